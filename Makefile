@@ -1,0 +1,121 @@
+# husk: build, install, run, test. `make help` lists the targets.
+
+VERSION   := 0.1.0
+PREFIX    ?= /usr/local
+SANITIZE  ?=
+BORINGSSL ?=
+
+comma     := ,
+BUILD     := build$(if $(SANITIZE),/$(subst $(comma),-,$(SANITIZE)))$(if $(findstring clang,$(CC)),/clang)$(if $(BORINGSSL),/boringssl)
+PYTHON    := /usr/bin/python3
+PEERS     := build/peers
+
+# ---- what it is made of ------------------------------------------------------------------------------------
+
+SOURCES   := $(wildcard proxy/*.c proxy/*/*.c config/*.c)
+LIBRARY   := $(BUILD)/libhusk.a
+OBJECTS   := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+MAIN      := $(BUILD)/obj/proxy/main.o
+UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] bench/*.[ch])
+
+# ---- BoringSSL: Debian's package, or a prefix with include/, libssl.a and libcrypto.a ----------------------
+
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+ifeq ($(BORINGSSL),)
+TLS_CFLAGS := -isystem /usr/include/android
+TLS_LIBDIR := /usr/lib/$(MULTIARCH)/android
+TLS_LIBS   := -L$(TLS_LIBDIR) -Wl,-rpath,$(TLS_LIBDIR) -lssl -lcrypto
+else
+TLS_CFLAGS := -isystem $(BORINGSSL)/include
+TLS_LIBS   := $(foreach lib,libssl.a libcrypto.a,$(firstword $(wildcard $(BORINGSSL)/lib/$(lib) $(BORINGSSL)/$(lib)) $(BORINGSSL)/$(lib))) -lstdc++
+endif
+
+# ---- flags: strict, and hardened where the compiler can ----------------------------------------------------
+
+supported  = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo "$(1)")
+links      = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo "$(1)")
+
+CFLAGS    ?= -O2 -g
+WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
+ifeq ($(SANITIZE),)
+HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong $(call supported,-fstack-clash-protection) \
+             $(call supported,-fcf-protection=full) $(call supported,-mbranch-protection=standard)
+CFI       := $(if $(findstring clang,$(CC)),$(call links,-flto=thin -fvisibility=hidden -fsanitize=cfi -fuse-ld=lld))
+else
+HARDENING := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFI       :=
+endif
+HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
+LINKING   := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+# libev's watcher macros cast between watcher types by design.
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
+LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lz -lpthread
+# The archive keeps bitcode when CFI wants link-time optimisation.
+AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
+
+# ---- targets -----------------------------------------------------------------------------------------------
+
+.PHONY: all help deps test-deps run test unit lint format floors install clean
+all: $(BUILD)/husk
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make                     build build/husk (BORINGSSL=<prefix>, CC=clang, SANITIZE=address,undefined | thread)
+$(BUILD)/husk: $(MAIN) $(LIBRARY)
+	$(CC) $(ALL_CFLAGS) $(LINKING) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
+	@rm -f $@
+	$(AR_TOOL) rcs $@ $^
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+$(BUILD)/obj/proxy/main.o: ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
+
+$(BUILD)/unit/%: tests/unit/%.c $(LIBRARY) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests $(LINKING) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
+
+# Rebuilds everything when the flags change.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(VERSION) $(CC) $(ALL_CFLAGS)' > $@
+.PHONY: FORCE
+
+-include $(OBJECTS:.o=.d) $(UNITS:=.d)
+
+# ---- what it needs from the system -------------------------------------------------------------------------
+
+BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
+TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger openssl ruby ruby-dev \
+              clang clang-tidy clang-format lld llvm cppcheck procps iproute2
+# Installed under their own names where the command is missing: other packagings of them are as good.
+TEST_TOOLS := node:nodejs npm:npm
+
+missing     = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q ' installed' || echo $$p; done)
+missing_cmd = $(foreach pair,$(1),$(shell command -v $(firstword $(subst :, ,$(pair))) >/dev/null || echo $(lastword $(subst :, ,$(pair)))))
+
+define install_packages
+	@if ! command -v apt-get >/dev/null; then \
+	    echo "husk needs these (Debian names), please install them: $(1) $(2)"; \
+	    exit 1; fi
+	@set -e; want="$(call missing,$(1)) $(call missing_cmd,$(2))"; set -- $$want; \
+	if [ $$# -gt 0 ]; then \
+	    echo "installing: $$*"; \
+	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+	    $$sudo apt-get update -qq; \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends "$$@" >/dev/null; \
+	fi
+endef
+
+#: make deps                install what the build needs (apt)
+deps:
+	$(call install_packages,$(BUILD_DEPS),)
+
+test-deps: deps
+	$(call install_packages,$(TEST_DEPS),$(TEST_TOOLS))
+

@@ -1,0 +1,14 @@
+/* The two clocks: monotonic for durations, wall for certificates and log lines. */
+#ifndef HUSK_BASE_CLOCK_H
+#define HUSK_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+uint64_t clock_monotonic_ms(void);
+/* Microseconds of CLOCK_MONOTONIC. */
+uint64_t clock_monotonic_us(void);
+/* Seconds since the epoch. */
+int64_t clock_wall_seconds(void);
+
+#endif

@@ -1,0 +1,190 @@
+#include "base/log.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_TAIL_BYTES = 48 }; /* kept free for the count of dropped lines, "}" and the newline */
+
+static const char *const level_names[] = { "debug", "info", "warn", "error" };
+
+void log_init(struct log *log, int fd, enum log_level level, enum log_format format)
+{
+    *log = (struct log){ .fd = fd, .level = level, .format = format };
+    pthread_mutex_init(&log->lock, NULL);
+}
+
+void log_deinit(struct log *log)
+{
+    pthread_mutex_destroy(&log->lock);
+}
+
+static void line_put(struct log_line *line, const char *text)
+{
+    size_t limit = sizeof line->text - LINE_TAIL_BYTES;
+
+    while (*text && line->length < limit)
+        line->text[line->length++] = *text++;
+}
+
+static void line_put_quoted(struct log_line *line, const char *value)
+{
+    char escape[8];
+
+    line_put(line, "\"");
+    for (const char *at = value; *at; at++) {
+        unsigned char byte = (unsigned char)*at;
+        if (byte == '"' || byte == '\\')
+            snprintf(escape, sizeof escape, "\\%c", byte);
+        else if (byte == '\n')
+            snprintf(escape, sizeof escape, "\\n");
+        else if (byte < 0x20 || byte >= 0x7f)
+            snprintf(escape, sizeof escape, "\\u%04x", byte);
+        else
+            snprintf(escape, sizeof escape, "%c", byte);
+        /* An escape is put whole or not at all, and room for the closing quote is kept. */
+        if (line->length + strlen(escape) + 1 > sizeof line->text - LINE_TAIL_BYTES)
+            break;
+        line_put(line, escape);
+    }
+    line_put(line, "\"");
+}
+
+static bool needs_quotes(const char *value)
+{
+    for (const char *at = value; *at; at++) {
+        if (*at <= ' ' || *at >= 0x7f || *at == '"' || *at == '=' || *at == '\\')
+            return true;
+    }
+    return false;
+}
+
+static void line_put_key(struct log_line *line, const char *key)
+{
+    if (line->log->format == LOG_JSON) {
+        line_put(line, ",");
+        line_put_quoted(line, key);
+        line_put(line, ":");
+    } else {
+        line_put(line, " ");
+        line_put(line, key);
+        line_put(line, "=");
+    }
+}
+
+void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *message)
+{
+    struct timespec now;
+    struct tm utc;
+    char stamp[40];
+
+    line->log = log;
+    line->length = 0;
+    line->wanted = level >= log->level;
+    if (!line->wanted)
+        return;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t used = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(stamp + used, sizeof stamp - used, ".%03ldZ", now.tv_nsec / 1000000);
+
+    if (log->format == LOG_JSON) {
+        line_put(line, "{\"time\":\"");
+        line_put(line, stamp);
+        line_put(line, "\",\"level\":\"");
+        line_put(line, level_names[level]);
+        line_put(line, "\",\"message\":");
+        line_put_quoted(line, message);
+    } else {
+        line_put(line, stamp);
+        line_put(line, " ");
+        line_put(line, level_names[level]);
+        line_put(line, " ");
+        line_put(line, message);
+    }
+}
+
+void log_text(struct log_line *line, const char *key, const char *value)
+{
+    if (!line->wanted || !value || !*value)
+        return;
+    /* A field is dropped whole rather than cut into something unparsable. */
+    if (line->length + strlen(key) + 8 > sizeof line->text - LINE_TAIL_BYTES)
+        return;
+    line_put_key(line, key);
+    if (line->log->format == LOG_JSON || needs_quotes(value))
+        line_put_quoted(line, value);
+    else
+        line_put(line, value);
+}
+
+void log_number(struct log_line *line, const char *key, int64_t value)
+{
+    char digits[24];
+
+    if (!line->wanted || line->length + strlen(key) + 32 > sizeof line->text - LINE_TAIL_BYTES)
+        return;
+    snprintf(digits, sizeof digits, "%lld", (long long)value);
+    line_put_key(line, key);
+    line_put(line, digits);
+}
+
+void log_end(struct log_line *line)
+{
+    struct log *log = line->log;
+
+    if (!line->wanted)
+        return;
+    pthread_mutex_lock(&log->lock);
+    if (log->dropped)
+        line->length += (size_t)snprintf(line->text + line->length, sizeof line->text - line->length,
+                                         log->format == LOG_JSON ? ",\"lines_lost\":%llu" : " lines_lost=%llu",
+                                         (unsigned long long)log->dropped);
+    if (log->format == LOG_JSON)
+        line->text[line->length++] = '}';
+    line->text[line->length++] = '\n';
+
+    /* POLLOUT on a pipe promises room for PIPE_BUF bytes, so a line this short is written whole, at once. */
+    struct pollfd ready = { .fd = log->fd, .events = POLLOUT };
+    if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
+        write(log->fd, line->text, line->length) == (ssize_t)line->length)
+        log->dropped = 0;
+    else
+        log->dropped++;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_say(struct log *log, enum log_level level, const char *format, ...)
+{
+    struct log_line line;
+    char message[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    log_begin(&line, log, level, message);
+    log_end(&line);
+}
+
+bool log_limiter_admit(struct log_limiter *limiter, uint64_t now_ms, uint32_t burst, uint32_t *suppressed)
+{
+    enum { WINDOW_MS = 10000 };
+
+    if (now_ms - limiter->window_start_ms >= WINDOW_MS) {
+        limiter->window_start_ms = now_ms;
+        limiter->written = 0;
+    }
+    if (burst && limiter->written >= burst) {
+        limiter->suppressed++;
+        return false;
+    }
+    limiter->written++;
+    *suppressed = limiter->suppressed;
+    limiter->suppressed = 0;
+    return true;
+}

@@ -1,0 +1,37 @@
+#include "base/metrics.h"
+
+const uint32_t metrics_handshake_bounds_us[METRICS_HANDSHAKE_BUCKETS] = {
+    500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000,
+};
+
+void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us)
+{
+    unsigned bucket = 0;
+
+    while (bucket < METRICS_HANDSHAKE_BUCKETS && duration_us > metrics_handshake_bounds_us[bucket])
+        bucket++;
+    metrics_add(&side->handshake_duration[bucket], 1);
+    metrics_add(&side->handshake_duration_us, duration_us);
+}
+
+const char *metrics_tls_version_name(enum metrics_tls_version version)
+{
+    return version == METRICS_TLS_1_3 ? "TLSv1.3" : "TLSv1.2";
+}
+
+const char *metrics_cipher_name(enum metrics_cipher cipher)
+{
+    static const char *const names[METRICS_CIPHER_COUNT] = {
+        [METRICS_AES_128_GCM] = "AES_128_GCM",
+        [METRICS_AES_256_GCM] = "AES_256_GCM",
+        [METRICS_CHACHA20_POLY1305] = "CHACHA20_POLY1305",
+        [METRICS_CIPHER_OTHER] = "other",
+    };
+
+    return names[cipher];
+}
+
+const char *metrics_direction_name(enum metrics_direction direction)
+{
+    return direction == METRICS_RECEIVED ? "received" : "sent";
+}

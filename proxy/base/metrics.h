@@ -1,0 +1,68 @@
+/* Counters of one worker, written by that worker alone and read by anyone.
+ *
+ * Relaxed atomics: a scrape sums the workers and needs no lock. Where a new counter goes: here, and as one row
+ * of the table in admin/metrics_text.c. */
+#ifndef HUSK_BASE_METRICS_H
+#define HUSK_BASE_METRICS_H
+
+#include "base/end_reason.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+typedef _Atomic uint64_t metrics_counter;
+
+enum { METRICS_HANDSHAKE_BUCKETS = 12 };
+enum metrics_tls_version { METRICS_TLS_1_2, METRICS_TLS_1_3, METRICS_TLS_VERSION_COUNT };
+enum metrics_cipher {
+    METRICS_AES_128_GCM,
+    METRICS_AES_256_GCM,
+    METRICS_CHACHA20_POLY1305,
+    METRICS_CIPHER_OTHER,
+    METRICS_CIPHER_COUNT
+};
+enum metrics_direction { METRICS_RECEIVED, METRICS_SENT, METRICS_DIRECTION_COUNT };
+
+/* Upper bounds of the handshake histogram in microseconds; the bucket after the last is +Inf. */
+extern const uint32_t metrics_handshake_bounds_us[METRICS_HANDSHAKE_BUCKETS];
+
+struct side_metrics {
+    metrics_counter opened; /* accepted (downstream) or dialled (upstream) */
+    metrics_counter ended[END_REASON_COUNT];
+    metrics_counter bytes[METRICS_DIRECTION_COUNT]; /* payload, as seen from husk */
+    metrics_counter handshakes_full;
+    metrics_counter handshakes_resumed;
+    metrics_counter handshakes_failed[END_REASON_COUNT];
+    metrics_counter handshake_duration[METRICS_HANDSHAKE_BUCKETS + 1]; /* not cumulative */
+    metrics_counter handshake_duration_us;                             /* sum */
+    metrics_counter tls_versions[METRICS_TLS_VERSION_COUNT];
+    metrics_counter ciphers[METRICS_CIPHER_COUNT];
+};
+
+struct metrics {
+    struct side_metrics side[SIDE_COUNT];
+    metrics_counter accept_pauses;    /* descriptors or memory ran out; accepting paused */
+    metrics_counter accept_throttled; /* a connection or handshake limit was reached; accepting paused */
+    metrics_counter unconfirmed;      /* upstreams taken into use without evidence that they accepted us */
+};
+
+/* One writer per counter: no locked instruction is needed. */
+static inline void metrics_add(metrics_counter *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
+static inline uint64_t metrics_read(const metrics_counter *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Files one handshake's duration. */
+void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us);
+
+const char *metrics_tls_version_name(enum metrics_tls_version version);
+const char *metrics_cipher_name(enum metrics_cipher cipher);
+const char *metrics_direction_name(enum metrics_direction direction);
+
+#endif

@@ -1,0 +1,43 @@
+/* Addresses as people write them and as sockets take them. Pure: resolves nothing, opens nothing.
+ *
+ * `host:port`, `[v6]:port` or `unix:PATH`. */
+#ifndef HUSK_WIRE_ADDRESS_H
+#define HUSK_WIRE_ADDRESS_H
+
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+enum { ADDRESS_HOST_BYTES = 256, ADDRESS_TEXT_BYTES = 300 };
+
+/* An address as written. */
+struct address {
+    bool is_unix;
+    char host[ADDRESS_HOST_BYTES]; /* DNS name, IP address without brackets, or the Unix socket's path */
+    uint16_t port;                 /* 0 for Unix sockets */
+};
+
+/* An address as a socket takes it. */
+struct socket_address {
+    struct sockaddr_storage storage;
+    socklen_t length;
+};
+
+/* Reads `text`. Port 0 is accepted (listeners: any free port). On failure the fault says what was expected. */
+MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
+
+/* True when the host is an IP address, `localhost` (taken as 127.0.0.1) or a Unix path: then no DNS is needed,
+ * and *to is filled. */
+bool address_to_socket(const struct address *address, struct socket_address *to);
+
+/* The numeric form with a port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" when unnamed). */
+void socket_address_format(const struct socket_address *address, char *text, size_t size);
+
+void socket_address_set_port(struct socket_address *address, uint16_t port);
+
+/* Reachable from this machine only: 127.0.0.0/8, ::1 (also v4-mapped) or a Unix socket. */
+bool socket_address_is_local(const struct socket_address *address);
+
+#endif

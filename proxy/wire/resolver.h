@@ -1,0 +1,44 @@
+/* Turns an upstream's name into socket addresses by c-ares, without ever blocking a loop.
+ *
+ * Owns the c-ares channel and its watchers; lives on the control thread's loop. Names are looked up at start,
+ * again when their TTL has passed (clamped to the options), and after a failure with a doubling, jittered
+ * back-off. An answer is delivered whole; a failure leaves the last answer in force. */
+#ifndef HUSK_WIRE_RESOLVER_H
+#define HUSK_WIRE_RESOLVER_H
+
+#include "base/fault.h"
+#include "wire/address.h"
+
+#include <ev.h>
+#include <stddef.h>
+
+enum { RESOLVER_ADDRESSES_MAX = 64 };
+
+struct resolver_options {
+    const char *servers;   /* name servers, c-ares csv ("127.0.0.1:5353"), or NULL: the system's */
+    unsigned min_ttl_ms;   /* floor under a record's TTL */
+    unsigned max_ttl_ms;   /* ceiling above it */
+    unsigned retry_min_ms; /* first delay after a failure; doubles up to retry_max_ms */
+    unsigned retry_max_ms;
+};
+
+/* `addresses` (borrowed for the call) carry the port; count 0 means failure and `why` says it in a few words,
+ * else `why` is NULL. Called on the loop's thread, never from inside resolver_open. */
+typedef void resolver_on_answer(void *owner, const struct socket_address *addresses, size_t count, const char *why);
+
+struct resolver; /* owned by its opener */
+
+/* Starts looking up `address` (copied), which must not be a Unix path. IP addresses and localhost are answered once, from
+ * the loop, without DNS. NULL and a fault when c-ares does not start. */
+MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct address *address,
+                                          const struct resolver_options *options, resolver_on_answer *on_answer,
+                                          void *owner, struct fault *fault);
+
+/* Stops; on_answer is not called any more. NULL is fine. */
+void resolver_close(struct resolver *resolver);
+
+/* Looks the name up again now unless a look-up is under way (all addresses failed, or a reload asks for it). Rate-limited
+ * to one look-up per retry_min_ms. */
+void resolver_refresh(struct resolver *resolver);
+
+#endif
