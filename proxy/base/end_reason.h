@@ -10,35 +10,35 @@
 enum side { SIDE_DOWNSTREAM, SIDE_UPSTREAM, SIDE_COUNT };
 
 enum end_reason {
-    END_NONE,                 /* has not ended */
-    END_CLOSED,               /* both directions ended in order */
-    END_PROBE,                /* closed without having sent a byte */
-    END_LEFT,                 /* the downstream peer left before its upstream was there */
-    END_OTHER_SIDE,           /* nothing wrong here: the other side ended it */
-    END_SHUTDOWN,             /* this process is stopping */
-    END_RESET,                /* connection reset by the peer */
-    END_TRUNCATED,            /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
-    END_IDLE,                 /* no progress for the idle timeout */
-    END_IO_ERROR,             /* any other socket error */
+    END_NONE,       /* has not ended */
+    END_CLOSED,     /* both directions ended in order */
+    END_PROBE,      /* closed without having sent a byte */
+    END_LEFT,       /* the downstream peer left before its upstream was there */
+    END_OTHER_SIDE, /* nothing wrong here: the other side ended it */
+    END_SHUTDOWN,   /* this process is stopping */
+    END_RESET,      /* connection reset by the peer */
+    END_TRUNCATED,  /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
+    END_IDLE,       /* no progress for the idle timeout */
+    END_IO_ERROR,   /* any other socket error */
     END_NO_MEMORY,
-    END_NO_DESCRIPTOR,        /* EMFILE, ENFILE */
-    END_UNRESOLVED,           /* upstream name has no address (yet) */
+    END_NO_DESCRIPTOR, /* EMFILE, ENFILE */
+    END_UNRESOLVED,    /* upstream name has no address (yet) */
     END_CONNECT_REFUSED,
-    END_CONNECT_FAILED,       /* unreachable and the like */
+    END_CONNECT_FAILED, /* unreachable and the like */
     END_CONNECT_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
-    END_HANDSHAKE_CLOSED,     /* the peer closed in the middle of the TLS handshake */
-    END_NOT_TLS,              /* the first bytes are not a TLS record */
-    END_TLS_VERSION,          /* no TLS version in common */
-    END_TLS_PROTOCOL,         /* any other TLS failure found here */
-    END_TLS_REJECTED,         /* the peer sent an alert: its log knows more */
-    END_CERTIFICATE_MISSING,  /* the peer sent no certificate */
+    END_HANDSHAKE_CLOSED,    /* the peer closed in the middle of the TLS handshake */
+    END_NOT_TLS,             /* the first bytes are not a TLS record */
+    END_TLS_VERSION,         /* no TLS version in common */
+    END_TLS_PROTOCOL,        /* any other TLS failure found here */
+    END_TLS_REJECTED,        /* the peer sent an alert: its log knows more */
+    END_CERTIFICATE_MISSING, /* the peer sent no certificate */
     END_CERTIFICATE_UNKNOWN_CA,
-    END_CERTIFICATE_EXPIRED,  /* expired, or not valid yet */
-    END_CERTIFICATE_NAME,     /* does not carry the expected server name */
-    END_CERTIFICATE_USAGE,    /* not meant for this role */
-    END_CERTIFICATE_INVALID,  /* any other failure to verify it */
-    END_NOT_ALLOWED,          /* verified, but the policy does not allow this identity */
+    END_CERTIFICATE_EXPIRED, /* expired, or not valid yet */
+    END_CERTIFICATE_NAME,    /* does not carry the expected server name */
+    END_CERTIFICATE_USAGE,   /* not meant for this role */
+    END_CERTIFICATE_INVALID, /* any other failure to verify it */
+    END_NOT_ALLOWED,         /* verified, but the policy does not allow this identity */
     END_REASON_COUNT
 };
 

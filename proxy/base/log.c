@@ -13,7 +13,7 @@ static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
 void log_init(struct log *log, int fd, enum log_level level, enum log_format format)
 {
-    *log = (struct log){ .fd = fd, .level = level, .format = format };
+    *log = (struct log) { .fd = fd, .level = level, .format = format };
     pthread_mutex_init(&log->lock, NULL);
 }
 
@@ -141,9 +141,10 @@ void log_end(struct log_line *line)
         return;
     pthread_mutex_lock(&log->lock);
     if (log->dropped)
-        line->length += (size_t)snprintf(line->text + line->length, sizeof line->text - line->length,
-                                         log->format == LOG_JSON ? ",\"lines_lost\":%llu" : " lines_lost=%llu",
-                                         (unsigned long long)log->dropped);
+        line->length +=
+            (size_t)snprintf(line->text + line->length, sizeof line->text - line->length,
+                             log->format == LOG_JSON ? ",\"lines_lost\":%llu" : " lines_lost=%llu",
+                             (unsigned long long)log->dropped);
     if (log->format == LOG_JSON)
         line->text[line->length++] = '}';
     line->text[line->length++] = '\n';

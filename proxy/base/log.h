@@ -1,8 +1,8 @@
 /* Structured log lines, one write each, safe from any thread.
  *
- * Owns the descriptor's lock and the count of lines that could not be written. A line never blocks its thread:
- * when the descriptor cannot take it, it is dropped and counted, and the next line that gets through says so.
- * Values are escaped; secrets and record contents have no business here. */
+ * Owns the descriptor's lock and the count of lines that could not be written. A line never blocks its
+ * thread: when the descriptor cannot take it, it is dropped and counted, and the next line that gets through
+ * says so. Values are escaped; secrets and record contents have no business here. */
 #ifndef HUSK_BASE_LOG_H
 #define HUSK_BASE_LOG_H
 

@@ -1,13 +1,15 @@
 /* Counters of one worker, written by that worker alone and read by anyone.
  *
- * Relaxed atomics: a scrape sums the workers and needs no lock. Where a new counter goes: here, and as one row
- * of the table in admin/metrics_text.c. */
+ * Relaxed atomics: a scrape sums the workers and needs no lock. Where a new counter goes: here, and as one
+ * row of the table in admin/metrics_text.c. */
 #ifndef HUSK_BASE_METRICS_H
 #define HUSK_BASE_METRICS_H
 
 #include "base/end_reason.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef _Atomic uint64_t metrics_counter;
@@ -44,6 +46,18 @@ struct metrics {
     metrics_counter accept_pauses;    /* descriptors or memory ran out; accepting paused */
     metrics_counter accept_throttled; /* a connection or handshake limit was reached; accepting paused */
     metrics_counter unconfirmed;      /* upstreams taken into use without evidence that they accepted us */
+};
+
+/* Everything a scrape needs: the workers' counters by reference, and what is not counted but known. */
+struct metrics_snapshot {
+    const char *route; /* label of every family that concerns connections */
+    const struct metrics *const *workers;
+    size_t worker_count;
+    const char *version;                       /* husk's */
+    const char *tls_library;                   /* e.g. "BoringSSL API 17" */
+    int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no TLS */
+    uint64_t reloads_succeeded, reloads_failed;
+    bool draining;
 };
 
 /* One writer per counter: no locked instruction is needed. */

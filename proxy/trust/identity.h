@@ -18,13 +18,13 @@ struct identity_names {
 struct identity {
     char *cn; /* the most specific CN, or NULL */
     struct identity_names ou;
-    struct identity_names dns; /* dNSName SANs */
-    struct identity_names uri; /* uniformResourceIdentifier SANs */
+    struct identity_names dns;          /* dNSName SANs */
+    struct identity_names uri;          /* uniformResourceIdentifier SANs */
     char spki[IDENTITY_SPKI_HEX_BYTES]; /* SHA-256 of SubjectPublicKeyInfo, lower-case hex (RFC 7469, 2.4) */
 };
 
-/* Reads a certificate. Names that are empty, not valid UTF-8 text, or contain a NUL byte are left out: they must
- * never match anything. The caller frees it with identity_free; NULL when out of memory. */
+/* Reads a certificate. Names that are empty, not valid UTF-8 text, or contain a NUL byte are left out: they
+ * must never match anything. The caller frees it with identity_free; NULL when out of memory. */
 struct identity *identity_from_certificate(struct x509_st *certificate);
 
 void identity_free(struct identity *identity);

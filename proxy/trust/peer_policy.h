@@ -1,7 +1,7 @@
 /* Which identities may connect. Pure: identity in, verdict out.
  *
- * Owns its rules. The policy is a list of alternatives: an identity is allowed when one rule matches. An empty
- * policy allows nobody; `any` must be said. */
+ * Owns its rules. The policy is a list of alternatives: an identity is allowed when one rule matches. An
+ * empty policy allows nobody; `any` must be said. */
 #ifndef HUSK_TRUST_PEER_POLICY_H
 #define HUSK_TRUST_PEER_POLICY_H
 
@@ -10,7 +10,14 @@
 
 #include <stdbool.h>
 
-enum peer_rule_kind { PEER_RULE_ANY, PEER_RULE_CN, PEER_RULE_DNS, PEER_RULE_URI, PEER_RULE_OU, PEER_RULE_SPKI };
+enum peer_rule_kind {
+    PEER_RULE_ANY,
+    PEER_RULE_CN,
+    PEER_RULE_DNS,
+    PEER_RULE_URI,
+    PEER_RULE_OU,
+    PEER_RULE_SPKI
+};
 
 struct peer_rule {
     enum peer_rule_kind kind;
@@ -26,8 +33,8 @@ struct peer_policy {
 void peer_policy_deinit(struct peer_policy *policy);
 
 /* Adds one alternative; `value` is copied. In CN, OU, DNS and URI values `*` stands for any run of characters
- * without `.` (DNS) or `/` (URI) or of any character (CN, OU); DNS is compared without regard to ASCII case. An SPKI value is 64
- * hex digits. Fails on an empty value or a malformed hash. */
+ * without `.` (DNS) or `/` (URI) or of any character (CN, OU); DNS is compared without regard to ASCII case.
+ * An SPKI value is 64 hex digits. Fails on an empty value or a malformed hash. */
 MUST_CHECK bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
                                 struct fault *fault);
 

@@ -25,14 +25,16 @@ struct socket_address {
     socklen_t length;
 };
 
-/* Reads `text`. Port 0 is accepted (listeners: any free port). On failure the fault says what was expected. */
+/* Reads `text`. Port 0 is accepted (listeners: any free port). On failure the fault says what was expected.
+ */
 MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
 
-/* True when the host is an IP address, `localhost` (taken as 127.0.0.1) or a Unix path: then no DNS is needed,
- * and *to is filled. */
+/* True when the host is an IP address, `localhost` (taken as 127.0.0.1) or a Unix path: then no DNS is
+ * needed, and *to is filled. */
 bool address_to_socket(const struct address *address, struct socket_address *to);
 
-/* The numeric form with a port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" when unnamed). */
+/* The numeric form with a port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" when unnamed).
+ */
 void socket_address_format(const struct socket_address *address, char *text, size_t size);
 
 void socket_address_set_port(struct socket_address *address, uint16_t port);

@@ -24,21 +24,22 @@ struct resolver_options {
 
 /* `addresses` (borrowed for the call) carry the port; count 0 means failure and `why` says it in a few words,
  * else `why` is NULL. Called on the loop's thread, never from inside resolver_open. */
-typedef void resolver_on_answer(void *owner, const struct socket_address *addresses, size_t count, const char *why);
+typedef void resolver_on_answer(void *owner, const struct socket_address *addresses, size_t count,
+                                const char *why);
 
 struct resolver; /* owned by its opener */
 
-/* Starts looking up `address` (copied), which must not be a Unix path. IP addresses and localhost are answered once, from
- * the loop, without DNS. NULL and a fault when c-ares does not start. */
+/* Starts looking up `address` (copied), which must not be a Unix path. IP addresses and localhost are
+ * answered once, from the loop, without DNS. NULL and a fault when c-ares does not start. */
 MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct address *address,
-                                          const struct resolver_options *options, resolver_on_answer *on_answer,
-                                          void *owner, struct fault *fault);
+                                          const struct resolver_options *options,
+                                          resolver_on_answer *on_answer, void *owner, struct fault *fault);
 
 /* Stops; on_answer is not called any more. NULL is fine. */
 void resolver_close(struct resolver *resolver);
 
-/* Looks the name up again now unless a look-up is under way (all addresses failed, or a reload asks for it). Rate-limited
- * to one look-up per retry_min_ms. */
+/* Looks the name up again now unless a look-up is under way (all addresses failed, or a reload asks for it).
+ * Rate-limited to one look-up per retry_min_ms. */
 void resolver_refresh(struct resolver *resolver);
 
 #endif
