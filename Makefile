@@ -16,6 +16,7 @@ SOURCES   := $(wildcard proxy/*.c proxy/*/*.c config/*.c)
 LIBRARY   := $(BUILD)/libhusk.a
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 MAIN      := $(BUILD)/obj/proxy/main.o
+SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] bench/*.[ch])
 
@@ -50,13 +51,16 @@ HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
 LINKING   := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # libev's watcher macros cast between watcher types by design.
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
-LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lz -lpthread
+LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lyajl -lz -lpthread
 # The archive keeps bitcode when CFI wants link-time optimisation.
 AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
 
 # ---- targets -----------------------------------------------------------------------------------------------
 
-.PHONY: all help deps test-deps run test unit lint format floors install clean
+# Short lines; V=1 shows the commands.
+run = $(if $(V),,@echo '  $(1)';)
+
+.PHONY: all help deps test-deps run test unit peers lint format floors install clean
 all: $(BUILD)/husk
 
 help:
@@ -64,21 +68,23 @@ help:
 
 #: make                     build build/husk (BORINGSSL=<prefix>, CC=clang, SANITIZE=address,undefined | thread)
 $(BUILD)/husk: $(MAIN) $(LIBRARY)
-	$(CC) $(ALL_CFLAGS) $(LINKING) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) $(LINKING) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
 	@rm -f $@
-	$(AR_TOOL) rcs $@ $^
+	$(call run,AR $@) $(AR_TOOL) rcs $@ $^
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call run,CC $@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/proxy/main.o: ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
 
-$(BUILD)/unit/%: tests/unit/%.c $(LIBRARY) $(BUILD)/flags
+$(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIBRARY) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests $(LINKING) $(LDFLAGS) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) -Itests $(LINKING) $(LDFLAGS) -o $@ $< $(SUPPORT) $(LIBRARY) $(LIBS) -lcmocka
+
+$(SUPPORT): ALL_CFLAGS += -Itests
 
 # Rebuilds everything when the flags change.
 $(BUILD)/flags: FORCE
@@ -86,11 +92,11 @@ $(BUILD)/flags: FORCE
 	@echo '$(VERSION) $(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(VERSION) $(CC) $(ALL_CFLAGS)' > $@
 .PHONY: FORCE
 
--include $(OBJECTS:.o=.d) $(UNITS:=.d)
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(UNITS:=.d)
 
 # ---- what it needs from the system -------------------------------------------------------------------------
 
-BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
+BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger openssl ruby ruby-dev \
               clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 # Installed under their own names where the command is missing: other packagings of them are as good.
@@ -119,3 +125,57 @@ deps:
 test-deps: deps
 	$(call install_packages,$(TEST_DEPS),$(TEST_TOOLS))
 
+#: make run [SECONDS=5]     build, then show logs going through mutual TLS; Ctrl-C (or SECONDS) ends it
+run: deps
+	@$(MAKE) --no-print-directory build/husk
+	@demo/run.sh build/husk "$(SECONDS)"
+
+#: make install             install to $(DESTDIR)$(PREFIX)/bin
+install: $(BUILD)/husk
+	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
+
+#: make clean               remove build/
+clean:
+	rm -rf build
+
+# ---- tests -------------------------------------------------------------------------------------------------
+
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+
+#: make test                install what tests need, run all of them, plain and under ASan+UBSan and TSan
+test: test-deps
+	@$(MAKE) --no-print-directory floors
+	@$(MAKE) --no-print-directory peers
+	@$(MAKE) --no-print-directory unit build/husk
+	@$(MAKE) --no-print-directory unit build/address-undefined/husk SANITIZE=address,undefined
+	@$(MAKE) --no-print-directory unit build/thread/husk SANITIZE=thread
+	HUSK_LIGHT=1 HUSK=build/address-undefined/husk $(PYTEST) tests/scenario
+	HUSK_LIGHT=1 HUSK=build/thread/husk $(PYTEST) tests/scenario
+	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s
+
+#: make unit                build and run the unit tests (SANITIZE=… as above)
+unit: $(UNITS)
+	@for t in $(UNITS); do echo "$$t"; CMOCKA_MESSAGE_OUTPUT=stdout $$t 2>$$t.log || { cat $$t.log; exit 1; }; done
+
+# Real agents and aggregators, for tests/interop and tests/k8s.
+peers:
+	@tests/interop/install-peers $(PEERS)
+
+# ---- lint --------------------------------------------------------------------------------------------------
+
+#: make lint                format, clang-tidy, cppcheck, floor plan
+lint: floors
+	clang-format --dry-run --Werror $(C_FILES)
+	cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
+	    --suppress=missingIncludeSystem -Iproxy -I. $(SOURCES)
+	printf '%s\n' $(SOURCES) | xargs -n 4 -P 2 clang-tidy --quiet --warnings-as-errors='*' \
+	    -checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-reserved-identifier,clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+	    2>/dev/null {} -- $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -DHUSK_VERSION='"x"' -DHUSK_BUILD_FLAGS='"x"'
+
+#: make format              rewrite the C files in the project's format
+format:
+	clang-format -i $(C_FILES)
+
+# Higher floors may include lower ones, never the reverse (docs/ARCHITECTURE.md).
+floors:
+	@tests/support/check-floors

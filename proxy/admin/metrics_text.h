@@ -1,6 +1,8 @@
 /* The counters as Prometheus text (exposition format 0.0.4). Pure: snapshot in, text out.
  *
- * One table row per family; a new counter is a field of struct metrics and a row here. */
+ * One table row per family; a new counter is a field of struct metrics and a row there. Every series is
+ * written even while it is zero, so that a rate has a beginning; only reasons that do not belong to a family
+ * (e.g. `idle` among handshake failures) wait until they are counted. */
 #ifndef HUSK_ADMIN_METRICS_TEXT_H
 #define HUSK_ADMIN_METRICS_TEXT_H
 

@@ -17,6 +17,7 @@ enum end_reason {
     END_OTHER_SIDE, /* nothing wrong here: the other side ended it */
     END_SHUTDOWN,   /* this process is stopping */
     END_RESET,      /* connection reset by the peer */
+    END_DEAD_PEER,  /* keepalive or TCP_USER_TIMEOUT gave the peer up */
     END_TRUNCATED,  /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
     END_IDLE,       /* no progress for the idle timeout */
     END_IO_ERROR,   /* any other socket error */
@@ -50,6 +51,9 @@ const char *end_reason_phrase(enum end_reason reason);
 
 /* Ordinary life, worth a debug line at most. */
 bool end_reason_is_benign(enum end_reason reason);
+
+/* Found by our side of TLS, which told the peer by an alert (RFC 8446, 6.2). */
+bool end_reason_sends_alert(enum end_reason reason);
 
 /* "downstream" or "upstream". */
 const char *side_name(enum side side);

@@ -17,6 +17,13 @@ struct authority_options {
     unsigned leaf_days;      /* validity of the leaves; the CA outlives them */
 };
 
+/* Tells before anything is made whether the names can be put in certificates. */
+MUST_CHECK bool authority_check_names(const struct authority_options *options, struct fault *fault);
+
+/* What authority_init_pki makes, in this order. */
+enum { AUTHORITY_FILE_COUNT = 6 };
+extern const char *const authority_files[AUTHORITY_FILE_COUNT];
+
 /* Makes ca.crt.pem, ca.key.pem, server.crt.pem, server.key.pem, client.crt.pem and client.key.pem: ECDSA
  * P-256, 128-bit random serials, one EKU each, not_before back-dated by five minutes. Never overwrites: fails
  * when one of the files exists, and leaves nothing half-made behind. Keys are 0600. */

@@ -6,10 +6,9 @@
 #ifndef HUSK_TRUST_CREDENTIALS_H
 #define HUSK_TRUST_CREDENTIALS_H
 
-#include "base/end_reason.h"
 #include "base/fault.h"
 #include "base/log.h"
-#include "trust/identity.h"
+#include "trust/peer_check.h"
 #include "trust/peer_policy.h"
 
 #include <stdbool.h>
@@ -18,7 +17,6 @@
 struct ssl_st;
 struct ssl_session_st;
 
-enum tls_role { TLS_CLIENT, TLS_SERVER };
 enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
 
 struct credentials_options {
@@ -27,9 +25,10 @@ struct credentials_options {
     const char *key_file;        /* PEM: PKCS#8 (plain or PBES2) or the older DEK-Info form */
     const char *ca_file;         /* PEM: the CAs peers are verified against */
     const char *passphrase_env;  /* name of the variable that holds the key's passphrase, or NULL */
-    const char *passphrase_file; /* file whose first line is the passphrase, or NULL */
+    const char *passphrase_file; /* file whose first line is the passphrase, or NULL; not both */
     enum tls_version min_version, max_version;
-    bool allow_cn_as_name;            /* client: match the server name with the CN where there is no SAN */
+    bool allow_cn_as_name; /* client: compare the server name with the CN where there is no SAN: exactly, but
+                              for ASCII case, and without wildcards */
     const struct peer_policy *policy; /* server: borrowed, must outlive the set; NULL: any verified peer */
 };
 
@@ -50,23 +49,18 @@ int64_t credentials_not_after(const struct credentials *credentials);
 
 /* ---- for wire/tls_channel only: the types below are BoringSSL's ---- */
 
-enum { PEER_CHECK_DETAIL_BYTES = 256 };
-
-/* The check of one peer: question and answer. Lives as long as the session's SSL. */
-struct peer_check {
-    const char *server_name;   /* borrowed; client: DNS name or IP address the server must prove; else NULL */
-    enum end_reason reason;    /* END_NONE, or why the peer was refused */
-    struct identity *identity; /* the verified peer's, once known; owned by the check */
-    char
-        detail[PEER_CHECK_DETAIL_BYTES]; /* for the log: what exactly was wrong, and with which certificate */
-};
-
-void peer_check_deinit(struct peer_check *check);
-
 /* A new SSL of this set in its role, certificate verification wired to `check` (borrowed), SNI sent when
  * server_name is a DNS name. The caller owns it; NULL when out of memory. Holds no reference to the set: the
- * caller shares it. */
+ * caller shares it. The SSL's app data is taken: see credentials_check_of. */
 struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check);
+
+/* The check an SSL was started with. */
+struct peer_check *credentials_check_of(const struct ssl_st *ssl);
+
+/* Client: called with every session that may be resumed later; returns 1 to keep the reference it is given,
+ * else 0. One callback per set; saying it again, from any thread, is fine. */
+void credentials_on_new_session(struct credentials *credentials,
+                                int (*callback)(struct ssl_st *, struct ssl_session_st *));
 
 /* Repeats the peer check of a finished handshake: for resumed sessions, whose certificate BoringSSL does not
  * verify again. False: check->reason and detail say why. */

@@ -1,6 +1,7 @@
 /* Addresses as people write them and as sockets take them. Pure: resolves nothing, opens nothing.
  *
- * `host:port`, `[v6]:port` or `unix:PATH`. */
+ * `host:port`, `[v6]:port`, `unix:PATH` or `unix:@NAME` (Linux's abstract sockets). An empty host or `*`
+ * means all addresses of this machine and is read as `::`: listeners take IPv4 on it too. */
 #ifndef HUSK_WIRE_ADDRESS_H
 #define HUSK_WIRE_ADDRESS_H
 
@@ -15,7 +16,8 @@ enum { ADDRESS_HOST_BYTES = 256, ADDRESS_TEXT_BYTES = 300 };
 /* An address as written. */
 struct address {
     bool is_unix;
-    char host[ADDRESS_HOST_BYTES]; /* DNS name, IP address without brackets, or the Unix socket's path */
+    char host[ADDRESS_HOST_BYTES]; /* DNS name, IP address without brackets, or the Unix socket's path or
+                                      @name */
     uint16_t port;                 /* 0 for Unix sockets */
 };
 
@@ -25,8 +27,8 @@ struct socket_address {
     socklen_t length;
 };
 
-/* Reads `text`. Port 0 is accepted (listeners: any free port). On failure the fault says what was expected.
- */
+/* Reads `text`. Port 0 is accepted (listeners: any free port); IPv6 zones are not. On failure the fault says
+ * what was expected and *address is left alone. */
 MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
 
 /* True when the host is an IP address, `localhost` (taken as 127.0.0.1) or a Unix path: then no DNS is
@@ -34,9 +36,11 @@ MUST_CHECK bool address_parse(struct address *address, const char *text, struct 
 bool address_to_socket(const struct address *address, struct socket_address *to);
 
 /* The numeric form with a port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" when unnamed).
+ * An IPv4 peer of a `::` listener (v4-mapped) is written as IPv4. Cut to `size`; ADDRESS_TEXT_BYTES suffice.
  */
 void socket_address_format(const struct socket_address *address, char *text, size_t size);
 
+/* A Unix address has no port and stays as it is. */
 void socket_address_set_port(struct socket_address *address, uint16_t port);
 
 /* Reachable from this machine only: 127.0.0.0/8, ::1 (also v4-mapped) or a Unix socket. */

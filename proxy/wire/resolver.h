@@ -16,14 +16,15 @@ enum { RESOLVER_ADDRESSES_MAX = 64 };
 
 struct resolver_options {
     const char *servers;   /* name servers, c-ares csv ("127.0.0.1:5353"), or NULL: the system's */
-    unsigned min_ttl_ms;   /* floor under a record's TTL */
+    unsigned min_ttl_ms;   /* floor under a record's TTL; not 0 */
     unsigned max_ttl_ms;   /* ceiling above it */
-    unsigned retry_min_ms; /* first delay after a failure; doubles up to retry_max_ms */
+    unsigned retry_min_ms; /* first delay after a failure, not 0; doubles up to retry_max_ms */
     unsigned retry_max_ms;
 };
 
-/* `addresses` (borrowed for the call) carry the port; count 0 means failure and `why` says it in a few words,
- * else `why` is NULL. Called on the loop's thread, never from inside resolver_open. */
+/* `addresses` (borrowed for the call) carry the port, are distinct and in the order to try them (RFC 6724);
+ * count 0 means failure and `why` (static text) says it in a few words, else `why` is NULL. Called on the
+ * loop's thread, never from inside resolver_open or resolver_refresh; may close the resolver. */
 typedef void resolver_on_answer(void *owner, const struct socket_address *addresses, size_t count,
                                 const char *why);
 
@@ -38,8 +39,9 @@ MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct add
 /* Stops; on_answer is not called any more. NULL is fine. */
 void resolver_close(struct resolver *resolver);
 
-/* Looks the name up again now unless a look-up is under way (all addresses failed, or a reload asks for it).
- * Rate-limited to one look-up per retry_min_ms. */
+/* Looks the name up again before its TTL has passed (all addresses failed, or a reload asks for it): at once,
+ * or as soon as the last look-up began retry_min_ms ago. Does nothing while a look-up is under way or its
+ * back-off runs. */
 void resolver_refresh(struct resolver *resolver);
 
 #endif

@@ -1,0 +1,49 @@
+/* What the user said: one field per setting, nothing interpreted.
+ *
+ * Only config/ and the composition root (proxy/daemon.c, proxy/options.c) see it. */
+#ifndef HUSK_CONFIG_CONFIG_H
+#define HUSK_CONFIG_CONFIG_H
+
+#include "config/settings.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
+enum config_protocol { CONFIG_TCP, CONFIG_FORWARD };
+
+struct config {
+    const char *listen;
+    const char *upstream;
+    bool unsafe_listen;
+    unsigned protocol; /* enum config_protocol */
+
+    const char *cert_file, *key_file, *ca_file;
+    const char *key_passphrase_env, *key_passphrase_file;
+    unsigned tls_min, tls_max; /* enum tls_version */
+    const char *server_name;
+    bool allow_cn_as_name;
+    struct setting_list allow; /* kind: enum peer_rule_kind */
+
+    uint64_t workers; /* 0: one per CPU */
+    uint64_t max_connections, max_handshakes;
+    uint64_t buffer_bytes;
+
+    uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, confirm_timeout_ms;
+    uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
+    uint64_t endpoint_rest_ms, health_interval_ms;
+    uint64_t drain_timeout_ms, drain_quiet_ms;
+
+    const char *dns_servers;
+    uint64_t dns_min_ttl_ms, dns_max_ttl_ms, dns_retry_min_ms, dns_retry_max_ms;
+
+    const char *admin; /* address or "off" */
+    uint64_t admin_max_connections, admin_request_timeout_ms;
+    unsigned log_format, log_level; /* enum log_format, enum log_level */
+    uint64_t log_burst;
+};
+
+/* The settings of a mode: the table for settings_parse and its help. */
+const struct setting *config_settings(enum config_mode mode, size_t *count);
+
+#endif

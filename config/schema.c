@@ -1,0 +1,131 @@
+/* The one table of settings. A new setting is a field of struct config and a row here. */
+#include "config/config.h"
+
+#include "trust/peer_policy.h"
+
+static const char *const protocols[] = { "tcp", "forward", NULL };
+static const char *const tls_versions[] = { "1.2", "1.3", NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
+
+#define ROW(setting_name, setting_type, field) \
+    .name = setting_name, .type = setting_type, .offset = offsetof(struct config, field)
+#define MINUTE UINT64_C(60000)
+#define HOUR   (60 * MINUTE)
+#define KIB    UINT64_C(1024)
+#define MIB    (1024 * KIB)
+
+/* Client settings first, server settings last, what both have between them: each mode is one slice. */
+static const struct setting settings[] = {
+    { ROW("server-name", SETTING_TEXT, server_name), .value_name = "NAME",
+      .help = "name or IP address the server's certificate must carry, and SNI; default: the upstream's host" },
+    { ROW("allow-cn-as-name", SETTING_FLAG, allow_cn_as_name),
+      .help = "match the name with the CN where a server certificate has no subjectAltName" },
+    { ROW("unsafe-listen", SETTING_FLAG, unsafe_listen),
+      .help = "listen on an address that other machines can reach, in plaintext" },
+#define CLIENT_ONLY 3
+
+    { ROW("listen", SETTING_TEXT, listen), .value_name = "ADDR", .required = true,
+      .help = "where connections are accepted: host:port, [v6]:port or unix:PATH; port 0: any free one" },
+    { ROW("upstream", SETTING_TEXT, upstream), .value_name = "ADDR", .required = true,
+      .help = "where they are carried to: host:port, [v6]:port or unix:PATH" },
+    { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "tcp", .choices = protocols,
+      .help = "tcp: byte for byte, one upstream connection for each accepted one" },
+
+    { ROW("cert", SETTING_TEXT, cert_file), .value_name = "FILE", .required = true,
+      .help = "own certificate, PEM, followed by its intermediates" },
+    { ROW("key", SETTING_TEXT, key_file), .value_name = "FILE", .required = true,
+      .help = "its private key, PEM, encrypted or not" },
+    { ROW("ca", SETTING_TEXT, ca_file), .value_name = "FILE", .required = true,
+      .help = "the CAs whose certificates peers must present, PEM" },
+    { ROW("key-passphrase-env", SETTING_TEXT, key_passphrase_env), .value_name = "VAR",
+      .help = "environment variable that holds the key's passphrase" },
+    { ROW("key-passphrase-file", SETTING_TEXT, key_passphrase_file), .value_name = "FILE",
+      .help = "file whose first line is the key's passphrase" },
+    { ROW("tls-min", SETTING_CHOICE, tls_min), .fallback = "1.2", .choices = tls_versions,
+      .help = "oldest TLS version spoken" },
+    { ROW("tls-max", SETTING_CHOICE, tls_max), .fallback = "1.3", .choices = tls_versions,
+      .help = "newest TLS version spoken" },
+
+    { ROW("workers", SETTING_COUNT, workers), .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
+      .value_name = "N", .help = "worker threads, 1 to 64; auto: one per CPU" },
+    { ROW("max-connections", SETTING_COUNT, max_connections), .fallback = "10000", .min = 1, .max = 1000000,
+      .value_name = "N", .help = "connections accepted at a time; further ones wait in the kernel's queue" },
+    { ROW("max-handshakes", SETTING_COUNT, max_handshakes), .fallback = "256", .min = 1, .max = 100000,
+      .value_name = "N", .help = "TLS handshakes with peers under way at a time; further peers wait likewise" },
+    { ROW("buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB, .max = 16 * MIB,
+      .value_name = "SIZE", .help = "bytes kept per connection and direction while the other side is slow" },
+
+    { ROW("dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE, .value_name = "D",
+      .help = "how long a silent peer is waited for before the upstream is dialled for it; probes cost no dial" },
+    { ROW("connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10, .max = 5 * MINUTE,
+      .value_name = "D", .help = "for connecting to one upstream address, and for its name to resolve" },
+    { ROW("handshake-timeout", SETTING_DURATION, handshake_timeout_ms), .fallback = "10s", .min = 10,
+      .max = 5 * MINUTE, .value_name = "D", .help = "for a whole TLS handshake" },
+    { ROW("confirm-timeout", SETTING_DURATION, confirm_timeout_ms), .fallback = "1s", .max = MINUTE,
+      .value_name = "D", .help = "for a TLS 1.3 server's first sign that it accepted our certificate" },
+    { ROW("idle-timeout", SETTING_DURATION, idle_timeout_ms), .fallback = "off", .min = 10, .max = 168 * HOUR,
+      .zero_word = "off", .value_name = "D", .help = "ends connections on which nothing moves for so long" },
+    { ROW("half-close-timeout", SETTING_DURATION, half_close_timeout_ms), .fallback = "5m", .min = 10,
+      .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
+      .help = "the same once one direction has ended" },
+    { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
+      .value_name = "D", .help = "for last words to be delivered on a connection that ends" },
+    { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000, .max = HOUR,
+      .zero_word = "off", .value_name = "D",
+      .help = "gives up peers that do not answer at all (keepalive, TCP_USER_TIMEOUT)" },
+    { ROW("endpoint-rest", SETTING_DURATION, endpoint_rest_ms), .fallback = "10s", .max = HOUR, .value_name = "D",
+      .help = "an upstream address that failed is tried last for so long" },
+    { ROW("health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
+      .zero_word = "off", .value_name = "D", .help = "how often readiness probes the upstream by a bare connect" },
+    { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR, .value_name = "D",
+      .help = "after SIGTERM, the longest time connections may go on" },
+    { ROW("drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",
+      .help = "after SIGTERM, husk ends once nothing has moved for so long" },
+
+    { ROW("dns-servers", SETTING_TEXT, dns_servers), .value_name = "LIST",
+      .help = "name servers, comma-separated, host or host:port; default: the system's" },
+    { ROW("dns-min-ttl", SETTING_DURATION, dns_min_ttl_ms), .fallback = "5s", .min = 10, .max = HOUR,
+      .value_name = "D", .help = "upstream names are not looked up more often than this" },
+    { ROW("dns-max-ttl", SETTING_DURATION, dns_max_ttl_ms), .fallback = "5m", .min = 10, .max = 24 * HOUR,
+      .value_name = "D", .help = "nor less often than this" },
+    { ROW("dns-retry-min", SETTING_DURATION, dns_retry_min_ms), .fallback = "1s", .min = 10, .max = HOUR,
+      .value_name = "D", .help = "first delay after a failed look-up; doubles with each" },
+    { ROW("dns-retry-max", SETTING_DURATION, dns_retry_max_ms), .fallback = "1m", .min = 10, .max = HOUR,
+      .value_name = "D", .help = "longest delay after failed look-ups" },
+
+    { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
+      .help = "where /live, /ready and /metrics are served" },
+    { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1, .max = 1000,
+      .value_name = "N", .help = "admin connections at a time; further ones are closed" },
+    { ROW("admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
+      .max = HOUR, .value_name = "D", .help = "for an admin request to arrive" },
+    { ROW("log-format", SETTING_CHOICE, log_format), .fallback = "text", .choices = log_formats,
+      .help = "how lines on stderr are written" },
+    { ROW("log-level", SETTING_CHOICE, log_level), .fallback = "info", .choices = log_levels,
+      .help = "lines below it are left out; debug tells of every connection" },
+    { ROW("log-burst", SETTING_COUNT, log_burst), .fallback = "20", .min = 1, .max = 1000000, .zero_word = "off",
+      .value_name = "N", .help = "lines per reason, worker and ten seconds; the rest is counted. off: no limit" },
+
+#define SERVER_ONLY 6
+    { ROW("allow-cn", SETTING_LIST, allow), .kind = PEER_RULE_CN, .value_name = "VALUE",
+      .help = "admit clients whose certificate has this common name (* stands for any text)" },
+    { ROW("allow-dns", SETTING_LIST, allow), .kind = PEER_RULE_DNS, .value_name = "VALUE",
+      .help = "or this DNS name (* stands for text without dots)" },
+    { ROW("allow-uri", SETTING_LIST, allow), .kind = PEER_RULE_URI, .value_name = "VALUE",
+      .help = "or this URI, such as a SPIFFE ID (* stands for text without slashes)" },
+    { ROW("allow-ou", SETTING_LIST, allow), .kind = PEER_RULE_OU, .value_name = "VALUE",
+      .help = "or this organizational unit" },
+    { ROW("allow-spki", SETTING_LIST, allow), .kind = PEER_RULE_SPKI, .value_name = "HEX",
+      .help = "or this public key: SHA-256 of its SubjectPublicKeyInfo" },
+    { ROW("allow-any", SETTING_LIST, allow), .kind = PEER_RULE_ANY,
+      .help = "admit every client whose certificate the CA has signed" },
+};
+
+enum { SETTINGS_COUNT = sizeof settings / sizeof settings[0] };
+
+const struct setting *config_settings(enum config_mode mode, size_t *count)
+{
+    *count = SETTINGS_COUNT - (mode == CONFIG_CLIENT ? SERVER_ONLY : CLIENT_ONLY);
+    return mode == CONFIG_CLIENT ? settings : settings + CLIENT_ONLY;
+}

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Shows husk at work: sample logs → husk client ═ mutual TLS ═ husk server → a receiver that prints them.
+# usage: demo/run.sh HUSK [SECONDS]    ends by itself after SECONDS, else on Ctrl-C
+set -eu
+
+husk=$1
+seconds=${2:-}
+events=10
+dir=$(mktemp -d "${TMPDIR:-/tmp}/husk-demo.XXXXXX")
+pids=
+
+stop() {
+    trap - EXIT INT TERM
+    for pid in $pids; do kill "$pid" 2>/dev/null || true; done
+    for pid in $pids; do wait "$pid" 2>/dev/null || true; done
+    rm -rf "$dir"
+}
+trap stop EXIT
+trap 'stop; exit 0' INT TERM
+
+fail() {
+    echo "demo: $1" >&2
+    cat "$dir"/*.log >&2 2>/dev/null || true
+    exit 1
+}
+
+# wait_for FILE PATTERN: until a line of FILE matches, at most 10 s; prints what the pattern's group caught.
+wait_for() {
+    tries=0
+    until sed -n "s/$2/\\1/p" "$1" 2>/dev/null | grep -m1 .; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 200 ] || return 1
+        sleep 0.05
+    done
+}
+
+"$husk" pki init "$dir/pki" >/dev/null
+
+: >"$dir/events"
+"$husk" receive --listen 127.0.0.1:0 >"$dir/events" 2>"$dir/receive.log" &
+pids="$pids $!"
+receiver=$(wait_for "$dir/receive.log" '.*listening on \(127\.0\.0\.1:[0-9]*\).*') || fail "the receiver did not start"
+
+"$husk" server --listen 127.0.0.1:0 --upstream "$receiver" --allow-cn client --admin off \
+    --cert "$dir/pki/server.crt.pem" --key "$dir/pki/server.key.pem" --ca "$dir/pki/ca.crt.pem" 2>"$dir/server.log" &
+pids="$pids $!"
+server=$(wait_for "$dir/server.log" '.* listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "husk server did not start"
+
+# Forward's usual port if it is free, else any.
+for port in 24224 0; do
+    "$husk" client --listen "127.0.0.1:$port" --upstream "$server" --server-name localhost --admin 127.0.0.1:0 \
+        --cert "$dir/pki/client.crt.pem" --key "$dir/pki/client.key.pem" --ca "$dir/pki/ca.crt.pem" 2>"$dir/client.log" &
+    pid=$!
+    if client=$(wait_for "$dir/client.log" '.* listening route=client address=\(127\.0\.0\.1:[0-9]*\).*\|.*\(cannot start\).*') &&
+        [ -n "$client" ] && [ "$client" != "cannot start" ] && kill -0 "$pid" 2>/dev/null; then
+        break
+    fi
+    wait "$pid" 2>/dev/null || true
+    client=
+done
+[ -n "$client" ] || fail "husk client did not start"
+pids="$pids $pid"
+admin=$(wait_for "$dir/client.log" '.*admin listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "no admin endpoint"
+
+echo "agent → husk client $client ═ mutual TLS ═ husk server $server → receiver $receiver"
+echo
+tail -n +1 -f "$dir/events" &
+tail_pid=$!
+pids="$pids $tail_pid"
+"$husk" send --to "$client" --tag demo.sample --count "$events" --rate 20 --ack || fail "sending failed"
+tries=0
+until [ "$(wc -l <"$dir/events")" -ge "$events" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || fail "only $(wc -l <"$dir/events") of $events events arrived"
+    sleep 0.05
+done
+sleep 0.2 # tail shows the last line
+echo
+echo "$events events arrived over mutual TLS."
+echo "Point an agent (Forward, plaintext) at $client; counters are at http://$admin/metrics."
+if [ -n "$seconds" ]; then
+    sleep "$seconds"
+else
+    echo "Ctrl-C ends."
+    while :; do sleep 3600; done
+fi

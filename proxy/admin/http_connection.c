@@ -1,0 +1,325 @@
+#include "admin/http_connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    ANSWERS_PER_STEP = 8, /* then the loop's other events have their turn */
+    LINGER_MS = 1000,
+    LINGER_MAX_BYTES = 256 * 1024
+};
+
+/* ---- what http-parser says
+ * --------------------------------------------------------------------------------- */
+
+static int on_url(http_parser *parser, const char *text, size_t length)
+{
+    struct http_connection *connection = parser->data;
+    size_t room = sizeof connection->target - connection->target_length;
+    size_t kept = length < room ? length : room;
+
+    memcpy(connection->target + connection->target_length, text, kept);
+    connection->target_length += kept;
+    return 0;
+}
+
+static int on_headers_complete(http_parser *parser)
+{
+    struct http_connection *connection = parser->data;
+
+    connection->head_complete = true;
+    connection->part_bytes = 0;
+    /* UINT64_MAX: no Content-Length. Refused here, before a client that waits for "100 Continue" sends it. */
+    return parser->content_length != UINT64_MAX && parser->content_length > HTTP_BODY_MAX_BYTES ? -1 : 0;
+}
+
+static int on_message_complete(http_parser *parser)
+{
+    struct http_connection *connection = parser->data;
+
+    connection->request_complete = true;
+    /* "Upgrade" and CONNECT are not served: what follows them could be anything. */
+    connection->keep_alive = http_should_keep_alive(parser) && !parser->upgrade;
+    http_parser_pause(parser, 1); /* what is pipelined behind waits for its turn */
+    return 0;
+}
+
+static const http_parser_settings parser_settings = {
+    .on_url = on_url,
+    .on_headers_complete = on_headers_complete,
+    .on_message_complete = on_message_complete,
+};
+
+/* ---- answers
+ * ------------------------------------------------------------------------------------------------- */
+
+static const char *status_phrase(unsigned status)
+{
+    switch (status) {
+#define PHRASE(number, name, phrase)                                                                         \
+    case number:                                                                                             \
+        return #phrase;
+        HTTP_STATUS_MAP(PHRASE)
+#undef PHRASE
+    default:
+        return "";
+    }
+}
+
+static void deadline_restart(struct http_connection *connection, unsigned delay_ms)
+{
+    ev_timer_stop(connection->loop, &connection->deadline);
+    ev_timer_set(&connection->deadline, delay_ms / 1000.0, 0);
+    ev_timer_start(connection->loop, &connection->deadline);
+}
+
+/* Takes the response's body. */
+static void answer_start(struct http_connection *connection, struct http_response *response)
+{
+    char head[512], date[64];
+    struct tm utc;
+    time_t now = time(NULL);
+    bool with_body = connection->parser.method != HTTP_HEAD;
+
+    gmtime_r(&now, &utc);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    int head_length =
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 %u %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: %s\r\n"
+                 "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n%s%s%s\r\n",
+                 response->status, status_phrase(response->status), date, response->type, response->length,
+                 connection->keep_alive ? "keep-alive" : "close", response->allow ? "Allow: " : "",
+                 response->allow ? response->allow : "", response->allow ? "\r\n" : "");
+    assert(head_length > 0 && (size_t)head_length < sizeof head);
+
+    size_t body_length = with_body ? response->length : 0;
+    if (response->body)
+        connection->output = malloc((size_t)head_length + body_length);
+    if (connection->output) {
+        memcpy(connection->output, head, (size_t)head_length);
+        memcpy(connection->output + head_length, response->body, body_length);
+    }
+    free(response->body);
+    connection->output_length = (size_t)head_length + body_length;
+    connection->output_sent = 0;
+    connection->state = HTTP_WRITING;
+    deadline_restart(connection, connection->service->timeout_ms);
+}
+
+/* The request cannot be read to its end: answers and closes. */
+static void refuse(struct http_connection *connection, unsigned status)
+{
+    struct http_response response = { .status = status, .type = "text/plain; charset=utf-8" };
+    int length = asprintf(&response.body, "%s\n", status_phrase(status));
+
+    response.length = length < 0 ? 0 : (size_t)length;
+    if (length < 0)
+        response.body = NULL;
+    connection->keep_alive = false;
+    answer_start(connection, &response);
+}
+
+static void serve(struct http_connection *connection)
+{
+    struct http_response response = { 0 };
+    struct http_parser_url url;
+    char path[HTTP_TARGET_BYTES + 1] = "";
+
+    http_parser_url_init(&url);
+    if (http_parser_parse_url(connection->target, connection->target_length,
+                              connection->parser.method == HTTP_CONNECT, &url) == 0 &&
+        url.field_set & 1 << UF_PATH) {
+        memcpy(path, connection->target + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
+        path[url.field_data[UF_PATH].len] = '\0';
+    }
+    const struct http_request request = { .method = connection->parser.method, .path = path };
+    connection->service->on_request(connection->service->owner, &request, &response);
+    answer_start(connection, &response);
+}
+
+/* ---- moving bytes
+ * -------------------------------------------------------------------------------------------- */
+
+static void request_reset(struct http_connection *connection)
+{
+    http_parser_init(&connection->parser, HTTP_REQUEST);
+    connection->parser.data = connection;
+    connection->target_length = 0;
+    connection->part_bytes = 0;
+    connection->head_complete = false;
+    connection->request_complete = false;
+    connection->keep_alive = false;
+    connection->state = HTTP_READING;
+    deadline_restart(connection, connection->service->timeout_ms);
+}
+
+/* Gives the parser what was read, up to the limit of the part it is in. May start an answer. */
+static void parse(struct http_connection *connection)
+{
+    size_t limit = connection->head_complete ? HTTP_BODY_MAX_BYTES : HTTP_HEAD_MAX_BYTES;
+    size_t length = connection->input_end - connection->input_start;
+
+    if (length > limit - connection->part_bytes)
+        length = limit - connection->part_bytes;
+    if (length == 0) {
+        refuse(connection, connection->head_complete ? HTTP_STATUS_PAYLOAD_TOO_LARGE
+                                                     : HTTP_STATUS_REQUEST_HEADER_FIELDS_TOO_LARGE);
+        return;
+    }
+    bool was_in_head = !connection->head_complete;
+    size_t used = http_parser_execute(&connection->parser, &parser_settings,
+                                      connection->input + connection->input_start, length);
+    connection->input_start += used;
+    if (!connection->head_complete || !was_in_head)
+        connection->part_bytes += used;
+    if (connection->request_complete)
+        serve(connection);
+    else if (HTTP_PARSER_ERRNO(&connection->parser) == HPE_CB_headers_complete)
+        refuse(connection, HTTP_STATUS_PAYLOAD_TOO_LARGE);
+    else if (HTTP_PARSER_ERRNO(&connection->parser) != HPE_OK)
+        refuse(connection, HTTP_STATUS_BAD_REQUEST);
+}
+
+enum progress { PROGRESS, PROGRESS_BLOCKED, PROGRESS_ENDED };
+
+static enum progress progress_of_failure(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? PROGRESS_BLOCKED : PROGRESS_ENDED;
+}
+
+static enum progress step_reading(struct http_connection *connection)
+{
+    if (connection->input_start < connection->input_end) {
+        parse(connection);
+        return PROGRESS;
+    }
+    ssize_t length = recv(connection->io.fd, connection->input, sizeof connection->input, 0);
+    if (length < 0)
+        return progress_of_failure();
+    if (length == 0)
+        return PROGRESS_ENDED;
+    connection->input_start = 0;
+    connection->input_end = (size_t)length;
+    return PROGRESS;
+}
+
+static enum progress step_writing(struct http_connection *connection)
+{
+    if (!connection->output)
+        return PROGRESS_ENDED; /* out of memory */
+    ssize_t sent = send(connection->io.fd, connection->output + connection->output_sent,
+                        connection->output_length - connection->output_sent, MSG_NOSIGNAL);
+    if (sent < 0)
+        return progress_of_failure();
+    connection->output_sent += (size_t)sent;
+    if (connection->output_sent < connection->output_length)
+        return PROGRESS;
+    free(connection->output);
+    connection->output = NULL;
+    if (connection->keep_alive) {
+        request_reset(connection);
+        return PROGRESS;
+    }
+    shutdown(connection->io.fd, SHUT_WR);
+    connection->state = HTTP_LINGERING;
+    connection->lingered_bytes = 0;
+    deadline_restart(connection, connection->service->timeout_ms < LINGER_MS ? connection->service->timeout_ms
+                                                                             : LINGER_MS);
+    return PROGRESS;
+}
+
+static enum progress step_lingering(struct http_connection *connection)
+{
+    ssize_t length = recv(connection->io.fd, connection->input, sizeof connection->input, 0);
+
+    if (length < 0)
+        return progress_of_failure();
+    connection->lingered_bytes += (size_t)length;
+    return length == 0 || connection->lingered_bytes > LINGER_MAX_BYTES ? PROGRESS_ENDED : PROGRESS;
+}
+
+static void want(struct http_connection *connection, int events)
+{
+    int fd = connection->io.fd;
+
+    if (connection->io.events == events && ev_is_active(&connection->io))
+        return;
+    ev_io_stop(connection->loop, &connection->io);
+    ev_io_set(&connection->io, fd, events);
+    ev_io_start(connection->loop, &connection->io);
+}
+
+/* Moves bytes until nothing moves, the connection ends, or others should have their turn. */
+static void http_connection_step(struct http_connection *connection)
+{
+    enum progress progress = PROGRESS;
+    unsigned answers = 0;
+
+    while (progress == PROGRESS && answers < ANSWERS_PER_STEP) {
+        enum http_state before = connection->state;
+
+        if (before == HTTP_READING)
+            progress = step_reading(connection);
+        else if (before == HTTP_WRITING)
+            progress = step_writing(connection);
+        else
+            progress = step_lingering(connection);
+        answers += before == HTTP_WRITING && connection->state != HTTP_WRITING;
+    }
+    if (progress == PROGRESS_ENDED)
+        http_connection_close(connection);
+    else if (progress == PROGRESS)
+        want(connection,
+             EV_READ | EV_WRITE); /* not done, but the peer takes bytes: called again at the next turn */
+    else
+        want(connection, connection->state == HTTP_WRITING ? EV_WRITE : EV_READ);
+}
+
+static void on_io(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    (void)loop;
+    (void)events;
+    http_connection_step(io->data);
+}
+
+static void on_deadline(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    http_connection_close(timer->data);
+}
+
+void http_connection_open(struct http_connection *connection, struct ev_loop *loop, int fd,
+                          const struct http_service *service)
+{
+    assert(connection->state == HTTP_FREE);
+    connection->loop = loop;
+    connection->service = service;
+    connection->input_start = 0;
+    connection->input_end = 0;
+    ev_io_init(&connection->io, on_io, fd, EV_READ);
+    connection->io.data = connection;
+    ev_init(&connection->deadline, on_deadline);
+    connection->deadline.data = connection;
+    request_reset(connection);
+    ev_io_start(loop, &connection->io);
+}
+
+void http_connection_close(struct http_connection *connection)
+{
+    if (connection->state == HTTP_FREE)
+        return;
+    ev_io_stop(connection->loop, &connection->io);
+    ev_timer_stop(connection->loop, &connection->deadline);
+    close(connection->io.fd);
+    free(connection->output);
+    connection->output = NULL;
+    connection->state = HTTP_FREE;
+}

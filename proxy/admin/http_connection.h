@@ -1,0 +1,79 @@
+/* One HTTP/1.x connection of the admin endpoint: requests in, answers out, one after the other.
+ *
+ * Owns its descriptor, watchers, parser and buffers; knows nothing of what is asked or answered. Whatever the
+ * peer does, it costs one slot until the deadline at most: heads and bodies are bounded, a request that is
+ * not read and an answer that is not taken end the connection. Runs on one loop. */
+#ifndef HUSK_ADMIN_HTTP_CONNECTION_H
+#define HUSK_ADMIN_HTTP_CONNECTION_H
+
+#include <ev.h>
+#include <http_parser.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    HTTP_HEAD_MAX_BYTES = 8192, /* request line and headers; more is answered 431 */
+    HTTP_BODY_MAX_BYTES = 8192, /* bodies are read and forgotten; more is answered 413 */
+    HTTP_TARGET_BYTES = 256,    /* of a request's target; the rest is not looked at */
+    HTTP_INPUT_BYTES = 4096
+};
+
+struct http_request {
+    unsigned method;  /* enum http_method */
+    const char *path; /* without the query string; "" when the target has none */
+};
+
+struct http_response {
+    unsigned status;
+    const char *type;  /* Content-Type, static */
+    const char *allow; /* Allow, static, or NULL */
+    char *body;        /* freed by the connection; NULL: out of memory, and the connection is closed */
+    size_t length;
+};
+
+struct http_service {
+    void *owner;
+    /* Fills *response, which is zeroed. Must not touch the connection. */
+    void (*on_request)(void *owner, const struct http_request *request, struct http_response *response);
+    unsigned timeout_ms; /* for a request from accept or the last answer; for an answer from its request */
+};
+
+enum http_state {
+    HTTP_FREE,      /* no connection here */
+    HTTP_READING,   /* until a request is complete */
+    HTTP_WRITING,   /* the answer; nothing is read meanwhile */
+    HTTP_LINGERING, /* all is said: reading until the peer closes, so that closing does not turn into a reset
+                     */
+};
+
+/* A slot: zeroed is HTTP_FREE, used again for the next connection. */
+struct http_connection {
+    enum http_state state;
+    struct ev_loop *loop;
+    const struct http_service *service;
+    struct ev_io io;
+    struct ev_timer deadline;
+
+    http_parser parser;
+    char target[HTTP_TARGET_BYTES];
+    size_t target_length;
+    size_t part_bytes; /* of the head, or of the body, so far */
+    bool head_complete;
+    bool request_complete;
+    bool keep_alive;
+
+    char *output;
+    size_t output_length, output_sent;
+    size_t lingered_bytes;
+    size_t input_start, input_end;
+    char input[HTTP_INPUT_BYTES];
+};
+
+/* Takes `fd`, which does not block. `service` is borrowed. The slot must be HTTP_FREE. */
+void http_connection_open(struct http_connection *connection, struct ev_loop *loop, int fd,
+                          const struct http_service *service);
+
+/* Closes at once. Nothing happens to a slot that is HTTP_FREE. */
+void http_connection_close(struct http_connection *connection);
+
+#endif

@@ -1,0 +1,301 @@
+#include "admin/metrics_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct family;
+typedef void family_write(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot);
+
+struct family {
+    const char *name;
+    const char *help;
+    const char *type;
+    family_write *write;
+    /* For the families that are plain counters: where they begin in struct side_metrics or struct metrics,
+     * how many there are, and how they are told apart. */
+    size_t offset;
+    unsigned count;
+    /* Counters below this index are written only when they are not zero: reasons that do not belong to the
+     * family, but would be wrong to hide if they were counted all the same. */
+    unsigned zero_from;
+    const char *label;
+    const char *(*label_value)(unsigned index);
+};
+
+/* ---- label values ----------------------------------------------------------------------------------------
+ */
+
+static const char *reason_label(unsigned index)
+{
+    return end_reason_name((enum end_reason)index);
+}
+
+static const char *direction_label(unsigned index)
+{
+    return metrics_direction_name((enum metrics_direction)index);
+}
+
+static const char *tls_version_label(unsigned index)
+{
+    return metrics_tls_version_name((enum metrics_tls_version)index);
+}
+
+static const char *cipher_label(unsigned index)
+{
+    return metrics_cipher_name((enum metrics_cipher)index);
+}
+
+static const char *handshake_label(unsigned index)
+{
+    return index == 0 ? "full" : "resumed";
+}
+
+_Static_assert(offsetof(struct side_metrics, handshakes_resumed) ==
+                   offsetof(struct side_metrics, handshakes_full) + sizeof(metrics_counter),
+               "husk_handshakes_total reads them as an array of two");
+
+static void put_escaped(FILE *out, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '\n') {
+            fputs("\\n", out);
+            continue;
+        }
+        if (*value == '\\' || *value == '"')
+            fputc('\\', out);
+        fputc(*value, out);
+    }
+}
+
+/* Writes `name{route="…",side="…"` and leaves the brace open. */
+static void put_side_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                            enum side side)
+{
+    fprintf(out, "%s{route=\"", name);
+    put_escaped(out, snapshot->route);
+    fprintf(out, "\",side=\"%s\"", side_name(side));
+}
+
+/* ---- sums over the workers -------------------------------------------------------------------------------
+ */
+
+static uint64_t sum_at(const struct metrics_snapshot *snapshot, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < snapshot->worker_count; i++)
+        sum += metrics_read((const metrics_counter *)((const char *)snapshot->workers[i] + offset));
+    return sum;
+}
+
+static uint64_t side_sum(const struct metrics_snapshot *snapshot, enum side side, size_t offset,
+                         unsigned index)
+{
+    size_t side_offset = offsetof(struct metrics, side) + side * sizeof(struct side_metrics);
+
+    return sum_at(snapshot, side_offset + offset + index * sizeof(metrics_counter));
+}
+
+/* ---- how a family is written -----------------------------------------------------------------------------
+ */
+
+static void write_side_counters(FILE *out, const struct family *family,
+                                const struct metrics_snapshot *snapshot)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        for (unsigned i = 0; i < family->count; i++) {
+            uint64_t value = side_sum(snapshot, side, family->offset, i);
+
+            if (value == 0 && i < family->zero_from)
+                continue;
+            put_side_series(out, family->name, snapshot, side);
+            if (family->label)
+                fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
+            fprintf(out, "} %" PRIu64 "\n", value);
+        }
+    }
+}
+
+static void write_route_counter(FILE *out, const struct family *family,
+                                const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{route=\"", family->name);
+    put_escaped(out, snapshot->route);
+    fprintf(out, "\"} %" PRIu64 "\n", sum_at(snapshot, family->offset));
+}
+
+static void write_active(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        uint64_t ended = 0;
+
+        /* The ends are read first: a connection that comes and goes meanwhile is then seen as active. */
+        for (unsigned i = 0; i < END_REASON_COUNT; i++)
+            ended += side_sum(snapshot, side, offsetof(struct side_metrics, ended), i);
+        uint64_t opened = side_sum(snapshot, side, offsetof(struct side_metrics, opened), 0);
+        put_side_series(out, family->name, snapshot, side);
+        /* Relaxed counters may still be seen out of order: never wrap around. */
+        fprintf(out, "} %" PRIu64 "\n", opened > ended ? opened - ended : 0);
+    }
+}
+
+static void write_handshake_histogram(FILE *out, const struct family *family,
+                                      const struct metrics_snapshot *snapshot)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        uint64_t cumulative = 0;
+        char name[64];
+
+        snprintf(name, sizeof name, "%s_bucket", family->name);
+        for (unsigned i = 0; i <= METRICS_HANDSHAKE_BUCKETS; i++) {
+            char bound[32] = "+Inf";
+
+            if (i < METRICS_HANDSHAKE_BUCKETS)
+                snprintf(bound, sizeof bound, "%g", metrics_handshake_bounds_us[i] / 1e6);
+            cumulative += side_sum(snapshot, side, family->offset, i);
+            put_side_series(out, name, snapshot, side);
+            fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
+        }
+        uint64_t sum_us = side_sum(snapshot, side, offsetof(struct side_metrics, handshake_duration_us), 0);
+        snprintf(name, sizeof name, "%s_sum", family->name);
+        put_side_series(out, name, snapshot, side);
+        fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
+        snprintf(name, sizeof name, "%s_count", family->name);
+        put_side_series(out, name, snapshot, side);
+        fprintf(out, "} %" PRIu64 "\n", cumulative);
+    }
+}
+
+static void write_not_after(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (snapshot->certificate_not_after[side] == 0)
+            continue;
+        put_side_series(out, family->name, snapshot, side);
+        fprintf(out, "} %" PRId64 "\n", snapshot->certificate_not_after[side]);
+    }
+}
+
+static void write_build_info(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{version=\"", family->name);
+    put_escaped(out, snapshot->version);
+    fputs("\",tls_library=\"", out);
+    put_escaped(out, snapshot->tls_library);
+    fputs("\"} 1\n", out);
+}
+
+static void write_reloads(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{result=\"success\"} %" PRIu64 "\n", family->name, snapshot->reloads_succeeded);
+    fprintf(out, "%s{result=\"failure\"} %" PRIu64 "\n", family->name, snapshot->reloads_failed);
+}
+
+static void write_draining(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s %d\n", family->name, snapshot->draining);
+}
+
+/* ---- the families ----------------------------------------------------------------------------------------
+ */
+
+#define SIDE_COUNTERS(field, n)                                                                              \
+    .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
+    .count = (n)
+#define ROUTE_COUNTER(field)                                                                                 \
+    .type = "counter", .write = write_route_counter, .offset = offsetof(struct metrics, field)
+
+static const struct family families[] = {
+    { .name = "husk_build_info",
+      .help = "What is running; always 1.",
+      .type = "gauge",
+      .write = write_build_info },
+    { .name = "husk_connections_opened_total",
+      .help = "Connections accepted (downstream) or dialled (upstream).",
+      SIDE_COUNTERS(opened, 1) },
+    { .name = "husk_connections_active",
+      .help = "Connections that have not ended.",
+      .type = "gauge",
+      .write = write_active },
+    { .name = "husk_connections_ended_total",
+      .help = "Connections that ended, by reason.",
+      SIDE_COUNTERS(ended, END_REASON_COUNT),
+      .zero_from = END_NONE + 1,
+      .label = "reason",
+      .label_value = reason_label },
+    { .name = "husk_bytes_total",
+      .help = "Payload bytes received from and sent to the peer.",
+      SIDE_COUNTERS(bytes, METRICS_DIRECTION_COUNT),
+      .label = "direction",
+      .label_value = direction_label },
+    { .name = "husk_handshakes_total",
+      .help = "TLS handshakes completed.",
+      SIDE_COUNTERS(handshakes_full, 2),
+      .label = "result",
+      .label_value = handshake_label },
+    { .name = "husk_handshake_failures_total",
+      .help = "TLS handshakes that failed, by reason.",
+      SIDE_COUNTERS(handshakes_failed, END_REASON_COUNT),
+      .zero_from = END_HANDSHAKE_TIMEOUT, /* from here on the reasons are about handshakes */
+      .label = "reason",
+      .label_value = reason_label },
+    { .name = "husk_handshake_duration_seconds",
+      .help = "How long completed TLS handshakes took.",
+      .type = "histogram",
+      .write = write_handshake_histogram,
+      .offset = offsetof(struct side_metrics, handshake_duration) },
+    { .name = "husk_tls_connections_total",
+      .help = "TLS connections established, by protocol version.",
+      SIDE_COUNTERS(tls_versions, METRICS_TLS_VERSION_COUNT),
+      .label = "version",
+      .label_value = tls_version_label },
+    { .name = "husk_tls_ciphers_total",
+      .help = "TLS connections established, by cipher.",
+      SIDE_COUNTERS(ciphers, METRICS_CIPHER_COUNT),
+      .label = "cipher",
+      .label_value = cipher_label },
+    { .name = "husk_certificate_not_after_seconds",
+      .help = "When the certificate in use expires, in seconds since the epoch.",
+      .type = "gauge",
+      .write = write_not_after },
+    { .name = "husk_reloads_total",
+      .help = "Reloads of certificates and keys.",
+      .type = "counter",
+      .write = write_reloads },
+    { .name = "husk_accept_pauses_total",
+      .help = "Times accepting paused because descriptors or memory ran out.",
+      ROUTE_COUNTER(accept_pauses) },
+    { .name = "husk_accept_throttled_total",
+      .help = "Times accepting paused because a connection or handshake limit was reached.",
+      ROUTE_COUNTER(accept_throttled) },
+    { .name = "husk_upstream_unconfirmed_total",
+      .help = "Upstream connections taken into use without evidence that the peer accepted them.",
+      ROUTE_COUNTER(unconfirmed) },
+    { .name = "husk_draining",
+      .help = "1 while the process is stopping.",
+      .type = "gauge",
+      .write = write_draining },
+};
+
+char *metrics_text_render(const struct metrics_snapshot *snapshot)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        const struct family *family = &families[i];
+
+        fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
+        family->write(out, family, snapshot);
+    }
+    int failed = ferror(out);
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

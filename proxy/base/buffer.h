@@ -1,0 +1,68 @@
+/* A queue of bytes kept as slices of refcounted segments, so that keeping or moving bytes costs no copy.
+ *
+ * Segments and slices come from the worker's pool when bytes exist and go back when the last slice of them is
+ * gone: an empty buffer owns nothing. Everything here belongs to one thread. */
+#ifndef HUSK_BASE_BUFFER_H
+#define HUSK_BASE_BUFFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum { SEGMENT_BYTES = 65536 }; /* one mapping, header included */
+
+struct segment {
+    struct segment *next; /* in the pool's idle list */
+    uint32_t references;
+    uint32_t filled; /* bytes[0..filled) are claimed by slices */
+    uint8_t bytes[];
+};
+
+enum { SEGMENT_CAPACITY = SEGMENT_BYTES - sizeof(struct segment) };
+
+struct slice {
+    struct slice *next;
+    struct segment *segment;
+    uint32_t start, end; /* within the segment */
+};
+
+/* Zero-initialise, then set idle_limit. */
+struct buffer_pool {
+    struct segment *idle;
+    struct slice *idle_slices;
+    unsigned idle_count;
+    unsigned idle_limit; /* segments kept for reuse; beyond it memory returns to the system */
+    unsigned live_count; /* segments lent out */
+};
+
+/* Frees what is idle; every buffer of the pool must be empty by then. */
+void buffer_pool_deinit(struct buffer_pool *pool);
+
+struct buffer {
+    struct buffer_pool *pool; /* borrowed */
+    struct slice *first, *last;
+    size_t length; /* bytes in the queue */
+};
+
+/* An empty buffer on `pool`. */
+void buffer_init(struct buffer *buffer, struct buffer_pool *pool);
+/* Drops all bytes; the buffer stays usable. */
+void buffer_clear(struct buffer *buffer);
+
+/* Room to write at the queue's end: *room is at least 1. NULL when out of memory. Nothing is in the queue before
+ * buffer_commit; a reservation that gets no commit needs buffer_commit(buffer, 0). */
+uint8_t *buffer_reserve(struct buffer *buffer, size_t *room);
+/* Takes `bytes` of the last reservation into the queue. */
+void buffer_commit(struct buffer *buffer, size_t bytes);
+
+/* Copies `bytes` to the end; false when out of memory (part of it may be in the queue). */
+bool buffer_append(struct buffer *buffer, const void *from, size_t bytes);
+
+/* The first bytes of the queue as at most `max` vectors; returns how many were filled. */
+unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max);
+
+/* Removes `bytes`, at most `length`, from the front. */
+void buffer_consume(struct buffer *buffer, size_t bytes);
+
+#endif

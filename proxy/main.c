@@ -1,0 +1,173 @@
+/* The table of subcommands. */
+#include "commands/commands.h"
+#include "config/config.h"
+#include "daemon.h"
+#include "wire/tls_channel.h"
+
+#include <ares.h>
+#include <ev.h>
+#include <http_parser.h>
+#include <stdio.h>
+#include <string.h>
+
+struct command {
+    const char *name;
+    const char *summary;
+    int (*run)(int argc, char **argv);
+    void (*print_help)(FILE *out);
+};
+
+/* ---- client and server ---- */
+
+static int proxy_command(enum config_mode mode, int argc, char **argv)
+{
+    struct config config = { 0 };
+    struct fault fault;
+    size_t count;
+    const struct setting *settings = config_settings(mode, &count);
+    int status = EXIT_STATUS_USAGE;
+
+    if (settings_parse(settings, count, &config, argc, argv, NULL, &fault))
+        status = daemon_run(mode, &config, HUSK_VERSION);
+    else
+        fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
+    settings_free(settings, count, &config);
+    return status;
+}
+
+static int client_command(int argc, char **argv)
+{
+    return proxy_command(CONFIG_CLIENT, argc, argv);
+}
+
+static int server_command(int argc, char **argv)
+{
+    return proxy_command(CONFIG_SERVER, argc, argv);
+}
+
+static void settings_help(enum config_mode mode, FILE *out)
+{
+    size_t count;
+    const struct setting *settings = config_settings(mode, &count);
+
+    fputs("\n", out);
+    settings_print_help(settings, count, out);
+}
+
+static void client_print_help(FILE *out)
+{
+    fputs("husk client --listen ADDR --upstream HOST:PORT --cert FILE --key FILE --ca FILE [options]\n\n"
+          "Accepts plaintext on this machine and carries it over mutual TLS to the upstream.\n",
+          out);
+    settings_help(CONFIG_CLIENT, out);
+}
+
+static void server_print_help(FILE *out)
+{
+    fputs("husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
+          "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any [options]\n\n"
+          "Accepts mutual TLS, decides who may connect, and carries plaintext to the upstream beside it.\n",
+          out);
+    settings_help(CONFIG_SERVER, out);
+}
+
+/* ---- version and help ---- */
+
+static int version_command(int argc, char **argv)
+{
+    (void)argv;
+    if (argc) {
+        fputs("husk version: takes no arguments\n", stderr);
+        return EXIT_STATUS_USAGE;
+    }
+    printf("husk " HUSK_VERSION "\n"
+           "tls: %s, post-quantum key exchange (X25519MLKEM768): %s\n"
+           "libraries: libev %d.%d, c-ares %s, http-parser %d.%d.%d\n"
+           "built: %s, " HUSK_BUILD_FLAGS "\n",
+           tls_channel_library(), tls_channel_library_is_post_quantum() ? "yes" : "no", ev_version_major(),
+           ev_version_minor(), ares_version(NULL), HTTP_PARSER_VERSION_MAJOR, HTTP_PARSER_VERSION_MINOR,
+           HTTP_PARSER_VERSION_PATCH,
+#ifdef __clang__
+           "clang " __clang_version__
+#else
+           "gcc " __VERSION__
+#endif
+    );
+    return EXIT_STATUS_OK;
+}
+
+static void version_print_help(FILE *out)
+{
+    fputs("husk version\n\nPrints the version of husk, of its TLS library, and how it was built.\n", out);
+}
+
+static int help_command(int argc, char **argv);
+
+static void help_print_help(FILE *out)
+{
+    fputs("husk help [COMMAND]\n\nPrints what husk can do, or how to use one command.\n", out);
+}
+
+static const struct command commands[] = {
+    { "client", "accept plaintext here, carry it over mutual TLS", client_command, client_print_help },
+    { "server", "accept mutual TLS here, carry plaintext to the aggregator", server_command, server_print_help },
+    { "pki", "make a development PKI", pki_command, pki_print_help },
+    { "send", "send events, as an agent would", send_command, send_print_help },
+    { "receive", "receive and print events, as an aggregator would", receive_command, receive_print_help },
+    { "version", "print versions and build facts", version_command, version_print_help },
+    { "help", "print this, or help for a command", help_command, help_print_help },
+};
+
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static const struct command *command_find(const char *name)
+{
+    for (unsigned i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    fprintf(stderr, "husk: %s: unknown command; \"husk help\" lists them\n", name);
+    return NULL;
+}
+
+static void commands_print(FILE *out)
+{
+    fputs("husk carries Fluent Forward traffic over mutual TLS.\n\n", out);
+    for (unsigned i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  husk %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n\"husk help COMMAND\" tells more.\n", out);
+}
+
+static int help_command(int argc, char **argv)
+{
+    if (argc == 0) {
+        commands_print(stdout);
+        return EXIT_STATUS_OK;
+    }
+    const struct command *command = command_find(argv[0]);
+    if (!command || argc > 1)
+        return EXIT_STATUS_USAGE;
+    command->print_help(stdout);
+    return EXIT_STATUS_OK;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        commands_print(stderr);
+        return EXIT_STATUS_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0)
+        name = "version";
+    const struct command *command = command_find(name);
+    if (!command)
+        return EXIT_STATUS_USAGE;
+    if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        command->print_help(stdout);
+        return EXIT_STATUS_OK;
+    }
+    return command->run(argc - 2, argv + 2);
+}

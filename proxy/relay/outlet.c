@@ -1,0 +1,164 @@
+#include "relay/outlet.h"
+
+#include "relay/worker.h"
+#include "wire/socket.h"
+
+void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner)
+{
+    *outlet = (struct outlet){
+        .leg = { .fd = -1 },
+        .worker = worker,
+        .state = OUTLET_RESOLVING,
+        .deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms,
+        .on_ready = on_ready,
+        .owner = owner,
+    };
+}
+
+void outlet_close(struct outlet *outlet, enum leg_closing closing)
+{
+    leg_close(&outlet->leg, closing);
+    endpoint_walk_end(&outlet->walk);
+}
+
+bool outlet_reads(const struct outlet *outlet)
+{
+    return outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING;
+}
+
+/* Begins to connect to the next address; true when an attempt is under way. */
+static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
+{
+    struct worker *worker = outlet->worker;
+    struct side_metrics *metrics = &worker->metrics.side[SIDE_UPSTREAM];
+    const struct socket_address *address;
+
+    while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, worker_now_ms(worker)))) {
+        outlet->address = address;
+        int fd = socket_connect(address, worker->route->dead_peer_ms, reason);
+        if (fd >= 0) {
+            leg_close(&outlet->leg, LEG_CLOSE);
+            leg_open(&outlet->leg, &worker->io, fd, metrics, outlet->on_ready, outlet->owner);
+            metrics_add(&metrics->opened, 1);
+            outlet->leg.blocked = true; /* until the connect's outcome is there */
+            outlet->state = OUTLET_CONNECTING;
+            outlet->deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms;
+            return true;
+        }
+        endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
+                             worker->route->endpoint_rest_ms);
+    }
+    return false;
+}
+
+/* The current address failed: files it and tries the next one. END_NONE when there is one. */
+static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason)
+{
+    struct worker *worker = outlet->worker;
+    enum end_reason next_reason = reason;
+
+    leg_break(&outlet->leg, reason);
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
+                         worker->route->endpoint_rest_ms);
+    if (!outlet_dial(outlet, &next_reason))
+        return next_reason;
+    metrics_add(&worker->metrics.side[SIDE_UPSTREAM].ended[reason], 1);
+    return END_NONE;
+}
+
+static enum end_reason outlet_resolve(struct outlet *outlet)
+{
+    struct worker *worker = outlet->worker;
+    enum end_reason reason = END_UNRESOLVED;
+
+    if (!worker->resolved && worker_now_ms(worker) < outlet->deadline_ms)
+        return END_NONE;
+    if (!endpoint_walk_begin(&outlet->walk, &worker->endpoints))
+        return END_UNRESOLVED;
+    return outlet_dial(outlet, &reason) ? END_NONE : reason;
+}
+
+static void outlet_become_ready(struct outlet *outlet)
+{
+    struct worker *worker = outlet->worker;
+
+    outlet->state = OUTLET_READY;
+    outlet->deadline_ms = 0;
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_WORKED, worker_now_ms(worker), 0);
+}
+
+static enum end_reason outlet_connect(struct outlet *outlet)
+{
+    struct worker *worker = outlet->worker;
+    struct credentials *credentials = worker->credentials[SIDE_UPSTREAM];
+    bool late = worker_now_ms(worker) >= outlet->deadline_ms;
+
+    if (outlet->leg.blocked)
+        return late ? outlet_fail(outlet, END_CONNECT_TIMEOUT) : END_NONE;
+    enum end_reason reason = socket_connect_outcome(outlet->leg.fd);
+    if (reason != END_NONE)
+        return outlet_fail(outlet, reason);
+    if (!credentials) {
+        outlet_become_ready(outlet);
+        return END_NONE;
+    }
+    struct tls_channel *tls =
+        tls_channel_new(&worker->io.tls, credentials, worker->route->server_name, &worker->sessions);
+    if (!tls)
+        return outlet_fail(outlet, END_NO_MEMORY);
+    outlet->state = OUTLET_SECURING;
+    outlet->deadline_ms = worker_now_ms(worker) + worker->route->handshake_timeout_ms;
+    leg_start_tls(&outlet->leg, tls);
+    return END_NONE;
+}
+
+/* SECURING and CONFIRMING read alike: only what they wait for differs. */
+static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *early)
+{
+    struct worker *worker = outlet->worker;
+    struct leg *leg = &outlet->leg;
+    enum leg_status status = LEG_MOVED;
+
+    while (status == LEG_MOVED && !(leg_is_secured(leg) && tls_channel_is_confirmed(leg->tls)))
+        status = leg_read(leg, early, worker->route->buffer_bytes);
+    if (leg->broken != END_NONE)
+        return outlet_fail(outlet, leg->broken);
+    if (outlet->state == OUTLET_SECURING && leg_is_secured(leg)) {
+        outlet->state = OUTLET_CONFIRMING;
+        outlet->deadline_ms = worker_now_ms(worker) + worker->route->confirm_timeout_ms;
+    }
+    bool late = worker_now_ms(worker) >= outlet->deadline_ms;
+    if (outlet->state == OUTLET_SECURING)
+        return late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
+    /* A server that sends neither tickets nor data gives no sign: after a while it is taken at its silence. */
+    if (late && !tls_channel_is_confirmed(leg->tls))
+        metrics_add(&worker->metrics.unconfirmed, 1);
+    if (late || leg->read_over || tls_channel_is_confirmed(leg->tls))
+        outlet_become_ready(outlet);
+    return END_NONE;
+}
+
+enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early)
+{
+    for (;;) {
+        enum outlet_state before = outlet->state;
+        const struct socket_address *address = outlet->address;
+        enum end_reason reason = END_NONE;
+        switch (before) {
+        case OUTLET_RESOLVING:
+            reason = outlet_resolve(outlet);
+            break;
+        case OUTLET_CONNECTING:
+            reason = outlet_connect(outlet);
+            break;
+        case OUTLET_SECURING:
+        case OUTLET_CONFIRMING:
+            reason = outlet_secure(outlet, early);
+            break;
+        case OUTLET_READY:
+            return END_NONE;
+        }
+        if (reason != END_NONE || (outlet->state == before && outlet->address == address))
+            return reason;
+    }
+}

@@ -1,0 +1,48 @@
+/* A connection we dial: a leg, and the way from an upstream's name to being fit for traffic.
+ *
+ *   RESOLVING ─▶ CONNECTING ─▶ SECURING ─▶ CONFIRMING ─▶ READY
+ *                    ▲             │            │
+ *                    └─ next address ◀──────────┘
+ *
+ * Owns its leg and its walk over the addresses. Whoever conducts it calls outlet_advance when anything happens.
+ * Belongs to its worker's thread. */
+#ifndef HUSK_RELAY_OUTLET_H
+#define HUSK_RELAY_OUTLET_H
+
+#include "relay/endpoint.h"
+#include "wire/leg.h"
+
+struct worker;
+
+enum outlet_state {
+    OUTLET_RESOLVING,  /* the name has no address yet */
+    OUTLET_CONNECTING,
+    OUTLET_SECURING,   /* TLS handshake */
+    OUTLET_CONFIRMING, /* TLS 1.3: has the server accepted our certificate? */
+    OUTLET_READY
+};
+
+struct outlet {
+    struct leg leg;
+    struct worker *worker; /* borrowed */
+    enum outlet_state state;
+    uint64_t deadline_ms; /* worker's clock; 0: none */
+    struct endpoint_walk walk;
+    const struct socket_address *address; /* of the current attempt, in the walk; NULL before the first */
+    leg_on_ready *on_ready;
+    void *owner;
+};
+
+/* Nothing is dialled before the first outlet_advance. */
+void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner);
+
+/* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for its detail. Bytes that
+ * come along with the end of the handshake are put into `early`. */
+enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);
+
+/* Whether the leg wants to read in this state. */
+bool outlet_reads(const struct outlet *outlet);
+
+void outlet_close(struct outlet *outlet, enum leg_closing closing);
+
+#endif

@@ -1,0 +1,463 @@
+#include "relay/tunnel.h"
+
+#include "base/clock.h"
+#include "wire/socket.h"
+
+#include <stdlib.h>
+
+enum { STEP_BYTES = 256 * 1024 }; /* moved per turn and connection, so that a bulky one starves nobody */
+
+static void tunnel_step(struct tunnel *tunnel);
+
+static struct leg *tunnel_leg(struct tunnel *tunnel, enum side side)
+{
+    return side == SIDE_DOWNSTREAM ? &tunnel->inlet.leg : &tunnel->outlet.leg;
+}
+
+static enum side other(enum side side)
+{
+    return side == SIDE_DOWNSTREAM ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
+}
+
+/* ---- events ---- */
+
+static void on_leg_ready(void *owner)
+{
+    tunnel_step(owner);
+}
+
+static void on_task(struct task *task)
+{
+    tunnel_step((struct tunnel *)((char *)task - offsetof(struct tunnel, task)));
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct tunnel *tunnel = timer->data;
+
+    (void)loop, (void)events;
+    tunnel->timer_ms = 0;
+    tunnel_step(tunnel);
+}
+
+/* ---- life ---- */
+
+void tunnel_open(struct worker *worker, int fd, const struct socket_address *peer)
+{
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
+
+    if (!tunnel) {
+        socket_close_by_reset(fd);
+        return;
+    }
+    tunnel->worker = worker;
+    tunnel->task.run = on_task;
+    tunnel->phase = TUNNEL_ADMITTING;
+    tunnel->opened_us = clock_monotonic_us();
+    tunnel->progress_ms = worker_now_ms(worker);
+    ev_timer_init(&tunnel->timer, on_timer, 0, 0);
+    tunnel->timer.data = tunnel;
+    buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
+    buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
+    tunnel->next = worker->tunnels;
+    if (worker->tunnels)
+        worker->tunnels->previous = tunnel;
+    worker->tunnels = tunnel;
+    worker->live++;
+    outlet_open(&tunnel->outlet, worker, on_leg_ready, tunnel);
+    inlet_open(&tunnel->inlet, worker, fd, peer, on_leg_ready, tunnel);
+    if (tunnel->inlet.state == INLET_SECURING)
+        worker->handshakes++;
+    worker_update_admission(worker);
+    tunnel_step(tunnel);
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+    free(tunnel);
+}
+
+static const char *tunnel_phase_name(const struct tunnel *tunnel)
+{
+    static const char *const dialling[] = { "resolve", "connect", "handshake", "confirm", "relay" };
+
+    switch (tunnel->phase) {
+    case TUNNEL_ADMITTING:
+        return tunnel->inlet.state == INLET_SECURING ? "handshake" : "wait";
+    case TUNNEL_DIALLING:
+        return dialling[tunnel->outlet.state];
+    default:
+        return "relay";
+    }
+}
+
+static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    struct worker *worker = tunnel->worker;
+    struct leg *leg = tunnel_leg(tunnel, side);
+    const struct identity *identity = tunnel->inlet.leg.tls ? tls_channel_peer(tunnel->inlet.leg.tls) : NULL;
+    bool benign = end_reason_is_benign(reason);
+    struct log_line line;
+    char text[ADDRESS_TEXT_BYTES];
+    uint32_t suppressed = 0;
+
+    if (!benign && !log_limiter_admit(&worker->limiters[reason], worker_now_ms(worker), worker->route->log_burst,
+                                      &suppressed))
+        return;
+    log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");
+    log_text(&line, "route", worker->route->name);
+    log_text(&line, "side", side_name(side));
+    log_text(&line, "phase", tunnel_phase_name(tunnel));
+    log_text(&line, "reason", end_reason_name(reason));
+    log_text(&line, "what", end_reason_phrase(reason));
+    log_text(&line, "detail", leg_detail(leg));
+    socket_address_format(&tunnel->inlet.peer, text, sizeof text);
+    log_text(&line, "peer", text);
+    if (identity) {
+        identity_describe(identity, text, sizeof text);
+        log_text(&line, "identity", text);
+    }
+    if (tunnel->outlet.address) {
+        socket_address_format(tunnel->outlet.address, text, sizeof text);
+        log_text(&line, "upstream", text);
+    }
+    log_number(&line, "duration_ms", (int64_t)((clock_monotonic_us() - tunnel->opened_us) / 1000));
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+static void tunnel_leave_handshake(struct tunnel *tunnel)
+{
+    tunnel->worker->handshakes--;
+    worker_update_admission(tunnel->worker);
+}
+
+static void tunnel_unlink(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+
+    if (tunnel->next)
+        tunnel->next->previous = tunnel->previous;
+    if (tunnel->previous)
+        tunnel->previous->next = tunnel->next;
+    else
+        worker->tunnels = tunnel->next;
+    tunnel->next = worker->reap;
+    worker->reap = tunnel;
+    worker->live--;
+}
+
+/* Frees all but the memory itself. */
+static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
+{
+    struct worker *worker = tunnel->worker;
+
+    if (tunnel->phase == TUNNEL_ADMITTING && tunnel->inlet.state == INLET_SECURING)
+        worker->handshakes--;
+    tunnel->phase = TUNNEL_ENDED;
+    leg_close(&tunnel->inlet.leg, closing);
+    outlet_close(&tunnel->outlet, closing);
+    buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
+    buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
+    ev_timer_stop(worker->loop, &tunnel->timer);
+    worker_unqueue(worker, &tunnel->task);
+    tunnel_unlink(tunnel);
+    worker_update_admission(worker);
+}
+
+static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    struct side_metrics *metrics = tunnel->worker->metrics.side;
+    bool both = reason == END_CLOSED || reason == END_SHUTDOWN;
+
+    if (tunnel_leg(tunnel, side)->fd < 0)
+        metrics_add(&metrics[side].opened, 1); /* a dial that did not come as far as a descriptor */
+    metrics_add(&metrics[side].ended[reason], 1);
+    if (tunnel_leg(tunnel, other(side))->fd >= 0)
+        metrics_add(&metrics[other(side)].ended[both ? reason : END_OTHER_SIDE], 1);
+}
+
+/* True when no byte that was read still waits to be written. */
+static bool tunnel_is_drained(struct tunnel *tunnel)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (tunnel->held[side].length || tunnel_leg(tunnel, side)->unsent.length)
+            return false;
+    }
+    return true;
+}
+
+void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    /* Whoever waits at an end that broke off must learn it by a reset, so that it sends again. */
+    enum leg_closing closing =
+        end_reason_is_benign(reason) && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
+
+    tunnel_count_end(tunnel, side, reason);
+    tunnel_log(tunnel, side, reason);
+    if (closing == LEG_CLOSE && tunnel->phase == TUNNEL_RELAYING) {
+        (void)leg_finish(&tunnel->inlet.leg);
+        (void)leg_finish(&tunnel->outlet.leg);
+    }
+    tunnel_close(tunnel, closing);
+}
+
+bool tunnel_stop(struct tunnel *tunnel)
+{
+    bool nothing_lost = tunnel_is_drained(tunnel);
+
+    if (tunnel->phase == TUNNEL_LINGERING)
+        tunnel_close(tunnel, LEG_CLOSE); /* counted when it was refused */
+    else
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
+    return nothing_lost;
+}
+
+/* ---- relaying ---- */
+
+static bool reads_from(struct tunnel *tunnel, enum side side)
+{
+    /* Half a window of hysteresis: reads stay large. */
+    return !tunnel_leg(tunnel, side)->read_over && tunnel_leg(tunnel, other(side))->broken == END_NONE &&
+           tunnel->held[side].length <= tunnel->worker->route->buffer_bytes / 2;
+}
+
+/* Moves bytes from `side` to the other once; returns how many, or 1 when something else happened. */
+static size_t relay_move(struct tunnel *tunnel, enum side side)
+{
+    struct leg *from = tunnel_leg(tunnel, side);
+    struct leg *to = tunnel_leg(tunnel, other(side));
+    struct buffer *held = &tunnel->held[side];
+    size_t moved = 0, before = held->length;
+
+    if (reads_from(tunnel, side)) {
+        (void)leg_read(from, held, tunnel->worker->route->buffer_bytes);
+        moved = held->length - before + from->read_over;
+    }
+    if (held->length || to->unsent.length) {
+        before = held->length;
+        bool was_broken = to->broken != END_NONE;
+        if (leg_write(to, held) == LEG_BROKEN) {
+            buffer_clear(held);
+            return moved + !was_broken;
+        }
+        moved += before - held->length;
+    }
+    return moved;
+}
+
+/* True when all that was read from `side` is with the other's socket. */
+static bool relay_is_drained(struct tunnel *tunnel, enum side side)
+{
+    return !tunnel->held[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
+}
+
+/* What follows from the end of one direction; true when the tunnel has ended. */
+static bool relay_settle(struct tunnel *tunnel)
+{
+    bool finished = true;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct leg *from = tunnel_leg(tunnel, side);
+        struct leg *to = tunnel_leg(tunnel, other(side));
+        bool over = from->read_over && relay_is_drained(tunnel, side);
+        if (from->broken != END_NONE && (over || to->broken != END_NONE)) {
+            tunnel_end(tunnel, side, from->broken);
+            return true;
+        }
+        if (over && to->broken == END_NONE)
+            (void)leg_finish(to);
+        finished = finished && over && to->finished;
+    }
+    if (finished)
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_CLOSED);
+    return finished;
+}
+
+static void relay_step(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    size_t moved, total = 0;
+
+    do {
+        moved = relay_move(tunnel, SIDE_DOWNSTREAM) + relay_move(tunnel, SIDE_UPSTREAM);
+        total += moved;
+    } while (moved && total < STEP_BYTES);
+    if (total)
+        tunnel->progress_ms = worker_now_ms(worker);
+    if (relay_settle(tunnel))
+        return;
+    if (moved)
+        worker_queue(worker, &tunnel->task);
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
+            tunnel->linger_ms = worker_now_ms(worker) + worker->route->linger_timeout_ms;
+        leg_watch(tunnel_leg(tunnel, side), reads_from(tunnel, side) ? LEG_READ : LEG_NO_READ);
+    }
+}
+
+/* ---- the way there ---- */
+
+static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
+{
+    struct leg *leg = &tunnel->inlet.leg;
+
+    /* A peer that was sent an alert gets to read it before the connection is gone. */
+    if (!end_reason_sends_alert(reason)) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+        return;
+    }
+    tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
+    tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
+    tunnel_leave_handshake(tunnel);
+    leg_shut(leg);
+    leg->read_over = false;
+    tunnel->phase = TUNNEL_LINGERING;
+    tunnel->linger_ms = worker_now_ms(tunnel->worker) + tunnel->worker->route->linger_timeout_ms;
+    leg_watch(leg, LEG_READ);
+}
+
+static void admit_step(struct tunnel *tunnel)
+{
+    bool was_securing = tunnel->inlet.state == INLET_SECURING;
+    enum end_reason reason = inlet_advance(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
+
+    if (reason != END_NONE) {
+        if (was_securing && tunnel->inlet.state == INLET_SECURING)
+            tunnel_refuse(tunnel, reason);
+        else
+            tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+        return;
+    }
+    if (was_securing && tunnel->inlet.state != INLET_SECURING)
+        tunnel_leave_handshake(tunnel);
+    if (tunnel->inlet.state == INLET_READY)
+        tunnel->phase = TUNNEL_DIALLING;
+    else
+        leg_watch(&tunnel->inlet.leg, LEG_READ);
+}
+
+static void dial_step(struct tunnel *tunnel)
+{
+    struct leg *inlet = &tunnel->inlet.leg;
+    struct buffer *early = &tunnel->held[SIDE_DOWNSTREAM];
+    enum end_reason reason = inlet_check(&tunnel->inlet, early);
+
+    if (reason != END_NONE) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+        return;
+    }
+    reason = outlet_advance(&tunnel->outlet, &tunnel->held[SIDE_UPSTREAM]);
+    if (reason != END_NONE) {
+        worker_report_upstream(tunnel->worker, reason);
+        tunnel_end(tunnel, SIDE_UPSTREAM, reason);
+        return;
+    }
+    if (tunnel->outlet.state == OUTLET_READY) {
+        worker_report_upstream(tunnel->worker, END_NONE);
+        tunnel->phase = TUNNEL_RELAYING;
+        return;
+    }
+    /* A silent peer is watched for leaving; one that has sent something stays unread until it can be served. */
+    bool silent = !early->length && socket_peek(inlet->fd) == SOCKET_SILENT;
+    leg_watch(inlet, silent ? LEG_READ : LEG_NO_READ);
+    leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
+}
+
+static void linger_step(struct tunnel *tunnel)
+{
+    struct leg *leg = &tunnel->inlet.leg;
+    enum leg_status status = leg_discard(leg);
+
+    if (leg->read_over || status == LEG_BROKEN || worker_now_ms(tunnel->worker) >= tunnel->linger_ms)
+        tunnel_close(tunnel, LEG_CLOSE);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    return a < b ? a : b;
+}
+
+/* When the lack of progress ends a relaying tunnel; 0: never. */
+static uint64_t idle_deadline(struct tunnel *tunnel)
+{
+    const struct route_options *route = tunnel->worker->route;
+    bool half_closed = tunnel->inlet.leg.finished || tunnel->outlet.leg.finished;
+    uint64_t patience = half_closed ? route->half_close_timeout_ms : route->idle_timeout_ms;
+
+    return patience ? tunnel->progress_ms + patience : 0;
+}
+
+static uint64_t tunnel_deadline(struct tunnel *tunnel)
+{
+    switch (tunnel->phase) {
+    case TUNNEL_ADMITTING:
+        return tunnel->inlet.deadline_ms;
+    case TUNNEL_DIALLING:
+        return tunnel->outlet.deadline_ms;
+    case TUNNEL_RELAYING:
+        return earlier(tunnel->linger_ms, idle_deadline(tunnel));
+    case TUNNEL_LINGERING:
+        return tunnel->linger_ms;
+    case TUNNEL_ENDED:
+        break;
+    }
+    return 0;
+}
+
+/* The timer is moved only when it would ring too late; when it rings too early, the step sets it again. */
+static void tunnel_arm(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    uint64_t deadline = tunnel_deadline(tunnel);
+
+    if (!deadline || (tunnel->timer_ms && tunnel->timer_ms <= deadline))
+        return;
+    uint64_t now = worker_now_ms(worker);
+    ev_timer_stop(worker->loop, &tunnel->timer);
+    ev_timer_set(&tunnel->timer, deadline > now ? (double)(deadline - now) / 1000 : 0, 0);
+    ev_timer_start(worker->loop, &tunnel->timer);
+    tunnel->timer_ms = deadline;
+}
+
+/* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
+static bool relay_is_late(struct tunnel *tunnel)
+{
+    uint64_t now = worker_now_ms(tunnel->worker);
+    uint64_t idle = idle_deadline(tunnel);
+
+    if (tunnel->linger_ms && now >= tunnel->linger_ms) {
+        enum side side = tunnel->inlet.leg.broken != END_NONE ? SIDE_DOWNSTREAM : SIDE_UPSTREAM;
+        tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
+        return true;
+    }
+    if (idle && now >= idle) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_IDLE);
+        return true;
+    }
+    return false;
+}
+
+/* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest and
+ * deadline from the state. */
+static void tunnel_step(struct tunnel *tunnel)
+{
+    if (tunnel->phase == TUNNEL_ADMITTING)
+        admit_step(tunnel);
+    if (tunnel->phase == TUNNEL_DIALLING)
+        dial_step(tunnel);
+    if (tunnel->phase == TUNNEL_RELAYING) {
+        relay_step(tunnel);
+        if (tunnel->phase == TUNNEL_RELAYING)
+            (void)relay_is_late(tunnel);
+    } else if (tunnel->phase == TUNNEL_LINGERING) {
+        linger_step(tunnel);
+    }
+    if (tunnel->phase != TUNNEL_ENDED)
+        tunnel_arm(tunnel);
+}

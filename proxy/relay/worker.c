@@ -1,0 +1,219 @@
+#include "relay/worker.h"
+
+#include "base/clock.h"
+#include "relay/tunnel.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { POOL_IDLE_SEGMENTS = 16 };
+
+uint64_t worker_now_ms(const struct worker *worker)
+{
+    return (uint64_t)(ev_now(worker->loop) * 1000);
+}
+
+/* ---- tasks ---- */
+
+void worker_queue(struct worker *worker, struct task *task)
+{
+    if (task->queued)
+        return;
+    task->queued = true;
+    task->next = NULL;
+    if (worker->last_task)
+        worker->last_task->next = task;
+    else
+        worker->first_task = task;
+    worker->last_task = task;
+    worker->queued++;
+    ev_idle_start(worker->loop, &worker->awake);
+}
+
+void worker_unqueue(struct worker *worker, struct task *task)
+{
+    struct task *previous = NULL;
+
+    if (!task->queued)
+        return;
+    for (struct task *at = worker->first_task; at != task; at = at->next)
+        previous = at;
+    if (previous)
+        previous->next = task->next;
+    else
+        worker->first_task = task->next;
+    if (worker->last_task == task)
+        worker->last_task = previous;
+    task->queued = false;
+    worker->queued--;
+}
+
+static void tasks_run(struct worker *worker)
+{
+    /* What is queued meanwhile waits for the next turn. */
+    for (unsigned left = worker->queued; left && worker->first_task; left--) {
+        struct task *task = worker->first_task;
+        worker_unqueue(worker, task);
+        task->run(task);
+    }
+    if (!worker->first_task)
+        ev_idle_stop(worker->loop, &worker->awake);
+}
+
+static void reap(struct worker *worker)
+{
+    while (worker->reap) {
+        struct tunnel *tunnel = worker->reap;
+        worker->reap = tunnel->next;
+        tunnel_free(tunnel);
+    }
+}
+
+static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
+{
+    struct worker *worker = turn->data;
+
+    (void)loop, (void)events;
+    tasks_run(worker);
+    reap(worker);
+}
+
+static void on_awake(struct ev_loop *loop, ev_idle *awake, int events)
+{
+    (void)loop, (void)awake, (void)events;
+}
+
+/* ---- letters ---- */
+
+static void worker_stop(struct worker *worker)
+{
+    unsigned left_behind = 0;
+
+    listener_close(&worker->listener);
+    while (worker->tunnels)
+        left_behind += !tunnel_stop(worker->tunnels);
+    atomic_store(&worker->left_behind, left_behind);
+    reap(worker);
+    ev_break(worker->loop, EVBREAK_ALL);
+}
+
+static void on_letter(void *owner, const struct letter *letter)
+{
+    struct worker *worker = owner;
+
+    switch (letter->kind) {
+    case LETTER_CREDENTIALS:
+        credentials_release(worker->credentials[letter->side]);
+        worker->credentials[letter->side] = letter->credentials;
+        tls_sessions_clear(&worker->sessions);
+        break;
+    case LETTER_ENDPOINTS:
+        worker->resolved = true;
+        if (letter->endpoints)
+            endpoint_pool_replace(&worker->endpoints, letter->endpoints);
+        for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
+            if (tunnel->phase == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
+                worker_queue(worker, &tunnel->task);
+        }
+        break;
+    case LETTER_STOP:
+        worker_stop(worker);
+        break;
+    }
+}
+
+/* ---- connections ---- */
+
+static void on_accepted(void *owner, int fd, const struct socket_address *peer)
+{
+    tunnel_open(owner, fd, peer);
+}
+
+void worker_update_admission(struct worker *worker)
+{
+    bool full = worker->live >= worker->route->max_connections ||
+                worker->handshakes >= worker->route->max_handshakes;
+
+    if (worker->listener.fd >= 0)
+        listener_admit(&worker->listener, full ? LISTENER_THROTTLE : LISTENER_ADMIT);
+}
+
+void worker_report_upstream(struct worker *worker, enum end_reason outcome)
+{
+    atomic_store_explicit(&worker->upstream_failure_ms, clock_monotonic_ms(), memory_order_relaxed);
+    atomic_store_explicit(&worker->upstream_failure, outcome, memory_order_relaxed);
+}
+
+/* ---- life ---- */
+
+static void worker_deinit(struct worker *worker)
+{
+    tls_sessions_clear(&worker->sessions);
+    endpoint_pool_deinit(&worker->endpoints);
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        credentials_release(worker->credentials[side]);
+    leg_io_deinit(&worker->io);
+    buffer_pool_deinit(&worker->pool);
+    if (worker->loop)
+        ev_loop_destroy(worker->loop);
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+
+    ev_run(worker->loop, 0);
+    return NULL;
+}
+
+/* The thread must not take the process's signals: they are the control thread's. */
+static bool thread_start(struct worker *worker)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    bool started = pthread_create(&worker->thread, NULL, worker_main, worker) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}
+
+bool worker_start(struct worker *worker, const struct route_options *route, struct log *log, int listen_fd,
+                  struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
+{
+    *worker = (struct worker){
+        .route = route,
+        .log = log,
+        .pool = { .idle_limit = POOL_IDLE_SEGMENTS },
+        .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
+        .loop = ev_loop_new(EVFLAG_AUTO),
+    };
+    if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool)) {
+        fault_set(fault, "cannot set up a worker: out of memory or descriptors");
+        close(listen_fd);
+        worker_deinit(worker);
+        return false;
+    }
+    mailbox_open(&worker->mailbox, worker->loop, on_letter, worker);
+    listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, log, on_accepted, worker);
+    ev_prepare_init(&worker->turn, on_turn);
+    ev_idle_init(&worker->awake, on_awake);
+    worker->turn.data = worker->awake.data = worker;
+    ev_prepare_start(worker->loop, &worker->turn);
+    if (thread_start(worker))
+        return true;
+    fault_set(fault, "cannot start a thread");
+    listener_close(&worker->listener);
+    mailbox_close(&worker->mailbox);
+    worker_deinit(worker);
+    return false;
+}
+
+void worker_join(struct worker *worker)
+{
+    pthread_join(worker->thread, NULL);
+    mailbox_close(&worker->mailbox);
+    worker_deinit(worker);
+}

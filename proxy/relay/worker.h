@@ -1,0 +1,87 @@
+/* One thread: its loop, its listener, its connections, its counters.
+ *
+ * Owns everything its connections use; shares credentials and endpoint lists with the other workers. Nothing here is written by
+ * another thread but through the mailbox; counters may be read by any. Nobody is freed inside a callback of its
+ * own: what has ended is put on the reap list and freed between two turns of the loop. */
+#ifndef HUSK_RELAY_WORKER_H
+#define HUSK_RELAY_WORKER_H
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "relay/endpoint.h"
+#include "relay/listener.h"
+#include "relay/mailbox.h"
+#include "relay/route.h"
+#include "trust/credentials.h"
+#include "wire/leg.h"
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct tunnel;
+
+/* Something the worker runs soon, once: what used up its turn, or was told that something changed. */
+struct task {
+    struct task *next;
+    bool queued;
+    void (*run)(struct task *task);
+};
+
+struct worker {
+    const struct route_options *route; /* borrowed */
+    struct log *log;                   /* borrowed */
+    pthread_t thread;
+    struct ev_loop *loop;
+    struct mailbox mailbox;
+    struct metrics metrics;
+    struct buffer_pool pool;
+    struct leg_io io;
+    struct listener listener;
+    struct credentials *credentials[SIDE_COUNT]; /* shared; NULL: that side is plain */
+    struct tls_sessions sessions;                /* to resume with the upstream */
+    struct endpoint_pool endpoints;
+    bool resolved; /* the upstream's name has been looked up, well or badly */
+
+    struct tunnel *tunnels;   /* all that live */
+    struct tunnel *reap;      /* ended, to be freed */
+    unsigned live;            /* length of tunnels */
+    unsigned handshakes;      /* of accepted connections, under way */
+    struct task *first_task, *last_task;
+    unsigned queued; /* tasks waiting */
+    ev_prepare turn; /* between two turns: runs tasks, reaps */
+    ev_idle awake;   /* active while tasks wait, so that the loop does not sleep */
+    struct log_limiter limiters[END_REASON_COUNT];
+
+    /* Read by the control thread. */
+    _Atomic unsigned upstream_failure; /* enum end_reason of the last failed dial, END_NONE after a good one */
+    _Atomic uint64_t upstream_failure_ms; /* clock_monotonic_ms of it */
+    _Atomic unsigned left_behind;         /* connections with undelivered bytes when the worker stopped */
+};
+
+/* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; borrows `route` and `log`, which outlive the
+ * worker. The worker does not move in memory. */
+MUST_CHECK bool worker_start(struct worker *worker, const struct route_options *route, struct log *log, int listen_fd,
+                             struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
+
+/* Waits for the thread to end (post LETTER_STOP first) and frees what the worker owns. */
+void worker_join(struct worker *worker);
+
+/* ---- for the worker's own connections ---- */
+
+/* The loop's time, milliseconds; only differences mean anything. */
+uint64_t worker_now_ms(const struct worker *worker);
+
+/* Runs `task` on the next turn of the loop. */
+void worker_queue(struct worker *worker, struct task *task);
+/* Takes it back, when its owner ends. */
+void worker_unqueue(struct worker *worker, struct task *task);
+
+/* The number of connections or handshakes has changed: accepting may have to stop or go on. */
+void worker_update_admission(struct worker *worker);
+
+/* Files the outcome of a dial, for readiness. */
+void worker_report_upstream(struct worker *worker, enum end_reason outcome);
+
+#endif

@@ -1,0 +1,333 @@
+#include "trust/credentials.h"
+
+#include "trust/certificate.h"
+#include "trust/certificate_file.h"
+#include "trust/library_error.h"
+#include "trust/passphrase.h"
+#include "trust/private_key.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/nid.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int (*new_session_callback)(struct ssl_st *, struct ssl_session_st *);
+
+struct credentials {
+    atomic_uint references;
+    SSL_CTX *tls; /* its app data is this set */
+    struct peer_check_rules rules;
+    int64_t not_after;
+    _Atomic new_session_callback on_new_session;
+};
+
+/* What the files hold, until it is in the SSL_CTX. */
+struct material {
+    STACK_OF(X509) * chain; /* leaf first */
+    EVP_PKEY *key;
+    STACK_OF(X509) * cas;
+};
+
+static void material_free(struct material *material)
+{
+    sk_X509_pop_free(material->chain, X509_free);
+    EVP_PKEY_free(material->key);
+    sk_X509_pop_free(material->cas, X509_free);
+}
+
+/* ---- loading ---- */
+
+static EVP_PKEY *load_key(const struct credentials_options *options, struct log *log, struct fault *fault)
+{
+    struct passphrase passphrase;
+    EVP_PKEY *key = NULL;
+
+    if (passphrase_load(&passphrase, options->passphrase_env, options->passphrase_file, fault))
+        key = private_key_load(options->key_file, &passphrase, log, fault);
+    passphrase_wipe(&passphrase);
+    return key;
+}
+
+static bool check_key_matches(const struct material *material, const struct credentials_options *options,
+                              struct fault *fault)
+{
+    X509 *leaf = sk_X509_value(material->chain, 0);
+    char name[CERTIFICATE_NAME_BYTES];
+
+    ERR_clear_error();
+    bool is_match = X509_check_private_key(leaf, material->key) == 1;
+    ERR_clear_error();
+    if (is_match)
+        return true;
+    certificate_describe(leaf, name);
+    fault_set(fault, "%s: the private key does not match certificate %s of %s", options->key_file, name,
+              options->cert_file);
+    return false;
+}
+
+/* Only a warning: who verifies is the peer, and not every peer minds. */
+static void warn_of_wrong_usage(X509 *leaf, const struct credentials_options *options, struct log *log)
+{
+    bool is_client = options->role == TLS_CLIENT;
+
+    if (!X509_check_purpose(leaf, is_client ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER, 0))
+        log_say(log, LOG_WARN, "%s: the certificate is not meant for a TLS %s: peers will refuse it",
+                options->cert_file, is_client ? "client" : "server");
+    ERR_clear_error();
+}
+
+static bool material_load(struct material *material, const struct credentials_options *options,
+                          struct log *log, struct fault *fault)
+{
+    if (!(material->chain = certificate_file_load_chain(options->cert_file, fault)) ||
+        !(material->key = load_key(options, log, fault)) || !check_key_matches(material, options, fault) ||
+        !(material->cas = certificate_file_load_cas(options->ca_file, fault)))
+        return false;
+    warn_of_wrong_usage(sk_X509_value(material->chain, 0), options, log);
+    return true;
+}
+
+/* ---- the SSL_CTX ---- */
+
+/* The SSL knows its check, and by its SSL_CTX our rules. */
+static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *alert)
+{
+    const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    STACK_OF(X509) *chain = SSL_get_peer_full_cert_chain(ssl);
+
+    return peer_check_verify(credentials_check_of(ssl), &credentials->rules, chain, alert)
+               ? ssl_verify_ok
+               : ssl_verify_invalid;
+}
+
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    new_session_callback callback = atomic_load(&credentials->on_new_session);
+
+    return callback ? callback(ssl, session) : 0;
+}
+
+static uint16_t protocol_version(enum tls_version version)
+{
+    return version == TLS_VERSION_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
+}
+
+static bool set_groups(SSL_CTX *tls)
+{
+#ifdef SSL_GROUP_X25519_MLKEM768
+    static const uint16_t groups[] = { SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519, SSL_GROUP_SECP256R1,
+                                       SSL_GROUP_SECP384R1 };
+
+    return SSL_CTX_set1_group_ids(tls, groups, sizeof groups / sizeof groups[0]);
+#else
+    static const int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1 };
+
+    return SSL_CTX_set1_curves(tls, groups, sizeof groups / sizeof groups[0]);
+#endif
+}
+
+/* BoringSSL's own list, without SHA-1 and with Ed25519. */
+static bool set_signature_algorithms(SSL_CTX *tls)
+{
+    static const uint16_t algorithms[] = {
+        SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,
+        SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PKCS1_SHA256,
+        SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
+        SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_RSA_PSS_RSAE_SHA512,
+        SSL_SIGN_RSA_PKCS1_SHA512,
+    };
+
+    return SSL_CTX_set_verify_algorithm_prefs(tls, algorithms, sizeof algorithms / sizeof algorithms[0]);
+}
+
+/* TLS 1.3's ciphers are BoringSSL's choice. Renegotiation, compression and early data are off by default. */
+static bool set_protocol(SSL_CTX *tls, const struct credentials_options *options)
+{
+    static const char ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                                  "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                                  "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+
+    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+    return SSL_CTX_set_min_proto_version(tls, protocol_version(options->min_version)) &&
+           SSL_CTX_set_max_proto_version(tls, protocol_version(options->max_version)) &&
+           SSL_CTX_set_strict_cipher_list(tls, ciphers) && set_groups(tls) && set_signature_algorithms(tls);
+}
+
+static bool set_own_certificate(SSL_CTX *tls, const struct material *material)
+{
+    if (!SSL_CTX_use_certificate(tls, sk_X509_value(material->chain, 0)) ||
+        !SSL_CTX_use_PrivateKey(tls, material->key))
+        return false;
+    for (size_t i = 1; i < sk_X509_num(material->chain); i++) {
+        if (!SSL_CTX_add1_chain_cert(tls, sk_X509_value(material->chain, i)))
+            return false;
+    }
+    return true;
+}
+
+/* A server also tells its clients which CAs it trusts, so that they can choose a certificate. */
+static bool set_trusted_cas(SSL_CTX *tls, const STACK_OF(X509) * cas, enum tls_role role)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(tls);
+
+    for (size_t i = 0; i < sk_X509_num(cas); i++) {
+        X509 *ca = sk_X509_value(cas, i);
+        if (!X509_STORE_add_cert(store, ca) || (role == TLS_SERVER && !SSL_CTX_add_client_CA(tls, ca)))
+            return false;
+    }
+    return true;
+}
+
+/* Servers keep nothing: their sessions travel in tickets, under keys that BoringSSL rotates. Clients check a
+ * resumed server again as they would a new one. */
+static bool set_sessions(SSL_CTX *tls, enum tls_role role)
+{
+    static const uint8_t session_context[] = "husk";
+
+    if (role == TLS_SERVER) {
+        SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+        return SSL_CTX_set_session_id_context(tls, session_context, sizeof session_context - 1);
+    }
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(tls, on_new_session);
+    SSL_CTX_set_reverify_on_resume(tls, 1);
+    return true;
+}
+
+static bool tls_create(struct credentials *credentials, const struct material *material,
+                       const struct credentials_options *options)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_method());
+
+    credentials->tls = tls;
+    if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
+        !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas, options->role) ||
+        !set_sessions(tls, options->role))
+        return false;
+    SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
+    credentials->rules = (struct peer_check_rules) {
+        .role = options->role,
+        .allow_cn_as_name = options->allow_cn_as_name,
+        .policy = options->policy,
+        .trusted_cas = SSL_CTX_get_cert_store(tls),
+    };
+    return true;
+}
+
+/* ---- the set ---- */
+
+struct credentials *credentials_load(const struct credentials_options *options, struct log *log,
+                                     struct fault *fault)
+{
+    struct credentials *credentials = calloc(1, sizeof *credentials);
+    struct material material = { 0 };
+
+    assert(options->cert_file && options->key_file && options->ca_file);
+    if (!credentials) {
+        fault_set(fault, "%s: out of memory", options->cert_file);
+        return NULL;
+    }
+    atomic_init(&credentials->references, 1);
+    if (!material_load(&material, options, log, fault))
+        goto fail;
+    ERR_clear_error();
+    if (!tls_create(credentials, &material, options)) {
+        fault_set(fault, "%s: BoringSSL does not take it: %s", options->cert_file, library_error_take());
+        goto fail;
+    }
+    credentials->not_after = certificate_not_after(sk_X509_value(material.chain, 0));
+    material_free(&material);
+    return credentials;
+fail:
+    material_free(&material);
+    credentials_release(credentials);
+    return NULL;
+}
+
+struct credentials *credentials_share(struct credentials *credentials)
+{
+    atomic_fetch_add_explicit(&credentials->references, 1, memory_order_relaxed);
+    return credentials;
+}
+
+void credentials_release(struct credentials *credentials)
+{
+    if (!credentials || atomic_fetch_sub_explicit(&credentials->references, 1, memory_order_acq_rel) > 1)
+        return;
+    SSL_CTX_free(credentials->tls);
+    free(credentials);
+}
+
+int64_t credentials_not_after(const struct credentials *credentials)
+{
+    return credentials->not_after;
+}
+
+/* ---- sessions ---- */
+
+/* SNI carries DNS names only, and without the dot of an absolute name (RFC 6066, 3). */
+static bool set_sni(SSL *ssl, const char *server_name)
+{
+    unsigned char address[16];
+    char sni[256];
+
+    if (inet_pton(AF_INET, server_name, address) == 1 || inet_pton(AF_INET6, server_name, address) == 1)
+        return true;
+    size_t length = strlen(server_name);
+    if (length && server_name[length - 1] == '.')
+        length--;
+    if (length == 0 || length >= sizeof sni)
+        return true;
+    memcpy(sni, server_name, length);
+    sni[length] = '\0';
+    return SSL_set_tlsext_host_name(ssl, sni);
+}
+
+struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check)
+{
+    SSL *ssl;
+
+    ERR_clear_error();
+    ssl = SSL_new(credentials->tls);
+    if (!ssl || !SSL_set_app_data(ssl, check))
+        goto fail;
+    SSL_set_shed_handshake_config(ssl, 1);
+    if (credentials->rules.role == TLS_SERVER) {
+        SSL_set_accept_state(ssl);
+        return ssl;
+    }
+    SSL_set_connect_state(ssl);
+    if (!check->server_name || set_sni(ssl, check->server_name))
+        return ssl;
+fail:
+    SSL_free(ssl);
+    ERR_clear_error();
+    return NULL;
+}
+
+struct peer_check *credentials_check_of(const struct ssl_st *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+void credentials_on_new_session(struct credentials *credentials,
+                                int (*callback)(struct ssl_st *, struct ssl_session_st *))
+{
+    atomic_store(&credentials->on_new_session, callback);
+}
+
+bool credentials_recheck_peer(struct credentials *credentials, struct ssl_st *ssl, struct peer_check *check)
+{
+    uint8_t alert;
+
+    return peer_check_verify(check, &credentials->rules, SSL_get_peer_full_cert_chain(ssl), &alert);
+}

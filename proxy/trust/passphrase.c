@@ -1,0 +1,74 @@
+#include "trust/passphrase.h"
+
+#include "trust/pem_file.h"
+
+#include <openssl/mem.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `source` begins the fault's sentence. */
+static bool passphrase_set(struct passphrase *passphrase, const char *bytes, size_t length,
+                           const char *source, struct fault *fault)
+{
+    if (length == 0) {
+        fault_set(fault, "%s: the passphrase is empty", source);
+        return false;
+    }
+    if (length > sizeof passphrase->bytes) {
+        fault_set(fault, "%s: the passphrase is longer than %d bytes", source, PASSPHRASE_BYTES_MAX);
+        return false;
+    }
+    memcpy(passphrase->bytes, bytes, length);
+    passphrase->length = length;
+    passphrase->given = true;
+    return true;
+}
+
+static bool passphrase_from_env(struct passphrase *passphrase, const char *env, struct fault *fault)
+{
+    const char *value = getenv(env);
+
+    if (!value) {
+        fault_set(fault, "environment variable %s, which should hold the key's passphrase, is not set", env);
+        return false;
+    }
+    if (passphrase_set(passphrase, value, strlen(value), env, fault))
+        return true;
+    fault_wrap(fault, "environment variable");
+    return false;
+}
+
+static bool passphrase_from_file(struct passphrase *passphrase, const char *path, struct fault *fault)
+{
+    struct pem_file file;
+
+    if (!pem_file_read(&file, path, fault)) {
+        fault_wrap(fault, "passphrase file");
+        return false;
+    }
+    const char *newline = memchr(file.bytes, '\n', file.length);
+    size_t length = newline ? (size_t)(newline - file.bytes) : file.length;
+    if (length && file.bytes[length - 1] == '\r')
+        length--;
+    bool loaded = passphrase_set(passphrase, file.bytes, length, path, fault);
+    pem_file_wipe(&file);
+    return loaded;
+}
+
+bool passphrase_load(struct passphrase *passphrase, const char *env, const char *file, struct fault *fault)
+{
+    passphrase->given = false;
+    passphrase->length = 0;
+    if (env && file) {
+        fault_set(fault, "the key's passphrase comes from either a variable or a file, not from both");
+        return false;
+    }
+    if (env)
+        return passphrase_from_env(passphrase, env, fault);
+    return !file || passphrase_from_file(passphrase, file, fault);
+}
+
+void passphrase_wipe(struct passphrase *passphrase)
+{
+    OPENSSL_cleanse(passphrase, sizeof *passphrase);
+}

@@ -1,0 +1,234 @@
+#include "trust/peer_check.h"
+
+#include "trust/certificate.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+__attribute__((format(printf, 3, 4))) static bool refuse(struct peer_check *check, enum end_reason reason,
+                                                         const char *format, ...)
+{
+    va_list arguments;
+
+    check->reason = reason;
+    va_start(arguments, format);
+    vsnprintf(check->detail, sizeof check->detail, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* ---- the chain ---- */
+
+static bool refuse_unknown_ca(struct peer_check *check, X509 *certificate, int error)
+{
+    char name[CERTIFICATE_NAME_BYTES], issuer[CERTIFICATE_NAME_BYTES];
+
+    certificate_describe(certificate, name);
+    certificate_describe_issuer(certificate, issuer);
+    if (error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT)
+        return refuse(check, END_CERTIFICATE_UNKNOWN_CA, "certificate %s is self-signed", name);
+    if (error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN)
+        return refuse(check, END_CERTIFICATE_UNKNOWN_CA, "the chain ends at %s, which is not in our CA file",
+                      name);
+    return refuse(check, END_CERTIFICATE_UNKNOWN_CA,
+                  "certificate %s is issued by %s, which is not in our CA file", name, issuer);
+}
+
+/* Puts X509_verify_cert's verdict into our words. */
+static bool refuse_chain(struct peer_check *check, enum tls_role role, X509 *certificate, int error)
+{
+    char name[CERTIFICATE_NAME_BYTES], time[CERTIFICATE_TIME_BYTES];
+
+    certificate_describe(certificate, name);
+    switch (error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        certificate_describe_time(certificate_not_after(certificate), time);
+        return refuse(check, END_CERTIFICATE_EXPIRED, "certificate %s expired at %s", name, time);
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        certificate_describe_time(certificate_not_before(certificate), time);
+        return refuse(check, END_CERTIFICATE_EXPIRED, "certificate %s is not valid before %s", name, time);
+    case X509_V_ERR_INVALID_PURPOSE:
+        return refuse(check, END_CERTIFICATE_USAGE, "certificate %s is not meant for a TLS %s", name,
+                      role == TLS_CLIENT ? "server" : "client");
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return refuse_unknown_ca(check, certificate, error);
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+        return refuse(
+            check, END_CERTIFICATE_INVALID,
+            "the signature of certificate %s is wrong: another CA of the same name may have made it", name);
+    case X509_V_ERR_OUT_OF_MEM:
+        return refuse(check, END_NO_MEMORY, "out of memory");
+    default:
+        return refuse(check, END_CERTIFICATE_INVALID, "certificate %s: %s", name,
+                      X509_verify_cert_error_string(error));
+    }
+}
+
+static bool verify_chain(struct peer_check *check, const struct peer_check_rules *rules,
+                         STACK_OF(X509) * chain, uint8_t *alert)
+{
+    X509 *leaf = sk_X509_value(chain, 0);
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    bool is_verified = false;
+
+    ERR_clear_error();
+    if (!verification || !X509_STORE_CTX_init(verification, rules->trusted_cas, leaf, chain) ||
+        !X509_STORE_CTX_set_default(verification, rules->role == TLS_CLIENT ? "ssl_server" : "ssl_client")) {
+        *alert = SSL_AD_INTERNAL_ERROR;
+        refuse(check, END_NO_MEMORY, "out of memory");
+        goto done;
+    }
+    is_verified = X509_verify_cert(verification) == 1;
+    if (!is_verified) {
+        int error = X509_STORE_CTX_get_error(verification);
+        X509 *culprit = X509_STORE_CTX_get_current_cert(verification);
+        *alert = (uint8_t)SSL_alert_from_verify_result(error);
+        refuse_chain(check, rules->role, culprit ? culprit : leaf, error);
+    }
+done:
+    X509_STORE_CTX_free(verification);
+    ERR_clear_error();
+    return is_verified;
+}
+
+/* ---- a client's demand: the server's name ---- */
+
+/* One name of the certificate as text; false when it is neither a DNS name nor an IP address. */
+static bool alternative_name_text(const GENERAL_NAME *name, char *text, size_t size)
+{
+    if (name->type == GEN_DNS) {
+        snprintf(text, size, "%.*s", ASN1_STRING_length(name->d.dNSName),
+                 (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+        return true;
+    }
+    if (name->type != GEN_IPADD)
+        return false;
+    int length = ASN1_STRING_length(name->d.iPAddress);
+    return (length == 4 || length == 16) &&
+           inet_ntop(length == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), text,
+                     (socklen_t)size) != NULL;
+}
+
+/* "name, name, …" as far as there is room. */
+static void list_alternative_names(X509 *certificate, char *text, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+    char word[256];
+
+    text[0] = '\0';
+    for (size_t i = 0; names && i < sk_GENERAL_NAME_num(names) && used < size; i++) {
+        if (alternative_name_text(sk_GENERAL_NAME_value(names, i), word, sizeof word))
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", word);
+    }
+    GENERAL_NAMES_free(names);
+    ERR_clear_error();
+}
+
+/* An absolute name ("aggregator.example.") means the same without its dot. */
+static size_t server_name_length(const char *server_name)
+{
+    size_t length = strlen(server_name);
+
+    return length > 1 && server_name[length - 1] == '.' ? length - 1 : length;
+}
+
+static bool alternative_names_match(X509 *certificate, const char *server_name)
+{
+    unsigned char address[16];
+    size_t length = inet_pton(AF_INET, server_name, address) == 1    ? 4
+                    : inet_pton(AF_INET6, server_name, address) == 1 ? 16
+                                                                     : 0;
+
+    if (length)
+        return X509_check_ip(certificate, address, length, 0) == 1;
+    return X509_check_host(certificate, server_name, server_name_length(server_name),
+                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+}
+
+static bool cn_matches(const char *cn, const char *server_name)
+{
+    size_t length = server_name_length(server_name);
+
+    return strlen(cn) == length && strncasecmp(cn, server_name, length) == 0;
+}
+
+static bool verify_name(struct peer_check *check, const struct peer_check_rules *rules, X509 *leaf,
+                        uint8_t *alert)
+{
+    const char *cn = check->identity->cn;
+    bool has_alternatives = X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1) >= 0;
+    char name[CERTIFICATE_NAME_BYTES], alternatives[PEER_CHECK_DETAIL_BYTES];
+
+    *alert = SSL_AD_BAD_CERTIFICATE;
+    if (!check->server_name)
+        return refuse(check, END_CERTIFICATE_NAME, "no server name was given to compare with");
+    bool is_matched = alternative_names_match(leaf, check->server_name);
+    ERR_clear_error();
+    if (is_matched ||
+        (!has_alternatives && rules->allow_cn_as_name && cn && cn_matches(cn, check->server_name)))
+        return true;
+    if (!has_alternatives && cn)
+        return refuse(check, END_CERTIFICATE_NAME,
+                      "certificate has no subjectAltName; its CN is \"%s\": --server-name %s together with "
+                      "--allow-cn-as-name would accept it",
+                      cn, cn);
+    certificate_describe(leaf, name);
+    list_alternative_names(leaf, alternatives, sizeof alternatives);
+    return refuse(check, END_CERTIFICATE_NAME, "certificate %s is not for %s, but for: %s", name,
+                  check->server_name, alternatives[0] ? alternatives : "no name at all");
+}
+
+/* ---- a server's demand: its policy ---- */
+
+static bool verify_policy(struct peer_check *check, const struct peer_check_rules *rules, uint8_t *alert)
+{
+    char name[CERTIFICATE_NAME_BYTES];
+
+    if (!rules->policy || peer_policy_allows(rules->policy, check->identity))
+        return true;
+    *alert = SSL_AD_ACCESS_DENIED;
+    identity_describe(check->identity, name, sizeof name);
+    return refuse(check, END_NOT_ALLOWED, "no rule allows the identity %s", name);
+}
+
+bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *rules,
+                       struct stack_st_X509 *chain, uint8_t *alert)
+{
+    peer_check_deinit(check);
+    check->reason = END_NONE;
+    check->detail[0] = '\0';
+    if (!chain || sk_X509_num(chain) == 0) {
+        *alert = SSL_AD_CERTIFICATE_REQUIRED;
+        return refuse(check, END_CERTIFICATE_MISSING, "the peer sent no certificate");
+    }
+    if (!verify_chain(check, rules, chain, alert))
+        return false;
+    check->identity = identity_from_certificate(sk_X509_value(chain, 0));
+    if (!check->identity) {
+        *alert = SSL_AD_INTERNAL_ERROR;
+        return refuse(check, END_NO_MEMORY, "out of memory");
+    }
+    if (rules->role == TLS_CLIENT)
+        return verify_name(check, rules, sk_X509_value(chain, 0), alert);
+    return verify_policy(check, rules, alert);
+}
+
+void peer_check_deinit(struct peer_check *check)
+{
+    identity_free(check->identity);
+    check->identity = NULL;
+}

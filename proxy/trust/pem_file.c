@@ -1,0 +1,92 @@
+#include "trust/pem_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/bio.h>
+#include <openssl/mem.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FIRST_CAPACITY = 16 * 1024 };
+
+/* Doubles the room; the old bytes are wiped, which realloc would not do. */
+static bool file_grow(struct pem_file *file, size_t *capacity)
+{
+    size_t larger = *capacity ? *capacity * 2 : FIRST_CAPACITY;
+    char *bytes = malloc(larger);
+
+    if (!bytes)
+        return false;
+    if (file->bytes) {
+        memcpy(bytes, file->bytes, file->length);
+        OPENSSL_cleanse(file->bytes, file->length);
+        free(file->bytes);
+    }
+    file->bytes = bytes;
+    *capacity = larger;
+    return true;
+}
+
+static bool file_read_all(struct pem_file *file, int fd, struct fault *fault)
+{
+    size_t capacity = 0;
+
+    for (;;) {
+        if (file->length == capacity && !file_grow(file, &capacity)) {
+            fault_set(fault, "%s: out of memory", file->path);
+            return false;
+        }
+        ssize_t got = read(fd, file->bytes + file->length, capacity - file->length);
+        if (got == 0)
+            return true;
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            fault_set(fault, "%s: %s", file->path, strerror(errno));
+            return false;
+        }
+        file->length += (size_t)got;
+        if (file->length > PEM_FILE_BYTES_MAX) {
+            fault_set(fault, "%s: larger than %d bytes: not a PEM file?", file->path, PEM_FILE_BYTES_MAX);
+            return false;
+        }
+    }
+}
+
+bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    *file = (struct pem_file) { .path = path };
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        fault_set(fault, "%s: %s", path, strerror(errno));
+        goto fail;
+    }
+    file->mode = status.st_mode;
+    if (!file_read_all(file, fd, fault))
+        goto fail;
+    close(fd);
+    return true;
+fail:
+    if (fd >= 0)
+        close(fd);
+    pem_file_wipe(file);
+    return false;
+}
+
+void pem_file_wipe(struct pem_file *file)
+{
+    if (file->bytes)
+        OPENSSL_cleanse(file->bytes, file->length);
+    free(file->bytes);
+    file->bytes = NULL;
+    file->length = 0;
+}
+
+struct bio_st *pem_file_reader(const struct pem_file *file)
+{
+    return BIO_new_mem_buf(file->bytes, (int)file->length);
+}

@@ -1,0 +1,33 @@
+/* One small file, whole in memory.
+ *
+ * Owns its bytes and wipes them: they may be a key or a passphrase. Knows nothing of what they mean. */
+#ifndef HUSK_TRUST_PEM_FILE_H
+#define HUSK_TRUST_PEM_FILE_H
+
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct bio_st;
+
+enum { PEM_FILE_BYTES_MAX = 4 * 1024 * 1024 }; /* some forty times the usual bundle of public CAs */
+
+struct pem_file {
+    const char *path; /* borrowed */
+    mode_t mode;
+    size_t length;
+    char *bytes;
+};
+
+/* Reads all of `path`. The fault names it. */
+MUST_CHECK bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault);
+
+/* Safe on all zeros, and twice. */
+void pem_file_wipe(struct pem_file *file);
+
+/* A reader over the bytes, which it borrows; the caller frees it. NULL when out of memory. */
+struct bio_st *pem_file_reader(const struct pem_file *file);
+
+#endif

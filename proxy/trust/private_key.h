@@ -1,0 +1,19 @@
+/* One private key from a PEM file, decrypted if need be.
+ *
+ * Knows PEM's key forms and why one cannot be read; knows nothing of certificates. */
+#ifndef HUSK_TRUST_PRIVATE_KEY_H
+#define HUSK_TRUST_PRIVATE_KEY_H
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "trust/passphrase.h"
+
+struct evp_pkey_st;
+
+/* Loads the first private key in `path`: PKCS#8 (plain or PBES2) or the older forms with or without DEK-Info.
+ * Warns in `log` when group or world may read the file. The caller frees the key; NULL and a one-line fault
+ * that names the file on failure. */
+MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
+                                                struct log *log, struct fault *fault);
+
+#endif

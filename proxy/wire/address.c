@@ -1,0 +1,309 @@
+#include "wire/address.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/un.h>
+
+enum {
+    PORT_DIGITS_MAX = 5,
+    DNS_NAME_MAX = 253, /* RFC 1035, 2.3.4, as text without the final dot */
+    DNS_LABEL_MAX = 63,
+    UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1
+};
+
+static const char unix_scheme[] = "unix:";
+
+/* Quoted texts in faults are cut, so that what was expected still fits behind them. */
+#define QUOTED "\"%.160s\""
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
+{
+    unsigned value = 0;
+    size_t length = 0;
+
+    for (; is_digit(text[length]) && length < PORT_DIGITS_MAX; length++)
+        value = value * 10 + (unsigned)(text[length] - '0');
+    if (length == 0 || text[length] || value > UINT16_MAX) {
+        fault_set(fault, "bad port " QUOTED ": expected 0 to 65535", text);
+        return false;
+    }
+    *port = (uint16_t)value;
+    return true;
+}
+
+static bool parse_unix(struct address *address, const char *path, struct fault *fault)
+{
+    size_t length = strlen(path);
+    bool is_abstract = path[0] == '@';
+
+    if (length <= (is_abstract ? 1 : 0)) {
+        fault_set(fault, "%s after \"unix:\": expected unix:PATH or unix:@NAME",
+                  is_abstract ? "empty name" : "empty path");
+        return false;
+    }
+    if (length > UNIX_PATH_MAX) {
+        fault_set(fault, "Unix socket path " QUOTED " has %zu bytes: expected at most %d", path, length,
+                  UNIX_PATH_MAX);
+        return false;
+    }
+    address->is_unix = true;
+    memcpy(address->host, path, length + 1);
+    return true;
+}
+
+/* Letters, digits, hyphens, and underscores because people do use them in host names. */
+static bool check_name_labels(const char *name, struct fault *fault)
+{
+    size_t label = 0;
+
+    for (const char *at = name; *at; at++) {
+        char lower = (char)(*at | 0x20);
+
+        if (*at == '.') {
+            if (label == 0) {
+                fault_set(fault, "bad host name " QUOTED ": empty label", name);
+                return false;
+            }
+            label = 0;
+            continue;
+        }
+        if (!is_digit(*at) && !(lower >= 'a' && lower <= 'z') && *at != '-' && *at != '_') {
+            fault_set(fault, "bad host name " QUOTED ": expected letters, digits, \"-\", \"_\" and \".\"",
+                      name);
+            return false;
+        }
+        if (++label > DNS_LABEL_MAX) {
+            fault_set(fault, "bad host name " QUOTED ": a label is longer than %d bytes", name,
+                      DNS_LABEL_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* No top-level domain is numeric, so "10.0.0.256" or "1.2.3" is a mistyped address, not a name to look up. */
+static bool looks_like_ipv4(const char *host)
+{
+    const char *last_dot = strrchr(host, '.');
+    const char *last_label = last_dot ? last_dot + 1 : host;
+
+    return *last_label && last_label[strspn(last_label, "0123456789")] == '\0';
+}
+
+static bool check_host(const char *host, struct fault *fault)
+{
+    struct in_addr ipv4;
+    size_t length = strlen(host);
+
+    if (length && host[length - 1] == '.')
+        length--;
+    if (length > DNS_NAME_MAX) {
+        fault_set(fault, "host name " QUOTED " has %zu bytes: expected at most %d", host, length,
+                  DNS_NAME_MAX);
+        return false;
+    }
+    if (looks_like_ipv4(host)) {
+        if (inet_pton(AF_INET, host, &ipv4) == 1)
+            return true;
+        fault_set(fault, "bad IPv4 address " QUOTED ": expected four numbers from 0 to 255", host);
+        return false;
+    }
+    return check_name_labels(host, fault);
+}
+
+static bool parse_bracketed(struct address *address, const char *text, struct fault *fault)
+{
+    const char *end = strchr(text, ']');
+    size_t length = end ? (size_t)(end - text) - 1 : 0;
+    struct in6_addr ipv6;
+
+    if (!end) {
+        fault_set(fault, "no \"]\" in " QUOTED ": expected [IPv6]:port", text);
+        return false;
+    }
+    if (length < sizeof address->host) {
+        memcpy(address->host, text + 1, length);
+        address->host[length] = '\0';
+    }
+    if (length >= sizeof address->host || inet_pton(AF_INET6, address->host, &ipv6) != 1) {
+        fault_set(fault, "bad address in " QUOTED ": expected an IPv6 address without a zone in the brackets",
+                  text);
+        return false;
+    }
+    if (end[1] == '\0') {
+        fault_set(fault, "no port in " QUOTED ": expected [IPv6]:port", text);
+        return false;
+    }
+    if (end[1] != ':') {
+        fault_set(fault, QUOTED " after \"]\": expected \":port\"", end + 1);
+        return false;
+    }
+    return parse_port(&address->port, end + 2, fault);
+}
+
+static bool parse_host_port(struct address *address, const char *text, struct fault *fault)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon) {
+        fault_set(fault, "no port in " QUOTED ": expected host:port", text);
+        return false;
+    }
+    if (strchr(text, ':') != colon) {
+        fault_set(fault,
+                  "too many colons in " QUOTED ": expected host:port, with IPv6 in brackets: [::1]:24224",
+                  text);
+        return false;
+    }
+    size_t length = (size_t)(colon - text);
+    if (length >= sizeof address->host) {
+        fault_set(fault, "host name " QUOTED " has %zu bytes: expected at most %d", text, length,
+                  DNS_NAME_MAX);
+        return false;
+    }
+    memcpy(address->host, text, length);
+    address->host[length] = '\0';
+    if (length == 0 || strcmp(address->host, "*") == 0)
+        snprintf(address->host, sizeof address->host, "::");
+    else if (!check_host(address->host, fault))
+        return false;
+    return parse_port(&address->port, colon + 1, fault);
+}
+
+bool address_parse(struct address *address, const char *text, struct fault *fault)
+{
+    struct address parsed = { 0 };
+    bool ok;
+
+    if (*text == '\0') {
+        fault_set(fault, "empty address: expected host:port, [IPv6]:port or unix:PATH");
+        return false;
+    }
+    if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0)
+        ok = parse_unix(&parsed, text + sizeof unix_scheme - 1, fault);
+    else if (*text == '[')
+        ok = parse_bracketed(&parsed, text, fault);
+    else
+        ok = parse_host_port(&parsed, text, fault);
+    if (ok)
+        *address = parsed;
+    return ok;
+}
+
+static void unix_to_socket(const struct address *address, struct socket_address *to)
+{
+    struct sockaddr_un *sun = (struct sockaddr_un *)&to->storage;
+    size_t length = strlen(address->host);
+
+    assert(length <= UNIX_PATH_MAX);
+    sun->sun_family = AF_UNIX;
+    memcpy(sun->sun_path, address->host, length + 1);
+    to->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    if (sun->sun_path[0] == '@') {
+        /* An abstract name begins with a NUL and is as long as the socket address says (unix(7)). */
+        sun->sun_path[0] = '\0';
+        to->length--;
+    }
+}
+
+bool address_to_socket(const struct address *address, struct socket_address *to)
+{
+    struct sockaddr_in *sin = (struct sockaddr_in *)&to->storage;
+    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to->storage;
+    const char *host = strcasecmp(address->host, "localhost") == 0 ? "127.0.0.1" : address->host;
+
+    *to = (struct socket_address) { 0 };
+    if (address->is_unix) {
+        unix_to_socket(address, to);
+        return true;
+    }
+    if (inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
+        sin->sin_family = AF_INET;
+        to->length = sizeof *sin;
+    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
+        sin6->sin6_family = AF_INET6;
+        to->length = sizeof *sin6;
+    } else {
+        *to = (struct socket_address) { 0 };
+        return false;
+    }
+    socket_address_set_port(to, address->port);
+    return true;
+}
+
+static void unix_format(const struct socket_address *address, char *text, size_t size)
+{
+    const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->storage;
+    size_t offset = offsetof(struct sockaddr_un, sun_path);
+    int length = address->length > offset ? (int)(address->length - offset) : 0;
+
+    if (length && sun->sun_path[0] == '\0')
+        snprintf(text, size, "unix:@%.*s", length - 1, sun->sun_path + 1);
+    else
+        snprintf(text, size, "unix:%.*s", length, sun->sun_path);
+}
+
+void socket_address_format(const struct socket_address *address, char *text, size_t size)
+{
+    const struct sockaddr_in *sin = (const struct sockaddr_in *)&address->storage;
+    const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&address->storage;
+    char host[INET6_ADDRSTRLEN];
+
+    switch (address->length ? address->storage.ss_family : AF_UNSPEC) {
+    case AF_INET:
+        inet_ntop(AF_INET, &sin->sin_addr, host, sizeof host);
+        snprintf(text, size, "%s:%u", host, ntohs(sin->sin_port));
+        break;
+    case AF_INET6:
+        if (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr)) {
+            inet_ntop(AF_INET, &sin6->sin6_addr.s6_addr[12], host, sizeof host);
+            snprintf(text, size, "%s:%u", host, ntohs(sin6->sin6_port));
+            break;
+        }
+        inet_ntop(AF_INET6, &sin6->sin6_addr, host, sizeof host);
+        snprintf(text, size, "[%s]:%u", host, ntohs(sin6->sin6_port));
+        break;
+    case AF_UNIX:
+        unix_format(address, text, size);
+        break;
+    default:
+        snprintf(text, size, "unknown");
+        break;
+    }
+}
+
+void socket_address_set_port(struct socket_address *address, uint16_t port)
+{
+    if (address->storage.ss_family == AF_INET)
+        ((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
+    else if (address->storage.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
+}
+
+bool socket_address_is_local(const struct socket_address *address)
+{
+    const struct sockaddr_in *sin = (const struct sockaddr_in *)&address->storage;
+    const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&address->storage;
+
+    switch (address->storage.ss_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(sin->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&sin6->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr) && sin6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET);
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,318 @@
+#include "wire/leg.h"
+
+#include "base/clock.h"
+#include "wire/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LEG_WRITE_VECTORS = 16 };
+
+bool leg_io_init(struct leg_io *io, struct ev_loop *loop, struct buffer_pool *pool)
+{
+    *io = (struct leg_io){ .loop = loop, .pool = pool, .input = malloc(LEG_INPUT_BYTES) };
+    if (!io->input || !tls_io_init(&io->tls)) {
+        free(io->input);
+        io->input = NULL;
+        return false;
+    }
+    return true;
+}
+
+void leg_io_deinit(struct leg_io *io)
+{
+    tls_io_deinit(&io->tls);
+    free(io->input);
+    io->input = NULL;
+}
+
+static void on_watcher(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct leg *leg = watcher->data;
+
+    (void)loop;
+    if (events & EV_WRITE)
+        leg->blocked = false;
+    leg->on_ready(leg->owner);
+}
+
+void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics, leg_on_ready *on_ready,
+              void *owner)
+{
+    *leg = (struct leg){ .io = io, .fd = fd, .metrics = metrics, .on_ready = on_ready, .owner = owner };
+    buffer_init(&leg->unsent, io->pool);
+    ev_io_init(&leg->watcher, on_watcher, fd, 0);
+    leg->watcher.data = leg;
+}
+
+bool leg_is_secured(const struct leg *leg)
+{
+    return !leg->tls || tls_channel_is_established(leg->tls);
+}
+
+const char *leg_detail(const struct leg *leg)
+{
+    return leg->tls ? tls_channel_failure_detail(leg->tls) : "";
+}
+
+/* ---- sending ---- */
+
+void leg_break(struct leg *leg, enum end_reason reason)
+{
+    if (leg->broken != END_NONE)
+        return;
+    leg->broken = reason;
+    if (!leg_is_secured(leg) && !end_reason_is_benign(reason))
+        metrics_add(&leg->metrics->handshakes_failed[reason], 1);
+}
+
+static enum leg_status leg_broken(struct leg *leg, enum end_reason reason)
+{
+    leg_break(leg, reason);
+    return LEG_BROKEN;
+}
+
+/* Offers the front of `from` to the socket once. */
+static enum leg_status socket_write(struct leg *leg, struct buffer *from)
+{
+    struct iovec vectors[LEG_WRITE_VECTORS];
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = buffer_vectors(from, vectors, LEG_WRITE_VECTORS) };
+    size_t offered = 0;
+
+    for (size_t i = 0; i < message.msg_iovlen; i++)
+        offered += vectors[i].iov_len;
+    ssize_t sent = sendmsg(leg->fd, &message, MSG_NOSIGNAL);
+    if (sent < 0) {
+        if (errno == EINTR)
+            return LEG_MOVED;
+        if (errno != EAGAIN)
+            return leg_broken(leg, socket_reason_of_errno(errno));
+        leg->blocked = true;
+        return LEG_WAITING;
+    }
+    buffer_consume(from, (size_t)sent);
+    leg->blocked = (size_t)sent < offered;
+    return LEG_MOVED;
+}
+
+/* Sends the records of the last channel call; what the socket does not take waits in `unsent`. */
+static void records_send(struct leg *leg)
+{
+    struct tls_io *tls = &leg->io->tls;
+    const uint8_t *at = tls->output;
+    size_t left = tls->output_length;
+
+    tls->output_length = 0;
+    if (!left || leg->finished || leg->broken != END_NONE)
+        return;
+    if (leg->unsent.length == 0) {
+        ssize_t sent = send(leg->fd, at, left, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            leg_break(leg, socket_reason_of_errno(errno));
+            return;
+        }
+        at += sent > 0 ? sent : 0;
+        left -= sent > 0 ? (size_t)sent : 0;
+        leg->blocked = left > 0;
+    }
+    if (!buffer_append(&leg->unsent, at, left))
+        leg_break(leg, END_NO_MEMORY);
+}
+
+static enum leg_status unsent_flush(struct leg *leg)
+{
+    while (leg->unsent.length && !leg->blocked) {
+        if (socket_write(leg, &leg->unsent) == LEG_BROKEN)
+            return LEG_BROKEN;
+    }
+    return leg->unsent.length ? LEG_WAITING : LEG_MOVED;
+}
+
+enum leg_status leg_write(struct leg *leg, struct buffer *from)
+{
+    if (leg->broken != END_NONE)
+        return LEG_BROKEN;
+    if (leg->blocked)
+        return LEG_WAITING;
+    enum leg_status status = unsent_flush(leg);
+    if (status != LEG_MOVED || !from->length)
+        return status == LEG_MOVED ? LEG_WAITING : status;
+
+    size_t before = from->length;
+    if (leg->tls) {
+        if (tls_channel_send(leg->tls, from) == TLS_FAILED)
+            leg_break(leg, tls_channel_failure(leg->tls));
+        records_send(leg);
+    } else {
+        status = socket_write(leg, from);
+    }
+    metrics_add(&leg->metrics->bytes[METRICS_SENT], before - from->length);
+    return leg->broken != END_NONE ? LEG_BROKEN : status;
+}
+
+enum leg_status leg_finish(struct leg *leg)
+{
+    if (leg->finished)
+        return LEG_MOVED;
+    if (leg->broken != END_NONE)
+        return LEG_BROKEN;
+    if (leg->tls && !leg->finishing) {
+        tls_channel_close(leg->tls);
+        records_send(leg);
+    }
+    leg->finishing = true;
+    enum leg_status status = unsent_flush(leg);
+    if (status == LEG_MOVED) {
+        shutdown(leg->fd, SHUT_WR);
+        leg->finished = true;
+    }
+    return status;
+}
+
+/* ---- receiving ---- */
+
+static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, size_t *got)
+{
+    ssize_t received = recv(leg->fd, to, room, 0);
+
+    *got = received > 0 ? (size_t)received : 0;
+    if (received > 0)
+        return LEG_MOVED;
+    if (received == 0)
+        return LEG_ENDED;
+    if (errno == EINTR)
+        return LEG_MOVED;
+    if (errno == EAGAIN)
+        return LEG_WAITING;
+    /* What broke while sending is the better account of it. */
+    return leg_broken(leg, socket_reason_of_errno(errno));
+}
+
+static enum leg_status plain_read(struct leg *leg, struct buffer *into, size_t limit)
+{
+    size_t room, got;
+    uint8_t *to = buffer_reserve(into, &room);
+
+    if (!to)
+        return leg_broken(leg, END_NO_MEMORY);
+    enum leg_status status = socket_read(leg, to, room < limit ? room : limit, &got);
+    buffer_commit(into, got);
+    return status;
+}
+
+static void handshake_count(struct leg *leg)
+{
+    struct tls_facts facts = tls_channel_facts(leg->tls);
+    struct side_metrics *metrics = leg->metrics;
+
+    metrics_add(facts.resumed ? &metrics->handshakes_resumed : &metrics->handshakes_full, 1);
+    metrics_add(&metrics->tls_versions[facts.version], 1);
+    metrics_add(&metrics->ciphers[facts.cipher], 1);
+    metrics_observe_handshake(metrics, clock_monotonic_us() - leg->tls_started_us);
+}
+
+/* Gives ciphertext to the channel, and sends what the channel answers. */
+static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_t length, struct buffer *into)
+{
+    bool was_secured = leg_is_secured(leg);
+    enum tls_status status = tls_channel_receive(leg->tls, bytes, length, into);
+
+    records_send(leg);
+    if (!was_secured && leg_is_secured(leg))
+        handshake_count(leg);
+    if (status == TLS_FAILED)
+        return leg_broken(leg, tls_channel_failure(leg->tls));
+    return status == TLS_CLOSED ? LEG_ENDED : LEG_MOVED;
+}
+
+static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t limit)
+{
+    size_t got;
+
+    /* All of a read must fit in the window once opened, and a record may already be half inside the channel. */
+    if (limit <= TLS_RECORD_BYTES)
+        return LEG_WAITING;
+    limit -= TLS_RECORD_BYTES;
+    enum leg_status status =
+        socket_read(leg, leg->io->input, limit < LEG_INPUT_BYTES ? limit : LEG_INPUT_BYTES, &got);
+    if (got)
+        return channel_feed(leg, leg->io->input, got, into);
+    if (status == LEG_ENDED) {
+        enum end_reason reason = tls_channel_end_of_input(leg->tls);
+        if (reason != END_CLOSED)
+            return leg_broken(leg, reason);
+    }
+    return status;
+}
+
+enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes)
+{
+    size_t before = into->length;
+
+    if (leg->read_over)
+        return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
+    if (before >= window_bytes)
+        return LEG_WAITING;
+    enum leg_status status = leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
+    leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
+    metrics_add(&leg->metrics->bytes[METRICS_RECEIVED], into->length - before);
+    return status;
+}
+
+enum leg_status leg_discard(struct leg *leg)
+{
+    size_t got;
+    enum leg_status status = socket_read(leg, leg->io->input, LEG_INPUT_BYTES, &got);
+
+    leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
+    return status;
+}
+
+void leg_shut(struct leg *leg)
+{
+    while (leg->unsent.length && !leg->blocked && socket_write(leg, &leg->unsent) != LEG_BROKEN)
+        continue;
+    shutdown(leg->fd, SHUT_WR);
+}
+
+void leg_start_tls(struct leg *leg, struct tls_channel *tls)
+{
+    struct buffer nothing;
+
+    leg->tls = tls;
+    leg->tls_started_us = clock_monotonic_us();
+    buffer_init(&nothing, leg->io->pool);
+    (void)channel_feed(leg, NULL, 0, &nothing); /* a failure is kept in leg->broken */
+}
+
+/* ---- watching and closing ---- */
+
+void leg_watch(struct leg *leg, enum leg_interest interest)
+{
+    int events = (interest == LEG_READ ? EV_READ : 0) | (leg->blocked ? EV_WRITE : 0);
+
+    if (leg->fd < 0 || (leg->watcher.events & (EV_READ | EV_WRITE)) == events)
+        return;
+    ev_io_stop(leg->io->loop, &leg->watcher);
+    ev_io_set(&leg->watcher, leg->fd, events);
+    if (events)
+        ev_io_start(leg->io->loop, &leg->watcher);
+}
+
+void leg_close(struct leg *leg, enum leg_closing closing)
+{
+    if (leg->fd < 0)
+        return;
+    ev_io_stop(leg->io->loop, &leg->watcher);
+    buffer_clear(&leg->unsent);
+    tls_channel_free(leg->tls);
+    leg->tls = NULL;
+    if (closing == LEG_RESET)
+        socket_close_by_reset(leg->fd);
+    else
+        close(leg->fd);
+    leg->fd = -1;
+}

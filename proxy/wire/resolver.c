@@ -1,0 +1,392 @@
+#include "wire/resolver.h"
+
+#include "base/clock.h"
+
+#include <ares.h>
+#include <assert.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A dead name server is given up after 1 + 2 + 4 seconds (c-ares doubles); its own defaults mean 75. */
+enum { QUERY_TIMEOUT_MS = 1000, QUERY_TRIES = 3 };
+
+enum phase {
+    PHASE_WAITING,   /* the step timer starts the next look-up */
+    PHASE_LOOKING,   /* c-ares is at work */
+    PHASE_ANSWERING, /* the step timer delivers what c-ares said: not from inside its call-back */
+    PHASE_SETTLED,   /* an IP address was delivered: there is nothing left to do */
+};
+
+/* One of c-ares' sockets. Kept for the next socket when c-ares closes it. */
+struct watch {
+    struct ev_io io; /* io.fd is meaningful while used */
+    bool used;
+    struct resolver *resolver;
+    struct watch *next;
+};
+
+struct resolver {
+    struct ev_loop *loop;
+    struct address address;
+    struct resolver_options options;
+    char *servers; /* owned copy, or NULL */
+    resolver_on_answer *on_answer;
+    void *owner;
+
+    enum phase phase;
+    struct ev_timer step;
+    uint64_t looked_up_ms; /* when the last look-up began; 0: never */
+    unsigned retry_ms;     /* the last delay after a failure; 0: the last look-up succeeded */
+    uint64_t random;       /* state of xorshift64: never 0 */
+
+    ares_channel channel; /* NULL between a failure and the next look-up */
+    struct ev_timer ares_clock;
+    struct watch *watches;
+
+    const char *why; /* of the answer to deliver: NULL or static text */
+    uint64_t ttl_ms;
+    size_t count;
+    struct socket_address addresses[RESOLVER_ADDRESSES_MAX];
+};
+
+/* ---- c-ares and the loop
+ * ----------------------------------------------------------------------------------- */
+
+static void timer_restart(struct ev_loop *loop, struct ev_timer *timer, uint64_t delay_ms)
+{
+    ev_timer_stop(loop, timer);
+    ev_timer_set(timer, (double)delay_ms / 1000, 0);
+    ev_timer_start(loop, timer);
+}
+
+/* To be called after anything that made c-ares work. */
+static void ares_clock_update(struct resolver *resolver)
+{
+    struct timeval left;
+
+    if (!resolver->channel || !ares_timeout(resolver->channel, NULL, &left)) {
+        ev_timer_stop(resolver->loop, &resolver->ares_clock);
+        return;
+    }
+    /* Rounded up: a timer that fires before c-ares thinks it is time would fire again and again. */
+    timer_restart(resolver->loop, &resolver->ares_clock,
+                  (uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000 + 1);
+}
+
+static void on_ares_clock(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    struct resolver *resolver = timer->data;
+
+    (void)loop;
+    (void)events;
+    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    ares_clock_update(resolver);
+}
+
+static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    struct watch *watch = io->data;
+    struct resolver *resolver = watch->resolver;
+
+    (void)loop;
+    ares_process_fd(resolver->channel, events & EV_READ ? io->fd : ARES_SOCKET_BAD,
+                    events & EV_WRITE ? io->fd : ARES_SOCKET_BAD);
+    ares_clock_update(resolver);
+}
+
+static struct watch *watch_of(struct resolver *resolver, int fd)
+{
+    struct watch *free_watch = NULL;
+
+    for (struct watch *watch = resolver->watches; watch; watch = watch->next) {
+        if (watch->used && watch->io.fd == fd)
+            return watch;
+        if (!watch->used)
+            free_watch = watch;
+    }
+    if (!free_watch) {
+        free_watch = calloc(1, sizeof *free_watch);
+        if (!free_watch)
+            return NULL;
+        ev_init(&free_watch->io, on_socket);
+        free_watch->io.data = free_watch;
+        free_watch->resolver = resolver;
+        free_watch->next = resolver->watches;
+        resolver->watches = free_watch;
+    }
+    free_watch->used = true;
+    ev_io_set(&free_watch->io, fd, 0);
+    return free_watch;
+}
+
+static void on_socket_state(void *data, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *resolver = data;
+    struct watch *watch = watch_of(resolver, fd);
+
+    if (!watch)
+        return; /* out of memory: the query will time out */
+    ev_io_stop(resolver->loop, &watch->io);
+    watch->used = readable || writable;
+    if (!watch->used)
+        return;
+    ev_io_set(&watch->io, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+    ev_io_start(resolver->loop, &watch->io);
+}
+
+static bool channel_open(struct resolver *resolver, struct fault *fault)
+{
+    struct ares_options options = {
+        .timeout = QUERY_TIMEOUT_MS,
+        .tries = QUERY_TRIES,
+        .sock_state_cb = on_socket_state,
+        .sock_state_cb_data = resolver,
+    };
+    int status = ares_init_options(&resolver->channel, &options,
+                                   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+
+    if (status != ARES_SUCCESS) {
+        resolver->channel = NULL;
+        fault_set(fault, "cannot start looking up names: %s", ares_strerror(status));
+        return false;
+    }
+    if (resolver->servers) {
+        status = ares_set_servers_ports_csv(resolver->channel, resolver->servers);
+        if (status != ARES_SUCCESS) {
+            ares_destroy(resolver->channel);
+            resolver->channel = NULL;
+            fault_set(fault, "bad name servers \"%s\": %s", resolver->servers, ares_strerror(status));
+            return false;
+        }
+    }
+    return true;
+}
+
+static void channel_close(struct resolver *resolver)
+{
+    if (resolver->channel)
+        ares_destroy(resolver->channel);
+    resolver->channel = NULL;
+    ares_clock_update(resolver);
+}
+
+/* ---- one look-up
+ * --------------------------------------------------------------------------------------------- */
+
+static void answer_soon(struct resolver *resolver, const char *why)
+{
+    resolver->why = why;
+    resolver->phase = PHASE_ANSWERING;
+    timer_restart(resolver->loop, &resolver->step, 0);
+}
+
+static void answer_add(struct resolver *resolver, const struct sockaddr *address)
+{
+    struct socket_address to = { 0 }; /* the padding, too: addresses are compared as bytes */
+
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in *sin = (struct sockaddr_in *)&to.storage;
+
+        sin->sin_addr = ((const struct sockaddr_in *)address)->sin_addr;
+        to.length = sizeof *sin;
+    } else if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to.storage;
+
+        sin6->sin6_addr = ((const struct sockaddr_in6 *)address)->sin6_addr;
+        to.length = sizeof *sin6;
+    } else {
+        return;
+    }
+    to.storage.ss_family = address->sa_family;
+    socket_address_set_port(&to, resolver->address.port);
+    for (size_t i = 0; i < resolver->count; i++)
+        if (memcmp(&resolver->addresses[i].storage, &to.storage, to.length) == 0)
+            return;
+    if (resolver->count < RESOLVER_ADDRESSES_MAX)
+        resolver->addresses[resolver->count++] = to;
+}
+
+static void on_lookup(void *owner, int status, int timeouts, struct ares_addrinfo *result)
+{
+    struct resolver *resolver = owner;
+    int ttl = INT32_MAX;
+
+    (void)timeouts;
+    if (status == ARES_EDESTRUCTION)
+        return; /* resolver_close */
+    resolver->count = 0;
+    if (status != ARES_SUCCESS) {
+        answer_soon(resolver, ares_strerror(status));
+        return;
+    }
+    for (const struct ares_addrinfo_node *node = result->nodes; node; node = node->ai_next) {
+        answer_add(resolver, node->ai_addr);
+        ttl = node->ai_ttl < ttl ? node->ai_ttl : ttl;
+    }
+    for (const struct ares_addrinfo_cname *cname = result->cnames; cname; cname = cname->next)
+        ttl = cname->ttl < ttl ? cname->ttl : ttl;
+    ares_freeaddrinfo(result);
+    /* RFC 2181, 8: a TTL with the top bit set means 0. */
+    resolver->ttl_ms = ttl > 0 ? (uint64_t)ttl * 1000 : 0;
+    answer_soon(resolver, resolver->count ? NULL : "name has no address");
+}
+
+static void lookup_start(struct resolver *resolver)
+{
+    const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    struct fault ignored; /* resolver_open has shown it works: what fails now is memory or descriptors */
+
+    resolver->looked_up_ms = clock_monotonic_ms();
+    resolver->phase = PHASE_LOOKING;
+    resolver->count = 0;
+    if (!resolver->channel && !channel_open(resolver, &ignored)) {
+        answer_soon(resolver, "cannot start looking up names");
+        return;
+    }
+    ares_getaddrinfo(resolver->channel, resolver->address.host, NULL, &hints, on_lookup, resolver);
+    ares_clock_update(resolver);
+}
+
+/* ---- when
+ * ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t next_random(struct resolver *resolver)
+{
+    resolver->random ^= resolver->random << 13;
+    resolver->random ^= resolver->random >> 7;
+    resolver->random ^= resolver->random << 17;
+    return resolver->random;
+}
+
+/* The delay after one more failure: doubled, and up to a quarter longer, so that a fleet whose name server
+ * came back does not ask in step. */
+static uint64_t failure_delay_ms(struct resolver *resolver)
+{
+    const struct resolver_options *options = &resolver->options;
+    uint64_t doubled = (uint64_t)resolver->retry_ms * 2;
+
+    if (doubled > options->retry_max_ms)
+        doubled = options->retry_max_ms;
+    if (doubled < options->retry_min_ms)
+        doubled = options->retry_min_ms;
+    resolver->retry_ms = (unsigned)doubled;
+    return doubled + next_random(resolver) % (doubled / 4 + 1);
+}
+
+static uint64_t success_delay_ms(struct resolver *resolver)
+{
+    const struct resolver_options *options = &resolver->options;
+    uint64_t delay = resolver->ttl_ms;
+
+    resolver->retry_ms = 0;
+    if (delay > options->max_ttl_ms)
+        delay = options->max_ttl_ms;
+    return delay < options->min_ttl_ms ? options->min_ttl_ms : delay;
+}
+
+static void answer_deliver(struct resolver *resolver)
+{
+    if (resolver->looked_up_ms == 0) {
+        resolver->phase = PHASE_SETTLED;
+    } else {
+        bool failed = resolver->count == 0;
+
+        /* A new channel reads the system's name servers again: they may have been the reason. */
+        if (failed)
+            channel_close(resolver);
+        resolver->phase = PHASE_WAITING;
+        timer_restart(resolver->loop, &resolver->step,
+                      failed ? failure_delay_ms(resolver) : success_delay_ms(resolver));
+    }
+    /* Last: the owner may close the resolver. */
+    resolver->on_answer(resolver->owner, resolver->addresses, resolver->count, resolver->why);
+}
+
+static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    struct resolver *resolver = timer->data;
+
+    (void)loop;
+    (void)events;
+    if (resolver->phase == PHASE_ANSWERING)
+        answer_deliver(resolver);
+    else
+        lookup_start(resolver);
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------- */
+
+struct resolver *resolver_open(struct ev_loop *loop, const struct address *address,
+                               const struct resolver_options *options, resolver_on_answer *on_answer,
+                               void *owner, struct fault *fault)
+{
+    assert(!address->is_unix && options->min_ttl_ms && options->retry_min_ms);
+    struct resolver *resolver = calloc(1, sizeof *resolver);
+
+    if (!resolver) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    resolver->loop = loop;
+    resolver->address = *address;
+    resolver->options = *options;
+    resolver->on_answer = on_answer;
+    resolver->owner = owner;
+    resolver->random = (clock_monotonic_us() ^ (uint64_t)(uintptr_t)resolver ^ (uint64_t)getpid() << 40) | 1;
+    ev_init(&resolver->step, on_step);
+    resolver->step.data = resolver;
+    ev_init(&resolver->ares_clock, on_ares_clock);
+    resolver->ares_clock.data = resolver;
+
+    if (address_to_socket(address, &resolver->addresses[0])) {
+        resolver->count = 1;
+        answer_soon(resolver, NULL);
+        return resolver;
+    }
+    if (options->servers && !(resolver->servers = strdup(options->servers))) {
+        fault_set(fault, "out of memory");
+        free(resolver);
+        return NULL;
+    }
+    if (!channel_open(resolver, fault)) {
+        free(resolver->servers);
+        free(resolver);
+        return NULL;
+    }
+    resolver->phase = PHASE_WAITING;
+    timer_restart(loop, &resolver->step, 0);
+    return resolver;
+}
+
+void resolver_close(struct resolver *resolver)
+{
+    if (!resolver)
+        return;
+    channel_close(resolver);
+    ev_timer_stop(resolver->loop, &resolver->step);
+    while (resolver->watches) {
+        struct watch *watch = resolver->watches;
+
+        resolver->watches = watch->next;
+        ev_io_stop(resolver->loop, &watch->io);
+        free(watch);
+    }
+    free(resolver->servers);
+    free(resolver);
+}
+
+void resolver_refresh(struct resolver *resolver)
+{
+    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t allowed_ms = resolver->looked_up_ms + resolver->options.retry_min_ms;
+    uint64_t delay_ms = allowed_ms > now_ms ? allowed_ms - now_ms : 0;
+
+    /* During a back-off the next look-up is due anyway, and asking sooner is what the back-off is against. */
+    if (resolver->phase != PHASE_WAITING || resolver->retry_ms)
+        return;
+    if ((double)delay_ms / 1000 < ev_timer_remaining(resolver->loop, &resolver->step))
+        timer_restart(resolver->loop, &resolver->step, delay_ms);
+}

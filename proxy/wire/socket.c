@@ -1,0 +1,197 @@
+#include "wire/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { LISTEN_BACKLOG = 4096, KEEPALIVE_PROBES = 5 };
+
+static void option_set(int fd, int level, int name, int value)
+{
+    /* Best effort: a socket without the option (a Unix one) still works. */
+    (void)setsockopt(fd, level, name, &value, sizeof value);
+}
+
+static int socket_new(const struct socket_address *address)
+{
+    return socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static bool bind_and_listen(int fd, const struct socket_address *address)
+{
+    return bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
+}
+
+/* A socket file that nobody answers on is a dead process's. */
+static void unix_path_reclaim(const struct socket_address *address)
+{
+    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
+    struct stat facts;
+
+    if (address->storage.ss_family != AF_UNIX || !name->sun_path[0] || lstat(name->sun_path, &facts) != 0 ||
+        !S_ISSOCK(facts.st_mode))
+        return;
+    int probe = socket_new(address);
+    if (probe < 0)
+        return;
+    if (connect(probe, (const struct sockaddr *)&address->storage, address->length) != 0 && errno == ECONNREFUSED)
+        unlink(name->sun_path);
+    close(probe);
+}
+
+/* With SO_REUSEPORT the kernel would let two programs share a port unnoticed: ask without it first. */
+static bool port_is_free(const struct socket_address *address)
+{
+    int probe = socket_new(address);
+
+    if (probe < 0)
+        return false;
+    option_set(probe, SOL_SOCKET, SO_REUSEADDR, 1);
+    bool is_free = bind_and_listen(probe, address);
+    int error = errno;
+    close(probe);
+    errno = error;
+    return is_free;
+}
+
+int socket_listen(const struct socket_address *address, enum socket_sharing sharing, struct fault *fault)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    int fd = -1;
+
+    unix_path_reclaim(address);
+    if (sharing == SOCKET_SHARED && !port_is_free(address))
+        goto fail;
+    fd = socket_new(address);
+    if (fd < 0)
+        goto fail;
+    option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (sharing != SOCKET_EXCLUSIVE)
+        option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (!bind_and_listen(fd, address))
+        goto fail;
+    return fd;
+fail:
+    socket_address_format(address, text, sizeof text);
+    fault_set(fault, "cannot listen on %s: %s", text, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void socket_forget(const struct socket_address *address)
+{
+    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
+
+    if (address->storage.ss_family == AF_UNIX && name->sun_path[0])
+        unlink(name->sun_path);
+}
+
+struct socket_address socket_local_address(int fd)
+{
+    struct socket_address address = { .length = sizeof address.storage };
+
+    if (getsockname(fd, (struct sockaddr *)&address.storage, &address.length) != 0)
+        address.length = 0;
+    return address;
+}
+
+static enum end_reason reason_of_connect_errno(int error)
+{
+    switch (error) {
+    case ECONNREFUSED:
+    case ENOENT: /* a Unix path that is not there yet */
+        return END_CONNECT_REFUSED;
+    case ETIMEDOUT:
+        return END_CONNECT_TIMEOUT;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+        return socket_reason_of_errno(error);
+    default:
+        return END_CONNECT_FAILED;
+    }
+}
+
+int socket_connect(const struct socket_address *address, unsigned dead_peer_ms, enum end_reason *reason)
+{
+    int fd = socket_new(address);
+
+    if (fd >= 0) {
+        socket_tune(fd, dead_peer_ms);
+        if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0 || errno == EINPROGRESS)
+            return fd;
+    }
+    *reason = reason_of_connect_errno(errno);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+enum end_reason socket_connect_outcome(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+        error = errno;
+    return error ? reason_of_connect_errno(error) : END_NONE;
+}
+
+void socket_tune(int fd, unsigned dead_peer_ms)
+{
+    option_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    option_set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (!dead_peer_ms)
+        return;
+    int idle_seconds = (int)(dead_peer_ms / 1000 / 2);
+    int interval_seconds = idle_seconds / KEEPALIVE_PROBES;
+    option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_seconds > 0 ? idle_seconds : 1);
+    option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_seconds > 0 ? interval_seconds : 1);
+    option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    option_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)dead_peer_ms);
+}
+
+enum end_reason socket_reason_of_errno(int error)
+{
+    switch (error) {
+    case ECONNRESET:
+    case EPIPE:
+        return END_RESET;
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+        return END_DEAD_PEER;
+    case EMFILE:
+    case ENFILE:
+        return END_NO_DESCRIPTOR;
+    case ENOMEM:
+    case ENOBUFS:
+        return END_NO_MEMORY;
+    default:
+        return END_IO_ERROR;
+    }
+}
+
+enum socket_peek socket_peek(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_PEEK);
+
+    if (got > 0)
+        return SOCKET_HAS_DATA;
+    return got < 0 && (errno == EAGAIN || errno == EINTR) ? SOCKET_SILENT : SOCKET_ENDED;
+}
+
+void socket_close_by_reset(int fd)
+{
+    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}

@@ -1,0 +1,49 @@
+/* Sockets: opened, tuned, named. Every descriptor is non-blocking and close-on-exec.
+ *
+ * Owns nothing: descriptors belong to the caller. */
+#ifndef HUSK_WIRE_SOCKET_H
+#define HUSK_WIRE_SOCKET_H
+
+#include "base/end_reason.h"
+#include "base/fault.h"
+#include "wire/address.h"
+
+#include <stdbool.h>
+
+/* Whether other listeners of this process share the port (SO_REUSEPORT). */
+enum socket_sharing {
+    SOCKET_EXCLUSIVE,
+    SOCKET_SHARED, /* the first of several */
+    SOCKET_JOINED  /* one of the others */
+};
+
+/* Binds and listens. An address that another program listens on is a fault (a joined one has been asked for
+ * already). A Unix path left behind by a dead process is taken over. -1 and a fault on failure. */
+MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing, struct fault *fault);
+
+/* Removes the path of a Unix address that is listened on no more; nothing for others. */
+void socket_forget(const struct socket_address *address);
+
+/* The address a descriptor is bound to. */
+struct socket_address socket_local_address(int fd);
+
+/* Begins to connect: the outcome shows when the descriptor becomes writable. -1: *reason says why. */
+MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dead_peer_ms, enum end_reason *reason);
+/* The outcome of a connect that became writable: END_NONE when it succeeded. */
+enum end_reason socket_connect_outcome(int fd);
+
+/* For every connection, accepted or dialled: TCP_NODELAY, keepalive and TCP_USER_TIMEOUT such that a peer that
+ * is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
+void socket_tune(int fd, unsigned dead_peer_ms);
+
+/* What errno says about a connection. */
+enum end_reason socket_reason_of_errno(int error);
+
+/* What the peer of an accepted, never read connection has done so far. Consumes nothing. */
+enum socket_peek { SOCKET_SILENT, SOCKET_HAS_DATA, SOCKET_ENDED };
+enum socket_peek socket_peek(int fd);
+
+/* Closes with RST instead of FIN, so that the peer knows that something is lost. Unix sockets just close. */
+void socket_close_by_reset(int fd);
+
+#endif

@@ -1,0 +1,393 @@
+#include "wire/tls_channel.h"
+
+#include <assert.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/mem.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RECORD_HANDSHAKE = 0x16, RECORD_ALERT = 0x15 }; /* RFC 8446, 5.1 */
+
+struct tls_channel {
+    struct peer_check check; /* first: the SSL knows its check, and by it us */
+    SSL *ssl;
+    struct tls_io *io;               /* borrowed */
+    struct credentials *credentials; /* shared */
+    struct tls_sessions *sessions;   /* borrowed, may be NULL */
+    enum end_reason failure;
+    bool heard;       /* a byte came from the peer */
+    bool established;
+    bool confirmed;
+    bool closed;      /* the peer's close_notify was read */
+};
+
+/* ---- the BIO between BoringSSL and the worker's memory ---- */
+
+static int on_bio_read(BIO *bio, char *to, int size)
+{
+    struct tls_io *io = BIO_get_data(bio);
+    size_t part = io->input_length < (size_t)size ? io->input_length : (size_t)size;
+
+    BIO_clear_retry_flags(bio);
+    if (part == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(to, io->input, part);
+    io->input += part;
+    io->input_length -= part;
+    return (int)part;
+}
+
+static int on_bio_write(BIO *bio, const char *from, int size)
+{
+    struct tls_io *io = BIO_get_data(bio);
+
+    BIO_clear_retry_flags(bio);
+    if ((size_t)size > TLS_IO_BYTES - io->output_length)
+        return -1; /* a flight larger than any sane chain makes: the channel fails */
+    memcpy(io->output + io->output_length, from, (size_t)size);
+    io->output_length += (size_t)size;
+    return size;
+}
+
+static long on_bio_control(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH;
+}
+
+bool tls_io_init(struct tls_io *io)
+{
+    *io = (struct tls_io){ .method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "husk"), .output = malloc(TLS_IO_BYTES) };
+    if (!io->method || !io->output || !BIO_meth_set_read(io->method, on_bio_read) ||
+        !BIO_meth_set_write(io->method, on_bio_write) || !BIO_meth_set_ctrl(io->method, on_bio_control)) {
+        tls_io_deinit(io);
+        return false;
+    }
+    return true;
+}
+
+void tls_io_deinit(struct tls_io *io)
+{
+    BIO_meth_free(io->method);
+    free(io->output);
+    *io = (struct tls_io){ 0 };
+}
+
+/* ---- sessions ---- */
+
+void tls_sessions_clear(struct tls_sessions *sessions)
+{
+    while (sessions->count)
+        SSL_SESSION_free(sessions->slots[--sessions->count]);
+}
+
+static int on_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_channel *channel = (struct tls_channel *)credentials_check_of(ssl);
+    struct tls_sessions *sessions = channel->sessions;
+
+    channel->confirmed = true;
+    if (!sessions)
+        return 0;
+    if (sessions->count == TLS_SESSIONS_MAX) {
+        SSL_SESSION_free(sessions->slots[0]);
+        memmove(sessions->slots, sessions->slots + 1, (TLS_SESSIONS_MAX - 1) * sizeof sessions->slots[0]);
+        sessions->count--;
+    }
+    sessions->slots[sessions->count++] = session;
+    return 1; /* the reference is ours now */
+}
+
+static bool session_offer(struct tls_channel *channel)
+{
+    struct tls_sessions *sessions = channel->sessions;
+
+    if (!sessions || !sessions->count)
+        return true;
+    SSL_SESSION *session = sessions->slots[--sessions->count];
+    bool offered = SSL_set_session(channel->ssl, session);
+    SSL_SESSION_free(session);
+    return offered;
+}
+
+/* ---- life ---- */
+
+struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials, const char *server_name,
+                                    struct tls_sessions *sessions)
+{
+    struct tls_channel *channel = calloc(1, sizeof *channel);
+    BIO *bio = NULL;
+
+    if (!channel)
+        return NULL;
+    channel->check.server_name = server_name;
+    channel->io = io;
+    channel->sessions = sessions;
+    channel->credentials = credentials_share(credentials);
+    channel->ssl = credentials_start_session(credentials, &channel->check);
+    bio = BIO_new(io->method);
+    if (!channel->ssl || !bio || !session_offer(channel))
+        goto fail;
+    credentials_on_new_session(credentials, on_new_session);
+    BIO_set_data(bio, io);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(channel->ssl, bio, bio);
+    return channel;
+fail:
+    BIO_free(bio);
+    tls_channel_free(channel);
+    return NULL;
+}
+
+void tls_channel_free(struct tls_channel *channel)
+{
+    if (!channel)
+        return;
+    SSL_free(channel->ssl);
+    peer_check_deinit(&channel->check);
+    credentials_release(channel->credentials);
+    free(channel);
+}
+
+/* ---- failures ---- */
+
+static enum tls_status channel_fail(struct tls_channel *channel, enum end_reason reason, const char *detail)
+{
+    channel->failure = reason;
+    if (!channel->check.detail[0] && detail)
+        snprintf(channel->check.detail, sizeof channel->check.detail, "%s", detail);
+    return TLS_FAILED;
+}
+
+static enum end_reason reason_of_ssl_error(int reason)
+{
+    switch (reason) {
+    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+        return END_CERTIFICATE_MISSING;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+        return END_TLS_VERSION;
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+        return END_NOT_TLS;
+    default:
+        return reason > SSL_AD_REASON_OFFSET ? END_TLS_REJECTED : END_TLS_PROTOCOL;
+    }
+}
+
+/* Tells what the last SSL call's error was: the queue is read once, here, and left empty. */
+static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
+{
+    uint32_t packed = ERR_get_error();
+    const char *words = packed ? ERR_reason_error_string(packed) : NULL;
+    enum end_reason reason = END_TLS_PROTOCOL;
+
+    ERR_clear_error();
+    if (channel->check.reason != END_NONE)
+        return channel_fail(channel, channel->check.reason, words);
+    if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL)
+        reason = reason_of_ssl_error(ERR_GET_REASON(packed));
+    return channel_fail(channel, reason, words);
+}
+
+/* ---- bytes in ---- */
+
+static void handshake_finish(struct tls_channel *channel)
+{
+    SSL *ssl = channel->ssl;
+    bool is_client_1_3 = !SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION;
+
+    /* BoringSSL does not verify a resumed client's certificate again: validity and policy may have changed. */
+    if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
+        !credentials_recheck_peer(channel->credentials, ssl, &channel->check)) {
+        SSL_send_fatal_alert(ssl, SSL_AD_ACCESS_DENIED);
+        ERR_clear_error();
+        channel_fail(channel, channel->check.reason, NULL);
+        return;
+    }
+    channel->established = true;
+    channel->confirmed = channel->confirmed || !is_client_1_3;
+    /* A TLS 1.3 server's tickets wait for its first write: an empty one sends them now, and shows the client
+     * that it was accepted. */
+    if (SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION && SSL_write(ssl, "", 0) < 0)
+        channel_fail_by_queue(channel);
+}
+
+static enum tls_status handshake_advance(struct tls_channel *channel)
+{
+    int result = SSL_do_handshake(channel->ssl);
+
+    if (result == 1) {
+        handshake_finish(channel);
+        return channel->failure == END_NONE ? TLS_OPEN : TLS_FAILED;
+    }
+    if (SSL_get_error(channel->ssl, result) == SSL_ERROR_WANT_READ)
+        return TLS_OPEN;
+    return channel_fail_by_queue(channel);
+}
+
+static enum tls_status data_open(struct tls_channel *channel, struct buffer *into)
+{
+    for (;;) {
+        size_t room;
+        uint8_t *to = buffer_reserve(into, &room);
+        if (!to)
+            return channel_fail(channel, END_NO_MEMORY, NULL);
+        int got = SSL_read(channel->ssl, to, (int)room);
+        buffer_commit(into, got > 0 ? (size_t)got : 0);
+        if (got > 0) {
+            channel->confirmed = true;
+            continue;
+        }
+        switch (SSL_get_error(channel->ssl, got)) {
+        case SSL_ERROR_WANT_READ:
+            return TLS_OPEN;
+        case SSL_ERROR_ZERO_RETURN:
+            channel->closed = true;
+            return TLS_CLOSED;
+        default:
+            return channel_fail_by_queue(channel);
+        }
+    }
+}
+
+enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *bytes, size_t length,
+                                    struct buffer *into)
+{
+    struct tls_io *io = channel->io;
+    enum tls_status status = TLS_OPEN;
+
+    io->output_length = 0;
+    if (channel->failure != END_NONE)
+        return TLS_FAILED;
+    if (channel->closed)
+        return TLS_CLOSED;
+    if (length && !channel->heard) {
+        channel->heard = true;
+        if (bytes[0] != RECORD_HANDSHAKE && bytes[0] != RECORD_ALERT)
+            return channel_fail(channel, END_NOT_TLS, NULL);
+    }
+    io->input = bytes;
+    io->input_length = length;
+    ERR_clear_error();
+    if (!channel->established)
+        status = handshake_advance(channel);
+    if (status == TLS_OPEN && channel->established)
+        status = data_open(channel, into);
+    assert(status != TLS_OPEN || io->input_length == 0);
+    io->input = NULL;
+    io->input_length = 0;
+    return status;
+}
+
+enum end_reason tls_channel_end_of_input(const struct tls_channel *channel)
+{
+    if (channel->closed)
+        return END_CLOSED;
+    if (channel->established)
+        return END_TRUNCATED;
+    return channel->heard || !SSL_is_server(channel->ssl) ? END_HANDSHAKE_CLOSED : END_PROBE;
+}
+
+/* ---- bytes out ---- */
+
+enum tls_status tls_channel_send(struct tls_channel *channel, struct buffer *from)
+{
+    struct tls_io *io = channel->io;
+    struct iovec front;
+
+    assert(channel->established);
+    io->output_length = 0;
+    ERR_clear_error();
+    while (TLS_IO_BYTES - io->output_length >= TLS_RECORD_SEALED_BYTES && buffer_vectors(from, &front, 1)) {
+        size_t part = front.iov_len < TLS_RECORD_BYTES ? front.iov_len : TLS_RECORD_BYTES;
+        int sealed = SSL_write(channel->ssl, front.iov_base, (int)part);
+        if (sealed <= 0)
+            return channel_fail_by_queue(channel);
+        buffer_consume(from, (size_t)sealed);
+    }
+    return TLS_OPEN;
+}
+
+void tls_channel_close(struct tls_channel *channel)
+{
+    channel->io->output_length = 0;
+    if (!channel->established || channel->failure != END_NONE)
+        return;
+    ERR_clear_error();
+    SSL_shutdown(channel->ssl);
+    ERR_clear_error();
+}
+
+/* ---- facts ---- */
+
+bool tls_channel_is_established(const struct tls_channel *channel)
+{
+    return channel->established;
+}
+
+bool tls_channel_is_confirmed(const struct tls_channel *channel)
+{
+    return channel->confirmed;
+}
+
+enum end_reason tls_channel_failure(const struct tls_channel *channel)
+{
+    return channel->failure;
+}
+
+const char *tls_channel_failure_detail(const struct tls_channel *channel)
+{
+    return channel->check.detail;
+}
+
+const struct identity *tls_channel_peer(const struct tls_channel *channel)
+{
+    return channel->established ? channel->check.identity : NULL;
+}
+
+struct tls_facts tls_channel_facts(const struct tls_channel *channel)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(channel->ssl);
+    struct tls_facts facts = {
+        .version = SSL_version(channel->ssl) == TLS1_3_VERSION ? METRICS_TLS_1_3 : METRICS_TLS_1_2,
+        .cipher = METRICS_CIPHER_OTHER,
+        .resumed = SSL_session_reused(channel->ssl),
+    };
+
+    switch (SSL_CIPHER_get_cipher_nid(cipher)) {
+    case NID_aes_128_gcm:
+        facts.cipher = METRICS_AES_128_GCM;
+        break;
+    case NID_aes_256_gcm:
+        facts.cipher = METRICS_AES_256_GCM;
+        break;
+    case NID_chacha20_poly1305:
+        facts.cipher = METRICS_CHACHA20_POLY1305;
+        break;
+    }
+    return facts;
+}
+
+#define NUMBER_TEXT(number)  #number
+#define NUMBER_VALUE(number) NUMBER_TEXT(number)
+
+const char *tls_channel_library(void)
+{
+    return "BoringSSL API " NUMBER_VALUE(BORINGSSL_API_VERSION);
+}
+
+bool tls_channel_library_is_post_quantum(void)
+{
+#ifdef SSL_GROUP_X25519_MLKEM768
+    return true;
+#else
+    return false;
+#endif
+}

@@ -1,0 +1,39 @@
+"""Fixtures of all suites. HUSK names the binary under test (default build/husk)."""
+
+import os
+
+import pytest
+
+from support import husk as husk_support
+from support import process
+from support.pki import Pki
+
+
+def pytest_sessionstart(session):
+    if not session.config.option.collectonly and not os.access(husk_support.BINARY, os.X_OK):
+        pytest.exit(f"no husk to test at {husk_support.BINARY}", 1)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.failed:
+        report.sections += [(f"log of {program.name}", program.tail()) for program in process.running]
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory):
+    return Pki(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def programs():
+    """Stopped, and their end checked, after the test."""
+    programs = process.Programs()
+    yield programs
+    programs.stop()
+
+
+@pytest.fixture
+def husk(pki, programs):
+    return husk_support.Workshop(pki, programs)

@@ -1,0 +1,142 @@
+"""One site for all interop tests: a Fluentd aggregator, the husks in front of it, a Fluentd agent."""
+
+import collections
+import types
+
+import pytest
+
+from support.fluentd import Agent, Aggregator
+from support.husk import Workshop
+from support.pki import SeedPki
+from support.process import Programs
+from support.raw import HOST, free_address
+
+SHARED_KEY = "shared1234"
+COUNT = 100  # events per path
+ACK = "require_ack_response true\n ack_response_timeout 15s"
+
+
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory):
+    return SeedPki(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture(scope="session")
+def site(pki, seed, tmp_path_factory):
+    """Torn down in the direction events flow, so that all are through when they are counted once more."""
+    programs = Programs()
+    directory = tmp_path_factory.mktemp("site")
+    made = types.SimpleNamespace(expected=collections.Counter(), count=COUNT)
+    try:
+        start_aggregator(made, programs, directory, seed)
+        start_husks(made, Workshop(pki, programs), seed)
+        start_agent(made, programs, directory, seed)
+        made.aggregator.wait_started()
+        made.agent.wait_started()
+        yield made
+        for program in (made.agent, *vars(made.husks).values()):
+            assert not program.complaints(), f"{program.name} has nothing to complain of\n{program.tail()}"
+        made.agent.kill()  # an orderly end takes it many seconds, and nothing it has is still unsent
+        for program in (*vars(made.husks).values(), made.aggregator):
+            program.stop()
+        for tag, count in made.expected.items():
+            assert sorted(made.aggregator.numbers(tag)) == list(range(count)), f"{tag}: each event once"
+    finally:
+        programs.stop()
+
+
+def start_aggregator(site, programs, directory, seed):
+    site.plain, site.tls, site.tls_shared_key = free_address(), free_address(), free_address()
+    transport = f"""
+        <transport tls>
+          %s
+          ca_path {seed.ca}
+          cert_path {seed.server.cert}
+          private_key_path {seed.server.key}
+          private_key_passphrase "#{{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}}"
+          client_cert_auth true
+        </transport>
+    """
+
+    def source(address, more=""):
+        return f"""
+            <source>
+              @type forward
+              bind {address[0]}
+              port {address[1]}
+              {more}
+            </source>
+        """
+
+    security = f"""
+        <security>
+          self_hostname aggregator
+          shared_key {SHARED_KEY}
+        </security>
+    """
+    site.aggregator = programs.add(Aggregator(
+        directory,
+        source(site.plain) + source(site.tls, transport % "min_version TLS1_2\nmax_version TLS1_3")
+        + source(site.tls_shared_key, security + transport % "version TLSv1_2"),
+        {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["server"]}))
+
+
+def start_husks(site, workshop, seed):
+    def seed_files(which, name):
+        return dict(certificate=which, ca=seed.ca, key_passphrase_env="PASSPHRASE",
+                    env={"PASSPHRASE": SeedPki.PASSPHRASES[name]})
+
+    client_files = dict(seed_files(seed.client, "client"), server_name="server", allow_cn_as_name=True)
+
+    def address_of(address):
+        return f"{address[0]}:{address[1]}"
+
+    husks = site.husks = types.SimpleNamespace()
+    husks.server = workshop.server(address_of(site.plain))
+    husks.client = workshop.client(husks.server)
+    husks.seed_server = workshop.server(address_of(site.plain), **seed_files(seed.server, "server"))
+    husks.seed_client = workshop.client(husks.seed_server, **client_files)
+    husks.to_tls = workshop.client(address_of(site.tls), **client_files)
+    husks.to_tls_shared_key = workshop.client(address_of(site.tls_shared_key), **client_files)
+
+
+def start_agent(site, programs, directory, seed):
+    def server(husk, more=""):
+        return f"""
+            <server>
+              host {HOST}
+              port {husk.address[1]}
+              {more}
+            </server>
+        """
+
+    husks = site.husks
+    security = f"""
+        <security>
+          self_hostname agent
+          shared_key {SHARED_KEY}
+        </security>
+    """
+    tls = f"""
+        transport tls
+        tls_cert_path {seed.ca}
+        tls_client_cert_path {seed.client.cert}
+        tls_client_private_key_path {seed.client.key}
+        tls_client_private_key_passphrase "#{{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}}"
+    """
+    site.agent = programs.add(Agent(directory, {
+        "plain": server(husks.client),
+        "ack": server(husks.client) + ACK,
+        "gzip": server(husks.client) + ACK + "\ncompress gzip",
+        "keepalive": server(husks.client) + "keepalive true",
+        "keepalive-ack": server(husks.client) + "keepalive true\n" + ACK,
+        "seed-ack": server(husks.seed_client) + ACK,
+        "client-half": server(husks.to_tls),
+        "client-half-ack": server(husks.to_tls) + ACK,
+        "client-half-shared-key": server(husks.to_tls_shared_key) + security,
+        "client-half-shared-key-ack": server(husks.to_tls_shared_key) + security + ACK,
+        "server-half": server(husks.seed_server, "name server") + tls,
+        "server-half-ack": server(husks.seed_server, "name server") + tls + ACK,
+        "server-half-tls13-keepalive-ack":
+            server(husks.seed_server, "name server") + tls + "tls_version TLSv1_3\nkeepalive true\n" + ACK,
+    }, COUNT, {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["client"]}))

@@ -1,0 +1,83 @@
+"""Unmodified agents and aggregators around husk: every event arrives once, acks included.
+
+The site counts all events again when everything has stopped: see conftest.py."""
+
+import pathlib
+import sys
+
+import pytest
+
+from support.fluentd import PEERS
+from support.process import Program
+from support.raw import HOST
+
+HERE = pathlib.Path(__file__).parent
+
+
+def expect(site, tag):
+    """Waits for all events sent so far with this tag; none may have come twice."""
+    site.expected[tag] += site.count
+    site.aggregator.wait_for(tag, site.expected[tag])
+    assert sorted(site.aggregator.numbers(tag)) == list(range(site.expected[tag]))
+
+
+def expect_from_fluentd(site, tag):
+    """The agent has had them since its start."""
+    expect(site, tag)
+    if tag.endswith("ack"):
+        site.agent.wait_for_acks(tag)
+
+
+@pytest.mark.parametrize("tag", ["plain", "ack", "gzip", "keepalive", "keepalive-ack"])
+def test_fluentd_through_both_halves_delivers_each_event_once(site, tag):
+    expect_from_fluentd(site, tag)
+
+
+def test_fluentd_through_both_halves_with_the_seeds_files_delivers_each_event_once(site):
+    expect_from_fluentd(site, "seed-ack")
+
+
+@pytest.mark.parametrize("tag", ["client-half", "client-half-ack",
+                                 "client-half-shared-key", "client-half-shared-key-ack"])
+def test_fluentd_through_husk_client_to_fluentds_own_tls_input(site, tag):
+    expect_from_fluentd(site, tag)
+
+
+@pytest.mark.parametrize("tag", ["server-half", "server-half-ack", "server-half-tls13-keepalive-ack"])
+def test_fluentds_own_tls_output_through_husk_server(site, tag):
+    expect_from_fluentd(site, tag)
+
+
+def test_a_kept_connection_carries_later_chunks_too(site):
+    kept = "keepalive", "keepalive-ack", "server-half-tls13-keepalive-ack"
+    for tag in kept:
+        site.agent.emit(tag, site.count)
+    for tag in kept:
+        expect_from_fluentd(site, tag)
+
+
+LOGGERS = {
+    "python": [sys.executable, HERE / "agent_python.py"],
+    "node": ["node", HERE / "agent_node.js"],
+    "node_old": ["node", HERE / "agent_node_old.js"],
+}
+
+
+@pytest.mark.parametrize("logger, mode", [
+    ("python", ""),
+    ("python", "nanoseconds"),
+    ("node", "Message"),
+    ("node", "Forward"),
+    ("node", "PackedForward"),
+    ("node", "CompressedPackedForward"),
+    ("node_old", "Message"),
+    ("node_old", "PackedForward"),
+])
+def test_logger_library_through_both_halves_delivers_each_event_once(site, logger, mode):
+    """It ends with success only when its acks, if it asks for them, have come."""
+    tag = f"{logger}-{mode}"
+    program = Program([*LOGGERS[logger], HOST, str(site.husks.client.address[1]), tag, str(site.count),
+                       *([mode] if mode else [])],
+                      tag, {"NODE_PATH": str(PEERS / "node/node_modules")})
+    assert program.wait() == 0, program.tail()
+    expect(site, tag)

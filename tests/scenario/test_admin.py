@@ -1,0 +1,133 @@
+"""The admin endpoint: alive, ready and why not, and the numbers."""
+
+import re
+
+import pytest
+
+from support import raw
+from support.process import eventually
+
+NOWHERE = f"{raw.HOST}:1"
+
+
+def knock(client):
+    """An agent's connection: what husk knows of its upstream it knows from these."""
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    return agent
+
+
+def test_live_and_ready_with_an_upstream(husk):
+    tunnel = husk.tunnel()
+    for one in (tunnel.client, tunnel.server):
+        assert one.get("/live")[0] == 200
+        eventually(lambda: one.get("/ready")[0] == 200, f"{one.name} is ready")
+
+
+def test_without_upstream_it_is_live_and_not_ready_and_says_why_and_recovers(husk):
+    address = raw.free_address()
+    server = husk.server(raw.format_address(address))
+    client = husk.client(server)
+
+    def not_ready():
+        raw.assert_reset(knock(client))
+        status, reasons = client.get("/ready")
+        return status == 503 and reasons.strip()
+
+    assert "upstream" in eventually(not_ready, "not ready, with reasons")
+    assert client.get("/live")[0] == 200
+
+    upstream = raw.Listener(address)
+    agent = knock(client)
+    assert upstream.accept().recv(1) == b"?"
+    for one in (client, server):
+        eventually(lambda: one.get("/ready")[0] == 200, f"{one.name} is ready again")
+    agent.close()
+
+
+def test_metrics_are_prometheus_text_with_every_family(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"12345")
+    raw.read_exactly(aggregator, 5)
+    aggregator.sendall(b"123")
+    raw.read_exactly(agent, 3)
+    status, text = tunnel.client.get("/metrics")
+    assert status == 200
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? [-+0-9.e]+', line), line
+    families = set(re.findall(r"^# TYPE (\w+)", text, re.M))
+    assert families >= {
+        "husk_build_info", "husk_connections_opened_total", "husk_connections_ended_total",
+        "husk_connections_active", "husk_bytes_total", "husk_handshakes_total", "husk_handshake_failures_total",
+        "husk_handshake_duration_seconds", "husk_tls_connections_total", "husk_tls_ciphers_total",
+        "husk_certificate_not_after_seconds", "process_open_fds", "process_resident_memory_bytes"}
+
+
+def test_metrics_count_what_happened(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"12345")
+    raw.read_exactly(aggregator, 5)
+    aggregator.sendall(b"123")
+    raw.read_exactly(agent, 3)
+    client = tunnel.client.metric
+    assert client("husk_connections_active", side="downstream") == 1
+    assert client("husk_connections_active", side="upstream") == 1
+    assert client("husk_handshakes_total", side="upstream", result="full") == 1
+    assert client("husk_handshake_duration_seconds_count", side="upstream") == 1
+    for side, direction, count in [("downstream", "received", 5), ("upstream", "sent", 5),
+                                   ("upstream", "received", 3), ("downstream", "sent", 3)]:
+        assert client("husk_bytes_total", side=side, direction=direction) == count
+    agent.close()
+    aggregator.close()
+    tunnel.client.wait_for_metric("husk_connections_ended_total", 2, reason="closed")
+    assert client("husk_connections_active") == 0
+    assert client("husk_certificate_not_after_seconds") > 0
+
+
+def test_failed_handshakes_are_counted_by_reason(husk, pki):
+    tunnel = husk.tunnel(client={"certificate": pki.foreign_client})
+    raw.assert_reset(knock(tunnel.client))
+    tunnel.server.wait_for_metric("husk_handshake_failures_total", 1, reason="certificate_unknown_ca")
+    tunnel.client.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="tls_rejected")
+
+
+@pytest.mark.parametrize("path, status", [("/", 404), ("/nothing", 404), ("/metrics/more", 404)])
+def test_other_paths_are_not_found(husk, path, status):
+    assert husk.client(NOWHERE).get(path)[0] == status
+
+
+@pytest.mark.parametrize("request_text, answer", [
+    (b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 405"),
+    (b"HEAD /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"),
+    (b"not HTTP at all\r\n\r\n", b"HTTP/1.1 400"),
+    (b"GET /live HTTP/1.1\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
+])
+def test_odd_requests_are_answered_and_survived(husk, request_text, answer):
+    client = husk.client(NOWHERE)
+    curious = raw.connect(client.admin)
+    try:
+        curious.sendall(request_text)
+        first = curious.recv(len(answer))
+    except ConnectionError:
+        first = b""  # answered and closed before it had been read to its end
+    assert answer.startswith(first)
+    assert client.get("/live")[0] == 200
+
+
+def test_admin_off_opens_nothing(husk):
+    client = husk.client(NOWHERE, admin="off")
+    client.stop()
+    assert not client.events(message="admin listening")
+
+
+def test_secrets_appear_nowhere(husk, pki):
+    secret = "open-sesame-4711"
+    client = husk.client(NOWHERE, certificate=pki.locked(pki.client, secret, "pkcs8"),
+                         key_passphrase_env="SECRET", env={"SECRET": secret}, log_level="debug")
+    raw.assert_reset(knock(client))
+    pages = "".join(client.get(path)[1] for path in ("/live", "/ready", "/metrics"))
+    client.stop()
+    assert secret not in pages + "".join(client.lines)
+    assert "PRIVATE KEY" not in pages + "".join(client.lines)

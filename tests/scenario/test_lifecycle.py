@@ -1,0 +1,167 @@
+"""Start, reload and end of the process."""
+
+import shutil
+import signal
+import ssl
+
+import pytest
+
+from support import raw
+from support.process import eventually
+
+NOWHERE = f"{raw.HOST}:1"
+
+
+def works(agent, aggregator):
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+    aggregator.sendall(b"!")
+    assert agent.recv(1) == b"!"
+
+
+# ---- end ----
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_quiet_process_ends_at_once_with_success(husk, number):
+    client = husk.client(NOWHERE)
+    client.signal(number)
+    assert client.wait() == 0
+    assert not client.complaints()
+
+
+@pytest.mark.parametrize("which", ["client", "server"])
+def test_draining_process_serves_its_connections_until_they_end_and_then_ends_with_success(husk, which):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    draining = getattr(tunnel, which)
+    draining.signal(signal.SIGTERM)
+    eventually(lambda: draining.get("/ready")[0] == 503, "not ready while draining")
+    works(agent, aggregator)
+    assert draining.get("/live")[0] == 200
+    agent.close()
+    aggregator.close()
+    assert draining.wait() == 0
+
+
+def test_second_sigterm_ends_at_once_and_the_status_says_that_something_was_left(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    works(agent, aggregator)
+    tunnel.client.signal(signal.SIGTERM)
+    eventually(lambda: tunnel.client.metric("husk_draining") == 1, "draining")
+    tunnel.client.signal(signal.SIGTERM)
+    assert tunnel.client.wait() == 1
+    raw.assert_closed(agent)
+
+
+def test_sighup_during_a_drain_is_ignored(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    tunnel.client.signal(signal.SIGTERM)
+    eventually(lambda: tunnel.client.metric("husk_draining") == 1, "draining")
+    tunnel.client.signal(signal.SIGHUP)
+    works(agent, aggregator)
+    assert tunnel.client.metric("husk_draining") == 1
+    agent.close()
+    aggregator.close()
+    assert tunnel.client.wait() == 0
+
+
+def test_sigpipe_and_closed_standard_streams_do_not_end_it(husk):
+    client = husk.client(NOWHERE)
+    client.signal(signal.SIGPIPE)
+    assert client.get("/live")[0] == 200
+
+
+# ---- reload ----
+
+@pytest.fixture
+def mounted(pki, tmp_path):
+    """The server's files where a test may change them."""
+    def mount(certificate):
+        return type(certificate)(*(shutil.copy(path, tmp_path / f"tls{i}.pem")
+                                   for i, path in enumerate(certificate)))
+    return mount
+
+
+def shown_certificate(server, pki):
+    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
+    return peer.tls.getpeercert(binary_form=True)
+
+
+def der(certificate):
+    return ssl.PEM_cert_to_DER_cert(open(certificate.cert).read())
+
+
+def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mounted):
+    upstream = raw.Listener()
+    server = husk.server(upstream, certificate=mounted(pki.server))
+    assert shown_certificate(server, pki) == der(pki.server)
+    upstream.accept()
+    agent = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
+    aggregator = upstream.accept()
+    mounted(pki.next_server)
+    server.signal(signal.SIGHUP)
+    server.wait_for_metric("husk_reloads_total", 1, result="success")
+    eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
+    works(agent, aggregator)
+    assert not server.complaints()
+
+
+def test_clients_certificate_is_reloaded_too(husk, pki, mounted):
+    tunnel = husk.tunnel(client={"certificate": mounted(pki.foreign_client)})
+    raw.assert_reset(raw.connect(tunnel.client.address))
+    mounted(pki.client)
+    tunnel.client.signal(signal.SIGHUP)
+    tunnel.client.wait_for_metric("husk_reloads_total", 1, result="success")
+    works(*tunnel.open())
+
+
+@pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
+def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounted, fault):
+    certificate = mounted(pki.server)
+    server = husk.server(raw.Listener(), certificate=certificate)
+    if fault == "junk":
+        open(certificate.cert, "w").write("junk\n")
+    elif fault == "expired":
+        mounted(pki.expired_server)
+    elif fault == "key of another":
+        shutil.copy(pki.next_server.key, certificate.key)
+    else:
+        shutil.move(certificate.key, certificate.key + ".gone")
+    server.signal(signal.SIGHUP)
+    server.wait_for_metric("husk_reloads_total", 1, result="failure")
+    assert shown_certificate(server, pki) == der(pki.server)
+    server.stop()
+    assert len(server.complaints()) == 1
+    assert any(path in str(server.complaints()[0]) for path in certificate)
+
+
+# ---- start ----
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_starts_without_upstream(husk, mode):
+    assert getattr(husk, mode)(NOWHERE).get("/live")[0] == 200
+
+
+def test_starts_without_dns_and_says_so(husk):
+    client = husk.client("aggregator.invalid:24224", connect_timeout="1s")
+    assert client.get("/live")[0] == 200
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="unresolved", side="upstream", level="warn")
+    status, reasons = client.get("/ready")
+    assert status == 503 and "aggregator.invalid" in reasons
+
+
+def test_aggregator_that_comes_back_is_used_again(husk):
+    upstream = raw.Listener()
+    tunnel = husk.tunnel(upstream=upstream)
+    works(*tunnel.open())
+    upstream.close()
+    agent = raw.connect(tunnel.client.address)
+    agent.sendall(b"?")
+    raw.assert_reset(agent)
+    tunnel.upstream = raw.Listener(upstream.address)
+    works(*tunnel.open())

@@ -1,0 +1,148 @@
+"""Limits and deadlines: nothing hangs, and what ran out comes back by itself."""
+
+import socket
+import time
+
+import pytest
+
+from support import raw
+from support.process import eventually
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk, mode):
+    """The other half is not limited, so that this one is the first to run out."""
+    short = {"prefix": ("prlimit", "--nofile=64")}
+    tunnel = husk.tunnel(**{mode: short})
+    limited = getattr(tunnel, mode)
+    descriptors = limited.descriptors()
+    agents = [raw.connect(tunnel.client.address) for _ in range(100)]
+    limited.wait_for_event(level="warn", message="accepting paused: Too many open files")
+
+    spent = cpu_seconds(limited)
+    time.sleep(0.5)  # the passing of time is what is tested
+    assert cpu_seconds(limited) - spent < 0.25, "spins while paused"
+
+    for agent in agents:
+        agent.close()
+    eventually(lambda: limited.descriptors() <= descriptors, "descriptors return")
+    assert limited.metric("husk_accept_pauses_total") >= 1
+    agent = raw.connect(tunnel.client.address)
+    agent.sendall(b"?")
+    assert eventually(lambda: first_byte(tunnel.upstream.accept()), "served again") == b"?"
+
+
+def first_byte(sock):
+    """b"" for a connection that an agent which has left had caused."""
+    try:
+        return sock.recv(1)
+    except ConnectionError:
+        return b""
+
+
+def cpu_seconds(program):
+    fields = open(f"/proc/{program.pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_silent_upstream_ends_with_the_handshake_timeout_and_resets_the_agent(husk):
+    silent = raw.Listener()
+    client = husk.client(silent, handshake_timeout="300ms")
+    agent = raw.connect(client.address)
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="handshake_timeout", side="upstream", level="warn")
+    raw.assert_closed(silent.accept())
+
+
+def test_silent_peer_ends_with_the_handshake_timeout(husk):
+    server = husk.server(raw.Listener(), handshake_timeout="300ms")
+    raw.assert_closed(raw.connect(server.address))
+    server.wait_for_metric("husk_connections_ended_total", 1, reason="handshake_timeout", side="downstream")
+
+
+def test_a_trickle_of_bytes_does_not_extend_the_handshake_timeout(husk, pki):
+    server = husk.server(raw.Listener(), handshake_timeout="500ms")
+    hello = raw.TlsPeer(None, raw.tls_context(False, pki.ca.cert, pki.client)).first_flight()
+    peer = raw.connect(server.address)
+    peer.settimeout(0.05)
+    for i in range(len(hello)):  # 0.05 s each: 10 s and more in all
+        try:
+            peer.sendall(hello[i:i + 1])
+            if peer.recv(1) == b"":
+                break
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            break
+    else:
+        raise AssertionError("never closed")
+    server.wait_for_metric("husk_connections_ended_total", 1, reason="handshake_timeout")
+
+
+def test_one_deadline_does_not_stop_others(husk):
+    tunnel = husk.tunnel(server={"handshake_timeout": "10s", "workers": 1})
+    silent = [raw.connect(tunnel.server.address) for _ in range(20)]
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+    assert len(silent) == 20
+
+
+def test_connecting_that_is_never_answered_ends_with_the_connect_timeout(husk):
+    full = raw.Listener(backlog=0)
+    fillers = []
+    while True:  # until the kernel drops further SYNs: the queue is full
+        filler = socket.socket()
+        filler.settimeout(0.3)
+        fillers.append(filler)
+        try:
+            filler.connect(full.address)
+        except TimeoutError:
+            break
+    client = husk.client(full, connect_timeout="300ms")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="connect_timeout", side="upstream", level="warn")
+
+
+def test_idle_connection_ends_in_order_and_without_a_line(husk):
+    tunnel = husk.tunnel(client={"idle_timeout": "300ms"})
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+    raw.assert_closed(agent)
+    raw.assert_closed(aggregator)
+    tunnel.client.wait_for_metric("husk_connections_ended_total", 1, reason="idle")
+    assert not tunnel.client.complaints()
+
+
+def test_traffic_in_one_direction_keeps_a_connection_from_being_idle(husk):
+    options = {"idle_timeout": "1500ms"}
+    agent, aggregator = husk.tunnel(client=options, server=options).open()
+    for _ in range(12):
+        time.sleep(0.2)  # the passing of time is what is tested: 2.4 s in all, each gap well below 1.5 s
+        agent.sendall(b"?")
+        assert aggregator.recv(1) == b"?"
+    aggregator.sendall(b"!")
+    assert agent.recv(1) == b"!"
+
+
+def test_connection_is_never_idle_by_default(husk):
+    agent, aggregator = husk.tunnel().open()
+    time.sleep(0.5)  # the passing of time is what is tested
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+
+
+def test_upstream_that_accepts_the_handshake_and_gives_no_sign_is_taken_at_its_silence(husk, pki):
+    """TLS 1.3 without tickets: nothing says that the client certificate was accepted."""
+    listener = raw.Listener()
+    client = husk.client(listener)
+    agent = raw.connect(client.address)
+    context = raw.tls_context(True, pki.ca.cert, pki.server, "1.3")
+    context.num_tickets = 0
+    agent.sendall(b"?")
+    aggregator = raw.TlsPeer(listener.accept(), context, server_side=True).handshake()
+    assert aggregator.recv(1) == b"?"
+    assert client.metric("husk_upstream_unconfirmed_total") == 1

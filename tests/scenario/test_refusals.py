@@ -1,0 +1,217 @@
+"""Who is refused: one line with the reason on the side that decides, nothing delivered, the agent reset."""
+
+import ssl
+
+import pytest
+
+from support import raw
+from support.husk import flags, run
+
+MESSAGE = b"an event that must not arrive"
+
+
+def one_complaint(husk, **fields):
+    """After its end, husk has complained once, about this."""
+    husk.wait_for_event(reason=fields["reason"])
+    husk.stop()
+    complaints = husk.complaints()
+    assert len(complaints) == 1 and fields.items() <= complaints[0].items(), complaints
+    return complaints[0]
+
+
+# ---- the server decides ----
+
+VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+@VERSIONS
+@pytest.mark.parametrize("shown, reason", [
+    ("foreign_client", "certificate_unknown_ca"),
+    ("expired_client", "certificate_expired"),
+    ("server", "certificate_usage"),
+    (None, "certificate_missing"),
+])
+def test_server_refuses_a_bad_client_certificate(husk, pki, version, shown, reason):
+    upstream = raw.Listener()
+    server = husk.server(upstream, allow_any=True)
+    certificate = getattr(pki, shown) if shown else None
+    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, certificate, version))
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        peer.handshake()
+        peer.sendall(MESSAGE)
+        peer.recv(1)
+    one_complaint(server, reason=reason, side="downstream", level="warn", message="connection ended")
+    assert not upstream.was_dialled()
+
+
+@VERSIONS
+@pytest.mark.parametrize("client, server, reason", [
+    ("client", {"allow_cn": "somebody-else"}, "not_allowed"),
+    ("foreign_client", {}, "certificate_unknown_ca"),
+])
+def test_agent_is_reset_when_the_server_refuses_its_client(husk, pki, version, client, server, reason):
+    tunnel = husk.tunnel(client={"certificate": getattr(pki, client), "tls_max": version}, server=server)
+    agent = raw.connect(tunnel.client.address)
+    agent.sendall(MESSAGE)
+    raw.assert_reset(agent)
+    one_complaint(tunnel.server, reason=reason, side="downstream")
+    one_complaint(tunnel.client, reason="tls_rejected", side="upstream")
+    assert not tunnel.upstream.was_dialled()
+
+
+@pytest.mark.parametrize("rule, value, allowed", [
+    ("allow_cn", "client", True),
+    ("allow_cn", "cl*", True),
+    ("allow_cn", "Client", False),
+    ("allow_dns", "CLIENT", True),
+    ("allow_dns", "other", False),
+    ("allow_uri", "spiffe://client", False),
+    ("allow_ou", "client", False),
+    ("allow_spki", "00" * 32, False),
+    ("allow_cn", ["other", "client"], True),
+])
+def test_policy_decides_who_may_connect(husk, rule, value, allowed):
+    tunnel = husk.tunnel(server={rule: value})
+    agent = raw.connect(tunnel.client.address)
+    if allowed:
+        agent.sendall(b"?")
+        assert tunnel.upstream.accept().recv(1) == b"?"
+    else:
+        raw.assert_reset(agent)
+        one_complaint(tunnel.server, reason="not_allowed", side="downstream")
+
+
+# ---- the client decides ----
+
+@VERSIONS
+@pytest.mark.parametrize("shown, reason", [
+    ("foreign_server", "certificate_unknown_ca"),
+    ("expired_server", "certificate_expired"),
+    ("misnamed_server", "certificate_name"),
+    ("cn_only_server", "certificate_name"),
+    ("misused_server", "certificate_usage"),
+])
+def test_client_refuses_a_bad_server_certificate(husk, pki, version, shown, reason):
+    listener = raw.Listener()
+    client = husk.client(f"localhost:{listener.address[1]}")
+    agent = raw.connect(client.address)
+    agent.sendall(MESSAGE)
+    context = raw.tls_context(True, pki.ca.cert, getattr(pki, shown), version)
+    received = b""
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        peer = raw.TlsPeer(listener.accept(), context, server_side=True).handshake()
+        received = peer.recv(100)
+    assert not received
+    raw.assert_reset(agent)
+    one_complaint(client, reason=reason, side="upstream", level="warn", message="connection ended")
+
+
+def serve_once(listener, context):
+    """Accepts as a TLS server and takes one byte."""
+    return raw.TlsPeer(listener.accept(), context, server_side=True).handshake().recv(1)
+
+
+def test_name_in_cn_only_is_refused_with_the_way_out(husk, pki):
+    tunnel = husk.tunnel(client={"server_name": "localhost"}, server={"certificate": pki.cn_only_server})
+    agent = raw.connect(tunnel.client.address)
+    raw.assert_reset(agent)
+    detail = one_complaint(tunnel.client, reason="certificate_name")["detail"]
+    assert "--server-name" in detail and "--allow-cn-as-name" in detail
+
+
+@pytest.mark.parametrize("options", [
+    {"server_name": "localhost", "allow_cn_as_name": True},
+    {"server_name": "localhost", "allow_cn_as_name": True, "tls_max": "1.2"},
+])
+def test_name_in_cn_only_is_accepted_when_told_so(husk, pki, options):
+    tunnel = husk.tunnel(client=options, server={"certificate": pki.cn_only_server})
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+
+
+def test_cn_does_not_count_where_there_are_sans(husk, pki):
+    tunnel = husk.tunnel(client={"server_name": "localhost", "allow_cn_as_name": True},
+                         server={"certificate": pki.misnamed_server})
+    raw.assert_reset(raw.connect(tunnel.client.address))
+    one_complaint(tunnel.client, reason="certificate_name")
+
+
+def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, pki):
+    listener, asked = raw.Listener(), []
+    context = raw.tls_context(True, pki.ca.cert, pki.misnamed_server)
+    context.sni_callback = lambda _, name, __: asked.append(name)
+    client = husk.client(listener, server_name="elsewhere.example")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    assert serve_once(listener, context) == b"?"
+    assert asked == ["elsewhere.example"]
+
+
+def test_others_go_on_while_one_is_refused(husk, pki):
+    upstream = raw.Listener()
+    server = husk.server(upstream)
+    client, foreign = husk.client(server), husk.client(server, certificate=pki.foreign_client)
+    agent = raw.connect(client.address)
+    aggregator = upstream.accept()
+    raw.assert_reset(raw.connect(foreign.address))
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+
+
+# ---- what husk refuses in its own files, before it starts ----
+
+def fails_to_start(husk, certificate, *words, env=None, **options):
+    result = run("client", *flags(**husk.options(f"{raw.HOST}:1", certificate, log_format=None, **options)),
+                 env=env)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 1 and len(lines) == 1, result
+    for word in words:
+        assert word in lines[0]
+
+
+LOCKED = pytest.mark.parametrize("form", ["pkcs8", "dek-info"])
+
+
+@LOCKED
+@pytest.mark.parametrize("given", ["wrong", None])
+def test_wrong_or_missing_passphrase_is_one_line_with_the_files_name(husk, pki, form, given):
+    locked = pki.locked(pki.client, "right", form)
+    fails_to_start(husk, locked, locked.key, "passphrase", env={"SECRET": given} if given else None,
+                   key_passphrase_env="SECRET" if given else None)
+
+
+@LOCKED
+def test_passphrase_from_the_environment_or_a_file_opens_the_key(husk, pki, tmp_path, form):
+    (tmp_path / "passphrase").write_text("right\n")
+    tunnel = husk.tunnel(
+        client={"certificate": pki.locked(pki.client, "right", form), "key_passphrase_env": "SECRET",
+                "env": {"SECRET": "right"}},
+        server={"certificate": pki.locked(pki.server, "right", form),
+                "key_passphrase_file": tmp_path / "passphrase"})
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+
+
+def test_key_of_another_certificate_is_one_line_with_the_files_name(husk, pki):
+    fails_to_start(husk, pki.client._replace(key=pki.server.key), pki.server.key, "match")
+
+
+def test_own_expired_certificate_is_one_line_with_the_files_name(husk, pki):
+    fails_to_start(husk, pki.expired_client, pki.expired_client.cert, "expired")
+
+
+def test_file_that_is_no_certificate_is_one_line_with_its_name(husk, pki, tmp_path):
+    junk = tmp_path / "junk.pem"
+    junk.write_text("not a certificate\n")
+    fails_to_start(husk, pki.client._replace(cert=str(junk)), str(junk))
+
+
+def test_key_that_others_may_read_is_a_warning(husk, pki, tmp_path):
+    key = tmp_path / "key.pem"
+    key.write_bytes(open(pki.client.key, "rb").read())
+    key.chmod(0o644)
+    client = husk.client(f"{raw.HOST}:1", certificate=pki.client._replace(key=str(key)))
+    client.stop()
+    assert len(client.complaints()) == 1 and str(key) in str(client.complaints()[0])

@@ -1,0 +1,580 @@
+"""husk send and husk receive: against each other, against recordings of real agents, and against odd peers."""
+
+import gzip
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+import fluent.event
+import fluent.sender
+import msgpack
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HUSK = os.environ.get("HUSK", str(ROOT / "build" / "husk"))
+CAPTURES = ROOT / "tests" / "support" / "captures"
+PATIENCE = 20  # seconds any one wait may take
+RECORDINGS = sorted(path.stem for path in CAPTURES.glob("*.c2s")
+                    if not re.search("sharedkey|rejected|tls", path.stem))
+ENDED_EARLY = {"fluentd-keepalive-ack"}  # recorded without the ack of the last message
+
+
+class Receive:
+    """One `husk receive`: its events as they come, its complaints."""
+
+    def __init__(self, *options, listen="127.0.0.1:0"):
+        self.process = subprocess.Popen([HUSK, "receive", "--listen", listen, *options], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.watchdog = threading.Timer(PATIENCE, self.process.kill)
+        self.watchdog.start()
+        self.address = re.fullmatch("husk receive: listening on (.*)\n", self.complaint()).group(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.finish()
+
+    def event(self):
+        return json.loads(self.process.stdout.readline())
+
+    def complaint(self):
+        return self.process.stderr.readline().decode()
+
+    def finish(self):
+        """What it still says on stdout and stderr, and its exit status."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        self.watchdog.cancel()
+        return [json.loads(line) for line in (out or b"").splitlines()], err.decode(), self.process.returncode
+
+    def stop(self, signal_number=signal.SIGTERM):
+        self.process.send_signal(signal_number)
+        return self.finish()
+
+    def dial(self):
+        if self.address.startswith("unix:"):
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(self.address[len("unix:"):])
+        else:
+            host, port = self.address.rsplit(":", 1)
+            peer = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.settimeout(PATIENCE)
+        return peer
+
+
+def send(to, *options, text=None):
+    """Runs `husk send` to its end: exit status and stderr."""
+    done = subprocess.run([HUSK, "send", "--to", to, "--tag", "test.tag", *options], capture_output=True,
+                          timeout=PATIENCE, **({"stdin": subprocess.DEVNULL} if text is None else {"input": text}))
+    assert done.stdout == b""
+    return done.returncode, done.stderr.decode()
+
+
+def read_exactly(peer, count):
+    data = b""
+    while len(data) < count:
+        more = peer.recv(count - len(data))
+        assert more, f"ended after {data!r}"
+        data += more
+    return data
+
+
+def read_to_end(peer):
+    data = b""
+    while more := peer.recv(65536):
+        data += more
+    return data
+
+
+def events_of(recorded):
+    """How many events recorded messages hold, counted by another MessagePack library."""
+    count = 0
+    unpacker = msgpack.Unpacker(raw=True, strict_map_key=False)
+    unpacker.feed(recorded)
+    for message in unpacker:
+        body = message[1]
+        if isinstance(body, list):
+            count += len(body)
+        elif isinstance(body, bytes):
+            if body[:2] == b"\x1f\x8b":
+                body = gzip.decompress(body)
+            entries = msgpack.Unpacker(raw=True, strict_map_key=False)
+            entries.feed(body)
+            count += sum(1 for _ in entries)
+        else:
+            count += 1
+    return count
+
+
+# ---- recordings of real agents ----
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 100, 1 << 20])
+@pytest.mark.parametrize("recording", RECORDINGS)
+def test_recording_is_acked_byte_for_byte(recording, piece):
+    sent = (CAPTURES / f"{recording}.c2s").read_bytes()
+    with Receive() as receive, receive.dial() as peer:
+        for at in range(0, len(sent), piece):
+            peer.sendall(sent[at:at + piece])
+        peer.shutdown(socket.SHUT_WR)
+        answer = read_to_end(peer)
+        events, complaints, status = receive.stop()
+    recorded = (CAPTURES / f"{recording}.s2c").read_bytes()
+    if recording in ENDED_EARLY:
+        assert len(recorded) < len(answer) and answer.startswith(recorded)
+    else:
+        assert answer == recorded
+    assert len(events) == events_of(sent)
+    assert (complaints, status) == ("", 0)
+
+
+def test_there_are_recordings():
+    assert len(RECORDINGS) >= 15
+
+
+def test_fluentbit_metadata_and_metrics_become_json():
+    with Receive("--count", "1") as receive, receive.dial() as peer:
+        peer.sendall((CAPTURES / "fluentbit-metrics.c2s").read_bytes())
+        events, _, status = receive.finish()
+    assert status == 0
+    assert events[0]["tag"] == "app.metrics" and events[0]["signal"] == "metrics"
+    assert events[0]["record"]["metrics"][0]["meta"]["opts"]["name"] == "uptime"
+
+
+def test_python_fluent_logger():
+    with Receive("--count", "2") as receive:
+        host, port = receive.address.rsplit(":", 1)
+        logger = fluent.sender.FluentSender("app", host=host, port=int(port), nanosecond_precision=True)
+        assert logger.emit("first", {"text": "é", "list": [1, 2.5, None]})
+        assert logger.emit_with_time("second", 1700000000, {"n": 2})
+        logger.close()
+        events, complaints, status = receive.finish()
+    assert events[0]["tag"] == "app.first"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", events[0]["time"])
+    assert events[0]["record"] == {"text": "é", "list": [1, 2.5, None]}
+    assert events[1] == {"tag": "app.second", "time": 1700000000, "record": {"n": 2}}
+    assert (complaints, status) == ("", 0)
+
+
+# ---- send to receive ----
+
+@pytest.mark.parametrize("ack", [False, True])
+@pytest.mark.parametrize("mode,batch,messages", [("message", 1, 100), ("auto", 1, 100), ("auto", 30, 4),
+                                                 ("forward", 1, 100), ("forward", 7, 15), ("packed", 100, 1)])
+def test_samples_arrive_in_order(mode, batch, messages, ack):
+    with Receive("--count", "100") as receive:
+        status, said = send(receive.address, "--count", "100", "--mode", mode, "--batch", str(batch),
+                            *(["--ack"] if ack else []))
+        events, complaints, receive_status = receive.finish()
+    assert said == f"sent 100 events in {messages} messages" + (f", {messages} acked\n" if ack else "\n")
+    assert [event["record"]["sequence"] for event in events] == list(range(100))
+    assert {event["tag"] for event in events} == {"test.tag"}
+    assert (status, receive_status, complaints) == (0, 0, "")
+
+
+def test_json_lines_survive():
+    records = [
+        {"max": 18446744073709551615, "min": -9223372036854775808, "float": 0.1, "one": 1.0, "large": 1e300},
+        {"nested": {"list": [[], {}, [None, True, False, {"x": [1]}]]}, "": "empty key"},
+        {"unicode": "é 😀 \u2028 \u0000 \" \\ / \b\f\n\r\t \x7f", "ключ": "значение"},
+        {"many": list(range(3000)), "wide": {str(n): n for n in range(20)}},
+    ]
+    lines = "".join(json.dumps(record, ensure_ascii=index % 2 == 0) + "\n" for index, record in enumerate(records))
+    with Receive("--count", str(len(records))) as receive:
+        status, said = send(receive.address, "--ack", text=("\n" + lines + "  \n").encode())
+        events, _, _ = receive.finish()
+    assert (status, said) == (0, "sent 4 events in 4 messages, 4 acked\n")
+    assert [event["record"] for event in events] == records
+    assert isinstance(events[0]["record"]["one"], float)
+
+
+@pytest.mark.parametrize("line,why", [(b'{"n":3', "premature EOF"), (b"[3]", "not an object"),
+                                      (b'{"n":"\xff"}', "not UTF-8"), (b"nonsense", "invalid")])
+def test_bad_json_line_is_named_and_the_ones_before_are_sent(line, why):
+    with Receive("--count", "2") as receive:
+        status, said = send(receive.address, "--batch", "10", text=b'{"n":1}\n\n{"n":2}\n' + line + b'\n{"n":4}\n')
+        events, _, _ = receive.finish()
+    assert status == 1
+    assert said.startswith("husk send: stdin line 4: ") and why in said
+    assert said.endswith("(sent 2 events in 1 messages)\n") and said.count("\n") == 1
+    assert [event["record"] for event in events] == [{"n": 1}, {"n": 2}]
+
+
+def test_unix_socket(tmp_path):
+    path = tmp_path / "forward.sock"
+    with Receive("--count", "5", listen=f"unix:{path}") as receive:
+        assert receive.address == f"unix:{path}"
+        assert send(receive.address, "--count", "5", "--ack")[0] == 0
+        events, _, status = receive.finish()
+    assert len(events) == 5 and status == 0
+    assert not path.exists()
+
+
+def test_ipv6_and_names():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    with Receive("--count", "2", listen="[::1]:0") as receive:
+        assert send(receive.address, "--count", "1", "--ack")[0] == 0
+        assert send(receive.address, "--count", "1")[0] == 0
+        assert receive.finish()[2] == 0
+
+
+def test_rate_is_kept():
+    with Receive("--count", "11") as receive:
+        assert send(receive.address, "--count", "11", "--rate", "50")[0] == 0
+        events, _, _ = receive.finish()
+    first, last = (float(event["time"][-11:-1]) for event in (events[0], events[-1]))
+    assert (last - first) % 60 >= 0.2
+
+
+# ---- receive, on its own ----
+
+def test_many_connections_at_once():
+    with Receive("--count", "150") as receive:
+        peers = [receive.dial() for _ in range(50)]
+        halves = [msgpack.packb(["t", number, {}, {"chunk": str(number)}]) for number in range(50)]
+        for peer, message in zip(peers, halves):
+            peer.sendall(message[:3])
+        for peer, message in zip(peers, halves):
+            peer.sendall(message[3:] + message)
+        for number, peer in enumerate(peers):
+            ack = msgpack.packb({"ack": str(number)})
+            assert read_exactly(peer, 2 * len(ack)) == 2 * ack
+        for peer, message in zip(peers, halves):
+            peer.sendall(message)
+        events, complaints, status = receive.finish()
+        for peer in peers:
+            read_to_end(peer)
+            peer.close()
+    assert sorted(event["time"] for event in events) == sorted(list(range(50)) * 3)
+    assert (complaints, status) == ("", 0)
+
+
+@pytest.mark.parametrize("chunk", [b"\x00\xff\n", "id\n", "x" * 40, "y" * 300, b""])
+def test_ack_has_the_type_and_bytes_of_the_id(chunk):
+    with Receive() as receive, receive.dial() as peer:
+        peer.sendall(msgpack.packb(["t", 1, {}, {"chunk": chunk}]))
+        expected = msgpack.packb({"ack": chunk})
+        assert peer.recv(65536) == expected  # in one piece
+
+
+def test_nothing_is_acked_when_stdout_is_gone():
+    with Receive() as receive, receive.dial() as peer:
+        receive.process.stdout.close()
+        receive.process.stdout = None
+        peer.sendall(msgpack.packb(["t", 1, {}, {"chunk": "id"}]))
+        assert read_to_end(peer) == b""
+        assert "cannot write to stdout" in receive.complaint()
+        assert receive.process.wait(PATIENCE) == 1
+
+
+REFUSED = {
+    "tls": (b"\x16\x03\x01\x02\x00\x01", "looks like TLS"),
+    "http": (b"GET / HTTP/1.1\r\n\r\n", "the first byte is 0x47"),
+    "json": (b'["tag",1,{}]', "looks like JSON"),
+    "never used": (b"\xc1", "not MessagePack"),
+    "ping": (msgpack.packb(["PING", "", "", "", "", ""]), "shared-key handshake"),
+    "zstd": (msgpack.packb(["t", b"\x28\xb5\x2f\xfd", {"compressed": "zstd"}]), "zstd, which is not supported"),
+    "bad gzip": (msgpack.packb(["t", b"\x1f\x8b", {"compressed": "gzip"}]), "too early"),
+    "bomb": (msgpack.packb(["t", gzip.compress(b"\x93" * 100000), {"compressed": "gzip"}]),
+             "inflates to more than 4096"),
+    "deep": (b"\x91" * 40, "too deep"),
+    "large": (b"\x92\xa1t\xc6\x00\x00\x20\x00" + b"x" * 5000, "larger than --max-message, 4096 bytes"),
+    "large but whole": (msgpack.packb(["t", 1, {"k": "x" * 5000}]), "larger than --max-message"),
+    "second event broken": (msgpack.packb(["t", [[1, {}], [2]]]), "an entry is not"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_stranger_is_reset_and_the_others_go_on(case):
+    sent, why = REFUSED[case]
+    with Receive("--max-message", "4096") as receive, receive.dial() as good, receive.dial() as bad:
+        name = "%s:%d" % bad.getsockname()
+        bad.sendall(msgpack.packb(["before", 1, {}, {"chunk": "kept"}]))
+        assert read_exactly(bad, 10) == msgpack.packb({"ack": "kept"})
+        bad.sendall(sent)
+        said = receive.complaint()
+        assert said.startswith(f"husk receive: {name}: ") and said.endswith("; connection reset\n") and why in said
+        with pytest.raises(ConnectionResetError):
+            bad.recv(1)
+        good.sendall(msgpack.packb(["after", 2, {}, {"chunk": "good"}]))
+        assert read_exactly(good, 10) == msgpack.packb({"ack": "good"})
+        events, complaints, status = receive.stop()
+    assert [event["tag"] for event in events] == ["before", "after"]
+    assert (complaints, status) == ("", 0)
+
+
+def test_end_in_the_middle_is_told():
+    with Receive() as receive, receive.dial() as peer:
+        peer.sendall(b"\x93\xa1t")
+        peer.shutdown(socket.SHUT_WR)
+        assert receive.complaint().endswith(": ended in the middle of a message\n")
+        assert read_to_end(peer) == b""
+
+
+def test_odd_values_stay_valid_json():
+    record = {1: "int", None: "nil", b"\xff": b"\x00\xfe", "ext": msgpack.ExtType(5, b"\x01"), "nan": float("nan")}
+    with Receive("--count", "1") as receive, receive.dial() as peer:
+        peer.sendall(msgpack.packb([b"\xff", 1.5, record]))
+        events, _, _ = receive.finish()
+    assert events == [{"tag": "\\xff", "time": 1.5, "record": {
+        "1": "int", "null": "nil", "\\xff": "\0\\xfe", "ext": {"ext": 5, "hex": "01"}, "nan": None}}]
+
+
+def test_agent_that_reads_no_acks_is_not_read():
+    """Acks are owed, not piled up: the agent stalls, and gets every one of them when it reads at last."""
+    message = msgpack.packb(["t", 1, {}, {"chunk": "x" * 1000}])
+    ack = msgpack.packb({"ack": "x" * 1000})
+    with Receive() as receive, open(os.devnull, "wb") as nowhere:
+        drain = threading.Thread(target=lambda: nowhere.writelines(receive.process.stdout), daemon=True)
+        drain.start()
+        with receive.dial() as peer:
+            peer.setblocking(False)
+            sent = 0
+            stalled = False
+            while not stalled:
+                try:
+                    sent += peer.send((message * 64)[sent % len(message):])
+                except BlockingIOError:
+                    peer.settimeout(0.5)
+                    try:
+                        sent += peer.send(message[sent % len(message):])
+                        peer.setblocking(False)
+                    except TimeoutError:
+                        stalled = True
+            whole = sent // len(message)
+            peer.settimeout(PATIENCE)
+            assert read_exactly(peer, len(ack) * whole) == ack * whole
+        receive.process.kill()
+        drain.join(PATIENCE)
+
+
+def test_count_is_enough_and_messages_are_whole():
+    with Receive("--count", "2") as receive, receive.dial() as peer:
+        message = msgpack.packb(["t", [[1, {}], [2, {}], [3, {}]], {"chunk": "id"}])
+        peer.sendall(message + message)
+        assert read_to_end_or_reset(peer) == msgpack.packb({"ack": "id"})
+        events, complaints, status = receive.finish()
+    assert [event["time"] for event in events] == [1, 2, 3]
+    assert (complaints, status) == ("", 0)
+
+
+def read_to_end_or_reset(peer):
+    data = b""
+    try:
+        while more := peer.recv(65536):
+            data += more
+    except ConnectionResetError:
+        pass
+    return data
+
+
+def test_timeout():
+    with Receive("--count", "2", "--timeout", "100ms") as receive:
+        _, complaints, status = receive.finish()
+    assert (complaints, status) == ("husk receive: timed out with 0 of 2 events\n", 1)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it_in_order(signal_number):
+    with Receive() as receive, receive.dial() as peer:
+        peer.sendall(msgpack.packb(["t", 1, {}]))
+        assert receive.event()["tag"] == "t"
+        assert receive.stop(signal_number) == ([], "", 0)
+        assert read_to_end(peer) == b""
+
+
+@pytest.mark.parametrize("options", [["--listen", "127.0.0.1"], ["--listen", "name:1"], [],
+                                     ["--listen", "127.0.0.1:0", "--count", "0"], ["word"]])
+def test_receive_usage(options):
+    done = subprocess.run([HUSK, "receive", *options], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"husk receive: ") and done.stderr.count(b"\n") == 1
+
+
+def test_port_in_use():
+    with Receive() as receive:
+        done = subprocess.run([HUSK, "receive", "--listen", receive.address], capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"husk receive: cannot listen on {receive.address}: ")
+
+
+# ---- send, on its own ----
+
+class Aggregator:
+    """A listener whose one connection is served by `serve(connection)`, in a thread."""
+
+    def __init__(self, serve):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.failure = None
+        self.thread = threading.Thread(target=self._run, args=(serve,), daemon=True)
+        self.thread.start()
+
+    def _run(self, serve):
+        try:
+            self.listener.settimeout(PATIENCE)
+            connection, _ = self.listener.accept()
+            connection.settimeout(PATIENCE)
+            with connection:
+                serve(connection)
+        except Exception as failure:  # told in the test's own thread
+            self.failure = failure
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.thread.join(PATIENCE)
+        self.listener.close()
+        if kind is None:
+            assert self.failure is None and not self.thread.is_alive()
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def read_message(connection):
+    unpacker = msgpack.Unpacker()
+    while True:
+        unpacker.feed(connection.recv(65536))
+        for message in unpacker:
+            return message
+
+
+@pytest.mark.parametrize("ack", [False, True])
+@pytest.mark.parametrize("mode", ["message", "forward", "packed"])
+def test_shape_of_messages(mode, ack):
+    messages = []
+
+    def serve(connection):
+        message = read_message(connection)
+        messages.append(message)
+        if ack:
+            connection.sendall(msgpack.packb({"ack": message[-1]["chunk"]}))
+        assert connection.recv(1) == b""
+
+    with Aggregator(serve) as aggregator:
+        assert send(aggregator.address, "--count", "1", "--mode", mode, *(["--ack"] if ack else []))[0] == 0
+    message = messages[0]
+    option = {} if mode == "message" else {"size": 1}
+    if ack:
+        option["chunk"] = message[-1]["chunk"]
+        assert re.fullmatch("[A-Za-z0-9+/]{22}==", option["chunk"])
+    if option:
+        assert message.pop() == option
+    tag, entry = message[0], message[1:]
+    if mode == "forward":
+        entry = message[1][0]
+    elif mode == "packed":
+        entry = msgpack.unpackb(message[1])
+    assert tag == "test.tag"
+    assert entry[0].code == 0 and len(entry[0].data) == 8
+    assert entry[1]["sequence"] == 0
+
+
+def refuse_id(connection):
+    read_message(connection)
+    connection.sendall(msgpack.packb({"ack": "another"}))
+    connection.recv(1)
+
+
+def leave(connection):
+    read_message(connection)
+
+
+def reset_now(connection):
+    read_message(connection)
+    reset(connection)
+
+
+def say_nothing(connection):
+    read_message(connection)
+    connection.recv(1)
+
+
+def greet(connection):
+    connection.sendall(msgpack.packb(["HELO", {"nonce": b"", "auth": b"", "keepalive": True}]))
+    read_to_end_or_reset(connection)
+
+
+def babble(connection):
+    connection.sendall(b"\xc1")
+    read_to_end_or_reset(connection)
+
+
+@pytest.mark.parametrize("serve,why", [
+    (refuse_id, "not the ack of this message"), (leave, "no ack: .* closed the connection"),
+    (reset_now, "no ack: .* reset the connection"), (say_nothing, "no ack: .* did not answer in time"),
+    (greet, "shared-key handshake"), (babble, "not Forward")])
+def test_no_ack_is_a_failure(serve, why):
+    with Aggregator(serve) as aggregator:
+        status, said = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
+    assert status == 1
+    assert said.startswith("husk send: ") and said.count("\n") == 1 and re.search(why, said)
+    assert said.endswith(", 0 acked)\n")
+
+
+def test_reset_at_the_end_is_a_failure_without_acks():
+    def serve(connection):
+        read_to_end(connection)
+        reset(connection)
+
+    with Aggregator(serve) as aggregator:
+        status, said = send(aggregator.address, "--count", "3")
+    assert status == 1
+    assert re.match("husk send: the last events may be lost .*: .* reset the connection", said)
+
+
+def test_reset_at_the_end_is_none_when_all_is_acked():
+    """Fluentd ends every connection this way."""
+    def serve(connection):
+        connection.sendall(msgpack.packb({"ack": read_message(connection)[-1]["chunk"]}))
+        assert connection.recv(1) == b""
+        reset(connection)
+
+    with Aggregator(serve) as aggregator:
+        assert send(aggregator.address, "--count", "1", "--ack") == (0, "sent 1 events in 1 messages, 1 acked\n")
+
+
+def test_peer_that_leaves_while_send_waits_is_noticed():
+    with Aggregator(leave) as aggregator:
+        status, said = send(aggregator.address, "--count", "2", "--rate", "1", "--timeout", "60s")
+    assert status == 1 and re.search("closed the connection|reset the connection", said)
+    assert "sent 1 events" in said
+
+
+def test_peer_that_does_not_read_is_noticed():
+    done = threading.Event()
+    with Aggregator(lambda connection: done.wait(PATIENCE)) as aggregator:
+        status, said = send(aggregator.address, "--count", "1000000", "--batch", "10000", "--timeout", "300ms")
+        done.set()
+    assert status == 1 and "does not read" in said
+
+
+def test_nobody_there():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = "127.0.0.1:%d" % closed.getsockname()[1]
+    assert send(address, "--count", "1") == (
+        1, f"husk send: {address}: connection refused (sent 0 events in 0 messages)\n")
+
+
+@pytest.mark.parametrize("options", [["--batch", "2", "--mode", "message"], ["--count", "0"], ["--mode", "other"],
+                                     ["--batch", "0"], ["--timeout", "5"], ["word"]])
+def test_send_usage(options):
+    status, said = send("127.0.0.1:1", *options)
+    assert status == 2
+    assert said.startswith("husk send: ") and said.count("\n") == 1
+
+
+def test_send_needs_an_address_and_a_tag():
+    for options in (["--to", "127.0.0.1:1"], ["--tag", "t"], ["--to", "nonsense", "--tag", "t"]):
+        assert subprocess.run([HUSK, "send", *options], capture_output=True, timeout=PATIENCE).returncode == 2

@@ -1,0 +1,400 @@
+"""Bytes through husk: all of them, in order, both ways; and how the end of one side reaches the other."""
+
+import hashlib
+import random
+import select
+import socket
+import time
+
+import pytest
+
+from support import raw
+from support.husk import LIGHT
+from support.process import eventually
+
+MIB = 1 << 20
+PATTERN = random.Random(2).randbytes(MIB + 7)  # a length that aligns with nothing
+
+
+def pattern(length):
+    """`length` bytes, in pieces."""
+    for at in range(0, length, len(PATTERN)):
+        yield PATTERN[:length - at]
+
+
+def pattern_digest(length):
+    digest = hashlib.blake2b()
+    for piece in pattern(length):
+        digest.update(piece)
+    return digest.digest()
+
+
+def assert_pattern(peer, length):
+    digest, left = hashlib.blake2b(), length
+    while left:
+        data = peer.recv(min(left, 1 << 18))
+        assert data, f"ended {left} bytes early"
+        digest.update(data)
+        left -= len(data)
+    assert digest.digest() == pattern_digest(length)
+
+
+def tls_agent(husk, **context):
+    """A TLS agent of `husk server`, and the plain aggregator's end."""
+    upstream = raw.Listener()
+    server = husk.server(upstream)
+    agent = raw.TlsPeer(raw.connect(server.address),
+                        raw.tls_context(False, husk.pki.ca.cert, husk.pki.client, **context)).handshake()
+    return server, agent, upstream.accept()
+
+
+def tls_aggregator(husk, **context):
+    """A plain agent of `husk client`, and the TLS aggregator's end."""
+    listener = raw.Listener()
+    client = husk.client(listener)
+    agent = raw.connect(client.address)
+    aggregator = raw.TlsPeer(listener.accept(), raw.tls_context(True, husk.pki.ca.cert, husk.pki.server, **context),
+                             server_side=True).handshake()
+    return client, agent, aggregator
+
+
+# ---- every byte ----
+
+def test_both_directions_at_once_are_byte_exact(husk):
+    agent, aggregator = husk.tunnel().open()
+    with raw.Sending(agent, pattern(3 * MIB)), raw.Sending(aggregator, pattern(4 * MIB)):
+        assert_pattern(aggregator, 3 * MIB)
+        assert_pattern(agent, 4 * MIB)
+
+
+@pytest.mark.parametrize("tls", ["1.2", "1.3"])
+def test_200_mib_through_64_kib_of_buffer_are_byte_exact(husk, tls):
+    length = (20 if LIGHT else 200) * MIB
+    options = {"buffer_bytes": "64KiB", "tls_max": tls}
+    tunnel = husk.tunnel(client=options, server=options)
+    agent, aggregator = tunnel.open()
+    with raw.Sending(agent, pattern(length)):
+        assert_pattern(aggregator, length)
+    assert tunnel.client.metric("husk_bytes_total", side="downstream", direction="received") == length
+    assert tunnel.server.metric("husk_bytes_total", side="upstream", direction="sent") == length
+
+
+def test_one_byte_writes_arrive_in_order(husk):
+    data = PATTERN[:500]
+    agent, aggregator = husk.tunnel().open()
+    with raw.Sending(agent, [data[i:i + 1] for i in range(len(data))]):
+        assert raw.read_exactly(aggregator, len(data)) == data
+
+
+def test_tls_records_of_one_byte_arrive_in_order(husk):
+    data = PATTERN[:500]
+    _, agent, aggregator = tls_agent(husk)
+    with raw.Sending(agent, [data[i:i + 1] for i in range(len(data))]):
+        assert raw.read_exactly(aggregator, len(data)) == data
+
+
+def test_a_tls_record_that_trickles_in_byte_by_byte_is_read(husk):
+    _, agent, aggregator = tls_agent(husk)
+    record = agent.seal(b"trickle")
+    with raw.Sending(agent.sock, [record[i:i + 1] for i in range(len(record))]):
+        assert raw.read_exactly(aggregator, 7) == b"trickle"
+
+
+def test_the_side_that_speaks_first_may_be_the_aggregator(husk):
+    agent, aggregator = husk.tunnel().open()
+    aggregator.sendall(b"HELO")
+    assert raw.read_exactly(agent, 4) == b"HELO"
+
+
+def test_slow_reader_stops_its_sender_and_costs_no_memory(husk):
+    tunnel = husk.tunnel(client={"buffer_bytes": "64KiB"}, server={"buffer_bytes": "64KiB"})
+    agent, aggregator = tunnel.open()
+    resident = tunnel.client.resident_kib(), tunnel.server.resident_kib()
+    sent, limit = 0, 256 * MIB  # the kernel's own buffers on the way hold some MiB each
+    agent.setblocking(False)
+    while select.select([], [agent], [], 0.5)[1]:
+        sent += agent.send(PATTERN[sent % MIB:])
+        assert sent < limit, "the agent is never stopped"
+    if not LIGHT:
+        assert tunnel.client.resident_kib() < resident[0] + 2048
+        assert tunnel.server.resident_kib() < resident[1] + 2048
+    agent.settimeout(20)
+    agent.shutdown(socket.SHUT_WR)
+    assert len(raw.read_to_end(aggregator)) == sent
+
+
+def test_a_stream_that_stands_still_does_not_stop_others(husk):
+    tunnel = husk.tunnel(client={"workers": 1}, server={"workers": 1})
+    stuck, _unread = tunnel.open()
+    stuck.setblocking(False)
+    while select.select([], [stuck], [], 0.2)[1]:
+        stuck.send(PATTERN)
+    agent, aggregator = tunnel.open()
+    with raw.Sending(agent, pattern(MIB)):
+        assert_pattern(aggregator, MIB)
+
+
+def test_unix_sockets_on_both_ends(husk, tmp_path):
+    upstream = raw.Listener(str(tmp_path / "aggregator.sock"))
+    server = husk.server(upstream)
+    client = husk.client(server, listen=f"unix:{tmp_path / 'agent.sock'}")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    assert upstream.accept().recv(1) == b"?"
+
+
+def test_ipv6_on_every_leg(husk):
+    upstream = raw.Listener(("::1", 0))
+    server = husk.server(upstream, listen="[::1]:0")
+    client = husk.client(server, listen="[::1]:0")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    assert upstream.accept().recv(1) == b"?"
+
+
+def test_message_sent_right_before_the_agents_end_arrives(husk):
+    """Fluentd connects, sends a chunk and closes within a millisecond."""
+    tunnel = husk.tunnel()
+    agent = raw.connect(tunnel.client.address)
+    agent.sendall(PATTERN[:1000])
+    agent.close()
+    assert raw.read_to_end(tunnel.upstream.accept()) == PATTERN[:1000]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_many_short_connections_in_a_row_all_arrive(husk, workers):
+    count = 100 if LIGHT else 500
+    tunnel = husk.tunnel(client={"workers": workers}, server={"workers": workers}, upstream=raw.Collector())
+    descriptors = tunnel.client.descriptors(), tunnel.server.descriptors()
+    for number in range(count):
+        agent = raw.connect(tunnel.client.address)
+        agent.sendall(b"%d" % number)
+        agent.close()
+    assert sorted(map(int, tunnel.upstream.wait_for(count))) == list(range(count))
+    eventually(lambda: (tunnel.client.descriptors(), tunnel.server.descriptors()) <= descriptors, "no leak")
+    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+
+
+def test_many_connections_at_once_all_arrive(husk):
+    tunnel = husk.tunnel(client={"workers": 2}, server={"workers": 2}, upstream=raw.Collector())
+    agents = [raw.connect(tunnel.client.address) for _ in range(60)]
+    for number, agent in enumerate(agents):
+        agent.sendall(b"%d" % number)
+    for agent in agents:
+        agent.close()
+    assert sorted(map(int, tunnel.upstream.wait_for(60))) == list(range(60))
+
+
+# ---- one direction ends, the other goes on ----
+
+def test_agents_end_of_sending_leaves_the_way_back_open(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"last words")
+    agent.shutdown(socket.SHUT_WR)
+    assert raw.read_to_end(aggregator) == b"last words"
+    with raw.Sending(aggregator, pattern(2 * MIB)):
+        assert_pattern(agent, 2 * MIB)
+    aggregator.close()
+    assert agent.recv(1) == b""
+    tunnel.client.wait_for_metric("husk_connections_ended_total", 2, reason="closed")
+    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+
+
+def test_aggregators_end_of_sending_leaves_the_way_forth_open(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    aggregator.sendall(b"last words")
+    aggregator.shutdown(socket.SHUT_WR)
+    assert raw.read_to_end(agent) == b"last words"
+    with raw.Sending(agent, pattern(2 * MIB)):
+        assert_pattern(aggregator, 2 * MIB)
+    agent.close()
+    assert aggregator.recv(1) == b""
+    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+
+
+def test_progress_keeps_a_half_closed_connection_beyond_its_timeout(husk):
+    options = {"half_close_timeout": "1500ms"}
+    agent, aggregator = husk.tunnel(client=options, server=options).open()
+    agent.shutdown(socket.SHUT_WR)
+    assert aggregator.recv(1) == b""
+    for number in range(12):
+        time.sleep(0.2)  # the passing of time is what is tested: 2.4 s in all, each gap well below 1.5 s
+        aggregator.sendall(b"%02d" % number)
+        assert raw.read_exactly(agent, 2) == b"%02d" % number
+    aggregator.close()
+    assert agent.recv(1) == b""
+
+
+def test_half_closed_connection_without_progress_ends(husk):
+    tunnel = husk.tunnel(client={"half_close_timeout": "300ms"})
+    agent, aggregator = tunnel.open()
+    agent.shutdown(socket.SHUT_WR)
+    assert aggregator.recv(1) == b""
+    raw.assert_closed(agent)
+    tunnel.client.wait_for_metric("husk_connections_ended_total", 1, reason="idle")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_close_notify_of_the_agent_is_a_half_close(husk, version):
+    _, agent, aggregator = tls_agent(husk, version=version)
+    agent.sendall(b"last words")
+    agent.close_write()
+    assert raw.read_to_end(aggregator) == b"last words"
+    aggregator.sendall(b"answer")
+    aggregator.close()
+    assert raw.read_to_end(agent) == b"answer"  # ends with close_notify
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_close_notify_of_the_aggregator_is_a_half_close(husk, version):
+    _, agent, aggregator = tls_aggregator(husk, version=version)
+    aggregator.sendall(b"last words")
+    aggregator.close_write()
+    assert raw.read_to_end(agent) == b"last words"
+    agent.sendall(b"answer")
+    agent.close()
+    assert raw.read_to_end(aggregator) == b"answer"
+
+
+# ---- something breaks off ----
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_aggregators_end_without_close_notify_resets_the_agent(husk, version):
+    client, agent, aggregator = tls_aggregator(husk, version=version)
+    aggregator.sendall(b"cut")
+    assert raw.read_exactly(agent, 3) == b"cut"
+    aggregator.break_off()
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="truncated", side="upstream", level="warn")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_agents_end_without_close_notify_resets_the_aggregator(husk, version):
+    server, agent, aggregator = tls_agent(husk, version=version)
+    agent.sendall(b"cut")
+    assert raw.read_exactly(aggregator, 3) == b"cut"
+    agent.break_off()
+    raw.assert_reset(aggregator)
+    server.wait_for_event(reason="truncated", side="downstream", level="warn")
+
+
+def test_agents_reset_reaches_the_aggregator_as_a_reset(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"cut")
+    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.reset(agent)
+    raw.assert_reset(aggregator)
+    tunnel.client.wait_for_event(reason="reset", side="downstream")
+
+
+def test_aggregators_reset_in_midstream_reaches_the_agent_as_a_reset(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"cut")
+    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.reset(aggregator)
+    raw.assert_reset(agent)
+    tunnel.server.wait_for_event(reason="reset", side="upstream")
+
+
+def test_aggregators_end_reaches_the_agent_at_once(husk):
+    agent, aggregator = husk.tunnel().open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+    aggregator.close()
+    started = time.monotonic()
+    assert agent.recv(1) == b""
+    assert time.monotonic() - started < 2
+
+
+def test_server_killed_in_midstream_resets_the_agent_at_once(husk):
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"cut")
+    assert raw.read_exactly(aggregator, 3) == b"cut"
+    tunnel.server.kill()
+    started = time.monotonic()
+    raw.assert_reset(agent)
+    assert time.monotonic() - started < 2
+
+
+def test_upstream_that_refuses_connections_resets_the_agent(husk):
+    client = husk.client(raw.format_address(raw.free_address()))
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="connect_refused", side="upstream", level="warn")
+
+
+def test_second_address_is_tried_when_the_first_refuses(husk):
+    """localhost has two addresses where there is IPv6; only one of them has a listener."""
+    upstream = raw.Listener()
+    server = husk.server(f"localhost:{upstream.address[1]}")
+    client = husk.client(server)
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    assert upstream.accept().recv(1) == b"?"
+
+
+# ---- agents that come and go ----
+
+def test_agent_that_leaves_cancels_its_dial(husk):
+    silent = raw.Listener()
+    client = husk.client(silent)
+    agent = raw.connect(client.address)
+    upstream = silent.accept()  # never answers the handshake
+    agent.close()
+    raw.assert_closed(upstream)
+    client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="left")
+    assert not client.complaints()
+
+
+def test_agent_that_leaves_its_message_behind_does_not_cancel_the_dial(husk):
+    listener = raw.Listener()
+    client = husk.client(listener)
+    agent = raw.connect(client.address)
+    agent.sendall(b"message")
+    upstream = listener.accept()
+    agent.close()
+    aggregator = raw.TlsPeer(upstream, raw.tls_context(True, husk.pki.ca.cert, husk.pki.server), server_side=True)
+    assert raw.read_to_end(aggregator.handshake()) == b"message"
+
+
+def test_probes_cost_nothing_lasting_and_are_not_worth_a_line(husk):
+    tunnel = husk.tunnel()
+    probed = tunnel.client, tunnel.server
+    descriptors = [one.descriptors() for one in probed]
+    for one in probed:
+        for _ in range(200):
+            raw.connect(one.address).close()
+        one.wait_for_metric("husk_connections_ended_total", 200, side="downstream")
+    eventually(lambda: [one.descriptors() for one in probed] <= descriptors, "no leak")
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"?")
+    assert aggregator.recv(1) == b"?"
+    assert not any(one.complaints() for one in probed)
+
+
+def test_descriptors_and_memory_return_after_a_burst(husk):
+    tunnel = husk.tunnel()
+
+    def burst():
+        pairs = [tunnel.open() for _ in range(20 if LIGHT else 50)]
+        for agent, aggregator in pairs:
+            with raw.Sending(agent, [PATTERN[:100_000]]):
+                raw.read_exactly(aggregator, 100_000)
+        for pair in pairs:
+            for end in pair:
+                end.close()
+
+    descriptors = tunnel.client.descriptors()
+    burst()
+    eventually(lambda: tunnel.client.descriptors() <= descriptors, "no leak")
+    after_one = tunnel.client.resident_kib()
+    for _ in range(3):
+        burst()
+    eventually(lambda: tunnel.client.descriptors() <= descriptors, "no leak")
+    assert LIGHT or tunnel.client.resident_kib() <= after_one + 1024

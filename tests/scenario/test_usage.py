@@ -1,0 +1,137 @@
+"""Bad usage: one line that names the option and the reason; exit 2 for usage, 1 for what fails at run time."""
+
+import pytest
+
+from support import raw
+from support.husk import flags, run
+
+HERE = f"{raw.HOST}:1"  # port 1: nobody there, and nobody needed
+
+
+def one_line(result, status, *words):
+    lines = result.stderr.splitlines()
+    assert result.returncode == status and len(lines) == 1 and not result.stdout, result
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.fixture
+def refused(husk, pki):
+    """Runs `husk MODE` with these options on top of good ones; it must end by itself with one line."""
+    def refused(mode, status, *words, **options):
+        certificate = pki.client if mode == "client" else pki.server
+        if mode == "server" and "allow_cn" not in options:
+            options["allow_cn"] = "client"
+        words_after = options.pop("words", [])
+        one_line(run(mode, *flags(**husk.options(HERE, certificate, log_format=None, **options)), *words_after),
+                 status, *words)
+    return refused
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_unknown_option_is_named(refused, mode):
+    refused(mode, 2, "--frobnicate", frobnicate="x")
+
+
+def test_missing_value_is_named(refused):
+    refused("client", 2, "--workers", words=["--workers"])
+
+
+@pytest.mark.parametrize("option, value", [
+    ("listen", "127.0.0.1:99999"),
+    ("listen", "127.0.0.1"),
+    ("upstream", "localhost:http"),
+    ("upstream", ""),
+    ("workers", "many"),
+    ("connect_timeout", "5 parsecs"),
+    ("idle_timeout", "-1s"),
+    ("buffer_bytes", "64XB"),
+    ("tls_min", "1.1"),
+    ("protocol", "http"),
+    ("log_level", "loud"),
+    ("admin", "nowhere"),
+])
+def test_bad_value_is_named_with_its_option(refused, option, value):
+    refused("client", 2, "--" + option.replace("_", "-"), **{option: value})
+
+
+@pytest.mark.parametrize("option", ["listen", "upstream", "cert", "key", "ca"])
+def test_missing_option_is_named(refused, option):
+    refused("client", 2, f"--{option}", **{option: None})
+
+
+def test_tls_min_above_tls_max_is_refused(refused):
+    refused("client", 2, "--tls-m", tls_min="1.3", tls_max="1.2")
+
+
+def test_option_said_twice_is_refused(refused):
+    refused("client", 2, "--upstream", upstream=[HERE, HERE])
+
+
+def test_stray_word_is_refused(refused):
+    refused("client", 2, "stray", words=["stray"])
+
+
+def test_server_without_any_allow_refuses_to_start(refused):
+    refused("server", 2, "--allow-", allow_cn=None)
+
+
+def test_client_listens_on_loopback_only(refused):
+    refused("client", 2, "--unsafe-listen", listen="0.0.0.0:0")
+
+
+def test_client_listens_elsewhere_when_told_that_it_is_unsafe(husk):
+    assert husk.client(HERE, listen="0.0.0.0:0", unsafe_listen=True).address[0] == "0.0.0.0"
+
+
+def test_server_listens_anywhere(husk):
+    assert husk.server(HERE, listen="0.0.0.0:0").address[0] == "0.0.0.0"
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_protocol_forward_is_not_built_yet(refused, mode):
+    refused(mode, 2, "--protocol", "not built yet", protocol="forward")
+
+
+@pytest.mark.parametrize("option", ["cert", "key", "ca", "key_passphrase_file"])
+def test_unreadable_file_is_named(refused, tmp_path, option):
+    missing = str(tmp_path / "missing.pem")
+    refused("client", 1, missing, **{option: missing})
+
+
+@pytest.mark.parametrize("option", ["listen", "admin"])
+def test_address_in_use_is_named(refused, option):
+    taken = raw.Listener()
+    refused("client", 1, raw.format_address(taken.address), "in use", **{option: raw.format_address(taken.address)})
+
+
+def test_no_command_is_a_usage_error():
+    assert run().returncode == 2
+
+
+def test_unknown_command_is_named():
+    one_line(run("frobnicate"), 2, "frobnicate")
+
+
+def test_help_lists_the_commands():
+    result = run("help")
+    assert result.returncode == 0
+    for command in ("client", "server", "pki", "send", "receive", "version"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [("help", "client"), ("client", "--help")])
+def test_help_of_a_command_lists_its_options(arguments):
+    result = run(*arguments)
+    assert result.returncode == 0
+    for option in ("--listen", "--upstream", "--server-name", "--handshake-timeout"):
+        assert option in result.stdout
+
+
+def test_help_of_an_unknown_command_is_a_usage_error():
+    one_line(run("help", "frobnicate"), 2, "frobnicate")
+
+
+def test_version_tells_husks_and_the_tls_librarys():
+    result = run("version")
+    assert result.returncode == 0 and "husk" in result.stdout and "BoringSSL" in result.stdout

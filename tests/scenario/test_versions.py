@@ -1,0 +1,75 @@
+"""TLS 1.2 only, 1.3 only, on either side and against other TLS stacks."""
+
+import ssl
+
+import pytest
+
+from support import raw
+
+BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+def only(version):
+    return {"tls_min": version, "tls_max": version}
+
+
+def carries_both_ways(agent, aggregator):
+    agent.sendall(b"up")
+    assert raw.read_exactly(aggregator, 2) == b"up"
+    aggregator.sendall(b"down")
+    assert raw.read_exactly(agent, 4) == b"down"
+
+
+@BOTH
+@pytest.mark.parametrize("client_only, server_only", [(True, False), (False, True), (True, True)])
+def test_one_version_only_on_either_side_works(husk, version, client_only, server_only):
+    tunnel = husk.tunnel(client=only(version) if client_only else {}, server=only(version) if server_only else {})
+    carries_both_ways(*tunnel.open())
+    assert tunnel.server.wait_for_metric("husk_tls_connections_total", 1, version=f"TLSv{version}")
+
+
+def test_both_sides_free_use_1_3(husk):
+    tunnel = husk.tunnel()
+    carries_both_ways(*tunnel.open())
+    assert tunnel.client.wait_for_metric("husk_tls_connections_total", 1, version="TLSv1.3")
+
+
+@pytest.mark.parametrize("client, server", [("1.2", "1.3"), ("1.3", "1.2")])
+def test_no_version_in_common_is_said_by_the_side_that_decides(husk, client, server):
+    tunnel = husk.tunnel(client=only(client), server=only(server))
+    raw.assert_reset(raw.connect(tunnel.client.address))
+    tunnel.server.wait_for_event(reason="tls_version", side="downstream", level="warn")
+    tunnel.client.wait_for_event(side="upstream", level="warn")
+    assert not tunnel.upstream.was_dialled()
+
+
+@BOTH
+def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version):
+    upstream = raw.Listener()
+    server = husk.server(upstream)
+    agent = raw.TlsPeer(raw.connect(server.address),
+                        raw.tls_context(False, pki.ca.cert, pki.client, version)).handshake()
+    assert agent.tls.version() == f"TLSv{version}"
+    carries_both_ways(agent, upstream.accept())
+
+
+@BOTH
+def test_husk_client_reaches_another_tls_server_of_one_version(husk, pki, version):
+    listener = raw.Listener()
+    client = husk.client(listener)
+    agent = raw.connect(client.address)
+    aggregator = raw.TlsPeer(listener.accept(), raw.tls_context(True, pki.ca.cert, pki.server, version),
+                             server_side=True).handshake()
+    assert aggregator.tls.version() == f"TLSv{version}"
+    carries_both_ways(agent, aggregator)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_older_versions_are_refused(husk, pki):
+    server = husk.server(raw.Listener())
+    context = raw.tls_context(False, pki.ca.cert, pki.client)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        raw.TlsPeer(raw.connect(server.address), context).handshake()
+    server.wait_for_event(reason="tls_version", side="downstream")

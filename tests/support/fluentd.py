@@ -1,0 +1,124 @@
+"""Real Fluentd, as an aggregator and as an agent; installed by tests/interop/install-peers."""
+
+import collections
+import json
+import os
+import pathlib
+
+from support.husk import ROOT
+from support.process import Program
+
+PEERS = pathlib.Path(os.environ.get("HUSK_PEERS", ROOT / "build/peers"))
+GEMS = PEERS / "gems"
+CHUNK = 25  # events an agent sends in one message
+
+
+class Fluentd(Program):
+    """One process (no supervisor) of this configuration."""
+
+    def __init__(self, name, directory, config, env=None):
+        self.directory = pathlib.Path(directory)
+        path = self.directory / f"{name}.conf"
+        path.write_text(config + """
+            <system>
+              suppress_config_dump true
+            </system>
+            <label @FLUENT_LOG>
+              <match **>
+                @type null
+              </match>
+            </label>
+        """)
+        super().__init__([GEMS / "bin/fluentd", "--no-supervisor", "-c", path], f"Fluentd {name}",
+                         {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS), **(env or {})})
+
+    def wait_started(self):
+        self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it runs")
+
+    def complaints(self):
+        return [line for line in self.lines if " [warn]: " in line or " [error]: " in line]
+
+
+class Aggregator(Fluentd):
+    """Prints each event as a JSON line; `sources` is the rest of its configuration."""
+
+    def __init__(self, directory, sources, env=None):
+        super().__init__("aggregator", directory, sources + """
+            <match **>
+              @type stdout
+              <inject>
+                tag_key tag
+              </inject>
+              <format>
+                @type json
+              </format>
+            </match>
+        """, env)
+
+    def numbers(self, tag):
+        """The numbers of the events with this tag, as they came."""
+        events = (json.loads(line) for line in self.lines if line.startswith("{"))
+        return [event["n"] for event in events if event["tag"] == tag]
+
+    def wait_for(self, tag, count):
+        self.wait_until(lambda _: len(self.numbers(tag)) >= count, f"{count} events of {tag}")
+
+
+class Agent(Fluentd):
+    """Sends what is written to files through one out_forward per tag, a file a chunk.
+
+    `outputs`: tag → the configuration of its out_forward; each has `count` events to send from the start."""
+
+    def __init__(self, directory, outputs, count, env=None):
+        self._files = pathlib.Path(directory)
+        self._offered = collections.Counter()
+        for tag in outputs:
+            self.emit(tag, count)
+        super().__init__("agent", directory, "".join(
+            self._path(tag, output) for tag, output in outputs.items()), env)
+
+    def _path(self, tag, output):
+        return f"""
+            <source>
+              @type tail
+              path {self._files}/{tag}.*.log
+              pos_file {self._files}/{tag}.pos
+              read_from_head true
+              refresh_interval 0.2s
+              tag {tag}
+              <parse>
+                @type json
+              </parse>
+            </source>
+            <match {tag}>
+              @type forward
+              @id {tag}
+              @log_level trace
+              <buffer>
+                @type memory
+                flush_interval 0.1s
+                flush_thread_interval 0.05
+                flush_thread_burst_interval 0.01
+                chunk_limit_records {CHUNK}
+                retry_wait 0.2s
+              </buffer>
+              {output}
+            </match>
+        """
+
+    def emit(self, tag, count):
+        """Numbers go on from the last call."""
+        first = self._offered[tag]
+        for start in range(first, first + count, CHUNK):
+            (self._files / f"{tag}.{start}.log").write_text(
+                "".join(f'{{"n":{number}}}\n' for number in range(start, min(start + CHUNK, first + count))))
+        self._offered[tag] += count
+
+    def wait_for_acks(self, tag):
+        """Until every chunk that went out for this tag has had its ack."""
+        def count(lines, words):
+            return sum(f"[{tag}] {words}" in line for line in lines)
+
+        def all_acked(lines):
+            return 0 < count(lines, "writing a chunk to destination") == count(lines, "got a correct ack response")
+        self.wait_until(all_acked, f"that all chunks of {tag} are acked")

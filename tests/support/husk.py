@@ -1,0 +1,159 @@
+"""husk under test: started with JSON logs on free ports, questioned over its admin endpoint."""
+
+import functools
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+
+from support import raw
+from support.process import PATIENCE, Program, eventually
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = str((ROOT / os.environ.get("HUSK", "build/husk")).resolve())
+LIGHT = os.environ.get("HUSK_LIGHT") == "1"  # the build is a slow one (sanitizers): scale work down
+
+SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:")
+# A sanitizer's findings end the program with a status of their own.
+SANITIZERS = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=1", "TSAN_OPTIONS": "exitcode=66",
+              "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
+
+
+def flags(**options):
+    """handshake_timeout="1s" → --handshake-timeout 1s; True: a flag; None: nothing; a list: many times."""
+    words = []
+    for name, value in options.items():
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            if one is not None:
+                words += ["--" + name.replace("_", "-"), *([] if one is True else [str(one)])]
+    return words
+
+
+def run(*arguments, env=None, timeout=PATIENCE):
+    """Runs husk to its end: status, stdout and stderr."""
+    return subprocess.run([BINARY, *map(str, arguments)], text=True, capture_output=True, timeout=timeout,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZERS, **(env or {})})
+
+
+class Husk(Program):
+    """A running `husk client` or `husk server`."""
+
+    def __init__(self, mode, options, env=None, prefix=()):
+        super().__init__([*prefix, BINARY, mode, *flags(**options)], f"husk {mode}",
+                         {**SANITIZERS, **(env or {})})
+
+    # ---- its log ----
+
+    def events(self, **fields):
+        """Log lines, parsed, that have these fields."""
+        parsed = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [event for event in parsed if fields.items() <= event.items()]
+
+    def wait_for_event(self, **fields):
+        return self.wait_until(lambda _: self.events(**fields), f"{fields}")[0]
+
+    def complaints(self):
+        return [event for event in self.events() if event["level"] in ("warn", "error")]
+
+    @functools.cached_property
+    def address(self):
+        return raw.parse_address(self.wait_for_event(message="listening")["address"])
+
+    @functools.cached_property
+    def admin(self):
+        return raw.parse_address(self.wait_for_event(message="admin listening")["address"])
+
+    # ---- its admin endpoint ----
+
+    def get(self, path):
+        """Status and body."""
+        connection = http.client.HTTPConnection(*self.admin, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name, **labels):
+        """The sum of the samples that have these labels."""
+        total = 0.0
+        for sample, label_text, value in re.findall(r"^(\w+)(?:\{(.*)\})? (\S+)$", self.get("/metrics")[1], re.M):
+            if sample == name and labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', label_text)).items():
+                total += float(value)
+        return total
+
+    def wait_for_metric(self, name, value, **labels):
+        return eventually(lambda: self.metric(name, **labels) >= value, f"{self.name} {name}{labels} >= {value}")
+
+    # ---- its process ----
+
+    def resident_kib(self):
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def stop(self):
+        """A second SIGTERM follows: it does not wait for open connections. A sanitizer's report is a failure."""
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+        status = super().stop()
+        report = [line for line in self.lines if SANITIZER_REPORT.search(line)]
+        assert not report and status in (0, 1, -signal.SIGKILL), f"bad end\n{self.tail(200)}"
+        return status
+
+
+class Tunnel:
+    """agent → husk client ═ husk server → aggregator, the two ends being sockets of the test."""
+
+    def __init__(self, client, server, upstream):
+        self.client, self.server, self.upstream = client, server, upstream
+
+    def open(self):
+        """One connection through it: the agent's end and the aggregator's."""
+        agent = raw.connect(self.client.address)
+        return agent, self.upstream.accept()
+
+
+class Workshop:
+    """Starts husk with sensible options; a test says only what it is about."""
+
+    def __init__(self, pki, programs):
+        self.pki, self._programs = pki, programs
+
+    def client(self, upstream, **options):
+        return self._start("client", upstream, self.pki.client, options)
+
+    def server(self, upstream, **options):
+        if not any(name.startswith("allow") for name in options):
+            options["allow_cn"] = "client"
+        return self._start("server", upstream, self.pki.server, options)
+
+    def tunnel(self, client=(), server=(), upstream=None):
+        """`client` and `server`: options of the two halves."""
+        upstream = upstream or raw.Listener()
+        server = self.server(upstream, **dict(server))
+        return Tunnel(self.client(server, **dict(client)), server, upstream)
+
+    def options(self, upstream, certificate, **options):
+        """What every start needs, unless the test says otherwise. `upstream`: anything with an address."""
+        if hasattr(upstream, "address"):
+            upstream = raw.format_address(upstream.address)
+        return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
+                "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
+                "log_format": "json", **options}
+
+    def _start(self, mode, upstream, certificate, options):
+        certificate = options.pop("certificate", certificate)
+        process = {name: options.pop(name) for name in ("env", "prefix") if name in options}
+        husk = self._programs.add(Husk(mode, self.options(upstream, certificate, **options), **process))
+        husk.address  # it is up
+        return husk

@@ -1,0 +1,208 @@
+"""Certificates by the openssl command line: quick ones of every kind, and the seed's own, step by step."""
+
+import functools
+import os
+import pathlib
+import subprocess
+from typing import NamedTuple
+
+
+class Certificate(NamedTuple):
+    cert: str
+    key: str
+
+
+def openssl(*arguments, cwd=None, env=None):
+    subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, capture_output=True,
+                   env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL)
+
+
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+LOCAL_NAMES = "DNS:localhost,IP:127.0.0.1,IP:::1"
+
+
+class Authority:
+    """A CA with EC keys, which cost nothing to make."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir()
+        self.cert, self._key = str(self.directory / "ca.crt"), self.directory / "ca.key"
+        openssl("req", "-x509", *NEW_KEY, "-keyout", self._key, "-out", self.cert, "-days", 30,
+                "-subj", f"/CN=CA {self.directory.name}", "-addext", "basicConstraints=critical,CA:true",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def issue(self, name, cn, usage, san=None, days=30):
+        """usage: serverAuth or clientAuth. Without san the name is in the CN only; days=-1 is past."""
+        made = Certificate(str(self.directory / f"{name}.crt"), str(self.directory / f"{name}.key"))
+        request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
+        extensions.write_text("\n".join(
+            ["basicConstraints=critical,CA:false", "keyUsage=critical,digitalSignature",
+             f"extendedKeyUsage={usage}", *([f"subjectAltName={san}"] if san else [])]))
+        openssl("req", "-new", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={cn}")
+        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-days", days,
+                "-extfile", extensions, "-out", made.cert)
+        return made
+
+
+class Pki:
+    """One name for each kind of certificate a test asks for; made when first asked for."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+
+    def _authority(self, name):
+        return Authority(self.directory / name)
+
+    ca = functools.cached_property(lambda self: self._authority("ours"))
+    other_ca = functools.cached_property(lambda self: self._authority("theirs"))
+
+    server = functools.cached_property(lambda self: self.ca.issue("server", "server", "serverAuth", LOCAL_NAMES))
+    client = functools.cached_property(lambda self: self.ca.issue("client", "client", "clientAuth", "DNS:client"))
+    next_server = functools.cached_property(
+        lambda self: self.ca.issue("next", "next", "serverAuth", LOCAL_NAMES))
+    cn_only_server = functools.cached_property(
+        lambda self: self.ca.issue("cn-only", "localhost", "serverAuth"))
+    misnamed_server = functools.cached_property(
+        lambda self: self.ca.issue("misnamed", "localhost", "serverAuth", "DNS:elsewhere.example"))
+    misused_server = functools.cached_property(
+        lambda self: self.ca.issue("misused", "server", "clientAuth", LOCAL_NAMES))
+    expired_server = functools.cached_property(
+        lambda self: self.ca.issue("expired-server", "server", "serverAuth", LOCAL_NAMES, days=-1))
+    expired_client = functools.cached_property(
+        lambda self: self.ca.issue("expired-client", "client", "clientAuth", "DNS:client", days=-1))
+    foreign_server = functools.cached_property(
+        lambda self: self.other_ca.issue("server", "server", "serverAuth", LOCAL_NAMES))
+    foreign_client = functools.cached_property(
+        lambda self: self.other_ca.issue("client", "client", "clientAuth", "DNS:client"))
+
+    def locked(self, certificate, passphrase, form):
+        """The same key behind a passphrase. form: "pkcs8" (PBES2) or "dek-info" (the older one)."""
+        locked = f"{certificate.key}.{form}"
+        if form == "pkcs8":
+            openssl("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256",
+                    "-in", certificate.key, "-passout", f"pass:{passphrase}", "-out", locked)
+        else:
+            openssl("ec", "-in", certificate.key, "-aes256", "-passout", f"pass:{passphrase}", "-out", locked)
+        return Certificate(certificate.cert, locked)
+
+
+# The seed's openssl.cnf, with the [ v3_ca ] header that its print lacks.
+SEED_CONFIG = """
+[ ca ]
+default_ca = CA_default
+
+[ CA_default ]
+dir               = .
+certs             = $dir/certs
+crl_dir           = $dir/crl
+new_certs_dir     = $dir/newcerts
+database          = $dir/index.txt
+serial            = $dir/serial
+RANDFILE          = $dir/private/.rand
+private_key       = $dir/private/ca.key.pem
+certificate       = $dir/certs/ca.crt.pem
+default_md        = sha256
+name_opt          = ca_default
+cert_opt          = ca_default
+default_days      = 365
+preserve          = no
+policy            = policy_strict
+
+[ req ]
+default_bits        = 4096
+distinguished_name  = req_distinguished_name
+string_mask         = utf8only
+default_md          = sha256
+x509_extensions     = v3_ca
+
+[ req_distinguished_name ]
+countryName                     = Country Name (2 letter code)
+stateOrProvinceName             = State or Province Name
+localityName                    = Locality Name
+0.organizationName              = Organization Name
+organizationalUnitName          = Organizational Unit Name
+commonName                      = Common Name (required)
+emailAddress                    = Email Address
+countryName_default             = US
+stateOrProvinceName_default     = CA
+0.organizationName_default      = Your company name
+
+[ v3_ca ]
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always, issuer
+basicConstraints = critical,CA:true
+keyUsage = critical, cRLSign, digitalSignature, keyCertSign
+
+[ client_cert ]
+basicConstraints = CA:FALSE
+nsCertType = client, email
+nsComment = "OpenSSL Generated Client Certificate"
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid,issuer
+keyUsage = critical, nonRepudiation, digitalSignature, keyEncipherment
+extendedKeyUsage = clientAuth, emailProtection
+
+[ server_cert ]
+basicConstraints = CA:FALSE
+nsCertType = server
+nsComment = "OpenSSL Generated Server Certificate"
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid,issuer:always
+keyUsage = critical, digitalSignature, keyEncipherment
+extendedKeyUsage = serverAuth
+
+[ policy_strict ]
+countryName             = match
+stateOrProvinceName     = match
+organizationName        = match
+organizationalUnitName  = optional
+commonName              = supplied
+emailAddress            = optional
+"""
+
+
+class SeedPki:
+    """The seed's files, by its own commands: RSA 4096, AES-encrypted keys, names in the CN only."""
+
+    PASSPHRASES = {"ca": "1000", "server": "1234", "client": "1111"}  # the last two: the seed's Secrets
+
+    def __init__(self, directory):
+        self._dir = pathlib.Path(directory)
+        for name in ("certs", "csr", "private", "newcerts"):
+            (self._dir / name).mkdir()
+        (self._dir / "index.txt").touch()
+        (self._dir / "serial").write_text("1000\n")
+        (self._dir / "openssl.cnf").write_text(SEED_CONFIG)
+
+        self._key("ca")
+        self._openssl("req", "-key", "private/ca.key.pem", *self._passphrase("ca"), *self._subject("ca"),
+                      "-new", "-x509", "-days", 365, "-sha256", "-extensions", "v3_ca",
+                      "-out", "certs/ca.crt.pem")
+        self.ca = str(self._dir / "certs/ca.crt.pem")
+        self.server = self._leaf("server", "server_cert")
+        self.client = self._leaf("client", "client_cert")
+
+    def _openssl(self, command, *arguments):
+        openssl(command, "-config", "openssl.cnf", *arguments, cwd=self._dir)
+
+    def _passphrase(self, name):
+        return "-passin", f"pass:{self.PASSPHRASES[name]}"
+
+    def _subject(self, cn):
+        return "-subj", f"/C=US/ST=CA/O=Your company name/CN={cn}"
+
+    def _key(self, name):
+        openssl("genrsa", "-aes256", "-passout", f"pass:{self.PASSPHRASES[name]}",
+                "-out", f"private/{name}.key.pem", 4096, cwd=self._dir)
+
+    def _leaf(self, name, extensions):
+        self._key(name)
+        self._openssl("req", "-key", f"private/{name}.key.pem", *self._passphrase(name),
+                      *self._subject(name), "-new", "-sha256", "-out", f"csr/{name}.csr.pem")
+        self._openssl("ca", "-batch", "-outdir", "certs", "-cert", "certs/ca.crt.pem",
+                      "-keyfile", "private/ca.key.pem", *self._passphrase("ca"), "-extensions", extensions,
+                      "-days", 365, "-notext", "-md", "sha256",
+                      "-in", f"csr/{name}.csr.pem", "-out", f"certs/{name}.crt.pem")
+        return Certificate(str(self._dir / f"certs/{name}.crt.pem"),
+                           str(self._dir / f"private/{name}.key.pem"))

@@ -1,0 +1,267 @@
+"""Scripted peers: plain and TLS sockets that do exactly what a test says."""
+
+import select
+import socket
+import ssl
+import struct
+import threading
+
+from support.process import PATIENCE
+
+HOST = "127.0.0.1"
+
+
+def parse_address(text):
+    """host:port, [v6]:port or unix:PATH, as what a socket takes: a tuple, or a path."""
+    if text.startswith("unix:"):
+        return text[len("unix:"):]
+    host, port = text.rsplit(":", 1)
+    return host.strip("[]"), int(port)
+
+
+def format_address(address):
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def family_of(address):
+    if isinstance(address, str):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+
+
+def connect(address):
+    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    sock.settimeout(PATIENCE)
+    sock.connect(address)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class Listener:
+    """Accepts when the test says so."""
+
+    def __init__(self, address=(HOST, 0), backlog=1024):
+        self.sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.settimeout(PATIENCE)
+        self.sock.bind(address)
+        self.sock.listen(backlog)
+        self.address = self.sock.getsockname()
+
+    def accept(self):
+        sock, _ = self.sock.accept()
+        sock.settimeout(PATIENCE)
+        return sock
+
+    def was_dialled(self):
+        return bool(select.select([self.sock], [], [], 0)[0])
+
+    def close(self):
+        self.sock.close()
+
+
+class Collector(Listener):
+    """Accepts all there are, reads each to its end, and keeps what it read."""
+
+    def __init__(self):
+        super().__init__()
+        self._received = []
+        self._changed = threading.Condition()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        open_sockets = {self.sock: None}
+        while self.sock.fileno() >= 0:
+            for sock in select.select(list(open_sockets), [], [], 0.2)[0]:
+                if sock is self.sock:
+                    open_sockets[self.accept()] = bytearray()
+                    continue
+                try:
+                    data = sock.recv(65536)
+                except ConnectionError:
+                    data = b""
+                if data:
+                    open_sockets[sock] += data
+                else:
+                    sock.close()
+                    with self._changed:
+                        self._received.append(bytes(open_sockets.pop(sock)))
+                        self._changed.notify_all()
+
+    def wait_for(self, count):
+        """What the first `count` connections said, each whole, in no particular order."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._received) >= count, PATIENCE), \
+                f"{len(self._received)} of {count} connections arrived"
+            return list(self._received)
+
+
+def free_address():
+    """An address nobody listens on, outside the range the kernel hands out by itself."""
+    first, last = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
+    for port in range(20000, 32000):
+        if first <= port <= last or port in _taken:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        _taken.add(port)
+        return HOST, port
+    raise AssertionError("no free port")
+
+
+_taken = set()
+
+
+def read_exactly(peer, count):
+    data = bytearray()
+    while len(data) < count:
+        more = peer.recv(min(count - len(data), 1 << 18))
+        assert more, f"ended after {len(data)} of {count} bytes"
+        data += more
+    return bytes(data)
+
+
+def read_to_end(peer):
+    data = bytearray()
+    while more := peer.recv(1 << 18):
+        data += more
+    return bytes(data)
+
+
+def assert_reset(sock):
+    """The peer broke off (RST): neither an orderly end nor silence."""
+    try:
+        end = sock.recv(1)
+    except ConnectionResetError:
+        return
+    raise AssertionError(f"expected a reset, got {end!r}")
+
+
+def assert_closed(sock):
+    """Gone one way or the other, whatever was still under way."""
+    try:
+        while sock.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+
+
+def reset(sock):
+    """Closes with RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+class Sending:
+    """Sends in a thread of its own; leaving the block waits for its end and shows its failure."""
+
+    def __init__(self, sock, pieces):
+        self._sock, self._pieces, self._failure = sock, pieces, None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self):
+        try:
+            for piece in self._pieces:
+                self._sock.sendall(piece)
+        except OSError as failure:
+            self._failure = failure
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive(), "the sender is stuck"
+            assert self._failure is None, f"the sender failed: {self._failure!r}"
+
+
+# ---- TLS ----
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def tls_context(server_side, ca, certificate=None, version=None):
+    """Verifies the peer against `ca`; shows `certificate` if there is one; `version`: that one only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    if certificate:
+        context.load_cert_chain(certificate.cert, certificate.key)
+    if version:
+        context.minimum_version = context.maximum_version = VERSIONS[version]
+    return context
+
+
+class TlsPeer:
+    """TLS over memory on a socket of ours: unlike ssl.SSLSocket it can end one direction alone, or break off."""
+
+    def __init__(self, sock, context, server_side=False):
+        self.sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side,
+                                    None if server_side else "localhost")
+
+    def _run(self, step, *arguments):
+        while True:
+            try:
+                return step(*arguments)
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            finally:
+                self._flush()
+
+    def _flush(self):
+        if self._outgoing.pending:
+            self.sock.sendall(self._outgoing.read())
+
+    def first_flight(self):
+        """The ClientHello, not sent."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return self._outgoing.read()
+
+    def seal(self, data):
+        """The records that carry data, not sent."""
+        self.tls.write(data)
+        return self._outgoing.read()
+
+    def handshake(self):
+        self._run(self.tls.do_handshake)
+        return self
+
+    def sendall(self, data):
+        self._run(self.tls.write, data)
+
+    def recv(self, count):
+        """b"" at close_notify; an end without it raises ssl.SSLEOFError."""
+        try:
+            return self._run(self.tls.read, count)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def close_write(self):
+        """close_notify, and nothing more: the other direction stays open."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        self._flush()
+
+    def break_off(self):
+        """FIN without close_notify."""
+        self.sock.shutdown(socket.SHUT_WR)

@@ -1,0 +1,302 @@
+#include "support/test_pki.h"
+#include "trust/authority.h"
+#include "trust/certificate.h"
+#include "trust/identity.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <openssl/bio.h>
+#include <openssl/ec_key.h>
+#include <openssl/mem.h>
+#include <openssl/nid.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DAY = 86400 };
+
+/* One PKI in parent/pki. */
+struct fixture {
+    char parent[TEST_PATH_BYTES], directory[TEST_PATH_BYTES];
+    X509 *ca, *server, *client;
+};
+
+static const char *const server_names[] = { "localhost", "127.0.0.1", "::1", "*.example" };
+
+static struct authority_options options_for(const char *directory)
+{
+    return (struct authority_options) { .directory = directory,
+                                        .server_names = server_names,
+                                        .server_name_count = 4,
+                                        .client_name = "client",
+                                        .leaf_days = 90 };
+}
+
+static const char *path_of(const struct fixture *fixture, const char *name)
+{
+    static char path[TEST_PATH_BYTES];
+
+    snprintf(path, sizeof path, "%.80s/%.40s", fixture->directory, name);
+    return path;
+}
+
+static X509 *certificate_read(const char *path)
+{
+    BIO *file = BIO_new_file(path, "r");
+    X509 *certificate = file ? PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
+
+    BIO_free(file);
+    assert_non_null(certificate);
+    return certificate;
+}
+
+static EVP_PKEY *key_read(const char *path)
+{
+    BIO *file = BIO_new_file(path, "r");
+    EVP_PKEY *key = file ? PEM_read_bio_PrivateKey(file, NULL, NULL, NULL) : NULL;
+
+    BIO_free(file);
+    assert_non_null(key);
+    return key;
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct fault fault = { "" };
+
+    test_directory_make(fixture->parent);
+    snprintf(fixture->directory, sizeof fixture->directory, "%.100s/pki", fixture->parent);
+    struct authority_options options = options_for(fixture->directory);
+    if (!authority_init_pki(&options, &fault))
+        fail_msg("%s", fault.text);
+    fixture->ca = certificate_read(path_of(fixture, "ca.crt.pem"));
+    fixture->server = certificate_read(path_of(fixture, "server.crt.pem"));
+    fixture->client = certificate_read(path_of(fixture, "client.crt.pem"));
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    X509_free(fixture->ca);
+    X509_free(fixture->server);
+    X509_free(fixture->client);
+    test_directory_remove(fixture->directory);
+    test_directory_remove(fixture->parent);
+    free(fixture);
+    return 0;
+}
+
+static int verdict(X509 *certificate, X509 *ca, const char *purpose)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+
+    assert_true(X509_STORE_add_cert(store, ca) &&
+                X509_STORE_CTX_init(verification, store, certificate, NULL) &&
+                X509_STORE_CTX_set_default(verification, purpose));
+    X509_verify_cert(verification);
+    int error = X509_STORE_CTX_get_error(verification);
+    X509_STORE_CTX_free(verification);
+    X509_STORE_free(store);
+    return error;
+}
+
+static void test_leaves_verify_for_their_own_use_only(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(verdict(fixture->server, fixture->ca, "ssl_server"), X509_V_OK);
+    assert_int_equal(verdict(fixture->client, fixture->ca, "ssl_client"), X509_V_OK);
+    assert_int_equal(verdict(fixture->server, fixture->ca, "ssl_client"), X509_V_ERR_INVALID_PURPOSE);
+    assert_int_equal(verdict(fixture->client, fixture->ca, "ssl_server"), X509_V_ERR_INVALID_PURPOSE);
+}
+
+static void test_server_carries_its_names(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(X509_check_host(fixture->server, "localhost", 9, 0, NULL), 1);
+    assert_int_equal(X509_check_ip_asc(fixture->server, "127.0.0.1", 0), 1);
+    assert_int_equal(X509_check_ip_asc(fixture->server, "::1", 0), 1);
+    assert_int_equal(X509_check_ip_asc(fixture->server, "127.0.0.2", 0), 0);
+    assert_int_equal(X509_check_host(fixture->server, "other", 5, 0, NULL), 0);
+}
+
+static void test_client_is_named_in_cn_and_san(void **state)
+{
+    struct fixture *fixture = *state;
+    struct identity *identity = identity_from_certificate(fixture->client);
+
+    assert_string_equal(identity->cn, "client");
+    assert_int_equal(identity->dns.count, 1);
+    assert_string_equal(identity->dns.values[0], "client");
+    identity_free(identity);
+}
+
+static void test_validity_is_back_dated_and_the_ca_outlives_its_leaves(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t from = certificate_not_before(fixture->client), until = certificate_not_after(fixture->client);
+
+    assert_int_equal(until - from, 90 * DAY + 300);
+    assert_true(from < time(NULL) - 200);
+    assert_true(certificate_not_after(fixture->ca) > until + 365 * (int64_t)DAY);
+}
+
+static void test_serials_are_random_and_128_bits(void **state)
+{
+    struct fixture *fixture = *state;
+    X509 *all[] = { fixture->ca, fixture->server, fixture->client };
+
+    for (size_t i = 0; i < 3; i++) {
+        BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(all[i]), NULL);
+        assert_false(BN_is_negative(serial));
+        assert_in_range(BN_num_bits(serial), 121, 128);
+        BN_free(serial);
+        assert_int_not_equal(
+            ASN1_INTEGER_cmp(X509_get0_serialNumber(all[i]), X509_get0_serialNumber(all[(i + 1) % 3])), 0);
+    }
+}
+
+static void test_keys_are_p256_private_and_match(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const names[] = { "ca", "server", "client" };
+    X509 *all[] = { fixture->ca, fixture->server, fixture->client };
+    char name[32];
+
+    for (size_t i = 0; i < 3; i++) {
+        struct stat status;
+        snprintf(name, sizeof name, "%s.key.pem", names[i]);
+        assert_int_equal(stat(path_of(fixture, name), &status), 0);
+        assert_int_equal(status.st_mode & 07777, 0600);
+        EVP_PKEY *key = key_read(path_of(fixture, name));
+        const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(key);
+        assert_non_null(ec);
+        assert_int_equal(EC_GROUP_get_curve_name(EC_KEY_get0_group(ec)), NID_X9_62_prime256v1);
+        assert_int_equal(X509_check_private_key(all[i], key), 1);
+        EVP_PKEY_free(key);
+    }
+}
+
+static void test_ca_may_sign_leaves_only(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(X509_check_ca(fixture->ca), 1);
+    assert_int_equal(X509_check_ca(fixture->server), 0);
+    assert_int_equal(X509_get_pathlen(fixture->ca), 0);
+}
+
+static int entries_in(const char *directory)
+{
+    char command[TEST_PATH_BYTES + 32];
+    int count = 0;
+
+    snprintf(command, sizeof command, "ls -A %s | wc -l", directory);
+    FILE *pipe = popen(command, "r");
+    assert_int_equal(fscanf(pipe, "%d", &count), 1);
+    pclose(pipe);
+    return count;
+}
+
+static void test_never_overwrites(void **state)
+{
+    struct fixture *fixture = *state;
+    struct authority_options options = options_for(fixture->directory);
+    struct fault fault;
+    char expected[TEST_PATH_BYTES + 32];
+
+    assert_false(authority_init_pki(&options, &fault));
+    snprintf(expected, sizeof expected, "%s/ca.crt.pem: File exists", fixture->directory);
+    assert_string_equal(fault.text, expected);
+    assert_int_equal(entries_in(fixture->directory), AUTHORITY_FILE_COUNT);
+    assert_int_equal(verdict(fixture->client, fixture->ca, "ssl_client"), X509_V_OK);
+}
+
+static void test_leaves_nothing_half_made_behind(void **state)
+{
+    (void)state;
+    char directory[TEST_PATH_BYTES], path[TEST_PATH_BYTES];
+    struct fault fault;
+
+    test_directory_make(directory);
+    test_write(directory, "client.key.pem", "precious", path);
+    struct authority_options options = options_for(directory);
+    assert_false(authority_init_pki(&options, &fault));
+    assert_non_null(strstr(fault.text, "client.key.pem: File exists"));
+    assert_int_equal(entries_in(directory), 1);
+    test_directory_remove(directory);
+}
+
+static void test_makes_a_private_directory_and_names_one_it_cannot(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stat status;
+    struct fault fault;
+
+    assert_int_equal(stat(fixture->directory, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    struct authority_options options = options_for("/nonexistent/pki");
+    assert_false(authority_init_pki(&options, &fault));
+    assert_string_equal(fault.text, "/nonexistent/pki: No such file or directory");
+}
+
+static void assert_refused(const char *server_name, const char *client_name, const char *expected)
+{
+    char directory[TEST_PATH_BYTES];
+    struct fault fault;
+
+    test_directory_make(directory);
+    struct authority_options options = options_for(directory);
+    options.server_names = &server_name;
+    options.server_name_count = server_name ? 1 : 0;
+    options.client_name = client_name;
+    assert_false(authority_init_pki(&options, &fault));
+    assert_string_equal(fault.text, expected);
+    test_directory_remove(directory);
+}
+
+static void test_refuses_names_that_are_none(void **state)
+{
+    (void)state;
+    assert_refused("a,DNS:evil", "client",
+                   "server name \"a,DNS:evil\": is neither a DNS name nor an IP address");
+    assert_refused("", "client", "server name \"\": is neither a DNS name nor an IP address");
+    assert_refused("a..b", "client", "server name \"a..b\": is neither a DNS name nor an IP address");
+    assert_refused("::g", "client", "server name \"::g\": is neither a DNS name nor an IP address");
+    assert_refused("a", "two words",
+                   "client name \"two words\": expected 1 to 64 letters, digits, '-', '_' and '.'");
+    assert_refused(NULL, "client", "the server needs at least one name");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leaves_verify_for_their_own_use_only),
+        cmocka_unit_test(test_server_carries_its_names),
+        cmocka_unit_test(test_client_is_named_in_cn_and_san),
+        cmocka_unit_test(test_validity_is_back_dated_and_the_ca_outlives_its_leaves),
+        cmocka_unit_test(test_serials_are_random_and_128_bits),
+        cmocka_unit_test(test_keys_are_p256_private_and_match),
+        cmocka_unit_test(test_ca_may_sign_leaves_only),
+        cmocka_unit_test(test_never_overwrites),
+        cmocka_unit_test(test_leaves_nothing_half_made_behind),
+        cmocka_unit_test(test_makes_a_private_directory_and_names_one_it_cannot),
+        cmocka_unit_test(test_refuses_names_that_are_none),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,151 @@
+#include "base/buffer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int setup(void **state)
+{
+    struct buffer_pool *pool = calloc(1, sizeof *pool);
+
+    pool->idle_limit = 2;
+    *state = pool;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    buffer_pool_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+/* A byte that depends on its place, so that a lost or doubled one shows. */
+static uint8_t pattern(size_t at)
+{
+    return (uint8_t)(at * 131 + (at >> 8) * 31);
+}
+
+static void append_pattern(struct buffer *buffer, size_t from, size_t bytes)
+{
+    uint8_t *block = malloc(bytes);
+
+    for (size_t i = 0; i < bytes; i++)
+        block[i] = pattern(from + i);
+    assert_true(buffer_append(buffer, block, bytes));
+    free(block);
+}
+
+static void expect_pattern(struct buffer *buffer, size_t from, size_t bytes)
+{
+    while (bytes) {
+        struct iovec front;
+        assert_int_equal(buffer_vectors(buffer, &front, 1), 1);
+        size_t part = front.iov_len < bytes ? front.iov_len : bytes;
+        for (size_t i = 0; i < part; i++)
+            assert_int_equal(((uint8_t *)front.iov_base)[i], pattern(from + i));
+        buffer_consume(buffer, part);
+        from += part;
+        bytes -= part;
+    }
+}
+
+static void an_empty_buffer_owns_nothing(void **state)
+{
+    struct buffer_pool *pool = *state;
+    struct buffer buffer;
+    struct iovec vector;
+
+    buffer_init(&buffer, pool);
+    assert_int_equal(pool->live_count, 0);
+    assert_int_equal(buffer_vectors(&buffer, &vector, 1), 0);
+    append_pattern(&buffer, 0, 10);
+    assert_int_equal(pool->live_count, 1);
+    buffer_consume(&buffer, 10);
+    assert_int_equal(pool->live_count, 0);
+    assert_null(buffer.first);
+}
+
+static void bytes_come_out_as_they_went_in_across_segments(void **state)
+{
+    enum { TOTAL = 5 * SEGMENT_BYTES + 777 };
+    struct buffer buffer;
+    size_t in = 0, out = 0;
+
+    buffer_init(&buffer, *state);
+    for (size_t step = 1; in < TOTAL; step = step * 7 % 40961 + 1) {
+        size_t part = step < TOTAL - in ? step : TOTAL - in;
+        append_pattern(&buffer, in, part);
+        in += part;
+        size_t take = (in - out) / 2;
+        expect_pattern(&buffer, out, take);
+        out += take;
+        assert_int_equal(buffer.length, in - out);
+    }
+    expect_pattern(&buffer, out, in - out);
+    assert_int_equal(buffer.length, 0);
+}
+
+static void an_unused_reservation_leaves_no_segment_behind(void **state)
+{
+    struct buffer_pool *pool = *state;
+    struct buffer buffer;
+    size_t room;
+
+    buffer_init(&buffer, pool);
+    assert_non_null(buffer_reserve(&buffer, &room));
+    assert_int_equal(room, SEGMENT_CAPACITY);
+    buffer_commit(&buffer, 0);
+    assert_int_equal(pool->live_count, 0);
+    append_pattern(&buffer, 0, 5);
+    assert_non_null(buffer_reserve(&buffer, &room));
+    assert_int_equal(room, SEGMENT_CAPACITY - 5);
+    buffer_commit(&buffer, 0);
+    expect_pattern(&buffer, 0, 5);
+}
+
+static void vectors_cover_the_queue_in_order(void **state)
+{
+    struct buffer buffer;
+    struct iovec vectors[8];
+
+    buffer_init(&buffer, *state);
+    append_pattern(&buffer, 0, 2 * SEGMENT_CAPACITY + 1);
+    assert_int_equal(buffer_vectors(&buffer, vectors, 8), 3);
+    assert_int_equal(vectors[0].iov_len, SEGMENT_CAPACITY);
+    assert_int_equal(vectors[2].iov_len, 1);
+    assert_int_equal(buffer_vectors(&buffer, vectors, 2), 2);
+    buffer_consume(&buffer, SEGMENT_CAPACITY + 3);
+    assert_int_equal(buffer_vectors(&buffer, vectors, 8), 2);
+    assert_int_equal(((uint8_t *)vectors[0].iov_base)[0], pattern(SEGMENT_CAPACITY + 3));
+    buffer_clear(&buffer);
+}
+
+static void the_pool_keeps_no_more_than_its_limit(void **state)
+{
+    struct buffer_pool *pool = *state;
+    struct buffer buffer;
+
+    buffer_init(&buffer, pool);
+    append_pattern(&buffer, 0, 6 * SEGMENT_CAPACITY);
+    assert_int_equal(pool->live_count, 6);
+    buffer_clear(&buffer);
+    assert_int_equal(pool->live_count, 0);
+    assert_int_equal(pool->idle_count, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_empty_buffer_owns_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(bytes_come_out_as_they_went_in_across_segments, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_unused_reservation_leaves_no_segment_behind, setup, teardown),
+        cmocka_unit_test_setup_teardown(vectors_cover_the_queue_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_pool_keeps_no_more_than_its_limit, setup, teardown),
+    };
+
+    return cmocka_run_group_tests_name("buffer", tests, NULL, NULL);
+}

@@ -1,0 +1,178 @@
+#include "support/test_pki.h"
+#include "trust/identity.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <openssl/mem.h>
+#include <openssl/nid.h>
+#include <openssl/sha.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct identity *identity_of(const struct test_profile *profile)
+{
+    struct test_pair pair = test_issue(profile, NULL);
+    struct identity *identity = identity_from_certificate(pair.certificate);
+
+    assert_non_null(identity);
+    test_pair_free(&pair);
+    return identity;
+}
+
+static void assert_described(const struct test_profile *profile, const char *expected)
+{
+    struct identity *identity = identity_of(profile);
+    char text[64];
+
+    identity_describe(identity, text, sizeof text);
+    assert_string_equal(text, expected);
+    identity_free(identity);
+}
+
+static void test_reads_every_kind_of_name(void **state)
+{
+    (void)state;
+    struct identity *identity = identity_of(&(struct test_profile) {
+        .subject = { { NID_organizationalUnitName, "logs", 0 },
+                     { NID_commonName, "general", 0 },
+                     { NID_organizationalUnitName, "caf\xc3\xa9", 0 },
+                     { NID_commonName, "agent-1", 0 } },
+        .alternatives = { { GEN_DNS, "agent-1.example", 0 },
+                          { GEN_URI, "spiffe://example/agent-1", 0 },
+                          { GEN_IPADD, "\x7f\0\0\1", 4 },
+                          { GEN_EMAIL, "agent@example", 0 },
+                          { GEN_DNS, "*.example", 0 } },
+    });
+
+    assert_string_equal(identity->cn, "agent-1");
+    assert_int_equal(identity->ou.count, 2);
+    assert_string_equal(identity->ou.values[0], "logs");
+    assert_string_equal(identity->ou.values[1], "caf\xc3\xa9");
+    assert_int_equal(identity->dns.count, 2);
+    assert_string_equal(identity->dns.values[0], "agent-1.example");
+    assert_string_equal(identity->dns.values[1], "*.example");
+    assert_int_equal(identity->uri.count, 1);
+    assert_string_equal(identity->uri.values[0], "spiffe://example/agent-1");
+    identity_free(identity);
+}
+
+static void test_spki_is_the_hash_of_the_public_key(void **state)
+{
+    (void)state;
+    struct test_pair pair = test_issue(&(struct test_profile) { 0 }, NULL);
+    struct identity *identity = identity_from_certificate(pair.certificate);
+    uint8_t *der = NULL, hash[SHA256_DIGEST_LENGTH];
+    char expected[IDENTITY_SPKI_HEX_BYTES];
+    int length = i2d_PUBKEY(pair.key, &der);
+
+    SHA256(der, (size_t)length, hash);
+    for (size_t i = 0; i < sizeof hash; i++)
+        snprintf(expected + 2 * i, 3, "%02x", hash[i]);
+    assert_string_equal(identity->spki, expected);
+    OPENSSL_free(der);
+    identity_free(identity);
+    test_pair_free(&pair);
+}
+
+static void test_leaves_out_names_that_are_no_text(void **state)
+{
+    (void)state;
+    struct identity *identity = identity_of(&(struct test_profile) {
+        .subject = { { NID_organizationalUnitName, "lo\0gs", 5 }, { NID_commonName, "client\0.evil", 12 } },
+        .alternatives = { { GEN_DNS, "agent\0.evil", 11 },
+                          { GEN_URI, "spiffe://a\0b", 12 },
+                          { GEN_DNS, "ag\xe9nt", 0 },
+                          { GEN_DNS, "good", 0 } },
+    });
+
+    assert_null(identity->cn);
+    assert_int_equal(identity->ou.count, 0);
+    assert_int_equal(identity->uri.count, 0);
+    assert_int_equal(identity->dns.count, 1);
+    assert_string_equal(identity->dns.values[0], "good");
+    identity_free(identity);
+}
+
+/* Such a string cannot be encoded by every BoringSSL, but can arrive: the bytes of a good certificate are
+ * changed. */
+static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
+{
+    (void)state;
+    struct test_pair pair =
+        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "marker", 0 } } }, NULL);
+    uint8_t *der = NULL;
+    int length = i2d_X509(pair.certificate, &der);
+
+    for (uint8_t *at = der; (at = memmem(at, (size_t)(der + length - at), "marker", 6)); at += 6)
+        memset(at, 0xff, 6);
+    const uint8_t *from = der;
+    X509 *changed = d2i_X509(NULL, &from, length);
+    if (changed) { /* else it is refused even earlier */
+        struct identity *identity = identity_from_certificate(changed);
+        assert_non_null(identity);
+        assert_null(identity->cn);
+        identity_free(identity);
+    }
+    X509_free(changed);
+    OPENSSL_free(der);
+    test_pair_free(&pair);
+}
+
+static void test_keeps_a_bounded_number_of_names(void **state)
+{
+    (void)state;
+    struct test_pair pair = test_issue(&(struct test_profile) { 0 }, NULL);
+    X509_NAME *subject = X509_get_subject_name(pair.certificate);
+
+    for (int i = 0; i < IDENTITY_NAMES_MAX + 5; i++)
+        assert_true(X509_NAME_add_entry_by_NID(subject, NID_organizationalUnitName, MBSTRING_ASC,
+                                               (const unsigned char *)"unit", -1, -1, 0));
+    struct identity *identity = identity_from_certificate(pair.certificate);
+    assert_int_equal(identity->ou.count, IDENTITY_NAMES_MAX);
+    identity_free(identity);
+    test_pair_free(&pair);
+}
+
+static void test_description_prefers_uri_then_dns_then_cn(void **state)
+{
+    (void)state;
+    assert_described(
+        &(struct test_profile) { .subject = { { NID_commonName, "client", 0 } },
+                                 .alternatives = { { GEN_DNS, "agent", 0 }, { GEN_URI, "spiffe://a", 0 } } },
+        "uri:spiffe://a");
+    assert_described(&(struct test_profile) { .subject = { { NID_commonName, "client", 0 } },
+                                              .alternatives = { { GEN_DNS, "agent", 0 } } },
+                     "dns:agent");
+    assert_described(&(struct test_profile) { .subject = { { NID_commonName, "client", 0 } } }, "cn:client");
+}
+
+static void test_description_falls_back_to_the_key_and_is_cut(void **state)
+{
+    (void)state;
+    struct identity *identity = identity_of(&(struct test_profile) { 0 });
+    char text[12];
+
+    identity_describe(identity, text, sizeof text);
+    assert_int_equal(strlen(text), sizeof text - 1);
+    assert_memory_equal(text, "spki:", 5);
+    assert_memory_equal(text + 5, identity->spki, 6);
+    identity_free(identity);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reads_every_kind_of_name),
+        cmocka_unit_test(test_spki_is_the_hash_of_the_public_key),
+        cmocka_unit_test(test_leaves_out_names_that_are_no_text),
+        cmocka_unit_test(test_leaves_out_a_cn_that_is_not_utf8),
+        cmocka_unit_test(test_keeps_a_bounded_number_of_names),
+        cmocka_unit_test(test_description_prefers_uri_then_dns_then_cn),
+        cmocka_unit_test(test_description_falls_back_to_the_key_and_is_cut),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,393 @@
+/* proxy/admin/metrics_text.c and process_text.c: the text obeys the exposition format, to the letter of a
+ * strict line parser, and says what was counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "admin/metrics_text.h"
+#include "admin/process_text.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- a strict reader of the exposition format
+ * -------------------------------------------------------------- */
+
+enum { SERIES_MAX = 512, TEXT_MAX = 256 };
+
+struct series {
+    char name_and_labels[TEXT_MAX];
+    double value;
+};
+
+struct exposition {
+    char family[TEXT_MAX];
+    char type[16];
+    size_t family_count;
+    char families[64][TEXT_MAX];
+    size_t count;
+    struct series series[SERIES_MAX];
+};
+
+static const char *skip_name(const char *at)
+{
+    if (!isalpha((unsigned char)*at) && *at != '_')
+        fail_msg("no name at: %.60s", at);
+    while (isalnum((unsigned char)*at) || *at == '_')
+        at++;
+    return at;
+}
+
+static const char *skip_labels(const char *at)
+{
+    do {
+        at = skip_name(at + 1);
+        if (strncmp(at, "=\"", 2) != 0)
+            fail_msg("no =\" at: %.60s", at);
+        for (at += 2; *at != '"'; at++) {
+            if (*at == '\n' || *at == '\0')
+                fail_msg("label value is not closed");
+            if (*at == '\\' && !strchr("\\\"n", *++at))
+                fail_msg("bad escape at: %.60s", at);
+        }
+        at++;
+    } while (*at == ',');
+    if (*at != '}')
+        fail_msg("no } at: %.60s", at);
+    return at + 1;
+}
+
+static void read_header(struct exposition *all, const char *line, size_t length)
+{
+    char name[TEXT_MAX], rest[TEXT_MAX];
+
+    assert_true(length < TEXT_MAX);
+    if (sscanf(line, "# HELP %255s %255[^\n]", name, rest) == 2) {
+        for (size_t i = 0; i < all->family_count; i++)
+            assert_string_not_equal(all->families[i], name);
+        assert_true(all->family_count < 64);
+        strcpy(all->families[all->family_count++], name);
+        strcpy(all->family, name);
+        all->type[0] = '\0';
+        return;
+    }
+    assert_int_equal(sscanf(line, "# TYPE %255s %15[a-z]", name, all->type), 2);
+    assert_string_equal(name, all->family);
+    assert_true(!strcmp(all->type, "counter") || !strcmp(all->type, "gauge") ||
+                !strcmp(all->type, "histogram"));
+    if (!strcmp(all->type, "counter"))
+        assert_string_equal(name + strlen(name) - strlen("_total"), "_total");
+}
+
+static void read_sample(struct exposition *all, const char *line, size_t length)
+{
+    const char *name_end = skip_name(line);
+    size_t family_length = strlen(all->family);
+    struct series *series = &all->series[all->count++];
+
+    assert_true(all->count <= SERIES_MAX);
+    assert_true(all->type[0] != '\0');
+    assert_memory_equal(line, all->family, family_length);
+    if (strcmp(all->type, "histogram") == 0)
+        assert_true(!strncmp(line + family_length, "_bucket{", 8) ||
+                    !strncmp(line + family_length, "_sum{", 5) ||
+                    !strncmp(line + family_length, "_count{", 7));
+    else
+        assert_int_equal((size_t)(name_end - line), family_length);
+
+    const char *at = *name_end == '{' ? skip_labels(name_end) : name_end;
+    assert_true((size_t)(at - line) < TEXT_MAX);
+    memcpy(series->name_and_labels, line, (size_t)(at - line));
+    series->name_and_labels[at - line] = '\0';
+    assert_int_equal(*at++, ' ');
+    assert_true(isdigit((unsigned char)*at));
+    char *end;
+    series->value = strtod(at, &end);
+    assert_ptr_equal(end, line + length);
+    for (size_t i = 0; i + 1 < all->count; i++)
+        assert_string_not_equal(all->series[i].name_and_labels, series->name_and_labels);
+}
+
+static void read_exposition(struct exposition *all, const char *text)
+{
+    memset(all, 0, sizeof *all);
+    while (*text) {
+        const char *end = strchr(text, '\n');
+
+        assert_non_null(end);
+        if (*text == '#')
+            read_header(all, text, (size_t)(end - text));
+        else
+            read_sample(all, text, (size_t)(end - text));
+        text = end + 1;
+    }
+}
+
+static const struct series *find(const struct exposition *all, const char *name_and_labels)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (strcmp(all->series[i].name_and_labels, name_and_labels) == 0)
+            return &all->series[i];
+    return NULL;
+}
+
+static double value_of(const struct exposition *all, const char *name_and_labels)
+{
+    const struct series *series = find(all, name_and_labels);
+
+    if (!series)
+        fail_msg("no series %s", name_and_labels);
+    return series->value;
+}
+
+/* ---- what is rendered
+ * -------------------------------------------------------------------------------------- */
+
+struct fixture {
+    struct metrics workers[2];
+    const struct metrics *references[2];
+    struct metrics_snapshot snapshot;
+    struct exposition all;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    f->references[0] = &f->workers[0];
+    f->references[1] = &f->workers[1];
+    f->snapshot = (struct metrics_snapshot) {
+        .route = "forward",
+        .workers = f->references,
+        .worker_count = 2,
+        .version = "0.1.0",
+        .tls_library = "BoringSSL API 17",
+    };
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+static void render(struct fixture *f)
+{
+    char *text = metrics_text_render(&f->snapshot);
+    const char *dump = getenv("METRICS_TEXT_DUMP"); /* e.g. for promtool check metrics */
+
+    assert_non_null(text);
+    if (dump) {
+        FILE *out = fopen(dump, "w");
+        fputs(text, out);
+        fclose(out);
+    }
+    read_exposition(&f->all, text);
+    free(text);
+}
+
+static void test_zero_series_are_written(void **state)
+{
+    struct fixture *f = *state;
+
+    render(f);
+    assert_int_equal(value_of(&f->all, "husk_build_info{version=\"0.1.0\",tls_library=\"BoringSSL API 17\"}"),
+                     1);
+    for (int reason = END_NONE + 1; reason < END_REASON_COUNT; reason++) {
+        char series[TEXT_MAX];
+
+        snprintf(series, sizeof series,
+                 "husk_connections_ended_total{route=\"forward\",side=\"upstream\",reason=\"%s\"}",
+                 end_reason_name((enum end_reason)reason));
+        assert_int_equal(value_of(&f->all, series), 0);
+    }
+    assert_null(
+        find(&f->all, "husk_connections_ended_total{route=\"forward\",side=\"upstream\",reason=\"none\"}"));
+    assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"forward\",side=\"downstream\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_draining"), 0);
+    assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 0);
+    assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
+}
+
+static void test_workers_are_summed(void **state)
+{
+    struct fixture *f = *state;
+    struct side_metrics *up0 = &f->workers[0].side[SIDE_UPSTREAM];
+    struct side_metrics *up1 = &f->workers[1].side[SIDE_UPSTREAM];
+
+    metrics_add(&up0->opened, 5);
+    metrics_add(&up1->opened, 7);
+    metrics_add(&up0->ended[END_CLOSED], 2);
+    metrics_add(&up1->ended[END_RESET], 3);
+    metrics_add(&up0->bytes[METRICS_RECEIVED], UINT64_C(1) << 53);
+    metrics_add(&up1->bytes[METRICS_SENT], 11);
+    metrics_add(&up0->handshakes_full, 1);
+    metrics_add(&up1->handshakes_resumed, 4);
+    metrics_add(&up0->tls_versions[METRICS_TLS_1_3], 5);
+    metrics_add(&up0->ciphers[METRICS_CHACHA20_POLY1305], 6);
+    metrics_add(&f->workers[0].accept_pauses, 1);
+    metrics_add(&f->workers[1].accept_pauses, 1);
+    metrics_add(&f->workers[1].accept_throttled, 3);
+    metrics_add(&f->workers[1].unconfirmed, 4);
+    render(f);
+
+#define UP(name, rest) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"upstream\"" rest "}")
+    assert_int_equal(UP("connections_opened_total", ""), 12);
+    assert_int_equal(UP("connections_active", ""), 7);
+    assert_int_equal(UP("connections_ended_total", ",reason=\"closed\""), 2);
+    assert_int_equal(UP("connections_ended_total", ",reason=\"reset\""), 3);
+    assert_true(UP("bytes_total", ",direction=\"received\"") == 9007199254740992.0);
+    assert_int_equal(UP("bytes_total", ",direction=\"sent\""), 11);
+    assert_int_equal(UP("handshakes_total", ",result=\"full\""), 1);
+    assert_int_equal(UP("handshakes_total", ",result=\"resumed\""), 4);
+    assert_int_equal(UP("tls_connections_total", ",version=\"TLSv1.3\""), 5);
+    assert_int_equal(UP("tls_ciphers_total", ",cipher=\"CHACHA20_POLY1305\""), 6);
+    assert_int_equal(
+        value_of(&f->all, "husk_connections_opened_total{route=\"forward\",side=\"downstream\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 2);
+    assert_int_equal(value_of(&f->all, "husk_accept_throttled_total{route=\"forward\"}"), 3);
+    assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
+}
+
+static void test_active_never_wraps(void **state)
+{
+    struct fixture *f = *state;
+
+    metrics_add(&f->workers[0].side[SIDE_UPSTREAM].ended[END_CLOSED], 1);
+    render(f);
+    assert_int_equal(UP("connections_active", ""), 0);
+}
+
+static void test_handshake_failures_hide_only_foreign_zeros(void **state)
+{
+    struct fixture *f = *state;
+
+    metrics_add(&f->workers[0].side[SIDE_UPSTREAM].handshakes_failed[END_RESET], 2);
+    render(f);
+    assert_int_equal(UP("handshake_failures_total", ",reason=\"reset\""), 2);
+    assert_int_equal(UP("handshake_failures_total", ",reason=\"handshake_timeout\""), 0);
+    assert_int_equal(UP("handshake_failures_total", ",reason=\"certificate_expired\""), 0);
+    assert_int_equal(UP("handshake_failures_total", ",reason=\"not_allowed\""), 0);
+    assert_null(
+        find(&f->all, "husk_handshake_failures_total{route=\"forward\",side=\"upstream\",reason=\"idle\"}"));
+}
+
+static void test_histogram_is_cumulative(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const bounds[] = { "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05",
+                                          "0.1",    "0.25",  "0.5",    "1",     "5",    "+Inf" };
+    static const unsigned expected[] = { 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 5 };
+
+    metrics_observe_handshake(&f->workers[0].side[SIDE_DOWNSTREAM], 500);
+    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 501);
+    metrics_observe_handshake(&f->workers[0].side[SIDE_DOWNSTREAM], 20000);
+    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 5000001);
+    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 60000000);
+    render(f);
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        char series[TEXT_MAX];
+
+        snprintf(series, sizeof series,
+                 "husk_handshake_duration_seconds_bucket{route=\"forward\",side=\"downstream\",le=\"%s\"}",
+                 bounds[i]);
+        assert_int_equal(value_of(&f->all, series), expected[i]);
+    }
+#define DOWN(name) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"downstream\"}")
+    assert_int_equal(DOWN("handshake_duration_seconds_count"), 5);
+    assert_true(DOWN("handshake_duration_seconds_sum") == 65.021002);
+}
+
+static void test_what_is_known_but_not_counted(void **state)
+{
+    struct fixture *f = *state;
+
+    f->snapshot.certificate_not_after[SIDE_DOWNSTREAM] = 4102444800;
+    f->snapshot.reloads_succeeded = 3;
+    f->snapshot.reloads_failed = 1;
+    f->snapshot.draining = true;
+    render(f);
+    assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
+    assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
+    assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 3);
+    assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"failure\"}"), 1);
+    assert_int_equal(value_of(&f->all, "husk_draining"), 1);
+}
+
+static void test_label_values_are_escaped(void **state)
+{
+    struct fixture *f = *state;
+
+    f->snapshot.route = "a\"b\\c\nd";
+    render(f);
+    assert_int_equal(
+        value_of(&f->all, "husk_connections_active{route=\"a\\\"b\\\\c\\nd\",side=\"upstream\"}"), 0);
+}
+
+static void test_process_facts(void **state)
+{
+    struct fixture *f = *state;
+    char text[PROCESS_TEXT_BYTES];
+    int pipe_fds[2];
+
+    size_t length = process_text_render(text, sizeof text);
+    assert_int_equal(length, strlen(text));
+    read_exposition(&f->all, text);
+    double open_before = value_of(&f->all, "process_open_fds");
+    double started = value_of(&f->all, "process_start_time_seconds");
+    assert_true(value_of(&f->all, "process_resident_memory_bytes") > 100000);
+    assert_true(value_of(&f->all, "process_max_fds") > open_before);
+    assert_true(started > 1.5e9);
+    assert_true(started <= (double)time(NULL) + 2);
+    assert_true(started > (double)time(NULL) - 3600);
+
+    assert_int_equal(pipe(pipe_fds), 0);
+    process_text_render(text, sizeof text);
+    read_exposition(&f->all, text);
+    assert_int_equal(value_of(&f->all, "process_open_fds"), open_before + 2);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
+static void test_process_facts_are_cut_between_families(void **state)
+{
+    struct fixture *f = *state;
+    char whole[PROCESS_TEXT_BYTES], text[PROCESS_TEXT_BYTES];
+    size_t length = process_text_render(whole, sizeof whole);
+
+    for (size_t size = 1; size <= length; size++) {
+        size_t used = process_text_render(text, size);
+
+        assert_true(used < size);
+        assert_int_equal(strlen(text), used);
+        read_exposition(&f->all, text);
+    }
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(test_zero_series_are_written),
+        CASE(test_workers_are_summed),
+        CASE(test_active_never_wraps),
+        CASE(test_handshake_failures_hide_only_foreign_zeros),
+        CASE(test_histogram_is_cumulative),
+        CASE(test_what_is_known_but_not_counted),
+        CASE(test_label_values_are_escaped),
+        CASE(test_process_facts),
+        CASE(test_process_facts_are_cut_between_families),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

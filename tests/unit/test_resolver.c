@@ -1,0 +1,721 @@
+/* proxy/wire/resolver.c against a tiny name server on the same loop: answers, times, failures, and leaving
+ * early. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "wire/resolver.h"
+
+#include <arpa/inet.h>
+#include <ev.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
+enum { ANSWERS_MAX = 64, GUARD_SECONDS = 20, SLACK_MS = 2 };
+
+/* ---- the name server
+ * --------------------------------------------------------------------------------------- */
+
+struct name_server {
+    struct ev_loop *loop;
+    uint16_t port;
+    struct ev_io udp, listener, tcp;
+
+    unsigned rcode;
+    unsigned silent_queries; /* so many are not answered */
+    bool truncate_udp;
+    bool with_cname;
+    const char *only_name; /* others do not exist; NULL: all exist */
+    uint32_t ttl;
+    const char *const *ipv4, *const *ipv6; /* NULL-terminated */
+
+    size_t queries; /* for A */
+    uint64_t query_ms[ANSWERS_MAX];
+    unsigned tcp_queries;
+};
+
+static void put16(uint8_t **at, unsigned value)
+{
+    *(*at)++ = (uint8_t)(value >> 8);
+    *(*at)++ = (uint8_t)value;
+}
+
+static void put_record(uint8_t **at, unsigned name_offset, unsigned type, uint32_t ttl, const void *data,
+                       size_t length)
+{
+    put16(at, 0xc000 | name_offset);
+    put16(at, type);
+    put16(at, 1);
+    put16(at, ttl >> 16);
+    put16(at, ttl & 0xffff);
+    put16(at, (unsigned)length);
+    memcpy(*at, data, length);
+    *at += length;
+}
+
+static unsigned put_answers(const struct name_server *server, unsigned type, uint8_t **at,
+                            const uint8_t *start)
+{
+    const char *const *texts = type == TYPE_A ? server->ipv4 : server->ipv6;
+    unsigned count = 0;
+    unsigned name_offset = 12;
+
+    if (server->with_cname) {
+        static const uint8_t target[] = "\5other\4test";
+
+        unsigned target_offset = (unsigned)(*at - start) + 12;
+        put_record(at, name_offset, TYPE_CNAME, server->ttl, target, sizeof target);
+        name_offset = target_offset;
+        count++;
+    }
+    for (; texts && *texts; texts++, count++) {
+        uint8_t raw[16];
+
+        assert_int_equal(inet_pton(type == TYPE_A ? AF_INET : AF_INET6, *texts, raw), 1);
+        put_record(at, name_offset, type, server->with_cname ? 3600 : server->ttl, raw,
+                   type == TYPE_A ? 4 : 16);
+    }
+    return count;
+}
+
+/* Writes the reply to `query`; 0 when there is to be none. */
+static size_t reply_to(struct name_server *server, const uint8_t *query, size_t length, uint8_t *reply)
+{
+    char name[256] = "";
+    size_t question = 12;
+    uint8_t *at = reply;
+
+    assert_true(length > 12);
+    while (query[question]) {
+        snprintf(name + strlen(name), sizeof name - strlen(name), "%s%.*s", *name ? "." : "", query[question],
+                 (const char *)query + question + 1);
+        question += query[question] + 1U;
+    }
+    question += 5;
+    assert_true(question <= length);
+    unsigned type = query[question - 3];
+
+    if (type == TYPE_A) {
+        assert_true(server->queries < ANSWERS_MAX);
+        server->query_ms[server->queries++] = clock_monotonic_ms();
+    }
+    if (server->silent_queries) {
+        server->silent_queries--;
+        return 0;
+    }
+    unsigned rcode =
+        server->only_name && strcmp(name, server->only_name) != 0 ? RCODE_NXDOMAIN : server->rcode;
+    memcpy(reply, query, question);
+    at += 2;
+    put16(&at, 0x8180 | rcode);
+    put16(&at, 1);
+    put16(&at, 0);
+    put16(&at, 0);
+    put16(&at, 0);
+    at = reply + question;
+    if (rcode == 0)
+        reply[7] = (uint8_t)put_answers(server, type, &at, reply);
+    return (size_t)(at - reply);
+}
+
+static void on_udp(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    struct name_server *server = io->data;
+    uint8_t query[512], reply[4096];
+    struct sockaddr_storage from;
+    socklen_t from_length = sizeof from;
+    ssize_t length = recvfrom(io->fd, query, sizeof query, 0, (struct sockaddr *)&from, &from_length);
+
+    (void)loop;
+    (void)events;
+    if (length < 0)
+        return;
+    size_t reply_length = reply_to(server, query, (size_t)length, reply);
+    if (server->truncate_udp) {
+        reply[2] |= 2;
+        reply[7] = 0;
+        reply_length = (size_t)length;
+    }
+    if (reply_length)
+        sendto(io->fd, reply, reply_length, 0, (struct sockaddr *)&from, from_length);
+}
+
+static void on_tcp(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    struct name_server *server = io->data;
+    uint8_t query[512], reply[4096 + 2];
+    uint8_t *at = reply;
+
+    (void)events;
+    if (recv(io->fd, query, 2, MSG_WAITALL) != 2) {
+        ev_io_stop(loop, io);
+        close(io->fd);
+        return;
+    }
+    size_t length = (size_t)query[0] << 8 | query[1];
+    assert_true(length <= sizeof query);
+    assert_int_equal(recv(io->fd, query, length, MSG_WAITALL), length);
+    server->tcp_queries++;
+    length = reply_to(server, query, length, reply + 2);
+    put16(&at, (unsigned)length);
+    assert_int_equal(send(io->fd, reply, length + 2, 0), length + 2);
+}
+
+static void on_listener(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    struct name_server *server = io->data;
+    int fd = accept(io->fd, NULL, NULL);
+
+    (void)events;
+    assert_true(fd >= 0);
+    assert_false(ev_is_active(&server->tcp));
+    ev_io_init(&server->tcp, on_tcp, fd, EV_READ);
+    server->tcp.data = server;
+    ev_io_start(loop, &server->tcp);
+}
+
+static int bound_socket(int type, uint16_t *port)
+{
+    struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof sin;
+    int fd = socket(AF_INET, type, 0);
+    int on = 1;
+
+    sin.sin_port = htons(*port);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof sin), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &length), 0);
+    *port = ntohs(sin.sin_port);
+    return fd;
+}
+
+static void server_start(struct name_server *server)
+{
+    ev_io_init(&server->udp, on_udp, bound_socket(SOCK_DGRAM, &server->port), EV_READ);
+    server->udp.data = server;
+    ev_io_start(server->loop, &server->udp);
+}
+
+static void server_listen(struct name_server *server)
+{
+    int fd = bound_socket(SOCK_STREAM, &server->port);
+
+    assert_int_equal(listen(fd, 4), 0);
+    ev_io_init(&server->listener, on_listener, fd, EV_READ);
+    server->listener.data = server;
+    ev_io_start(server->loop, &server->listener);
+}
+
+static void server_stop(struct name_server *server)
+{
+    struct ev_io *all[] = { &server->udp, &server->listener, &server->tcp };
+
+    for (size_t i = 0; i < 3; i++) {
+        if (!ev_is_active(all[i]))
+            continue;
+        ev_io_stop(server->loop, all[i]);
+        close(all[i]->fd);
+    }
+}
+
+/* ---- the resolver under test
+ * ------------------------------------------------------------------------------- */
+
+struct answer {
+    size_t count;
+    struct socket_address addresses[RESOLVER_ADDRESSES_MAX];
+    char why[128];
+    uint64_t at_ms;
+};
+
+struct fixture {
+    struct ev_loop *loop;
+    struct name_server server;
+    struct resolver *resolver;
+    bool close_on_answer;
+    size_t count;
+    struct answer answers[ANSWERS_MAX];
+};
+
+static void on_answer(void *owner, const struct socket_address *addresses, size_t count, const char *why)
+{
+    struct fixture *f = owner;
+    struct answer *answer = &f->answers[f->count++];
+
+    assert_true(f->count < ANSWERS_MAX);
+    assert_int_equal(count == 0, why != NULL);
+    answer->count = count;
+    answer->at_ms = clock_monotonic_ms();
+    memcpy(answer->addresses, addresses, count * sizeof *addresses);
+    snprintf(answer->why, sizeof answer->why, "%s", why ? why : "");
+    if (f->close_on_answer) {
+        resolver_close(f->resolver);
+        f->resolver = NULL;
+    }
+}
+
+static void on_guard(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    *(bool *)timer->data = true;
+}
+
+static void run_until(struct fixture *f, const size_t *counter, size_t wanted)
+{
+    bool expired = false;
+    struct ev_timer guard;
+
+    ev_now_update(f->loop);
+    ev_timer_init(&guard, on_guard, GUARD_SECONDS, 0);
+    guard.data = &expired;
+    ev_timer_start(f->loop, &guard);
+    while (!expired && *counter < wanted)
+        ev_run(f->loop, EVRUN_ONCE);
+    ev_timer_stop(f->loop, &guard);
+    assert_false(expired);
+}
+
+/* Runs the loop for a while in which something must not happen. */
+static void run_for(struct fixture *f, unsigned duration_ms)
+{
+    bool expired = false;
+    struct ev_timer guard;
+
+    ev_now_update(f->loop);
+    ev_timer_init(&guard, on_guard, duration_ms / 1000.0, 0);
+    guard.data = &expired;
+    ev_timer_start(f->loop, &guard);
+    while (!expired)
+        ev_run(f->loop, EVRUN_ONCE);
+}
+
+static const char *const some_ipv4[] = { "127.0.0.2", "127.0.0.3", NULL };
+static const char *const some_ipv6[] = { "::1", NULL };
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    f->loop = ev_loop_new(EVFLAG_AUTO);
+    f->server.loop = f->loop;
+    f->server.ttl = 3600;
+    f->server.ipv4 = some_ipv4;
+    f->server.ipv6 = some_ipv6;
+    server_start(&f->server);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    resolver_close(f->resolver);
+    server_stop(&f->server);
+    assert_int_equal(ev_run(f->loop, EVRUN_NOWAIT), 0); /* no watcher was left behind */
+    ev_loop_destroy(f->loop);
+    free(f);
+    return 0;
+}
+
+static const struct resolver_options patient = {
+    .min_ttl_ms = 30, .max_ttl_ms = 60000, .retry_min_ms = 20, .retry_max_ms = 80
+};
+
+static void open_resolver(struct fixture *f, const char *text, const struct resolver_options *options)
+{
+    struct resolver_options here = *options;
+    struct address address;
+    struct fault fault = { "" };
+    char servers[32];
+
+    snprintf(servers, sizeof servers, "127.0.0.1:%u", f->server.port);
+    here.servers = servers;
+    assert_true(address_parse(&address, text, &fault));
+    f->resolver = resolver_open(f->loop, &address, &here, on_answer, f, &fault);
+    if (!f->resolver)
+        fail_msg("%s", fault.text);
+    memset(servers, 'x', sizeof servers); /* nothing may be borrowed */
+    memset(&address, 'x', sizeof address);
+    assert_int_equal(f->count, 0);
+}
+
+static bool has_address(const struct answer *answer, const char *text)
+{
+    char each[ADDRESS_TEXT_BYTES];
+
+    for (size_t i = 0; i < answer->count; i++) {
+        socket_address_format(&answer->addresses[i], each, sizeof each);
+        if (strcmp(each, text) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void test_both_families_are_delivered(void **state)
+{
+    struct fixture *f = *state;
+
+    open_resolver(f, "aggregator.test.:24224", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3);
+    assert_true(has_address(&f->answers[0], "127.0.0.2:24224"));
+    assert_true(has_address(&f->answers[0], "127.0.0.3:24224"));
+    assert_true(has_address(&f->answers[0], "[::1]:24224"));
+    assert_int_equal(f->server.queries, 1);
+}
+
+static void test_one_family_is_enough(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.ipv6 = NULL;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 2);
+}
+
+static void test_aliases_are_followed(void **state)
+{
+    struct fixture *f = *state;
+
+    /* A CNAME without AAAA behind it is the usual answer for an IPv4-only alias. Its TTL counts, too. */
+    f->server.ipv6 = NULL;
+    f->server.with_cname = true;
+    f->server.ttl = 0;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 2);
+    assert_int_equal(f->answers[0].count, 2);
+    assert_true(has_address(&f->answers[1], "127.0.0.2:1"));
+}
+
+static void test_repeated_addresses_are_merged_and_capped(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const repeated[] = { "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.2", NULL };
+    static char texts[100][16];
+    const char *many[101] = { NULL };
+
+    f->server.ipv4 = repeated;
+    f->server.ttl = 0;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3);
+
+    for (size_t i = 0; i < 100; i++) {
+        snprintf(texts[i], sizeof texts[i], "127.0.1.%zu", i);
+        many[i] = texts[i];
+    }
+    f->server.ipv4 = many; /* too many for UDP */
+    server_listen(&f->server);
+    run_until(f, &f->count, 2);
+    assert_int_equal(f->answers[1].count, RESOLVER_ADDRESSES_MAX);
+}
+
+static void test_large_answers_come_by_tcp(void **state)
+{
+    struct fixture *f = *state;
+
+    server_listen(&f->server);
+    f->server.truncate_udp = true;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3);
+    assert_int_equal(f->server.tcp_queries, 2);
+}
+
+static void test_ttl_has_a_floor(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.ttl = 0;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 6);
+    assert_int_equal(f->server.queries, 6);
+    for (size_t i = 1; i < 6; i++)
+        assert_true(f->server.query_ms[i] - f->answers[i - 1].at_ms >= patient.min_ttl_ms - SLACK_MS);
+}
+
+static void test_ttl_has_a_ceiling(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = patient;
+
+    options.max_ttl_ms = 40;
+    f->server.ttl = 3600;
+    open_resolver(f, "aggregator.test.:1", &options);
+    run_until(f, &f->count, 3);
+    assert_true(f->server.query_ms[1] - f->answers[0].at_ms >= 40 - SLACK_MS);
+}
+
+static void test_ttl_is_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.ttl = 1;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 2);
+    assert_true(f->server.query_ms[1] - f->answers[0].at_ms >= 1000 - SLACK_MS);
+}
+
+static void test_failures_back_off_and_recover(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned floors_ms[] = { 20, 40, 80, 80, 80, 80, 80, 80, 80 };
+    enum { FAILURES = sizeof floors_ms / sizeof *floors_ms };
+
+    f->server.rcode = RCODE_NXDOMAIN;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, FAILURES);
+    for (size_t i = 0; i < FAILURES; i++) {
+        assert_int_equal(f->answers[i].count, 0);
+        assert_string_equal(f->answers[i].why, "Domain name not found");
+    }
+    /* Without the cap these would take 20 + 40 + … + 2560 ms. */
+    assert_true(f->answers[FAILURES - 1].at_ms - f->answers[0].at_ms < 4000);
+
+    f->server.rcode = 0;
+    run_until(f, &f->count, FAILURES + 1);
+    assert_int_equal(f->answers[FAILURES].count, 3);
+    for (size_t i = 0; i < FAILURES; i++)
+        assert_true(f->server.query_ms[i + 1] - f->answers[i].at_ms >= floors_ms[i] - SLACK_MS);
+}
+
+static void test_back_off_begins_anew_after_success(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = patient;
+
+    options.retry_max_ms = 100000;
+    f->server.ttl = 0;
+    f->server.rcode = RCODE_NXDOMAIN;
+    open_resolver(f, "aggregator.test.:1", &options);
+    run_until(f, &f->count, 5); /* the next delay would be 640 ms */
+    f->server.rcode = 0;
+    run_until(f, &f->count, 6);
+    f->server.rcode = RCODE_NXDOMAIN;
+    run_until(f, &f->count, 8);
+    assert_true(f->server.query_ms[7] - f->answers[6].at_ms < 300);
+}
+
+static void test_server_failure_and_empty_answer_are_failures(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.rcode = RCODE_SERVFAIL;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 0);
+    f->server.rcode = 0;
+    f->server.ipv4 = NULL;
+    f->server.ipv6 = NULL;
+    run_until(f, &f->count, 2);
+    assert_int_equal(f->answers[1].count, 0);
+    f->server.with_cname = true;
+    run_until(f, &f->count, 3);
+    assert_int_equal(f->answers[2].count, 0);
+    assert_true(strlen(f->answers[2].why) > 0);
+}
+
+static void test_starts_without_a_name_server(void **state)
+{
+    struct fixture *f = *state;
+
+    server_stop(&f->server);
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 0);
+    server_start(&f->server);
+    size_t failures = f->count;
+    run_until(f, &f->server.queries, 1);
+    run_until(f, &f->count, failures + 1);
+    assert_int_equal(f->answers[f->count - 1].count, 3);
+}
+
+static void test_lost_queries_are_sent_again(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.silent_queries = 2;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3);
+    assert_int_equal(f->server.queries, 2);
+}
+
+static void test_short_names_are_searched(void **state)
+{
+    struct fixture *f = *state;
+
+    setenv("LOCALDOMAIN", "logging.test cluster.test", 1);
+    setenv("RES_OPTIONS", "ndots:5", 1);
+    f->server.only_name = "aggregator.cluster.test";
+    open_resolver(f, "aggregator:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3);
+    assert_int_equal(f->server.queries, 2);
+    resolver_close(f->resolver);
+
+    /* A complete name is asked for as it is, and nothing else is tried. */
+    f->server.only_name = "aggregator";
+    f->count = 0;
+    f->server.queries = 0;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    unsetenv("LOCALDOMAIN");
+    unsetenv("RES_OPTIONS");
+    assert_string_equal(f->answers[0].why, "Domain name not found");
+    assert_int_equal(f->server.queries, 1);
+}
+
+static void test_literals_are_answered_once_without_dns(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const literals[][2] = {
+        { "10.0.0.1:5", "10.0.0.1:5" },
+        { "[2001:db8::1]:5", "[2001:db8::1]:5" },
+        { "localhost:5", "127.0.0.1:5" },
+    };
+
+    for (size_t i = 0; i < 3; i++) {
+        f->count = 0;
+        open_resolver(f, literals[i][0], &patient);
+        run_until(f, &f->count, 1);
+        resolver_refresh(f->resolver);
+        run_for(f, patient.min_ttl_ms * 2);
+        assert_int_equal(f->count, 1);
+        assert_int_equal(f->answers[0].count, 1);
+        assert_true(has_address(&f->answers[0], literals[i][1]));
+        resolver_close(f->resolver);
+        f->resolver = NULL;
+    }
+    assert_int_equal(f->server.queries, 0);
+}
+
+static void test_refresh_is_rate_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = patient;
+
+    options.retry_min_ms = 60;
+    open_resolver(f, "aggregator.test.:1", &options);
+    resolver_refresh(f->resolver); /* the first look-up is due: nothing to add */
+    run_until(f, &f->server.queries, 1);
+    resolver_refresh(f->resolver); /* under way: nothing to add */
+    run_until(f, &f->count, 1);
+    run_for(f, 100);
+    assert_int_equal(f->server.queries, 1);
+
+    for (size_t i = 1; i <= 4; i++) {
+        for (int again = 0; again < 100; again++)
+            resolver_refresh(f->resolver);
+        run_until(f, &f->count, i + 1);
+        assert_int_equal(f->server.queries, i + 1);
+    }
+    for (size_t i = 1; i <= 4; i++)
+        assert_true(f->server.query_ms[i] - f->server.query_ms[i - 1] >= 60 - SLACK_MS);
+}
+
+static void test_refresh_respects_the_back_off(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = patient;
+
+    options.retry_max_ms = 10000;
+    f->server.rcode = RCODE_NXDOMAIN;
+    open_resolver(f, "aggregator.test.:1", &options);
+    for (size_t i = 1; i <= 4; i++) {
+        run_until(f, &f->count, i);
+        resolver_refresh(f->resolver);
+    }
+    run_until(f, &f->count, 5);
+    assert_true(f->server.query_ms[4] - f->answers[3].at_ms >= 160 - SLACK_MS);
+}
+
+static void test_close_at_any_time(void **state)
+{
+    struct fixture *f = *state;
+
+    open_resolver(f, "aggregator.test.:1", &patient); /* before the look-up */
+    resolver_close(f->resolver);
+    open_resolver(f, "127.0.0.1:1", &patient);
+    resolver_close(f->resolver);
+
+    f->server.silent_queries = 2; /* under way */
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->server.queries, 1);
+    resolver_close(f->resolver);
+
+    open_resolver(f, "aggregator.test.:1",
+                  &patient); /* between answer and delivery: every step of the loop */
+    for (unsigned steps = 1; f->count == 0; steps++) {
+        for (unsigned i = 0; i < steps && f->count == 0; i++)
+            ev_run(f->loop, EVRUN_ONCE);
+        resolver_close(f->resolver);
+        f->resolver = NULL;
+        if (f->count == 0)
+            open_resolver(f, "aggregator.test.:1", &patient);
+    }
+
+    f->count = 0;
+    f->close_on_answer = true; /* by the one who is told */
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    f->server.rcode = RCODE_NXDOMAIN;
+    f->count = 0;
+    open_resolver(f, "aggregator.test.:1", &patient);
+    run_until(f, &f->count, 1);
+    assert_null(f->resolver);
+}
+
+static void test_bad_name_servers_are_a_fault(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = patient;
+    struct address address;
+    struct fault fault = { "" };
+
+    options.servers = "not an address";
+    assert_true(address_parse(&address, "aggregator.test.:1", &fault));
+    assert_null(resolver_open(f->loop, &address, &options, on_answer, f, &fault));
+    assert_non_null(strstr(fault.text, "bad name servers \"not an address\": "));
+    resolver_close(NULL);
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(test_both_families_are_delivered),
+        CASE(test_one_family_is_enough),
+        CASE(test_aliases_are_followed),
+        CASE(test_repeated_addresses_are_merged_and_capped),
+        CASE(test_large_answers_come_by_tcp),
+        CASE(test_ttl_has_a_floor),
+        CASE(test_ttl_has_a_ceiling),
+        CASE(test_ttl_is_kept),
+        CASE(test_failures_back_off_and_recover),
+        CASE(test_back_off_begins_anew_after_success),
+        CASE(test_server_failure_and_empty_answer_are_failures),
+        CASE(test_starts_without_a_name_server),
+        CASE(test_lost_queries_are_sent_again),
+        CASE(test_short_names_are_searched),
+        CASE(test_literals_are_answered_once_without_dns),
+        CASE(test_refresh_is_rate_limited),
+        CASE(test_refresh_respects_the_back_off),
+        CASE(test_close_at_any_time),
+        CASE(test_bad_name_servers_are_a_fault),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,204 @@
+#include "config/config.h"
+#include "config/settings.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+struct target {
+    const char *text;
+    uint64_t count, duration, bytes;
+    unsigned choice;
+    bool flag;
+    struct setting_list list;
+};
+
+#define AT(field) .offset = offsetof(struct target, field)
+
+static const char *const colours[] = { "red", "green", NULL };
+
+static const struct setting table[] = {
+    { .name = "text", .type = SETTING_TEXT, AT(text), .value_name = "T", .required = true, .help = "a text" },
+    { .name = "count", .type = SETTING_COUNT, AT(count), .fallback = "2", .min = 1, .max = 9, .zero_word = "auto",
+      .value_name = "N", .help = "a count" },
+    { .name = "wait", .type = SETTING_DURATION, AT(duration), .fallback = "250ms", .min = 10, .max = 3600000,
+      .value_name = "D", .help = "a duration" },
+    { .name = "size", .type = SETTING_BYTES, AT(bytes), .fallback = "64KiB", .min = 1024, .value_name = "SIZE",
+      .help = "a size" },
+    { .name = "colour", .type = SETTING_CHOICE, AT(choice), .choices = colours, .help = "a choice" },
+    { .name = "flag", .type = SETTING_FLAG, AT(flag), .help = "a flag" },
+    { .name = "allow", .type = SETTING_LIST, AT(list), .kind = 1, .value_name = "V", .help = "a list" },
+    { .name = "any", .type = SETTING_LIST, AT(list), .kind = 2, .help = "a list item without value" },
+};
+
+enum { TABLE_COUNT = sizeof table / sizeof table[0], WORDS_MAX = 16 };
+
+struct parsed {
+    struct target target;
+    struct fault fault;
+    int positionals;
+    char *words[WORDS_MAX];
+    bool good;
+};
+
+/* Parses the words up to the NULL; a list in the result is the caller's. */
+static struct parsed parse(const char *const *words)
+{
+    struct parsed parsed = { .positionals = -1 };
+    int count = 0;
+
+    for (; words[count]; count++)
+        parsed.words[count] = (char *)(uintptr_t)words[count];
+    parsed.good = settings_parse(table, TABLE_COUNT, &parsed.target, count, parsed.words, &parsed.positionals,
+                                 &parsed.fault);
+    return parsed;
+}
+
+#define PARSE(...) parse((const char *const[]){ __VA_ARGS__, NULL })
+
+static void expect_fault(struct parsed parsed, const char *text)
+{
+    assert_false(parsed.good);
+    assert_string_equal(parsed.fault.text, text);
+    settings_free(table, TABLE_COUNT, &parsed.target);
+}
+
+static void defaults_hold_where_nothing_is_said(void **state)
+{
+    struct parsed parsed = PARSE("--text", "x");
+
+    (void)state;
+    assert_true(parsed.good);
+    assert_string_equal(parsed.target.text, "x");
+    assert_int_equal(parsed.target.count, 2);
+    assert_int_equal(parsed.target.duration, 250);
+    assert_int_equal(parsed.target.bytes, 65536);
+    assert_int_equal(parsed.target.choice, 0);
+    assert_false(parsed.target.flag);
+    assert_int_equal(parsed.target.list.count, 0);
+    assert_int_equal(parsed.positionals, 0);
+}
+
+static void every_type_reads_what_a_user_writes(void **state)
+{
+    struct parsed parsed = PARSE("--text=a=b", "--count", "auto", "--wait", "1m", "--size=2MiB", "--colour", "green",
+                                 "--flag", "--allow", "one", "--any", "--allow=two");
+
+    (void)state;
+    assert_true(parsed.good);
+    assert_string_equal(parsed.target.text, "a=b");
+    assert_int_equal(parsed.target.count, 0);
+    assert_int_equal(parsed.target.duration, 60000);
+    assert_int_equal(parsed.target.bytes, 2 * 1024 * 1024);
+    assert_int_equal(parsed.target.choice, 1);
+    assert_true(parsed.target.flag);
+    assert_int_equal(parsed.target.list.count, 3);
+    assert_int_equal(parsed.target.list.items[0].kind, 1);
+    assert_string_equal(parsed.target.list.items[0].value, "one");
+    assert_int_equal(parsed.target.list.items[1].kind, 2);
+    assert_null(parsed.target.list.items[1].value);
+    assert_string_equal(parsed.target.list.items[2].value, "two");
+    settings_free(table, TABLE_COUNT, &parsed.target);
+    assert_null(parsed.target.list.items);
+}
+
+static void words_are_moved_to_the_front_and_dashes_end_options(void **state)
+{
+    struct parsed parsed = PARSE("init", "--text", "x", "dir", "-", "--", "--flag");
+
+    (void)state;
+    assert_true(parsed.good);
+    assert_int_equal(parsed.positionals, 4);
+    assert_string_equal(parsed.words[0], "init");
+    assert_string_equal(parsed.words[1], "dir");
+    assert_string_equal(parsed.words[2], "-");
+    assert_string_equal(parsed.words[3], "--flag");
+    assert_false(parsed.target.flag);
+}
+
+static void what_is_wrong_is_named_with_what_was_expected(void **state)
+{
+    (void)state;
+    expect_fault(PARSE("--count", "3"), "--text: is required (a text)");
+    expect_fault(PARSE("--text"), "--text: needs a value (T)");
+    expect_fault(PARSE("--text="), "--text: the value is empty");
+    expect_fault(PARSE("--text", "x", "--text", "y"), "--text: said twice");
+    expect_fault(PARSE("--texture", "x"), "--texture: unknown option");
+    expect_fault(PARSE("-x"), "-x: unknown option");
+    expect_fault(PARSE("--unknown=value"), "--unknown: unknown option");
+    expect_fault(PARSE("--flag=yes"), "--flag: takes no value");
+    expect_fault(PARSE("--colour", "blue"), "--colour: \"blue\" is not one of: red, green");
+    expect_fault(PARSE("--count", "10"), "--count: 10 is out of range: expected 1 to 9");
+    expect_fault(PARSE("--count", "x"), "--count: \"x\" is not a whole number, nor the word auto");
+    expect_fault(PARSE("--count", "-1"), "--count: \"-1\" is not a whole number, nor the word auto");
+    expect_fault(PARSE("--count", "99999999999999999999"),
+                 "--count: \"99999999999999999999\" is not a whole number, nor the word auto");
+    expect_fault(PARSE("--wait", "5"), "--wait: \"5\" is not a duration such as 250ms, 5s or 2m");
+    expect_fault(PARSE("--wait", "5 s"), "--wait: \"5 s\" is not a duration such as 250ms, 5s or 2m");
+    expect_fault(PARSE("--wait", "2h"), "--wait: 2h is out of range: expected 10ms to 1h");
+    expect_fault(PARSE("--size", "1KB"), "--size: \"1KB\" is not a size such as 65536, 64KiB or 4MiB");
+    expect_fault(PARSE("--size", "100"), "--size: 100 is out of range: expected at least 1KiB");
+    expect_fault(PARSE("--size", "18014398509481984KiB"),
+                 "--size: \"18014398509481984KiB\" is not a size such as 65536, 64KiB or 4MiB");
+    expect_fault(PARSE("--allow", "a", "--allow"), "--allow: needs a value (V)");
+}
+
+static void without_positionals_a_stray_word_is_an_error(void **state)
+{
+    struct target target = { 0 };
+    struct fault fault;
+    char *words[] = { (char[]){ "stray" } };
+
+    (void)state;
+    assert_false(settings_parse(table, TABLE_COUNT, &target, 1, words, NULL, &fault));
+    assert_string_equal(fault.text, "stray: unexpected argument");
+}
+
+/* Every row of the proxy's own table: its default must be one that the row itself accepts, and it has help. */
+static void the_proxys_defaults_satisfy_their_own_ranges(void **state)
+{
+    (void)state;
+    for (enum config_mode mode = CONFIG_CLIENT; mode <= CONFIG_SERVER; mode++) {
+        size_t count;
+        const struct setting *settings = config_settings(mode, &count);
+        struct config config = { 0 };
+        struct fault fault = { "" };
+        assert_false(settings_parse(settings, count, &config, 0, NULL, NULL, &fault));
+        assert_memory_equal(fault.text, "--listen: is required", 21);
+        for (size_t i = 0; i < count; i++)
+            assert_non_null(settings[i].help);
+    }
+}
+
+static void each_mode_has_only_its_own_settings(void **state)
+{
+    char *client[] = { (char[]){ "--allow-any" } }, *server[] = { (char[]){ "--unsafe-listen" } };
+    struct config config = { 0 };
+    struct fault fault;
+    size_t count;
+    const struct setting *settings = config_settings(CONFIG_CLIENT, &count);
+
+    (void)state;
+    assert_false(settings_parse(settings, count, &config, 1, client, NULL, &fault));
+    assert_string_equal(fault.text, "--allow-any: unknown option");
+    settings = config_settings(CONFIG_SERVER, &count);
+    assert_false(settings_parse(settings, count, &config, 1, server, NULL, &fault));
+    assert_string_equal(fault.text, "--unsafe-listen: unknown option");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_hold_where_nothing_is_said),
+        cmocka_unit_test(every_type_reads_what_a_user_writes),
+        cmocka_unit_test(words_are_moved_to_the_front_and_dashes_end_options),
+        cmocka_unit_test(what_is_wrong_is_named_with_what_was_expected),
+        cmocka_unit_test(without_positionals_a_stray_word_is_an_error),
+        cmocka_unit_test(the_proxys_defaults_satisfy_their_own_ranges),
+        cmocka_unit_test(each_mode_has_only_its_own_settings),
+    };
+
+    return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
+}
