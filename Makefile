@@ -155,7 +155,10 @@ test: test-deps
 
 #: make unit                build and run the unit tests (SANITIZE=… as above)
 unit: $(UNITS)
-	@for t in $(UNITS); do echo "$$t"; CMOCKA_MESSAGE_OUTPUT=stdout $$t 2>$$t.log || { cat $$t.log; exit 1; }; done
+	@for t in $(UNITS); do \
+	    $(if $(SANITIZE),HUSK_LIGHT=1) $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
+	    echo "  UNIT $$t: $$(grep PASSED $$t.log)"; \
+	done
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers:

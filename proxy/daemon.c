@@ -9,11 +9,13 @@
 #include "wire/resolver.h"
 #include "wire/socket.h"
 
+#include <link.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -299,6 +301,31 @@ static void process_prepare(void)
     }
 }
 
+/* Pages of code and constants that only starting needed go back to the page cache; what is needed again is mapped
+ * again from there. Without this, most of a resting husk would be its libraries' start-up code. */
+static int on_library(struct dl_phdr_info *library, size_t size, void *page_bytes)
+{
+    uintptr_t page = *(const uintptr_t *)page_bytes;
+
+    (void)size;
+    for (unsigned i = 0; i < library->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &library->dlpi_phdr[i];
+        uintptr_t start = (library->dlpi_addr + header->p_vaddr) & ~(page - 1);
+        uintptr_t end = library->dlpi_addr + header->p_vaddr + header->p_filesz;
+        if (header->p_type == PT_LOAD && !(header->p_flags & PF_W))
+            (void)madvise((void *)start, end - start, MADV_DONTNEED); /* file-backed and never written */
+    }
+    return 0;
+}
+
+static void startup_pages_release(void)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+    malloc_trim(0);
+    dl_iterate_phdr(on_library, &page);
+}
+
 static void watchers_start(struct daemon *daemon)
 {
     ev_signal_init(&daemon->terminate, on_stop_signal, SIGTERM);
@@ -421,6 +448,7 @@ static bool daemon_start(struct daemon *daemon, const struct admin_source *sourc
     address_log(daemon, "listening", &daemon->options.listen);
     if (daemon->admin)
         address_log(daemon, "admin listening", admin_address(daemon->admin));
+    startup_pages_release();
     return true;
 }
 

@@ -279,7 +279,6 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     assert(options->max_connections && options->request_timeout_ms);
     size_t slots = options->max_connections * sizeof(struct http_connection);
     struct admin *admin = calloc(1, sizeof *admin + slots);
-    char text[ADDRESS_TEXT_BYTES];
 
     if (!admin) {
         fault_set(fault, "out of memory");
@@ -288,6 +287,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     int fd = open_listener(&options->listen);
     if (fd < 0) {
         int error = errno;
+        char text[ADDRESS_TEXT_BYTES];
 
         socket_address_format(&options->listen, text, sizeof text);
         fault_set(fault, "cannot listen on %s: %s", text, strerror(error));

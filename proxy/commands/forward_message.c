@@ -1,6 +1,7 @@
 #include "commands/forward_message.h"
 
 #include "commands/gunzip.h"
+#include "commands/object_stream.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -218,23 +219,27 @@ static bool entry_visit(const struct visit *to, const msgpack_object *entry, str
 
 static bool packed_visit(const struct visit *to, const char *bytes, size_t length, struct fault *fault)
 {
-    msgpack_unpacked entry;
-    bool done = true;
+    enum object_stream_state state = OBJECT_BROKEN;
+    struct object_stream entries;
+    msgpack_object entry;
+    bool done = false;
 
-    msgpack_unpacked_init(&entry);
-    for (size_t at = 0; done && at < length;) {
-        msgpack_unpack_return outcome = msgpack_unpack_next(&entry, bytes, length, &at);
-        if (outcome == MSGPACK_UNPACK_SUCCESS) {
-            done = entry_visit(to, &entry.data, fault);
-        } else {
-            fault_set(fault, "packed entries %s",
-                      outcome == MSGPACK_UNPACK_CONTINUE      ? "end in the middle of one"
-                      : outcome == MSGPACK_UNPACK_PARSE_ERROR ? "are not MessagePack"
-                                                              : "are nested too deep or too large");
-            done = false;
-        }
+    object_stream_init(&entries, UINT64_MAX); /* the body is bounded already */
+    if (!object_stream_append(&entries, bytes, length, fault))
+        goto out;
+    while ((state = object_stream_next(&entries, &entry, fault)) == OBJECT_WHOLE) {
+        if (!entry_visit(to, &entry, fault))
+            goto out;
     }
-    msgpack_unpacked_destroy(&entry);
+    if (state == OBJECT_BROKEN) {
+        fault_wrap(fault, "packed entries");
+    } else if (object_stream_is_inside(&entries)) {
+        fault_set(fault, "packed entries end in the middle of one");
+    } else {
+        done = true;
+    }
+out:
+    object_stream_deinit(&entries);
     return done;
 }
 

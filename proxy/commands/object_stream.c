@@ -2,10 +2,8 @@
 
 #include <string.h>
 
-enum { ZONE_BYTES = 8192 };
-
-/* What follows a first byte from 0xc0 to 0xdf: a length of so many bytes (big-endian), and for each one counted in
- * it so many bytes or objects; or a fixed number of bytes. */
+/* What follows a first byte from 0xc0 to 0xdf: a length of so many bytes (big-endian), and for each one
+ * counted in it so many bytes or objects; or a fixed number of bytes. */
 static const struct header {
     uint8_t length_bytes, fixed_bytes, bytes_each, objects_each;
 } headers[32] = {
@@ -83,13 +81,13 @@ void object_stream_init(struct object_stream *stream, uint64_t limit)
 {
     *stream = (struct object_stream) { .limit = limit, .due = 1 };
     msgpack_sbuffer_init(&stream->bytes);
+    msgpack_unpacked_init(&stream->last);
 }
 
 void object_stream_deinit(struct object_stream *stream)
 {
     msgpack_sbuffer_destroy(&stream->bytes);
-    msgpack_zone_free(stream->zone);
-    stream->zone = NULL;
+    msgpack_unpacked_destroy(&stream->last);
 }
 
 bool object_stream_append(struct object_stream *stream, const char *bytes, size_t length, struct fault *fault)
@@ -128,25 +126,17 @@ enum object_stream_state object_stream_next(struct object_stream *stream, msgpac
                                             struct fault *fault)
 {
     enum object_stream_state state = extent_find(stream, fault);
-    size_t at = 0;
+    size_t at = stream->start;
 
     if (state != OBJECT_WHOLE)
         return state;
-    if (stream->zone)
-        msgpack_zone_clear(stream->zone);
-    else
-        stream->zone = msgpack_zone_new(ZONE_BYTES);
-    if (!stream->zone) {
-        fault_set(fault, "out of memory");
-        return OBJECT_BROKEN;
-    }
-    size_t length = (size_t)stream->scanned - stream->start;
     msgpack_unpack_return outcome =
-        msgpack_unpack(stream->bytes.data + stream->start, length, &at, stream->zone, object);
+        msgpack_unpack_next(&stream->last, stream->bytes.data, (size_t)stream->scanned, &at);
     if (outcome != MSGPACK_UNPACK_SUCCESS) {
         fault_set(fault, outcome == MSGPACK_UNPACK_NOMEM_ERROR ? "nested too deep" : "not MessagePack");
         return OBJECT_BROKEN;
     }
+    *object = stream->last.data;
     stream->start = (size_t)stream->scanned;
     stream->due = 1;
     return OBJECT_WHOLE;

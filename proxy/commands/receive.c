@@ -7,6 +7,7 @@
 
 #include "commands/event_json.h"
 #include "commands/forward_message.h"
+#include "commands/object_stream.h"
 #include "config/settings.h"
 #include "wire/socket.h"
 
@@ -62,7 +63,7 @@ struct peer {
     struct peer *previous, *next;
     ev_io io;
     char name[ADDRESS_TEXT_BYTES];
-    msgpack_unpacker unpacker;
+    struct object_stream stream;
     msgpack_sbuffer acks; /* not yet taken by the socket */
 };
 
@@ -149,34 +150,20 @@ static bool message_receive(struct peer *peer, const msgpack_object *object, str
     return false;
 }
 
-/* Everything that is complete in the peer's buffer, up to --count. */
+/* Everything that is complete in the peer's stream, up to --count. */
 static bool messages_receive(struct peer *peer, struct fault *fault)
 {
-    uint64_t limit = peer->receiver->options->max_message;
-    msgpack_unpack_return outcome = MSGPACK_UNPACK_CONTINUE;
-    msgpack_unpacked object;
-    size_t bytes = 0;
-    bool accepted = true;
+    enum object_stream_state state = OBJECT_INCOMPLETE;
+    msgpack_object object;
 
-    msgpack_unpacked_init(&object);
-    while (accepted && !count_is_reached(peer->receiver)) {
-        outcome = msgpack_unpacker_next_with_size(&peer->unpacker, &object, &bytes);
-        if (outcome != MSGPACK_UNPACK_SUCCESS)
-            break;
-        accepted = bytes <= limit && message_receive(peer, &object.data, fault);
+    while (!count_is_reached(peer->receiver) &&
+           (state = object_stream_next(&peer->stream, &object, fault)) == OBJECT_WHOLE) {
+        if (!message_receive(peer, &object, fault))
+            return false;
     }
-    msgpack_unpacked_destroy(&object);
-    if (bytes > limit ||
-        (outcome == MSGPACK_UNPACK_CONTINUE && msgpack_unpacker_message_size(&peer->unpacker) > limit)) {
-        fault_set(fault, "a message is larger than --max-message, %" PRIu64 " bytes", limit);
-        return false;
-    }
-    if (outcome == MSGPACK_UNPACK_PARSE_ERROR || outcome == MSGPACK_UNPACK_NOMEM_ERROR) {
-        fault_set(fault, outcome == MSGPACK_UNPACK_PARSE_ERROR ? "not MessagePack"
-                                                               : "a message is nested too deep or too large");
-        return false;
-    }
-    return accepted;
+    if (state == OBJECT_BROKEN)
+        fault_wrap(fault, "a message cannot be read");
+    return state != OBJECT_BROKEN;
 }
 
 /* Nothing is acked that is not written: an ack says that the events are safe with us. */
@@ -212,7 +199,7 @@ static void peer_close(struct peer *peer, enum outcome outcome)
         receiver->peers = peer->next;
     if (peer->next)
         peer->next->previous = peer->previous;
-    msgpack_unpacker_destroy(&peer->unpacker);
+    object_stream_deinit(&peer->stream);
     msgpack_sbuffer_destroy(&peer->acks);
     free(peer);
     /* Accepting may have paused for want of a descriptor; now there is one. */
@@ -221,7 +208,7 @@ static void peer_close(struct peer *peer, enum outcome outcome)
 
 static enum outcome peer_end(struct peer *peer, int error)
 {
-    if (msgpack_unpacker_message_size(&peer->unpacker) > 0)
+    if (object_stream_is_inside(&peer->stream))
         fprintf(stderr, "husk receive: %s: %s in the middle of a message\n", peer->name,
                 error ? strerror(error) : "ended");
     return OUTCOME_ENDED;
@@ -229,17 +216,16 @@ static enum outcome peer_end(struct peer *peer, int error)
 
 static enum outcome peer_read(struct peer *peer, struct fault *fault)
 {
-    if (!msgpack_unpacker_reserve_buffer(&peer->unpacker, READ_BYTES)) {
-        fault_set(fault, "out of memory");
-        return OUTCOME_REFUSED;
-    }
-    ssize_t got = recv(peer->io.fd, msgpack_unpacker_buffer(&peer->unpacker), READ_BYTES, 0);
+    char bytes[READ_BYTES];
+
+    ssize_t got = recv(peer->io.fd, bytes, sizeof bytes, 0);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR ? OUTCOME_GOES_ON : peer_end(peer, errno);
     if (got == 0)
         return peer_end(peer, 0);
-    msgpack_unpacker_buffer_consumed(&peer->unpacker, (size_t)got);
-    return messages_receive(peer, fault) ? OUTCOME_GOES_ON : OUTCOME_REFUSED;
+    if (!object_stream_append(&peer->stream, bytes, (size_t)got, fault) || !messages_receive(peer, fault))
+        return OUTCOME_REFUSED;
+    return OUTCOME_GOES_ON;
 }
 
 /* While an agent does not take its acks, it is not read. */
@@ -294,9 +280,7 @@ static bool peer_open(struct receiver *receiver, int fd, const struct socket_add
 {
     struct peer *peer = calloc(1, sizeof *peer);
 
-    /* Twice the read size: one read fits behind what an earlier one left over. */
-    if (!peer || !msgpack_unpacker_init(&peer->unpacker, 2 * (size_t)READ_BYTES)) {
-        free(peer);
+    if (!peer) {
         close(fd);
         return false;
     }
@@ -305,6 +289,7 @@ static bool peer_open(struct receiver *receiver, int fd, const struct socket_add
     if (peer->next)
         peer->next->previous = peer;
     receiver->peers = peer;
+    object_stream_init(&peer->stream, receiver->options->max_message);
     msgpack_sbuffer_init(&peer->acks);
     socket_address_format(address, peer->name, sizeof peer->name);
     socket_tune(fd, 0);

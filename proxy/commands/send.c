@@ -6,6 +6,7 @@
 #include "commands/forward_batch.h"
 #include "commands/forward_message.h"
 #include "commands/json_record.h"
+#include "commands/object_stream.h"
 #include "commands/plain_connection.h"
 #include "config/settings.h"
 
@@ -16,7 +17,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { CHUNK_RANDOM_BYTES = 16, CHUNK_TEXT_BYTES = 25, READ_BYTES = 4096 };
+enum { CHUNK_RANDOM_BYTES = 16, CHUNK_TEXT_BYTES = 25, READ_BYTES = 4096, REPLY_BYTES = 65536 };
 
 enum mode_choice { MODE_AUTO, MODE_MESSAGE, MODE_FORWARD, MODE_PACKED };
 static const char *const mode_choices[] = { "auto", "message", "forward", "packed", NULL };
@@ -52,7 +53,7 @@ struct sender {
     struct plain_connection connection;
     struct forward_batch batch;
     msgpack_sbuffer record, message;
-    msgpack_unpacker *replies;
+    struct object_stream replies;
     uint64_t started_us;
     uint64_t events, messages, acked; /* sent */
 };
@@ -94,35 +95,26 @@ static bool reply_check(const struct sender *sender, const msgpack_object *reply
 /* Reads until one whole reply is there, and checks it. *ended: the peer ended instead. */
 static bool reply_read(struct sender *sender, const char *chunk, bool *ended, struct fault *fault)
 {
-    msgpack_unpacked reply;
-    msgpack_unpack_return outcome;
-    size_t got = 1;
-    bool done = true;
+    enum object_stream_state state;
+    msgpack_object reply;
+    char bytes[READ_BYTES];
+    size_t got;
 
-    msgpack_unpacked_init(&reply);
     *ended = false;
-    while ((outcome = msgpack_unpacker_next(sender->replies, &reply)) == MSGPACK_UNPACK_CONTINUE) {
-        if (!msgpack_unpacker_reserve_buffer(sender->replies, READ_BYTES)) {
-            fault_set(fault, "out of memory");
-            done = false;
-            break;
+    while ((state = object_stream_next(&sender->replies, &reply, fault)) == OBJECT_INCOMPLETE) {
+        if (!plain_connection_read(&sender->connection, bytes, sizeof bytes, &got, fault))
+            return false;
+        if (got == 0) {
+            *ended = true;
+            return true;
         }
-        done = plain_connection_read(&sender->connection, msgpack_unpacker_buffer(sender->replies),
-                                     READ_BYTES, &got, fault);
-        if (!done || got == 0)
-            break;
-        msgpack_unpacker_buffer_consumed(sender->replies, got);
+        if (!object_stream_append(&sender->replies, bytes, got, fault))
+            return false;
     }
-    if (done && got == 0) {
-        *ended = true;
-    } else if (done && outcome != MSGPACK_UNPACK_SUCCESS) {
-        fault_set(fault, "%s sent something that is not Forward", sender->options->to);
-        done = false;
-    } else if (done) {
-        done = reply_check(sender, &reply.data, chunk, fault);
-    }
-    msgpack_unpacked_destroy(&reply);
-    return done;
+    if (state == OBJECT_WHOLE)
+        return reply_check(sender, &reply, chunk, fault);
+    fault_wrap(fault, "%s sent something that is not Forward", sender->options->to);
+    return false;
 }
 
 static bool ack_await(struct sender *sender, const char *chunk, struct fault *fault)
@@ -275,11 +267,7 @@ static bool sender_open(struct sender *sender, const struct send_options *option
     forward_batch_init(&sender->batch, options->tag, mode);
     msgpack_sbuffer_init(&sender->record);
     msgpack_sbuffer_init(&sender->message);
-    sender->replies = msgpack_unpacker_new(2 * (size_t)READ_BYTES);
-    if (!sender->replies) {
-        fault_set(fault, "out of memory");
-        return false;
-    }
+    object_stream_init(&sender->replies, REPLY_BYTES);
     if (!plain_connection_open(&sender->connection, options->to, options->timeout_ms, fault))
         return false;
     sender->started_us = clock_monotonic_us();
@@ -289,8 +277,7 @@ static bool sender_open(struct sender *sender, const struct send_options *option
 static void sender_close(struct sender *sender)
 {
     plain_connection_close(&sender->connection);
-    if (sender->replies)
-        msgpack_unpacker_free(sender->replies);
+    object_stream_deinit(&sender->replies);
     msgpack_sbuffer_destroy(&sender->message);
     msgpack_sbuffer_destroy(&sender->record);
     forward_batch_deinit(&sender->batch);

@@ -31,7 +31,7 @@ static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
     unsigned value = 0;
     size_t length = 0;
 
-    for (; is_digit(text[length]) && length < PORT_DIGITS_MAX; length++)
+    for (; length < PORT_DIGITS_MAX && is_digit(text[length]); length++)
         value = value * 10 + (unsigned)(text[length] - '0');
     if (length == 0 || text[length] || value > UINT16_MAX) {
         fault_set(fault, "bad port " QUOTED ": expected 0 to 65535", text);

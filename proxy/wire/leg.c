@@ -13,7 +13,7 @@ enum { LEG_WRITE_VECTORS = 16 };
 
 bool leg_io_init(struct leg_io *io, struct ev_loop *loop, struct buffer_pool *pool)
 {
-    *io = (struct leg_io){ .loop = loop, .pool = pool, .input = malloc(LEG_INPUT_BYTES) };
+    *io = (struct leg_io) { .loop = loop, .pool = pool, .input = malloc(LEG_INPUT_BYTES) };
     if (!io->input || !tls_io_init(&io->tls)) {
         free(io->input);
         io->input = NULL;
@@ -39,10 +39,10 @@ static void on_watcher(struct ev_loop *loop, ev_io *watcher, int events)
     leg->on_ready(leg->owner);
 }
 
-void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics, leg_on_ready *on_ready,
-              void *owner)
+void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics,
+              leg_on_ready *on_ready, void *owner)
 {
-    *leg = (struct leg){ .io = io, .fd = fd, .metrics = metrics, .on_ready = on_ready, .owner = owner };
+    *leg = (struct leg) { .io = io, .fd = fd, .metrics = metrics, .on_ready = on_ready, .owner = owner };
     buffer_init(&leg->unsent, io->pool);
     ev_io_init(&leg->watcher, on_watcher, fd, 0);
     leg->watcher.data = leg;
@@ -79,7 +79,8 @@ static enum leg_status leg_broken(struct leg *leg, enum end_reason reason)
 static enum leg_status socket_write(struct leg *leg, struct buffer *from)
 {
     struct iovec vectors[LEG_WRITE_VECTORS];
-    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = buffer_vectors(from, vectors, LEG_WRITE_VECTORS) };
+    struct msghdr message = { .msg_iov = vectors,
+                              .msg_iovlen = buffer_vectors(from, vectors, LEG_WRITE_VECTORS) };
     size_t offered = 0;
 
     for (size_t i = 0; i < message.msg_iovlen; i++)
@@ -232,7 +233,8 @@ static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t lim
 {
     size_t got;
 
-    /* All of a read must fit in the window once opened, and a record may already be half inside the channel. */
+    /* All of a read must fit in the window once opened, and a record may already be half inside the channel.
+     */
     if (limit <= TLS_RECORD_BYTES)
         return LEG_WAITING;
     limit -= TLS_RECORD_BYTES;
@@ -256,7 +258,8 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
         return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
     if (before >= window_bytes)
         return LEG_WAITING;
-    enum leg_status status = leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
+    enum leg_status status =
+        leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
     leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
     metrics_add(&leg->metrics->bytes[METRICS_RECEIVED], into->length - before);
     return status;

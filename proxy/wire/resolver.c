@@ -91,8 +91,8 @@ static void on_socket(struct ev_loop *loop, struct ev_io *io, int events)
     struct resolver *resolver = watch->resolver;
 
     (void)loop;
-    ares_process_fd(resolver->channel, events & EV_READ ? io->fd : ARES_SOCKET_BAD,
-                    events & EV_WRITE ? io->fd : ARES_SOCKET_BAD);
+    ares_process_fd(resolver->channel, (events & EV_READ) ? io->fd : ARES_SOCKET_BAD,
+                    (events & EV_WRITE) ? io->fd : ARES_SOCKET_BAD);
     ares_clock_update(resolver);
 }
 

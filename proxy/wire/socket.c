@@ -23,7 +23,8 @@ static int socket_new(const struct socket_address *address)
 
 static bool bind_and_listen(int fd, const struct socket_address *address)
 {
-    return bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 && listen(fd, LISTEN_BACKLOG) == 0;
+    return bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 &&
+           listen(fd, LISTEN_BACKLOG) == 0;
 }
 
 /* A socket file that nobody answers on is a dead process's. */
@@ -38,7 +39,8 @@ static void unix_path_reclaim(const struct socket_address *address)
     int probe = socket_new(address);
     if (probe < 0)
         return;
-    if (connect(probe, (const struct sockaddr *)&address->storage, address->length) != 0 && errno == ECONNREFUSED)
+    if (connect(probe, (const struct sockaddr *)&address->storage, address->length) != 0 &&
+        errno == ECONNREFUSED)
         unlink(name->sun_path);
     close(probe);
 }
@@ -124,7 +126,8 @@ int socket_connect(const struct socket_address *address, unsigned dead_peer_ms, 
 
     if (fd >= 0) {
         socket_tune(fd, dead_peer_ms);
-        if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0 || errno == EINPROGRESS)
+        if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0 ||
+            errno == EINPROGRESS)
             return fd;
     }
     *reason = reason_of_connect_errno(errno);

@@ -18,10 +18,10 @@ struct tls_channel {
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
     enum end_reason failure;
-    bool heard;       /* a byte came from the peer */
+    bool heard; /* a byte came from the peer */
     bool established;
     bool confirmed;
-    bool closed;      /* the peer's close_notify was read */
+    bool closed; /* the peer's close_notify was read */
 };
 
 /* ---- the BIO between BoringSSL and the worker's memory ---- */
@@ -62,7 +62,8 @@ static long on_bio_control(BIO *bio, int command, long number, void *pointer)
 
 bool tls_io_init(struct tls_io *io)
 {
-    *io = (struct tls_io){ .method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "husk"), .output = malloc(TLS_IO_BYTES) };
+    *io = (struct tls_io) { .method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "husk"),
+                            .output = malloc(TLS_IO_BYTES) };
     if (!io->method || !io->output || !BIO_meth_set_read(io->method, on_bio_read) ||
         !BIO_meth_set_write(io->method, on_bio_write) || !BIO_meth_set_ctrl(io->method, on_bio_control)) {
         tls_io_deinit(io);
@@ -75,7 +76,7 @@ void tls_io_deinit(struct tls_io *io)
 {
     BIO_meth_free(io->method);
     free(io->output);
-    *io = (struct tls_io){ 0 };
+    *io = (struct tls_io) { 0 };
 }
 
 /* ---- sessions ---- */
@@ -109,16 +110,19 @@ static bool session_offer(struct tls_channel *channel)
 
     if (!sessions || !sessions->count)
         return true;
-    SSL_SESSION *session = sessions->slots[--sessions->count];
+    SSL_SESSION *session = sessions->slots[sessions->count - 1];
     bool offered = SSL_set_session(channel->ssl, session);
-    SSL_SESSION_free(session);
+    if (SSL_SESSION_should_be_single_use(session)) {
+        SSL_SESSION_free(session);
+        sessions->count--;
+    }
     return offered;
 }
 
 /* ---- life ---- */
 
-struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials, const char *server_name,
-                                    struct tls_sessions *sessions)
+struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,
+                                    const char *server_name, struct tls_sessions *sessions)
 {
     struct tls_channel *channel = calloc(1, sizeof *channel);
     BIO *bio = NULL;
@@ -203,7 +207,8 @@ static void handshake_finish(struct tls_channel *channel)
     SSL *ssl = channel->ssl;
     bool is_client_1_3 = !SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION;
 
-    /* BoringSSL does not verify a resumed client's certificate again: validity and policy may have changed. */
+    /* BoringSSL does not verify a resumed client's certificate again: validity and policy may have changed.
+     */
     if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
         !credentials_recheck_peer(channel->credentials, ssl, &channel->check)) {
         SSL_send_fatal_alert(ssl, SSL_AD_ACCESS_DENIED);

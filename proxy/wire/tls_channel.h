@@ -36,7 +36,7 @@ struct tls_io {
 MUST_CHECK bool tls_io_init(struct tls_io *io);
 void tls_io_deinit(struct tls_io *io);
 
-/* Sessions to resume, newest first; each is offered once (RFC 8446, C.4). One worker's, for one upstream.
+/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4). One worker's, for one upstream.
  * Zero-initialise. */
 enum { TLS_SESSIONS_MAX = 8 };
 struct tls_sessions {

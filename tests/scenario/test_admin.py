@@ -21,37 +21,66 @@ def test_live_and_ready_with_an_upstream(husk):
     tunnel = husk.tunnel()
     for one in (tunnel.client, tunnel.server):
         assert one.get("/live")[0] == 200
-        eventually(lambda: one.get("/ready")[0] == 200, f"{one.name} is ready")
+        becomes_ready(one)
 
 
-def test_without_upstream_it_is_live_and_not_ready_and_says_why_and_recovers(husk):
+def becomes_unready(husk):
+    def not_ready():
+        status, reasons = husk.get("/ready")
+        return status == 503 and reasons
+    return eventually(not_ready, f"{husk.name} is not ready")
+
+
+def becomes_ready(husk):
+    eventually(lambda: husk.get("/ready")[0] == 200, f"{husk.name} is ready")
+
+
+def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(husk):
+    address = raw.free_address()
+    client = husk.client(raw.format_address(address), health_interval="50ms")
+    assert "upstream: connection refused" in becomes_unready(client)
+    assert client.get("/live")[0] == 200
+    upstream = raw.Listener(address)
+    becomes_ready(client)
+    upstream.close()
+    assert "upstream: connection refused" in becomes_unready(client)
+    assert client.get("/live")[0] == 200
+
+
+def test_health_probes_are_no_more_than_probes_to_the_upstream(husk):
+    server = husk.server(raw.Listener())
+    client = husk.client(server, health_interval="50ms")
+    server.wait_for_metric("husk_connections_ended_total", 3, side="downstream", reason="probe")
+    becomes_ready(client)
+    assert not server.complaints()
+
+
+def test_agents_dials_tell_readiness_too(husk):
     address = raw.free_address()
     server = husk.server(raw.format_address(address))
     client = husk.client(server)
-
-    def not_ready():
-        raw.assert_reset(knock(client))
-        status, reasons = client.get("/ready")
-        return status == 503 and reasons.strip()
-
-    assert "upstream" in eventually(not_ready, "not ready, with reasons")
-    assert client.get("/live")[0] == 200
-
+    raw.assert_reset(knock(client))
+    assert "upstream: connection refused" in becomes_unready(server)
     upstream = raw.Listener(address)
     agent = knock(client)
     assert upstream.accept().recv(1) == b"?"
-    for one in (client, server):
-        eventually(lambda: one.get("/ready")[0] == 200, f"{one.name} is ready again")
+    becomes_ready(server)
     agent.close()
 
 
-def test_metrics_are_prometheus_text_with_every_family(husk):
-    tunnel = husk.tunnel()
+def exchange(tunnel):
+    """5 bytes up, 3 bytes down."""
     agent, aggregator = tunnel.open()
     agent.sendall(b"12345")
     raw.read_exactly(aggregator, 5)
     aggregator.sendall(b"123")
     raw.read_exactly(agent, 3)
+    return agent, aggregator
+
+
+def test_metrics_are_prometheus_text_with_every_family(husk):
+    tunnel = husk.tunnel()
+    _ends = exchange(tunnel)
     status, text = tunnel.client.get("/metrics")
     assert status == 200
     for line in text.splitlines():
@@ -66,11 +95,7 @@ def test_metrics_are_prometheus_text_with_every_family(husk):
 
 def test_metrics_count_what_happened(husk):
     tunnel = husk.tunnel()
-    agent, aggregator = tunnel.open()
-    agent.sendall(b"12345")
-    raw.read_exactly(aggregator, 5)
-    aggregator.sendall(b"123")
-    raw.read_exactly(agent, 3)
+    agent, aggregator = exchange(tunnel)
     client = tunnel.client.metric
     assert client("husk_connections_active", side="downstream") == 1
     assert client("husk_connections_active", side="upstream") == 1
@@ -103,7 +128,7 @@ def test_other_paths_are_not_found(husk, path, status):
     (b"HEAD /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"),
     (b"not HTTP at all\r\n\r\n", b"HTTP/1.1 400"),
     (b"GET /live HTTP/1.1\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
-])
+], ids=["POST", "HEAD", "no HTTP", "a head of 1 MiB"])
 def test_odd_requests_are_answered_and_survived(husk, request_text, answer):
     client = husk.client(NOWHERE)
     curious = raw.connect(client.admin)

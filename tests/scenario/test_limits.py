@@ -12,8 +12,7 @@ from support.process import eventually
 @pytest.mark.parametrize("mode", ["client", "server"])
 def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk, mode):
     """The other half is not limited, so that this one is the first to run out."""
-    short = {"prefix": ("prlimit", "--nofile=64")}
-    tunnel = husk.tunnel(**{mode: short})
+    tunnel = husk.tunnel(**{mode: {"prefix": ("prlimit", "--nofile=64")}}, upstream=raw.Collector())
     limited = getattr(tunnel, mode)
     descriptors = limited.descriptors()
     agents = [raw.connect(tunnel.client.address) for _ in range(100)]
@@ -28,16 +27,9 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk
     eventually(lambda: limited.descriptors() <= descriptors, "descriptors return")
     assert limited.metric("husk_accept_pauses_total") >= 1
     agent = raw.connect(tunnel.client.address)
-    agent.sendall(b"?")
-    assert eventually(lambda: first_byte(tunnel.upstream.accept()), "served again") == b"?"
-
-
-def first_byte(sock):
-    """b"" for a connection that an agent which has left had caused."""
-    try:
-        return sock.recv(1)
-    except ConnectionError:
-        return b""
+    agent.sendall(b"served again")
+    agent.close()
+    assert tunnel.upstream.wait_until(lambda received: b"served again" in received)
 
 
 def cpu_seconds(program):
@@ -86,6 +78,30 @@ def test_one_deadline_does_not_stop_others(husk):
     agent.sendall(b"?")
     assert aggregator.recv(1) == b"?"
     assert len(silent) == 20
+
+
+def test_connections_beyond_the_limit_wait_until_one_leaves(husk):
+    tunnel = husk.tunnel(client={"max_connections": 2, "workers": 1})
+    first, first_end = tunnel.open()
+    second, second_end = tunnel.open()
+    third = raw.connect(tunnel.client.address)  # by the kernel
+    third.sendall(b"3")
+    tunnel.client.wait_for_metric("husk_accept_throttled_total", 1)
+    second.sendall(b"2")
+    assert second_end.recv(1) == b"2"
+    assert not tunnel.upstream.was_dialled()
+    first.close()
+    first_end.close()
+    assert tunnel.upstream.accept().recv(1) == b"3"
+
+
+def test_handshakes_beyond_the_limit_wait_until_one_ends(husk, pki):
+    server = husk.server(raw.Listener(), max_handshakes=2, workers=1, handshake_timeout="500ms")
+    silent = [raw.connect(server.address) for _ in range(2)]
+    raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
+    for peer in silent:
+        raw.assert_closed(peer)
+    assert server.metric("husk_accept_throttled_total") >= 1
 
 
 def test_connecting_that_is_never_answered_ends_with_the_connect_timeout(husk):

@@ -159,6 +159,15 @@ def test_others_go_on_while_one_is_refused(husk, pki):
     assert aggregator.recv(1) == b"?"
 
 
+def test_repeated_refusals_are_counted_and_not_repeated_in_the_log(husk, pki):
+    tunnel = husk.tunnel(client={"certificate": pki.foreign_client}, server={"log_burst": 3})
+    for _ in range(10):
+        raw.assert_reset(raw.connect(tunnel.client.address))
+    tunnel.server.wait_for_metric("husk_handshake_failures_total", 10, reason="certificate_unknown_ca")
+    tunnel.server.stop()
+    assert len(tunnel.server.complaints()) == 3
+
+
 # ---- what husk refuses in its own files, before it starts ----
 
 def fails_to_start(husk, certificate, *words, env=None, **options):

@@ -285,9 +285,11 @@ REFUSED = {
     "bad gzip": (msgpack.packb(["t", b"\x1f\x8b", {"compressed": "gzip"}]), "too early"),
     "bomb": (msgpack.packb(["t", gzip.compress(b"\x93" * 100000), {"compressed": "gzip"}]),
              "inflates to more than 4096"),
-    "deep": (b"\x91" * 40, "too deep"),
-    "large": (b"\x92\xa1t\xc6\x00\x00\x20\x00" + b"x" * 5000, "larger than --max-message, 4096 bytes"),
-    "large but whole": (msgpack.packb(["t", 1, {"k": "x" * 5000}]), "larger than --max-message"),
+    "deep": (b"\x91" * 40 + b"\x01", "too deep"),
+    "huge promise": (b"\xdd\xff\xff\xff\xff", "larger than the limit of 4096 bytes"),
+    "huge promise inside": (b"\x92\xa1t\xdd\x7f\xff\xff\xff", "larger than the limit of 4096 bytes"),
+    "large": (b"\x92\xa1t\xc6\x00\x00\x20\x00" + b"x" * 5000, "larger than the limit of 4096 bytes"),
+    "large but whole": (msgpack.packb(["t", 1, {"k": "x" * 5000}]), "larger than the limit"),
     "second event broken": (msgpack.packb(["t", [[1, {}], [2]]]), "an entry is not"),
 }
 

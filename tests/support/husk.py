@@ -96,7 +96,7 @@ class Husk(Program):
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return self.metric("process_open_fds")
 
     def stop(self):
         """A second SIGTERM follows: it does not wait for open connections. A sanitizer's report is a failure."""
@@ -143,13 +143,14 @@ class Workshop:
         server = self.server(upstream, **dict(server))
         return Tunnel(self.client(server, **dict(client)), server, upstream)
 
-    def options(self, upstream, certificate, **options):
+    def options(self, upstream, certificate, /, **options):
         """What every start needs, unless the test says otherwise. `upstream`: anything with an address."""
         if hasattr(upstream, "address"):
             upstream = raw.format_address(upstream.address)
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
                 "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
-                "log_format": "json", **options}
+                # Health probes would knock at the test's own listeners.
+                "health_interval": "off", "log_format": "json", **options}
 
     def _start(self, mode, upstream, certificate, options):
         certificate = options.pop("certificate", certificate)

@@ -92,12 +92,16 @@ class Collector(Listener):
                         self._received.append(bytes(open_sockets.pop(sock)))
                         self._changed.notify_all()
 
-    def wait_for(self, count):
-        """What the first `count` connections said, each whole, in no particular order."""
+    def wait_until(self, found):
+        """found(received), once that is true. received: what each ended connection said, in no particular order."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self._received) >= count, PATIENCE), \
-                f"{len(self._received)} of {count} connections arrived"
-            return list(self._received)
+            answer = self._changed.wait_for(lambda: found(self._received), PATIENCE)
+            assert answer, f"{len(self._received)} connections arrived, the last ones with {self._received[-3:]}"
+            return answer
+
+    def wait_for(self, count):
+        """What `count` connections said."""
+        return self.wait_until(lambda received: len(received) >= count and list(received))
 
 
 def free_address():

@@ -1,3 +1,4 @@
+/* proxy/trust/authority.c: what the development PKI holds, and that it never destroys anything. */
 #include "support/test_pki.h"
 #include "trust/authority.h"
 #include "trust/certificate.h"

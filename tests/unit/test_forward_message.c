@@ -89,6 +89,10 @@ static void test_strangers(void **state)
     REFUSED("\x94\xa1t\x01\x80\x01", "the option is no map");
 }
 
+#define DEEP_10 "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
+#define DEEP_19 "\x91\x91\x91\x91\x91\x91\x91\x91\x91" DEEP_10
+#define DEEP_20 DEEP_10 DEEP_10
+
 static void test_broken_events(void **state)
 {
     (void)state;
@@ -100,10 +104,8 @@ static void test_broken_events(void **state)
     REFUSED("\x92\xa1t\x91\x93\x01\x80\x80", "an entry is not");
     REFUSED("\x92\xa1t\xa2\x92\x01", "in the middle");
     REFUSED("\x92\xa1t\xa1\xc1", "not MessagePack");
-    REFUSED("\x92\xa1t\xda\x00\x28\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
-            "\x91\x91"
-            "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91",
-            "too deep");
+    REFUSED("\x92\xa1t\xda\x00\x28" DEEP_20 DEEP_19 "\x01", "too deep");
+    REFUSED("\x92\xa1t\xa6\xdd\xff\xff\xff\xff\x01", "in the middle");
 }
 
 static void test_options(void **state)

@@ -1,3 +1,4 @@
+/* proxy/trust/identity.c: which names are read, which are left out, and how one is shown. */
 #include "support/test_pki.h"
 #include "trust/identity.h"
 

@@ -1,3 +1,4 @@
+/* proxy/trust/peer_policy.c: who is allowed, and what a `*` stands for. */
 #include "trust/peer_policy.h"
 
 #include <setjmp.h>

@@ -1,0 +1,898 @@
+/* proxy/admin/admin.c and http_connection.c over real sockets, with clients on the same loop. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "admin/admin.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { GUARD_SECONDS = 20, CLIENT_BYTES = 4 << 20 };
+
+/* ---- fixture
+ * ------------------------------------------------------------------------------------------------- */
+
+struct fixture {
+    struct ev_loop *loop;
+    struct log log;
+    int log_fd;
+    struct admin_options options;
+    struct admin *admin;
+    struct fault fault;
+    bool ready;
+    const char *reasons;
+    struct metrics metrics;
+    const struct metrics *workers[1];
+    char directory[64];
+};
+
+struct client {
+    struct fixture *fixture;
+    struct ev_io io;
+    bool ended; /* by the other side */
+    int error;  /* why, 0: in order */
+    size_t taken, length;
+    char *bytes;
+};
+
+struct answer {
+    int status;
+    char head[1024];
+    char *body; /* inside the client's bytes, not terminated */
+    size_t body_length;
+};
+
+static bool source_ready(void *owner, char *text, size_t size)
+{
+    struct fixture *f = owner;
+
+    assert_string_equal(text, "");
+    if (!f->ready)
+        snprintf(text, size, "%s", f->reasons);
+    return f->ready;
+}
+
+static void source_snapshot(void *owner, struct metrics_snapshot *snapshot)
+{
+    struct fixture *f = owner;
+
+    snapshot->route = "forward";
+    snapshot->workers = f->workers;
+    snapshot->worker_count = 1;
+    snapshot->version = "0";
+    snapshot->tls_library = "none";
+}
+
+static void listen_on(struct fixture *f, const char *text)
+{
+    struct address address;
+
+    assert_true(address_parse(&address, text, &f->fault));
+    assert_true(address_to_socket(&address, &f->options.listen));
+}
+
+static bool try_open(struct fixture *f)
+{
+    const struct admin_source source = { .owner = f, .ready = source_ready, .snapshot = source_snapshot };
+
+    f->admin = admin_open(f->loop, &f->options, &source, &f->log, &f->fault);
+    return f->admin != NULL;
+}
+
+static void open_admin(struct fixture *f)
+{
+    if (!try_open(f))
+        fail_msg("%s", f->fault.text);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    f->loop = ev_loop_new(EVFLAG_AUTO);
+    f->log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    log_init(&f->log, f->log_fd, LOG_DEBUG, LOG_TEXT);
+    f->workers[0] = &f->metrics;
+    f->ready = true;
+    f->options.max_connections = 8;
+    f->options.request_timeout_ms = 10000;
+    listen_on(f, "127.0.0.1:0");
+    snprintf(f->directory, sizeof f->directory, "/tmp/husk-test-admin-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    admin_close(f->admin);
+    assert_int_equal(ev_run(f->loop, EVRUN_NOWAIT), 0); /* no watcher was left behind */
+    ev_loop_destroy(f->loop);
+    log_deinit(&f->log);
+    close(f->log_fd);
+    assert_int_equal(rmdir(f->directory), 0); /* nor a socket file */
+    free(f);
+    return 0;
+}
+
+static void on_guard(struct ev_loop *loop, struct ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    *(bool *)timer->data = true;
+}
+
+/* ---- clients
+ * --------------------------------------------------------------------------------------------------- */
+
+static void on_client(struct ev_loop *loop, struct ev_io *io, int events)
+{
+    struct client *client = io->data;
+    ssize_t length =
+        recv(io->fd, client->bytes + client->length, CLIENT_BYTES - client->length, MSG_DONTWAIT);
+
+    (void)events;
+    assert_true(client->length < CLIENT_BYTES);
+    if (length < 0 && errno == EAGAIN)
+        return;
+    if (length <= 0) {
+        client->ended = true;
+        client->error = length < 0 ? errno : 0;
+        ev_io_stop(loop, io);
+        return;
+    }
+    client->length += (size_t)length;
+}
+
+static void client_connect(struct fixture *f, struct client *client)
+{
+    const struct socket_address *to = admin_address(f->admin);
+    int fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *client = (struct client) { .fixture = f, .bytes = malloc(CLIENT_BYTES) };
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to->storage, to->length), 0);
+    ev_io_init(&client->io, on_client, fd, EV_READ);
+    client->io.data = client;
+    ev_io_start(f->loop, &client->io);
+}
+
+static void client_close(struct client *client)
+{
+    ev_io_stop(client->fixture->loop, &client->io);
+    close(client->io.fd);
+    free(client->bytes);
+}
+
+static void client_send(struct client *client, const void *bytes, size_t length)
+{
+    assert_int_equal(send(client->io.fd, bytes, length, MSG_NOSIGNAL), length);
+}
+
+static void client_say(struct client *client, const char *text)
+{
+    client_send(client, text, strlen(text));
+}
+
+/* One turn of the loop, for at most GUARD_SECONDS. */
+static void turn(struct fixture *f)
+{
+    bool expired = false;
+    struct ev_timer guard;
+
+    ev_now_update(f->loop);
+    ev_timer_init(&guard, on_guard, GUARD_SECONDS, 0);
+    guard.data = &expired;
+    ev_timer_start(f->loop, &guard);
+    ev_run(f->loop, EVRUN_ONCE);
+    ev_timer_stop(f->loop, &guard);
+    assert_false(expired);
+}
+
+static void run_for(struct fixture *f, unsigned duration_ms)
+{
+    bool expired = false;
+    struct ev_timer guard;
+
+    ev_now_update(f->loop);
+    ev_timer_init(&guard, on_guard, duration_ms / 1000.0, 0);
+    guard.data = &expired;
+    ev_timer_start(f->loop, &guard);
+    while (!expired)
+        ev_run(f->loop, EVRUN_ONCE);
+}
+
+static void wait_for_end(struct client *client)
+{
+    while (!client->ended)
+        turn(client->fixture);
+}
+
+static void expect_end(struct client *client)
+{
+    wait_for_end(client);
+    assert_int_equal(client->error, 0);
+    assert_int_equal(client->taken, client->length);
+}
+
+/* Waits until `length` more bytes are there and returns them. */
+static char *wait_for_bytes(struct client *client, size_t length)
+{
+    while (client->length - client->taken < length) {
+        if (client->ended)
+            fail_msg("ended (%s) with only: %.*s", strerror(client->error),
+                     (int)(client->length - client->taken), client->bytes + client->taken);
+        turn(client->fixture);
+    }
+    return client->bytes + client->taken;
+}
+
+static void take_head(struct client *client, struct answer *answer)
+{
+    const char *end = NULL;
+
+    *answer = (struct answer) { 0 };
+    for (size_t length = 1; !end; length++) {
+        const char *start = wait_for_bytes(client, length);
+
+        if (length >= 4 && memcmp(start + length - 4, "\r\n\r\n", 4) == 0)
+            end = start + length;
+    }
+    size_t head_length = (size_t)(end - client->bytes) - client->taken;
+    assert_true(head_length < sizeof answer->head);
+    memcpy(answer->head, client->bytes + client->taken, head_length);
+    client->taken += head_length;
+    assert_int_equal(sscanf(answer->head, "HTTP/1.1 %d ", &answer->status), 1);
+    const char *length_header = strstr(answer->head, "\r\nContent-Length: ");
+    assert_non_null(length_header);
+    answer->body_length = strtoul(length_header + 18, NULL, 10);
+}
+
+static void take_answer(struct client *client, struct answer *answer)
+{
+    take_head(client, answer);
+    answer->body = wait_for_bytes(client, answer->body_length);
+    client->taken += answer->body_length;
+}
+
+static void expect_answer(struct client *client, int status, const char *body)
+{
+    struct answer answer;
+
+    take_answer(client, &answer);
+    assert_int_equal(answer.status, status);
+    assert_int_equal(answer.body_length, strlen(body));
+    assert_memory_equal(answer.body, body, answer.body_length);
+}
+
+/* Asks once, on a connection of its own. */
+static void ask_once(struct fixture *f, const char *request, int status, const char *body)
+{
+    struct client client;
+
+    client_connect(f, &client);
+    client_say(&client, request);
+    expect_answer(&client, status, body);
+    client_close(&client);
+}
+
+/* ---- what is answered
+ * ------------------------------------------------------------------------------------------ */
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: husk\r\n\r\n"
+
+static void test_live_and_ready(void **state)
+{
+    struct fixture *f = *state;
+
+    open_admin(f);
+    ask_once(f, GET("/live"), 200, "live\n");
+    ask_once(f, GET("/ready"), 200, "ready\n");
+    f->ready = false;
+    f->reasons = "upstream has no address\ncertificate expired";
+    ask_once(f, GET("/ready"), 503, "upstream has no address\ncertificate expired\n");
+    f->reasons = "draining\n";
+    ask_once(f, GET("/ready"), 503, "draining\n");
+    f->reasons = "";
+    ask_once(f, GET("/ready"), 503, "not ready\n");
+    ask_once(f, GET("/live"), 200, "live\n");
+
+    char long_reason[4096];
+    memset(long_reason, 'r', sizeof long_reason - 1);
+    long_reason[sizeof long_reason - 1] = '\0';
+    f->reasons = long_reason;
+    char expected[2048];
+    memset(expected, 'r', 2046);
+    memcpy(expected + 2046, "\n", 2);
+    ask_once(f, GET("/ready"), 503, expected);
+}
+
+static void test_metrics(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct answer answer;
+
+    open_admin(f);
+    client_connect(f, &client);
+    metrics_add(&f->metrics.accept_pauses, 42);
+    client_say(&client, GET("/metrics"));
+    take_answer(&client, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_non_null(strstr(answer.head, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    assert_non_null(
+        memmem(answer.body, answer.body_length, "\nhusk_accept_pauses_total{route=\"forward\"} 42\n", 46));
+    assert_non_null(memmem(answer.body, answer.body_length, "\nprocess_open_fds ", 18));
+    assert_int_equal(answer.body[answer.body_length - 1], '\n');
+    client_close(&client);
+}
+
+static void test_head_has_no_body(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct answer answer;
+
+    open_admin(f);
+    client_connect(f, &client);
+    client_say(&client, "HEAD /live HTTP/1.1\r\nHost: husk\r\n\r\n" GET("/ready"));
+    take_head(&client, &answer);
+    assert_int_equal(answer.status, 200);
+    assert_int_equal(answer.body_length, 5);
+    expect_answer(&client, 200, "ready\n");
+    client_close(&client);
+}
+
+static void test_paths(void **state)
+{
+    struct fixture *f = *state;
+    static const char list[] = "not found; there are:\n/live\n/ready\n/metrics\n";
+    char request[2048];
+
+    open_admin(f);
+    ask_once(f, GET("/"), 404, list);
+    ask_once(f, GET("/live/"), 404, list);
+    ask_once(f, GET("/LIVE"), 404, list);
+    ask_once(f, GET("/livelive"), 404, list);
+    ask_once(f, GET("http://husk:9901"), 404, list);
+    ask_once(f, "CONNECT husk:443 HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
+    ask_once(f, "OPTIONS * HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
+    ask_once(f, "POST /nothing HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
+    ask_once(f, GET("/live?verbose=1&x=/ready"), 200, "live\n");
+    ask_once(f, GET("/live?"), 200, "live\n");
+    ask_once(f, GET("http://husk:9901/live?x"), 200, "live\n");
+
+    snprintf(request, sizeof request, "GET /%0*d HTTP/1.1\r\n\r\n", 1000, 0);
+    ask_once(f, request, 404, list);
+    snprintf(request, sizeof request, "GET /live?%0*d HTTP/1.1\r\n\r\n", 1000, 0);
+    ask_once(f, request, 200, "live\n");
+}
+
+static void test_other_methods(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const methods[] = { "POST", "PUT", "DELETE", "OPTIONS", "PATCH" };
+    char request[128];
+
+    open_admin(f);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        struct client client;
+        struct answer answer;
+
+        client_connect(f, &client);
+        snprintf(request, sizeof request, "%s /live HTTP/1.1\r\nHost: husk\r\n\r\n", methods[i]);
+        client_say(&client, request);
+        take_answer(&client, &answer);
+        assert_int_equal(answer.status, 405);
+        assert_non_null(strstr(answer.head, "\r\nAllow: GET, HEAD\r\n"));
+        client_say(&client, GET("/live"));
+        expect_answer(&client, 200, "live\n");
+        client_close(&client);
+    }
+}
+
+/* ---- connections
+ * ----------------------------------------------------------------------------------------------- */
+
+static void test_keep_alive_and_pipelining(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    enum { PAIRS = 50 };
+    char requests[PAIRS * 2 * 64] = "";
+
+    open_admin(f);
+    client_connect(f, &client);
+    client_say(&client, GET("/live"));
+    expect_answer(&client, 200, "live\n");
+    client_say(&client, GET("/ready"));
+    expect_answer(&client, 200, "ready\n");
+    for (int i = 0; i < PAIRS; i++)
+        strcat(requests, GET("/live") GET("/ready"));
+    client_say(&client, requests);
+    for (int i = 0; i < PAIRS; i++) {
+        expect_answer(&client, 200, "live\n");
+        expect_answer(&client, 200, "ready\n");
+    }
+    assert_false(client.ended);
+    client_close(&client);
+}
+
+static void test_requests_in_pieces(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    static const char requests[] =
+        GET("/live") "GET http://h/ready?q HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" GET("/live");
+
+    open_admin(f);
+    client_connect(f, &client);
+    for (size_t i = 0; i < sizeof requests - 1; i++) {
+        client_send(&client, &requests[i], 1);
+        run_for(f, 0);
+    }
+    expect_answer(&client, 200, "live\n");
+    expect_answer(&client, 200, "ready\n");
+    expect_answer(&client, 200, "live\n");
+    client_close(&client);
+}
+
+static void test_closing_as_asked(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const requests[] = {
+        "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /live HTTP/1.0\r\n\r\n",
+        "GET /live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        /* What is pipelined behind the last request is not answered, and not reset either. */
+        "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n" GET("/live"),
+    };
+
+    open_admin(f);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client;
+        struct answer answer;
+
+        client_connect(f, &client);
+        client_say(&client, requests[i]);
+        take_answer(&client, &answer);
+        assert_int_equal(answer.status, 200);
+        assert_non_null(strstr(answer.head, "\r\nConnection: close\r\n"));
+        expect_end(&client);
+        client_close(&client);
+    }
+
+    struct client old;
+    struct answer answer;
+    client_connect(f, &old);
+    for (int i = 0; i < 2; i++) {
+        client_say(&old, "GET /live HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        take_answer(&old, &answer);
+        assert_non_null(strstr(answer.head, "\r\nConnection: keep-alive\r\n"));
+    }
+    client_close(&old);
+}
+
+static void test_half_closed_client_is_answered(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+
+    open_admin(f);
+    client_connect(f, &client);
+    client_say(&client, GET("/live") GET("/metrics") "GET /li");
+    shutdown(client.io.fd, SHUT_WR);
+    expect_answer(&client, 200, "live\n");
+    struct answer answer;
+    take_answer(&client, &answer);
+    assert_int_equal(answer.status, 200);
+    expect_end(&client);
+    client_close(&client);
+}
+
+static void test_malformed_requests(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const requests[] = {
+        "hello\r\n\r\n",
+        "\x16\x03\x01\x02 this is a TLS ClientHello",
+        "GET /live HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        "GET /live HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "GET /live HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET /live HTTP/x\r\n\r\n",
+        "GET /live HTTP/1.1\r\nBad(Header: x\r\n\r\n",
+        "POST /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    };
+
+    open_admin(f);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client;
+
+        client_connect(f, &client);
+        client_say(&client, requests[i]);
+        expect_answer(&client, 400, "Bad Request\n");
+        expect_end(&client);
+        client_close(&client);
+    }
+}
+
+/* A request whose head has `length` bytes. */
+static void say_long_head(struct client *client, size_t length)
+{
+    static const char start[] = "GET /live HTTP/1.1\r\nX-Long: ";
+    char *request = malloc(length);
+
+    memset(request, 'x', length);
+    memcpy(request, start, sizeof start - 1);
+    memcpy(request + length - 4, "\r\n\r\n", 4);
+    client_send(client, request, length);
+    free(request);
+}
+
+static void test_head_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+
+    open_admin(f);
+    client_connect(f, &client);
+    say_long_head(&client, 8192);
+    expect_answer(&client, 200, "live\n");
+    say_long_head(&client, 8192); /* for each request, not for all together */
+    expect_answer(&client, 200, "live\n");
+    say_long_head(&client, 8193);
+    expect_answer(&client, 431, "Request Header Fields Too Large\n");
+    expect_end(&client);
+    client_close(&client);
+
+    /* What is still on its way must not turn the answer into a reset. */
+    client_connect(f, &client);
+    say_long_head(&client, 100000);
+    expect_answer(&client, 431, "Request Header Fields Too Large\n");
+    expect_end(&client);
+    for (int i = 0; i < 3; i++) {
+        client_say(&client, "and so on");
+        run_for(f, 5);
+    }
+    client_close(&client);
+}
+
+static void test_bodies(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    char body[20000];
+
+    open_admin(f);
+    client_connect(f, &client);
+    client_say(&client, "GET /live HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" GET("/ready"));
+    expect_answer(&client, 200, "live\n");
+    expect_answer(&client, 200, "ready\n");
+    client_say(&client,
+               "GET /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" GET("/ready"));
+    expect_answer(&client, 200, "live\n");
+    expect_answer(&client, 200, "ready\n");
+    memset(body, 'b', sizeof body);
+    client_say(&client, "POST /live HTTP/1.1\r\nContent-Length: 8192\r\n\r\n");
+    client_send(&client, body, 8192);
+    expect_answer(&client, 405, "only GET and HEAD\n");
+    client_say(&client, "POST /live HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 8193\r\n\r\n");
+    expect_answer(&client, 413, "Payload Too Large\n");
+    expect_end(&client);
+    client_close(&client);
+
+    client_connect(f, &client);
+    client_say(&client, "POST /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n"); /* 20000 */
+    client_send(&client, body, sizeof body);
+    expect_answer(&client, 413, "Payload Too Large\n");
+    expect_end(&client);
+    client_close(&client);
+}
+
+static void test_slow_clients_are_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct client silent, slow, trickling;
+
+    f->options.request_timeout_ms = 100;
+    open_admin(f);
+    client_connect(f, &silent);
+    client_connect(f, &slow);
+    client_connect(f, &trickling);
+    client_say(&slow, "GET /live HTTP/1.1\r\nHost:");
+    client_say(&trickling, "GET /live HTTP/1.1\r\nX: ");
+    while (!trickling.ended) {
+        /* One more byte does not buy more time. */
+        send(trickling.io.fd, "x", 1, MSG_NOSIGNAL);
+        run_for(f, 5);
+    }
+    expect_end(&silent);
+    expect_end(&slow);
+    assert_int_equal(trickling.length, 0);
+    client_close(&silent);
+    client_close(&slow);
+    client_close(&trickling);
+    ask_once(f, GET("/live"), 200, "live\n");
+}
+
+static void test_each_answer_buys_time(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+
+    f->options.request_timeout_ms = 600;
+    open_admin(f);
+    client_connect(f, &client);
+    for (int i = 0; i < 4; i++) {
+        client_say(&client, GET("/live"));
+        expect_answer(&client, 200, "live\n");
+        run_for(f, 200);
+    }
+    expect_end(&client);
+    client_close(&client);
+}
+
+static void test_connections_are_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct client first, second, third;
+
+    f->options.max_connections = 2;
+    open_admin(f);
+    client_connect(f, &first);
+    client_connect(f, &second);
+    client_connect(f, &third);
+    expect_end(&third);
+    client_say(&second, GET("/live"));
+    expect_answer(&second, 200, "live\n");
+    client_close(&first);
+    run_for(f, 20);
+    ask_once(f, GET("/live"), 200, "live\n");
+    assert_false(second.ended);
+    client_close(&second);
+    client_close(&third);
+}
+
+/* Fills the connection with answers that nobody takes, then takes them. */
+static void test_blocked_answers_are_continued(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct answer answer;
+    enum { REQUESTS = 200 };
+
+    open_admin(f);
+    client_connect(f, &client);
+    ev_io_stop(f->loop, &client.io);
+    for (int i = 0; i < REQUESTS; i++)
+        client_say(&client, GET("/metrics"));
+    run_for(f, 50);
+    ask_once(f, GET("/live"), 200, "live\n"); /* others are served meanwhile */
+    ev_io_start(f->loop, &client.io);
+    for (int i = 0; i < REQUESTS; i++) {
+        take_answer(&client, &answer);
+        assert_int_equal(answer.status, 200);
+        assert_memory_equal(answer.body, "# HELP husk_build_info ", 23);
+        client.length -= client.taken;
+        memmove(client.bytes, client.bytes + client.taken, client.length);
+        client.taken = 0;
+    }
+    client_close(&client);
+}
+
+static void test_answers_nobody_takes_are_given_up(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+
+    f->options.request_timeout_ms = 100;
+    f->options.max_connections = 1;
+    open_admin(f);
+    client_connect(f, &client);
+    ev_io_stop(f->loop, &client.io);
+    for (int i = 0; i < 1000; i++)
+        if (send(client.io.fd, GET("/metrics"), strlen(GET("/metrics")), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+            break;
+    run_for(f, 300);
+    ask_once(f, GET("/live"), 200, "live\n"); /* the only slot is free again */
+    client_close(&client);
+}
+
+static void test_close_in_the_middle(void **state)
+{
+    struct fixture *f = *state;
+    struct client idle, half, blocked, lingering;
+
+    open_admin(f);
+    client_connect(f, &idle);
+    client_connect(f, &half);
+    client_connect(f, &blocked);
+    client_connect(f, &lingering);
+    client_say(&half, "GET /li");
+    ev_io_stop(f->loop, &blocked.io);
+    for (int i = 0; i < 200; i++)
+        client_say(&blocked, GET("/metrics"));
+    client_say(&lingering, "GET /live HTTP/1.0\r\n\r\n");
+    expect_answer(&lingering, 200, "live\n");
+    run_for(f, 50);
+    admin_close(f->admin);
+    f->admin = NULL;
+    expect_end(&idle);
+    wait_for_end(&half);
+    client_close(&idle);
+    client_close(&half);
+    client_close(&blocked);
+    client_close(&lingering);
+    admin_close(NULL);
+}
+
+static void test_descriptor_exhaustion_pauses_accepting(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct rlimit before, none;
+
+    open_admin(f);
+    ask_once(f, GET("/live"), 200, "live\n");
+    client_connect(f, &client);
+    client_say(&client, GET("/live"));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = (rlim_t)client.io.fd + 1; /* all below are in use */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    unsigned turns = ev_iteration(f->loop);
+    run_for(f, 800);
+    turns = ev_iteration(f->loop) - turns;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(client.length, 0);
+    assert_in_range(turns, 2, 20); /* pauses of 100, 200, 400, … ms, two turns each */
+    expect_answer(&client, 200, "live\n");
+    client_close(&client);
+}
+
+/* ---- listening
+ * --------------------------------------------------------------------------------------------------- */
+
+static void test_address_in_use_is_a_fault(void **state)
+{
+    struct fixture *f = *state;
+    char expected[FAULT_TEXT_BYTES], text[ADDRESS_TEXT_BYTES];
+
+    open_admin(f);
+    struct admin *first = f->admin;
+    socket_address_format(admin_address(first), text, sizeof text);
+    snprintf(expected, sizeof expected, "cannot listen on %s: Address already in use", text);
+    f->options.listen = *admin_address(first);
+    assert_false(try_open(f));
+    assert_string_equal(f->fault.text, expected);
+    f->admin = first;
+}
+
+static void test_ipv6_listener_takes_both_families(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+
+    listen_on(f, "*:0");
+    if (!try_open(f))
+        skip(); /* a machine without IPv6 */
+    struct socket_address *to = (struct socket_address *)admin_address(f->admin);
+    const struct socket_address bound = *to;
+    uint16_t port = ntohs(((const struct sockaddr_in6 *)&bound.storage)->sin6_port);
+    struct address address = { .host = "127.0.0.1", .port = port };
+    assert_true(address_to_socket(&address, to)); /* where the client connects to */
+    client_connect(f, &client);
+    *to = bound;
+    client_say(&client, GET("/live"));
+    expect_answer(&client, 200, "live\n");
+    client_close(&client);
+}
+
+static void test_unix_listener(void **state)
+{
+    struct fixture *f = *state;
+    char text[128];
+    struct stat file;
+
+    snprintf(text, sizeof text, "unix:%s/admin.sock", f->directory);
+    listen_on(f, text);
+    open_admin(f);
+    ask_once(f, GET("/live"), 200, "live\n");
+    struct admin *first = f->admin;
+    assert_false(try_open(f)); /* somebody answers there */
+    assert_non_null(strstr(f->fault.text, "/admin.sock: Address already in use"));
+    f->admin = first;
+    ask_once(f, GET("/live"), 200, "live\n");
+    admin_close(f->admin);
+    f->admin = NULL;
+    assert_int_equal(stat(text + 5, &file), -1);
+}
+
+static void test_stale_unix_socket_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    char text[128];
+    struct stat file;
+
+    snprintf(text, sizeof text, "unix:%s/admin.sock", f->directory);
+    listen_on(f, text);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&f->options.listen.storage, f->options.listen.length), 0);
+    close(fd); /* as after kill -9 */
+    open_admin(f);
+    ask_once(f, GET("/live"), 200, "live\n");
+
+    /* A successor that took the path over keeps its file. */
+    assert_int_equal(unlink(text + 5), 0);
+    struct admin *first = f->admin;
+    open_admin(f);
+    admin_close(first);
+    ask_once(f, GET("/live"), 200, "live\n");
+    admin_close(f->admin);
+    assert_int_equal(stat(text + 5, &file), -1);
+
+    /* What is not a socket is never removed. */
+    fd = open(text + 5, O_CREAT | O_WRONLY, 0600);
+    close(fd);
+    assert_false(try_open(f));
+    assert_int_equal(unlink(text + 5), 0);
+}
+
+static void test_abstract_unix_listener(void **state)
+{
+    struct fixture *f = *state;
+    char text[128];
+
+    snprintf(text, sizeof text, "unix:@husk-test-%d", getpid());
+    listen_on(f, text);
+    open_admin(f);
+    ask_once(f, GET("/live"), 200, "live\n");
+}
+
+int main(void)
+{
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CASE(test_live_and_ready),
+        CASE(test_metrics),
+        CASE(test_head_has_no_body),
+        CASE(test_paths),
+        CASE(test_other_methods),
+        CASE(test_keep_alive_and_pipelining),
+        CASE(test_requests_in_pieces),
+        CASE(test_closing_as_asked),
+        CASE(test_half_closed_client_is_answered),
+        CASE(test_malformed_requests),
+        CASE(test_head_limit),
+        CASE(test_bodies),
+        CASE(test_slow_clients_are_closed),
+        CASE(test_each_answer_buys_time),
+        CASE(test_connections_are_limited),
+        CASE(test_blocked_answers_are_continued),
+        CASE(test_answers_nobody_takes_are_given_up),
+        CASE(test_close_in_the_middle),
+        CASE(test_descriptor_exhaustion_pauses_accepting),
+        CASE(test_address_in_use_is_a_fault),
+        CASE(test_ipv6_listener_takes_both_families),
+        CASE(test_unix_listener),
+        CASE(test_stale_unix_socket_is_replaced),
+        CASE(test_abstract_unix_listener),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
