@@ -445,10 +445,10 @@ static bool daemon_start(struct daemon *daemon, const struct admin_source *sourc
         !upstream_start(daemon, fault) || !admin_start(daemon, source, fault))
         return false;
     watchers_start(daemon);
+    startup_pages_release();
     address_log(daemon, "listening", &daemon->options.listen);
     if (daemon->admin)
         address_log(daemon, "admin listening", admin_address(daemon->admin));
-    startup_pages_release();
     return true;
 }
 

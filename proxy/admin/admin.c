@@ -4,10 +4,10 @@
 #include "admin/metrics_text.h"
 #include "admin/process_text.h"
 #include "base/clock.h"
+#include "wire/socket.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum {
-    BACKLOG = 64,
-    ACCEPTS_PER_STEP = 16,
-    PAUSE_MIN_MS = 100,
-    PAUSE_MAX_MS = 1000,
-    READY_TEXT_BYTES = 2048
-};
+enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 2048 };
 
 struct admin {
     struct ev_loop *loop;
@@ -206,8 +200,8 @@ static void on_resume(struct ev_loop *loop, struct ev_timer *timer, int events)
     ev_io_start(loop, &admin->acceptor);
 }
 
-/* ---- listening
- * --------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* The file system path of a Unix address; NULL for an abstract name and for other families. */
 static const char *unix_path(const struct socket_address *address)
@@ -217,60 +211,15 @@ static const char *unix_path(const struct socket_address *address)
     return sun->sun_family == AF_UNIX && sun->sun_path[0] ? sun->sun_path : NULL;
 }
 
-/* A socket that a process left behind when it was killed: a socket file on which nobody answers. */
-static bool is_stale_socket(const struct socket_address *address)
+/* Removes the socket file, unless a successor has put its own in this place. */
+static void remove_unix_file(const struct admin *admin)
 {
+    const char *path = unix_path(&admin->options.listen);
     struct stat file;
 
-    if (lstat(unix_path(address), &file) != 0 || !S_ISSOCK(file.st_mode))
-        return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    bool refused = connect(fd, (const struct sockaddr *)&address->storage, address->length) != 0 &&
-                   errno == ECONNREFUSED;
-    close(fd);
-    return refused;
-}
-
-static bool bind_address(int fd, const struct socket_address *address)
-{
-    const struct sockaddr *to = (const struct sockaddr *)&address->storage;
-
-    if (bind(fd, to, address->length) == 0)
-        return true;
-    if (errno != EADDRINUSE || !unix_path(address))
-        return false;
-    if (!is_stale_socket(address) || unlink(unix_path(address)) != 0) {
-        errno = EADDRINUSE;
-        return false;
-    }
-    return bind(fd, to, address->length) == 0;
-}
-
-/* The listening descriptor, or -1 and errno. */
-static int open_listener(const struct socket_address *address)
-{
-    int on = 1;
-    int off = 0;
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    if (address->storage.ss_family != AF_UNIX &&
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
-        goto fail;
-    if (address->storage.ss_family == AF_INET6 &&
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0)
-        goto fail;
-    if (!bind_address(fd, address) || listen(fd, BACKLOG) != 0)
-        goto fail;
-    return fd;
-fail:;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+    if (admin->unix_file.st_ino && lstat(path, &file) == 0 && file.st_ino == admin->unix_file.st_ino &&
+        file.st_dev == admin->unix_file.st_dev)
+        socket_forget(&admin->options.listen);
 }
 
 struct admin *admin_open(struct ev_loop *loop, const struct admin_options *options,
@@ -284,13 +233,8 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
         fault_set(fault, "out of memory");
         return NULL;
     }
-    int fd = open_listener(&options->listen);
+    int fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, fault);
     if (fd < 0) {
-        int error = errno;
-        char text[ADDRESS_TEXT_BYTES];
-
-        socket_address_format(&options->listen, text, sizeof text);
-        fault_set(fault, "cannot listen on %s: %s", text, strerror(error));
         free(admin);
         return NULL;
     }
@@ -301,8 +245,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->service = (struct http_service) { .owner = admin,
                                              .on_request = on_request,
                                              .timeout_ms = options->request_timeout_ms };
-    admin->bound.length = sizeof admin->bound.storage;
-    getsockname(fd, (struct sockaddr *)&admin->bound.storage, &admin->bound.length);
+    admin->bound = socket_local_address(fd);
     if (unix_path(&options->listen) && lstat(unix_path(&options->listen), &admin->unix_file) != 0)
         admin->unix_file.st_ino = 0;
     ev_io_init(&admin->acceptor, on_acceptable, fd, EV_READ);
@@ -311,17 +254,6 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->resume.data = admin;
     ev_io_start(loop, &admin->acceptor);
     return admin;
-}
-
-/* Removes the socket file, unless another process has put its own in this place. */
-static void remove_unix_file(const struct admin *admin)
-{
-    const char *path = unix_path(&admin->options.listen);
-    struct stat file;
-
-    if (admin->unix_file.st_ino && lstat(path, &file) == 0 && file.st_ino == admin->unix_file.st_ino &&
-        file.st_dev == admin->unix_file.st_dev)
-        unlink(path);
 }
 
 void admin_close(struct admin *admin)

@@ -100,11 +100,12 @@ static void answer_start(struct http_connection *connection, struct http_respons
     assert(head_length > 0 && (size_t)head_length < sizeof head);
 
     size_t body_length = with_body ? response->length : 0;
-    if (response->body)
+    if (response->body) {
         connection->output = malloc((size_t)head_length + body_length);
-    if (connection->output) {
-        memcpy(connection->output, head, (size_t)head_length);
-        memcpy(connection->output + head_length, response->body, body_length);
+        if (connection->output) {
+            memcpy(connection->output, head, (size_t)head_length);
+            memcpy(connection->output + head_length, response->body, body_length);
+        }
     }
     free(response->body);
     connection->output_length = (size_t)head_length + body_length;
