@@ -340,7 +340,6 @@ static void admit_step(struct tunnel *tunnel)
 
 static void dial_step(struct tunnel *tunnel)
 {
-    struct leg *inlet = &tunnel->inlet.leg;
     struct buffer *early = &tunnel->held[SIDE_DOWNSTREAM];
     enum end_reason reason = inlet_check(&tunnel->inlet, early);
 
@@ -359,9 +358,9 @@ static void dial_step(struct tunnel *tunnel)
         tunnel->phase = TUNNEL_RELAYING;
         return;
     }
-    /* A silent peer is watched for leaving; one that has sent something stays unread until it can be served. */
-    bool silent = !early->length && socket_peek(inlet->fd) == SOCKET_SILENT;
-    leg_watch(inlet, silent ? LEG_READ : LEG_NO_READ);
+    /* A peer that has sent something stays unread until it can be served; any other is watched for leaving. */
+    bool has_data = early->length || socket_peek(tunnel->inlet.leg.fd) == SOCKET_HAS_DATA;
+    leg_watch(&tunnel->inlet.leg, has_data ? LEG_NO_READ : LEG_READ);
     leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
 }
 

@@ -36,8 +36,7 @@ def site(pki, seed, tmp_path_factory):
         yield made
         for program in (made.agent, *vars(made.husks).values()):
             assert not program.complaints(), f"{program.name} has nothing to complain of\n{program.tail()}"
-        made.agent.kill()  # an orderly end takes it many seconds, and nothing it has is still unsent
-        for program in (*vars(made.husks).values(), made.aggregator):
+        for program in (made.agent, *vars(made.husks).values(), made.aggregator):
             program.stop()
         for tag, count in made.expected.items():
             assert sorted(made.aggregator.numbers(tag)) == list(range(count)), f"{tag}: each event once"

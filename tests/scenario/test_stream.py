@@ -301,6 +301,19 @@ def test_aggregators_reset_in_midstream_reaches_the_agent_as_a_reset(husk):
     tunnel.server.wait_for_event(reason="reset", side="upstream")
 
 
+def test_aggregator_that_resets_after_it_has_read_the_agents_end_is_not_worth_a_line(husk):
+    """Fluentd closes every connection like that."""
+    tunnel = husk.tunnel()
+    agent, aggregator = tunnel.open()
+    agent.sendall(b"message")
+    agent.close()
+    assert raw.read_to_end(aggregator) == b"message"
+    raw.reset(aggregator)
+    for one in (tunnel.client, tunnel.server):
+        one.wait_for_metric("husk_connections_ended_total", 2)
+        assert not one.complaints()
+
+
 def test_aggregators_end_reaches_the_agent_at_once(husk):
     agent, aggregator = husk.tunnel().open()
     agent.sendall(b"?")

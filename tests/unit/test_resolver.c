@@ -182,6 +182,7 @@ static void on_listener(struct ev_loop *loop, struct ev_io *io, int events)
     ev_io_start(loop, &server->tcp);
 }
 
+/* -1: *port is taken. */
 static int bound_socket(int type, uint16_t *port)
 {
     struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -192,38 +193,55 @@ static int bound_socket(int type, uint16_t *port)
     sin.sin_port = htons(*port);
     assert_true(fd >= 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof sin), 0);
+    if (bind(fd, (struct sockaddr *)&sin, sizeof sin) != 0) {
+        close(fd);
+        return -1;
+    }
     assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &length), 0);
     *port = ntohs(sin.sin_port);
     return fd;
 }
 
+/* Takes the same port for UDP and TCP, the first time any that is free. */
 static void server_start(struct name_server *server)
 {
-    ev_io_init(&server->udp, on_udp, bound_socket(SOCK_DGRAM, &server->port), EV_READ);
+    uint16_t wanted = server->port;
+    int udp = -1;
+    int tcp = -1;
+
+    for (int attempts = 0; tcp < 0 && attempts < 1000; attempts++) {
+        server->port = wanted;
+        udp = bound_socket(SOCK_DGRAM, &server->port);
+        if (udp < 0)
+            continue;
+        tcp = bound_socket(SOCK_STREAM, &server->port);
+        if (tcp < 0)
+            close(udp);
+    }
+    assert_true(tcp >= 0);
+    ev_io_init(&server->udp, on_udp, udp, EV_READ);
     server->udp.data = server;
     ev_io_start(server->loop, &server->udp);
+    ev_io_init(&server->listener, on_listener, tcp, EV_READ);
+    server->listener.data = server;
 }
 
+/* Until then TCP is refused. */
 static void server_listen(struct name_server *server)
 {
-    int fd = bound_socket(SOCK_STREAM, &server->port);
-
-    assert_int_equal(listen(fd, 4), 0);
-    ev_io_init(&server->listener, on_listener, fd, EV_READ);
-    server->listener.data = server;
+    assert_int_equal(listen(server->listener.fd, 4), 0);
     ev_io_start(server->loop, &server->listener);
 }
 
 static void server_stop(struct name_server *server)
 {
-    struct ev_io *all[] = { &server->udp, &server->listener, &server->tcp };
-
-    for (size_t i = 0; i < 3; i++) {
-        if (!ev_is_active(all[i]))
-            continue;
-        ev_io_stop(server->loop, all[i]);
-        close(all[i]->fd);
+    ev_io_stop(server->loop, &server->udp);
+    close(server->udp.fd);
+    ev_io_stop(server->loop, &server->listener);
+    close(server->listener.fd);
+    if (ev_is_active(&server->tcp)) {
+        ev_io_stop(server->loop, &server->tcp);
+        close(server->tcp.fd);
     }
 }
 
