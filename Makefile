@@ -97,10 +97,10 @@ $(BUILD)/flags: FORCE
 # ---- what it needs from the system -------------------------------------------------------------------------
 
 BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
-TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger openssl ruby ruby-dev \
+TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 # Installed under their own names where the command is missing: other packagings of them are as good.
-TEST_TOOLS := node:nodejs npm:npm
+TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
 
 missing     = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q ' installed' || echo $$p; done)
 missing_cmd = $(foreach pair,$(1),$(shell command -v $(firstword $(subst :, ,$(pair))) >/dev/null || echo $(lastword $(subst :, ,$(pair)))))

@@ -65,7 +65,7 @@ void buffer_pool_deinit(struct buffer_pool *pool)
 
 void buffer_init(struct buffer *buffer, struct buffer_pool *pool)
 {
-    *buffer = (struct buffer){ .pool = pool };
+    *buffer = (struct buffer) { .pool = pool };
 }
 
 void buffer_clear(struct buffer *buffer)
@@ -86,7 +86,7 @@ static bool slice_append(struct buffer *buffer)
         return false;
     }
     segment->references = 1;
-    *slice = (struct slice){ .segment = segment };
+    *slice = (struct slice) { .segment = segment };
     if (buffer->last)
         buffer->last->next = slice;
     else
@@ -157,7 +157,8 @@ unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsi
 
     for (struct slice *slice = buffer->first; slice && count < max; slice = slice->next) {
         if (slice->end > slice->start)
-            vectors[count++] = (struct iovec){ slice->segment->bytes + slice->start, slice->end - slice->start };
+            vectors[count++] =
+                (struct iovec) { slice->segment->bytes + slice->start, slice->end - slice->start };
     }
     return count;
 }

@@ -50,8 +50,8 @@ void buffer_init(struct buffer *buffer, struct buffer_pool *pool);
 /* Drops all bytes; the buffer stays usable. */
 void buffer_clear(struct buffer *buffer);
 
-/* Room to write at the queue's end: *room is at least 1. NULL when out of memory. Nothing is in the queue before
- * buffer_commit; a reservation that gets no commit needs buffer_commit(buffer, 0). */
+/* Room to write at the queue's end: *room is at least 1. NULL when out of memory. Nothing is in the queue
+ * before buffer_commit; a reservation that gets no commit needs buffer_commit(buffer, 0). */
 uint8_t *buffer_reserve(struct buffer *buffer, size_t *room);
 /* Takes `bytes` of the last reservation into the queue. */
 void buffer_commit(struct buffer *buffer, size_t bytes);

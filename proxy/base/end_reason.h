@@ -10,17 +10,19 @@
 enum side { SIDE_DOWNSTREAM, SIDE_UPSTREAM, SIDE_COUNT };
 
 enum end_reason {
-    END_NONE,       /* has not ended */
-    END_CLOSED,     /* both directions ended in order */
-    END_PROBE,      /* closed without having sent a byte */
-    END_LEFT,       /* the downstream peer left before its upstream was there */
-    END_OTHER_SIDE, /* nothing wrong here: the other side ended it */
-    END_SHUTDOWN,   /* this process is stopping */
-    END_RESET,      /* connection reset by the peer */
-    END_DEAD_PEER,  /* keepalive or TCP_USER_TIMEOUT gave the peer up */
-    END_TRUNCATED,  /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
-    END_IDLE,       /* no progress for the idle timeout */
-    END_IO_ERROR,   /* any other socket error */
+    END_NONE,            /* has not ended */
+    END_CLOSED,          /* both directions ended in order */
+    END_PROBE,           /* closed without having sent a byte */
+    END_LEFT,            /* the downstream peer left before its upstream was there */
+    END_HANDSHAKE_LEFT,  /* a peer that called us left during its TLS handshake */
+    END_OTHER_SIDE,      /* nothing wrong here: the other side ended it */
+    END_SHUTDOWN,        /* this process is stopping */
+    END_RESET,           /* connection reset by the peer */
+    END_DEAD_PEER,       /* keepalive or TCP_USER_TIMEOUT gave the peer up */
+    END_TRUNCATED,       /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
+    END_RESET_AFTER_END, /* connection reset by the peer after we had ended our direction */
+    END_IDLE,            /* no progress for the idle timeout */
+    END_IO_ERROR,        /* any other socket error */
     END_NO_MEMORY,
     END_NO_DESCRIPTOR, /* EMFILE, ENFILE */
     END_UNRESOLVED,    /* upstream name has no address (yet) */
@@ -28,7 +30,7 @@ enum end_reason {
     END_CONNECT_FAILED, /* unreachable and the like */
     END_CONNECT_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
-    END_HANDSHAKE_CLOSED,    /* the peer closed in the middle of the TLS handshake */
+    END_HANDSHAKE_CLOSED,    /* a server we dialled closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */
     END_TLS_VERSION,         /* no TLS version in common */
     END_TLS_PROTOCOL,        /* any other TLS failure found here */

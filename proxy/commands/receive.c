@@ -366,6 +366,15 @@ static void watchers_stop(struct receiver *receiver)
     ev_timer_stop(receiver->loop, &receiver->timeout);
 }
 
+static void readiness_tell(int listener)
+{
+    struct socket_address address = socket_local_address(listener);
+    char text[ADDRESS_TEXT_BYTES];
+
+    socket_address_format(&address, text, sizeof text);
+    fprintf(stderr, "husk receive: listening on %s\n", text);
+}
+
 static int receive_events(const struct receive_options *options, int listener)
 {
     struct receiver receiver = { .options = options,
@@ -378,6 +387,7 @@ static int receive_events(const struct receive_options *options, int listener)
         goto out;
     }
     watchers_start(&receiver, listener);
+    readiness_tell(listener); /* after the watchers: from here on a signal ends it in order */
     ev_run(receiver.loop, 0);
     for (struct peer *peer = receiver.peers, *next; peer; peer = next) {
         next = peer->next;
@@ -405,7 +415,6 @@ int receive_command(int argc, char **argv)
     struct receive_options options = { 0 };
     struct address address;
     struct socket_address at;
-    char text[ADDRESS_TEXT_BYTES];
     struct fault fault;
 
     bool usable = settings_parse(settings, SETTING_TOTAL, &options, argc, argv, NULL, &fault);
@@ -427,9 +436,6 @@ int receive_command(int argc, char **argv)
         return EXIT_STATUS_FAILED;
     }
     signal(SIGPIPE, SIG_IGN); /* a stdout that nobody reads is an error like any other */
-    at = socket_local_address(listener);
-    socket_address_format(&at, text, sizeof text);
-    fprintf(stderr, "husk receive: listening on %s\n", text);
     int status = receive_events(&options, listener);
     unix_path_remove(&address);
     close(listener);

@@ -33,7 +33,7 @@ void endpoint_list_release(struct endpoint_list *list)
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
 {
     endpoint_list_release(pool->list);
-    *pool = (struct endpoint_pool){ .list = list };
+    *pool = (struct endpoint_pool) { .list = list };
 }
 
 void endpoint_pool_deinit(struct endpoint_pool *pool)
@@ -45,7 +45,7 @@ bool endpoint_walk_begin(struct endpoint_walk *walk, struct endpoint_pool *pool)
 {
     if (!pool->list || !pool->list->count)
         return false;
-    *walk = (struct endpoint_walk){ .list = endpoint_list_share(pool->list), .start = pool->next };
+    *walk = (struct endpoint_walk) { .list = endpoint_list_share(pool->list), .start = pool->next };
     pool->next = (pool->next + 1) % pool->list->count;
     return true;
 }
@@ -82,8 +82,8 @@ void endpoint_walk_end(struct endpoint_walk *walk)
     walk->list = NULL;
 }
 
-void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool, enum endpoint_outcome outcome,
-                          uint64_t now_ms, uint64_t rest_ms)
+void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
+                          enum endpoint_outcome outcome, uint64_t now_ms, uint64_t rest_ms)
 {
     if (pool->list == walk->list)
         pool->rested_until_ms[walk->current] = outcome == ENDPOINT_FAILED ? now_ms + rest_ms : 0;

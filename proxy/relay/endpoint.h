@@ -1,7 +1,7 @@
 /* Where the upstream is: one resolved address each, with its health.
  *
- * A list is immutable and shared between threads; a pool is one worker's view of it: the order to try addresses in, and
- * which of them failed lately. Pure: opens nothing. */
+ * A list is immutable and shared between threads; a pool is one worker's view of it: the order to try
+ * addresses in, and which of them failed lately. Pure: opens nothing. */
 #ifndef HUSK_RELAY_ENDPOINT_H
 #define HUSK_RELAY_ENDPOINT_H
 
@@ -29,7 +29,8 @@ enum { ENDPOINTS_MAX = 64 };
 struct endpoint_pool {
     struct endpoint_list *list; /* shared; NULL: not resolved yet */
     size_t next;                /* where the next dial begins: addresses take turns */
-    uint64_t rested_until_ms[ENDPOINTS_MAX]; /* after a failure, an address waits for its turn behind the others */
+    uint64_t
+        rested_until_ms[ENDPOINTS_MAX]; /* after a failure, an address waits for its turn behind the others */
 };
 
 /* An empty pool is all zeros. Takes over a reference to `list`; what was known of health is forgotten. */
@@ -53,7 +54,7 @@ void endpoint_walk_end(struct endpoint_walk *walk);
 
 /* Files the outcome of the current address. */
 enum endpoint_outcome { ENDPOINT_WORKED, ENDPOINT_FAILED };
-void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool, enum endpoint_outcome outcome,
-                          uint64_t now_ms, uint64_t rest_ms);
+void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
+                          enum endpoint_outcome outcome, uint64_t now_ms, uint64_t rest_ms);
 
 #endif

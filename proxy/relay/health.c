@@ -77,7 +77,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 void health_open(struct health *health, struct ev_loop *loop, uint64_t interval_ms, uint64_t timeout_ms)
 {
-    *health = (struct health){
+    *health = (struct health) {
         .loop = loop,
         .interval_seconds = (double)interval_ms / 1000,
         .timeout_seconds = (double)timeout_ms / 1000,

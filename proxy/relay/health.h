@@ -18,8 +18,8 @@ struct health {
     size_t at;                  /* address under trial */
     int fd;                     /* -1: no attempt under way */
     ev_io watcher;
-    ev_timer timer; /* the attempt's deadline, or the next round */
-    bool known;     /* a round has been finished */
+    ev_timer timer;          /* the attempt's deadline, or the next round */
+    bool known;              /* a round has been finished */
     enum end_reason failure; /* of the last round: END_NONE when an address answered */
 };
 

@@ -10,7 +10,7 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
     struct credentials *credentials = worker->credentials[SIDE_DOWNSTREAM];
     struct side_metrics *metrics = &worker->metrics.side[SIDE_DOWNSTREAM];
 
-    *inlet = (struct inlet){ .worker = worker, .state = INLET_WAITING, .peer = *peer };
+    *inlet = (struct inlet) { .worker = worker, .state = INLET_WAITING, .peer = *peer };
     inlet->deadline_ms = worker_now_ms(worker) + route->dial_delay_ms;
     socket_tune(fd, route->dead_peer_ms);
     leg_open(&inlet->leg, &worker->io, fd, metrics, on_ready, owner);

@@ -2,7 +2,8 @@
  *
  *   SECURING ──handshake, policy──▶ WAITING ──first byte, or patience──▶ READY
  *
- * Owns its leg. Whoever conducts it calls inlet_advance when anything happens. Belongs to its worker's thread. */
+ * Owns its leg. Whoever conducts it calls inlet_advance when anything happens. Belongs to its worker's
+ * thread. */
 #ifndef HUSK_RELAY_INLET_H
 #define HUSK_RELAY_INLET_H
 
@@ -25,8 +26,8 @@ struct inlet {
 void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct socket_address *peer,
                 leg_on_ready *on_ready, void *owner);
 
-/* Goes as far as it can. END_NONE while it lives; else why it must end. Bytes that come along with the end of the handshake are put
- * into `early`; a plain peer's bytes are left in the socket. */
+/* Goes as far as it can. END_NONE while it lives; else why it must end. Bytes that come along with the end of
+ * the handshake are put into `early`; a plain peer's bytes are left in the socket. */
 enum end_reason inlet_advance(struct inlet *inlet, struct buffer *early);
 
 /* Whether the peer has gone without a byte of payload, while nothing is read from it. END_NONE or why. */

@@ -22,7 +22,8 @@ static int reserve_open(void)
 static int accept_one(struct listener *listener, struct socket_address *peer)
 {
     peer->length = sizeof peer->storage;
-    return accept4(listener->fd, (struct sockaddr *)&peer->storage, &peer->length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return accept4(listener->fd, (struct sockaddr *)&peer->storage, &peer->length,
+                   SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 /* Out of descriptors: the peer at the door is told by a reset, so that it tries again later; then a pause, as
@@ -81,10 +82,10 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
         ev_io_start(loop, &listener->watcher);
 }
 
-void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics, struct log *log,
-                   listener_on_accepted *on_accepted, void *owner)
+void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics,
+                   struct log *log, listener_on_accepted *on_accepted, void *owner)
 {
-    *listener = (struct listener){
+    *listener = (struct listener) {
         .loop = loop,
         .fd = fd,
         .reserve = reserve_open(),

@@ -1,7 +1,7 @@
 /* Accepts connections, and stops accepting while there is no room for more.
  *
- * Owns its listening descriptor and one descriptor in reserve, so that running out of them can be told to the peer
- * that knocks. Belongs to its worker's thread. */
+ * Owns its listening descriptor and one descriptor in reserve, so that running out of them can be told to the
+ * peer that knocks. Belongs to its worker's thread. */
 #ifndef HUSK_RELAY_LISTENER_H
 #define HUSK_RELAY_LISTENER_H
 
@@ -31,8 +31,8 @@ struct listener {
 };
 
 /* Takes `fd`, a listening socket; begins to accept. */
-void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics, struct log *log,
-                   listener_on_accepted *on_accepted, void *owner);
+void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics,
+                   struct log *log, listener_on_accepted *on_accepted, void *owner);
 void listener_close(struct listener *listener);
 
 /* Whether a limit of the worker has been reached. */

@@ -34,7 +34,7 @@ static void on_bell(struct ev_loop *loop, ev_async *bell, int events)
 
 void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, mailbox_on_letter *on_letter, void *owner)
 {
-    *mailbox = (struct mailbox){ .loop = loop, .on_letter = on_letter, .owner = owner };
+    *mailbox = (struct mailbox) { .loop = loop, .on_letter = on_letter, .owner = owner };
     pthread_mutex_init(&mailbox->lock, NULL);
     ev_async_init(&mailbox->bell, on_bell);
     mailbox->bell.data = mailbox;

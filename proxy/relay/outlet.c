@@ -5,7 +5,7 @@
 
 void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner)
 {
-    *outlet = (struct outlet){
+    *outlet = (struct outlet) {
         .leg = { .fd = -1 },
         .worker = worker,
         .state = OUTLET_RESOLVING,
@@ -26,56 +26,70 @@ bool outlet_reads(const struct outlet *outlet)
     return outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING;
 }
 
-/* Begins to connect to the next address; true when an attempt is under way. */
+/* Begins to connect to the current address; true when an attempt is under way. */
 static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 {
     struct worker *worker = outlet->worker;
     struct side_metrics *metrics = &worker->metrics.side[SIDE_UPSTREAM];
+    int fd = socket_connect(outlet->address, worker->route->dead_peer_ms, reason);
+
+    if (fd < 0)
+        return false;
+    if (outlet->leg.fd >= 0)
+        metrics_add(&metrics->ended[outlet->leg.broken], 1); /* the attempt before this one */
+    leg_close(&outlet->leg, LEG_CLOSE);
+    leg_open(&outlet->leg, &worker->io, fd, metrics, outlet->on_ready, outlet->owner);
+    metrics_add(&metrics->opened, 1);
+    outlet->leg.blocked = true; /* until the connect's outcome is there */
+    outlet->state = OUTLET_CONNECTING;
+    outlet->deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms;
+    return true;
+}
+
+/* The same for the addresses not tried yet; END_NONE, or why the last one failed. */
+static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason reason)
+{
+    struct worker *worker = outlet->worker;
     const struct socket_address *address;
 
     while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, worker_now_ms(worker)))) {
         outlet->address = address;
-        int fd = socket_connect(address, worker->route->dead_peer_ms, reason);
-        if (fd >= 0) {
-            leg_close(&outlet->leg, LEG_CLOSE);
-            leg_open(&outlet->leg, &worker->io, fd, metrics, outlet->on_ready, outlet->owner);
-            metrics_add(&metrics->opened, 1);
-            outlet->leg.blocked = true; /* until the connect's outcome is there */
-            outlet->state = OUTLET_CONNECTING;
-            outlet->deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms;
-            return true;
-        }
+        if (outlet_dial(outlet, &reason))
+            return END_NONE;
         endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
                              worker->route->endpoint_rest_ms);
     }
-    return false;
+    return reason;
 }
 
-/* The current address failed: files it and tries the next one. END_NONE when there is one. */
+/* The current attempt failed: END_NONE when there is another one. */
 static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason)
 {
     struct worker *worker = outlet->worker;
-    enum end_reason next_reason = reason;
 
     leg_break(&outlet->leg, reason);
+    if (outlet->leg.tls && tls_channel_failed_resuming(outlet->leg.tls)) {
+        if (!worker->sessions.refused)
+            log_say(worker->log, LOG_INFO,
+                    "upstream fails on resumed TLS sessions: full handshakes from now on");
+        tls_sessions_refuse(&worker->sessions);
+        if (outlet_dial(outlet, &reason))
+            return END_NONE;
+    }
     endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
                          worker->route->endpoint_rest_ms);
-    if (!outlet_dial(outlet, &next_reason))
-        return next_reason;
-    metrics_add(&worker->metrics.side[SIDE_UPSTREAM].ended[reason], 1);
-    return END_NONE;
+    return outlet_dial_next(outlet, reason);
 }
 
 static enum end_reason outlet_resolve(struct outlet *outlet)
 {
     struct worker *worker = outlet->worker;
-    enum end_reason reason = END_UNRESOLVED;
 
     if (!worker->resolved && worker_now_ms(worker) < outlet->deadline_ms)
         return END_NONE;
     if (!endpoint_walk_begin(&outlet->walk, &worker->endpoints))
         return END_UNRESOLVED;
-    return outlet_dial(outlet, &reason) ? END_NONE : reason;
+    return outlet_dial_next(outlet, END_UNRESOLVED);
 }
 
 static void outlet_become_ready(struct outlet *outlet)
@@ -130,7 +144,8 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *early
     bool late = worker_now_ms(worker) >= outlet->deadline_ms;
     if (outlet->state == OUTLET_SECURING)
         return late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
-    /* A server that sends neither tickets nor data gives no sign: after a while it is taken at its silence. */
+    /* A server that sends neither tickets nor data gives no sign: after a while it is taken at its silence.
+     */
     if (late && !tls_channel_is_confirmed(leg->tls))
         metrics_add(&worker->metrics.unconfirmed, 1);
     if (late || leg->read_over || tls_channel_is_confirmed(leg->tls))

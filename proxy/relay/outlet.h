@@ -4,8 +4,8 @@
  *                    ▲             │            │
  *                    └─ next address ◀──────────┘
  *
- * Owns its leg and its walk over the addresses. Whoever conducts it calls outlet_advance when anything happens.
- * Belongs to its worker's thread. */
+ * Owns its leg and its walk over the addresses. Whoever conducts it calls outlet_advance when anything
+ * happens. Belongs to its worker's thread. */
 #ifndef HUSK_RELAY_OUTLET_H
 #define HUSK_RELAY_OUTLET_H
 
@@ -15,7 +15,7 @@
 struct worker;
 
 enum outlet_state {
-    OUTLET_RESOLVING,  /* the name has no address yet */
+    OUTLET_RESOLVING, /* the name has no address yet */
     OUTLET_CONNECTING,
     OUTLET_SECURING,   /* TLS handshake */
     OUTLET_CONFIRMING, /* TLS 1.3: has the server accepted our certificate? */
@@ -36,8 +36,8 @@ struct outlet {
 /* Nothing is dialled before the first outlet_advance. */
 void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner);
 
-/* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for its detail. Bytes that
- * come along with the end of the handshake are put into `early`. */
+/* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for
+ * its detail. Bytes that come along with the end of the handshake are put into `early`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);
 
 /* Whether the leg wants to read in this state. */

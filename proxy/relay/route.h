@@ -1,6 +1,7 @@
 /* What a route asks of its connections: limits and deadlines, the same for every worker, never changed.
  *
- * Pure data. The mode (client, server) is not among it: it has become credentials on one side or the other. */
+ * Pure data. The mode (client, server) is not among it: it has become credentials on one side or the other.
+ */
 #ifndef HUSK_RELAY_ROUTE_H
 #define HUSK_RELAY_ROUTE_H
 
@@ -8,21 +9,21 @@
 #include <stdint.h>
 
 struct route_options {
-    const char *name;              /* in logs and metrics */
-    const char *server_name;       /* what an upstream with TLS must prove to be; NULL without TLS */
-    uint64_t dial_delay_ms;        /* how long a silent peer is waited for before the upstream is dialled */
-    uint64_t connect_timeout_ms;   /* per address */
-    uint64_t handshake_timeout_ms; /* from accept, or from connect */
-    uint64_t confirm_timeout_ms;   /* for evidence that a TLS 1.3 server accepted our certificate */
-    uint64_t idle_timeout_ms;      /* without progress; 0: none */
+    const char *name;               /* in logs and metrics */
+    const char *server_name;        /* what an upstream with TLS must prove to be; NULL without TLS */
+    uint64_t dial_delay_ms;         /* how long a silent peer is waited for before the upstream is dialled */
+    uint64_t connect_timeout_ms;    /* per address */
+    uint64_t handshake_timeout_ms;  /* from accept, or from connect */
+    uint64_t confirm_timeout_ms;    /* for evidence that a TLS 1.3 server accepted our certificate */
+    uint64_t idle_timeout_ms;       /* without progress; 0: none */
     uint64_t half_close_timeout_ms; /* the same once one direction has ended; 0: none */
-    uint64_t linger_timeout_ms;    /* for last words to be delivered on a connection that ends */
-    uint64_t endpoint_rest_ms;     /* a failed address is tried last for so long */
-    unsigned dead_peer_ms;         /* see socket_tune */
-    size_t buffer_bytes;           /* kept per connection and direction at the most */
-    unsigned max_connections;      /* per worker */
-    unsigned max_handshakes;       /* per worker: TLS handshakes of accepted connections under way */
-    uint32_t log_burst;            /* lines per reason and ten seconds; 0: no limit */
+    uint64_t linger_timeout_ms;     /* for last words to be delivered on a connection that ends */
+    uint64_t endpoint_rest_ms;      /* a failed address is tried last for so long */
+    unsigned dead_peer_ms;          /* see socket_tune */
+    size_t buffer_bytes;            /* kept per connection and direction at the most */
+    unsigned max_connections;       /* per worker */
+    unsigned max_handshakes;        /* per worker: TLS handshakes of accepted connections under way */
+    uint32_t log_burst;             /* lines per reason and ten seconds; 0: no limit */
 };
 
 #endif

@@ -101,8 +101,8 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
     char text[ADDRESS_TEXT_BYTES];
     uint32_t suppressed = 0;
 
-    if (!benign && !log_limiter_admit(&worker->limiters[reason], worker_now_ms(worker), worker->route->log_burst,
-                                      &suppressed))
+    if (!benign && !log_limiter_admit(&worker->limiters[reason], worker_now_ms(worker),
+                                      worker->route->log_burst, &suppressed))
         return;
     log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");
     log_text(&line, "route", worker->route->name);
@@ -191,8 +191,8 @@ static bool tunnel_is_drained(struct tunnel *tunnel)
 void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
     /* Whoever waits at an end that broke off must learn it by a reset, so that it sends again. */
-    enum leg_closing closing =
-        end_reason_is_benign(reason) && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
+    bool in_order = end_reason_is_benign(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
+    enum leg_closing closing = in_order && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
 
     tunnel_count_end(tunnel, side, reason);
     tunnel_log(tunnel, side, reason);
@@ -358,7 +358,8 @@ static void dial_step(struct tunnel *tunnel)
         tunnel->phase = TUNNEL_RELAYING;
         return;
     }
-    /* A peer that has sent something stays unread until it can be served; any other is watched for leaving. */
+    /* A peer that has sent something stays unread until it can be served; any other is watched for leaving.
+     */
     bool has_data = early->length || socket_peek(tunnel->inlet.leg.fd) == SOCKET_HAS_DATA;
     leg_watch(&tunnel->inlet.leg, has_data ? LEG_NO_READ : LEG_READ);
     leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
@@ -442,8 +443,8 @@ static bool relay_is_late(struct tunnel *tunnel)
     return false;
 }
 
-/* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest and
- * deadline from the state. */
+/* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest
+ * and deadline from the state. */
 static void tunnel_step(struct tunnel *tunnel)
 {
     if (tunnel->phase == TUNNEL_ADMITTING)

@@ -3,8 +3,9 @@
  *   ADMITTING ──inlet ready──▶ DIALLING ──outlet ready──▶ RELAYING ──▶ ended
  *       └──refused by TLS──▶ LINGERING ──▶ ended
  *
- * Owns its inlet, its outlet and the bytes between them. Half-close is kept: FIN ↔ close_notify. When one side breaks, what was read from
- * it is still delivered, then the other side is reset. Belongs to its worker's thread. */
+ * Owns its inlet, its outlet and the bytes between them. Half-close is kept: FIN ↔ close_notify. When one
+ * side breaks, what was read from it is still delivered, then the other side is reset. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_RELAY_TUNNEL_H
 #define HUSK_RELAY_TUNNEL_H
 
@@ -32,7 +33,8 @@ struct tunnel {
 /* Takes `fd`. When there is no memory the connection is reset. */
 void tunnel_open(struct worker *worker, int fd, const struct socket_address *peer);
 
-/* Ends it for `reason` found on `side`: counts, logs, closes both legs, and leaves the memory to the reaper. */
+/* Ends it for `reason` found on `side`: counts, logs, closes both legs, and leaves the memory to the reaper.
+ */
 void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason);
 
 /* The worker is stopping: in order when nothing is on its way, else by reset. True when nothing is lost. */

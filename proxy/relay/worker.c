@@ -133,8 +133,8 @@ static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 
 void worker_update_admission(struct worker *worker)
 {
-    bool full = worker->live >= worker->route->max_connections ||
-                worker->handshakes >= worker->route->max_handshakes;
+    bool full =
+        worker->live >= worker->route->max_connections || worker->handshakes >= worker->route->max_handshakes;
 
     if (worker->listener.fd >= 0)
         listener_admit(&worker->listener, full ? LISTENER_THROTTLE : LISTENER_ADMIT);
@@ -183,7 +183,7 @@ static bool thread_start(struct worker *worker)
 bool worker_start(struct worker *worker, const struct route_options *route, struct log *log, int listen_fd,
                   struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
 {
-    *worker = (struct worker){
+    *worker = (struct worker) {
         .route = route,
         .log = log,
         .pool = { .idle_limit = POOL_IDLE_SEGMENTS },

@@ -1,8 +1,9 @@
 /* One thread: its loop, its listener, its connections, its counters.
  *
- * Owns everything its connections use; shares credentials and endpoint lists with the other workers. Nothing here is written by
- * another thread but through the mailbox; counters may be read by any. Nobody is freed inside a callback of its
- * own: what has ended is put on the reap list and freed between two turns of the loop. */
+ * Owns everything its connections use; shares credentials and endpoint lists with the other workers. Nothing
+ * here is written by another thread but through the mailbox; counters may be read by any. Nobody is freed
+ * inside a callback of its own: what has ended is put on the reap list and freed between two turns of the
+ * loop. */
 #ifndef HUSK_RELAY_WORKER_H
 #define HUSK_RELAY_WORKER_H
 
@@ -44,10 +45,10 @@ struct worker {
     struct endpoint_pool endpoints;
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
-    struct tunnel *tunnels;   /* all that live */
-    struct tunnel *reap;      /* ended, to be freed */
-    unsigned live;            /* length of tunnels */
-    unsigned handshakes;      /* of accepted connections, under way */
+    struct tunnel *tunnels; /* all that live */
+    struct tunnel *reap;    /* ended, to be freed */
+    unsigned live;          /* length of tunnels */
+    unsigned handshakes;    /* of accepted connections, under way */
     struct task *first_task, *last_task;
     unsigned queued; /* tasks waiting */
     ev_prepare turn; /* between two turns: runs tasks, reaps */
@@ -55,15 +56,17 @@ struct worker {
     struct log_limiter limiters[END_REASON_COUNT];
 
     /* Read by the control thread. */
-    _Atomic unsigned upstream_failure; /* enum end_reason of the last failed dial, END_NONE after a good one */
+    _Atomic unsigned
+        upstream_failure; /* enum end_reason of the last failed dial, END_NONE after a good one */
     _Atomic uint64_t upstream_failure_ms; /* clock_monotonic_ms of it */
     _Atomic unsigned left_behind;         /* connections with undelivered bytes when the worker stopped */
 };
 
-/* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; borrows `route` and `log`, which outlive the
- * worker. The worker does not move in memory. */
-MUST_CHECK bool worker_start(struct worker *worker, const struct route_options *route, struct log *log, int listen_fd,
-                             struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
+/* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; borrows
+ * `route` and `log`, which outlive the worker. The worker does not move in memory. */
+MUST_CHECK bool worker_start(struct worker *worker, const struct route_options *route, struct log *log,
+                             int listen_fd, struct credentials *const credentials[SIDE_COUNT],
+                             struct fault *fault);
 
 /* Waits for the thread to end (post LETTER_STOP first) and frees what the worker owns. */
 void worker_join(struct worker *worker);

@@ -175,6 +175,15 @@ enum leg_status leg_finish(struct leg *leg)
 
 /* ---- receiving ---- */
 
+static enum end_reason read_failure_reason(const struct leg *leg, int error)
+{
+    if (error == ECONNRESET && !leg_is_secured(leg))
+        return tls_channel_end_of_input(leg->tls); /* gone in the middle of a handshake, or before it */
+    if (error == ECONNRESET && leg->finished)
+        return END_RESET_AFTER_END; /* Fluentd's input does so (SO_LINGER 0) even after a clean exchange */
+    return socket_reason_of_errno(error);
+}
+
 static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, size_t *got)
 {
     ssize_t received = recv(leg->fd, to, room, 0);
@@ -188,8 +197,8 @@ static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, si
         return LEG_MOVED;
     if (errno == EAGAIN)
         return LEG_WAITING;
-    /* What broke while sending is the better account of it. */
-    return leg_broken(leg, socket_reason_of_errno(errno));
+    /* If the leg broke while sending already, that is the better account of it. */
+    return leg_broken(leg, read_failure_reason(leg, errno));
 }
 
 static enum leg_status plain_read(struct leg *leg, struct buffer *into, size_t limit)

@@ -1,8 +1,9 @@
-/* One connection of ours: descriptor, unsent records, watcher, and TLS or not. `tls == NULL` means plain; there
- * is no other difference.
+/* One connection of ours: descriptor, unsent records, watcher, and TLS or not. `tls == NULL` means plain;
+ * there is no other difference.
  *
- * Owns its descriptor and its tls_channel. Reading and writing never block and never call back: the watcher tells the
- * owner that something may be possible, and the owner's step asks. Belongs to its worker's thread. */
+ * Owns its descriptor and its tls_channel. Reading and writing never block and never call back: the watcher
+ * tells the owner that something may be possible, and the owner's step asks. Belongs to its worker's thread.
+ */
 #ifndef HUSK_WIRE_LEG_H
 #define HUSK_WIRE_LEG_H
 
@@ -49,8 +50,8 @@ struct leg {
 };
 
 /* Takes `fd`. The watcher is idle until leg_watch. */
-void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics, leg_on_ready *on_ready,
-              void *owner);
+void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics,
+              leg_on_ready *on_ready, void *owner);
 
 /* Takes `tls`; in the client's role this sends the first flight. */
 void leg_start_tls(struct leg *leg, struct tls_channel *tls);
@@ -65,14 +66,16 @@ enum leg_status {
     LEG_BROKEN,  /* see leg->broken */
 };
 
-/* Reads once: into `into`, so that it holds at most `window_bytes` (a TLS leg needs room for a record and more, else it waits).
- * Drives the handshake too. */
+/* Reads once: into `into`, so that it holds at most `window_bytes` (a TLS leg needs room for a record and
+ * more, else it waits). Drives the handshake too. */
 enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes);
 
-/* Writes once from the front of `from` and removes what is taken; with an empty `from` it sends unsent records. */
+/* Writes once from the front of `from` and removes what is taken; with an empty `from` it sends unsent
+ * records. */
 enum leg_status leg_write(struct leg *leg, struct buffer *from);
 
-/* Ends our direction in order: unsent records, close_notify, FIN. LEG_MOVED once all of it is with the socket. */
+/* Ends our direction in order: unsent records, close_notify, FIN. LEG_MOVED once all of it is with the
+ * socket. */
 enum leg_status leg_finish(struct leg *leg);
 
 /* Reads once and throws away: for a leg that has nothing more to say but wants its last words to arrive. */
@@ -88,7 +91,8 @@ void leg_shut(struct leg *leg);
 enum leg_interest { LEG_NO_READ, LEG_READ };
 void leg_watch(struct leg *leg, enum leg_interest interest);
 
-/* Closes with FIN, or with RST so that the peer knows that something is lost. Harmless on a leg that is not open. */
+/* Closes with FIN, or with RST so that the peer knows that something is lost. Harmless on a leg that is not
+ * open. */
 enum leg_closing { LEG_CLOSE, LEG_RESET };
 void leg_close(struct leg *leg, enum leg_closing closing);
 

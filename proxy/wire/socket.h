@@ -19,7 +19,8 @@ enum socket_sharing {
 
 /* Binds and listens. An address that another program listens on is a fault (a joined one has been asked for
  * already). A Unix path left behind by a dead process is taken over. -1 and a fault on failure. */
-MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing, struct fault *fault);
+MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
+                             struct fault *fault);
 
 /* Removes the path of a Unix address that is listened on no more; nothing for others. */
 void socket_forget(const struct socket_address *address);
@@ -28,12 +29,13 @@ void socket_forget(const struct socket_address *address);
 struct socket_address socket_local_address(int fd);
 
 /* Begins to connect: the outcome shows when the descriptor becomes writable. -1: *reason says why. */
-MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dead_peer_ms, enum end_reason *reason);
+MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dead_peer_ms,
+                              enum end_reason *reason);
 /* The outcome of a connect that became writable: END_NONE when it succeeded. */
 enum end_reason socket_connect_outcome(int fd);
 
-/* For every connection, accepted or dialled: TCP_NODELAY, keepalive and TCP_USER_TIMEOUT such that a peer that
- * is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
+/* For every connection, accepted or dialled: TCP_NODELAY, keepalive and TCP_USER_TIMEOUT such that a peer
+ * that is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
 void socket_tune(int fd, unsigned dead_peer_ms);
 
 /* What errno says about a connection. */

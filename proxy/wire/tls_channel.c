@@ -18,7 +18,8 @@ struct tls_channel {
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
     enum end_reason failure;
-    bool heard; /* a byte came from the peer */
+    bool resuming; /* a session was offered */
+    bool heard;    /* a byte came from the peer */
     bool established;
     bool confirmed;
     bool closed; /* the peer's close_notify was read */
@@ -85,6 +86,13 @@ void tls_sessions_clear(struct tls_sessions *sessions)
 {
     while (sessions->count)
         SSL_SESSION_free(sessions->slots[--sessions->count]);
+    sessions->refused = false;
+}
+
+void tls_sessions_refuse(struct tls_sessions *sessions)
+{
+    tls_sessions_clear(sessions);
+    sessions->refused = true;
 }
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -93,7 +101,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct tls_sessions *sessions = channel->sessions;
 
     channel->confirmed = true;
-    if (!sessions)
+    if (!sessions || sessions->refused)
         return 0;
     if (sessions->count == TLS_SESSIONS_MAX) {
         SSL_SESSION_free(sessions->slots[0]);
@@ -111,7 +119,7 @@ static bool session_offer(struct tls_channel *channel)
     if (!sessions || !sessions->count)
         return true;
     SSL_SESSION *session = sessions->slots[sessions->count - 1];
-    bool offered = SSL_set_session(channel->ssl, session);
+    bool offered = channel->resuming = SSL_set_session(channel->ssl, session);
     if (SSL_SESSION_should_be_single_use(session)) {
         SSL_SESSION_free(session);
         sessions->count--;
@@ -297,7 +305,9 @@ enum end_reason tls_channel_end_of_input(const struct tls_channel *channel)
         return END_CLOSED;
     if (channel->established)
         return END_TRUNCATED;
-    return channel->heard || !SSL_is_server(channel->ssl) ? END_HANDSHAKE_CLOSED : END_PROBE;
+    if (!SSL_is_server(channel->ssl))
+        return END_HANDSHAKE_CLOSED;
+    return channel->heard ? END_HANDSHAKE_LEFT : END_PROBE;
 }
 
 /* ---- bytes out ---- */
@@ -340,6 +350,11 @@ bool tls_channel_is_established(const struct tls_channel *channel)
 bool tls_channel_is_confirmed(const struct tls_channel *channel)
 {
     return channel->confirmed;
+}
+
+bool tls_channel_failed_resuming(const struct tls_channel *channel)
+{
+    return channel->resuming && !channel->established && channel->failure == END_TLS_REJECTED;
 }
 
 enum end_reason tls_channel_failure(const struct tls_channel *channel)

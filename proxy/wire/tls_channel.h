@@ -1,8 +1,8 @@
 /* One TLS connection over memory: bytes in, bytes out, no descriptor.
  *
- * Owns its SSL and shares its credentials. Ciphertext comes in whole slices of a read and is consumed at once; records
- * go to an area that all channels of a worker share for the length of one call. So an idle channel owns no
- * buffer of ours. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446). Belongs to one thread. */
+ * Owns its SSL and shares its credentials. Ciphertext comes in whole slices of a read and is consumed at
+ * once; records go to an area that all channels of a worker share for the length of one call. So an idle
+ * channel owns no buffer of ours. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446). Belongs to one thread. */
 #ifndef HUSK_WIRE_TLS_CHANNEL_H
 #define HUSK_WIRE_TLS_CHANNEL_H
 
@@ -18,7 +18,7 @@
 struct bio_method_st;
 
 enum {
-    TLS_RECORD_BYTES = 16384,          /* largest plaintext of a record (RFC 8446, 5.1) */
+    TLS_RECORD_BYTES = 16384,              /* largest plaintext of a record (RFC 8446, 5.1) */
     TLS_RECORD_SEALED_BYTES = 16384 + 512, /* and what it may become on the wire */
     TLS_IO_BYTES = 8 * TLS_RECORD_SEALED_BYTES
 };
@@ -36,23 +36,27 @@ struct tls_io {
 MUST_CHECK bool tls_io_init(struct tls_io *io);
 void tls_io_deinit(struct tls_io *io);
 
-/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4). One worker's, for one upstream.
- * Zero-initialise. */
+/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4). One worker's, for one
+ * upstream. Zero-initialise. */
 enum { TLS_SESSIONS_MAX = 8 };
 struct tls_sessions {
     unsigned count;
+    bool refused; /* the server fails on them: none are kept or offered any more */
     struct ssl_session_st *slots[TLS_SESSIONS_MAX]; /* oldest first */
 };
 
+/* Forgets everything, a refusal too. */
 void tls_sessions_clear(struct tls_sessions *sessions);
+/* Forgets the sessions and keeps no others. */
+void tls_sessions_refuse(struct tls_sessions *sessions);
 
 struct tls_channel; /* owned by its leg */
 
-/* A channel in the role of `credentials` (shared). `server_name` (borrowed, outlives the channel) is what the server must prove;
- * NULL in the server's role. `sessions` (borrowed, may be NULL) are offered and refilled in the client's role.
- * NULL when out of memory. */
-struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials, const char *server_name,
-                                    struct tls_sessions *sessions);
+/* A channel in the role of `credentials` (shared). `server_name` (borrowed, outlives the channel) is what the
+ * server must prove; NULL in the server's role. `sessions` (borrowed, may be NULL) are offered and refilled
+ * in the client's role. NULL when out of memory. */
+struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,
+                                    const char *server_name, struct tls_sessions *sessions);
 /* NULL is fine. */
 void tls_channel_free(struct tls_channel *channel);
 
@@ -62,8 +66,9 @@ enum tls_status {
     TLS_FAILED, /* see tls_channel_failure; io->output may hold an alert to be sent */
 };
 
-/* Takes all of `bytes`: drives the handshake, then appends plaintext to `into`, at most length + TLS_RECORD_BYTES of it. A client begins
- * its handshake with no bytes at all. Whatever the call returns, io->output[0..output_length) is to be sent. */
+/* Takes all of `bytes`: drives the handshake, then appends plaintext to `into`, at most length +
+ * TLS_RECORD_BYTES of it. A client begins its handshake with no bytes at all. Whatever the call returns,
+ * io->output[0..output_length) is to be sent. */
 enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *bytes, size_t length,
                                     struct buffer *into);
 
@@ -79,9 +84,15 @@ void tls_channel_close(struct tls_channel *channel);
 
 bool tls_channel_is_established(const struct tls_channel *channel); /* handshake finished, peer checked */
 
-/* The peer has shown that it accepted our certificate. A TLS 1.3 client learns that only from a session ticket
- * or data, after its own handshake is finished; in every other case this follows from the handshake. */
+/* The peer has shown that it accepted our certificate. A TLS 1.3 client learns that only from a session
+ * ticket or data, after its own handshake is finished; in every other case this follows from the handshake.
+ */
 bool tls_channel_is_confirmed(const struct tls_channel *channel);
+
+/* Resuming was tried, and the server ended the handshake by an alert. OpenSSL servers that ask for
+ * certificates without setting a session id context do so (SSL_CTX_set_session_id_context); Fluentd is one. A
+ * full handshake may succeed. */
+bool tls_channel_failed_resuming(const struct tls_channel *channel);
 
 /* Why it failed, and in which words; detail may be empty, never NULL. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);

@@ -71,10 +71,8 @@ def test_agents_dials_tell_readiness_too(husk):
 def exchange(tunnel):
     """5 bytes up, 3 bytes down."""
     agent, aggregator = tunnel.open()
-    agent.sendall(b"12345")
-    raw.read_exactly(aggregator, 5)
-    aggregator.sendall(b"123")
-    raw.read_exactly(agent, 3)
+    raw.carry(agent, aggregator, b"12345")
+    raw.carry(aggregator, agent, b"123")
     return agent, aggregator
 
 

@@ -28,16 +28,14 @@ def test_garbage_at_the_servers_listener_is_counted_and_closed_and_others_go_on(
     raw.assert_closed(stranger)
     ends(tunnel.server, "not_tls", "downstream")
     tunnel.server.wait_for_event(reason="not_tls", side="downstream", level="warn")
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
     assert not tunnel.upstream.was_dialled()
 
 
 @EACH_GARBAGE
 def test_any_bytes_at_the_clients_listener_are_carried_as_they_are(husk, garbage):
     agent, aggregator = husk.tunnel().open()
-    agent.sendall(garbage)
-    assert raw.read_exactly(aggregator, len(garbage)) == garbage
+    raw.carry(agent, aggregator, garbage)
 
 
 @EACH_GARBAGE
@@ -64,8 +62,7 @@ def test_garbage_inside_tls_resets_the_aggregator_and_others_go_on(husk, pki, ve
     bad.sock.sendall(forged_record())
     raw.assert_reset(bad_end)
     ends(server, "tls_protocol", "downstream")
-    good.sendall(b"?")
-    assert good_end.recv(1) == b"?"
+    raw.carry(good, good_end)
 
 
 def client_hello(pki):

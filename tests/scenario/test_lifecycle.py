@@ -13,13 +13,6 @@ from support.process import eventually
 NOWHERE = f"{raw.HOST}:1"
 
 
-def works(agent, aggregator):
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
-    aggregator.sendall(b"!")
-    assert agent.recv(1) == b"!"
-
-
 # ---- end ----
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -37,7 +30,7 @@ def test_draining_process_serves_its_connections_until_they_end_and_then_ends_wi
     draining = getattr(tunnel, which)
     draining.signal(signal.SIGTERM)
     eventually(lambda: draining.get("/ready")[0] == 503, "not ready while draining")
-    works(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
     assert draining.get("/live")[0] == 200
     agent.close()
     aggregator.close()
@@ -47,7 +40,7 @@ def test_draining_process_serves_its_connections_until_they_end_and_then_ends_wi
 def test_drain_ends_connections_on_which_nothing_moves_and_is_a_success(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "200ms"})
     agent, aggregator = tunnel.open()
-    works(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
     tunnel.client.signal(signal.SIGTERM)
     assert tunnel.client.wait() == 0
     raw.assert_closed(agent)
@@ -62,7 +55,7 @@ def start_draining(husk):
 def test_second_sigterm_ends_at_once(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "1h", "drain_timeout": "1h"})
     agent, aggregator = tunnel.open()
-    works(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
     start_draining(tunnel.client)
     tunnel.client.signal(signal.SIGTERM)
     assert tunnel.client.wait() == 0
@@ -87,7 +80,7 @@ def test_sighup_during_a_drain_is_ignored(husk):
     agent, aggregator = tunnel.open()
     start_draining(tunnel.client)
     tunnel.client.signal(signal.SIGHUP)
-    works(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
     assert tunnel.client.metric("husk_draining") == 1
     agent.close()
     aggregator.close()
@@ -129,7 +122,7 @@ def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mo
     server.signal(signal.SIGHUP)
     server.wait_for_metric("husk_reloads_total", 1, result="success")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
-    works(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
     assert not server.complaints()
 
 
@@ -139,7 +132,7 @@ def test_clients_certificate_is_reloaded_too(husk, pki, mounted):
     mounted(pki.client)
     tunnel.client.signal(signal.SIGHUP)
     tunnel.client.wait_for_metric("husk_reloads_total", 1, result="success")
-    works(*tunnel.open())
+    raw.carry_both_ways(*tunnel.open())
 
 
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
@@ -183,10 +176,10 @@ def test_starts_without_dns_and_says_so(husk):
 def test_aggregator_that_comes_back_is_used_again(husk):
     upstream = raw.Listener()
     tunnel = husk.tunnel(upstream=upstream)
-    works(*tunnel.open())
+    raw.carry_both_ways(*tunnel.open())
     upstream.close()
     agent = raw.connect(tunnel.client.address)
     agent.sendall(b"?")
     raw.assert_reset(agent)
     tunnel.upstream = raw.Listener(upstream.address)
-    works(*tunnel.open())
+    raw.carry_both_ways(*tunnel.open())

@@ -75,8 +75,7 @@ def test_one_deadline_does_not_stop_others(husk):
     tunnel = husk.tunnel(server={"handshake_timeout": "10s", "workers": 1})
     silent = [raw.connect(tunnel.server.address) for _ in range(20)]
     agent, aggregator = tunnel.open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
     assert len(silent) == 20
 
 
@@ -125,8 +124,7 @@ def test_connecting_that_is_never_answered_ends_with_the_connect_timeout(husk):
 def test_idle_connection_ends_in_order_and_without_a_line(husk):
     tunnel = husk.tunnel(client={"idle_timeout": "300ms"})
     agent, aggregator = tunnel.open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
     raw.assert_closed(agent)
     raw.assert_closed(aggregator)
     tunnel.client.wait_for_metric("husk_connections_ended_total", 1, reason="idle")
@@ -138,17 +136,14 @@ def test_traffic_in_one_direction_keeps_a_connection_from_being_idle(husk):
     agent, aggregator = husk.tunnel(client=options, server=options).open()
     for _ in range(12):
         time.sleep(0.2)  # the passing of time is what is tested: 2.4 s in all, each gap well below 1.5 s
-        agent.sendall(b"?")
-        assert aggregator.recv(1) == b"?"
-    aggregator.sendall(b"!")
-    assert agent.recv(1) == b"!"
+        raw.carry(agent, aggregator)
+    raw.carry(aggregator, agent)
 
 
 def test_connection_is_never_idle_by_default(husk):
     agent, aggregator = husk.tunnel().open()
     time.sleep(0.5)  # the passing of time is what is tested
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
 
 
 def test_upstream_that_accepts_the_handshake_and_gives_no_sign_is_taken_at_its_silence(husk, pki):

@@ -126,8 +126,7 @@ def test_name_in_cn_only_is_refused_with_the_way_out(husk, pki):
 def test_name_in_cn_only_is_accepted_when_told_so(husk, pki, options):
     tunnel = husk.tunnel(client=options, server={"certificate": pki.cn_only_server})
     agent, aggregator = tunnel.open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
 
 
 def test_cn_does_not_count_where_there_are_sans(husk, pki):
@@ -155,8 +154,7 @@ def test_others_go_on_while_one_is_refused(husk, pki):
     agent = raw.connect(client.address)
     aggregator = upstream.accept()
     raw.assert_reset(raw.connect(foreign.address))
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
 
 
 def test_repeated_refusals_are_counted_and_not_repeated_in_the_log(husk, pki):
@@ -199,8 +197,7 @@ def test_passphrase_from_the_environment_or_a_file_opens_the_key(husk, pki, tmp_
         server={"certificate": pki.locked(pki.server, "right", form),
                 "key_passphrase_file": tmp_path / "passphrase"})
     agent, aggregator = tunnel.open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
 
 
 def test_key_of_another_certificate_is_one_line_with_the_files_name(husk, pki):

@@ -11,12 +11,10 @@ BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
 def exchange(agent, aggregator):
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
-    aggregator.sendall(b"!")
-    assert agent.recv(1) == b"!"
+    raw.carry_both_ways(agent, aggregator)
     agent.close()
     assert aggregator.recv(1) == b""
+    aggregator.close()
 
 
 @BOTH

@@ -102,8 +102,7 @@ def test_a_tls_record_that_trickles_in_byte_by_byte_is_read(husk):
 
 def test_the_side_that_speaks_first_may_be_the_aggregator(husk):
     agent, aggregator = husk.tunnel().open()
-    aggregator.sendall(b"HELO")
-    assert raw.read_exactly(agent, 4) == b"HELO"
+    raw.carry(aggregator, agent, b"HELO")
 
 
 def test_slow_reader_stops_its_sender_and_costs_no_memory(husk):
@@ -222,8 +221,7 @@ def test_progress_keeps_a_half_closed_connection_beyond_its_timeout(husk):
     assert aggregator.recv(1) == b""
     for number in range(12):
         time.sleep(0.2)  # the passing of time is what is tested: 2.4 s in all, each gap well below 1.5 s
-        aggregator.sendall(b"%02d" % number)
-        assert raw.read_exactly(agent, 2) == b"%02d" % number
+        raw.carry(aggregator, agent, b"%02d" % number)
     aggregator.close()
     assert agent.recv(1) == b""
 
@@ -264,8 +262,7 @@ def test_close_notify_of_the_aggregator_is_a_half_close(husk, version):
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_aggregators_end_without_close_notify_resets_the_agent(husk, version):
     client, agent, aggregator = tls_aggregator(husk, version=version)
-    aggregator.sendall(b"cut")
-    assert raw.read_exactly(agent, 3) == b"cut"
+    raw.carry(aggregator, agent, b"cut")
     aggregator.break_off()
     raw.assert_reset(agent)
     client.wait_for_event(reason="truncated", side="upstream", level="warn")
@@ -274,8 +271,7 @@ def test_aggregators_end_without_close_notify_resets_the_agent(husk, version):
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_agents_end_without_close_notify_resets_the_aggregator(husk, version):
     server, agent, aggregator = tls_agent(husk, version=version)
-    agent.sendall(b"cut")
-    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.carry(agent, aggregator, b"cut")
     agent.break_off()
     raw.assert_reset(aggregator)
     server.wait_for_event(reason="truncated", side="downstream", level="warn")
@@ -284,8 +280,7 @@ def test_agents_end_without_close_notify_resets_the_aggregator(husk, version):
 def test_agents_reset_reaches_the_aggregator_as_a_reset(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
-    agent.sendall(b"cut")
-    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.carry(agent, aggregator, b"cut")
     raw.reset(agent)
     raw.assert_reset(aggregator)
     tunnel.client.wait_for_event(reason="reset", side="downstream")
@@ -294,8 +289,7 @@ def test_agents_reset_reaches_the_aggregator_as_a_reset(husk):
 def test_aggregators_reset_in_midstream_reaches_the_agent_as_a_reset(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
-    agent.sendall(b"cut")
-    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.carry(agent, aggregator, b"cut")
     raw.reset(aggregator)
     raw.assert_reset(agent)
     tunnel.server.wait_for_event(reason="reset", side="upstream")
@@ -316,8 +310,7 @@ def test_aggregator_that_resets_after_it_has_read_the_agents_end_is_not_worth_a_
 
 def test_aggregators_end_reaches_the_agent_at_once(husk):
     agent, aggregator = husk.tunnel().open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
     aggregator.close()
     started = time.monotonic()
     assert agent.recv(1) == b""
@@ -327,8 +320,7 @@ def test_aggregators_end_reaches_the_agent_at_once(husk):
 def test_server_killed_in_midstream_resets_the_agent_at_once(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
-    agent.sendall(b"cut")
-    assert raw.read_exactly(aggregator, 3) == b"cut"
+    raw.carry(agent, aggregator, b"cut")
     tunnel.server.kill()
     started = time.monotonic()
     raw.assert_reset(agent)
@@ -389,8 +381,7 @@ def test_probes_cost_nothing_lasting_and_are_not_worth_a_line(husk):
         one.wait_for_metric("husk_connections_ended_total", 200, side="downstream", reason="probe")
         eventually(lambda: one.descriptors() <= descriptors, "no leak")
     agent, aggregator = tunnel.open()
-    agent.sendall(b"?")
-    assert aggregator.recv(1) == b"?"
+    raw.carry(agent, aggregator)
     assert not any(one.complaints() for one in probed)
 
 

@@ -13,24 +13,17 @@ def only(version):
     return {"tls_min": version, "tls_max": version}
 
 
-def carries_both_ways(agent, aggregator):
-    agent.sendall(b"up")
-    assert raw.read_exactly(aggregator, 2) == b"up"
-    aggregator.sendall(b"down")
-    assert raw.read_exactly(agent, 4) == b"down"
-
-
 @BOTH
 @pytest.mark.parametrize("client_only, server_only", [(True, False), (False, True), (True, True)])
 def test_one_version_only_on_either_side_works(husk, version, client_only, server_only):
     tunnel = husk.tunnel(client=only(version) if client_only else {}, server=only(version) if server_only else {})
-    carries_both_ways(*tunnel.open())
+    raw.carry_both_ways(*tunnel.open())
     assert tunnel.server.wait_for_metric("husk_tls_connections_total", 1, version=f"TLSv{version}")
 
 
 def test_both_sides_free_use_1_3(husk):
     tunnel = husk.tunnel()
-    carries_both_ways(*tunnel.open())
+    raw.carry_both_ways(*tunnel.open())
     assert tunnel.client.wait_for_metric("husk_tls_connections_total", 1, version="TLSv1.3")
 
 
@@ -50,7 +43,7 @@ def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version)
     agent = raw.TlsPeer(raw.connect(server.address),
                         raw.tls_context(False, pki.ca.cert, pki.client, version)).handshake()
     assert agent.tls.version() == f"TLSv{version}"
-    carries_both_ways(agent, upstream.accept())
+    raw.carry_both_ways(agent, upstream.accept())
 
 
 @BOTH
@@ -61,7 +54,7 @@ def test_husk_client_reaches_another_tls_server_of_one_version(husk, pki, versio
     aggregator = raw.TlsPeer(listener.accept(), raw.tls_context(True, pki.ca.cert, pki.server, version),
                              server_side=True).handshake()
     assert aggregator.tls.version() == f"TLSv{version}"
-    carries_both_ways(agent, aggregator)
+    raw.carry_both_ways(agent, aggregator)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

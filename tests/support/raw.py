@@ -132,6 +132,17 @@ def read_exactly(peer, count):
     return bytes(data)
 
 
+def carry(sender, receiver, data=b"?"):
+    """What one end sends arrives at the other."""
+    sender.sendall(data)
+    assert read_exactly(receiver, len(data)) == data
+
+
+def carry_both_ways(agent, aggregator):
+    carry(agent, aggregator, b"up")
+    carry(aggregator, agent, b"down")
+
+
 def read_to_end(peer):
     data = bytearray()
     while more := peer.recv(1 << 18):
@@ -265,6 +276,10 @@ class TlsPeer:
         except ssl.SSLWantReadError:
             pass
         self._flush()
+
+    def close(self):
+        self.close_write()
+        self.sock.close()
 
     def break_off(self):
         """FIN without close_notify."""
