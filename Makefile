@@ -166,18 +166,21 @@ peers:
 
 # ---- lint --------------------------------------------------------------------------------------------------
 
+TIDY_CHECKS := -*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-macro-parentheses,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
+
 #: make lint                format, clang-tidy, cppcheck, floor plan
-lint: floors
-	clang-format --dry-run --Werror $(C_FILES)
-	cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,performance,portability \
-	    --suppress=missingIncludeSystem -Iproxy -I. $(SOURCES)
-	printf '%s\n' $(SOURCES) | xargs -n 4 -P 2 clang-tidy --quiet --warnings-as-errors='*' \
-	    -checks='-*,bugprone-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-reserved-identifier,clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
-	    2>/dev/null {} -- $(filter-out -fcf-protection=full,$(ALL_CFLAGS)) -DHUSK_VERSION='"x"' -DHUSK_BUILD_FLAGS='"x"'
+lint: test-deps floors
+	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(C_FILES)
+	@echo "  LINT cppcheck"; cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
+	    --enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=ctuuninitvar \
+	    -Iproxy -I. $(SOURCES)
+	@echo "  LINT clang-tidy"; printf '%s\n' $(SOURCES) | \
+	    xargs -n 1 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" --checks="$(TIDY_CHECKS)" "$$1" -- $(TIDY_CFLAGS) 2>/dev/null' _
 
 #: make format              rewrite the C files in the project's format
 format:
-	clang-format -i $(C_FILES)
+	@clang-format -i $(C_FILES)
 
 # Higher floors may include lower ones, never the reverse (docs/ARCHITECTURE.md).
 floors:

@@ -8,17 +8,19 @@ static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
-#define ROW(setting_name, setting_type, field) \
+#define ROW(setting_name, setting_type, field)                                                               \
     .name = setting_name, .type = setting_type, .offset = offsetof(struct config, field)
 #define MINUTE UINT64_C(60000)
 #define HOUR   (60 * MINUTE)
 #define KIB    UINT64_C(1024)
 #define MIB    (1024 * KIB)
 
+/* clang-format off: one setting, one paragraph. */
 /* Client settings first, server settings last, what both have between them: each mode is one slice. */
 static const struct setting settings[] = {
     { ROW("server-name", SETTING_TEXT, server_name), .value_name = "NAME",
-      .help = "name or IP address the server's certificate must carry, and SNI; default: the upstream's host" },
+      .help =
+          "name or IP address the server's certificate must carry, and SNI; default: the upstream's host" },
     { ROW("allow-cn-as-name", SETTING_FLAG, allow_cn_as_name),
       .help = "match the name with the CN where a server certificate has no subjectAltName" },
     { ROW("unsafe-listen", SETTING_FLAG, unsafe_listen),
@@ -52,14 +54,19 @@ static const struct setting settings[] = {
     { ROW("max-connections", SETTING_COUNT, max_connections), .fallback = "10000", .min = 1, .max = 1000000,
       .value_name = "N", .help = "connections accepted at a time; further ones wait in the kernel's queue" },
     { ROW("max-handshakes", SETTING_COUNT, max_handshakes), .fallback = "256", .min = 1, .max = 100000,
-      .value_name = "N", .help = "TLS handshakes with peers under way at a time; further peers wait likewise" },
-    { ROW("buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB, .max = 16 * MIB,
-      .value_name = "SIZE", .help = "bytes kept per connection and direction while the other side is slow" },
+      .value_name = "N",
+      .help = "TLS handshakes with peers under way at a time; further peers wait likewise" },
+    { ROW("buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB,
+      .max = 16 * MIB, .value_name = "SIZE",
+      .help = "bytes kept per connection and direction while the other side is slow" },
 
-    { ROW("dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE, .value_name = "D",
-      .help = "how long a silent peer is waited for before the upstream is dialled for it; probes cost no dial" },
-    { ROW("connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10, .max = 5 * MINUTE,
-      .value_name = "D", .help = "for connecting to one upstream address, and for its name to resolve" },
+    { ROW("dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE,
+      .value_name = "D",
+      .help =
+          "how long a silent peer is waited for before the upstream is dialled for it; probes cost no dial" },
+    { ROW("connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10,
+      .max = 5 * MINUTE, .value_name = "D",
+      .help = "for connecting to one upstream address, and for its name to resolve" },
     { ROW("handshake-timeout", SETTING_DURATION, handshake_timeout_ms), .fallback = "10s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D", .help = "for a whole TLS handshake" },
     { ROW("confirm-timeout", SETTING_DURATION, confirm_timeout_ms), .fallback = "1s", .max = MINUTE,
@@ -71,15 +78,16 @@ static const struct setting settings[] = {
       .help = "the same once one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
       .value_name = "D", .help = "for last words to be delivered on a connection that ends" },
-    { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000, .max = HOUR,
-      .zero_word = "off", .value_name = "D",
+    { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
+      .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "gives up peers that do not answer at all (keepalive, TCP_USER_TIMEOUT)" },
-    { ROW("endpoint-rest", SETTING_DURATION, endpoint_rest_ms), .fallback = "10s", .max = HOUR, .value_name = "D",
-      .help = "an upstream address that failed is tried last for so long" },
+    { ROW("endpoint-rest", SETTING_DURATION, endpoint_rest_ms), .fallback = "10s", .max = HOUR,
+      .value_name = "D", .help = "an upstream address that failed is tried last for so long" },
     { ROW("health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
-      .zero_word = "off", .value_name = "D", .help = "how often readiness probes the upstream by a bare connect" },
-    { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR, .value_name = "D",
-      .help = "after SIGTERM, the longest time connections may go on" },
+      .zero_word = "off", .value_name = "D",
+      .help = "how often readiness probes the upstream by a bare connect" },
+    { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR,
+      .value_name = "D", .help = "after SIGTERM, the longest time connections may go on" },
     { ROW("drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",
       .help = "after SIGTERM, husk ends once nothing has moved for so long" },
 
@@ -96,16 +104,17 @@ static const struct setting settings[] = {
 
     { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
       .help = "where /live, /ready and /metrics are served" },
-    { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1, .max = 1000,
-      .value_name = "N", .help = "admin connections at a time; further ones are closed" },
+    { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
+      .max = 1000, .value_name = "N", .help = "admin connections at a time; further ones are closed" },
     { ROW("admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
       .max = HOUR, .value_name = "D", .help = "for an admin request to arrive" },
     { ROW("log-format", SETTING_CHOICE, log_format), .fallback = "text", .choices = log_formats,
       .help = "how lines on stderr are written" },
     { ROW("log-level", SETTING_CHOICE, log_level), .fallback = "info", .choices = log_levels,
       .help = "lines below it are left out; debug tells of every connection" },
-    { ROW("log-burst", SETTING_COUNT, log_burst), .fallback = "20", .min = 1, .max = 1000000, .zero_word = "off",
-      .value_name = "N", .help = "lines per reason, worker and ten seconds; the rest is counted. off: no limit" },
+    { ROW("log-burst", SETTING_COUNT, log_burst), .fallback = "20", .min = 1, .max = 1000000,
+      .zero_word = "off", .value_name = "N",
+      .help = "lines per reason, worker and ten seconds; the rest is counted. off: no limit" },
 
 #define SERVER_ONLY 6
     { ROW("allow-cn", SETTING_LIST, allow), .kind = PEER_RULE_CN, .value_name = "VALUE",
@@ -121,6 +130,8 @@ static const struct setting settings[] = {
     { ROW("allow-any", SETTING_LIST, allow), .kind = PEER_RULE_ANY,
       .help = "admit every client whose certificate the CA has signed" },
 };
+
+/* clang-format on */
 
 enum { SETTINGS_COUNT = sizeof settings / sizeof settings[0] };
 

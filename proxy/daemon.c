@@ -115,7 +115,8 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
     if (daemon->draining)
         reason_add(text, size, "draining", "husk is stopping");
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (daemon->credentials[side] && credentials_not_after(daemon->credentials[side]) < clock_wall_seconds())
+        if (daemon->credentials[side] &&
+            credentials_not_after(daemon->credentials[side]) < clock_wall_seconds())
             reason_add(text, size, "certificate", "the own certificate has expired");
     }
     if (daemon->unresolved[0])
@@ -133,7 +134,7 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
 {
     struct daemon *daemon = owner;
 
-    *snapshot = (struct metrics_snapshot){
+    *snapshot = (struct metrics_snapshot) {
         .route = daemon->options.route.name,
         .workers = daemon->metrics,
         .worker_count = daemon->started,
@@ -161,7 +162,8 @@ static void endpoints_publish(struct daemon *daemon, struct endpoint_list *list)
 {
     for (unsigned i = 0; i < daemon->started; i++)
         worker_post(daemon, i,
-                    (struct letter){ .kind = LETTER_ENDPOINTS, .endpoints = list ? endpoint_list_share(list) : NULL });
+                    (struct letter) { .kind = LETTER_ENDPOINTS,
+                                      .endpoints = list ? endpoint_list_share(list) : NULL });
     if (list)
         health_replace(&daemon->health, list);
 }
@@ -191,7 +193,8 @@ static void on_resolved(void *owner, const struct socket_address *addresses, siz
 
 /* ---- credentials ---- */
 
-static bool credentials_load_all(struct daemon *daemon, struct credentials *loaded[SIDE_COUNT], struct fault *fault)
+static bool credentials_load_all(struct daemon *daemon, struct credentials *loaded[SIDE_COUNT],
+                                 struct fault *fault)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (!daemon->options.credentials[side].cert_file)
@@ -224,9 +227,9 @@ static void on_reload(struct ev_loop *loop, ev_signal *watcher, int events)
             continue;
         for (unsigned i = 0; i < daemon->started; i++)
             worker_post(daemon, i,
-                        (struct letter){ .kind = LETTER_CREDENTIALS,
-                                         .side = side,
-                                         .credentials = credentials_share(loaded[side]) });
+                        (struct letter) { .kind = LETTER_CREDENTIALS,
+                                          .side = side,
+                                          .credentials = credentials_share(loaded[side]) });
         credentials_release(daemon->credentials[side]);
         daemon->credentials[side] = loaded[side];
     }
@@ -301,8 +304,8 @@ static void process_prepare(void)
     }
 }
 
-/* Pages of code and constants that only starting needed go back to the page cache; what is needed again is mapped
- * again from there. Without this, most of a resting husk would be its libraries' start-up code. */
+/* Pages of code and constants that only starting needed go back to the page cache; what is needed again is
+ * mapped again from there. Without this, most of a resting husk would be its libraries' start-up code. */
 static int on_library(struct dl_phdr_info *library, size_t size, void *page_bytes)
 {
     uintptr_t page = *(const uintptr_t *)page_bytes;
@@ -353,7 +356,11 @@ static int listener_descriptor(struct daemon *daemon, int first, struct fault *f
             fault_set(fault, "cannot share the listening socket: out of descriptors");
         return fd;
     }
-    return socket_listen(listen, alone ? SOCKET_EXCLUSIVE : first >= 0 ? SOCKET_JOINED : SOCKET_SHARED, fault);
+    return socket_listen(listen,
+                         alone        ? SOCKET_EXCLUSIVE
+                         : first >= 0 ? SOCKET_JOINED
+                                      : SOCKET_SHARED,
+                         fault);
 }
 
 static bool workers_start(struct daemon *daemon, struct fault *fault)
@@ -458,7 +465,7 @@ static unsigned daemon_stop(struct daemon *daemon)
     unsigned left_behind = 0;
 
     for (unsigned i = 0; i < daemon->started; i++)
-        worker_post(daemon, i, (struct letter){ .kind = LETTER_STOP });
+        worker_post(daemon, i, (struct letter) { .kind = LETTER_STOP });
     for (unsigned i = 0; i < daemon->started; i++) {
         worker_join(&daemon->workers[i]);
         left_behind += atomic_load(&daemon->workers[i].left_behind);
@@ -479,7 +486,9 @@ static unsigned daemon_stop(struct daemon *daemon)
 int daemon_run(enum config_mode mode, const struct config *config, const char *version)
 {
     struct daemon daemon = { .version = version };
-    const struct admin_source source = { .owner = &daemon, .ready = on_ready_asked, .snapshot = on_snapshot_asked };
+    const struct admin_source source = { .owner = &daemon,
+                                         .ready = on_ready_asked,
+                                         .snapshot = on_snapshot_asked };
     struct fault fault;
 
     if (!options_from_config(&daemon.options, mode, config, &fault)) {

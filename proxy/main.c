@@ -65,7 +65,8 @@ static void client_print_help(FILE *out)
 static void server_print_help(FILE *out)
 {
     fputs("husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
-          "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any [options]\n\n"
+          "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any "
+          "[options]\n\n"
           "Accepts mutual TLS, decides who may connect, and carries plaintext to the upstream beside it.\n",
           out);
     settings_help(CONFIG_SERVER, out);
@@ -110,7 +111,8 @@ static void help_print_help(FILE *out)
 
 static const struct command commands[] = {
     { "client", "accept plaintext here, carry it over mutual TLS", client_command, client_print_help },
-    { "server", "accept mutual TLS here, carry plaintext to the aggregator", server_command, server_print_help },
+    { "server", "accept mutual TLS here, carry plaintext to the aggregator", server_command,
+      server_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },
     { "send", "send events, as an agent would", send_command, send_print_help },
     { "receive", "receive and print events, as an aggregator would", receive_command, receive_print_help },

@@ -12,7 +12,8 @@ static unsigned cpu_count(void)
     return (unsigned)CPU_COUNT(&set);
 }
 
-static bool listen_address(struct socket_address *to, const char *setting, const char *text, struct fault *fault)
+static bool listen_address(struct socket_address *to, const char *setting, const char *text,
+                           struct fault *fault)
 {
     struct address address;
 
@@ -34,7 +35,8 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
         return false;
     if (mode == CONFIG_CLIENT && !config->unsafe_listen && !socket_address_is_local(&options->listen)) {
         fault_set(fault,
-                  "--listen: %s can be reached from other machines, and what is accepted there is plaintext: listen "
+                  "--listen: %s can be reached from other machines, and what is accepted there is plaintext: "
+                  "listen "
                   "on 127.0.0.1, [::1] or unix:PATH, or say --unsafe-listen",
                   config->listen);
         return false;
@@ -59,8 +61,9 @@ static bool options_set_policy(struct options *options, const struct config *con
     };
 
     if (!config->allow.count) {
-        fault_set(fault, "nobody is allowed to connect: say who may, by --allow-cn, --allow-dns, --allow-uri, "
-                         "--allow-ou or --allow-spki, or --allow-any for every certificate of the CA");
+        fault_set(fault,
+                  "nobody is allowed to connect: say who may, by --allow-cn, --allow-dns, --allow-uri, "
+                  "--allow-ou or --allow-spki, or --allow-any for every certificate of the CA");
         return false;
     }
     for (size_t i = 0; i < config->allow.count; i++) {
@@ -73,8 +76,8 @@ static bool options_set_policy(struct options *options, const struct config *con
     return true;
 }
 
-static bool options_set_credentials(struct options *options, enum config_mode mode, const struct config *config,
-                                    struct fault *fault)
+static bool options_set_credentials(struct options *options, enum config_mode mode,
+                                    const struct config *config, struct fault *fault)
 {
     enum side side = mode == CONFIG_CLIENT ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
 
@@ -86,7 +89,7 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
         fault_set(fault, "--key-passphrase-env: cannot be said together with --key-passphrase-file");
         return false;
     }
-    options->credentials[side] = (struct credentials_options){
+    options->credentials[side] = (struct credentials_options) {
         .role = mode == CONFIG_CLIENT ? TLS_CLIENT : TLS_SERVER,
         .cert_file = config->cert_file,
         .key_file = config->key_file,
@@ -133,7 +136,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->max_connections = share(config->max_connections, options->workers);
     route->max_handshakes = share(config->max_handshakes, options->workers);
     route->log_burst = (uint32_t)config->log_burst;
-    options->resolver = (struct resolver_options){
+    options->resolver = (struct resolver_options) {
         .servers = config->dns_servers,
         .min_ttl_ms = (unsigned)config->dns_min_ttl_ms,
         .max_ttl_ms = (unsigned)config->dns_max_ttl_ms,
@@ -152,7 +155,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
 bool options_from_config(struct options *options, enum config_mode mode, const struct config *config,
                          struct fault *fault)
 {
-    *options = (struct options){ 0 };
+    *options = (struct options) { 0 };
     if (config->protocol == CONFIG_FORWARD) {
         fault_set(fault, "--protocol: forward is not built yet; tcp is");
         return false;

@@ -31,10 +31,10 @@ struct options {
     enum log_level log_level;
 };
 
-/* Interprets and checks `config` (borrowed: the options point into it). The fault names the setting. Free with options_deinit, also
- * after a failure. */
-MUST_CHECK bool options_from_config(struct options *options, enum config_mode mode, const struct config *config,
-                                    struct fault *fault);
+/* Interprets and checks `config` (borrowed: the options point into it). The fault names the setting. Free
+ * with options_deinit, also after a failure. */
+MUST_CHECK bool options_from_config(struct options *options, enum config_mode mode,
+                                    const struct config *config, struct fault *fault);
 void options_deinit(struct options *options);
 
 #endif

@@ -105,8 +105,9 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
         return 0;
     if (sessions->count == TLS_SESSIONS_MAX) {
         SSL_SESSION_free(sessions->slots[0]);
-        memmove(sessions->slots, sessions->slots + 1, (TLS_SESSIONS_MAX - 1) * sizeof sessions->slots[0]);
         sessions->count--;
+        for (unsigned i = 0; i < sessions->count; i++)
+            sessions->slots[i] = sessions->slots[i + 1];
     }
     sessions->slots[sessions->count++] = session;
     return 1; /* the reference is ours now */

@@ -24,11 +24,12 @@ def test_live_and_ready_with_an_upstream(husk):
         becomes_ready(one)
 
 
-def becomes_unready(husk):
+def becomes_unready(husk, reason):
+    """…for this reason, after whatever it says while it is still finding out."""
     def not_ready():
         status, reasons = husk.get("/ready")
-        return status == 503 and reasons
-    return eventually(not_ready, f"{husk.name} is not ready")
+        return status == 503 and reason in reasons
+    eventually(not_ready, f"{husk.name} is not ready: {reason}")
 
 
 def becomes_ready(husk):
@@ -38,12 +39,12 @@ def becomes_ready(husk):
 def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(husk):
     address = raw.free_address()
     client = husk.client(raw.format_address(address), health_interval="50ms")
-    assert "upstream: connection refused" in becomes_unready(client)
+    becomes_unready(client, "upstream: connection refused")
     assert client.get("/live")[0] == 200
     upstream = raw.Listener(address)
     becomes_ready(client)
     upstream.close()
-    assert "upstream: connection refused" in becomes_unready(client)
+    becomes_unready(client, "upstream: connection refused")
     assert client.get("/live")[0] == 200
 
 
@@ -60,7 +61,7 @@ def test_agents_dials_tell_readiness_too(husk):
     server = husk.server(raw.format_address(address))
     client = husk.client(server)
     raw.assert_reset(knock(client))
-    assert "upstream: connection refused" in becomes_unready(server)
+    becomes_unready(server, "upstream: connection refused")
     upstream = raw.Listener(address)
     agent = knock(client)
     assert upstream.accept().recv(1) == b"?"

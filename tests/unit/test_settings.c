@@ -21,11 +21,29 @@ static const char *const colours[] = { "red", "green", NULL };
 
 static const struct setting table[] = {
     { .name = "text", .type = SETTING_TEXT, AT(text), .value_name = "T", .required = true, .help = "a text" },
-    { .name = "count", .type = SETTING_COUNT, AT(count), .fallback = "2", .min = 1, .max = 9, .zero_word = "auto",
-      .value_name = "N", .help = "a count" },
-    { .name = "wait", .type = SETTING_DURATION, AT(duration), .fallback = "250ms", .min = 10, .max = 3600000,
-      .value_name = "D", .help = "a duration" },
-    { .name = "size", .type = SETTING_BYTES, AT(bytes), .fallback = "64KiB", .min = 1024, .value_name = "SIZE",
+    { .name = "count",
+      .type = SETTING_COUNT,
+      AT(count),
+      .fallback = "2",
+      .min = 1,
+      .max = 9,
+      .zero_word = "auto",
+      .value_name = "N",
+      .help = "a count" },
+    { .name = "wait",
+      .type = SETTING_DURATION,
+      AT(duration),
+      .fallback = "250ms",
+      .min = 10,
+      .max = 3600000,
+      .value_name = "D",
+      .help = "a duration" },
+    { .name = "size",
+      .type = SETTING_BYTES,
+      AT(bytes),
+      .fallback = "64KiB",
+      .min = 1024,
+      .value_name = "SIZE",
       .help = "a size" },
     { .name = "colour", .type = SETTING_CHOICE, AT(choice), .choices = colours, .help = "a choice" },
     { .name = "flag", .type = SETTING_FLAG, AT(flag), .help = "a flag" },
@@ -56,7 +74,7 @@ static struct parsed parse(const char *const *words)
     return parsed;
 }
 
-#define PARSE(...) parse((const char *const[]){ __VA_ARGS__, NULL })
+#define PARSE(...) parse((const char *const[]) { __VA_ARGS__, NULL })
 
 static void expect_fault(struct parsed parsed, const char *text)
 {
@@ -83,8 +101,8 @@ static void defaults_hold_where_nothing_is_said(void **state)
 
 static void every_type_reads_what_a_user_writes(void **state)
 {
-    struct parsed parsed = PARSE("--text=a=b", "--count", "auto", "--wait", "1m", "--size=2MiB", "--colour", "green",
-                                 "--flag", "--allow", "one", "--any", "--allow=two");
+    struct parsed parsed = PARSE("--text=a=b", "--count", "auto", "--wait", "1m", "--size=2MiB", "--colour",
+                                 "green", "--flag", "--allow", "one", "--any", "--allow=two");
 
     (void)state;
     assert_true(parsed.good);
@@ -149,14 +167,15 @@ static void without_positionals_a_stray_word_is_an_error(void **state)
 {
     struct target target = { 0 };
     struct fault fault;
-    char *words[] = { (char[]){ "stray" } };
+    char *words[] = { (char[]) { "stray" } };
 
     (void)state;
     assert_false(settings_parse(table, TABLE_COUNT, &target, 1, words, NULL, &fault));
     assert_string_equal(fault.text, "stray: unexpected argument");
 }
 
-/* Every row of the proxy's own table: its default must be one that the row itself accepts, and it has help. */
+/* Every row of the proxy's own table: its default must be one that the row itself accepts, and it has help.
+ */
 static void the_proxys_defaults_satisfy_their_own_ranges(void **state)
 {
     (void)state;
@@ -174,7 +193,7 @@ static void the_proxys_defaults_satisfy_their_own_ranges(void **state)
 
 static void each_mode_has_only_its_own_settings(void **state)
 {
-    char *client[] = { (char[]){ "--allow-any" } }, *server[] = { (char[]){ "--unsafe-listen" } };
+    char *client[] = { (char[]) { "--allow-any" } }, *server[] = { (char[]) { "--unsafe-listen" } };
     struct config config = { 0 };
     struct fault fault;
     size_t count;

@@ -34,8 +34,8 @@ struct pair {
     size_t delivered[END_COUNT]; /* bytes given to that end so far */
 };
 
-static struct credentials *load(struct fixture *fixture, enum end end, enum tls_version min, enum tls_version max,
-                                const struct peer_policy *policy)
+static struct credentials *load(struct fixture *fixture, enum end end, enum tls_version min,
+                                enum tls_version max, const struct peer_policy *policy)
 {
     char cert[TEST_PATH_BYTES + 32], key[TEST_PATH_BYTES + 32], ca[TEST_PATH_BYTES + 32];
     const char *name = end == CLIENT ? "client" : "server";
@@ -125,7 +125,7 @@ static void give(struct pair *pair, enum end to, const uint8_t *bytes, size_t le
 
 static void pair_open(struct pair *pair, struct fixture *fixture, const char *server_name)
 {
-    *pair = (struct pair){ .fixture = fixture };
+    *pair = (struct pair) { .fixture = fixture };
     for (enum end end = 0; end < END_COUNT; end++) {
         buffer_init(&pair->arriving[end], &fixture->pool);
         buffer_init(&pair->opened[end], &fixture->pool);
@@ -146,7 +146,8 @@ static void pair_close(struct pair *pair)
     }
 }
 
-/* Delivers everything under way, in pieces of `piece` bytes, cutting also at byte `cut` of the stream to `cut_end`. */
+/* Delivers everything under way, in pieces of `piece` bytes, cutting also at byte `cut` of the stream to
+ * `cut_end`. */
 static void pump(struct pair *pair, size_t piece, enum end cut_end, size_t cut)
 {
     while (pair->arriving[CLIENT].length || pair->arriving[SERVER].length) {
@@ -330,8 +331,8 @@ static void later_connections_are_resumed_and_tls_1_3_tickets_used_once(void **s
 
 /* ---- refusals ---- */
 
-static void expect_refusal(struct fixture *fixture, const char *server_name, enum end decider, enum end_reason reason,
-                           const char *detail)
+static void expect_refusal(struct fixture *fixture, const char *server_name, enum end decider,
+                           enum end_reason reason, const char *detail)
 {
     struct pair pair;
 
@@ -363,7 +364,8 @@ static void an_identity_that_is_not_allowed_is_refused_by_the_server(void **stat
     for (enum tls_version version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
         use_versions(fixture, CLIENT, version, version);
         credentials_release(fixture->credentials[SERVER]);
-        fixture->credentials[SERVER] = load(fixture, SERVER, TLS_VERSION_1_2, TLS_VERSION_1_3, &fixture->nobody);
+        fixture->credentials[SERVER] =
+            load(fixture, SERVER, TLS_VERSION_1_2, TLS_VERSION_1_3, &fixture->nobody);
         expect_refusal(fixture, "localhost", SERVER, END_NOT_ALLOWED, "client");
     }
 }
@@ -519,10 +521,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(data_that_comes_with_the_last_flight_is_not_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tls_1_3_client_is_confirmed_only_by_the_servers_first_word, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(later_connections_are_resumed_and_tls_1_3_tickets_used_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(later_connections_are_resumed_and_tls_1_3_tickets_used_once, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_server_of_another_name_is_refused_by_the_client, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_identity_that_is_not_allowed_is_refused_by_the_server, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_resumed_session_is_checked_against_the_policy_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_identity_that_is_not_allowed_is_refused_by_the_server, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_resumed_session_is_checked_against_the_policy_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(versions_without_overlap_are_told_apart, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_tls_are_refused_at_the_first, setup, teardown),
         cmocka_unit_test_setup_teardown(close_notify_ends_one_direction_only, setup, teardown),
