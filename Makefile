@@ -140,6 +140,7 @@ clean:
 
 # ---- tests -------------------------------------------------------------------------------------------------
 
+export PYTHONDONTWRITEBYTECODE := 1
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 #: make test                install what tests need, run all of them, plain and under ASan+UBSan and TSan
@@ -161,7 +162,7 @@ unit: $(UNITS)
 	done
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
-peers:
+peers: test-deps
 	@tests/interop/install-peers $(PEERS)
 
 # ---- lint --------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ struct daemon {
     struct credentials *credentials[SIDE_COUNT]; /* shared with the workers */
     struct worker *workers;
     unsigned started; /* workers that run */
+    struct socket_file listen_file;
     const struct metrics *metrics[WORKERS_MAX];
     struct resolver *resolver;
     struct health health;
@@ -380,8 +381,10 @@ static bool workers_start(struct daemon *daemon, struct fault *fault)
             goto fail;
         }
         /* A free port was asked for: the others join the one that was found. */
-        if (bound == 0)
+        if (bound == 0) {
             daemon->options.listen = socket_local_address(listeners[0]);
+            daemon->listen_file = socket_file_of(&daemon->options.listen);
+        }
     }
     for (unsigned i = 0; i < bound; i++) {
         struct credentials *shared[SIDE_COUNT] = { NULL, NULL };
@@ -473,8 +476,7 @@ static unsigned daemon_stop(struct daemon *daemon)
     admin_close(daemon->admin);
     resolver_close(daemon->resolver);
     health_close(&daemon->health);
-    if (daemon->started)
-        socket_forget(&daemon->options.listen); /* else it may be another program's */
+    socket_file_remove(&daemon->listen_file, &daemon->options.listen);
     for (enum side side = 0; side < SIDE_COUNT; side++)
         credentials_release(daemon->credentials[side]);
     free(daemon->workers);

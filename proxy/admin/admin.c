@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 2048 };
@@ -25,7 +23,7 @@ struct admin {
     struct http_service service;
 
     struct socket_address bound;
-    struct stat unix_file; /* st_ino 0: nothing to remove */
+    struct socket_file file;
     struct ev_io acceptor;
     struct ev_timer resume; /* accepting, after descriptors ran out */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
@@ -203,25 +201,6 @@ static void on_resume(struct ev_loop *loop, struct ev_timer *timer, int events)
 /* ---- life
  * ---------------------------------------------------------------------------------------------------- */
 
-/* The file system path of a Unix address; NULL for an abstract name and for other families. */
-static const char *unix_path(const struct socket_address *address)
-{
-    const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->storage;
-
-    return sun->sun_family == AF_UNIX && sun->sun_path[0] ? sun->sun_path : NULL;
-}
-
-/* Removes the socket file, unless a successor has put its own in this place. */
-static void remove_unix_file(const struct admin *admin)
-{
-    const char *path = unix_path(&admin->options.listen);
-    struct stat file;
-
-    if (admin->unix_file.st_ino && lstat(path, &file) == 0 && file.st_ino == admin->unix_file.st_ino &&
-        file.st_dev == admin->unix_file.st_dev)
-        socket_forget(&admin->options.listen);
-}
-
 struct admin *admin_open(struct ev_loop *loop, const struct admin_options *options,
                          const struct admin_source *source, struct log *log, struct fault *fault)
 {
@@ -246,8 +225,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
                                              .on_request = on_request,
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);
-    if (unix_path(&options->listen) && lstat(unix_path(&options->listen), &admin->unix_file) != 0)
-        admin->unix_file.st_ino = 0;
+    admin->file = socket_file_of(&options->listen);
     ev_io_init(&admin->acceptor, on_acceptable, fd, EV_READ);
     admin->acceptor.data = admin;
     ev_init(&admin->resume, on_resume);
@@ -264,7 +242,7 @@ void admin_close(struct admin *admin)
         http_connection_close(&admin->connections[i]);
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_stop(admin->loop, &admin->resume);
-    remove_unix_file(admin);
+    socket_file_remove(&admin->file, &admin->options.listen);
     close(admin->acceptor.fd);
     free(admin);
 }

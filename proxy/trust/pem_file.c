@@ -66,6 +66,7 @@ bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault)
         goto fail;
     }
     file->mode = status.st_mode;
+    file->owner = status.st_uid;
     if (!file_read_all(file, fd, fault))
         goto fail;
     close(fd);

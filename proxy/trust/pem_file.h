@@ -17,6 +17,7 @@ enum { PEM_FILE_BYTES_MAX = 4 * 1024 * 1024 }; /* some forty times the usual bun
 struct pem_file {
     const char *path; /* borrowed */
     mode_t mode;
+    uid_t owner;
     size_t length;
     char *bytes;
 };

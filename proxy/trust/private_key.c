@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum key_form { KEY_ABSENT, KEY_PLAIN, KEY_ENCRYPTED };
 
@@ -21,7 +22,10 @@ static void warn_if_shared(const struct pem_file *file, struct log *log)
     struct log_line line;
     char mode[8];
 
-    if (!(file->mode & (S_IRGRP | S_IROTH)))
+    /* A file that is another's is ours to read by its group alone: a Kubernetes Secret with fsGroup is such.
+     */
+    mode_t too_open = file->owner == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
+    if (!(file->mode & too_open))
         return;
     snprintf(mode, sizeof mode, "%04o", (unsigned)(file->mode & 07777));
     log_begin(&line, log, LOG_WARN, "the private key can be read by others than its owner");

@@ -18,7 +18,10 @@ static void option_set(int fd, int level, int name, int value)
 
 static int socket_new(const struct socket_address *address)
 {
-    return socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] means IPv4 too, whatever the system's default */
+    return fd;
 }
 
 static bool bind_and_listen(int fd, const struct socket_address *address)
@@ -27,21 +30,28 @@ static bool bind_and_listen(int fd, const struct socket_address *address)
            listen(fd, LISTEN_BACKLOG) == 0;
 }
 
+/* The file system path of a Unix address; NULL for an abstract name and for other families. */
+static const char *unix_path(const struct socket_address *address)
+{
+    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
+
+    return name->sun_family == AF_UNIX && name->sun_path[0] ? name->sun_path : NULL;
+}
+
 /* A socket file that nobody answers on is a dead process's. */
 static void unix_path_reclaim(const struct socket_address *address)
 {
-    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
+    const char *path = unix_path(address);
     struct stat facts;
 
-    if (address->storage.ss_family != AF_UNIX || !name->sun_path[0] || lstat(name->sun_path, &facts) != 0 ||
-        !S_ISSOCK(facts.st_mode))
+    if (!path || lstat(path, &facts) != 0 || !S_ISSOCK(facts.st_mode))
         return;
     int probe = socket_new(address);
     if (probe < 0)
         return;
     if (connect(probe, (const struct sockaddr *)&address->storage, address->length) != 0 &&
         errno == ECONNREFUSED)
-        unlink(name->sun_path);
+        unlink(path);
     close(probe);
 }
 
@@ -85,12 +95,22 @@ fail:
     return -1;
 }
 
-void socket_forget(const struct socket_address *address)
+struct socket_file socket_file_of(const struct socket_address *address)
 {
-    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
+    const char *path = unix_path(address);
+    struct stat facts;
 
-    if (address->storage.ss_family == AF_UNIX && name->sun_path[0])
-        unlink(name->sun_path);
+    if (!path || lstat(path, &facts) != 0)
+        return (struct socket_file) { 0 };
+    return (struct socket_file) { .device = facts.st_dev, .inode = facts.st_ino };
+}
+
+void socket_file_remove(const struct socket_file *file, const struct socket_address *address)
+{
+    struct socket_file now = socket_file_of(address);
+
+    if (file->inode && now.inode == file->inode && now.device == file->device)
+        unlink(unix_path(address));
 }
 
 struct socket_address socket_local_address(int fd)

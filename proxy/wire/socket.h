@@ -9,6 +9,7 @@
 #include "wire/address.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Whether other listeners of this process share the port (SO_REUSEPORT). */
 enum socket_sharing {
@@ -22,8 +23,16 @@ enum socket_sharing {
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
                              struct fault *fault);
 
-/* Removes the path of a Unix address that is listened on no more; nothing for others. */
-void socket_forget(const struct socket_address *address);
+/* The file of a Unix address that is listened on; all zeros: there is none. */
+struct socket_file {
+    dev_t device;
+    ino_t inode;
+};
+
+/* The file made by listening on `address`; none for other families and abstract names. */
+struct socket_file socket_file_of(const struct socket_address *address);
+/* Removes it, unless a successor has put its own in this place. */
+void socket_file_remove(const struct socket_file *file, const struct socket_address *address);
 
 /* The address a descriptor is bound to. */
 struct socket_address socket_local_address(int fd);

@@ -897,6 +897,23 @@ static void test_a_key_that_others_can_read_is_warned_of(void **state)
     }
 }
 
+/* As in a mounted Secret with fsGroup: root's, 0440, and read by group. Only root can make such a file. */
+static void test_a_key_of_another_owner_may_be_read_by_group(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(options.key_file, 65532, (gid_t)-1), 0);
+    assert_int_equal(chmod(options.key_file, 0440), 0);
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, NULL, NULL);
+    assert_int_equal(chmod(options.key_file, 0444), 0);
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, "mode=0444", options.key_file);
+}
+
 static void test_a_certificate_for_the_other_role_is_warned_of(void **state)
 {
     struct fixture *fixture = *state;
@@ -943,6 +960,7 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_passphrase_from_the_environment),
         EACH_WITH_ITS_OWN_FILES(test_bad_passphrase_files_are_named),
         EACH_WITH_ITS_OWN_FILES(test_a_key_that_others_can_read_is_warned_of),
+        EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_owner_may_be_read_by_group),
         EACH_WITH_ITS_OWN_FILES(test_a_certificate_for_the_other_role_is_warned_of),
     };
 
