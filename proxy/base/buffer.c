@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { SHARE_BYTES_MIN = 2048 }; /* below it copying is cheaper than one more record and a pinned segment */
+
 static struct segment *segment_take(struct buffer_pool *pool)
 {
     struct segment *segment = pool->idle;
@@ -73,25 +75,36 @@ void buffer_clear(struct buffer *buffer)
     buffer_consume(buffer, buffer->length);
 }
 
-static bool slice_append(struct buffer *buffer)
+static void slice_give_back(struct buffer_pool *pool, struct slice *slice)
 {
-    struct slice *slice = slice_take(buffer->pool);
-    struct segment *segment = slice ? segment_take(buffer->pool) : NULL;
+    slice->next = pool->idle_slices;
+    pool->idle_slices = slice;
+}
 
-    if (!segment) {
-        if (slice) {
-            slice->next = buffer->pool->idle_slices;
-            buffer->pool->idle_slices = slice;
-        }
-        return false;
-    }
-    segment->references = 1;
-    *slice = (struct slice) { .segment = segment };
+static void slice_link(struct buffer *buffer, struct slice *slice)
+{
+    slice->next = NULL;
     if (buffer->last)
         buffer->last->next = slice;
     else
         buffer->first = slice;
     buffer->last = slice;
+    buffer->length += slice->end - slice->start;
+}
+
+static bool segment_append(struct buffer *buffer)
+{
+    struct slice *slice = slice_take(buffer->pool);
+    struct segment *segment = slice ? segment_take(buffer->pool) : NULL;
+
+    if (!segment) {
+        if (slice)
+            slice_give_back(buffer->pool, slice);
+        return false;
+    }
+    segment->references = 1;
+    *slice = (struct slice) { .segment = segment };
+    slice_link(buffer, slice);
     return true;
 }
 
@@ -101,7 +114,7 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t *room)
 
     /* The last slice grows only while nobody else has claimed the bytes behind it. */
     if (!last || last->end != last->segment->filled || last->end == SEGMENT_CAPACITY) {
-        if (!slice_append(buffer))
+        if (!segment_append(buffer))
             return NULL;
         last = buffer->last;
     }
@@ -117,8 +130,7 @@ static void slice_drop_first(struct buffer *buffer)
     if (!buffer->first)
         buffer->last = NULL;
     segment_unreference(buffer->pool, slice->segment);
-    slice->next = buffer->pool->idle_slices;
-    buffer->pool->idle_slices = slice;
+    slice_give_back(buffer->pool, slice);
 }
 
 void buffer_commit(struct buffer *buffer, size_t bytes)
@@ -149,6 +161,71 @@ bool buffer_append(struct buffer *buffer, const void *from, size_t bytes)
         bytes -= part;
     }
     return true;
+}
+
+/* Makes bytes start … end-1 of a segment the end of the queue; grows the last slice when they follow it. */
+static bool range_share(struct buffer *to, struct segment *segment, uint32_t start, uint32_t end)
+{
+    struct slice *last = to->last;
+
+    if (last && last->segment == segment && last->end == start) {
+        last->end = end;
+        to->length += end - start;
+        return true;
+    }
+    struct slice *slice = slice_take(to->pool);
+    if (!slice)
+        return false;
+    *slice = (struct slice) { .segment = segment, .start = start, .end = end };
+    segment->references++;
+    slice_link(to, slice);
+    return true;
+}
+
+bool buffer_share(struct buffer *to, const struct buffer *from)
+{
+    for (const struct slice *slice = from->first; slice; slice = slice->next) {
+        uint32_t length = slice->end - slice->start;
+        bool done = length < SHARE_BYTES_MIN ? buffer_append(to, slice->segment->bytes + slice->start, length)
+                                             : range_share(to, slice->segment, slice->start, slice->end);
+        if (!done)
+            return false;
+    }
+    return true;
+}
+
+bool buffer_move(struct buffer *to, struct buffer *from, size_t bytes)
+{
+    assert(bytes <= from->length);
+    while (bytes) {
+        struct slice *first = from->first;
+        uint32_t held = first->end - first->start;
+        uint32_t part = bytes < held ? (uint32_t)bytes : held;
+        if (!range_share(to, first->segment, first->start, first->start + part))
+            return false;
+        buffer_consume(from, part);
+        bytes -= part;
+    }
+    return true;
+}
+
+size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t size)
+{
+    uint8_t *at = to;
+
+    for (const struct slice *slice = buffer->first; slice && size; slice = slice->next) {
+        size_t held = slice->end - slice->start;
+        if (skip >= held) {
+            skip -= held;
+            continue;
+        }
+        size_t part = held - skip < size ? held - skip : size;
+        memcpy(at, slice->segment->bytes + slice->start + skip, part);
+        at += part;
+        size -= part;
+        skip = 0;
+    }
+    return (size_t)(at - (uint8_t *)to);
 }
 
 unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max)

@@ -62,6 +62,19 @@ bool buffer_append(struct buffer *buffer, const void *from, size_t bytes);
 /* The first bytes of the queue as at most `max` vectors; returns how many were filled. */
 unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max);
 
+/* Puts the bytes of `from` at the end of `to` too. Long slices are shared, short ones copied: a shared slice
+ * keeps all of its segment alive and is written on its own. Both are of one pool. False when out of memory
+ * (part of it may be in `to`). */
+bool buffer_share(struct buffer *to, const struct buffer *from);
+
+/* Moves the first `bytes` of `from`, at most its length, to the end of `to`, of the same pool. False when out
+ * of memory (part of it may have moved). */
+bool buffer_move(struct buffer *to, struct buffer *from, size_t bytes);
+
+/* Copies up to `size` bytes from the front, `skip` bytes into the queue; returns how many. Nothing is
+ * removed. */
+size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t size);
+
 /* Removes `bytes`, at most `length`, from the front. */
 void buffer_consume(struct buffer *buffer, size_t bytes);
 

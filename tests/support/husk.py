@@ -18,7 +18,8 @@ LIGHT = os.environ.get("HUSK_LIGHT") == "1"  # the build is a slow one (sanitize
 
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:")
 # A sanitizer's findings end the program with a status of their own.
-SANITIZERS = {"ASAN_OPTIONS": "exitcode=66:detect_leaks=1", "TSAN_OPTIONS": "exitcode=66",
+# husk lets no other process look into it (it is not dumpable), so only root's leak check can.
+SANITIZERS = {"ASAN_OPTIONS": f"exitcode=66:detect_leaks={int(os.geteuid() == 0)}", "TSAN_OPTIONS": "exitcode=66",
               "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
 
 

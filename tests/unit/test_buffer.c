@@ -124,6 +124,77 @@ static void vectors_cover_the_queue_in_order(void **state)
     buffer_clear(&buffer);
 }
 
+static void shared_bytes_outlive_either_of_their_buffers(void **state)
+{
+    enum { TOTAL = 3 * SEGMENT_CAPACITY + 100 };
+    struct buffer_pool *pool = *state;
+    struct buffer kept, sent;
+
+    buffer_init(&kept, pool);
+    buffer_init(&sent, pool);
+    append_pattern(&kept, 0, TOTAL);
+    assert_true(buffer_share(&sent, &kept));
+    assert_int_equal(sent.length, TOTAL);
+    assert_int_equal(pool->live_count, 5); /* the short last slice was copied */
+    expect_pattern(&sent, 0, TOTAL);
+    assert_int_equal(kept.length, TOTAL);
+    assert_true(buffer_share(&sent, &kept));
+    buffer_clear(&kept);
+    expect_pattern(&sent, 0, TOTAL);
+    assert_int_equal(pool->live_count, 0);
+}
+
+static void writing_behind_a_shared_slice_does_not_touch_it(void **state)
+{
+    struct buffer kept, sent;
+
+    buffer_init(&kept, *state);
+    buffer_init(&sent, *state);
+    append_pattern(&kept, 0, 3000);
+    assert_true(buffer_share(&sent, &kept));
+    append_pattern(&sent, 3000, 500); /* behind bytes that both hold */
+    append_pattern(&kept, 3000, 700);
+    expect_pattern(&sent, 0, 3500);
+    expect_pattern(&kept, 0, 3700);
+}
+
+static void moving_takes_from_one_and_gives_to_the_other(void **state)
+{
+    enum { TOTAL = 2 * SEGMENT_CAPACITY + 5000 };
+    static const size_t parts[] = { 0, 1, 4095, SEGMENT_CAPACITY, 904, SEGMENT_CAPACITY };
+    struct buffer from, to;
+    size_t moved = 0;
+
+    buffer_init(&from, *state);
+    buffer_init(&to, *state);
+    append_pattern(&from, 0, TOTAL);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        assert_true(buffer_move(&to, &from, parts[i]));
+        moved += parts[i];
+        assert_int_equal(to.length, moved);
+        assert_int_equal(from.length, TOTAL - moved);
+    }
+    assert_true(buffer_move(&to, &from, from.length));
+    struct iovec vectors[8];
+    assert_int_equal(buffer_vectors(&to, vectors, 8), 3); /* neighbours have grown together again */
+    expect_pattern(&to, 0, TOTAL);
+}
+
+static void peeking_copies_from_any_place_and_removes_nothing(void **state)
+{
+    struct buffer buffer;
+    uint8_t bytes[100];
+
+    buffer_init(&buffer, *state);
+    append_pattern(&buffer, 0, SEGMENT_CAPACITY + 50);
+    assert_int_equal(buffer_peek(&buffer, SEGMENT_CAPACITY - 10, bytes, sizeof bytes), 60);
+    for (size_t i = 0; i < 60; i++)
+        assert_int_equal(bytes[i], pattern(SEGMENT_CAPACITY - 10 + i));
+    assert_int_equal(buffer_peek(&buffer, SEGMENT_CAPACITY + 50, bytes, sizeof bytes), 0);
+    assert_int_equal(buffer.length, SEGMENT_CAPACITY + 50);
+    buffer_clear(&buffer);
+}
+
 static void the_pool_keeps_no_more_than_its_limit(void **state)
 {
     struct buffer_pool *pool = *state;
@@ -144,6 +215,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_come_out_as_they_went_in_across_segments, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unused_reservation_leaves_no_segment_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(vectors_cover_the_queue_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(shared_bytes_outlive_either_of_their_buffers, setup, teardown),
+        cmocka_unit_test_setup_teardown(writing_behind_a_shared_slice_does_not_touch_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(moving_takes_from_one_and_gives_to_the_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(peeking_copies_from_any_place_and_removes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(the_pool_keeps_no_more_than_its_limit, setup, teardown),
     };
 

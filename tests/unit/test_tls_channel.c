@@ -171,6 +171,18 @@ static void pump_whole(struct pair *pair)
     pump(pair, SIZE_MAX, CLIENT, 0);
 }
 
+/* Leaves what the client said last, and so the server's answer to it, under way. */
+static void pump_until_client_is_established(struct pair *pair)
+{
+    while (!tls_channel_is_established(pair->channel[CLIENT])) {
+        enum end to = pair->arriving[SERVER].length ? SERVER : CLIENT;
+        struct iovec front;
+        assert_int_equal(buffer_vectors(&pair->arriving[to], &front, 1), 1);
+        give(pair, to, front.iov_base, front.iov_len);
+        buffer_consume(&pair->arriving[to], front.iov_len);
+    }
+}
+
 static void say(struct pair *pair, enum end from, const char *text, size_t length)
 {
     struct buffer words;
@@ -271,13 +283,7 @@ static void data_that_comes_with_the_last_flight_is_not_lost(void **state)
     struct pair pair;
 
     pair_open(&pair, fixture, "localhost");
-    while (!tls_channel_is_established(pair.channel[CLIENT])) {
-        enum end to = pair.arriving[SERVER].length ? SERVER : CLIENT;
-        struct iovec front;
-        assert_int_equal(buffer_vectors(&pair.arriving[to], &front, 1), 1);
-        give(&pair, to, front.iov_base, front.iov_len);
-        buffer_consume(&pair.arriving[to], front.iov_len);
-    }
+    pump_until_client_is_established(&pair);
     assert_false(tls_channel_is_established(pair.channel[SERVER]));
     say(&pair, CLIENT, "early", 5); /* Finished and data arrive in one piece */
     pump_whole(&pair);
@@ -293,13 +299,7 @@ static void a_tls_1_3_client_is_confirmed_only_by_the_servers_first_word(void **
     struct pair pair;
 
     pair_open(&pair, fixture, "localhost");
-    while (!tls_channel_is_established(pair.channel[CLIENT])) {
-        enum end to = pair.arriving[SERVER].length ? SERVER : CLIENT;
-        struct iovec front;
-        assert_int_equal(buffer_vectors(&pair.arriving[to], &front, 1), 1);
-        give(&pair, to, front.iov_base, front.iov_len);
-        buffer_consume(&pair.arriving[to], front.iov_len);
-    }
+    pump_until_client_is_established(&pair);
     assert_false(tls_channel_is_confirmed(pair.channel[CLIENT]));
     pump_whole(&pair); /* the server's tickets */
     assert_true(tls_channel_is_confirmed(pair.channel[CLIENT]));
