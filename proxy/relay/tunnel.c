@@ -31,13 +31,9 @@ static void on_task(struct task *task)
     tunnel_step((struct tunnel *)((char *)task - offsetof(struct tunnel, task)));
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_alarm(void *owner)
 {
-    struct tunnel *tunnel = timer->data;
-
-    (void)loop, (void)events;
-    tunnel->timer_ms = 0;
-    tunnel_step(tunnel);
+    tunnel_step(owner);
 }
 
 /* ---- life ---- */
@@ -55,8 +51,7 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     tunnel->phase = TUNNEL_ADMITTING;
     tunnel->opened_us = clock_monotonic_us();
     tunnel->progress_ms = worker_now_ms(worker);
-    ev_timer_init(&tunnel->timer, on_timer, 0, 0);
-    tunnel->timer.data = tunnel;
+    alarm_init(&tunnel->alarm, worker->loop, on_alarm, tunnel);
     buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
     buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
     tunnel->next = worker->tunnels;
@@ -160,7 +155,7 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
     outlet_close(&tunnel->outlet, closing);
     buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
     buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
-    ev_timer_stop(worker->loop, &tunnel->timer);
+    alarm_stop(&tunnel->alarm);
     worker_unqueue(worker, &tunnel->task);
     tunnel_unlink(tunnel);
     worker_update_admission(worker);
@@ -376,13 +371,6 @@ static void linger_step(struct tunnel *tunnel)
 
 /* ---- deadlines ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    if (!a || !b)
-        return a ? a : b;
-    return a < b ? a : b;
-}
-
 /* When the lack of progress ends a relaying tunnel; 0: never. */
 static uint64_t idle_deadline(struct tunnel *tunnel)
 {
@@ -401,28 +389,13 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     case TUNNEL_DIALLING:
         return tunnel->outlet.deadline_ms;
     case TUNNEL_RELAYING:
-        return earlier(tunnel->linger_ms, idle_deadline(tunnel));
+        return alarm_earlier(tunnel->linger_ms, idle_deadline(tunnel));
     case TUNNEL_LINGERING:
         return tunnel->linger_ms;
     case TUNNEL_ENDED:
         break;
     }
     return 0;
-}
-
-/* The timer is moved only when it would ring too late; when it rings too early, the step sets it again. */
-static void tunnel_arm(struct tunnel *tunnel)
-{
-    struct worker *worker = tunnel->worker;
-    uint64_t deadline = tunnel_deadline(tunnel);
-
-    if (!deadline || (tunnel->timer_ms && tunnel->timer_ms <= deadline))
-        return;
-    uint64_t now = worker_now_ms(worker);
-    ev_timer_stop(worker->loop, &tunnel->timer);
-    ev_timer_set(&tunnel->timer, deadline > now ? (double)(deadline - now) / 1000 : 0, 0);
-    ev_timer_start(worker->loop, &tunnel->timer);
-    tunnel->timer_ms = deadline;
 }
 
 /* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
@@ -459,5 +432,5 @@ static void tunnel_step(struct tunnel *tunnel)
         linger_step(tunnel);
     }
     if (tunnel->phase != TUNNEL_ENDED)
-        tunnel_arm(tunnel);
+        alarm_set(&tunnel->alarm, tunnel_deadline(tunnel));
 }

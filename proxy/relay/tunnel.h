@@ -9,6 +9,7 @@
 #ifndef HUSK_RELAY_TUNNEL_H
 #define HUSK_RELAY_TUNNEL_H
 
+#include "relay/alarm.h"
 #include "relay/inlet.h"
 #include "relay/outlet.h"
 #include "relay/worker.h"
@@ -26,8 +27,7 @@ struct tunnel {
     uint64_t opened_us;
     uint64_t progress_ms; /* when bytes last moved */
     uint64_t linger_ms;   /* deadline for last words, 0: none */
-    ev_timer timer;       /* at the earliest of all deadlines, or before it */
-    uint64_t timer_ms;    /* when it rings; 0: idle */
+    struct alarm alarm;   /* set to the earliest of all deadlines */
 };
 
 /* Takes `fd`. When there is no memory the connection is reset. */

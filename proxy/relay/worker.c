@@ -1,6 +1,7 @@
 #include "relay/worker.h"
 
 #include "base/clock.h"
+#include "relay/alarm.h"
 #include "relay/tunnel.h"
 
 #include <signal.h>
@@ -12,7 +13,7 @@ enum { POOL_IDLE_SEGMENTS = 16 };
 
 uint64_t worker_now_ms(const struct worker *worker)
 {
-    return (uint64_t)(ev_now(worker->loop) * 1000);
+    return alarm_now_ms(worker->loop);
 }
 
 /* ---- tasks ---- */
