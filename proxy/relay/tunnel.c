@@ -1,6 +1,7 @@
 #include "relay/tunnel.h"
 
 #include "base/clock.h"
+#include "relay/end_report.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
@@ -26,9 +27,19 @@ static void on_leg_ready(void *owner)
     tunnel_step(owner);
 }
 
+static struct tunnel *tunnel_of(struct task *task)
+{
+    return (struct tunnel *)((char *)task - offsetof(struct tunnel, task));
+}
+
 static void on_task(struct task *task)
 {
-    tunnel_step((struct tunnel *)((char *)task - offsetof(struct tunnel, task)));
+    tunnel_step(tunnel_of(task));
+}
+
+static void on_dispose(struct task *task)
+{
+    free(tunnel_of(task));
 }
 
 static void on_alarm(void *owner)
@@ -48,6 +59,7 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     }
     tunnel->worker = worker;
     tunnel->task.run = on_task;
+    tunnel->task.dispose = on_dispose;
     tunnel->phase = TUNNEL_ADMITTING;
     tunnel->opened_us = clock_monotonic_us();
     tunnel->progress_ms = worker_now_ms(worker);
@@ -67,11 +79,6 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     tunnel_step(tunnel);
 }
 
-void tunnel_free(struct tunnel *tunnel)
-{
-    free(tunnel);
-}
-
 static const char *tunnel_phase_name(const struct tunnel *tunnel)
 {
     static const char *const dialling[] = { "resolve", "connect", "handshake", "confirm", "relay" };
@@ -88,38 +95,18 @@ static const char *tunnel_phase_name(const struct tunnel *tunnel)
 
 static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    struct worker *worker = tunnel->worker;
-    struct leg *leg = tunnel_leg(tunnel, side);
-    const struct identity *identity = tunnel->inlet.leg.tls ? tls_channel_peer(tunnel->inlet.leg.tls) : NULL;
-    bool benign = end_reason_is_benign(reason);
-    struct log_line line;
-    char text[ADDRESS_TEXT_BYTES];
-    uint32_t suppressed = 0;
+    const struct end_report report = {
+        .side = side,
+        .reason = reason,
+        .phase = tunnel_phase_name(tunnel),
+        .detail = leg_detail(tunnel_leg(tunnel, side)),
+        .inlet = &tunnel->inlet.leg,
+        .peer = &tunnel->inlet.peer,
+        .upstream = tunnel->outlet.address,
+        .opened_us = tunnel->opened_us,
+    };
 
-    if (!benign && !log_limiter_admit(&worker->limiters[reason], worker_now_ms(worker),
-                                      worker->route->log_burst, &suppressed))
-        return;
-    log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");
-    log_text(&line, "route", worker->route->name);
-    log_text(&line, "side", side_name(side));
-    log_text(&line, "phase", tunnel_phase_name(tunnel));
-    log_text(&line, "reason", end_reason_name(reason));
-    log_text(&line, "what", end_reason_phrase(reason));
-    log_text(&line, "detail", leg_detail(leg));
-    socket_address_format(&tunnel->inlet.peer, text, sizeof text);
-    log_text(&line, "peer", text);
-    if (identity) {
-        identity_describe(identity, text, sizeof text);
-        log_text(&line, "identity", text);
-    }
-    if (tunnel->outlet.address) {
-        socket_address_format(tunnel->outlet.address, text, sizeof text);
-        log_text(&line, "upstream", text);
-    }
-    log_number(&line, "duration_ms", (int64_t)((clock_monotonic_us() - tunnel->opened_us) / 1000));
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
-    log_end(&line);
+    end_report_log(tunnel->worker, &report);
 }
 
 static void tunnel_leave_handshake(struct tunnel *tunnel)
@@ -138,8 +125,6 @@ static void tunnel_unlink(struct tunnel *tunnel)
         tunnel->previous->next = tunnel->next;
     else
         worker->tunnels = tunnel->next;
-    tunnel->next = worker->reap;
-    worker->reap = tunnel;
     worker->live--;
 }
 
@@ -156,8 +141,8 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
     buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
     buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
     alarm_stop(&tunnel->alarm);
-    worker_unqueue(worker, &tunnel->task);
     tunnel_unlink(tunnel);
+    worker_reap(worker, &tunnel->task);
     worker_update_admission(worker);
 }
 

@@ -40,7 +40,4 @@ void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason);
 /* The worker is stopping: in order when nothing is on its way, else by reset. True when nothing is lost. */
 bool tunnel_stop(struct tunnel *tunnel);
 
-/* Frees an ended tunnel. */
-void tunnel_free(struct tunnel *tunnel);
-
 #endif

@@ -33,7 +33,7 @@ void worker_queue(struct worker *worker, struct task *task)
     ev_idle_start(worker->loop, &worker->awake);
 }
 
-void worker_unqueue(struct worker *worker, struct task *task)
+static void task_unqueue(struct worker *worker, struct task *task)
 {
     struct task *previous = NULL;
 
@@ -56,19 +56,26 @@ static void tasks_run(struct worker *worker)
     /* What is queued meanwhile waits for the next turn. */
     for (unsigned left = worker->queued; left && worker->first_task; left--) {
         struct task *task = worker->first_task;
-        worker_unqueue(worker, task);
+        task_unqueue(worker, task);
         task->run(task);
     }
     if (!worker->first_task)
         ev_idle_stop(worker->loop, &worker->awake);
 }
 
-static void reap(struct worker *worker)
+void worker_reap(struct worker *worker, struct task *task)
 {
-    while (worker->reap) {
-        struct tunnel *tunnel = worker->reap;
-        worker->reap = tunnel->next;
-        tunnel_free(tunnel);
+    task_unqueue(worker, task);
+    task->next = worker->ended;
+    worker->ended = task;
+}
+
+static void ended_dispose(struct worker *worker)
+{
+    while (worker->ended) {
+        struct task *task = worker->ended;
+        worker->ended = task->next;
+        task->dispose(task);
     }
 }
 
@@ -78,7 +85,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
 
     (void)loop, (void)events;
     tasks_run(worker);
-    reap(worker);
+    ended_dispose(worker);
 }
 
 static void on_awake(struct ev_loop *loop, ev_idle *awake, int events)
@@ -96,7 +103,7 @@ static void worker_stop(struct worker *worker)
     while (worker->tunnels)
         left_behind += !tunnel_stop(worker->tunnels);
     atomic_store(&worker->left_behind, left_behind);
-    reap(worker);
+    ended_dispose(worker);
     ev_break(worker->loop, EVBREAK_ALL);
 }
 

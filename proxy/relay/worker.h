@@ -28,6 +28,7 @@ struct task {
     struct task *next;
     bool queued;
     void (*run)(struct task *task);
+    void (*dispose)(struct task *task); /* frees what the task is part of */
 };
 
 struct worker {
@@ -46,13 +47,13 @@ struct worker {
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
     struct tunnel *tunnels; /* all that live */
-    struct tunnel *reap;    /* ended, to be freed */
     unsigned live;          /* length of tunnels */
     unsigned handshakes;    /* of accepted connections, under way */
     struct task *first_task, *last_task;
-    unsigned queued; /* tasks waiting */
-    ev_prepare turn; /* between two turns: runs tasks, reaps */
-    ev_idle awake;   /* active while tasks wait, so that the loop does not sleep */
+    struct task *ended; /* to be disposed of between two turns */
+    unsigned queued;    /* tasks waiting */
+    ev_prepare turn;    /* between two turns: runs tasks, reaps */
+    ev_idle awake;      /* active while tasks wait, so that the loop does not sleep */
     struct log_limiter limiters[END_REASON_COUNT];
 
     /* Read by the control thread. */
@@ -78,8 +79,8 @@ uint64_t worker_now_ms(const struct worker *worker);
 
 /* Runs `task` on the next turn of the loop. */
 void worker_queue(struct worker *worker, struct task *task);
-/* Takes it back, when its owner ends. */
-void worker_unqueue(struct worker *worker, struct task *task);
+/* Disposes of an ended task between two turns of the loop; it is not run any more. */
+void worker_reap(struct worker *worker, struct task *task);
 
 /* The number of connections or handshakes has changed: accepting may have to stop or go on. */
 void worker_update_admission(struct worker *worker);
