@@ -33,6 +33,7 @@ struct config {
     uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
     uint64_t endpoint_rest_ms, health_interval_ms;
     uint64_t drain_timeout_ms, drain_quiet_ms;
+    uint64_t reload_interval_ms;
 
     const char *dns_servers;
     uint64_t dns_min_ttl_ms, dns_max_ttl_ms, dns_retry_min_ms, dns_retry_max_ms;

@@ -4,11 +4,12 @@
 #include "base/clock.h"
 #include "commands/commands.h"
 #include "options.h"
-#include "relay/health.h"
+#include "relay/upstream.h"
 #include "relay/worker.h"
-#include "wire/resolver.h"
+#include "trust/file_stamp.h"
 #include "wire/socket.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
@@ -21,12 +22,10 @@
 #include <unistd.h>
 
 enum {
-    WORKERS_MAX = 64,
     DRAIN_TICK_MS = 20,
-    TRIM_TICK_SECONDS = 5,
-    TRIM_CONNECTIONS = 500,     /* memory of so many ended connections is worth giving back */
-    UPSTREAM_MEMORY_MS = 30000, /* a failed dial counts against readiness for so long */
-    WHY_BYTES = ADDRESS_HOST_BYTES + 160
+    WATCH_TICK_SECONDS = 5,
+    TRIM_CONNECTIONS = 500,    /* memory of so many ended connections is worth giving back */
+    UPSTREAM_MEMORY_MS = 30000 /* a failed dial counts against readiness for so long */
 };
 
 struct daemon {
@@ -35,20 +34,20 @@ struct daemon {
     const char *version;
     struct ev_loop *loop;
     struct credentials *credentials[SIDE_COUNT]; /* shared with the workers */
+    int listeners[WORKERS_MAX];                  /* -1: none, or a worker's by now */
+    struct socket_file listen_file;
     struct worker *workers;
     unsigned started; /* workers that run */
-    struct socket_file listen_file;
     const struct metrics *metrics[WORKERS_MAX];
-    struct resolver *resolver;
-    struct health health;
+    struct upstream upstream;
     struct admin *admin;
-    char unresolved[WHY_BYTES]; /* why the upstream has no address; empty when it has */
     ev_signal terminate, interrupt, reload;
-    ev_timer drain_tick, trim_tick;
+    ev_timer drain_tick, watch_tick, files_tick;
     bool draining;
     uint64_t drain_deadline_ms, quiet_since_ms;
     uint64_t activity; /* what the counters said when something last happened */
     uint64_t peak_connections;
+    uint64_t files_loaded, files_seen; /* stamps of the credentials' files: in use, and at the last look */
     uint64_t reloads_succeeded, reloads_failed;
 };
 
@@ -58,12 +57,8 @@ static uint64_t connections_active(const struct daemon *daemon)
 {
     uint64_t active = 0;
 
-    for (unsigned i = 0; i < daemon->started; i++) {
-        const struct side_metrics *side = &daemon->metrics[i]->side[SIDE_DOWNSTREAM];
-        active += metrics_read(&side->opened);
-        for (unsigned reason = 0; reason < END_REASON_COUNT; reason++)
-            active -= metrics_read(&side->ended[reason]);
-    }
+    for (unsigned i = 0; i < daemon->started; i++)
+        active += metrics_active(&daemon->metrics[i]->side[SIDE_DOWNSTREAM]);
     return active;
 }
 
@@ -91,26 +86,24 @@ static void reason_add(char *text, size_t size, const char *subject, const char 
     snprintf(text + used, size - used, "%s: %s\n", subject, what);
 }
 
-/* The newest failed dial of any worker, unless it is long ago or another has worked since. */
-static enum end_reason upstream_failure(struct daemon *daemon)
+/* What the newest dial of any worker found out; END_NONE when it went well or is long ago. */
+static enum end_reason dial_failure(const struct daemon *daemon)
 {
-    uint64_t now = clock_monotonic_ms(), newest = 0;
-    enum end_reason failure = END_NONE;
+    uint64_t newest = 0;
 
     for (unsigned i = 0; i < daemon->started; i++) {
-        uint64_t at = atomic_load_explicit(&daemon->workers[i].upstream_failure_ms, memory_order_relaxed);
-        if (at <= newest || now - at >= UPSTREAM_MEMORY_MS)
-            continue;
-        newest = at;
-        failure = atomic_load_explicit(&daemon->workers[i].upstream_failure, memory_order_relaxed);
+        uint64_t outcome = atomic_load_explicit(&daemon->workers[i].upstream_outcome, memory_order_relaxed);
+        if (outcome > newest)
+            newest = outcome;
     }
-    return failure;
+    if (clock_monotonic_ms() - newest / END_REASON_COUNT >= UPSTREAM_MEMORY_MS)
+        return END_NONE;
+    return newest % END_REASON_COUNT;
 }
 
 static bool on_ready_asked(void *owner, char *text, size_t size)
 {
     struct daemon *daemon = owner;
-    enum end_reason failure = upstream_failure(daemon);
 
     text[0] = '\0';
     if (daemon->draining)
@@ -120,14 +113,7 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
             credentials_not_after(daemon->credentials[side]) < clock_wall_seconds())
             reason_add(text, size, "certificate", "the own certificate has expired");
     }
-    if (daemon->unresolved[0])
-        reason_add(text, size, "upstream", daemon->unresolved);
-    else if (daemon->health.known && daemon->health.failure != END_NONE)
-        reason_add(text, size, "upstream", end_reason_phrase(daemon->health.failure));
-    else if (!daemon->health.known && daemon->options.health_interval_ms)
-        reason_add(text, size, "upstream", "not probed yet");
-    else if (failure != END_NONE)
-        reason_add(text, size, "upstream", end_reason_phrase(failure));
+    upstream_describe(&daemon->upstream, dial_failure(daemon), text, size);
     return text[0] == '\0';
 }
 
@@ -159,37 +145,14 @@ static void worker_post(struct daemon *daemon, unsigned at, struct letter letter
         log_say(&daemon->log, LOG_ERROR, "out of memory: a worker was not told of a change");
 }
 
-static void endpoints_publish(struct daemon *daemon, struct endpoint_list *list)
+static void on_endpoints(void *owner, struct endpoint_list *list)
 {
+    struct daemon *daemon = owner;
+
     for (unsigned i = 0; i < daemon->started; i++)
         worker_post(daemon, i,
                     (struct letter) { .kind = LETTER_ENDPOINTS,
                                       .endpoints = list ? endpoint_list_share(list) : NULL });
-    if (list)
-        health_replace(&daemon->health, list);
-}
-
-static void on_resolved(void *owner, const struct socket_address *addresses, size_t count, const char *why)
-{
-    struct daemon *daemon = owner;
-    const char *host = daemon->options.upstream.host;
-    struct endpoint_list *list = count ? endpoint_list_new(addresses, count) : NULL;
-
-    if (!count) {
-        if (!daemon->unresolved[0])
-            log_say(&daemon->log, LOG_WARN, "cannot resolve %s: %s", host, why);
-        if (!daemon->health.list)
-            snprintf(daemon->unresolved, sizeof daemon->unresolved, "cannot resolve %s: %.100s", host, why);
-        endpoints_publish(daemon, NULL);
-        return;
-    }
-    if (!list) {
-        log_say(&daemon->log, LOG_ERROR, "out of memory: addresses of %s ignored", host);
-        return;
-    }
-    daemon->unresolved[0] = '\0';
-    log_say(&daemon->log, LOG_DEBUG, "%s has %zu address(es)", host, count);
-    endpoints_publish(daemon, list);
 }
 
 /* ---- credentials ---- */
@@ -198,26 +161,42 @@ static bool credentials_load_all(struct daemon *daemon, struct credentials *load
                                  struct fault *fault)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
+        loaded[side] = NULL;
         if (!daemon->options.credentials[side].cert_file)
             continue;
         loaded[side] = credentials_load(&daemon->options.credentials[side], &daemon->log, fault);
         if (!loaded[side]) {
             credentials_release(loaded[SIDE_DOWNSTREAM]);
+            loaded[SIDE_DOWNSTREAM] = NULL;
             return false;
         }
     }
     return true;
 }
 
-static void on_reload(struct ev_loop *loop, ev_signal *watcher, int events)
+/* Stamps of all the files the credentials are made of, as one. */
+static uint64_t credentials_files(const struct daemon *daemon)
 {
-    struct daemon *daemon = watcher->data;
-    struct credentials *loaded[SIDE_COUNT] = { NULL, NULL };
+    uint64_t stamp = 0;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        const struct credentials_options *options = &daemon->options.credentials[side];
+        const char *const paths[] = { options->cert_file, options->key_file, options->ca_file,
+                                      options->passphrase_file };
+        for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+            stamp = stamp * 31 + (paths[i] ? file_stamp(paths[i]) : 0);
+    }
+    return stamp;
+}
+
+static void credentials_reload(struct daemon *daemon)
+{
+    struct credentials *loaded[SIDE_COUNT];
     struct fault fault;
 
-    (void)loop, (void)events;
     if (daemon->draining)
         return;
+    daemon->files_loaded = daemon->files_seen = credentials_files(daemon);
     if (!credentials_load_all(daemon, loaded, &fault)) {
         daemon->reloads_failed++;
         log_say(&daemon->log, LOG_ERROR, "reload failed, the credentials in use stay: %s", fault.text);
@@ -234,10 +213,27 @@ static void on_reload(struct ev_loop *loop, ev_signal *watcher, int events)
         credentials_release(daemon->credentials[side]);
         daemon->credentials[side] = loaded[side];
     }
-    if (daemon->resolver)
-        resolver_refresh(daemon->resolver);
+    upstream_refresh(&daemon->upstream);
     daemon->reloads_succeeded++;
     log_say(&daemon->log, LOG_INFO, "credentials reloaded");
+}
+
+static void on_reload(struct ev_loop *loop, ev_signal *watcher, int events)
+{
+    (void)loop, (void)events;
+    credentials_reload(watcher->data);
+}
+
+/* A change is loaded once it has stood still for a look: several files are seldom swapped in one go. */
+static void on_files_tick(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct daemon *daemon = timer->data;
+    uint64_t seen = credentials_files(daemon);
+
+    (void)loop, (void)events;
+    if (seen != daemon->files_loaded && seen == daemon->files_seen)
+        credentials_reload(daemon);
+    daemon->files_seen = seen;
 }
 
 /* ---- ending ---- */
@@ -252,8 +248,7 @@ static void on_drain_tick(struct ev_loop *loop, ev_timer *timer, int events)
         daemon->activity = activity;
         daemon->quiet_since_ms = now;
     }
-    if (connections_active(daemon) == 0 || now >= daemon->drain_deadline_ms ||
-        now - daemon->quiet_since_ms >= daemon->options.drain_quiet_ms)
+    if (now >= daemon->drain_deadline_ms || now - daemon->quiet_since_ms >= daemon->options.drain_quiet_ms)
         ev_break(loop, EVBREAK_ALL);
 }
 
@@ -272,32 +267,42 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *watcher, int events)
     daemon->drain_deadline_ms = daemon->quiet_since_ms + daemon->options.drain_timeout_ms;
     daemon->activity = activity_sum(daemon);
     log_say(&daemon->log, LOG_INFO, "draining");
+    ev_timer_init(&daemon->drain_tick, on_drain_tick, 0, DRAIN_TICK_MS / 1000.0);
+    daemon->drain_tick.data = daemon;
     ev_timer_start(loop, &daemon->drain_tick);
 }
 
-/* After a burst the allocator would keep what it has: give it back. */
-static void on_trim_tick(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_watch_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct daemon *daemon = timer->data;
     uint64_t active = connections_active(daemon);
 
     (void)loop, (void)events;
+    /* After a burst the allocator would keep what it has: give it back. */
     if (active + TRIM_CONNECTIONS <= daemon->peak_connections) {
         malloc_trim(0);
         daemon->peak_connections = active;
     }
     if (active > daemon->peak_connections)
         daemon->peak_connections = active;
+    if (dial_failure(daemon) != END_NONE)
+        upstream_refresh(&daemon->upstream); /* it may have moved, or be back */
 }
 
 /* ---- starting ---- */
 
-/* Neither descriptors nor secrets should depend on how husk was started. */
+/* Neither descriptors, signals nor secrets should depend on how husk was started. */
 static void process_prepare(void)
 {
     struct rlimit files;
+    int fd;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until it can be answered */
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        continue; /* a closed standard stream would become a connection, and get our log */
+    if (fd >= 0)
+        close(fd);
     prctl(PR_SET_DUMPABLE, 0); /* keys stay out of core dumps and out of reach of other processes */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -330,19 +335,31 @@ static void startup_pages_release(void)
     dl_iterate_phdr(on_library, &page);
 }
 
+static void timer_start(struct daemon *daemon, ev_timer *timer,
+                        void (*on_ring)(struct ev_loop *, ev_timer *, int), double seconds)
+{
+    ev_timer_init(timer, on_ring, seconds, seconds);
+    timer->data = daemon;
+    if (seconds > 0)
+        ev_timer_start(daemon->loop, timer);
+}
+
+static void signal_start(struct daemon *daemon, ev_signal *watcher,
+                         void (*on_signal)(struct ev_loop *, ev_signal *, int), int number)
+{
+    ev_signal_init(watcher, on_signal, number);
+    watcher->data = daemon;
+    ev_signal_start(daemon->loop, watcher);
+}
+
 static void watchers_start(struct daemon *daemon)
 {
-    ev_signal_init(&daemon->terminate, on_stop_signal, SIGTERM);
-    ev_signal_init(&daemon->interrupt, on_stop_signal, SIGINT);
-    ev_signal_init(&daemon->reload, on_reload, SIGHUP);
-    ev_timer_init(&daemon->drain_tick, on_drain_tick, 0, DRAIN_TICK_MS / 1000.0);
-    ev_timer_init(&daemon->trim_tick, on_trim_tick, TRIM_TICK_SECONDS, TRIM_TICK_SECONDS);
-    daemon->terminate.data = daemon->interrupt.data = daemon->reload.data = daemon;
-    daemon->drain_tick.data = daemon->trim_tick.data = daemon;
-    ev_signal_start(daemon->loop, &daemon->terminate);
-    ev_signal_start(daemon->loop, &daemon->interrupt);
-    ev_signal_start(daemon->loop, &daemon->reload);
-    ev_timer_start(daemon->loop, &daemon->trim_tick);
+    signal_start(daemon, &daemon->terminate, on_stop_signal, SIGTERM);
+    signal_start(daemon, &daemon->interrupt, on_stop_signal, SIGINT);
+    signal_start(daemon, &daemon->reload, on_reload, SIGHUP);
+    timer_start(daemon, &daemon->watch_tick, on_watch_tick, WATCH_TICK_SECONDS);
+    timer_start(daemon, &daemon->files_tick, on_files_tick,
+                (double)daemon->options.reload_interval_ms / 1000);
 }
 
 /* One listening descriptor per worker: TCP ones share the port, a Unix path has only one. */
@@ -352,7 +369,7 @@ static int listener_descriptor(struct daemon *daemon, int first, struct fault *f
     bool alone = daemon->options.workers == 1;
 
     if (listen->storage.ss_family == AF_UNIX && first >= 0) {
-        int fd = dup(first);
+        int fd = fcntl(first, F_DUPFD_CLOEXEC, 0);
         if (fd < 0)
             fault_set(fault, "cannot share the listening socket: out of descriptors");
         return fd;
@@ -364,66 +381,44 @@ static int listener_descriptor(struct daemon *daemon, int first, struct fault *f
                          fault);
 }
 
+static bool listeners_bind(struct daemon *daemon, struct fault *fault)
+{
+    for (unsigned i = 0; i < daemon->options.workers; i++) {
+        daemon->listeners[i] = listener_descriptor(daemon, i ? daemon->listeners[0] : -1, fault);
+        if (daemon->listeners[i] < 0) {
+            fault_wrap(fault, "--listen");
+            return false;
+        }
+        if (i)
+            continue;
+        /* A free port was asked for: the others join the one that was found. */
+        daemon->options.listen = socket_local_address(daemon->listeners[0]);
+        daemon->listen_file = socket_file_of(&daemon->options.listen);
+    }
+    return true;
+}
+
 static bool workers_start(struct daemon *daemon, struct fault *fault)
 {
-    int listeners[WORKERS_MAX];
-    unsigned bound = 0;
-
     daemon->workers = calloc(daemon->options.workers, sizeof *daemon->workers);
     if (!daemon->workers) {
         fault_set(fault, "out of memory");
         return false;
     }
-    for (; bound < daemon->options.workers; bound++) {
-        listeners[bound] = listener_descriptor(daemon, bound ? listeners[0] : -1, fault);
-        if (listeners[bound] < 0) {
-            fault_wrap(fault, "--listen");
-            goto fail;
-        }
-        /* A free port was asked for: the others join the one that was found. */
-        if (bound == 0) {
-            daemon->options.listen = socket_local_address(listeners[0]);
-            daemon->listen_file = socket_file_of(&daemon->options.listen);
-        }
-    }
-    for (unsigned i = 0; i < bound; i++) {
+    for (unsigned i = 0; i < daemon->options.workers; i++) {
         struct credentials *shared[SIDE_COUNT] = { NULL, NULL };
         for (enum side side = 0; side < SIDE_COUNT; side++) {
             if (daemon->credentials[side])
                 shared[side] = credentials_share(daemon->credentials[side]);
         }
-        int fd = listeners[i];
-        listeners[i] = -1;
+        int fd = daemon->listeners[i];
+        daemon->listeners[i] = -1;
         if (!worker_start(&daemon->workers[i], &daemon->options.route, &daemon->log, fd, shared, fault))
-            goto fail;
+            return false;
         daemon->metrics[i] = &daemon->workers[i].metrics;
         daemon->started++;
     }
     return true;
-fail:
-    for (unsigned i = 0; i < bound; i++) {
-        if (listeners[i] >= 0)
-            close(listeners[i]);
-    }
-    return false;
-}
-
-static bool upstream_start(struct daemon *daemon, struct fault *fault)
-{
-    const struct address *upstream = &daemon->options.upstream;
-    struct socket_address address;
-
-    health_open(&daemon->health, daemon->loop, daemon->options.health_interval_ms,
-                daemon->options.route.connect_timeout_ms);
-    if (upstream->is_unix) {
-        (void)address_to_socket(upstream, &address);
-        on_resolved(daemon, &address, 1, NULL);
-        return true;
-    }
-    snprintf(daemon->unresolved, sizeof daemon->unresolved, "%s is not resolved yet", upstream->host);
-    daemon->resolver =
-        resolver_open(daemon->loop, upstream, &daemon->options.resolver, on_resolved, daemon, fault);
-    return daemon->resolver != NULL;
 }
 
 static bool admin_start(struct daemon *daemon, const struct admin_source *source, struct fault *fault)
@@ -450,9 +445,12 @@ static void address_log(struct daemon *daemon, const char *message, const struct
 
 static bool daemon_start(struct daemon *daemon, const struct admin_source *source, struct fault *fault)
 {
-    process_prepare();
-    if (!credentials_load_all(daemon, daemon->credentials, fault) || !workers_start(daemon, fault) ||
-        !upstream_start(daemon, fault) || !admin_start(daemon, source, fault))
+    /* Everything that can be refused comes before the first connection is accepted. */
+    daemon->files_loaded = daemon->files_seen = credentials_files(daemon);
+    if (!credentials_load_all(daemon, daemon->credentials, fault) || !listeners_bind(daemon, fault) ||
+        !admin_start(daemon, source, fault) || !workers_start(daemon, fault) ||
+        !upstream_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log, on_endpoints,
+                       daemon, fault))
         return false;
     watchers_start(daemon);
     startup_pages_release();
@@ -473,9 +471,12 @@ static unsigned daemon_stop(struct daemon *daemon)
         worker_join(&daemon->workers[i]);
         left_behind += atomic_load(&daemon->workers[i].left_behind);
     }
+    for (unsigned i = 0; i < daemon->options.workers; i++) {
+        if (daemon->listeners[i] >= 0)
+            close(daemon->listeners[i]);
+    }
     admin_close(daemon->admin);
-    resolver_close(daemon->resolver);
-    health_close(&daemon->health);
+    upstream_close(&daemon->upstream);
     socket_file_remove(&daemon->listen_file, &daemon->options.listen);
     for (enum side side = 0; side < SIDE_COUNT; side++)
         credentials_release(daemon->credentials[side]);
@@ -493,6 +494,7 @@ int daemon_run(enum config_mode mode, const struct config *config, const char *v
                                          .snapshot = on_snapshot_asked };
     struct fault fault;
 
+    process_prepare();
     if (!options_from_config(&daemon.options, mode, config, &fault)) {
         fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
         options_deinit(&daemon.options);
@@ -500,7 +502,8 @@ int daemon_run(enum config_mode mode, const struct config *config, const char *v
     }
     log_init(&daemon.log, STDERR_FILENO, daemon.options.log_level, daemon.options.log_format);
     daemon.loop = ev_default_loop(EVFLAG_AUTO);
-    health_open(&daemon.health, daemon.loop, 0, 0);
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        daemon.listeners[i] = -1;
     bool started = daemon_start(&daemon, &source, &fault);
     if (started)
         ev_run(daemon.loop, 0);

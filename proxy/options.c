@@ -9,7 +9,8 @@ static unsigned cpu_count(void)
 
     if (sched_getaffinity(0, sizeof set, &set) != 0)
         return 1;
-    return (unsigned)CPU_COUNT(&set);
+    unsigned count = (unsigned)CPU_COUNT(&set);
+    return count < WORKERS_MAX ? count : WORKERS_MAX;
 }
 
 static bool listen_address(struct socket_address *to, const char *setting, const char *text,
@@ -41,12 +42,16 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
                   config->listen);
         return false;
     }
-    if (!address_parse(&options->upstream, config->upstream, fault)) {
+    if (!address_parse(&options->upstream.address, config->upstream, fault)) {
         fault_wrap(fault, "--upstream");
         return false;
     }
-    if (!options->upstream.is_unix && options->upstream.port == 0) {
+    if (!options->upstream.address.is_unix && options->upstream.address.port == 0) {
         fault_set(fault, "--upstream: port 0 cannot be dialled");
+        return false;
+    }
+    if (strcmp(options->upstream.address.host, "::") == 0) {
+        fault_set(fault, "--upstream: \"%s\" names no host", config->upstream);
         return false;
     }
     options->has_admin = strcmp(config->admin, "off") != 0;
@@ -103,8 +108,8 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
     };
     if (mode == CONFIG_SERVER)
         return options_set_policy(options, config, fault);
-    options->route.server_name = config->server_name ? config->server_name : options->upstream.host;
-    if (!config->server_name && options->upstream.is_unix) {
+    options->route.server_name = config->server_name ? config->server_name : options->upstream.address.host;
+    if (!config->server_name && options->upstream.address.is_unix) {
         fault_set(fault, "--server-name: is required when the upstream is a Unix socket");
         return false;
     }
@@ -136,7 +141,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->max_connections = share(config->max_connections, options->workers);
     route->max_handshakes = share(config->max_handshakes, options->workers);
     route->log_burst = (uint32_t)config->log_burst;
-    options->resolver = (struct resolver_options) {
+    options->upstream.resolver = (struct resolver_options) {
         .servers = config->dns_servers,
         .min_ttl_ms = (unsigned)config->dns_min_ttl_ms,
         .max_ttl_ms = (unsigned)config->dns_max_ttl_ms,
@@ -145,9 +150,14 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     };
     options->admin.max_connections = (unsigned)config->admin_max_connections;
     options->admin.request_timeout_ms = (unsigned)config->admin_request_timeout_ms;
-    options->health_interval_ms = config->health_interval_ms;
+    options->upstream.health = (struct health_options) {
+        .interval_ms = config->health_interval_ms,
+        .timeout_ms = config->connect_timeout_ms,
+        .persistence = mode == CONFIG_CLIENT ? HEALTH_UNTIL_GOOD : HEALTH_ALWAYS,
+    };
     options->drain_timeout_ms = config->drain_timeout_ms;
     options->drain_quiet_ms = config->drain_quiet_ms;
+    options->reload_interval_ms = config->reload_interval_ms;
     options->log_format = config->log_format;
     options->log_level = config->log_level;
 }
@@ -158,6 +168,14 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
     *options = (struct options) { 0 };
     if (config->protocol == CONFIG_FORWARD) {
         fault_set(fault, "--protocol: forward is not built yet; tcp is");
+        return false;
+    }
+    if (config->dns_min_ttl_ms > config->dns_max_ttl_ms) {
+        fault_set(fault, "--dns-min-ttl: is above --dns-max-ttl");
+        return false;
+    }
+    if (config->dns_retry_min_ms > config->dns_retry_max_ms) {
+        fault_set(fault, "--dns-retry-min: is above --dns-retry-max");
         return false;
     }
     options_set_limits(options, mode, config);

@@ -9,24 +9,25 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "relay/route.h"
+#include "relay/upstream.h"
 #include "trust/credentials.h"
 #include "wire/address.h"
-#include "wire/resolver.h"
 
 #include <stdbool.h>
+
+enum { WORKERS_MAX = 64 };
 
 struct options {
     struct route_options route;
     struct socket_address listen;
-    struct address upstream;
+    struct upstream_options upstream;
     struct credentials_options credentials[SIDE_COUNT]; /* cert_file NULL: that side is plain */
     struct peer_policy policy;                          /* owned */
-    struct resolver_options resolver;
     struct admin_options admin;
     bool has_admin;
-    unsigned workers;
-    uint64_t health_interval_ms;
+    unsigned workers; /* 1 to WORKERS_MAX */
     uint64_t drain_timeout_ms, drain_quiet_ms;
+    uint64_t reload_interval_ms; /* 0: only on SIGHUP */
     enum log_format log_format;
     enum log_level log_level;
 };

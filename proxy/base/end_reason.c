@@ -61,6 +61,11 @@ bool end_reason_is_benign(enum end_reason reason)
     return reasons[reason].class == BENIGN;
 }
 
+bool end_reason_is_local(enum end_reason reason)
+{
+    return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR;
+}
+
 bool end_reason_sends_alert(enum end_reason reason)
 {
     assert(reason < END_REASON_COUNT);

@@ -54,6 +54,9 @@ const char *end_reason_phrase(enum end_reason reason);
 /* Ordinary life, worth a debug line at most. */
 bool end_reason_is_benign(enum end_reason reason);
 
+/* This process ran out of something: no peer's fault. */
+bool end_reason_is_local(enum end_reason reason);
+
 /* Found by our side of TLS, which told the peer by an alert (RFC 8446, 6.2). */
 bool end_reason_sends_alert(enum end_reason reason);
 

@@ -4,6 +4,17 @@ const uint32_t metrics_handshake_bounds_us[METRICS_HANDSHAKE_BUCKETS] = {
     500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000,
 };
 
+uint64_t metrics_active(const struct side_metrics *side)
+{
+    uint64_t ended = 0;
+
+    /* Ends first: one that comes in between may make the sum too large by itself, never negative. */
+    for (unsigned reason = 0; reason < END_REASON_COUNT; reason++)
+        ended += metrics_read(&side->ended[reason]);
+    uint64_t opened = metrics_read(&side->opened);
+    return opened > ended ? opened - ended : 0;
+}
+
 void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us)
 {
     unsigned bucket = 0;

@@ -72,6 +72,9 @@ static inline uint64_t metrics_read(const metrics_counter *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* Connections that have not ended. */
+uint64_t metrics_active(const struct side_metrics *side);
+
 /* Files one handshake's duration. */
 void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us);
 

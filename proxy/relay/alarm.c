@@ -1,9 +1,6 @@
 #include "relay/alarm.h"
 
-uint64_t alarm_now_ms(struct ev_loop *loop)
-{
-    return (uint64_t)(ev_now(loop) * 1000);
-}
+#include "base/clock.h"
 
 uint64_t alarm_earlier(uint64_t a_ms, uint64_t b_ms)
 {
@@ -32,7 +29,7 @@ void alarm_set(struct alarm *alarm, uint64_t deadline_ms)
 {
     if (!deadline_ms || (alarm->at_ms && alarm->at_ms <= deadline_ms))
         return;
-    uint64_t now_ms = alarm_now_ms(alarm->loop);
+    uint64_t now_ms = clock_monotonic_ms();
     ev_timer_stop(alarm->loop, &alarm->timer);
     ev_timer_set(&alarm->timer, deadline_ms > now_ms ? (double)(deadline_ms - now_ms) / 1000 : 0, 0);
     ev_timer_start(alarm->loop, &alarm->timer);

@@ -19,12 +19,9 @@ struct alarm {
 };
 
 void alarm_init(struct alarm *alarm, struct ev_loop *loop, alarm_on_ring *on_ring, void *owner);
-/* Rings at deadline_ms of the loop's clock, or before it; 0: no deadline. */
+/* Rings at deadline_ms (clock_monotonic_ms), or before it; 0: no deadline. */
 void alarm_set(struct alarm *alarm, uint64_t deadline_ms);
 void alarm_stop(struct alarm *alarm);
-
-/* The loop's time in milliseconds; only differences mean anything. */
-uint64_t alarm_now_ms(struct ev_loop *loop);
 
 /* The earlier of two deadlines, of which 0 is none. */
 uint64_t alarm_earlier(uint64_t a_ms, uint64_t b_ms);

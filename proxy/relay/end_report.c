@@ -30,7 +30,7 @@ void end_report_log(struct worker *worker, const struct end_report *report)
     struct log_line line;
     uint32_t suppressed = 0;
 
-    if (!benign && !log_limiter_admit(&worker->limiters[report->reason], worker_now_ms(worker),
+    if (!benign && !log_limiter_admit(&worker->limiters[report->reason], clock_monotonic_ms(),
                                       worker->route->log_burst, &suppressed))
         return;
     log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");

@@ -30,15 +30,47 @@ void endpoint_list_release(struct endpoint_list *list)
         free(list);
 }
 
+static bool address_equal(const struct socket_address *a, const struct socket_address *b)
+{
+    return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
+/* Where the list has this address; its count when nowhere. */
+static size_t list_find(const struct endpoint_list *list, const struct socket_address *address)
+{
+    size_t at = 0;
+
+    while (at < list->count && !address_equal(&list->addresses[at], address))
+        at++;
+    return at;
+}
+
+bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        if (list_find(b, &a->addresses[i]) == b->count)
+            return false;
+    }
+    return a->count == b->count;
+}
+
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
 {
+    struct endpoint_pool fresh = { .list = list };
+
+    for (size_t i = 0; pool->list && i < list->count; i++) {
+        size_t before = list_find(pool->list, &list->addresses[i]);
+        if (before < pool->list->count)
+            fresh.rested_until_ms[i] = pool->rested_until_ms[before];
+    }
     endpoint_list_release(pool->list);
-    *pool = (struct endpoint_pool) { .list = list };
+    *pool = fresh;
 }
 
 void endpoint_pool_deinit(struct endpoint_pool *pool)
 {
-    endpoint_pool_replace(pool, NULL);
+    endpoint_list_release(pool->list);
+    *pool = (struct endpoint_pool) { 0 };
 }
 
 bool endpoint_walk_begin(struct endpoint_walk *walk, struct endpoint_pool *pool)

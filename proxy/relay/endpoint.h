@@ -21,6 +21,8 @@ struct endpoint_list {
 /* One reference to a copy; NULL when out of memory. */
 struct endpoint_list *endpoint_list_new(const struct socket_address *addresses, size_t count);
 struct endpoint_list *endpoint_list_share(struct endpoint_list *list);
+/* The same addresses, in whatever order. */
+bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
 /* NULL is fine. */
 void endpoint_list_release(struct endpoint_list *list);
 
@@ -33,7 +35,8 @@ struct endpoint_pool {
         rested_until_ms[ENDPOINTS_MAX]; /* after a failure, an address waits for its turn behind the others */
 };
 
-/* An empty pool is all zeros. Takes over a reference to `list`; what was known of health is forgotten. */
+/* An empty pool is all zeros. Takes over a reference to `list`; what is known of addresses that stay is kept.
+ */
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);
 

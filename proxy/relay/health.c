@@ -25,7 +25,8 @@ static void round_end(struct health *health, enum end_reason failure)
     attempt_close(health);
     health->known = true;
     health->failure = failure;
-    timer_restart(health, health->interval_seconds);
+    if (failure != END_NONE || health->options.persistence == HEALTH_ALWAYS)
+        timer_restart(health, (double)health->options.interval_ms / 1000);
 }
 
 /* Tries the addresses from `at` on; the first that connects ends the round. */
@@ -37,7 +38,7 @@ static void attempt_begin(struct health *health, enum end_reason failure)
             continue;
         ev_io_set(&health->watcher, health->fd, EV_WRITE);
         ev_io_start(health->loop, &health->watcher);
-        timer_restart(health, health->timeout_seconds);
+        timer_restart(health, (double)health->options.timeout_ms / 1000);
         return;
     }
     round_end(health, failure);
@@ -75,14 +76,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     attempt_begin(health, END_UNRESOLVED);
 }
 
-void health_open(struct health *health, struct ev_loop *loop, uint64_t interval_ms, uint64_t timeout_ms)
+void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options)
 {
-    *health = (struct health) {
-        .loop = loop,
-        .interval_seconds = (double)interval_ms / 1000,
-        .timeout_seconds = (double)timeout_ms / 1000,
-        .fd = -1,
-    };
+    *health = (struct health) { .loop = loop, .options = *options, .fd = -1 };
     ev_io_init(&health->watcher, on_connected, -1, 0);
     ev_timer_init(&health->timer, on_timer, 0, 0);
     health->watcher.data = health->timer.data = health;
@@ -102,6 +98,14 @@ void health_replace(struct health *health, struct endpoint_list *list)
     endpoint_list_release(health->list);
     health->list = list;
     health->at = 0;
-    if (health->interval_seconds > 0)
+    if (health->options.interval_ms)
         attempt_begin(health, END_UNRESOLVED);
+}
+
+void health_refresh(struct health *health)
+{
+    if (!health->list || !health->options.interval_ms || health->fd >= 0 || ev_is_active(&health->timer))
+        return;
+    health->at = 0;
+    attempt_begin(health, END_UNRESOLVED);
 }

@@ -1,5 +1,6 @@
 #include "relay/inlet.h"
 
+#include "base/clock.h"
 #include "relay/worker.h"
 #include "wire/socket.h"
 
@@ -11,7 +12,7 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
     struct side_metrics *metrics = &worker->metrics.side[SIDE_DOWNSTREAM];
 
     *inlet = (struct inlet) { .worker = worker, .state = INLET_WAITING, .peer = *peer };
-    inlet->deadline_ms = worker_now_ms(worker) + route->dial_delay_ms;
+    inlet->deadline_ms = clock_monotonic_ms() + route->dial_delay_ms;
     socket_tune(fd, route->dead_peer_ms);
     leg_open(&inlet->leg, &worker->io, fd, metrics, on_ready, owner);
     metrics_add(&metrics->opened, 1);
@@ -23,7 +24,7 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
         return;
     }
     inlet->state = INLET_SECURING;
-    inlet->deadline_ms = worker_now_ms(worker) + route->handshake_timeout_ms;
+    inlet->deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
     leg_start_tls(&inlet->leg, tls);
 }
 
@@ -38,37 +39,61 @@ static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *early)
         return leg->broken;
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
-        inlet->deadline_ms = worker_now_ms(inlet->worker) + inlet->worker->route->dial_delay_ms;
-    } else if (worker_now_ms(inlet->worker) >= inlet->deadline_ms) {
+        inlet->deadline_ms = clock_monotonic_ms() + inlet->worker->route->dial_delay_ms;
+    } else if (clock_monotonic_ms() >= inlet->deadline_ms) {
         leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
     return leg->broken;
 }
 
-enum end_reason inlet_check(struct inlet *inlet, const struct buffer *early)
+enum inlet_news inlet_listen(struct inlet *inlet, struct buffer *early)
 {
+    struct leg *leg = &inlet->leg;
+
+    /* Once the dial has begun, a TLS peer's close_notify may be a half-close, and is left for the upstream.
+     */
+    if (leg->tls && inlet->state == INLET_WAITING && !early->length)
+        (void)leg_read(leg, early, inlet->worker->route->buffer_bytes);
     if (early->length)
-        return END_NONE;
-    if (inlet->leg.read_over || socket_peek(inlet->leg.fd) == SOCKET_ENDED)
-        return inlet->state == INLET_READY ? END_LEFT : END_PROBE;
-    return END_NONE;
+        return INLET_HAS_DATA;
+    if (leg->read_over)
+        return INLET_GONE;
+    switch (socket_peek(leg->fd)) {
+    case SOCKET_HAS_DATA:
+        /* Of TLS, less than a record: it will be read when the rest is there. */
+        return leg->tls && inlet->state == INLET_WAITING ? INLET_SILENT : INLET_HAS_DATA;
+    case SOCKET_ENDED:
+        return INLET_GONE;
+    default:
+        return INLET_SILENT;
+    }
+}
+
+enum end_reason inlet_departure(const struct inlet *inlet)
+{
+    enum end_reason broken = inlet->leg.broken;
+
+    if (broken != END_NONE && broken != END_RESET && broken != END_TRUNCATED)
+        return broken;
+    return inlet->state == INLET_READY ? END_LEFT : END_PROBE;
 }
 
 enum end_reason inlet_advance(struct inlet *inlet, struct buffer *early)
 {
-    if (inlet->leg.broken != END_NONE)
-        return inlet->leg.broken;
+    struct leg *leg = &inlet->leg;
+
+    if (leg->broken != END_NONE)
+        return leg->broken;
     if (inlet->state == INLET_SECURING) {
         enum end_reason reason = inlet_secure(inlet, early);
         if (reason != END_NONE || inlet->state == INLET_SECURING)
             return reason;
     }
     if (inlet->state == INLET_WAITING) {
-        enum end_reason reason = inlet_check(inlet, early);
-        if (reason != END_NONE)
-            return reason;
-        if (early->length || socket_peek(inlet->leg.fd) == SOCKET_HAS_DATA ||
-            worker_now_ms(inlet->worker) >= inlet->deadline_ms) {
+        enum inlet_news news = inlet_listen(inlet, early);
+        if (news == INLET_GONE)
+            return inlet_departure(inlet);
+        if (news == INLET_HAS_DATA || clock_monotonic_ms() >= inlet->deadline_ms) {
             inlet->state = INLET_READY;
             inlet->deadline_ms = 0;
         }

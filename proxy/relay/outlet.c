@@ -1,5 +1,6 @@
 #include "relay/outlet.h"
 
+#include "base/clock.h"
 #include "relay/worker.h"
 #include "wire/socket.h"
 
@@ -9,7 +10,6 @@ void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_
         .leg = { .fd = -1 },
         .worker = worker,
         .state = OUTLET_RESOLVING,
-        .deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms,
         .on_ready = on_ready,
         .owner = owner,
     };
@@ -42,7 +42,7 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
     metrics_add(&metrics->opened, 1);
     outlet->leg.blocked = true; /* until the connect's outcome is there */
     outlet->state = OUTLET_CONNECTING;
-    outlet->deadline_ms = worker_now_ms(worker) + worker->route->connect_timeout_ms;
+    outlet->deadline_ms = clock_monotonic_ms() + worker->route->connect_timeout_ms;
     return true;
 }
 
@@ -52,11 +52,14 @@ static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason r
     struct worker *worker = outlet->worker;
     const struct socket_address *address;
 
-    while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, worker_now_ms(worker)))) {
+    outlet->state = OUTLET_CONNECTING;
+    while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, clock_monotonic_ms()))) {
         outlet->address = address;
         if (outlet_dial(outlet, &reason))
             return END_NONE;
-        endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
+        if (end_reason_is_local(reason))
+            return reason;
+        endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms(),
                              worker->route->endpoint_rest_ms);
     }
     return reason;
@@ -68,15 +71,9 @@ static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason
     struct worker *worker = outlet->worker;
 
     leg_break(&outlet->leg, reason);
-    if (outlet->leg.tls && tls_channel_failed_resuming(outlet->leg.tls)) {
-        if (!worker->sessions.refused)
-            log_say(worker->log, LOG_INFO,
-                    "upstream fails on resumed TLS sessions: full handshakes from now on");
-        tls_sessions_refuse(&worker->sessions);
-        if (outlet_dial(outlet, &reason))
-            return END_NONE;
-    }
-    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, worker_now_ms(worker),
+    if (outlet->leg.tls && tls_channel_failed_resuming(outlet->leg.tls) && outlet_dial(outlet, &reason))
+        return END_NONE; /* the same address, without a session */
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms(),
                          worker->route->endpoint_rest_ms);
     return outlet_dial_next(outlet, reason);
 }
@@ -85,7 +82,9 @@ static enum end_reason outlet_resolve(struct outlet *outlet)
 {
     struct worker *worker = outlet->worker;
 
-    if (!worker->resolved && worker_now_ms(worker) < outlet->deadline_ms)
+    if (!outlet->deadline_ms)
+        outlet->deadline_ms = clock_monotonic_ms() + worker->route->connect_timeout_ms;
+    if (!worker->resolved && clock_monotonic_ms() < outlet->deadline_ms)
         return END_NONE;
     if (!endpoint_walk_begin(&outlet->walk, &worker->endpoints))
         return END_UNRESOLVED;
@@ -98,14 +97,16 @@ static void outlet_become_ready(struct outlet *outlet)
 
     outlet->state = OUTLET_READY;
     outlet->deadline_ms = 0;
-    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_WORKED, worker_now_ms(worker), 0);
+    if (outlet->leg.tls && tls_channel_shuns_resuming(outlet->leg.tls))
+        log_say(worker->log, LOG_INFO, "upstream fails on resumed TLS sessions: full handshakes from now on");
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_WORKED, clock_monotonic_ms(), 0);
 }
 
 static enum end_reason outlet_connect(struct outlet *outlet)
 {
     struct worker *worker = outlet->worker;
     struct credentials *credentials = worker->credentials[SIDE_UPSTREAM];
-    bool late = worker_now_ms(worker) >= outlet->deadline_ms;
+    bool late = clock_monotonic_ms() >= outlet->deadline_ms;
 
     if (outlet->leg.blocked)
         return late ? outlet_fail(outlet, END_CONNECT_TIMEOUT) : END_NONE;
@@ -121,7 +122,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     if (!tls)
         return outlet_fail(outlet, END_NO_MEMORY);
     outlet->state = OUTLET_SECURING;
-    outlet->deadline_ms = worker_now_ms(worker) + worker->route->handshake_timeout_ms;
+    outlet->deadline_ms = clock_monotonic_ms() + worker->route->handshake_timeout_ms;
     leg_start_tls(&outlet->leg, tls);
     return END_NONE;
 }
@@ -139,15 +140,17 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *early
         return outlet_fail(outlet, leg->broken);
     if (outlet->state == OUTLET_SECURING && leg_is_secured(leg)) {
         outlet->state = OUTLET_CONFIRMING;
-        outlet->deadline_ms = worker_now_ms(worker) + worker->route->confirm_timeout_ms;
+        outlet->deadline_ms = clock_monotonic_ms() + worker->route->confirm_timeout_ms;
     }
-    bool late = worker_now_ms(worker) >= outlet->deadline_ms;
+    bool late = clock_monotonic_ms() >= outlet->deadline_ms;
     if (outlet->state == OUTLET_SECURING)
         return late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
     /* A server that sends neither tickets nor data gives no sign: after a while it is taken at its silence.
      */
     if (late && !tls_channel_is_confirmed(leg->tls))
         metrics_add(&worker->metrics.unconfirmed, 1);
+    if (late)
+        leg_count_handshake(leg);
     if (late || leg->read_over || tls_channel_is_confirmed(leg->tls))
         outlet_become_ready(outlet);
     return END_NONE;

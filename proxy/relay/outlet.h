@@ -26,7 +26,7 @@ struct outlet {
     struct leg leg;
     struct worker *worker; /* borrowed */
     enum outlet_state state;
-    uint64_t deadline_ms; /* worker's clock; 0: none */
+    uint64_t deadline_ms; /* clock_monotonic_ms; 0: none */
     struct endpoint_walk walk;
     const struct socket_address *address; /* of the current attempt, in the walk; NULL before the first */
     leg_on_ready *on_ready;

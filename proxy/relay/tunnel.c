@@ -6,7 +6,11 @@
 
 #include <stdlib.h>
 
-enum { STEP_BYTES = 256 * 1024 }; /* moved per turn and connection, so that a bulky one starves nobody */
+enum {
+    STEP_BYTES = 256 * 1024, /* moved per turn and connection, so that a bulky one starves nobody */
+    CHECKS_PER_DEAD_PEER = 4,
+    UNREAD_CHECK_MS = 500 /* how often a peer that nobody reads is looked at */
+};
 
 static void tunnel_step(struct tunnel *tunnel);
 
@@ -62,7 +66,7 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     tunnel->task.dispose = on_dispose;
     tunnel->phase = TUNNEL_ADMITTING;
     tunnel->opened_us = clock_monotonic_us();
-    tunnel->progress_ms = worker_now_ms(worker);
+    tunnel->progress_ms = clock_monotonic_ms();
     alarm_init(&tunnel->alarm, worker->loop, on_alarm, tunnel);
     buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
     buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
@@ -158,11 +162,13 @@ static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_rea
         metrics_add(&metrics[other(side)].ended[both ? reason : END_OTHER_SIDE], 1);
 }
 
-/* True when no byte that was read still waits to be written. */
+/* True when no byte of a peer still waits here: neither read nor, in the kernel's buffer, unread. */
 static bool tunnel_is_drained(struct tunnel *tunnel)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (tunnel->held[side].length || tunnel_leg(tunnel, side)->unsent.length)
+        struct leg *leg = tunnel_leg(tunnel, side);
+        if (tunnel->held[side].length || leg->unsent.length ||
+            (leg->fd >= 0 && !leg->read_over && socket_peek(leg->fd) == SOCKET_HAS_DATA))
             return false;
     }
     return true;
@@ -265,15 +271,18 @@ static void relay_step(struct tunnel *tunnel)
         total += moved;
     } while (moved && total < STEP_BYTES);
     if (total)
-        tunnel->progress_ms = worker_now_ms(worker);
+        tunnel->progress_ms = clock_monotonic_ms();
     if (relay_settle(tunnel))
         return;
     if (moved)
         worker_queue(worker, &tunnel->task);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
-            tunnel->linger_ms = worker_now_ms(worker) + worker->route->linger_timeout_ms;
-        leg_watch(tunnel_leg(tunnel, side), reads_from(tunnel, side) ? LEG_READ : LEG_NO_READ);
+            tunnel->linger_ms = clock_monotonic_ms() + worker->route->linger_timeout_ms;
+        bool reads = reads_from(tunnel, side);
+        leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
+        if (!reads && !tunnel_leg(tunnel, side)->read_over)
+            tunnel->check_ms = alarm_earlier(tunnel->check_ms, clock_monotonic_ms() + UNREAD_CHECK_MS);
     }
 }
 
@@ -291,11 +300,9 @@ static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
     tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
     tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
     tunnel_leave_handshake(tunnel);
-    leg_shut(leg);
     leg->read_over = false;
     tunnel->phase = TUNNEL_LINGERING;
-    tunnel->linger_ms = worker_now_ms(tunnel->worker) + tunnel->worker->route->linger_timeout_ms;
-    leg_watch(leg, LEG_READ);
+    tunnel->linger_ms = clock_monotonic_ms() + tunnel->worker->route->linger_timeout_ms;
 }
 
 static void admit_step(struct tunnel *tunnel)
@@ -320,38 +327,39 @@ static void admit_step(struct tunnel *tunnel)
 
 static void dial_step(struct tunnel *tunnel)
 {
-    struct buffer *early = &tunnel->held[SIDE_DOWNSTREAM];
-    enum end_reason reason = inlet_check(&tunnel->inlet, early);
+    struct leg *inlet = &tunnel->inlet.leg;
+    enum inlet_news news = inlet_listen(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
 
-    if (reason != END_NONE) {
-        tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+    /* One that has sent something stays unread until it can be served, but it may break meanwhile. */
+    if (news == INLET_GONE || (news == INLET_HAS_DATA && socket_check(inlet->fd, 0) != END_NONE)) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
     }
-    reason = outlet_advance(&tunnel->outlet, &tunnel->held[SIDE_UPSTREAM]);
+    enum end_reason reason = outlet_advance(&tunnel->outlet, &tunnel->held[SIDE_UPSTREAM]);
     if (reason != END_NONE) {
         worker_report_upstream(tunnel->worker, reason);
         tunnel_end(tunnel, SIDE_UPSTREAM, reason);
         return;
     }
+    tunnel->check_ms = clock_monotonic_ms() + UNREAD_CHECK_MS;
     if (tunnel->outlet.state == OUTLET_READY) {
         worker_report_upstream(tunnel->worker, END_NONE);
         tunnel->phase = TUNNEL_RELAYING;
         return;
     }
-    /* A peer that has sent something stays unread until it can be served; any other is watched for leaving.
-     */
-    bool has_data = early->length || socket_peek(tunnel->inlet.leg.fd) == SOCKET_HAS_DATA;
-    leg_watch(&tunnel->inlet.leg, has_data ? LEG_NO_READ : LEG_READ);
+    leg_watch(inlet, news == INLET_SILENT ? LEG_READ : LEG_NO_READ);
     leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
 }
 
 static void linger_step(struct tunnel *tunnel)
 {
     struct leg *leg = &tunnel->inlet.leg;
-    enum leg_status status = leg_discard(leg);
 
-    if (leg->read_over || status == LEG_BROKEN || worker_now_ms(tunnel->worker) >= tunnel->linger_ms)
+    leg_shut(leg);
+    if (leg_discard(leg) == LEG_BROKEN || leg->read_over || clock_monotonic_ms() >= tunnel->linger_ms)
         tunnel_close(tunnel, LEG_CLOSE);
+    else
+        leg_watch(leg, LEG_READ);
 }
 
 /* ---- deadlines ---- */
@@ -360,8 +368,8 @@ static void linger_step(struct tunnel *tunnel)
 static uint64_t idle_deadline(struct tunnel *tunnel)
 {
     const struct route_options *route = tunnel->worker->route;
-    bool half_closed = tunnel->inlet.leg.finished || tunnel->outlet.leg.finished;
-    uint64_t patience = half_closed ? route->half_close_timeout_ms : route->idle_timeout_ms;
+    bool half_closed = tunnel->inlet.leg.read_over || tunnel->outlet.leg.read_over;
+    uint64_t patience = alarm_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
 
     return patience ? tunnel->progress_ms + patience : 0;
 }
@@ -372,9 +380,9 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     case TUNNEL_ADMITTING:
         return tunnel->inlet.deadline_ms;
     case TUNNEL_DIALLING:
-        return tunnel->outlet.deadline_ms;
+        return alarm_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
     case TUNNEL_RELAYING:
-        return alarm_earlier(tunnel->linger_ms, idle_deadline(tunnel));
+        return alarm_earlier(alarm_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
     case TUNNEL_LINGERING:
         return tunnel->linger_ms;
     case TUNNEL_ENDED:
@@ -383,10 +391,33 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     return 0;
 }
 
+/* Peers that are gone without a word, or whose word nobody reads because the other side is stuck. */
+static bool relay_lost_a_peer(struct tunnel *tunnel)
+{
+    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+
+    bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
+    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / CHECKS_PER_DEAD_PEER : UINT32_MAX;
+
+    if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
+        pause_ms = UNREAD_CHECK_MS;
+    tunnel->check_ms = clock_monotonic_ms() + pause_ms;
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct leg *leg = tunnel_leg(tunnel, side);
+        enum end_reason reason = socket_check(leg->fd, dead_peer_ms);
+        if (reason == END_NONE || (reason == END_RESET && reads_from(tunnel, side)))
+            continue; /* what is read will tell more */
+        leg_break(leg, reason);
+        tunnel_end(tunnel, side, reason);
+        return true;
+    }
+    return false;
+}
+
 /* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
 static bool relay_is_late(struct tunnel *tunnel)
 {
-    uint64_t now = worker_now_ms(tunnel->worker);
+    uint64_t now = clock_monotonic_ms();
     uint64_t idle = idle_deadline(tunnel);
 
     if (tunnel->linger_ms && now >= tunnel->linger_ms) {
@@ -394,6 +425,8 @@ static bool relay_is_late(struct tunnel *tunnel)
         tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
         return true;
     }
+    if (tunnel->check_ms && now >= tunnel->check_ms && relay_lost_a_peer(tunnel))
+        return true;
     if (idle && now >= idle) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_IDLE);
         return true;

@@ -26,6 +26,7 @@ struct tunnel {
     struct buffer held[SIDE_COUNT]; /* bytes read from that side, not yet taken by the other */
     uint64_t opened_us;
     uint64_t progress_ms; /* when bytes last moved */
+    uint64_t check_ms;    /* when both peers are looked at again, 0: never */
     uint64_t linger_ms;   /* deadline for last words, 0: none */
     struct alarm alarm;   /* set to the earliest of all deadlines */
 };

@@ -1,7 +1,6 @@
 #include "relay/worker.h"
 
 #include "base/clock.h"
-#include "relay/alarm.h"
 #include "relay/tunnel.h"
 
 #include <signal.h>
@@ -10,11 +9,6 @@
 #include <unistd.h>
 
 enum { POOL_IDLE_SEGMENTS = 16 };
-
-uint64_t worker_now_ms(const struct worker *worker)
-{
-    return alarm_now_ms(worker->loop);
-}
 
 /* ---- tasks ---- */
 
@@ -150,8 +144,9 @@ void worker_update_admission(struct worker *worker)
 
 void worker_report_upstream(struct worker *worker, enum end_reason outcome)
 {
-    atomic_store_explicit(&worker->upstream_failure_ms, clock_monotonic_ms(), memory_order_relaxed);
-    atomic_store_explicit(&worker->upstream_failure, outcome, memory_order_relaxed);
+    if (!end_reason_is_local(outcome))
+        atomic_store_explicit(&worker->upstream_outcome, clock_monotonic_ms() * END_REASON_COUNT + outcome,
+                              memory_order_relaxed);
 }
 
 /* ---- life ---- */

@@ -57,10 +57,9 @@ struct worker {
     struct log_limiter limiters[END_REASON_COUNT];
 
     /* Read by the control thread. */
-    _Atomic unsigned
-        upstream_failure; /* enum end_reason of the last failed dial, END_NONE after a good one */
-    _Atomic uint64_t upstream_failure_ms; /* clock_monotonic_ms of it */
-    _Atomic unsigned left_behind;         /* connections with undelivered bytes when the worker stopped */
+    _Atomic uint64_t upstream_outcome; /* of the last dial: clock_monotonic_ms × END_REASON_COUNT + reason,
+                                          END_NONE for a good one; 0: none yet */
+    _Atomic unsigned left_behind;      /* connections with undelivered bytes when the worker stopped */
 };
 
 /* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; borrows
@@ -73,9 +72,6 @@ MUST_CHECK bool worker_start(struct worker *worker, const struct route_options *
 void worker_join(struct worker *worker);
 
 /* ---- for the worker's own connections ---- */
-
-/* The loop's time, milliseconds; only differences mean anything. */
-uint64_t worker_now_ms(const struct worker *worker);
 
 /* Runs `task` on the next turn of the loop. */
 void worker_queue(struct worker *worker, struct task *task);

@@ -65,7 +65,7 @@ void leg_break(struct leg *leg, enum end_reason reason)
     if (leg->broken != END_NONE)
         return;
     leg->broken = reason;
-    if (!leg_is_secured(leg) && !end_reason_is_benign(reason))
+    if (leg->tls && !leg->handshake_counted && !end_reason_is_benign(reason))
         metrics_add(&leg->metrics->handshakes_failed[reason], 1);
 }
 
@@ -73,6 +73,17 @@ static enum leg_status leg_broken(struct leg *leg, enum end_reason reason)
 {
     leg_break(leg, reason);
     return LEG_BROKEN;
+}
+
+static enum end_reason failure_reason(const struct leg *leg, int error)
+{
+    bool is_reset = error == ECONNRESET || error == EPIPE;
+
+    if (is_reset && !leg_is_secured(leg))
+        return tls_channel_end_of_input(leg->tls); /* gone in the middle of a handshake, or before it */
+    if (is_reset && leg->finished)
+        return END_RESET_AFTER_END; /* Fluentd's input does so (SO_LINGER 0) even after a clean exchange */
+    return socket_reason_of_errno(error);
 }
 
 /* Offers the front of `from` to the socket once. */
@@ -90,7 +101,7 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
         if (errno == EINTR)
             return LEG_MOVED;
         if (errno != EAGAIN)
-            return leg_broken(leg, socket_reason_of_errno(errno));
+            return leg_broken(leg, failure_reason(leg, errno));
         leg->blocked = true;
         return LEG_WAITING;
     }
@@ -112,7 +123,7 @@ static void records_send(struct leg *leg)
     if (leg->unsent.length == 0) {
         ssize_t sent = send(leg->fd, at, left, MSG_NOSIGNAL);
         if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            leg_break(leg, socket_reason_of_errno(errno));
+            leg_break(leg, failure_reason(leg, errno));
             return;
         }
         at += sent > 0 ? sent : 0;
@@ -125,6 +136,8 @@ static void records_send(struct leg *leg)
 
 static enum leg_status unsent_flush(struct leg *leg)
 {
+    if (leg->broken != END_NONE)
+        return LEG_BROKEN;
     while (leg->unsent.length && !leg->blocked) {
         if (socket_write(leg, &leg->unsent) == LEG_BROKEN)
             return LEG_BROKEN;
@@ -175,15 +188,6 @@ enum leg_status leg_finish(struct leg *leg)
 
 /* ---- receiving ---- */
 
-static enum end_reason read_failure_reason(const struct leg *leg, int error)
-{
-    if (error == ECONNRESET && !leg_is_secured(leg))
-        return tls_channel_end_of_input(leg->tls); /* gone in the middle of a handshake, or before it */
-    if (error == ECONNRESET && leg->finished)
-        return END_RESET_AFTER_END; /* Fluentd's input does so (SO_LINGER 0) even after a clean exchange */
-    return socket_reason_of_errno(error);
-}
-
 static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, size_t *got)
 {
     ssize_t received = recv(leg->fd, to, room, 0);
@@ -198,7 +202,7 @@ static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, si
     if (errno == EAGAIN)
         return LEG_WAITING;
     /* If the leg broke while sending already, that is the better account of it. */
-    return leg_broken(leg, read_failure_reason(leg, errno));
+    return leg_broken(leg, failure_reason(leg, errno));
 }
 
 static enum leg_status plain_read(struct leg *leg, struct buffer *into, size_t limit)
@@ -213,11 +217,14 @@ static enum leg_status plain_read(struct leg *leg, struct buffer *into, size_t l
     return status;
 }
 
-static void handshake_count(struct leg *leg)
+void leg_count_handshake(struct leg *leg)
 {
-    struct tls_facts facts = tls_channel_facts(leg->tls);
     struct side_metrics *metrics = leg->metrics;
 
+    if (leg->handshake_counted)
+        return;
+    leg->handshake_counted = true;
+    struct tls_facts facts = tls_channel_facts(leg->tls);
     metrics_add(facts.resumed ? &metrics->handshakes_resumed : &metrics->handshakes_full, 1);
     metrics_add(&metrics->tls_versions[facts.version], 1);
     metrics_add(&metrics->ciphers[facts.cipher], 1);
@@ -227,12 +234,11 @@ static void handshake_count(struct leg *leg)
 /* Gives ciphertext to the channel, and sends what the channel answers. */
 static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_t length, struct buffer *into)
 {
-    bool was_secured = leg_is_secured(leg);
     enum tls_status status = tls_channel_receive(leg->tls, bytes, length, into);
 
     records_send(leg);
-    if (!was_secured && leg_is_secured(leg))
-        handshake_count(leg);
+    if (tls_channel_is_confirmed(leg->tls))
+        leg_count_handshake(leg);
     if (status == TLS_FAILED)
         return leg_broken(leg, tls_channel_failure(leg->tls));
     return status == TLS_CLOSED ? LEG_ENDED : LEG_MOVED;
@@ -263,6 +269,7 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
 {
     size_t before = into->length;
 
+    (void)unsent_flush(leg); /* a handshake's flight may be larger than the socket's buffer */
     if (leg->read_over)
         return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
     if (before >= window_bytes)
@@ -285,9 +292,16 @@ enum leg_status leg_discard(struct leg *leg)
 
 void leg_shut(struct leg *leg)
 {
-    while (leg->unsent.length && !leg->blocked && socket_write(leg, &leg->unsent) != LEG_BROKEN)
-        continue;
+    enum leg_status status = LEG_MOVED;
+
+    if (leg->finished)
+        return;
+    while (leg->unsent.length && !leg->blocked && status != LEG_BROKEN)
+        status = socket_write(leg, &leg->unsent);
+    if (leg->unsent.length && status != LEG_BROKEN)
+        return;
     shutdown(leg->fd, SHUT_WR);
+    leg->finished = true;
 }
 
 void leg_start_tls(struct leg *leg, struct tls_channel *tls)

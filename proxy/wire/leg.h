@@ -45,6 +45,7 @@ struct leg {
     enum end_reason broken; /* END_NONE, or what went wrong; nothing more is sent then */
     bool read_over;         /* nothing more will be read: the peer ended in order, or see `broken` */
     bool blocked;           /* the socket took less than it was offered */
+    bool handshake_counted; /* in the metrics, as a success */
     bool finishing;         /* our end is on its way: close_notify sealed */
     bool finished;          /* and FIN sent */
 };
@@ -84,8 +85,12 @@ enum leg_status leg_discard(struct leg *leg);
 /* Gives up on a leg for a reason found outside of it, such as a deadline. */
 void leg_break(struct leg *leg, enum end_reason reason);
 
-/* Ends our direction of a broken leg, so that an alert already sent arrives before the connection is gone. */
+/* Ends our direction of a broken leg once its alert is with the socket, so that it arrives before the
+ * connection is gone. */
 void leg_shut(struct leg *leg);
+
+/* Counts a finished TLS handshake as a success. It does so by itself once the peer has confirmed it. */
+void leg_count_handshake(struct leg *leg);
 
 /* Interest of the watcher: reading as asked, writing while the socket is blocked or connecting. */
 enum leg_interest { LEG_NO_READ, LEG_READ };

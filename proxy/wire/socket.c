@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -177,7 +178,21 @@ void socket_tune(int fd, unsigned dead_peer_ms)
     option_set(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_seconds > 0 ? idle_seconds : 1);
     option_set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_seconds > 0 ? interval_seconds : 1);
     option_set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-    option_set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)dead_peer_ms);
+}
+
+enum end_reason socket_check(int fd, unsigned dead_peer_ms)
+{
+    struct pollfd state = { .fd = fd };
+    struct tcp_info facts;
+    socklen_t length = sizeof facts;
+
+    if (poll(&state, 1, 0) == 1 && (state.revents & POLLERR))
+        return END_RESET;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &facts, &length) != 0 || !dead_peer_ms)
+        return END_NONE;
+    bool is_repeating = facts.tcpi_retransmits || facts.tcpi_probes > 1;
+    bool is_silent = facts.tcpi_last_ack_recv >= dead_peer_ms && facts.tcpi_last_data_recv >= dead_peer_ms;
+    return is_repeating && is_silent ? END_DEAD_PEER : END_NONE;
 }
 
 enum end_reason socket_reason_of_errno(int error)

@@ -43,9 +43,14 @@ MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dea
 /* The outcome of a connect that became writable: END_NONE when it succeeded. */
 enum end_reason socket_connect_outcome(int fd);
 
-/* For every connection, accepted or dialled: TCP_NODELAY, keepalive and TCP_USER_TIMEOUT such that a peer
- * that is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
+/* For every connection, accepted or dialled: TCP_NODELAY, and keepalive such that an idle peer that is
+ * silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
 void socket_tune(int fd, unsigned dead_peer_ms);
+
+/* What keepalive and reading do not tell: END_DEAD_PEER when what was sent has been repeated without any sign
+ * of the peer for dead_peer_ms (0: never), END_RESET when the connection is broken though nobody reads it,
+ * else END_NONE. A peer that answers but keeps its window shut is alive: TCP_USER_TIMEOUT would end it. */
+enum end_reason socket_check(int fd, unsigned dead_peer_ms);
 
 /* What errno says about a connection. */
 enum end_reason socket_reason_of_errno(int error);

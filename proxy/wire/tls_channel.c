@@ -86,13 +86,7 @@ void tls_sessions_clear(struct tls_sessions *sessions)
 {
     while (sessions->count)
         SSL_SESSION_free(sessions->slots[--sessions->count]);
-    sessions->refused = false;
-}
-
-void tls_sessions_refuse(struct tls_sessions *sessions)
-{
-    tls_sessions_clear(sessions);
-    sessions->refused = true;
+    *sessions = (struct tls_sessions) { 0 };
 }
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -101,7 +95,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct tls_sessions *sessions = channel->sessions;
 
     channel->confirmed = true;
-    if (!sessions || sessions->refused)
+    /* A late ticket may belong to credentials that have been replaced, and to their identity. */
+    if (!sessions || sessions->refused || sessions->of != channel->credentials)
         return 0;
     if (sessions->count == TLS_SESSIONS_MAX) {
         SSL_SESSION_free(sessions->slots[0]);
@@ -117,6 +112,10 @@ static bool session_offer(struct tls_channel *channel)
 {
     struct tls_sessions *sessions = channel->sessions;
 
+    if (sessions && sessions->of != channel->credentials) {
+        tls_sessions_clear(sessions);
+        sessions->of = channel->credentials;
+    }
     if (!sessions || !sessions->count)
         return true;
     SSL_SESSION *session = sessions->slots[sessions->count - 1];
@@ -206,6 +205,8 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
         return channel_fail(channel, channel->check.reason, words);
     if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL)
         reason = reason_of_ssl_error(ERR_GET_REASON(packed));
+    if (reason == END_NOT_TLS && channel->established)
+        reason = END_TLS_PROTOCOL;
     return channel_fail(channel, reason, words);
 }
 
@@ -226,7 +227,7 @@ static void handshake_finish(struct tls_channel *channel)
         return;
     }
     channel->established = true;
-    channel->confirmed = channel->confirmed || !is_client_1_3;
+    channel->confirmed = !is_client_1_3;
     /* A TLS 1.3 server's tickets wait for its first write: an empty one sends them now, and shows the client
      * that it was accepted. */
     if (SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION && SSL_write(ssl, "", 0) < 0)
@@ -353,9 +354,26 @@ bool tls_channel_is_confirmed(const struct tls_channel *channel)
     return channel->confirmed;
 }
 
-bool tls_channel_failed_resuming(const struct tls_channel *channel)
+bool tls_channel_failed_resuming(struct tls_channel *channel)
 {
-    return channel->resuming && !channel->established && channel->failure == END_TLS_REJECTED;
+    if (!channel->resuming || channel->confirmed || channel->failure != END_TLS_REJECTED)
+        return false;
+    tls_sessions_clear(channel->sessions);
+    channel->sessions->of = channel->credentials;
+    channel->sessions->failed = true;
+    return true;
+}
+
+bool tls_channel_shuns_resuming(struct tls_channel *channel)
+{
+    struct tls_sessions *sessions = channel->sessions;
+
+    if (!sessions || !sessions->failed || channel->resuming || sessions->of != channel->credentials)
+        return false;
+    tls_sessions_clear(sessions);
+    sessions->of = channel->credentials;
+    sessions->refused = true;
+    return true;
 }
 
 enum end_reason tls_channel_failure(const struct tls_channel *channel)

@@ -40,15 +40,16 @@ void tls_io_deinit(struct tls_io *io);
  * upstream. Zero-initialise. */
 enum { TLS_SESSIONS_MAX = 8 };
 struct tls_sessions {
+    const struct credentials *of; /* the set they were made with, for comparison only */
     unsigned count;
+    bool failed;  /* an offer was answered by an alert; if a full handshake then succeeds, it was the offer's
+                     fault */
     bool refused; /* the server fails on them: none are kept or offered any more */
     struct ssl_session_st *slots[TLS_SESSIONS_MAX]; /* oldest first */
 };
 
-/* Forgets everything, a refusal too. */
+/* Forgets everything, a refusal too. A new set of credentials does so by itself. */
 void tls_sessions_clear(struct tls_sessions *sessions);
-/* Forgets the sessions and keeps no others. */
-void tls_sessions_refuse(struct tls_sessions *sessions);
 
 struct tls_channel; /* owned by its leg */
 
@@ -89,10 +90,13 @@ bool tls_channel_is_established(const struct tls_channel *channel); /* handshake
  */
 bool tls_channel_is_confirmed(const struct tls_channel *channel);
 
-/* Resuming was tried, and the server ended the handshake by an alert. OpenSSL servers that ask for
- * certificates without setting a session id context do so (SSL_CTX_set_session_id_context); Fluentd is one. A
- * full handshake may succeed. */
-bool tls_channel_failed_resuming(const struct tls_channel *channel);
+/* Resuming was tried, and the server answered by an alert; its sessions are forgotten. OpenSSL servers that
+ * ask for certificates without setting a session id context do so (SSL_CTX_set_session_id_context); Fluentd
+ * is one. A full handshake may succeed. */
+bool tls_channel_failed_resuming(struct tls_channel *channel);
+/* A full handshake has succeeded: true, once, if that shows that the server fails on resumption. None is
+ * tried again then. */
+bool tls_channel_shuns_resuming(struct tls_channel *channel);
 
 /* Why it failed, and in which words; detail may be empty, never NULL. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);

@@ -25,7 +25,7 @@ def test_quiet_process_ends_at_once_with_success(husk, number):
 
 @pytest.mark.parametrize("which", ["client", "server"])
 def test_draining_process_serves_its_connections_until_they_end_and_then_ends_with_success(husk, which):
-    tunnel = husk.tunnel(**{which: {"drain_quiet": "20s"}})
+    tunnel = husk.tunnel(**{which: {"drain_quiet": "2s"}})
     agent, aggregator = tunnel.open()
     draining = getattr(tunnel, which)
     draining.signal(signal.SIGTERM)
@@ -45,6 +45,16 @@ def test_drain_ends_connections_on_which_nothing_moves_and_is_a_success(husk):
     assert tunnel.client.wait() == 0
     raw.assert_closed(agent)
     raw.assert_closed(aggregator)
+
+
+def test_agent_that_comes_for_its_last_words_during_the_drain_is_served(husk):
+    tunnel = husk.tunnel(client={"drain_quiet": "2s"})
+    start_draining(tunnel.client)
+    agent, aggregator = tunnel.open()
+    raw.carry_both_ways(agent, aggregator)
+    agent.close()
+    aggregator.close()
+    assert tunnel.client.wait() == 0
 
 
 def start_draining(husk):
@@ -75,8 +85,20 @@ def test_exit_status_says_that_bytes_were_left_undelivered(husk):
     assert len(tunnel.client.complaints()) == 1
 
 
+def test_bytes_not_even_read_yet_count_as_left_undelivered(husk):
+    silent = raw.Listener()  # accepts, and never answers the handshake: the agent stays unread
+    client = husk.client(silent, drain_quiet="1h", drain_timeout="1h", handshake_timeout="1m")
+    agent = raw.connect(client.address)
+    agent.sendall(b"unread")
+    _held = silent.accept()
+    start_draining(client)
+    client.signal(signal.SIGTERM)
+    assert client.wait() == 1
+    raw.assert_reset(agent)
+
+
 def test_sighup_during_a_drain_is_ignored(husk):
-    tunnel = husk.tunnel(client={"drain_quiet": "20s"})
+    tunnel = husk.tunnel(client={"drain_quiet": "2s"})
     agent, aggregator = tunnel.open()
     start_draining(tunnel.client)
     tunnel.client.signal(signal.SIGHUP)
