@@ -16,9 +16,9 @@ SOURCES   := $(wildcard proxy/*.c proxy/*/*.c config/*.c)
 LIBRARY   := $(BUILD)/libhusk.a
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 MAIN      := $(BUILD)/obj/proxy/main.o
-SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/support/*.c))
+SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/clock_jump.c,$(wildcard tests/support/*.c)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] bench/*.[ch])
+C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] tests/fuzz/*.[ch] bench/*.[ch])
 
 # ---- BoringSSL: Debian's package, or a prefix with include/, libssl.a and libcrypto.a ----------------------
 
@@ -60,7 +60,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps run test unit peers lint format floors install clean
+.PHONY: all help deps test-deps run test unit replay fuzz bench peers lint format floors install clean
 all: $(BUILD)/husk
 
 help:
@@ -147,8 +147,8 @@ PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 test: test-deps
 	@$(MAKE) --no-print-directory floors
 	@$(MAKE) --no-print-directory peers
-	@$(MAKE) --no-print-directory unit build/husk
-	@$(MAKE) --no-print-directory unit build/address-undefined/husk SANITIZE=address,undefined
+	@$(MAKE) --no-print-directory unit replay build/husk
+	@$(MAKE) --no-print-directory unit replay build/address-undefined/husk SANITIZE=address,undefined
 	@$(MAKE) --no-print-directory unit build/thread/husk SANITIZE=thread
 	HUSK_LIGHT=1 HUSK=build/address-undefined/husk $(PYTEST) tests/scenario
 	HUSK_LIGHT=1 HUSK=build/thread/husk $(PYTEST) tests/scenario
@@ -164,6 +164,42 @@ unit: $(UNITS)
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
 	@tests/interop/install-peers $(PEERS)
+
+# ---- fuzzing ---------------------------------------------------------------------------------------------
+
+FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_WITH := proxy/forward/*.c tests/support/scan_check.c
+
+# Runs every input of the corpora once.
+replay: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
+	@for t in $(FUZZERS); do \
+	    $(BUILD)/fuzz/replay_$$t tests/fuzz/corpus/$$t/* >$(BUILD)/fuzz/$$t.log 2>&1 || { cat $(BUILD)/fuzz/$$t.log; exit 1; }; \
+	    echo "  REPLAY $$t: $$(ls tests/fuzz/corpus/$$t | wc -l) inputs"; \
+	done
+
+$(BUILD)/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(SUPPORT) $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) -Itests $(LINKING) -o $@ $< tests/fuzz/replay.c $(SUPPORT) $(LIBRARY) $(LIBS) -lcmocka
+
+#: make fuzz [MINUTES=1]    let libFuzzer search with each target for so long (clang)
+MINUTES ?= 1
+fuzz: test-deps
+	@for t in $(FUZZERS); do \
+	    mkdir -p build/fuzz/$$t && \
+	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests -O1 -g -fsanitize=fuzzer,address,undefined \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) -lmsgpackc && \
+	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
+# ---- benchmarks ------------------------------------------------------------------------------------------
+
+#: make bench               measure what is worth measuring on its own
+bench: $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+	@for b in $^; do $$b || exit 1; done
+
+$(BUILD)/bench/%: bench/%.c $(LIBRARY)
+	@mkdir -p $(@D)
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) $(LINKING) -o $@ $< $(LIBRARY) $(LIBS)
 
 # ---- lint --------------------------------------------------------------------------------------------------
 

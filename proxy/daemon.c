@@ -23,7 +23,7 @@
 
 enum {
     DRAIN_TICK_MS = 20,
-    WATCH_TICK_SECONDS = 5,
+    WATCH_TICK_SECONDS = 1,
     TRIM_CONNECTIONS = 500,    /* memory of so many ended connections is worth giving back */
     UPSTREAM_MEMORY_MS = 30000 /* a failed dial counts against readiness for so long */
 };

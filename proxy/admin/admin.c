@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct admin {
     struct socket_address bound;
     struct socket_file file;
     struct ev_io acceptor;
+    int reserve;            /* a descriptor for the caller that finds none left; -1: used up for the moment */
     struct ev_timer resume; /* accepting, after descriptors ran out */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
@@ -84,51 +86,77 @@ static void answer_metrics(struct admin *admin, struct http_response *response)
     response->type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
-struct endpoint {
+struct page {
     const char *path;
     void (*answer)(struct admin *admin, struct http_response *response);
 };
 
-static const struct endpoint endpoints[] = {
+static const struct page pages[] = {
     { "/live", answer_live },
     { "/ready", answer_ready },
     { "/metrics", answer_metrics },
 };
-enum { ENDPOINT_COUNT = sizeof endpoints / sizeof *endpoints };
+enum { PAGE_COUNT = sizeof pages / sizeof *pages };
 
 static void answer_not_found(struct http_response *response)
 {
     char text[256] = "not found; there are:\n";
 
-    for (size_t i = 0; i < ENDPOINT_COUNT; i++) {
+    for (size_t i = 0; i < PAGE_COUNT; i++) {
         size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, "%s\n", endpoints[i].path);
+        snprintf(text + used, sizeof text - used, "%s\n", pages[i].path);
     }
     respond(response, HTTP_STATUS_NOT_FOUND, strdup(text));
 }
 
 static void on_request(void *owner, const struct http_request *request, struct http_response *response)
 {
-    const struct endpoint *endpoint = NULL;
+    struct admin *admin = owner;
+    const struct page *page = NULL;
 
-    for (size_t i = 0; i < ENDPOINT_COUNT; i++)
-        if (strcmp(request->path, endpoints[i].path) == 0)
-            endpoint = &endpoints[i];
-    if (!endpoint) {
+    for (size_t i = 0; i < PAGE_COUNT; i++)
+        if (strcmp(request->path, pages[i].path) == 0)
+            page = &pages[i];
+    if (!page) {
         answer_not_found(response);
     } else if (request->method != HTTP_GET && request->method != HTTP_HEAD) {
         respond(response, HTTP_STATUS_METHOD_NOT_ALLOWED, strdup("only GET and HEAD\n"));
         response->allow = "GET, HEAD";
     } else {
-        endpoint->answer(owner, response);
+        page->answer(admin, response);
     }
+    /* Nobody keeps the last descriptor: the next one to knock may be the liveness probe. */
+    response->is_last = admin->reserve < 0;
 }
 
 /* ---- accepting
  * --------------------------------------------------------------------------------------------- */
 
+static void reserve_take(struct admin *admin)
+{
+    if (admin->reserve < 0)
+        admin->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* -1 and errno where there is nobody, or no descriptor even by the reserve. */
+static int accept_one(struct admin *admin)
+{
+    int fd = accept4(admin->acceptor.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0 || admin->reserve < 0 || (errno != EMFILE && errno != ENFILE))
+        return fd;
+    close(admin->reserve);
+    admin->reserve = -1;
+    fd = accept4(admin->acceptor.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int error = errno;
+    reserve_take(admin);
+    errno = error;
+    return fd;
+}
+
 static void accept_pause(struct admin *admin, int error)
 {
+    struct log_line line;
     uint32_t suppressed;
 
     admin->pause_ms = admin->pause_ms ? admin->pause_ms * 2 : PAUSE_MIN_MS;
@@ -137,8 +165,13 @@ static void accept_pause(struct admin *admin, int error)
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_set(&admin->resume, admin->pause_ms / 1000.0, 0);
     ev_timer_start(admin->loop, &admin->resume);
-    if (log_limiter_admit(&admin->limiter, clock_monotonic_ms(), 1, &suppressed))
-        log_say(admin->log, LOG_WARN, "admin endpoint cannot accept: %s", strerror(error));
+    if (!log_limiter_admit(&admin->limiter, clock_monotonic_ms(), 1, &suppressed))
+        return;
+    log_begin(&line, admin->log, LOG_WARN, "admin cannot accept");
+    log_text(&line, "detail", strerror(error));
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
 }
 
 static void accept_place(struct admin *admin, int fd)
@@ -150,6 +183,7 @@ static void accept_place(struct admin *admin, int fd)
         }
     }
     close(fd);
+    reserve_take(admin);
 }
 
 static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
@@ -158,8 +192,9 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
 
     (void)loop;
     (void)events;
-    for (unsigned i = 0; i < ACCEPTS_PER_STEP; i++) {
-        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    /* Without a reserve accept() fails even where nobody waits: who still does announces himself again. */
+    for (unsigned i = 0; i < ACCEPTS_PER_STEP && (i == 0 || admin->reserve >= 0); i++) {
+        int fd = accept_one(admin);
 
         if (fd >= 0) {
             admin->pause_ms = 0;
@@ -195,7 +230,20 @@ static void on_resume(struct ev_loop *loop, struct ev_timer *timer, int events)
     struct admin *admin = timer->data;
 
     (void)events;
+    reserve_take(admin);
     ev_io_start(loop, &admin->acceptor);
+}
+
+/* A descriptor is free again: whoever waits need not wait for the pause's end. */
+static void on_closed(void *owner)
+{
+    struct admin *admin = owner;
+
+    reserve_take(admin);
+    if (ev_is_active(&admin->resume)) {
+        ev_timer_stop(admin->loop, &admin->resume);
+        ev_io_start(admin->loop, &admin->acceptor);
+    }
 }
 
 /* ---- life
@@ -223,6 +271,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->log = log;
     admin->service = (struct http_service) { .owner = admin,
                                              .on_request = on_request,
+                                             .on_closed = on_closed,
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);
     admin->file = socket_file_of(&options->listen);
@@ -230,6 +279,8 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->acceptor.data = admin;
     ev_init(&admin->resume, on_resume);
     admin->resume.data = admin;
+    admin->reserve = -1;
+    reserve_take(admin);
     ev_io_start(loop, &admin->acceptor);
     return admin;
 }
@@ -244,6 +295,8 @@ void admin_close(struct admin *admin)
     ev_timer_stop(admin->loop, &admin->resume);
     socket_file_remove(&admin->file, &admin->options.listen);
     close(admin->acceptor.fd);
+    if (admin->reserve >= 0)
+        close(admin->reserve);
     free(admin);
 }
 

@@ -1,8 +1,9 @@
 /* The admin endpoint: HTTP/1.1 by http-parser, on the control thread's loop.
  *
- * Owns its listener and connections. Answers GET and HEAD of /live, /ready and /metrics; knows nothing of
- * routes beyond what `admin_source` tells. Limits: see admin_options and http_connection.h. Out of
- * descriptors it pauses accepting, with a back-off, and recovers by itself. */
+ * Owns its listener, its connections and one descriptor in reserve. Answers GET and HEAD of /live, /ready and
+ * /metrics; knows nothing of routes beyond what `admin_source` tells. Limits: see admin_options and
+ * http_connection.h. Out of descriptors it serves one connection at a time by the reserve, so that a process
+ * that is merely full is not taken for dead; while that one is open it pauses accepting, with a back-off. */
 #ifndef HUSK_ADMIN_ADMIN_H
 #define HUSK_ADMIN_ADMIN_H
 

@@ -142,6 +142,7 @@ static void serve(struct http_connection *connection)
     }
     const struct http_request request = { .method = connection->parser.method, .path = path };
     connection->service->on_request(connection->service->owner, &request, &response);
+    connection->keep_alive = connection->keep_alive && !response.is_last;
     answer_start(connection, &response);
 }
 
@@ -323,4 +324,5 @@ void http_connection_close(struct http_connection *connection)
     free(connection->output);
     connection->output = NULL;
     connection->state = HTTP_FREE;
+    connection->service->on_closed(connection->service->owner);
 }

@@ -29,12 +29,15 @@ struct http_response {
     const char *allow; /* Allow, static, or NULL */
     char *body;        /* freed by the connection; NULL: out of memory, and the connection is closed */
     size_t length;
+    bool is_last; /* the connection ends with it */
 };
 
 struct http_service {
     void *owner;
     /* Fills *response, which is zeroed. Must not touch the connection. */
     void (*on_request)(void *owner, const struct http_request *request, struct http_response *response);
+    /* A connection has ended, its descriptor is closed and its slot free. */
+    void (*on_closed)(void *owner);
     unsigned timeout_ms; /* for a request from accept or the last answer; for an answer from its request */
 };
 

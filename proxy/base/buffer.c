@@ -46,6 +46,7 @@ static struct slice *slice_take(struct buffer_pool *pool)
     if (!slice)
         return malloc(sizeof *slice);
     pool->idle_slices = slice->next;
+    pool->idle_slice_count--;
     return slice;
 }
 
@@ -62,7 +63,7 @@ void buffer_pool_deinit(struct buffer_pool *pool)
         pool->idle_slices = slice->next;
         free(slice);
     }
-    pool->idle_count = 0;
+    pool->idle_count = pool->idle_slice_count = 0;
 }
 
 void buffer_init(struct buffer *buffer, struct buffer_pool *pool)
@@ -77,8 +78,13 @@ void buffer_clear(struct buffer *buffer)
 
 static void slice_give_back(struct buffer_pool *pool, struct slice *slice)
 {
+    if (pool->idle_slice_count == BUFFER_IDLE_SLICES) {
+        free(slice);
+        return;
+    }
     slice->next = pool->idle_slices;
     pool->idle_slices = slice;
+    pool->idle_slice_count++;
 }
 
 static void slice_link(struct buffer *buffer, struct slice *slice)

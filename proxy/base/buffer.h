@@ -27,10 +27,13 @@ struct slice {
     uint32_t start, end; /* within the segment */
 };
 
+enum { BUFFER_IDLE_SLICES = 1024 };
+
 /* Zero-initialise, then set idle_limit. */
 struct buffer_pool {
     struct segment *idle;
     struct slice *idle_slices;
+    unsigned idle_slice_count; /* kept for reuse: at most BUFFER_IDLE_SLICES */
     unsigned idle_count;
     unsigned idle_limit; /* segments kept for reuse; beyond it memory returns to the system */
     unsigned live_count; /* segments lent out */

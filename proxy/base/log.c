@@ -174,9 +174,7 @@ void log_say(struct log *log, enum log_level level, const char *format, ...)
 
 bool log_limiter_admit(struct log_limiter *limiter, uint64_t now_ms, uint32_t burst, uint32_t *suppressed)
 {
-    enum { WINDOW_MS = 10000 };
-
-    if (now_ms - limiter->window_start_ms >= WINDOW_MS) {
+    if (now_ms - limiter->window_start_ms >= LOG_LIMITER_WINDOW_MS) {
         limiter->window_start_ms = now_ms;
         limiter->written = 0;
     }

@@ -49,6 +49,8 @@ void log_say(struct log *log, enum log_level level, const char *format, ...)
 
 /* Keeps repeated lines from flooding the log: at most `burst` lines in ten seconds, the rest counted.
  * Belongs to one thread. Zero-initialised is ready to use. */
+enum { LOG_LIMITER_WINDOW_MS = 10000 };
+
 struct log_limiter {
     uint64_t window_start_ms;
     uint32_t written;

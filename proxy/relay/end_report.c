@@ -31,8 +31,10 @@ void end_report_log(struct worker *worker, const struct end_report *report)
     uint32_t suppressed = 0;
 
     if (!benign && !log_limiter_admit(&worker->limiters[report->reason], clock_monotonic_ms(),
-                                      worker->route->log_burst, &suppressed))
+                                      worker->route->log_burst, &suppressed)) {
+        worker_note_suppressed(worker);
         return;
+    }
     log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");
     log_text(&line, "route", worker->route->name);
     log_text(&line, "side", side_name(report->side));

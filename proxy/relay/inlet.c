@@ -11,8 +11,13 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
     struct credentials *credentials = worker->credentials[SIDE_DOWNSTREAM];
     struct side_metrics *metrics = &worker->metrics.side[SIDE_DOWNSTREAM];
 
-    *inlet = (struct inlet) { .worker = worker, .state = INLET_WAITING, .peer = *peer };
-    inlet->deadline_ms = clock_monotonic_ms() + route->dial_delay_ms;
+    *inlet = (struct inlet) {
+        .worker = worker,
+        .state = INLET_WAITING,
+        .accepted_ms = clock_monotonic_ms(),
+        .peer = *peer,
+    };
+    inlet->deadline_ms = inlet->accepted_ms + route->dial_delay_ms;
     socket_tune(fd, route->dead_peer_ms);
     leg_open(&inlet->leg, &worker->io, fd, metrics, on_ready, owner);
     metrics_add(&metrics->opened, 1);
@@ -24,7 +29,7 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
         return;
     }
     inlet->state = INLET_SECURING;
-    inlet->deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
+    inlet->deadline_ms = inlet->accepted_ms + route->handshake_timeout_ms;
     leg_start_tls(&inlet->leg, tls);
 }
 
@@ -40,7 +45,7 @@ static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *early)
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
         inlet->deadline_ms = clock_monotonic_ms() + inlet->worker->route->dial_delay_ms;
-    } else if (clock_monotonic_ms() >= inlet->deadline_ms) {
+    } else if (clock_monotonic_ms() >= worker_handshake_deadline_ms(inlet->worker, inlet->accepted_ms)) {
         leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
     return leg->broken;

@@ -18,6 +18,7 @@ struct inlet {
     struct leg leg;
     struct worker *worker; /* borrowed */
     enum inlet_state state;
+    uint64_t accepted_ms; /* clock_monotonic_ms */
     uint64_t deadline_ms; /* clock_monotonic_ms; 0: none */
     struct socket_address peer;
 };

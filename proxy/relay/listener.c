@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +32,8 @@ static int accept_one(struct listener *listener, struct socket_address *peer)
 static void listener_pause(struct listener *listener, int error)
 {
     struct socket_address peer;
+    struct log_line line;
+    char message[96];
     uint32_t suppressed;
 
     if (listener->reserve >= 0) {
@@ -41,8 +44,13 @@ static void listener_pause(struct listener *listener, int error)
         listener->reserve = reserve_open();
     }
     metrics_add(&listener->metrics->accept_pauses, 1);
-    if (log_limiter_admit(&listener->limiter, clock_monotonic_ms(), PAUSE_LOG_BURST, &suppressed))
-        log_say(listener->log, LOG_WARN, "accepting paused: %s", strerror(error));
+    if (log_limiter_admit(&listener->limiter, clock_monotonic_ms(), PAUSE_LOG_BURST, &suppressed)) {
+        snprintf(message, sizeof message, "accepting paused: %s", strerror(error));
+        log_begin(&line, listener->log, LOG_WARN, message);
+        if (suppressed)
+            log_number(&line, "suppressed", suppressed);
+        log_end(&line);
+    }
     listener->pause_seconds = listener->pause_seconds == 0 ? pause_seconds_min : listener->pause_seconds * 2;
     if (listener->pause_seconds > pause_seconds_max)
         listener->pause_seconds = pause_seconds_max;

@@ -52,9 +52,9 @@ static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason r
     struct worker *worker = outlet->worker;
     const struct socket_address *address;
 
-    outlet->state = OUTLET_CONNECTING;
     while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, clock_monotonic_ms()))) {
         outlet->address = address;
+        outlet->state = OUTLET_CONNECTING;
         if (outlet_dial(outlet, &reason))
             return END_NONE;
         if (end_reason_is_local(reason))

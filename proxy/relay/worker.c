@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { POOL_IDLE_SEGMENTS = 16 };
+enum {
+    POOL_IDLE_SEGMENTS = 16,
+    PRESSED_HANDSHAKE_MS = 1000 /* half-open handshakes must not keep others out for long */
+};
 
 /* ---- tasks ---- */
 
@@ -18,6 +21,7 @@ void worker_queue(struct worker *worker, struct task *task)
         return;
     task->queued = true;
     task->next = NULL;
+    task->previous = worker->last_task;
     if (worker->last_task)
         worker->last_task->next = task;
     else
@@ -29,18 +33,16 @@ void worker_queue(struct worker *worker, struct task *task)
 
 static void task_unqueue(struct worker *worker, struct task *task)
 {
-    struct task *previous = NULL;
-
     if (!task->queued)
         return;
-    for (struct task *at = worker->first_task; at != task; at = at->next)
-        previous = at;
-    if (previous)
-        previous->next = task->next;
+    if (task->previous)
+        task->previous->next = task->next;
     else
         worker->first_task = task->next;
-    if (worker->last_task == task)
-        worker->last_task = previous;
+    if (task->next)
+        task->next->previous = task->previous;
+    else
+        worker->last_task = task->previous;
     task->queued = false;
     worker->queued--;
 }
@@ -87,6 +89,24 @@ static void on_awake(struct ev_loop *loop, ev_idle *awake, int events)
     (void)loop, (void)awake, (void)events;
 }
 
+/* ---- what the log held back ---- */
+
+static void suppressed_tell(struct worker *worker)
+{
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        struct log_limiter *limiter = &worker->limiters[reason];
+        struct log_line line;
+        if (!limiter->suppressed)
+            continue;
+        log_begin(&line, worker->log, LOG_WARN, "more connections ended");
+        log_text(&line, "route", worker->route->name);
+        log_text(&line, "reason", end_reason_name(reason));
+        log_number(&line, "suppressed", limiter->suppressed);
+        log_end(&line);
+        limiter->suppressed = 0;
+    }
+}
+
 /* ---- letters ---- */
 
 static void worker_stop(struct worker *worker)
@@ -97,6 +117,7 @@ static void worker_stop(struct worker *worker)
     while (worker->tunnels)
         left_behind += !tunnel_stop(worker->tunnels);
     atomic_store(&worker->left_behind, left_behind);
+    suppressed_tell(worker);
     ended_dispose(worker);
     ev_break(worker->loop, EVBREAK_ALL);
 }
@@ -126,6 +147,36 @@ static void on_letter(void *owner, const struct letter *letter)
     }
 }
 
+/* ---- housekeeping ---- */
+
+static void on_housekeeping(void *owner)
+{
+    struct worker *worker = owner;
+
+    suppressed_tell(worker);
+    if (worker->handshakes < worker->route->max_handshakes)
+        return;
+    for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
+        if (tunnel->phase == TUNNEL_ADMITTING)
+            worker_queue(worker, &tunnel->task); /* its deadline may have come nearer */
+    }
+    alarm_set(&worker->housekeeping, clock_monotonic_ms() + PRESSED_HANDSHAKE_MS);
+}
+
+void worker_note_suppressed(struct worker *worker)
+{
+    alarm_set(&worker->housekeeping, clock_monotonic_ms() + LOG_LIMITER_WINDOW_MS);
+}
+
+uint64_t worker_handshake_deadline_ms(const struct worker *worker, uint64_t accepted_ms)
+{
+    uint64_t patience = worker->route->handshake_timeout_ms;
+
+    if (worker->handshakes >= worker->route->max_handshakes && patience > PRESSED_HANDSHAKE_MS)
+        patience = PRESSED_HANDSHAKE_MS;
+    return accepted_ms + patience;
+}
+
 /* ---- connections ---- */
 
 static void on_accepted(void *owner, int fd, const struct socket_address *peer)
@@ -138,6 +189,8 @@ void worker_update_admission(struct worker *worker)
     bool full =
         worker->live >= worker->route->max_connections || worker->handshakes >= worker->route->max_handshakes;
 
+    if (worker->handshakes >= worker->route->max_handshakes)
+        alarm_set(&worker->housekeeping, clock_monotonic_ms() + PRESSED_HANDSHAKE_MS);
     if (worker->listener.fd >= 0)
         listener_admit(&worker->listener, full ? LISTENER_THROTTLE : LISTENER_ADMIT);
 }
@@ -201,6 +254,7 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
     }
     mailbox_open(&worker->mailbox, worker->loop, on_letter, worker);
     listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, log, on_accepted, worker);
+    alarm_init(&worker->housekeeping, worker->loop, on_housekeeping, worker);
     ev_prepare_init(&worker->turn, on_turn);
     ev_idle_init(&worker->awake, on_awake);
     worker->turn.data = worker->awake.data = worker;

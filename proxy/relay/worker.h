@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "relay/alarm.h"
 #include "relay/endpoint.h"
 #include "relay/listener.h"
 #include "relay/mailbox.h"
@@ -25,7 +26,7 @@ struct tunnel;
 
 /* Something the worker runs soon, once: what used up its turn, or was told that something changed. */
 struct task {
-    struct task *next;
+    struct task *next, *previous;
     bool queued;
     void (*run)(struct task *task);
     void (*dispose)(struct task *task); /* frees what the task is part of */
@@ -55,6 +56,7 @@ struct worker {
     ev_prepare turn;    /* between two turns: runs tasks, reaps */
     ev_idle awake;      /* active while tasks wait, so that the loop does not sleep */
     struct log_limiter limiters[END_REASON_COUNT];
+    struct alarm housekeeping; /* rings while there are lines held back, or handshakes at their limit */
 
     /* Read by the control thread. */
     _Atomic uint64_t upstream_outcome; /* of the last dial: clock_monotonic_ms × END_REASON_COUNT + reason,
@@ -80,6 +82,13 @@ void worker_reap(struct worker *worker, struct task *task);
 
 /* The number of connections or handshakes has changed: accepting may have to stop or go on. */
 void worker_update_admission(struct worker *worker);
+
+/* How long a TLS handshake may take that was accepted at `accepted_ms`: less while so many are under way that
+ * others wait. */
+uint64_t worker_handshake_deadline_ms(const struct worker *worker, uint64_t accepted_ms);
+
+/* A line about an ended connection was held back: it will be told of in sum. */
+void worker_note_suppressed(struct worker *worker);
 
 /* Files the outcome of a dial, for readiness. */
 void worker_report_upstream(struct worker *worker, enum end_reason outcome);

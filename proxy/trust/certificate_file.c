@@ -140,18 +140,36 @@ fail:
     return NULL;
 }
 
+static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault)
+{
+    char name[CERTIFICATE_NAME_BYTES];
+    bool is_ca = X509_check_ca(certificate) == 1;
+
+    ERR_clear_error();
+    if (is_ca)
+        return true;
+    certificate_describe(certificate, name);
+    fault_set(fault, "%s: certificate %s is not a CA's", path, name);
+    return false;
+}
+
 struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault)
 {
     STACK_OF(X509) *cas = certificates_load(path, fault);
 
     if (!cas)
         return NULL;
+    for (size_t i = 0; i < sk_X509_num(cas); i++) {
+        if (!check_is_ca(sk_X509_value(cas, i), path, fault))
+            goto fail;
+    }
     /* A bundle may keep an old CA beside its successor: one that is valid is enough. */
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
         if (check_validity(sk_X509_value(cas, i), path, fault))
             return cas;
     }
     fault_wrap(fault, "no CA is valid now");
+fail:
     sk_X509_pop_free(cas, X509_free);
     return NULL;
 }

@@ -12,7 +12,8 @@ struct stack_st_X509;
 /* Our own chain: leaf first, each certificate issued by the next, all within their validity. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
-/* The CAs to verify peers against: at least one, and one of them within its validity. */
+/* The CAs to verify peers against: at least one, none that may not sign certificates, and one of them within
+ * its validity. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault);
 
 #endif

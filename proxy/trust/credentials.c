@@ -11,12 +11,19 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/nid.h>
+#include <openssl/pool.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    CA_NAMES_BYTES_MAX = 16 * 1024, /* what any client takes in one handshake message */
+    CLIENT_CHAIN_BYTES_MAX = 32 * 1024,
+    TICKET_CHAIN_BYTES_MAX = 15 * 1024, /* BoringSSL's clients take 16 KiB in a message after the handshake */
+};
 
 typedef int (*new_session_callback)(struct ssl_st *, struct ssl_session_st *);
 
@@ -96,12 +103,26 @@ static bool material_load(struct material *material, const struct credentials_op
 
 /* ---- the SSL_CTX ---- */
 
+/* The client's chain is in its ticket: one that is too long for a message is not sent, and not resumed. */
+static void forgo_long_ticket(SSL *ssl)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); i++)
+        bytes += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(chain, i));
+    if (bytes > TICKET_CHAIN_BYTES_MAX)
+        SSL_set_options(ssl, SSL_OP_NO_TICKET);
+}
+
 /* The SSL knows its check, and by its SSL_CTX our rules. */
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *alert)
 {
     const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     STACK_OF(X509) *chain = SSL_get_peer_full_cert_chain(ssl);
 
+    if (SSL_is_server(ssl))
+        forgo_long_ticket(ssl);
     return peer_check_verify(credentials_check_of(ssl), &credentials->rules, chain, alert)
                ? ssl_verify_ok
                : ssl_verify_invalid;
@@ -174,26 +195,51 @@ static bool set_own_certificate(SSL_CTX *tls, const struct material *material)
     return true;
 }
 
-/* A server also tells its clients which CAs it trusts, so that they can choose a certificate. */
-static bool set_trusted_cas(SSL_CTX *tls, const STACK_OF(X509) * cas, enum tls_role role)
+static bool set_trusted_cas(SSL_CTX *tls, const STACK_OF(X509) * cas)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(tls);
 
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
-        X509 *ca = sk_X509_value(cas, i);
-        if (!X509_STORE_add_cert(store, ca) || (role == TLS_SERVER && !SSL_CTX_add_client_CA(tls, ca)))
+        if (!X509_STORE_add_cert(store, sk_X509_value(cas, i)))
             return false;
     }
     return true;
 }
 
-/* Servers keep nothing: their sessions travel in tickets, under keys that BoringSSL rotates. Clients check a
- * resumed server again as they would a new one. */
+/* A server tells its clients which CAs it trusts, so that they can choose a certificate: a courtesy (RFC
+ * 8446, 4.2.4; RFC 5246, 7.4.4), not done where it would make the handshake fail. */
+static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct credentials_options *options,
+                         struct log *log)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < sk_X509_num(cas); i++) {
+        int length = i2d_X509_NAME(X509_get_subject_name(sk_X509_value(cas, i)), NULL);
+        if (length < 0)
+            return false;
+        bytes += (size_t)length;
+    }
+    if (bytes > CA_NAMES_BYTES_MAX) {
+        log_say(log, LOG_INFO, "%s: clients are not told the names of its %zu CAs: %zu bytes are too many",
+                options->ca_file, sk_X509_num(cas), bytes);
+        return true;
+    }
+    for (size_t i = 0; i < sk_X509_num(cas); i++) {
+        if (!SSL_CTX_add_client_CA(tls, sk_X509_value(cas, i)))
+            return false;
+    }
+    return true;
+}
+
+/* Servers keep nothing: their sessions travel in tickets, under keys that BoringSSL rotates. A ticket holds
+ * the client's chain, which therefore is bounded. Clients check a resumed server again as they would a new
+ * one. */
 static bool set_sessions(SSL_CTX *tls, enum tls_role role)
 {
     static const uint8_t session_context[] = "husk";
 
     if (role == TLS_SERVER) {
+        SSL_CTX_set_max_cert_list(tls, CLIENT_CHAIN_BYTES_MAX);
         SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
         return SSL_CTX_set_session_id_context(tls, session_context, sizeof session_context - 1);
     }
@@ -204,13 +250,14 @@ static bool set_sessions(SSL_CTX *tls, enum tls_role role)
 }
 
 static bool tls_create(struct credentials *credentials, const struct material *material,
-                       const struct credentials_options *options)
+                       const struct credentials_options *options, struct log *log)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_method());
 
     credentials->tls = tls;
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
-        !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas, options->role) ||
+        !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas) ||
+        (options->role == TLS_SERVER && !set_ca_names(tls, material->cas, options, log)) ||
         !set_sessions(tls, options->role))
         return false;
     SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
@@ -240,7 +287,7 @@ struct credentials *credentials_load(const struct credentials_options *options, 
     if (!material_load(&material, options, log, fault))
         goto fail;
     ERR_clear_error();
-    if (!tls_create(credentials, &material, options)) {
+    if (!tls_create(credentials, &material, options, log)) {
         fault_set(fault, "%s: BoringSSL does not take it: %s", options->cert_file, library_error_take());
         goto fail;
     }

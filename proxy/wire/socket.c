@@ -21,7 +21,8 @@ static int socket_new(const struct socket_address *address)
 {
     int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] means IPv4 too, whatever the system's default */
+    if (fd >= 0)
+        option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] means IPv4 too, whatever the system's default */
     return fd;
 }
 

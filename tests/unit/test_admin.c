@@ -15,12 +15,26 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { GUARD_SECONDS = 20, CLIENT_BYTES = 4 << 20 };
+
+/* Time that passes without being waited for: the program's clocks run ahead by so much. */
+static time_t elapsed_seconds;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+
+    now->tv_sec += elapsed_seconds;
+    return result;
+}
 
 /* ---- fixture
  * ------------------------------------------------------------------------------------------------- */
@@ -741,28 +755,155 @@ static void test_close_in_the_middle(void **state)
     admin_close(NULL);
 }
 
-static void test_descriptor_exhaustion_pauses_accepting(void **state)
+/* ---- out of descriptors ---- */
+
+enum { FILLERS_MAX = 64 };
+
+struct shortage {
+    struct rlimit before;
+    int fillers[FILLERS_MAX];
+    unsigned count;
+};
+
+/* Uses up all descriptors, under a limit that leaves few. */
+static void shortage_begin(struct shortage *shortage, int highest_fd)
+{
+    struct rlimit none;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &shortage->before), 0);
+    none = shortage->before;
+    none.rlim_cur = (rlim_t)highest_fd + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    shortage->count = 0;
+    for (int fd; (fd = dup(0)) >= 0;) {
+        assert_true(shortage->count < FILLERS_MAX);
+        shortage->fillers[shortage->count++] = fd;
+    }
+    assert_int_equal(errno, EMFILE);
+}
+
+static void shortage_end(struct shortage *shortage)
+{
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &shortage->before), 0);
+    while (shortage->count)
+        close(shortage->fillers[--shortage->count]);
+}
+
+static void test_out_of_descriptors_the_reserve_answers(void **state)
 {
     struct fixture *f = *state;
-    struct client client;
-    struct rlimit before, none;
+    struct client clients[4];
+    struct shortage shortage;
+    struct answer answer;
 
     open_admin(f);
-    ask_once(f, GET("/live"), 200, "live\n");
+    for (int i = 0; i < 4; i++) {
+        client_connect(f, &clients[i]);
+        client_say(&clients[i], GET("/live"));
+    }
+    shortage_begin(&shortage, clients[3].io.fd);
+    for (int i = 0; i < 4; i++) {
+        take_answer(&clients[i], &answer);
+        assert_int_equal(answer.status, 200);
+        assert_memory_equal(answer.body, "live\n", 5);
+        /* Who has no use for the reserve any more must not keep it from the next one. */
+        assert_non_null(strstr(answer.head, "\r\nConnection: close\r\n"));
+        shutdown(clients[i].io.fd, SHUT_RDWR); /* the client's own descriptor stays in use */
+    }
+    shortage_end(&shortage);
+    for (int i = 0; i < 4; i++)
+        client_close(&clients[i]);
+
+    struct client after;
+    client_connect(f, &after);
+    client_say(&after, GET("/live"));
+    take_answer(&after, &answer);
+    assert_non_null(strstr(answer.head, "\r\nConnection: keep-alive\r\n"));
+    client_close(&after);
+}
+
+/* Connections beyond max_connections are closed at once, and with them goes no reserve. */
+static void test_a_refused_connection_gives_the_reserve_back(void **state)
+{
+    struct fixture *f = *state;
+    struct client first, clients[3];
+    struct shortage shortage;
+
+    f->options.max_connections = 1;
+    open_admin(f);
+    client_connect(f, &first);
+    client_say(&first, GET("/live"));
+    expect_answer(&first, 200, "live\n");
+    for (int i = 0; i < 3; i++)
+        client_connect(f, &clients[i]);
+    shortage_begin(&shortage, clients[2].io.fd);
+    for (int i = 0; i < 3; i++)
+        expect_end(&clients[i]);
+    assert_int_equal(dup(0), -1); /* it is taken: nobody else can have it */
+    shortage_end(&shortage);
+    for (int i = 0; i < 3; i++)
+        client_close(&clients[i]);
+    client_close(&first);
+}
+
+static void test_with_the_reserve_in_use_accepting_pauses(void **state)
+{
+    struct fixture *f = *state;
+    struct client silent, client;
+    struct shortage shortage;
+
+    open_admin(f);
+    client_connect(f, &silent);
     client_connect(f, &client);
     client_say(&client, GET("/live"));
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    none = before;
-    none.rlim_cur = (rlim_t)client.io.fd + 1; /* all below are in use */
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    shortage_begin(&shortage, client.io.fd);
     unsigned turns = ev_iteration(f->loop);
     run_for(f, 800);
     turns = ev_iteration(f->loop) - turns;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    shortage_end(&shortage);
     assert_int_equal(client.length, 0);
     assert_in_range(turns, 2, 20); /* pauses of 100, 200, 400, … ms, two turns each */
     expect_answer(&client, 200, "live\n");
+    client_close(&silent);
     client_close(&client);
+}
+
+/* `words` must be in the log, and nothing of it is kept. */
+static void expect_log(struct fixture *f, const char *words)
+{
+    char text[4096];
+    ssize_t length = pread(f->log_fd, text, sizeof text - 1, 0);
+
+    assert_true(length >= 0);
+    text[length] = '\0';
+    if (!strstr(text, words))
+        fail_msg("log has no \"%s\": %s", words, text);
+    assert_int_equal(ftruncate(f->log_fd, 0), 0);
+}
+
+static void test_pauses_are_told_once_in_ten_seconds(void **state)
+{
+    struct fixture *f = *state;
+    struct client silent, waiting;
+    struct shortage shortage;
+    int file = memfd_create("log", 0);
+
+    assert_int_equal(dup2(file, f->log_fd), f->log_fd);
+    close(file);
+    assert_int_equal(fcntl(f->log_fd, F_SETFL, O_APPEND), 0);
+    f->options.request_timeout_ms = 60000;
+    open_admin(f);
+    client_connect(f, &silent);
+    client_connect(f, &waiting);
+    shortage_begin(&shortage, waiting.io.fd);
+    run_for(f, 500);
+    expect_log(f, "admin cannot accept detail=\"Too many open files\"\n");
+    elapsed_seconds += 10;
+    run_for(f, 1100);
+    expect_log(f, " suppressed=");
+    shortage_end(&shortage);
+    client_close(&silent);
+    client_close(&waiting);
 }
 
 /* ---- listening
@@ -886,7 +1027,10 @@ int main(void)
         CASE(test_blocked_answers_are_continued),
         CASE(test_answers_nobody_takes_are_given_up),
         CASE(test_close_in_the_middle),
-        CASE(test_descriptor_exhaustion_pauses_accepting),
+        CASE(test_out_of_descriptors_the_reserve_answers),
+        CASE(test_a_refused_connection_gives_the_reserve_back),
+        CASE(test_with_the_reserve_in_use_accepting_pauses),
+        CASE(test_pauses_are_told_once_in_ten_seconds),
         CASE(test_address_in_use_is_a_fault),
         CASE(test_ipv6_listener_takes_both_families),
         CASE(test_unix_listener),

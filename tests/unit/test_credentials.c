@@ -162,11 +162,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+enum { FLIGHT_BYTES_MAX = 256 * 1024 }; /* the library's default is shorter than a long chain */
+
 static void ends_connect(struct end *client, struct end *server)
 {
     BIO *client_bio, *server_bio;
 
-    assert_true(BIO_new_bio_pair(&client_bio, 0, &server_bio, 0));
+    assert_true(BIO_new_bio_pair(&client_bio, FLIGHT_BYTES_MAX, &server_bio, FLIGHT_BYTES_MAX));
     SSL_set_bio(client->ssl, client_bio, client_bio);
     SSL_set_bio(server->ssl, server_bio, server_bio);
 }
@@ -442,6 +444,133 @@ static void test_a_server_names_its_cas(void **state)
     end_finish(&client);
     end_finish(&server);
     credentials_release(server_set);
+}
+
+static int on_certificate_asked_count(SSL *ssl, void *count)
+{
+    *(size_t *)count = sk_X509_NAME_num(SSL_get_client_CA_list(ssl));
+    return 1;
+}
+
+/* `count` CAs with long names in a bundle, ours among them; returns what each name takes. */
+static size_t write_long_named_cas(struct fixture *fixture, size_t count, char path[TEST_PATH_BYTES])
+{
+    X509 *cas[400] = { fixture->pki_ca.certificate };
+    EVP_PKEY *key = test_key_new();
+    char cn[200];
+
+    assert_in_range(count, 2, 400);
+    for (size_t i = 1; i < count; i++) {
+        snprintf(cn, sizeof cn, "%0*zu", (int)sizeof cn - 1, i);
+        EVP_PKEY_up_ref(key);
+        struct test_pair ca = test_issue_for(
+            key, &(struct test_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
+        cas[i] = ca.certificate;
+        EVP_PKEY_free(ca.key);
+    }
+    test_write_certificates(fixture->directory, "cas.pem", cas, count, path);
+    int name_bytes = i2d_X509_NAME(X509_get_subject_name(cas[1]), NULL);
+    while (--count)
+        X509_free(cas[count]);
+    EVP_PKEY_free(key);
+    return (size_t)name_bytes;
+}
+
+/* What a client of either version is told by a server that trusts `count` CAs. */
+static void check_ca_names_told(struct fixture *fixture, size_t count, size_t told)
+{
+    struct credentials_options options[2] = { options_for(fixture, TLS_CLIENT),
+                                              options_for(fixture, TLS_SERVER) };
+    char path[TEST_PATH_BYTES];
+
+    write_long_named_cas(fixture, count, path);
+    options[TLS_SERVER].ca_file = path;
+    struct credentials *server_set = load(fixture, &options[TLS_SERVER]);
+    for (int max = TLS_VERSION_1_2; max <= TLS_VERSION_1_3; max++) {
+        struct end client = { 0 }, server = { 0 };
+        size_t names = 0;
+        options[TLS_CLIENT].max_version = (enum tls_version)max;
+        struct credentials *client_set = load(fixture, &options[TLS_CLIENT]);
+        end_start(&client, client_set, "localhost");
+        SSL_set_cert_cb(client.ssl, on_certificate_asked_count, &names);
+        end_start(&server, server_set, NULL);
+        assert_true(ends_talk(&client, &server));
+        assert_int_equal(names, told);
+        end_finish(&client);
+        end_finish(&server);
+        credentials_release(client_set);
+    }
+    credentials_release(server_set);
+}
+
+static void test_names_of_too_many_cas_are_not_told(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[TEST_PATH_BYTES];
+    size_t own = (size_t)i2d_X509_NAME(X509_get_subject_name(fixture->pki_ca.certificate), NULL);
+    size_t each = write_long_named_cas(fixture, 2, path);
+    size_t most = (16384 - own) / each + 1;
+
+    check_ca_names_told(fixture, most, most);
+    assert_log(fixture, NULL, NULL);
+    check_ca_names_told(fixture, most + 1, 0);
+    assert_log(fixture, "clients are not told the names of its", path);
+    assert_int_equal(truncate(fixture->log_path, 0), 0);
+    check_ca_names_told(fixture, 350, 0);
+    assert_log(fixture, "350 CAs", path);
+}
+
+/* ---- long chains ---- */
+
+/* A client that shows its certificate and, behind it, one of about `bytes`. */
+static struct credentials *long_chain_client_start(struct fixture *fixture, struct end *client, size_t bytes)
+{
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    char *name = malloc(bytes + 1);
+
+    memset(name, 'n', bytes);
+    name[bytes] = '\0';
+    struct test_pair extra =
+        test_issue(&(struct test_profile) { .alternatives = { { GEN_DNS, name, 0 } } }, &fixture->pki_ca);
+    struct credentials *client_set = load(fixture, &options);
+    end_start(client, client_set, "localhost");
+    credentials_on_new_session(client_set, on_new_session);
+    assert_true(SSL_add1_chain_cert(client->ssl, extra.certificate));
+    test_pair_free(&extra);
+    free(name);
+    return client_set;
+}
+
+enum long_chain_fate { IS_RESUMABLE, IS_ACCEPTED, IS_REFUSED };
+
+static void check_long_chain(struct fixture *fixture, enum tls_version version, size_t bytes,
+                             enum long_chain_fate fate)
+{
+    struct credentials_options options = options_for(fixture, TLS_SERVER);
+    struct end client = { 0 }, server = { 0 };
+
+    options.max_version = version;
+    struct credentials *server_set = load(fixture, &options);
+    struct credentials *client_set = long_chain_client_start(fixture, &client, bytes);
+    end_start(&server, server_set, NULL);
+    assert_int_equal(ends_talk(&client, &server), fate != IS_REFUSED);
+    assert_int_equal(client.session != NULL, fate == IS_RESUMABLE);
+    assert_int_equal(server.error, fate == IS_REFUSED ? SSL_R_EXCESSIVE_MESSAGE_SIZE : 0);
+    end_finish(&client);
+    end_finish(&server);
+    credentials_release(client_set);
+    credentials_release(server_set);
+}
+
+static void test_a_chain_that_is_too_long_is_refused(void **state)
+{
+    check_long_chain(*state, TLS_VERSION_1_3, 14 * 1024, IS_RESUMABLE);
+    check_long_chain(*state, TLS_VERSION_1_3, 15 * 1024,
+                     IS_ACCEPTED); /* with what is around the name: more */
+    check_long_chain(*state, TLS_VERSION_1_3, 31 * 1024, IS_ACCEPTED);
+    check_long_chain(*state, TLS_VERSION_1_3, 32 * 1024, IS_REFUSED);
+    check_long_chain(*state, TLS_VERSION_1_2, 31 * 1024, IS_RESUMABLE);
+    check_long_chain(*state, TLS_VERSION_1_2, 32 * 1024, IS_REFUSED);
 }
 
 #ifdef SSL_GROUP_X25519_MLKEM768
@@ -724,6 +853,42 @@ static void test_an_old_ca_beside_a_valid_one_is_fine(void **state)
     test_pair_free(&old);
 }
 
+static void test_a_ca_file_holds_cas_only(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_SERVER);
+    char path[TEST_PATH_BYTES];
+    struct test_pair leaf =
+        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, NULL);
+    X509 *cas[] = { fixture->pki_ca.certificate, leaf.certificate };
+
+    options.ca_file = test_write_certificates(fixture->directory, "cas.pem", cas, 2, path);
+    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
+    options.role = TLS_CLIENT;
+    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
+    test_pair_free(&leaf);
+}
+
+/* Version 1 has no extensions that could say it. */
+static void test_a_root_of_version_1_is_a_ca(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_SERVER);
+    char path[TEST_PATH_BYTES];
+    struct test_pair root = { .certificate = X509_new(), .key = test_key_new() };
+    X509_NAME *name = X509_get_subject_name(root.certificate);
+
+    assert_true(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)"old", -1, -1, 0) &&
+                X509_set_issuer_name(root.certificate, name) && X509_set_pubkey(root.certificate, root.key));
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(root.certificate), -60));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(root.certificate), 3600));
+    assert_true(X509_sign(root.certificate, root.key, EVP_sha256()));
+    assert_int_equal(X509_get_version(root.certificate), X509_VERSION_1);
+    options.ca_file = test_write_certificates(fixture->directory, "cas.pem", &root.certificate, 1, path);
+    credentials_release(load(fixture, &options));
+    test_pair_free(&root);
+}
+
 static void test_a_chain_must_be_in_order(void **state)
 {
     struct fixture *fixture = *state;
@@ -937,6 +1102,8 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_an_expired_client_is_refused_in_the_handshake),
         EACH_WITH_ITS_OWN_FILES(test_a_client_without_certificate_is_refused),
         EACH_WITH_ITS_OWN_FILES(test_a_server_names_its_cas),
+        EACH_WITH_ITS_OWN_FILES(test_names_of_too_many_cas_are_not_told),
+        EACH_WITH_ITS_OWN_FILES(test_a_chain_that_is_too_long_is_refused),
 #ifdef SSL_GROUP_X25519_MLKEM768
         EACH_WITH_ITS_OWN_FILES(test_the_post_quantum_group_is_preferred),
 #endif
@@ -952,6 +1119,8 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_certificate_is_refused),
         EACH_WITH_ITS_OWN_FILES(test_expired_and_future_certificates_are_refused),
         EACH_WITH_ITS_OWN_FILES(test_an_old_ca_beside_a_valid_one_is_fine),
+        EACH_WITH_ITS_OWN_FILES(test_a_ca_file_holds_cas_only),
+        EACH_WITH_ITS_OWN_FILES(test_a_root_of_version_1_is_a_ca),
         EACH_WITH_ITS_OWN_FILES(test_a_chain_must_be_in_order),
         EACH_WITH_ITS_OWN_FILES(test_reads_every_form_of_key),
         EACH_WITH_ITS_OWN_FILES(test_a_wrong_passphrase_is_one_clear_line),

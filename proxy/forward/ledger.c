@@ -1,0 +1,65 @@
+#include "forward/ledger.h"
+
+#include "forward/ack.h"
+
+#include <assert.h>
+
+void ledger_file(struct ledger *ledger, struct ledger_entry *entry)
+{
+    entry->next = NULL;
+    entry->previous = ledger->last;
+    if (ledger->last)
+        ledger->last->next = entry;
+    else
+        ledger->first = entry;
+    ledger->last = entry;
+    ledger->count++;
+    ledger->bytes += entry->size;
+}
+
+void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
+{
+    assert(ledger->count);
+    if (entry->previous)
+        entry->previous->next = entry->next;
+    else
+        ledger->first = entry->next;
+    if (entry->next)
+        entry->next->previous = entry->previous;
+    else
+        ledger->last = entry->previous;
+    entry->next = entry->previous = NULL;
+    ledger->count--;
+    ledger->bytes -= entry->size;
+}
+
+struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length)
+{
+    for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next) {
+        if (entry->id_length && ack_id_equal(entry->id, entry->id_length, id, id_length)) {
+            ledger_remove(ledger, entry);
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken)
+{
+    for (struct ledger_entry *entry = ledger->first; entry && entry->end <= taken; entry = entry->next) {
+        if (!entry->id_length) {
+            ledger_remove(ledger, entry);
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct ledger_entry *ledger_oldest_awaiting(const struct ledger *ledger)
+{
+    struct ledger_entry *entry = ledger->first;
+
+    while (entry && !entry->id_length)
+        entry = entry->next;
+    return entry;
+}

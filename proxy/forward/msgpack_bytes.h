@@ -1,0 +1,73 @@
+/* MessagePack in small contiguous bytes: reads and writes acks, handshakes and headers. Pure.
+ *
+ * Reading is bounded by a limit and needs neither recursion nor a stack. It is not resumable: while the bytes
+ * do not hold the whole, one reads again from the start when there are more. What is longer than memory
+ * should hold is the scanner's business.
+ *
+ * Source: MessagePack specification, "Formats". */
+#ifndef HUSK_FORWARD_MSGPACK_BYTES_H
+#define HUSK_FORWARD_MSGPACK_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum msgpack_kind {
+    MSGPACK_NIL,
+    MSGPACK_BOOL,
+    MSGPACK_NUMBER, /* integer or float */
+    MSGPACK_STR,
+    MSGPACK_BIN,
+    MSGPACK_EXT,
+    MSGPACK_ARRAY,
+    MSGPACK_MAP,
+    MSGPACK_RESERVED, /* 0xc1, which the specification never uses */
+};
+
+enum msgpack_bytes_state {
+    MSGPACK_BYTES_GOOD,
+    MSGPACK_BYTES_SHORT, /* right so far, but not whole */
+    MSGPACK_BYTES_BAD,   /* no further byte would make it what was asked for within the limit */
+};
+
+/* Borrows the bytes. The first failure sticks: reads after it fail too. */
+struct msgpack_bytes {
+    const uint8_t *bytes;
+    size_t length;
+    size_t limit; /* the whole may not be longer than this */
+    size_t at;    /* read so far */
+    enum msgpack_bytes_state state;
+};
+
+/* One value, or the header of an array or map. `body` borrows from the bytes read. */
+struct msgpack_item {
+    enum msgpack_kind kind;
+    uint64_t count;      /* elements of an array, pairs of a map, 1 for true; otherwise bytes of the body */
+    const uint8_t *body; /* of a str or bin */
+    size_t start;        /* where its header begins */
+};
+
+void msgpack_bytes_init(struct msgpack_bytes *reader, const uint8_t *bytes, size_t length, size_t limit);
+
+/* Reads one item. False: see state. */
+bool msgpack_bytes_next(struct msgpack_bytes *reader, struct msgpack_item *item);
+/* The same, and it must be of this kind. */
+bool msgpack_bytes_expect(struct msgpack_bytes *reader, enum msgpack_kind kind, struct msgpack_item *item);
+/* The same, and it must be a str or bin. */
+bool msgpack_bytes_expect_text(struct msgpack_bytes *reader, struct msgpack_item *item);
+/* Reads one value with all that is inside it; `item` is its outermost. */
+bool msgpack_bytes_next_whole(struct msgpack_bytes *reader, struct msgpack_item *item);
+/* Says that what was read is not what it should be; returns false. */
+bool msgpack_bytes_refuse(struct msgpack_bytes *reader);
+
+/* A str or bin of exactly these bytes. */
+bool msgpack_item_is(const struct msgpack_item *item, const char *text);
+
+enum { MSGPACK_HEADER_BYTES_MAX = 5 };
+
+/* Writes the header of a str, bin, array or map in its shortest form of at least `width_min` bytes; returns
+ * its length. */
+size_t msgpack_bytes_put_header(uint8_t to[MSGPACK_HEADER_BYTES_MAX], enum msgpack_kind kind, uint32_t count,
+                                size_t width_min);
+
+#endif

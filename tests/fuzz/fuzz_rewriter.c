@@ -1,0 +1,138 @@
+/* The rewriter over whatever the scanner takes for a message: what it has become is a message again, with the
+ * prefix, the same body and what the option had, and the chunk where it was said to be; and a streamed
+ * message becomes the same.
+ *
+ * An input's first 2 bytes choose the prefix and whether there is a chunk to add. */
+#include "forward/rewriter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHOICE_BYTES = 2, INPUT_BYTES_MAX = 4096 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+struct bytes {
+    size_t length;
+    uint8_t at[INPUT_BYTES_MAX + REWRITE_BYTES_MAX];
+};
+
+static void expect(bool right)
+{
+    if (!right)
+        abort();
+}
+
+static void add(struct bytes *bytes, const uint8_t *more, size_t length)
+{
+    expect(length <= sizeof bytes->at - bytes->length);
+    if (length)
+        memcpy(bytes->at + bytes->length, more, length);
+    bytes->length += length;
+}
+
+static void apply(struct bytes *to, const uint8_t *from, size_t length, const struct rewrite *rewrite)
+{
+    size_t done = 0;
+
+    to->length = 0;
+    for (unsigned i = 0; i < rewrite->count; i++) {
+        const struct edit *edit = &rewrite->edits[i];
+
+        expect(edit->at >= done && edit->at + edit->remove <= length);
+        expect(edit->insert.start <= edit->insert.end && edit->insert.end <= rewrite->used);
+        add(to, from + done, edit->at - done);
+        add(to, rewrite->bytes + edit->insert.start, edit->insert.end - edit->insert.start);
+        done = edit->at + edit->remove;
+    }
+    add(to, from + done, length - done);
+    expect(to->length == length + (uint64_t)rewrite->growth);
+}
+
+static bool scan(struct scanner *scanner, const uint8_t *bytes, size_t length)
+{
+    const struct scanner_limits limits = { .tag_bytes = INPUT_BYTES_MAX + REWRITE_BYTES_MAX,
+                                           .message_bytes = INPUT_BYTES_MAX + REWRITE_BYTES_MAX,
+                                           .depth = 32 };
+    enum scanner_status status = SCANNER_MORE;
+
+    scanner_init(scanner, &limits);
+    for (size_t at = 0; at < length && status != SCANNER_END && status != SCANNER_REFUSED;)
+        at += scanner_feed(scanner, bytes + at, length - at, &status);
+    return status == SCANNER_END;
+}
+
+static bool same(const uint8_t *a, const struct span *in_a, const uint8_t *b, const struct span *in_b)
+{
+    size_t length = in_a->end - in_a->start;
+
+    return in_b->end - in_b->start == length && memcmp(a + in_a->start, b + in_b->start, length) == 0;
+}
+
+static void check(const uint8_t *bytes, const struct scanner *before, const struct bytes *rewritten,
+                  const struct rewrite *rewrite, size_t prefix_length, const uint8_t *chunk_value)
+{
+    struct span tag, pairs_before, pairs_after;
+    struct scanner after;
+    bool had_chunk = before->chunk.end > before->chunk.start;
+    bool added = chunk_value && !had_chunk;
+
+    expect(scan(&after, rewritten->at, rewritten->length));
+    expect(after.length == rewritten->length && after.mode == before->mode);
+    expect(same(bytes, &before->body, rewritten->at, &after.body));
+    expect(same(bytes, &before->compressed, rewritten->at, &after.compressed));
+    expect(after.entries == before->entries);
+    tag = (struct span) { after.tag.start + prefix_length, after.tag.end };
+    expect(same(bytes, &before->tag, rewritten->at, &tag));
+    for (size_t i = 0; i < prefix_length; i++)
+        expect(rewritten->at[after.tag.start + i] == 'p');
+
+    expect(after.has_option == (before->has_option || added));
+    expect(after.option_pairs == before->option_pairs + added);
+    pairs_before = (struct span) { before->option_header.end, before->option.end };
+    pairs_after = (struct span) { after.option_header.end, after.option.end };
+    if (added)
+        pairs_after.end -= 6 + CHUNK_ID_VALUE_BYTES;
+    if (before->option_header.end > before->option_header.start)
+        expect(same(bytes, &pairs_before, rewritten->at, &pairs_after));
+
+    expect(after.chunk.start == rewrite->chunk.start && after.chunk.end == rewrite->chunk.end);
+    if (had_chunk)
+        expect(same(bytes, &before->chunk, rewritten->at, &after.chunk));
+    else if (added)
+        expect(memcmp(rewritten->at + after.chunk.start, chunk_value, CHUNK_ID_VALUE_BYTES) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
+{
+    uint8_t chunk_value[CHUNK_ID_VALUE_BYTES], tail[REWRITE_TAIL_BYTES_MAX];
+    char prefix[REWRITE_PREFIX_BYTES_MAX];
+    struct bytes rewritten, streamed;
+    struct rewrite rewrite;
+    struct scanner message;
+    size_t prefix_length;
+    bool with_chunk;
+
+    if (length < CHOICE_BYTES || length > INPUT_BYTES_MAX)
+        return 0;
+    prefix_length = bytes[0] + (bytes[1] >> 1 & 1U);
+    with_chunk = bytes[1] & 1;
+    memset(prefix, 'p', sizeof prefix);
+    chunk_id_write(chunk_value, (const uint8_t *)prefix);
+    bytes += CHOICE_BYTES;
+    if (!scan(&message, bytes, length - CHOICE_BYTES))
+        return 0;
+
+    rewrite_plan(&rewrite, &message, prefix, prefix_length, with_chunk ? chunk_value : NULL);
+    apply(&rewritten, bytes, message.length, &rewrite);
+    check(bytes, &message, &rewritten, &rewrite, prefix_length, with_chunk ? chunk_value : NULL);
+
+    rewrite_plan_head(&rewrite, &message, prefix, prefix_length, with_chunk ? chunk_value : NULL);
+    apply(&streamed, bytes, message.length, &rewrite);
+    if (with_chunk && !message.has_option) {
+        add(&streamed, tail, rewrite_tail(tail, chunk_value));
+        expect(streamed.length == rewritten.length);
+        expect(memcmp(streamed.at, rewritten.at, streamed.length) == 0);
+    }
+    return 0;
+}

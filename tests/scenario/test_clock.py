@@ -1,0 +1,36 @@
+"""The wall clock may jump: no deadline knows it."""
+
+import subprocess
+
+import pytest
+
+from support import raw
+from support.husk import ROOT, LIGHT
+
+SHIM = ROOT / "tests/support/clock_jump.c"
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory):
+    library = tmp_path_factory.mktemp("clock") / "clock_jump.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, SHIM, "-ldl"], check=True)
+    return library
+
+
+@pytest.mark.skipif(LIGHT, reason="sanitizers want to be loaded first")
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_clock_jump_neither_shortens_nor_prolongs_a_deadline(husk, shim, tmp_path, seconds):
+    jumped = tmp_path / "jumped"
+    environment = {"LD_PRELOAD": str(shim), "CLOCK_JUMP_FILE": str(jumped), "CLOCK_JUMP_SECONDS": str(seconds)}
+    server = husk.server(raw.Listener(), handshake_timeout="1s", env=environment)
+    silent = raw.connect(server.address)
+    silent.sendall(b"\x16")
+    jumped.touch()
+    server.get("/live")  # its loops turn
+    late = raw.connect(server.address)
+    late.sendall(b"\x16")
+    for peer in (silent, late):
+        raw.assert_closed(peer)
+    ends = server.events(message="connection ended")
+    assert [end["reason"] for end in ends] == ["handshake_timeout"] * 2
+    assert all(900 <= end["duration_ms"] < 10000 for end in ends), ends

@@ -1,0 +1,222 @@
+#include "support/scan_check.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the scanner, cut --------------------------------------------------------------------------------- */
+
+static void require(int holds)
+{
+    if (!holds)
+        abort();
+}
+
+static void trace_add(struct scan_trace *trace, const struct scanner *scanner, enum scanner_status status,
+                      uint64_t at)
+{
+    require(trace->count < SCAN_EVENTS_MAX);
+    trace->events[trace->count++] = (struct scan_event) { status, at, scanner_is_between(scanner), *scanner };
+}
+
+void scan_trace_run(struct scan_trace *trace, const struct scanner_limits *limits, const uint8_t *bytes,
+                    size_t length, const size_t *cuts, size_t cut_count)
+{
+    struct scanner scanner;
+    enum scanner_status status = SCANNER_MORE;
+    bool had_head = false;
+    size_t start = 0;
+
+    trace->count = 0;
+    scanner_init(&scanner, limits);
+    for (size_t i = 0; i <= cut_count && status != SCANNER_REFUSED; i++) {
+        size_t end = i < cut_count ? cuts[i] : length;
+        uint8_t *slice = malloc(end - start ? end - start : 1);
+        size_t at = 0;
+
+        require(slice && end <= length && start <= end);
+        if (end - start)
+            memcpy(slice, bytes + start, end - start);
+        do {
+            size_t taken = scanner_feed(&scanner, slice + at, end - start - at, &status);
+            require(taken <= end - start - at);
+            at += taken;
+            if (status == SCANNER_HEAD || status == SCANNER_END) {
+                require(had_head == (status == SCANNER_END));
+                had_head = status == SCANNER_HEAD;
+                trace_add(trace, &scanner, status, start + at);
+            }
+        } while (status == SCANNER_HEAD || status == SCANNER_END);
+        require(status == SCANNER_REFUSED || at == end - start);
+        free(slice);
+        start += at;
+    }
+    trace_add(trace, &scanner, status, start);
+}
+
+static bool span_equal(struct span a, struct span b)
+{
+    return a.start == b.start && a.end == b.end;
+}
+
+static const char *event_difference(const struct scan_event *left, const struct scan_event *right)
+{
+    const struct scanner *a = &left->scanner, *b = &right->scanner;
+
+    if (left->status != right->status)
+        return "status";
+    if (left->at != right->at || a->length != b->length)
+        return "length";
+    if (left->between != right->between)
+        return "between";
+    if (a->refusal != b->refusal)
+        return "refusal";
+    if (a->mode != b->mode || a->has_option != b->has_option)
+        return "mode";
+    if (!span_equal(a->array, b->array) || !span_equal(a->tag, b->tag) ||
+        !span_equal(a->tag_value, b->tag_value))
+        return "tag";
+    if (!span_equal(a->body, b->body))
+        return "body";
+    if (!span_equal(a->option, b->option) || !span_equal(a->option_header, b->option_header) ||
+        a->option_pairs != b->option_pairs)
+        return "option";
+    if (!span_equal(a->chunk, b->chunk))
+        return "chunk";
+    if (!span_equal(a->compressed, b->compressed))
+        return "compressed";
+    if (a->entries != b->entries)
+        return "entries";
+    /* In mid-message a header that is cut is not announced yet, but the same bytes are: so this too. */
+    return a->announced == b->announced ? NULL : "announced";
+}
+
+const char *scan_trace_difference(const struct scan_trace *a, const struct scan_trace *b)
+{
+    const char *difference = a->count == b->count ? NULL : "count";
+
+    for (unsigned i = 0; i < a->count && !difference; i++)
+        difference = event_difference(&a->events[i], &b->events[i]);
+    return difference;
+}
+
+/* ---- msgpack-c ---------------------------------------------------------------------------------------- */
+
+/* The bytes of a str or bin; false for anything else. */
+static bool string_of(const msgpack_object *object, const char **bytes, size_t *length)
+{
+    if (object->type != MSGPACK_OBJECT_STR && object->type != MSGPACK_OBJECT_BIN)
+        return false;
+    *bytes = object->type == MSGPACK_OBJECT_STR ? object->via.str.ptr : object->via.bin.ptr;
+    *length = object->type == MSGPACK_OBJECT_STR ? object->via.str.size : object->via.bin.size;
+    return true;
+}
+
+static const msgpack_object *last_value(const msgpack_object *option, const char *name)
+{
+    const msgpack_object *found = NULL;
+
+    for (uint32_t i = 0; i < option->via.map.size; i++) {
+        const char *key;
+        size_t length;
+        if (string_of(&option->via.map.ptr[i].key, &key, &length) && length == strlen(name) &&
+            !memcmp(key, name, length))
+            found = &option->via.map.ptr[i].val;
+    }
+    return found;
+}
+
+/* The span, from byte `header` on, is this string's. */
+static bool is_span_of(const uint8_t *bytes, struct span span, const msgpack_object *object)
+{
+    const char *content;
+    size_t length;
+
+    if (!object || !string_of(object, &content, &length))
+        return span.start == span.end;
+    return span.end - span.start == length && (!length || content == (const char *)bytes + span.start);
+}
+
+static bool is_value_span_of(const uint8_t *bytes, struct span span, const msgpack_object *object)
+{
+    static const unsigned headers[] = { [0xc4 - 0xc4] = 2, [0xc5 - 0xc4] = 3, [0xc6 - 0xc4] = 5,
+                                        [0xd9 - 0xc4] = 2, [0xda - 0xc4] = 3, [0xdb - 0xc4] = 5 };
+    uint8_t first;
+
+    if (!object || object->type == MSGPACK_OBJECT_NIL)
+        return span.start == span.end;
+    if (span.start == span.end)
+        return false;
+    first = bytes[span.start];
+    span.start += first < 0xc4 ? 1 : headers[first - 0xc4];
+    return is_span_of(bytes, span, object);
+}
+
+static const char *option_difference(const struct scanner *scanner, const uint8_t *bytes,
+                                     const msgpack_object *option)
+{
+    const msgpack_object *size;
+    bool is_map = option && option->type == MSGPACK_OBJECT_MAP;
+
+    if (scanner->option.start != (option ? scanner->body.end : 0) ||
+        scanner->option.end != (option ? scanner->length : 0))
+        return "oracle: option";
+    if (scanner->option_pairs != (is_map ? option->via.map.size : 0) ||
+        (scanner->option_header.end > scanner->option_header.start) != is_map)
+        return "oracle: option pairs";
+    if (!is_value_span_of(bytes, scanner->chunk, is_map ? last_value(option, "chunk") : NULL))
+        return "oracle: chunk";
+    if (!is_span_of(bytes, scanner->compressed, is_map ? last_value(option, "compressed") : NULL))
+        return "oracle: compressed";
+    if (scanner->mode != SCANNER_PACKED)
+        return NULL;
+    size = is_map ? last_value(option, "size") : NULL;
+    if (scanner->entries != (size && size->type == MSGPACK_OBJECT_POSITIVE_INTEGER ? size->via.u64 : 0))
+        return "oracle: size";
+    return NULL;
+}
+
+static const char *message_difference(const struct scanner *scanner, const uint8_t *bytes,
+                                      const msgpack_object *message)
+{
+    const msgpack_object *elements = message->via.array.ptr;
+    msgpack_object_type second;
+    enum scanner_mode mode = SCANNER_MESSAGE;
+    uint32_t without_option;
+
+    if (message->type != MSGPACK_OBJECT_ARRAY || message->via.array.size < 2)
+        return "oracle: array";
+    second = elements[1].type;
+    if (second == MSGPACK_OBJECT_STR || second == MSGPACK_OBJECT_BIN)
+        mode = SCANNER_PACKED;
+    else if (second == MSGPACK_OBJECT_ARRAY)
+        mode = SCANNER_FORWARD;
+    without_option = mode == SCANNER_MESSAGE ? 3 : 2;
+    if (scanner->mode != mode || scanner->has_option != (message->via.array.size > without_option))
+        return "oracle: mode";
+    if (!is_span_of(bytes, scanner->tag, &elements[0]) || scanner->tag_value.end != scanner->tag.end ||
+        scanner->tag_value.start != scanner->array.end || scanner->body.start != scanner->tag.end)
+        return "oracle: tag";
+    if (mode == SCANNER_MESSAGE && scanner->entries != 1)
+        return "oracle: entries";
+    if (mode == SCANNER_FORWARD && scanner->entries != elements[1].via.array.size)
+        return "oracle: entries";
+    return option_difference(scanner, bytes, scanner->has_option ? &elements[without_option] : NULL);
+}
+
+const char *scan_oracle_difference(const struct scanner *scanner, const uint8_t *bytes, size_t length)
+{
+    msgpack_unpacked unpacked;
+    size_t at = 0;
+    const char *difference;
+
+    msgpack_unpacked_init(&unpacked);
+    if (msgpack_unpack_next(&unpacked, (const char *)bytes, length, &at) != MSGPACK_UNPACK_SUCCESS)
+        difference = "oracle: not a value";
+    else if (at != scanner->length || scanner->announced != at)
+        difference = "oracle: length";
+    else
+        difference = message_difference(scanner, bytes, &unpacked.data);
+    msgpack_unpacked_destroy(&unpacked);
+    return difference;
+}

@@ -1,0 +1,160 @@
+/* What configuration becomes, and what is refused. */
+#include "options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <sched.h>
+#include <string.h>
+
+enum { WORDS_MAX = 32 };
+
+struct parsed {
+    struct config config;
+    struct options options; /* must not move: the policy is referred to */
+    struct fault fault;
+};
+
+static void interpret(struct parsed *parsed, enum config_mode mode, const char *const *more,
+                      const char *expected_fault)
+{
+    static const char *const common[] = {
+        "--listen", "127.0.0.1:0", "--upstream", "logs.example:24224", "--cert", "c", "--key",
+        "k",        "--ca",        "a"
+    };
+    char *words[WORDS_MAX];
+    int count = 0;
+    size_t setting_count;
+    const struct setting *settings = config_settings(mode, &setting_count);
+
+    *parsed = (struct parsed) { 0 };
+    for (size_t i = 0; i < sizeof common / sizeof common[0]; i += 2) {
+        bool is_replaced = false;
+        for (size_t k = 0; more[k]; k++)
+            is_replaced = is_replaced || strcmp(more[k], common[i]) == 0;
+        if (is_replaced)
+            continue;
+        words[count++] = (char *)(uintptr_t)common[i];
+        words[count++] = (char *)(uintptr_t)common[i + 1];
+    }
+    for (size_t i = 0; more[i]; i++)
+        words[count++] = (char *)(uintptr_t)more[i];
+    if (!settings_parse(settings, setting_count, &parsed->config, count, words, NULL, &parsed->fault))
+        fail_msg("%s", parsed->fault.text);
+    bool good = options_from_config(&parsed->options, mode, &parsed->config, &parsed->fault);
+    if (expected_fault) {
+        assert_false(good);
+        assert_string_equal(parsed->fault.text, expected_fault);
+    } else if (!good) {
+        fail_msg("%s", parsed->fault.text);
+    }
+    settings_free(settings, setting_count, &parsed->config);
+}
+
+#define WORDS(...) ((const char *const[]) { __VA_ARGS__, NULL })
+
+static void expect_refused(enum config_mode mode, const char *const *more, const char *fault)
+{
+    struct parsed parsed;
+
+    interpret(&parsed, mode, more, fault);
+    options_deinit(&parsed.options);
+}
+
+static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **state)
+{
+    struct parsed client, server;
+
+    (void)state;
+    interpret(&client, CONFIG_CLIENT, WORDS("--server-name", "fluentd"), NULL);
+    assert_null(client.options.credentials[SIDE_DOWNSTREAM].cert_file);
+    assert_int_equal(client.options.credentials[SIDE_UPSTREAM].role, TLS_CLIENT);
+    assert_null(client.options.credentials[SIDE_UPSTREAM].policy);
+    assert_string_equal(client.options.route.server_name, "fluentd");
+    assert_int_equal(client.options.upstream.health.persistence, HEALTH_UNTIL_GOOD);
+    options_deinit(&client.options);
+
+    interpret(&server, CONFIG_SERVER, WORDS("--allow-cn", "client"), NULL);
+    assert_null(server.options.credentials[SIDE_UPSTREAM].cert_file);
+    assert_int_equal(server.options.credentials[SIDE_DOWNSTREAM].role, TLS_SERVER);
+    assert_int_equal(server.options.policy.count, 1);
+    assert_ptr_equal(server.options.credentials[SIDE_DOWNSTREAM].policy, &server.options.policy);
+    assert_null(server.options.route.server_name);
+    options_deinit(&server.options);
+}
+
+static void the_server_name_is_the_upstreams_host_unless_said(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_string_equal(parsed.options.route.server_name, "logs.example");
+    options_deinit(&parsed.options);
+}
+
+static void limits_of_the_process_are_shared_out_among_workers(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT,
+              WORDS("--workers", "4", "--max-connections", "10", "--max-handshakes", "3"), NULL);
+    assert_int_equal(parsed.options.workers, 4);
+    assert_int_equal(parsed.options.route.max_connections, 3);
+    assert_int_equal(parsed.options.route.max_handshakes, 1);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
+    assert_in_range(parsed.options.workers, 1, WORKERS_MAX);
+    options_deinit(&parsed.options);
+}
+
+static void what_cannot_be_meant_is_refused_by_name(void **state)
+{
+    (void)state;
+    expect_refused(CONFIG_CLIENT, WORDS("--listen", "0.0.0.0:24224"),
+                   "--listen: 0.0.0.0:24224 can be reached from other machines, and what is accepted there "
+                   "is plaintext: "
+                   "listen on 127.0.0.1, [::1] or unix:PATH, or say --unsafe-listen");
+    expect_refused(CONFIG_CLIENT, WORDS("--listen", "logs.example:1"),
+                   "--listen: \"logs.example\" is not an IP address, localhost or unix:PATH");
+    expect_refused(CONFIG_CLIENT, WORDS("--upstream", "logs.example:0"),
+                   "--upstream: port 0 cannot be dialled");
+    expect_refused(CONFIG_CLIENT, WORDS("--upstream", ":24224"), "--upstream: \":24224\" names no host");
+    expect_refused(CONFIG_CLIENT, WORDS("--upstream", "unix:/x"),
+                   "--server-name: is required when the upstream is a Unix socket");
+    expect_refused(CONFIG_CLIENT, WORDS("--tls-min", "1.3", "--tls-max", "1.2"),
+                   "--tls-min: is above --tls-max");
+    expect_refused(CONFIG_CLIENT, WORDS("--key-passphrase-env", "A", "--key-passphrase-file", "f"),
+                   "--key-passphrase-env: cannot be said together with --key-passphrase-file");
+    expect_refused(CONFIG_CLIENT, WORDS("--dns-min-ttl", "10m"), "--dns-min-ttl: is above --dns-max-ttl");
+    expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
+                   "--dns-retry-min: is above --dns-retry-max");
+    expect_refused(
+        CONFIG_SERVER, WORDS(NULL),
+        "nobody is allowed to connect: say who may, by --allow-cn, --allow-dns, --allow-uri, --allow-ou or "
+        "--allow-spki, or --allow-any for every certificate of the CA");
+}
+
+static void a_client_may_listen_anywhere_when_told_so(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--listen", "0.0.0.0:24224", "--unsafe-listen"), NULL);
+    options_deinit(&parsed.options);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
+        cmocka_unit_test(the_server_name_is_the_upstreams_host_unless_said),
+        cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
+        cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
+        cmocka_unit_test(a_client_may_listen_anywhere_when_told_so),
+    };
+
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
