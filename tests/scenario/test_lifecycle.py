@@ -157,6 +157,25 @@ def test_clients_certificate_is_reloaded_too(husk, pki, mounted):
     raw.carry_both_ways(*tunnel.open())
 
 
+def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
+    """As kubelet does it: files are links through ..data, which is replaced in one move."""
+    for name, certificate in (("old", pki.server), ("new", pki.next_server)):
+        (tmp_path / name).mkdir()
+        for i, path in enumerate(certificate):
+            shutil.copy(path, tmp_path / name / f"tls{i}.pem")
+    (tmp_path / "..data").symlink_to("old")
+    links = [tmp_path / f"tls{i}.pem" for i in range(len(pki.server))]
+    for link in links:
+        link.symlink_to(f"..data/{link.name}")
+    server = husk.server(raw.Listener(), certificate=type(pki.server)(*map(str, links)), reload_interval="50ms")
+    assert shown_certificate(server, pki) == der(pki.server)
+    (tmp_path / "..next").symlink_to("new")
+    (tmp_path / "..next").rename(tmp_path / "..data")
+    server.wait_for_metric("husk_reloads_total", 1, result="success")
+    eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
+    assert not server.complaints()
+
+
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
 def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounted, fault):
     certificate = mounted(pki.server)
@@ -191,6 +210,8 @@ def test_starts_without_dns_and_says_so(husk):
     agent.sendall(b"?")
     raw.assert_reset(agent)
     client.wait_for_event(reason="unresolved", side="upstream", level="warn")
+    client.wait_until(lambda _: [e for e in client.complaints() if e["message"].startswith("cannot resolve")],
+                      "a line about the name")
     status, reasons = client.get("/ready")
     assert status == 503 and "aggregator.invalid" in reasons
 

@@ -1,0 +1,345 @@
+"""Settings that are about time and number: each does what its help says, and its default is not what was seen."""
+
+import ctypes
+import http.client
+import os
+import select
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from support import raw
+from support.process import PATIENCE, eventually
+
+NOWHERE = f"{raw.HOST}:1"
+NAME = "aggregator.test"
+
+
+# ---- names ----
+
+class NameServer:
+    """Knows one name, or does not; keeps the times at which it was asked."""
+
+    def __init__(self, *addresses, ttl=0):
+        self.addresses, self._ttl = addresses, ttl
+        self._asked_at = []
+        self._changed = threading.Condition()
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.bind((raw.HOST, 0))
+        self.text = raw.format_address(self._sock.getsockname())
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            query, peer = self._sock.recvfrom(4096)
+            name, kind, end = self._question(query)
+            is_known = name == NAME and self.addresses
+            answers = self.addresses if is_known and kind == 1 else ()
+            if name == NAME and kind == 1:
+                with self._changed:
+                    self._asked_at.append(time.monotonic())
+                    self._changed.notify_all()
+            head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if is_known else 3), 1, len(answers), 0, 0)
+            records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, self._ttl, 4) + socket.inet_aton(address)
+                               for address in answers)
+            self._sock.sendto(head + query[12:end] + records, peer)
+
+    @staticmethod
+    def _question(query):
+        labels, at = [], 12
+        while length := query[at]:
+            labels.append(query[at + 1:at + 1 + length].decode().lower())
+            at += 1 + length
+        return ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0], at + 5
+
+    def gaps(self, count):
+        """Seconds between its first questions: `count` gaps."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self._asked_at) > count, PATIENCE), self._asked_at
+            return [later - sooner for sooner, later in zip(self._asked_at, self._asked_at[1:])][:count]
+
+
+@pytest.mark.parametrize("ttl, options", [
+    (0, {"dns_min_ttl": "300ms"}),
+    (3600, {"dns_min_ttl": "10ms", "dns_max_ttl": "300ms"}),
+], ids=["no more often than dns-min-ttl", "no less often than dns-max-ttl"])
+def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, options):
+    names = NameServer(raw.HOST, ttl=ttl)
+    husk.client(f"{NAME}:1", dns_servers=names.text, **options)
+    gaps = names.gaps(4)
+    assert min(gaps) >= 0.29, gaps
+    assert min(gaps) < 2, gaps  # not the 5 s and more of the defaults; one may be late on a busy machine
+
+
+def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
+    names = NameServer()
+    client = husk.client(f"{NAME}:1", dns_servers=names.text, dns_retry_min="100ms", dns_retry_max="400ms")
+    gaps = names.gaps(6)
+    for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
+        assert gap >= least - 0.01, gaps
+    assert gaps[0] < 0.9, gaps  # not the default's 1 s
+    assert min(gaps[3:]) < 0.75, gaps  # and not the next doubling: 0.8 s
+
+    names.addresses = (raw.HOST,)
+    client.wait_for_event(message=f"{NAME} resolves again")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    raw.assert_reset(agent)
+    client.wait_for_event(reason="connect_refused", side="upstream")
+
+
+# ---- upstream ----
+
+class HalfDeadUpstream(raw.Listener):
+    """A name with two addresses, one of which refuses connections."""
+
+    def __init__(self):
+        port = raw.free_address()[1]
+        super().__init__(("127.0.0.2", port))
+        self.names = NameServer("127.0.0.1", "127.0.0.2", ttl=3600)
+        self.address = (NAME, port)
+
+
+def carry_one(tunnel):
+    agent, aggregator = tunnel.open()
+    raw.carry(agent, aggregator)
+    agent.close()
+    aggregator.close()
+
+
+def refusals(tunnel):
+    return tunnel.server.metric("husk_connections_ended_total", side="upstream", reason="connect_refused")
+
+
+@pytest.mark.parametrize("rest, expected", [("1h", 1), ("0s", 4)])
+def test_an_address_that_failed_is_tried_last(husk, rest, expected):
+    """Addresses take turns: with no rest, every other connection begins with the one that refuses."""
+    upstream = HalfDeadUpstream()
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": rest}, upstream=upstream)
+    for _ in range(8):
+        carry_one(tunnel)
+    assert refusals(tunnel) == expected
+
+
+def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
+    upstream = HalfDeadUpstream()
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": "700ms"}, upstream=upstream)
+    while not refusals(tunnel):
+        carry_one(tunnel)
+    seen = time.monotonic()  # it rests from a moment before on
+    deadline = seen + PATIENCE
+    while refusals(tunnel) == 1 and time.monotonic() < deadline:
+        carry_one(tunnel)
+    waited = time.monotonic() - seen
+    assert refusals(tunnel) == 2
+    assert 0.5 < waited < 5  # the default is 10 s
+
+
+def ticketless(husk, pki, confirm_timeout):
+    """An agent whose upstream gives no sign after the handshake: both ends, and when the handshake was done."""
+    listener = raw.Listener()
+    client = husk.client(listener, confirm_timeout=confirm_timeout)
+    agent = raw.connect(client.address)
+    context = raw.tls_context(True, pki.ca.cert, pki.server, "1.3")
+    context.num_tickets = 0
+    agent.sendall(b"?")
+    return agent, raw.TlsPeer(listener.accept(), context, server_side=True).handshake(), client
+
+
+def test_an_upstream_without_a_sign_is_taken_at_its_silence_after_the_confirm_timeout(husk, pki):
+    def wait():
+        _agent, aggregator, client = ticketless(husk, pki, "50ms")
+        shaken = time.monotonic()
+        assert aggregator.recv(1) == b"?"
+        assert client.metric("husk_upstream_unconfirmed_total") == 1
+        return time.monotonic() - shaken
+
+    assert min(wait() for _ in range(3)) < 0.9  # not the default's 1 s
+
+
+def test_an_upstream_without_a_sign_gets_nothing_within_the_confirm_timeout(husk, pki):
+    agent, aggregator, client = ticketless(husk, pki, "1m")
+    assert not select.select([aggregator.sock], [], [], 1.5)[0], "longer than the default's 1 s"
+    aggregator.sendall(b"!")  # a sign
+    assert aggregator.recv(1) == b"?"
+    assert agent.recv(1) == b"!"
+    assert client.metric("husk_upstream_unconfirmed_total") == 0
+
+
+# ---- dead peers ----
+
+SHUT_SECONDS = 3.5  # well above dead_peer_timeout
+
+
+@pytest.mark.parametrize("shut", ["aggregator", "agent"])
+def test_a_live_peer_that_reads_nothing_is_not_dead(husk, shut):
+    options = {"dead_peer_timeout": "1s"}
+    tunnel = husk.tunnel(client=options, server=options)
+    agent, aggregator = tunnel.open()
+    sender, receiver = (agent, aggregator) if shut == "aggregator" else (aggregator, agent)
+    sender.setblocking(False)
+    sent = 0
+    while select.select([], [sender], [], 0.5)[1]:
+        sent += sender.send(bytes(1 << 16))
+    time.sleep(SHUT_SECONDS)  # the passing of time is what is tested
+    sender.settimeout(PATIENCE)
+    with raw.Sending(sender, [b"the end"]):
+        assert raw.read_exactly(receiver, sent + 7).endswith(b"the end")
+    raw.carry(receiver, sender)
+    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+
+
+class Village:
+    """Two network namespaces and a cable between them; cutting it leaves both ends without a word."""
+
+    HERE, THERE = "10.99.0.1", "10.99.0.2"
+
+    def __init__(self):
+        self.here, self.there = (self._namespace() for _ in range(2))
+        self._run(self.here, "ip", "link", "add", "near", "type", "veth", "peer", "name", "far",
+                  "netns", self.there.pid)
+        for namespace, link, address in [(self.here, "near", self.HERE), (self.there, "far", self.THERE)]:
+            self._run(namespace, "ip", "address", "add", f"{address}/30", "dev", link)
+            self._run(namespace, "ip", "link", "set", link, "up")
+
+    @staticmethod
+    def _namespace():
+        """Lives as long as its process, which says when it is there."""
+        process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 600"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.readline()
+        return process
+
+    @staticmethod
+    def enter(namespace):
+        return "nsenter", f"--net=/proc/{namespace.pid}/ns/net", "--"
+
+    def _run(self, namespace, *words):
+        subprocess.run([*self.enter(namespace), *map(str, words)], check=True, capture_output=True)
+
+    def cut(self):
+        self._run(self.there, "ip", "address", "flush", "dev", "far")
+
+    def listener(self):
+        """A listening socket over there: a socket stays in the namespace it was made in."""
+        made = []
+
+        def make():
+            with open(f"/proc/{self.there.pid}/ns/net") as namespace:
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0  # of this thread alone
+            made.append(raw.Listener((self.THERE, 0)))
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join(PATIENCE)
+        return made[0]
+
+    def close(self):
+        for namespace in (self.here, self.there):
+            namespace.kill()
+            namespace.wait()
+            namespace.stdout.close()
+
+
+@pytest.fixture
+def village():
+    if os.geteuid() != 0 or subprocess.run(["unshare", "--net", "ip", "link", "add", "near", "type", "veth"],
+                                           capture_output=True).returncode:
+        pytest.skip("network namespaces with cables between them need root")
+    village = Village()
+    yield village
+    village.close()
+
+
+@pytest.mark.parametrize("last_words", [b"x", b""], ids=["with bytes on their way", "while idle"])
+def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk, pki, village, tmp_path,
+                                                                            last_words):
+    listener = village.listener()
+    client = husk.client(listener, listen=f"unix:{tmp_path}/agents", admin="off", server_name="localhost",
+                         dead_peer_timeout="2s", prefix=village.enter(village.here))
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    context = raw.tls_context(True, pki.ca.cert, pki.server)
+    aggregator = raw.TlsPeer(listener.accept(), context, server_side=True).handshake()
+    assert aggregator.recv(1) == b"?"
+    village.cut()
+    cut = time.monotonic()
+    agent.sendall(last_words)
+    raw.assert_closed(agent)  # a Unix socket knows no reset
+    assert 1 < time.monotonic() - cut < 15  # not the default's 2 minutes
+    client.wait_for_event(reason="dead_peer", side="upstream", level="warn")
+
+
+# ---- admin ----
+
+def asks_in_vain(husk):
+    try:
+        husk.get("/live")
+    except (ConnectionError, http.client.HTTPException):
+        return True
+    return False
+
+
+def test_admin_connections_beyond_the_limit_are_closed_at_once(husk):
+    client = husk.client(NOWHERE, admin_max_connections=2, admin_request_timeout="1h")
+    silent = [raw.connect(client.admin) for _ in range(2)]
+    raw.assert_closed(raw.connect(client.admin))
+    assert asks_in_vain(client)
+    silent[0].close()
+    eventually(lambda: not asks_in_vain(client), "/live is answered again")
+
+
+def test_an_admin_request_that_does_not_arrive_ends_with_its_timeout(husk):
+    client = husk.client(NOWHERE, admin_request_timeout="300ms")
+    began = time.monotonic()
+    slow = raw.connect(client.admin)
+    slow.sendall(b"GET /live HTTP/1.1\r\n")
+    raw.assert_closed(slow)
+    assert 0.29 <= time.monotonic() - began < 5  # the default is 10 s
+
+
+# ---- log ----
+
+def fail_often(husk, count, **options):
+    """`count` connections in vain: the lines about them, and how many were held back."""
+    client = husk.client(NOWHERE, workers=1, **options)
+    for _ in range(count):
+        agent = raw.connect(client.address)
+        agent.sendall(b"?")
+        raw.assert_reset(agent)
+    client.wait_for_metric("husk_connections_ended_total", count, side="upstream", reason="connect_refused")
+    client.stop()
+    return (client.events(message="connection ended", reason="connect_refused"),
+            sum(event.get("suppressed", 0) for event in client.events()))
+
+
+def test_lines_beyond_the_burst_are_counted_instead(husk):
+    lines, suppressed = fail_often(husk, 10, log_burst=3)
+    assert (len(lines), suppressed) == (3, 7)
+
+
+def test_log_burst_off_writes_every_line(husk):
+    lines, suppressed = fail_often(husk, 30, log_burst="off")
+    assert (len(lines), suppressed) == (30, 0)
+
+
+# ---- certificates ----
+
+def test_a_client_chain_that_is_too_long_is_refused_with_reason_and_detail(husk, pki, tmp_path):
+    authority = pki.ca
+    links = [authority.issue(f"link{i}", "link", "clientAuth", ",".join(f"DNS:{i}.{n}.{'n' * 50}" for n in range(300)))
+             for i in range(2)]
+    chain = tmp_path / "chain.pem"
+    chain.write_text("".join(open(one.cert).read() for one in [pki.client, *links]))
+    server = husk.server(raw.Listener())
+    context = raw.tls_context(False, authority.cert, type(pki.client)(str(chain), pki.client.key))
+    peer = raw.TlsPeer(raw.connect(server.address), context)
+    with pytest.raises(OSError):
+        peer.handshake()
+        peer.recv(1)
+    event = server.wait_for_event(reason="tls_protocol", side="downstream", level="warn")
+    assert event["detail"] == "EXCESSIVE_MESSAGE_SIZE"
