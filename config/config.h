@@ -10,13 +10,16 @@
 #include <stdint.h>
 
 enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
-enum config_protocol { CONFIG_TCP, CONFIG_FORWARD };
 
 struct config {
     const char *listen;
     const char *upstream;
     bool unsafe_listen;
-    unsigned protocol; /* enum config_protocol */
+    unsigned protocol; /* enum route_protocol, in the same order */
+    unsigned delivery; /* enum route_delivery, likewise */
+    uint64_t retain_bytes, max_message_bytes, max_tag_bytes, max_depth;
+    uint64_t ack_timeout_ms, delivery_timeout_ms;
+    uint64_t max_outlets;
 
     const char *cert_file, *key_file, *ca_file;
     const char *key_passphrase_env, *key_passphrase_file;

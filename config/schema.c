@@ -4,6 +4,7 @@
 #include "trust/peer_policy.h"
 
 static const char *const protocols[] = { "tcp", "forward", NULL };
+static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
@@ -32,7 +33,27 @@ static const struct setting settings[] = {
     { ROW("upstream", SETTING_TEXT, upstream), .value_name = "ADDR", .required = true,
       .help = "where they are carried to: host:port, [v6]:port or unix:PATH" },
     { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "tcp", .choices = protocols,
-      .help = "tcp: byte for byte, one upstream connection for each accepted one" },
+      .help =
+          "tcp: byte for byte, one upstream connection for each accepted one; forward: messages, over few" },
+    { ROW("delivery", SETTING_CHOICE, delivery), .fallback = "at-least-once", .choices = deliveries,
+      .help = "forward: at-least-once asks for acks and sends again; passthrough changes and keeps nothing" },
+    { ROW("retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
+      .max = 16 * 1024 * MIB, .value_name = "SIZE",
+      .help = "forward: messages kept until acknowledged; then agents are not read" },
+    { ROW("ack-timeout", SETTING_DURATION, ack_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
+      .value_name = "D",
+      .help = "forward: for an ack, before the connection is given up and messages sent again" },
+    { ROW("delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
+      .max = 24 * HOUR, .value_name = "D",
+      .help = "forward: an agent that waits for an ack is reset after so long without an upstream" },
+    { ROW("max-outlets", SETTING_COUNT, max_outlets), .fallback = "2", .min = 1, .max = 64, .value_name = "N",
+      .help = "forward: upstream connections per worker" },
+    { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
+      .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message" },
+    { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,
+      .value_name = "SIZE", .help = "forward: longest tag" },
+    { ROW("max-depth", SETTING_COUNT, max_depth), .fallback = "64", .min = 1, .max = 128, .value_name = "N",
+      .help = "forward: deepest nesting of records and options" },
 
     { ROW("cert", SETTING_TEXT, cert_file), .value_name = "FILE", .required = true,
       .help = "own certificate, PEM, followed by its intermediates" },

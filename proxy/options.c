@@ -128,6 +128,17 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
 
     options->workers = config->workers ? (unsigned)config->workers : cpu_count();
     route->name = mode == CONFIG_CLIENT ? "client" : "server";
+    route->protocol = config->protocol;
+    route->delivery = config->delivery;
+    route->scanner = (struct scanner_limits) {
+        .tag_bytes = (uint32_t)config->max_tag_bytes,
+        .message_bytes = config->max_message_bytes,
+        .depth = (uint32_t)config->max_depth,
+    };
+    route->retain_bytes = config->retain_bytes / options->workers;
+    route->ack_timeout_ms = config->ack_timeout_ms;
+    route->delivery_timeout_ms = config->delivery_timeout_ms;
+    route->max_carriers = (unsigned)config->max_outlets;
     route->dial_delay_ms = config->dial_delay_ms;
     route->connect_timeout_ms = config->connect_timeout_ms;
     route->handshake_timeout_ms = config->handshake_timeout_ms;
@@ -166,10 +177,6 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
                          struct fault *fault)
 {
     *options = (struct options) { 0 };
-    if (config->protocol == CONFIG_FORWARD) {
-        fault_set(fault, "--protocol: forward is not built yet; tcp is");
-        return false;
-    }
     if (config->dns_min_ttl_ms > config->dns_max_ttl_ms) {
         fault_set(fault, "--dns-min-ttl: is above --dns-max-ttl");
         return false;

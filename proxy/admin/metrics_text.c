@@ -117,26 +117,32 @@ static void write_side_counters(FILE *out, const struct family *family,
     }
 }
 
-static void write_route_counter(FILE *out, const struct family *family,
-                                const struct metrics_snapshot *snapshot)
+static void write_route_counters(FILE *out, const struct family *family,
+                                 const struct metrics_snapshot *snapshot)
 {
-    fprintf(out, "%s{route=\"", family->name);
-    put_escaped(out, snapshot->route);
-    fprintf(out, "\"} %" PRIu64 "\n", sum_at(snapshot, family->offset));
+    for (unsigned i = 0; i < family->count; i++) {
+        uint64_t value = sum_at(snapshot, family->offset + i * sizeof(metrics_counter));
+
+        if (value == 0 && i < family->zero_from)
+            continue;
+        fprintf(out, "%s{route=\"", family->name);
+        put_escaped(out, snapshot->route);
+        fputc('"', out);
+        if (family->label)
+            fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
+        fprintf(out, "} %" PRIu64 "\n", value);
+    }
 }
 
 static void write_active(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        uint64_t ended = 0;
+        uint64_t active = 0;
 
-        /* The ends are read first: a connection that comes and goes meanwhile is then seen as active. */
-        for (unsigned i = 0; i < END_REASON_COUNT; i++)
-            ended += side_sum(snapshot, side, offsetof(struct side_metrics, ended), i);
-        uint64_t opened = side_sum(snapshot, side, offsetof(struct side_metrics, opened), 0);
+        for (size_t i = 0; i < snapshot->worker_count; i++)
+            active += metrics_active(&snapshot->workers[i]->side[side]);
         put_side_series(out, family->name, snapshot, side);
-        /* Relaxed counters may still be seen out of order: never wrap around. */
-        fprintf(out, "} %" PRIu64 "\n", opened > ended ? opened - ended : 0);
+        fprintf(out, "} %" PRIu64 "\n", active);
     }
 }
 
@@ -204,7 +210,7 @@ static void write_draining(FILE *out, const struct family *family, const struct 
     .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
     .count = (n)
 #define ROUTE_COUNTER(field)                                                                                 \
-    .type = "counter", .write = write_route_counter, .offset = offsetof(struct metrics, field)
+    .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 
 static const struct family families[] = {
     { .name = "husk_build_info",
@@ -263,6 +269,33 @@ static const struct family families[] = {
       .help = "Reloads of certificates and keys.",
       .type = "counter",
       .write = write_reloads },
+    { .name = "husk_messages_received_total",
+      .help = "Forward messages received whole from agents.",
+      ROUTE_COUNTER(messages.received) },
+    { .name = "husk_messages_settled_total",
+      .help = "Messages acknowledged by the aggregator, or sent with no ack to be expected.",
+      ROUTE_COUNTER(messages.settled) },
+    { .name = "husk_messages_resent_total",
+      .help = "Messages taken back from an upstream connection that ended, to be sent again.",
+      ROUTE_COUNTER(messages.resent) },
+    { .name = "husk_messages_unprotected_total",
+      .help = "Messages larger than --retain-bytes, sent without an ack of ours.",
+      ROUTE_COUNTER(messages.unprotected) },
+    { .name = "husk_messages_dropped_total",
+      .help = "Messages given up, by reason.",
+      .type = "counter",
+      .write = write_route_counters,
+      .offset = offsetof(struct metrics, messages.dropped),
+      .count = END_REASON_COUNT,
+      .zero_from = END_REASON_COUNT,
+      .label = "reason",
+      .label_value = reason_label },
+    { .name = "husk_messages_held_bytes",
+      .help = "Bytes of messages between an agent and their settlement.",
+      .type = "gauge",
+      .write = write_route_counters,
+      .offset = offsetof(struct metrics, messages.held_bytes),
+      .count = 1 },
     { .name = "husk_accept_pauses_total",
       .help = "Times accepting paused because descriptors or memory ran out.",
       ROUTE_COUNTER(accept_pauses) },

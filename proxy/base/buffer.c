@@ -234,6 +234,19 @@ size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t si
     return (size_t)(at - (uint8_t *)to);
 }
 
+const uint8_t *buffer_view(const struct buffer *buffer, size_t offset, size_t *length)
+{
+    const struct slice *slice = buffer->first;
+
+    assert(offset < buffer->length);
+    while (offset >= slice->end - slice->start) {
+        offset -= slice->end - slice->start;
+        slice = slice->next;
+    }
+    *length = slice->end - slice->start - offset;
+    return slice->segment->bytes + slice->start + offset;
+}
+
 unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max)
 {
     unsigned count = 0;

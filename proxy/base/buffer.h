@@ -74,6 +74,10 @@ bool buffer_share(struct buffer *to, const struct buffer *from);
  * of memory (part of it may have moved). */
 bool buffer_move(struct buffer *to, struct buffer *from, size_t bytes);
 
+/* The bytes at `offset`, which is less than the length, as far as they are contiguous: *length is at least 1.
+ */
+const uint8_t *buffer_view(const struct buffer *buffer, size_t offset, size_t *length);
+
 /* Copies up to `size` bytes from the front, `skip` bytes into the queue; returns how many. Nothing is
  * removed. */
 size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t size);

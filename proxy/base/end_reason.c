@@ -40,6 +40,18 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CERTIFICATE_NAME] = { "certificate_name", "certificate does not carry the expected name", ALERTED },
     [END_CERTIFICATE_USAGE] = { "certificate_usage", "certificate is not meant for this use", ALERTED },
     [END_CERTIFICATE_INVALID] = { "certificate_invalid", "certificate does not verify", ALERTED },
+    [END_NOT_FORWARD] = { "not_forward", "peer does not speak Forward", FAILURE },
+    [END_JSON] = { "json", "agent sends JSON: --protocol tcp carries it", FAILURE },
+    [END_TAG_TOO_LONG] = { "tag_too_long", "tag is longer than --max-tag", FAILURE },
+    [END_MESSAGE_TOO_LONG] = { "message_too_long", "message is longer than --max-message", FAILURE },
+    [END_MESSAGE_TOO_DEEP] = { "message_too_deep", "message is nested deeper than --max-depth", FAILURE },
+    [END_BAD_OPTION] = { "bad_option", "message has a malformed option", FAILURE },
+    [END_MESSAGE_CUT] = { "message_cut", "agent ended in the middle of a message", FAILURE },
+    [END_UNDELIVERED] = { "undelivered", "a message could not be delivered", FAILURE },
+    [END_UPSTREAM_CLOSED] = { "upstream_closed", "closed with messages unacknowledged", FAILURE },
+    [END_ACK_TIMEOUT] = { "ack_timeout", "aggregator did not acknowledge in time", FAILURE },
+    [END_BAD_ACK] = { "bad_ack", "aggregator sent something that is no ack", FAILURE },
+    [END_UNKNOWN_ACK] = { "unknown_ack", "aggregator acknowledged what it was not sent", FAILURE },
     [END_NOT_ALLOWED] = { "not_allowed", "identity is not allowed", ALERTED },
 };
 

@@ -29,6 +29,18 @@ enum end_reason {
     END_CONNECT_REFUSED,
     END_CONNECT_FAILED, /* unreachable and the like */
     END_CONNECT_TIMEOUT,
+    END_NOT_FORWARD, /* what came is no Forward message */
+    END_JSON,        /* but JSON, which only `protocol: tcp` carries */
+    END_TAG_TOO_LONG,
+    END_MESSAGE_TOO_LONG,
+    END_MESSAGE_TOO_DEEP,
+    END_BAD_OPTION,      /* a message's option, or the chunk id in it, has the wrong type */
+    END_MESSAGE_CUT,     /* the agent ended in the middle of a message */
+    END_UNDELIVERED,     /* a message of this agent cannot be delivered */
+    END_UPSTREAM_CLOSED, /* closed in order, but with messages unacknowledged */
+    END_ACK_TIMEOUT,
+    END_BAD_ACK,     /* what came is no ack */
+    END_UNKNOWN_ACK, /* an ack for a message that was not sent here */
     END_HANDSHAKE_TIMEOUT,
     END_HANDSHAKE_CLOSED,    /* a server we dialled closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */

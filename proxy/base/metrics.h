@@ -41,8 +41,19 @@ struct side_metrics {
     metrics_counter ciphers[METRICS_CIPHER_COUNT];
 };
 
+/* Forward messages, under `protocol: forward`. */
+struct message_metrics {
+    metrics_counter received;                  /* whole, from agents */
+    metrics_counter settled;                   /* acknowledged, or sent with no ack to be expected */
+    metrics_counter resent;                    /* taken back from a connection that ended, to be sent again */
+    metrics_counter unprotected;               /* too large to be kept: sent without our ack */
+    metrics_counter dropped[END_REASON_COUNT]; /* given up */
+    metrics_counter held_bytes;                /* gauge: between an agent and settlement */
+};
+
 struct metrics {
     struct side_metrics side[SIDE_COUNT];
+    struct message_metrics messages;
     metrics_counter accept_pauses;    /* descriptors or memory ran out; accepting paused */
     metrics_counter accept_throttled; /* a connection or handshake limit was reached; accepting paused */
     metrics_counter unconfirmed;      /* upstreams taken into use without evidence that they accepted us */

@@ -21,6 +21,13 @@ void outlet_close(struct outlet *outlet, enum leg_closing closing)
     endpoint_walk_end(&outlet->walk);
 }
 
+const char *outlet_state_name(enum outlet_state state)
+{
+    static const char *const names[] = { "resolve", "connect", "handshake", "confirm", "relay" };
+
+    return names[state];
+}
+
 bool outlet_reads(const struct outlet *outlet)
 {
     return outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING;

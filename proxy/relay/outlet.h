@@ -40,6 +40,9 @@ void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_
  * its detail. Bytes that come along with the end of the handshake are put into `early`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);
 
+/* The state as log lines call it: "resolve", "connect", "handshake", "confirm", "relay". */
+const char *outlet_state_name(enum outlet_state state);
+
 /* Whether the leg wants to read in this state. */
 bool outlet_reads(const struct outlet *outlet);
 

@@ -5,10 +5,22 @@
 #ifndef HUSK_RELAY_ROUTE_H
 #define HUSK_RELAY_ROUTE_H
 
+#include "forward/scanner.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
+enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
+enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
+
 struct route_options {
+    enum route_protocol protocol;
+    enum route_delivery delivery;
+    struct scanner_limits scanner;
+    uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
+    uint64_t ack_timeout_ms;        /* for an aggregator's ack, before its connection is given up */
+    uint64_t delivery_timeout_ms;   /* for a message whose agent waits for the ack, before it is told */
+    unsigned max_carriers;          /* per worker: upstream connections */
     const char *name;               /* in logs and metrics */
     const char *server_name;        /* what an upstream with TLS must prove to be; NULL without TLS */
     uint64_t dial_delay_ms;         /* how long a silent peer is waited for before the upstream is dialled */

@@ -74,24 +74,19 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     if (worker->tunnels)
         worker->tunnels->previous = tunnel;
     worker->tunnels = tunnel;
-    worker->live++;
     outlet_open(&tunnel->outlet, worker, on_leg_ready, tunnel);
     inlet_open(&tunnel->inlet, worker, fd, peer, on_leg_ready, tunnel);
-    if (tunnel->inlet.state == INLET_SECURING)
-        worker->handshakes++;
-    worker_update_admission(worker);
+    worker_count_inlet(worker, tunnel->inlet.state == INLET_SECURING, 1);
     tunnel_step(tunnel);
 }
 
 static const char *tunnel_phase_name(const struct tunnel *tunnel)
 {
-    static const char *const dialling[] = { "resolve", "connect", "handshake", "confirm", "relay" };
-
     switch (tunnel->phase) {
     case TUNNEL_ADMITTING:
         return tunnel->inlet.state == INLET_SECURING ? "handshake" : "wait";
     case TUNNEL_DIALLING:
-        return dialling[tunnel->outlet.state];
+        return outlet_state_name(tunnel->outlet.state);
     default:
         return "relay";
     }
@@ -115,8 +110,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
 
 static void tunnel_leave_handshake(struct tunnel *tunnel)
 {
-    tunnel->worker->handshakes--;
-    worker_update_admission(tunnel->worker);
+    worker_count_inlet(tunnel->worker, -1, 0);
 }
 
 static void tunnel_unlink(struct tunnel *tunnel)
@@ -129,7 +123,6 @@ static void tunnel_unlink(struct tunnel *tunnel)
         tunnel->previous->next = tunnel->next;
     else
         worker->tunnels = tunnel->next;
-    worker->live--;
 }
 
 /* Frees all but the memory itself. */
@@ -137,8 +130,8 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 {
     struct worker *worker = tunnel->worker;
 
-    if (tunnel->phase == TUNNEL_ADMITTING && tunnel->inlet.state == INLET_SECURING)
-        worker->handshakes--;
+    bool was_securing = tunnel->phase == TUNNEL_ADMITTING && tunnel->inlet.state == INLET_SECURING;
+
     tunnel->phase = TUNNEL_ENDED;
     leg_close(&tunnel->inlet.leg, closing);
     outlet_close(&tunnel->outlet, closing);
@@ -147,7 +140,7 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
     alarm_stop(&tunnel->alarm);
     tunnel_unlink(tunnel);
     worker_reap(worker, &tunnel->task);
-    worker_update_admission(worker);
+    worker_count_inlet(worker, was_securing ? -1 : 0, -1);
 }
 
 static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_reason reason)

@@ -1,6 +1,7 @@
 #include "relay/worker.h"
 
 #include "base/clock.h"
+#include "relay/intake.h"
 #include "relay/tunnel.h"
 
 #include <signal.h>
@@ -116,6 +117,7 @@ static void worker_stop(struct worker *worker)
     listener_close(&worker->listener);
     while (worker->tunnels)
         left_behind += !tunnel_stop(worker->tunnels);
+    left_behind += exchange_close(&worker->exchange);
     atomic_store(&worker->left_behind, left_behind);
     suppressed_tell(worker);
     ended_dispose(worker);
@@ -136,6 +138,7 @@ static void on_letter(void *owner, const struct letter *letter)
         worker->resolved = true;
         if (letter->endpoints)
             endpoint_pool_replace(&worker->endpoints, letter->endpoints);
+        exchange_endpoints_changed(&worker->exchange);
         for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
             if (tunnel->phase == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
                 worker_queue(worker, &tunnel->task);
@@ -156,9 +159,14 @@ static void on_housekeeping(void *owner)
     suppressed_tell(worker);
     if (worker->handshakes < worker->route->max_handshakes)
         return;
+    /* Deadlines of handshakes may have come nearer. */
     for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
         if (tunnel->phase == TUNNEL_ADMITTING)
-            worker_queue(worker, &tunnel->task); /* its deadline may have come nearer */
+            worker_queue(worker, &tunnel->task);
+    }
+    for (struct intake *intake = worker->exchange.intakes; intake; intake = intake->next) {
+        if (intake->is_securing)
+            worker_queue(worker, &intake->task);
     }
     alarm_set(&worker->housekeeping, clock_monotonic_ms() + PRESSED_HANDSHAKE_MS);
 }
@@ -181,11 +189,18 @@ uint64_t worker_handshake_deadline_ms(const struct worker *worker, uint64_t acce
 
 static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 {
-    tunnel_open(owner, fd, peer);
+    struct worker *worker = owner;
+
+    if (worker->route->protocol == ROUTE_FORWARD)
+        intake_open(&worker->exchange, fd, peer);
+    else
+        tunnel_open(worker, fd, peer);
 }
 
-void worker_update_admission(struct worker *worker)
+void worker_count_inlet(struct worker *worker, int handshakes, int connections)
 {
+    worker->handshakes += (unsigned)handshakes;
+    worker->live += (unsigned)connections;
     bool full =
         worker->live >= worker->route->max_connections || worker->handshakes >= worker->route->max_handshakes;
 
@@ -246,7 +261,8 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
     };
-    if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool)) {
+    if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool) ||
+        !exchange_open(&worker->exchange, worker)) {
         fault_set(fault, "cannot set up a worker: out of memory or descriptors");
         close(listen_fd);
         worker_deinit(worker);

@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "relay/alarm.h"
 #include "relay/endpoint.h"
+#include "relay/exchange.h"
 #include "relay/listener.h"
 #include "relay/mailbox.h"
 #include "relay/route.h"
@@ -47,9 +48,10 @@ struct worker {
     struct endpoint_pool endpoints;
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
-    struct tunnel *tunnels; /* all that live */
-    unsigned live;          /* length of tunnels */
-    unsigned handshakes;    /* of accepted connections, under way */
+    struct exchange exchange; /* `protocol: forward` */
+    struct tunnel *tunnels;   /* all that live */
+    unsigned live;            /* length of tunnels */
+    unsigned handshakes;      /* of accepted connections, under way */
     struct task *first_task, *last_task;
     struct task *ended; /* to be disposed of between two turns */
     unsigned queued;    /* tasks waiting */
@@ -80,8 +82,9 @@ void worker_queue(struct worker *worker, struct task *task);
 /* Disposes of an ended task between two turns of the loop; it is not run any more. */
 void worker_reap(struct worker *worker, struct task *task);
 
-/* The number of connections or handshakes has changed: accepting may have to stop or go on. */
-void worker_update_admission(struct worker *worker);
+/* An accepted connection has come (+1) or gone (-1), has begun its TLS handshake or is through with it:
+ * accepting may have to stop or go on. */
+void worker_count_inlet(struct worker *worker, int handshakes, int connections);
 
 /* How long a TLS handshake may take that was accepted at `accepted_ms`: less while so many are under way that
  * others wait. */

@@ -88,11 +88,6 @@ def test_server_listens_anywhere(husk):
     assert husk.server(HERE, listen="0.0.0.0:0").address[0] == "0.0.0.0"
 
 
-@pytest.mark.parametrize("mode", ["client", "server"])
-def test_protocol_forward_is_not_built_yet(refused, mode):
-    refused(mode, 2, "--protocol", "not built yet", protocol="forward")
-
-
 @pytest.mark.parametrize("option", ["cert", "key", "ca", "key_passphrase_file"])
 def test_unreadable_file_is_named(refused, tmp_path, option):
     missing = str(tmp_path / "missing.pem")

@@ -1,0 +1,264 @@
+#include "relay/carrier.h"
+
+#include "base/clock.h"
+#include "forward/ack.h"
+#include "relay/end_report.h"
+#include "relay/exchange.h"
+
+#include <stdlib.h>
+
+enum { STEP_BYTES = 256 * 1024, INCOMING_BYTES = 64 * 1024 };
+
+static void carrier_step(struct carrier *carrier);
+
+/* ---- events ---- */
+
+static void on_leg_ready(void *owner)
+{
+    carrier_step(owner);
+}
+
+static void on_alarm(void *owner)
+{
+    carrier_step(owner);
+}
+
+static struct carrier *carrier_of(struct task *task)
+{
+    return (struct carrier *)((char *)task - offsetof(struct carrier, task));
+}
+
+static void on_task(struct task *task)
+{
+    carrier_step(carrier_of(task));
+}
+
+static void on_dispose(struct task *task)
+{
+    free(carrier_of(task));
+}
+
+/* ---- life ---- */
+
+bool carrier_open(struct exchange *exchange)
+{
+    struct worker *worker = exchange->worker;
+    struct carrier *carrier = calloc(1, sizeof *carrier);
+
+    if (!carrier)
+        return false;
+    carrier->task.run = on_task;
+    carrier->task.dispose = on_dispose;
+    carrier->exchange = exchange;
+    carrier->opened_us = clock_monotonic_us();
+    buffer_init(&carrier->outgoing, &worker->pool);
+    buffer_init(&carrier->incoming, &worker->pool);
+    alarm_init(&carrier->alarm, worker->loop, on_alarm, carrier);
+    outlet_open(&carrier->outlet, worker, on_leg_ready, carrier);
+    carrier->next = exchange->carriers;
+    if (carrier->next)
+        carrier->next->previous = carrier;
+    exchange->carriers = carrier;
+    exchange->carrier_count++;
+    worker_queue(worker, &carrier->task);
+    return true;
+}
+
+void carrier_wake(struct carrier *carrier)
+{
+    worker_queue(carrier->exchange->worker, &carrier->task);
+}
+
+static const char *carrier_phase(const struct carrier *carrier)
+{
+    return carrier->state == CARRIER_READY ? "carry" : outlet_state_name(carrier->outlet.state);
+}
+
+static const char *carrier_detail(const struct carrier *carrier, enum end_reason reason)
+{
+    if (reason == END_ACK_TIMEOUT && !carrier->exchange->ever_acked)
+        return "it has never acknowledged anything: is it a Forward input that sends acks? If it does not, "
+               "use --delivery passthrough";
+    return leg_detail(&carrier->outlet.leg);
+}
+
+void carrier_end(struct carrier *carrier, enum end_reason reason)
+{
+    struct exchange *exchange = carrier->exchange;
+    struct side_metrics *metrics = &exchange->worker->metrics.side[SIDE_UPSTREAM];
+    const struct end_report report = {
+        .side = SIDE_UPSTREAM,
+        .reason = reason,
+        .phase = carrier_phase(carrier),
+        .detail = carrier_detail(carrier, reason),
+        .upstream = carrier->outlet.address,
+        .opened_us = carrier->opened_us,
+    };
+
+    if (carrier->state == CARRIER_ENDED)
+        return;
+    if (carrier->outlet.leg.fd < 0)
+        metrics_add(&metrics->opened, 1); /* a dial that did not come as far as a descriptor */
+    metrics_add(&metrics->ended[reason], 1);
+    end_report_log(exchange->worker, &report);
+    if (carrier->state == CARRIER_DIALLING || !end_reason_is_benign(reason))
+        worker_report_upstream(exchange->worker, reason);
+    carrier->state = CARRIER_ENDED;
+    bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE;
+    if (in_order && carrier->outlet.leg.fd >= 0)
+        (void)leg_finish(&carrier->outlet.leg);
+    outlet_close(&carrier->outlet, in_order ? LEG_CLOSE : LEG_RESET);
+    buffer_clear(&carrier->outgoing);
+    buffer_clear(&carrier->incoming);
+    alarm_stop(&carrier->alarm);
+    if (carrier->next)
+        carrier->next->previous = carrier->previous;
+    if (carrier->previous)
+        carrier->previous->next = carrier->next;
+    else
+        exchange->carriers = carrier->next;
+    exchange->carrier_count--;
+    worker_reap(exchange->worker, &carrier->task);
+    exchange_carrier_ended(exchange, carrier, reason);
+}
+
+/* ---- sending ---- */
+
+bool carrier_has_room(const struct carrier *carrier)
+{
+    return carrier->state == CARRIER_READY && carrier->outlet.leg.broken == END_NONE &&
+           carrier->outgoing.length < carrier->exchange->worker->route->buffer_bytes;
+}
+
+void carrier_send(struct carrier *carrier, struct message *message)
+{
+    /* Filed first: if memory runs out half-way, the carrier ends, and the message comes back with the others.
+     */
+    bool written = message_write(message, &carrier->outgoing);
+
+    carrier->queued += message->entry.size;
+    message->entry.end = carrier->queued;
+    message->entry.filed_ms = clock_monotonic_ms();
+    ledger_file(&carrier->ledger, &message->entry);
+    if (!message->is_protected && message->kept) {
+        message->kept = false;
+        buffer_clear(&message->slices);
+    }
+    if (!written)
+        leg_break(&carrier->outlet.leg, END_NO_MEMORY);
+    carrier_wake(carrier);
+}
+
+/* Messages that expect no ack are settled once the socket has taken them. */
+static void settle_taken(struct carrier *carrier)
+{
+    uint64_t taken = carrier->queued - carrier->outgoing.length - carrier->outlet.leg.unsent.length;
+    struct ledger_entry *entry;
+
+    /* What waits as sealed records is a little more than the plaintext it holds: a message settles late,
+     * never early. */
+    while ((entry = ledger_settle_taken(&carrier->ledger, taken)))
+        exchange_settle(carrier->exchange, message_of(entry));
+}
+
+/* ---- receiving ---- */
+
+/* Reads the acks that are whole; END_NONE, or what was wrong with them. */
+static enum end_reason acks_take(struct carrier *carrier)
+{
+    uint8_t bytes[ACK_BYTES_MAX];
+
+    while (carrier->incoming.length) {
+        size_t length = buffer_peek(&carrier->incoming, 0, bytes, sizeof bytes);
+        size_t taken;
+        struct span id;
+        enum ack_status status = ack_parse(bytes, length, &taken, &id);
+        if (status == ACK_MORE)
+            return END_NONE;
+        if (status == ACK_REFUSED)
+            return END_BAD_ACK;
+        buffer_consume(&carrier->incoming, taken);
+        struct ledger_entry *entry = ledger_settle_ack(&carrier->ledger, bytes + id.start, id.end - id.start);
+        if (!entry)
+            return END_UNKNOWN_ACK;
+        carrier->exchange->ever_acked = true;
+        exchange_settle(carrier->exchange, message_of(entry));
+    }
+    return END_NONE;
+}
+
+/* ---- the step ---- */
+
+static bool carrier_dial(struct carrier *carrier)
+{
+    enum end_reason reason = outlet_advance(&carrier->outlet, &carrier->incoming);
+
+    if (reason != END_NONE) {
+        carrier_end(carrier, reason);
+        return false;
+    }
+    if (carrier->outlet.state != OUTLET_READY) {
+        leg_watch(&carrier->outlet.leg, outlet_reads(&carrier->outlet) ? LEG_READ : LEG_NO_READ);
+        alarm_set(&carrier->alarm, carrier->outlet.deadline_ms);
+        return false;
+    }
+    carrier->state = CARRIER_READY;
+    worker_report_upstream(carrier->exchange->worker, END_NONE);
+    exchange_carrier_ready(carrier->exchange);
+    return true;
+}
+
+static uint64_t ack_deadline(const struct carrier *carrier)
+{
+    const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
+
+    return oldest ? oldest->filed_ms + carrier->exchange->worker->route->ack_timeout_ms : 0;
+}
+
+/* Why a ready carrier cannot go on; END_NONE when it can. */
+static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason ack_reason)
+{
+    struct leg *leg = &carrier->outlet.leg;
+    uint64_t deadline = ack_deadline(carrier);
+
+    if (ack_reason != END_NONE)
+        return ack_reason;
+    if (leg->broken != END_NONE)
+        return leg->broken;
+    if (leg->read_over)
+        return carrier->ledger.count ? END_UPSTREAM_CLOSED : END_CLOSED;
+    if (deadline && clock_monotonic_ms() >= deadline)
+        return END_ACK_TIMEOUT;
+    return END_NONE;
+}
+
+static void carrier_step(struct carrier *carrier)
+{
+    struct leg *leg = &carrier->outlet.leg;
+    enum end_reason ack_reason = END_NONE;
+    size_t total = 0, moved;
+
+    if (carrier->state == CARRIER_ENDED || (carrier->state == CARRIER_DIALLING && !carrier_dial(carrier)))
+        return;
+    do {
+        size_t before = carrier->outgoing.length + carrier->incoming.length;
+        (void)leg_write(leg, &carrier->outgoing);
+        moved = before - carrier->outgoing.length - carrier->incoming.length;
+        before = carrier->incoming.length;
+        (void)leg_read(leg, &carrier->incoming, INCOMING_BYTES);
+        moved += carrier->incoming.length - before;
+        ack_reason = acks_take(carrier);
+        total += moved;
+    } while (moved && total < STEP_BYTES && ack_reason == END_NONE);
+    settle_taken(carrier);
+    enum end_reason reason = carrier_verdict(carrier, ack_reason);
+    if (reason != END_NONE) {
+        carrier_end(carrier, reason);
+        return;
+    }
+    if (moved)
+        carrier_wake(carrier);
+    exchange_dispatch(carrier->exchange);
+    leg_watch(leg, LEG_READ);
+    alarm_set(&carrier->alarm, ack_deadline(carrier));
+}

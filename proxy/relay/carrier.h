@@ -1,0 +1,46 @@
+/* One upstream connection that carries messages of many agents, and their acks back.
+ *
+ *   DIALLING ──outlet ready──▶ READY ──▶ ended
+ *
+ * Owns its outlet, the bytes to be written, and, until they are settled, the messages sent on it. Belongs to
+ * its worker's thread. */
+#ifndef HUSK_RELAY_CARRIER_H
+#define HUSK_RELAY_CARRIER_H
+
+#include "relay/alarm.h"
+#include "relay/message.h"
+#include "relay/outlet.h"
+#include "relay/worker.h"
+
+enum carrier_state { CARRIER_DIALLING, CARRIER_READY, CARRIER_ENDED };
+
+struct carrier {
+    struct task task;
+    struct carrier *next, *previous; /* in the exchange's list */
+    struct exchange *exchange;       /* borrowed */
+    enum carrier_state state;
+    struct outlet outlet;
+    struct buffer outgoing; /* messages on their way to the socket */
+    struct buffer incoming; /* acks on their way from it */
+    uint64_t queued;        /* bytes ever put into outgoing */
+    struct ledger ledger;   /* messages sent and not settled */
+    uint64_t opened_us;
+    struct alarm alarm;
+};
+
+/* Begins to dial. False when out of memory. */
+MUST_CHECK bool carrier_open(struct exchange *exchange);
+
+/* Whether it can take a message now. */
+bool carrier_has_room(const struct carrier *carrier);
+
+/* Takes a message, and writes it behind the others. */
+void carrier_send(struct carrier *carrier, struct message *message);
+
+/* Ends it: its messages go back to the exchange. */
+void carrier_end(struct carrier *carrier, enum end_reason reason);
+
+/* Runs it soon, when what it waits for may have come. */
+void carrier_wake(struct carrier *carrier);
+
+#endif

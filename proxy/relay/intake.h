@@ -1,0 +1,53 @@
+/* One agent's connection under `protocol: forward`: bytes in, messages out, acks back.
+ *
+ *   SECURING ──TLS handshake, if any──▶ READING ──▶ ended
+ *
+ * Owns its inlet, the bytes of the message under way, and the acks on their way to the agent. A message it
+ * has handed over belongs to the exchange; the intake stays open until all of them are settled, so that a
+ * failure can still be told by a reset. Belongs to its worker's thread. */
+#ifndef HUSK_RELAY_INTAKE_H
+#define HUSK_RELAY_INTAKE_H
+
+#include "forward/scanner.h"
+#include "relay/alarm.h"
+#include "relay/inlet.h"
+#include "relay/message.h"
+#include "relay/worker.h"
+
+struct carrier;
+
+struct intake {
+    struct task task;
+    struct intake *next, *previous; /* in the exchange's list */
+    struct exchange *exchange;      /* borrowed */
+    struct inlet inlet;
+    struct scanner scanner;
+    struct buffer incoming;    /* the message under way, and bytes behind it */
+    size_t scanned;            /* bytes of incoming the scanner has taken */
+    struct buffer outgoing;    /* acks */
+    struct message *unsettled; /* messages of this agent, newest first */
+    struct carrier *carrier;   /* that took the last message: order is kept where it can be; NULL: none */
+    bool is_securing;          /* counted among the worker's handshakes */
+    bool ended;
+    uint64_t messages; /* ever read */
+    uint64_t opened_us;
+    uint64_t progress_ms; /* when bytes last moved */
+    struct alarm alarm;
+};
+
+/* Takes `fd`. When there is no memory the connection is reset. */
+void intake_open(struct exchange *exchange, int fd, const struct socket_address *peer);
+
+/* One of its messages is settled; with MESSAGE_AGENT_ACK the ack goes on to the agent. */
+void intake_settle(struct intake *intake, struct message *message);
+
+/* One of its messages goes on, or ends, without it. */
+void intake_disown(struct intake *intake, struct message *message);
+
+/* Ends it for `reason`; its messages are forgotten or go on without it. */
+void intake_end(struct intake *intake, enum end_reason reason);
+
+/* Whether its bytes have all been passed on: nothing unsettled, nothing half read. */
+bool intake_is_settled(const struct intake *intake);
+
+#endif
