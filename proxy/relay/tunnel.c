@@ -175,9 +175,10 @@ void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 
     tunnel_count_end(tunnel, side, reason);
     tunnel_log(tunnel, side, reason);
-    if (closing == LEG_CLOSE && tunnel->phase == TUNNEL_RELAYING) {
-        (void)leg_finish(&tunnel->inlet.leg);
-        (void)leg_finish(&tunnel->outlet.leg);
+    for (enum side each = 0; each < SIDE_COUNT && closing == LEG_CLOSE; each++) {
+        struct leg *leg = tunnel_leg(tunnel, each);
+        if (leg->fd >= 0 && leg_is_secured(leg))
+            (void)leg_finish(leg);
     }
     tunnel_close(tunnel, closing);
 }

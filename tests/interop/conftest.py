@@ -21,15 +21,15 @@ def seed(tmp_path_factory):
     return SeedPki(tmp_path_factory.mktemp("seed"))
 
 
-@pytest.fixture(scope="session")
-def site(pki, seed, tmp_path_factory):
+@pytest.fixture(scope="session", params=["tcp", "forward"])
+def site(request, pki, seed, tmp_path_factory):
     """Torn down in the direction events flow, so that all are through when they are counted once more."""
     programs = Programs()
     directory = tmp_path_factory.mktemp("site")
     made = types.SimpleNamespace(expected=collections.Counter(), count=COUNT)
     try:
         start_aggregator(made, programs, directory, seed)
-        start_husks(made, Workshop(pki, programs), seed)
+        start_husks(made, Workshop(pki, programs), seed, request.param)
         start_agent(made, programs, directory, seed)
         made.aggregator.wait_started()
         made.agent.wait_started()
@@ -80,7 +80,7 @@ def start_aggregator(site, programs, directory, seed):
         {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["server"]}))
 
 
-def start_husks(site, workshop, seed):
+def start_husks(site, workshop, seed, protocol):
     def seed_files(which, name):
         return dict(certificate=which, ca=seed.ca, key_passphrase_env="PASSPHRASE",
                     env={"PASSPHRASE": SeedPki.PASSPHRASES[name]})
@@ -91,11 +91,13 @@ def start_husks(site, workshop, seed):
         return f"{address[0]}:{address[1]}"
 
     husks = site.husks = types.SimpleNamespace()
-    husks.server = workshop.server(address_of(site.plain))
-    husks.client = workshop.client(husks.server)
-    husks.seed_server = workshop.server(address_of(site.plain), **seed_files(seed.server, "server"))
-    husks.seed_client = workshop.client(husks.seed_server, **client_files)
-    husks.to_tls = workshop.client(address_of(site.tls), **client_files)
+    speaking = {"protocol": protocol}
+    husks.server = workshop.server(address_of(site.plain), **speaking)
+    husks.client = workshop.client(husks.server, **speaking)
+    husks.seed_server = workshop.server(address_of(site.plain), **speaking, **seed_files(seed.server, "server"))
+    husks.seed_client = workshop.client(husks.seed_server, **speaking, **client_files)
+    husks.to_tls = workshop.client(address_of(site.tls), **speaking, **client_files)
+    # A handshake between agent and aggregator passes through bytes, not through messages.
     husks.to_tls_shared_key = workshop.client(address_of(site.tls_shared_key), **client_files)
 
 
