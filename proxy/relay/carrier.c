@@ -152,13 +152,16 @@ void carrier_send(struct carrier *carrier, struct message *message)
 /* Messages that expect no ack are settled once the socket has taken them. */
 static void settle_taken(struct carrier *carrier)
 {
-    uint64_t taken = carrier->queued - carrier->outgoing.length - carrier->outlet.leg.unsent.length;
-    struct ledger_entry *entry;
-
     /* What waits as sealed records is a little more than the plaintext it holds: a message settles late,
      * never early. */
-    while ((entry = ledger_settle_taken(&carrier->ledger, taken)))
+    uint64_t pending = carrier->outgoing.length + carrier->outlet.leg.unsent.length;
+    uint64_t taken = carrier->queued > pending ? carrier->queued - pending : 0;
+    struct ledger_entry *entry;
+
+    while ((entry = ledger_settle_taken(&carrier->ledger, taken))) {
+        carrier->has_settled = true;
         exchange_settle(carrier->exchange, message_of(entry));
+    }
 }
 
 /* ---- receiving ---- */
@@ -181,7 +184,7 @@ static enum end_reason acks_take(struct carrier *carrier)
         struct ledger_entry *entry = ledger_settle_ack(&carrier->ledger, bytes + id.start, id.end - id.start);
         if (!entry)
             return END_UNKNOWN_ACK;
-        carrier->exchange->ever_acked = true;
+        carrier->exchange->ever_acked = carrier->has_settled = true;
         exchange_settle(carrier->exchange, message_of(entry));
     }
     return END_NONE;

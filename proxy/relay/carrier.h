@@ -24,6 +24,7 @@ struct carrier {
     struct buffer incoming; /* acks on their way from it */
     uint64_t queued;        /* bytes ever put into outgoing */
     struct ledger ledger;   /* messages sent and not settled */
+    bool has_settled;       /* a message has got through */
     uint64_t opened_us;
     struct alarm alarm;
 };

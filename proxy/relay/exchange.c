@@ -7,7 +7,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { REDIAL_MIN_MS = 100, REDIAL_MAX_MS = 5000, ACK_TIMEOUTS_MAX = 3 };
+enum {
+    REDIAL_MIN_MS = 100,
+    REDIAL_MAX_MS = 5000,
+    FAILURES_MAX = 10, /* after which a message is taken to be what ends the connections */
+    FAILURES_MAX_NEVER_ACKED = 3
+};
 
 /* ---- the queue of waiting messages ---- */
 
@@ -73,6 +78,7 @@ void exchange_settle(struct exchange *exchange, struct message *message)
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
     metrics_add(&metrics->settled, 1);
+    exchange->redial_at_ms = exchange->redial_delay_ms = 0;
     if (message->origin)
         intake_settle(message->origin, message);
     message_leave(exchange, message);
@@ -178,7 +184,6 @@ void exchange_dispatch(struct exchange *exchange)
 
 void exchange_carrier_ready(struct exchange *exchange)
 {
-    exchange->redial_at_ms = exchange->redial_delay_ms = 0;
     exchange_dispatch(exchange);
 }
 
@@ -189,7 +194,7 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
 {
     if (!message->kept || (message->ack == MESSAGE_AGENT_ACK && !message->origin))
         return false; /* what an agent asked an ack for and has left, it will send again itself */
-    return message->ack_timeouts < ACK_TIMEOUTS_MAX || exchange->ever_acked;
+    return message->failures < (exchange->ever_acked ? FAILURES_MAX : FAILURES_MAX_NEVER_ACKED);
 }
 
 static void redial_later(struct exchange *exchange)
@@ -224,9 +229,7 @@ static void queue_prepend(struct exchange *exchange, struct message *messages)
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
     struct message *again = NULL, **again_end = &again;
-    struct ledger_entry *first_late =
-        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&carrier->ledger) : NULL;
-    bool was_ready = carrier->queued > 0;
+    struct ledger_entry *oldest = carrier->ledger.first;
 
     for (struct intake *intake = exchange->intakes; intake; intake = intake->next) {
         if (intake->carrier == carrier)
@@ -235,7 +238,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
     while (carrier->ledger.first) {
         struct message *message = message_of(carrier->ledger.first);
         ledger_remove(&carrier->ledger, &message->entry);
-        message->ack_timeouts += &message->entry == first_late;
+        message->failures += &message->entry == oldest;
         message->next = NULL;
         if (may_be_resent(exchange, message)) {
             metrics_add(&exchange->worker->metrics.messages.resent, 1);
@@ -247,8 +250,8 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
         }
     }
     queue_prepend(exchange, again);
-    if (!was_ready || reason == END_ACK_TIMEOUT)
-        redial_later(exchange);
+    if (!carrier->has_settled)
+        redial_later(exchange); /* it was of no use; the next may not be either */
     if (!exchange->closing)
         exchange_dispatch(exchange);
 }

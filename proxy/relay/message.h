@@ -28,9 +28,9 @@ struct message {
     struct intake *origin;     /* borrowed; NULL: the agent is gone */
     struct message *next_of_origin, *previous_of_origin;
     enum message_ack ack;
-    bool is_protected;     /* by us: kept until its ack comes */
-    bool kept;             /* its bytes are still here: it can be sent again */
-    unsigned ack_timeouts; /* times that an aggregator was given up waiting for its ack */
+    bool is_protected; /* by us: kept until its ack comes */
+    bool kept;         /* its bytes are still here: it can be sent again */
+    unsigned failures; /* carriers that ended while it was the oldest they had not settled */
     uint64_t arrived_ms;
     struct buffer slices; /* long messages */
     size_t flat_length;   /* short ones; else 0 */
