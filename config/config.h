@@ -20,6 +20,10 @@ struct config {
     uint64_t retain_bytes, max_message_bytes, max_tag_bytes, max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms;
     uint64_t max_outlets;
+    const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
+    const char *accept_key_env, *accept_key_file;                           /* asked of agents */
+    struct setting_list accept_users;                                       /* NAME=VAR */
+    const char *self_hostname;
 
     const char *cert_file, *key_file, *ca_file;
     const char *key_passphrase_env, *key_passphrase_file;

@@ -1,6 +1,11 @@
 #include "options.h"
 
+#include "trust/digest.h"
+#include "trust/passphrase.h"
+
+#include <assert.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 static unsigned cpu_count(void)
@@ -116,6 +121,123 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
     return true;
 }
 
+/* ---- shared keys ---- */
+
+static void on_sha512(const struct handshake_piece *pieces, size_t count,
+                      uint8_t digest[HANDSHAKE_DIGEST_BYTES])
+{
+    struct iovec vectors[8];
+
+    assert(count <= sizeof vectors / sizeof vectors[0]);
+    for (size_t i = 0; i < count; i++)
+        vectors[i] = (struct iovec) { (void *)(uintptr_t)pieces[i].bytes, pieces[i].length };
+    digest_sha512(vectors, count, digest);
+}
+
+/* A secret from a variable or a file, as a string the caller owns; NULL and a fault when there is none to be
+ * had. */
+static char *secret_load(const char *setting, const char *env, const char *file, struct fault *fault)
+{
+    struct passphrase secret;
+    char *text = NULL;
+
+    if (passphrase_load(&secret, env, file, fault)) {
+        text = strndup(secret.bytes, secret.length);
+        if (!text)
+            fault_set(fault, "out of memory");
+    }
+    passphrase_wipe(&secret);
+    if (!text)
+        fault_wrap(fault, "--%s", setting);
+    return text;
+}
+
+static void secret_free(const char *secret)
+{
+    char *text = (char *)(uintptr_t)secret;
+
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+static bool options_set_users(struct options *options, const struct config *config, struct fault *fault)
+{
+    struct handshake_options *key = &options->key[SIDE_DOWNSTREAM];
+
+    options->users = calloc(config->accept_users.count + 1, sizeof *options->users);
+    if (!options->users) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    key->users = options->users;
+    for (size_t i = 0; i < config->accept_users.count; i++) {
+        const char *text = config->accept_users.items[i].value, *equals = strchr(text, '=');
+        struct handshake_user *user = &options->users[i];
+        if (!equals || equals == text || (size_t)(equals - text) > HANDSHAKE_NAME_BYTES_MAX) {
+            fault_set(fault, "--accept-user: \"%s\" is not NAME=VAR", text);
+            return false;
+        }
+        key->user_count++;
+        user->name = strndup(text, (size_t)(equals - text));
+        user->password = secret_load("accept-user", equals + 1, NULL, fault);
+        if (!user->password)
+            return false;
+    }
+    return true;
+}
+
+static bool options_set_keys(struct options *options, const struct config *config, struct fault *fault)
+{
+    bool dials = config->shared_key_env || config->shared_key_file;
+    bool accepts = config->accept_key_env || config->accept_key_file;
+
+    if (!dials && (config->username || config->password_env)) {
+        fault_set(fault, "--%s: goes with --shared-key-env or --shared-key-file",
+                  config->username ? "username" : "password-env");
+        return false;
+    }
+    if (!config->username != !config->password_env) {
+        fault_set(fault, "--username: and --password-env go together");
+        return false;
+    }
+    if (!accepts && config->accept_users.count) {
+        fault_set(fault, "--accept-user: goes with --accept-key-env or --accept-key-file");
+        return false;
+    }
+    if ((dials || accepts) && options->route.protocol != ROUTE_FORWARD) {
+        fault_set(fault, "--%s: is for --protocol forward; tcp passes the handshake through",
+                  dials ? "shared-key-env" : "accept-key-env");
+        return false;
+    }
+    if (strlen(config->self_hostname) > HANDSHAKE_NAME_BYTES_MAX ||
+        (config->username && strlen(config->username) > HANDSHAKE_NAME_BYTES_MAX)) {
+        fault_set(fault, "--self-hostname, --username: longer than %d bytes", HANDSHAKE_NAME_BYTES_MAX);
+        return false;
+    }
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct handshake_options *key = &options->key[side];
+        bool is_dialled = side == SIDE_UPSTREAM;
+        if (!(is_dialled ? dials : accepts))
+            continue;
+        key->hostname = config->self_hostname;
+        key->sha512 = on_sha512;
+        key->shared_key =
+            is_dialled ? secret_load("shared-key", config->shared_key_env, config->shared_key_file, fault)
+                       : secret_load("accept-key", config->accept_key_env, config->accept_key_file, fault);
+        if (!key->shared_key)
+            return false;
+        options->route.key[side] = key;
+    }
+    options->key[SIDE_UPSTREAM].username = config->username;
+    if (config->password_env) {
+        options->key[SIDE_UPSTREAM].password = secret_load("password-env", config->password_env, NULL, fault);
+        if (!options->key[SIDE_UPSTREAM].password)
+            return false;
+    }
+    return options_set_users(options, config, fault);
+}
+
 /* Limits of the process are shared out among the workers. */
 static unsigned share(uint64_t total, unsigned workers)
 {
@@ -187,10 +309,19 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
     }
     options_set_limits(options, mode, config);
     return options_set_addresses(options, mode, config, fault) &&
-           options_set_credentials(options, mode, config, fault);
+           options_set_credentials(options, mode, config, fault) && options_set_keys(options, config, fault);
 }
 
 void options_deinit(struct options *options)
 {
+    for (size_t i = 0; i < options->key[SIDE_DOWNSTREAM].user_count; i++) {
+        free((char *)(uintptr_t)options->users[i].name);
+        secret_free(options->users[i].password);
+    }
+    free(options->users);
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        secret_free(options->key[side].shared_key);
+        secret_free(options->key[side].password);
+    }
     peer_policy_deinit(&options->policy);
 }

@@ -25,7 +25,9 @@ struct options {
     struct peer_policy policy;                          /* owned */
     struct admin_options admin;
     bool has_admin;
-    unsigned workers; /* 1 to WORKERS_MAX */
+    struct handshake_options key[SIDE_COUNT]; /* strings owned; shared_key NULL: none on that side */
+    struct handshake_user *users;             /* owned, with their strings */
+    unsigned workers;                         /* 1 to WORKERS_MAX */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms; /* 0: only on SIGHUP */
     enum log_format log_format;

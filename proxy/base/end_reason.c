@@ -52,6 +52,13 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_ACK_TIMEOUT] = { "ack_timeout", "aggregator did not acknowledge in time", FAILURE },
     [END_BAD_ACK] = { "bad_ack", "aggregator sent something that is no ack", FAILURE },
     [END_UNKNOWN_ACK] = { "unknown_ack", "aggregator acknowledged what it was not sent", FAILURE },
+    [END_KEY_MALFORMED] = { "key_malformed", "peer does not speak the shared-key handshake", FAILURE },
+    [END_KEY_WRONG] = { "key_wrong", "shared key does not match", FAILURE },
+    [END_KEY_USER] = { "key_user", "user name or password is wrong", FAILURE },
+    [END_KEY_REJECTED] = { "key_rejected", "aggregator refused the shared-key handshake", FAILURE },
+    [END_KEY_SAME_NAME] = { "key_same_name", "aggregator has our own host name: see --self-hostname",
+                            FAILURE },
+    [END_KEY_TIMEOUT] = { "key_timeout", "shared-key handshake timed out", FAILURE },
     [END_NOT_ALLOWED] = { "not_allowed", "identity is not allowed", ALERTED },
 };
 

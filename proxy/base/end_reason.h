@@ -39,8 +39,14 @@ enum end_reason {
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
     END_UPSTREAM_CLOSED, /* closed in order, but with messages unacknowledged */
     END_ACK_TIMEOUT,
-    END_BAD_ACK,     /* what came is no ack */
-    END_UNKNOWN_ACK, /* an ack for a message that was not sent here */
+    END_BAD_ACK,       /* what came is no ack */
+    END_UNKNOWN_ACK,   /* an ack for a message that was not sent here */
+    END_KEY_MALFORMED, /* not the shared-key handshake's next message */
+    END_KEY_WRONG,     /* the peer does not know the shared key */
+    END_KEY_USER,      /* unknown user, or a wrong password */
+    END_KEY_REJECTED,  /* the aggregator says no */
+    END_KEY_SAME_NAME, /* the aggregator calls itself what we call ourselves */
+    END_KEY_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
     END_HANDSHAKE_CLOSED,    /* a server we dialled closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */

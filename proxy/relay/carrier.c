@@ -71,6 +71,8 @@ void carrier_wake(struct carrier *carrier)
 
 static const char *carrier_phase(const struct carrier *carrier)
 {
+    if (carrier->state == CARRIER_GREETING)
+        return "shared_key";
     return carrier->state == CARRIER_READY ? "carry" : outlet_state_name(carrier->outlet.state);
 }
 
@@ -79,7 +81,8 @@ static const char *carrier_detail(const struct carrier *carrier, enum end_reason
     if (reason == END_ACK_TIMEOUT && !carrier->exchange->ever_acked)
         return "it has never acknowledged anything: is it a Forward input that sends acks? If it does not, "
                "use --delivery passthrough";
-    return leg_detail(&carrier->outlet.leg);
+    return greeting_lasts(&carrier->greeting) ? greeting_detail(&carrier->greeting)
+                                              : leg_detail(&carrier->outlet.leg);
 }
 
 void carrier_end(struct carrier *carrier, enum end_reason reason)
@@ -101,13 +104,14 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
         metrics_add(&metrics->opened, 1); /* a dial that did not come as far as a descriptor */
     metrics_add(&metrics->ended[reason], 1);
     end_report_log(exchange->worker, &report);
-    if (carrier->state == CARRIER_DIALLING || !end_reason_is_benign(reason))
+    if (carrier->state < CARRIER_READY || !end_reason_is_benign(reason))
         worker_report_upstream(exchange->worker, reason);
     carrier->state = CARRIER_ENDED;
     bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE;
     if (in_order && carrier->outlet.leg.fd >= 0)
         (void)leg_finish(&carrier->outlet.leg);
     outlet_close(&carrier->outlet, in_order ? LEG_CLOSE : LEG_RESET);
+    greeting_end(&carrier->greeting);
     buffer_clear(&carrier->outgoing);
     buffer_clear(&carrier->incoming);
     alarm_stop(&carrier->alarm);
@@ -205,6 +209,47 @@ static bool carrier_dial(struct carrier *carrier)
         alarm_set(&carrier->alarm, carrier->outlet.deadline_ms);
         return false;
     }
+    carrier->state = CARRIER_GREETING;
+    const struct route_options *route = carrier->exchange->worker->route;
+    if (route->key[SIDE_UPSTREAM]) {
+        carrier->greeting_deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
+        reason = greeting_begin(&carrier->greeting, HANDSHAKE_DIALLING, route->key[SIDE_UPSTREAM],
+                                &carrier->outgoing);
+    }
+    if (reason != END_NONE)
+        carrier_end(carrier, reason);
+    return reason == END_NONE;
+}
+
+/* The shared-key handshake, as far as it goes; true once it is over, or when there is none. */
+static bool carrier_greet(struct carrier *carrier)
+{
+    struct leg *leg = &carrier->outlet.leg;
+    enum end_reason reason = END_NONE;
+    size_t before;
+
+    do {
+        before = carrier->incoming.length + carrier->outgoing.length;
+        (void)leg_write(leg, &carrier->outgoing);
+        if (greeting_lasts(&carrier->greeting))
+            (void)leg_read(leg, &carrier->incoming, INCOMING_BYTES);
+        reason = greeting_advance(&carrier->greeting, &carrier->incoming, &carrier->outgoing);
+    } while (reason == END_NONE && before != carrier->incoming.length + carrier->outgoing.length);
+    if (reason == END_NONE && greeting_lasts(&carrier->greeting)) {
+        if (leg->broken != END_NONE || leg->read_over)
+            reason = leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
+        else if (clock_monotonic_ms() >= carrier->greeting_deadline_ms)
+            reason = END_KEY_TIMEOUT;
+        leg_watch(leg, LEG_READ);
+        alarm_set(&carrier->alarm, carrier->greeting_deadline_ms);
+    }
+    if (reason != END_NONE) {
+        carrier_end(carrier, reason);
+        return false;
+    }
+    if (greeting_lasts(&carrier->greeting))
+        return false;
+    carrier->queued = carrier->outgoing.length; /* what is left of the handshake goes before the messages */
     carrier->state = CARRIER_READY;
     worker_report_upstream(carrier->exchange->worker, END_NONE);
     exchange_carrier_ready(carrier->exchange);
@@ -241,7 +286,11 @@ static void carrier_step(struct carrier *carrier)
     enum end_reason ack_reason = END_NONE;
     size_t total = 0, moved;
 
-    if (carrier->state == CARRIER_ENDED || (carrier->state == CARRIER_DIALLING && !carrier_dial(carrier)))
+    if (carrier->state == CARRIER_DIALLING && !carrier_dial(carrier))
+        return;
+    if (carrier->state == CARRIER_GREETING && !carrier_greet(carrier))
+        return;
+    if (carrier->state != CARRIER_READY)
         return;
     do {
         size_t before = carrier->outgoing.length + carrier->incoming.length;

@@ -1,6 +1,6 @@
 /* One upstream connection that carries messages of many agents, and their acks back.
  *
- *   DIALLING ──outlet ready──▶ READY ──▶ ended
+ *   DIALLING ──outlet ready──▶ GREETING ──shared key, if any──▶ READY ──▶ ended
  *
  * Owns its outlet, the bytes to be written, and, until they are settled, the messages sent on it. Belongs to
  * its worker's thread. */
@@ -8,11 +8,12 @@
 #define HUSK_RELAY_CARRIER_H
 
 #include "relay/alarm.h"
+#include "relay/greeting.h"
 #include "relay/message.h"
 #include "relay/outlet.h"
 #include "relay/worker.h"
 
-enum carrier_state { CARRIER_DIALLING, CARRIER_READY, CARRIER_ENDED };
+enum carrier_state { CARRIER_DIALLING, CARRIER_GREETING, CARRIER_READY, CARRIER_ENDED };
 
 struct carrier {
     struct task task;
@@ -20,6 +21,8 @@ struct carrier {
     struct exchange *exchange;       /* borrowed */
     enum carrier_state state;
     struct outlet outlet;
+    struct greeting greeting;
+    uint64_t greeting_deadline_ms;
     struct buffer outgoing; /* messages on their way to the socket */
     struct buffer incoming; /* acks on their way from it */
     uint64_t queued;        /* bytes ever put into outgoing */

@@ -144,7 +144,7 @@ static struct carrier *carrier_pick(struct exchange *exchange, const struct mess
 static bool is_dialling(const struct exchange *exchange)
 {
     for (const struct carrier *carrier = exchange->carriers; carrier; carrier = carrier->next) {
-        if (carrier->state == CARRIER_DIALLING)
+        if (carrier->state < CARRIER_READY)
             return true;
     }
     return false;

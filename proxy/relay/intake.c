@@ -72,7 +72,9 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
 
 static const char *intake_phase(const struct intake *intake)
 {
-    return intake->is_securing ? "handshake" : "read";
+    if (intake->is_securing)
+        return "handshake";
+    return greeting_lasts(&intake->greeting) ? "shared_key" : "read";
 }
 
 static void intake_report(struct intake *intake, enum end_reason reason)
@@ -82,7 +84,8 @@ static void intake_report(struct intake *intake, enum end_reason reason)
         .side = SIDE_DOWNSTREAM,
         .reason = reason,
         .phase = intake_phase(intake),
-        .detail = leg_detail(&intake->inlet.leg),
+        .detail = greeting_lasts(&intake->greeting) ? greeting_detail(&intake->greeting)
+                                                    : leg_detail(&intake->inlet.leg),
         .inlet = &intake->inlet.leg,
         .peer = &intake->inlet.peer,
         .opened_us = intake->opened_us,
@@ -118,7 +121,11 @@ void intake_end(struct intake *intake, enum end_reason reason)
     exchange_forget(exchange, intake);
     while (intake->unsettled)
         intake_disown(intake, intake->unsettled);
-    leg_close(leg, in_order ? LEG_CLOSE : LEG_RESET);
+    /* An agent that is refused by a PONG gets to read it. */
+    bool has_answer =
+        greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
+    leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
+    greeting_end(&intake->greeting);
     buffer_clear(&intake->incoming);
     buffer_clear(&intake->outgoing);
     alarm_stop(&intake->alarm);
@@ -252,7 +259,12 @@ static enum end_reason intake_move(struct intake *intake, size_t *moved)
         (void)leg_read(leg, &intake->incoming, intake_window(intake));
         *moved += intake->incoming.length - before;
     }
-    return messages_scan(intake);
+    enum end_reason reason = greeting_advance(&intake->greeting, &intake->incoming, &intake->outgoing);
+    if (reason != END_NONE) {
+        (void)leg_write(leg, &intake->outgoing); /* a PONG that says no */
+        return reason;
+    }
+    return greeting_lasts(&intake->greeting) ? END_NONE : messages_scan(intake);
 }
 
 /* Why it must end; END_NONE when it goes on. */
@@ -263,6 +275,10 @@ static enum end_reason intake_verdict(struct intake *intake)
 
     if (leg->broken != END_NONE)
         return !intake->messages && leg->broken == END_RESET ? END_PROBE : leg->broken;
+    if (leg->read_over && greeting_lasts(&intake->greeting))
+        return END_PROBE;
+    if (greeting_lasts(&intake->greeting) && clock_monotonic_ms() >= intake->greeting_deadline_ms)
+        return END_KEY_TIMEOUT;
     if (leg->read_over && !scanner_is_between(&intake->scanner))
         return END_MESSAGE_CUT;
     if (leg->read_over && intake_is_settled(intake))
@@ -272,11 +288,28 @@ static enum end_reason intake_verdict(struct intake *intake)
     return END_NONE;
 }
 
+/* The TLS handshake, if any, is through: the shared-key one begins, if any. */
+static void intake_greet(struct intake *intake)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
+
+    intake->is_greeted = true;
+    if (!key)
+        return;
+    intake->greeting_deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
+    alarm_set(&intake->alarm, intake->greeting_deadline_ms);
+    enum end_reason reason = greeting_begin(&intake->greeting, HANDSHAKE_ACCEPTING, key, &intake->outgoing);
+    if (reason != END_NONE)
+        leg_break(&intake->inlet.leg, reason);
+}
+
 /* True once the connection is worth reading. */
 static bool intake_secure(struct intake *intake)
 {
     if (!intake->is_securing)
         return true;
+
     enum end_reason reason = inlet_advance(&intake->inlet, &intake->incoming);
     if (reason != END_NONE) {
         intake_end(intake, reason);
@@ -300,6 +333,8 @@ static void intake_step(struct intake *intake)
 
     if (intake->ended || !intake_secure(intake))
         return;
+    if (!intake->is_greeted)
+        intake_greet(intake);
     do {
         reason = intake_move(intake, &moved);
         total += moved;

@@ -1,6 +1,6 @@
 /* One agent's connection under `protocol: forward`: bytes in, messages out, acks back.
  *
- *   SECURING ──TLS handshake, if any──▶ READING ──▶ ended
+ *   SECURING ──TLS handshake, if any──▶ GREETING ──shared key, if any──▶ READING ──▶ ended
  *
  * Owns its inlet, the bytes of the message under way, and the acks on their way to the agent. A message it
  * has handed over belongs to the exchange; the intake stays open until all of them are settled, so that a
@@ -10,6 +10,7 @@
 
 #include "forward/scanner.h"
 #include "relay/alarm.h"
+#include "relay/greeting.h"
 #include "relay/inlet.h"
 #include "relay/message.h"
 #include "relay/worker.h"
@@ -21,16 +22,19 @@ struct intake {
     struct intake *next, *previous; /* in the exchange's list */
     struct exchange *exchange;      /* borrowed */
     struct inlet inlet;
+    struct greeting greeting;
     struct scanner scanner;
     struct buffer incoming;    /* the message under way, and bytes behind it */
     size_t scanned;            /* bytes of incoming the scanner has taken */
     struct buffer outgoing;    /* acks */
     struct message *unsettled; /* messages of this agent, newest first */
     struct carrier *carrier;   /* that took the last message: order is kept where it can be; NULL: none */
+    bool is_greeted;           /* its shared-key handshake, if any, has begun */
     bool is_securing;          /* counted among the worker's handshakes */
     bool ended;
     uint64_t messages; /* ever read */
     uint64_t opened_us;
+    uint64_t greeting_deadline_ms;
     uint64_t progress_ms; /* when bytes last moved */
     struct alarm alarm;
 };

@@ -5,6 +5,8 @@
 #ifndef HUSK_RELAY_ROUTE_H
 #define HUSK_RELAY_ROUTE_H
 
+#include "base/end_reason.h"
+#include "forward/handshake.h"
 #include "forward/scanner.h"
 
 #include <stddef.h>
@@ -17,6 +19,7 @@ struct route_options {
     enum route_protocol protocol;
     enum route_delivery delivery;
     struct scanner_limits scanner;
+    const struct handshake_options *key[SIDE_COUNT]; /* shared-key handshake on that side; NULL: none */
     uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
     uint64_t ack_timeout_ms;        /* for an aggregator's ack, before its connection is given up */
     uint64_t delivery_timeout_ms;   /* for a message whose agent waits for the ack, before it is told */

@@ -97,8 +97,11 @@ def start_husks(site, workshop, seed, protocol):
     husks.seed_server = workshop.server(address_of(site.plain), **speaking, **seed_files(seed.server, "server"))
     husks.seed_client = workshop.client(husks.seed_server, **speaking, **client_files)
     husks.to_tls = workshop.client(address_of(site.tls), **speaking, **client_files)
-    # A handshake between agent and aggregator passes through bytes, not through messages.
-    husks.to_tls_shared_key = workshop.client(address_of(site.tls_shared_key), **client_files)
+    # Bytes carry the handshake between agent and aggregator; for messages, husk shakes hands with either.
+    if protocol == "forward":
+        speaking.update(shared_key_env="SHARED_KEY", accept_key_env="SHARED_KEY")
+        client_files["env"] = {**client_files["env"], "SHARED_KEY": SHARED_KEY}
+    husks.to_tls_shared_key = workshop.client(address_of(site.tls_shared_key), **speaking, **client_files)
 
 
 def start_agent(site, programs, directory, seed):

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
-#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORDS_MAX = 32 };
@@ -137,6 +137,52 @@ static void what_cannot_be_meant_is_refused_by_name(void **state)
         "--allow-spki, or --allow-any for every certificate of the CA");
 }
 
+static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    setenv("TEST_KEY", "secret", 1);
+    setenv("TEST_PASSWORD", "hush", 1);
+    interpret(&parsed, CONFIG_CLIENT,
+              WORDS("--protocol", "forward", "--shared-key-env", "TEST_KEY", "--username", "me",
+                    "--password-env", "TEST_PASSWORD"),
+              NULL);
+    assert_ptr_equal(parsed.options.route.key[SIDE_UPSTREAM], &parsed.options.key[SIDE_UPSTREAM]);
+    assert_null(parsed.options.route.key[SIDE_DOWNSTREAM]);
+    assert_string_equal(parsed.options.key[SIDE_UPSTREAM].shared_key, "secret");
+    assert_string_equal(parsed.options.key[SIDE_UPSTREAM].password, "hush");
+    options_deinit(&parsed.options);
+
+    interpret(
+        &parsed, CONFIG_CLIENT,
+        WORDS("--protocol", "forward", "--accept-key-env", "TEST_KEY", "--accept-user", "you=TEST_PASSWORD"),
+        NULL);
+    assert_null(parsed.options.route.key[SIDE_UPSTREAM]);
+    assert_int_equal(parsed.options.key[SIDE_DOWNSTREAM].user_count, 1);
+    assert_string_equal(parsed.options.users[0].name, "you");
+    assert_string_equal(parsed.options.users[0].password, "hush");
+    options_deinit(&parsed.options);
+}
+
+static void shared_key_settings_that_cannot_go_together_are_refused(void **state)
+{
+    (void)state;
+    setenv("TEST_KEY", "secret", 1);
+    expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_KEY"),
+                   "--shared-key-env: is for --protocol forward; tcp passes the handshake through");
+    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "forward", "--username", "me"),
+                   "--username: goes with --shared-key-env or --shared-key-file");
+    expect_refused(CONFIG_CLIENT,
+                   WORDS("--protocol", "forward", "--shared-key-env", "TEST_KEY", "--username", "me"),
+                   "--username: and --password-env go together");
+    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "forward", "--accept-user", "you=TEST_KEY"),
+                   "--accept-user: goes with --accept-key-env or --accept-key-file");
+    expect_refused(CONFIG_CLIENT,
+                   WORDS("--protocol", "forward", "--accept-key-env", "TEST_KEY", "--accept-user", "you"),
+                   "--accept-user: \"you\" is not NAME=VAR");
+}
+
 static void a_client_may_listen_anywhere_when_told_so(void **state)
 {
     struct parsed parsed;
@@ -153,6 +199,8 @@ int main(void)
         cmocka_unit_test(the_server_name_is_the_upstreams_host_unless_said),
         cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
         cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
+        cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
+        cmocka_unit_test(shared_key_settings_that_cannot_go_together_are_refused),
         cmocka_unit_test(a_client_may_listen_anywhere_when_told_so),
     };
 
