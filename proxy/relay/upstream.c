@@ -15,19 +15,19 @@ static void on_resolved(void *owner, const struct socket_address *addresses, siz
         upstream->on_endpoints(upstream->owner, NULL);
         return;
     }
-    if (upstream->unresolved)
-        log_say(upstream->log, LOG_INFO, "%s resolves again", host);
+    bool was_unresolved = upstream->unresolved;
     upstream->unresolved = NULL;
     struct endpoint_list *list = endpoint_list_new(addresses, count);
-    if (!list || (upstream->list && endpoint_list_equal(list, upstream->list))) {
-        endpoint_list_release(list);
-        return;
+    if (list && !(upstream->list && endpoint_list_equal(list, upstream->list))) {
+        log_say(upstream->log, LOG_DEBUG, "%s has %zu address(es)", host, count);
+        endpoint_list_release(upstream->list);
+        upstream->list = endpoint_list_share(list);
+        health_replace(&upstream->health, endpoint_list_share(list));
+        upstream->on_endpoints(upstream->owner, list);
     }
-    log_say(upstream->log, LOG_DEBUG, "%s has %zu address(es)", host, count);
-    endpoint_list_release(upstream->list);
-    upstream->list = list;
-    health_replace(&upstream->health, endpoint_list_share(list));
-    upstream->on_endpoints(upstream->owner, list);
+    endpoint_list_release(list);
+    if (was_unresolved)
+        log_say(upstream->log, LOG_INFO, "%s resolves again", host);
 }
 
 bool upstream_open(struct upstream *upstream, struct ev_loop *loop, const struct upstream_options *options,

@@ -86,10 +86,13 @@ def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
 
     names.addresses = (raw.HOST,)
     client.wait_for_event(message=f"{NAME} resolves again")
-    agent = raw.connect(client.address)
-    agent.sendall(b"?")
-    raw.assert_reset(agent)
-    client.wait_for_event(reason="connect_refused", side="upstream")
+
+    def dialled():  # the workers learn of the address a little later than the log
+        agent = raw.connect(client.address)
+        agent.sendall(b"?")
+        raw.assert_reset(agent)
+        return client.events(reason="connect_refused", side="upstream")
+    eventually(dialled, "the address is dialled")
 
 
 # ---- upstream ----
