@@ -60,7 +60,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps run test unit replay fuzz bench peers lint format floors install clean
+.PHONY: all help deps test-deps run test unit unit-programs replay fuzz bench peers lint format floors install clean
 all: $(BUILD)/husk
 
 help:
@@ -127,7 +127,7 @@ test-deps: deps
 
 #: make run [SECONDS=5]     build, then show logs going through mutual TLS; Ctrl-C (or SECONDS) ends it
 run: deps
-	@$(MAKE) --no-print-directory build/husk
+	@$(MAKE) --no-print-directory -j$(shell nproc) build/husk
 	@demo/run.sh build/husk "$(SECONDS)"
 
 #: make install             install to $(DESTDIR)$(PREFIX)/bin
@@ -141,18 +141,25 @@ clean:
 # ---- tests -------------------------------------------------------------------------------------------------
 
 export PYTHONDONTWRITEBYTECODE := 1
+QUIET  := --no-print-directory -j$(shell nproc)
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 #: make test                install what tests need, run all of them, plain and under ASan+UBSan and TSan
 test: test-deps
 	@$(MAKE) --no-print-directory floors
 	@$(MAKE) --no-print-directory peers
-	@$(MAKE) --no-print-directory unit replay build/husk
-	@$(MAKE) --no-print-directory unit replay build/address-undefined/husk SANITIZE=address,undefined
-	@$(MAKE) --no-print-directory unit build/thread/husk SANITIZE=thread
-	HUSK_LIGHT=1 HUSK=build/address-undefined/husk $(PYTEST) tests/scenario
-	HUSK_LIGHT=1 HUSK=build/thread/husk $(PYTEST) tests/scenario
+	@$(MAKE) $(QUIET) all unit-programs && $(MAKE) $(QUIET) unit replay
+	@for s in address,undefined thread; do \
+	    $(MAKE) $(QUIET) all unit-programs SANITIZE=$$s && $(MAKE) $(QUIET) unit replay SANITIZE=$$s || exit 1; \
+	done
+	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
 	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s
+
+# They wait more than they work: two at a time.
+scenario-%:
+	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) tests/scenario
+
+unit-programs: $(UNITS)
 
 #: make unit                build and run the unit tests (SANITIZE=… as above)
 unit: $(UNITS)
