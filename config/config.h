@@ -19,7 +19,7 @@ struct config {
     unsigned delivery; /* enum route_delivery, likewise */
     uint64_t retain_bytes, max_message_bytes, max_tag_bytes, max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms;
-    uint64_t max_outlets;
+    uint64_t max_outlets, max_attempts, max_ack_timeouts;
     const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
     const char *accept_key_env, *accept_key_file;                           /* asked of agents */
     struct setting_list accept_users;                                       /* NAME=VAR */

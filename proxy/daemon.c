@@ -77,6 +77,15 @@ static uint64_t activity_sum(const struct daemon *daemon)
     return sum;
 }
 
+static bool messages_held(const struct daemon *daemon)
+{
+    for (unsigned i = 0; i < daemon->started; i++) {
+        if (metrics_read(&daemon->metrics[i]->messages.held_bytes))
+            return true;
+    }
+    return false;
+}
+
 /* ---- what the admin endpoint asks ---- */
 
 static void reason_add(char *text, size_t size, const char *subject, const char *what)
@@ -244,7 +253,8 @@ static void on_drain_tick(struct ev_loop *loop, ev_timer *timer, int events)
     uint64_t now = clock_monotonic_ms(), activity = activity_sum(daemon);
 
     (void)events;
-    if (activity != daemon->activity) {
+    /* Messages that nobody would send again are waited for as long as may be. */
+    if (activity != daemon->activity || messages_held(daemon)) {
         daemon->activity = activity;
         daemon->quiet_since_ms = now;
     }
@@ -511,7 +521,8 @@ int daemon_run(enum config_mode mode, const struct config *config, const char *v
         log_say(&daemon.log, LOG_ERROR, "cannot start: %s", fault.text);
     unsigned left_behind = daemon_stop(&daemon);
     if (left_behind)
-        log_say(&daemon.log, LOG_WARN, "stopped; %u connection(s) ended with bytes undelivered", left_behind);
+        log_say(&daemon.log, LOG_WARN, "stopped; %u connection(s) or message(s) left undelivered",
+                left_behind);
     else if (started)
         log_say(&daemon.log, LOG_INFO, "stopped");
     log_deinit(&daemon.log);

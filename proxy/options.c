@@ -261,6 +261,8 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;
     route->max_carriers = (unsigned)config->max_outlets;
+    route->max_attempts = (unsigned)config->max_attempts;
+    route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
     route->dial_delay_ms = config->dial_delay_ms;
     route->connect_timeout_ms = config->connect_timeout_ms;
     route->handshake_timeout_ms = config->handshake_timeout_ms;

@@ -10,8 +10,8 @@
 enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
-    FAILURES_MAX = 10, /* after which a message is taken to be what ends the connections */
-    FAILURES_MAX_NEVER_ACKED = 3
+    SILENCES_MAX = 3,     /* ack timeouts of an aggregator that has never acknowledged anything */
+    WAITING_TICK_MS = 500 /* how often waiting messages are looked at */
 };
 
 /* ---- the queue of waiting messages ---- */
@@ -69,6 +69,7 @@ static void held_publish(struct exchange *exchange)
 static void message_leave(struct exchange *exchange, struct message *message)
 {
     exchange->held_bytes -= message->entry.size;
+    exchange->held_count--;
     held_publish(exchange);
     message_free(message);
 }
@@ -119,6 +120,7 @@ void exchange_submit(struct exchange *exchange, struct message *message)
 {
     metrics_add(&exchange->worker->metrics.messages.received, 1);
     exchange->held_bytes += message->entry.size;
+    exchange->held_count++;
     held_publish(exchange);
     queue_append(exchange, message);
     exchange_dispatch(exchange);
@@ -170,8 +172,7 @@ void exchange_dispatch(struct exchange *exchange)
         struct carrier *carrier = carrier_pick(exchange, exchange->first);
         if (!carrier) {
             dial_if_needed(exchange);
-            alarm_set(&exchange->alarm,
-                      exchange->first->arrived_ms + exchange->worker->route->delivery_timeout_ms);
+            alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
             break;
         }
         struct message *message = queue_take_first(exchange);
@@ -189,12 +190,27 @@ void exchange_carrier_ready(struct exchange *exchange)
 
 /* ---- failures ---- */
 
+/* Files against a message that its carrier has ended, if it was the one that mattered. */
+static void message_blame(struct message *message, enum end_reason reason)
+{
+    if (reason == END_ACK_TIMEOUT)
+        message->ack_timeouts++;
+    else
+        message->attempts++;
+}
+
 /* Whether a message whose carrier has ended is worth another one. */
 static bool may_be_resent(const struct exchange *exchange, const struct message *message)
 {
-    if (!message->kept || (message->ack == MESSAGE_AGENT_ACK && !message->origin))
-        return false; /* what an agent asked an ack for and has left, it will send again itself */
-    return message->failures < (exchange->ever_acked ? FAILURES_MAX : FAILURES_MAX_NEVER_ACKED);
+    const struct route_options *route = exchange->worker->route;
+
+    /* What an agent asked an ack for and has left, it will send again itself. */
+    if (message->ack == MESSAGE_AGENT_ACK && (!message->origin || message->origin->inlet.leg.read_over))
+        return false;
+    if (!exchange->ever_acked && exchange->silences >= SILENCES_MAX)
+        return false;
+    return message->kept && (!route->max_attempts || message->attempts < route->max_attempts) &&
+           message->ack_timeouts < route->max_ack_timeouts;
 }
 
 static void redial_later(struct exchange *exchange)
@@ -229,16 +245,19 @@ static void queue_prepend(struct exchange *exchange, struct message *messages)
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
     struct message *again = NULL, **again_end = &again;
-    struct ledger_entry *oldest = carrier->ledger.first;
+    struct ledger_entry *oldest =
+        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&carrier->ledger) : carrier->ledger.first;
 
     for (struct intake *intake = exchange->intakes; intake; intake = intake->next) {
         if (intake->carrier == carrier)
             intake->carrier = NULL;
     }
+    exchange->silences += reason == END_ACK_TIMEOUT;
     while (carrier->ledger.first) {
         struct message *message = message_of(carrier->ledger.first);
         ledger_remove(&carrier->ledger, &message->entry);
-        message->failures += &message->entry == oldest;
+        if (&message->entry == oldest)
+            message_blame(message, reason);
         message->next = NULL;
         if (may_be_resent(exchange, message)) {
             metrics_add(&exchange->worker->metrics.messages.resent, 1);
@@ -312,19 +331,17 @@ bool exchange_open(struct exchange *exchange, struct worker *worker)
 
 unsigned exchange_close(struct exchange *exchange)
 {
-    unsigned left_behind = 0;
+    unsigned left_behind = exchange->held_count;
 
     exchange->closing = true;
     while (exchange->carriers)
         carrier_end(exchange->carriers, END_SHUTDOWN);
     while (exchange->intakes) {
-        left_behind += !intake_is_settled(exchange->intakes);
+        left_behind += !exchange->intakes->unsettled && !intake_is_settled(exchange->intakes);
         intake_end(exchange->intakes, END_SHUTDOWN);
     }
-    while (exchange->first) {
-        left_behind++;
+    while (exchange->first)
         message_drop(exchange, queue_take_first(exchange), END_SHUTDOWN);
-    }
     alarm_stop(&exchange->alarm);
     return left_behind;
 }

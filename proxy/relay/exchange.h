@@ -22,10 +22,12 @@ struct exchange {
     unsigned carrier_count;
     struct message *first, *last; /* waiting, oldest first */
     uint64_t held_bytes;          /* of all messages between an agent and their settlement */
-    uint64_t redial_at_ms;        /* no dial before it; 0: at once */
-    uint64_t redial_delay_ms;     /* the next back-off */
-    bool ever_acked;              /* an aggregator has acknowledged something */
-    bool starving;                /* intakes wait for room */
+    unsigned held_count;
+    uint64_t redial_at_ms;    /* no dial before it; 0: at once */
+    uint64_t redial_delay_ms; /* the next back-off */
+    bool ever_acked;          /* an aggregator has acknowledged something */
+    unsigned silences;        /* ack timeouts so far */
+    bool starving;            /* intakes wait for room */
     bool closing;
     uint64_t id_seed, id_count; /* chunk ids: unlikely to meet another process's, never to repeat */
     struct alarm alarm;
@@ -33,7 +35,8 @@ struct exchange {
 
 /* False when the system gives no randomness. */
 MUST_CHECK bool exchange_open(struct exchange *exchange, struct worker *worker);
-/* Ends every intake and carrier; returns how many messages had to be left behind. */
+/* Ends every intake and carrier; returns how many messages, and agents with anything else on its way, had to
+ * be left behind. */
 unsigned exchange_close(struct exchange *exchange);
 
 /* Whether another message may be read from an agent. When not, the intake is run again once there is room. */

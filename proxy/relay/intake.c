@@ -40,6 +40,55 @@ static void on_dispose(struct task *task)
     free(intake_of(task));
 }
 
+/* ---- acks ---- */
+
+struct intake_ack {
+    struct intake_ack *next;
+    size_t length;
+    uint8_t bytes[];
+};
+
+static bool ack_keep(struct intake *intake, const struct message *message)
+{
+    struct intake_ack *ack =
+        malloc(sizeof *ack + message->entry.id_length + ACK_BYTES_MAX - ACK_ID_BYTES_MAX);
+
+    if (!ack)
+        return false;
+    ack->next = NULL;
+    ack->length = ack_write(ack->bytes, message->entry.id, message->entry.id_length);
+    if (intake->last_ack)
+        intake->last_ack->next = ack;
+    else
+        intake->first_ack = ack;
+    intake->last_ack = ack;
+    intake->ack_bytes += ack->length;
+    return true;
+}
+
+static void ack_drop_first(struct intake *intake)
+{
+    struct intake_ack *ack = intake->first_ack;
+
+    intake->first_ack = ack->next;
+    if (!intake->first_ack)
+        intake->last_ack = NULL;
+    intake->ack_bytes -= ack->length;
+    free(ack);
+}
+
+/* As many as fit in one record go out together, and none is cut by its end: agents take half an ack for a
+ * failure. */
+static void acks_gather(struct intake *intake)
+{
+    while (intake->first_ack && !greeting_lasts(&intake->greeting) &&
+           intake->outgoing.length + intake->first_ack->length <= TLS_RECORD_BYTES) {
+        if (!buffer_append(&intake->outgoing, intake->first_ack->bytes, intake->first_ack->length))
+            leg_break(&intake->inlet.leg, END_NO_MEMORY);
+        ack_drop_first(intake);
+    }
+}
+
 /* ---- life ---- */
 
 void intake_open(struct exchange *exchange, int fd, const struct socket_address *peer)
@@ -126,6 +175,8 @@ void intake_end(struct intake *intake, enum end_reason reason)
         greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
     leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
     greeting_end(&intake->greeting);
+    while (intake->first_ack)
+        ack_drop_first(intake);
     buffer_clear(&intake->incoming);
     buffer_clear(&intake->outgoing);
     alarm_stop(&intake->alarm);
@@ -141,7 +192,7 @@ void intake_end(struct intake *intake, enum end_reason reason)
 
 bool intake_is_settled(const struct intake *intake)
 {
-    return !intake->unsettled && !intake->incoming.length && !intake->outgoing.length &&
+    return !intake->unsettled && !intake->incoming.length && !intake->outgoing.length && !intake->first_ack &&
            !intake->inlet.leg.unsent.length;
 }
 
@@ -218,14 +269,9 @@ static enum end_reason messages_scan(struct intake *intake)
 
 void intake_settle(struct intake *intake, struct message *message)
 {
-    uint8_t ack[ACK_BYTES_MAX];
-
     intake_disown(intake, message);
-    if (message->ack == MESSAGE_AGENT_ACK) {
-        size_t length = ack_write(ack, message->entry.id, message->entry.id_length);
-        if (!buffer_append(&intake->outgoing, ack, length))
-            leg_break(&intake->inlet.leg, END_NO_MEMORY);
-    }
+    if (message->ack == MESSAGE_AGENT_ACK && !ack_keep(intake, message))
+        leg_break(&intake->inlet.leg, END_NO_MEMORY);
     worker_queue(intake->exchange->worker, &intake->task);
 }
 
@@ -233,7 +279,7 @@ void intake_settle(struct intake *intake, struct message *message)
 
 static bool intake_reads(struct intake *intake)
 {
-    return !intake->inlet.leg.read_over && intake->outgoing.length < ACKS_BYTES_MAX &&
+    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX &&
            exchange_has_room(intake->exchange);
 }
 
@@ -250,8 +296,9 @@ static size_t intake_window(const struct intake *intake)
 static enum end_reason intake_move(struct intake *intake, size_t *moved)
 {
     struct leg *leg = &intake->inlet.leg;
+    if (!intake->outgoing.length)
+        acks_gather(intake);
     size_t before = intake->outgoing.length;
-
     (void)leg_write(leg, &intake->outgoing);
     *moved = before - intake->outgoing.length;
     if (intake_reads(intake)) {
@@ -267,6 +314,12 @@ static enum end_reason intake_move(struct intake *intake, size_t *moved)
     return greeting_lasts(&intake->greeting) ? END_NONE : messages_scan(intake);
 }
 
+/* Not a byte of a message has come. */
+static bool intake_is_untouched(const struct intake *intake)
+{
+    return !intake->messages && !intake->incoming.length;
+}
+
 /* Why it must end; END_NONE when it goes on. */
 static enum end_reason intake_verdict(struct intake *intake)
 {
@@ -274,7 +327,7 @@ static enum end_reason intake_verdict(struct intake *intake)
     uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
 
     if (leg->broken != END_NONE)
-        return !intake->messages && leg->broken == END_RESET ? END_PROBE : leg->broken;
+        return leg->broken == END_RESET && intake_is_untouched(intake) ? END_PROBE : leg->broken;
     if (leg->read_over && greeting_lasts(&intake->greeting))
         return END_PROBE;
     if (greeting_lasts(&intake->greeting) && clock_monotonic_ms() >= intake->greeting_deadline_ms)

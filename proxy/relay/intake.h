@@ -16,6 +16,7 @@
 #include "relay/worker.h"
 
 struct carrier;
+struct intake_ack;
 
 struct intake {
     struct task task;
@@ -24,9 +25,11 @@ struct intake {
     struct inlet inlet;
     struct greeting greeting;
     struct scanner scanner;
-    struct buffer incoming;    /* the message under way, and bytes behind it */
-    size_t scanned;            /* bytes of incoming the scanner has taken */
-    struct buffer outgoing;    /* acks */
+    struct buffer incoming;                  /* the message under way, and bytes behind it */
+    size_t scanned;                          /* bytes of incoming the scanner has taken */
+    struct intake_ack *first_ack, *last_ack; /* owed to the agent */
+    size_t ack_bytes;                        /* of them */
+    struct buffer outgoing;    /* acks and handshake messages on their way to the agent: one record of them */
     struct message *unsettled; /* messages of this agent, newest first */
     struct carrier *carrier;   /* that took the last message: order is kept where it can be; NULL: none */
     bool is_greeted;           /* its shared-key handshake, if any, has begun */

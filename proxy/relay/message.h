@@ -28,9 +28,10 @@ struct message {
     struct intake *origin;     /* borrowed; NULL: the agent is gone */
     struct message *next_of_origin, *previous_of_origin;
     enum message_ack ack;
-    bool is_protected; /* by us: kept until its ack comes */
-    bool kept;         /* its bytes are still here: it can be sent again */
-    unsigned failures; /* carriers that ended while it was the oldest they had not settled */
+    bool is_protected;     /* by us: kept until its ack comes */
+    bool kept;             /* its bytes are still here: it can be sent again */
+    unsigned attempts;     /* carriers that broke while it was the oldest they had not settled */
+    unsigned ack_timeouts; /* carriers given up because its ack did not come */
     uint64_t arrived_ms;
     struct buffer slices; /* long messages */
     size_t flat_length;   /* short ones; else 0 */

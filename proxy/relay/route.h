@@ -23,6 +23,8 @@ struct route_options {
     uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
     uint64_t ack_timeout_ms;        /* for an aggregator's ack, before its connection is given up */
     uint64_t delivery_timeout_ms;   /* for a message whose agent waits for the ack, before it is told */
+    unsigned max_attempts;          /* connections a message may end; 0: no limit */
+    unsigned max_ack_timeouts;      /* connections given up for a message's ack */
     unsigned max_carriers;          /* per worker: upstream connections */
     const char *name;               /* in logs and metrics */
     const char *server_name;        /* what an upstream with TLS must prove to be; NULL without TLS */

@@ -25,7 +25,7 @@ def test_quiet_process_ends_at_once_with_success(husk, number):
 
 @pytest.mark.parametrize("which", ["client", "server"])
 def test_draining_process_serves_its_connections_until_they_end_and_then_ends_with_success(husk, which):
-    tunnel = husk.tunnel(**{which: {"drain_quiet": "2s"}})
+    tunnel = husk.tunnel(**{which: {"drain_quiet": "2s", "drain_timeout": "20s"}})
     agent, aggregator = tunnel.open()
     draining = getattr(tunnel, which)
     draining.signal(signal.SIGTERM)
@@ -48,7 +48,7 @@ def test_drain_ends_connections_on_which_nothing_moves_and_is_a_success(husk):
 
 
 def test_agent_that_comes_for_its_last_words_during_the_drain_is_served(husk):
-    tunnel = husk.tunnel(client={"drain_quiet": "2s"})
+    tunnel = husk.tunnel(client={"drain_quiet": "2s", "drain_timeout": "20s"})
     start_draining(tunnel.client)
     agent, aggregator = tunnel.open()
     raw.carry_both_ways(agent, aggregator)
@@ -98,7 +98,7 @@ def test_bytes_not_even_read_yet_count_as_left_undelivered(husk):
 
 
 def test_sighup_during_a_drain_is_ignored(husk):
-    tunnel = husk.tunnel(client={"drain_quiet": "2s"})
+    tunnel = husk.tunnel(client={"drain_quiet": "2s", "drain_timeout": "20s"})
     agent, aggregator = tunnel.open()
     start_draining(tunnel.client)
     tunnel.client.signal(signal.SIGHUP)

@@ -151,7 +151,7 @@ class Workshop:
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
                 "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
                 # Health probes would knock at the test's own listeners.
-                "health_interval": "off", "drain_quiet": "50ms", "reload_interval": "off", "log_format": "json", **options}
+                "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off", "log_format": "json", **options}
 
     def _start(self, mode, upstream, certificate, options):
         certificate = options.pop("certificate", certificate)

@@ -1,0 +1,751 @@
+"""Messages through husk under `--protocol forward`: each arrives, acks come back, and what fails is told."""
+
+import gzip
+import json
+import os
+import random
+import select
+import signal
+import threading
+
+import pytest
+
+from support import raw
+from support.forward import Agent, Aggregator, Encoded, ack, event, event_time, message, pack
+from support.husk import LIGHT, Workshop
+from support.process import PATIENCE, Programs, eventually
+
+MIB = 1 << 20
+FLUENTD_CHUNK = "YWFhYWFhYWFhYWFhYWFhYQ==\n"
+
+
+class Route:
+    """agents → husk client ═ husk server → aggregator, all speaking Forward."""
+
+    def __init__(self, husk, aggregator, client, server):
+        self.aggregator = aggregator
+        self.server = husk.server(aggregator, protocol="forward", **server)
+        self.client = husk.client(self.server, protocol="forward", **client)
+
+    def agent(self):
+        return Agent(raw.connect(self.client.address))
+
+
+@pytest.fixture
+def route(husk):
+    """Makes one; `client` and `server`: options of the halves, others: of both."""
+    def make(client=(), server=(), acks=True, **both):
+        return Route(husk, Aggregator(acks), {**both, **dict(client)}, {**both, **dict(server)})
+    return make
+
+
+class Half:
+    """TLS agents → husk server → aggregator."""
+
+    def __init__(self, husk, acks, options):
+        self._pki = husk.pki
+        self.aggregator = Aggregator(acks)
+        self.husk = husk.server(self.aggregator, protocol="forward", **options)
+
+    def agent(self):
+        return Agent(raw.TlsPeer(raw.connect(self.husk.address),
+                                 raw.tls_context(False, self._pki.ca.cert, self._pki.client)).handshake())
+
+
+@pytest.fixture
+def half(husk):
+    return lambda acks=True, **options: Half(husk, acks, options)
+
+
+def dropped(husk, reason):
+    return husk.metric("husk_messages_dropped_total", reason=reason)
+
+
+def carry_acked(agent, number, chunk):
+    """A message and its ack, all the way."""
+    agent.send(event(number, chunk))
+    agent.expect_ack(chunk)
+
+
+# ---- few connections for many ----
+
+def test_short_connections_share_two_upstream_ones(route):
+    route, count = route(), 60 if LIGHT else 300
+    for number in range(count):
+        agent = route.agent()
+        agent.send(event(number))
+        agent.close()
+    received = route.aggregator.wait_for(count)
+    assert sorted(one.number for one in received) == list(range(count))
+    for husk in route.client, route.server:
+        husk.wait_for_metric("husk_messages_settled_total", count)
+        assert 1 <= husk.metric("husk_connections_opened_total", side="upstream") <= 2
+        assert not husk.complaints()
+    route.client.wait_for_metric("husk_connections_ended_total", count, side="downstream", reason="closed")
+
+
+def test_a_heartbeat_opens_no_upstream_connection(route):
+    route = route()
+    for _ in range(20):
+        route.agent().close()
+    route.client.wait_for_metric("husk_connections_ended_total", 20, side="downstream", reason="probe")
+    assert route.client.metric("husk_connections_opened_total", side="upstream") == 0
+    assert not route.client.complaints()
+
+
+# ---- ids and acks ----
+
+@pytest.mark.parametrize("chunk", [
+    FLUENTD_CHUNK, bytes(range(16)), "x" * 1000, b"\xff" * 1000, "", Encoded(b"\xa3\xff\x00\xfe"),
+    Encoded(b"\xdb\x00\x00\x00\x03abc"), Encoded(b"\xc5\x00\x03abc")],
+    ids=["newline", "bin", "1000", "bin1000", "empty", "not-utf8", "str32", "bin16"])
+def test_an_agents_own_id_goes_up_unchanged_and_its_ack_comes_back_alike(route, chunk):
+    route = route(acks=False)
+    agent = route.agent()
+    value = chunk.data if isinstance(chunk, Encoded) else pack(chunk)
+    sent = b"\x93\xa1t\xc4\x03abc\x82\xa4size\x01\xa5chunk" + value
+    agent.send(sent)
+    received, = route.aggregator.wait_for(1)
+    assert received.raw == sent
+    assert not select.select([agent.sock], [], [], 0.1)[0], "an ack that the aggregator has not given"
+    route.aggregator.ack(received)
+    agent.expect_ack(chunk)
+    agent.expect_nothing_more()
+
+
+def test_acks_reach_their_own_agents_in_the_aggregators_order(route):
+    route = route(acks=False)
+    agents = [route.agent() for _ in range(5)]
+    for number, agent in enumerate(agents):
+        agent.send(event(number, f"{number}a"), event(number, f"{number}b"))
+    for one in reversed(route.aggregator.wait_for(10)):
+        route.aggregator.ack(one)
+    for number, agent in enumerate(agents):
+        assert agent.read_acks(2) == [f"{number}b", f"{number}a"]
+        agent.expect_nothing_more()
+
+
+def test_the_same_id_of_two_agents_is_acked_to_both(route):
+    route = route(acks=False)
+    agents = [route.agent(), route.agent()]
+    for number, agent in enumerate(agents):
+        agent.send(event(number, "same"))
+    route.aggregator.ack(*route.aggregator.wait_for(2))
+    for agent in agents:
+        agent.expect_ack("same")
+        agent.expect_nothing_more()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_many_acks_at_once_are_never_cut(route, half, tls):
+    """A peer that gets half an ack in one read takes that for a failure. In TLS a record is what one read gets."""
+    route, count = (half if tls else route)(acks=False), 60
+    agent = route.agent()
+    ids = [f"{number:03}" * 330 for number in range(count)]
+    agent.send(*(event(number, chunk) for number, chunk in enumerate(ids)))
+    received = route.aggregator.wait_for(count)
+    received[0].connection.send(b"".join(ack(one.chunk) for one in received))
+    assert agent.read_acks(count) == ids
+
+
+def packed(*entries):
+    return b"".join(pack(entry) for entry in entries)
+
+
+RECORD = {"log": "line", "n": 1, "nested": {"a": [1, 2.5, None, True, b"\x00"]}}
+BODY = packed([event_time(1, 2), RECORD], [7, RECORD])
+TIMES = {"integer": 1234567890, "eventtime": event_time(1234567890, 999), "float": 1234567890.25}
+WITHOUT_CHUNK = {
+    **{f"message-{name}": ("t", time, RECORD) for name, time in TIMES.items()},
+    **{f"forward-{name}": ("t", [[time, RECORD], [time, {}]]) for name, time in TIMES.items()},
+    "message-nil-option": ("t", 1, RECORD, None),
+    "message-option": ("t", 1, RECORD, {"size": 1}),
+    "forward-nil-option": ("t", [[1, RECORD]], None),
+    "forward-option": ("t", [[1, RECORD]], {"size": 1, "fluent_signal": 0, "x": {"y": [1]}}),
+    "forward-15-keys": ("t", [[1, RECORD]], {f"k{n}": n for n in range(15)}),
+    "fluent-bit": ("t", [[[event_time(1), {}], RECORD], [[event_time(2), {"m": 1}], RECORD]], {"fluent_signal": 0}),
+    "empty-forward": ("t", []),
+    "packed-bin": ("t", BODY),
+    "packed-str": ("t", BODY.decode(errors="surrogateescape")),
+    "packed-option": ("t", BODY, {"size": 2}),
+    "packed-nil-option": ("t", BODY, None),
+    "packed-long": ("t", BODY * 200, {"size": 400}),
+    "gzip": ("t" * 200, gzip.compress(BODY), {"compressed": "gzip", "size": 2}),
+    "bin-tag": (b"tag", BODY),
+    "nil-chunk": ("t", BODY, {"size": 2, "chunk": None}),
+}
+
+
+@pytest.fixture(scope="module")
+def shared_route(pki):
+    """One for the cases that leave nothing behind."""
+    programs = Programs()
+    yield Route(Workshop(pki, programs), Aggregator(), {}, {})
+    programs.stop()
+
+
+@pytest.mark.parametrize("name", WITHOUT_CHUNK)
+def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_route, name):
+    elements, before = WITHOUT_CHUNK[name], len(shared_route.aggregator.messages)
+    agent = shared_route.agent()
+    agent.send(message(*elements))
+    received = shared_route.aggregator.wait_for(before + 1)[before]
+    had_option = elements[-1] if received.option is not None and len(received.value) == len(elements) else None
+    *untouched, option = received.value
+    assert len(received.chunk) == 24 and isinstance(received.chunk, str)
+    body = b"".join(pack(one) for one in (elements[:-1] if len(received.value) == len(elements) else elements))
+    assert received.raw.startswith(bytes([0x90 + len(received.value)]) + body)
+    assert {key: value for key, value in option.items() if key != "chunk"} == {
+        key: value for key, value in (had_option or {}).items() if key != "chunk"}
+    if had_option:
+        pairs = pack(had_option)[1:] if len(had_option) < 16 else pack(had_option)[3:]
+        assert pairs in received.raw
+    eventually(lambda: shared_route.client.metric("husk_messages_held_bytes") == 0, "it is settled")
+    agent.expect_nothing_more()
+
+
+# ---- the aggregator goes, and comes back ----
+
+@pytest.mark.parametrize("by_reset", [False, True], ids=["fin", "rst"])
+def test_what_was_not_acked_is_sent_again_with_the_same_ids_in_order(route, by_reset):
+    route, count = route(acks=False), 20
+    asking, other = route.agent(), route.agent()
+    asking.send(*(event(number, f"id{number}") for number in range(count)))
+    route.aggregator.wait_for(count)
+    other.send(*(event(100 + number) for number in range(count)))
+    first = route.aggregator.wait_for(2 * count)
+    assert {one.connection.number for one in first} == {0}
+    route.aggregator.ack(*first[:5])
+    assert asking.read_acks(5) == [f"id{number}" for number in range(5)]
+    route.aggregator.end_connections(by_reset)
+    again = route.aggregator.wait_for(2 * count + 2 * count - 5)[2 * count:]
+    assert [one.raw for one in again] == [one.raw for one in first[5:]]
+    assert {one.connection.number for one in again} == {1}
+    route.aggregator.ack(*again)
+    assert asking.read_acks(count - 5) == [f"id{number}" for number in range(5, count)]
+    for agent in asking, other:
+        agent.expect_nothing_more()
+    assert route.server.metric("husk_messages_resent_total") == 2 * count - 5
+    assert route.client.metric("husk_messages_resent_total") == 0
+    assert len(route.aggregator.messages) == 4 * count - 5
+
+
+def test_the_client_half_sends_again_when_the_server_half_dies(route, husk):
+    route = route(acks=False)
+    agent = route.agent()
+    agent.send(event(1, "one"), event(2))
+    route.aggregator.wait_for(2)
+    route.server.kill()
+    route.aggregator.acks = True
+    husk.server(route.aggregator, protocol="forward", listen=raw.format_address(route.server.address))
+    agent.expect_ack("one")
+    agent.expect_nothing_more()
+    assert sorted(one.number for one in route.aggregator.wait_for(4)) == [1, 1, 2, 2]
+
+
+class Load(threading.Thread):
+    """An agent that sends numbered events, at most `window` ahead of what has arrived or was acked."""
+
+    def __init__(self, agent, aggregator, name, asks):
+        super().__init__(daemon=True)
+        self._agent, self._aggregator, self.asks = agent, aggregator, asks
+        self.tag, self.count, self.acked, self.failure = name, 0, [], None
+        self.stopping = threading.Event()
+
+    def id(self, number):
+        return f"{self.tag}:{number}\n"
+
+    def run(self, window=10):
+        try:
+            while not self.stopping.is_set():
+                self._agent.send(*(event(number, self.id(number) if self.asks else None, self.tag)
+                                   for number in range(self.count, self.count + window)))
+                self.count += window
+                if self.asks:
+                    self.acked += self._agent.read_acks(window)
+                else:
+                    self._aggregator.wait_until(lambda messages: any(
+                        one.value[0] == self.tag and one.number == self.count - 1
+                        for one in reversed(messages)), f"what {self.tag} sent")
+            self._agent.expect_nothing_more()
+        except (OSError, AssertionError) as failure:
+            self.failure = failure
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_aggregator_restarted_under_load_loses_nothing(route, workers):
+    route, restarts = route(workers=workers), 4 if LIGHT else 20 if workers == 1 else 5
+    aggregator = route.aggregator
+    # Some acks are lost with the connection they were meant for.
+    aggregator.acks = lambda received: received.number % 7 or random.random() < 0.9 or received.connection.end()
+    loads = [Load(route.agent(), aggregator, f"agent{number}", asks=number % 2 == 0) for number in range(4)]
+    for load in loads:
+        load.start()
+    for restart in range(restarts):
+        aggregator.wait_for(len(aggregator.messages) + 30)
+        aggregator.kill(by_reset=restart % 2 == 0)
+        aggregator.revive()
+    aggregator.wait_for(len(aggregator.messages) + 30)
+    for load in loads:
+        load.stopping.set()
+    for load in loads:
+        load.join(PATIENCE)
+        assert not load.is_alive() and load.failure is None, f"{load.tag}: {load.failure!r}"
+    distinct = {(one.value[0], one.number) for one in aggregator.messages}
+    assert distinct == {(load.tag, number) for load in loads for number in range(load.count)}
+    for load in loads:
+        asked = [load.id(number) for number in range(load.count)] if load.asks else []
+        assert sorted(load.acked) == sorted(asked)
+    resent = sum(half.metric("husk_messages_resent_total") for half in (route.client, route.server))
+    assert len(aggregator.messages) - len(distinct) <= resent
+    for half in route.client, route.server:
+        half.wait_for_metric("husk_messages_settled_total", len(distinct))
+        eventually(lambda: half.metric("husk_messages_held_bytes") == 0, "nothing is held")
+        assert half.metric("husk_messages_dropped_total") == 0
+
+
+def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
+    address = raw.free_address()
+    client = husk.client(raw.format_address(address), protocol="forward")
+    gone, asking = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
+    gone.send(event(1), event(2))
+    gone.close()
+    client.wait_for_metric("husk_messages_received_total", 2)
+    asking.send(event(3, "three"))
+    client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
+    aggregator = Aggregator()
+    husk.server(aggregator, protocol="forward", listen=raw.format_address(address))
+    asking.expect_ack("three")
+    assert sorted(one.number for one in aggregator.messages) == [1, 2, 3]
+
+
+# ---- acks that do not come ----
+
+def test_aggregator_that_falls_silent_is_given_up_for_another_connection(route):
+    route = route(acks=lambda received: received.connection.number > 0, server={"ack_timeout": "300ms"})
+    agent = route.agent()
+    agent.send(event(1, "one"), event(2))
+    first, second, again, *_ = route.aggregator.wait_for(4)
+    assert again.raw == first.raw and again.connection.number == 1
+    agent.expect_ack("one")
+    agent.expect_nothing_more()
+    assert route.server.metric("husk_connections_ended_total", side="upstream", reason="ack_timeout") == 1
+    assert not route.client.complaints()
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_aggregator_that_never_acks_is_diagnosed_and_its_message_counted(half, asks):
+    half = half(acks=False, ack_timeout="100ms")
+    agent, idle = half.agent(), half.agent()
+    agent.send(event(1, "one" if asks else None))
+    half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="ack_timeout")
+    if asks:
+        raw.assert_reset(agent.sock)
+    attempts = half.aggregator.numbers().count(1)
+    assert 2 <= attempts <= 4
+    eventually(lambda: half.husk.metric("husk_messages_held_bytes") == 0, "nothing is held")
+    complaints = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "why")
+    assert 1 <= len(complaints) <= attempts
+    assert all("--delivery passthrough" in one["detail"] for one in complaints)
+    half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
+    half.aggregator.acks = True
+    carry_acked(idle, 2, "two")
+
+
+def test_several_messages_never_acked_are_each_sent_a_bounded_number_of_times(half):
+    """However many wait with the first one, the aggregator's silence is about all of them."""
+    half = half(acks=False, ack_timeout="100ms")
+    agent = half.agent()
+    agent.send(*map(event, range(5)))
+
+    def most():
+        numbers = half.aggregator.numbers()
+        return max(map(numbers.count, range(5)))
+    eventually(lambda: dropped(half.husk, "ack_timeout") == 5 or most() > 4, "they are given up")
+    assert most() <= 4
+
+
+def test_a_message_the_aggregator_always_leaves_unacked_is_given_up(half):
+    """Fluentd sends no ack for a chunk that it drops for its size: the others must not wait, nor repeat for ever."""
+    half = half(acks=lambda received: received.number != 13, ack_timeout="100ms")
+    agent, other = half.agent(), half.agent()
+    carry_acked(agent, 1, "one")
+    other.send(event(13))
+    tries = 0
+    while not dropped(half.husk, "ack_timeout"):
+        tries += 1
+        seen = half.aggregator.numbers().count(13)
+        assert seen <= 10
+        carry_acked(agent, 2, f"id{tries}")  # something settles on each connection
+        eventually(lambda: dropped(half.husk, "ack_timeout") or half.aggregator.numbers().count(13) > seen,
+                   "the next try, or the end")
+    assert half.husk.metric("husk_messages_dropped_total") == 1
+    carry_acked(agent, 3, "three")
+
+
+@pytest.mark.parametrize("by_reset", [False, True], ids=["fin", "rst"])
+def test_aggregator_that_ends_its_first_connections_loses_nothing(half, by_reset):
+    """A load balancer whose aggregator is still starting accepts and closes."""
+    half = half(acks=False)
+    agent = half.agent()
+    agent.send(event(1))
+    for number in range(4):
+        eventually(lambda: len(half.aggregator.messages) > number or half.husk.metric("husk_messages_dropped_total"),
+                   "it is sent again")
+        assert half.husk.metric("husk_messages_dropped_total") == 0
+        half.aggregator.acks = number == 3
+        half.aggregator.end_connections(by_reset)
+    half.husk.wait_for_metric("husk_messages_settled_total", 1)
+
+
+def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
+    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="200ms")
+    asking, other = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
+    other.send(event(1))
+    client.wait_for_metric("husk_messages_received_total", 1)
+    asking.send(event(2, "two"))
+    raw.assert_reset(asking.sock)
+    client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
+    assert dropped(client, "undelivered") == client.metric("husk_messages_dropped_total") == 1
+    client.wait_for_event(reason="undelivered")
+    assert client.metric("husk_messages_held_bytes") > 0, "what nobody waits for is kept"
+
+
+def test_waiting_for_an_upstream_costs_no_cpu(husk):
+    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="50ms")
+    Agent(raw.connect(client.address)).send(event(1))
+    client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
+
+    def spent():
+        fields = open(f"/proc/{client.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    before = spent()
+    # The third dial is 200 ms after the second one, the fourth 400 ms after the third one.
+    ended = client.get("/metrics") and client.wait_until(
+        lambda _: len(client.events(reason="connect_refused")) >= 4, "two more dials")
+    assert ended and spent() - before < (0.5 if LIGHT else 0.25)
+
+
+# ---- passthrough ----
+
+def test_passthrough_changes_no_byte(husk):
+    upstream = raw.Listener()
+    server = husk.server(upstream, protocol="forward", delivery="passthrough")
+    client = husk.client(server, protocol="forward", delivery="passthrough")
+    stream = b"".join(message(*elements) for elements in WITHOUT_CHUNK.values()) + event(1, FLUENTD_CHUNK)
+    agent = raw.connect(client.address)
+    agent.sendall(stream)
+    aggregator = upstream.accept()
+    assert raw.read_exactly(aggregator, len(stream)) == stream
+    aggregator.sendall(ack(FLUENTD_CHUNK))
+    assert agent.recv(100) == ack(FLUENTD_CHUNK)
+    agent.close()
+
+
+def test_passthrough_resets_exactly_the_agents_with_unsettled_messages(route):
+    route = route(acks=False, delivery="passthrough")
+    waiting, settled, acked, also_waiting = [route.agent() for _ in range(4)]
+    waiting.send(event(1, "one"))
+    settled.send(event(2))
+    acked.send(event(3, "three"))
+    also_waiting.send(event(4, "four"))
+    route.aggregator.ack(*(one for one in route.aggregator.wait_for(4) if one.number == 3))
+    acked.expect_ack("three")
+    route.aggregator.end_connections(by_reset=True)
+    for agent in waiting, also_waiting:
+        raw.assert_reset(agent.sock)
+    route.aggregator.acks = True
+    for number, agent in enumerate((settled, acked)):
+        carry_acked(agent, 10 + number, f"later{number}")
+        agent.expect_nothing_more()
+    assert sorted(route.aggregator.numbers()) == [1, 2, 3, 4, 10, 11]
+    assert route.client.metric("husk_messages_dropped_total") == 2
+
+
+# ---- bad input ----
+
+def nested(depth):
+    return {"a": nested(depth - 1)} if depth > 1 else {}
+
+
+BAD_INPUT = {
+    "json": (b'["t",1,{"a":1}]', "json"),
+    "json-object": (b'{"a":1}', "json"),
+    "random": (random.Random(7).randbytes(500).lstrip(b"{["), "not_forward"),
+    "http": (b"GET / HTTP/1.1\r\n\r\n", "not_forward"),
+    "wrong-shape": (pack(["t", {"a": 1}, 1]), "not_forward"),
+    "tag": (message("t" * 33, 1, {}), "tag_too_long"),
+    "announced": (b"\x92\xa1t\xc6\x00\x20\x00\x00", "message_too_long"),
+    "announced-array": (b"\x92\xa1t\xdd\x7f\xff\xff\xff", "message_too_long"),
+    "deep": (message("t", 1, nested(5)), "message_too_deep"),
+    "deep-option": (message("t", 1, {}, nested(5)), "message_too_deep"),
+    "option-type": (message("t", 1, {}, 7), "bad_option"),
+    "chunk-type": (message("t", 1, {}, {"chunk": 7}), "bad_option"),
+    "chunk-length": (message("t", 1, {}, {"chunk": "x" * 1025}), "bad_option"),
+}
+
+
+@pytest.fixture(scope="module")
+def strict_route(pki):
+    programs = Programs()
+    yield Route(Workshop(pki, programs), Aggregator(),
+                {"max_tag": 32, "max_message": "1MiB", "max_depth": 4, "log_burst": "off"}, {})
+    programs.stop()
+
+
+def bad_input_ends_one_agent(route, reason, misbehave):
+    """Its own reason, in log and metrics; a neighbour notices nothing."""
+    client, neighbour = route.client, route.agent()
+    carry_acked(neighbour, 0, "before")
+    ended = client.metric("husk_connections_ended_total", side="downstream", reason=reason)
+    lines = len(client.events(side="downstream", reason=reason))
+    upstream = client.metric("husk_connections_opened_total", side="upstream")
+    agent = route.agent()
+    misbehave(agent)
+    client.wait_for_metric("husk_connections_ended_total", ended + 1, side="downstream", reason=reason)
+    client.wait_until(lambda _: len(client.events(side="downstream", reason=reason)) == lines + 1, "its line")
+    carry_acked(neighbour, 0, "after")
+    neighbour.expect_nothing_more()
+    assert client.metric("husk_connections_opened_total", side="upstream") == upstream
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_ends_its_own_connection_only(strict_route, name):
+    data, reason = BAD_INPUT[name]
+
+    def misbehave(agent):
+        agent.send(data)
+        raw.assert_reset(agent.sock)
+    bad_input_ends_one_agent(strict_route, reason, misbehave)
+
+
+def test_a_message_cut_by_the_agents_end_is_told(strict_route):
+    def misbehave(agent):
+        agent.send(event(1, "one")[:-3])
+        agent.sock.shutdown(1)
+        raw.assert_reset(agent.sock)
+    bad_input_ends_one_agent(strict_route, "message_cut", misbehave)
+
+
+def test_a_message_cut_by_a_reset_is_no_probe(strict_route):
+    client = strict_route.client
+    before = client.metric("husk_connections_ended_total", side="downstream")
+    received = client.metric("husk_bytes_total", side="downstream", direction="received")
+    agent, probes = strict_route.agent(), client.metric("husk_connections_ended_total", reason="probe")
+    agent.send(event(1)[:-3])
+    client.wait_for_metric("husk_bytes_total", received + 1, side="downstream", direction="received")
+    agent.reset()
+    client.wait_for_metric("husk_connections_ended_total", before + 1, side="downstream")
+    assert client.metric("husk_connections_ended_total", reason="probe") == probes
+
+
+def test_what_was_whole_before_the_bad_input_is_delivered(route):
+    route = route()
+    agent = route.agent()
+    agent.send(event(1), event(2), b"GET / HTTP/1.1\r\n")
+    raw.assert_reset(agent.sock)
+    assert sorted(one.number for one in route.aggregator.wait_for(2)) == [1, 2]
+
+
+@pytest.mark.parametrize("answer, reason", [
+    (b"HTTP/1.1 400 Bad Request\r\n", "bad_ack"), (pack({"ack": 7}), "bad_ack"), (pack({"nack": "one"}), "bad_ack"),
+    (pack({"ack": "x" * 5000}), "bad_ack"), (json.dumps({"ack": "one"}).encode(), "bad_ack"),
+    (ack("another"), "unknown_ack"), (ack(b"one"), "unknown_ack"), (ack("one\n"), "unknown_ack")],
+    ids=["http", "integer", "key", "long", "json", "another", "type", "newline"])
+def test_an_aggregator_that_answers_wrongly_is_given_up_and_the_message_sent_again(half, answer, reason):
+    half = half(acks=lambda received: received.connection.number > 0)
+    agent = half.agent()
+    agent.send(event(1, "one"))
+    first, = half.aggregator.wait_for(1)
+    first.connection.send(answer)
+    again = half.aggregator.wait_for(2)[1]
+    assert again.raw == first.raw
+    agent.expect_ack("one")
+    half.husk.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason=reason)
+    assert half.husk.wait_for_event(reason=reason, side="upstream")
+
+
+# ---- back-pressure ----
+
+def test_agents_are_not_read_while_too_much_is_unacked(route):
+    limit = 64 * 1024
+    route = route(acks=False, retain_bytes=limit, buffer_bytes=limit)
+    agents, sent = [route.agent() for _ in range(3)], [0, 0, 0]
+    warm = route.agent()
+    warm.send(event(0))
+    route.aggregator.wait_for(1)
+    resident = route.client.resident_kib(), route.server.resident_kib()
+    one = message("t", 1, {"n": 1, "pad": "x" * 8000})
+    for agent in agents:
+        agent.sock.setblocking(False)
+    left = [b""] * 3
+    while True:
+        writable = select.select([], [agent.sock for agent in agents], [], 0.3)[1]
+        if not writable:
+            break
+        for index, agent in enumerate(agents):
+            if agent.sock in writable:
+                left[index] = left[index] or one * 8
+                taken = agent.sock.send(left[index])
+                left[index] = left[index][taken:]
+                sent[index] += taken
+        assert sum(sent) < 256 * MIB, "the agents are never stopped"
+    bound = limit + len(agents) * (limit + 10000)
+    for half in route.client, route.server:
+        assert half.metric("husk_messages_held_bytes") < bound
+    assert route.client.metric("husk_bytes_total", side="downstream", direction="received") < bound
+    if not LIGHT:
+        assert route.client.resident_kib() < resident[0] + 2048
+        assert route.server.resident_kib() < resident[1] + 2048
+    route.aggregator.acks = True
+    route.aggregator.ack(*route.aggregator.messages)
+    for agent, rest in zip(agents, left):
+        agent.sock.settimeout(PATIENCE)
+        agent.send(rest)
+        agent.expect_nothing_more()
+    whole = (sum(sent) + sum(map(len, left))) // len(one) + 1
+    assert len(route.aggregator.wait_for(whole)) == whole
+    eventually(lambda: route.client.metric("husk_messages_held_bytes") == 0, "all is settled")
+
+
+# ---- agents that leave ----
+
+@pytest.mark.parametrize("how", ["rst", "fin"])
+def test_an_agent_that_left_before_its_ack_is_not_served_again(half, how):
+    """It sends the message again itself."""
+    half = half(acks=False)
+    agent, staying = half.agent(), half.agent()
+    agent.send(event(1, "one"))
+    half.aggregator.wait_for(1)
+    if how == "rst":
+        raw.reset(agent.sock.sock)
+        half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="reset")
+    else:
+        agent.close()
+    staying.send(event(2, "two"))
+    half.aggregator.wait_for(2)
+    half.aggregator.acks = True
+    half.aggregator.end_connections()
+    staying.expect_ack("two")
+    assert half.aggregator.numbers() == [1, 2, 2]
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_an_agent_that_asked_for_nothing_may_leave_and_is_served(route, how):
+    route = route(acks=False)
+    agent = route.agent()
+    agent.send(event(1))
+    first, = route.aggregator.wait_for(1)
+    agent.close() if how == "fin" else agent.reset()
+    route.aggregator.acks = True
+    route.aggregator.end_connections()
+    assert route.aggregator.wait_for(2)[1].raw == first.raw
+    route.server.wait_for_metric("husk_messages_settled_total", 1)
+
+
+def test_an_ack_for_an_agent_that_left_harms_nobody(half):
+    half = half(acks=False)
+    agent, staying = half.agent(), half.agent()
+    agent.send(event(1, "one"))
+    first, = half.aggregator.wait_for(1)
+    raw.reset(agent.sock.sock)
+    half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="reset")
+    half.aggregator.ack(first)
+    half.aggregator.acks = True
+    carry_acked(staying, 2, "two")
+    assert half.husk.metric("husk_connections_ended_total", side="upstream") == 0
+
+
+# ---- ending ----
+
+def test_sigterm_with_messages_unacked_is_a_failure(route):
+    route = route(acks=False)
+    agent = route.agent()
+    agent.send(event(1, "one"), event(2))
+    route.aggregator.wait_for(2)
+    route.client.signal(signal.SIGTERM)
+    assert route.client.wait() == 1
+    assert any("undelivered" in one["message"] for one in route.client.complaints())
+    raw.assert_reset(agent.sock)
+
+
+def test_sigterm_with_everything_acked_is_none(route):
+    route = route()
+    agent = route.agent()
+    carry_acked(agent, 1, "one")
+    route.client.signal(signal.SIGTERM)
+    assert route.client.wait() == 0
+    assert agent.sock.recv(1) == b""
+    assert not route.client.complaints()
+
+
+def test_acks_that_come_while_draining_still_reach_their_agents(route):
+    route = route(acks=False, client={"drain_quiet": "5s", "drain_timeout": "20s"})
+    agent = route.agent()
+    agent.send(event(1, "one"))
+    received = route.aggregator.wait_for(1)
+    route.client.signal(signal.SIGTERM)
+    route.client.wait_for_event(message="draining")
+    route.aggregator.ack(*received)
+    agent.expect_ack("one")
+    agent.close()
+    route.client.signal(signal.SIGTERM)
+    assert route.client.wait() == 0
+
+
+# ---- sizes and cuts ----
+
+def test_a_message_of_8_mib_passes(route):
+    route = route()
+    agent = route.agent()
+    body = random.Random(11).randbytes(8 * MIB)
+    sent = message("t", body, {"size": 1, "chunk": FLUENTD_CHUNK})
+    with raw.Sending(agent.sock, [sent]):
+        received, = route.aggregator.wait_for(1)
+    assert received.raw == sent
+    agent.expect_ack(FLUENTD_CHUNK)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_message_too_large_to_keep_passes_unchanged_and_unprotected(half, asks):
+    half = half(acks=False, retain_bytes="64KiB")
+    agent, idle = half.agent(), half.agent()
+    sent = message("t", b"x" * 200000, {"chunk": "large"} if asks else {})
+    agent.send(sent)
+    received, = half.aggregator.wait_for(1)
+    assert received.raw == sent
+    assert half.husk.metric("husk_messages_unprotected_total") == 1
+    half.husk.wait_for_metric("husk_messages_settled_total", 0 if asks else 1)
+    half.aggregator.acks = True
+    half.aggregator.end_connections(by_reset=True)
+    if asks:
+        raw.assert_reset(agent.sock)
+    else:
+        carry_acked(agent, 1, "one")
+    carry_acked(idle, 2, "two")
+    assert half.husk.metric("husk_messages_dropped_total") == asks
+    assert half.aggregator.messages.count(received) == 1
+
+
+def test_one_byte_writes_of_two_agents_do_not_mix(route):
+    route = route()
+    streams = [b"".join(event(number, f"{name}{number}", name) for number in range(10)) for name in "ab"]
+    agents = [route.agent(), route.agent()]
+    for at in range(len(streams[0])):
+        for agent, stream in zip(agents, streams):
+            agent.send(stream[at:at + 1])
+    received = route.aggregator.wait_for(20)
+    for name, stream, agent in zip("ab", streams, agents):
+        assert b"".join(one.raw for one in received if one.value[0] == name) == stream
+        assert agent.read_acks(10) == [f"{name}{number}" for number in range(10)]
+        agent.expect_nothing_more()
+
+
+def test_an_agent_in_the_middle_of_a_message_delays_nobody(route):
+    route = route(max_outlets=1)
+    slow, other = route.agent(), route.agent()
+    data = event(1, "slow")
+    slow.send(data[:-1])
+    carry_acked(other, 2, "other")
+    slow.send(data[-1:])
+    slow.expect_ack("slow")

@@ -1,0 +1,251 @@
+"""Scripted Forward peers: messages built byte by byte, an agent, an aggregator that acks when told to."""
+
+import socket
+import struct
+import threading
+from typing import Any, NamedTuple
+
+import msgpack
+
+from support import raw
+from support.process import PATIENCE
+
+# ---- bytes ----
+
+
+def pack(value):
+    return msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+
+
+def event_time(seconds, nanoseconds=0):
+    return msgpack.ExtType(0, struct.pack(">II", seconds, nanoseconds))
+
+
+def message(tag, *elements):
+    return pack([tag, *elements])
+
+
+def event(number, chunk=None, tag="t"):
+    """One numbered event, Message mode; with `chunk` the agent asks for an ack."""
+    return message(tag, 1, {"n": number}, *([] if chunk is None else [{"chunk": chunk}]))
+
+
+def ack(chunk):
+    """chunk: an id, or a value's bytes in an Encoded."""
+    return b"\x81\xa3ack" + (chunk.data if isinstance(chunk, Encoded) else pack(chunk))
+
+
+class Encoded(NamedTuple):
+    """A value as its own bytes: for headers that msgpack would write shorter."""
+    data: bytes
+
+
+class Message(NamedTuple):
+    """What an aggregator received. A str holds bytes that are not UTF-8 as surrogates; a bin is bytes."""
+    raw: bytes
+    value: Any
+    connection: Any
+
+    @property
+    def option(self):
+        """None: there is none, or nil."""
+        last = self.value[-1]
+        is_message_mode = not isinstance(self.value[1], (str, bytes, list))
+        return last if len(self.value) > (3 if is_message_mode else 2) else None
+
+    @property
+    def chunk(self):
+        return (self.option or {}).get("chunk")
+
+    @property
+    def number(self):
+        return self.value[2]["n"]
+
+
+class Parser:
+    """Cuts a stream into messages and keeps their bytes."""
+
+    def __init__(self):
+        self._unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors="surrogateescape",
+                                          max_buffer_size=1 << 28)
+        self._bytes, self._start = bytearray(), 0
+
+    def feed(self, data):
+        """The messages that are whole now, as (bytes, value)."""
+        self._unpacker.feed(data)
+        self._bytes += data
+        for value in self._unpacker:
+            end = self._unpacker.tell()
+            yield bytes(self._bytes[:end - self._start]), value
+            del self._bytes[:end - self._start]
+            self._start = end
+
+
+# ---- peers ----
+
+class Agent:
+    """Sends what it is told, and reads acks; `sock` is a socket or anything like it."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def send(self, *messages):
+        self.sock.sendall(b"".join(messages))
+
+    def read_ack(self):
+        """What one recv returns."""
+        return self.sock.recv(1 << 20)
+
+    def expect_ack(self, chunk):
+        """It comes whole, in one recv, and nothing with it."""
+        got = self.read_ack()
+        assert got == ack(chunk), got
+
+    def read_acks(self, count):
+        """The ids; none may be cut by the end of a recv."""
+        ids = []
+        while len(ids) < count:
+            data, parser = self.read_ack(), Parser()
+            assert data, f"ended after {len(ids)} of {count} acks"
+            whole = list(parser.feed(data))
+            assert sum(len(one) for one, _ in whole) == len(data), f"an ack was cut: {data[-40:]}"
+            ids += [value["ack"] for _, value in whole]
+        assert len(ids) == count, f"{len(ids) - count} acks too many"
+        return ids
+
+    def expect_nothing_more(self):
+        """It ends, and no ack is left over."""
+        self.sock.shutdown(socket.SHUT_WR)
+        assert raw.read_to_end(self.sock) == b""
+
+    def close(self):
+        self.sock.close()
+
+    def reset(self):
+        raw.reset(self.sock)
+
+
+class Connection:
+    """One connection of the aggregator; its reader thread alone closes the socket."""
+
+    def __init__(self, sock, number):
+        self.sock, self.number, self.ended = sock, number, False
+
+    def send(self, data):
+        try:
+            self.sock.sendall(data)
+        except OSError:
+            pass  # it is gone, which the test meant to happen
+
+    def end(self, by_reset=False):
+        try:
+            if by_reset:
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.sock.shutdown(socket.SHUT_RD if by_reset else socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+class Aggregator:
+    """Records every message of every connection, in order of arrival.
+
+    `acks`: whether to ack at once, or a function of the message that says so; else it does when told."""
+
+    def __init__(self, acks=True):
+        self.acks = acks
+        self._changed = threading.Condition()
+        self._messages, self._connections = [], []
+        self._listener = raw.Listener()
+        self.address = self._listener.address
+        self._listen()
+
+    def _listen(self):
+        self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), daemon=True)
+        self._acceptor.start()
+
+    def _accept(self, listener):
+        listener.sock.settimeout(None)
+        while True:
+            try:
+                sock, _ = listener.sock.accept()
+            except OSError:
+                break
+            sock.settimeout(None)
+            with self._changed:
+                connection = Connection(sock, len(self._connections))
+                self._connections.append(connection)
+                self._changed.notify_all()
+            threading.Thread(target=self._read, args=(connection,), daemon=True).start()
+        listener.close()
+
+    def _read(self, connection):
+        parser = Parser()
+        while True:
+            try:
+                data = connection.sock.recv(1 << 18)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            for one, value in parser.feed(data):
+                received = Message(one, value, connection)
+                # Decided before the test can know of it, given after: an agent's ack means that it is recorded.
+                is_acked = self.acks(received) if callable(self.acks) else self.acks
+                with self._changed:
+                    self._messages.append(received)
+                    self._changed.notify_all()
+                if is_acked:
+                    self.ack(received)
+        connection.sock.close()
+        with self._changed:
+            connection.ended = True
+            self._changed.notify_all()
+
+    def ack(self, *messages):
+        for one in messages:
+            if one.chunk is not None:
+                one.connection.send(ack(one.chunk))
+
+    @property
+    def messages(self):
+        with self._changed:
+            return list(self._messages)
+
+    @property
+    def connections(self):
+        with self._changed:
+            return list(self._connections)
+
+    def wait_until(self, found, what, timeout=PATIENCE):
+        """found(messages), once that is true."""
+        with self._changed:
+            answer = self._changed.wait_for(lambda: found(self._messages), timeout)
+            assert answer, f"never so: {what}; {len(self._messages)} messages, the last {self._messages[-3:]}"
+            return answer
+
+    def wait_for(self, count):
+        """The messages, once there are so many."""
+        return self.wait_until(lambda messages: len(messages) >= count and list(messages), f"{count} messages")
+
+    def wait_for_connections(self, count):
+        self.wait_until(lambda _: len(self._connections) >= count, f"{count} connections")
+
+    def numbers(self):
+        return [one.number for one in self.messages]
+
+    def end_connections(self, by_reset=False):
+        """All of them, and waits until it is so."""
+        ending = self.connections
+        for connection in ending:
+            connection.end(by_reset)
+        self.wait_until(lambda _: all(one.ended for one in ending), "the connections end")
+
+    def kill(self, by_reset=True):
+        """Nobody listens any more, every connection is gone."""
+        self._listener.sock.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join(PATIENCE)
+        self.end_connections(by_reset)
+
+    def revive(self):
+        self._listener = raw.Listener(self.address)
+        self._listen()
