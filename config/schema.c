@@ -38,7 +38,7 @@ static const struct setting settings[] = {
     { ROW("delivery", SETTING_CHOICE, delivery), .fallback = "at-least-once", .choices = deliveries,
       .help = "forward: at-least-once asks for acks and sends again; passthrough changes and keeps nothing" },
     { ROW("retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
-      .max = 16 * 1024 * MIB, .value_name = "SIZE",
+      .max = 16384 * MIB, .value_name = "SIZE",
       .help = "forward: messages kept until acknowledged; then agents are not read" },
     { ROW("ack-timeout", SETTING_DURATION, ack_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .value_name = "D",
