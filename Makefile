@@ -40,15 +40,17 @@ links      = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /de
 CFLAGS    ?= -O2 -g
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 ifeq ($(SANITIZE),)
+CFI_FLAGS := -flto=thin -fvisibility=hidden -fsanitize=cfi
+CFI       := $(if $(findstring clang,$(CC)),$(if $(call links,$(CFI_FLAGS) -fuse-ld=lld),$(CFI_FLAGS)))
+# clang 14's jump tables for CFI and for -fcf-protection do not go together; the former checks more.
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong $(call supported,-fstack-clash-protection) \
-             $(call supported,-fcf-protection=full) $(call supported,-mbranch-protection=standard)
-CFI       := $(if $(findstring clang,$(CC)),$(call links,-flto=thin -fvisibility=hidden -fsanitize=cfi -fuse-ld=lld))
+             $(if $(CFI),,$(call supported,-fcf-protection=full) $(call supported,-mbranch-protection=standard))
 else
 HARDENING := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFI       :=
 endif
 HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
-LINKING   := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+LINKING   := -pie $(if $(CFI),-fuse-ld=lld) -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # libev's watcher macros cast between watcher types by design.
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
 LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lyajl -lz -lpthread
