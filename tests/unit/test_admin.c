@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "admin/admin.h"
+#include "support/test_loop.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GUARD_SECONDS = 20, CLIENT_BYTES = 4 << 20 };
+enum { CLIENT_BYTES = 4 << 20 };
 
 /* Time that passes without being waited for: the program's clocks run ahead by so much. */
 static time_t elapsed_seconds;
@@ -144,13 +145,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void on_guard(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)events;
-    *(bool *)timer->data = true;
-}
-
 /* ---- clients
  * --------------------------------------------------------------------------------------------------- */
 
@@ -203,38 +197,10 @@ static void client_say(struct client *client, const char *text)
     client_send(client, text, strlen(text));
 }
 
-/* One turn of the loop, for at most GUARD_SECONDS. */
-static void turn(struct fixture *f)
-{
-    bool expired = false;
-    struct ev_timer guard;
-
-    ev_now_update(f->loop);
-    ev_timer_init(&guard, on_guard, GUARD_SECONDS, 0);
-    guard.data = &expired;
-    ev_timer_start(f->loop, &guard);
-    ev_run(f->loop, EVRUN_ONCE);
-    ev_timer_stop(f->loop, &guard);
-    assert_false(expired);
-}
-
-static void run_for(struct fixture *f, unsigned duration_ms)
-{
-    bool expired = false;
-    struct ev_timer guard;
-
-    ev_now_update(f->loop);
-    ev_timer_init(&guard, on_guard, duration_ms / 1000.0, 0);
-    guard.data = &expired;
-    ev_timer_start(f->loop, &guard);
-    while (!expired)
-        ev_run(f->loop, EVRUN_ONCE);
-}
-
 static void wait_for_end(struct client *client)
 {
     while (!client->ended)
-        turn(client->fixture);
+        test_loop_turn(client->fixture->loop);
 }
 
 static void expect_end(struct client *client)
@@ -251,7 +217,7 @@ static char *wait_for_bytes(struct client *client, size_t length)
         if (client->ended)
             fail_msg("ended (%s) with only: %.*s", strerror(client->error),
                      (int)(client->length - client->taken), client->bytes + client->taken);
-        turn(client->fixture);
+        test_loop_turn(client->fixture->loop);
     }
     return client->bytes + client->taken;
 }
@@ -458,7 +424,7 @@ static void test_requests_in_pieces(void **state)
     client_connect(f, &client);
     for (size_t i = 0; i < sizeof requests - 1; i++) {
         client_send(&client, &requests[i], 1);
-        run_for(f, 0);
+        test_loop_run_for(f->loop, 0);
     }
     expect_answer(&client, 200, "live\n");
     expect_answer(&client, 200, "ready\n");
@@ -581,7 +547,7 @@ static void test_head_limit(void **state)
     expect_end(&client);
     for (int i = 0; i < 3; i++) {
         client_say(&client, "and so on");
-        run_for(f, 5);
+        test_loop_run_for(f->loop, 5);
     }
     client_close(&client);
 }
@@ -633,7 +599,7 @@ static void test_slow_clients_are_closed(void **state)
     while (!trickling.ended) {
         /* One more byte does not buy more time. */
         send(trickling.io.fd, "x", 1, MSG_NOSIGNAL);
-        run_for(f, 5);
+        test_loop_run_for(f->loop, 5);
     }
     expect_end(&silent);
     expect_end(&slow);
@@ -655,7 +621,7 @@ static void test_each_answer_buys_time(void **state)
     for (int i = 0; i < 4; i++) {
         client_say(&client, GET("/live"));
         expect_answer(&client, 200, "live\n");
-        run_for(f, 200);
+        test_loop_run_for(f->loop, 200);
     }
     expect_end(&client);
     client_close(&client);
@@ -675,7 +641,7 @@ static void test_connections_are_limited(void **state)
     client_say(&second, GET("/live"));
     expect_answer(&second, 200, "live\n");
     client_close(&first);
-    run_for(f, 20);
+    test_loop_run_for(f->loop, 20);
     ask_once(f, GET("/live"), 200, "live\n");
     assert_false(second.ended);
     client_close(&second);
@@ -695,7 +661,7 @@ static void test_blocked_answers_are_continued(void **state)
     ev_io_stop(f->loop, &client.io);
     for (int i = 0; i < REQUESTS; i++)
         client_say(&client, GET("/metrics"));
-    run_for(f, 50);
+    test_loop_run_for(f->loop, 50);
     ask_once(f, GET("/live"), 200, "live\n"); /* others are served meanwhile */
     ev_io_start(f->loop, &client.io);
     for (int i = 0; i < REQUESTS; i++) {
@@ -722,7 +688,7 @@ static void test_answers_nobody_takes_are_given_up(void **state)
     for (int i = 0; i < 1000; i++)
         if (send(client.io.fd, GET("/metrics"), strlen(GET("/metrics")), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
             break;
-    run_for(f, 300);
+    test_loop_run_for(f->loop, 300);
     ask_once(f, GET("/live"), 200, "live\n"); /* the only slot is free again */
     client_close(&client);
 }
@@ -743,7 +709,7 @@ static void test_close_in_the_middle(void **state)
         client_say(&blocked, GET("/metrics"));
     client_say(&lingering, "GET /live HTTP/1.0\r\n\r\n");
     expect_answer(&lingering, 200, "live\n");
-    run_for(f, 50);
+    test_loop_run_for(f->loop, 50);
     admin_close(f->admin);
     f->admin = NULL;
     expect_end(&idle);
@@ -858,7 +824,7 @@ static void test_with_the_reserve_in_use_accepting_pauses(void **state)
     client_say(&client, GET("/live"));
     shortage_begin(&shortage, client.io.fd);
     unsigned turns = ev_iteration(f->loop);
-    run_for(f, 800);
+    test_loop_run_for(f->loop, 800);
     turns = ev_iteration(f->loop) - turns;
     shortage_end(&shortage);
     assert_int_equal(client.length, 0);
@@ -896,10 +862,10 @@ static void test_pauses_are_told_once_in_ten_seconds(void **state)
     client_connect(f, &silent);
     client_connect(f, &waiting);
     shortage_begin(&shortage, waiting.io.fd);
-    run_for(f, 500);
+    test_loop_run_for(f->loop, 500);
     expect_log(f, "admin cannot accept detail=\"Too many open files\"\n");
     elapsed_seconds += 10;
-    run_for(f, 1100);
+    test_loop_run_for(f->loop, 1100);
     expect_log(f, " suppressed=");
     shortage_end(&shortage);
     client_close(&silent);

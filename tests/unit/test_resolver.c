@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "support/test_loop.h"
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
-enum { ANSWERS_MAX = 64, GUARD_SECONDS = 20, SLACK_MS = 2 };
+enum { ANSWERS_MAX = 64, SLACK_MS = 2 };
 
 /* ---- the name server
  * --------------------------------------------------------------------------------------- */
@@ -281,40 +282,10 @@ static void on_answer(void *owner, const struct socket_address *addresses, size_
     }
 }
 
-static void on_guard(struct ev_loop *loop, struct ev_timer *timer, int events)
-{
-    (void)loop;
-    (void)events;
-    *(bool *)timer->data = true;
-}
-
 static void run_until(struct fixture *f, const size_t *counter, size_t wanted)
 {
-    bool expired = false;
-    struct ev_timer guard;
-
-    ev_now_update(f->loop);
-    ev_timer_init(&guard, on_guard, GUARD_SECONDS, 0);
-    guard.data = &expired;
-    ev_timer_start(f->loop, &guard);
-    while (!expired && *counter < wanted)
-        ev_run(f->loop, EVRUN_ONCE);
-    ev_timer_stop(f->loop, &guard);
-    assert_false(expired);
-}
-
-/* Runs the loop for a while in which something must not happen. */
-static void run_for(struct fixture *f, unsigned duration_ms)
-{
-    bool expired = false;
-    struct ev_timer guard;
-
-    ev_now_update(f->loop);
-    ev_timer_init(&guard, on_guard, duration_ms / 1000.0, 0);
-    guard.data = &expired;
-    ev_timer_start(f->loop, &guard);
-    while (!expired)
-        ev_run(f->loop, EVRUN_ONCE);
+    while (*counter < wanted)
+        test_loop_turn(f->loop);
 }
 
 static const char *const some_ipv4[] = { "127.0.0.2", "127.0.0.3", NULL };
@@ -610,7 +581,7 @@ static void test_literals_are_answered_once_without_dns(void **state)
         open_resolver(f, literals[i][0], &patient);
         run_until(f, &f->count, 1);
         resolver_refresh(f->resolver);
-        run_for(f, patient.min_ttl_ms * 2);
+        test_loop_run_for(f->loop, patient.min_ttl_ms * 2);
         assert_int_equal(f->count, 1);
         assert_int_equal(f->answers[0].count, 1);
         assert_true(has_address(&f->answers[0], literals[i][1]));
@@ -631,7 +602,7 @@ static void test_refresh_is_rate_limited(void **state)
     run_until(f, &f->server.queries, 1);
     resolver_refresh(f->resolver); /* under way: nothing to add */
     run_until(f, &f->count, 1);
-    run_for(f, 100);
+    test_loop_run_for(f->loop, 100);
     assert_int_equal(f->server.queries, 1);
 
     for (size_t i = 1; i <= 4; i++) {
