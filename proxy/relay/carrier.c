@@ -11,31 +11,9 @@ enum { STEP_BYTES = 256 * 1024, INCOMING_BYTES = 64 * 1024 };
 
 static void carrier_step(struct carrier *carrier);
 
-/* ---- events ---- */
-
-static void on_leg_ready(void *owner)
-{
-    carrier_step(owner);
-}
-
-static void on_alarm(void *owner)
-{
-    carrier_step(owner);
-}
-
-static struct carrier *carrier_of(struct task *task)
-{
-    return (struct carrier *)((char *)task - offsetof(struct carrier, task));
-}
-
 static void on_task(struct task *task)
 {
-    carrier_step(carrier_of(task));
-}
-
-static void on_dispose(struct task *task)
-{
-    free(carrier_of(task));
+    carrier_step((struct carrier *)task);
 }
 
 /* ---- life ---- */
@@ -48,13 +26,12 @@ bool carrier_open(struct exchange *exchange)
     if (!carrier)
         return false;
     carrier->task.run = on_task;
-    carrier->task.dispose = on_dispose;
     carrier->exchange = exchange;
     carrier->opened_us = clock_monotonic_us();
     buffer_init(&carrier->outgoing, &worker->pool);
     buffer_init(&carrier->incoming, &worker->pool);
-    alarm_init(&carrier->alarm, worker->loop, on_alarm, carrier);
-    outlet_open(&carrier->outlet, worker, on_leg_ready, carrier);
+    alarm_init(&carrier->alarm, worker->loop, task_run, &carrier->task);
+    outlet_open(&carrier->outlet, worker, task_run, &carrier->task);
     carrier->next = exchange->carriers;
     if (carrier->next)
         carrier->next->previous = carrier;

@@ -16,7 +16,7 @@
 enum carrier_state { CARRIER_DIALLING, CARRIER_GREETING, CARRIER_READY, CARRIER_ENDED };
 
 struct carrier {
-    struct task task;
+    struct task task;                /* first */
     struct carrier *next, *previous; /* in the exchange's list */
     struct exchange *exchange;       /* borrowed */
     enum carrier_state state;

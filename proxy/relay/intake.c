@@ -13,31 +13,9 @@ enum { STEP_BYTES = 256 * 1024, ACKS_BYTES_MAX = 64 * 1024 };
 
 static void intake_step(struct intake *intake);
 
-/* ---- events ---- */
-
-static void on_leg_ready(void *owner)
-{
-    intake_step(owner);
-}
-
-static void on_alarm(void *owner)
-{
-    intake_step(owner);
-}
-
-static struct intake *intake_of(struct task *task)
-{
-    return (struct intake *)((char *)task - offsetof(struct intake, task));
-}
-
 static void on_task(struct task *task)
 {
-    intake_step(intake_of(task));
-}
-
-static void on_dispose(struct task *task)
-{
-    free(intake_of(task));
+    intake_step((struct intake *)task);
 }
 
 /* ---- acks ---- */
@@ -101,19 +79,18 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
         return;
     }
     intake->task.run = on_task;
-    intake->task.dispose = on_dispose;
     intake->exchange = exchange;
     intake->opened_us = clock_monotonic_us();
     intake->progress_ms = clock_monotonic_ms();
     buffer_init(&intake->incoming, &worker->pool);
     buffer_init(&intake->outgoing, &worker->pool);
     scanner_init(&intake->scanner, &worker->route->scanner);
-    alarm_init(&intake->alarm, worker->loop, on_alarm, intake);
+    alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
     intake->next = exchange->intakes;
     if (intake->next)
         intake->next->previous = intake;
     exchange->intakes = intake;
-    inlet_open(&intake->inlet, worker, fd, peer, on_leg_ready, intake);
+    inlet_open(&intake->inlet, worker, fd, peer, task_run, &intake->task);
     intake->is_securing = intake->inlet.state == INLET_SECURING;
     worker_count_inlet(worker, intake->is_securing ? 1 : 0, 1);
     intake_step(intake);

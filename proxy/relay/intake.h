@@ -19,7 +19,7 @@ struct carrier;
 struct intake_ack;
 
 struct intake {
-    struct task task;
+    struct task task;               /* first */
     struct intake *next, *previous; /* in the exchange's list */
     struct exchange *exchange;      /* borrowed */
     struct inlet inlet;

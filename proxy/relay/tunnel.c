@@ -24,31 +24,9 @@ static enum side other(enum side side)
     return side == SIDE_DOWNSTREAM ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
 }
 
-/* ---- events ---- */
-
-static void on_leg_ready(void *owner)
-{
-    tunnel_step(owner);
-}
-
-static struct tunnel *tunnel_of(struct task *task)
-{
-    return (struct tunnel *)((char *)task - offsetof(struct tunnel, task));
-}
-
 static void on_task(struct task *task)
 {
-    tunnel_step(tunnel_of(task));
-}
-
-static void on_dispose(struct task *task)
-{
-    free(tunnel_of(task));
-}
-
-static void on_alarm(void *owner)
-{
-    tunnel_step(owner);
+    tunnel_step((struct tunnel *)task);
 }
 
 /* ---- life ---- */
@@ -63,19 +41,18 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     }
     tunnel->worker = worker;
     tunnel->task.run = on_task;
-    tunnel->task.dispose = on_dispose;
     tunnel->phase = TUNNEL_ADMITTING;
     tunnel->opened_us = clock_monotonic_us();
     tunnel->progress_ms = clock_monotonic_ms();
-    alarm_init(&tunnel->alarm, worker->loop, on_alarm, tunnel);
+    alarm_init(&tunnel->alarm, worker->loop, task_run, &tunnel->task);
     buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
     buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
     tunnel->next = worker->tunnels;
     if (worker->tunnels)
         worker->tunnels->previous = tunnel;
     worker->tunnels = tunnel;
-    outlet_open(&tunnel->outlet, worker, on_leg_ready, tunnel);
-    inlet_open(&tunnel->inlet, worker, fd, peer, on_leg_ready, tunnel);
+    outlet_open(&tunnel->outlet, worker, task_run, &tunnel->task);
+    inlet_open(&tunnel->inlet, worker, fd, peer, task_run, &tunnel->task);
     worker_count_inlet(worker, tunnel->inlet.state == INLET_SECURING, 1);
     tunnel_step(tunnel);
 }

@@ -16,6 +16,11 @@ enum {
 
 /* ---- tasks ---- */
 
+void task_run(void *task)
+{
+    ((struct task *)task)->run(task);
+}
+
 void worker_queue(struct worker *worker, struct task *task)
 {
     if (task->queued)
@@ -72,7 +77,7 @@ static void ended_dispose(struct worker *worker)
     while (worker->ended) {
         struct task *task = worker->ended;
         worker->ended = task->next;
-        task->dispose(task);
+        free(task);
     }
 }
 

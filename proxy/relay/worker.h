@@ -25,13 +25,17 @@
 
 struct tunnel;
 
-/* Something the worker runs soon, once: what used up its turn, or was told that something changed. */
+/* A connection's conductor, whatever kind: allocated by malloc, with its task as the first member. It is run
+ * by its legs and its alarm, and by the worker soon, once: what used up its turn, or was told that something
+ * changed. */
 struct task {
     struct task *next, *previous;
     bool queued;
     void (*run)(struct task *task);
-    void (*dispose)(struct task *task); /* frees what the task is part of */
 };
+
+/* Runs a task now: what its legs and its alarm call, with the task as their owner. */
+void task_run(void *task);
 
 struct worker {
     const struct route_options *route; /* borrowed */

@@ -31,6 +31,7 @@ def test_clock_jump_neither_shortens_nor_prolongs_a_deadline(husk, shim, tmp_pat
     late.sendall(b"\x16")
     for peer in (silent, late):
         raw.assert_closed(peer)
+    server.wait_until(lambda _: len(server.events(message="connection ended")) == 2, "two lines")
     ends = server.events(message="connection ended")
     assert [end["reason"] for end in ends] == ["handshake_timeout"] * 2
     assert all(900 <= end["duration_ms"] < 10000 for end in ends), ends
