@@ -427,24 +427,3 @@ enum handshake_status handshake_feed(struct handshake *handshake, const uint8_t 
     *out_length = outgoing.length;
     return status;
 }
-
-const char *handshake_refusal_name(enum handshake_refusal refusal)
-{
-    switch (refusal) {
-    case HANDSHAKE_NOT_REFUSED:
-        return "not_refused";
-    case HANDSHAKE_MALFORMED:
-        return "malformed";
-    case HANDSHAKE_WRONG_DIGEST:
-        return "wrong_digest";
-    case HANDSHAKE_WRONG_KEY:
-        return "wrong_key";
-    case HANDSHAKE_WRONG_USER:
-        return "wrong_user";
-    case HANDSHAKE_REJECTED:
-        return "rejected";
-    case HANDSHAKE_SAME_NAME:
-        return "same_name";
-    }
-    return "unknown";
-}

@@ -94,7 +94,4 @@ enum handshake_status handshake_feed(struct handshake *handshake, const uint8_t 
                                      size_t *taken, uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX],
                                      size_t *out_length);
 
-/* "malformed", "wrong_key"… */
-const char *handshake_refusal_name(enum handshake_refusal refusal);
-
 #endif

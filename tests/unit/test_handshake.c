@@ -667,13 +667,6 @@ static void the_longest_names_fit(void **state)
     assert_int_equal(ends.dialled, HANDSHAKE_DONE);
 }
 
-static void every_refusal_has_a_name(void **state)
-{
-    (void)state;
-    for (unsigned i = HANDSHAKE_NOT_REFUSED; i <= HANDSHAKE_SAME_NAME; i++)
-        assert_string_not_equal(handshake_refusal_name((enum handshake_refusal)i), "unknown");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -692,7 +685,6 @@ int main(void)
         cmocka_unit_test(a_wrong_pong_is_refused),
         cmocka_unit_test(a_message_has_a_longest_length),
         cmocka_unit_test(the_longest_names_fit),
-        cmocka_unit_test(every_refusal_has_a_name),
     };
 
     return cmocka_run_group_tests_name("handshake", tests, NULL, NULL);
