@@ -113,7 +113,8 @@ bool carrier_has_room(const struct carrier *carrier)
 
 void carrier_send(struct carrier *carrier, struct message *message)
 {
-    /* Filed first: if memory runs out half-way, the carrier ends, and the message comes back with the others.
+    /* Filed even if memory ran out half-way: then the carrier ends, and the message goes back with the
+     * others.
      */
     bool written = message_write(message, &carrier->outgoing);
 
@@ -229,7 +230,7 @@ static bool carrier_greet(struct carrier *carrier)
     carrier->queued = carrier->outgoing.length; /* what is left of the handshake goes before the messages */
     carrier->state = CARRIER_READY;
     worker_report_upstream(carrier->exchange->worker, END_NONE);
-    exchange_carrier_ready(carrier->exchange);
+    exchange_dispatch(carrier->exchange);
     return true;
 }
 
@@ -270,9 +271,9 @@ static void carrier_step(struct carrier *carrier)
     if (carrier->state != CARRIER_READY)
         return;
     do {
-        size_t before = carrier->outgoing.length + carrier->incoming.length;
+        size_t before = carrier->outgoing.length;
         (void)leg_write(leg, &carrier->outgoing);
-        moved = before - carrier->outgoing.length - carrier->incoming.length;
+        moved = before - carrier->outgoing.length;
         before = carrier->incoming.length;
         (void)leg_read(leg, &carrier->incoming, INCOMING_BYTES);
         moved += carrier->incoming.length - before;

@@ -183,11 +183,6 @@ void exchange_dispatch(struct exchange *exchange)
     starving_wake(exchange);
 }
 
-void exchange_carrier_ready(struct exchange *exchange)
-{
-    exchange_dispatch(exchange);
-}
-
 /* ---- failures ---- */
 
 /* Files against a message that its carrier has ended, if it was the one that mattered. */
@@ -224,22 +219,20 @@ static void redial_later(struct exchange *exchange)
 /* Puts `messages` in front of those that wait. */
 static void queue_prepend(struct exchange *exchange, struct message *messages)
 {
-    struct message *rest = exchange->first;
+    struct message *rest = exchange->first, *rest_last = exchange->last;
 
     exchange->first = exchange->last = NULL;
     for (struct message *message = messages, *next; message; message = next) {
         next = message->next;
         queue_append(exchange, message);
     }
-    if (rest) {
-        if (exchange->last)
-            exchange->last->next = rest;
-        else
-            exchange->first = rest;
-        while (rest->next)
-            rest = rest->next;
-        exchange->last = rest;
-    }
+    if (!rest)
+        return;
+    if (exchange->last)
+        exchange->last->next = rest;
+    else
+        exchange->first = rest;
+    exchange->last = rest_last;
 }
 
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)

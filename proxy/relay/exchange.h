@@ -45,7 +45,8 @@ bool exchange_has_room(struct exchange *exchange);
 /* Takes a complete message. */
 void exchange_submit(struct exchange *exchange, struct message *message);
 
-/* Hands waiting messages to carriers that have room, and dials when there are too few. */
+/* Hands waiting messages to carriers that have room, and dials when there are too few. For whoever makes
+ * room. */
 void exchange_dispatch(struct exchange *exchange);
 
 /* The upstream's addresses have changed, or are known at last. */
@@ -58,8 +59,6 @@ void exchange_next_id(struct exchange *exchange, uint8_t id[16]);
 
 /* A message is settled: acknowledged, or sent with nothing more to be expected. Takes it. */
 void exchange_settle(struct exchange *exchange, struct message *message);
-/* A carrier is fit for traffic. */
-void exchange_carrier_ready(struct exchange *exchange);
 /* A carrier has ended: takes back the messages in its ledger, to be sent again or to be given up. */
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason);
 /* An agent is gone: what it asked acks for and has not been sent is dropped, since it will send it again. */

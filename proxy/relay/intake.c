@@ -186,9 +186,11 @@ static enum end_reason message_read(struct intake *intake)
     uint8_t id[16], value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
-    exchange_next_id(exchange, id);
-    chunk_id_write(value, id);
-    rewrite_plan(&rewrite, scanner, "", 0, is_protected ? value : NULL);
+    if (is_protected && !is_asked) {
+        exchange_next_id(exchange, id);
+        chunk_id_write(value, id);
+    }
+    rewrite_plan(&rewrite, scanner, "", 0, is_protected && !is_asked ? value : NULL);
     struct message *message = message_take(&intake->incoming, scanner, &rewrite);
     intake->scanned = 0;
     if (!message)

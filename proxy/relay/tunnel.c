@@ -386,7 +386,7 @@ static bool relay_lost_a_peer(struct tunnel *tunnel)
 }
 
 /* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
-static bool relay_is_late(struct tunnel *tunnel)
+static void relay_end_if_late(struct tunnel *tunnel)
 {
     uint64_t now = clock_monotonic_ms();
     uint64_t idle = idle_deadline(tunnel);
@@ -394,15 +394,12 @@ static bool relay_is_late(struct tunnel *tunnel)
     if (tunnel->linger_ms && now >= tunnel->linger_ms) {
         enum side side = tunnel->inlet.leg.broken != END_NONE ? SIDE_DOWNSTREAM : SIDE_UPSTREAM;
         tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
-        return true;
+        return;
     }
     if (tunnel->check_ms && now >= tunnel->check_ms && relay_lost_a_peer(tunnel))
-        return true;
-    if (idle && now >= idle) {
+        return;
+    if (idle && now >= idle)
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_IDLE);
-        return true;
-    }
-    return false;
 }
 
 /* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest
@@ -416,7 +413,7 @@ static void tunnel_step(struct tunnel *tunnel)
     if (tunnel->phase == TUNNEL_RELAYING) {
         relay_step(tunnel);
         if (tunnel->phase == TUNNEL_RELAYING)
-            (void)relay_is_late(tunnel);
+            relay_end_if_late(tunnel);
     } else if (tunnel->phase == TUNNEL_LINGERING) {
         linger_step(tunnel);
     }
