@@ -258,9 +258,13 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
         .depth = (uint32_t)config->max_depth,
     };
     route->retain_bytes = config->retain_bytes / options->workers;
+    route->whole_bytes = config->whole_bytes;
+    route->run_bytes = config->run_bytes;
+    route->message_timeout_ms = config->message_timeout_ms;
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;
     route->max_carriers = (unsigned)config->max_outlets;
+    route->max_streams = (unsigned)config->max_streams;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
     route->dial_delay_ms = config->dial_delay_ms;

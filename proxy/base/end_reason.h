@@ -36,6 +36,7 @@ enum end_reason {
     END_MESSAGE_TOO_DEEP,
     END_BAD_OPTION,      /* a message's option, or the chunk id in it, has the wrong type */
     END_MESSAGE_CUT,     /* the agent ended in the middle of a message */
+    END_MESSAGE_STALLED, /* the agent stopped in the middle of a message */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
     END_UPSTREAM_CLOSED, /* closed in order, but with messages unacknowledged */
     END_ACK_TIMEOUT,

@@ -4,6 +4,8 @@
 #include "forward/ack.h"
 #include "relay/end_report.h"
 #include "relay/exchange.h"
+#include "relay/intake.h"
+#include "relay/stream.h"
 
 #include <stdlib.h>
 
@@ -32,10 +34,7 @@ bool carrier_open(struct exchange *exchange)
     buffer_init(&carrier->incoming, &worker->pool);
     alarm_init(&carrier->alarm, worker->loop, task_run, &carrier->task);
     outlet_open(&carrier->outlet, worker, task_run, &carrier->task);
-    carrier->next = exchange->carriers;
-    if (carrier->next)
-        carrier->next->previous = carrier;
-    exchange->carriers = carrier;
+    LIST_INSERT_HEAD(&exchange->carriers, carrier, sibling);
     exchange->carrier_count++;
     worker_queue(worker, &carrier->task);
     return true;
@@ -84,7 +83,8 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
     if (carrier->state < CARRIER_READY || !end_reason_is_benign(reason))
         worker_report_upstream(exchange->worker, reason);
     carrier->state = CARRIER_ENDED;
-    bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE;
+    bool in_order =
+        end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE && !carrier->lease;
     if (in_order && carrier->outlet.leg.fd >= 0)
         (void)leg_finish(&carrier->outlet.leg);
     outlet_close(&carrier->outlet, in_order ? LEG_CLOSE : LEG_RESET);
@@ -92,12 +92,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
     buffer_clear(&carrier->outgoing);
     buffer_clear(&carrier->incoming);
     alarm_stop(&carrier->alarm);
-    if (carrier->next)
-        carrier->next->previous = carrier->previous;
-    if (carrier->previous)
-        carrier->previous->next = carrier->next;
-    else
-        exchange->carriers = carrier->next;
+    LIST_REMOVE(carrier, sibling);
     exchange->carrier_count--;
     worker_reap(exchange->worker, &carrier->task);
     exchange_carrier_ended(exchange, carrier, reason);
@@ -105,10 +100,35 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
 
 /* ---- sending ---- */
 
-bool carrier_has_room(const struct carrier *carrier)
+bool carrier_has_space(const struct carrier *carrier)
 {
     return carrier->state == CARRIER_READY && carrier->outlet.leg.broken == END_NONE &&
            carrier->outgoing.length < carrier->exchange->worker->route->buffer_bytes;
+}
+
+bool carrier_has_room(const struct carrier *carrier)
+{
+    return carrier_has_space(carrier) && !carrier->lease;
+}
+
+bool carrier_put(struct carrier *carrier, struct buffer *piece)
+{
+    carrier->queued += piece->length;
+    carrier_wake(carrier);
+    return buffer_move(&carrier->outgoing, piece, piece->length);
+}
+
+void carrier_file(struct carrier *carrier, struct message *message)
+{
+    message->entry.end = carrier->queued;
+    message->entry.filed_ms = clock_monotonic_ms();
+    ledger_file(&carrier->ledger, &message->entry);
+    if (!message->is_protected && message->kept) {
+        message->kept = false;
+        buffer_clear(&message->slices);
+        exchange_hold(carrier->exchange, message, sizeof *message);
+    }
+    carrier_wake(carrier);
 }
 
 void carrier_send(struct carrier *carrier, struct message *message)
@@ -116,19 +136,10 @@ void carrier_send(struct carrier *carrier, struct message *message)
     /* Filed even if memory ran out half-way: then the carrier ends, and the message goes back with the
      * others.
      */
-    bool written = message_write(message, &carrier->outgoing);
-
-    carrier->queued += message->entry.size;
-    message->entry.end = carrier->queued;
-    message->entry.filed_ms = clock_monotonic_ms();
-    ledger_file(&carrier->ledger, &message->entry);
-    if (!message->is_protected && message->kept) {
-        message->kept = false;
-        buffer_clear(&message->slices);
-    }
-    if (!written)
+    if (!message_write(message, &carrier->outgoing))
         leg_break(&carrier->outlet.leg, END_NO_MEMORY);
-    carrier_wake(carrier);
+    carrier->queued += message->entry.size;
+    carrier_file(carrier, message);
 }
 
 /* Messages that expect no ack are settled once the socket has taken them. */
@@ -288,6 +299,8 @@ static void carrier_step(struct carrier *carrier)
     }
     if (moved)
         carrier_wake(carrier);
+    if (carrier->lease && carrier_has_space(carrier))
+        intake_wake(carrier->lease->intake);
     exchange_dispatch(carrier->exchange);
     leg_watch(leg, LEG_READ);
     alarm_set(&carrier->alarm, ack_deadline(carrier));

@@ -15,10 +15,13 @@
 
 enum carrier_state { CARRIER_DIALLING, CARRIER_GREETING, CARRIER_READY, CARRIER_ENDED };
 
+struct stream;
+
 struct carrier {
-    struct task task;                /* first */
-    struct carrier *next, *previous; /* in the exchange's list */
-    struct exchange *exchange;       /* borrowed */
+    struct task task;            /* first */
+    LIST_ENTRY(carrier) sibling; /* in the exchange's list */
+    struct exchange *exchange;   /* borrowed */
+    struct stream *lease;        /* that has it to itself; NULL: none */
     enum carrier_state state;
     struct outlet outlet;
     struct greeting greeting;
@@ -35,11 +38,18 @@ struct carrier {
 /* Begins to dial. False when out of memory. */
 MUST_CHECK bool carrier_open(struct exchange *exchange);
 
-/* Whether it can take a message now. */
+/* Whether it takes more bytes for the moment. */
+bool carrier_has_space(const struct carrier *carrier);
+/* Whether it can take a message now: it has space, and is leased to no stream. */
 bool carrier_has_room(const struct carrier *carrier);
 
 /* Takes a message, and writes it behind the others. */
 void carrier_send(struct carrier *carrier, struct message *message);
+
+/* Writes a piece of the message that is streamed on it. False when out of memory. */
+MUST_CHECK bool carrier_put(struct carrier *carrier, struct buffer *piece);
+/* Takes a message whose last byte has been written. */
+void carrier_file(struct carrier *carrier, struct message *message);
 
 /* Ends it: its messages go back to the exchange. */
 void carrier_end(struct carrier *carrier, enum end_reason reason);

@@ -3,7 +3,9 @@
 #include "base/clock.h"
 #include "relay/carrier.h"
 #include "relay/intake.h"
+#include "relay/stream.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -59,18 +61,19 @@ static struct message *queue_filter(struct exchange *exchange,
 
 /* ---- life of a message ---- */
 
-static void held_publish(struct exchange *exchange)
+void exchange_hold(struct exchange *exchange, struct message *message, uint64_t bytes)
 {
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
+    exchange->held_bytes += bytes - message->held_bytes;
+    message->held_bytes = bytes;
     atomic_store_explicit(&metrics->held_bytes, exchange->held_bytes, memory_order_relaxed);
 }
 
 static void message_leave(struct exchange *exchange, struct message *message)
 {
-    exchange->held_bytes -= message->entry.size;
-    exchange->held_count--;
-    held_publish(exchange);
+    exchange_hold(exchange, message, 0);
+    exchange->held_count -= message->count;
     message_free(message);
 }
 
@@ -78,7 +81,7 @@ void exchange_settle(struct exchange *exchange, struct message *message)
 {
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
-    metrics_add(&metrics->settled, 1);
+    metrics_add(&metrics->settled, message->count);
     exchange->redial_at_ms = exchange->redial_delay_ms = 0;
     if (message->origin)
         intake_settle(message->origin, message);
@@ -90,7 +93,7 @@ static void message_drop(struct exchange *exchange, struct message *message, enu
 {
     struct intake *origin = message->origin;
 
-    metrics_add(&exchange->worker->metrics.messages.dropped[reason], 1);
+    metrics_add(&exchange->worker->metrics.messages.dropped[reason], message->count);
     if (origin)
         intake_disown(origin, message);
     message_leave(exchange, message);
@@ -98,30 +101,105 @@ static void message_drop(struct exchange *exchange, struct message *message, enu
         intake_end(origin, END_UNDELIVERED);
 }
 
+/* ---- room ---- */
+
+bool exchange_can_hold(const struct exchange *exchange)
+{
+    return exchange->held_bytes < exchange->worker->route->retain_bytes;
+}
+
 bool exchange_has_room(struct exchange *exchange)
 {
-    bool has_room = exchange->held_bytes < exchange->worker->route->retain_bytes;
+    bool has_room = exchange->held_bytes + exchange->excess_bytes < exchange->worker->route->retain_bytes;
 
-    exchange->starving = exchange->starving || !has_room;
+    if (!has_room && !exchange->starving) {
+        exchange->starving = true;
+        alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+    }
     return has_room;
+}
+
+bool exchange_may_overdraw(struct exchange *exchange, struct intake *intake)
+{
+    if (!exchange->overdrawn && exchange_can_hold(exchange))
+        exchange->overdrawn = intake;
+    return exchange->overdrawn == intake;
+}
+
+bool exchange_is_pressed(const struct exchange *exchange)
+{
+    return exchange->starving || !TAILQ_EMPTY(&exchange->streams);
 }
 
 /* Intakes that found no room are run again once half of it is free. */
 static void starving_wake(struct exchange *exchange)
 {
-    if (!exchange->starving || exchange->held_bytes > exchange->worker->route->retain_bytes / 2)
+    struct intake *intake;
+
+    if (!exchange->starving ||
+        exchange->held_bytes + exchange->excess_bytes > exchange->worker->route->retain_bytes / 2)
         return;
     exchange->starving = false;
-    for (struct intake *intake = exchange->intakes; intake; intake = intake->next)
-        worker_queue(exchange->worker, &intake->task);
+    LIST_FOREACH (intake, &exchange->intakes, sibling)
+        intake_wake(intake);
+}
+
+/* The next intake that waits in the middle of a message may read on. */
+static void overdraft_pass(struct exchange *exchange)
+{
+    struct intake *intake;
+
+    exchange->overdrawn = NULL;
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
+        if (intake->is_held_up && !intake->stream && intake_is_amid(intake)) {
+            intake_wake(intake);
+            return;
+        }
+    }
+}
+
+void exchange_count_excess(struct exchange *exchange, struct intake *intake)
+{
+    size_t buffer_bytes = exchange->worker->route->buffer_bytes, length = intake->incoming.length;
+    size_t excess = length > buffer_bytes ? length - buffer_bytes : 0;
+
+    exchange->excess_bytes += excess - intake->excess_bytes;
+    intake->excess_bytes = excess;
+    if (exchange->overdrawn == intake && (intake->stream || !intake_is_amid(intake)))
+        overdraft_pass(exchange);
+    starving_wake(exchange);
+}
+
+struct reading *exchange_take_reading(struct exchange *exchange)
+{
+    struct reading *reading = exchange->spare_reading;
+
+    exchange->spare_reading = NULL;
+    return reading ? reading : malloc(sizeof *reading);
+}
+
+void exchange_put_back(struct exchange *exchange, struct reading *reading)
+{
+    if (!reading)
+        return;
+    free(exchange->spare_reading);
+    exchange->spare_reading = reading;
+}
+
+void exchange_admit(struct exchange *exchange, struct message *message)
+{
+    struct message_metrics *metrics = &exchange->worker->metrics.messages;
+
+    metrics_add(&metrics->received, message->count);
+    if (!message->is_protected && exchange->worker->route->delivery == ROUTE_AT_LEAST_ONCE)
+        metrics_add(&metrics->unprotected, message->count);
+    exchange->held_count += message->count;
+    exchange_hold(exchange, message, message->kept ? message->entry.size : sizeof *message);
 }
 
 void exchange_submit(struct exchange *exchange, struct message *message)
 {
-    metrics_add(&exchange->worker->metrics.messages.received, 1);
-    exchange->held_bytes += message->entry.size;
-    exchange->held_count++;
-    held_publish(exchange);
+    exchange_admit(exchange, message);
     queue_append(exchange, message);
     exchange_dispatch(exchange);
 }
@@ -131,32 +209,64 @@ void exchange_submit(struct exchange *exchange, struct message *message)
 /* Where an agent's messages went before, while that has room; else the carrier with the least outstanding. */
 static struct carrier *carrier_pick(struct exchange *exchange, const struct message *message)
 {
-    struct carrier *best = message->origin ? message->origin->carrier : NULL;
+    struct carrier *best = message->origin ? message->origin->carrier : NULL, *carrier;
 
     if (best && carrier_has_room(best))
         return best;
     best = NULL;
-    for (struct carrier *carrier = exchange->carriers; carrier; carrier = carrier->next) {
+    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
         if (carrier_has_room(carrier) && (!best || carrier->ledger.bytes < best->ledger.bytes))
             best = carrier;
     }
     return best;
 }
 
-static bool is_dialling(const struct exchange *exchange)
+/* Carriers that are fit for traffic and leased to no stream. */
+static unsigned free_carriers(const struct exchange *exchange)
 {
-    for (const struct carrier *carrier = exchange->carriers; carrier; carrier = carrier->next) {
-        if (carrier->state < CARRIER_READY)
-            return true;
+    const struct carrier *carrier;
+    unsigned count = 0;
+
+    LIST_FOREACH (carrier, &exchange->carriers, sibling)
+        count += carrier->state == CARRIER_READY && !carrier->lease;
+    return count;
+}
+
+/* One for a stream alone: it has nobody's unsettled message, and is not the only one the others have. */
+static struct carrier *carrier_pick_idle(struct exchange *exchange)
+{
+    struct carrier *carrier;
+
+    if (free_carriers(exchange) < 2)
+        return NULL;
+    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
+        if (carrier_has_room(carrier) && !carrier->ledger.count)
+            return carrier;
     }
-    return false;
+    return NULL;
+}
+
+/* At least one that is leased to nobody, and not more than the settings say of either kind. */
+static bool may_dial(const struct exchange *exchange)
+{
+    const struct route_options *route = exchange->worker->route;
+    const struct carrier *carrier;
+    unsigned leased = 0;
+
+    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
+        if (carrier->state < CARRIER_READY)
+            return false;
+        leased += carrier->lease != NULL;
+    }
+    unsigned shared = exchange->carrier_count - leased;
+    return shared < route->max_carriers || (!TAILQ_EMPTY(&exchange->streams) && shared < 2);
 }
 
 static void dial_if_needed(struct exchange *exchange)
 {
     uint64_t now_ms = clock_monotonic_ms();
 
-    if (exchange->carrier_count >= exchange->worker->route->max_carriers || is_dialling(exchange))
+    if (!may_dial(exchange))
         return;
     if (now_ms < exchange->redial_at_ms) {
         alarm_set(&exchange->alarm, exchange->redial_at_ms);
@@ -164,6 +274,39 @@ static void dial_if_needed(struct exchange *exchange)
     }
     if (!carrier_open(exchange))
         exchange->redial_at_ms = now_ms + REDIAL_MAX_MS;
+}
+
+static unsigned leased_carriers(const struct exchange *exchange)
+{
+    const struct carrier *carrier;
+    unsigned count = 0;
+
+    LIST_FOREACH (carrier, &exchange->carriers, sibling)
+        count += carrier->lease != NULL;
+    return count;
+}
+
+static void streams_lease(struct exchange *exchange)
+{
+    while (!TAILQ_EMPTY(&exchange->streams)) {
+        struct stream *stream = TAILQ_FIRST(&exchange->streams);
+        if (leased_carriers(exchange) >= exchange->worker->route->max_streams)
+            return;
+        struct carrier *carrier = carrier_pick_idle(exchange);
+        if (!carrier) {
+            dial_if_needed(exchange);
+            return;
+        }
+        TAILQ_REMOVE(&exchange->streams, stream, waiting);
+        stream_lease(stream, carrier);
+    }
+}
+
+void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
+{
+    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
+    alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+    exchange_dispatch(exchange);
 }
 
 void exchange_dispatch(struct exchange *exchange)
@@ -180,6 +323,7 @@ void exchange_dispatch(struct exchange *exchange)
             message->origin->carrier = carrier;
         carrier_send(carrier, message);
     }
+    streams_lease(exchange);
     starving_wake(exchange);
 }
 
@@ -194,13 +338,18 @@ static void message_blame(struct message *message, enum end_reason reason)
         message->attempts++;
 }
 
+/* What an agent asked an ack for and has left, it sends again itself; but of a run, only the last. */
+static bool will_come_again(const struct message *message)
+{
+    return message->ack == MESSAGE_AGENT_ACK && message->count == 1;
+}
+
 /* Whether a message whose carrier has ended is worth another one. */
 static bool may_be_resent(const struct exchange *exchange, const struct message *message)
 {
     const struct route_options *route = exchange->worker->route;
 
-    /* What an agent asked an ack for and has left, it will send again itself. */
-    if (message->ack == MESSAGE_AGENT_ACK && (!message->origin || message->origin->inlet.leg.read_over))
+    if (will_come_again(message) && (!message->origin || message->origin->inlet.leg.read_over))
         return false;
     if (!exchange->ever_acked && exchange->silences >= SILENCES_MAX)
         return false;
@@ -235,13 +384,28 @@ static void queue_prepend(struct exchange *exchange, struct message *messages)
     exchange->last = rest_last;
 }
 
+/* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */
+static void lease_end(struct exchange *exchange, struct carrier *carrier)
+{
+    struct stream *stream = carrier->lease;
+
+    carrier->lease = NULL;
+    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
+    if (!stream_lost(stream))
+        intake_end(stream->intake, END_UNDELIVERED);
+    else
+        metrics_add(&exchange->worker->metrics.messages.resent, 1);
+}
+
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
     struct message *again = NULL, **again_end = &again;
     struct ledger_entry *oldest =
         reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&carrier->ledger) : carrier->ledger.first;
 
-    for (struct intake *intake = exchange->intakes; intake; intake = intake->next) {
+    struct intake *intake;
+
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
         if (intake->carrier == carrier)
             intake->carrier = NULL;
     }
@@ -253,15 +417,17 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
             message_blame(message, reason);
         message->next = NULL;
         if (may_be_resent(exchange, message)) {
-            metrics_add(&exchange->worker->metrics.messages.resent, 1);
+            metrics_add(&exchange->worker->metrics.messages.resent, message->count);
             *again_end = message;
             again_end = &message->next;
         } else {
             message_drop(exchange, message,
-                         message->origin || message->ack != MESSAGE_AGENT_ACK ? reason : END_LEFT);
+                         message->origin || !will_come_again(message) ? reason : END_LEFT);
         }
     }
     queue_prepend(exchange, again);
+    if (carrier->lease)
+        lease_end(exchange, carrier);
     if (!carrier->has_settled)
         redial_later(exchange); /* it was of no use; the next may not be either */
     if (!exchange->closing)
@@ -270,7 +436,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
 
 static bool is_of(const struct message *message, const void *intake)
 {
-    return message->origin == intake && message->ack == MESSAGE_AGENT_ACK;
+    return message->origin == intake && will_come_again(message);
 }
 
 void exchange_forget(struct exchange *exchange, struct intake *intake)
@@ -281,7 +447,7 @@ void exchange_forget(struct exchange *exchange, struct intake *intake)
     for (struct message *next; messages; messages = next) {
         next = messages->next;
         intake_disown(intake, messages);
-        metrics_add(&exchange->worker->metrics.messages.dropped[END_LEFT], 1);
+        metrics_add(&exchange->worker->metrics.messages.dropped[END_LEFT], messages->count);
         message_leave(exchange, messages);
     }
 }
@@ -309,8 +475,18 @@ static void on_alarm(void *owner)
 {
     struct exchange *exchange = owner;
 
+    struct intake *intake;
+
     overdue_drop(exchange);
     exchange_dispatch(exchange);
+    if (!exchange_is_pressed(exchange))
+        return;
+    /* Deadlines of agents that stall have come nearer. */
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
+        if (intake_is_amid(intake))
+            intake_wake(intake);
+    }
+    alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
 }
 
 /* ---- life ---- */
@@ -318,6 +494,9 @@ static void on_alarm(void *owner)
 bool exchange_open(struct exchange *exchange, struct worker *worker)
 {
     *exchange = (struct exchange) { .worker = worker };
+    LIST_INIT(&exchange->intakes);
+    LIST_INIT(&exchange->carriers);
+    TAILQ_INIT(&exchange->streams);
     alarm_init(&exchange->alarm, worker->loop, on_alarm, exchange);
     return getrandom(&exchange->id_seed, sizeof exchange->id_seed, 0) == (ssize_t)sizeof exchange->id_seed;
 }
@@ -327,27 +506,34 @@ unsigned exchange_close(struct exchange *exchange)
     unsigned left_behind = exchange->held_count;
 
     exchange->closing = true;
-    while (exchange->carriers)
-        carrier_end(exchange->carriers, END_SHUTDOWN);
-    while (exchange->intakes) {
-        left_behind += !exchange->intakes->unsettled && !intake_is_settled(exchange->intakes);
-        intake_end(exchange->intakes, END_SHUTDOWN);
+    while (!LIST_EMPTY(&exchange->carriers))
+        carrier_end(LIST_FIRST(&exchange->carriers), END_SHUTDOWN);
+    while (!LIST_EMPTY(&exchange->intakes)) {
+        struct intake *intake = LIST_FIRST(&exchange->intakes);
+        left_behind += LIST_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
+        intake_end(intake, END_SHUTDOWN);
     }
     while (exchange->first)
         message_drop(exchange, queue_take_first(exchange), END_SHUTDOWN);
     alarm_stop(&exchange->alarm);
+    free(exchange->spare_reading);
     return left_behind;
 }
 
 void exchange_endpoints_changed(struct exchange *exchange)
 {
-    for (struct carrier *carrier = exchange->carriers; carrier; carrier = carrier->next)
+    struct carrier *carrier;
+
+    LIST_FOREACH (carrier, &exchange->carriers, sibling)
         carrier_wake(carrier);
 }
 
-void exchange_next_id(struct exchange *exchange, uint8_t id[16])
+void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])
 {
+    uint8_t id[16];
+
     exchange->id_count++;
     memcpy(id, &exchange->id_seed, 8);
     memcpy(id + 8, &exchange->id_count, 8);
+    chunk_id_write(value, id);
 }

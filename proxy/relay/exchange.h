@@ -13,16 +13,26 @@
 
 struct carrier;
 struct intake;
+struct reading;
+struct stream;
 struct worker;
+
+LIST_HEAD(intake_list, intake);
+LIST_HEAD(carrier_list, carrier);
+TAILQ_HEAD(stream_queue, stream);
 
 struct exchange {
     struct worker *worker; /* borrowed */
-    struct intake *intakes;
-    struct carrier *carriers;
+    struct intake_list intakes;
+    struct carrier_list carriers;
     unsigned carrier_count;
     struct message *first, *last; /* waiting, oldest first */
+    struct stream_queue streams;  /* waiting, likewise */
     uint64_t held_bytes;          /* of all messages between an agent and their settlement */
+    uint64_t excess_bytes;        /* of messages not whole yet: what they take beyond an intake's buffer */
     unsigned held_count;
+    struct intake *overdrawn;       /* may read on to the end of its message though there is no room */
+    struct reading *spare_reading;  /* NULL: none */
     uint64_t redial_at_ms;    /* no dial before it; 0: at once */
     uint64_t redial_delay_ms; /* the next back-off */
     bool ever_acked;          /* an aggregator has acknowledged something */
@@ -39,11 +49,33 @@ MUST_CHECK bool exchange_open(struct exchange *exchange, struct worker *worker);
  * be left behind. */
 unsigned exchange_close(struct exchange *exchange);
 
-/* Whether another message may be read from an agent. When not, the intake is run again once there is room. */
+/* Whether more may be read from an agent. When not, the intake is run again once there is room. */
 bool exchange_has_room(struct exchange *exchange);
+/* Whether an intake in the middle of a message may read on though there is no room: one at a time may, so
+ * that halves of messages cannot hold each other up. */
+bool exchange_may_overdraw(struct exchange *exchange, struct intake *intake);
+/* Somebody waits for room, or for a carrier of its own. */
+bool exchange_is_pressed(const struct exchange *exchange);
 
 /* Takes a complete message. */
 void exchange_submit(struct exchange *exchange, struct message *message);
+
+/* A message has come to its end, and is held from now on: by the exchange, or by the carrier it was streamed
+ * to. */
+void exchange_admit(struct exchange *exchange, struct message *message);
+/* Counts `bytes` as held for the message, instead of what was counted before. */
+void exchange_hold(struct exchange *exchange, struct message *message, uint64_t bytes);
+/* Whether what is held is within bounds. */
+bool exchange_can_hold(const struct exchange *exchange);
+/* Counts what an intake has read of a message that is not whole. */
+void exchange_count_excess(struct exchange *exchange, struct intake *intake);
+
+/* A message that is streamed waits for a carrier of its own. */
+void exchange_await_carrier(struct exchange *exchange, struct stream *stream);
+
+/* A scanner's memory, uninitialised; NULL when there is none. NULL may be put back. */
+struct reading *exchange_take_reading(struct exchange *exchange);
+void exchange_put_back(struct exchange *exchange, struct reading *reading);
 
 /* Hands waiting messages to carriers that have room, and dials when there are too few. For whoever makes
  * room. */
@@ -52,8 +84,8 @@ void exchange_dispatch(struct exchange *exchange);
 /* The upstream's addresses have changed, or are known at last. */
 void exchange_endpoints_changed(struct exchange *exchange);
 
-/* A fresh chunk id, as 16 bytes. */
-void exchange_next_id(struct exchange *exchange, uint8_t id[16]);
+/* A fresh chunk id. */
+void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES]);
 
 /* ---- for carriers and intakes ---- */
 

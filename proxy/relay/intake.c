@@ -5,11 +5,16 @@
 #include "relay/carrier.h"
 #include "relay/end_report.h"
 #include "relay/exchange.h"
+#include "relay/stream.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
 
-enum { STEP_BYTES = 256 * 1024, ACKS_BYTES_MAX = 64 * 1024 };
+enum {
+    STEP_BYTES = 256 * 1024,
+    ACKS_BYTES_MAX = 64 * 1024,
+    PRESSED_STALL_MS = 1000 /* an agent that stalls must not hold up others for long */
+};
 
 static void intake_step(struct intake *intake);
 
@@ -84,12 +89,9 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
     intake->progress_ms = clock_monotonic_ms();
     buffer_init(&intake->incoming, &worker->pool);
     buffer_init(&intake->outgoing, &worker->pool);
-    scanner_init(&intake->scanner, &worker->route->scanner);
     alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
-    intake->next = exchange->intakes;
-    if (intake->next)
-        intake->next->previous = intake;
-    exchange->intakes = intake;
+    LIST_INIT(&intake->unsettled);
+    LIST_INSERT_HEAD(&exchange->intakes, intake, sibling);
     inlet_open(&intake->inlet, worker, fd, peer, task_run, &intake->task);
     intake->is_securing = intake->inlet.state == INLET_SECURING;
     worker_count_inlet(worker, intake->is_securing ? 1 : 0, 1);
@@ -121,15 +123,24 @@ static void intake_report(struct intake *intake, enum end_reason reason)
     end_report_log(worker, &report);
 }
 
+void intake_own(struct intake *intake, struct message *message)
+{
+    message->origin = intake;
+    message->arrived_ms = clock_monotonic_ms();
+    LIST_INSERT_HEAD(&intake->unsettled, message, of_origin);
+    intake->messages += message->count;
+}
+
 void intake_disown(struct intake *intake, struct message *message)
 {
-    if (message->next_of_origin)
-        message->next_of_origin->previous_of_origin = message->previous_of_origin;
-    if (message->previous_of_origin)
-        message->previous_of_origin->next_of_origin = message->next_of_origin;
-    else
-        intake->unsettled = message->next_of_origin;
+    (void)intake;
+    LIST_REMOVE(message, of_origin);
     message->origin = NULL;
+}
+
+void intake_wake(struct intake *intake)
+{
+    worker_queue(intake->exchange->worker, &intake->task);
 }
 
 void intake_end(struct intake *intake, enum end_reason reason)
@@ -144,9 +155,12 @@ void intake_end(struct intake *intake, enum end_reason reason)
     bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && intake_is_settled(intake);
     if (in_order && leg_is_secured(leg))
         (void)leg_finish(leg);
+    if (intake->stream)
+        stream_abandon(intake->stream);
+    intake->stream = NULL;
     exchange_forget(exchange, intake);
-    while (intake->unsettled)
-        intake_disown(intake, intake->unsettled);
+    while (!LIST_EMPTY(&intake->unsettled))
+        intake_disown(intake, LIST_FIRST(&intake->unsettled));
     /* An agent that is refused by a PONG gets to read it. */
     bool has_answer =
         greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
@@ -156,58 +170,57 @@ void intake_end(struct intake *intake, enum end_reason reason)
         ack_drop_first(intake);
     buffer_clear(&intake->incoming);
     buffer_clear(&intake->outgoing);
+    exchange_put_back(exchange, intake->reading);
+    intake->reading = NULL;
+    exchange_count_excess(exchange, intake);
     alarm_stop(&intake->alarm);
-    if (intake->next)
-        intake->next->previous = intake->previous;
-    if (intake->previous)
-        intake->previous->next = intake->next;
-    else
-        exchange->intakes = intake->next;
+    LIST_REMOVE(intake, sibling);
     worker_reap(exchange->worker, &intake->task);
     worker_count_inlet(exchange->worker, intake->is_securing ? -1 : 0, -1);
 }
 
 bool intake_is_settled(const struct intake *intake)
 {
-    return !intake->unsettled && !intake->incoming.length && !intake->outgoing.length && !intake->first_ack &&
-           !intake->inlet.leg.unsent.length;
+    return LIST_EMPTY(&intake->unsettled) && !intake->stream && !intake->incoming.length &&
+           !intake->outgoing.length && !intake->first_ack && !intake->inlet.leg.unsent.length;
 }
 
 /* ---- messages ---- */
 
-/* Takes the message that the scanner has just found off the front; END_NONE or why it cannot be taken. */
-static enum end_reason message_read(struct intake *intake)
+/* Hands over the whole messages at the front, of which `last` is the last; END_NONE or why it cannot. */
+static enum end_reason run_submit(struct intake *intake, const struct scanner *last)
 {
     struct exchange *exchange = intake->exchange;
     const struct route_options *route = exchange->worker->route;
-    const struct scanner *scanner = &intake->scanner;
-    bool is_asked = scanner->chunk.end > scanner->chunk.start;
-    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && scanner->length <= route->retain_bytes;
-    uint8_t id[16], value[CHUNK_ID_VALUE_BYTES];
+    bool is_asked = last->chunk.end > last->chunk.start;
+    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && intake->run_bytes <= route->retain_bytes;
+    uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
-    if (is_protected && !is_asked) {
-        exchange_next_id(exchange, id);
-        chunk_id_write(value, id);
-    }
-    rewrite_plan(&rewrite, scanner, "", 0, is_protected && !is_asked ? value : NULL);
-    struct message *message = message_take(&intake->incoming, scanner, &rewrite);
-    intake->scanned = 0;
+    if (is_protected && !is_asked)
+        exchange_next_chunk(exchange, value);
+    rewrite_plan(&rewrite, last, "", 0, is_protected && !is_asked ? value : NULL);
+    struct message *message = message_take(&intake->incoming, intake->run_bytes, last, &rewrite);
     if (!message)
         return END_NO_MEMORY;
+    message->count = intake->run_count;
     message->ack = is_asked ? MESSAGE_AGENT_ACK : is_protected ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
     message->is_protected = is_protected;
-    message->arrived_ms = clock_monotonic_ms();
-    message->origin = intake;
-    message->next_of_origin = intake->unsettled;
-    if (intake->unsettled)
-        intake->unsettled->previous_of_origin = message;
-    intake->unsettled = message;
-    intake->messages++;
-    if (!is_protected && route->delivery == ROUTE_AT_LEAST_ONCE)
-        metrics_add(&exchange->worker->metrics.messages.unprotected, 1);
+    intake->scanned -= intake->run_bytes;
+    intake->run_bytes = intake->run_count = 0;
+    intake_own(intake, message);
     exchange_submit(exchange, message);
     return END_NONE;
+}
+
+/* Whether the run at the front, whose last message is `last`, is to be handed over without waiting for what
+ * follows it. */
+static bool run_is_complete(const struct intake *intake, const struct scanner *last)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+
+    return last->chunk.end > last->chunk.start || intake->run_bytes >= route->run_bytes ||
+           intake->scanned == intake->incoming.length;
 }
 
 static enum end_reason reason_of_refusal(enum scanner_refusal refusal)
@@ -228,22 +241,103 @@ static enum end_reason reason_of_refusal(enum scanner_refusal refusal)
     }
 }
 
+/* The scanner has found the end of a message. */
+static enum end_reason message_end(struct intake *intake)
+{
+    struct reading *reading = intake->reading;
+    const struct route_options *route = intake->exchange->worker->route;
+    const struct scanner *whole = &reading->scanners[reading->at];
+
+    if (intake->stream) {
+        if (!stream_finish(intake->stream, whole))
+            return END_NO_MEMORY;
+        intake->stream = NULL;
+        return END_NONE;
+    }
+    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. */
+    bool ends_run = route->delivery == ROUTE_PASSTHROUGH && whole->chunk.end > whole->chunk.start;
+    if (ends_run && intake->run_count) {
+        enum end_reason reason = run_submit(intake, &reading->scanners[!reading->at]);
+        if (reason != END_NONE || intake->ended)
+            return reason;
+    }
+    intake->run_bytes = intake->scanned;
+    intake->run_count++;
+    if (run_is_complete(intake, whole))
+        return run_submit(intake, whole);
+    reading->at = !reading->at;
+    scanner_init(&reading->scanners[reading->at], &route->scanner);
+    return END_NONE;
+}
+
+/* A message that is too large to be held goes on as a stream. */
+static enum end_reason stream_advance(struct intake *intake)
+{
+    struct reading *reading = intake->reading;
+    const struct scanner *scanner = &reading->scanners[reading->at];
+    uint64_t option_bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
+
+    if (!intake->stream) {
+        if (!scanner->body.start || scanner->announced <= intake->exchange->worker->route->whole_bytes)
+            return END_NONE;
+        intake->stream = stream_open(intake, scanner);
+        if (!intake->stream)
+            return END_NO_MEMORY;
+        exchange_await_carrier(intake->exchange, intake->stream);
+    }
+    if (option_bytes > STREAM_OPTION_BYTES_MAX)
+        return END_BAD_OPTION;
+    return stream_flow(intake->stream, scanner) ? END_NONE : END_NO_MEMORY;
+}
+
+static bool reading_begin(struct intake *intake)
+{
+    if (intake->reading)
+        return true;
+    intake->reading = exchange_take_reading(intake->exchange);
+    if (!intake->reading)
+        return false;
+    intake->reading->at = 0;
+    scanner_init(&intake->reading->scanners[0], &intake->exchange->worker->route->scanner);
+    return true;
+}
+
 /* Scans what has been read and hands over what is whole; END_NONE or why the stream cannot go on. */
 static enum end_reason messages_scan(struct intake *intake)
 {
     enum end_reason reason = END_NONE;
 
+    if (!intake->incoming.length)
+        return END_NONE;
+    if (!reading_begin(intake))
+        return END_NO_MEMORY;
+    struct reading *reading = intake->reading;
     while (reason == END_NONE && !intake->ended && intake->scanned < intake->incoming.length) {
         size_t length;
         const uint8_t *bytes = buffer_view(&intake->incoming, intake->scanned, &length);
         enum scanner_status status;
-        intake->scanned += scanner_feed(&intake->scanner, bytes, length, &status);
+        struct scanner *scanner = &reading->scanners[reading->at];
+        intake->scanned += scanner_feed(scanner, bytes, length, &status);
         if (status == SCANNER_END)
-            reason = message_read(intake);
+            reason = message_end(intake);
         else if (status == SCANNER_REFUSED)
-            reason = reason_of_refusal(intake->scanner.refusal);
+            reason = reason_of_refusal(scanner->refusal);
     }
+    /* What was whole goes on, whatever came behind it. */
+    if (!intake->ended && intake->run_count) {
+        enum end_reason run_reason = run_submit(intake, &reading->scanners[!reading->at]);
+        reason = reason == END_NONE ? run_reason : reason;
+    }
+    if (reason == END_NONE && !intake->ended && intake_is_amid(intake))
+        reason = stream_advance(intake);
     return reason;
+}
+
+bool intake_is_amid(const struct intake *intake)
+{
+    const struct reading *reading = intake->reading;
+
+    return reading && !scanner_is_between(&reading->scanners[reading->at]);
 }
 
 void intake_settle(struct intake *intake, struct message *message)
@@ -251,24 +345,32 @@ void intake_settle(struct intake *intake, struct message *message)
     intake_disown(intake, message);
     if (message->ack == MESSAGE_AGENT_ACK && !ack_keep(intake, message))
         leg_break(&intake->inlet.leg, END_NO_MEMORY);
-    worker_queue(intake->exchange->worker, &intake->task);
+    intake_wake(intake);
 }
 
 /* ---- the step ---- */
 
-static bool intake_reads(struct intake *intake)
+static bool intake_has_room(struct intake *intake)
 {
-    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX &&
-           exchange_has_room(intake->exchange);
+    if (intake->stream)
+        return !stream_is_blocked(intake->stream);
+    return exchange_has_room(intake->exchange) ||
+           (intake_is_amid(intake) && exchange_may_overdraw(intake->exchange, intake));
 }
 
-/* How much of a message may be held while it is not whole. */
+static bool intake_reads(struct intake *intake)
+{
+    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX && intake_has_room(intake);
+}
+
+/* How much may be held of what is not whole. */
 static size_t intake_window(const struct intake *intake)
 {
     const struct route_options *route = intake->exchange->worker->route;
-    uint64_t announced = scanner_is_between(&intake->scanner) ? 0 : intake->scanner.announced;
+    const struct reading *reading = intake->reading;
+    uint64_t announced = reading && !intake->stream ? reading->scanners[reading->at].announced : 0;
 
-    return route->buffer_bytes > announced ? route->buffer_bytes : (size_t)announced + route->buffer_bytes;
+    return (size_t)(announced < route->whole_bytes ? announced : route->whole_bytes) + route->buffer_bytes;
 }
 
 /* Moves bytes both ways once around; END_NONE or what was wrong with them. */
@@ -299,11 +401,32 @@ static bool intake_is_untouched(const struct intake *intake)
     return !intake->messages && !intake->incoming.length;
 }
 
+/* When an agent that does not go on with its message is given up; 0: never. */
+static uint64_t stall_deadline(struct intake *intake)
+{
+    uint64_t patience = intake->exchange->worker->route->message_timeout_ms;
+
+    if (!patience || intake->is_held_up || !intake_is_amid(intake))
+        return 0;
+    if (patience > PRESSED_STALL_MS && exchange_is_pressed(intake->exchange))
+        patience = PRESSED_STALL_MS;
+    return intake->progress_ms + patience;
+}
+
+static uint64_t intake_deadline(struct intake *intake)
+{
+    uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
+    uint64_t greeting_ms = greeting_lasts(&intake->greeting) ? intake->greeting_deadline_ms : 0;
+
+    return alarm_earlier(alarm_earlier(stall_deadline(intake), greeting_ms),
+                         idle_ms ? intake->progress_ms + idle_ms : 0);
+}
+
 /* Why it must end; END_NONE when it goes on. */
 static enum end_reason intake_verdict(struct intake *intake)
 {
     struct leg *leg = &intake->inlet.leg;
-    uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
+    uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms, stalled_ms = stall_deadline(intake);
 
     if (leg->broken != END_NONE)
         return leg->broken == END_RESET && intake_is_untouched(intake) ? END_PROBE : leg->broken;
@@ -311,11 +434,13 @@ static enum end_reason intake_verdict(struct intake *intake)
         return END_PROBE;
     if (greeting_lasts(&intake->greeting) && clock_monotonic_ms() >= intake->greeting_deadline_ms)
         return END_KEY_TIMEOUT;
-    if (leg->read_over && !scanner_is_between(&intake->scanner))
+    if (leg->read_over && intake_is_amid(intake))
         return END_MESSAGE_CUT;
     if (leg->read_over && intake_is_settled(intake))
         return intake->messages ? END_CLOSED : END_PROBE;
-    if (idle_ms && !intake->unsettled && clock_monotonic_ms() >= intake->progress_ms + idle_ms)
+    if (stalled_ms && clock_monotonic_ms() >= stalled_ms)
+        return END_MESSAGE_STALLED;
+    if (idle_ms && LIST_EMPTY(&intake->unsettled) && clock_monotonic_ms() >= intake->progress_ms + idle_ms)
         return END_IDLE;
     return END_NONE;
 }
@@ -357,9 +482,20 @@ static bool intake_secure(struct intake *intake)
     return true;
 }
 
+/* What an idle agent does not need goes back, and what is held is counted. */
+static void intake_account(struct intake *intake)
+{
+    struct exchange *exchange = intake->exchange;
+
+    if (intake->reading && !intake_is_amid(intake)) {
+        exchange_put_back(exchange, intake->reading);
+        intake->reading = NULL;
+    }
+    exchange_count_excess(exchange, intake);
+}
+
 static void intake_step(struct intake *intake)
 {
-    struct worker *worker = intake->exchange->worker;
     enum end_reason reason;
     size_t total = 0, moved;
 
@@ -373,7 +509,9 @@ static void intake_step(struct intake *intake)
     } while (moved && total < STEP_BYTES && reason == END_NONE && !intake->ended);
     if (intake->ended)
         return;
-    if (total)
+    bool was_held_up = intake->is_held_up, reads = intake_reads(intake);
+    intake->is_held_up = !reads && !intake->inlet.leg.read_over;
+    if (total || was_held_up)
         intake->progress_ms = clock_monotonic_ms();
     if (reason == END_NONE)
         reason = intake_verdict(intake);
@@ -381,9 +519,9 @@ static void intake_step(struct intake *intake)
         intake_end(intake, reason);
         return;
     }
+    intake_account(intake);
     if (moved)
-        worker_queue(worker, &intake->task);
-    leg_watch(&intake->inlet.leg, intake_reads(intake) ? LEG_READ : LEG_NO_READ);
-    if (worker->route->idle_timeout_ms)
-        alarm_set(&intake->alarm, intake->progress_ms + worker->route->idle_timeout_ms);
+        intake_wake(intake);
+    leg_watch(&intake->inlet.leg, reads ? LEG_READ : LEG_NO_READ);
+    alarm_set(&intake->alarm, intake_deadline(intake));
 }

@@ -2,9 +2,10 @@
  *
  *   SECURING ──TLS handshake, if any──▶ GREETING ──shared key, if any──▶ READING ──▶ ended
  *
- * Owns its inlet, the bytes of the message under way, and the acks on their way to the agent. A message it
- * has handed over belongs to the exchange; the intake stays open until all of them are settled, so that a
- * failure can still be told by a reset. Belongs to its worker's thread. */
+ * Owns its inlet, the bytes of the message under way, its stream if that is large, and the acks on their way
+ * to the agent. A message it has handed over belongs to the exchange; the intake stays open until all of them
+ * are settled, so that a failure can still be told by a reset. An idle one owns no scanner and no buffer.
+ * Belongs to its worker's thread. */
 #ifndef HUSK_RELAY_INTAKE_H
 #define HUSK_RELAY_INTAKE_H
 
@@ -17,23 +18,36 @@
 
 struct carrier;
 struct intake_ack;
+struct stream;
+
+/* Where the scan of an agent's bytes stands. There are two scanners, so that one still tells of the last
+ * whole message while the other is in the next one. */
+struct reading {
+    struct scanner scanners[2];
+    unsigned at; /* the one that scans */
+};
 
 struct intake {
-    struct task task;               /* first */
-    struct intake *next, *previous; /* in the exchange's list */
-    struct exchange *exchange;      /* borrowed */
+    struct task task;           /* first */
+    LIST_ENTRY(intake) sibling; /* in the exchange's list */
+    struct exchange *exchange;  /* borrowed */
     struct inlet inlet;
     struct greeting greeting;
-    struct scanner scanner;
+    struct reading *reading;                 /* owned; NULL: between two messages */
+    struct stream *stream;                   /* owned; NULL: no message is streamed */
     struct buffer incoming;                  /* the message under way, and bytes behind it */
     size_t scanned;                          /* bytes of incoming the scanner has taken */
+    size_t run_bytes;                        /* of them, whole messages not handed over yet */
+    unsigned run_count;                      /* and how many */
+    size_t excess_bytes;                     /* what the exchange counts for incoming */
     struct intake_ack *first_ack, *last_ack; /* owed to the agent */
     size_t ack_bytes;                        /* of them */
     struct buffer outgoing;    /* acks and handshake messages on their way to the agent: one record of them */
-    struct message *unsettled; /* messages of this agent, newest first */
-    struct carrier *carrier;   /* that took the last message: order is kept where it can be; NULL: none */
-    bool is_greeted;           /* its shared-key handshake, if any, has begun */
-    bool is_securing;          /* counted among the worker's handshakes */
+    struct message_list unsettled; /* messages of this agent, newest first */
+    struct carrier *carrier; /* that took the last message: order is kept where it can be; NULL: none */
+    bool is_greeted;         /* its shared-key handshake, if any, has begun */
+    bool is_securing;        /* counted among the worker's handshakes */
+    bool is_held_up;         /* was not read, for want of room */
     bool ended;
     uint64_t messages; /* ever read */
     uint64_t opened_us;
@@ -47,6 +61,15 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
 
 /* One of its messages is settled; with MESSAGE_AGENT_ACK the ack goes on to the agent. */
 void intake_settle(struct intake *intake, struct message *message);
+
+/* The message is one of its own. */
+void intake_own(struct intake *intake, struct message *message);
+
+/* Runs it soon: there is room again, or its stream can flow. */
+void intake_wake(struct intake *intake);
+
+/* The agent has sent a part of a message, and the rest is still to come. */
+bool intake_is_amid(const struct intake *intake);
 
 /* One of its messages goes on, or ends, without it. */
 void intake_disown(struct intake *intake, struct message *message);

@@ -1,5 +1,6 @@
 #include "relay/message.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,14 +31,16 @@ static bool assembly_put(struct assembly *assembly, const uint8_t *bytes, size_t
     return true;
 }
 
-/* The message's bytes in order: what stays is taken, what is cut is dropped, what is new is put in. */
-static bool message_assemble(struct assembly *assembly, struct buffer *incoming, uint64_t length,
-                             const struct rewrite *rewrite)
+/* The bytes of `range` in order: what stays is taken, what is cut is dropped, what is new is put in. */
+static bool range_assemble(struct assembly *assembly, struct buffer *incoming, struct span range,
+                           const struct rewrite *rewrite)
 {
-    uint64_t at = 0;
+    uint64_t at = range.start;
 
     for (unsigned i = 0; i < rewrite->count; i++) {
         const struct edit *edit = &rewrite->edits[i];
+        if (edit->at < range.start)
+            continue;
         if (!assembly_take(assembly, incoming, edit->at - at))
             return false;
         buffer_consume(incoming, edit->remove);
@@ -46,35 +49,65 @@ static bool message_assemble(struct assembly *assembly, struct buffer *incoming,
                           edit->insert.end - edit->insert.start))
             return false;
     }
-    return assembly_take(assembly, incoming, length - at);
+    return assembly_take(assembly, incoming, range.end - at);
 }
 
-struct message *message_take(struct buffer *incoming, const struct scanner *scanner,
+bool message_move(struct buffer *out, struct buffer *incoming, struct span range,
+                  const struct rewrite *rewrite)
+{
+    struct assembly assembly = { .slices = out };
+
+    return range_assemble(&assembly, incoming, range, rewrite);
+}
+
+struct message *message_take(struct buffer *incoming, uint64_t length, const struct scanner *last,
                              const struct rewrite *rewrite)
 {
-    uint64_t size = scanner->length + (uint64_t)rewrite->growth;
+    uint64_t before = length - last->length; /* the messages in front of the last one */
+    uint64_t size = length + (uint64_t)rewrite->growth;
     size_t flat_length = size <= FLAT_BYTES_MAX ? (size_t)size : 0;
     size_t id_length = rewrite->chunk.end - rewrite->chunk.start;
     struct message *message = malloc(sizeof *message + id_length + flat_length);
 
     if (!message)
         return NULL;
-    *message = (struct message) { .flat_length = flat_length, .kept = true };
+    *message = (struct message) { .count = 1, .flat_length = flat_length, .kept = true };
     message->entry.size = size;
     message->entry.id = message->id;
     message->entry.id_length = id_length;
     message->flat = message->id + id_length;
     buffer_init(&message->slices, incoming->pool);
     struct assembly assembly = { .flat = flat_length ? message->flat : NULL, .slices = &message->slices };
-    if (!message_assemble(&assembly, incoming, scanner->length, rewrite)) {
+    struct span whole = { 0, last->length };
+    if (!assembly_take(&assembly, incoming, before) ||
+        !range_assemble(&assembly, incoming, whole, rewrite)) {
         message_free(message);
         return NULL;
     }
     if (flat_length)
-        memcpy(message->id, message->flat + rewrite->chunk.start, id_length);
+        memcpy(message->id, message->flat + before + rewrite->chunk.start, id_length);
     else
-        buffer_peek(&message->slices, rewrite->chunk.start, message->id, id_length);
+        buffer_peek(&message->slices, before + rewrite->chunk.start, message->id, id_length);
     return message;
+}
+
+struct message *message_open(struct buffer_pool *pool)
+{
+    struct message *message = malloc(sizeof *message + SCANNER_CHUNK_BYTES_MAX);
+
+    if (!message)
+        return NULL;
+    *message = (struct message) { .count = 1 };
+    message->entry.id = message->id;
+    buffer_init(&message->slices, pool);
+    return message;
+}
+
+void message_set_id(struct message *message, const uint8_t *id, size_t length)
+{
+    assert(length <= SCANNER_CHUNK_BYTES_MAX);
+    memcpy(message->id, id, length);
+    message->entry.id_length = length;
 }
 
 void message_free(struct message *message)

@@ -1,7 +1,10 @@
-/* One Forward message on its way: its bytes, its id, and whom to tell.
+/* What is passed from an intake to a carrier in one piece: one Forward message, or a run of them.
  *
- * Owned by whoever it waits with: the exchange, or the carrier it was sent on. Short messages are kept flat,
- * long ones as slices of what was read, so that keeping them costs no copy. */
+ * A run is several messages of one agent that were read together; only its last one may have a chunk id, and
+ * the ack of that settles all of them, for an aggregator works through a connection in order.
+ *
+ * Long ones are slices of the segments they were read into, so that keeping them costs no copy; short ones
+ * lie flat behind the struct, so that they do not keep segments alive. */
 #ifndef HUSK_RELAY_MESSAGE_H
 #define HUSK_RELAY_MESSAGE_H
 
@@ -12,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct intake;
 
@@ -26,27 +30,42 @@ struct message {
     struct ledger_entry entry; /* first: its place on a carrier; its id */
     struct message *next;      /* in the exchange's queue */
     struct intake *origin;     /* borrowed; NULL: the agent is gone */
-    struct message *next_of_origin, *previous_of_origin;
+    LIST_ENTRY(message) of_origin;
     enum message_ack ack;
+    unsigned count;        /* Forward messages in it */
     bool is_protected;     /* by us: kept until its ack comes */
     bool kept;             /* its bytes are still here: it can be sent again */
     unsigned attempts;     /* carriers that broke while it was the oldest they had not settled */
     unsigned ack_timeouts; /* carriers given up because its ack did not come */
     uint64_t arrived_ms;
-    struct buffer slices; /* long messages */
+    uint64_t held_bytes;  /* that the exchange counts for it */
+    struct buffer slices; /* long ones */
     size_t flat_length;   /* short ones; else 0 */
     uint8_t *flat;        /* behind the id, in the same allocation */
     uint8_t id[];
 };
 
-/* Takes the scanned message off the front of `incoming`, changed as `rewrite` says. NULL when out of memory:
- * then `incoming` is no longer whole. */
-struct message *message_take(struct buffer *incoming, const struct scanner *scanner,
+LIST_HEAD(message_list, message);
+
+/* Takes `length` bytes off the front of `incoming`: a message, or a run that ends with it, changed as
+ * `rewrite` says. NULL when out of memory: then `incoming` is no longer whole. */
+struct message *message_take(struct buffer *incoming, uint64_t length, const struct scanner *last,
                              const struct rewrite *rewrite);
+
+/* One that grows as it is read: without bytes, size or id yet. NULL when out of memory. */
+struct message *message_open(struct buffer_pool *pool);
+/* Its id is known at its end: the value's bytes, at most SCANNER_CHUNK_BYTES_MAX. */
+void message_set_id(struct message *message, const uint8_t *id, size_t length);
+
 void message_free(struct message *message);
 
 /* Puts its bytes at the end of `to`; they are kept. False when out of memory. */
 MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
+
+/* Moves bytes `from` … `to` of a message, counted as it was read, off the front of `incoming` to the end of
+ * `out`, with those edits of `rewrite` that lie at or behind `from`. False when out of memory. */
+MUST_CHECK bool message_move(struct buffer *out, struct buffer *incoming, struct span range,
+                             const struct rewrite *rewrite);
 
 static inline struct message *message_of(struct ledger_entry *entry)
 {

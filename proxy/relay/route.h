@@ -21,11 +21,15 @@ struct route_options {
     struct scanner_limits scanner;
     const struct handshake_options *key[SIDE_COUNT]; /* shared-key handshake on that side; NULL: none */
     uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
+    uint64_t whole_bytes;           /* a message beyond it is streamed */
+    uint64_t run_bytes;             /* messages read together share an ack up to this size; 0: none do */
+    uint64_t message_timeout_ms;    /* for an agent to go on in the middle of a message; 0: none */
     uint64_t ack_timeout_ms;        /* for an aggregator's ack, before its connection is given up */
     uint64_t delivery_timeout_ms;   /* for a message whose agent waits for the ack, before it is told */
     unsigned max_attempts;          /* connections a message may end; 0: no limit */
     unsigned max_ack_timeouts;      /* connections given up for a message's ack */
-    unsigned max_carriers;          /* per worker: upstream connections */
+    unsigned max_carriers;          /* per worker: upstream connections that messages share */
+    unsigned max_streams;           /* per worker: such that a streamed message has to itself */
     const char *name;               /* in logs and metrics */
     const char *server_name;        /* what an upstream with TLS must prove to be; NULL without TLS */
     uint64_t dial_delay_ms;         /* how long a silent peer is waited for before the upstream is dialled */

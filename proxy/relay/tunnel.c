@@ -47,10 +47,7 @@ void tunnel_open(struct worker *worker, int fd, const struct socket_address *pee
     alarm_init(&tunnel->alarm, worker->loop, task_run, &tunnel->task);
     buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
     buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
-    tunnel->next = worker->tunnels;
-    if (worker->tunnels)
-        worker->tunnels->previous = tunnel;
-    worker->tunnels = tunnel;
+    LIST_INSERT_HEAD(&worker->tunnels, tunnel, sibling);
     outlet_open(&tunnel->outlet, worker, task_run, &tunnel->task);
     inlet_open(&tunnel->inlet, worker, fd, peer, task_run, &tunnel->task);
     worker_count_inlet(worker, tunnel->inlet.state == INLET_SECURING, 1);
@@ -90,18 +87,6 @@ static void tunnel_leave_handshake(struct tunnel *tunnel)
     worker_count_inlet(tunnel->worker, -1, 0);
 }
 
-static void tunnel_unlink(struct tunnel *tunnel)
-{
-    struct worker *worker = tunnel->worker;
-
-    if (tunnel->next)
-        tunnel->next->previous = tunnel->previous;
-    if (tunnel->previous)
-        tunnel->previous->next = tunnel->next;
-    else
-        worker->tunnels = tunnel->next;
-}
-
 /* Frees all but the memory itself. */
 static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 {
@@ -115,7 +100,7 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
     buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
     buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
     alarm_stop(&tunnel->alarm);
-    tunnel_unlink(tunnel);
+    LIST_REMOVE(tunnel, sibling);
     worker_reap(worker, &tunnel->task);
     worker_count_inlet(worker, was_securing ? -1 : 0, -1);
 }

@@ -17,9 +17,9 @@
 enum tunnel_phase { TUNNEL_ADMITTING, TUNNEL_DIALLING, TUNNEL_RELAYING, TUNNEL_LINGERING, TUNNEL_ENDED };
 
 struct tunnel {
-    struct task task;               /* first */
-    struct tunnel *next, *previous; /* in the worker's list */
-    struct worker *worker;          /* borrowed */
+    struct task task;           /* first */
+    LIST_ENTRY(tunnel) sibling; /* in the worker's list */
+    struct worker *worker;      /* borrowed */
     enum tunnel_phase phase;
     struct inlet inlet;
     struct outlet outlet;

@@ -26,13 +26,7 @@ void worker_queue(struct worker *worker, struct task *task)
     if (task->queued)
         return;
     task->queued = true;
-    task->next = NULL;
-    task->previous = worker->last_task;
-    if (worker->last_task)
-        worker->last_task->next = task;
-    else
-        worker->first_task = task;
-    worker->last_task = task;
+    TAILQ_INSERT_TAIL(&worker->tasks, task, link);
     worker->queued++;
     ev_idle_start(worker->loop, &worker->awake);
 }
@@ -41,14 +35,7 @@ static void task_unqueue(struct worker *worker, struct task *task)
 {
     if (!task->queued)
         return;
-    if (task->previous)
-        task->previous->next = task->next;
-    else
-        worker->first_task = task->next;
-    if (task->next)
-        task->next->previous = task->previous;
-    else
-        worker->last_task = task->previous;
+    TAILQ_REMOVE(&worker->tasks, task, link);
     task->queued = false;
     worker->queued--;
 }
@@ -56,27 +43,26 @@ static void task_unqueue(struct worker *worker, struct task *task)
 static void tasks_run(struct worker *worker)
 {
     /* What is queued meanwhile waits for the next turn. */
-    for (unsigned left = worker->queued; left && worker->first_task; left--) {
-        struct task *task = worker->first_task;
+    for (unsigned left = worker->queued; left && worker->queued; left--) {
+        struct task *task = TAILQ_FIRST(&worker->tasks);
         task_unqueue(worker, task);
         task->run(task);
     }
-    if (!worker->first_task)
+    if (!worker->queued)
         ev_idle_stop(worker->loop, &worker->awake);
 }
 
 void worker_reap(struct worker *worker, struct task *task)
 {
     task_unqueue(worker, task);
-    task->next = worker->ended;
-    worker->ended = task;
+    TAILQ_INSERT_TAIL(&worker->ended, task, link);
 }
 
 static void ended_dispose(struct worker *worker)
 {
-    while (worker->ended) {
-        struct task *task = worker->ended;
-        worker->ended = task->next;
+    while (!TAILQ_EMPTY(&worker->ended)) {
+        struct task *task = TAILQ_FIRST(&worker->ended);
+        TAILQ_REMOVE(&worker->ended, task, link);
         free(task);
     }
 }
@@ -120,8 +106,8 @@ static void worker_stop(struct worker *worker)
     unsigned left_behind = 0;
 
     listener_close(&worker->listener);
-    while (worker->tunnels)
-        left_behind += !tunnel_stop(worker->tunnels);
+    while (!LIST_EMPTY(&worker->tunnels))
+        left_behind += !tunnel_stop(LIST_FIRST(&worker->tunnels));
     left_behind += exchange_close(&worker->exchange);
     atomic_store(&worker->left_behind, left_behind);
     suppressed_tell(worker);
@@ -132,6 +118,7 @@ static void worker_stop(struct worker *worker)
 static void on_letter(void *owner, const struct letter *letter)
 {
     struct worker *worker = owner;
+    struct tunnel *tunnel;
 
     switch (letter->kind) {
     case LETTER_CREDENTIALS:
@@ -144,7 +131,7 @@ static void on_letter(void *owner, const struct letter *letter)
         if (letter->endpoints)
             endpoint_pool_replace(&worker->endpoints, letter->endpoints);
         exchange_endpoints_changed(&worker->exchange);
-        for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
+        LIST_FOREACH (tunnel, &worker->tunnels, sibling) {
             if (tunnel->phase == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
                 worker_queue(worker, &tunnel->task);
         }
@@ -160,16 +147,18 @@ static void on_letter(void *owner, const struct letter *letter)
 static void on_housekeeping(void *owner)
 {
     struct worker *worker = owner;
+    struct tunnel *tunnel;
+    struct intake *intake;
 
     suppressed_tell(worker);
     if (worker->handshakes < worker->route->max_handshakes)
         return;
     /* Deadlines of handshakes may have come nearer. */
-    for (struct tunnel *tunnel = worker->tunnels; tunnel; tunnel = tunnel->next) {
+    LIST_FOREACH (tunnel, &worker->tunnels, sibling) {
         if (tunnel->phase == TUNNEL_ADMITTING)
             worker_queue(worker, &tunnel->task);
     }
-    for (struct intake *intake = worker->exchange.intakes; intake; intake = intake->next) {
+    LIST_FOREACH (intake, &worker->exchange.intakes, sibling) {
         if (intake->is_securing)
             worker_queue(worker, &intake->task);
     }
@@ -266,6 +255,9 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
     };
+    LIST_INIT(&worker->tunnels);
+    TAILQ_INIT(&worker->tasks);
+    TAILQ_INIT(&worker->ended);
     if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool) ||
         !exchange_open(&worker->exchange, worker)) {
         fault_set(fault, "cannot set up a worker: out of memory or descriptors");

@@ -22,6 +22,7 @@
 #include <ev.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 struct tunnel;
 
@@ -29,10 +30,13 @@ struct tunnel;
  * by its legs and its alarm, and by the worker soon, once: what used up its turn, or was told that something
  * changed. */
 struct task {
-    struct task *next, *previous;
+    TAILQ_ENTRY(task) link;
     bool queued;
     void (*run)(struct task *task);
 };
+
+TAILQ_HEAD(task_queue, task);
+LIST_HEAD(tunnel_list, tunnel);
 
 /* Runs a task now: what its legs and its alarm call, with the task as their owner. */
 void task_run(void *task);
@@ -53,14 +57,14 @@ struct worker {
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
     struct exchange exchange; /* `protocol: forward` */
-    struct tunnel *tunnels;   /* all that live */
-    unsigned live;            /* length of tunnels */
-    unsigned handshakes;      /* of accepted connections, under way */
-    struct task *first_task, *last_task;
-    struct task *ended; /* to be disposed of between two turns */
-    unsigned queued;    /* tasks waiting */
-    ev_prepare turn;    /* between two turns: runs tasks, reaps */
-    ev_idle awake;      /* active while tasks wait, so that the loop does not sleep */
+    struct tunnel_list tunnels; /* `protocol: tcp`: all that live */
+    unsigned live;              /* accepted connections */
+    unsigned handshakes;        /* of them, TLS handshakes under way */
+    struct task_queue tasks;    /* to be run on the next turn */
+    unsigned queued;            /* how many */
+    struct task_queue ended;    /* to be disposed of between two turns */
+    ev_prepare turn;            /* between two turns: runs tasks, reaps */
+    ev_idle awake;              /* active while tasks wait, so that the loop does not sleep */
     struct log_limiter limiters[END_REASON_COUNT];
     struct alarm housekeeping; /* rings while there are lines held back, or handshakes at their limit */
 
