@@ -46,6 +46,7 @@ struct message_metrics {
     metrics_counter received;                  /* whole, from agents */
     metrics_counter settled;                   /* acknowledged, or sent with no ack to be expected */
     metrics_counter resent;                    /* taken back from a connection that ended, to be sent again */
+    metrics_counter streamed;                  /* sent on while they were read: too large to be held whole */
     metrics_counter unprotected;               /* too large to be kept: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter held_bytes;                /* gauge: between an agent and settlement */

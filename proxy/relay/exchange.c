@@ -221,24 +221,11 @@ static struct carrier *carrier_pick(struct exchange *exchange, const struct mess
     return best;
 }
 
-/* Carriers that are fit for traffic and leased to no stream. */
-static unsigned free_carriers(const struct exchange *exchange)
-{
-    const struct carrier *carrier;
-    unsigned count = 0;
-
-    LIST_FOREACH (carrier, &exchange->carriers, sibling)
-        count += carrier->state == CARRIER_READY && !carrier->lease;
-    return count;
-}
-
-/* One for a stream alone: it has nobody's unsettled message, and is not the only one the others have. */
+/* One for a stream alone: it has nobody's unsettled message. */
 static struct carrier *carrier_pick_idle(struct exchange *exchange)
 {
     struct carrier *carrier;
 
-    if (free_carriers(exchange) < 2)
-        return NULL;
     LIST_FOREACH (carrier, &exchange->carriers, sibling) {
         if (carrier_has_room(carrier) && !carrier->ledger.count)
             return carrier;
@@ -246,20 +233,29 @@ static struct carrier *carrier_pick_idle(struct exchange *exchange)
     return NULL;
 }
 
-/* At least one that is leased to nobody, and not more than the settings say of either kind. */
+static unsigned leased_carriers(const struct exchange *exchange)
+{
+    const struct carrier *carrier;
+    unsigned count = 0;
+
+    LIST_FOREACH (carrier, &exchange->carriers, sibling)
+        count += carrier->lease != NULL;
+    return count;
+}
+
 static bool may_dial(const struct exchange *exchange)
 {
     const struct route_options *route = exchange->worker->route;
     const struct carrier *carrier;
-    unsigned leased = 0;
 
     LIST_FOREACH (carrier, &exchange->carriers, sibling) {
         if (carrier->state < CARRIER_READY)
             return false;
-        leased += carrier->lease != NULL;
     }
-    unsigned shared = exchange->carrier_count - leased;
-    return shared < route->max_carriers || (!TAILQ_EMPTY(&exchange->streams) && shared < 2);
+    if (exchange->carrier_count >= route->max_carriers + route->max_streams)
+        return false;
+    return !TAILQ_EMPTY(&exchange->streams) ||
+           exchange->carrier_count - leased_carriers(exchange) < route->max_carriers;
 }
 
 static void dial_if_needed(struct exchange *exchange)
@@ -274,16 +270,6 @@ static void dial_if_needed(struct exchange *exchange)
     }
     if (!carrier_open(exchange))
         exchange->redial_at_ms = now_ms + REDIAL_MAX_MS;
-}
-
-static unsigned leased_carriers(const struct exchange *exchange)
-{
-    const struct carrier *carrier;
-    unsigned count = 0;
-
-    LIST_FOREACH (carrier, &exchange->carriers, sibling)
-        count += carrier->lease != NULL;
-    return count;
 }
 
 static void streams_lease(struct exchange *exchange)

@@ -106,7 +106,9 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
     intake_own(intake, message);
     if (stream->carrier) {
         stream->carrier->lease = NULL;
+        intake->carrier = stream->carrier;
         exchange_admit(intake->exchange, message);
+        metrics_add(&intake->exchange->worker->metrics.messages.streamed, 1);
         carrier_file(stream->carrier, message);
     } else {
         TAILQ_REMOVE(&intake->exchange->streams, stream, waiting);

@@ -11,50 +11,12 @@ import threading
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, Encoded, ack, event, event_time, message, pack
+from support.forward import Agent, Aggregator, Encoded, Route, ack, event, event_time, message, pack
 from support.husk import LIGHT, Workshop
 from support.process import PATIENCE, Programs, eventually
 
 MIB = 1 << 20
 FLUENTD_CHUNK = "YWFhYWFhYWFhYWFhYWFhYQ==\n"
-
-
-class Route:
-    """agents → husk client ═ husk server → aggregator, all speaking Forward."""
-
-    def __init__(self, husk, aggregator, client, server):
-        self.aggregator = aggregator
-        self.server = husk.server(aggregator, protocol="forward", **server)
-        self.client = husk.client(self.server, protocol="forward", **client)
-
-    def agent(self):
-        return Agent(raw.connect(self.client.address))
-
-
-@pytest.fixture
-def route(husk):
-    """Makes one; `client` and `server`: options of the halves, others: of both."""
-    def make(client=(), server=(), acks=True, **both):
-        return Route(husk, Aggregator(acks), {**both, **dict(client)}, {**both, **dict(server)})
-    return make
-
-
-class Half:
-    """TLS agents → husk server → aggregator."""
-
-    def __init__(self, husk, acks, options):
-        self._pki = husk.pki
-        self.aggregator = Aggregator(acks)
-        self.husk = husk.server(self.aggregator, protocol="forward", **options)
-
-    def agent(self):
-        return Agent(raw.TlsPeer(raw.connect(self.husk.address),
-                                 raw.tls_context(False, self._pki.ca.cert, self._pki.client)).handshake())
-
-
-@pytest.fixture
-def half(husk):
-    return lambda acks=True, **options: Half(husk, acks, options)
 
 
 def dropped(husk, reason):

@@ -249,3 +249,30 @@ class Aggregator:
     def revive(self):
         self._listener = raw.Listener(self.address)
         self._listen()
+
+
+# ---- husk between them ----
+
+class Route:
+    """agents → husk client ═ husk server → aggregator, all speaking Forward."""
+
+    def __init__(self, husk, aggregator, client, server):
+        self.aggregator = aggregator
+        self.server = husk.server(aggregator, protocol="forward", **server)
+        self.client = husk.client(self.server, protocol="forward", **client)
+
+    def agent(self):
+        return Agent(raw.connect(self.client.address))
+
+
+class Half:
+    """TLS agents → husk server → aggregator."""
+
+    def __init__(self, husk, acks, options):
+        self._pki = husk.pki
+        self.aggregator = Aggregator(acks)
+        self.husk = husk.server(self.aggregator, protocol="forward", **options)
+
+    def agent(self):
+        return Agent(raw.TlsPeer(raw.connect(self.husk.address),
+                                 raw.tls_context(False, self._pki.ca.cert, self._pki.client)).handshake())

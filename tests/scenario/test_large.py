@@ -1,0 +1,269 @@
+"""Messages too large to be held whole (--whole-bytes), under `--protocol forward`: they go upstream while they are read."""
+
+import pathlib
+import random
+import re
+import select
+
+import pytest
+
+from support import raw
+from support.forward import Agent, Aggregator, ack, event, message, pack
+from support.husk import LIGHT
+from support.process import eventually
+
+KIB, MIB = 1 << 10, 1 << 20
+LIMIT = {"whole_bytes": "64KiB"}
+BODY = random.Random(5).randbytes(1 * MIB)
+ENTRIES = [[1, {"n": number, "pad": "x" * 100}] for number in range(5000)]
+LARGE = {
+    "packed": ("t", BODY), "packed-option": ("t", BODY, {"size": 7}), "packed-nil-option": ("t", BODY, None),
+    "packed-asked": ("t", BODY, {"size": 7, "chunk": "mine\n"}), "packed-asked-bin": ("t", BODY, {"chunk": b"mine"}),
+    "forward": ("t", ENTRIES), "forward-asked": ("t", ENTRIES, {"chunk": "mine"}),
+    "message": ("t", 1, {"log": BODY}), "message-asked": ("t", 1, {"log": BODY}, {"chunk": "mine", "x": [1, 2]}),
+}
+
+
+def carry_acked(agent, number, chunk):
+    agent.send(event(number, chunk))
+    agent.expect_ack(chunk)
+
+
+def streamed(husk):
+    return husk.metric("husk_messages_streamed_total")
+
+
+@pytest.mark.parametrize("delivery", ["at-least-once", "passthrough"])
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_message_arrives_as_it_is(route, name, delivery):
+    route, elements = route(delivery=delivery, **LIMIT), LARGE[name]
+    asked = elements[-1].get("chunk") if isinstance(elements[-1], dict) and len(elements) > 2 else None
+    agent, sent = route.agent(), message(*elements)
+    with raw.Sending(agent.sock, [sent, event(1)]):
+        received, after = route.aggregator.wait_for(2)
+    assert after.number == 1
+    if asked or delivery == "passthrough":
+        assert received.raw == sent
+    else:
+        assert received.value[:len(elements) - isinstance(elements[-1], dict)][:2] == list(elements[:2])
+        assert len(received.chunk) == 24
+    if asked:
+        agent.expect_ack(asked)
+    agent.expect_nothing_more()
+    for half in route.client, route.server:
+        assert streamed(half) == 1
+        half.wait_for_metric("husk_messages_settled_total", 2)
+        eventually(lambda: half.metric("husk_messages_held_bytes") == 0, "nothing is held")
+
+
+def test_it_begins_to_arrive_before_it_ends(husk):
+    upstream = raw.Listener()
+    client = husk.client(husk.server(upstream, protocol="forward", **LIMIT), protocol="forward", **LIMIT)
+    agent, sent = raw.connect(client.address), message("t", BODY, {"chunk": "mine"})
+    agent.sendall(sent[:-1])
+    aggregator = upstream.accept()
+    assert raw.read_exactly(aggregator, len(sent) - 100) == sent[:-100]
+    agent.sendall(sent[-1:])
+    assert raw.read_exactly(aggregator, 100) == sent[-100:]
+    aggregator.sendall(ack("mine"))
+    assert agent.recv(100) == ack("mine")
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 10, 20])
+def test_an_id_that_comes_in_two_pieces_is_known(route, cut):
+    route = route(**LIMIT)
+    agent, sent = route.agent(), message("t", BODY, {"chunk": "0123456789"})
+    agent.send(sent[:-cut])
+    route.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    agent.send(sent[-cut:])
+    agent.expect_ack("0123456789")
+    assert route.aggregator.wait_for(1)[0].raw == sent
+
+
+@pytest.mark.parametrize("outlets", [1, 2])
+def test_an_agent_in_the_middle_of_one_delays_nobody(route, outlets):
+    route = route(max_outlets=outlets, **LIMIT)
+    slow, other = [route.agent() for _ in range(3)], route.agent()
+    for agent in slow:
+        agent.send(message("t", BODY, {"chunk": "slow"})[:-5])
+    route.server.wait_for_metric("husk_bytes_total", 3 * MIB, side="downstream", direction="received")
+    for number in range(5):
+        carry_acked(other, number, f"{number}")
+    for agent in slow:
+        agent.send(message("t", BODY, {"chunk": "slow"})[-5:])
+        agent.expect_ack("slow")
+
+
+def test_an_agent_that_dies_in_the_middle_costs_only_its_own_connection(route):
+    route = route(acks=False, **LIMIT)
+    other, dying = route.agent(), route.agent()
+    other.send(event(1, "one"))
+    received, = route.aggregator.wait_for(1)
+    dying.send(message("t", BODY)[:-5])
+    route.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    dying.reset()
+    route.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="other_side")
+    route.aggregator.ack(received)
+    other.expect_ack("one")
+    assert route.client.metric("husk_messages_resent_total") == route.server.metric("husk_messages_resent_total") == 0
+    assert len(route.aggregator.messages) == 1
+
+
+class Cutting(Aggregator):
+    """Ends connections, the first few times that one has brought so many bytes."""
+
+    def __init__(self, cuts, after):
+        self._cuts, self._after = cuts, after
+        super().__init__()
+
+    def _read(self, connection):
+        if self._cuts > 0:
+            self._cuts -= 1
+            left = self._after
+            while left > 0 and (data := connection.sock.recv(left)):
+                left -= len(data)
+            raw.reset(connection.sock)
+        else:
+            super()._read(connection)
+
+
+def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
+    aggregator = Cutting(3, MIB // 2)
+    server = husk.server(aggregator, protocol="forward", max_outlets=1, **LIMIT)
+    client = husk.client(server, protocol="forward", **LIMIT)
+    agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
+    agent.send(sent)
+    agent.expect_ack("mine")
+    assert [one.raw for one in aggregator.messages] == [sent]
+    assert server.metric("husk_messages_resent_total") >= 1
+    assert client.metric("husk_messages_dropped_total") == server.metric("husk_messages_dropped_total") == 0
+
+
+@pytest.mark.parametrize("options", [{"delivery": "passthrough"}, {"retain_bytes": "256KiB"}], ids=["passthrough", "too-large"])
+def test_what_is_not_kept_is_told_to_its_agent(husk, options):
+    aggregator = Cutting(2, MIB // 2)
+    client = husk.client(husk.server(aggregator, protocol="forward", **LIMIT, **options), protocol="forward", **LIMIT, **options)
+    agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
+    try:
+        agent.send(sent)
+        raw.assert_reset(agent.sock)
+    except ConnectionError:
+        pass
+    client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
+    eventually(lambda: client.metric("husk_messages_held_bytes") == 0, "nothing is held")
+    assert not aggregator.messages
+
+
+def test_it_is_kept_until_its_ack_and_sent_again(route):
+    route = route(acks=False, **LIMIT)
+    agent = route.agent()
+    agent.send(message("t", BODY))
+    agent.close()
+    first, = route.aggregator.wait_for(1)
+    assert route.server.metric("husk_messages_held_bytes") > MIB
+    route.aggregator.acks = True
+    route.aggregator.end_connections(by_reset=True)
+    assert route.aggregator.wait_for(2)[1].raw == first.raw
+    for half in route.client, route.server:
+        half.wait_for_metric("husk_messages_settled_total", 1)
+
+
+def test_more_of_them_than_connections_take_turns(route):
+    route = route(max_streams=1, **LIMIT)
+    agents = [route.agent() for _ in range(4)]
+    with raw.Sending(agents[0].sock, [message("t", BODY, {"chunk": "0"})]), \
+            raw.Sending(agents[1].sock, [message("t", BODY, {"chunk": "1"})]), \
+            raw.Sending(agents[2].sock, [message("t", BODY, {"chunk": "2"})]):
+        for number, agent in enumerate(agents[:3]):
+            agent.expect_ack(f"{number}")
+    carry_acked(agents[3], 9, "nine")
+    assert route.client.metric("husk_connections_opened_total", side="upstream") <= 3
+
+
+def test_an_agent_that_stops_in_the_middle_is_given_up(route):
+    route = route(message_timeout="300ms", **LIMIT)
+    agents = [route.agent(), route.agent()]
+    agents[0].send(message("t", BODY)[:-5])
+    agents[1].send(event(1)[:-1])
+    for agent in agents:
+        raw.assert_reset(agent.sock)
+    route.client.wait_for_metric("husk_connections_ended_total", 2, side="downstream", reason="message_stalled")
+    carry_acked(route.agent(), 2, "two")
+
+
+def test_a_slow_agent_is_not_given_up_while_it_goes_on(route):
+    route = route(message_timeout="600ms")
+    agent, data = route.agent(), event(1, "one" * 20)
+    for at in range(len(data)):
+        agent.send(data[at:at + 1])
+        select.select([agent.sock], [], [], 0.02)
+    agent.expect_ack("one" * 20)
+
+
+def test_one_that_stalls_gives_way_when_others_wait_for_room(route):
+    """Long before its own timeout, which is a minute."""
+    route = route(retain_bytes="64KiB", buffer_bytes="64KiB", whole_bytes="4MiB")
+    stalling, other = route.agent(), route.agent()
+    stalling.send(message("t", BODY)[:-5])
+    route.client.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    sent = message("t", BODY[:200 * KIB], {"chunk": "two"})
+    with raw.Sending(other.sock, [sent]):
+        other.expect_ack("two")
+    route.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="message_stalled")
+
+
+def test_halves_of_messages_do_not_hold_each_other_up(route):
+    """Together they are far more than may be held."""
+    route, pieces = route(retain_bytes="256KiB", buffer_bytes="64KiB", whole_bytes="4MiB"), 20
+    agents = [route.agent() for _ in range(6)]
+    messages = [message("t", BODY, {"chunk": f"{number}"}) for number in range(6)]
+    size = len(messages[0]) // pieces + 1
+    for piece in range(pieces):
+        for agent, data in zip(agents, messages):
+            agent.sock.setblocking(False)
+            try:
+                agent.sent = getattr(agent, "sent", 0)
+                agent.sent += agent.sock.send(data[agent.sent:agent.sent + size])
+            except BlockingIOError:
+                pass
+    for agent in agents:
+        agent.sock.setblocking(True)
+        agent.sock.settimeout(20)
+    threads = [raw.Sending(agent.sock, [data[agent.sent:]]) for agent, data in zip(agents, messages)]
+    for thread in threads:
+        thread.__enter__()
+    for number, agent in enumerate(agents):
+        agent.expect_ack(f"{number}")
+    for thread in threads:
+        thread.__exit__(None)
+    assert sorted(one.raw for one in route.aggregator.messages) == sorted(messages)
+
+
+def test_its_option_has_a_limit(route):
+    route = route(**LIMIT)
+    agent = route.agent()
+    try:
+        agent.send(message("t", BODY, {"pad": "x" * 70000}))
+        raw.assert_reset(agent.sock)
+    except ConnectionError:
+        pass
+    route.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="bad_option")
+
+
+def peak_kib(husk):
+    return int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{husk.pid}/status").read_text())[1])
+
+
+def test_200_mib_need_less_than_32(husk):
+    upstream, size = raw.Listener(), (20 if LIGHT else 200) * MIB
+    server = husk.server(upstream, protocol="forward", delivery="passthrough")
+    client = husk.client(server, protocol="forward", delivery="passthrough")
+    agent = raw.connect(client.address)
+    head = b"\x92\xa1t\xc6" + size.to_bytes(4, "big")
+    with raw.Sending(agent, [head, *[BODY] * (size // MIB)]):
+        aggregator = upstream.accept()
+        assert raw.read_exactly(aggregator, len(head)) == head
+        for _ in range(size // MIB):
+            assert raw.read_exactly(aggregator, MIB) == BODY
+    if not LIGHT:
+        assert max(peak_kib(client), peak_kib(server)) < 32 * 1024
