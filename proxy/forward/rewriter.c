@@ -43,13 +43,6 @@ static size_t chunk_pair_write(uint8_t to[CHUNK_PAIR_BYTES], const uint8_t chunk
     return CHUNK_PAIR_BYTES;
 }
 
-size_t rewrite_tail(uint8_t bytes[REWRITE_TAIL_BYTES_MAX], const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES])
-{
-    size_t header = msgpack_bytes_put_header(bytes, MSGPACK_MAP, 1, 1);
-
-    return header + chunk_pair_write(bytes + header, chunk_value);
-}
-
 static void put(struct rewrite *rewrite, const void *bytes, size_t length)
 {
     assert(length <= sizeof rewrite->bytes - rewrite->used);

@@ -11,9 +11,8 @@ enum {
     REWRITE_EDITS_MAX = 4,
     REWRITE_PREFIX_BYTES_MAX = 256,
     REWRITE_BYTES_MAX = REWRITE_PREFIX_BYTES_MAX + 64,
-    CHUNK_ID_BYTES = 24,                               /* base64 of 16 bytes, as agents write ids */
-    CHUNK_ID_VALUE_BYTES = CHUNK_ID_BYTES + 1,         /* as a msgpack str, header included */
-    REWRITE_TAIL_BYTES_MAX = CHUNK_ID_VALUE_BYTES + 8, /* {"chunk": value} */
+    CHUNK_ID_BYTES = 24,                       /* base64 of 16 bytes, as agents write ids */
+    CHUNK_ID_VALUE_BYTES = CHUNK_ID_BYTES + 1, /* as a msgpack str, header included */
 };
 
 /* At `at` (offset in the original message), `remove` bytes are replaced by bytes[insert.start …
@@ -44,12 +43,9 @@ void rewrite_plan(struct rewrite *rewrite, const struct scanner *message, const 
                   size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
 
 /* The same at SCANNER_HEAD, for a message that is streamed: what must be changed in the head (array header,
- * tag). Without an option the chunk can be promised now and is put at the very end: rewrite_tail gives
- * those bytes. A message that has an option keeps it: whether it asks for an ack is not known yet. `chunk`
- * and the tail's share of `growth` are not known here either. */
+ * tag), before it is known whether there is a chunk. These are the first edits that rewrite_plan will have at
+ * SCANNER_END; its others are all at or behind the body's end. */
 void rewrite_plan_head(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                        size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
-/* The option to append at SCANNER_END of a message without one; returns its length. */
-size_t rewrite_tail(uint8_t bytes[REWRITE_TAIL_BYTES_MAX], const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
 
 #endif

@@ -83,8 +83,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
     if (carrier->state < CARRIER_READY || !end_reason_is_benign(reason))
         worker_report_upstream(exchange->worker, reason);
     carrier->state = CARRIER_ENDED;
-    bool in_order =
-        end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE && !carrier->lease;
+    bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE && !carrier->lease;
     if (in_order && carrier->outlet.leg.fd >= 0)
         (void)leg_finish(&carrier->outlet.leg);
     outlet_close(&carrier->outlet, in_order ? LEG_CLOSE : LEG_RESET);

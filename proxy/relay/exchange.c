@@ -140,8 +140,8 @@ static void starving_wake(struct exchange *exchange)
         exchange->held_bytes + exchange->excess_bytes > exchange->worker->route->retain_bytes / 2)
         return;
     exchange->starving = false;
-    LIST_FOREACH (intake, &exchange->intakes, sibling)
-        intake_wake(intake);
+    LIST_FOREACH(intake, &exchange->intakes, sibling)
+    intake_wake(intake);
 }
 
 /* The next intake that waits in the middle of a message may read on. */
@@ -150,7 +150,8 @@ static void overdraft_pass(struct exchange *exchange)
     struct intake *intake;
 
     exchange->overdrawn = NULL;
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
+    LIST_FOREACH(intake, &exchange->intakes, sibling)
+    {
         if (intake->is_held_up && !intake->stream && intake_is_amid(intake)) {
             intake_wake(intake);
             return;
@@ -214,7 +215,8 @@ static struct carrier *carrier_pick(struct exchange *exchange, const struct mess
     if (best && carrier_has_room(best))
         return best;
     best = NULL;
-    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    {
         if (carrier_has_room(carrier) && (!best || carrier->ledger.bytes < best->ledger.bytes))
             best = carrier;
     }
@@ -226,7 +228,8 @@ static struct carrier *carrier_pick_idle(struct exchange *exchange)
 {
     struct carrier *carrier;
 
-    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    {
         if (carrier_has_room(carrier) && !carrier->ledger.count)
             return carrier;
     }
@@ -238,8 +241,8 @@ static unsigned leased_carriers(const struct exchange *exchange)
     const struct carrier *carrier;
     unsigned count = 0;
 
-    LIST_FOREACH (carrier, &exchange->carriers, sibling)
-        count += carrier->lease != NULL;
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    count += carrier->lease != NULL;
     return count;
 }
 
@@ -248,7 +251,8 @@ static bool may_dial(const struct exchange *exchange)
     const struct route_options *route = exchange->worker->route;
     const struct carrier *carrier;
 
-    LIST_FOREACH (carrier, &exchange->carriers, sibling) {
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    {
         if (carrier->state < CARRIER_READY)
             return false;
     }
@@ -391,7 +395,8 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
 
     struct intake *intake;
 
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
+    LIST_FOREACH(intake, &exchange->intakes, sibling)
+    {
         if (intake->carrier == carrier)
             intake->carrier = NULL;
     }
@@ -407,8 +412,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
             *again_end = message;
             again_end = &message->next;
         } else {
-            message_drop(exchange, message,
-                         message->origin || !will_come_again(message) ? reason : END_LEFT);
+            message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
         }
     }
     queue_prepend(exchange, again);
@@ -468,7 +472,8 @@ static void on_alarm(void *owner)
     if (!exchange_is_pressed(exchange))
         return;
     /* Deadlines of agents that stall have come nearer. */
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
+    LIST_FOREACH(intake, &exchange->intakes, sibling)
+    {
         if (intake_is_amid(intake))
             intake_wake(intake);
     }
@@ -510,8 +515,8 @@ void exchange_endpoints_changed(struct exchange *exchange)
 {
     struct carrier *carrier;
 
-    LIST_FOREACH (carrier, &exchange->carriers, sibling)
-        carrier_wake(carrier);
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    carrier_wake(carrier);
 }
 
 void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])

@@ -31,13 +31,13 @@ struct exchange {
     uint64_t held_bytes;          /* of all messages between an agent and their settlement */
     uint64_t excess_bytes;        /* of messages not whole yet: what they take beyond an intake's buffer */
     unsigned held_count;
-    struct intake *overdrawn;       /* may read on to the end of its message though there is no room */
-    struct reading *spare_reading;  /* NULL: none */
-    uint64_t redial_at_ms;    /* no dial before it; 0: at once */
-    uint64_t redial_delay_ms; /* the next back-off */
-    bool ever_acked;          /* an aggregator has acknowledged something */
-    unsigned silences;        /* ack timeouts so far */
-    bool starving;            /* intakes wait for room */
+    struct intake *overdrawn;      /* may read on to the end of its message though there is no room */
+    struct reading *spare_reading; /* NULL: none */
+    uint64_t redial_at_ms;         /* no dial before it; 0: at once */
+    uint64_t redial_delay_ms;      /* the next back-off */
+    bool ever_acked;               /* an aggregator has acknowledged something */
+    unsigned silences;             /* ack timeouts so far */
+    bool starving;                 /* intakes wait for room */
     bool closing;
     uint64_t id_seed, id_count; /* chunk ids: unlikely to meet another process's, never to repeat */
     struct alarm alarm;

@@ -42,12 +42,12 @@ struct intake {
     size_t excess_bytes;                     /* what the exchange counts for incoming */
     struct intake_ack *first_ack, *last_ack; /* owed to the agent */
     size_t ack_bytes;                        /* of them */
-    struct buffer outgoing;    /* acks and handshake messages on their way to the agent: one record of them */
+    struct buffer outgoing; /* acks and handshake messages on their way to the agent: one record of them */
     struct message_list unsettled; /* messages of this agent, newest first */
-    struct carrier *carrier; /* that took the last message: order is kept where it can be; NULL: none */
-    bool is_greeted;         /* its shared-key handshake, if any, has begun */
-    bool is_securing;        /* counted among the worker's handshakes */
-    bool is_held_up;         /* was not read, for want of room */
+    struct carrier *carrier;       /* that took the last message: order is kept where it can be; NULL: none */
+    bool is_greeted;               /* its shared-key handshake, if any, has begun */
+    bool is_securing;              /* counted among the worker's handshakes */
+    bool is_held_up;               /* was not read, for want of room */
     bool ended;
     uint64_t messages; /* ever read */
     uint64_t opened_us;

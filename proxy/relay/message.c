@@ -79,8 +79,7 @@ struct message *message_take(struct buffer *incoming, uint64_t length, const str
     buffer_init(&message->slices, incoming->pool);
     struct assembly assembly = { .flat = flat_length ? message->flat : NULL, .slices = &message->slices };
     struct span whole = { 0, last->length };
-    if (!assembly_take(&assembly, incoming, before) ||
-        !range_assemble(&assembly, incoming, whole, rewrite)) {
+    if (!assembly_take(&assembly, incoming, before) || !range_assemble(&assembly, incoming, whole, rewrite)) {
         message_free(message);
         return NULL;
     }

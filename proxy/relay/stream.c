@@ -61,9 +61,8 @@ static bool stream_move(struct stream *stream, uint64_t end, const struct rewrit
     struct buffer piece;
 
     buffer_init(&piece, intake->incoming.pool);
-    bool moved =
-        message_move(&piece, &intake->incoming, (struct span) { stream->taken, end }, rewrite) &&
-        stream_put(stream, &piece);
+    bool moved = message_move(&piece, &intake->incoming, (struct span) { stream->taken, end }, rewrite) &&
+                 stream_put(stream, &piece);
     buffer_clear(&piece);
     intake->scanned -= end - stream->taken;
     stream->taken = end;
@@ -96,9 +95,7 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
                                    scanner->chunk.end - scanner->chunk.start));
     else if (stream->has_chunk_value)
         message_set_id(message, stream->chunk_value, CHUNK_ID_VALUE_BYTES);
-    message->ack = is_asked                  ? MESSAGE_AGENT_ACK
-                   : stream->has_chunk_value ? MESSAGE_OUR_ACK
-                                             : MESSAGE_NO_ACK;
+    message->ack = is_asked ? MESSAGE_AGENT_ACK : stream->has_chunk_value ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
     rewrite_plan(&rewrite, scanner, "", 0, stream->has_chunk_value ? stream->chunk_value : NULL);
     message->kept = message->kept || !stream->carrier; /* read whole before it could be sent */
     if (!stream_move(stream, scanner->length, &rewrite))

@@ -4,9 +4,9 @@
  *      ▲                                         │
  *      └── carrier ends, all of it is kept ──────┘   (not kept: its agent is reset)
  *
- * Between the intake that reads it and the carrier it has to itself; belongs to the intake. Its bytes are kept
- * as well, if it is to be protected, for as long as there is room for them. The option is held back until it
- * is whole: there the ack is asked for. */
+ * Between the intake that reads it and the carrier it has to itself; belongs to the intake. Its bytes are
+ * kept as well, if it is to be protected, for as long as there is room for them. The option is held back
+ * until it is whole: there the ack is asked for. */
 #ifndef HUSK_RELAY_STREAM_H
 #define HUSK_RELAY_STREAM_H
 

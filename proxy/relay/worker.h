@@ -56,7 +56,7 @@ struct worker {
     struct endpoint_pool endpoints;
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
-    struct exchange exchange; /* `protocol: forward` */
+    struct exchange exchange;   /* `protocol: forward` */
     struct tunnel_list tunnels; /* `protocol: tcp`: all that live */
     unsigned live;              /* accepted connections */
     unsigned handshakes;        /* of them, TLS handshakes under way */
