@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SHARE_BYTES_MIN = 2048 }; /* below it copying is cheaper than one more record and a pinned segment */
+enum { SCRAP_BYTES_MAX = 1024 }; /* an append up to it does not begin a segment of its own */
 
 static struct segment *segment_take(struct buffer_pool *pool)
 {
@@ -14,6 +14,8 @@ static struct segment *segment_take(struct buffer_pool *pool)
     if (segment) {
         pool->idle = segment->next;
         pool->idle_count--;
+        if (pool->idle_count < pool->idle_low)
+            pool->idle_low = pool->idle_count;
     } else {
         segment = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (segment == MAP_FAILED)
@@ -30,10 +32,6 @@ static void segment_unreference(struct buffer_pool *pool, struct segment *segmen
     if (--segment->references)
         return;
     pool->live_count--;
-    if (pool->idle_count >= pool->idle_limit) {
-        munmap(segment, SEGMENT_BYTES);
-        return;
-    }
     segment->next = pool->idle;
     pool->idle = segment;
     pool->idle_count++;
@@ -50,20 +48,36 @@ static struct slice *slice_take(struct buffer_pool *pool)
     return slice;
 }
 
-void buffer_pool_deinit(struct buffer_pool *pool)
+static void idle_free(struct buffer_pool *pool, unsigned count)
 {
-    assert(pool->live_count == 0);
-    while (pool->idle) {
+    for (; count; count--) {
         struct segment *segment = pool->idle;
         pool->idle = segment->next;
+        pool->idle_count--;
         munmap(segment, SEGMENT_BYTES);
     }
+}
+
+void buffer_pool_trim(struct buffer_pool *pool)
+{
+    if (pool->idle_low > pool->idle_limit)
+        idle_free(pool, pool->idle_low - pool->idle_limit);
+    pool->idle_low = pool->idle_count;
+}
+
+void buffer_pool_deinit(struct buffer_pool *pool)
+{
+    if (pool->scrap)
+        segment_unreference(pool, pool->scrap);
+    pool->scrap = NULL;
+    assert(pool->live_count == 0);
+    idle_free(pool, pool->idle_count);
     while (pool->idle_slices) {
         struct slice *slice = pool->idle_slices;
         pool->idle_slices = slice->next;
         free(slice);
     }
-    pool->idle_count = pool->idle_slice_count = 0;
+    pool->idle_slice_count = 0;
 }
 
 void buffer_init(struct buffer *buffer, struct buffer_pool *pool)
@@ -98,34 +112,97 @@ static void slice_link(struct buffer *buffer, struct slice *slice)
     buffer->length += slice->end - slice->start;
 }
 
-static bool segment_append(struct buffer *buffer)
+/* A slice on a segment of its own, empty yet. */
+static struct slice *slice_take_fresh(struct buffer_pool *pool)
 {
-    struct slice *slice = slice_take(buffer->pool);
-    struct segment *segment = slice ? segment_take(buffer->pool) : NULL;
+    struct slice *slice = slice_take(pool);
+    struct segment *segment = slice ? segment_take(pool) : NULL;
 
     if (!segment) {
         if (slice)
-            slice_give_back(buffer->pool, slice);
-        return false;
+            slice_give_back(pool, slice);
+        return NULL;
     }
     segment->references = 1;
     *slice = (struct slice) { .segment = segment };
-    slice_link(buffer, slice);
-    return true;
+    return slice;
+}
+
+static void slice_drop(struct buffer_pool *pool, struct slice *slice)
+{
+    segment_unreference(pool, slice->segment);
+    slice_give_back(pool, slice);
+}
+
+/* Room behind the last slice: it grows only while nobody else has claimed the bytes there. */
+static size_t last_room(const struct buffer *buffer)
+{
+    const struct slice *last = buffer->last;
+
+    if (!last || last->end != last->segment->filled || last->segment == buffer->pool->scrap)
+        return 0;
+    return SEGMENT_CAPACITY - last->end;
+}
+
+unsigned buffer_reserve_vectors(struct buffer *buffer, size_t bytes, struct iovec *vectors, unsigned max)
+{
+    struct slice **end = &buffer->pool->reserved;
+    size_t room = last_room(buffer);
+    unsigned count = 0;
+
+    assert(!*end);
+    if (room) {
+        struct slice *last = buffer->last;
+        vectors[count++] = (struct iovec) { last->segment->bytes + last->end, room };
+    }
+    for (; room < bytes && count < max; room += SEGMENT_CAPACITY) {
+        struct slice *slice = slice_take_fresh(buffer->pool);
+        if (!slice)
+            break;
+        *end = slice;
+        slice->next = NULL;
+        end = &slice->next;
+        vectors[count++] = (struct iovec) { slice->segment->bytes, SEGMENT_CAPACITY };
+    }
+    return count;
 }
 
 uint8_t *buffer_reserve(struct buffer *buffer, size_t *room)
 {
-    const struct slice *last = buffer->last;
+    struct iovec vector;
 
-    /* The last slice grows only while nobody else has claimed the bytes behind it. */
-    if (!last || last->end != last->segment->filled || last->end == SEGMENT_CAPACITY) {
-        if (!segment_append(buffer))
-            return NULL;
-        last = buffer->last;
+    if (!buffer_reserve_vectors(buffer, 1, &vector, 1))
+        return NULL;
+    *room = vector.iov_len;
+    return vector.iov_base;
+}
+
+static void last_grow(struct buffer *buffer, size_t bytes)
+{
+    buffer->last->end += (uint32_t)bytes;
+    buffer->last->segment->filled = buffer->last->end;
+    buffer->length += bytes;
+}
+
+void buffer_commit(struct buffer *buffer, size_t bytes)
+{
+    struct slice *slice = buffer->pool->reserved, *next;
+    size_t room = last_room(buffer), part = bytes < room ? bytes : room;
+
+    buffer->pool->reserved = NULL;
+    if (part)
+        last_grow(buffer, part);
+    for (bytes -= part; slice; slice = next, bytes -= part) {
+        next = slice->next;
+        part = bytes < SEGMENT_CAPACITY ? bytes : SEGMENT_CAPACITY;
+        if (!part) {
+            slice_drop(buffer->pool, slice);
+            continue;
+        }
+        slice_link(buffer, slice);
+        last_grow(buffer, part);
     }
-    *room = SEGMENT_CAPACITY - last->end;
-    return last->segment->bytes + last->end;
+    assert(!bytes);
 }
 
 static void slice_drop_first(struct buffer *buffer)
@@ -135,38 +212,7 @@ static void slice_drop_first(struct buffer *buffer)
     buffer->first = slice->next;
     if (!buffer->first)
         buffer->last = NULL;
-    segment_unreference(buffer->pool, slice->segment);
-    slice_give_back(buffer->pool, slice);
-}
-
-void buffer_commit(struct buffer *buffer, size_t bytes)
-{
-    struct slice *last = buffer->last;
-
-    assert(last && bytes <= SEGMENT_CAPACITY - last->end);
-    last->end += (uint32_t)bytes;
-    last->segment->filled = last->end;
-    buffer->length += bytes;
-    if (buffer->length == 0)
-        slice_drop_first(buffer);
-}
-
-bool buffer_append(struct buffer *buffer, const void *from, size_t bytes)
-{
-    const uint8_t *at = from;
-
-    while (bytes) {
-        size_t room;
-        uint8_t *to = buffer_reserve(buffer, &room);
-        if (!to)
-            return false;
-        size_t part = bytes < room ? bytes : room;
-        memcpy(to, at, part);
-        buffer_commit(buffer, part);
-        at += part;
-        bytes -= part;
-    }
-    return true;
+    slice_drop(buffer->pool, slice);
 }
 
 /* Makes bytes start … end-1 of a segment the end of the queue; grows the last slice when they follow it. */
@@ -188,13 +234,52 @@ static bool range_share(struct buffer *to, struct segment *segment, uint32_t sta
     return true;
 }
 
+/* A few bytes go where other buffers' few bytes are. */
+static bool scrap_append(struct buffer *buffer, const void *from, size_t bytes)
+{
+    struct buffer_pool *pool = buffer->pool;
+
+    if (pool->scrap && pool->scrap->references == 1)
+        pool->scrap->filled = 0; /* all that was in it is gone */
+    if (!pool->scrap || SEGMENT_CAPACITY - pool->scrap->filled < bytes) {
+        struct segment *fresh = segment_take(pool);
+        if (!fresh)
+            return false;
+        if (pool->scrap)
+            segment_unreference(pool, pool->scrap);
+        fresh->references = 1;
+        pool->scrap = fresh;
+    }
+    uint32_t start = pool->scrap->filled;
+    memcpy(pool->scrap->bytes + start, from, bytes);
+    pool->scrap->filled += (uint32_t)bytes;
+    return range_share(buffer, pool->scrap, start, pool->scrap->filled);
+}
+
+bool buffer_append(struct buffer *buffer, const void *from, size_t bytes)
+{
+    const uint8_t *at = from;
+
+    if (bytes <= SCRAP_BYTES_MAX && bytes > last_room(buffer))
+        return !bytes || scrap_append(buffer, from, bytes);
+    while (bytes) {
+        size_t room;
+        uint8_t *to = buffer_reserve(buffer, &room);
+        if (!to)
+            return false;
+        size_t part = bytes < room ? bytes : room;
+        memcpy(to, at, part);
+        buffer_commit(buffer, part);
+        at += part;
+        bytes -= part;
+    }
+    return true;
+}
+
 bool buffer_share(struct buffer *to, const struct buffer *from)
 {
     for (const struct slice *slice = from->first; slice; slice = slice->next) {
-        uint32_t length = slice->end - slice->start;
-        bool done = length < SHARE_BYTES_MIN ? buffer_append(to, slice->segment->bytes + slice->start, length)
-                                             : range_share(to, slice->segment, slice->start, slice->end);
-        if (!done)
+        if (!range_share(to, slice->segment, slice->start, slice->end))
             return false;
     }
     return true;
@@ -245,6 +330,21 @@ const uint8_t *buffer_view(const struct buffer *buffer, size_t offset, size_t *l
     }
     *length = slice->end - slice->start - offset;
     return slice->segment->bytes + slice->start + offset;
+}
+
+void buffer_patch(struct buffer *buffer, size_t offset, const void *from, size_t length)
+{
+    const uint8_t *at = from;
+
+    while (length) {
+        size_t room;
+        uint8_t *to = (uint8_t *)(uintptr_t)buffer_view(buffer, offset, &room);
+        size_t part = length < room ? length : room;
+        memcpy(to, at, part);
+        at += part;
+        offset += part;
+        length -= part;
+    }
 }
 
 unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max)

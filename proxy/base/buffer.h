@@ -33,11 +33,18 @@ enum { BUFFER_IDLE_SLICES = 1024 };
 struct buffer_pool {
     struct segment *idle;
     struct slice *idle_slices;
+    struct slice *reserved;    /* fresh ones lent out by buffer_reserve, until buffer_commit */
+    struct segment *scrap;     /* small appends to different buffers share it; NULL: none */
     unsigned idle_slice_count; /* kept for reuse: at most BUFFER_IDLE_SLICES */
     unsigned idle_count;
-    unsigned idle_limit; /* segments kept for reuse; beyond it memory returns to the system */
+    unsigned idle_low;   /* the fewest there were since the last trim */
+    unsigned idle_limit; /* segments that a trim leaves */
     unsigned live_count; /* segments lent out */
 };
+
+/* Gives back to the system what has not been needed since the last trim. To be called from time to time while
+ * idle_count is above idle_limit. */
+void buffer_pool_trim(struct buffer_pool *pool);
 
 /* Frees what is idle; every buffer of the pool must be empty by then. */
 void buffer_pool_deinit(struct buffer_pool *pool);
@@ -56,6 +63,9 @@ void buffer_clear(struct buffer *buffer);
 /* Room to write at the queue's end: *room is at least 1. NULL when out of memory. Nothing is in the queue
  * before buffer_commit; a reservation that gets no commit needs buffer_commit(buffer, 0). */
 uint8_t *buffer_reserve(struct buffer *buffer, size_t *room);
+/* The same in several pieces, of `bytes` together, or less when `max` pieces do not hold so much or memory is
+ * short; returns how many there are. */
+unsigned buffer_reserve_vectors(struct buffer *buffer, size_t bytes, struct iovec *vectors, unsigned max);
 /* Takes `bytes` of the last reservation into the queue. */
 void buffer_commit(struct buffer *buffer, size_t bytes);
 
@@ -65,9 +75,11 @@ bool buffer_append(struct buffer *buffer, const void *from, size_t bytes);
 /* The first bytes of the queue as at most `max` vectors; returns how many were filled. */
 unsigned buffer_vectors(const struct buffer *buffer, struct iovec *vectors, unsigned max);
 
-/* Puts the bytes of `from` at the end of `to` too. Long slices are shared, short ones copied: a shared slice
- * keeps all of its segment alive and is written on its own. Both are of one pool. False when out of memory
- * (part of it may be in `to`). */
+/* Writes over `length` bytes from `offset` on, which are all in the queue. Nobody else may share them. */
+void buffer_patch(struct buffer *buffer, size_t offset, const void *from, size_t length);
+
+/* Puts the bytes of `from` at the end of `to` too: they are shared. Both are of one pool. False when out of
+ * memory (part of it may be in `to`). */
 bool buffer_share(struct buffer *to, const struct buffer *from);
 
 /* Moves the first `bytes` of `from`, at most its length, to the end of `to`, of the same pool. False when out

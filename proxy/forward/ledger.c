@@ -14,6 +14,7 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry)
         ledger->first = entry;
     ledger->last = entry;
     ledger->count++;
+    ledger->unasked += !entry->id_length;
     ledger->bytes += entry->size;
 }
 
@@ -30,6 +31,7 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
         ledger->last = entry->previous;
     entry->next = entry->previous = NULL;
     ledger->count--;
+    ledger->unasked -= !entry->id_length;
     ledger->bytes -= entry->size;
 }
 
@@ -46,7 +48,9 @@ struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id,
 
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken)
 {
-    for (struct ledger_entry *entry = ledger->first; entry && entry->end <= taken; entry = entry->next) {
+    struct ledger_entry *entry = ledger->unasked ? ledger->first : NULL;
+
+    for (; entry && entry->end <= taken; entry = entry->next) {
         if (!entry->id_length) {
             ledger_remove(ledger, entry);
             return entry;

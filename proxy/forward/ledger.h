@@ -22,6 +22,7 @@ struct ledger_entry {
 struct ledger {
     struct ledger_entry *first, *last;
     size_t count;
+    size_t unasked; /* entries that expect no ack */
     uint64_t bytes; /* sum of sizes */
 };
 

@@ -9,7 +9,11 @@
 
 #include <stdlib.h>
 
-enum { STEP_BYTES = 256 * 1024, INCOMING_BYTES = 64 * 1024 };
+enum {
+    STEP_BYTES = 256 * 1024,
+    INCOMING_BYTES = 64 * 1024,
+    FLUSH_BYTES = 240 * 1024 /* so much is written at once, while the processor's cache still has it */
+};
 
 static void carrier_step(struct carrier *carrier);
 
@@ -110,11 +114,20 @@ bool carrier_has_room(const struct carrier *carrier)
     return carrier_has_space(carrier) && !carrier->lease;
 }
 
+/* A failure shows when the carrier is run. */
+static void carrier_flush(struct carrier *carrier)
+{
+    if (carrier->outgoing.length >= FLUSH_BYTES)
+        (void)leg_write(&carrier->outlet.leg, &carrier->outgoing);
+    carrier_wake(carrier);
+}
+
 bool carrier_put(struct carrier *carrier, struct buffer *piece)
 {
     carrier->queued += piece->length;
-    carrier_wake(carrier);
-    return buffer_move(&carrier->outgoing, piece, piece->length);
+    bool moved = buffer_move(&carrier->outgoing, piece, piece->length);
+    carrier_flush(carrier);
+    return moved;
 }
 
 void carrier_file(struct carrier *carrier, struct message *message)
@@ -127,7 +140,7 @@ void carrier_file(struct carrier *carrier, struct message *message)
         buffer_clear(&message->slices);
         exchange_hold(carrier->exchange, message, sizeof *message);
     }
-    carrier_wake(carrier);
+    carrier_flush(carrier);
 }
 
 void carrier_send(struct carrier *carrier, struct message *message)

@@ -26,6 +26,7 @@ static void queue_append(struct exchange *exchange, struct message *message)
     else
         exchange->first = message;
     exchange->last = message;
+    exchange->waiting_bytes += message->entry.size;
 }
 
 static struct message *queue_take_first(struct exchange *exchange)
@@ -35,6 +36,7 @@ static struct message *queue_take_first(struct exchange *exchange)
     exchange->first = message->next;
     if (!exchange->first)
         exchange->last = NULL;
+    exchange->waiting_bytes -= message->entry.size;
     return message;
 }
 
@@ -46,6 +48,7 @@ static struct message *queue_filter(struct exchange *exchange,
     struct message *all = exchange->first, *taken = NULL, **taken_end = &taken;
 
     exchange->first = exchange->last = NULL;
+    exchange->waiting_bytes = 0;
     for (struct message *message = all, *next; message; message = next) {
         next = message->next;
         if (!wanted(message, argument)) {
@@ -108,9 +111,26 @@ bool exchange_can_hold(const struct exchange *exchange)
     return exchange->held_bytes < exchange->worker->route->retain_bytes;
 }
 
+/* Carriers are there and take no more: what is read now would only wait here. Without any carrier messages
+ * are held, as many as may be. */
+static bool is_congested(const struct exchange *exchange)
+{
+    const struct carrier *carrier;
+
+    if (exchange->waiting_bytes < exchange->worker->route->buffer_bytes)
+        return false;
+    LIST_FOREACH(carrier, &exchange->carriers, sibling)
+    {
+        if (carrier->state == CARRIER_READY)
+            return true;
+    }
+    return false;
+}
+
 bool exchange_has_room(struct exchange *exchange)
 {
-    bool has_room = exchange->held_bytes + exchange->excess_bytes < exchange->worker->route->retain_bytes;
+    bool has_room = exchange->held_bytes + exchange->excess_bytes < exchange->worker->route->retain_bytes &&
+                    !is_congested(exchange);
 
     if (!has_room && !exchange->starving) {
         exchange->starving = true;

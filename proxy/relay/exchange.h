@@ -27,6 +27,7 @@ struct exchange {
     struct carrier_list carriers;
     unsigned carrier_count;
     struct message *first, *last; /* waiting, oldest first */
+    uint64_t waiting_bytes;       /* of them */
     struct stream_queue streams;  /* waiting, likewise */
     uint64_t held_bytes;          /* of all messages between an agent and their settlement */
     uint64_t excess_bytes;        /* of messages not whole yet: what they take beyond an intake's buffer */

@@ -249,6 +249,8 @@ static enum end_reason message_end(struct intake *intake)
     const struct scanner *whole = &reading->scanners[reading->at];
 
     if (intake->stream) {
+        if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
+            return END_BAD_OPTION;
         if (!stream_finish(intake->stream, whole))
             return END_NO_MEMORY;
         intake->stream = NULL;

@@ -39,14 +39,18 @@ static bool range_assemble(struct assembly *assembly, struct buffer *incoming, s
 
     for (unsigned i = 0; i < rewrite->count; i++) {
         const struct edit *edit = &rewrite->edits[i];
+        size_t length = edit->insert.end - edit->insert.start;
         if (edit->at < range.start)
             continue;
+        if (edit->remove == length) { /* in place: these bytes are nobody else's yet */
+            buffer_patch(incoming, edit->at - at, rewrite->bytes + edit->insert.start, length);
+            continue;
+        }
         if (!assembly_take(assembly, incoming, edit->at - at))
             return false;
         buffer_consume(incoming, edit->remove);
         at = edit->at + edit->remove;
-        if (!assembly_put(assembly, rewrite->bytes + edit->insert.start,
-                          edit->insert.end - edit->insert.start))
+        if (!assembly_put(assembly, rewrite->bytes + edit->insert.start, length))
             return false;
     }
     return assembly_take(assembly, incoming, range.end - at);

@@ -11,6 +11,7 @@
 
 enum {
     POOL_IDLE_SEGMENTS = 16,
+    POOL_TRIM_MS = 500,
     PRESSED_HANDSHAKE_MS = 1000 /* half-open handshakes must not keep others out for long */
 };
 
@@ -74,6 +75,8 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
     (void)loop, (void)events;
     tasks_run(worker);
     ended_dispose(worker);
+    if (worker->pool.idle_count > worker->pool.idle_limit)
+        alarm_set(&worker->housekeeping, clock_monotonic_ms() + POOL_TRIM_MS);
 }
 
 static void on_awake(struct ev_loop *loop, ev_idle *awake, int events)
@@ -152,6 +155,7 @@ static void on_housekeeping(void *owner)
     struct intake *intake;
 
     suppressed_tell(worker);
+    buffer_pool_trim(&worker->pool);
     if (worker->handshakes < worker->route->max_handshakes)
         return;
     /* Deadlines of handshakes may have come nearer. */

@@ -9,7 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LEG_WRITE_VECTORS = 16 };
+enum {
+    LEG_WRITE_VECTORS = 16,
+    LEG_READ_VECTORS = 5, /* LEG_INPUT_BYTES in segments, of which the first may be used in part */
+};
 
 bool leg_io_init(struct leg_io *io, struct ev_loop *loop, struct buffer_pool *pool)
 {
@@ -36,6 +39,8 @@ static void on_watcher(struct ev_loop *loop, ev_io *watcher, int events)
     (void)loop;
     if (events & EV_WRITE)
         leg->blocked = false;
+    if (events & EV_READ)
+        leg->drained = false;
     leg->on_ready(leg->owner);
 }
 
@@ -188,11 +193,16 @@ enum leg_status leg_finish(struct leg *leg)
 
 /* ---- receiving ---- */
 
-static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, size_t *got)
+static enum leg_status socket_read(struct leg *leg, struct iovec *vectors, unsigned count, size_t *got)
 {
-    ssize_t received = recv(leg->fd, to, room, 0);
+    struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
+    size_t room = 0;
 
+    for (unsigned i = 0; i < count; i++)
+        room += vectors[i].iov_len;
+    ssize_t received = recvmsg(leg->fd, &message, 0);
     *got = received > 0 ? (size_t)received : 0;
+    leg->drained = *got < room;
     if (received > 0)
         return LEG_MOVED;
     if (received == 0)
@@ -207,12 +217,17 @@ static enum leg_status socket_read(struct leg *leg, uint8_t *to, size_t room, si
 
 static enum leg_status plain_read(struct leg *leg, struct buffer *into, size_t limit)
 {
-    size_t room, got;
-    uint8_t *to = buffer_reserve(into, &room);
+    struct iovec vectors[LEG_READ_VECTORS];
+    size_t got;
+    unsigned count = buffer_reserve_vectors(into, limit, vectors, LEG_READ_VECTORS);
 
-    if (!to)
+    if (!count)
         return leg_broken(leg, END_NO_MEMORY);
-    enum leg_status status = socket_read(leg, to, room < limit ? room : limit, &got);
+    for (unsigned i = 0; i < count; i++) {
+        vectors[i].iov_len = vectors[i].iov_len < limit ? vectors[i].iov_len : limit;
+        limit -= vectors[i].iov_len;
+    }
+    enum leg_status status = socket_read(leg, vectors, count, &got);
     buffer_commit(into, got);
     return status;
 }
@@ -246,6 +261,7 @@ static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_
 
 static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t limit)
 {
+    struct iovec vector = { .iov_base = leg->io->input };
     size_t got;
 
     /* All of a read must fit in the window once opened, and a record may already be half inside the channel.
@@ -253,8 +269,8 @@ static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t lim
     if (limit <= TLS_RECORD_BYTES)
         return LEG_WAITING;
     limit -= TLS_RECORD_BYTES;
-    enum leg_status status =
-        socket_read(leg, leg->io->input, limit < LEG_INPUT_BYTES ? limit : LEG_INPUT_BYTES, &got);
+    vector.iov_len = limit < LEG_INPUT_BYTES ? limit : LEG_INPUT_BYTES;
+    enum leg_status status = socket_read(leg, &vector, 1, &got);
     if (got)
         return channel_feed(leg, leg->io->input, got, into);
     if (status == LEG_ENDED) {
@@ -272,7 +288,7 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
     (void)unsent_flush(leg); /* a handshake's flight may be larger than the socket's buffer */
     if (leg->read_over)
         return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
-    if (before >= window_bytes)
+    if (before >= window_bytes || leg->drained)
         return LEG_WAITING;
     enum leg_status status =
         leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
@@ -283,8 +299,9 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
 
 enum leg_status leg_discard(struct leg *leg)
 {
+    struct iovec vector = { leg->io->input, LEG_INPUT_BYTES };
     size_t got;
-    enum leg_status status = socket_read(leg, leg->io->input, LEG_INPUT_BYTES, &got);
+    enum leg_status status = socket_read(leg, &vector, 1, &got);
 
     leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
     return status;

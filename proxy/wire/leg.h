@@ -45,6 +45,7 @@ struct leg {
     enum end_reason broken; /* END_NONE, or what went wrong; nothing more is sent then */
     bool read_over;         /* nothing more will be read: the peer ended in order, or see `broken` */
     bool blocked;           /* the socket took less than it was offered */
+    bool drained;           /* the last read emptied the socket: the watcher tells when there is more */
     bool handshake_counted; /* in the metrics, as a success */
     bool finishing;         /* our end is on its way: close_notify sealed */
     bool finished;          /* and FIN sent */

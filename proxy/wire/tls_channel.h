@@ -18,9 +18,9 @@
 struct bio_method_st;
 
 enum {
-    TLS_RECORD_BYTES = 16384,              /* largest plaintext of a record (RFC 8446, 5.1) */
-    TLS_RECORD_SEALED_BYTES = 16384 + 512, /* and what it may become on the wire */
-    TLS_IO_BYTES = 8 * TLS_RECORD_SEALED_BYTES
+    TLS_RECORD_BYTES = 16384,                   /* largest plaintext of a record (RFC 8446, 5.1) */
+    TLS_RECORD_SEALED_BYTES = 16384 + 512,      /* and what it may become on the wire */
+    TLS_IO_BYTES = 17 * TLS_RECORD_SEALED_BYTES /* a large send: what a call costs is worth it */
 };
 
 /* What the channels of one worker share: the area records are sealed into, and the way to it. */

@@ -62,11 +62,77 @@ static void an_empty_buffer_owns_nothing(void **state)
     buffer_init(&buffer, pool);
     assert_int_equal(pool->live_count, 0);
     assert_int_equal(buffer_vectors(&buffer, &vector, 1), 0);
-    append_pattern(&buffer, 0, 10);
+    append_pattern(&buffer, 0, 2000);
     assert_int_equal(pool->live_count, 1);
-    buffer_consume(&buffer, 10);
+    buffer_consume(&buffer, 2000);
     assert_int_equal(pool->live_count, 0);
     assert_null(buffer.first);
+}
+
+static void small_appends_of_many_buffers_share_a_segment(void **state)
+{
+    enum { BUFFERS = 1000, EACH = 100 };
+    struct buffer_pool *pool = *state;
+    struct buffer *buffers = calloc(BUFFERS, sizeof *buffers);
+
+    for (size_t i = 0; i < BUFFERS; i++) {
+        buffer_init(&buffers[i], pool);
+        append_pattern(&buffers[i], i, EACH);
+    }
+    assert_in_range(pool->live_count, 1, 2);
+    for (size_t i = 0; i < BUFFERS; i++) {
+        append_pattern(&buffers[i], i + EACH, EACH);
+        expect_pattern(&buffers[i], i, 2 * EACH);
+    }
+    append_pattern(&buffers[0], 0, EACH); /* in the place of what is gone */
+    expect_pattern(&buffers[0], 0, EACH);
+    assert_int_equal(pool->live_count, 1);
+    free(buffers);
+}
+
+static void a_reservation_in_pieces_is_taken_as_far_as_it_is_used(void **state)
+{
+    static const size_t used[] = { 0, 1, SEGMENT_CAPACITY - 2000, SEGMENT_CAPACITY,
+                                   2 * SEGMENT_CAPACITY + 7 };
+    struct buffer_pool *pool = *state;
+
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        struct iovec vectors[4];
+        struct buffer buffer;
+        size_t at = 2000, left = used[i];
+        buffer_init(&buffer, pool);
+        append_pattern(&buffer, 0, at);
+        assert_int_equal(buffer_reserve_vectors(&buffer, 3 * SEGMENT_CAPACITY, vectors, 4), 4);
+        assert_int_equal(vectors[0].iov_len, SEGMENT_CAPACITY - 2000);
+        for (unsigned v = 0; v < 4; v++) {
+            for (size_t b = 0; b < vectors[v].iov_len && left; b++, left--)
+                ((uint8_t *)vectors[v].iov_base)[b] = pattern(at++);
+        }
+        buffer_commit(&buffer, used[i]);
+        assert_int_equal(buffer.length, at);
+        assert_int_equal(pool->live_count, (at + SEGMENT_CAPACITY - 1) / SEGMENT_CAPACITY);
+        append_pattern(&buffer, at, 3000);
+        expect_pattern(&buffer, 0, at + 3000);
+        assert_int_equal(pool->live_count, 0);
+    }
+}
+
+static void a_patch_replaces_bytes_across_slices(void **state)
+{
+    struct buffer buffer, patch;
+    uint8_t bytes[200];
+
+    buffer_init(&buffer, *state);
+    buffer_init(&patch, *state);
+    append_pattern(&buffer, 0, SEGMENT_CAPACITY - 100);
+    append_pattern(&patch, 7, 200);
+    buffer_peek(&patch, 0, bytes, sizeof bytes);
+    buffer_clear(&patch);
+    append_pattern(&buffer, SEGMENT_CAPACITY - 100, 2000);
+    buffer_patch(&buffer, SEGMENT_CAPACITY - 50, bytes, sizeof bytes);
+    expect_pattern(&buffer, 0, SEGMENT_CAPACITY - 50);
+    expect_pattern(&buffer, 7, 200);
+    expect_pattern(&buffer, SEGMENT_CAPACITY + 150, 1750);
 }
 
 static void bytes_come_out_as_they_went_in_across_segments(void **state)
@@ -135,7 +201,7 @@ static void shared_bytes_outlive_either_of_their_buffers(void **state)
     append_pattern(&kept, 0, TOTAL);
     assert_true(buffer_share(&sent, &kept));
     assert_int_equal(sent.length, TOTAL);
-    assert_int_equal(pool->live_count, 5); /* the short last slice was copied */
+    assert_int_equal(pool->live_count, 4);
     expect_pattern(&sent, 0, TOTAL);
     assert_int_equal(kept.length, TOTAL);
     assert_true(buffer_share(&sent, &kept));
@@ -195,7 +261,7 @@ static void peeking_copies_from_any_place_and_removes_nothing(void **state)
     buffer_clear(&buffer);
 }
 
-static void the_pool_keeps_no_more_than_its_limit(void **state)
+static void a_trim_gives_back_what_was_not_needed_since_the_last_one(void **state)
 {
     struct buffer_pool *pool = *state;
     struct buffer buffer;
@@ -205,7 +271,14 @@ static void the_pool_keeps_no_more_than_its_limit(void **state)
     assert_int_equal(pool->live_count, 6);
     buffer_clear(&buffer);
     assert_int_equal(pool->live_count, 0);
-    assert_int_equal(pool->idle_count, 2);
+    buffer_pool_trim(pool);
+    assert_int_equal(pool->idle_count, 6);
+    append_pattern(&buffer, 0, 3 * SEGMENT_CAPACITY);
+    buffer_clear(&buffer);
+    buffer_pool_trim(pool);
+    assert_int_equal(pool->idle_count, 5); /* three of them were in use */
+    buffer_pool_trim(pool);
+    assert_int_equal(pool->idle_count, pool->idle_limit);
 }
 
 int main(void)
@@ -219,7 +292,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(writing_behind_a_shared_slice_does_not_touch_it, setup, teardown),
         cmocka_unit_test_setup_teardown(moving_takes_from_one_and_gives_to_the_other, setup, teardown),
         cmocka_unit_test_setup_teardown(peeking_copies_from_any_place_and_removes_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_pool_keeps_no_more_than_its_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(small_appends_of_many_buffers_share_a_segment, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reservation_in_pieces_is_taken_as_far_as_it_is_used, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_patch_replaces_bytes_across_slices, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_trim_gives_back_what_was_not_needed_since_the_last_one, setup,
+                                        teardown),
     };
 
     return cmocka_run_group_tests_name("buffer", tests, NULL, NULL);
