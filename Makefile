@@ -177,7 +177,7 @@ peers: test-deps
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c tests/support/scan_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/base/fault.c tests/support/scan_check.c
 
 # Runs every input of the corpora once.
 replay: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)

@@ -31,6 +31,7 @@ struct config {
     const char *server_name;
     bool allow_cn_as_name;
     struct setting_list allow; /* kind: enum peer_rule_kind */
+    struct setting_list rules; /* texts: see struct config_rule */
 
     uint64_t workers; /* 0: one per CPU */
     uint64_t max_connections, max_handshakes;
@@ -50,6 +51,17 @@ struct config {
     unsigned log_format, log_level; /* enum log_format, enum log_level */
     uint64_t log_burst;
 };
+
+/* What one --rule says. */
+struct config_rule {
+    struct setting_list who; /* kind: enum peer_rule_kind */
+    const char *tags, *tag_prefix;
+    uint64_t bytes_per_second, messages_per_second, burst_ms;
+    uint64_t max_message_bytes;
+};
+
+/* The parts of a rule: the table for settings_parse_text. */
+const struct setting *config_rule_settings(size_t *count);
 
 /* The settings of a mode: the table for settings_parse and its help. */
 const struct setting *config_settings(enum config_mode mode, size_t *count);

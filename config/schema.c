@@ -71,6 +71,10 @@ static const struct setting settings[] = {
     { ROW("max-depth", SETTING_COUNT, max_depth), .fallback = "64", .min = 1, .max = 128, .value_name = "N",
       .help = "forward: deepest nesting of records and options" },
 
+    { ROW("rule", SETTING_LIST, rules), .value_name = "RULE",
+      .help = "forward: who may write what, the first rule that matches: any|cn=|dns=|uri=|ou=|spki= "
+              "[tags=] [tag-prefix=] [bytes-per-second=] [messages-per-second=] [burst=] [max-message=]" },
+
     { ROW("shared-key-env", SETTING_TEXT, shared_key_env), .value_name = "VAR",
       .help = "forward: variable with the shared key the aggregator asks for; husk speaks its handshake" },
     { ROW("shared-key-file", SETTING_TEXT, shared_key_file), .value_name = "FILE",
@@ -193,6 +197,36 @@ static const struct setting settings[] = {
 /* clang-format on */
 
 enum { SETTINGS_COUNT = sizeof settings / sizeof settings[0] };
+
+#define PART(setting_name, setting_type, field)                                                              \
+    .name = setting_name, .type = setting_type, .offset = offsetof(struct config_rule, field)
+
+/* clang-format off */
+static const struct setting rule_settings[] = {
+    { PART("any", SETTING_LIST, who), .kind = PEER_RULE_ANY },
+    { PART("cn", SETTING_LIST, who), .kind = PEER_RULE_CN, .value_name = "VALUE" },
+    { PART("dns", SETTING_LIST, who), .kind = PEER_RULE_DNS, .value_name = "VALUE" },
+    { PART("uri", SETTING_LIST, who), .kind = PEER_RULE_URI, .value_name = "VALUE" },
+    { PART("ou", SETTING_LIST, who), .kind = PEER_RULE_OU, .value_name = "VALUE" },
+    { PART("spki", SETTING_LIST, who), .kind = PEER_RULE_SPKI, .value_name = "HEX" },
+    { PART("tags", SETTING_TEXT, tags), .value_name = "PATTERN,…" },
+    { PART("tag-prefix", SETTING_TEXT, tag_prefix), .value_name = "PREFIX" },
+    { PART("bytes-per-second", SETTING_BYTES, bytes_per_second), .min = 1, .max = MIB * MIB,
+      .value_name = "SIZE" },
+    { PART("messages-per-second", SETTING_COUNT, messages_per_second), .min = 1, .max = 1000000000,
+      .value_name = "N" },
+    { PART("burst", SETTING_DURATION, burst_ms), .fallback = "1s", .min = 20, .max = HOUR,
+      .value_name = "D" },
+    { PART("max-message", SETTING_BYTES, max_message_bytes), .min = KIB, .max = 4096 * MIB - 1,
+      .value_name = "SIZE" },
+};
+/* clang-format on */
+
+const struct setting *config_rule_settings(size_t *count)
+{
+    *count = sizeof rule_settings / sizeof rule_settings[0];
+    return rule_settings;
+}
 
 const struct setting *config_settings(enum config_mode mode, size_t *count)
 {

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SETTINGS_MAX = 128 }; /* in a table */
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -76,7 +78,7 @@ static bool quantity_set(const struct setting *setting, uint64_t *field, const c
         return true;
     }
     if (!quantity_parse(text, units, field)) {
-        fault_set(fault, "--%s: \"%s\" is not %s%s%s", setting->name, text, expectation(setting->type),
+        fault_set(fault, "\"%s\" is not %s%s%s", text, expectation(setting->type),
                   setting->zero_word ? ", nor the word " : "", setting->zero_word ? setting->zero_word : "");
         return false;
     }
@@ -85,9 +87,9 @@ static bool quantity_set(const struct setting *setting, uint64_t *field, const c
     quantity_format(min, sizeof min, setting->min, units);
     quantity_format(max, sizeof max, setting->max, units);
     if (setting->max)
-        fault_set(fault, "--%s: %s is out of range: expected %s to %s", setting->name, text, min, max);
+        fault_set(fault, "%s is out of range: expected %s to %s", text, min, max);
     else
-        fault_set(fault, "--%s: %s is out of range: expected at least %s", setting->name, text, min);
+        fault_set(fault, "%s is out of range: expected at least %s", text, min);
     return false;
 }
 
@@ -103,7 +105,7 @@ static bool choice_set(const struct setting *setting, unsigned *field, const cha
         size_t used = strlen(words);
         snprintf(words + used, sizeof words - used, "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    fault_set(fault, "--%s: \"%s\" is not one of: %s", setting->name, text, words);
+    fault_set(fault, "\"%s\" is not one of: %s", text, words);
     return false;
 }
 
@@ -113,7 +115,7 @@ static bool list_add(const struct setting *setting, struct setting_list *list, c
     struct setting_item *items = realloc(list->items, (list->count + 1) * sizeof *items);
 
     if (!items) {
-        fault_set(fault, "--%s: out of memory", setting->name);
+        fault_set(fault, "out of memory");
         return false;
     }
     items[list->count] = (struct setting_item) { .kind = setting->kind, .value = text };
@@ -122,7 +124,8 @@ static bool list_add(const struct setting *setting, struct setting_list *list, c
     return true;
 }
 
-static bool setting_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
+/* The fault does not name the setting. */
+static bool value_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
 {
     void *field = (char *)target + setting->offset;
 
@@ -143,6 +146,14 @@ static bool setting_set(const struct setting *setting, void *target, const char 
         return list_add(setting, field, text, fault);
     }
     assert(!"setting type");
+    return false;
+}
+
+static bool setting_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
+{
+    if (value_set(setting, target, text, fault))
+        return true;
+    fault_wrap(fault, "--%s", setting->name);
     return false;
 }
 
@@ -229,16 +240,23 @@ static bool arguments_parse(const struct setting *table, size_t count, void *tar
     return true;
 }
 
-bool settings_parse(const struct setting *table, size_t count, void *target, int argc, char **argv,
-                    int *positionals, struct fault *fault)
+static bool defaults_set(const struct setting *table, size_t count, void *target, struct fault *fault)
 {
-    bool said[128] = { false };
-
-    assert(count <= sizeof said / sizeof said[0]);
     for (size_t i = 0; i < count; i++) {
         if (table[i].fallback && !setting_set(&table[i], target, table[i].fallback, fault))
             return false;
     }
+    return true;
+}
+
+bool settings_parse(const struct setting *table, size_t count, void *target, int argc, char **argv,
+                    int *positionals, struct fault *fault)
+{
+    bool said[SETTINGS_MAX] = { false };
+
+    assert(count <= SETTINGS_MAX);
+    if (!defaults_set(table, count, target, fault))
+        return false;
     if (!arguments_parse(table, count, target, said, argc, argv, positionals, fault))
         return false;
     for (size_t i = 0; i < count; i++) {
@@ -246,6 +264,66 @@ bool settings_parse(const struct setting *table, size_t count, void *target, int
             fault_set(fault, "--%s: is required (%s)", table[i].name, table[i].help);
             return false;
         }
+    }
+    return true;
+}
+
+/* Cuts the next word off the front of *text; NULL: there is none. Quotes are taken out, spaces within them
+ * stay. */
+static char *word_cut(char **text)
+{
+    char *word = *text + strspn(*text, " \t\n"), *to = word, *from = word;
+    bool is_quoted = false;
+
+    if (!*word)
+        return NULL;
+    for (; *from && (is_quoted || !strchr(" \t\n", *from)); from++) {
+        if (*from == '"')
+            is_quoted = !is_quoted;
+        else
+            *to++ = *from;
+    }
+    *text = *from ? from + 1 : from;
+    *to = '\0';
+    return word;
+}
+
+static bool word_parse(const struct setting *setting, const char *value, void *target, struct fault *fault)
+{
+    if (!takes_value(setting) && value)
+        fault_set(fault, "takes no value");
+    else if (takes_value(setting) && (!value || !*value))
+        fault_set(fault, "needs a value: %s=%s", setting->name, setting->value_name);
+    else if (value_set(setting, target, value, fault))
+        return true;
+    fault_wrap(fault, "%s", setting->name);
+    return false;
+}
+
+bool settings_parse_text(const struct setting *table, size_t count, void *target, char *text,
+                         struct fault *fault)
+{
+    bool said[SETTINGS_MAX] = { false };
+    char *word;
+
+    assert(count <= SETTINGS_MAX);
+    if (!defaults_set(table, count, target, fault))
+        return false;
+    while ((word = word_cut(&text))) {
+        char *equals = strchr(word, '=');
+        size_t length = equals ? (size_t)(equals - word) : strlen(word);
+        const struct setting *setting = setting_find(table, count, word, length);
+        if (!setting) {
+            fault_set(fault, "\"%.*s\" is unknown", (int)length, word);
+            return false;
+        }
+        if (said[setting - table] && setting->type != SETTING_LIST) {
+            fault_set(fault, "%s: said twice", setting->name);
+            return false;
+        }
+        said[setting - table] = true;
+        if (!word_parse(setting, equals ? equals + 1 : NULL, target, fault))
+            return false;
     }
     return true;
 }

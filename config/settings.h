@@ -54,7 +54,14 @@ struct setting_list {
 MUST_CHECK bool settings_parse(const struct setting *table, size_t count, void *target, int argc, char **argv,
                                int *positionals, struct fault *fault);
 
-/* Frees what settings_parse allocated in `target` (lists), also after a failure. */
+/* The same for a setting's value that has parts: words `name=value` or `name`, separated by spaces; a value
+ * within double quotes may have spaces. `text` is cut up, and borrowed by what was set. The table has no
+ * required settings. The fault names the part. */
+MUST_CHECK bool settings_parse_text(const struct setting *table, size_t count, void *target, char *text,
+                                    struct fault *fault);
+
+/* Frees what settings_parse or settings_parse_text allocated in `target` (lists), also
+ * after a failure. */
 void settings_free(const struct setting *table, size_t count, void *target);
 
 /* Prints one aligned paragraph per setting, with its default. */

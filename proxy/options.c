@@ -238,6 +238,96 @@ static bool options_set_keys(struct options *options, const struct config *confi
     return options_set_users(options, config, fault);
 }
 
+/* ---- who may write what ---- */
+
+static bool rule_set_who(struct message_rule *rule, const struct config_rule *config, struct fault *fault)
+{
+    if (!config->who.count) {
+        fault_set(fault, "says nobody: any, cn=, dns=, uri=, ou= or spki=");
+        return false;
+    }
+    for (size_t i = 0; i < config->who.count; i++) {
+        const struct setting_item *item = &config->who.items[i];
+        if (!peer_policy_add(&rule->who, item->kind, item->value, fault))
+            return false;
+    }
+    return true;
+}
+
+static bool rule_set(struct message_rule *rule, const struct config_rule *config, struct fault *fault)
+{
+    if (!rule_set_who(rule, config, fault))
+        return false;
+    if (config->tags && !message_rule_set_tags(rule, config->tags, fault)) {
+        fault_wrap(fault, "tags");
+        return false;
+    }
+    if (config->tag_prefix && !message_rule_set_prefix(rule, config->tag_prefix, fault)) {
+        fault_wrap(fault, "tag-prefix");
+        return false;
+    }
+    rule->bytes_per_second = config->bytes_per_second;
+    rule->messages_per_second = config->messages_per_second;
+    rule->burst_ms = config->burst_ms;
+    rule->message_bytes = config->max_message_bytes;
+    return true;
+}
+
+/* Where agents have no certificate, a rule that asks for one would never be right. */
+static bool rule_check_plain(const struct message_rule *rule, struct fault *fault)
+{
+    bool is_for_any = true;
+
+    for (size_t i = 0; i < rule->who.count; i++)
+        is_for_any = is_for_any && rule->who.rules[i].kind == PEER_RULE_ANY;
+    if (!is_for_any)
+        fault_set(fault, "agents of husk client have no certificate: only \"any\" can match them");
+    else if (message_rule_needs_identity(rule))
+        fault_set(fault, "tag-prefix: agents of husk client have no certificate to take a name from");
+    else
+        return true;
+    return false;
+}
+
+static bool rule_add(struct options *options, enum config_mode mode, const char *text, struct fault *fault)
+{
+    struct message_rule *rule = message_policy_add(&options->rules, text);
+    struct config_rule config = { 0 };
+    char *words = strdup(text);
+    size_t count;
+    const struct setting *table = config_rule_settings(&count);
+
+    fault_set(fault, "out of memory");
+    bool is_good = rule && words && settings_parse_text(table, count, &config, words, fault) &&
+                   rule_set(rule, &config, fault) && (mode == CONFIG_SERVER || rule_check_plain(rule, fault));
+    settings_free(table, count, &config);
+    free(words);
+    return is_good;
+}
+
+static bool options_set_rules(struct options *options, enum config_mode mode, const struct config *config,
+                              struct fault *fault)
+{
+    if (config->rules.count && config->protocol != ROUTE_FORWARD) {
+        fault_set(fault, "--rule: is for --protocol forward; tcp does not know messages");
+        return false;
+    }
+    for (size_t i = 0; i < config->rules.count; i++) {
+        const char *text = config->rules.items[i].value;
+        if (!rule_add(options, mode, text, fault)) {
+            fault_wrap(fault, "--rule \"%s\"", text);
+            return false;
+        }
+        uint64_t bytes = options->rules.rules[i].message_bytes;
+        if (bytes > config->max_message_bytes) {
+            fault_set(fault, "--rule \"%s\": max-message: is above --max-message", text);
+            return false;
+        }
+    }
+    options->route.policy = options->rules.count ? &options->rules : NULL;
+    return true;
+}
+
 /* Limits of the process are shared out among the workers. */
 static unsigned share(uint64_t total, unsigned workers)
 {
@@ -315,7 +405,8 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
     }
     options_set_limits(options, mode, config);
     return options_set_addresses(options, mode, config, fault) &&
-           options_set_credentials(options, mode, config, fault) && options_set_keys(options, config, fault);
+           options_set_credentials(options, mode, config, fault) &&
+           options_set_keys(options, config, fault) && options_set_rules(options, mode, config, fault);
 }
 
 void options_deinit(struct options *options)
@@ -330,4 +421,5 @@ void options_deinit(struct options *options)
         secret_free(options->key[side].password);
     }
     peer_policy_deinit(&options->policy);
+    message_policy_deinit(&options->rules);
 }

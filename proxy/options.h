@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "relay/message_policy.h"
 #include "relay/route.h"
 #include "relay/upstream.h"
 #include "trust/credentials.h"
@@ -23,6 +24,7 @@ struct options {
     struct upstream_options upstream;
     struct credentials_options credentials[SIDE_COUNT]; /* cert_file NULL: that side is plain */
     struct peer_policy policy;                          /* owned */
+    struct message_policy rules;                        /* owned */
     struct admin_options admin;
     bool has_admin;
     struct handshake_options key[SIDE_COUNT]; /* strings owned; shared_key NULL: none on that side */

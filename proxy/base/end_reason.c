@@ -48,6 +48,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_BAD_OPTION] = { "bad_option", "message has a malformed option", FAILURE },
     [END_MESSAGE_CUT] = { "message_cut", "agent ended in the middle of a message", FAILURE },
     [END_MESSAGE_STALLED] = { "message_stalled", "agent stopped in the middle of a message", FAILURE },
+    [END_TAG_NOT_ALLOWED] = { "tag_not_allowed", "no rule allows this tag", FAILURE },
     [END_UNDELIVERED] = { "undelivered", "a message could not be delivered", FAILURE },
     [END_UPSTREAM_CLOSED] = { "upstream_closed", "closed with messages unacknowledged", FAILURE },
     [END_ACK_TIMEOUT] = { "ack_timeout", "aggregator did not acknowledge in time", FAILURE },

@@ -37,6 +37,7 @@ enum end_reason {
     END_BAD_OPTION,      /* a message's option, or the chunk id in it, has the wrong type */
     END_MESSAGE_CUT,     /* the agent ended in the middle of a message */
     END_MESSAGE_STALLED, /* the agent stopped in the middle of a message */
+    END_TAG_NOT_ALLOWED, /* verified, but no rule allows this identity to write this tag */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
     END_UPSTREAM_CLOSED, /* closed in order, but with messages unacknowledged */
     END_ACK_TIMEOUT,

@@ -49,6 +49,7 @@ struct message_metrics {
     metrics_counter streamed;                  /* sent on while they were read: too large to be held whole */
     metrics_counter unprotected;               /* too large to be kept: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
+    metrics_counter throttled;                 /* times an agent was not read because of a rate limit */
     metrics_counter held_bytes;                /* gauge: between an agent and settlement */
 };
 

@@ -172,7 +172,7 @@ static void overdraft_pass(struct exchange *exchange)
     exchange->overdrawn = NULL;
     LIST_FOREACH(intake, &exchange->intakes, sibling)
     {
-        if (intake->is_held_up && !intake->stream && intake_is_amid(intake)) {
+        if (intake->is_held_up && !intake->stream && reading_is_amid(intake)) {
             intake_wake(intake);
             return;
         }
@@ -186,7 +186,7 @@ void exchange_count_excess(struct exchange *exchange, struct intake *intake)
 
     exchange->excess_bytes += excess - intake->excess_bytes;
     intake->excess_bytes = excess;
-    if (exchange->overdrawn == intake && (intake->stream || !intake_is_amid(intake)))
+    if (exchange->overdrawn == intake && (intake->stream || !reading_is_amid(intake)))
         overdraft_pass(exchange);
     starving_wake(exchange);
 }
@@ -494,7 +494,7 @@ static void on_alarm(void *owner)
     /* Deadlines of agents that stall have come nearer. */
     LIST_FOREACH(intake, &exchange->intakes, sibling)
     {
-        if (intake_is_amid(intake))
+        if (reading_is_amid(intake))
             intake_wake(intake);
     }
     alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);

@@ -105,6 +105,14 @@ static const char *intake_phase(const struct intake *intake)
     return greeting_lasts(&intake->greeting) ? "shared_key" : "read";
 }
 
+static const char *intake_detail(const struct intake *intake)
+{
+    if (*message_permit_detail(&intake->permit))
+        return message_permit_detail(&intake->permit);
+    return greeting_lasts(&intake->greeting) ? greeting_detail(&intake->greeting)
+                                             : leg_detail(&intake->inlet.leg);
+}
+
 static void intake_report(struct intake *intake, enum end_reason reason)
 {
     struct worker *worker = intake->exchange->worker;
@@ -112,8 +120,7 @@ static void intake_report(struct intake *intake, enum end_reason reason)
         .side = SIDE_DOWNSTREAM,
         .reason = reason,
         .phase = intake_phase(intake),
-        .detail = greeting_lasts(&intake->greeting) ? greeting_detail(&intake->greeting)
-                                                    : leg_detail(&intake->inlet.leg),
+        .detail = intake_detail(intake),
         .inlet = &intake->inlet.leg,
         .peer = &intake->inlet.peer,
         .opened_us = intake->opened_us,
@@ -166,6 +173,7 @@ void intake_end(struct intake *intake, enum end_reason reason)
         greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
     leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
     greeting_end(&intake->greeting);
+    message_permit_close(&intake->permit);
     while (intake->first_ack)
         ack_drop_first(intake);
     buffer_clear(&intake->incoming);
@@ -185,162 +193,7 @@ bool intake_is_settled(const struct intake *intake)
            !intake->outgoing.length && !intake->first_ack && !intake->inlet.leg.unsent.length;
 }
 
-/* ---- messages ---- */
-
-/* Hands over the whole messages at the front, of which `last` is the last; END_NONE or why it cannot. */
-static enum end_reason run_submit(struct intake *intake, const struct scanner *last)
-{
-    struct exchange *exchange = intake->exchange;
-    const struct route_options *route = exchange->worker->route;
-    bool is_asked = last->chunk.end > last->chunk.start;
-    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && intake->run_bytes <= route->retain_bytes;
-    uint8_t value[CHUNK_ID_VALUE_BYTES];
-    struct rewrite rewrite;
-
-    if (is_protected && !is_asked)
-        exchange_next_chunk(exchange, value);
-    rewrite_plan(&rewrite, last, "", 0, is_protected && !is_asked ? value : NULL);
-    struct message *message = message_take(&intake->incoming, intake->run_bytes, last, &rewrite);
-    if (!message)
-        return END_NO_MEMORY;
-    message->count = intake->run_count;
-    message->ack = is_asked ? MESSAGE_AGENT_ACK : is_protected ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
-    message->is_protected = is_protected;
-    intake->scanned -= intake->run_bytes;
-    intake->run_bytes = intake->run_count = 0;
-    intake_own(intake, message);
-    exchange_submit(exchange, message);
-    return END_NONE;
-}
-
-/* Whether the run at the front, whose last message is `last`, is to be handed over without waiting for what
- * follows it. */
-static bool run_is_complete(const struct intake *intake, const struct scanner *last)
-{
-    const struct route_options *route = intake->exchange->worker->route;
-
-    return last->chunk.end > last->chunk.start || intake->run_bytes >= route->run_bytes ||
-           intake->scanned == intake->incoming.length;
-}
-
-static enum end_reason reason_of_refusal(enum scanner_refusal refusal)
-{
-    switch (refusal) {
-    case SCANNER_JSON:
-        return END_JSON;
-    case SCANNER_TAG_TOO_LONG:
-        return END_TAG_TOO_LONG;
-    case SCANNER_TOO_LONG:
-        return END_MESSAGE_TOO_LONG;
-    case SCANNER_TOO_DEEP:
-        return END_MESSAGE_TOO_DEEP;
-    case SCANNER_BAD_OPTION:
-        return END_BAD_OPTION;
-    default:
-        return END_NOT_FORWARD;
-    }
-}
-
-/* The scanner has found the end of a message. */
-static enum end_reason message_end(struct intake *intake)
-{
-    struct reading *reading = intake->reading;
-    const struct route_options *route = intake->exchange->worker->route;
-    const struct scanner *whole = &reading->scanners[reading->at];
-
-    if (intake->stream) {
-        if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
-            return END_BAD_OPTION;
-        if (!stream_finish(intake->stream, whole))
-            return END_NO_MEMORY;
-        intake->stream = NULL;
-        return END_NONE;
-    }
-    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. */
-    bool ends_run = route->delivery == ROUTE_PASSTHROUGH && whole->chunk.end > whole->chunk.start;
-    if (ends_run && intake->run_count) {
-        enum end_reason reason = run_submit(intake, &reading->scanners[!reading->at]);
-        if (reason != END_NONE || intake->ended)
-            return reason;
-    }
-    intake->run_bytes = intake->scanned;
-    intake->run_count++;
-    if (run_is_complete(intake, whole))
-        return run_submit(intake, whole);
-    reading->at = !reading->at;
-    scanner_init(&reading->scanners[reading->at], &route->scanner);
-    return END_NONE;
-}
-
-/* A message that is too large to be held goes on as a stream. */
-static enum end_reason stream_advance(struct intake *intake)
-{
-    struct reading *reading = intake->reading;
-    const struct scanner *scanner = &reading->scanners[reading->at];
-    uint64_t option_bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
-
-    if (!intake->stream) {
-        if (!scanner->body.start || scanner->announced <= intake->exchange->worker->route->whole_bytes)
-            return END_NONE;
-        intake->stream = stream_open(intake, scanner);
-        if (!intake->stream)
-            return END_NO_MEMORY;
-        exchange_await_carrier(intake->exchange, intake->stream);
-    }
-    if (option_bytes > STREAM_OPTION_BYTES_MAX)
-        return END_BAD_OPTION;
-    return stream_flow(intake->stream, scanner) ? END_NONE : END_NO_MEMORY;
-}
-
-static bool reading_begin(struct intake *intake)
-{
-    if (intake->reading)
-        return true;
-    intake->reading = exchange_take_reading(intake->exchange);
-    if (!intake->reading)
-        return false;
-    intake->reading->at = 0;
-    scanner_init(&intake->reading->scanners[0], &intake->exchange->worker->route->scanner);
-    return true;
-}
-
-/* Scans what has been read and hands over what is whole; END_NONE or why the stream cannot go on. */
-static enum end_reason messages_scan(struct intake *intake)
-{
-    enum end_reason reason = END_NONE;
-
-    if (!intake->incoming.length)
-        return END_NONE;
-    if (!reading_begin(intake))
-        return END_NO_MEMORY;
-    struct reading *reading = intake->reading;
-    while (reason == END_NONE && !intake->ended && intake->scanned < intake->incoming.length) {
-        size_t length;
-        const uint8_t *bytes = buffer_view(&intake->incoming, intake->scanned, &length);
-        enum scanner_status status;
-        struct scanner *scanner = &reading->scanners[reading->at];
-        intake->scanned += scanner_feed(scanner, bytes, length, &status);
-        if (status == SCANNER_END)
-            reason = message_end(intake);
-        else if (status == SCANNER_REFUSED)
-            reason = reason_of_refusal(scanner->refusal);
-    }
-    /* What was whole goes on, whatever came behind it. */
-    if (!intake->ended && intake->run_count) {
-        enum end_reason run_reason = run_submit(intake, &reading->scanners[!reading->at]);
-        reason = reason == END_NONE ? run_reason : reason;
-    }
-    if (reason == END_NONE && !intake->ended && intake_is_amid(intake))
-        reason = stream_advance(intake);
-    return reason;
-}
-
-bool intake_is_amid(const struct intake *intake)
-{
-    const struct reading *reading = intake->reading;
-
-    return reading && !scanner_is_between(&reading->scanners[reading->at]);
-}
+/* ---- its messages ---- */
 
 void intake_settle(struct intake *intake, struct message *message)
 {
@@ -357,22 +210,13 @@ static bool intake_has_room(struct intake *intake)
     if (intake->stream)
         return !stream_is_blocked(intake->stream);
     return exchange_has_room(intake->exchange) ||
-           (intake_is_amid(intake) && exchange_may_overdraw(intake->exchange, intake));
+           (reading_is_amid(intake) && exchange_may_overdraw(intake->exchange, intake));
 }
 
 static bool intake_reads(struct intake *intake)
 {
-    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX && intake_has_room(intake);
-}
-
-/* How much may be held of what is not whole. */
-static size_t intake_window(const struct intake *intake)
-{
-    const struct route_options *route = intake->exchange->worker->route;
-    const struct reading *reading = intake->reading;
-    uint64_t announced = reading && !intake->stream ? reading->scanners[reading->at].announced : 0;
-
-    return (size_t)(announced < route->whole_bytes ? announced : route->whole_bytes) + route->buffer_bytes;
+    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX && intake_has_room(intake) &&
+           !reading_is_paused(intake);
 }
 
 /* Moves bytes both ways once around; END_NONE or what was wrong with them. */
@@ -386,7 +230,7 @@ static enum end_reason intake_move(struct intake *intake, size_t *moved)
     *moved = before - intake->outgoing.length;
     if (intake_reads(intake)) {
         before = intake->incoming.length;
-        (void)leg_read(leg, &intake->incoming, intake_window(intake));
+        (void)leg_read(leg, &intake->incoming, reading_window(intake));
         *moved += intake->incoming.length - before;
     }
     enum end_reason reason = greeting_advance(&intake->greeting, &intake->incoming, &intake->outgoing);
@@ -394,7 +238,7 @@ static enum end_reason intake_move(struct intake *intake, size_t *moved)
         (void)leg_write(leg, &intake->outgoing); /* a PONG that says no */
         return reason;
     }
-    return greeting_lasts(&intake->greeting) ? END_NONE : messages_scan(intake);
+    return greeting_lasts(&intake->greeting) ? END_NONE : reading_advance(intake);
 }
 
 /* Not a byte of a message has come. */
@@ -408,7 +252,7 @@ static uint64_t stall_deadline(struct intake *intake)
 {
     uint64_t patience = intake->exchange->worker->route->message_timeout_ms;
 
-    if (!patience || intake->is_held_up || !intake_is_amid(intake))
+    if (!patience || intake->is_held_up || !reading_is_amid(intake))
         return 0;
     if (patience > PRESSED_STALL_MS && exchange_is_pressed(intake->exchange))
         patience = PRESSED_STALL_MS;
@@ -421,7 +265,7 @@ static uint64_t intake_deadline(struct intake *intake)
     uint64_t greeting_ms = greeting_lasts(&intake->greeting) ? intake->greeting_deadline_ms : 0;
 
     return alarm_earlier(alarm_earlier(stall_deadline(intake), greeting_ms),
-                         idle_ms ? intake->progress_ms + idle_ms : 0);
+                         alarm_earlier(intake->paused_until_ms, idle_ms ? intake->progress_ms + idle_ms : 0));
 }
 
 /* Why it must end; END_NONE when it goes on. */
@@ -436,7 +280,7 @@ static enum end_reason intake_verdict(struct intake *intake)
         return END_PROBE;
     if (greeting_lasts(&intake->greeting) && clock_monotonic_ms() >= intake->greeting_deadline_ms)
         return END_KEY_TIMEOUT;
-    if (leg->read_over && intake_is_amid(intake))
+    if (leg->read_over && reading_is_amid(intake))
         return END_MESSAGE_CUT;
     if (leg->read_over && intake_is_settled(intake))
         return intake->messages ? END_CLOSED : END_PROBE;
@@ -445,6 +289,16 @@ static enum end_reason intake_verdict(struct intake *intake)
     if (idle_ms && LIST_EMPTY(&intake->unsettled) && clock_monotonic_ms() >= intake->progress_ms + idle_ms)
         return END_IDLE;
     return END_NONE;
+}
+
+/* Its peer is known: so is what it may write. */
+static enum end_reason intake_admit(struct intake *intake)
+{
+    struct worker *worker = intake->exchange->worker;
+    const struct tls_channel *tls = intake->inlet.leg.tls;
+
+    return message_permit_open(&intake->permit, worker->route->policy, &worker->meters,
+                               tls ? tls_channel_peer(tls) : NULL, clock_monotonic_ms());
 }
 
 /* The TLS handshake, if any, is through: the shared-key one begins, if any. */
@@ -489,10 +343,7 @@ static void intake_account(struct intake *intake)
 {
     struct exchange *exchange = intake->exchange;
 
-    if (intake->reading && !intake_is_amid(intake)) {
-        exchange_put_back(exchange, intake->reading);
-        intake->reading = NULL;
-    }
+    reading_rest(intake);
     exchange_count_excess(exchange, intake);
 }
 
@@ -503,8 +354,14 @@ static void intake_step(struct intake *intake)
 
     if (intake->ended || !intake_secure(intake))
         return;
-    if (!intake->is_greeted)
+    if (!intake->is_greeted) {
+        reason = intake_admit(intake);
+        if (reason != END_NONE) {
+            intake_end(intake, reason);
+            return;
+        }
         intake_greet(intake);
+    }
     do {
         reason = intake_move(intake, &moved);
         total += moved;

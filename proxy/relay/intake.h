@@ -9,23 +9,17 @@
 #ifndef HUSK_RELAY_INTAKE_H
 #define HUSK_RELAY_INTAKE_H
 
-#include "forward/scanner.h"
 #include "relay/alarm.h"
 #include "relay/greeting.h"
 #include "relay/inlet.h"
 #include "relay/message.h"
+#include "relay/message_policy.h"
+#include "relay/reading.h"
 #include "relay/worker.h"
 
 struct carrier;
 struct intake_ack;
 struct stream;
-
-/* Where the scan of an agent's bytes stands. There are two scanners, so that one still tells of the last
- * whole message while the other is in the next one. */
-struct reading {
-    struct scanner scanners[2];
-    unsigned at; /* the one that scans */
-};
 
 struct intake {
     struct task task;           /* first */
@@ -35,6 +29,8 @@ struct intake {
     struct greeting greeting;
     struct reading *reading;                 /* owned; NULL: between two messages */
     struct stream *stream;                   /* owned; NULL: no message is streamed */
+    struct message_permit permit;            /* what it may write */
+    uint64_t paused_until_ms;                /* by a rate limit, between two messages; 0: it is not */
     struct buffer incoming;                  /* the message under way, and bytes behind it */
     size_t scanned;                          /* bytes of incoming the scanner has taken */
     size_t run_bytes;                        /* of them, whole messages not handed over yet */
@@ -67,9 +63,6 @@ void intake_own(struct intake *intake, struct message *message);
 
 /* Runs it soon: there is room again, or its stream can flow. */
 void intake_wake(struct intake *intake);
-
-/* The agent has sent a part of a message, and the rest is still to come. */
-bool intake_is_amid(const struct intake *intake);
 
 /* One of its messages goes on, or ends, without it. */
 void intake_disown(struct intake *intake, struct message *message);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct message_policy;
+
 enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
 enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
 
@@ -20,6 +22,7 @@ struct route_options {
     enum route_delivery delivery;
     struct scanner_limits scanner;
     const struct handshake_options *key[SIDE_COUNT]; /* shared-key handshake on that side; NULL: none */
+    const struct message_policy *policy;             /* who may write what; NULL: no rules */
     uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
     uint64_t whole_bytes;           /* a message beyond it is streamed */
     uint64_t run_bytes;             /* messages read together share an ack up to this size; 0: none do */

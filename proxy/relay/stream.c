@@ -77,7 +77,9 @@ bool stream_flow(struct stream *stream, const struct scanner *scanner)
     if (stream_is_blocked(stream) || end == stream->taken)
         return true;
     if (!stream->taken)
-        rewrite_plan_head(&rewrite, scanner, "", 0, stream->has_chunk_value ? stream->chunk_value : NULL);
+        rewrite_plan_head(&rewrite, scanner, stream->intake->permit.prefix,
+                          stream->intake->permit.prefix_length,
+                          stream->has_chunk_value ? stream->chunk_value : NULL);
     return stream_move(stream, end, &rewrite);
 }
 
@@ -96,7 +98,8 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
     else if (stream->has_chunk_value)
         message_set_id(message, stream->chunk_value, CHUNK_ID_VALUE_BYTES);
     message->ack = is_asked ? MESSAGE_AGENT_ACK : stream->has_chunk_value ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
-    rewrite_plan(&rewrite, scanner, "", 0, stream->has_chunk_value ? stream->chunk_value : NULL);
+    rewrite_plan(&rewrite, scanner, intake->permit.prefix, intake->permit.prefix_length,
+                 stream->has_chunk_value ? stream->chunk_value : NULL);
     message->kept = message->kept || !stream->carrier; /* read whole before it could be sent */
     if (!stream_move(stream, scanner->length, &rewrite))
         return false;

@@ -223,6 +223,7 @@ void worker_report_upstream(struct worker *worker, enum end_reason outcome)
 static void worker_deinit(struct worker *worker)
 {
     tls_sessions_clear(&worker->sessions);
+    message_meters_deinit(&worker->meters);
     endpoint_pool_deinit(&worker->endpoints);
     for (enum side side = 0; side < SIDE_COUNT; side++)
         credentials_release(worker->credentials[side]);

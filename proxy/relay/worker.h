@@ -15,6 +15,7 @@
 #include "relay/exchange.h"
 #include "relay/listener.h"
 #include "relay/mailbox.h"
+#include "relay/message_policy.h"
 #include "relay/route.h"
 #include "trust/credentials.h"
 #include "wire/leg.h"
@@ -56,15 +57,16 @@ struct worker {
     struct endpoint_pool endpoints;
     bool resolved; /* the upstream's name has been looked up, well or badly */
 
-    struct exchange exchange;   /* `protocol: forward` */
-    struct tunnel_list tunnels; /* `protocol: tcp`: all that live */
-    unsigned live;              /* accepted connections */
-    unsigned handshakes;        /* of them, TLS handshakes under way */
-    struct task_queue tasks;    /* to be run on the next turn */
-    unsigned queued;            /* how many */
-    struct task_queue ended;    /* to be disposed of between two turns */
-    ev_prepare turn;            /* between two turns: runs tasks, reaps */
-    ev_idle awake;              /* active while tasks wait, so that the loop does not sleep */
+    struct exchange exchange;     /* `protocol: forward` */
+    struct message_meters meters; /* likewise */
+    struct tunnel_list tunnels;   /* `protocol: tcp`: all that live */
+    unsigned live;                /* accepted connections */
+    unsigned handshakes;          /* of them, TLS handshakes under way */
+    struct task_queue tasks;      /* to be run on the next turn */
+    unsigned queued;              /* how many */
+    struct task_queue ended;      /* to be disposed of between two turns */
+    ev_prepare turn;              /* between two turns: runs tasks, reaps */
+    ev_idle awake;                /* active while tasks wait, so that the loop does not sleep */
     struct log_limiter limiters[END_REASON_COUNT];
     struct alarm housekeeping; /* rings while there are lines held back, or handshakes at their limit */
 

@@ -239,6 +239,7 @@ static void test_workers_are_summed(void **state)
     metrics_add(&f->workers[1].accept_pauses, 1);
     metrics_add(&f->workers[1].accept_throttled, 3);
     metrics_add(&f->workers[1].unconfirmed, 4);
+    metrics_add(&f->workers[0].messages.throttled, 5);
     render(f);
 
 #define UP(name, rest) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"upstream\"" rest "}")
@@ -257,6 +258,7 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 2);
     assert_int_equal(value_of(&f->all, "husk_accept_throttled_total{route=\"forward\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
+    assert_int_equal(value_of(&f->all, "husk_intake_throttled_total{route=\"forward\"}"), 5);
 }
 
 static void test_active_never_wraps(void **state)

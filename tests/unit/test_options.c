@@ -192,6 +192,81 @@ static void a_client_may_listen_anywhere_when_told_so(void **state)
     options_deinit(&parsed.options);
 }
 
+static void a_rule_is_read_part_by_part(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_SERVER,
+              WORDS("--protocol", "forward", "--allow-any", "--rule",
+                    "cn=a ou=\"Two Words\" tags=kube.{a,b}.*,app.** tag-prefix={cn}. bytes-per-second=1MiB "
+                    "messages-per-second=10 burst=5s max-message=2MiB",
+                    "--rule", "any"),
+              NULL);
+    const struct message_policy *policy = parsed.options.route.policy;
+    assert_int_equal(policy->count, 2);
+    const struct message_rule *rule = &policy->rules[0];
+    assert_int_equal(rule->who.count, 2);
+    assert_int_equal(rule->who.rules[0].kind, PEER_RULE_CN);
+    assert_string_equal(rule->who.rules[1].value, "Two Words");
+    assert_int_equal(rule->tag_count, 2);
+    assert_string_equal(rule->prefix, "{cn}.");
+    assert_int_equal(rule->bytes_per_second, 1 << 20);
+    assert_int_equal(rule->messages_per_second, 10);
+    assert_int_equal(rule->burst_ms, 5000);
+    assert_int_equal(rule->message_bytes, 2 << 20);
+    rule = &policy->rules[1];
+    assert_int_equal(rule->who.rules[0].kind, PEER_RULE_ANY);
+    assert_int_equal(rule->tag_count + rule->bytes_per_second + rule->messages_per_second, 0);
+    assert_int_equal(rule->burst_ms, 1000);
+    assert_null(rule->prefix);
+    options_deinit(&parsed.options);
+
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    assert_null(parsed.options.route.policy);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward", "--rule", "any tag-prefix=edge."), NULL);
+    assert_int_equal(parsed.options.route.policy->count, 1);
+    options_deinit(&parsed.options);
+}
+
+static void rules_that_cannot_be_meant_are_refused(void **state)
+{
+    static const struct {
+        enum config_mode mode;
+        const char *rule, *fault;
+    } rows[] = {
+        { CONFIG_SERVER, "tags=a", "--rule \"tags=a\": says nobody: any, cn=, dns=, uri=, ou= or spki=" },
+        { CONFIG_SERVER, "any tag=a", "--rule \"any tag=a\": \"tag\" is unknown" },
+        { CONFIG_SERVER, "any tags=/a/",
+          "--rule \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
+        { CONFIG_SERVER, "any tags=a,,b", "--rule \"any tags=a,,b\": tags: \"\": the pattern is empty" },
+        { CONFIG_SERVER, "any tag-prefix={x}.",
+          "--rule \"any tag-prefix={x}.\": tag-prefix: \"{x}.\" has braces that are none of {cn}, {uri}, "
+          "{dns} and {spki8}" },
+        { CONFIG_SERVER, "spki=12",
+          "--rule \"spki=12\": \"12\" is not a SHA-256 hash: expected 64 hex digits" },
+        { CONFIG_SERVER, "any max-message=512MiB",
+          "--rule \"any max-message=512MiB\": max-message: is above --max-message" },
+        { CONFIG_SERVER, "any burst=1ms",
+          "--rule \"any burst=1ms\": burst: 1ms is out of range: expected 20ms to 1h" },
+        { CONFIG_CLIENT, "cn=a",
+          "--rule \"cn=a\": agents of husk client have no certificate: only \"any\" can match them" },
+        { CONFIG_CLIENT, "any tag-prefix={cn}.",
+          "--rule \"any tag-prefix={cn}.\": tag-prefix: agents of husk client have no certificate to take a "
+          "name from" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *allow = rows[i].mode == CONFIG_SERVER ? "--allow-any" : "--allow-cn-as-name";
+        expect_refused(rows[i].mode, WORDS("--protocol", "forward", allow, "--rule", rows[i].rule),
+                       rows[i].fault);
+    }
+    expect_refused(CONFIG_CLIENT, WORDS("--rule", "any"),
+                   "--rule: is for --protocol forward; tcp does not know messages");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +276,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_cannot_go_together_are_refused),
+        cmocka_unit_test(a_rule_is_read_part_by_part),
+        cmocka_unit_test(rules_that_cannot_be_meant_are_refused),
         cmocka_unit_test(a_client_may_listen_anywhere_when_told_so),
     };
 

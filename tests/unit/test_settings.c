@@ -174,6 +174,58 @@ static void without_positionals_a_stray_word_is_an_error(void **state)
     assert_string_equal(fault.text, "stray: unexpected argument");
 }
 
+static struct parsed parse_text(const char *text, char *copy)
+{
+    struct parsed parsed = { 0 };
+
+    parsed.good = settings_parse_text(table, TABLE_COUNT, &parsed.target, strcpy(copy, text), &parsed.fault);
+    return parsed;
+}
+
+static void a_text_is_words_of_parts(void **state)
+{
+    char copy[200];
+    struct parsed parsed =
+        parse_text("  any text=\"two words\"=x\tallow=a,b size=1MiB flag  allow=\" c\" ", copy);
+
+    (void)state;
+    assert_true(parsed.good);
+    assert_string_equal(parsed.target.text, "two words=x");
+    assert_int_equal(parsed.target.bytes, 1 << 20);
+    assert_int_equal(parsed.target.duration, 250);
+    assert_true(parsed.target.flag);
+    assert_int_equal(parsed.target.list.count, 3);
+    assert_null(parsed.target.list.items[0].value);
+    assert_string_equal(parsed.target.list.items[1].value, "a,b");
+    assert_string_equal(parsed.target.list.items[2].value, " c");
+    settings_free(table, TABLE_COUNT, &parsed.target);
+}
+
+static void what_is_wrong_in_a_text_is_named(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } rows[] = {
+        { "txt=a", "\"txt\" is unknown" },
+        { "--text=a", "\"--text\" is unknown" },
+        { "text=a text=b", "text: said twice" },
+        { "text", "text: needs a value: text=T" },
+        { "size=", "size: needs a value: size=SIZE" },
+        { "any=x", "any: takes no value" },
+        { "size=1", "size: 1 is out of range: expected at least 1KiB" },
+        { "wait=soon", "wait: \"soon\" is not a duration such as 250ms, 5s or 2m" },
+    };
+    char copy[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct parsed parsed = parse_text(rows[i].text, copy);
+        assert_false(parsed.good);
+        assert_string_equal(parsed.fault.text, rows[i].fault);
+        settings_free(table, TABLE_COUNT, &parsed.target);
+    }
+}
+
 /* Every row of the proxy's own table: its default must be one that the row itself accepts, and it has help.
  */
 static void the_proxys_defaults_satisfy_their_own_ranges(void **state)
@@ -215,6 +267,8 @@ int main(void)
         cmocka_unit_test(words_are_moved_to_the_front_and_dashes_end_options),
         cmocka_unit_test(what_is_wrong_is_named_with_what_was_expected),
         cmocka_unit_test(without_positionals_a_stray_word_is_an_error),
+        cmocka_unit_test(a_text_is_words_of_parts),
+        cmocka_unit_test(what_is_wrong_in_a_text_is_named),
         cmocka_unit_test(the_proxys_defaults_satisfy_their_own_ranges),
         cmocka_unit_test(each_mode_has_only_its_own_settings),
     };

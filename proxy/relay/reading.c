@@ -1,0 +1,242 @@
+#include "relay/reading.h"
+
+#include "base/clock.h"
+#include "relay/exchange.h"
+#include "relay/intake.h"
+#include "relay/stream.h"
+
+#include <stdlib.h>
+
+static struct scanner *current(const struct intake *intake)
+{
+    return &intake->reading->scanners[intake->reading->at];
+}
+
+/* The scanner that tells of the message before the current one. */
+static const struct scanner *previous(const struct intake *intake)
+{
+    return &intake->reading->scanners[!intake->reading->at];
+}
+
+static bool is_asked(const struct scanner *message)
+{
+    return message->chunk.end > message->chunk.start;
+}
+
+static void scanner_begin(struct intake *intake)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+    struct scanner_limits limits = route->scanner;
+
+    limits.message_bytes = message_permit_message_bytes(&intake->permit, limits.message_bytes);
+    scanner_init(current(intake), &limits);
+}
+
+bool reading_is_amid(const struct intake *intake)
+{
+    return intake->reading && !scanner_is_between(current(intake));
+}
+
+/* ---- runs ---- */
+
+/* Hands over the whole messages at the front, of which `last` is the last; END_NONE or why it cannot. */
+static enum end_reason run_submit(struct intake *intake, const struct scanner *last)
+{
+    struct exchange *exchange = intake->exchange;
+    const struct route_options *route = exchange->worker->route;
+    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && intake->run_bytes <= route->retain_bytes;
+    bool is_ours = is_protected && !is_asked(last);
+    uint8_t value[CHUNK_ID_VALUE_BYTES];
+    struct rewrite rewrite;
+
+    if (is_ours)
+        exchange_next_chunk(exchange, value);
+    rewrite_plan(&rewrite, last, intake->permit.prefix, intake->permit.prefix_length, is_ours ? value : NULL);
+    struct message *message = message_take(&intake->incoming, intake->run_bytes, last, &rewrite);
+    if (!message)
+        return END_NO_MEMORY;
+    message->count = intake->run_count;
+    message->ack = is_ours ? MESSAGE_OUR_ACK : is_asked(last) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK;
+    message->is_protected = is_protected;
+    intake->scanned -= intake->run_bytes;
+    intake->run_bytes = intake->run_count = 0;
+    intake_own(intake, message);
+    exchange_submit(exchange, message);
+    return END_NONE;
+}
+
+/* Whether the run at the front, whose last message is `last`, goes on without waiting for what follows: it
+ * has an ack, is long enough, must be changed in more places than its end, or there is nothing behind it. */
+static bool run_is_complete(const struct intake *intake, const struct scanner *last)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+
+    return is_asked(last) || intake->run_bytes >= route->run_bytes || intake->permit.prefix_length ||
+           intake->scanned == intake->incoming.length;
+}
+
+/* ---- one message ---- */
+
+/* The head of the message under way is known, and nothing of it has gone anywhere: may it be written? */
+static enum end_reason message_judge(struct intake *intake)
+{
+    const struct span *tag = &current(intake)->tag;
+    size_t length = (size_t)(tag->end - tag->start), at = intake->run_bytes + tag->start, in_one_piece = 0;
+    const uint8_t *bytes = length ? buffer_view(&intake->incoming, at, &in_one_piece) : (const uint8_t *)"";
+
+    if (in_one_piece >= length)
+        return message_permit_judge(&intake->permit, bytes, length);
+    uint8_t *copy = malloc(length);
+    if (!copy)
+        return END_NO_MEMORY;
+    buffer_peek(&intake->incoming, at, copy, length);
+    enum end_reason reason = message_permit_judge(&intake->permit, copy, length);
+    free(copy);
+    return reason;
+}
+
+/* The scanner has found the end of a message. */
+static enum end_reason message_end(struct intake *intake)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+    const struct scanner *whole = current(intake);
+
+    message_permit_charge(&intake->permit, whole->length, clock_monotonic_ms());
+    if (intake->stream) {
+        if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
+            return END_BAD_OPTION;
+        if (!stream_finish(intake->stream, whole))
+            return END_NO_MEMORY;
+        intake->stream = NULL;
+        return END_NONE;
+    }
+    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. */
+    if (route->delivery == ROUTE_PASSTHROUGH && is_asked(whole) && intake->run_count) {
+        enum end_reason reason = run_submit(intake, previous(intake));
+        if (reason != END_NONE || intake->ended)
+            return reason;
+    }
+    intake->run_bytes = intake->scanned;
+    intake->run_count++;
+    if (run_is_complete(intake, whole))
+        return run_submit(intake, whole);
+    intake->reading->at = !intake->reading->at;
+    scanner_begin(intake);
+    return END_NONE;
+}
+
+static enum end_reason message_refuse(struct intake *intake)
+{
+    switch (current(intake)->refusal) {
+    case SCANNER_JSON:
+        return END_JSON;
+    case SCANNER_TAG_TOO_LONG:
+        return END_TAG_TOO_LONG;
+    case SCANNER_TOO_LONG:
+        message_permit_note_length(&intake->permit);
+        return END_MESSAGE_TOO_LONG;
+    case SCANNER_TOO_DEEP:
+        return END_MESSAGE_TOO_DEEP;
+    case SCANNER_BAD_OPTION:
+        return END_BAD_OPTION;
+    default:
+        return END_NOT_FORWARD;
+    }
+}
+
+/* A message that is too large to be held goes on as a stream. */
+static enum end_reason stream_advance(struct intake *intake)
+{
+    const struct scanner *scanner = current(intake);
+    uint64_t option_bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
+
+    if (!intake->stream) {
+        if (!scanner->body.start || scanner->announced <= intake->exchange->worker->route->whole_bytes)
+            return END_NONE;
+        intake->stream = stream_open(intake, scanner);
+        if (!intake->stream)
+            return END_NO_MEMORY;
+        exchange_await_carrier(intake->exchange, intake->stream);
+    }
+    if (option_bytes > STREAM_OPTION_BYTES_MAX)
+        return END_BAD_OPTION;
+    return stream_flow(intake->stream, scanner) ? END_NONE : END_NO_MEMORY;
+}
+
+/* ---- all of them ---- */
+
+bool reading_is_paused(struct intake *intake)
+{
+    if (!intake->permit.meter)
+        return false;
+    uint64_t now_ms = clock_monotonic_ms();
+    bool has_next = intake->incoming.length > intake->scanned && !reading_is_amid(intake) &&
+                    !greeting_lasts(&intake->greeting);
+    uint64_t wait_ms = has_next ? message_permit_wait_ms(&intake->permit, now_ms) : 0;
+
+    if (wait_ms && !intake->paused_until_ms)
+        metrics_add(&intake->exchange->worker->metrics.messages.throttled, 1);
+    if (wait_ms || intake->paused_until_ms)
+        intake->progress_ms = now_ms; /* one that waits for us is not idle */
+    intake->paused_until_ms = wait_ms ? now_ms + wait_ms : 0;
+    return wait_ms > 0;
+}
+
+static bool reading_begin(struct intake *intake)
+{
+    if (intake->reading)
+        return true;
+    intake->reading = exchange_take_reading(intake->exchange);
+    if (!intake->reading)
+        return false;
+    intake->reading->at = 0;
+    scanner_begin(intake);
+    return true;
+}
+
+enum end_reason reading_advance(struct intake *intake)
+{
+    enum end_reason reason = END_NONE;
+
+    if (!intake->incoming.length)
+        return END_NONE;
+    if (!reading_begin(intake))
+        return END_NO_MEMORY;
+    while (reason == END_NONE && !intake->ended && intake->scanned < intake->incoming.length &&
+           !reading_is_paused(intake)) {
+        size_t length;
+        const uint8_t *bytes = buffer_view(&intake->incoming, intake->scanned, &length);
+        enum scanner_status status;
+        intake->scanned += scanner_feed(current(intake), bytes, length, &status);
+        if (status == SCANNER_HEAD)
+            reason = message_judge(intake);
+        else if (status == SCANNER_END)
+            reason = message_end(intake);
+        else if (status == SCANNER_REFUSED)
+            reason = message_refuse(intake);
+    }
+    /* What was whole goes on, whatever came behind it. */
+    if (!intake->ended && intake->run_count) {
+        enum end_reason run_reason = run_submit(intake, previous(intake));
+        reason = reason == END_NONE ? run_reason : reason;
+    }
+    if (reason == END_NONE && !intake->ended && reading_is_amid(intake))
+        reason = stream_advance(intake);
+    return reason;
+}
+
+size_t reading_window(const struct intake *intake)
+{
+    const struct route_options *route = intake->exchange->worker->route;
+    uint64_t announced = intake->reading && !intake->stream ? current(intake)->announced : 0;
+
+    return (size_t)(announced < route->whole_bytes ? announced : route->whole_bytes) + route->buffer_bytes;
+}
+
+void reading_rest(struct intake *intake)
+{
+    if (!intake->reading || reading_is_amid(intake))
+        return;
+    exchange_put_back(intake->exchange, intake->reading);
+    intake->reading = NULL;
+}
