@@ -13,7 +13,7 @@ enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
 
 struct config {
     const char *listen;
-    const char *upstream;
+    struct setting_list upstream; /* ADDR[,weight=N][,standby] */
     bool unsafe_listen;
     unsigned protocol; /* enum route_protocol, in the same order */
     unsigned delivery; /* enum route_delivery, likewise */
@@ -39,7 +39,7 @@ struct config {
 
     uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, confirm_timeout_ms;
     uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
-    uint64_t endpoint_rest_ms, health_interval_ms;
+    uint64_t endpoint_rest_ms, endpoint_rest_max_ms, health_interval_ms;
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms;
 

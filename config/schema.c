@@ -20,8 +20,9 @@ static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL
 /* Client settings first, server settings last, what both have between them: each mode is one slice. */
 static const struct setting settings[] = {
     { ROW("server-name", SETTING_TEXT, server_name), .value_name = "NAME",
-      .help =
-          "name or IP address the server's certificate must carry, and SNI; default: the upstream's host" },
+      .help = "name or IP address every upstream's certificate must carry, and SNI; default: each one's own "
+              "host, "
+              "for srv+NAME the target that DNS tells: trust DNS then, or say the name here" },
     { ROW("allow-cn-as-name", SETTING_FLAG, allow_cn_as_name),
       .help = "match the name with the CN where a server certificate has no subjectAltName" },
     { ROW("unsafe-listen", SETTING_FLAG, unsafe_listen),
@@ -30,8 +31,9 @@ static const struct setting settings[] = {
 
     { ROW("listen", SETTING_TEXT, listen), .value_name = "ADDR", .required = true,
       .help = "where connections are accepted: host:port, [v6]:port or unix:PATH; port 0: any free one" },
-    { ROW("upstream", SETTING_TEXT, upstream), .value_name = "ADDR", .required = true,
-      .help = "where they are carried to: host:port, [v6]:port or unix:PATH" },
+    { ROW("upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
+      .help = "where they are carried to: host:port, [v6]:port, unix:PATH or srv+NAME (SRV records); each "
+              "address gets its share by weight, 1 to 1000; a standby is used when no other works" },
     { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "tcp", .choices = protocols,
       .help =
           "tcp: byte for byte, one upstream connection for each accepted one; forward: messages, over few" },
@@ -141,7 +143,10 @@ static const struct setting settings[] = {
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "gives up peers that do not answer at all, however silent they are otherwise" },
     { ROW("endpoint-rest", SETTING_DURATION, endpoint_rest_ms), .fallback = "10s", .max = HOUR,
-      .value_name = "D", .help = "an upstream address that failed is tried last for so long" },
+      .value_name = "D",
+      .help = "an upstream address that failed is tried last for so long; doubles with each failure" },
+    { ROW("endpoint-rest-max", SETTING_DURATION, endpoint_rest_max_ms), .fallback = "2m", .max = HOUR,
+      .value_name = "D", .help = "longest time for which it is" },
     { ROW("health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often readiness probes the upstream by a bare connect" },

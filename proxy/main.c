@@ -56,7 +56,7 @@ static void settings_help(enum config_mode mode, FILE *out)
 
 static void client_print_help(FILE *out)
 {
-    fputs("husk client --listen ADDR --upstream HOST:PORT --cert FILE --key FILE --ca FILE [options]\n\n"
+    fputs("husk client --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE [options]\n\n"
           "Accepts plaintext on this machine and carries it over mutual TLS to the upstream.\n",
           out);
     settings_help(CONFIG_CLIENT, out);

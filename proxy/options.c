@@ -47,20 +47,105 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
                   config->listen);
         return false;
     }
-    if (!address_parse(&options->upstream.address, config->upstream, fault)) {
-        fault_wrap(fault, "--upstream");
-        return false;
-    }
-    if (!options->upstream.address.is_unix && options->upstream.address.port == 0) {
-        fault_set(fault, "--upstream: port 0 cannot be dialled");
-        return false;
-    }
-    if (strcmp(options->upstream.address.host, "::") == 0) {
-        fault_set(fault, "--upstream: \"%s\" names no host", config->upstream);
-        return false;
-    }
     options->has_admin = strcmp(config->admin, "off") != 0;
     return !options->has_admin || listen_address(&options->admin.listen, "admin", config->admin, fault);
+}
+
+/* ---- upstreams ---- */
+
+/* One word behind an address. */
+static bool place_set(struct upstream_place *place, const char *word, const char *text, struct fault *fault)
+{
+    static const char weight[] = "weight=";
+    char *end;
+
+    if (strcmp(word, "standby") == 0) {
+        place->is_standby = true;
+        return true;
+    }
+    if (strncmp(word, weight, sizeof weight - 1) != 0) {
+        fault_set(fault, "\"%.160s\": \"%.80s\" is neither weight=N nor standby", text, word);
+        return false;
+    }
+    const char *digits = word + sizeof weight - 1;
+    unsigned long value = strtoul(digits, &end, 10);
+    if (*digits < '0' || *digits > '9' || *end || value < 1 || value > UPSTREAM_WEIGHT_MAX) {
+        fault_set(fault, "\"%.160s\": weight \"%.80s\" is not 1 to %d", text, digits, UPSTREAM_WEIGHT_MAX);
+        return false;
+    }
+    place->weight = (unsigned)value;
+    return true;
+}
+
+static bool place_check(const struct upstream_place *place, const char *text, struct fault *fault)
+{
+    const struct address *address = &place->address;
+
+    if (!address->is_unix && !address->is_srv && address->port == 0) {
+        fault_set(fault, "\"%s\": port 0 cannot be dialled", text);
+        return false;
+    }
+    if (strcmp(address->host, "::") == 0) {
+        fault_set(fault, "\"%s\" names no host", text);
+        return false;
+    }
+    return true;
+}
+
+/* ADDR[,weight=N][,standby]. A Unix path may have commas of its own. */
+static bool place_parse(struct upstream_place *place, const char *text, struct fault *fault)
+{
+    char *address = strdup(text), *comma;
+    bool ok = address;
+
+    *place = (struct upstream_place) { .weight = 1 };
+    if (!address)
+        fault_set(fault, "out of memory");
+    while (ok && (comma = strrchr(address, ','))) {
+        bool is_word = strcmp(comma + 1, "standby") == 0 || strncmp(comma + 1, "weight=", 7) == 0;
+        if (!is_word && strncmp(address, "unix:", 5) == 0)
+            break;
+        ok = place_set(place, comma + 1, text, fault);
+        *comma = '\0';
+    }
+    ok = ok && address_parse_upstream(&place->address, address, fault) && place_check(place, address, fault);
+    free(address);
+    return ok;
+}
+
+static bool address_is_same(const struct address *a, const struct address *b)
+{
+    return a->is_unix == b->is_unix && a->is_srv == b->is_srv && a->port == b->port &&
+           strcmp(a->host, b->host) == 0;
+}
+
+static bool options_set_upstreams(struct options *options, const struct config *config, struct fault *fault)
+{
+    struct upstream_place *places = calloc(config->upstream.count, sizeof *places);
+
+    options->upstream.places = places;
+    options->upstream.place_count = config->upstream.count;
+    if (!places || config->upstream.count > UPSTREAM_PLACES_MAX) {
+        if (!places)
+            fault_set(fault, "out of memory");
+        else
+            fault_set(fault, "--upstream: said more than %d times", UPSTREAM_PLACES_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < config->upstream.count; i++) {
+        const char *text = config->upstream.items[i].value;
+        if (!place_parse(&places[i], text, fault)) {
+            fault_wrap(fault, "--upstream");
+            return false;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (address_is_same(&places[k].address, &places[i].address)) {
+                fault_set(fault, "--upstream: \"%s\": this address has been said before", text);
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
 static bool options_set_policy(struct options *options, const struct config *config, struct fault *fault)
@@ -113,10 +198,12 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
     };
     if (mode == CONFIG_SERVER)
         return options_set_policy(options, config, fault);
-    options->route.server_name = config->server_name ? config->server_name : options->upstream.address.host;
-    if (!config->server_name && options->upstream.address.is_unix) {
-        fault_set(fault, "--server-name: is required when the upstream is a Unix socket");
-        return false;
+    options->route.server_name = config->server_name;
+    for (size_t i = 0; !config->server_name && i < options->upstream.place_count; i++) {
+        if (options->upstream.places[i].address.is_unix) {
+            fault_set(fault, "--server-name: is required when the upstream is a Unix socket");
+            return false;
+        }
     }
     return true;
 }
@@ -365,6 +452,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->half_close_timeout_ms = config->half_close_timeout_ms;
     route->linger_timeout_ms = config->linger_timeout_ms;
     route->endpoint_rest_ms = config->endpoint_rest_ms;
+    route->endpoint_rest_max_ms = config->endpoint_rest_max_ms;
     route->dead_peer_ms = (unsigned)config->dead_peer_timeout_ms;
     route->buffer_bytes = config->buffer_bytes;
     route->max_connections = share(config->max_connections, options->workers);
@@ -403,8 +491,13 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
         fault_set(fault, "--dns-retry-min: is above --dns-retry-max");
         return false;
     }
+    if (config->endpoint_rest_ms > config->endpoint_rest_max_ms) {
+        fault_set(fault, "--endpoint-rest: is above --endpoint-rest-max");
+        return false;
+    }
     options_set_limits(options, mode, config);
     return options_set_addresses(options, mode, config, fault) &&
+           options_set_upstreams(options, config, fault) &&
            options_set_credentials(options, mode, config, fault) &&
            options_set_keys(options, config, fault) && options_set_rules(options, mode, config, fault);
 }
@@ -416,6 +509,7 @@ void options_deinit(struct options *options)
         secret_free(options->users[i].password);
     }
     free(options->users);
+    free((struct upstream_place *)(uintptr_t)options->upstream.places);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         secret_free(options->key[side].shared_key);
         secret_free(options->key[side].password);

@@ -21,7 +21,7 @@ enum { WORKERS_MAX = 64 };
 struct options {
     struct route_options route;
     struct socket_address listen;
-    struct upstream_options upstream;
+    struct upstream_options upstream;                   /* places owned */
     struct credentials_options credentials[SIDE_COUNT]; /* cert_file NULL: that side is plain */
     struct peer_policy policy;                          /* owned */
     struct message_policy rules;                        /* owned */

@@ -74,7 +74,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
         .reason = reason,
         .phase = carrier_phase(carrier),
         .detail = carrier_detail(carrier, reason),
-        .upstream = carrier->outlet.address,
+        .upstream = outlet_address(&carrier->outlet),
         .opened_us = carrier->opened_us,
     };
 

@@ -4,17 +4,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct endpoint_list *endpoint_list_new(const struct socket_address *addresses, size_t count)
+enum { SPINS_MAX = 256 };
+
+/* ---- lists ---- */
+
+static size_t name_bytes(const struct endpoint *endpoint)
 {
+    return endpoint->server_name ? strlen(endpoint->server_name) + 1 : 0;
+}
+
+struct endpoint_list *endpoint_list_new(const struct endpoint *endpoints, size_t count)
+{
+    size_t names = 0;
+
     if (count > ENDPOINTS_MAX)
         count = ENDPOINTS_MAX;
-    struct endpoint_list *list = malloc(sizeof *list + count * sizeof list->addresses[0]);
+    for (size_t i = 0; i < count; i++)
+        names += name_bytes(&endpoints[i]);
+    struct endpoint_list *list = malloc(sizeof *list + count * sizeof list->endpoints[0] + names);
     if (!list)
         return NULL;
     atomic_init(&list->references, 1);
     list->count = count;
-    if (count)
-        memcpy(list->addresses, addresses, count * sizeof list->addresses[0]);
+    char *name = (char *)&list->endpoints[count];
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = name_bytes(&endpoints[i]);
+        assert(endpoints[i].weight);
+        list->endpoints[i] = endpoints[i];
+        if (!bytes)
+            continue;
+        list->endpoints[i].server_name = memcpy(name, endpoints[i].server_name, bytes);
+        name += bytes;
+    }
     return list;
 }
 
@@ -35,36 +56,118 @@ static bool address_equal(const struct socket_address *a, const struct socket_ad
     return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
 }
 
-/* Where the list has this address; its count when nowhere. */
-static size_t list_find(const struct endpoint_list *list, const struct socket_address *address)
+size_t endpoint_list_find(const struct endpoint_list *list, const struct socket_address *address)
 {
     size_t at = 0;
 
-    while (at < list->count && !address_equal(&list->addresses[at], address))
+    while (at < list->count && !address_equal(&list->endpoints[at].address, address))
         at++;
     return at;
+}
+
+/* All but the address. */
+static bool traits_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    if (a->weight != b->weight || a->tier != b->tier || !a->server_name != !b->server_name)
+        return false;
+    return !a->server_name || strcmp(a->server_name, b->server_name) == 0;
 }
 
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b)
 {
     for (size_t i = 0; i < a->count; i++) {
-        if (list_find(b, &a->addresses[i]) == b->count)
+        size_t at = endpoint_list_find(b, &a->endpoints[i].address);
+        if (at == b->count || !traits_equal(&a->endpoints[i], &b->endpoints[at]))
             return false;
     }
     return a->count == b->count;
 }
 
+/* ---- whose turn it is ---- */
+
+static uint64_t next_random(struct endpoint_pool *pool)
+{
+    pool->random ^= pool->random << 13;
+    pool->random ^= pool->random >> 7;
+    pool->random ^= pool->random << 17;
+    return pool->random;
+}
+
+/* Smooth weighted round-robin: all candidates gain by their weight, and who is ahead pays what all gained. */
+static size_t turn_take(struct endpoint_pool *pool, uint64_t candidates)
+{
+    size_t next = pool->list->count;
+    int64_t gained = 0;
+
+    for (size_t i = 0; i < pool->list->count; i++) {
+        if (!(candidates & (UINT64_C(1) << i)))
+            continue;
+        pool->standing[i].turn += pool->list->endpoints[i].weight;
+        gained += pool->list->endpoints[i].weight;
+        if (next == pool->list->count || pool->standing[i].turn > pool->standing[next].turn)
+            next = i;
+    }
+    if (gained)
+        pool->standing[next].turn -= gained;
+    return next;
+}
+
+/* Those of the lowest tier that is among `wanted`. */
+static uint64_t lowest_tier(const struct endpoint_list *list, uint64_t wanted)
+{
+    unsigned tier = UINT32_MAX;
+    uint64_t members = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        if (!(wanted & bit) || list->endpoints[i].tier > tier)
+            continue;
+        members = list->endpoints[i].tier < tier ? bit : members | bit;
+        tier = list->endpoints[i].tier;
+    }
+    return members;
+}
+
+/* Many processes that know the same list must not all begin with the same endpoint. */
+static void turns_spin(struct endpoint_pool *pool)
+{
+    uint64_t left = UINT64_MAX, members;
+
+    while ((members = lowest_tier(pool->list, left))) {
+        left &= ~members;
+        for (uint64_t spins = next_random(pool) % SPINS_MAX; spins; spins--)
+            turn_take(pool, members);
+    }
+}
+
+/* ---- pools ---- */
+
+void endpoint_pool_init(struct endpoint_pool *pool, uint64_t rest_min_ms, uint64_t rest_max_ms, uint64_t seed)
+{
+    *pool = (struct endpoint_pool) {
+        .rest_min_ms = rest_min_ms,
+        .rest_max_ms = rest_max_ms,
+        .random = seed,
+    };
+}
+
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
 {
-    struct endpoint_pool fresh = { .list = list };
+    struct endpoint_standing before[ENDPOINTS_MAX];
+    struct endpoint_list *old = pool->list;
 
-    for (size_t i = 0; pool->list && i < list->count; i++) {
-        size_t before = list_find(pool->list, &list->addresses[i]);
-        if (before < pool->list->count)
-            fresh.rested_until_ms[i] = pool->rested_until_ms[before];
+    memcpy(before, pool->standing, sizeof before);
+    memset(pool->standing, 0, sizeof pool->standing);
+    pool->list = list;
+    for (size_t i = 0; old && i < list->count; i++) {
+        size_t at = endpoint_list_find(old, &list->endpoints[i].address);
+        if (at == old->count)
+            continue;
+        pool->standing[i] = before[at];
+        pool->standing[i].turn = 0;
     }
-    endpoint_list_release(pool->list);
-    *pool = fresh;
+    endpoint_list_release(old);
+    turns_spin(pool);
 }
 
 void endpoint_pool_deinit(struct endpoint_pool *pool)
@@ -73,39 +176,85 @@ void endpoint_pool_deinit(struct endpoint_pool *pool)
     *pool = (struct endpoint_pool) { 0 };
 }
 
+bool endpoint_is_resting(const struct endpoint_pool *pool, size_t at, uint64_t now_ms)
+{
+    return now_ms < pool->standing[at].rested_until_ms;
+}
+
+/* Without jitter. */
+static uint64_t rest_ms(const struct endpoint_pool *pool, unsigned failures)
+{
+    uint64_t rest = pool->rest_min_ms;
+
+    for (; failures > 1 && rest && rest < pool->rest_max_ms; failures--)
+        rest *= 2;
+    return rest < pool->rest_max_ms ? rest : pool->rest_max_ms;
+}
+
+/* ---- walks ---- */
+
 bool endpoint_walk_begin(struct endpoint_walk *walk, struct endpoint_pool *pool)
 {
     if (!pool->list || !pool->list->count)
         return false;
-    *walk = (struct endpoint_walk) { .list = endpoint_list_share(pool->list), .start = pool->next };
-    pool->next = (pool->next + 1) % pool->list->count;
+    *walk = (struct endpoint_walk) { .list = endpoint_list_share(pool->list) };
     return true;
 }
 
-/* The first untried address from the start on that needs no rest after `rested_by_ms`. */
-static bool walk_find(struct endpoint_walk *walk, const struct endpoint_pool *pool, uint64_t rested_by_ms)
+bool endpoint_walk_begin_at(struct endpoint_walk *walk, struct endpoint_pool *pool, size_t endpoint)
 {
-    bool same_list = pool->list == walk->list;
-
-    for (size_t i = 0; i < walk->list->count; i++) {
-        size_t at = (walk->start + i) % walk->list->count;
-        if (walk->tried & (UINT64_C(1) << at))
-            continue;
-        if (!same_list || pool->rested_until_ms[at] <= rested_by_ms) {
-            walk->current = at;
-            return true;
-        }
-    }
-    return false;
+    if (!pool->list || endpoint >= pool->list->count)
+        return false;
+    *walk = (struct endpoint_walk) { .list = endpoint_list_share(pool->list),
+                                     .tried = ~(UINT64_C(1) << endpoint) };
+    return true;
 }
 
-const struct socket_address *endpoint_walk_next(struct endpoint_walk *walk, const struct endpoint_pool *pool,
-                                                uint64_t now_ms)
+/* Endpoints not tried yet that need no rest; none when the walk's list is no longer the pool's. */
+static uint64_t walk_rested(const struct endpoint_walk *walk, const struct endpoint_pool *pool,
+                            uint64_t now_ms)
 {
-    if (!walk_find(walk, pool, now_ms) && !walk_find(walk, pool, UINT64_MAX))
+    uint64_t rested = 0;
+
+    for (size_t i = 0; walk->list == pool->list && i < walk->list->count; i++) {
+        if (!endpoint_is_resting(pool, i, now_ms))
+            rested |= UINT64_C(1) << i;
+    }
+    return rested & ~walk->tried;
+}
+
+/* The best rested one of the lowest tier not tried yet; the list's count when all have been. */
+static size_t walk_last_resort(const struct endpoint_walk *walk, const struct endpoint_pool *pool)
+{
+    uint64_t members = lowest_tier(walk->list, ~walk->tried);
+    size_t best = walk->list->count;
+
+    for (size_t i = 0; i < walk->list->count; i++) {
+        if (!(members & (UINT64_C(1) << i)))
+            continue;
+        if (best == walk->list->count ||
+            (walk->list == pool->list &&
+             pool->standing[i].rested_until_ms < pool->standing[best].rested_until_ms))
+            best = i;
+    }
+    return best;
+}
+
+const struct endpoint *endpoint_walk_next(struct endpoint_walk *walk, struct endpoint_pool *pool,
+                                          uint64_t now_ms)
+{
+    uint64_t rested = walk_rested(walk, pool, now_ms);
+    size_t next = rested ? turn_take(pool, lowest_tier(walk->list, rested)) : walk_last_resort(walk, pool);
+
+    if (next == walk->list->count)
         return NULL;
-    walk->tried |= UINT64_C(1) << walk->current;
-    return &walk->list->addresses[walk->current];
+    walk->current = next;
+    walk->tried |= UINT64_C(1) << next;
+    if (rested && pool->standing[next].failures) {
+        pool->standing[next].on_trial = true;
+        pool->standing[next].rested_until_ms = now_ms + rest_ms(pool, pool->standing[next].failures);
+    }
+    return &walk->list->endpoints[next];
 }
 
 void endpoint_walk_end(struct endpoint_walk *walk)
@@ -115,8 +264,24 @@ void endpoint_walk_end(struct endpoint_walk *walk)
 }
 
 void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
-                          enum endpoint_outcome outcome, uint64_t now_ms, uint64_t rest_ms)
+                          enum endpoint_outcome outcome, uint64_t now_ms)
 {
-    if (pool->list == walk->list)
-        pool->rested_until_ms[walk->current] = outcome == ENDPOINT_FAILED ? now_ms + rest_ms : 0;
+    size_t at = walk->list == pool->list
+                    ? walk->current
+                    : endpoint_list_find(pool->list, &walk->list->endpoints[walk->current].address);
+
+    if (at == pool->list->count)
+        return;
+    struct endpoint_standing *standing = &pool->standing[at];
+    if (outcome == ENDPOINT_WORKED) {
+        *standing = (struct endpoint_standing) { .turn = standing->turn };
+        return;
+    }
+    if (endpoint_is_resting(pool, at, now_ms) && !standing->on_trial)
+        return;
+    standing->on_trial = false;
+    standing->failures += standing->failures < UINT32_MAX;
+    uint64_t rest = rest_ms(pool, standing->failures);
+    /* Up to a quarter longer, so that many that saw it fail do not come back in step. */
+    standing->rested_until_ms = now_ms + rest + next_random(pool) % (rest / 4 + 1);
 }

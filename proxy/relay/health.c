@@ -33,7 +33,7 @@ static void round_end(struct health *health, enum end_reason failure)
 static void attempt_begin(struct health *health, enum end_reason failure)
 {
     for (; health->at < health->list->count; health->at++) {
-        health->fd = socket_connect(&health->list->addresses[health->at], 0, &failure);
+        health->fd = socket_connect(&health->list->endpoints[health->at].address, 0, &failure);
         if (health->fd < 0)
             continue;
         ev_io_set(&health->watcher, health->fd, EV_WRITE);

@@ -4,6 +4,8 @@
 #include "relay/worker.h"
 #include "wire/socket.h"
 
+#include <assert.h>
+
 void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner)
 {
     *outlet = (struct outlet) {
@@ -33,12 +35,17 @@ bool outlet_reads(const struct outlet *outlet)
     return outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING;
 }
 
+const struct socket_address *outlet_address(const struct outlet *outlet)
+{
+    return outlet->endpoint ? &outlet->endpoint->address : NULL;
+}
+
 /* Begins to connect to the current address; true when an attempt is under way. */
 static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 {
     struct worker *worker = outlet->worker;
     struct side_metrics *metrics = &worker->metrics.side[SIDE_UPSTREAM];
-    int fd = socket_connect(outlet->address, worker->route->dead_peer_ms, reason);
+    int fd = socket_connect(&outlet->endpoint->address, worker->route->dead_peer_ms, reason);
 
     if (fd < 0)
         return false;
@@ -57,17 +64,16 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason reason)
 {
     struct worker *worker = outlet->worker;
-    const struct socket_address *address;
+    const struct endpoint *endpoint;
 
-    while ((address = endpoint_walk_next(&outlet->walk, &worker->endpoints, clock_monotonic_ms()))) {
-        outlet->address = address;
+    while ((endpoint = endpoint_walk_next(&outlet->walk, &worker->endpoints, clock_monotonic_ms()))) {
+        outlet->endpoint = endpoint;
         outlet->state = OUTLET_CONNECTING;
         if (outlet_dial(outlet, &reason))
             return END_NONE;
         if (end_reason_is_local(reason))
             return reason;
-        endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms(),
-                             worker->route->endpoint_rest_ms);
+        endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms());
     }
     return reason;
 }
@@ -80,8 +86,7 @@ static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason
     leg_break(&outlet->leg, reason);
     if (outlet->leg.tls && tls_channel_failed_resuming(outlet->leg.tls) && outlet_dial(outlet, &reason))
         return END_NONE; /* the same address, without a session */
-    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms(),
-                         worker->route->endpoint_rest_ms);
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_FAILED, clock_monotonic_ms());
     return outlet_dial_next(outlet, reason);
 }
 
@@ -106,7 +111,7 @@ static void outlet_become_ready(struct outlet *outlet)
     outlet->deadline_ms = 0;
     if (outlet->leg.tls && tls_channel_shuns_resuming(outlet->leg.tls))
         log_say(worker->log, LOG_INFO, "upstream fails on resumed TLS sessions: full handshakes from now on");
-    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_WORKED, clock_monotonic_ms(), 0);
+    endpoint_walk_report(&outlet->walk, &worker->endpoints, ENDPOINT_WORKED, clock_monotonic_ms());
 }
 
 static enum end_reason outlet_connect(struct outlet *outlet)
@@ -124,8 +129,10 @@ static enum end_reason outlet_connect(struct outlet *outlet)
         outlet_become_ready(outlet);
         return END_NONE;
     }
-    struct tls_channel *tls =
-        tls_channel_new(&worker->io.tls, credentials, worker->route->server_name, &worker->sessions);
+    const char *name =
+        worker->route->server_name ? worker->route->server_name : outlet->endpoint->server_name;
+    assert(name); /* else any server of the CA would do */
+    struct tls_channel *tls = tls_channel_new(&worker->io.tls, credentials, name, &worker->sessions);
     if (!tls)
         return outlet_fail(outlet, END_NO_MEMORY);
     outlet->state = OUTLET_SECURING;
@@ -167,7 +174,7 @@ enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early)
 {
     for (;;) {
         enum outlet_state before = outlet->state;
-        const struct socket_address *address = outlet->address;
+        const struct endpoint *endpoint = outlet->endpoint;
         enum end_reason reason = END_NONE;
         switch (before) {
         case OUTLET_RESOLVING:
@@ -183,7 +190,7 @@ enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early)
         case OUTLET_READY:
             return END_NONE;
         }
-        if (reason != END_NONE || (outlet->state == before && outlet->address == address))
+        if (reason != END_NONE || (outlet->state == before && outlet->endpoint == endpoint))
             return reason;
     }
 }

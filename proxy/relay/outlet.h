@@ -28,7 +28,7 @@ struct outlet {
     enum outlet_state state;
     uint64_t deadline_ms; /* clock_monotonic_ms; 0: none */
     struct endpoint_walk walk;
-    const struct socket_address *address; /* of the current attempt, in the walk; NULL before the first */
+    const struct endpoint *endpoint; /* of the current attempt, in the walk; NULL before the first */
     leg_on_ready *on_ready;
     void *owner;
 };
@@ -39,6 +39,9 @@ void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_
 /* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for
  * its detail. Bytes that come along with the end of the handshake are put into `early`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);
+
+/* Of the current attempt; NULL before the first. Borrowed from the walk. */
+const struct socket_address *outlet_address(const struct outlet *outlet);
 
 /* The state as log lines call it: "resolve", "connect", "handshake", "confirm", "relay". */
 const char *outlet_state_name(enum outlet_state state);

@@ -34,7 +34,7 @@ struct route_options {
     unsigned max_carriers;          /* per worker: upstream connections that messages share */
     unsigned max_streams;           /* per worker: such that a streamed message has to itself */
     const char *name;               /* in logs and metrics */
-    const char *server_name;        /* what an upstream with TLS must prove to be; NULL without TLS */
+    const char *server_name;        /* what an upstream with TLS must prove; NULL: what its endpoint says */
     uint64_t dial_delay_ms;         /* how long a silent peer is waited for before the upstream is dialled */
     uint64_t connect_timeout_ms;    /* per address */
     uint64_t handshake_timeout_ms;  /* from accept, or from connect */
@@ -42,7 +42,8 @@ struct route_options {
     uint64_t idle_timeout_ms;       /* without progress; 0: none */
     uint64_t half_close_timeout_ms; /* the same once one direction has ended; 0: none */
     uint64_t linger_timeout_ms;     /* for last words to be delivered on a connection that ends */
-    uint64_t endpoint_rest_ms;      /* a failed address is tried last for so long */
+    uint64_t endpoint_rest_ms;      /* a failed address is tried last for so long; doubles */
+    uint64_t endpoint_rest_max_ms;  /* up to this */
     unsigned dead_peer_ms;          /* see socket_tune */
     size_t buffer_bytes;            /* kept per connection and direction at the most */
     unsigned max_connections;       /* per worker */

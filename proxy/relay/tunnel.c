@@ -75,7 +75,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
         .detail = leg_detail(tunnel_leg(tunnel, side)),
         .inlet = &tunnel->inlet.leg,
         .peer = &tunnel->inlet.peer,
-        .upstream = tunnel->outlet.address,
+        .upstream = outlet_address(&tunnel->outlet),
         .opened_us = tunnel->opened_us,
     };
 

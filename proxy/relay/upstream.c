@@ -1,62 +1,222 @@
 #include "relay/upstream.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void on_resolved(void *owner, const struct socket_address *addresses, size_t count, const char *why)
-{
-    struct upstream *upstream = owner;
-    const char *host = upstream->options->address.host;
+struct upstream_source {
+    struct upstream *upstream;          /* borrowed */
+    const struct upstream_place *place; /* borrowed */
+    struct resolver *resolver;          /* NULL: a Unix path needs none */
+    bool has_answered;                  /* well or badly */
+    const char *unresolved;             /* why the last look-up failed; NULL: it did not */
+    struct endpoint_list *list;         /* shared, tiers counted from 0; NULL: none yet */
+    size_t left_out;                    /* addresses it did not take */
+};
 
-    if (!count) {
-        if (!upstream->unresolved)
-            log_say(upstream->log, LOG_WARN, "cannot resolve %s: %s", host, why);
-        upstream->unresolved = why;
-        upstream->on_endpoints(upstream->owner, NULL);
-        return;
+/* ---- one place's addresses ---- */
+
+/* Its share of the place's weight. SRV weights say only how addresses of one priority compare (RFC 2782):
+ * they must not weigh against other places, so their mean is the place's. */
+static unsigned share_of(const struct resolver_address *addresses, size_t count, size_t at, unsigned weight)
+{
+    uint64_t sum = 0, members = 0, unit = (uint64_t)weight * ENDPOINT_WEIGHT_UNIT;
+
+    for (size_t i = 0; i < count; i++) {
+        if (addresses[i].priority != addresses[at].priority)
+            continue;
+        sum += addresses[i].weight;
+        members++;
     }
-    bool was_unresolved = upstream->unresolved;
-    upstream->unresolved = NULL;
-    struct endpoint_list *list = endpoint_list_new(addresses, count);
-    if (list && !(upstream->list && endpoint_list_equal(list, upstream->list))) {
-        log_say(upstream->log, LOG_DEBUG, "%s has %zu address(es)", host, count);
+    uint64_t share = sum ? unit * addresses[at].weight * members / sum : unit;
+    return share ? (unsigned)share : 1;
+}
+
+static struct endpoint_list *source_list(const struct upstream_source *source,
+                                         const struct resolver_address *addresses, size_t count)
+{
+    struct endpoint endpoints[ENDPOINTS_MAX];
+    unsigned tier = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        tier += i && addresses[i].priority != addresses[i - 1].priority;
+        endpoints[i] = (struct endpoint) {
+            .address = addresses[i].address,
+            .server_name = addresses[i].host,
+            .weight = share_of(addresses, count, i, source->place->weight),
+            .tier = tier,
+        };
+    }
+    return endpoint_list_new(endpoints, count);
+}
+
+/* ---- all places' addresses ---- */
+
+struct merger {
+    struct endpoint endpoints[ENDPOINTS_MAX];
+    size_t count, left_out;
+    unsigned tiers; /* the highest in use, and one */
+};
+
+static bool merger_has(const struct merger *merger, const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < merger->count; i++) {
+        const struct socket_address *address = &merger->endpoints[i].address;
+        if (address->length == endpoint->address.length &&
+            memcmp(&address->storage, &endpoint->address.storage, address->length) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void merger_add(struct merger *merger, const struct upstream_source *source, unsigned first_tier)
+{
+    merger->left_out += source->left_out;
+    for (size_t i = 0; source->list && i < source->list->count; i++) {
+        struct endpoint *to = &merger->endpoints[merger->count];
+        if (merger_has(merger, &source->list->endpoints[i]))
+            continue; /* where it was said first counts */
+        if (merger->count == ENDPOINTS_MAX) {
+            merger->left_out++;
+            continue;
+        }
+        *to = source->list->endpoints[i];
+        to->tier += first_tier;
+        merger->tiers = to->tier >= merger->tiers ? to->tier + 1 : merger->tiers;
+        merger->count++;
+    }
+}
+
+static struct endpoint_list *upstream_merge(const struct upstream *upstream, size_t *left_out)
+{
+    const size_t count = upstream->options->place_count;
+    struct merger merger = { .tiers = 1 };
+
+    for (size_t i = 0; i < count; i++) {
+        if (!upstream->sources[i].place->is_standby)
+            merger_add(&merger, &upstream->sources[i], 0);
+    }
+    unsigned standby = merger.tiers;
+    for (size_t i = 0; i < count; i++) {
+        if (upstream->sources[i].place->is_standby)
+            merger_add(&merger, &upstream->sources[i], standby);
+    }
+    *left_out = merger.left_out;
+    return endpoint_list_new(merger.endpoints, merger.count);
+}
+
+/* Whether to wait for names still being looked up: standbys alone are not told of before. */
+static bool is_waiting(const struct upstream *upstream)
+{
+    bool is_waiting = false;
+
+    for (size_t i = 0; i < upstream->options->place_count; i++) {
+        const struct upstream_source *source = &upstream->sources[i];
+        if (source->list && !source->place->is_standby)
+            return false;
+        is_waiting = is_waiting || !source->has_answered;
+    }
+    return is_waiting;
+}
+
+static void upstream_publish(struct upstream *upstream)
+{
+    size_t left_out;
+
+    if (is_waiting(upstream))
+        return;
+    struct endpoint_list *list = upstream_merge(upstream, &left_out);
+    if (!list)
+        return; /* out of memory: the next answer tries again */
+    if (left_out && !upstream->left_out)
+        log_say(upstream->log, LOG_WARN, "more than %d upstream addresses: %zu left out", ENDPOINTS_MAX,
+                left_out);
+    upstream->left_out = left_out;
+    if (!list->count) {
+        upstream->on_endpoints(upstream->owner, NULL);
+    } else if (!upstream->list || !endpoint_list_equal(list, upstream->list)) {
+        log_say(upstream->log, LOG_DEBUG, "the upstream has %zu address(es)", list->count);
         endpoint_list_release(upstream->list);
         upstream->list = endpoint_list_share(list);
         health_replace(&upstream->health, endpoint_list_share(list));
         upstream->on_endpoints(upstream->owner, list);
     }
     endpoint_list_release(list);
-    if (was_unresolved)
-        log_say(upstream->log, LOG_INFO, "%s resolves again", host);
+}
+
+static void on_resolved(void *owner, const struct resolver_address *addresses, size_t count, const char *why)
+{
+    struct upstream_source *source = owner;
+    struct log *log = source->upstream->log;
+    const char *host = source->place->address.host;
+    size_t taken = count < ENDPOINTS_MAX ? count : ENDPOINTS_MAX;
+
+    source->has_answered = true;
+    if (!count && !source->unresolved)
+        log_say(log, LOG_WARN, "cannot resolve %s: %s", host, why);
+    if (count && source->unresolved)
+        log_say(log, LOG_INFO, "%s resolves again", host);
+    source->unresolved = why;
+    struct endpoint_list *list = count ? source_list(source, addresses, taken) : NULL;
+    if (list) {
+        endpoint_list_release(source->list);
+        source->list = list;
+        source->left_out = count - taken;
+    }
+    upstream_publish(source->upstream);
+}
+
+/* ---- life ---- */
+
+static bool source_open(struct upstream_source *source, struct ev_loop *loop, struct fault *fault)
+{
+    const struct upstream_options *options = source->upstream->options;
+    struct resolver_address address = { .host = NULL };
+
+    if (source->place->address.is_unix) {
+        (void)address_to_socket(&source->place->address, &address.address);
+        on_resolved(source, &address, 1, NULL);
+        return true;
+    }
+    source->resolver =
+        resolver_open(loop, &source->place->address, &options->resolver, on_resolved, source, fault);
+    return source->resolver != NULL;
 }
 
 bool upstream_open(struct upstream *upstream, struct ev_loop *loop, const struct upstream_options *options,
                    struct log *log, upstream_on_endpoints *on_endpoints, void *owner, struct fault *fault)
 {
-    struct socket_address address;
-
     *upstream = (struct upstream) {
         .options = options,
         .log = log,
+        .sources = calloc(options->place_count, sizeof *upstream->sources),
         .on_endpoints = on_endpoints,
         .owner = owner,
     };
     health_open(&upstream->health, loop, &options->health);
-    if (options->address.is_unix) {
-        (void)address_to_socket(&options->address, &address);
-        on_resolved(upstream, &address, 1, NULL);
-        return true;
+    if (!upstream->sources) {
+        fault_set(fault, "out of memory");
+        return false;
     }
-    upstream->resolver =
-        resolver_open(loop, &options->address, &options->resolver, on_resolved, upstream, fault);
-    return upstream->resolver != NULL;
+    for (size_t i = 0; i < options->place_count; i++)
+        upstream->sources[i] =
+            (struct upstream_source) { .upstream = upstream, .place = &options->places[i] };
+    for (size_t i = 0; i < options->place_count; i++) {
+        if (!source_open(&upstream->sources[i], loop, fault))
+            return false;
+    }
+    return true;
 }
 
 void upstream_close(struct upstream *upstream)
 {
     if (!upstream->options)
         return;
-    resolver_close(upstream->resolver);
+    for (size_t i = 0; upstream->sources && i < upstream->options->place_count; i++) {
+        resolver_close(upstream->sources[i].resolver);
+        endpoint_list_release(upstream->sources[i].list);
+    }
+    free(upstream->sources);
     health_close(&upstream->health);
     endpoint_list_release(upstream->list);
     *upstream = (struct upstream) { 0 };
@@ -64,23 +224,37 @@ void upstream_close(struct upstream *upstream)
 
 void upstream_refresh(struct upstream *upstream)
 {
-    if (upstream->resolver)
-        resolver_refresh(upstream->resolver);
+    for (size_t i = 0; i < upstream->options->place_count; i++) {
+        if (upstream->sources[i].resolver)
+            resolver_refresh(upstream->sources[i].resolver);
+    }
     health_refresh(&upstream->health);
+}
+
+/* ---- readiness ---- */
+
+static void describe_names(const struct upstream *upstream, char *text, size_t size)
+{
+    for (size_t i = 0; i < upstream->options->place_count; i++) {
+        const struct upstream_source *source = &upstream->sources[i];
+        const char *host = source->place->address.host;
+        size_t used = strlen(text);
+        if (source->unresolved)
+            snprintf(text + used, size - used, "upstream: cannot resolve %s: %s\n", host, source->unresolved);
+        else if (!source->has_answered)
+            snprintf(text + used, size - used, "upstream: %s is not resolved yet\n", host);
+    }
 }
 
 void upstream_describe(const struct upstream *upstream, enum end_reason dial_failure, char *text, size_t size)
 {
     const struct health *health = &upstream->health;
-    const char *host = upstream->options->address.host;
     size_t used = strlen(text);
 
     text += used;
     size -= used;
-    if (!upstream->list && upstream->unresolved)
-        snprintf(text, size, "upstream: cannot resolve %s: %s\n", host, upstream->unresolved);
-    else if (!upstream->list)
-        snprintf(text, size, "upstream: %s is not resolved yet\n", host);
+    if (!upstream->list)
+        describe_names(upstream, text, size);
     else if (health->known && health->failure != END_NONE)
         snprintf(text, size, "upstream: %s\n", end_reason_phrase(health->failure));
     else if (!health->known && health->options.interval_ms)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -263,6 +264,10 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
     };
+    uint64_t seed;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = 0;
+    endpoint_pool_init(&worker->endpoints, route->endpoint_rest_ms, route->endpoint_rest_max_ms, seed);
     LIST_INIT(&worker->tunnels);
     TAILQ_INIT(&worker->tasks);
     TAILQ_INIT(&worker->ended);

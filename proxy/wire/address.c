@@ -16,7 +16,7 @@ enum {
     UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1
 };
 
-static const char unix_scheme[] = "unix:";
+static const char unix_scheme[] = "unix:", srv_scheme[] = "srv+";
 
 /* Quoted texts in faults are cut, so that what was expected still fits behind them. */
 #define QUOTED "\"%.160s\""
@@ -200,6 +200,39 @@ bool address_parse(struct address *address, const char *text, struct fault *faul
     return ok;
 }
 
+bool address_parse_upstream(struct address *address, const char *text, struct fault *fault)
+{
+    const char *name = text + sizeof srv_scheme - 1;
+
+    if (strncmp(text, srv_scheme, sizeof srv_scheme - 1) != 0)
+        return address_parse(address, text, fault);
+    if (strchr(name, ':')) {
+        fault_set(fault, "port in " QUOTED ": SRV records tell the port: expected srv+NAME", text);
+        return false;
+    }
+    if (looks_like_ipv4(name) || *name == '.' || *name == '\0') {
+        fault_set(fault, "no name in " QUOTED ": expected srv+NAME, as in srv+_fluent._tcp.example.com",
+                  text);
+        return false;
+    }
+    if (!check_host(name, fault))
+        return false;
+    *address = (struct address) { .is_srv = true };
+    memcpy(address->host, name, strlen(name) + 1);
+    return true;
+}
+
+bool address_from_name(struct address *address, const char *name, uint16_t port)
+{
+    struct fault ignored;
+
+    if (*name == '\0' || *name == '.' || looks_like_ipv4(name) || !check_host(name, &ignored))
+        return false;
+    *address = (struct address) { .port = port };
+    memcpy(address->host, name, strlen(name) + 1);
+    return true;
+}
+
 static void unix_to_socket(const struct address *address, struct socket_address *to)
 {
     struct sockaddr_un *sun = (struct sockaddr_un *)&to->storage;
@@ -223,6 +256,8 @@ bool address_to_socket(const struct address *address, struct socket_address *to)
     const char *host = strcasecmp(address->host, "localhost") == 0 ? "127.0.0.1" : address->host;
 
     *to = (struct socket_address) { 0 };
+    if (address->is_srv)
+        return false;
     if (address->is_unix) {
         unix_to_socket(address, to);
         return true;

@@ -1,10 +1,14 @@
+#define CARES_NO_DEPRECATED /* later c-ares has other calls as well; these are in all of them */
 #include "wire/resolver.h"
 
 #include "base/clock.h"
+#include "wire/srv_reply.h"
 
 #include <ares.h>
+#include <arpa/nameser.h>
 #include <assert.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +31,13 @@ struct watch {
     struct watch *next;
 };
 
+/* The addresses of one host. A name without SRV records is the only host. */
+struct lookup {
+    struct resolver *resolver;
+    struct srv_target target;
+    struct ares_addrinfo *result; /* owned; NULL: under way, or it failed */
+};
+
 struct resolver {
     struct ev_loop *loop;
     struct address address;
@@ -45,10 +56,14 @@ struct resolver {
     struct ev_timer ares_clock;
     struct watch *watches;
 
+    struct lookup *lookups; /* owned; by priority */
+    size_t lookup_count;
+    size_t lookups_pending;
+
     const char *why; /* of the answer to deliver: NULL or static text */
     uint64_t ttl_ms;
     size_t count;
-    struct socket_address addresses[RESOLVER_ADDRESSES_MAX];
+    struct resolver_address addresses[RESOLVER_ADDRESSES_MAX]; /* hosts are the lookups' */
 };
 
 /* ---- c-ares and the loop
@@ -182,70 +197,152 @@ static void answer_soon(struct resolver *resolver, const char *why)
     timer_restart(resolver->loop, &resolver->step, 0);
 }
 
-static void answer_add(struct resolver *resolver, const struct sockaddr *address)
+static void answer_add(struct resolver *resolver, const struct lookup *lookup, const struct sockaddr *address)
 {
-    struct socket_address to = { 0 }; /* the padding, too: addresses are compared as bytes */
+    struct resolver_address *to = &resolver->addresses[resolver->count];
+    struct sockaddr_in *sin = (struct sockaddr_in *)&to->address.storage;
+    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to->address.storage;
 
+    if (resolver->count == RESOLVER_ADDRESSES_MAX)
+        return;
+    *to = (struct resolver_address) { .host = lookup->target.address.host,
+                                      .priority = lookup->target.priority,
+                                      .weight = lookup->target.weight };
+    memset(&to->address, 0, sizeof to->address); /* the padding, too: addresses are compared as bytes */
     if (address->sa_family == AF_INET) {
-        struct sockaddr_in *sin = (struct sockaddr_in *)&to.storage;
-
         sin->sin_addr = ((const struct sockaddr_in *)address)->sin_addr;
-        to.length = sizeof *sin;
+        to->address.length = sizeof *sin;
     } else if (address->sa_family == AF_INET6) {
-        struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to.storage;
-
         sin6->sin6_addr = ((const struct sockaddr_in6 *)address)->sin6_addr;
-        to.length = sizeof *sin6;
+        to->address.length = sizeof *sin6;
     } else {
         return;
     }
-    to.storage.ss_family = address->sa_family;
-    socket_address_set_port(&to, resolver->address.port);
+    to->address.storage.ss_family = address->sa_family;
+    socket_address_set_port(&to->address, lookup->target.address.port);
     for (size_t i = 0; i < resolver->count; i++)
-        if (memcmp(&resolver->addresses[i].storage, &to.storage, to.length) == 0)
+        if (memcmp(&resolver->addresses[i].address.storage, &to->address.storage, to->address.length) == 0)
             return;
-    if (resolver->count < RESOLVER_ADDRESSES_MAX)
-        resolver->addresses[resolver->count++] = to;
+    resolver->count++;
+}
+
+static void ttl_lower(struct resolver *resolver, uint64_t ttl_ms)
+{
+    resolver->ttl_ms = ttl_ms < resolver->ttl_ms ? ttl_ms : resolver->ttl_ms;
+}
+
+/* RFC 2181, 8: a TTL with the top bit set means 0. */
+static uint64_t ttl_of(int seconds)
+{
+    return seconds > 0 ? (uint64_t)seconds * 1000 : 0;
+}
+
+static void answer_add_all(struct resolver *resolver, const struct lookup *lookup)
+{
+    for (const struct ares_addrinfo_node *node = lookup->result->nodes; node; node = node->ai_next) {
+        answer_add(resolver, lookup, node->ai_addr);
+        ttl_lower(resolver, ttl_of(node->ai_ttl));
+    }
+    for (const struct ares_addrinfo_cname *cname = lookup->result->cnames; cname; cname = cname->next)
+        ttl_lower(resolver, ttl_of(cname->ttl));
+}
+
+static void lookups_free(struct resolver *resolver)
+{
+    for (size_t i = 0; i < resolver->lookup_count; i++) {
+        if (resolver->lookups[i].result)
+            ares_freeaddrinfo(resolver->lookups[i].result);
+    }
+    free(resolver->lookups);
+    resolver->lookups = NULL;
+    resolver->lookup_count = 0;
 }
 
 static void on_lookup(void *owner, int status, int timeouts, struct ares_addrinfo *result)
 {
-    struct resolver *resolver = owner;
-    int ttl = INT32_MAX;
+    struct lookup *lookup = owner;
+    struct resolver *resolver = lookup->resolver;
 
     (void)timeouts;
     if (status == ARES_EDESTRUCTION)
         return; /* resolver_close */
-    resolver->count = 0;
-    if (status != ARES_SUCCESS) {
-        answer_soon(resolver, ares_strerror(status));
+    if (status == ARES_SUCCESS)
+        lookup->result = result;
+    else
+        resolver->why = ares_strerror(status);
+    if (--resolver->lookups_pending)
+        return;
+    /* A target that did not resolve is asked for again sooner than the others' TTL says. */
+    if (resolver->why)
+        ttl_lower(resolver, resolver->options.retry_max_ms);
+    for (size_t i = 0; i < resolver->lookup_count; i++) {
+        if (resolver->lookups[i].result)
+            answer_add_all(resolver, &resolver->lookups[i]);
+    }
+    answer_soon(resolver, resolver->count ? NULL : resolver->why ? resolver->why : "name has no address");
+}
+
+/* Asks for the addresses of all `targets`; what they are called is told whole by SRV records (RFC 2782),
+ * while a name that was written may be looked for in the system's search domains. */
+static void lookups_start(struct resolver *resolver, const struct srv_target *targets, size_t count)
+{
+    const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    char name[ADDRESS_HOST_BYTES + 1];
+
+    assert(count);
+    resolver->lookups = calloc(count, sizeof *resolver->lookups);
+    if (!resolver->lookups) {
+        answer_soon(resolver, "out of memory");
         return;
     }
-    for (const struct ares_addrinfo_node *node = result->nodes; node; node = node->ai_next) {
-        answer_add(resolver, node->ai_addr);
-        ttl = node->ai_ttl < ttl ? node->ai_ttl : ttl;
+    resolver->lookup_count = resolver->lookups_pending = count;
+    for (size_t i = 0; i < count; i++)
+        resolver->lookups[i] = (struct lookup) { .resolver = resolver, .target = targets[i] };
+    for (size_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%s%s", targets[i].address.host, resolver->address.is_srv ? "." : "");
+        ares_getaddrinfo(resolver->channel, name, NULL, &hints, on_lookup, &resolver->lookups[i]);
     }
-    for (const struct ares_addrinfo_cname *cname = result->cnames; cname; cname = cname->next)
-        ttl = cname->ttl < ttl ? cname->ttl : ttl;
-    ares_freeaddrinfo(result);
-    /* RFC 2181, 8: a TTL with the top bit set means 0. */
-    resolver->ttl_ms = ttl > 0 ? (uint64_t)ttl * 1000 : 0;
-    answer_soon(resolver, resolver->count ? NULL : "name has no address");
+}
+
+static void on_srv(void *owner, int status, int timeouts, unsigned char *bytes, int length)
+{
+    struct resolver *resolver = owner;
+
+    (void)timeouts;
+    if (status == ARES_EDESTRUCTION)
+        return; /* resolver_close */
+    struct srv_reply *reply = calloc(1, sizeof *reply);
+    const char *why = status != ARES_SUCCESS ? ares_strerror(status)
+                      : reply                ? srv_reply_parse(reply, bytes, (size_t)length)
+                                             : "out of memory";
+    if (why) {
+        answer_soon(resolver, why);
+    } else {
+        ttl_lower(resolver, (uint64_t)reply->ttl_seconds * 1000);
+        lookups_start(resolver, reply->targets, reply->count);
+    }
+    free(reply);
 }
 
 static void lookup_start(struct resolver *resolver)
 {
-    const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
+    const struct srv_target only = { .address = resolver->address };
     struct fault ignored; /* resolver_open has shown it works: what fails now is memory or descriptors */
 
     resolver->looked_up_ms = clock_monotonic_ms();
     resolver->phase = PHASE_LOOKING;
     resolver->count = 0;
+    resolver->why = NULL;
+    resolver->ttl_ms = UINT64_MAX;
+    lookups_free(resolver);
     if (!resolver->channel && !channel_open(resolver, &ignored)) {
         answer_soon(resolver, "cannot start looking up names");
         return;
     }
-    ares_getaddrinfo(resolver->channel, resolver->address.host, NULL, &hints, on_lookup, resolver);
+    if (resolver->address.is_srv)
+        ares_query(resolver->channel, resolver->address.host, ns_c_in, ns_t_srv, on_srv, resolver);
+    else
+        lookups_start(resolver, &only, 1);
     ares_clock_update(resolver);
 }
 
@@ -341,7 +438,8 @@ struct resolver *resolver_open(struct ev_loop *loop, const struct address *addre
     ev_init(&resolver->ares_clock, on_ares_clock);
     resolver->ares_clock.data = resolver;
 
-    if (address_to_socket(address, &resolver->addresses[0])) {
+    if (address_to_socket(address, &resolver->addresses[0].address)) {
+        resolver->addresses[0].host = resolver->address.host;
         resolver->count = 1;
         answer_soon(resolver, NULL);
         return resolver;
@@ -374,6 +472,7 @@ void resolver_close(struct resolver *resolver)
         ev_io_stop(resolver->loop, &watch->io);
         free(watch);
     }
+    lookups_free(resolver);
     free(resolver->servers);
     free(resolver);
 }

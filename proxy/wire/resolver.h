@@ -1,4 +1,5 @@
-/* Turns an upstream's name into socket addresses by c-ares, without ever blocking a loop.
+/* Turns an upstream's name into socket addresses by c-ares, without ever blocking a loop: by A and AAAA
+ * records, or by SRV records (RFC 2782) and those of their targets.
  *
  * Owns the c-ares channel and its watchers; lives on the control thread's loop. Names are looked up at start,
  * again when their TTL has passed (clamped to the options), and after a failure with a doubling, jittered
@@ -12,7 +13,13 @@
 #include <ev.h>
 #include <stddef.h>
 
-enum { RESOLVER_ADDRESSES_MAX = 64 };
+enum { RESOLVER_ADDRESSES_MAX = 128 };
+
+struct resolver_address {
+    struct socket_address address; /* with its port */
+    const char *host;              /* whose address it is: the name as written, or the SRV record's target */
+    uint16_t priority, weight;     /* of the SRV record; 0 without */
+};
 
 struct resolver_options {
     const char *servers;   /* name servers, c-ares csv ("127.0.0.1:5353"), or NULL: the system's */
@@ -22,10 +29,11 @@ struct resolver_options {
     unsigned retry_max_ms;
 };
 
-/* `addresses` (borrowed for the call) carry the port, are distinct and in the order to try them (RFC 6724);
+/* `addresses` (borrowed for the call, with their hosts) are distinct and in the order to try them: by
+ * priority, then as RFC 6724 says. What SRV targets fail to resolve is left out while another one resolves.
  * count 0 means failure and `why` (static text) says it in a few words, else `why` is NULL. Called on the
  * loop's thread, never from inside resolver_open or resolver_refresh; may close the resolver. */
-typedef void resolver_on_answer(void *owner, const struct socket_address *addresses, size_t count,
+typedef void resolver_on_answer(void *owner, const struct resolver_address *addresses, size_t count,
                                 const char *why);
 
 struct resolver; /* owned by its opener */

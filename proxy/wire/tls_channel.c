@@ -82,10 +82,36 @@ void tls_io_deinit(struct tls_io *io)
 
 /* ---- sessions ---- */
 
+static void session_forget(struct tls_sessions *sessions, unsigned at)
+{
+    SSL_SESSION_free(sessions->slots[at].session);
+    free(sessions->slots[at].server_name);
+    sessions->count--;
+    for (; at < sessions->count; at++)
+        sessions->slots[at] = sessions->slots[at + 1];
+}
+
+/* Makes room for one more of that name: its own oldest goes, or the oldest of all. */
+static void sessions_make_room(struct tls_sessions *sessions, const char *server_name)
+{
+    unsigned oldest = 0, of_name = 0;
+
+    for (unsigned at = sessions->count; at--;) {
+        if (strcmp(sessions->slots[at].server_name, server_name) == 0) {
+            oldest = at;
+            of_name++;
+        }
+    }
+    if (of_name >= TLS_SESSIONS_PER_NAME)
+        session_forget(sessions, oldest);
+    else if (sessions->count == TLS_SESSIONS_MAX)
+        session_forget(sessions, 0);
+}
+
 void tls_sessions_clear(struct tls_sessions *sessions)
 {
     while (sessions->count)
-        SSL_SESSION_free(sessions->slots[--sessions->count]);
+        session_forget(sessions, sessions->count - 1);
     *sessions = (struct tls_sessions) { 0 };
 }
 
@@ -98,13 +124,11 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     /* A late ticket may belong to credentials that have been replaced, and to their identity. */
     if (!sessions || sessions->refused || sessions->of != channel->credentials)
         return 0;
-    if (sessions->count == TLS_SESSIONS_MAX) {
-        SSL_SESSION_free(sessions->slots[0]);
-        sessions->count--;
-        for (unsigned i = 0; i < sessions->count; i++)
-            sessions->slots[i] = sessions->slots[i + 1];
-    }
-    sessions->slots[sessions->count++] = session;
+    char *server_name = strdup(channel->check.server_name);
+    if (!server_name)
+        return 0;
+    sessions_make_room(sessions, server_name);
+    sessions->slots[sessions->count++] = (struct tls_session_slot) { session, server_name };
     return 1; /* the reference is ours now */
 }
 
@@ -116,14 +140,15 @@ static bool session_offer(struct tls_channel *channel)
         tls_sessions_clear(sessions);
         sessions->of = channel->credentials;
     }
-    if (!sessions || !sessions->count)
+    unsigned left = sessions ? sessions->count : 0;
+    while (left && strcmp(sessions->slots[left - 1].server_name, channel->check.server_name) != 0)
+        left--;
+    if (!left)
         return true;
-    SSL_SESSION *session = sessions->slots[sessions->count - 1];
+    SSL_SESSION *session = sessions->slots[left - 1].session;
     bool offered = channel->resuming = SSL_set_session(channel->ssl, session);
-    if (SSL_SESSION_should_be_single_use(session)) {
-        SSL_SESSION_free(session);
-        sessions->count--;
-    }
+    if (SSL_SESSION_should_be_single_use(session))
+        session_forget(sessions, left - 1);
     return offered;
 }
 

@@ -36,16 +36,21 @@ struct tls_io {
 MUST_CHECK bool tls_io_init(struct tls_io *io);
 void tls_io_deinit(struct tls_io *io);
 
-/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4). One worker's, for one
- * upstream. Zero-initialise. */
-enum { TLS_SESSIONS_MAX = 8 };
+/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4), and none to a server of
+ * another name than the one it is from (RFC 8446, 4.6.1). One worker's, for all its upstreams.
+ * Zero-initialise.
+ */
+enum { TLS_SESSIONS_MAX = 64, TLS_SESSIONS_PER_NAME = 8 };
 struct tls_sessions {
     const struct credentials *of; /* the set they were made with, for comparison only */
     unsigned count;
     bool failed;  /* an offer was answered by an alert; if a full handshake then succeeds, it was the offer's
                      fault */
     bool refused; /* the server fails on them: none are kept or offered any more */
-    struct ssl_session_st *slots[TLS_SESSIONS_MAX]; /* oldest first */
+    struct tls_session_slot {
+        struct ssl_session_st *session;
+        char *server_name;
+    } slots[TLS_SESSIONS_MAX]; /* owned; oldest first */
 };
 
 /* Forgets everything, a refusal too. A new set of credentials does so by itself. */

@@ -4,8 +4,6 @@ import ctypes
 import http.client
 import os
 import select
-import socket
-import struct
 import subprocess
 import threading
 import time
@@ -13,6 +11,7 @@ import time
 import pytest
 
 from support import raw
+from support.names import NameServer
 from support.process import PATIENCE, eventually
 
 NOWHERE = f"{raw.HOST}:1"
@@ -21,56 +20,14 @@ NAME = "aggregator.test"
 
 # ---- names ----
 
-class NameServer:
-    """Knows one name, or does not; keeps the times at which it was asked."""
-
-    def __init__(self, *addresses, ttl=0):
-        self.addresses, self._ttl = addresses, ttl
-        self._asked_at = []
-        self._changed = threading.Condition()
-        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.bind((raw.HOST, 0))
-        self.text = raw.format_address(self._sock.getsockname())
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            query, peer = self._sock.recvfrom(4096)
-            name, kind, end = self._question(query)
-            is_known = name == NAME and self.addresses
-            answers = self.addresses if is_known and kind == 1 else ()
-            if name == NAME and kind == 1:
-                with self._changed:
-                    self._asked_at.append(time.monotonic())
-                    self._changed.notify_all()
-            head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if is_known else 3), 1, len(answers), 0, 0)
-            records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, self._ttl, 4) + socket.inet_aton(address)
-                               for address in answers)
-            self._sock.sendto(head + query[12:end] + records, peer)
-
-    @staticmethod
-    def _question(query):
-        labels, at = [], 12
-        while length := query[at]:
-            labels.append(query[at + 1:at + 1 + length].decode().lower())
-            at += 1 + length
-        return ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0], at + 5
-
-    def gaps(self, count):
-        """Seconds between its first questions: `count` gaps."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self._asked_at) > count, PATIENCE), self._asked_at
-            return [later - sooner for sooner, later in zip(self._asked_at, self._asked_at[1:])][:count]
-
-
 @pytest.mark.parametrize("ttl, options", [
     (0, {"dns_min_ttl": "300ms"}),
     (3600, {"dns_min_ttl": "10ms", "dns_max_ttl": "300ms"}),
 ], ids=["no more often than dns-min-ttl", "no less often than dns-max-ttl"])
 def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, options):
-    names = NameServer(raw.HOST, ttl=ttl)
+    names = NameServer(hosts={NAME: [raw.HOST]}, ttl=ttl)
     husk.client(f"{NAME}:1", dns_servers=names.text, **options)
-    gaps = names.gaps(4)
+    gaps = names.gaps(NAME, 4)
     assert min(gaps) >= 0.29, gaps
     assert min(gaps) < 2, gaps  # not the 5 s and more of the defaults; one may be late on a busy machine
 
@@ -78,13 +35,13 @@ def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, o
 def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
     names = NameServer()
     client = husk.client(f"{NAME}:1", dns_servers=names.text, dns_retry_min="100ms", dns_retry_max="400ms")
-    gaps = names.gaps(6)
+    gaps = names.gaps(NAME, 6)
     for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
         assert gap >= least - 0.01, gaps
     assert gaps[0] < 0.9, gaps  # not the default's 1 s
     assert min(gaps[3:]) < 0.75, gaps  # and not the next doubling: 0.8 s
 
-    names.addresses = (raw.HOST,)
+    names.hosts[NAME] = [raw.HOST]
     client.wait_for_event(message=f"{NAME} resolves again")
 
     def dialled():  # the workers learn of the address a little later than the log
@@ -103,7 +60,7 @@ class HalfDeadUpstream(raw.Listener):
     def __init__(self):
         port = raw.free_address()[1]
         super().__init__(("127.0.0.2", port))
-        self.names = NameServer("127.0.0.1", "127.0.0.2", ttl=3600)
+        self.names = NameServer(hosts={NAME: ["127.0.0.1", "127.0.0.2"]})
         self.address = (NAME, port)
 
 
@@ -122,7 +79,8 @@ def refusals(tunnel):
 def test_an_address_that_failed_is_tried_last(husk, rest, expected):
     """Addresses take turns: with no rest, every other connection begins with the one that refuses."""
     upstream = HalfDeadUpstream()
-    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": rest}, upstream=upstream)
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": rest, "endpoint_rest_max": "1h"},
+                         upstream=upstream)
     for _ in range(8):
         carry_one(tunnel)
     assert refusals(tunnel) == expected

@@ -65,7 +65,12 @@ def test_tls_min_above_tls_max_is_refused(refused):
 
 
 def test_option_said_twice_is_refused(refused):
-    refused("client", 2, "--upstream", upstream=[HERE, HERE])
+    refused("client", 2, "--listen", listen=[HERE, HERE])
+
+
+@pytest.mark.parametrize("upstream", ["localhost:1,weight=0", "localhost:1,spare", "srv+_fluent._tcp.test:1", f"{HERE},standby"])
+def test_bad_upstream_among_several_is_told_with_its_text(refused, upstream):
+    refused("client", 2, "--upstream", upstream, upstream=[HERE, upstream])
 
 
 def test_stray_word_is_refused(refused):

@@ -53,6 +53,51 @@ static void test_accepts_hosts_and_ports(void **state)
     expect_parsed("[::]:0", "::", 0);
 }
 
+static void test_services_are_for_what_is_dialled(void **state)
+{
+    struct address address;
+    struct socket_address to;
+    struct fault fault;
+    static const char *const bad[][2] = {
+        { "srv+", "no name in \"srv+\": expected srv+NAME, as in srv+_fluent._tcp.example.com" },
+        { "srv+.", "no name in \"srv+.\": expected srv+NAME, as in srv+_fluent._tcp.example.com" },
+        { "srv+10.0.0.1",
+          "no name in \"srv+10.0.0.1\": expected srv+NAME, as in srv+_fluent._tcp.example.com" },
+        { "srv+a:1", "port in \"srv+a:1\": SRV records tell the port: expected srv+NAME" },
+        { "srv+a..b", "bad host name \"a..b\": empty label" },
+    };
+
+    (void)state;
+    assert_true(address_parse_upstream(&address, "srv+_fluent._tcp.logs.example.", &fault));
+    assert_true(address.is_srv);
+    assert_string_equal(address.host, "_fluent._tcp.logs.example.");
+    assert_int_equal(address.port, 0);
+    assert_true(address_parse_upstream(&address, "srv+localhost", &fault));
+    assert_false(address_to_socket(&address, &to));
+    assert_true(address_parse_upstream(&address, "logs.example:1", &fault));
+    assert_false(address.is_srv);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(address_parse_upstream(&address, bad[i][0], &fault));
+        assert_string_equal(fault.text, bad[i][1]);
+        assert_string_equal(address.host, "logs.example");
+    }
+    assert_false(address_parse(&address, "srv+a:1", &fault));
+}
+
+static void test_names_told_by_others_are_checked(void **state)
+{
+    static const char *const bad[] = { "", ".", "*", "::1", "[::1]", "10.0.0.1", "unix:/x", "a b", "a..b" };
+    struct address address = { .host = "untouched" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_false(address_from_name(&address, bad[i], 1));
+    assert_string_equal(address.host, "untouched");
+    assert_true(address_from_name(&address, "a.example", 7));
+    assert_string_equal(address.host, "a.example");
+    assert_int_equal(address.port, 7);
+}
+
 static void test_refuses_bad_ports(void **state)
 {
     (void)state;
@@ -274,11 +319,18 @@ static void test_set_port(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts_hosts_and_ports), cmocka_unit_test(test_refuses_bad_ports),
-        cmocka_unit_test(test_refuses_missing_parts),   cmocka_unit_test(test_refuses_bad_hosts),
-        cmocka_unit_test(test_refuses_long_hosts),      cmocka_unit_test(test_unix_paths),
-        cmocka_unit_test(test_sockets_and_back),        cmocka_unit_test(test_socket_lengths),
-        cmocka_unit_test(test_format_of_odd_addresses), cmocka_unit_test(test_set_port),
+        cmocka_unit_test(test_accepts_hosts_and_ports),
+        cmocka_unit_test(test_services_are_for_what_is_dialled),
+        cmocka_unit_test(test_names_told_by_others_are_checked),
+        cmocka_unit_test(test_refuses_bad_ports),
+        cmocka_unit_test(test_refuses_missing_parts),
+        cmocka_unit_test(test_refuses_bad_hosts),
+        cmocka_unit_test(test_refuses_long_hosts),
+        cmocka_unit_test(test_unix_paths),
+        cmocka_unit_test(test_sockets_and_back),
+        cmocka_unit_test(test_socket_lengths),
+        cmocka_unit_test(test_format_of_odd_addresses),
+        cmocka_unit_test(test_set_port),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-/* 127.0.0.1:port, one address for each port. */
+enum { MIN_MS = 500, MAX_MS = 1500 };
+
+/* 127.0.0.1:port. */
 static struct socket_address address_at(uint16_t port)
 {
     struct address written = { .host = "127.0.0.1", .port = port };
@@ -17,28 +19,69 @@ static struct socket_address address_at(uint16_t port)
     return address;
 }
 
-static struct endpoint_list *list_of(const uint16_t *ports, size_t count)
+struct place {
+    uint16_t port;
+    unsigned weight, tier;
+    const char *server_name;
+};
+
+static struct endpoint_list *list_of(const struct place *places, size_t count)
 {
-    struct socket_address addresses[ENDPOINTS_MAX];
+    struct endpoint endpoints[ENDPOINTS_MAX];
 
     for (size_t i = 0; i < count; i++)
-        addresses[i] = address_at(ports[i]);
-    struct endpoint_list *list = endpoint_list_new(addresses, count);
+        endpoints[i] = (struct endpoint) { .address = address_at(places[i].port),
+                                           .weight = places[i].weight,
+                                           .tier = places[i].tier,
+                                           .server_name = places[i].server_name };
+    struct endpoint_list *list = endpoint_list_new(endpoints, count);
     assert_non_null(list);
     return list;
 }
 
-static const uint16_t three[] = { 1, 2, 3 };
+static const struct place three[] = { { 1, 1, 0, NULL }, { 2, 1, 0, NULL }, { 3, 1, 0, NULL } };
 
-static void expect_next(struct endpoint_walk *walk, const struct endpoint_pool *pool, uint64_t now_ms,
+static void pool_of(struct endpoint_pool *pool, const struct place *places, size_t count)
+{
+    endpoint_pool_init(pool, MIN_MS, MAX_MS, 0);
+    endpoint_pool_replace(pool, list_of(places, count));
+}
+
+static void expect_next(struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms,
                         uint16_t port)
 {
     struct socket_address expected = address_at(port);
-    const struct socket_address *next = endpoint_walk_next(walk, pool, now_ms);
+    const struct endpoint *next = endpoint_walk_next(walk, pool, now_ms);
 
     assert_non_null(next);
-    assert_memory_equal(&next->storage, &expected.storage, expected.length);
+    assert_memory_equal(&next->address.storage, &expected.storage, expected.length);
 }
+
+/* A dial that begins with `port` and ends so. */
+static void dial(struct endpoint_pool *pool, uint64_t now_ms, uint16_t port, enum endpoint_outcome outcome)
+{
+    struct endpoint_walk walk;
+
+    assert_true(endpoint_walk_begin(&walk, pool));
+    expect_next(&walk, pool, now_ms, port);
+    endpoint_walk_report(&walk, pool, outcome, now_ms);
+    endpoint_walk_end(&walk);
+}
+
+static void expect_walk(struct endpoint_pool *pool, uint64_t now_ms, const uint16_t *ports, size_t count)
+{
+    struct endpoint_walk walk;
+
+    assert_true(endpoint_walk_begin(&walk, pool));
+    for (size_t i = 0; i < count; i++)
+        expect_next(&walk, pool, now_ms, ports[i]);
+    assert_null(endpoint_walk_next(&walk, pool, now_ms));
+    endpoint_walk_end(&walk);
+}
+
+#define EXPECT_WALK(pool, now_ms, ...)                                                                       \
+    expect_walk(pool, now_ms, (const uint16_t[]) { __VA_ARGS__ },                                            \
+                sizeof((const uint16_t[]) { __VA_ARGS__ }) / sizeof(uint16_t))
 
 static void an_unresolved_pool_offers_no_walk(void **state)
 {
@@ -47,6 +90,7 @@ static void an_unresolved_pool_offers_no_walk(void **state)
 
     (void)state;
     assert_false(endpoint_walk_begin(&walk, &pool));
+    assert_false(endpoint_walk_begin_at(&walk, &pool, 0));
     endpoint_pool_replace(&pool, list_of(three, 0));
     assert_false(endpoint_walk_begin(&walk, &pool));
     endpoint_pool_deinit(&pool);
@@ -54,86 +98,259 @@ static void an_unresolved_pool_offers_no_walk(void **state)
 
 static void walks_take_turns_and_visit_each_address_once(void **state)
 {
-    struct endpoint_pool pool = { 0 };
+    struct endpoint_pool pool;
 
     (void)state;
-    endpoint_pool_replace(&pool, list_of(three, 3));
-    for (uint16_t start = 0; start < 6; start++) {
+    pool_of(&pool, three, 3);
+    for (uint16_t round = 0; round < 6; round++) {
         struct endpoint_walk walk;
         assert_true(endpoint_walk_begin(&walk, &pool));
-        for (uint16_t i = 0; i < 3; i++)
-            expect_next(&walk, &pool, 0, (uint16_t)((start + i) % 3 + 1));
+        expect_next(&walk, &pool, 0, (uint16_t)(1 + round % 3));
+        endpoint_walk_end(&walk);
+    }
+    EXPECT_WALK(&pool, 0, 1, 2, 3);
+    endpoint_pool_deinit(&pool);
+}
+
+static void turns_are_taken_by_weight_and_evenly_spread(void **state)
+{
+    static const struct place places[] = { { 1, 300, 0, NULL }, { 2, 100, 0, NULL } };
+    struct endpoint_pool pool;
+
+    (void)state;
+    pool_of(&pool, places, 2);
+    for (int round = 0; round < 100; round++) {
+        dial(&pool, 0, 1, ENDPOINT_WORKED);
+        dial(&pool, 0, 1, ENDPOINT_WORKED);
+        dial(&pool, 0, 2, ENDPOINT_WORKED);
+        dial(&pool, 0, 1, ENDPOINT_WORKED);
+    }
+    endpoint_pool_deinit(&pool);
+}
+
+static void pools_with_different_seeds_begin_in_proportion_to_weight(void **state)
+{
+    static const struct place places[] = { { 1, 300, 0, NULL }, { 2, 100, 0, NULL } };
+    struct socket_address heavy = address_at(1);
+    unsigned begun = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        struct endpoint_pool pool;
+        struct endpoint_walk walk;
+        endpoint_pool_init(&pool, 0, 0, seed * UINT64_C(0x9e3779b97f4a7c15));
+        endpoint_pool_replace(&pool, list_of(places, 2));
+        assert_true(endpoint_walk_begin(&walk, &pool));
+        const struct endpoint *next = endpoint_walk_next(&walk, &pool, 0);
+        begun += memcmp(&next->address, &heavy, sizeof heavy) == 0;
+        endpoint_walk_end(&walk);
+        endpoint_pool_deinit(&pool);
+    }
+    assert_in_range(begun, 260, 340);
+}
+
+static void higher_tiers_are_tried_after_lower_ones_and_rested_ones_last(void **state)
+{
+    static const struct place places[] = {
+        { 9, 1, 2, NULL }, { 1, 1, 0, NULL }, { 5, 1, 1, NULL }, { 2, 1, 0, NULL }
+    };
+    struct endpoint_pool pool;
+
+    (void)state;
+    pool_of(&pool, places, 4);
+    EXPECT_WALK(&pool, 0, 1, 2, 5, 9);
+    dial(&pool, 1000, 2, ENDPOINT_FAILED);
+    dial(&pool, 1100, 1, ENDPOINT_FAILED);
+    dial(&pool, 1200, 5, ENDPOINT_FAILED);
+    dial(&pool, 1300, 9, ENDPOINT_FAILED);
+    EXPECT_WALK(&pool, 1499, 2, 1, 5, 9);
+    dial(&pool, 1500, 2, ENDPOINT_WORKED); /* back, and its tier is used alone again */
+    EXPECT_WALK(&pool, 1599, 2, 1, 5, 9);
+    dial(&pool, 1600, 1, ENDPOINT_WORKED);
+    dial(&pool, 1600, 2, ENDPOINT_WORKED);
+    endpoint_pool_deinit(&pool);
+}
+
+static void a_failed_address_is_tried_last_until_it_has_rested(void **state)
+{
+    struct endpoint_pool pool;
+
+    (void)state;
+    pool_of(&pool, three, 3);
+    dial(&pool, 1000, 1, ENDPOINT_FAILED);
+    assert_true(endpoint_is_resting(&pool, 0, 1499));
+    assert_false(endpoint_is_resting(&pool, 0, 1500));
+    assert_false(endpoint_is_resting(&pool, 1, 1499));
+    EXPECT_WALK(&pool, 1499, 2, 3, 1);
+    endpoint_pool_deinit(&pool);
+}
+
+static void rests_double_up_to_the_maximum_and_a_success_resets_them(void **state)
+{
+    static const uint64_t rests[] = { 500, 1000, 1500, 1500, 500 };
+    struct endpoint_pool pool;
+    uint64_t now_ms = 1000;
+
+    (void)state;
+    pool_of(&pool, three, 1);
+    for (size_t i = 0; i < 5; i++) {
+        if (i == 4)
+            dial(&pool, now_ms, 1, ENDPOINT_WORKED);
+        dial(&pool, now_ms, 1, ENDPOINT_FAILED);
+        assert_true(endpoint_is_resting(&pool, 0, now_ms + rests[i] - 1));
+        assert_false(endpoint_is_resting(&pool, 0, now_ms + rests[i]));
+        /* What was dialled before, or dialled because nothing else is left, tells nothing new. */
+        dial(&pool, now_ms + 1, 1, ENDPOINT_FAILED);
+        now_ms += rests[i];
+        assert_false(endpoint_is_resting(&pool, 0, now_ms));
+    }
+    endpoint_pool_deinit(&pool);
+}
+
+static void rests_are_up_to_a_quarter_longer_by_chance(void **state)
+{
+    uint64_t shortest = UINT64_MAX, longest = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct endpoint_pool pool;
+        endpoint_pool_init(&pool, MIN_MS, MAX_MS, seed * UINT64_C(0x9e3779b97f4a7c15));
+        endpoint_pool_replace(&pool, list_of(three, 1));
+        dial(&pool, 1000, 1, ENDPOINT_FAILED);
+        uint64_t rest = pool.standing[0].rested_until_ms - 1000;
+        shortest = rest < shortest ? rest : shortest;
+        longest = rest > longest ? rest : longest;
+        endpoint_pool_deinit(&pool);
+    }
+    assert_in_range(shortest, MIN_MS, MIN_MS + MIN_MS / 16);
+    assert_in_range(longest, MIN_MS + MIN_MS / 6, MIN_MS + MIN_MS / 4);
+}
+
+static void one_dial_at_a_time_tries_an_address_that_has_rested(void **state)
+{
+    struct endpoint_pool pool;
+    struct endpoint_walk trial;
+
+    (void)state;
+    pool_of(&pool, three, 2);
+    dial(&pool, 1000, 1, ENDPOINT_FAILED);
+    assert_true(endpoint_walk_begin_at(&trial, &pool, 0));
+    expect_next(&trial, &pool, 1500, 1);
+    assert_true(endpoint_is_resting(&pool, 0, 1600));
+    dial(&pool, 1600, 2, ENDPOINT_WORKED);
+    dial(&pool, 1600, 2, ENDPOINT_WORKED);
+    endpoint_walk_report(&trial, &pool, ENDPOINT_FAILED, 1700); /* counts: the second failure */
+    assert_true(endpoint_is_resting(&pool, 0, 2699));
+    endpoint_walk_end(&trial);
+
+    /* Nobody hears of a trial that was given up: it does not last. */
+    assert_true(endpoint_walk_begin_at(&trial, &pool, 0));
+    expect_next(&trial, &pool, 2700, 1);
+    endpoint_walk_end(&trial);
+    assert_true(endpoint_is_resting(&pool, 0, 3699));
+    assert_false(endpoint_is_resting(&pool, 0, 3700));
+    endpoint_pool_deinit(&pool);
+}
+
+static void a_walk_of_one_goes_nowhere_else(void **state)
+{
+    struct endpoint_pool pool;
+    struct endpoint_walk walk;
+
+    (void)state;
+    pool_of(&pool, three, 3);
+    assert_false(endpoint_walk_begin_at(&walk, &pool, 3));
+    for (size_t at = 0; at < 3; at++) {
+        assert_true(endpoint_walk_begin_at(&walk, &pool, at));
+        expect_next(&walk, &pool, 0, (uint16_t)(at + 1));
+        endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
+        assert_null(endpoint_walk_next(&walk, &pool, 0));
+        endpoint_walk_end(&walk);
+        assert_true(endpoint_walk_begin_at(&walk, &pool, at)); /* also when it rests */
+        expect_next(&walk, &pool, 0, (uint16_t)(at + 1));
         assert_null(endpoint_walk_next(&walk, &pool, 0));
         endpoint_walk_end(&walk);
     }
     endpoint_pool_deinit(&pool);
 }
 
-static void a_failed_address_is_tried_last_until_it_has_rested(void **state)
-{
-    struct endpoint_pool pool = { 0 };
-    struct endpoint_walk walk;
-
-    (void)state;
-    endpoint_pool_replace(&pool, list_of(three, 3));
-    assert_true(endpoint_walk_begin(&walk, &pool));
-    expect_next(&walk, &pool, 1000, 1);
-    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 1000, 500);
-    endpoint_walk_end(&walk);
-
-    pool.next = 0;
-    assert_true(endpoint_walk_begin(&walk, &pool));
-    expect_next(&walk, &pool, 1499, 2);
-    expect_next(&walk, &pool, 1499, 3);
-    expect_next(&walk, &pool, 1499, 1); /* at last, rather than none */
-    endpoint_walk_end(&walk);
-
-    pool.next = 0;
-    assert_true(endpoint_walk_begin(&walk, &pool));
-    expect_next(&walk, &pool, 1500, 1);
-    endpoint_walk_report(&walk, &pool, ENDPOINT_WORKED, 1500, 0);
-    endpoint_walk_end(&walk);
-    endpoint_pool_deinit(&pool);
-}
-
 static void a_new_list_keeps_what_is_known_of_addresses_that_stay(void **state)
 {
-    static const uint16_t changed[] = { 4, 1 };
-    struct endpoint_pool pool = { 0 };
+    static const struct place changed[] = { { 4, 1, 0, NULL }, { 1, 2, 3, "n" }, { 2, 1, 0, NULL } };
+    struct endpoint_pool pool;
     struct endpoint_walk walk;
 
     (void)state;
-    endpoint_pool_replace(&pool, list_of(three, 3));
+    pool_of(&pool, three, 3);
     assert_true(endpoint_walk_begin(&walk, &pool));
     expect_next(&walk, &pool, 0, 1);
-    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0, 500);
-    endpoint_pool_replace(&pool, list_of(changed, 2));
-    assert_int_equal(pool.rested_until_ms[0], 0);
-    assert_int_equal(pool.rested_until_ms[1], 500);
-    /* The walk that began before goes on over its own list, and what it finds is not filed under another
-     * address. */
-    expect_next(&walk, &pool, 0, 2);
-    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0, 900);
-    assert_int_equal(pool.rested_until_ms[1], 500);
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
+    endpoint_pool_replace(&pool, list_of(changed, 3));
+    assert_false(endpoint_is_resting(&pool, 0, 0));
+    assert_true(endpoint_is_resting(&pool, 1, 499));
+    assert_false(endpoint_is_resting(&pool, 1, 500));
+    /* The walk that began before goes on over its own list; what it finds is filed where the address is now,
+     * if it still is. */
+    expect_next(&walk, &pool, 600, 2);
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 600);
+    assert_true(endpoint_is_resting(&pool, 2, 1099));
+    assert_false(endpoint_is_resting(&pool, 1, 600));
+    expect_next(&walk, &pool, 600, 3);
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 600);
+    assert_false(endpoint_is_resting(&pool, 0, 600));
+    assert_null(endpoint_walk_next(&walk, &pool, 600));
     endpoint_walk_end(&walk);
     endpoint_pool_deinit(&pool);
 }
 
 static void lists_are_equal_whatever_their_order(void **state)
 {
-    static const uint16_t turned[] = { 3, 1, 2 }, other[] = { 1, 2, 4 };
-    struct endpoint_list *list = list_of(three, 3), *same = list_of(turned, 3),
-                         *different = list_of(other, 3), *shorter = list_of(three, 2);
+    static const struct place list[] = { { 1, 1, 0, "a" }, { 2, 1, 0, "b" }, { 3, 1, 0, NULL } };
+    static const struct place turned[] = { { 3, 1, 0, NULL }, { 1, 1, 0, "a" }, { 2, 1, 0, "b" } };
+    static const struct place others[][3] = {
+        { { 1, 1, 0, "a" }, { 2, 1, 0, "b" }, { 4, 1, 0, NULL } },
+        { { 1, 1, 0, "a" }, { 2, 1, 0, "b" }, { 3, 2, 0, NULL } },
+        { { 1, 1, 0, "a" }, { 2, 1, 0, "b" }, { 3, 1, 1, NULL } },
+        { { 1, 1, 0, "a" }, { 2, 1, 0, "c" }, { 3, 1, 0, NULL } },
+        { { 1, 1, 0, "a" }, { 2, 1, 0, NULL }, { 3, 1, 0, NULL } },
+    };
+    struct endpoint_list *one = list_of(list, 3), *same = list_of(turned, 3), *shorter = list_of(list, 2);
 
     (void)state;
-    assert_true(endpoint_list_equal(list, same));
-    assert_false(endpoint_list_equal(list, different));
-    assert_false(endpoint_list_equal(list, shorter));
-    assert_false(endpoint_list_equal(shorter, list));
-    endpoint_list_release(list);
+    assert_true(endpoint_list_equal(one, same));
+    assert_false(endpoint_list_equal(one, shorter));
+    assert_false(endpoint_list_equal(shorter, one));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct endpoint_list *other = list_of(others[i], 3);
+        assert_false(endpoint_list_equal(one, other));
+        assert_false(endpoint_list_equal(other, one));
+        endpoint_list_release(other);
+    }
+    endpoint_list_release(one);
     endpoint_list_release(same);
-    endpoint_list_release(different);
     endpoint_list_release(shorter);
+}
+
+static void a_list_owns_its_names_and_has_a_limit(void **state)
+{
+    struct endpoint endpoints[ENDPOINTS_MAX + 1];
+    char name[] = "aggregator.example";
+
+    (void)state;
+    for (size_t i = 0; i <= ENDPOINTS_MAX; i++)
+        endpoints[i] = (struct endpoint) { .address = address_at((uint16_t)(i + 1)),
+                                           .weight = 1,
+                                           .server_name = i % 2 ? name : NULL };
+    struct endpoint_list *list = endpoint_list_new(endpoints, ENDPOINTS_MAX + 1);
+    memset(name, 'x', sizeof name - 1);
+    assert_int_equal(list->count, ENDPOINTS_MAX);
+    for (size_t i = 0; i < ENDPOINTS_MAX; i++) {
+        if (i % 2)
+            assert_string_equal(list->endpoints[i].server_name, "aggregator.example");
+        else
+            assert_null(list->endpoints[i].server_name);
+    }
+    endpoint_list_release(list);
 }
 
 int main(void)
@@ -141,9 +358,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unresolved_pool_offers_no_walk),
         cmocka_unit_test(walks_take_turns_and_visit_each_address_once),
+        cmocka_unit_test(turns_are_taken_by_weight_and_evenly_spread),
+        cmocka_unit_test(pools_with_different_seeds_begin_in_proportion_to_weight),
+        cmocka_unit_test(higher_tiers_are_tried_after_lower_ones_and_rested_ones_last),
         cmocka_unit_test(a_failed_address_is_tried_last_until_it_has_rested),
+        cmocka_unit_test(rests_double_up_to_the_maximum_and_a_success_resets_them),
+        cmocka_unit_test(rests_are_up_to_a_quarter_longer_by_chance),
+        cmocka_unit_test(one_dial_at_a_time_tries_an_address_that_has_rested),
+        cmocka_unit_test(a_walk_of_one_goes_nowhere_else),
         cmocka_unit_test(a_new_list_keeps_what_is_known_of_addresses_that_stay),
         cmocka_unit_test(lists_are_equal_whatever_their_order),
+        cmocka_unit_test(a_list_owns_its_names_and_has_a_limit),
     };
 
     return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS_MAX = 32 };
+enum { WORDS_MAX = 160 };
 
 struct parsed {
     struct config config;
@@ -90,7 +90,75 @@ static void the_server_name_is_the_upstreams_host_unless_said(void **state)
 
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
-    assert_string_equal(parsed.options.route.server_name, "logs.example");
+    assert_null(parsed.options.route.server_name);
+    assert_int_equal(parsed.options.upstream.place_count, 1);
+    assert_string_equal(parsed.options.upstream.places[0].address.host, "logs.example");
+    options_deinit(&parsed.options);
+}
+
+static void upstreams_are_read_in_order_with_what_is_said_behind_them(void **state)
+{
+    static const struct {
+        const char *host;
+        unsigned weight;
+        bool is_unix, is_srv, is_standby;
+    } expected[] = {
+        { "a.example", 1, false, false, false },
+        { "::1", 3, false, false, false },
+        { "_fluent._tcp.example", 1000, false, true, true },
+        { "/run/a,b", 1, true, false, true },
+        { "/run/c,d", 2, true, false, false },
+    };
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT,
+              WORDS("--server-name", "n", "--upstream", "a.example:1", "--upstream", "[::1]:2,weight=3",
+                    "--upstream", "srv+_fluent._tcp.example,weight=1000,standby", "--upstream",
+                    "unix:/run/a,b,standby", "--upstream", "unix:/run/c,d,weight=2"),
+              NULL);
+    assert_string_equal(parsed.options.route.server_name, "n");
+    assert_int_equal(parsed.options.upstream.place_count, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < parsed.options.upstream.place_count; i++) {
+        const struct upstream_place *place = &parsed.options.upstream.places[i];
+        assert_string_equal(place->address.host, expected[i].host);
+        assert_int_equal(place->address.is_unix, expected[i].is_unix);
+        assert_int_equal(place->address.is_srv, expected[i].is_srv);
+        assert_int_equal(place->weight, expected[i].weight);
+        assert_int_equal(place->is_standby, expected[i].is_standby);
+    }
+    options_deinit(&parsed.options);
+}
+
+static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } bad[] = {
+        { "a:1,weight=0", "--upstream: \"a:1,weight=0\": weight \"0\" is not 1 to 1000" },
+        { "a:1,weight=1001", "--upstream: \"a:1,weight=1001\": weight \"1001\" is not 1 to 1000" },
+        { "a:1,weight=-1", "--upstream: \"a:1,weight=-1\": weight \"-1\" is not 1 to 1000" },
+        { "a:1,weight=2x", "--upstream: \"a:1,weight=2x\": weight \"2x\" is not 1 to 1000" },
+        { "a:1,weight=", "--upstream: \"a:1,weight=\": weight \"\" is not 1 to 1000" },
+        { "a:1,spare", "--upstream: \"a:1,spare\": \"spare\" is neither weight=N nor standby" },
+        { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is neither weight=N nor standby" },
+        { "a,standby", "--upstream: no port in \"a\": expected host:port" },
+        { "b:1", "--upstream: \"b:1\": this address has been said before" },
+        { "srv+x:1", "--upstream: port in \"srv+x:1\": SRV records tell the port: expected srv+NAME" },
+    };
+    const char *words[2 * (UPSTREAM_PLACES_MAX + 1) + 1];
+    struct parsed parsed;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        expect_refused(CONFIG_CLIENT, WORDS("--upstream", "b:1,weight=2", "--upstream", bad[i].text),
+                       bad[i].fault);
+    for (size_t i = 0; i <= UPSTREAM_PLACES_MAX; i++) {
+        words[2 * i] = "--upstream";
+        words[2 * i + 1] = "c:1";
+    }
+    words[2 * (UPSTREAM_PLACES_MAX + 1)] = NULL;
+    interpret(&parsed, CONFIG_CLIENT, words, "--upstream: said more than 64 times");
     options_deinit(&parsed.options);
 }
 
@@ -120,7 +188,7 @@ static void what_cannot_be_meant_is_refused_by_name(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "logs.example:1"),
                    "--listen: \"logs.example\" is not an IP address, localhost or unix:PATH");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "logs.example:0"),
-                   "--upstream: port 0 cannot be dialled");
+                   "--upstream: \"logs.example:0\": port 0 cannot be dialled");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", ":24224"), "--upstream: \":24224\" names no host");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "unix:/x"),
                    "--server-name: is required when the upstream is a Unix socket");
@@ -128,6 +196,8 @@ static void what_cannot_be_meant_is_refused_by_name(void **state)
                    "--tls-min: is above --tls-max");
     expect_refused(CONFIG_CLIENT, WORDS("--key-passphrase-env", "A", "--key-passphrase-file", "f"),
                    "--key-passphrase-env: cannot be said together with --key-passphrase-file");
+    expect_refused(CONFIG_CLIENT, WORDS("--endpoint-rest", "3m"),
+                   "--endpoint-rest: is above --endpoint-rest-max");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-min-ttl", "10m"), "--dns-min-ttl: is above --dns-max-ttl");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
                    "--dns-retry-min: is above --dns-retry-max");
@@ -272,6 +342,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
         cmocka_unit_test(the_server_name_is_the_upstreams_host_unless_said),
+        cmocka_unit_test(upstreams_are_read_in_order_with_what_is_said_behind_them),
+        cmocka_unit_test(upstreams_that_cannot_be_meant_are_refused_by_setting_and_text),
         cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
         cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),

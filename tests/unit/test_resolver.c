@@ -19,11 +19,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
 enum { ANSWERS_MAX = 64, SLACK_MS = 2 };
 
 /* ---- the name server
  * --------------------------------------------------------------------------------------- */
+
+/* What the name server tells of "_fluent._tcp.test", and of the hosts it names. */
+struct srv_record {
+    unsigned priority, weight, port;
+    const char *host; /* NULL: "." */
+    const char *ipv4; /* NULL: there is no such host */
+    uint32_t ttl;     /* of the address */
+};
 
 struct name_server {
     struct ev_loop *loop;
@@ -37,6 +45,7 @@ struct name_server {
     const char *only_name; /* others do not exist; NULL: all exist */
     uint32_t ttl;
     const char *const *ipv4, *const *ipv6; /* NULL-terminated */
+    const struct srv_record *srv;          /* port 0 ends; NULL: no such service */
 
     size_t queries; /* for A */
     uint64_t query_ms[ANSWERS_MAX];
@@ -87,6 +96,46 @@ static unsigned put_answers(const struct name_server *server, unsigned type, uin
     return count;
 }
 
+static unsigned put_services(const struct name_server *server, uint8_t **at)
+{
+    unsigned count = 0;
+
+    for (const struct srv_record *srv = server->srv; srv->port; srv++, count++) {
+        uint8_t data[300], *end = data;
+        put16(&end, srv->priority);
+        put16(&end, srv->weight);
+        put16(&end, srv->port);
+        for (const char *label = srv->host; label && *label;) {
+            size_t length = strcspn(label, ".");
+            *end++ = (uint8_t)length;
+            memcpy(end, label, length);
+            end += length;
+            label += length + (label[length] == '.');
+        }
+        *end++ = 0;
+        put_record(at, 12, TYPE_SRV, server->ttl, data, (size_t)(end - data));
+    }
+    return count;
+}
+
+/* The answer to a question about one of the hosts; -1: there is no such host. */
+static int put_host(struct name_server *server, const char *name, unsigned type, uint8_t **at)
+{
+    for (const struct srv_record *srv = server->srv; srv->port; srv++) {
+        uint8_t raw[4];
+        if (!srv->host || strcmp(srv->host, name) != 0)
+            continue;
+        if (!srv->ipv4)
+            return -1;
+        if (type != TYPE_A)
+            return 0;
+        assert_int_equal(inet_pton(AF_INET, srv->ipv4, raw), 1);
+        put_record(at, 12, TYPE_A, srv->ttl, raw, sizeof raw);
+        return 1;
+    }
+    return -1;
+}
+
 /* Writes the reply to `query`; 0 when there is to be none. */
 static size_t reply_to(struct name_server *server, const uint8_t *query, size_t length, uint8_t *reply)
 {
@@ -122,7 +171,12 @@ static size_t reply_to(struct name_server *server, const uint8_t *query, size_t 
     put16(&at, 0);
     put16(&at, 0);
     at = reply + question;
-    if (rcode == 0)
+    if (server->srv) {
+        int count = type == TYPE_SRV ? (int)put_services(server, &at) : put_host(server, name, type, &at);
+        if (count < 0)
+            reply[3] |= RCODE_NXDOMAIN;
+        reply[7] = (uint8_t)(count > 0 ? count : 0);
+    } else if (rcode == 0)
         reply[7] = (uint8_t)put_answers(server, type, &at, reply);
     return (size_t)(at - reply);
 }
@@ -251,7 +305,11 @@ static void server_stop(struct name_server *server)
 
 struct answer {
     size_t count;
-    struct socket_address addresses[RESOLVER_ADDRESSES_MAX];
+    struct answered {
+        struct socket_address address;
+        char host[64];
+        unsigned priority, weight;
+    } addresses[RESOLVER_ADDRESSES_MAX];
     char why[128];
     uint64_t at_ms;
 };
@@ -265,7 +323,7 @@ struct fixture {
     struct answer answers[ANSWERS_MAX];
 };
 
-static void on_answer(void *owner, const struct socket_address *addresses, size_t count, const char *why)
+static void on_answer(void *owner, const struct resolver_address *addresses, size_t count, const char *why)
 {
     struct fixture *f = owner;
     struct answer *answer = &f->answers[f->count++];
@@ -274,7 +332,12 @@ static void on_answer(void *owner, const struct socket_address *addresses, size_
     assert_int_equal(count == 0, why != NULL);
     answer->count = count;
     answer->at_ms = clock_monotonic_ms();
-    memcpy(answer->addresses, addresses, count * sizeof *addresses);
+    for (size_t i = 0; i < count; i++) {
+        answer->addresses[i] = (struct answered) { .address = addresses[i].address,
+                                                   .priority = addresses[i].priority,
+                                                   .weight = addresses[i].weight };
+        snprintf(answer->addresses[i].host, sizeof answer->addresses[i].host, "%s", addresses[i].host);
+    }
     snprintf(answer->why, sizeof answer->why, "%s", why ? why : "");
     if (f->close_on_answer) {
         resolver_close(f->resolver);
@@ -330,7 +393,7 @@ static void open_resolver(struct fixture *f, const char *text, const struct reso
 
     snprintf(servers, sizeof servers, "127.0.0.1:%u", f->server.port);
     here.servers = servers;
-    assert_true(address_parse(&address, text, &fault));
+    assert_true(address_parse_upstream(&address, text, &fault));
     f->resolver = resolver_open(f->loop, &address, &here, on_answer, f, &fault);
     if (!f->resolver)
         fail_msg("%s", fault.text);
@@ -344,7 +407,7 @@ static bool has_address(const struct answer *answer, const char *text)
     char each[ADDRESS_TEXT_BYTES];
 
     for (size_t i = 0; i < answer->count; i++) {
-        socket_address_format(&answer->addresses[i], each, sizeof each);
+        socket_address_format(&answer->addresses[i].address, each, sizeof each);
         if (strcmp(each, text) == 0)
             return true;
     }
@@ -392,8 +455,8 @@ static void test_repeated_addresses_are_merged_and_capped(void **state)
 {
     struct fixture *f = *state;
     static const char *const repeated[] = { "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.2", NULL };
-    static char texts[100][16];
-    const char *many[101] = { NULL };
+    static char texts[200][16];
+    const char *many[201] = { NULL };
 
     f->server.ipv4 = repeated;
     f->server.ttl = 0;
@@ -401,7 +464,7 @@ static void test_repeated_addresses_are_merged_and_capped(void **state)
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
 
-    for (size_t i = 0; i < 100; i++) {
+    for (size_t i = 0; i < 200; i++) {
         snprintf(texts[i], sizeof texts[i], "127.0.1.%zu", i);
         many[i] = texts[i];
     }
@@ -667,6 +730,127 @@ static void test_close_at_any_time(void **state)
     assert_null(f->resolver);
 }
 
+/* ---- SRV ---- */
+
+static void expect_service(struct fixture *f, size_t at, const char *text, const char *host,
+                           unsigned priority)
+{
+    char each[ADDRESS_TEXT_BYTES];
+    const struct answered *answered = &f->answers[f->count - 1].addresses[at];
+
+    assert_true(at < f->answers[f->count - 1].count);
+    socket_address_format(&answered->address, each, sizeof each);
+    assert_string_equal(each, text);
+    assert_string_equal(answered->host, host);
+    assert_int_equal(answered->priority, priority);
+}
+
+static void test_services_are_followed_to_their_hosts_by_priority(void **state)
+{
+    struct fixture *f = *state;
+    static const struct srv_record srv[] = { { 20, 5, 3, "c.test", "127.0.0.3", 3600 },
+                                             { 10, 7, 1, "a.test", "127.0.0.1", 3600 },
+                                             { 10, 0, 2, "b.test", "127.0.0.2", 3600 },
+                                             { 30, 1, 1, "a.test", "127.0.0.1", 3600 }, /* the same again */
+                                             { 0 } };
+
+    setenv("LOCALDOMAIN", "elsewhere.test", 1);
+    f->server.srv = srv;
+    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    run_until(f, &f->count, 1);
+    unsetenv("LOCALDOMAIN");
+    assert_int_equal(f->answers[0].count, 3);
+    expect_service(f, 0, "127.0.0.1:1", "a.test", 10);
+    expect_service(f, 1, "127.0.0.2:2", "b.test", 10);
+    expect_service(f, 2, "127.0.0.3:3", "c.test", 20);
+    assert_int_equal(f->answers[0].addresses[0].weight, 7);
+    assert_int_equal(f->answers[0].addresses[1].weight, 0);
+    assert_int_equal(f->server.queries, 4); /* one each: targets are whole names */
+}
+
+static void test_a_service_lives_as_long_as_its_shortest_record(void **state)
+{
+    struct fixture *f = *state;
+    static const struct srv_record short_host[] = { { 1, 1, 1, "a.test", "127.0.0.1", 3600 },
+                                                    { 1, 1, 2, "b.test", "127.0.0.2", 1 },
+                                                    { 0 } };
+    static const struct srv_record long_hosts[] = { { 1, 1, 1, "a.test", "127.0.0.1", 3600 }, { 0 } };
+
+    f->server.srv = short_host;
+    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    run_until(f, &f->count, 1);
+    f->server.ttl = 1;
+    f->server.srv = long_hosts;
+    run_until(f, &f->count, 3);
+    assert_int_equal(f->answers[0].count, 2);
+    assert_int_equal(f->answers[1].count, 1);
+    assert_in_range(f->answers[1].at_ms - f->answers[0].at_ms, 1000 - SLACK_MS, 10000);
+    assert_in_range(f->answers[2].at_ms - f->answers[1].at_ms, 1000 - SLACK_MS, 10000);
+}
+
+static void test_hosts_that_do_not_resolve_are_left_out_and_asked_for_again_soon(void **state)
+{
+    struct fixture *f = *state;
+    static const struct srv_record half[] = { { 1, 1, 1, "a.test", NULL, 3600 },
+                                              { 1, 1, 2, "b.test", "127.0.0.2", 3600 },
+                                              { 1, 1, 3, "unix:/x", "127.0.0.3", 3600 }, /* no host name */
+                                              { 1, 1, 4, "10.0.0.1", "127.0.0.4", 3600 },
+                                              { 0 } };
+    static const struct srv_record none[] = { { 1, 1, 1, "a.test", NULL, 3600 }, { 0 } };
+    static const struct srv_record bad[] = { { 1, 1, 3, "*", "127.0.0.3", 3600 }, { 0 } };
+
+    f->server.srv = half;
+    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    run_until(f, &f->count, 2);
+    assert_int_equal(f->answers[1].count, 1);
+    expect_service(f, 0, "127.0.0.2:2", "b.test", 1);
+    assert_true(f->answers[1].at_ms - f->answers[0].at_ms < 3000); /* not in an hour */
+    f->server.srv = none;
+    run_until(f, &f->count, 3);
+    assert_string_equal(f->answers[2].why, "Domain name not found");
+    f->server.srv = bad;
+    run_until(f, &f->count, 4);
+    assert_string_equal(f->answers[3].why, "no SRV record has a usable target");
+}
+
+static void test_a_service_that_is_not_offered_is_a_failure_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    static const struct srv_record none[] = { { 0, 0, 1, NULL, NULL, 0 }, { 0 } };
+
+    f->server.srv = none;
+    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 0);
+    assert_string_equal(f->answers[0].why, "the service is not offered (SRV target \".\")");
+    f->server.srv = NULL;
+    f->server.rcode = RCODE_NXDOMAIN;
+    run_until(f, &f->count, 2);
+    assert_string_equal(f->answers[1].why, "Domain name not found");
+    f->server.rcode = RCODE_SERVFAIL;
+    run_until(f, &f->count, 3);
+    assert_int_equal(f->answers[2].count, 0);
+}
+
+static void test_services_can_be_closed_at_any_time(void **state)
+{
+    struct fixture *f = *state;
+    static const struct srv_record srv[] = { { 1, 1, 1, "a.test", "127.0.0.1", 1 },
+                                             { 1, 1, 2, "b.test", "127.0.0.2", 1 },
+                                             { 0 } };
+
+    f->server.srv = srv;
+    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    for (unsigned steps = 1; f->count == 0; steps++) {
+        for (unsigned i = 0; i < steps && f->count == 0; i++)
+            ev_run(f->loop, EVRUN_ONCE);
+        resolver_close(f->resolver);
+        f->resolver = NULL;
+        if (f->count == 0)
+            open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    }
+}
+
 static void test_bad_name_servers_are_a_fault(void **state)
 {
     struct fixture *f = *state;
@@ -703,6 +887,11 @@ int main(void)
         CASE(test_refresh_is_rate_limited),
         CASE(test_refresh_respects_the_back_off),
         CASE(test_close_at_any_time),
+        CASE(test_services_are_followed_to_their_hosts_by_priority),
+        CASE(test_a_service_lives_as_long_as_its_shortest_record),
+        CASE(test_hosts_that_do_not_resolve_are_left_out_and_asked_for_again_soon),
+        CASE(test_a_service_that_is_not_offered_is_a_failure_of_its_own),
+        CASE(test_services_can_be_closed_at_any_time),
         CASE(test_bad_name_servers_are_a_fault),
     };
 

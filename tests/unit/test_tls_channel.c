@@ -67,10 +67,10 @@ static void use_versions(struct fixture *fixture, enum end end, enum tls_version
 
 static int setup(void **state)
 {
-    static const char *const names[] = { "localhost" };
+    static const char *const names[] = { "localhost", "other.example" };
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct authority_options options = {
-        .server_names = names, .server_name_count = 1, .client_name = "client", .leaf_days = 10
+        .server_names = names, .server_name_count = 2, .client_name = "client", .leaf_days = 10
     };
     struct fault fault;
 
@@ -331,6 +331,34 @@ static void later_connections_are_resumed_and_tls_1_3_tickets_used_once(void **s
 
 /* ---- refusals ---- */
 
+static bool is_resumed(struct fixture *fixture, const char *server_name)
+{
+    struct pair pair;
+
+    pair_open(&pair, fixture, server_name);
+    expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+    bool resumed = tls_channel_facts(pair.channel[SERVER]).resumed;
+    pair_close(&pair);
+    return resumed;
+}
+
+static void sessions_are_offered_to_the_name_they_are_from_alone(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (enum tls_version version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
+        use_versions(fixture, CLIENT, version, version);
+        tls_sessions_clear(&fixture->sessions);
+        assert_false(is_resumed(fixture, "localhost"));
+        assert_false(is_resumed(fixture, "other.example"));
+        /* However many a server hands out, the other's are not driven out. */
+        for (int round = 0; round < TLS_SESSIONS_MAX; round++)
+            assert_true(is_resumed(fixture, "localhost"));
+        assert_true(fixture->sessions.count <= 2 * TLS_SESSIONS_PER_NAME);
+        assert_true(is_resumed(fixture, "other.example"));
+    }
+}
+
 static void expect_refusal(struct fixture *fixture, const char *server_name, enum end decider,
                            enum end_reason reason, const char *detail)
 {
@@ -520,6 +548,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_byte_at_a_time_gives_the_same_conversation, setup, teardown),
         cmocka_unit_test_setup_teardown(data_that_comes_with_the_last_flight_is_not_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tls_1_3_client_is_confirmed_only_by_the_servers_first_word, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(sessions_are_offered_to_the_name_they_are_from_alone, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(later_connections_are_resumed_and_tls_1_3_tickets_used_once, setup,
                                         teardown),
