@@ -100,7 +100,7 @@ $(BUILD)/flags: FORCE
 
 BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
-              clang clang-tidy clang-format lld llvm cppcheck procps iproute2
+              golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 # Installed under their own names where the command is missing: other packagings of them are as good.
 TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
 
@@ -173,6 +173,12 @@ unit: $(UNITS)
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
 	@tests/interop/install-peers $(PEERS)
+	@$(MAKE) --no-print-directory build/agent_go
+
+# From Debian's packages alone: no module is fetched.
+build/agent_go: tests/interop/agent_go.go
+	@mkdir -p $(@D)
+	$(call run,GO $@) GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(CURDIR)/build/go-cache go build -o $@ $<
 
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 

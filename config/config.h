@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
+enum config_when_unhealthy { CONFIG_UNHEALTHY_ACCEPT, CONFIG_UNHEALTHY_REFUSE };
 
 struct config {
     const char *listen;
@@ -24,6 +25,7 @@ struct config {
     const char *accept_key_env, *accept_key_file;                           /* asked of agents */
     struct setting_list accept_users;                                       /* NAME=VAR */
     const char *self_hostname;
+    uint64_t silence_hint_ms;
 
     const char *cert_file, *key_file, *ca_file;
     const char *key_passphrase_env, *key_passphrase_file;
@@ -40,6 +42,8 @@ struct config {
     uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, confirm_timeout_ms;
     uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
     uint64_t endpoint_rest_ms, endpoint_rest_max_ms, health_interval_ms;
+    unsigned when_unhealthy;            /* enum config_when_unhealthy */
+    uint64_t udp_heartbeats_per_second; /* 0: off */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms;
 

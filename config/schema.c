@@ -5,6 +5,7 @@
 
 static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
+static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
@@ -91,6 +92,11 @@ static const struct setting settings[] = {
       .help = "or the file whose first line it is" },
     { ROW("accept-user", SETTING_LIST, accept_users), .value_name = "NAME=VAR",
       .help = "forward: a user that agents may be, and the variable with the password" },
+    { ROW("silence-hint", SETTING_DURATION, silence_hint_ms), .fallback = "10s", .min = 10, .max = HOUR,
+      .zero_word = "off", .value_name = "D",
+      .help =
+          "forward: an agent that says nothing for so long may be waiting for a shared-key handshake; told "
+          "once" },
     { ROW("self-hostname", SETTING_TEXT, self_hostname), .fallback = "husk", .value_name = "NAME",
       .help =
           "forward: what husk calls itself in the shared-key handshake; must differ from the peer's name" },
@@ -150,6 +156,15 @@ static const struct setting settings[] = {
     { ROW("health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often readiness probes the upstream by a bare connect" },
+    { ROW("when-unhealthy", SETTING_CHOICE, when_unhealthy), .fallback = "accept",
+      .choices = unhealthy_answers,
+      .help = "new connections while the upstream is known to fail: accept holds what agents send; refuse "
+              "sends them elsewhere" },
+    { ROW("udp-heartbeats", SETTING_COUNT, udp_heartbeats_per_second), .fallback = "1000", .min = 1,
+      .max = 1000000, .zero_word = "off", .value_name = "N",
+      .help =
+          "forward: UDP heartbeats taken per second, on the port of --listen; answered while the upstream "
+          "is healthy" },
     { ROW("reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help =

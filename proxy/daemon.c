@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "commands/commands.h"
 #include "options.h"
+#include "relay/heartbeat.h"
 #include "relay/upstream.h"
 #include "relay/worker.h"
 #include "trust/file_stamp.h"
@@ -40,10 +41,12 @@ struct daemon {
     unsigned started; /* workers that run */
     const struct metrics *metrics[WORKERS_MAX];
     struct upstream upstream;
+    struct heartbeat heartbeat;
     struct admin *admin;
     ev_signal terminate, interrupt, reload;
     ev_timer drain_tick, watch_tick, files_tick;
     bool draining;
+    bool refusing; /* the workers have been told to refuse connections */
     uint64_t drain_deadline_ms, quiet_since_ms;
     uint64_t activity; /* what the counters said when something last happened */
     uint64_t peak_connections;
@@ -95,8 +98,8 @@ static void reason_add(char *text, size_t size, const char *subject, const char 
     snprintf(text + used, size - used, "%s: %s\n", subject, what);
 }
 
-/* What the newest dial of any worker found out; END_NONE when it went well or is long ago. */
-static enum end_reason dial_failure(const struct daemon *daemon)
+/* What the newest dial of any worker found out, unless it is long ago. */
+static struct upstream_dial last_dial(const struct daemon *daemon)
 {
     uint64_t newest = 0;
 
@@ -106,13 +109,23 @@ static enum end_reason dial_failure(const struct daemon *daemon)
             newest = outcome;
     }
     if (clock_monotonic_ms() - newest / END_REASON_COUNT >= UPSTREAM_MEMORY_MS)
-        return END_NONE;
-    return newest % END_REASON_COUNT;
+        return (struct upstream_dial) { 0 };
+    return (struct upstream_dial) { .outcome = newest % END_REASON_COUNT,
+                                    .at_ms = newest / END_REASON_COUNT };
+}
+
+/* What speaks against the upstream; END_NONE: nothing that is known. */
+static enum end_reason failure_of_upstream(const struct daemon *daemon)
+{
+    const struct upstream_dial dial = last_dial(daemon);
+
+    return upstream_failure(&daemon->upstream, &dial);
 }
 
 static bool on_ready_asked(void *owner, char *text, size_t size)
 {
     struct daemon *daemon = owner;
+    const struct upstream_dial dial = last_dial(daemon);
 
     text[0] = '\0';
     if (daemon->draining)
@@ -122,7 +135,7 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
             credentials_not_after(daemon->credentials[side]) < clock_wall_seconds())
             reason_add(text, size, "certificate", "the own certificate has expired");
     }
-    upstream_describe(&daemon->upstream, dial_failure(daemon), text, size);
+    upstream_describe(&daemon->upstream, &dial, text, size);
     return text[0] == '\0';
 }
 
@@ -139,6 +152,8 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .reloads_succeeded = daemon->reloads_succeeded,
         .reloads_failed = daemon->reloads_failed,
         .draining = daemon->draining,
+        .upstream_healthy = failure_of_upstream(daemon) == END_NONE,
+        .heartbeats_answered = daemon->heartbeat.answered,
     };
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (daemon->credentials[side])
@@ -162,6 +177,50 @@ static void on_endpoints(void *owner, struct endpoint_list *list)
         worker_post(daemon, i,
                     (struct letter) { .kind = LETTER_ENDPOINTS,
                                       .endpoints = list ? endpoint_list_share(list) : NULL });
+}
+
+/* ---- heartbeats ---- */
+
+static bool on_heartbeat_asked(void *owner)
+{
+    const struct daemon *daemon = owner;
+
+    return !daemon->draining && failure_of_upstream(daemon) == END_NONE;
+}
+
+/* On the listener's port, where agents look for it. A port that is taken costs the heartbeats, not the start.
+ */
+static void heartbeat_start(struct daemon *daemon)
+{
+    const struct heartbeat_options options = {
+        .address = daemon->options.listen,
+        .per_second = daemon->options.heartbeats_per_second,
+        .on_asked = on_heartbeat_asked,
+        .owner = daemon,
+    };
+    struct fault fault;
+
+    if (!options.per_second || options.address.storage.ss_family == AF_UNIX)
+        return;
+    if (!heartbeat_open(&daemon->heartbeat, daemon->loop, &options, &fault))
+        log_say(&daemon->log, LOG_WARN, "UDP heartbeats will not be answered: %s", fault.text);
+}
+
+/* Connections are refused while the upstream is not healthy, if that is what is wanted. */
+static void refusal_update(struct daemon *daemon, enum end_reason failure)
+{
+    bool refusing = daemon->options.refuses_unhealthy && failure != END_NONE;
+
+    if (refusing == daemon->refusing)
+        return;
+    daemon->refusing = refusing;
+    for (unsigned i = 0; i < daemon->started; i++)
+        worker_post(daemon, i, (struct letter) { .kind = refusing ? LETTER_REFUSE : LETTER_ADMIT });
+    if (refusing)
+        log_say(&daemon->log, LOG_WARN, "upstream: %s; new connections are refused",
+                end_reason_phrase(failure));
+    else
+        log_say(&daemon->log, LOG_INFO, "upstream may be back; connections are accepted again");
 }
 
 /* ---- credentials ---- */
@@ -295,8 +354,10 @@ static void on_watch_tick(struct ev_loop *loop, ev_timer *timer, int events)
     }
     if (active > daemon->peak_connections)
         daemon->peak_connections = active;
-    if (dial_failure(daemon) != END_NONE)
+    enum end_reason failure = failure_of_upstream(daemon);
+    if (failure != END_NONE && last_dial(daemon).outcome != END_NONE)
         upstream_refresh(&daemon->upstream); /* it may have moved, or be back */
+    refusal_update(daemon, failure);
 }
 
 /* ---- starting ---- */
@@ -462,6 +523,7 @@ static bool daemon_start(struct daemon *daemon, const struct admin_source *sourc
         !upstream_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log, on_endpoints,
                        daemon, fault))
         return false;
+    heartbeat_start(daemon);
     watchers_start(daemon);
     startup_pages_release();
     address_log(daemon, "listening", &daemon->options.listen);
@@ -486,6 +548,7 @@ static unsigned daemon_stop(struct daemon *daemon)
             close(daemon->listeners[i]);
     }
     admin_close(daemon->admin);
+    heartbeat_close(&daemon->heartbeat);
     upstream_close(&daemon->upstream);
     socket_file_remove(&daemon->listen_file, &daemon->options.listen);
     for (enum side side = 0; side < SIDE_COUNT; side++)

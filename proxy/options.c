@@ -47,6 +47,13 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
                   config->listen);
         return false;
     }
+    /* A Unix path cannot be refused without being lost, nor a port without number be found again. */
+    options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
+    if (options->refuses_unhealthy && !socket_address_port(&options->listen)) {
+        fault_set(fault, "--when-unhealthy: refuse needs a port of its own to listen on, and %s has none",
+                  config->listen);
+        return false;
+    }
     options->has_admin = strcmp(config->admin, "off") != 0;
     return !options->has_admin || listen_address(&options->admin.listen, "admin", config->admin, fault);
 }
@@ -448,6 +455,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->connect_timeout_ms = config->connect_timeout_ms;
     route->handshake_timeout_ms = config->handshake_timeout_ms;
     route->confirm_timeout_ms = config->confirm_timeout_ms;
+    route->silence_hint_ms = config->silence_hint_ms;
     route->idle_timeout_ms = config->idle_timeout_ms;
     route->half_close_timeout_ms = config->half_close_timeout_ms;
     route->linger_timeout_ms = config->linger_timeout_ms;
@@ -472,6 +480,8 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
         .timeout_ms = config->connect_timeout_ms,
         .persistence = mode == CONFIG_CLIENT ? HEALTH_UNTIL_GOOD : HEALTH_ALWAYS,
     };
+    options->heartbeats_per_second =
+        config->protocol == ROUTE_FORWARD ? (uint32_t)config->udp_heartbeats_per_second : 0;
     options->drain_timeout_ms = config->drain_timeout_ms;
     options->drain_quiet_ms = config->drain_quiet_ms;
     options->reload_interval_ms = config->reload_interval_ms;

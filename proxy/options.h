@@ -30,6 +30,8 @@ struct options {
     struct handshake_options key[SIDE_COUNT]; /* strings owned; shared_key NULL: none on that side */
     struct handshake_user *users;             /* owned, with their strings */
     unsigned workers;                         /* 1 to WORKERS_MAX */
+    uint32_t heartbeats_per_second;           /* answered over UDP; 0: none */
+    bool refuses_unhealthy;                   /* connections, while the upstream is not healthy */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms; /* 0: only on SIGHUP */
     enum log_format log_format;

@@ -203,6 +203,21 @@ static void write_draining(FILE *out, const struct family *family, const struct 
     fprintf(out, "%s %d\n", family->name, snapshot->draining);
 }
 
+static void write_upstream_healthy(FILE *out, const struct family *family,
+                                   const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{route=\"", family->name);
+    put_escaped(out, snapshot->route);
+    fprintf(out, "\"} %d\n", snapshot->upstream_healthy);
+}
+
+static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{route=\"", family->name);
+    put_escaped(out, snapshot->route);
+    fprintf(out, "\"} %" PRIu64 "\n", snapshot->heartbeats_answered);
+}
+
 /* ---- the families ----------------------------------------------------------------------------------------
  */
 
@@ -311,6 +326,14 @@ static const struct family families[] = {
     { .name = "husk_upstream_unconfirmed_total",
       .help = "Upstream connections taken into use without evidence that the peer accepted them.",
       ROUTE_COUNTER(unconfirmed) },
+    { .name = "husk_upstream_healthy",
+      .help = "0 while the upstream is known to fail, by probes or by dials.",
+      .type = "gauge",
+      .write = write_upstream_healthy },
+    { .name = "husk_udp_heartbeats_answered_total",
+      .help = "UDP heartbeats answered.",
+      .type = "counter",
+      .write = write_heartbeats },
     { .name = "husk_draining",
       .help = "1 while the process is stopping.",
       .type = "gauge",

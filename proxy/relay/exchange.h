@@ -38,6 +38,7 @@ struct exchange {
     uint64_t redial_delay_ms;      /* the next back-off */
     bool ever_acked;               /* an aggregator has acknowledged something */
     unsigned silences;             /* ack timeouts so far */
+    bool told_of_silence;          /* the log has told of an agent that says nothing */
     bool starving;                 /* intakes wait for room */
     bool closing;
     uint64_t id_seed, id_count; /* chunk ids: unlikely to meet another process's, never to repeat */

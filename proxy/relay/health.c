@@ -1,5 +1,6 @@
 #include "relay/health.h"
 
+#include "base/clock.h"
 #include "wire/socket.h"
 
 #include <unistd.h>
@@ -25,6 +26,7 @@ static void round_end(struct health *health, enum end_reason failure)
     attempt_close(health);
     health->known = true;
     health->failure = failure;
+    health->ended_ms = clock_monotonic_ms();
     if (failure != END_NONE || health->options.persistence == HEALTH_ALWAYS)
         timer_restart(health, (double)health->options.interval_ms / 1000);
 }

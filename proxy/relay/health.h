@@ -28,6 +28,7 @@ struct health {
     ev_timer timer;          /* the attempt's deadline, or the next round */
     bool known;              /* a round has been finished */
     enum end_reason failure; /* of the last round: END_NONE when an address answered */
+    uint64_t ended_ms;       /* of the last round, clock_monotonic_ms */
 };
 
 /* Idle until the first health_replace. Without an interval it never probes, and `known` stays false. */

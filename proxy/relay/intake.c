@@ -259,13 +259,48 @@ static uint64_t stall_deadline(struct intake *intake)
     return intake->progress_ms + patience;
 }
 
+/* When an agent that has not said a word may be waiting for a HELO that will not come; 0: never, or what
+ * there is to say about it has been said. */
+static uint64_t silence_deadline(const struct intake *intake)
+{
+    const struct exchange *exchange = intake->exchange;
+    const struct route_options *route = exchange->worker->route;
+    bool is_silent = intake_is_untouched(intake) && !reading_is_amid(intake) && !intake->inlet.leg.read_over;
+
+    if (route->key[SIDE_DOWNSTREAM] || !route->silence_hint_ms || exchange->told_of_silence || !is_silent)
+        return 0;
+    return intake->progress_ms + route->silence_hint_ms;
+}
+
+/* Once: it may as well be a logger that has nothing to log. */
+static void silence_tell(struct intake *intake)
+{
+    struct worker *worker = intake->exchange->worker;
+    uint64_t deadline_ms = silence_deadline(intake);
+    char peer[ADDRESS_TEXT_BYTES];
+    struct log_line line;
+
+    if (!deadline_ms || clock_monotonic_ms() < deadline_ms)
+        return;
+    intake->exchange->told_of_silence = true;
+    socket_address_format(&intake->inlet.peer, peer, sizeof peer);
+    log_begin(&line, worker->log, LOG_INFO,
+              "agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "
+              "--accept-key-file");
+    log_text(&line, "route", worker->route->name);
+    log_text(&line, "peer", peer);
+    log_end(&line);
+}
+
 static uint64_t intake_deadline(struct intake *intake)
 {
     uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
     uint64_t greeting_ms = greeting_lasts(&intake->greeting) ? intake->greeting_deadline_ms : 0;
 
-    return alarm_earlier(alarm_earlier(stall_deadline(intake), greeting_ms),
-                         alarm_earlier(intake->paused_until_ms, idle_ms ? intake->progress_ms + idle_ms : 0));
+    uint64_t words_ms = alarm_earlier(stall_deadline(intake), silence_deadline(intake));
+    uint64_t rest_ms = alarm_earlier(intake->paused_until_ms, idle_ms ? intake->progress_ms + idle_ms : 0);
+
+    return alarm_earlier(alarm_earlier(words_ms, greeting_ms), rest_ms);
 }
 
 /* Why it must end; END_NONE when it goes on. */
@@ -379,6 +414,7 @@ static void intake_step(struct intake *intake)
         return;
     }
     intake_account(intake);
+    silence_tell(intake);
     if (moved)
         intake_wake(intake);
     leg_watch(&intake->inlet.leg, reads ? LEG_READ : LEG_NO_READ);

@@ -27,14 +27,42 @@ static int accept_one(struct listener *listener, struct socket_address *peer)
                    SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
+static void pause_log(struct listener *listener, enum log_level level, const char *what, int error)
+{
+    struct log_line line;
+    char message[96];
+    uint32_t suppressed;
+
+    if (!log_limiter_admit(&listener->limiter, clock_monotonic_ms(), PAUSE_LOG_BURST, &suppressed))
+        return;
+    snprintf(message, sizeof message, "%s: %s", what, strerror(error));
+    log_begin(&line, listener->log, level, message);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+static void listener_watch(struct listener *listener)
+{
+    if (listener->throttled || listener->shut || ev_is_active(&listener->pause))
+        ev_io_stop(listener->loop, &listener->watcher);
+    else
+        ev_io_start(listener->loop, &listener->watcher);
+}
+
+static void pause_begin(struct listener *listener, double seconds)
+{
+    ev_timer_stop(listener->loop, &listener->pause);
+    ev_timer_set(&listener->pause, seconds, 0);
+    ev_timer_start(listener->loop, &listener->pause);
+    listener_watch(listener);
+}
+
 /* Out of descriptors: the peer at the door is told by a reset, so that it tries again later; then a pause, as
  * long as it takes. */
 static void listener_pause(struct listener *listener, int error)
 {
     struct socket_address peer;
-    struct log_line line;
-    char message[96];
-    uint32_t suppressed;
 
     if (listener->reserve >= 0) {
         close(listener->reserve);
@@ -44,20 +72,11 @@ static void listener_pause(struct listener *listener, int error)
         listener->reserve = reserve_open();
     }
     metrics_add(&listener->metrics->accept_pauses, 1);
-    if (log_limiter_admit(&listener->limiter, clock_monotonic_ms(), PAUSE_LOG_BURST, &suppressed)) {
-        snprintf(message, sizeof message, "accepting paused: %s", strerror(error));
-        log_begin(&line, listener->log, LOG_WARN, message);
-        if (suppressed)
-            log_number(&line, "suppressed", suppressed);
-        log_end(&line);
-    }
+    pause_log(listener, LOG_WARN, "accepting paused", error);
     listener->pause_seconds = listener->pause_seconds == 0 ? pause_seconds_min : listener->pause_seconds * 2;
     if (listener->pause_seconds > pause_seconds_max)
         listener->pause_seconds = pause_seconds_max;
-    ev_io_stop(listener->loop, &listener->watcher);
-    ev_timer_stop(listener->loop, &listener->pause);
-    ev_timer_set(&listener->pause, listener->pause_seconds, 0);
-    ev_timer_start(listener->loop, &listener->pause);
+    pause_begin(listener, listener->pause_seconds);
 }
 
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -79,15 +98,26 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
+static void listener_listen(struct listener *listener)
+{
+    if (listener->shut && socket_listen_resume(listener->fd)) {
+        listener->shut = false;
+    } else if (listener->shut) {
+        pause_log(listener, LOG_ERROR, "cannot listen again yet", errno);
+        pause_begin(listener, pause_seconds_max);
+    }
+    listener_watch(listener);
+}
+
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct listener *listener = timer->data;
 
-    (void)events;
+    (void)loop, (void)events;
     if (listener->reserve < 0)
         listener->reserve = reserve_open();
-    if (!listener->throttled)
-        ev_io_start(loop, &listener->watcher);
+    if (listener->door == LISTENER_OPEN)
+        listener_listen(listener);
 }
 
 void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics,
@@ -125,10 +155,19 @@ void listener_admit(struct listener *listener, enum listener_admission admission
     if (throttle == listener->throttled)
         return;
     listener->throttled = throttle;
-    if (throttle) {
+    if (throttle)
         metrics_add(&listener->metrics->accept_throttled, 1);
-        ev_io_stop(listener->loop, &listener->watcher);
-    } else if (!ev_is_active(&listener->pause)) {
-        ev_io_start(listener->loop, &listener->watcher);
+    listener_watch(listener);
+}
+
+void listener_turn(struct listener *listener, enum listener_door door)
+{
+    listener->door = door;
+    if (door == LISTENER_OPEN) {
+        listener_listen(listener);
+        return;
     }
+    listener->shut = true;
+    listener_watch(listener);
+    socket_listen_pause(listener->fd);
 }

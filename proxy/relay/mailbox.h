@@ -17,6 +17,8 @@ struct endpoint_list;
 enum letter_kind {
     LETTER_CREDENTIALS, /* a new set for `side` */
     LETTER_ENDPOINTS,   /* the upstream's addresses; NULL: the name does not resolve */
+    LETTER_REFUSE,      /* new connections are to be refused */
+    LETTER_ADMIT,       /* or accepted again */
     LETTER_STOP,        /* end all connections and leave the loop */
 };
 

@@ -39,6 +39,7 @@ struct route_options {
     uint64_t connect_timeout_ms;    /* per address */
     uint64_t handshake_timeout_ms;  /* from accept, or from connect */
     uint64_t confirm_timeout_ms;    /* for evidence that a TLS 1.3 server accepted our certificate */
+    uint64_t silence_hint_ms;       /* of an agent that is asked for no key; 0: never told of */
     uint64_t idle_timeout_ms;       /* without progress; 0: none */
     uint64_t half_close_timeout_ms; /* the same once one direction has ended; 0: none */
     uint64_t linger_timeout_ms;     /* for last words to be delivered on a connection that ends */

@@ -4,16 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct upstream_source {
-    struct upstream *upstream;          /* borrowed */
-    const struct upstream_place *place; /* borrowed */
-    struct resolver *resolver;          /* NULL: a Unix path needs none */
-    bool has_answered;                  /* well or badly */
-    const char *unresolved;             /* why the last look-up failed; NULL: it did not */
-    struct endpoint_list *list;         /* shared, tiers counted from 0; NULL: none yet */
-    size_t left_out;                    /* addresses it did not take */
-};
-
 /* ---- one place's addresses ---- */
 
 /* Its share of the place's weight. SRV weights say only how addresses of one priority compare (RFC 2782):
@@ -233,6 +223,46 @@ void upstream_refresh(struct upstream *upstream)
 
 /* ---- readiness ---- */
 
+/* Whether it says no more than that nobody was there at that moment: a connect that goes well disproves it.
+ */
+static bool is_absence(enum end_reason reason)
+{
+    switch (reason) {
+    case END_UNRESOLVED:
+    case END_CONNECT_REFUSED:
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_RESET:
+    case END_TRUNCATED:
+    case END_UPSTREAM_CLOSED:
+    case END_DEAD_PEER:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_unresolved(const struct upstream *upstream)
+{
+    bool unresolved = false;
+
+    for (size_t i = 0; i < upstream->options->place_count; i++)
+        unresolved = unresolved || upstream->sources[i].unresolved;
+    return unresolved;
+}
+
+enum end_reason upstream_failure(const struct upstream *upstream, const struct upstream_dial *dial)
+{
+    const struct health *health = &upstream->health;
+    bool is_probe_newer = health->known && health->ended_ms >= dial->at_ms;
+
+    if (!upstream->list)
+        return is_unresolved(upstream) ? END_UNRESOLVED : END_NONE;
+    if (is_probe_newer && (health->failure != END_NONE || is_absence(dial->outcome)))
+        return health->failure;
+    return dial->outcome;
+}
+
 static void describe_names(const struct upstream *upstream, char *text, size_t size)
 {
     for (size_t i = 0; i < upstream->options->place_count; i++) {
@@ -246,19 +276,19 @@ static void describe_names(const struct upstream *upstream, char *text, size_t s
     }
 }
 
-void upstream_describe(const struct upstream *upstream, enum end_reason dial_failure, char *text, size_t size)
+void upstream_describe(const struct upstream *upstream, const struct upstream_dial *dial, char *text,
+                       size_t size)
 {
     const struct health *health = &upstream->health;
+    enum end_reason failure = upstream_failure(upstream, dial);
     size_t used = strlen(text);
 
     text += used;
     size -= used;
     if (!upstream->list)
         describe_names(upstream, text, size);
-    else if (health->known && health->failure != END_NONE)
-        snprintf(text, size, "upstream: %s\n", end_reason_phrase(health->failure));
+    else if (failure != END_NONE)
+        snprintf(text, size, "upstream: %s\n", end_reason_phrase(failure));
     else if (!health->known && health->options.interval_ms)
         snprintf(text, size, "upstream: not probed yet\n");
-    else if (dial_failure != END_NONE)
-        snprintf(text, size, "upstream: %s\n", end_reason_phrase(dial_failure));
 }

@@ -35,6 +35,17 @@ struct upstream_options {
  * addresses are not told before some of the others are known, or known not to be. */
 typedef void upstream_on_endpoints(void *owner, struct endpoint_list *list);
 
+/* What is known of one place. */
+struct upstream_source {
+    struct upstream *upstream;          /* borrowed */
+    const struct upstream_place *place; /* borrowed */
+    struct resolver *resolver;          /* NULL: a Unix path needs none */
+    bool has_answered;                  /* well or badly */
+    const char *unresolved;             /* why the last look-up failed; NULL: it did not */
+    struct endpoint_list *list;         /* shared, tiers counted from 0; NULL: none yet */
+    size_t left_out;                    /* addresses it did not take */
+};
+
 struct upstream {
     const struct upstream_options *options; /* borrowed */
     struct log *log;                        /* borrowed */
@@ -57,9 +68,21 @@ void upstream_close(struct upstream *upstream);
 /* Looks the names up again and probes again, soon: a dial failed, or a reload asks for it. */
 void upstream_refresh(struct upstream *upstream);
 
-/* Appends why it is not ready to `text`: one line, or one for each name that does not resolve; nothing when
- * nothing is known against it. `dial_failure` is what workers last found out, END_NONE for nothing bad. */
-void upstream_describe(const struct upstream *upstream, enum end_reason dial_failure, char *text,
+/* What workers last found out by dialling, or by a connection that broke; all zeros: nothing, or too long
+ * ago. */
+struct upstream_dial {
+    enum end_reason outcome; /* END_NONE: it went well */
+    uint64_t at_ms;          /* clock_monotonic_ms */
+};
+
+/* What speaks against it; END_NONE: nothing, also while nothing is known yet. The newest news counts, be
+ * it a probe's or a dial's; but what a dial found out beyond absence, such as a refused certificate, no probe
+ * can disprove. */
+enum end_reason upstream_failure(const struct upstream *upstream, const struct upstream_dial *dial);
+
+/* Appends why it is not ready to `text`: its failure, one line for each name that does not resolve while none
+ * does, or that nothing is known yet; nothing when it is ready. */
+void upstream_describe(const struct upstream *upstream, const struct upstream_dial *dial, char *text,
                        size_t size);
 
 #endif

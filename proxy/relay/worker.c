@@ -141,6 +141,12 @@ static void on_letter(void *owner, const struct letter *letter)
                 worker_queue(worker, &tunnel->task);
         }
         break;
+    case LETTER_REFUSE:
+        listener_turn(&worker->listener, LISTENER_SHUT);
+        break;
+    case LETTER_ADMIT:
+        listener_turn(&worker->listener, LISTENER_OPEN);
+        break;
     case LETTER_STOP:
         worker_stop(worker);
         break;

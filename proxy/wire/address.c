@@ -317,6 +317,18 @@ void socket_address_format(const struct socket_address *address, char *text, siz
     }
 }
 
+uint16_t socket_address_port(const struct socket_address *address)
+{
+    switch (address->storage.ss_family) {
+    case AF_INET:
+        return ntohs(((const struct sockaddr_in *)&address->storage)->sin_port);
+    case AF_INET6:
+        return ntohs(((const struct sockaddr_in6 *)&address->storage)->sin6_port);
+    default:
+        return 0;
+    }
+}
+
 void socket_address_set_port(struct socket_address *address, uint16_t port)
 {
     if (address->storage.ss_family == AF_INET)

@@ -50,6 +50,9 @@ bool address_to_socket(const struct address *address, struct socket_address *to)
  */
 void socket_address_format(const struct socket_address *address, char *text, size_t size);
 
+/* The port; 0 when there is none, as for a Unix address. */
+uint16_t socket_address_port(const struct socket_address *address);
+
 /* A Unix address has no port and stays as it is. */
 void socket_address_set_port(struct socket_address *address, uint16_t port);
 

@@ -17,9 +17,9 @@ static void option_set(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-static int socket_new(const struct socket_address *address)
+static int socket_new(const struct socket_address *address, int type)
 {
-    int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(address->storage.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd >= 0)
         option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] means IPv4 too, whatever the system's default */
@@ -48,7 +48,7 @@ static void unix_path_reclaim(const struct socket_address *address)
 
     if (!path || lstat(path, &facts) != 0 || !S_ISSOCK(facts.st_mode))
         return;
-    int probe = socket_new(address);
+    int probe = socket_new(address, SOCK_STREAM);
     if (probe < 0)
         return;
     if (connect(probe, (const struct sockaddr *)&address->storage, address->length) != 0 &&
@@ -60,7 +60,7 @@ static void unix_path_reclaim(const struct socket_address *address)
 /* With SO_REUSEPORT the kernel would let two programs share a port unnoticed: ask without it first. */
 static bool port_is_free(const struct socket_address *address)
 {
-    int probe = socket_new(address);
+    int probe = socket_new(address, SOCK_STREAM);
 
     if (probe < 0)
         return false;
@@ -80,7 +80,7 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
     unix_path_reclaim(address);
     if (sharing == SOCKET_SHARED && !port_is_free(address))
         goto fail;
-    fd = socket_new(address);
+    fd = socket_new(address, SOCK_STREAM);
     if (fd < 0)
         goto fail;
     option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -92,6 +92,35 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
 fail:
     socket_address_format(address, text, sizeof text);
     fault_set(fault, "cannot listen on %s: %s", text, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+void socket_listen_pause(int fd)
+{
+    (void)shutdown(fd, SHUT_RD); /* Linux: a listening socket becomes a merely bound one */
+}
+
+bool socket_listen_resume(int fd)
+{
+    return listen(fd, LISTEN_BACKLOG) == 0;
+}
+
+int socket_bind_datagram(const struct socket_address *address, struct fault *fault)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    int fd = socket_new(address, SOCK_DGRAM);
+
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0) {
+        if (address->storage.ss_family == AF_INET6)
+            option_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        else
+            option_set(fd, IPPROTO_IP, IP_PKTINFO, 1);
+        return fd;
+    }
+    socket_address_format(address, text, sizeof text);
+    fault_set(fault, "cannot bind UDP %s: %s", text, strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -144,7 +173,7 @@ static enum end_reason reason_of_connect_errno(int error)
 
 int socket_connect(const struct socket_address *address, unsigned dead_peer_ms, enum end_reason *reason)
 {
-    int fd = socket_new(address);
+    int fd = socket_new(address, SOCK_STREAM);
 
     if (fd >= 0) {
         socket_tune(fd, dead_peer_ms);

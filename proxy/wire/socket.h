@@ -23,6 +23,17 @@ enum socket_sharing {
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
                              struct fault *fault);
 
+/* Stops listening: from now on the kernel refuses connections, and resets those not yet accepted. The port
+ * stays bound. Of TCP, and with a port that was asked for by number: one that the kernel chose would be
+ * another one afterwards. Watch the descriptor no more until it listens again. */
+void socket_listen_pause(int fd);
+/* Listens again. False: another program has begun to listen there meanwhile. */
+MUST_CHECK bool socket_listen_resume(int fd);
+
+/* Binds a datagram socket that tells, with each datagram, which of this machine's addresses it was sent to.
+ * The address is an IP address. An address in use is a fault. -1 and a fault on failure. */
+MUST_CHECK int socket_bind_datagram(const struct socket_address *address, struct fault *fault);
+
 /* The file of a Unix address that is listened on; all zeros: there is none. */
 struct socket_file {
     dev_t device;

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from support.fluentd import PEERS
+from support.husk import ROOT
 from support.process import Program
 from support.raw import HOST
 
@@ -60,6 +61,7 @@ LOGGERS = {
     "python": [sys.executable, HERE / "agent_python.py"],
     "node": ["node", HERE / "agent_node.js"],
     "node_old": ["node", HERE / "agent_node_old.js"],
+    "go": [ROOT / "build/agent_go"],
 }
 
 
@@ -72,6 +74,12 @@ LOGGERS = {
     ("node", "CompressedPackedForward"),
     ("node_old", "Message"),
     ("node_old", "PackedForward"),
+    ("go", "kept"),
+    ("go", "kept-ack"),
+    ("go", "each"),
+    ("go", "each-ack"),
+    ("go", "async"),
+    ("go", "async-ack"),
 ])
 def test_logger_library_through_both_halves_delivers_each_event_once(site, logger, mode):
     """It ends with success only when its acks, if it asks for them, have come."""

@@ -711,3 +711,45 @@ def test_an_agent_in_the_middle_of_a_message_delays_nobody(route):
     carry_acked(other, 2, "other")
     slow.send(data[-1:])
     slow.expect_ack("slow")
+
+
+# ---- silence ----
+
+HINT = ("agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "
+        "--accept-key-file")
+
+
+def test_the_first_silent_agent_is_told_of_once(route):
+    route = route(client={"silence_hint": "200ms", "log_level": "debug"})
+    carry_acked(route.agent(), 0, "talks")
+    silent = [route.agent() for _ in range(3)]
+    hint = route.client.wait_for_event(message=HINT, level="info")
+    addresses = [raw.format_address(agent.sock.getsockname()) for agent in silent]
+    assert hint["peer"] in addresses
+    for number, agent in enumerate(silent):  # it was no more than a line
+        carry_acked(agent, number, f"late{number}")
+    late = route.agent()
+    assert not select.select([late.sock], [], [], 0.5)[0], "no answer, no end"
+    assert len(route.client.events(message=HINT)) == 1
+
+
+@pytest.mark.parametrize("options", [{"silence_hint": "off"}, {"accept_key_env": "KEY", "env": {"KEY": "k"}}],
+                         ids=["off", "with a key"])
+def test_silence_means_nothing_when_it_is_not_to_be_told_of_or_has_been_greeted(route, options):
+    route = route(client={"silence_hint": "100ms", **options})
+    agent = route.agent()
+    if "accept_key_env" in options:
+        assert b"HELO" in agent.sock.recv(1000)
+    assert not select.select([agent.sock], [], [], 0.5)[0], "no answer, no end"
+    route.client.stop()
+    assert not route.client.events(message=HINT)
+
+
+def test_heartbeat_connections_are_not_silent_agents(route):
+    route = route(client={"silence_hint": "200ms"})
+    for _ in range(3):
+        route.agent().close()
+    talking = route.agent()
+    carry_acked(talking, 0, "talks")
+    assert not select.select([talking.sock], [], [], 0.5)[0], "idle after its message"
+    assert not route.client.events(message=HINT)

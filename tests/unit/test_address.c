@@ -310,6 +310,7 @@ static void test_set_port(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         assert_true(address_parse(&address, texts[i][0], &fault));
         assert_true(address_to_socket(&address, &to));
+        assert_int_equal(socket_address_port(&to), to.storage.ss_family == AF_UNIX ? 0 : 1);
         socket_address_set_port(&to, 24224);
         socket_address_format(&to, text, sizeof text);
         assert_string_equal(text, texts[i][1]);

@@ -214,6 +214,8 @@ static void test_zero_series_are_written(void **state)
         find(&f->all, "husk_connections_ended_total{route=\"forward\",side=\"upstream\",reason=\"none\"}"));
     assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"forward\",side=\"downstream\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_draining"), 0);
+    assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
@@ -318,12 +320,16 @@ static void test_what_is_known_but_not_counted(void **state)
     f->snapshot.reloads_succeeded = 3;
     f->snapshot.reloads_failed = 1;
     f->snapshot.draining = true;
+    f->snapshot.upstream_healthy = true;
+    f->snapshot.heartbeats_answered = 7;
     render(f);
     assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"failure\"}"), 1);
     assert_int_equal(value_of(&f->all, "husk_draining"), 1);
+    assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 1);
+    assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 7);
 }
 
 static void test_label_values_are_escaped(void **state)

@@ -337,6 +337,40 @@ static void rules_that_cannot_be_meant_are_refused(void **state)
                    "--rule: is for --protocol forward; tcp does not know messages");
 }
 
+static void udp_heartbeats_go_with_forward(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    assert_int_equal(parsed.options.heartbeats_per_second, 1000);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward", "--udp-heartbeats", "off"), NULL);
+    assert_int_equal(parsed.options.heartbeats_per_second, 0);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "tcp"), NULL);
+    assert_int_equal(parsed.options.heartbeats_per_second, 0);
+    options_deinit(&parsed.options);
+}
+
+static void refusing_needs_a_port_of_its_own(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_false(parsed.options.refuses_unhealthy);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--listen", "127.0.0.1:24224", "--when-unhealthy", "refuse"),
+              NULL);
+    assert_true(parsed.options.refuses_unhealthy);
+    options_deinit(&parsed.options);
+    expect_refused(CONFIG_CLIENT, WORDS("--listen", "unix:/x", "--when-unhealthy", "refuse"),
+                   "--when-unhealthy: refuse needs a port of its own to listen on, and unix:/x has none");
+    expect_refused(CONFIG_CLIENT, WORDS("--when-unhealthy", "refuse"),
+                   "--when-unhealthy: refuse needs a port of its own to listen on, and 127.0.0.1:0 has none");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_rule_is_read_part_by_part),
         cmocka_unit_test(rules_that_cannot_be_meant_are_refused),
         cmocka_unit_test(a_client_may_listen_anywhere_when_told_so),
+        cmocka_unit_test(udp_heartbeats_go_with_forward),
+        cmocka_unit_test(refusing_needs_a_port_of_its_own),
     };
 
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

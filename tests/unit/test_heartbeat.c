@@ -1,0 +1,265 @@
+/* proxy/relay/heartbeat.c over real sockets: what is answered, from where, and how often. */
+#include "relay/heartbeat.h"
+
+#include "base/clock.h"
+#include "support/test_loop.h"
+#include "wire/socket.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { QUIET_MS = 100, PLENTY = 1000000 };
+
+struct site {
+    struct ev_loop *loop;
+    struct heartbeat heartbeat;
+    bool is_healthy;
+};
+
+static bool on_asked(void *owner)
+{
+    return ((struct site *)owner)->is_healthy;
+}
+
+static struct socket_address address_of(const char *text)
+{
+    struct address written;
+    struct socket_address address;
+    struct fault fault;
+
+    assert_true(address_parse(&written, text, &fault));
+    assert_true(address_to_socket(&written, &address));
+    return address;
+}
+
+/* `text` without a port of its own: any free one is found. */
+static bool site_open(struct site *site, const char *text, uint32_t per_second, struct fault *fault)
+{
+    struct socket_address address = address_of(text);
+
+    if (!socket_address_port(&address)) {
+        int probe = socket_bind_datagram(&address, fault);
+        assert_true(probe >= 0);
+        address = socket_local_address(probe);
+        close(probe);
+    }
+    *site = (struct site) { .loop = ev_loop_new(EVFLAG_AUTO), .is_healthy = true };
+    const struct heartbeat_options options = {
+        .address = address, .per_second = per_second, .on_asked = on_asked, .owner = site
+    };
+    return heartbeat_open(&site->heartbeat, site->loop, &options, fault);
+}
+
+static void site_close(struct site *site)
+{
+    heartbeat_close(&site->heartbeat);
+    ev_loop_destroy(site->loop);
+}
+
+/* An agent's socket: it hears only those whom it asks. */
+static int agent_open(const struct site *site, const char *host)
+{
+    struct socket_address address = address_of(host);
+
+    socket_address_set_port(&address, socket_address_port(&site->heartbeat.options.address));
+    int fd = socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.length), 0);
+    return fd;
+}
+
+static void ask(int agent, const void *bytes, size_t length)
+{
+    assert_int_equal(send(agent, bytes, length, 0), length);
+}
+
+/* One byte, and it is zero. */
+static bool is_answered(int agent)
+{
+    char answer[16] = "x";
+    ssize_t length = recv(agent, answer, sizeof answer, 0);
+
+    if (length < 0) {
+        assert_int_equal(errno, EAGAIN);
+        return false;
+    }
+    assert_int_equal(length, 1);
+    assert_int_equal(answer[0], 0);
+    return true;
+}
+
+static void expect_answer(struct site *site, int agent)
+{
+    while (!is_answered(agent))
+        test_loop_turn(site->loop);
+}
+
+static void each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it(void **state)
+{
+    struct site site;
+    struct fault fault;
+    char large[2000];
+
+    (void)state;
+    memset(large, 'x', sizeof large);
+    assert_true(site_open(&site, "127.0.0.1:0", PLENTY, &fault));
+    int agent = agent_open(&site, "127.0.0.1:1");
+    ask(agent, "\0", 1);
+    expect_answer(&site, agent);
+    ask(agent, "hello", 5);
+    expect_answer(&site, agent);
+    ask(agent, large, sizeof large);
+    expect_answer(&site, agent);
+    for (int i = 0; i < 200; i++) { /* more than one wake-up takes */
+        ask(agent, "\0", 1);
+    }
+    for (int i = 0; i < 200; i++)
+        expect_answer(&site, agent);
+    assert_false(is_answered(agent));
+    assert_int_equal(site.heartbeat.answered, 203);
+    close(agent);
+    site_close(&site);
+}
+
+static void an_empty_datagram_is_not_answered(void **state)
+{
+    struct site site;
+    struct fault fault;
+
+    (void)state;
+    assert_true(site_open(&site, "127.0.0.1:0", PLENTY, &fault));
+    int agent = agent_open(&site, "127.0.0.1:1");
+    ask(agent, "", 0);
+    ask(agent, "\0", 1);
+    expect_answer(&site, agent);
+    test_loop_run_for(site.loop, QUIET_MS);
+    assert_false(is_answered(agent));
+    assert_int_equal(site.heartbeat.answered, 1);
+    close(agent);
+    site_close(&site);
+}
+
+static void health_decides_at_each_datagram(void **state)
+{
+    struct site site;
+    struct fault fault;
+
+    (void)state;
+    assert_true(site_open(&site, "127.0.0.1:0", PLENTY, &fault));
+    int agent = agent_open(&site, "127.0.0.1:1");
+    site.is_healthy = false;
+    ask(agent, "\0", 1);
+    test_loop_run_for(site.loop, QUIET_MS);
+    assert_false(is_answered(agent));
+    site.is_healthy = true;
+    test_loop_run_for(site.loop, QUIET_MS);
+    assert_false(is_answered(agent)); /* what was not answered then is not answered now */
+    ask(agent, "\0", 1);
+    expect_answer(&site, agent);
+    close(agent);
+    site_close(&site);
+}
+
+static void the_answer_comes_from_the_address_that_was_asked(void **state)
+{
+    static const char *const cases[][2] = {
+        { "0.0.0.0:0", "127.0.0.2:1" },
+        { "[::]:0", "127.0.0.2:1" },
+        { "[::]:0", "[::1]:1" },
+        { "[::1]:0", "[::1]:1" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct site site;
+        struct fault fault;
+        assert_true(site_open(&site, cases[i][0], PLENTY, &fault));
+        int agent = agent_open(&site, cases[i][1]);
+        ask(agent, "\0", 1);
+        expect_answer(&site, agent);
+        close(agent);
+        site_close(&site);
+    }
+}
+
+static void beyond_the_limit_it_rests_until_the_second_is_over(void **state)
+{
+    struct site site;
+    struct fault fault;
+    int answers = 0;
+
+    (void)state;
+    assert_true(site_open(&site, "127.0.0.1:0", 5, &fault));
+    int agent = agent_open(&site, "127.0.0.1:1");
+    uint64_t began = clock_monotonic_ms();
+    for (int i = 0; i < 8; i++)
+        ask(agent, "\0", 1);
+    test_loop_run_for(site.loop, QUIET_MS);
+    while (is_answered(agent))
+        answers++;
+    assert_int_equal(answers, 5);
+    for (; answers < 8; answers++)
+        expect_answer(&site, agent);
+    assert_true(clock_monotonic_ms() - began >= 1000);
+    close(agent);
+    site_close(&site);
+}
+
+static void two_that_answer_do_not_answer_each_other(void **state)
+{
+    struct site here, there;
+    struct fault fault;
+    char text[ADDRESS_TEXT_BYTES];
+
+    (void)state;
+    assert_true(site_open(&here, "127.0.0.1:0", PLENTY, &fault));
+    snprintf(text, sizeof text, "127.0.0.2:%u", socket_address_port(&here.heartbeat.options.address));
+    assert_true(site_open(&there, text, PLENTY, &fault));
+    const struct socket_address *to = &there.heartbeat.options.address;
+    assert_int_equal(sendto(here.heartbeat.fd, "\0", 1, 0, (const struct sockaddr *)&to->storage, to->length),
+                     1);
+    test_loop_run_for(there.loop, QUIET_MS);
+    test_loop_run_for(here.loop, QUIET_MS);
+    assert_int_equal(there.heartbeat.answered, 0);
+    assert_int_equal(here.heartbeat.answered, 0);
+    site_close(&there);
+    site_close(&here);
+}
+
+static void a_port_in_use_is_a_fault_that_says_so(void **state)
+{
+    struct site first, second;
+    struct fault fault;
+    char text[ADDRESS_TEXT_BYTES], expected[sizeof fault.text];
+
+    (void)state;
+    assert_true(site_open(&first, "127.0.0.1:0", PLENTY, &fault));
+    socket_address_format(&first.heartbeat.options.address, text, sizeof text);
+    assert_false(site_open(&second, text, PLENTY, &fault));
+    snprintf(expected, sizeof expected, "cannot bind UDP %s: Address already in use", text);
+    assert_string_equal(fault.text, expected);
+    site_close(&second);
+    site_close(&first);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it),
+        cmocka_unit_test(an_empty_datagram_is_not_answered),
+        cmocka_unit_test(health_decides_at_each_datagram),
+        cmocka_unit_test(the_answer_comes_from_the_address_that_was_asked),
+        cmocka_unit_test(beyond_the_limit_it_rests_until_the_second_is_over),
+        cmocka_unit_test(two_that_answer_do_not_answer_each_other),
+        cmocka_unit_test(a_port_in_use_is_a_fault_that_says_so),
+    };
+
+    return cmocka_run_group_tests_name("heartbeat", tests, NULL, NULL);
+}
