@@ -53,7 +53,7 @@ HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
 LINKING   := -pie $(if $(CFI),-fuse-ld=lld) -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # libev's watcher macros cast between watcher types by design.
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
-LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lyajl -lz -lpthread
+LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lyajl -lz -lzstd -lpthread
 # The archive keeps bitcode when CFI wants link-time optimisation.
 AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
 
@@ -98,7 +98,7 @@ $(BUILD)/flags: FORCE
 
 # ---- what it needs from the system -------------------------------------------------------------------------
 
-BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
+BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 # Installed under their own names where the command is missing: other packagings of them are as good.
@@ -183,7 +183,7 @@ build/agent_go: tests/interop/agent_go.go
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c proxy/base/fault.c tests/support/scan_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/base/buffer.c proxy/base/fault.c tests/support/scan_check.c tests/support/body_check.c
 
 # Runs every input of the corpora once.
 replay: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
@@ -202,7 +202,7 @@ fuzz: test-deps
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
 	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests -O1 -g -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) -lmsgpackc && \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) -lmsgpackc -lz -lzstd && \
 	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 

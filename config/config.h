@@ -18,8 +18,12 @@ struct config {
     bool unsafe_listen;
     unsigned protocol; /* enum route_protocol, in the same order */
     unsigned delivery; /* enum route_delivery, likewise */
-    uint64_t retain_bytes, whole_bytes, run_bytes, max_message_bytes, max_tag_bytes, max_depth;
+    uint64_t retain_bytes, whole_bytes, run_bytes, max_message_bytes, max_inflated_bytes, max_tag_bytes,
+        max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms, message_timeout_ms;
+    unsigned compress; /* enum compression, in the same order */
+    uint64_t compress_min_bytes;
+    bool strip_metadata;
     uint64_t max_outlets, max_streams, max_attempts, max_ack_timeouts;
     const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
     const char *accept_key_env, *accept_key_file;                           /* asked of agents */

@@ -6,6 +6,7 @@
 static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
+static const char *const compressions[] = { "off", "gzip", "zstd", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
@@ -73,6 +74,16 @@ static const struct setting settings[] = {
       .value_name = "SIZE", .help = "forward: longest tag" },
     { ROW("max-depth", SETTING_COUNT, max_depth), .fallback = "64", .min = 1, .max = 128, .value_name = "N",
       .help = "forward: deepest nesting of records and options" },
+    { ROW("compress", SETTING_CHOICE, compress), .fallback = "off", .choices = compressions,
+      .help = "forward: compresses bodies that are not; zstd needs Fluentd 1.19" },
+    { ROW("compress-min", SETTING_BYTES, compress_min_bytes), .fallback = "1KiB", .min = 64,
+      .max = 1024 * MIB, .value_name = "SIZE", .help = "forward: shorter bodies are not compressed" },
+    { ROW("strip-metadata", SETTING_FLAG, strip_metadata),
+      .help = "forward: takes out the metadata Fluent Bit 5 writes into entries, which older Fluentd cannot "
+              "read" },
+    { ROW("max-inflated", SETTING_BYTES, max_inflated_bytes), .fallback = "32MiB", .min = KIB,
+      .max = 4096 * MIB - 1, .value_name = "SIZE",
+      .help = "forward: compressed bodies that are longer inside are not looked into" },
 
     { ROW("rule", SETTING_LIST, rules), .value_name = "RULE",
       .help = "forward: who may write what, the first rule that matches: any|cn=|dns=|uri=|ou=|spki= "

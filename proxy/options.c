@@ -441,6 +441,12 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
         .message_bytes = config->max_message_bytes,
         .depth = (uint32_t)config->max_depth,
     };
+    route->body = (struct body_options) {
+        .compress = config->compress,
+        .compress_min = config->compress_min_bytes,
+        .strip_metadata = config->strip_metadata,
+        .inflated_max = config->max_inflated_bytes,
+    };
     route->retain_bytes = config->retain_bytes / options->workers;
     route->whole_bytes = config->whole_bytes;
     route->run_bytes = config->run_bytes;
@@ -489,6 +495,28 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     options->log_level = config->log_level;
 }
 
+/* What changes bodies has to go with what is asked otherwise. */
+static bool options_check_bodies(const struct options *options, struct fault *fault)
+{
+    const struct route_options *route = &options->route;
+    const char *setting = route->body.compress         ? "compress"
+                          : route->body.strip_metadata ? "strip-metadata"
+                                                       : NULL;
+
+    if (!setting)
+        return true;
+    if (route->protocol != ROUTE_FORWARD) {
+        fault_set(fault, "--%s: is for --protocol forward; tcp changes nothing", setting);
+        return false;
+    }
+    if (route->delivery == ROUTE_PASSTHROUGH) {
+        fault_set(fault, "--%s: cannot be said together with --delivery passthrough, which changes nothing",
+                  setting);
+        return false;
+    }
+    return true;
+}
+
 bool options_from_config(struct options *options, enum config_mode mode, const struct config *config,
                          struct fault *fault)
 {
@@ -506,7 +534,7 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
         return false;
     }
     options_set_limits(options, mode, config);
-    return options_set_addresses(options, mode, config, fault) &&
+    return options_check_bodies(options, fault) && options_set_addresses(options, mode, config, fault) &&
            options_set_upstreams(options, config, fault) &&
            options_set_credentials(options, mode, config, fault) &&
            options_set_keys(options, config, fault) && options_set_rules(options, mode, config, fault);

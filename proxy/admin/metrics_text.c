@@ -46,6 +46,11 @@ static const char *cipher_label(unsigned index)
     return metrics_cipher_name((enum metrics_cipher)index);
 }
 
+static const char *body_change_label(unsigned index)
+{
+    return metrics_body_change_name((enum metrics_body_change)index);
+}
+
 static const char *handshake_label(unsigned index)
 {
     return index == 0 ? "full" : "resumed";
@@ -317,6 +322,20 @@ static const struct family families[] = {
       .write = write_route_counters,
       .offset = offsetof(struct metrics, messages.held_bytes),
       .count = 1 },
+    { .name = "husk_bodies_rewritten_total",
+      .help = "Messages whose body was compressed, or had its entries' metadata taken out.",
+      .type = "counter",
+      .write = write_route_counters,
+      .offset = offsetof(struct metrics, bodies.rewritten),
+      .count = METRICS_BODY_CHANGE_COUNT,
+      .label = "how",
+      .label_value = body_change_label },
+    { .name = "husk_bodies_unreadable_total",
+      .help = "Compressed bodies passed on unchanged because they are broken, or too long when inflated.",
+      ROUTE_COUNTER(bodies.unreadable) },
+    { .name = "husk_bodies_saved_bytes_total",
+      .help = "Bytes by which rewriting made messages shorter.",
+      ROUTE_COUNTER(bodies.saved_bytes) },
     { .name = "husk_accept_pauses_total",
       .help = "Times accepting paused because descriptors or memory ran out.",
       ROUTE_COUNTER(accept_pauses) },

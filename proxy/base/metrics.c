@@ -46,3 +46,8 @@ const char *metrics_direction_name(enum metrics_direction direction)
 {
     return direction == METRICS_RECEIVED ? "received" : "sent";
 }
+
+const char *metrics_body_change_name(enum metrics_body_change change)
+{
+    return change == METRICS_BODY_COMPRESSED ? "compressed" : "stripped";
+}

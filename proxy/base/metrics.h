@@ -53,9 +53,19 @@ struct message_metrics {
     metrics_counter held_bytes;                /* gauge: between an agent and settlement */
 };
 
+enum metrics_body_change { METRICS_BODY_COMPRESSED, METRICS_BODY_STRIPPED, METRICS_BODY_CHANGE_COUNT };
+
+/* Bodies of messages, where rewriting them is asked for. */
+struct body_metrics {
+    metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be both */
+    metrics_counter unreadable;  /* compressed ones that are broken or too long when inflated: unchanged */
+    metrics_counter saved_bytes; /* by which rewritten messages are shorter */
+};
+
 struct metrics {
     struct side_metrics side[SIDE_COUNT];
     struct message_metrics messages;
+    struct body_metrics bodies;
     metrics_counter accept_pauses;    /* descriptors or memory ran out; accepting paused */
     metrics_counter accept_throttled; /* a connection or handshake limit was reached; accepting paused */
     metrics_counter unconfirmed;      /* upstreams taken into use without evidence that they accepted us */
@@ -96,5 +106,6 @@ void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us);
 const char *metrics_tls_version_name(enum metrics_tls_version version);
 const char *metrics_cipher_name(enum metrics_cipher cipher);
 const char *metrics_direction_name(enum metrics_direction direction);
+const char *metrics_body_change_name(enum metrics_body_change change);
 
 #endif

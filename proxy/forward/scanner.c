@@ -10,74 +10,10 @@
  * Knows bytes only: no buffers, no descriptors, no policy. */
 #include "forward/scanner.h"
 
+#include "forward/shape.h"
+
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
-
-enum kind {
-    KIND_UNUSED,
-    KIND_NIL,
-    KIND_BOOL,
-    KIND_INT,
-    KIND_FLOAT,
-    KIND_STR,
-    KIND_BIN,
-    KIND_EXT,
-    KIND_ARRAY,
-    KIND_MAP
-};
-
-enum { HEADER_BYTES_MAX = 5 };
-
-/* What a first byte says. The value's size is `inherent` plus the big-endian number in the header's other
- * bytes: elements of an array, pairs of a map, else body bytes. An ext's type counts as body. */
-struct shape {
-    uint8_t kind;
-    uint8_t header;   /* its bytes: 1, 2, 3 or 5 */
-    uint8_t shift;    /* drops from four bytes those that are no part of the header */
-    uint8_t inherent; /* size without that number */
-};
-
-#define FIXED(kind, size)                                                                                    \
-    {                                                                                                        \
-        kind, 1, 32, size                                                                                    \
-    }
-#define SIZED(kind, bytes, size)                                                                             \
-    {                                                                                                        \
-        kind, 1 + (bytes), 32 - 8 * (bytes), size                                                            \
-    }
-#define SIXTEEN(first, kind, size)                                                                           \
-    [(first) + 0] = FIXED(kind, (size) + 0), [(first) + 1] = FIXED(kind, (size) + 1),                        \
-               [(first) + 2] = FIXED(kind, (size) + 2), [(first) + 3] = FIXED(kind, (size) + 3),             \
-               [(first) + 4] = FIXED(kind, (size) + 4), [(first) + 5] = FIXED(kind, (size) + 5),             \
-               [(first) + 6] = FIXED(kind, (size) + 6), [(first) + 7] = FIXED(kind, (size) + 7),             \
-               [(first) + 8] = FIXED(kind, (size) + 8), [(first) + 9] = FIXED(kind, (size) + 9),             \
-               [(first) + 10] = FIXED(kind, (size) + 10), [(first) + 11] = FIXED(kind, (size) + 11),         \
-               [(first) + 12] = FIXED(kind, (size) + 12), [(first) + 13] = FIXED(kind, (size) + 13),         \
-               [(first) + 14] = FIXED(kind, (size) + 14), [(first) + 15] = FIXED(kind, (size) + 15)
-
-/* MessagePack specification, "Formats". */
-static const struct shape shapes[256] = {
-    [0x00 ... 0x7f] = FIXED(KIND_INT, 0), SIXTEEN(0x80, KIND_MAP, 0),
-    SIXTEEN(0x90, KIND_ARRAY, 0),         SIXTEEN(0xa0, KIND_STR, 0),
-    SIXTEEN(0xb0, KIND_STR, 16),          [0xc0] = FIXED(KIND_NIL, 0),
-    [0xc1] = FIXED(KIND_UNUSED, 0),       [0xc2 ... 0xc3] = FIXED(KIND_BOOL, 0),
-    [0xc4] = SIZED(KIND_BIN, 1, 0),       [0xc5] = SIZED(KIND_BIN, 2, 0),
-    [0xc6] = SIZED(KIND_BIN, 4, 0),       [0xc7] = SIZED(KIND_EXT, 1, 1),
-    [0xc8] = SIZED(KIND_EXT, 2, 1),       [0xc9] = SIZED(KIND_EXT, 4, 1),
-    [0xca] = FIXED(KIND_FLOAT, 4),        [0xcb] = FIXED(KIND_FLOAT, 8),
-    [0xcc] = FIXED(KIND_INT, 1),          [0xcd] = FIXED(KIND_INT, 2),
-    [0xce] = FIXED(KIND_INT, 4),          [0xcf] = FIXED(KIND_INT, 8),
-    [0xd0] = FIXED(KIND_INT, 1),          [0xd1] = FIXED(KIND_INT, 2),
-    [0xd2] = FIXED(KIND_INT, 4),          [0xd3] = FIXED(KIND_INT, 8),
-    [0xd4] = FIXED(KIND_EXT, 2),          [0xd5] = FIXED(KIND_EXT, 3),
-    [0xd6] = FIXED(KIND_EXT, 5),          [0xd7] = FIXED(KIND_EXT, 9),
-    [0xd8] = FIXED(KIND_EXT, 17),         [0xd9] = SIZED(KIND_STR, 1, 0),
-    [0xda] = SIZED(KIND_STR, 2, 0),       [0xdb] = SIZED(KIND_STR, 4, 0),
-    [0xdc] = SIZED(KIND_ARRAY, 2, 0),     [0xdd] = SIZED(KIND_ARRAY, 4, 0),
-    [0xde] = SIZED(KIND_MAP, 2, 0),       [0xdf] = SIZED(KIND_MAP, 4, 0),
-    [0xe0 ... 0xff] = FIXED(KIND_INT, 0),
-};
 
 /* Where in the frame the next value stands. */
 enum place {
@@ -98,13 +34,13 @@ enum place {
     PLACE_VALUE,
 };
 
-#define ONLY(kind) (1U << (kind))
+#define ONLY(kind) KIND_ONLY(kind)
 
 enum {
     ARRAYS = ONLY(KIND_ARRAY),
     MAPS = ONLY(KIND_MAP),
-    STRINGS = ONLY(KIND_STR) | ONLY(KIND_BIN),
-    TIMES = ONLY(KIND_NIL) | ONLY(KIND_INT) | ONLY(KIND_FLOAT) | ONLY(KIND_EXT),
+    STRINGS = KINDS_STRING,
+    TIMES = KINDS_TIME,
     ANY = STRINGS | TIMES | ARRAYS | MAPS | ONLY(KIND_BOOL),
 };
 
@@ -154,19 +90,10 @@ static enum scanner_status refuse(struct scanner *scanner, enum scanner_refusal 
     return SCANNER_REFUSED;
 }
 
-/* The size a header announces; needs HEADER_BYTES_MAX readable bytes, whatever they are after the header. */
-static inline uint64_t announced_size(const uint8_t *header, const struct shape *shape)
-{
-    uint32_t number;
-
-    memcpy(&number, header + 1, sizeof number);
-    return shape->inherent + ((uint64_t)be32toh(number) >> shape->shift);
-}
-
 static void item_decode(struct item *item, const uint8_t *header)
 {
     const struct shape *shape = &shapes[header[0]];
-    uint64_t size = announced_size(header, shape);
+    uint64_t size = shape_size(shape, header);
 
     item->first = header[0];
     item->kind = shape->kind;
@@ -418,7 +345,7 @@ static const uint8_t *take_header(struct scanner *scanner, const uint8_t *at, co
 {
     struct item item;
 
-    if (scanner->gathered_length == 0 && end - at >= HEADER_BYTES_MAX) {
+    if (scanner->gathered_length == 0 && end - at >= SHAPE_HEADER_BYTES_MAX) {
         item_decode(&item, at);
         at += item.header;
         scanner->length += item.header;
@@ -495,9 +422,9 @@ static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uin
     uint32_t *top = scanner->left + scanner->depth; /* one above the innermost */
     uint32_t *most = scanner->left + scanner->limits.depth;
 
-    while (end - at >= HEADER_BYTES_MAX) {
+    while (end - at >= SHAPE_HEADER_BYTES_MAX) {
         const struct shape *shape = &shapes[*at];
-        uint64_t size = announced_size(at, shape);
+        uint64_t size = shape_size(shape, at);
         if (shape->kind >= KIND_ARRAY) {
             size <<= shape->kind == KIND_MAP;
             if (shape->header - 1U + size > room || size > UINT32_MAX || top == most)

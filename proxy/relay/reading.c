@@ -95,6 +95,20 @@ static enum end_reason message_judge(struct intake *intake)
     return reason;
 }
 
+/* Has the body rewritten of the message that has just ended, if that is asked for; false when out of memory.
+ */
+static bool message_rewrite(struct intake *intake)
+{
+    struct scanner *whole = current(intake);
+    bool done =
+        body_stage_rewrite(&intake->exchange->worker->bodies, &intake->incoming, intake->run_bytes, whole);
+
+    if (!done)
+        intake->run_bytes = intake->run_count = 0; /* what was in front of it is no longer whole either */
+    intake->scanned = intake->run_bytes + (size_t)whole->length;
+    return done;
+}
+
 /* The scanner has found the end of a message. */
 static enum end_reason message_end(struct intake *intake)
 {
@@ -110,6 +124,8 @@ static enum end_reason message_end(struct intake *intake)
         intake->stream = NULL;
         return END_NONE;
     }
+    if (!message_rewrite(intake))
+        return END_NO_MEMORY;
     /* In passthrough nothing is gained by one ack for several messages: those before it settle without. */
     if (route->delivery == ROUTE_PASSTHROUGH && is_asked(whole) && intake->run_count) {
         enum end_reason reason = run_submit(intake, previous(intake));

@@ -6,6 +6,7 @@
 #define HUSK_RELAY_ROUTE_H
 
 #include "base/end_reason.h"
+#include "forward/body.h"
 #include "forward/handshake.h"
 #include "forward/scanner.h"
 
@@ -23,6 +24,7 @@ struct route_options {
     struct scanner_limits scanner;
     const struct handshake_options *key[SIDE_COUNT]; /* shared-key handshake on that side; NULL: none */
     const struct message_policy *policy;             /* who may write what; NULL: no rules */
+    struct body_options body;
     uint64_t retain_bytes;          /* per worker: of messages between an agent and their settlement */
     uint64_t whole_bytes;           /* a message beyond it is streamed */
     uint64_t run_bytes;             /* messages read together share an ack up to this size; 0: none do */

@@ -235,6 +235,7 @@ static void worker_deinit(struct worker *worker)
     for (enum side side = 0; side < SIDE_COUNT; side++)
         credentials_release(worker->credentials[side]);
     leg_io_deinit(&worker->io);
+    body_stage_deinit(&worker->bodies);
     buffer_pool_deinit(&worker->pool);
     if (worker->loop)
         ev_loop_destroy(worker->loop);
@@ -277,6 +278,7 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
     LIST_INIT(&worker->tunnels);
     TAILQ_INIT(&worker->tasks);
     TAILQ_INIT(&worker->ended);
+    body_stage_init(&worker->bodies, &route->body, &worker->metrics.bodies);
     if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool) ||
         !exchange_open(&worker->exchange, worker)) {
         fault_set(fault, "cannot set up a worker: out of memory or descriptors");

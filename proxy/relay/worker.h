@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "relay/alarm.h"
+#include "relay/body_stage.h"
 #include "relay/endpoint.h"
 #include "relay/exchange.h"
 #include "relay/listener.h"
@@ -59,6 +60,7 @@ struct worker {
 
     struct exchange exchange;     /* `protocol: forward` */
     struct message_meters meters; /* likewise */
+    struct body_stage bodies;     /* likewise */
     struct tunnel_list tunnels;   /* `protocol: tcp`: all that live */
     unsigned live;                /* accepted connections */
     unsigned handshakes;          /* of them, TLS handshakes under way */

@@ -242,6 +242,10 @@ static void test_workers_are_summed(void **state)
     metrics_add(&f->workers[1].accept_throttled, 3);
     metrics_add(&f->workers[1].unconfirmed, 4);
     metrics_add(&f->workers[0].messages.throttled, 5);
+    metrics_add(&f->workers[0].bodies.rewritten[METRICS_BODY_COMPRESSED], 6);
+    metrics_add(&f->workers[1].bodies.rewritten[METRICS_BODY_STRIPPED], 7);
+    metrics_add(&f->workers[1].bodies.unreadable, 8);
+    metrics_add(&f->workers[0].bodies.saved_bytes, 9);
     render(f);
 
 #define UP(name, rest) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"upstream\"" rest "}")
@@ -261,6 +265,11 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_accept_throttled_total{route=\"forward\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
     assert_int_equal(value_of(&f->all, "husk_intake_throttled_total{route=\"forward\"}"), 5);
+    assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"compressed\"}"),
+                     6);
+    assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"stripped\"}"), 7);
+    assert_int_equal(value_of(&f->all, "husk_bodies_unreadable_total{route=\"forward\"}"), 8);
+    assert_int_equal(value_of(&f->all, "husk_bodies_saved_bytes_total{route=\"forward\"}"), 9);
 }
 
 static void test_active_never_wraps(void **state)

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +177,42 @@ static void limits_of_the_process_are_shared_out_among_workers(void **state)
     interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
     assert_in_range(parsed.options.workers, 1, WORKERS_MAX);
     options_deinit(&parsed.options);
+}
+
+static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
+{
+    static const struct {
+        const char *setting, *value;
+    } settings[] = { { "--compress", "zstd" }, { "--strip-metadata", NULL } };
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    assert_int_equal(parsed.options.route.body.compress, COMPRESSION_OFF);
+    assert_false(parsed.options.route.body.strip_metadata);
+    assert_int_equal(parsed.options.route.body.compress_min, 1024);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_SERVER,
+              WORDS("--allow-any", "--protocol", "forward", "--compress", "gzip", "--strip-metadata",
+                    "--compress-min", "64", "--max-message", "1MiB"),
+              NULL);
+    assert_int_equal(parsed.options.route.body.compress, COMPRESSION_GZIP);
+    assert_true(parsed.options.route.body.strip_metadata);
+    assert_int_equal(parsed.options.route.body.compress_min, BODY_COMPRESS_MIN);
+    assert_int_equal(parsed.options.route.body.inflated_max, 1024 * 1024);
+    options_deinit(&parsed.options);
+    for (unsigned i = 0; i < 2; i++) {
+        char tcp[100], passthrough[100];
+        snprintf(tcp, sizeof tcp, "%s: is for --protocol forward; tcp changes nothing", settings[i].setting);
+        snprintf(passthrough, sizeof passthrough,
+                 "%s: cannot be said together with --delivery passthrough, which changes nothing",
+                 settings[i].setting);
+        expect_refused(CONFIG_CLIENT, WORDS(settings[i].setting, settings[i].value), tcp);
+        expect_refused(CONFIG_CLIENT,
+                       WORDS("--protocol", "forward", "--delivery", "passthrough", settings[i].setting,
+                             settings[i].value),
+                       passthrough);
+    }
 }
 
 static void what_cannot_be_meant_is_refused_by_name(void **state)
@@ -379,6 +416,7 @@ int main(void)
         cmocka_unit_test(upstreams_are_read_in_order_with_what_is_said_behind_them),
         cmocka_unit_test(upstreams_that_cannot_be_meant_are_refused_by_setting_and_text),
         cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
+        cmocka_unit_test(bodies_are_rewritten_only_where_that_is_asked_for),
         cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_cannot_go_together_are_refused),

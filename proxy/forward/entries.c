@@ -1,0 +1,167 @@
+#include "forward/entries.h"
+
+#include <assert.h>
+
+/* Where in an entry the next value stands. */
+enum place {
+    PLACE_ENTRY,
+    PLACE_FIRST, /* the time, or the pair of it and metadata */
+    PLACE_PAIR_TIME,
+    PLACE_METADATA,
+    PLACE_RECORD,
+};
+
+/* Each is a byte at least, and no body is longer: so the sums below cannot overflow. */
+#define PENDING_MAX UINT32_MAX
+
+void entries_init(struct entries *entries)
+{
+    *entries = (struct entries) { .place = PLACE_ENTRY };
+}
+
+bool entries_is_between(const struct entries *entries)
+{
+    return entries->place == PLACE_ENTRY && !entries->gathered_length && !entries->refused;
+}
+
+static void end_place(struct entries *entries)
+{
+    switch (entries->place) {
+    case PLACE_PAIR_TIME:
+        entries->place = PLACE_METADATA;
+        break;
+    case PLACE_FIRST:
+    case PLACE_METADATA:
+        entries->place = PLACE_RECORD;
+        break;
+    default:
+        entries->place = PLACE_ENTRY;
+        entries->count++;
+        entries->with_metadata += entries->is_pair;
+        entries->is_pair = false;
+        break;
+    }
+}
+
+/* A value that is walked, or a time. */
+static void enter_walked(struct entries *entries, const struct shape *shape, uint64_t size)
+{
+    if (shape->kind < KIND_ARRAY)
+        entries->skip = size;
+    else
+        entries->pending += size << (shape->kind == KIND_MAP);
+    if (shape->kind == KIND_UNUSED || entries->pending > PENDING_MAX)
+        entries->refused = true;
+    else if (!entries->skip && !entries->pending)
+        end_place(entries);
+}
+
+/* A value's header is complete; needs SHAPE_HEADER_BYTES_MAX readable bytes. */
+static void enter_value(struct entries *entries, const uint8_t *header)
+{
+    const struct shape *shape = &shapes[*header];
+    uint64_t size = shape_size(shape, header);
+    bool is_two = shape->kind == KIND_ARRAY && size == 2;
+    bool is_time = KIND_ONLY(shape->kind) & KINDS_TIME;
+
+    if (entries->pending) {
+        entries->pending--;
+        enter_walked(entries, shape, size);
+    } else if (entries->place == PLACE_ENTRY && is_two) {
+        entries->place = PLACE_FIRST;
+    } else if (entries->place == PLACE_FIRST && is_two) {
+        entries->place = PLACE_PAIR_TIME;
+        entries->is_pair = true;
+    } else if (entries->place != PLACE_ENTRY &&
+               (entries->place < PLACE_METADATA ? is_time : shape->kind == KIND_MAP)) {
+        enter_walked(entries, shape, size);
+    } else {
+        entries->refused = true;
+    }
+}
+
+/* Takes a header, or as much of it as there is. */
+static const uint8_t *take_header(struct entries *entries, const uint8_t *at, const uint8_t *end)
+{
+    if (!entries->gathered_length && end - at >= SHAPE_HEADER_BYTES_MAX) {
+        enter_value(entries, at);
+        return at + shapes[*at].header;
+    }
+    if (!entries->gathered_length)
+        entries->gathered[entries->gathered_length++] = *at++;
+    uint8_t length = shapes[entries->gathered[0]].header;
+    while (at < end && entries->gathered_length < length)
+        entries->gathered[entries->gathered_length++] = *at++;
+    if (entries->gathered_length == length) {
+        entries->gathered_length = 0;
+        enter_value(entries, entries->gathered);
+    }
+    return at;
+}
+
+static const uint8_t *take_body(struct entries *entries, const uint8_t *at, const uint8_t *end)
+{
+    uint64_t part = (uint64_t)(end - at) < entries->skip ? (uint64_t)(end - at) : entries->skip;
+
+    entries->skip -= part;
+    if (!entries->skip && !entries->pending)
+        end_place(entries);
+    return at + part;
+}
+
+/* The fast path: takes the walked values that lie whole within the slice, but for the last one. Whatever is
+ * cut, ends a record or must be refused it leaves to the careful path. */
+static const uint8_t *walk(struct entries *entries, const uint8_t *at, const uint8_t *end)
+{
+    uint64_t pending = entries->pending;
+
+    while (pending > 1 && end - at >= SHAPE_HEADER_BYTES_MAX) {
+        const struct shape *shape = &shapes[*at];
+        uint64_t size = shape_size(shape, at);
+        if (shape->kind >= KIND_ARRAY) {
+            size <<= shape->kind == KIND_MAP;
+            if (pending + size > PENDING_MAX)
+                break;
+            pending += size;
+            at += shape->header;
+        } else {
+            if (shape->header + size > (uint64_t)(end - at) || shape->kind == KIND_UNUSED)
+                break;
+            at += shape->header + size;
+        }
+        pending--;
+    }
+    entries->pending = pending;
+    return at;
+}
+
+/* Whether the next byte goes. The pair's header is known by its first byte; a time's body is none. */
+static bool next_goes(const struct entries *entries, uint8_t next)
+{
+    uint8_t first = entries->gathered_length ? entries->gathered[0] : next;
+
+    return entries->place == PLACE_METADATA ||
+           (entries->place == PLACE_FIRST && !entries->skip && shapes[first].kind == KIND_ARRAY);
+}
+
+size_t entries_feed(struct entries *entries, const uint8_t *bytes, size_t length, bool *goes)
+{
+    const uint8_t *at = bytes, *end = bytes + length;
+
+    assert(length && !entries->refused);
+    *goes = next_goes(entries, *at);
+    while (at < end && !entries->refused && next_goes(entries, *at) == *goes) {
+        if (entries->skip) {
+            at = take_body(entries, at, end);
+            continue;
+        }
+        if (entries->pending > 1 && !entries->gathered_length)
+            at = walk(entries, at, end);
+        if (at < end)
+            at = take_header(entries, at, end);
+    }
+    entries->bytes += (uint64_t)(at - bytes);
+    if (!*goes)
+        entries->staying += (uint64_t)(at - bytes);
+    return (size_t)(at - bytes);
+}

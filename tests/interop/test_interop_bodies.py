@@ -1,0 +1,89 @@
+"""Bodies that husk rewrites, read by a real Fluentd: gzip, and Fluent Bit 5's entries, which it cannot read as they are."""
+
+import json
+import pathlib
+
+import pytest
+
+from support import forward, raw
+from support.fluentd import Aggregator
+from support.forward import event_time, message, pack
+from support.process import Programs
+from support.raw import free_address
+
+CAPTURE = pathlib.Path(__file__).resolve().parents[1] / "support/captures/fluentbit-metadata-ack.c2s"
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def fluentd(tmp_path_factory):
+    programs, address = Programs(), free_address()
+    aggregator = programs.add(Aggregator(tmp_path_factory.mktemp("bodies"), f"""
+        <source>
+          @type forward
+          bind {address[0]}
+          port {address[1]}
+        </source>
+    """))
+    aggregator.address = address
+    aggregator.wait_started()
+    yield aggregator
+    programs.stop()
+
+
+@pytest.fixture
+def carrier(husk, fluentd):
+    """A `husk client` with these options, before a husk server and Fluentd; neither insists for long."""
+    def start(**options):
+        server = husk.server(fluentd, protocol="forward", max_attempts=1)
+        return husk.client(server, protocol="forward", max_attempts=1, **options)
+    return start
+
+
+def agent_of(client):
+    return forward.Agent(raw.connect(client.address))
+
+
+def entries(first=0, metadata=False):
+    times = (event_time(1000 + n, n) for n in range(COUNT))
+    return [[[time, {}] if metadata else time, {"n": first + n, "log": "a line"}] for n, time in enumerate(times)]
+
+
+@pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
+def test_fluentd_reads_what_husk_has_compressed(carrier, fluentd, metadata):
+    client, tag = carrier(compress="gzip", strip_metadata=metadata or None), f"gzip-{metadata}"
+    agent = agent_of(client)
+    packed = b"".join(map(pack, entries(COUNT, metadata)))
+    bodies = [entries(0, metadata), packed]
+    for number, body in enumerate(bodies):
+        agent.send(message(tag, body, {"chunk": f"{number}"}))
+        agent.expect_ack(f"{number}")
+    fluentd.wait_for(tag, 2 * COUNT)
+    assert sorted(fluentd.numbers(tag)) == list(range(2 * COUNT))
+    assert client.metric("husk_bodies_rewritten_total", how="compressed") == 2
+    assert client.metric("husk_bodies_rewritten_total", how="stripped") == (2 if metadata else 0)
+
+
+def messages_of(fluentd):
+    """What Fluent Bit's session says, as Fluentd has printed it."""
+    return [event for event in (json.loads(line) for line in fluentd.lines if line.startswith("{"))
+            if event["tag"] == "app.fb"]
+
+
+def test_fluentd_cannot_read_fluent_bit_5_as_it_is(carrier, fluentd):
+    client = carrier()
+    agent = agent_of(client)
+    agent.send(CAPTURE.read_bytes())
+    raw.assert_reset(agent.sock)
+    assert client.metric("husk_messages_dropped_total") >= 1
+    assert not messages_of(fluentd)
+
+
+def test_fluentd_reads_fluent_bit_5_without_metadata(carrier, fluentd):
+    before, client = len(messages_of(fluentd)), carrier(strip_metadata=True)
+    agent = agent_of(client)
+    agent.send(CAPTURE.read_bytes())
+    assert agent.read_acks(2) == ["u3n3/5j09mo9TZvXEE5fFg==", "w19DuOuUT1kcTXe2Pb7XJA=="]
+    fluentd.wait_until(lambda _: len(messages_of(fluentd)) >= before + 2, "Fluent Bit's events")
+    assert messages_of(fluentd)[before:] == [{"message": "hello from fluent-bit", "k": 1, "tag": "app.fb"}] * 2
+    assert not client.complaints()

@@ -1,0 +1,223 @@
+"""Bodies rewritten on the way up: --compress and --strip-metadata, told by what the aggregator gets."""
+
+import ctypes
+import functools
+import gzip
+import io
+import pathlib
+
+import msgpack
+import pytest
+
+from support import raw
+from support.forward import Agent, Aggregator, Parser, event, event_time, message, pack
+
+CAPTURES = pathlib.Path(__file__).resolve().parents[1] / "support/captures"
+ENTRIES = [[event_time(1000 + n, n), {"log": f"line {n}", "stream": "stdout"}] for n in range(200)]
+WITH_METADATA = [[[time, {} if n % 2 else {"k": [n]}], record] for n, (time, record) in enumerate(ENTRIES)]
+
+
+def packed(entries):
+    return b"".join(map(pack, entries))
+
+
+@functools.cache
+def libzstd():
+    """The library husk itself loads: no Python package for it is needed."""
+    library = ctypes.CDLL("libzstd.so.1")
+    for name in "ZSTD_compress", "ZSTD_decompress", "ZSTD_compressBound":
+        getattr(library, name).restype = ctypes.c_size_t
+    return library
+
+
+def zstd_compress(data):
+    room = ctypes.create_string_buffer(libzstd().ZSTD_compressBound(ctypes.c_size_t(len(data))))
+    length = libzstd().ZSTD_compress(room, ctypes.c_size_t(len(room)), data, ctypes.c_size_t(len(data)), 3)
+    return room.raw[:length]
+
+
+def zstd_decompress(data):
+    room = ctypes.create_string_buffer(1 << 22)
+    length = libzstd().ZSTD_decompress(room, ctypes.c_size_t(len(room)), data, ctypes.c_size_t(len(data)))
+    assert length <= len(room), "no zstd"
+    return room.raw[:length]
+
+
+COMPRESS = {"gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstd_compress}
+DECOMPRESS = {"gzip": gzip.decompress, "zstd": zstd_decompress}
+
+
+def entries_of(received):
+    body = received.value[1]
+    if isinstance(body, list):
+        return body
+    method = (received.option or {}).get("compressed", "text")
+    if isinstance(body, str):
+        body = body.encode(errors="surrogateescape")
+    return list(msgpack.Unpacker(io.BytesIO(DECOMPRESS.get(method, bytes)(body)), strict_map_key=False))
+
+
+class Site:
+    """agent → husk client, which rewrites, ═ husk server → aggregator"""
+
+    def __init__(self, husk, options):
+        self.aggregator = Aggregator()
+        self.server = husk.server(self.aggregator, protocol="forward")
+        self.client = husk.client(self.server, protocol="forward", **options)
+
+    def agent(self):
+        return Agent(raw.connect(self.client.address))
+
+    def carry(self, *elements):
+        """What becomes of a message that is acked all the way."""
+        agent = self.agent()
+        agent.send(message(*elements))
+        agent.expect_ack(elements[-1]["chunk"])
+        agent.expect_nothing_more()
+        return self.aggregator.messages[-1]
+
+    def rewritten(self, how):
+        return self.client.metric("husk_bodies_rewritten_total", how=how)
+
+
+@pytest.fixture
+def site(husk):
+    return lambda **options: Site(husk, options)
+
+
+BODIES = {"forward": ENTRIES, "bin": packed(ENTRIES), "str": packed(ENTRIES).decode(errors="surrogateescape")}
+
+
+@pytest.mark.parametrize("method", COMPRESS)
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_goes_up_compressed(site, method, body):
+    site, option = site(compress=method), {"size": 200, "chunk": "id", "x": {"y": [1]}}
+    received = site.carry("t", BODIES[body], option)
+    assert received.value[0] == "t" and isinstance(received.value[1], bytes)
+    assert received.option == {**option, "compressed": method}
+    assert entries_of(received) == ENTRIES
+    assert site.rewritten("compressed") == 1 and site.rewritten("stripped") == 0
+    saved = site.client.metric("husk_bodies_saved_bytes_total")
+    assert saved == len(message("t", BODIES[body], option)) - len(received.raw) > len(packed(ENTRIES)) / 2
+
+
+def test_a_message_without_option_gets_one_with_size_and_an_id_of_ours(site):
+    site = site(compress="gzip")
+    agent = site.agent()
+    agent.send(message("t", ENTRIES))
+    received, = site.aggregator.wait_for(1)
+    assert entries_of(received) == ENTRIES
+    assert list(received.option) == ["size", "compressed", "chunk"]
+    assert received.option["size"] == 200 and received.option["compressed"] == "gzip"
+    site.client.wait_for_metric("husk_messages_settled_total", 1)
+
+
+def test_what_is_compressed_already_or_short_goes_up_as_it_came(site):
+    site = site(compress="gzip", compress_min=len(packed(ENTRIES)))
+    for body, more in ((packed(ENTRIES[1:]), {}), (zstd_compress(packed(ENTRIES)), {"compressed": "zstd"})):
+        sent = "t", body, {"chunk": "id", **more}
+        assert site.carry(*sent).raw == message(*sent)
+    assert site.rewritten("compressed") == 0
+    site.carry("t", packed(ENTRIES), {"chunk": "id"})
+    assert site.rewritten("compressed") == 1
+
+
+def test_a_fluent_bit_5_session_arrives_without_metadata(site):
+    site, session = site(strip_metadata=True), (CAPTURES / "fluentbit-metadata-ack.c2s").read_bytes()
+    agent = site.agent()
+    agent.send(session)
+    before = [value for _, value in Parser().feed(session)]
+    assert agent.read_acks(2) == [one[2]["chunk"] for one in before]
+    for one, (tag, ((pair, record),), option) in zip(site.aggregator.messages, before):
+        assert one.value == [tag, [[pair[0], record]], option]
+        assert one.raw in session.replace(b"\x92\xd7\x00", b"\xd7\x00", 2).replace(b"\x80\x82\xa7", b"\x82\xa7", 2)
+    assert site.rewritten("stripped") == 2 and site.rewritten("compressed") == 0
+
+
+@pytest.mark.parametrize("method", [None, *COMPRESS])
+@pytest.mark.parametrize("asked", ["off", *COMPRESS])
+def test_metadata_goes_from_packed_bodies_too(site, method, asked):
+    site, body, option = site(strip_metadata=True, compress=asked), packed(WITH_METADATA), {"chunk": "id", "size": 200}
+    if method:
+        body, option = COMPRESS[method](body), {**option, "compressed": method}
+    received = site.carry("t", body, option)
+    assert entries_of(received) == ENTRIES
+    becomes = method or (asked if asked != "off" else None)
+    assert received.option == {**option, **({"compressed": becomes} if becomes else {})}
+    assert site.rewritten("stripped") == 1
+    assert site.rewritten("compressed") == (method is None and asked != "off")
+
+
+def test_metrics_and_traces_are_never_touched(site):
+    site, session = site(strip_metadata=True, compress="gzip"), (CAPTURES / "fluentbit-metrics.c2s").read_bytes()
+    agent, sent = site.agent(), [value for _, value in Parser().feed(session)]
+    agent.send(session)
+    for received, (tag, body, option) in zip(site.aggregator.wait_for(len(sent)), sent):
+        added = {"chunk": received.chunk} if received.chunk else {}
+        assert received.value == [tag, body, {**option, **added}]
+    for signal in 1, 2:
+        sent = "t", packed(WITH_METADATA), {"chunk": "id", "fluent_signal": signal}
+        assert site.carry(*sent).raw == message(*sent)
+    assert site.rewritten("stripped") == site.rewritten("compressed") == 0
+
+
+@pytest.mark.parametrize("method", COMPRESS)
+def test_a_broken_body_and_a_bomb_pass_unchanged_and_are_counted(site, method):
+    site, good = site(strip_metadata=True, max_inflated="64KiB"), COMPRESS[method](packed(WITH_METADATA))
+    bomb = COMPRESS[method](packed(WITH_METADATA[:2]) * 100000)
+    assert len(bomb) < 65536
+    for count, body in enumerate((good[:-1], good + b"x", bomb), 1):
+        sent = "t", body, {"chunk": "id", "compressed": method}
+        assert site.carry(*sent).raw == message(*sent)
+        assert site.client.metric("husk_bodies_unreadable_total") == count
+    assert entries_of(site.carry("t", good, {"chunk": "id", "compressed": method})) == ENTRIES
+    assert not site.client.complaints()
+
+
+def test_messages_around_a_rewritten_one_stay_as_they_are_and_in_order(site):
+    site, rounds = site(strip_metadata=True, compress="zstd", max_outlets=1), 50
+    agent = site.agent()
+    agent.send(b"".join(event(n, f"{n}a") + message("t", WITH_METADATA, {"chunk": f"{n}b"}) for n in range(rounds)))
+    assert agent.read_acks(2 * rounds) == [f"{n}{which}" for n in range(rounds) for which in "ab"]
+    received = site.aggregator.messages
+    assert [one.raw for one in received[::2]] == [event(n, f"{n}a") for n in range(rounds)]
+    assert all(entries_of(one) == ENTRIES for one in received[1::2])
+
+
+@pytest.mark.parametrize("options", [{"strip_metadata": True}, {"compress": "gzip"},
+                                     {"strip_metadata": True, "compress": "zstd"}], ids=str)
+def test_messages_that_share_an_ack_are_rewritten_one_by_one(site, options):
+    site, rounds = site(max_outlets=1, **options), 50
+    agent, sent = site.agent(), ENTRIES if "strip_metadata" not in options else WITH_METADATA
+    agent.send(b"".join(event(n) + message("t", sent) for n in range(rounds)))
+    received = site.aggregator.wait_for(2 * rounds)
+    assert [one.number for one in received[::2]] == list(range(rounds))
+    assert all(entries_of(one) == ENTRIES for one in received[1::2])
+    site.client.wait_for_metric("husk_messages_settled_total", 2 * rounds)
+    assert sum(one.chunk is not None for one in received) < 2 * rounds, "none shared an ack"
+
+
+def test_a_message_too_large_to_be_held_streams_through_as_it_is(site):
+    site, body = site(strip_metadata=True, compress="gzip", whole_bytes="64KiB"), packed(WITH_METADATA) * 100
+    sent = "t", body, {"chunk": "id"}
+    assert site.carry(*sent).raw == message(*sent)
+    assert site.rewritten("stripped") == site.rewritten("compressed") == 0
+
+
+def test_what_was_rewritten_is_sent_again_when_a_connection_ends(husk):
+    aggregator = Aggregator(acks=False)
+    server = husk.server(aggregator, protocol="forward", compress="gzip")
+    client = husk.client(server, protocol="forward")
+    agent = Agent(raw.connect(client.address))
+    agent.send(message("t", ENTRIES, {"chunk": "id"}))
+    aggregator.wait_for(1)
+    aggregator.acks = True
+    aggregator.end_connections(by_reset=True)
+    agent.expect_ack("id")
+    first, second = aggregator.messages
+    assert first.raw == second.raw and entries_of(second) == ENTRIES
+
+
+def test_without_being_asked_nothing_is_changed(site):
+    sent = "t", WITH_METADATA, {"chunk": "id"}
+    assert site().carry(*sent).raw == message(*sent)
