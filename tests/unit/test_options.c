@@ -194,7 +194,7 @@ static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_SERVER,
               WORDS("--allow-any", "--protocol", "forward", "--compress", "gzip", "--strip-metadata",
-                    "--compress-min", "64", "--max-message", "1MiB"),
+                    "--compress-min", "64", "--max-inflated", "1MiB"),
               NULL);
     assert_int_equal(parsed.options.route.body.compress, COMPRESSION_GZIP);
     assert_true(parsed.options.route.body.strip_metadata);
