@@ -18,7 +18,7 @@ OBJECTS   := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 MAIN      := $(BUILD)/obj/proxy/main.o
 SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/clock_jump.c,$(wildcard tests/support/*.c)))
 UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] tests/fuzz/*.[ch] bench/*.[ch])
+C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] tests/fuzz/*.[ch] bench/*/*.[ch])
 
 # ---- BoringSSL: Debian's package, or a prefix with include/, libssl.a and libcrypto.a ----------------------
 
@@ -62,7 +62,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps run test unit unit-programs replay fuzz bench peers lint format floors install clean
+.PHONY: all help deps test-deps bench-deps run test unit unit-programs replay fuzz bench bench-micro bench-programs peers lint format floors install clean
 all: $(BUILD)/husk
 
 help:
@@ -80,13 +80,13 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,CC $@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/obj/proxy/main.o: ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
+$(BUILD)/obj/proxy/main.o: private ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
 
 $(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIBRARY) $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,LD $@) $(CC) $(ALL_CFLAGS) -Itests $(LINKING) $(LDFLAGS) -o $@ $< $(SUPPORT) $(LIBRARY) $(LIBS) -lcmocka
 
-$(SUPPORT): ALL_CFLAGS += -Itests
+$(SUPPORT): private ALL_CFLAGS += -Itests
 
 # Rebuilds everything when the flags change.
 $(BUILD)/flags: FORCE
@@ -101,6 +101,7 @@ $(BUILD)/flags: FORCE
 BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
+BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
 # Installed under their own names where the command is missing: other packagings of them are as good.
 TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
 
@@ -150,12 +151,12 @@ PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 test: test-deps
 	@$(MAKE) --no-print-directory floors
 	@$(MAKE) --no-print-directory peers
-	@$(MAKE) $(QUIET) all unit-programs && $(MAKE) $(QUIET) unit replay
+	@$(MAKE) $(QUIET) all unit-programs bench-programs && $(MAKE) $(QUIET) unit replay
 	@for s in address,undefined thread; do \
 	    $(MAKE) $(QUIET) all unit-programs SANITIZE=$$s && $(MAKE) $(QUIET) unit replay SANITIZE=$$s || exit 1; \
 	done
 	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
-	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s
+	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s tests/bench
 
 # They wait more than they work: two at a time.
 scenario-%:
@@ -208,13 +209,37 @@ fuzz: test-deps
 
 # ---- benchmarks ------------------------------------------------------------------------------------------
 
-#: make bench               measure what is worth measuring on its own
-bench: $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
-	@for b in $^; do $$b || exit 1; done
+LOAD_SHARED := bench/load/load.c bench/load/messages.c
+LOADS       := $(patsubst bench/load/%.c,$(BUILD)/bench/load/%,$(filter-out $(LOAD_SHARED),$(wildcard bench/load/*.c)))
+MICROS      := $(patsubst bench/micro/%.c,$(BUILD)/bench/micro/%,$(wildcard bench/micro/*.c))
+OUT         ?= docs/benchmarks
 
-$(BUILD)/bench/%: bench/%.c $(LIBRARY)
+#: make bench               measure husk beside its peers into OUT=docs/benchmarks (QUICK=1: under 3 minutes)
+bench: bench-deps
+	@$(MAKE) $(QUIET) all bench-programs
+	$(PYTHON) bench/run.py --build $(BUILD) --out $(OUT) $(if $(QUICK),--quick)
+
+#: make bench-micro         time what is worth timing on its own
+bench-micro: $(MICROS)
+	@for m in $^; do $$m || exit 1; done
+
+bench-programs: $(LOADS) $(MICROS)
+
+# Debian starts some of them as services where it can; RUNLEVEL=1 asks it not to. If one runs all the same, it
+# is idle, on ports of its own, and nobody measures or stops it.
+bench-deps: export RUNLEVEL := 1
+bench-deps: deps
+	$(call install_packages,$(BENCH_DEPS),)
+
+$(BUILD)/bench/load/%: bench/load/%.c $(LOAD_SHARED) $(wildcard bench/load/*.h) $(LIBRARY) $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call run,LD $@) $(CC) $(ALL_CFLAGS) $(LINKING) -o $@ $< $(LIBRARY) $(LIBS)
+	$(call run,LD $@) $(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Ibench $(LINKING) -o $@ $< $(LOAD_SHARED) $(LIBRARY) $(LIBS) -lm
+
+$(BUILD)/bench/micro/%: bench/micro/%.c $(LIBRARY) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) -Ibench $(LINKING) -o $@ $< $(LIBRARY) $(LIBS)
+
+-include $(MICROS:=.d)
 
 # ---- lint --------------------------------------------------------------------------------------------------
 

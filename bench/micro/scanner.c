@@ -1,13 +1,11 @@
-/* How fast the scanner is: GB/s by kind of message, best of several runs. Usage: scanner [seconds per line]
+/* How fast the scanner is, by kind of message. Usage: scanner [seconds per line]
  *
  * Each stream is a few MiB of messages, so that walking touches more than the first-level cache, fed as the
  * relay feeds it: in slices of a segment. */
 #include "forward/scanner.h"
+#include "micro/measure.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { STREAM_BYTES = 4 << 20, SLICE_BYTES = 65536, EVENTS = 400 };
 
@@ -146,14 +144,6 @@ static void fill_message(struct stream *stream)
 
 /* ---- measuring ---------------------------------------------------------------------------------------- */
 
-static double now_seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* Scans the stream once; returns its messages. */
 static unsigned scan(const struct stream *stream)
 {
@@ -177,34 +167,34 @@ static unsigned scan(const struct stream *stream)
     return messages;
 }
 
+static void scan_batch(void *subject)
+{
+    scan(subject);
+}
+
 static void measure(const char *name, void (*fill)(struct stream *stream), double seconds)
 {
     struct stream stream = { calloc(1, STREAM_BYTES), 0 };
-    double best = 1e9, until;
-    unsigned messages = 0;
 
     if (!stream.bytes)
         exit(1);
     fill(&stream);
-    until = now_seconds() + seconds;
-    do {
-        double start = now_seconds(), took;
-        messages = scan(&stream);
-        took = now_seconds() - start;
-        best = took < best ? took : best;
-    } while (now_seconds() < until);
-    printf("%-44s %9.2f GB/s  %8.1f ns/message\n", name, (double)stream.length / best / 1e9,
-           best * 1e9 / messages);
+    measure_run(&(struct measure) { .name = name,
+                                    .batch = scan_batch,
+                                    .subject = &stream,
+                                    .operations = scan(&stream),
+                                    .bytes = (double)stream.length },
+                seconds);
     free(stream.bytes);
 }
 
 int main(int count, char **arguments)
 {
-    double seconds = count > 1 ? strtod(arguments[1], NULL) : 1;
+    double seconds = measure_seconds(count, arguments);
 
-    measure("PackedForward, 64 KiB bodies (skipped)", fill_packed_64k, seconds);
-    measure("PackedForward, 1 MiB bodies (skipped)", fill_packed_1m, seconds);
-    measure("Forward, 400 events, array32/map32 headers", fill_forward_fluent_bit, seconds);
+    measure("PackedForward of 64 KiB (skipped)", fill_packed_64k, seconds);
+    measure("PackedForward of 1 MiB (skipped)", fill_packed_1m, seconds);
+    measure("Forward, 400 events, 32-bit headers", fill_forward_fluent_bit, seconds);
     measure("Forward, 400 events, compact headers", fill_forward_compact, seconds);
     measure("Message, one event", fill_message, seconds);
     return 0;
