@@ -24,6 +24,7 @@ struct config {
     unsigned compress; /* enum compression, in the same order */
     uint64_t compress_min_bytes;
     bool strip_metadata;
+    uint64_t max_connection_age_ms;
     uint64_t max_outlets, max_streams, max_attempts, max_ack_timeouts;
     const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
     const char *accept_key_env, *accept_key_file;                           /* asked of agents */

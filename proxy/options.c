@@ -454,6 +454,7 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;
     route->max_carriers = (unsigned)config->max_outlets;
+    route->max_connection_age_ms = config->max_connection_age_ms;
     route->max_streams = (unsigned)config->max_streams;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;

@@ -16,6 +16,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_HANDSHAKE_LEFT] = { "handshake_left", "peer left during its TLS handshake", BENIGN },
     [END_OTHER_SIDE] = { "other_side", "ended by the other side", BENIGN },
     [END_SHUTDOWN] = { "shutdown", "husk is stopping", BENIGN },
+    [END_RETIRED] = { "retired", "connection retired", BENIGN },
     [END_RESET] = { "reset", "connection reset by peer", FAILURE },
     [END_DEAD_PEER] = { "dead_peer", "peer is gone without a word", FAILURE },
     [END_TRUNCATED] = { "truncated", "connection closed without TLS close_notify", FAILURE },

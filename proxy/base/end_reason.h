@@ -17,6 +17,7 @@ enum end_reason {
     END_HANDSHAKE_LEFT,  /* a peer that called us left during its TLS handshake */
     END_OTHER_SIDE,      /* nothing wrong here: the other side ended it */
     END_SHUTDOWN,        /* this process is stopping */
+    END_RETIRED,         /* old, or its address or credentials are no longer in use */
     END_RESET,           /* connection reset by the peer */
     END_DEAD_PEER,       /* keepalive or TCP_USER_TIMEOUT gave the peer up */
     END_TRUNCATED,       /* TCP ended without TLS close_notify (RFC 8446, 6.1) */

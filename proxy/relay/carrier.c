@@ -24,7 +24,7 @@ static void on_task(struct task *task)
 
 /* ---- life ---- */
 
-bool carrier_open(struct exchange *exchange)
+bool carrier_open(struct exchange *exchange, size_t at)
 {
     struct worker *worker = exchange->worker;
     struct carrier *carrier = calloc(1, sizeof *carrier);
@@ -38,8 +38,10 @@ bool carrier_open(struct exchange *exchange)
     buffer_init(&carrier->incoming, &worker->pool);
     alarm_init(&carrier->alarm, worker->loop, task_run, &carrier->task);
     outlet_open(&carrier->outlet, worker, task_run, &carrier->task);
-    LIST_INSERT_HEAD(&exchange->carriers, carrier, sibling);
-    exchange->carrier_count++;
+    carrier->at = at;
+    if (at < ENDPOINTS_MAX)
+        outlet_aim(&carrier->outlet, at);
+    roster_join(&exchange->roster, carrier);
     worker_queue(worker, &carrier->task);
     return true;
 }
@@ -47,6 +49,12 @@ bool carrier_open(struct exchange *exchange)
 void carrier_wake(struct carrier *carrier)
 {
     worker_queue(carrier->exchange->worker, &carrier->task);
+}
+
+void carrier_retire(struct carrier *carrier)
+{
+    carrier->retiring = true;
+    carrier_wake(carrier);
 }
 
 static const char *carrier_phase(const struct carrier *carrier)
@@ -86,6 +94,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
     end_report_log(exchange->worker, &report);
     if (carrier->state < CARRIER_READY || !end_reason_is_benign(reason))
         worker_report_upstream(exchange->worker, reason);
+    roster_leave(&exchange->roster, carrier, reason);
     carrier->state = CARRIER_ENDED;
     bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE && !carrier->lease;
     if (in_order && carrier->outlet.leg.fd >= 0)
@@ -95,8 +104,6 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
     buffer_clear(&carrier->outgoing);
     buffer_clear(&carrier->incoming);
     alarm_stop(&carrier->alarm);
-    LIST_REMOVE(carrier, sibling);
-    exchange->carrier_count--;
     worker_reap(exchange->worker, &carrier->task);
     exchange_carrier_ended(exchange, carrier, reason);
 }
@@ -111,7 +118,7 @@ bool carrier_has_space(const struct carrier *carrier)
 
 bool carrier_has_room(const struct carrier *carrier)
 {
-    return carrier_has_space(carrier) && !carrier->lease;
+    return carrier_has_space(carrier) && !carrier->lease && !carrier->retiring;
 }
 
 /* A failure shows when the carrier is run. */
@@ -133,7 +140,7 @@ bool carrier_put(struct carrier *carrier, struct buffer *piece)
 void carrier_file(struct carrier *carrier, struct message *message)
 {
     message->entry.end = carrier->queued;
-    message->entry.filed_ms = clock_monotonic_ms();
+    message->entry.filed_ms = carrier->exchange->worker->now_ms;
     ledger_file(&carrier->ledger, &message->entry);
     if (!message->is_protected && message->kept) {
         message->kept = false;
@@ -213,7 +220,7 @@ static bool carrier_dial(struct carrier *carrier)
     carrier->state = CARRIER_GREETING;
     const struct route_options *route = carrier->exchange->worker->route;
     if (route->key[SIDE_UPSTREAM]) {
-        carrier->greeting_deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
+        carrier->greeting_deadline_ms = carrier->exchange->worker->now_ms + route->handshake_timeout_ms;
         reason = greeting_begin(&carrier->greeting, HANDSHAKE_DIALLING, route->key[SIDE_UPSTREAM],
                                 &carrier->outgoing);
     }
@@ -239,7 +246,7 @@ static bool carrier_greet(struct carrier *carrier)
     if (reason == END_NONE && greeting_lasts(&carrier->greeting)) {
         if (leg->broken != END_NONE || leg->read_over)
             reason = leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
-        else if (clock_monotonic_ms() >= carrier->greeting_deadline_ms)
+        else if (carrier->exchange->worker->now_ms >= carrier->greeting_deadline_ms)
             reason = END_KEY_TIMEOUT;
         leg_watch(leg, LEG_READ);
         alarm_set(&carrier->alarm, carrier->greeting_deadline_ms);
@@ -252,6 +259,7 @@ static bool carrier_greet(struct carrier *carrier)
         return false;
     carrier->queued = carrier->outgoing.length; /* what is left of the handshake goes before the messages */
     carrier->state = CARRIER_READY;
+    roster_ready(&carrier->exchange->roster, carrier);
     worker_report_upstream(carrier->exchange->worker, END_NONE);
     exchange_dispatch(carrier->exchange);
     return true;
@@ -262,6 +270,13 @@ static uint64_t ack_deadline(const struct carrier *carrier)
     const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
 
     return oldest ? oldest->filed_ms + carrier->exchange->worker->route->ack_timeout_ms : 0;
+}
+
+/* Nothing is on its way on it. */
+static bool carrier_is_settled(const struct carrier *carrier)
+{
+    return !carrier->ledger.count && !carrier->lease && !carrier->outgoing.length &&
+           !carrier->outlet.leg.unsent.length;
 }
 
 /* Why a ready carrier cannot go on; END_NONE when it can. */
@@ -276,8 +291,12 @@ static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason 
         return leg->broken;
     if (leg->read_over)
         return carrier->ledger.count ? END_UPSTREAM_CLOSED : END_CLOSED;
-    if (deadline && clock_monotonic_ms() >= deadline)
+    if (deadline && carrier->exchange->worker->now_ms >= deadline)
         return END_ACK_TIMEOUT;
+    if (carrier->retire_at_ms && carrier->exchange->worker->now_ms >= carrier->retire_at_ms)
+        carrier->retiring = true;
+    if (carrier->retiring && carrier_is_settled(carrier))
+        return END_RETIRED;
     return END_NONE;
 }
 
@@ -287,6 +306,10 @@ static void carrier_step(struct carrier *carrier)
     enum end_reason ack_reason = END_NONE;
     size_t total = 0, moved;
 
+    if (carrier->retiring && carrier->state < CARRIER_READY) {
+        carrier_end(carrier, END_RETIRED);
+        return;
+    }
     if (carrier->state == CARRIER_DIALLING && !carrier_dial(carrier))
         return;
     if (carrier->state == CARRIER_GREETING && !carrier_greet(carrier))
@@ -315,5 +338,6 @@ static void carrier_step(struct carrier *carrier)
         intake_wake(carrier->lease->intake);
     exchange_dispatch(carrier->exchange);
     leg_watch(leg, LEG_READ);
-    alarm_set(&carrier->alarm, ack_deadline(carrier));
+    alarm_set(&carrier->alarm,
+              alarm_earlier(ack_deadline(carrier), carrier->retiring ? 0 : carrier->retire_at_ms));
 }

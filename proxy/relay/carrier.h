@@ -2,6 +2,9 @@
  *
  *   DIALLING ──outlet ready──▶ GREETING ──shared key, if any──▶ READY ──▶ ended
  *
+ * One that retires (it is old, its address or its credentials are no longer in use) takes no more messages,
+ * and ends once those it has are settled.
+ *
  * Owns its outlet, the bytes to be written, and, until they are settled, the messages sent on it. Belongs to
  * its worker's thread. */
 #ifndef HUSK_RELAY_CARRIER_H
@@ -19,9 +22,12 @@ struct stream;
 
 struct carrier {
     struct task task;            /* first */
-    LIST_ENTRY(carrier) sibling; /* in the exchange's list */
+    LIST_ENTRY(carrier) sibling; /* in the roster */
     struct exchange *exchange;   /* borrowed */
     struct stream *lease;        /* that has it to itself; NULL: none */
+    size_t at;                   /* its endpoint in the pool's list; beyond it: not known, or gone */
+    bool retiring;
+    uint64_t retire_at_ms; /* 0: not because of its age */
     enum carrier_state state;
     struct outlet outlet;
     struct greeting greeting;
@@ -35,8 +41,9 @@ struct carrier {
     struct alarm alarm;
 };
 
-/* Begins to dial. False when out of memory. */
-MUST_CHECK bool carrier_open(struct exchange *exchange);
+/* Begins to dial the endpoint at `at` of the pool's list; ENDPOINTS_MAX: whichever answers. False when out of
+ * memory. */
+MUST_CHECK bool carrier_open(struct exchange *exchange, size_t at);
 
 /* Whether it takes more bytes for the moment. */
 bool carrier_has_space(const struct carrier *carrier);
@@ -50,6 +57,9 @@ void carrier_send(struct carrier *carrier, struct message *message);
 MUST_CHECK bool carrier_put(struct carrier *carrier, struct buffer *piece);
 /* Takes a message whose last byte has been written. */
 void carrier_file(struct carrier *carrier, struct message *message);
+
+/* Takes it out of use as soon as its messages are settled. */
+void carrier_retire(struct carrier *carrier);
 
 /* Ends it: its messages go back to the exchange. */
 void carrier_end(struct carrier *carrier, enum end_reason reason);

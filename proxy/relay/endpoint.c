@@ -85,7 +85,7 @@ bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_li
 
 /* ---- whose turn it is ---- */
 
-static uint64_t next_random(struct endpoint_pool *pool)
+uint64_t endpoint_pool_random(struct endpoint_pool *pool)
 {
     pool->random ^= pool->random << 13;
     pool->random ^= pool->random >> 7;
@@ -135,7 +135,7 @@ static void turns_spin(struct endpoint_pool *pool)
 
     while ((members = lowest_tier(pool->list, left))) {
         left &= ~members;
-        for (uint64_t spins = next_random(pool) % SPINS_MAX; spins; spins--)
+        for (uint64_t spins = endpoint_pool_random(pool) % SPINS_MAX; spins; spins--)
             turn_take(pool, members);
     }
 }
@@ -283,5 +283,5 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
     standing->failures += standing->failures < UINT32_MAX;
     uint64_t rest = rest_ms(pool, standing->failures);
     /* Up to a quarter longer, so that many that saw it fail do not come back in step. */
-    standing->rested_until_ms = now_ms + rest + next_random(pool) % (rest / 4 + 1);
+    standing->rested_until_ms = now_ms + rest + endpoint_pool_random(pool) % (rest / 4 + 1);
 }

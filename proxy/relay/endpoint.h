@@ -66,6 +66,9 @@ void endpoint_pool_init(struct endpoint_pool *pool, uint64_t rest_min_ms, uint64
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);
 
+/* Chance, for jitter; 0 when the seed was 0. */
+uint64_t endpoint_pool_random(struct endpoint_pool *pool);
+
 /* Whether the endpoint at `at` of the pool's list failed lately, or is on trial. */
 bool endpoint_is_resting(const struct endpoint_pool *pool, size_t at, uint64_t now_ms);
 

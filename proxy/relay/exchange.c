@@ -10,8 +10,6 @@
 #include <sys/random.h>
 
 enum {
-    REDIAL_MIN_MS = 100,
-    REDIAL_MAX_MS = 5000,
     SILENCES_MAX = 3,     /* ack timeouts of an aggregator that has never acknowledged anything */
     WAITING_TICK_MS = 500 /* how often waiting messages are looked at */
 };
@@ -85,7 +83,7 @@ void exchange_settle(struct exchange *exchange, struct message *message)
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
     metrics_add(&metrics->settled, message->count);
-    exchange->redial_at_ms = exchange->redial_delay_ms = 0;
+    roster_note_success(&exchange->roster);
     if (message->origin)
         intake_settle(message->origin, message);
     message_leave(exchange, message);
@@ -115,16 +113,8 @@ bool exchange_can_hold(const struct exchange *exchange)
  * are held, as many as may be. */
 static bool is_congested(const struct exchange *exchange)
 {
-    const struct carrier *carrier;
-
-    if (exchange->waiting_bytes < exchange->worker->route->buffer_bytes)
-        return false;
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    {
-        if (carrier->state == CARRIER_READY)
-            return true;
-    }
-    return false;
+    return exchange->waiting_bytes >= exchange->worker->route->buffer_bytes &&
+           roster_is_ready(&exchange->roster);
 }
 
 bool exchange_has_room(struct exchange *exchange)
@@ -134,7 +124,7 @@ bool exchange_has_room(struct exchange *exchange)
 
     if (!has_room && !exchange->starving) {
         exchange->starving = true;
-        alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+        alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
     }
     return has_room;
 }
@@ -225,86 +215,21 @@ void exchange_submit(struct exchange *exchange, struct message *message)
     exchange_dispatch(exchange);
 }
 
-/* ---- carriers ---- */
+/* ---- dispatch ---- */
 
-/* Where an agent's messages went before, while that has room; else the carrier with the least outstanding. */
-static struct carrier *carrier_pick(struct exchange *exchange, const struct message *message)
+/* Another carrier may help; when none may be dialled yet, the alarm asks again. */
+static void dial(struct exchange *exchange, enum roster_need need)
 {
-    struct carrier *best = message->origin ? message->origin->carrier : NULL, *carrier;
-
-    if (best && carrier_has_room(best))
-        return best;
-    best = NULL;
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    {
-        if (carrier_has_room(carrier) && (!best || carrier->ledger.bytes < best->ledger.bytes))
-            best = carrier;
-    }
-    return best;
-}
-
-/* One for a stream alone: it has nobody's unsettled message. */
-static struct carrier *carrier_pick_idle(struct exchange *exchange)
-{
-    struct carrier *carrier;
-
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    {
-        if (carrier_has_room(carrier) && !carrier->ledger.count)
-            return carrier;
-    }
-    return NULL;
-}
-
-static unsigned leased_carriers(const struct exchange *exchange)
-{
-    const struct carrier *carrier;
-    unsigned count = 0;
-
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    count += carrier->lease != NULL;
-    return count;
-}
-
-static bool may_dial(const struct exchange *exchange)
-{
-    const struct route_options *route = exchange->worker->route;
-    const struct carrier *carrier;
-
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    {
-        if (carrier->state < CARRIER_READY)
-            return false;
-    }
-    if (exchange->carrier_count >= route->max_carriers + route->max_streams)
-        return false;
-    return !TAILQ_EMPTY(&exchange->streams) ||
-           exchange->carrier_count - leased_carriers(exchange) < route->max_carriers;
-}
-
-static void dial_if_needed(struct exchange *exchange)
-{
-    uint64_t now_ms = clock_monotonic_ms();
-
-    if (!may_dial(exchange))
-        return;
-    if (now_ms < exchange->redial_at_ms) {
-        alarm_set(&exchange->alarm, exchange->redial_at_ms);
-        return;
-    }
-    if (!carrier_open(exchange))
-        exchange->redial_at_ms = now_ms + REDIAL_MAX_MS;
+    alarm_set(&exchange->alarm, roster_dial(&exchange->roster, need));
 }
 
 static void streams_lease(struct exchange *exchange)
 {
     while (!TAILQ_EMPTY(&exchange->streams)) {
         struct stream *stream = TAILQ_FIRST(&exchange->streams);
-        if (leased_carriers(exchange) >= exchange->worker->route->max_streams)
-            return;
-        struct carrier *carrier = carrier_pick_idle(exchange);
+        struct carrier *carrier = roster_pick_idle(&exchange->roster);
         if (!carrier) {
-            dial_if_needed(exchange);
+            dial(exchange, ROSTER_STREAM);
             return;
         }
         TAILQ_REMOVE(&exchange->streams, stream, waiting);
@@ -315,25 +240,26 @@ static void streams_lease(struct exchange *exchange)
 void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
 {
     TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
-    alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+    alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
     exchange_dispatch(exchange);
 }
 
 void exchange_dispatch(struct exchange *exchange)
 {
     while (exchange->first) {
-        struct carrier *carrier = carrier_pick(exchange, exchange->first);
+        struct intake *origin = exchange->first->origin;
+        struct carrier *carrier = roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
         if (!carrier) {
-            dial_if_needed(exchange);
-            alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+            dial(exchange, ROSTER_MESSAGE);
+            alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
             break;
         }
-        struct message *message = queue_take_first(exchange);
-        if (message->origin)
-            message->origin->carrier = carrier;
-        carrier_send(carrier, message);
+        if (origin)
+            origin->carrier = carrier;
+        carrier_send(carrier, queue_take_first(exchange));
     }
     streams_lease(exchange);
+    dial(exchange, ROSTER_BALANCE);
     starving_wake(exchange);
 }
 
@@ -365,14 +291,6 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
         return false;
     return message->kept && (!route->max_attempts || message->attempts < route->max_attempts) &&
            message->ack_timeouts < route->max_ack_timeouts;
-}
-
-static void redial_later(struct exchange *exchange)
-{
-    uint64_t delay = exchange->redial_delay_ms ? exchange->redial_delay_ms * 2 : REDIAL_MIN_MS;
-
-    exchange->redial_delay_ms = delay < REDIAL_MAX_MS ? delay : REDIAL_MAX_MS;
-    exchange->redial_at_ms = clock_monotonic_ms() + exchange->redial_delay_ms;
 }
 
 /* Puts `messages` in front of those that wait. */
@@ -438,8 +356,6 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
     queue_prepend(exchange, again);
     if (carrier->lease)
         lease_end(exchange, carrier);
-    if (!carrier->has_settled)
-        redial_later(exchange); /* it was of no use; the next may not be either */
     if (!exchange->closing)
         exchange_dispatch(exchange);
 }
@@ -471,7 +387,7 @@ static bool is_overdue(const struct message *message, const void *deadline_ms)
 /* Agents that wait for an ack are told that it will not come, so that they try elsewhere. */
 static void overdue_drop(struct exchange *exchange)
 {
-    uint64_t timeout_ms = exchange->worker->route->delivery_timeout_ms, now_ms = clock_monotonic_ms();
+    uint64_t timeout_ms = exchange->worker->route->delivery_timeout_ms, now_ms = exchange->worker->now_ms;
     uint64_t deadline_ms = now_ms > timeout_ms ? now_ms - timeout_ms : 0;
     struct message *messages = queue_filter(exchange, is_overdue, &deadline_ms);
 
@@ -497,7 +413,7 @@ static void on_alarm(void *owner)
         if (reading_is_amid(intake))
             intake_wake(intake);
     }
-    alarm_set(&exchange->alarm, clock_monotonic_ms() + WAITING_TICK_MS);
+    alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
 }
 
 /* ---- life ---- */
@@ -506,7 +422,7 @@ bool exchange_open(struct exchange *exchange, struct worker *worker)
 {
     *exchange = (struct exchange) { .worker = worker };
     LIST_INIT(&exchange->intakes);
-    LIST_INIT(&exchange->carriers);
+    roster_init(&exchange->roster, worker, exchange);
     TAILQ_INIT(&exchange->streams);
     alarm_init(&exchange->alarm, worker->loop, on_alarm, exchange);
     return getrandom(&exchange->id_seed, sizeof exchange->id_seed, 0) == (ssize_t)sizeof exchange->id_seed;
@@ -517,8 +433,8 @@ unsigned exchange_close(struct exchange *exchange)
     unsigned left_behind = exchange->held_count;
 
     exchange->closing = true;
-    while (!LIST_EMPTY(&exchange->carriers))
-        carrier_end(LIST_FIRST(&exchange->carriers), END_SHUTDOWN);
+    while (!LIST_EMPTY(&exchange->roster.carriers))
+        carrier_end(LIST_FIRST(&exchange->roster.carriers), END_SHUTDOWN);
     while (!LIST_EMPTY(&exchange->intakes)) {
         struct intake *intake = LIST_FIRST(&exchange->intakes);
         left_behind += LIST_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
@@ -533,10 +449,13 @@ unsigned exchange_close(struct exchange *exchange)
 
 void exchange_endpoints_changed(struct exchange *exchange)
 {
-    struct carrier *carrier;
+    roster_endpoints_changed(&exchange->roster);
+    exchange_dispatch(exchange);
+}
 
-    LIST_FOREACH(carrier, &exchange->carriers, sibling)
-    carrier_wake(carrier);
+void exchange_retire_carriers(struct exchange *exchange)
+{
+    roster_retire_all(&exchange->roster);
 }
 
 void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])

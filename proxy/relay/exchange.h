@@ -1,15 +1,16 @@
 /* Where messages change over from agents' connections to upstream ones; one per worker.
  *
- * Owns the messages that wait for a carrier, and the carriers. A message that is complete leases a carrier:
- * it is written whole, behind the messages before it. While no carrier has room, or the memory for kept
- * messages is spent, intakes are not read: that is the back-pressure, there is no other queue. Belongs to its
- * worker's thread. */
+ * Owns the messages that wait for a carrier, and the roster of carriers. A message that is complete leases a
+ * carrier: it is written whole, behind the messages before it. While no carrier has room, or the memory for
+ * kept messages is spent, intakes are not read: that is the back-pressure, there is no other queue. Belongs
+ * to its worker's thread. */
 #ifndef HUSK_RELAY_EXCHANGE_H
 #define HUSK_RELAY_EXCHANGE_H
 
 #include "base/end_reason.h"
 #include "relay/alarm.h"
 #include "relay/message.h"
+#include "relay/roster.h"
 
 struct carrier;
 struct intake;
@@ -18,14 +19,12 @@ struct stream;
 struct worker;
 
 LIST_HEAD(intake_list, intake);
-LIST_HEAD(carrier_list, carrier);
 TAILQ_HEAD(stream_queue, stream);
 
 struct exchange {
     struct worker *worker; /* borrowed */
     struct intake_list intakes;
-    struct carrier_list carriers;
-    unsigned carrier_count;
+    struct roster roster;         /* of carriers */
     struct message *first, *last; /* waiting, oldest first */
     uint64_t waiting_bytes;       /* of them */
     struct stream_queue streams;  /* waiting, likewise */
@@ -85,6 +84,8 @@ void exchange_dispatch(struct exchange *exchange);
 
 /* The upstream's addresses have changed, or are known at last. */
 void exchange_endpoints_changed(struct exchange *exchange);
+/* The credentials have changed: connections are made anew, between messages. */
+void exchange_retire_carriers(struct exchange *exchange);
 
 /* A fresh chunk id. */
 void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES]);

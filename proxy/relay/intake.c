@@ -86,7 +86,7 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
     intake->task.run = on_task;
     intake->exchange = exchange;
     intake->opened_us = clock_monotonic_us();
-    intake->progress_ms = clock_monotonic_ms();
+    intake->progress_ms = intake->exchange->worker->now_ms;
     buffer_init(&intake->incoming, &worker->pool);
     buffer_init(&intake->outgoing, &worker->pool);
     alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
@@ -133,7 +133,7 @@ static void intake_report(struct intake *intake, enum end_reason reason)
 void intake_own(struct intake *intake, struct message *message)
 {
     message->origin = intake;
-    message->arrived_ms = clock_monotonic_ms();
+    message->arrived_ms = intake->exchange->worker->now_ms;
     LIST_INSERT_HEAD(&intake->unsettled, message, of_origin);
     intake->messages += message->count;
 }
@@ -280,7 +280,7 @@ static void silence_tell(struct intake *intake)
     char peer[ADDRESS_TEXT_BYTES];
     struct log_line line;
 
-    if (!deadline_ms || clock_monotonic_ms() < deadline_ms)
+    if (!deadline_ms || intake->exchange->worker->now_ms < deadline_ms)
         return;
     intake->exchange->told_of_silence = true;
     socket_address_format(&intake->inlet.peer, peer, sizeof peer);
@@ -313,15 +313,16 @@ static enum end_reason intake_verdict(struct intake *intake)
         return leg->broken == END_RESET && intake_is_untouched(intake) ? END_PROBE : leg->broken;
     if (leg->read_over && greeting_lasts(&intake->greeting))
         return END_PROBE;
-    if (greeting_lasts(&intake->greeting) && clock_monotonic_ms() >= intake->greeting_deadline_ms)
+    if (greeting_lasts(&intake->greeting) && intake->exchange->worker->now_ms >= intake->greeting_deadline_ms)
         return END_KEY_TIMEOUT;
     if (leg->read_over && reading_is_amid(intake))
         return END_MESSAGE_CUT;
     if (leg->read_over && intake_is_settled(intake))
         return intake->messages ? END_CLOSED : END_PROBE;
-    if (stalled_ms && clock_monotonic_ms() >= stalled_ms)
+    if (stalled_ms && intake->exchange->worker->now_ms >= stalled_ms)
         return END_MESSAGE_STALLED;
-    if (idle_ms && LIST_EMPTY(&intake->unsettled) && clock_monotonic_ms() >= intake->progress_ms + idle_ms)
+    if (idle_ms && LIST_EMPTY(&intake->unsettled) &&
+        intake->exchange->worker->now_ms >= intake->progress_ms + idle_ms)
         return END_IDLE;
     return END_NONE;
 }
@@ -333,7 +334,7 @@ static enum end_reason intake_admit(struct intake *intake)
     const struct tls_channel *tls = intake->inlet.leg.tls;
 
     return message_permit_open(&intake->permit, worker->route->policy, &worker->meters,
-                               tls ? tls_channel_peer(tls) : NULL, clock_monotonic_ms());
+                               tls ? tls_channel_peer(tls) : NULL, intake->exchange->worker->now_ms);
 }
 
 /* The TLS handshake, if any, is through: the shared-key one begins, if any. */
@@ -345,7 +346,7 @@ static void intake_greet(struct intake *intake)
     intake->is_greeted = true;
     if (!key)
         return;
-    intake->greeting_deadline_ms = clock_monotonic_ms() + route->handshake_timeout_ms;
+    intake->greeting_deadline_ms = intake->exchange->worker->now_ms + route->handshake_timeout_ms;
     alarm_set(&intake->alarm, intake->greeting_deadline_ms);
     enum end_reason reason = greeting_begin(&intake->greeting, HANDSHAKE_ACCEPTING, key, &intake->outgoing);
     if (reason != END_NONE)
@@ -406,7 +407,7 @@ static void intake_step(struct intake *intake)
     bool was_held_up = intake->is_held_up, reads = intake_reads(intake);
     intake->is_held_up = !reads && !intake->inlet.leg.read_over;
     if (total || was_held_up)
-        intake->progress_ms = clock_monotonic_ms();
+        intake->progress_ms = intake->exchange->worker->now_ms;
     if (reason == END_NONE)
         reason = intake_verdict(intake);
     if (reason != END_NONE) {

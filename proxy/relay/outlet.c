@@ -17,6 +17,11 @@ void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_
     };
 }
 
+void outlet_aim(struct outlet *outlet, size_t at)
+{
+    (void)endpoint_walk_begin_at(&outlet->walk, &outlet->worker->endpoints, at);
+}
+
 void outlet_close(struct outlet *outlet, enum leg_closing closing)
 {
     leg_close(&outlet->leg, closing);
@@ -98,7 +103,7 @@ static enum end_reason outlet_resolve(struct outlet *outlet)
         outlet->deadline_ms = clock_monotonic_ms() + worker->route->connect_timeout_ms;
     if (!worker->resolved && clock_monotonic_ms() < outlet->deadline_ms)
         return END_NONE;
-    if (!endpoint_walk_begin(&outlet->walk, &worker->endpoints))
+    if (!outlet->walk.list && !endpoint_walk_begin(&outlet->walk, &worker->endpoints))
         return END_UNRESOLVED;
     return outlet_dial_next(outlet, END_UNRESOLVED);
 }

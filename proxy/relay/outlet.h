@@ -36,6 +36,9 @@ struct outlet {
 /* Nothing is dialled before the first outlet_advance. */
 void outlet_open(struct outlet *outlet, struct worker *worker, leg_on_ready *on_ready, void *owner);
 
+/* Before the first outlet_advance: dials the endpoint at `at` of the pool's list, and no other. */
+void outlet_aim(struct outlet *outlet, size_t at);
+
 /* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for
  * its detail. Bytes that come along with the end of the handshake are put into `early`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);

@@ -115,7 +115,7 @@ static enum end_reason message_end(struct intake *intake)
     const struct route_options *route = intake->exchange->worker->route;
     const struct scanner *whole = current(intake);
 
-    message_permit_charge(&intake->permit, whole->length, clock_monotonic_ms());
+    message_permit_charge(&intake->permit, whole->length, intake->exchange->worker->now_ms);
     if (intake->stream) {
         if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
             return END_BAD_OPTION;
@@ -185,7 +185,7 @@ bool reading_is_paused(struct intake *intake)
 {
     if (!intake->permit.meter)
         return false;
-    uint64_t now_ms = clock_monotonic_ms();
+    uint64_t now_ms = intake->exchange->worker->now_ms;
     bool has_next = intake->incoming.length > intake->scanned && !reading_is_amid(intake) &&
                     !greeting_lasts(&intake->greeting);
     uint64_t wait_ms = has_next ? message_permit_wait_ms(&intake->permit, now_ms) : 0;

@@ -33,7 +33,8 @@ struct route_options {
     uint64_t delivery_timeout_ms;   /* for a message whose agent waits for the ack, before it is told */
     unsigned max_attempts;          /* connections a message may end; 0: no limit */
     unsigned max_ack_timeouts;      /* connections given up for a message's ack */
-    unsigned max_carriers;          /* per worker: upstream connections that messages share */
+    unsigned max_carriers;          /* per worker and endpoint: connections that messages share */
+    uint64_t max_connection_age_ms; /* then one retires, a tenth earlier or later; 0: never */
     unsigned max_streams;           /* per worker: such that a streamed message has to itself */
     const char *name;               /* in logs and metrics */
     const char *server_name;        /* what an upstream with TLS must prove; NULL: what its endpoint says */

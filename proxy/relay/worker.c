@@ -69,6 +69,14 @@ static void ended_dispose(struct worker *worker)
     }
 }
 
+static void on_wake(struct ev_loop *loop, ev_check *wake, int events)
+{
+    struct worker *worker = wake->data;
+
+    (void)loop, (void)events;
+    worker->now_ms = clock_monotonic_ms();
+}
+
 static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
 {
     struct worker *worker = turn->data;
@@ -77,7 +85,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
     tasks_run(worker);
     ended_dispose(worker);
     if (worker->pool.idle_count > worker->pool.idle_limit)
-        alarm_set(&worker->housekeeping, clock_monotonic_ms() + POOL_TRIM_MS);
+        alarm_set(&worker->housekeeping, worker->now_ms + POOL_TRIM_MS);
 }
 
 static void on_awake(struct ev_loop *loop, ev_idle *awake, int events)
@@ -129,6 +137,8 @@ static void on_letter(void *owner, const struct letter *letter)
         credentials_release(worker->credentials[letter->side]);
         worker->credentials[letter->side] = letter->credentials;
         tls_sessions_clear(&worker->sessions);
+        if (letter->side == SIDE_UPSTREAM)
+            exchange_retire_carriers(&worker->exchange);
         break;
     case LETTER_ENDPOINTS:
         worker->resolved = true;
@@ -176,12 +186,12 @@ static void on_housekeeping(void *owner)
         if (intake->is_securing)
             worker_queue(worker, &intake->task);
     }
-    alarm_set(&worker->housekeeping, clock_monotonic_ms() + PRESSED_HANDSHAKE_MS);
+    alarm_set(&worker->housekeeping, worker->now_ms + PRESSED_HANDSHAKE_MS);
 }
 
 void worker_note_suppressed(struct worker *worker)
 {
-    alarm_set(&worker->housekeeping, clock_monotonic_ms() + LOG_LIMITER_WINDOW_MS);
+    alarm_set(&worker->housekeeping, worker->now_ms + LOG_LIMITER_WINDOW_MS);
 }
 
 uint64_t worker_handshake_deadline_ms(const struct worker *worker, uint64_t accepted_ms)
@@ -213,7 +223,7 @@ void worker_count_inlet(struct worker *worker, int handshakes, int connections)
         worker->live >= worker->route->max_connections || worker->handshakes >= worker->route->max_handshakes;
 
     if (worker->handshakes >= worker->route->max_handshakes)
-        alarm_set(&worker->housekeeping, clock_monotonic_ms() + PRESSED_HANDSHAKE_MS);
+        alarm_set(&worker->housekeeping, worker->now_ms + PRESSED_HANDSHAKE_MS);
     if (worker->listener.fd >= 0)
         listener_admit(&worker->listener, full ? LISTENER_THROTTLE : LISTENER_ADMIT);
 }
@@ -221,7 +231,7 @@ void worker_count_inlet(struct worker *worker, int handshakes, int connections)
 void worker_report_upstream(struct worker *worker, enum end_reason outcome)
 {
     if (!end_reason_is_local(outcome))
-        atomic_store_explicit(&worker->upstream_outcome, clock_monotonic_ms() * END_REASON_COUNT + outcome,
+        atomic_store_explicit(&worker->upstream_outcome, worker->now_ms * END_REASON_COUNT + outcome,
                               memory_order_relaxed);
 }
 
@@ -270,6 +280,7 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         .pool = { .idle_limit = POOL_IDLE_SEGMENTS },
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
+        .now_ms = clock_monotonic_ms(),
     };
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
@@ -289,9 +300,12 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
     mailbox_open(&worker->mailbox, worker->loop, on_letter, worker);
     listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, log, on_accepted, worker);
     alarm_init(&worker->housekeeping, worker->loop, on_housekeeping, worker);
+    ev_check_init(&worker->wake, on_wake);
+    ev_set_priority(&worker->wake, EV_MAXPRI);
     ev_prepare_init(&worker->turn, on_turn);
     ev_idle_init(&worker->awake, on_awake);
-    worker->turn.data = worker->awake.data = worker;
+    worker->wake.data = worker->turn.data = worker->awake.data = worker;
+    ev_check_start(worker->loop, &worker->wake);
     ev_prepare_start(worker->loop, &worker->turn);
     if (thread_start(worker))
         return true;

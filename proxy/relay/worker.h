@@ -48,6 +48,8 @@ struct worker {
     struct log *log;                   /* borrowed */
     pthread_t thread;
     struct ev_loop *loop;
+    uint64_t now_ms; /* clock_monotonic_ms, as of this turn of the loop: reading the clock costs a system call
+                        on many virtual machines */
     struct mailbox mailbox;
     struct metrics metrics;
     struct buffer_pool pool;
@@ -67,6 +69,7 @@ struct worker {
     struct task_queue tasks;      /* to be run on the next turn */
     unsigned queued;              /* how many */
     struct task_queue ended;      /* to be disposed of between two turns */
+    ev_check wake;                /* first in a turn: reads the clock */
     ev_prepare turn;              /* between two turns: runs tasks, reaps */
     ev_idle awake;                /* active while tasks wait, so that the loop does not sleep */
     struct log_limiter limiters[END_REASON_COUNT];
