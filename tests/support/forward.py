@@ -151,11 +151,11 @@ class Aggregator:
 
     `acks`: whether to ack at once, or a function of the message that says so; else it does when told."""
 
-    def __init__(self, acks=True):
+    def __init__(self, acks=True, address=(raw.HOST, 0)):
         self.acks = acks
         self._changed = threading.Condition()
         self._messages, self._connections = [], []
-        self._listener = raw.Listener()
+        self._listener = raw.Listener(address)
         self.address = self._listener.address
         self._listen()
 
