@@ -80,6 +80,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,CC $@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# Every byte of a record is walked.
+$(BUILD)/obj/proxy/forward/scanner.o: private ALL_CFLAGS += $(if $(SANITIZE),,-O3)
 $(BUILD)/obj/proxy/main.o: private ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
 
 $(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIBRARY) $(BUILD)/flags

@@ -461,7 +461,7 @@ void scanner_init(struct scanner *scanner, const struct scanner_limits *limits)
 {
     assert(limits->depth >= 1 && limits->depth <= SCANNER_DEPTH_MAX);
     assert(limits->message_bytes >= 1);
-    memset(scanner, 0, sizeof *scanner);
+    memset(scanner, 0, offsetof(struct scanner, left)); /* what is beyond `depth` is never read */
     scanner->limits = *limits;
 }
 

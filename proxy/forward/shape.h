@@ -40,6 +40,8 @@ static inline uint64_t shape_size(const struct shape *shape, const uint8_t *head
 {
     uint32_t number;
 
+    if (shape->header == 1)
+        return shape->inherent;
     memcpy(&number, header + 1, sizeof number);
     return shape->inherent + ((uint64_t)be32toh(number) >> shape->shift);
 }

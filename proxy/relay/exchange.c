@@ -111,16 +111,16 @@ bool exchange_can_hold(const struct exchange *exchange)
 
 /* Carriers are there and take no more: what is read now would only wait here. Without any carrier messages
  * are held, as many as may be. */
-static bool is_congested(const struct exchange *exchange)
+static bool is_congested(const struct exchange *exchange, uint64_t waiting_bytes)
 {
-    return exchange->waiting_bytes >= exchange->worker->route->buffer_bytes &&
-           roster_is_ready(&exchange->roster);
+    return exchange->waiting_bytes >= waiting_bytes && roster_is_ready(&exchange->roster);
 }
 
 bool exchange_has_room(struct exchange *exchange)
 {
-    bool has_room = exchange->held_bytes + exchange->excess_bytes < exchange->worker->route->retain_bytes &&
-                    !is_congested(exchange);
+    const struct route_options *route = exchange->worker->route;
+    bool has_room = exchange->held_bytes + exchange->excess_bytes < route->retain_bytes &&
+                    !is_congested(exchange, route->buffer_bytes);
 
     if (!has_room && !exchange->starving) {
         exchange->starving = true;

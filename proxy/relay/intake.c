@@ -416,7 +416,7 @@ static void intake_step(struct intake *intake)
     }
     intake_account(intake);
     silence_tell(intake);
-    if (moved)
+    if (moved && (reads || intake->outgoing.length || intake->first_ack))
         intake_wake(intake);
     leg_watch(&intake->inlet.leg, reads ? LEG_READ : LEG_NO_READ);
     alarm_set(&intake->alarm, intake_deadline(intake));
