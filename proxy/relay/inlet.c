@@ -18,7 +18,6 @@ void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct
         .peer = *peer,
     };
     inlet->deadline_ms = inlet->accepted_ms + route->dial_delay_ms;
-    socket_tune(fd, route->dead_peer_ms);
     leg_open(&inlet->leg, &worker->io, fd, metrics, on_ready, owner);
     metrics_add(&metrics->opened, 1);
     if (!credentials)

@@ -160,8 +160,8 @@ void intake_end(struct intake *intake, enum end_reason reason)
     intake->ended = true;
     intake_report(intake, reason);
     bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && intake_is_settled(intake);
-    if (in_order && leg_is_secured(leg))
-        (void)leg_finish(leg);
+    if (in_order && leg->tls && leg_is_secured(leg))
+        (void)leg_finish(leg); /* close_notify; a plain leg's FIN comes with its close */
     if (intake->stream)
         stream_abandon(intake->stream);
     intake->stream = NULL;

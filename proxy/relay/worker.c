@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "relay/intake.h"
 #include "relay/tunnel.h"
+#include "wire/socket.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -298,6 +299,7 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         return false;
     }
     mailbox_open(&worker->mailbox, worker->loop, on_letter, worker);
+    socket_tune(listen_fd, route->dead_peer_ms);
     listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, log, on_accepted, worker);
     alarm_init(&worker->housekeeping, worker->loop, on_housekeeping, worker);
     ev_check_init(&worker->wake, on_wake);
