@@ -147,6 +147,8 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .route = daemon->options.route.name,
         .workers = daemon->metrics,
         .worker_count = daemon->started,
+        .endpoints = daemon->upstream.tallies.first,
+        .now_ms = clock_monotonic_ms(),
         .version = daemon->version,
         .tls_library = tls_channel_library(),
         .reloads_succeeded = daemon->reloads_succeeded,

@@ -15,7 +15,7 @@ static void count_many(void *argument)
 static void observe_many(void *argument)
 {
     for (unsigned i = 0; i < COUNTS; i++)
-        metrics_observe_handshake(argument, i % 100000);
+        metrics_observe(argument, &metrics_ack_bounds, i % 100000);
 }
 
 int main(int count, char **arguments)
@@ -25,7 +25,8 @@ int main(int count, char **arguments)
 
     measure_run(&(struct measure) { "a counter", count_many, &metrics.messages.received, COUNTS, 0 },
                 seconds);
-    measure_run(&(struct measure) { "a handshake's duration", observe_many, metrics.side, COUNTS, 0 },
-                seconds);
+    measure_run(
+        &(struct measure) { "an ack's latency", observe_many, &metrics.messages.ack_latency, COUNTS, 0 },
+        seconds);
     return 0;
 }

@@ -21,6 +21,7 @@ struct family {
     unsigned zero_from;
     const char *label;
     const char *(*label_value)(unsigned index);
+    const struct metrics_bounds *bounds; /* of a histogram */
 };
 
 /* ---- label values ----------------------------------------------------------------------------------------
@@ -73,13 +74,30 @@ static void put_escaped(FILE *out, const char *value)
     }
 }
 
-/* Writes `name{route="…",side="…"` and leaves the brace open. */
-static void put_side_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
-                            enum side side)
+/* Writes `name{route="…"` and leaves the brace open. */
+static void put_route_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot)
 {
     fprintf(out, "%s{route=\"", name);
     put_escaped(out, snapshot->route);
-    fprintf(out, "\",side=\"%s\"", side_name(side));
+    fputc('"', out);
+}
+
+/* The same with `,side="…"`. */
+static void put_side_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                            enum side side)
+{
+    put_route_series(out, name, snapshot);
+    fprintf(out, ",side=\"%s\"", side_name(side));
+}
+
+/* The same with `,endpoint="…"` instead. */
+static void put_endpoint_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                                const struct endpoint_metrics *endpoint)
+{
+    put_route_series(out, name, snapshot);
+    fputs(",endpoint=\"", out);
+    put_escaped(out, endpoint->address);
+    fputc('"', out);
 }
 
 /* ---- sums over the workers -------------------------------------------------------------------------------
@@ -130,9 +148,7 @@ static void write_route_counters(FILE *out, const struct family *family,
 
         if (value == 0 && i < family->zero_from)
             continue;
-        fprintf(out, "%s{route=\"", family->name);
-        put_escaped(out, snapshot->route);
-        fputc('"', out);
+        put_route_series(out, family->name, snapshot);
         if (family->label)
             fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
         fprintf(out, "} %" PRIu64 "\n", value);
@@ -151,31 +167,56 @@ static void write_active(FILE *out, const struct family *family, const struct me
     }
 }
 
-static void write_handshake_histogram(FILE *out, const struct family *family,
-                                      const struct metrics_snapshot *snapshot)
+/* `side`: NULL for a histogram of the route. */
+static void put_histogram_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                                 const enum side *side)
 {
-    for (enum side side = 0; side < SIDE_COUNT; side++) {
-        uint64_t cumulative = 0;
-        char name[64];
+    if (side)
+        put_side_series(out, name, snapshot, *side);
+    else
+        put_route_series(out, name, snapshot);
+}
 
-        snprintf(name, sizeof name, "%s_bucket", family->name);
-        for (unsigned i = 0; i <= METRICS_HANDSHAKE_BUCKETS; i++) {
-            char bound[32] = "+Inf";
+static void put_histogram(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot,
+                          const enum side *side)
+{
+    size_t at = family->offset;
+    uint64_t cumulative = 0;
+    char name[64];
 
-            if (i < METRICS_HANDSHAKE_BUCKETS)
-                snprintf(bound, sizeof bound, "%g", metrics_handshake_bounds_us[i] / 1e6);
-            cumulative += side_sum(snapshot, side, family->offset, i);
-            put_side_series(out, name, snapshot, side);
-            fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
-        }
-        uint64_t sum_us = side_sum(snapshot, side, offsetof(struct side_metrics, handshake_duration_us), 0);
-        snprintf(name, sizeof name, "%s_sum", family->name);
-        put_side_series(out, name, snapshot, side);
-        fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
-        snprintf(name, sizeof name, "%s_count", family->name);
-        put_side_series(out, name, snapshot, side);
-        fprintf(out, "} %" PRIu64 "\n", cumulative);
+    if (side)
+        at += offsetof(struct metrics, side) + *side * sizeof(struct side_metrics);
+    snprintf(name, sizeof name, "%s_bucket", family->name);
+    for (unsigned i = 0; i <= family->bounds->count; i++) {
+        char bound[32] = "+Inf";
+
+        if (i < family->bounds->count)
+            snprintf(bound, sizeof bound, "%g", family->bounds->us[i] / 1e6);
+        cumulative +=
+            sum_at(snapshot, at + offsetof(struct metrics_histogram, buckets) + i * sizeof(metrics_counter));
+        put_histogram_series(out, name, snapshot, side);
+        fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
     }
+    uint64_t sum_us = sum_at(snapshot, at + offsetof(struct metrics_histogram, sum_us));
+    snprintf(name, sizeof name, "%s_sum", family->name);
+    put_histogram_series(out, name, snapshot, side);
+    fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
+    snprintf(name, sizeof name, "%s_count", family->name);
+    put_histogram_series(out, name, snapshot, side);
+    fprintf(out, "} %" PRIu64 "\n", cumulative);
+}
+
+static void write_side_histograms(FILE *out, const struct family *family,
+                                  const struct metrics_snapshot *snapshot)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        put_histogram(out, family, snapshot, &side);
+}
+
+static void write_route_histogram(FILE *out, const struct family *family,
+                                  const struct metrics_snapshot *snapshot)
+{
+    put_histogram(out, family, snapshot, NULL);
 }
 
 static void write_not_after(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
@@ -211,16 +252,50 @@ static void write_draining(FILE *out, const struct family *family, const struct 
 static void write_upstream_healthy(FILE *out, const struct family *family,
                                    const struct metrics_snapshot *snapshot)
 {
-    fprintf(out, "%s{route=\"", family->name);
-    put_escaped(out, snapshot->route);
-    fprintf(out, "\"} %d\n", snapshot->upstream_healthy);
+    put_route_series(out, family->name, snapshot);
+    fprintf(out, "} %d\n", snapshot->upstream_healthy);
 }
 
 static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
-    fprintf(out, "%s{route=\"", family->name);
-    put_escaped(out, snapshot->route);
-    fprintf(out, "\"} %" PRIu64 "\n", snapshot->heartbeats_answered);
+    put_route_series(out, family->name, snapshot);
+    fprintf(out, "} %" PRIu64 "\n", snapshot->heartbeats_answered);
+}
+
+/* An address that has left the list is told of as long as it has connections. */
+static void write_upstream_connections(FILE *out, const struct family *family,
+                                       const struct metrics_snapshot *snapshot)
+{
+    const struct endpoint_metrics *endpoint;
+
+    for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
+        uint64_t counts[METRICS_OUTLET_STATE_COUNT], sum = 0;
+
+        for (unsigned state = 0; state < METRICS_OUTLET_STATE_COUNT; state++) {
+            counts[state] = metrics_read(&endpoint->connections[state]);
+            sum += counts[state];
+        }
+        if (!sum && !endpoint->is_listed)
+            continue;
+        for (unsigned state = 0; state < METRICS_OUTLET_STATE_COUNT; state++) {
+            put_endpoint_series(out, family->name, snapshot, endpoint);
+            fprintf(out, ",state=\"%s\"} %" PRIu64 "\n",
+                    metrics_outlet_state_name((enum metrics_outlet_state)state), counts[state]);
+        }
+    }
+}
+
+static void write_endpoint_resting(FILE *out, const struct family *family,
+                                   const struct metrics_snapshot *snapshot)
+{
+    const struct endpoint_metrics *endpoint;
+
+    for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
+        if (!endpoint->is_listed)
+            continue;
+        put_endpoint_series(out, family->name, snapshot, endpoint);
+        fprintf(out, "} %d\n", snapshot->now_ms < metrics_read(&endpoint->rested_until_ms));
+    }
 }
 
 /* ---- the families ----------------------------------------------------------------------------------------
@@ -231,6 +306,8 @@ static void write_heartbeats(FILE *out, const struct family *family, const struc
     .count = (n)
 #define ROUTE_COUNTER(field)                                                                                 \
     .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
+#define ROUTE_GAUGE(field)                                                                                   \
+    .type = "gauge", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 
 static const struct family families[] = {
     { .name = "husk_build_info",
@@ -269,8 +346,9 @@ static const struct family families[] = {
     { .name = "husk_handshake_duration_seconds",
       .help = "How long completed TLS handshakes took.",
       .type = "histogram",
-      .write = write_handshake_histogram,
-      .offset = offsetof(struct side_metrics, handshake_duration) },
+      .write = write_side_histograms,
+      .offset = offsetof(struct side_metrics, handshake_duration),
+      .bounds = &metrics_handshake_bounds },
     { .name = "husk_tls_connections_total",
       .help = "TLS connections established, by protocol version.",
       SIDE_COUNTERS(tls_versions, METRICS_TLS_VERSION_COUNT),
@@ -295,6 +373,13 @@ static const struct family families[] = {
     { .name = "husk_messages_settled_total",
       .help = "Messages acknowledged by the aggregator, or sent with no ack to be expected.",
       ROUTE_COUNTER(messages.settled) },
+    { .name = "husk_events_received_total",
+      .help = "Events in messages received. A PackedForward message has as many as its size option says, "
+              "unchecked; without one it counts none.",
+      ROUTE_COUNTER(messages.events_received) },
+    { .name = "husk_events_settled_total",
+      .help = "Events in messages settled, counted likewise.",
+      ROUTE_COUNTER(messages.events_settled) },
     { .name = "husk_messages_resent_total",
       .help = "Messages taken back from an upstream connection that ended, to be sent again.",
       ROUTE_COUNTER(messages.resent) },
@@ -318,10 +403,22 @@ static const struct family families[] = {
       ROUTE_COUNTER(messages.throttled) },
     { .name = "husk_messages_held_bytes",
       .help = "Bytes of messages between an agent and their settlement.",
-      .type = "gauge",
-      .write = write_route_counters,
-      .offset = offsetof(struct metrics, messages.held_bytes),
-      .count = 1 },
+      ROUTE_GAUGE(messages.held_bytes) },
+    { .name = "husk_messages_unacked",
+      .help = "Messages sent on an upstream connection and not settled.",
+      ROUTE_GAUGE(messages.unacked) },
+    { .name = "husk_messages_waiting",
+      .help = "Whole messages that wait for an upstream connection to take them.",
+      ROUTE_GAUGE(messages.waiting) },
+    { .name = "husk_streams_waiting",
+      .help = "Messages being streamed that wait for an upstream connection of their own.",
+      ROUTE_GAUGE(messages.streams_waiting) },
+    { .name = "husk_ack_latency_seconds",
+      .help = "From sending upstream to the ack; messages that share an ack count once.",
+      .type = "histogram",
+      .write = write_route_histogram,
+      .offset = offsetof(struct metrics, messages.ack_latency),
+      .bounds = &metrics_ack_bounds },
     { .name = "husk_bodies_rewritten_total",
       .help = "Messages whose body was compressed, or had its entries' metadata taken out.",
       .type = "counter",
@@ -345,6 +442,14 @@ static const struct family families[] = {
     { .name = "husk_upstream_unconfirmed_total",
       .help = "Upstream connections taken into use without evidence that the peer accepted them.",
       ROUTE_COUNTER(unconfirmed) },
+    { .name = "husk_upstream_connections",
+      .help = "Connections to each upstream address, by state.",
+      .type = "gauge",
+      .write = write_upstream_connections },
+    { .name = "husk_endpoint_resting",
+      .help = "1 while an upstream address is tried last, because the last dial there failed.",
+      .type = "gauge",
+      .write = write_endpoint_resting },
     { .name = "husk_upstream_healthy",
       .help = "0 while the upstream is known to fail, by probes or by dials.",
       .type = "gauge",

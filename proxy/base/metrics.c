@@ -1,7 +1,14 @@
 #include "base/metrics.h"
 
-const uint32_t metrics_handshake_bounds_us[METRICS_HANDSHAKE_BUCKETS] = {
-    500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000,
+const struct metrics_bounds metrics_handshake_bounds = {
+    12,
+    { 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 5000000 },
+};
+
+const struct metrics_bounds metrics_ack_bounds = {
+    15,
+    { 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000, 1000000, 2000000, 5000000, 10000000,
+      20000000, 60000000 },
 };
 
 uint64_t metrics_active(const struct side_metrics *side)
@@ -15,14 +22,15 @@ uint64_t metrics_active(const struct side_metrics *side)
     return opened > ended ? opened - ended : 0;
 }
 
-void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us)
+void metrics_observe(struct metrics_histogram *histogram, const struct metrics_bounds *bounds,
+                     uint64_t duration_us)
 {
     unsigned bucket = 0;
 
-    while (bucket < METRICS_HANDSHAKE_BUCKETS && duration_us > metrics_handshake_bounds_us[bucket])
+    while (bucket < bounds->count && duration_us > bounds->us[bucket])
         bucket++;
-    metrics_add(&side->handshake_duration[bucket], 1);
-    metrics_add(&side->handshake_duration_us, duration_us);
+    metrics_add(&histogram->buckets[bucket], 1);
+    metrics_add(&histogram->sum_us, duration_us);
 }
 
 const char *metrics_tls_version_name(enum metrics_tls_version version)
@@ -50,4 +58,16 @@ const char *metrics_direction_name(enum metrics_direction direction)
 const char *metrics_body_change_name(enum metrics_body_change change)
 {
     return change == METRICS_BODY_COMPRESSED ? "compressed" : "stripped";
+}
+
+const char *metrics_outlet_state_name(enum metrics_outlet_state state)
+{
+    static const char *const names[METRICS_OUTLET_STATE_COUNT] = {
+        [METRICS_CONNECTING] = "connecting",
+        [METRICS_SECURING] = "securing",
+        [METRICS_CONFIRMING] = "confirming",
+        [METRICS_READY] = "ready",
+    };
+
+    return names[state];
 }

@@ -1,4 +1,5 @@
-/* Counters of one worker, written by that worker alone and read by anyone.
+/* Counters and gauges of one worker, written by that worker alone and read by anyone; and those of one
+ * upstream address, written by all of them.
  *
  * Relaxed atomics: a scrape sums the workers and needs no lock. Where a new counter goes: here, and as one
  * row of the table in admin/metrics_text.c. */
@@ -14,7 +15,7 @@
 
 typedef _Atomic uint64_t metrics_counter;
 
-enum { METRICS_HANDSHAKE_BUCKETS = 12 };
+enum { METRICS_BUCKETS_MAX = 15 };
 enum metrics_tls_version { METRICS_TLS_1_2, METRICS_TLS_1_3, METRICS_TLS_VERSION_COUNT };
 enum metrics_cipher {
     METRICS_AES_128_GCM,
@@ -25,8 +26,18 @@ enum metrics_cipher {
 };
 enum metrics_direction { METRICS_RECEIVED, METRICS_SENT, METRICS_DIRECTION_COUNT };
 
-/* Upper bounds of the handshake histogram in microseconds; the bucket after the last is +Inf. */
-extern const uint32_t metrics_handshake_bounds_us[METRICS_HANDSHAKE_BUCKETS];
+/* Upper bounds of a histogram's buckets in microseconds, rising; the bucket after the last is +Inf. */
+struct metrics_bounds {
+    unsigned count;
+    uint32_t us[METRICS_BUCKETS_MAX];
+};
+
+extern const struct metrics_bounds metrics_handshake_bounds, metrics_ack_bounds;
+
+struct metrics_histogram {
+    metrics_counter buckets[METRICS_BUCKETS_MAX + 1]; /* not cumulative */
+    metrics_counter sum_us;
+};
 
 struct side_metrics {
     metrics_counter opened; /* accepted (downstream) or dialled (upstream) */
@@ -35,8 +46,7 @@ struct side_metrics {
     metrics_counter handshakes_full;
     metrics_counter handshakes_resumed;
     metrics_counter handshakes_failed[END_REASON_COUNT];
-    metrics_counter handshake_duration[METRICS_HANDSHAKE_BUCKETS + 1]; /* not cumulative */
-    metrics_counter handshake_duration_us;                             /* sum */
+    struct metrics_histogram handshake_duration; /* metrics_handshake_bounds */
     metrics_counter tls_versions[METRICS_TLS_VERSION_COUNT];
     metrics_counter ciphers[METRICS_CIPHER_COUNT];
 };
@@ -45,12 +55,18 @@ struct side_metrics {
 struct message_metrics {
     metrics_counter received;                  /* whole, from agents */
     metrics_counter settled;                   /* acknowledged, or sent with no ack to be expected */
+    metrics_counter events_received;           /* in the messages received, as far as they say how many */
+    metrics_counter events_settled;            /* and settled */
     metrics_counter resent;                    /* taken back from a connection that ended, to be sent again */
     metrics_counter streamed;                  /* sent on while they were read: too large to be held whole */
     metrics_counter unprotected;               /* too large to be kept: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter throttled;                 /* times an agent was not read because of a rate limit */
     metrics_counter held_bytes;                /* gauge: between an agent and settlement */
+    metrics_counter unacked;                   /* gauge: sent on an upstream connection and not settled */
+    metrics_counter waiting;                   /* gauge: whole, and no upstream connection takes them */
+    metrics_counter streams_waiting;      /* gauge: streamed, and waiting for a connection of their own */
+    struct metrics_histogram ack_latency; /* metrics_ack_bounds; from having been sent */
 };
 
 enum metrics_body_change { METRICS_BODY_COMPRESSED, METRICS_BODY_STRIPPED, METRICS_BODY_CHANGE_COUNT };
@@ -60,6 +76,23 @@ struct body_metrics {
     metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be both */
     metrics_counter unreadable;  /* compressed ones that are broken or too long when inflated: unchanged */
     metrics_counter saved_bytes; /* by which rewritten messages are shorter */
+};
+
+enum metrics_outlet_state {
+    METRICS_CONNECTING,
+    METRICS_SECURING,   /* TLS handshake */
+    METRICS_CONFIRMING, /* TLS 1.3: has the server accepted our certificate? */
+    METRICS_READY,
+    METRICS_OUTLET_STATE_COUNT
+};
+
+/* One upstream address. Connections change state seldom: here workers share their atomics. */
+struct endpoint_metrics {
+    struct endpoint_metrics *next;
+    const char *address;                                      /* as text */
+    _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
+    _Atomic uint64_t rested_until_ms; /* clock_monotonic_ms; as the worker says that dialled it last */
+    bool is_listed;                   /* the upstream is still said to be there; the control thread's alone */
 };
 
 struct metrics {
@@ -76,6 +109,8 @@ struct metrics_snapshot {
     const char *route; /* label of every family that concerns connections */
     const struct metrics *const *workers;
     size_t worker_count;
+    const struct endpoint_metrics *endpoints;  /* of the upstream, also such that are no longer listed */
+    uint64_t now_ms;                           /* clock_monotonic_ms */
     const char *version;                       /* husk's */
     const char *tls_library;                   /* e.g. "BoringSSL API 17" */
     int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no TLS */
@@ -92,6 +127,13 @@ static inline void metrics_add(metrics_counter *counter, uint64_t amount)
     atomic_store_explicit(counter, value + amount, memory_order_relaxed);
 }
 
+/* The same for a gauge that falls. */
+static inline void metrics_take(metrics_counter *gauge, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(gauge, memory_order_relaxed);
+    atomic_store_explicit(gauge, value - amount, memory_order_relaxed);
+}
+
 static inline uint64_t metrics_read(const metrics_counter *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -100,12 +142,14 @@ static inline uint64_t metrics_read(const metrics_counter *counter)
 /* Connections that have not ended. */
 uint64_t metrics_active(const struct side_metrics *side);
 
-/* Files one handshake's duration. */
-void metrics_observe_handshake(struct side_metrics *side, uint64_t duration_us);
+/* Files one duration. */
+void metrics_observe(struct metrics_histogram *histogram, const struct metrics_bounds *bounds,
+                     uint64_t duration_us);
 
 const char *metrics_tls_version_name(enum metrics_tls_version version);
 const char *metrics_cipher_name(enum metrics_cipher cipher);
 const char *metrics_direction_name(enum metrics_direction direction);
 const char *metrics_body_change_name(enum metrics_body_change change);
+const char *metrics_outlet_state_name(enum metrics_outlet_state state);
 
 #endif

@@ -15,7 +15,7 @@ struct ledger_entry {
     size_t id_length;  /* 0: no ack is expected */
     uint64_t size;     /* bytes of the message */
     uint64_t end;      /* offset in the connection's stream after its last byte */
-    uint64_t filed_ms; /* any monotonic clock */
+    uint64_t filed_us; /* any monotonic clock */
 };
 
 /* Zero-initialise. */

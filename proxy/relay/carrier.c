@@ -140,8 +140,9 @@ bool carrier_put(struct carrier *carrier, struct buffer *piece)
 void carrier_file(struct carrier *carrier, struct message *message)
 {
     message->entry.end = carrier->queued;
-    message->entry.filed_ms = carrier->exchange->worker->now_ms;
+    message->entry.filed_us = carrier->exchange->worker->now_us;
     ledger_file(&carrier->ledger, &message->entry);
+    metrics_add(&carrier->exchange->worker->metrics.messages.unacked, message->count);
     if (!message->is_protected && message->kept) {
         message->kept = false;
         buffer_clear(&message->slices);
@@ -178,10 +179,18 @@ static void settle_taken(struct carrier *carrier)
 
 /* ---- receiving ---- */
 
+/* `now_us` is a little old, and an aggregator may say an id that has just been sent once more. */
+static void latency_observe(struct carrier *carrier, const struct ledger_entry *entry, uint64_t now_us)
+{
+    metrics_observe(&carrier->exchange->worker->metrics.messages.ack_latency, &metrics_ack_bounds,
+                    now_us > entry->filed_us ? now_us - entry->filed_us : 0);
+}
+
 /* Reads the acks that are whole; END_NONE, or what was wrong with them. */
 static enum end_reason acks_take(struct carrier *carrier)
 {
     uint8_t bytes[ACK_BYTES_MAX];
+    uint64_t now_us = carrier->exchange->worker->now_us;
 
     while (carrier->incoming.length) {
         size_t length = buffer_peek(&carrier->incoming, 0, bytes, sizeof bytes);
@@ -196,6 +205,7 @@ static enum end_reason acks_take(struct carrier *carrier)
         struct ledger_entry *entry = ledger_settle_ack(&carrier->ledger, bytes + id.start, id.end - id.start);
         if (!entry)
             return END_UNKNOWN_ACK;
+        latency_observe(carrier, entry, now_us);
         carrier->exchange->ever_acked = carrier->has_settled = true;
         exchange_settle(carrier->exchange, message_of(entry));
     }
@@ -269,7 +279,7 @@ static uint64_t ack_deadline(const struct carrier *carrier)
 {
     const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
 
-    return oldest ? oldest->filed_ms + carrier->exchange->worker->route->ack_timeout_ms : 0;
+    return oldest ? oldest->filed_us / 1000 + carrier->exchange->worker->route->ack_timeout_ms : 0;
 }
 
 /* Nothing is on its way on it. */

@@ -31,6 +31,8 @@ struct endpoint_list *endpoint_list_new(const struct endpoint *endpoints, size_t
         size_t bytes = name_bytes(&endpoints[i]);
         assert(endpoints[i].weight);
         list->endpoints[i] = endpoints[i];
+        if (endpoints[i].tally)
+            endpoint_tally_share(endpoints[i].tally);
         if (!bytes)
             continue;
         list->endpoints[i].server_name = memcpy(name, endpoints[i].server_name, bytes);
@@ -47,8 +49,11 @@ struct endpoint_list *endpoint_list_share(struct endpoint_list *list)
 
 void endpoint_list_release(struct endpoint_list *list)
 {
-    if (list && atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) == 1)
-        free(list);
+    if (!list || atomic_fetch_sub_explicit(&list->references, 1, memory_order_acq_rel) != 1)
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        endpoint_tally_release(list->endpoints[i].tally);
+    free(list);
 }
 
 static bool address_equal(const struct socket_address *a, const struct socket_address *b)
@@ -223,6 +228,11 @@ static uint64_t walk_rested(const struct endpoint_walk *walk, const struct endpo
     return rested & ~walk->tried;
 }
 
+static void rest_tell(const struct endpoint_pool *pool, size_t at)
+{
+    endpoint_tally_rest(pool->list->endpoints[at].tally, pool->standing[at].rested_until_ms);
+}
+
 /* The best rested one of the lowest tier not tried yet; the list's count when all have been. */
 static size_t walk_last_resort(const struct endpoint_walk *walk, const struct endpoint_pool *pool)
 {
@@ -253,6 +263,7 @@ const struct endpoint *endpoint_walk_next(struct endpoint_walk *walk, struct end
     if (rested && pool->standing[next].failures) {
         pool->standing[next].on_trial = true;
         pool->standing[next].rested_until_ms = now_ms + rest_ms(pool, pool->standing[next].failures);
+        rest_tell(pool, next);
     }
     return &walk->list->endpoints[next];
 }
@@ -275,6 +286,7 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
     struct endpoint_standing *standing = &pool->standing[at];
     if (outcome == ENDPOINT_WORKED) {
         *standing = (struct endpoint_standing) { .turn = standing->turn };
+        rest_tell(pool, at);
         return;
     }
     if (endpoint_is_resting(pool, at, now_ms) && !standing->on_trial)
@@ -284,4 +296,5 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
     uint64_t rest = rest_ms(pool, standing->failures);
     /* Up to a quarter longer, so that many that saw it fail do not come back in step. */
     standing->rested_until_ms = now_ms + rest + endpoint_pool_random(pool) % (rest / 4 + 1);
+    rest_tell(pool, at);
 }

@@ -5,6 +5,7 @@
 #ifndef HUSK_RELAY_ENDPOINT_H
 #define HUSK_RELAY_ENDPOINT_H
 
+#include "relay/endpoint_tally.h"
 #include "wire/address.h"
 
 #include <stdatomic.h>
@@ -24,6 +25,7 @@ struct endpoint {
     unsigned weight;         /* share of connections, among those of its tier; not 0 */
     unsigned tier;           /* one is used when all of the lower ones rest. 0: primary. Standby upstreams are
                                 never in 0 */
+    struct endpoint_tally *tally; /* what is counted of its address; NULL: nothing is. In a list: shared */
 };
 
 struct endpoint_list {
@@ -32,8 +34,8 @@ struct endpoint_list {
     struct endpoint endpoints[]; /* addresses are distinct */
 };
 
-/* One reference to a copy, names included, of at most ENDPOINTS_MAX; NULL when out of memory. Addresses must
- * be distinct. */
+/* One reference to a copy, names and shared tallies included, of at most ENDPOINTS_MAX; NULL when out of
+ * memory. Addresses must be distinct. */
 struct endpoint_list *endpoint_list_new(const struct endpoint *endpoints, size_t count);
 struct endpoint_list *endpoint_list_share(struct endpoint_list *list);
 /* The same endpoints in all they are, in whatever order. */

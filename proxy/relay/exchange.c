@@ -14,7 +14,7 @@ enum {
     WAITING_TICK_MS = 500 /* how often waiting messages are looked at */
 };
 
-/* ---- the queue of waiting messages ---- */
+/* ---- the queues of waiting messages ---- */
 
 static void queue_append(struct exchange *exchange, struct message *message)
 {
@@ -25,6 +25,7 @@ static void queue_append(struct exchange *exchange, struct message *message)
         exchange->first = message;
     exchange->last = message;
     exchange->waiting_bytes += message->entry.size;
+    exchange->waiting_count += message->count;
 }
 
 static struct message *queue_take_first(struct exchange *exchange)
@@ -35,7 +36,15 @@ static struct message *queue_take_first(struct exchange *exchange)
     if (!exchange->first)
         exchange->last = NULL;
     exchange->waiting_bytes -= message->entry.size;
+    exchange->waiting_count -= message->count;
     return message;
+}
+
+/* Tells the metrics of it, once a change is complete. */
+static void queue_publish(struct exchange *exchange)
+{
+    atomic_store_explicit(&exchange->worker->metrics.messages.waiting, exchange->waiting_count,
+                          memory_order_relaxed);
 }
 
 /* Takes out the messages for which `wanted` says so; they come back as a list, in order. */
@@ -46,7 +55,7 @@ static struct message *queue_filter(struct exchange *exchange,
     struct message *all = exchange->first, *taken = NULL, **taken_end = &taken;
 
     exchange->first = exchange->last = NULL;
-    exchange->waiting_bytes = 0;
+    exchange->waiting_bytes = exchange->waiting_count = 0;
     for (struct message *message = all, *next; message; message = next) {
         next = message->next;
         if (!wanted(message, argument)) {
@@ -57,7 +66,20 @@ static struct message *queue_filter(struct exchange *exchange,
         *taken_end = message;
         taken_end = &message->next;
     }
+    queue_publish(exchange);
     return taken;
+}
+
+static void stream_enqueue(struct exchange *exchange, struct stream *stream)
+{
+    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
+    metrics_add(&exchange->worker->metrics.messages.streams_waiting, 1);
+}
+
+void exchange_unqueue_stream(struct exchange *exchange, struct stream *stream)
+{
+    TAILQ_REMOVE(&exchange->streams, stream, waiting);
+    metrics_take(&exchange->worker->metrics.messages.streams_waiting, 1);
 }
 
 /* ---- life of a message ---- */
@@ -83,6 +105,8 @@ void exchange_settle(struct exchange *exchange, struct message *message)
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
     metrics_add(&metrics->settled, message->count);
+    metrics_add(&metrics->events_settled, message->events);
+    metrics_take(&metrics->unacked, message->count);
     roster_note_success(&exchange->roster);
     if (message->origin)
         intake_settle(message->origin, message);
@@ -202,6 +226,7 @@ void exchange_admit(struct exchange *exchange, struct message *message)
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
     metrics_add(&metrics->received, message->count);
+    metrics_add(&metrics->events_received, message->events);
     if (!message->is_protected && exchange->worker->route->delivery == ROUTE_AT_LEAST_ONCE)
         metrics_add(&metrics->unprotected, message->count);
     exchange->held_count += message->count;
@@ -232,14 +257,14 @@ static void streams_lease(struct exchange *exchange)
             dial(exchange, ROSTER_STREAM);
             return;
         }
-        TAILQ_REMOVE(&exchange->streams, stream, waiting);
+        exchange_unqueue_stream(exchange, stream);
         stream_lease(stream, carrier);
     }
 }
 
 void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
 {
-    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
+    stream_enqueue(exchange, stream);
     alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
     exchange_dispatch(exchange);
 }
@@ -258,6 +283,7 @@ void exchange_dispatch(struct exchange *exchange)
             origin->carrier = carrier;
         carrier_send(carrier, queue_take_first(exchange));
     }
+    queue_publish(exchange);
     streams_lease(exchange);
     dial(exchange, ROSTER_BALANCE);
     starving_wake(exchange);
@@ -318,7 +344,7 @@ static void lease_end(struct exchange *exchange, struct carrier *carrier)
     struct stream *stream = carrier->lease;
 
     carrier->lease = NULL;
-    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
+    stream_enqueue(exchange, stream);
     if (!stream_lost(stream))
         intake_end(stream->intake, END_UNDELIVERED);
     else
@@ -342,6 +368,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
     while (carrier->ledger.first) {
         struct message *message = message_of(carrier->ledger.first);
         ledger_remove(&carrier->ledger, &message->entry);
+        metrics_take(&exchange->worker->metrics.messages.unacked, message->count);
         if (&message->entry == oldest)
             message_blame(message, reason);
         message->next = NULL;

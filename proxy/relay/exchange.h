@@ -27,6 +27,7 @@ struct exchange {
     struct roster roster;         /* of carriers */
     struct message *first, *last; /* waiting, oldest first */
     uint64_t waiting_bytes;       /* of them */
+    uint64_t waiting_count;       /* Forward messages in them */
     struct stream_queue streams;  /* waiting, likewise */
     uint64_t held_bytes;          /* of all messages between an agent and their settlement */
     uint64_t excess_bytes;        /* of messages not whole yet: what they take beyond an intake's buffer */
@@ -73,6 +74,8 @@ void exchange_count_excess(struct exchange *exchange, struct intake *intake);
 
 /* A message that is streamed waits for a carrier of its own. */
 void exchange_await_carrier(struct exchange *exchange, struct stream *stream);
+/* One that waits does so no longer. */
+void exchange_unqueue_stream(struct exchange *exchange, struct stream *stream);
 
 /* A scanner's memory, uninitialised; NULL when there is none. NULL may be put back. */
 struct reading *exchange_take_reading(struct exchange *exchange);

@@ -35,6 +35,7 @@ struct intake {
     size_t scanned;                          /* bytes of incoming the scanner has taken */
     size_t run_bytes;                        /* of them, whole messages not handed over yet */
     unsigned run_count;                      /* and how many */
+    uint64_t run_events;                     /* and the events in them, as far as they say how many */
     size_t excess_bytes;                     /* what the exchange counts for incoming */
     struct intake_ack *first_ack, *last_ack; /* owed to the agent */
     size_t ack_bytes;                        /* of them */

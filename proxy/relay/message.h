@@ -33,6 +33,7 @@ struct message {
     LIST_ENTRY(message) of_origin;
     enum message_ack ack;
     unsigned count;        /* Forward messages in it */
+    uint64_t events;       /* in them, as far as they say how many */
     bool is_protected;     /* by us: kept until its ack comes */
     bool kept;             /* its bytes are still here: it can be sent again */
     unsigned attempts;     /* carriers that broke while it was the oldest they had not settled */

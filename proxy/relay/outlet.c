@@ -22,9 +22,28 @@ void outlet_aim(struct outlet *outlet, size_t at)
     (void)endpoint_walk_begin_at(&outlet->walk, &outlet->worker->endpoints, at);
 }
 
+_Static_assert(OUTLET_READY - OUTLET_CONNECTING == METRICS_READY - METRICS_CONNECTING,
+               "an outlet with an address is counted in its state");
+
+static enum metrics_outlet_state counted_state(const struct outlet *outlet)
+{
+    return (enum metrics_outlet_state)(outlet->state - OUTLET_CONNECTING);
+}
+
+static void outlet_enter(struct outlet *outlet, const struct endpoint *endpoint, enum outlet_state state)
+{
+    if (outlet->endpoint)
+        endpoint_tally_leave(outlet->endpoint->tally, counted_state(outlet));
+    outlet->endpoint = endpoint;
+    outlet->state = state;
+    if (endpoint)
+        endpoint_tally_enter(endpoint->tally, counted_state(outlet));
+}
+
 void outlet_close(struct outlet *outlet, enum leg_closing closing)
 {
     leg_close(&outlet->leg, closing);
+    outlet_enter(outlet, NULL, outlet->state);
     endpoint_walk_end(&outlet->walk);
 }
 
@@ -60,7 +79,7 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
     leg_open(&outlet->leg, &worker->io, fd, metrics, outlet->on_ready, outlet->owner);
     metrics_add(&metrics->opened, 1);
     outlet->leg.blocked = true; /* until the connect's outcome is there */
-    outlet->state = OUTLET_CONNECTING;
+    outlet_enter(outlet, outlet->endpoint, OUTLET_CONNECTING);
     outlet->deadline_ms = clock_monotonic_ms() + worker->route->connect_timeout_ms;
     return true;
 }
@@ -72,8 +91,7 @@ static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason r
     const struct endpoint *endpoint;
 
     while ((endpoint = endpoint_walk_next(&outlet->walk, &worker->endpoints, clock_monotonic_ms()))) {
-        outlet->endpoint = endpoint;
-        outlet->state = OUTLET_CONNECTING;
+        outlet_enter(outlet, endpoint, OUTLET_CONNECTING);
         if (outlet_dial(outlet, &reason))
             return END_NONE;
         if (end_reason_is_local(reason))
@@ -112,7 +130,7 @@ static void outlet_become_ready(struct outlet *outlet)
 {
     struct worker *worker = outlet->worker;
 
-    outlet->state = OUTLET_READY;
+    outlet_enter(outlet, outlet->endpoint, OUTLET_READY);
     outlet->deadline_ms = 0;
     if (outlet->leg.tls && tls_channel_shuns_resuming(outlet->leg.tls))
         log_say(worker->log, LOG_INFO, "upstream fails on resumed TLS sessions: full handshakes from now on");
@@ -140,7 +158,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     struct tls_channel *tls = tls_channel_new(&worker->io.tls, credentials, name, &worker->sessions);
     if (!tls)
         return outlet_fail(outlet, END_NO_MEMORY);
-    outlet->state = OUTLET_SECURING;
+    outlet_enter(outlet, outlet->endpoint, OUTLET_SECURING);
     outlet->deadline_ms = clock_monotonic_ms() + worker->route->handshake_timeout_ms;
     leg_start_tls(&outlet->leg, tls);
     return END_NONE;
@@ -158,7 +176,7 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *early
     if (leg->broken != END_NONE)
         return outlet_fail(outlet, leg->broken);
     if (outlet->state == OUTLET_SECURING && leg_is_secured(leg)) {
-        outlet->state = OUTLET_CONFIRMING;
+        outlet_enter(outlet, outlet->endpoint, OUTLET_CONFIRMING);
         outlet->deadline_ms = clock_monotonic_ms() + worker->route->confirm_timeout_ms;
     }
     bool late = clock_monotonic_ms() >= outlet->deadline_ms;

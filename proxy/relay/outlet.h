@@ -28,7 +28,8 @@ struct outlet {
     enum outlet_state state;
     uint64_t deadline_ms; /* clock_monotonic_ms; 0: none */
     struct endpoint_walk walk;
-    const struct endpoint *endpoint; /* of the current attempt, in the walk; NULL before the first */
+    const struct endpoint *endpoint; /* of the current attempt, in the walk; NULL before the first. Its tally
+                                        counts the outlet in its state */
     leg_on_ready *on_ready;
     void *owner;
 };
@@ -43,7 +44,7 @@ void outlet_aim(struct outlet *outlet, size_t at);
  * its detail. Bytes that come along with the end of the handshake are put into `early`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *early);
 
-/* Of the current attempt; NULL before the first. Borrowed from the walk. */
+/* Of the current attempt; NULL before the first, and once it is closed. Borrowed from the walk. */
 const struct socket_address *outlet_address(const struct outlet *outlet);
 
 /* The state as log lines call it: "resolve", "connect", "handshake", "confirm", "relay". */

@@ -56,10 +56,12 @@ static enum end_reason run_submit(struct intake *intake, const struct scanner *l
     if (!message)
         return END_NO_MEMORY;
     message->count = intake->run_count;
+    message->events = intake->run_events;
     message->ack = is_ours ? MESSAGE_OUR_ACK : is_asked(last) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK;
     message->is_protected = is_protected;
     intake->scanned -= intake->run_bytes;
     intake->run_bytes = intake->run_count = 0;
+    intake->run_events = 0;
     intake_own(intake, message);
     exchange_submit(exchange, message);
     return END_NONE;
@@ -134,6 +136,7 @@ static enum end_reason message_end(struct intake *intake)
     }
     intake->run_bytes = intake->scanned;
     intake->run_count++;
+    intake->run_events += whole->entries;
     if (run_is_complete(intake, whole))
         return run_submit(intake, whole);
     intake->reading->at = !intake->reading->at;

@@ -97,6 +97,7 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
                                    scanner->chunk.end - scanner->chunk.start));
     else if (stream->has_chunk_value)
         message_set_id(message, stream->chunk_value, CHUNK_ID_VALUE_BYTES);
+    message->events = scanner->entries;
     message->ack = is_asked ? MESSAGE_AGENT_ACK : stream->has_chunk_value ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
     rewrite_plan(&rewrite, scanner, intake->permit.prefix, intake->permit.prefix_length,
                  stream->has_chunk_value ? stream->chunk_value : NULL);
@@ -111,7 +112,7 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
         metrics_add(&intake->exchange->worker->metrics.messages.streamed, 1);
         carrier_file(stream->carrier, message);
     } else {
-        TAILQ_REMOVE(&intake->exchange->streams, stream, waiting);
+        exchange_unqueue_stream(intake->exchange, stream);
         exchange_submit(intake->exchange, message);
     }
     free(stream);
@@ -151,7 +152,7 @@ void stream_abandon(struct stream *stream)
         leg_break(&carrier->outlet.leg, END_OTHER_SIDE); /* by reset: the message is cut */
         carrier_end(carrier, END_OTHER_SIDE);
     } else {
-        TAILQ_REMOVE(&exchange->streams, stream, waiting);
+        exchange_unqueue_stream(exchange, stream);
     }
     exchange_hold(exchange, stream->message, 0);
     message_free(stream->message);

@@ -77,7 +77,7 @@ static void merger_add(struct merger *merger, const struct upstream_source *sour
     }
 }
 
-static struct endpoint_list *upstream_merge(const struct upstream *upstream, size_t *left_out)
+static struct endpoint_list *upstream_merge(struct upstream *upstream, size_t *left_out)
 {
     const size_t count = upstream->options->place_count;
     struct merger merger = { .tiers = 1 };
@@ -92,6 +92,8 @@ static struct endpoint_list *upstream_merge(const struct upstream *upstream, siz
             merger_add(&merger, &upstream->sources[i], standby);
     }
     *left_out = merger.left_out;
+    for (size_t i = 0; i < merger.count; i++)
+        merger.endpoints[i].tally = endpoint_tallies_get(&upstream->tallies, &merger.endpoints[i].address);
     return endpoint_list_new(merger.endpoints, merger.count);
 }
 
@@ -128,6 +130,9 @@ static void upstream_publish(struct upstream *upstream)
         log_say(upstream->log, LOG_DEBUG, "the upstream has %zu address(es)", list->count);
         endpoint_list_release(upstream->list);
         upstream->list = endpoint_list_share(list);
+        endpoint_tallies_unlist(&upstream->tallies);
+        for (size_t i = 0; i < list->count; i++)
+            endpoint_tally_list(list->endpoints[i].tally);
         health_replace(&upstream->health, endpoint_list_share(list));
         upstream->on_endpoints(upstream->owner, list);
     }
@@ -209,6 +214,7 @@ void upstream_close(struct upstream *upstream)
     free(upstream->sources);
     health_close(&upstream->health);
     endpoint_list_release(upstream->list);
+    endpoint_tallies_deinit(&upstream->tallies);
     *upstream = (struct upstream) { 0 };
 }
 

@@ -52,7 +52,8 @@ struct upstream {
     struct upstream_source *sources;        /* owned: one for each place */
     struct health health;
     struct endpoint_list *list; /* shared; NULL: none yet */
-    size_t left_out;            /* addresses beyond ENDPOINTS_MAX */
+    struct endpoint_tallies tallies;
+    size_t left_out; /* addresses beyond ENDPOINTS_MAX */
     upstream_on_endpoints *on_endpoints;
     void *owner;
 };

@@ -75,7 +75,8 @@ static void on_wake(struct ev_loop *loop, ev_check *wake, int events)
     struct worker *worker = wake->data;
 
     (void)loop, (void)events;
-    worker->now_ms = clock_monotonic_ms();
+    worker->now_us = clock_monotonic_us();
+    worker->now_ms = worker->now_us / 1000;
 }
 
 static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
@@ -281,6 +282,7 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         .pool = { .idle_limit = POOL_IDLE_SEGMENTS },
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
+        .now_us = clock_monotonic_us(),
         .now_ms = clock_monotonic_ms(),
     };
     uint64_t seed;

@@ -48,8 +48,8 @@ struct worker {
     struct log *log;                   /* borrowed */
     pthread_t thread;
     struct ev_loop *loop;
-    uint64_t now_ms; /* clock_monotonic_ms, as of this turn of the loop: reading the clock costs a system call
-                        on many virtual machines */
+    uint64_t now_us, now_ms; /* clock_monotonic_us and _ms, as of this turn of the loop: reading the clock is
+                                dear on many virtual machines */
     struct mailbox mailbox;
     struct metrics metrics;
     struct buffer_pool pool;

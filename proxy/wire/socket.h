@@ -54,8 +54,8 @@ MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dea
 /* The outcome of a connect that became writable: END_NONE when it succeeded. */
 enum end_reason socket_connect_outcome(int fd);
 
-/* For a connection, or for a listening socket whose connections inherit it: TCP_NODELAY, and keepalive such that an idle peer that is
- * silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
+/* For a connection, or for a listening socket whose connections inherit it: TCP_NODELAY, and keepalive such
+ * that an idle peer that is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
 void socket_tune(int fd, unsigned dead_peer_ms);
 
 /* What keepalive and reading do not tell: END_DEAD_PEER when what was sent has been repeated without any sign

@@ -295,6 +295,12 @@ static void test_handshake_failures_hide_only_foreign_zeros(void **state)
         find(&f->all, "husk_handshake_failures_total{route=\"forward\",side=\"upstream\",reason=\"idle\"}"));
 }
 
+static void observe_handshake(struct metrics *worker, uint64_t duration_us)
+{
+    metrics_observe(&worker->side[SIDE_DOWNSTREAM].handshake_duration, &metrics_handshake_bounds,
+                    duration_us);
+}
+
 static void test_histogram_is_cumulative(void **state)
 {
     struct fixture *f = *state;
@@ -302,11 +308,11 @@ static void test_histogram_is_cumulative(void **state)
                                           "0.1",    "0.25",  "0.5",    "1",     "5",    "+Inf" };
     static const unsigned expected[] = { 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 5 };
 
-    metrics_observe_handshake(&f->workers[0].side[SIDE_DOWNSTREAM], 500);
-    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 501);
-    metrics_observe_handshake(&f->workers[0].side[SIDE_DOWNSTREAM], 20000);
-    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 5000001);
-    metrics_observe_handshake(&f->workers[1].side[SIDE_DOWNSTREAM], 60000000);
+    observe_handshake(&f->workers[0], 500);
+    observe_handshake(&f->workers[1], 501);
+    observe_handshake(&f->workers[0], 20000);
+    observe_handshake(&f->workers[1], 5000001);
+    observe_handshake(&f->workers[1], 60000000);
     render(f);
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
         char series[TEXT_MAX];
@@ -319,6 +325,80 @@ static void test_histogram_is_cumulative(void **state)
 #define DOWN(name) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"downstream\"}")
     assert_int_equal(DOWN("handshake_duration_seconds_count"), 5);
     assert_true(DOWN("handshake_duration_seconds_sum") == 65.021002);
+}
+
+static void test_ack_latency_has_bounds_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const bounds[] = { "0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2",
+                                          "0.5",   "1",     "2",     "5",    "10",   "20",   "60",  "+Inf" };
+    static const unsigned expected[] = { 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 5 };
+    static const uint64_t durations_us[] = { 1000, 1001, 2000000, 60000000, 60000001 };
+
+    for (size_t i = 0; i < sizeof durations_us / sizeof *durations_us; i++)
+        metrics_observe(&f->workers[i % 2].messages.ack_latency, &metrics_ack_bounds, durations_us[i]);
+    render(f);
+    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {
+        char series[TEXT_MAX];
+
+        snprintf(series, sizeof series, "husk_ack_latency_seconds_bucket{route=\"forward\",le=\"%s\"}",
+                 bounds[i]);
+        assert_int_equal(value_of(&f->all, series), expected[i]);
+    }
+    assert_int_equal(value_of(&f->all, "husk_ack_latency_seconds_count{route=\"forward\"}"), 5);
+    assert_true(value_of(&f->all, "husk_ack_latency_seconds_sum{route=\"forward\"}") == 122.002002);
+}
+
+static void test_messages_are_told_of(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct message_metrics *messages = &f->workers[i].messages;
+        metrics_add(&messages->events_received, 10);
+        metrics_add(&messages->events_settled, 20);
+        metrics_add(&messages->unacked, 35);
+        metrics_take(&messages->unacked, 5);
+        metrics_add(&messages->waiting, 40);
+        metrics_add(&messages->streams_waiting, 50);
+    }
+    render(f);
+    assert_int_equal(value_of(&f->all, "husk_events_received_total{route=\"forward\"}"), 20);
+    assert_int_equal(value_of(&f->all, "husk_events_settled_total{route=\"forward\"}"), 40);
+    assert_int_equal(value_of(&f->all, "husk_messages_unacked{route=\"forward\"}"), 60);
+    assert_int_equal(value_of(&f->all, "husk_messages_waiting{route=\"forward\"}"), 80);
+    assert_int_equal(value_of(&f->all, "husk_streams_waiting{route=\"forward\"}"), 100);
+}
+
+#define CONNECTIONS(endpoint, state)                                                                         \
+    "husk_upstream_connections{route=\"forward\",endpoint=\"" endpoint "\",state=\"" state "\"}"
+#define RESTING(endpoint) "husk_endpoint_resting{route=\"forward\",endpoint=\"" endpoint "\"}"
+
+static void test_endpoints_are_told_of_while_they_are_listed_or_used(void **state)
+{
+    struct fixture *f = *state;
+    struct endpoint_metrics gone = { .address = "10.0.0.3:1" };
+    struct endpoint_metrics left = { .next = &gone, .address = "10.0.0.2:1", .rested_until_ms = 2000 };
+    struct endpoint_metrics listed = { .next = &left, .address = "unix:/a\"b", .is_listed = true };
+
+    f->snapshot.endpoints = &listed;
+    f->snapshot.now_ms = 1000;
+    left.connections[METRICS_READY] = 2;
+    listed.connections[METRICS_CONFIRMING] = 3;
+    listed.rested_until_ms = 1001;
+    render(f);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "connecting")), 0);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "securing")), 0);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "confirming")), 3);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "ready")), 0);
+    assert_int_equal(value_of(&f->all, RESTING("unix:/a\\\"b")), 1);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("10.0.0.2:1", "ready")), 2);
+    assert_null(find(&f->all, RESTING("10.0.0.2:1"))); /* nobody would dial it */
+    assert_null(find(&f->all, CONNECTIONS("10.0.0.3:1", "ready")));
+
+    f->snapshot.now_ms = 1001;
+    render(f);
+    assert_int_equal(value_of(&f->all, RESTING("unix:/a\\\"b")), 0);
 }
 
 static void test_what_is_known_but_not_counted(void **state)
@@ -400,6 +480,9 @@ int main(void)
         CASE(test_active_never_wraps),
         CASE(test_handshake_failures_hide_only_foreign_zeros),
         CASE(test_histogram_is_cumulative),
+        CASE(test_ack_latency_has_bounds_of_its_own),
+        CASE(test_messages_are_told_of),
+        CASE(test_endpoints_are_told_of_while_they_are_listed_or_used),
         CASE(test_what_is_known_but_not_counted),
         CASE(test_label_values_are_escaped),
         CASE(test_process_facts),

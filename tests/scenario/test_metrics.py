@@ -1,0 +1,278 @@
+"""The figures of `/metrics` about messages and upstream addresses, each driven by scripted peers."""
+
+import re
+import time
+
+import pytest
+
+from support import raw
+from support.forward import event, message, pack
+from support.names import NameServer
+from support.process import eventually
+
+NAME = "aggregator.test"
+STATES = "connecting", "securing", "confirming", "ready"
+ENTRY = pack([1, {"n": 1}])
+
+
+def becomes(husk, name, value, **labels):
+    eventually(lambda: husk.metric(name, **labels) == value, f"{husk.name} {name}{labels} == {value}")
+
+
+def messages(husk, **figures):
+    """received=…, unacked=…: what husk_messages_… come to."""
+    for name, value in figures.items():
+        becomes(husk, f"husk_messages_{name}", value)
+
+
+def states(husk, endpoint):
+    """Connections to it by state, those there are."""
+    counts = {state: husk.metric("husk_upstream_connections", endpoint=endpoint, state=state) for state in STATES}
+    return {state: count for state, count in counts.items() if count}
+
+
+def has_series(husk, name, endpoint):
+    return re.search(rf'^{name}{{[^}}]*endpoint="{re.escape(endpoint)}"', husk.get("/metrics")[1], re.M) is not None
+
+
+def listed(husk, endpoint):
+    return has_series(husk, "husk_endpoint_resting", endpoint)
+
+
+# ---- messages ----
+
+@pytest.mark.parametrize("sent, events", [
+    ([event(1)], 1),
+    ([message("t", [[1, {}], [2, {}], [3, {}]])], 3),
+    ([message("t", ENTRY * 7, {"size": 7})], 7),
+    ([message("t", ENTRY * 7)], 0),
+    ([event(1), message("t", [[1, {}]] * 4), message("t", ENTRY, {"size": 1}), event(2, "mine")], 7),
+], ids=["message", "forward", "packed", "packed without size", "several at once"])
+def test_events_are_counted_as_they_come_and_when_they_are_settled(half, sent, events):
+    half = half(acks=False)
+    agent = half.agent()
+    for time_sent in (1, 2):
+        agent.send(*sent)
+        arrived = half.aggregator.wait_for(time_sent * len(sent))
+        messages(half.husk, received_total=time_sent * len(sent), settled_total=(time_sent - 1) * len(sent))
+        assert half.husk.metric("husk_events_received_total") == time_sent * events
+        assert half.husk.metric("husk_events_settled_total") == (time_sent - 1) * events
+        half.aggregator.ack(*arrived[-len(sent):])
+        messages(half.husk, settled_total=time_sent * len(sent))
+        assert half.husk.metric("husk_events_settled_total") == time_sent * events
+
+
+def test_events_of_a_streamed_message_are_counted_once_it_is_whole(half):
+    half = half(whole_bytes="64KiB")
+    sent = message("t", b"x" * (1 << 20), {"size": 9})
+    agent = half.agent()
+    agent.send(sent[:-1])
+    half.husk.wait_for_metric("husk_bytes_total", 1 << 19, side="upstream", direction="sent")
+    assert half.husk.metric("husk_events_received_total") == 0
+    agent.send(sent[-1:])
+    messages(half.husk, streamed_total=1, settled_total=1, unacked=0)
+    assert half.husk.metric("husk_events_received_total") == 9
+    assert half.husk.metric("husk_events_settled_total") == 9
+
+
+def test_messages_are_unacked_from_being_sent_to_their_ack(half):
+    half = half(acks=False)
+    agent = half.agent()
+    for number in range(3):
+        agent.send(event(number, f"chunk {number}"))
+    arrived = half.aggregator.wait_for(3)
+    messages(half.husk, unacked=3, waiting=0)
+    half.aggregator.ack(arrived[0])
+    messages(half.husk, unacked=2)
+    half.aggregator.ack(*arrived[1:])
+    messages(half.husk, unacked=0, settled_total=3)
+
+
+def test_messages_that_share_an_ack_are_unacked_each(half):
+    half = half(acks=False)
+    half.agent().send(*map(event, range(10)))
+    arrived = half.aggregator.wait_for(10)
+    messages(half.husk, unacked=10)
+    half.aggregator.ack(*arrived)
+    messages(half.husk, unacked=0, settled_total=10)
+
+
+def test_without_acks_messages_are_unacked_only_until_the_socket_has_them(half):
+    half = half(acks=False, delivery="passthrough")
+    half.agent().send(*map(event, range(10)))
+    half.aggregator.wait_for(10)
+    messages(half.husk, unacked=0, settled_total=10)
+    assert half.husk.metric("husk_ack_latency_seconds_count") == 0
+
+
+def test_messages_wait_while_there_is_no_connection_and_when_one_has_ended(half):
+    half = half(acks=False)
+    agent = half.agent()
+    agent.send(event(0), event(1))
+    half.aggregator.wait_for(2)
+    messages(half.husk, unacked=2, waiting=0)
+    half.aggregator.kill()
+    messages(half.husk, unacked=0, waiting=2)
+    agent.send(event(2))
+    messages(half.husk, unacked=0, waiting=3)
+    half.aggregator.acks = True
+    half.aggregator.revive()
+    messages(half.husk, unacked=0, waiting=0, settled_total=3)
+
+
+def test_an_agents_messages_wait_no_longer_when_it_has_gone(half):
+    half = half()
+    half.aggregator.kill()
+    agent, other = half.agent(), half.agent()
+    agent.send(event(0, "mine"))
+    other.send(event(1))
+    messages(half.husk, waiting=2)
+    agent.sock.sock.close()
+    messages(half.husk, waiting=1)
+
+
+LARGE = message("t", b"x" * (1 << 20), {"chunk": "mine"})
+
+
+def test_streams_wait_for_a_connection_of_their_own(half):
+    half = half(whole_bytes="64KiB", max_streams=1, workers=1)
+    half.aggregator.kill()
+    agents = [half.agent() for _ in range(3)]
+    for count, agent in enumerate(agents, 1):
+        agent.send(LARGE[:100000])
+        becomes(half.husk, "husk_streams_waiting", count)
+    messages(half.husk, waiting=0)
+    half.aggregator.revive()
+    becomes(half.husk, "husk_streams_waiting", 2)
+    for agent, left in zip(agents, (1, 0, 0)):
+        agent.send(LARGE[100000:])
+        agent.expect_ack("mine")
+        becomes(half.husk, "husk_streams_waiting", left)
+
+
+def test_a_stream_that_has_lost_its_connection_waits_again(half):
+    half = half(whole_bytes="64KiB")
+    agent = half.agent()
+    agent.send(LARGE[:100000])
+    half.aggregator.wait_for_connections(1)
+    becomes(half.husk, "husk_streams_waiting", 0)
+    half.aggregator.kill()
+    becomes(half.husk, "husk_streams_waiting", 1)
+    half.aggregator.revive()
+    becomes(half.husk, "husk_streams_waiting", 0)
+    agent.send(LARGE[100000:])
+    agent.expect_ack("mine")
+
+
+def test_a_stream_that_is_given_up_waits_no_longer(half):
+    half = half(whole_bytes="64KiB", delivery="passthrough")
+    agent = half.agent()
+    agent.send(LARGE[:100000])
+    half.husk.wait_for_metric("husk_bytes_total", 1, side="upstream", direction="sent")
+    half.aggregator.kill()
+    half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
+    assert half.husk.metric("husk_streams_waiting") == 0
+
+
+def test_ack_latency_is_from_sending_to_the_ack(half):
+    half = half(acks=False)
+    agent, began = half.agent(), time.monotonic()
+    agent.send(event(1, "quick"))
+    half.aggregator.ack(*half.aggregator.wait_for(1))
+    agent.expect_ack("quick")
+    quick = time.monotonic() - began
+    agent.send(event(2, "slow"))
+    arrived = half.aggregator.wait_for(2)[1]
+    time.sleep(0.1)  # the latency
+    half.aggregator.ack(arrived)
+    agent.expect_ack("slow")
+    latency = half.husk.metric
+    assert latency("husk_ack_latency_seconds_count") == 2
+    assert 0.1 <= latency("husk_ack_latency_seconds_sum") <= time.monotonic() - began
+    assert latency("husk_ack_latency_seconds_bucket", le="0.1") == (quick <= 0.1)
+    assert latency("husk_ack_latency_seconds_bucket", le="60") == 2
+
+
+def test_an_ack_of_several_messages_is_one_latency(half):
+    half = half()
+    half.agent().send(*map(event, range(10)))
+    messages(half.husk, settled_total=10)
+    assert half.husk.metric("husk_ack_latency_seconds_count") == len(
+        [one for one in half.aggregator.messages if one.chunk])
+
+
+# ---- upstream addresses ----
+
+def test_connections_are_told_by_address_and_state(husk):
+    alive, dead = raw.Listener(), raw.format_address(raw.free_address())
+    first = raw.format_address(alive.address)
+    server = husk.server([dead, first], endpoint_rest="1m")
+    client = husk.client(server)
+    agents = []
+    for _ in range(4):
+        agent = raw.connect(client.address)
+        agent.sendall(b"?")
+        agents.append((agent, alive.accept()))
+    eventually(lambda: states(server, first) == {"ready": 4}, "all are ready")
+    assert states(client, raw.format_address(server.address)) == {"ready": 4}
+    assert states(server, dead) == {}
+    assert server.metric("husk_endpoint_resting", endpoint=dead) == 1
+    assert server.metric("husk_endpoint_resting", endpoint=first) == 0
+    for agent, aggregator in agents:
+        agent.close()
+        aggregator.close()
+    eventually(lambda: states(server, first) == {}, "none is left")
+    assert listed(server, first) and listed(server, dead)
+
+
+def test_the_connections_of_forward_are_told_too(route):
+    route = route()
+    agent = route.agent()
+    agent.send(event(1, "mine"))
+    agent.expect_ack("mine")
+    text = raw.format_address(route.aggregator.address)
+    assert states(route.server, text) == {"ready": 1}
+    assert states(route.client, raw.format_address(route.server.address)) == {"ready": 1}
+    route.aggregator.kill()
+    eventually(lambda: states(route.server, text).get("ready") is None, "the connection is gone")
+    agent.send(event(2))
+    becomes(route.server, "husk_endpoint_resting", 1, endpoint=text)
+    route.aggregator.revive()
+    becomes(route.server, "husk_endpoint_resting", 0, endpoint=text)
+    eventually(lambda: states(route.server, text) == {"ready": 1}, "there is one again")
+
+
+def test_a_handshake_that_stands_still_is_told(husk):
+    silent = raw.Listener()
+    client = husk.client(silent, handshake_timeout="1m")
+    agent = raw.connect(client.address)
+    agent.sendall(b"?")
+    text = raw.format_address(silent.address)
+    eventually(lambda: states(client, text) == {"securing": 1}, "the handshake is under way")
+    raw.reset(silent.accept())
+    raw.assert_reset(agent)
+    eventually(lambda: states(client, text) == {}, "it has failed")
+    assert client.metric("husk_endpoint_resting", endpoint=text) == 1
+
+
+def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk):
+    first = raw.Listener(("127.0.0.2", raw.free_address()[1]))
+    port = first.address[1]
+    names = NameServer(hosts={NAME: ["127.0.0.2"]}, ttl=0)
+    server = husk.server(f"{NAME}:{port}", dns_servers=names.text, dns_min_ttl="50ms")
+    agent = raw.connect(husk.client(server).address)
+    agent.sendall(b"?")
+    aggregator = first.accept()
+    old, new = f"127.0.0.2:{port}", f"127.0.0.3:{port}"
+    eventually(lambda: states(server, old) == {"ready": 1}, "it is connected")
+    names.hosts[NAME] = ["127.0.0.3"]
+    eventually(lambda: listed(server, new), "the new address is listed")
+    assert states(server, old) == {"ready": 1} and not listed(server, old)
+    assert states(server, new) == {}
+    agent.close()
+    aggregator.close()
+    eventually(lambda: not has_series(server, "husk_upstream_connections", old), "the old address is forgotten")
+
+    names.hosts[NAME] = ["127.0.0.2"]
+    eventually(lambda: listed(server, old) and not listed(server, new), "it is back")
+    assert states(server, old) == {}
