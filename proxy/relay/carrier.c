@@ -112,7 +112,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
 
 bool carrier_has_space(const struct carrier *carrier)
 {
-    return carrier->state == CARRIER_READY && carrier->outlet.leg.broken == END_NONE &&
+    return carrier->state == CARRIER_READY && leg_can_send(&carrier->outlet.leg) &&
            carrier->outgoing.length < carrier->exchange->worker->route->buffer_bytes;
 }
 

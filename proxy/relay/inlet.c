@@ -55,8 +55,9 @@ enum inlet_news inlet_listen(struct inlet *inlet, struct buffer *early)
     struct leg *leg = &inlet->leg;
 
     /* Once the dial has begun, a TLS peer's close_notify may be a half-close, and is left for the upstream.
-     */
-    if (leg->tls && inlet->state == INLET_WAITING && !early->length)
+     * One that has reset is gone: reading tells whether it left anything. */
+    if (leg->tls && !early->length &&
+        (inlet->state == INLET_WAITING || socket_check(leg->fd, 0) == END_RESET))
         (void)leg_read(leg, early, inlet->worker->route->buffer_bytes);
     if (early->length)
         return INLET_HAS_DATA;

@@ -215,8 +215,11 @@ static bool intake_has_room(struct intake *intake)
 
 static bool intake_reads(struct intake *intake)
 {
-    return !intake->inlet.leg.read_over && intake->ack_bytes < ACKS_BYTES_MAX && intake_has_room(intake) &&
-           !reading_is_paused(intake);
+    struct leg *leg = &intake->inlet.leg;
+    /* One that was reset takes no acks, but is read to its end. */
+    bool takes_acks = intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg);
+
+    return !leg->read_over && takes_acks && intake_has_room(intake) && !reading_is_paused(intake);
 }
 
 /* Moves bytes both ways once around; END_NONE or what was wrong with them. */
@@ -231,7 +234,7 @@ static enum end_reason intake_move(struct intake *intake, size_t *moved)
     if (intake_reads(intake)) {
         before = intake->incoming.length;
         (void)leg_read(leg, &intake->incoming, reading_window(intake));
-        *moved += intake->incoming.length - before;
+        *moved += intake->incoming.length - before + leg->read_over;
     }
     enum end_reason reason = greeting_advance(&intake->greeting, &intake->incoming, &intake->outgoing);
     if (reason != END_NONE) {

@@ -9,6 +9,7 @@
 enum {
     STEP_BYTES = 256 * 1024, /* moved per turn and connection, so that a bulky one starves nobody */
     CHECKS_PER_DEAD_PEER = 4,
+    UNSENT_CHECK_MS = 20, /* how often the kernel is asked whether it has sent all */
     UNREAD_CHECK_MS = 500 /* how often a peer that nobody reads is looked at */
 };
 
@@ -204,6 +205,9 @@ static bool relay_settle(struct tunnel *tunnel)
         struct leg *from = tunnel_leg(tunnel, side);
         struct leg *to = tunnel_leg(tunnel, other(side));
         bool over = from->read_over && relay_is_drained(tunnel, side);
+        /* Our reset would make the kernel throw away what it has not sent yet. */
+        if (from->broken != END_NONE && over && to->broken == END_NONE && !socket_has_sent(to->fd))
+            return false;
         if (from->broken != END_NONE && (over || to->broken != END_NONE)) {
             tunnel_end(tunnel, side, from->broken);
             return true;
@@ -217,6 +221,19 @@ static bool relay_settle(struct tunnel *tunnel)
     return finished;
 }
 
+/* When both peers are to be looked at again. */
+static uint64_t relay_next_check(struct tunnel *tunnel)
+{
+    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+    bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
+    bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
+    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / CHECKS_PER_DEAD_PEER : UINT32_MAX;
+
+    if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
+        pause_ms = UNREAD_CHECK_MS;
+    return clock_monotonic_ms() + (ends ? UNSENT_CHECK_MS : pause_ms);
+}
+
 static void relay_step(struct tunnel *tunnel)
 {
     struct worker *worker = tunnel->worker;
@@ -226,8 +243,10 @@ static void relay_step(struct tunnel *tunnel)
         moved = relay_move(tunnel, SIDE_DOWNSTREAM) + relay_move(tunnel, SIDE_UPSTREAM);
         total += moved;
     } while (moved && total < STEP_BYTES);
-    if (total)
+    if (total) {
         tunnel->progress_ms = clock_monotonic_ms();
+        tunnel->linger_ms = 0;
+    }
     if (relay_settle(tunnel))
         return;
     if (moved)
@@ -237,8 +256,8 @@ static void relay_step(struct tunnel *tunnel)
             tunnel->linger_ms = clock_monotonic_ms() + worker->route->linger_timeout_ms;
         bool reads = reads_from(tunnel, side);
         leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
-        if (!reads && !tunnel_leg(tunnel, side)->read_over)
-            tunnel->check_ms = alarm_earlier(tunnel->check_ms, clock_monotonic_ms() + UNREAD_CHECK_MS);
+        if (!reads)
+            tunnel->check_ms = alarm_earlier(tunnel->check_ms, relay_next_check(tunnel));
     }
 }
 
@@ -286,8 +305,8 @@ static void dial_step(struct tunnel *tunnel)
     struct leg *inlet = &tunnel->inlet.leg;
     enum inlet_news news = inlet_listen(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
 
-    /* One that has sent something stays unread until it can be served, but it may break meanwhile. */
-    if (news == INLET_GONE || (news == INLET_HAS_DATA && socket_check(inlet->fd, 0) != END_NONE)) {
+    /* One that has sent something stays unread until it can be served, even if it breaks meanwhile. */
+    if (news == INLET_GONE) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
     }
@@ -347,21 +366,27 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     return 0;
 }
 
+/* What a peer sent before it reset, its orderly end too, still goes to the other side, which has as much time
+ * for it as after an orderly end alone. */
+static bool relay_outlives_reset(struct tunnel *tunnel, enum side side)
+{
+    unsigned patience_ms = tunnel->worker->route->half_close_timeout_ms;
+
+    return reads_from(tunnel, side) || !patience_ms ||
+           clock_monotonic_ms() < tunnel->progress_ms + patience_ms;
+}
+
 /* Peers that are gone without a word, or whose word nobody reads because the other side is stuck. */
 static bool relay_lost_a_peer(struct tunnel *tunnel)
 {
     unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
 
-    bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
-    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / CHECKS_PER_DEAD_PEER : UINT32_MAX;
-
-    if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
-        pause_ms = UNREAD_CHECK_MS;
-    tunnel->check_ms = clock_monotonic_ms() + pause_ms;
+    tunnel->check_ms = relay_next_check(tunnel);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         struct leg *leg = tunnel_leg(tunnel, side);
-        enum end_reason reason = socket_check(leg->fd, dead_peer_ms);
-        if (reason == END_NONE || (reason == END_RESET && reads_from(tunnel, side)))
+        enum end_reason reason = leg->send_error ? END_RESET : socket_check(leg->fd, dead_peer_ms);
+        if (reason == END_NONE || leg->broken != END_NONE ||
+            (reason == END_RESET && relay_outlives_reset(tunnel, side)))
             continue; /* what is read will tell more */
         leg_break(leg, reason);
         tunnel_end(tunnel, side, reason);

@@ -91,6 +91,27 @@ static enum end_reason failure_reason(const struct leg *leg, int error)
     return socket_reason_of_errno(error);
 }
 
+bool leg_can_send(const struct leg *leg)
+{
+    return leg->broken == END_NONE && !leg->send_error;
+}
+
+/* What sending comes to after a reset. */
+static enum leg_status send_refused(struct leg *leg)
+{
+    return leg->read_over ? leg_broken(leg, failure_reason(leg, leg->send_error)) : LEG_WAITING;
+}
+
+static enum leg_status send_failed(struct leg *leg, int error)
+{
+    if (error != ECONNRESET && error != EPIPE)
+        return leg_broken(leg, failure_reason(leg, error));
+    leg->send_error = error;
+    leg->blocked = false;
+    leg->drained = false; /* what came before the reset may not have been announced yet */
+    return LEG_WAITING;
+}
+
 /* Offers the front of `from` to the socket once. */
 static enum leg_status socket_write(struct leg *leg, struct buffer *from)
 {
@@ -106,7 +127,7 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
         if (errno == EINTR)
             return LEG_MOVED;
         if (errno != EAGAIN)
-            return leg_broken(leg, failure_reason(leg, errno));
+            return send_failed(leg, errno);
         leg->blocked = true;
         return LEG_WAITING;
     }
@@ -115,8 +136,12 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
     return LEG_MOVED;
 }
 
+/* After a reset nobody misses what TLS says of itself (tickets, alerts, close_notify); payload is kept, for
+ * it was not taken. */
+enum records { RECORDS_OF_TLS, RECORDS_OF_PAYLOAD };
+
 /* Sends the records of the last channel call; what the socket does not take waits in `unsent`. */
-static void records_send(struct leg *leg)
+static void records_send(struct leg *leg, enum records kind)
 {
     struct tls_io *tls = &leg->io->tls;
     const uint8_t *at = tls->output;
@@ -125,16 +150,17 @@ static void records_send(struct leg *leg)
     tls->output_length = 0;
     if (!left || leg->finished || leg->broken != END_NONE)
         return;
-    if (leg->unsent.length == 0) {
+    if (leg->unsent.length == 0 && !leg->send_error) {
         ssize_t sent = send(leg->fd, at, left, MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-            leg_break(leg, failure_reason(leg, errno));
-            return;
-        }
+        int error = sent < 0 ? errno : 0;
         at += sent > 0 ? sent : 0;
         left -= sent > 0 ? (size_t)sent : 0;
         leg->blocked = left > 0;
+        if (error && error != EAGAIN && error != EINTR && send_failed(leg, error) == LEG_BROKEN)
+            return;
     }
+    if (leg->send_error && kind == RECORDS_OF_TLS)
+        return;
     if (!buffer_append(&leg->unsent, at, left))
         leg_break(leg, END_NO_MEMORY);
 }
@@ -143,11 +169,13 @@ static enum leg_status unsent_flush(struct leg *leg)
 {
     if (leg->broken != END_NONE)
         return LEG_BROKEN;
-    while (leg->unsent.length && !leg->blocked) {
+    while (leg->unsent.length && !leg->blocked && !leg->send_error) {
         if (socket_write(leg, &leg->unsent) == LEG_BROKEN)
             return LEG_BROKEN;
     }
-    return leg->unsent.length ? LEG_WAITING : LEG_MOVED;
+    if (!leg->unsent.length)
+        return LEG_MOVED;
+    return leg->send_error ? send_refused(leg) : LEG_WAITING;
 }
 
 enum leg_status leg_write(struct leg *leg, struct buffer *from)
@@ -159,16 +187,20 @@ enum leg_status leg_write(struct leg *leg, struct buffer *from)
     enum leg_status status = unsent_flush(leg);
     if (status != LEG_MOVED || !from->length)
         return status == LEG_MOVED ? LEG_WAITING : status;
+    if (leg->send_error)
+        return send_refused(leg);
 
     size_t before = from->length;
     if (leg->tls) {
         if (tls_channel_send(leg->tls, from) == TLS_FAILED)
             leg_break(leg, tls_channel_failure(leg->tls));
-        records_send(leg);
+        records_send(leg, RECORDS_OF_PAYLOAD);
     } else {
         status = socket_write(leg, from);
     }
     metrics_add(&leg->metrics->bytes[METRICS_SENT], before - from->length);
+    if (leg->send_error)
+        return send_refused(leg);
     return leg->broken != END_NONE ? LEG_BROKEN : status;
 }
 
@@ -180,7 +212,7 @@ enum leg_status leg_finish(struct leg *leg)
         return LEG_BROKEN;
     if (leg->tls && !leg->finishing) {
         tls_channel_close(leg->tls);
-        records_send(leg);
+        records_send(leg, RECORDS_OF_TLS);
     }
     leg->finishing = true;
     enum leg_status status = unsent_flush(leg);
@@ -205,6 +237,10 @@ static enum leg_status socket_read(struct leg *leg, struct iovec *vectors, unsig
     leg->drained = *got < room;
     if (received > 0)
         return LEG_MOVED;
+    /* The send that failed has taken the error that this call would have reported; it was EPIPE when the peer
+     * had ended before it reset. */
+    if (received == 0 && leg->send_error == ECONNRESET)
+        return leg_broken(leg, failure_reason(leg, leg->send_error));
     if (received == 0)
         return LEG_ENDED;
     if (errno == EINTR)
@@ -252,7 +288,7 @@ static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_
 {
     enum tls_status status = tls_channel_receive(leg->tls, bytes, length, into);
 
-    records_send(leg);
+    records_send(leg, RECORDS_OF_TLS);
     if (tls_channel_is_confirmed(leg->tls))
         leg_count_handshake(leg);
     if (status == TLS_FAILED)
@@ -314,9 +350,9 @@ void leg_shut(struct leg *leg)
 
     if (leg->finished)
         return;
-    while (leg->unsent.length && !leg->blocked && status != LEG_BROKEN)
+    while (leg->unsent.length && !leg->blocked && !leg->send_error && status != LEG_BROKEN)
         status = socket_write(leg, &leg->unsent);
-    if (leg->unsent.length && status != LEG_BROKEN)
+    if (leg->unsent.length && !leg->send_error && status != LEG_BROKEN)
         return;
     shutdown(leg->fd, SHUT_WR);
     leg->finished = true;

@@ -43,6 +43,7 @@ struct leg {
     void *owner;
     uint64_t tls_started_us;
     enum end_reason broken; /* END_NONE, or what went wrong; nothing more is sent then */
+    int send_error;         /* 0, or the errno of a send that the peer's reset ended (see leg_can_send) */
     bool read_over;         /* nothing more will be read: the peer ended in order, or see `broken` */
     bool blocked;           /* the socket took less than it was offered */
     bool drained;           /* the last read emptied the socket: the watcher tells when there is more */
@@ -61,6 +62,12 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 /* The TLS handshake is finished, or there is none to do. */
 bool leg_is_secured(const struct leg *leg);
 
+/* Whether anything can be sent. A peer that closes with something of ours unread resets the connection, and a
+ * TLS 1.3 peer that never reads has our tickets unread. What it sent before is still in the socket, so a send
+ * that fails for it does not break the leg: it is read to its end first, and breaks then, or when it ended in
+ * order, once there is something it should have taken. */
+bool leg_can_send(const struct leg *leg);
+
 enum leg_status {
     LEG_MOVED,   /* something moved: ask again */
     LEG_WAITING, /* nothing to be had or taken now: the watcher will tell */
@@ -73,11 +80,12 @@ enum leg_status {
 enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes);
 
 /* Writes once from the front of `from` and removes what is taken; with an empty `from` it sends unsent
- * records. */
+ * records. After a reset LEG_WAITING until all is read, LEG_BROKEN then; nothing to be sent breaks nothing.
+ */
 enum leg_status leg_write(struct leg *leg, struct buffer *from);
 
 /* Ends our direction in order: unsent records, close_notify, FIN. LEG_MOVED once all of it is with the
- * socket. */
+ * socket, or when only the end itself is lost on a peer that is gone. */
 enum leg_status leg_finish(struct leg *leg);
 
 /* Reads once and throws away: for a leg that has nothing more to say but wants its last words to arrive. */

@@ -1,10 +1,12 @@
 #include "wire/socket.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -223,6 +225,13 @@ enum end_reason socket_check(int fd, unsigned dead_peer_ms)
     bool is_repeating = facts.tcpi_retransmits || facts.tcpi_probes > 1;
     bool is_silent = facts.tcpi_last_ack_recv >= dead_peer_ms && facts.tcpi_last_data_recv >= dead_peer_ms;
     return is_repeating && is_silent ? END_DEAD_PEER : END_NONE;
+}
+
+bool socket_has_sent(int fd)
+{
+    int unsent = 0;
+
+    return ioctl(fd, SIOCOUTQ, &unsent) != 0 || unsent == 0;
 }
 
 enum end_reason socket_reason_of_errno(int error)

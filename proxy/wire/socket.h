@@ -63,6 +63,9 @@ void socket_tune(int fd, unsigned dead_peer_ms);
  * else END_NONE. A peer that answers but keeps its window shut is alive: TCP_USER_TIMEOUT would end it. */
 enum end_reason socket_check(int fd, unsigned dead_peer_ms);
 
+/* True when the peer has acknowledged all that was written; so it is when the kernel does not tell. */
+bool socket_has_sent(int fd);
+
 /* What errno says about a connection. */
 enum end_reason socket_reason_of_errno(int error);
 

@@ -141,6 +141,7 @@ def start_agent(site, programs, directory, seed):
         "client-half-shared-key-ack": server(husks.to_tls_shared_key) + security + ACK,
         "server-half": server(husks.seed_server, "name server") + tls,
         "server-half-ack": server(husks.seed_server, "name server") + tls + ACK,
+        "server-half-tls13": server(husks.seed_server, "name server") + tls + "tls_version TLSv1_3",
         "server-half-tls13-keepalive-ack":
             server(husks.seed_server, "name server") + tls + "tls_version TLSv1_3\nkeepalive true\n" + ACK,
     }, COUNT, {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["client"]}))

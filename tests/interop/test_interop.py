@@ -49,6 +49,15 @@ def test_fluentds_own_tls_output_through_husk_server(site, tag):
     expect_from_fluentd(site, tag)
 
 
+def test_chunks_of_an_agent_that_never_reads_its_session_tickets_all_arrive(site):
+    """Its close resets the connection. Nothing acks a chunk, so one that is lost is never sent again."""
+    tag = "server-half-tls13"
+    for _ in range(9):
+        site.agent.emit(tag, site.count)
+        expect_from_fluentd(site, tag)
+    expect_from_fluentd(site, tag)
+
+
 def test_a_kept_connection_carries_later_chunks_too(site):
     kept = "keepalive", "keepalive-ack", "server-half-tls13-keepalive-ack"
     for tag in kept:

@@ -252,6 +252,25 @@ class TlsPeer:
         except ssl.SSLWantReadError:
             return self._outgoing.read()
 
+    def last_flight(self):
+        """The handshake as far as a client's last flight (TLS 1.3: its certificate and Finished), not sent."""
+        self.sock.sendall(self.first_flight())
+        while True:
+            self._incoming.write(self.sock.recv(65536))
+            try:
+                self.tls.do_handshake()
+                return self._outgoing.read()
+            except ssl.SSLWantReadError:
+                pass
+
+    def seal_end(self):
+        """close_notify, not sent."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        return self._outgoing.read()
+
     def seal(self, data):
         """The records that carry data, not sent."""
         self.tls.write(data)
@@ -273,11 +292,7 @@ class TlsPeer:
 
     def close_write(self):
         """close_notify, and nothing more: the other direction stays open."""
-        try:
-            self.tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
-        self._flush()
+        self.sock.sendall(self.seal_end())
 
     def close(self):
         self.close_write()
