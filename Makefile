@@ -253,7 +253,7 @@ lint: test-deps floors
 	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(C_FILES)
 	@echo "  LINT cppcheck"; cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=ctuuninitvar \
-	    -Iproxy -I. $(SOURCES)
+	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h /usr/include/sys/queue.h))) -Iproxy -I. $(SOURCES)
 	@echo "  LINT clang-tidy"; printf '%s\n' $(SOURCES) | \
 	    xargs -n 1 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" --checks="$(TIDY_CHECKS)" "$$1" -- $(TIDY_CFLAGS) 2>/dev/null' _
 

@@ -464,7 +464,7 @@ unsigned exchange_close(struct exchange *exchange)
         carrier_end(LIST_FIRST(&exchange->roster.carriers), END_SHUTDOWN);
     while (!LIST_EMPTY(&exchange->intakes)) {
         struct intake *intake = LIST_FIRST(&exchange->intakes);
-        left_behind += LIST_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
+        left_behind += TAILQ_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
         intake_end(intake, END_SHUTDOWN);
     }
     while (exchange->first)

@@ -27,6 +27,7 @@ static void on_task(struct task *task)
 
 struct intake_ack {
     struct intake_ack *next;
+    uint64_t ordinal; /* its message's */
     size_t length;
     uint8_t bytes[];
 };
@@ -39,6 +40,7 @@ static bool ack_keep(struct intake *intake, const struct message *message)
     if (!ack)
         return false;
     ack->next = NULL;
+    ack->ordinal = message->ordinal;
     ack->length = ack_write(ack->bytes, message->entry.id, message->entry.id_length);
     if (intake->last_ack)
         intake->last_ack->next = ack;
@@ -60,11 +62,28 @@ static void ack_drop_first(struct intake *intake)
     free(ack);
 }
 
+/* Whether nothing is left unsettled that its agent sent before it without asking for an ack. */
+static bool ack_is_due(const struct intake *intake, const struct intake_ack *ack)
+{
+    const struct message *message;
+
+    if (!intake->unasked)
+        return true;
+    TAILQ_FOREACH(message, &intake->unsettled, of_origin)
+    {
+        if (message->ordinal > ack->ordinal)
+            return true;
+        if (message->ack != MESSAGE_AGENT_ACK)
+            return false;
+    }
+    return true;
+}
+
 /* As many as fit in one record go out together, and none is cut by its end: agents take half an ack for a
  * failure. */
 static void acks_gather(struct intake *intake)
 {
-    while (intake->first_ack && !greeting_lasts(&intake->greeting) &&
+    while (intake->first_ack && ack_is_due(intake, intake->first_ack) && !greeting_lasts(&intake->greeting) &&
            intake->outgoing.length + intake->first_ack->length <= TLS_RECORD_BYTES) {
         if (!buffer_append(&intake->outgoing, intake->first_ack->bytes, intake->first_ack->length))
             leg_break(&intake->inlet.leg, END_NO_MEMORY);
@@ -90,7 +109,7 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
     buffer_init(&intake->incoming, &worker->pool);
     buffer_init(&intake->outgoing, &worker->pool);
     alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
-    LIST_INIT(&intake->unsettled);
+    TAILQ_INIT(&intake->unsettled);
     LIST_INSERT_HEAD(&exchange->intakes, intake, sibling);
     inlet_open(&intake->inlet, worker, fd, peer, task_run, &intake->task);
     intake->is_securing = intake->inlet.state == INLET_SECURING;
@@ -134,14 +153,16 @@ void intake_own(struct intake *intake, struct message *message)
 {
     message->origin = intake;
     message->arrived_ms = intake->exchange->worker->now_ms;
-    LIST_INSERT_HEAD(&intake->unsettled, message, of_origin);
+    message->ordinal = intake->messages;
+    TAILQ_INSERT_TAIL(&intake->unsettled, message, of_origin);
+    intake->unasked += message->ack != MESSAGE_AGENT_ACK;
     intake->messages += message->count;
 }
 
 void intake_disown(struct intake *intake, struct message *message)
 {
-    (void)intake;
-    LIST_REMOVE(message, of_origin);
+    TAILQ_REMOVE(&intake->unsettled, message, of_origin);
+    intake->unasked -= message->ack != MESSAGE_AGENT_ACK;
     message->origin = NULL;
 }
 
@@ -166,8 +187,8 @@ void intake_end(struct intake *intake, enum end_reason reason)
         stream_abandon(intake->stream);
     intake->stream = NULL;
     exchange_forget(exchange, intake);
-    while (!LIST_EMPTY(&intake->unsettled))
-        intake_disown(intake, LIST_FIRST(&intake->unsettled));
+    while (!TAILQ_EMPTY(&intake->unsettled))
+        intake_disown(intake, TAILQ_FIRST(&intake->unsettled));
     /* An agent that is refused by a PONG gets to read it. */
     bool has_answer =
         greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
@@ -189,7 +210,7 @@ void intake_end(struct intake *intake, enum end_reason reason)
 
 bool intake_is_settled(const struct intake *intake)
 {
-    return LIST_EMPTY(&intake->unsettled) && !intake->stream && !intake->incoming.length &&
+    return TAILQ_EMPTY(&intake->unsettled) && !intake->stream && !intake->incoming.length &&
            !intake->outgoing.length && !intake->first_ack && !intake->inlet.leg.unsent.length;
 }
 
@@ -324,7 +345,7 @@ static enum end_reason intake_verdict(struct intake *intake)
         return intake->messages ? END_CLOSED : END_PROBE;
     if (stalled_ms && intake->exchange->worker->now_ms >= stalled_ms)
         return END_MESSAGE_STALLED;
-    if (idle_ms && LIST_EMPTY(&intake->unsettled) &&
+    if (idle_ms && TAILQ_EMPTY(&intake->unsettled) &&
         intake->exchange->worker->now_ms >= intake->progress_ms + idle_ms)
         return END_IDLE;
     return END_NONE;

@@ -40,7 +40,8 @@ struct intake {
     struct intake_ack *first_ack, *last_ack; /* owed to the agent */
     size_t ack_bytes;                        /* of them */
     struct buffer outgoing; /* acks and handshake messages on their way to the agent: one record of them */
-    struct message_list unsettled; /* messages of this agent, newest first */
+    struct message_list unsettled; /* messages of this agent, oldest first */
+    size_t unasked;                /* of them, those the agent asked no ack for */
     struct carrier *carrier;       /* that took the last message: order is kept where it can be; NULL: none */
     bool is_greeted;               /* its shared-key handshake, if any, has begun */
     bool is_securing;              /* counted among the worker's handshakes */
@@ -56,7 +57,9 @@ struct intake {
 /* Takes `fd`. When there is no memory the connection is reset. */
 void intake_open(struct exchange *exchange, int fd, const struct socket_address *peer);
 
-/* One of its messages is settled; with MESSAGE_AGENT_ACK the ack goes on to the agent. */
+/* One of its messages is settled; with MESSAGE_AGENT_ACK the ack goes on to the agent, once what that sent
+ * before without asking is settled too: an agent that shares one ack among several messages, as we do, takes
+ * it for all of them. */
 void intake_settle(struct intake *intake, struct message *message);
 
 /* The message is one of its own. */

@@ -30,7 +30,8 @@ struct message {
     struct ledger_entry entry; /* first: its place on a carrier; its id */
     struct message *next;      /* in the exchange's queue */
     struct intake *origin;     /* borrowed; NULL: the agent is gone */
-    LIST_ENTRY(message) of_origin;
+    TAILQ_ENTRY(message) of_origin;
+    uint64_t ordinal; /* among its agent's messages: later ones have greater ones */
     enum message_ack ack;
     unsigned count;        /* Forward messages in it */
     uint64_t events;       /* in them, as far as they say how many */
@@ -46,7 +47,7 @@ struct message {
     uint8_t id[];
 };
 
-LIST_HEAD(message_list, message);
+TAILQ_HEAD(message_list, message);
 
 /* Takes `length` bytes off the front of `incoming`: a message, or a run that ends with it, changed as
  * `rewrite` says. NULL when out of memory: then `incoming` is no longer whole. */

@@ -10,6 +10,7 @@ from support.process import Program
 
 PEERS = pathlib.Path(os.environ.get("HUSK_PEERS", ROOT / "build/peers"))
 GEMS = PEERS / "gems"
+PLUGINS = ROOT / "tests/interop/plugins"
 CHUNK = 25  # events an agent sends in one message
 
 
@@ -29,7 +30,7 @@ class Fluentd(Program):
               </match>
             </label>
         """)
-        super().__init__([GEMS / "bin/fluentd", "--no-supervisor", "-c", path], f"Fluentd {name}",
+        super().__init__([GEMS / "bin/fluentd", "--no-supervisor", "-p", PLUGINS, "-c", path], f"Fluentd {name}",
                          {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS), **(env or {})})
 
     def wait_started(self):

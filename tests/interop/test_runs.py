@@ -1,0 +1,248 @@
+"""What an ack of a real Fluentd says of the messages before it, for a run: messages of which only the last has an id.
+
+docs/delivery.md, "Runs", has the table; the same was tried with Fluent Bit, which is not among the peers here."""
+
+import pytest
+
+from support import forward, raw
+from support.fluentd import Fluentd
+from support.forward import event, message, pack
+from support.process import Programs, eventually
+
+COUNT = 8
+ODD = (3, 5)  # the places of what is wrong in a run
+
+BROKEN = pack([1, {"n": 3}]) + b"\xc1\xc1"
+CUT = pack([1, {"n": 3}]) + pack([1, {"n": 5, "text": "longer"}])[:-4]
+
+
+def odd(*elements):
+    """A maker of messages with this tag and body; with `chunk` they ask for an ack."""
+    def make(_, chunk=None):
+        return message("odd", *elements, *([] if chunk is None else [{"chunk": chunk}]))
+    return make
+
+
+def event_with(tag, **more):
+    def make(number, chunk=None):
+        return message(tag, 1, {"n": number, **more}, *([] if chunk is None else [{"chunk": chunk}]))
+    return make
+
+
+def buffered(limits):
+    return f"""
+        <match odd>
+          @type recorder
+          path %s.odd
+          <buffer>
+            @type memory
+            flush_mode interval
+            flush_interval 1h
+            {limits}
+          </buffer>
+        </match>
+    """
+
+
+REFUSING = """
+    <match odd>
+      @type recorder
+      path %s.odd
+      refuse true
+    </match>
+"""
+FAILING = """
+    <filter odd>
+      @type failing
+    </filter>
+"""
+SINGLE = event_with("odd")
+
+# name: more for the source, more for the label, what is odd, whether the run is acked, and which of it is taken then
+CASES = {
+    "output that raises": ("", REFUSING, SINGLE, False, [0, 1, 2]),
+    "filter that raises": ("", FAILING, SINGLE, True, range(COUNT)),
+    "buffer overflow, throw_exception": (
+        "", buffered("total_limit_size 1\noverflow_action throw_exception"), SINGLE, False, [0, 1, 2, 4]),
+    "buffer overflow, drop_oldest_chunk, none to drop": (
+        "", buffered("total_limit_size 1\noverflow_action drop_oldest_chunk"), SINGLE, False, [0, 1, 2, 4]),
+    "buffer overflow, drop_oldest_chunk, one to drop": (
+        "", buffered("total_limit_size 1\nchunk_limit_size 6\noverflow_action drop_oldest_chunk"), SINGLE, True,
+        [0, 1, 2, 4, 6, 7]),
+    "event beyond chunk_limit_size": ("", buffered("chunk_limit_size 4"), SINGLE, False, [0, 1, 2]),
+    "body that is broken": ("", "", odd(BROKEN), False, [0, 1, 2]),
+    "body that is cut": ("", "", odd(CUT), True, [0, 1, 2, 3, 3, 4, 6, 7]),
+    "body that is no gzip": ("", "", lambda _, chunk=None: message(
+        "odd", b"\x1f\x8b\x08 it is not", {"compressed": "gzip", **({} if chunk is None else {"chunk": chunk})}),
+        False, [0, 1, 2]),
+    "record that is none": ("", "", odd(1, None), True, [0, 1, 2, 4, 6, 7]),
+    "record that is no map, skip_invalid_event": (
+        "skip_invalid_event true", "", odd(1, "text"), True, [0, 1, 2, 4, 6, 7]),
+    "tag that nothing matches": ("", None, SINGLE, True, [0, 1, 2, 4, 6, 7]),
+}
+# Each of these loses, or never settles, what an id on every message would save.
+WITHOUT_RUNS = {
+    "chunk_size_limit below what is read at once": ("chunk_size_limit 2000", "", event_with("t", text="y" * 1000)),
+    "deny_keepalive": ("deny_keepalive true", "", event_with("t")),
+}
+
+
+class Aggregator(Fluentd):
+    """A source, a label and a record of its own for each case."""
+
+    def __init__(self, directory):
+        self._directory, self._taken = directory, {}
+        self.addresses = {name: raw.free_address() for name in (*CASES, *WITHOUT_RUNS)}
+        super().__init__("aggregator", directory, "".join(
+            self._path(name, *case[:2]) for name, case in {**CASES, **WITHOUT_RUNS}.items()))
+        self.wait_started()
+
+    def _record(self, name):
+        return self._directory / str(list(self.addresses).index(name))
+
+    def _path(self, name, source, label):
+        host, port = self.addresses[name]
+        record = self._record(name)
+        return f"""
+            <source>
+              @type forward
+              @label @{record.name}
+              bind {host}
+              port {port}
+              {source}
+            </source>
+            <label @{record.name}>
+              {label.replace("%s", str(record)) if label else ""}
+              <match {"t" if label is None else "**"}>
+                @type recorder
+                path {record}
+              </match>
+            </label>
+        """
+
+    def taken(self, name):
+        """Since it was last asked, in order; an event without a number counts nothing."""
+        words = [line.split(" ") for line in self._record(name).read_text().splitlines()]
+        first = self._taken.get(name, 0)
+        self._taken[name] = len(words)
+        return sorted(int(number) for _, number in words[first:] if number)
+
+
+@pytest.fixture(scope="module")
+def fluentd(tmp_path_factory):
+    programs = Programs()
+    yield programs.add(Aggregator(tmp_path_factory.mktemp("runs")))
+    programs.stop()
+
+
+def acks_of(address, *messages):
+    """The ids acked on a connection of their own, until it ends or the last message's ack is there."""
+    sock, got = raw.connect(address), b""
+    sock.sendall(b"".join(messages))
+    while forward.ack("last") not in got:
+        try:
+            data = sock.recv(65536)
+        except ConnectionResetError:
+            break
+        if not data:
+            break
+        got += data
+    sock.close()
+    return [value["ack"] for _, value in forward.Parser().feed(got)]
+
+
+def messages_of(make, ids):
+    """COUNT of them; `ids`: number → chunk id, or None."""
+    return [(make if number in ODD else event)(number, ids(number)) for number in range(COUNT)]
+
+
+def last_only(number):
+    return "last" if number == COUNT - 1 else None
+
+
+def on_each(number):
+    return last_only(number) or f"{number}"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_is_acked_only_if_each_of_its_messages_would_have_been(fluentd, name):
+    """Or says that it has not been: what is acked though not taken is so with an id, too."""
+    *_, make, is_acked, taken = CASES[name]
+    assert acks_of(fluentd.addresses[name], *messages_of(make, last_only)) == ["last"] * is_acked
+    assert fluentd.taken(name) == list(taken)
+    ids = acks_of(fluentd.addresses[name], *messages_of(make, on_each))
+    if is_acked:
+        expected = set(map(on_each, range(COUNT)))
+        # A record that is nil is the one thing Fluentd passes over without an ack: there is nothing in it to lose.
+        assert set(ids) == expected - ({"3", "5"} if name == "record that is none" else set())
+    else:
+        assert "last" not in ids and not {"3", "5"} <= set(ids)
+
+
+def test_fluentd_with_a_chunk_size_limit_breaks_the_promise(fluentd):
+    """It holds a message against the bytes it has read at once, drops it, and acks what comes behind it."""
+    name = "chunk_size_limit below what is read at once"
+    make = WITHOUT_RUNS[name][2]
+    run = [make(number, last_only(number)) for number in range(COUNT)]
+    assert acks_of(fluentd.addresses[name], *run) == ["last"]
+    assert fluentd.taken(name) == list(range(1, COUNT))
+    ids = acks_of(fluentd.addresses[name], *(make(number, on_each(number)) for number in range(COUNT)))
+    assert ids == [on_each(number) for number in range(1, COUNT)], "with ids of their own, the loss is told"
+
+
+def test_fluentd_that_denies_keepalive_settles_no_run(fluentd):
+    name = "deny_keepalive"
+    assert acks_of(fluentd.addresses[name], *(event(number, last_only(number)) for number in range(COUNT))) == []
+    assert acks_of(fluentd.addresses[name], *(event(number, on_each(number)) for number in range(COUNT)))
+
+
+@pytest.mark.parametrize("overflow_action", ["throw_exception", "block"])
+def test_nothing_in_a_run_is_lost_when_fluentd_refuses_now_and_then(husk, programs, tmp_path, overflow_action):
+    """Each refusal ends the connection; a full buffer refuses, or makes the connection wait."""
+    address, record, gate, count = raw.free_address(), tmp_path / "taken", tmp_path / "gate", 3000
+    fluentd = programs.add(Fluentd("aggregator", tmp_path, f"""
+        <source>
+          @type forward
+          bind {address[0]}
+          port {address[1]}
+        </source>
+        <match t>
+          @type recorder
+          path {record}
+          refuse_each 1000
+        </match>
+        <match small>
+          @type recorder
+          path {record}.small
+          gate {gate}
+          <buffer>
+            @type memory
+            total_limit_size 2k
+            chunk_limit_size 1k
+            flush_mode interval
+            flush_interval 0.1s
+            flush_thread_interval 0.05
+            retry_wait 0.1s
+            retry_max_interval 0.1s
+            retry_forever true
+            overflow_action {overflow_action}
+          </buffer>
+        </match>
+    """))
+    fluentd.wait_started()
+    server = husk.server(raw.format_address(address), protocol="forward", max_attempts="off")
+    client = husk.client(server, protocol="forward", max_attempts="off")
+    for tag in ("t", "small"):
+        agent = forward.Agent(raw.connect(client.address))
+        agent.send(*(event(number, tag=tag) for number in range(count if tag == "t" else 600)))
+        agent.close()
+    fluentd.wait_for_line(lambda line: "failed to write data into buffer by buffer overflow" in line, "an overflow")
+    gate.touch()
+    client.wait_for_metric("husk_messages_settled_total", count + 600)
+    assert sum("refused" in line for line in fluentd.complaints()), "it did refuse"
+
+    def missing(path, expected):
+        return set(range(expected)) - {int(line.split(" ")[1]) for line in path.read_text().splitlines()}
+    assert not missing(record, count)
+    eventually(lambda: not missing(tmp_path / "taken.small", 600), "what is in the buffer is written")
+    assert client.metric("husk_messages_dropped_total") == 0
