@@ -36,14 +36,15 @@ static const struct setting settings[] = {
     { ROW("upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
       .help = "where they are carried to: host:port, [v6]:port, unix:PATH or srv+NAME (SRV records); each "
               "address gets its share by weight, 1 to 1000; a standby is used when no other works" },
-    { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "tcp", .choices = protocols,
-      .help =
-          "tcp: byte for byte, one upstream connection for each accepted one; forward: messages, over few" },
+    { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "forward", .choices = protocols,
+      .help = "forward: messages of many agents over few upstream connections; tcp: anything, byte for byte, "
+              "one upstream connection for each accepted one" },
     { ROW("delivery", SETTING_CHOICE, delivery), .fallback = "at-least-once", .choices = deliveries,
       .help = "forward: at-least-once asks for acks and sends again; passthrough changes and keeps nothing" },
     { ROW("retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
       .max = 16384 * MIB, .value_name = "SIZE",
-      .help = "forward: messages kept until acknowledged; then agents are not read" },
+      .help = "forward: memory for messages until they are acknowledged; when it is full agents are not "
+              "read" },
     { ROW("whole-bytes", SETTING_BYTES, whole_bytes), .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message goes upstream while it is read, on a connection of its own" },
@@ -144,7 +145,8 @@ static const struct setting settings[] = {
     { ROW("dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE,
       .value_name = "D",
       .help =
-          "how long a silent peer is waited for before the upstream is dialled for it; probes cost no dial" },
+          "tcp: how long a silent peer is waited for before the upstream is dialled for it; probes cost no "
+          "dial" },
     { ROW("connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D",
       .help = "for connecting to one upstream address, and for its name to resolve" },
@@ -156,9 +158,9 @@ static const struct setting settings[] = {
       .zero_word = "off", .value_name = "D", .help = "ends connections on which nothing moves for so long" },
     { ROW("half-close-timeout", SETTING_DURATION, half_close_timeout_ms), .fallback = "5m", .min = 10,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
-      .help = "the same once one direction has ended" },
+      .help = "tcp: the same once one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
-      .value_name = "D", .help = "for last words to be delivered on a connection that ends" },
+      .value_name = "D", .help = "tcp: for last words to be delivered on a connection that ends" },
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "gives up peers that do not answer at all, however silent they are otherwise" },

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Shows husk at work: sample logs → husk client ═ mutual TLS ═ husk server → a receiver that prints them.
+# Shows husk at work: three agents → husk client ═ mutual TLS ═ husk server → a receiver that prints and acknowledges.
 # usage: demo/run.sh HUSK [SECONDS]    ends by itself after SECONDS, else on Ctrl-C
 set -eu
 
 husk=$1
 seconds=${2:-}
-events=10
+events_each=4
+events=12
 dir=$(mktemp -d "${TMPDIR:-/tmp}/husk-demo.XXXXXX")
 pids=
 
@@ -62,12 +63,17 @@ done
 pids="$pids $pid"
 admin=$(wait_for "$dir/client.log" '.*admin listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "no admin endpoint"
 
-echo "agent → husk client $client ═ mutual TLS ═ husk server $server → receiver $receiver"
+echo "agents → husk client $client ═ mutual TLS ═ husk server $server → receiver $receiver"
 echo
 tail -n +1 -f "$dir/events" &
 tail_pid=$!
 pids="$pids $tail_pid"
-"$husk" send --to "$client" --tag demo.sample --count "$events" --rate 20 --ack || fail "sending failed"
+agents=
+for name in one two three; do
+    "$husk" send --to "$client" --tag "demo.$name" --count "$events_each" --rate 10 --ack 2>>"$dir/send.log" &
+    agents="$agents $!"
+done
+for agent in $agents; do wait "$agent" || fail "sending failed"; done
 tries=0
 until [ "$(wc -l <"$dir/events")" -ge "$events" ]; do
     tries=$((tries + 1))
@@ -76,7 +82,12 @@ until [ "$(wc -l <"$dir/events")" -ge "$events" ]; do
 done
 sleep 0.2 # tail shows the last line
 echo
-echo "$events events arrived over mutual TLS."
+echo "Three agents sent $events events over mutual TLS, and each has its ack from the other end."
+if command -v curl >/dev/null; then
+    connections=$(curl -sS "http://$admin/metrics" |
+        sed -n 's/^husk_connections_opened_total{.*side="upstream"} //p')
+    echo "husk client needed $connections connection(s) to husk server for them."
+fi
 echo "Point an agent (Forward, plaintext) at $client; counters are at http://$admin/metrics."
 if [ -n "$seconds" ]; then
     sleep "$seconds"

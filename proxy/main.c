@@ -57,7 +57,8 @@ static void settings_help(enum config_mode mode, FILE *out)
 static void client_print_help(FILE *out)
 {
     fputs("husk client --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE [options]\n\n"
-          "Accepts plaintext on this machine and carries it over mutual TLS to the upstream.\n",
+          "Accepts plaintext Forward on this machine and carries its messages over mutual TLS to the "
+          "upstream.\n",
           out);
     settings_help(CONFIG_CLIENT, out);
 }
@@ -67,7 +68,8 @@ static void server_print_help(FILE *out)
     fputs("husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
           "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any "
           "[options]\n\n"
-          "Accepts mutual TLS, decides who may connect, and carries plaintext to the upstream beside it.\n",
+          "Accepts mutual TLS, decides who may connect and write what, and carries plaintext Forward to the "
+          "upstream beside it.\n",
           out);
     settings_help(CONFIG_SERVER, out);
 }
@@ -110,8 +112,9 @@ static void help_print_help(FILE *out)
 }
 
 static const struct command commands[] = {
-    { "client", "accept plaintext here, carry it over mutual TLS", client_command, client_print_help },
-    { "server", "accept mutual TLS here, carry plaintext to the aggregator", server_command,
+    { "client", "accept plaintext Forward here, carry its messages over mutual TLS", client_command,
+      client_print_help },
+    { "server", "accept mutual TLS here, carry plaintext Forward to the aggregator", server_command,
       server_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },
     { "send", "send events, as an agent would", send_command, send_print_help },

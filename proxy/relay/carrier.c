@@ -6,12 +6,14 @@
 #include "relay/exchange.h"
 #include "relay/intake.h"
 #include "relay/stream.h"
+#include "wire/socket.h"
 
 #include <stdlib.h>
 
 enum {
     STEP_BYTES = 256 * 1024,
     INCOMING_BYTES = 64 * 1024,
+    CHECKS_PER_DEAD_PEER = 4,
     FLUSH_BYTES = 240 * 1024 /* so much is written at once, while the processor's cache still has it */
 };
 
@@ -289,6 +291,19 @@ static bool carrier_is_settled(const struct carrier *carrier)
            !carrier->outlet.leg.unsent.length;
 }
 
+/* Keepalive does not see a peer that is gone while something of ours is on its way to it. */
+static enum end_reason peer_check(struct carrier *carrier)
+{
+    const struct worker *worker = carrier->exchange->worker;
+    unsigned dead_peer_ms = worker->route->dead_peer_ms;
+
+    if (!dead_peer_ms || worker->now_ms < carrier->check_ms)
+        return END_NONE;
+    carrier->check_ms = worker->now_ms + dead_peer_ms / CHECKS_PER_DEAD_PEER;
+    enum end_reason reason = socket_check(carrier->outlet.leg.fd, dead_peer_ms);
+    return reason == END_DEAD_PEER ? reason : END_NONE; /* of a reset, reading tells more */
+}
+
 /* Why a ready carrier cannot go on; END_NONE when it can. */
 static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason ack_reason)
 {
@@ -307,7 +322,7 @@ static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason 
         carrier->retiring = true;
     if (carrier->retiring && carrier_is_settled(carrier))
         return END_RETIRED;
-    return END_NONE;
+    return peer_check(carrier);
 }
 
 static void carrier_step(struct carrier *carrier)
@@ -348,6 +363,6 @@ static void carrier_step(struct carrier *carrier)
         intake_wake(carrier->lease->intake);
     exchange_dispatch(carrier->exchange);
     leg_watch(leg, LEG_READ);
-    alarm_set(&carrier->alarm,
-              alarm_earlier(ack_deadline(carrier), carrier->retiring ? 0 : carrier->retire_at_ms));
+    alarm_set(&carrier->alarm, alarm_earlier(carrier->check_ms, ack_deadline(carrier)));
+    alarm_set(&carrier->alarm, carrier->retiring ? 0 : carrier->retire_at_ms);
 }

@@ -174,8 +174,8 @@ static void starving_wake(struct exchange *exchange)
         exchange->held_bytes + exchange->excess_bytes > exchange->worker->route->retain_bytes / 2)
         return;
     exchange->starving = false;
-    LIST_FOREACH(intake, &exchange->intakes, sibling)
-    intake_wake(intake);
+    LIST_FOREACH (intake, &exchange->intakes, sibling)
+        intake_wake(intake);
 }
 
 /* The next intake that waits in the middle of a message may read on. */
@@ -184,8 +184,7 @@ static void overdraft_pass(struct exchange *exchange)
     struct intake *intake;
 
     exchange->overdrawn = NULL;
-    LIST_FOREACH(intake, &exchange->intakes, sibling)
-    {
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
         if (intake->is_held_up && !intake->stream && reading_is_amid(intake)) {
             intake_wake(intake);
             return;
@@ -339,16 +338,19 @@ static void queue_prepend(struct exchange *exchange, struct message *messages)
 }
 
 /* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */
-static void lease_end(struct exchange *exchange, struct carrier *carrier)
+static void lease_end(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
+    struct message_metrics *metrics = &exchange->worker->metrics.messages;
     struct stream *stream = carrier->lease;
 
     carrier->lease = NULL;
     stream_enqueue(exchange, stream);
-    if (!stream_lost(stream))
-        intake_end(stream->intake, END_UNDELIVERED);
-    else
-        metrics_add(&exchange->worker->metrics.messages.resent, 1);
+    if (stream_lost(stream)) {
+        metrics_add(&metrics->resent, 1);
+        return;
+    }
+    metrics_add(&metrics->dropped[reason], 1);
+    intake_end(stream->intake, END_UNDELIVERED);
 }
 
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
@@ -359,8 +361,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
 
     struct intake *intake;
 
-    LIST_FOREACH(intake, &exchange->intakes, sibling)
-    {
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
         if (intake->carrier == carrier)
             intake->carrier = NULL;
     }
@@ -382,7 +383,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
     }
     queue_prepend(exchange, again);
     if (carrier->lease)
-        lease_end(exchange, carrier);
+        lease_end(exchange, carrier, reason);
     if (!exchange->closing)
         exchange_dispatch(exchange);
 }
@@ -435,8 +436,7 @@ static void on_alarm(void *owner)
     if (!exchange_is_pressed(exchange))
         return;
     /* Deadlines of agents that stall have come nearer. */
-    LIST_FOREACH(intake, &exchange->intakes, sibling)
-    {
+    LIST_FOREACH (intake, &exchange->intakes, sibling) {
         if (reading_is_amid(intake))
             intake_wake(intake);
     }

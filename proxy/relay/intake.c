@@ -69,8 +69,7 @@ static bool ack_is_due(const struct intake *intake, const struct intake_ack *ack
 
     if (!intake->unasked)
         return true;
-    TAILQ_FOREACH(message, &intake->unsettled, of_origin)
-    {
+    TAILQ_FOREACH (message, &intake->unsettled, of_origin) {
         if (message->ordinal > ack->ordinal)
             return true;
         if (message->ack != MESSAGE_AGENT_ACK)
@@ -189,9 +188,9 @@ void intake_end(struct intake *intake, enum end_reason reason)
     exchange_forget(exchange, intake);
     while (!TAILQ_EMPTY(&intake->unsettled))
         intake_disown(intake, TAILQ_FIRST(&intake->unsettled));
-    /* An agent that is refused by a PONG gets to read it. */
-    bool has_answer =
-        greeting_lasts(&intake->greeting) && leg->broken == END_NONE && !intake->outgoing.length;
+    /* An agent that is refused by a PONG, or by an alert, gets to read it. */
+    bool has_answer = end_reason_sends_alert(reason) || (greeting_lasts(&intake->greeting) &&
+                                                         leg->broken == END_NONE && !intake->outgoing.length);
     leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
     greeting_end(&intake->greeting);
     message_permit_close(&intake->permit);

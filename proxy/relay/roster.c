@@ -77,8 +77,7 @@ struct carrier *roster_pick(struct roster *roster, struct carrier *last)
 {
     struct carrier *best = NULL, *carrier;
 
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (carrier, &roster->carriers, sibling) {
         if (carrier_has_room(carrier) && (!best || is_better(roster, carrier, best)))
             best = carrier;
     }
@@ -93,8 +92,8 @@ static unsigned leased_count(const struct roster *roster)
     const struct carrier *carrier;
     unsigned count = 0;
 
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    count += carrier->lease != NULL;
+    LIST_FOREACH (carrier, &roster->carriers, sibling)
+        count += carrier->lease != NULL;
     return count;
 }
 
@@ -104,8 +103,7 @@ struct carrier *roster_pick_idle(struct roster *roster)
 
     if (leased_count(roster) >= roster->worker->route->max_streams)
         return NULL;
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (carrier, &roster->carriers, sibling) {
         if (carrier_has_room(carrier) && !carrier->ledger.count &&
             (!best || tier_of(roster, carrier) < tier_of(roster, best)))
             best = carrier;
@@ -117,8 +115,7 @@ bool roster_is_ready(const struct roster *roster)
 {
     const struct carrier *carrier;
 
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (carrier, &roster->carriers, sibling) {
         if (carrier->state == CARRIER_READY)
             return true;
     }
@@ -141,8 +138,7 @@ static void survey_make(struct survey *survey, const struct roster *roster, unsi
     const struct carrier *carrier;
 
     *survey = (struct survey) { 0 };
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (carrier, &roster->carriers, sibling) {
         survey->is_dialling = survey->is_dialling || carrier->state < CARRIER_READY;
         survey->leased += carrier->lease != NULL;
         if (carrier->lease || carrier->retiring)
@@ -242,8 +238,7 @@ void roster_ready(struct roster *roster, struct carrier *carrier)
     if (!list)
         return;
     carrier->at = endpoint_list_find(list, outlet_address(&carrier->outlet));
-    LIST_FOREACH(other, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (other, &roster->carriers, sibling) {
         if (tier_of(roster, other) > tier_of(roster, carrier))
             carrier_retire(other);
     }
@@ -282,8 +277,7 @@ void roster_endpoints_changed(struct roster *roster)
     const struct endpoint_list *list = endpoints(roster);
     struct carrier *carrier;
 
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    {
+    LIST_FOREACH (carrier, &roster->carriers, sibling) {
         const struct socket_address *address = outlet_address(&carrier->outlet);
         if (list && address) {
             carrier->at = endpoint_list_find(list, address);
@@ -298,6 +292,6 @@ void roster_retire_all(struct roster *roster)
 {
     struct carrier *carrier;
 
-    LIST_FOREACH(carrier, &roster->carriers, sibling)
-    carrier_retire(carrier);
+    LIST_FOREACH (carrier, &roster->carriers, sibling)
+        carrier_retire(carrier);
 }

@@ -147,8 +147,7 @@ static void on_letter(void *owner, const struct letter *letter)
         if (letter->endpoints)
             endpoint_pool_replace(&worker->endpoints, letter->endpoints);
         exchange_endpoints_changed(&worker->exchange);
-        LIST_FOREACH(tunnel, &worker->tunnels, sibling)
-        {
+        LIST_FOREACH (tunnel, &worker->tunnels, sibling) {
             if (tunnel->phase == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
                 worker_queue(worker, &tunnel->task);
         }
@@ -178,13 +177,11 @@ static void on_housekeeping(void *owner)
     if (worker->handshakes < worker->route->max_handshakes)
         return;
     /* Deadlines of handshakes may have come nearer. */
-    LIST_FOREACH(tunnel, &worker->tunnels, sibling)
-    {
+    LIST_FOREACH (tunnel, &worker->tunnels, sibling) {
         if (tunnel->phase == TUNNEL_ADMITTING)
             worker_queue(worker, &tunnel->task);
     }
-    LIST_FOREACH(intake, &worker->exchange.intakes, sibling)
-    {
+    LIST_FOREACH (intake, &worker->exchange.intakes, sibling) {
         if (intake->is_securing)
             worker_queue(worker, &intake->task);
     }

@@ -3,14 +3,17 @@ as locked down as it claims, and do its husk command lines work?"""
 
 import base64
 import copy
+import hashlib
 import http.client
 import json
 import os
 import re
 import socket
 import subprocess
+import threading
 import time
 
+import msgpack
 import pytest
 import yaml
 
@@ -19,6 +22,7 @@ from support_k8s import HUSK, README, REPOSITORY, run, succeed
 TLS_PORT = 24224
 PLAIN_PORT = 24225
 ADMIN_PORT = 9901
+SHARED_KEY = b"shared1234"  # of the article
 MODES = {"client": ("DaemonSet", "fluent-bit"), "server": ("StatefulSet", "fluentd")}
 
 
@@ -178,7 +182,6 @@ def test_references(objects, secrets, mode):
         if "secret" in volume:
             keys = {item["key"] for item in volume["secret"]["items"]}
             assert keys <= set(secrets[volume["secret"]["secretName"]])
-            assert "fluent.shared.key" not in keys, "husk has no use for it"
             assert volume["secret"]["defaultMode"] == 0o440 and pod["securityContext"]["fsGroup"] == 65532
 
 
@@ -198,7 +201,8 @@ def test_files_husk_reads_are_mounted(objects, mode):
                for mount in husk_of(objects, mode)["volumeMounts"]
                for item in volumes[mount["name"]]["secret"]["items"]}
     options = options_of(objects, mode)
-    assert {options[name] for name in ("--cert", "--key", "--ca", "--key-passphrase-file")} == mounted
+    shared_key = {"client": "--accept-key-file", "server": "--shared-key-file"}[mode]
+    assert {options[name] for name in ("--cert", "--key", "--ca", "--key-passphrase-file", shared_key)} == mounted
 
 
 # ---- the sidecar -------------------------------------------------------------------------------------------
@@ -276,7 +280,10 @@ def test_services_reach_husk(objects, name):
     service = objects["Service", name]["spec"]
     labels = objects["StatefulSet", "fluentd"]["spec"]["template"]["metadata"]["labels"]
     assert service["selector"].items() <= labels.items()
-    assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(TLS_PORT, TLS_PORT)]
+    assert {(port["port"], port["targetPort"], port["protocol"]) for port in service["ports"]} == {
+        (TLS_PORT, TLS_PORT, "TCP"), (TLS_PORT, TLS_PORT, "UDP")}, "Forward, and Fluentd's UDP heartbeats"
+    listening = {(port["containerPort"], port["protocol"]) for port in husk_of(objects, "server")["ports"]}
+    assert listening == {(TLS_PORT, "TCP"), (TLS_PORT, "UDP"), (ADMIN_PORT, "TCP")}
     assert options_of(objects, "server")["--listen"] == f"0.0.0.0:{TLS_PORT}"
     assert (service.get("clusterIP") == "None") == (objects["StatefulSet", "fluentd"]["spec"]["serviceName"] == name)
 
@@ -287,7 +294,9 @@ def test_network_policies_admit_tls_and_admin_alone(objects):
     for name in labels:
         spec = objects["NetworkPolicy", name]["spec"]
         assert spec["podSelector"]["matchLabels"].items() <= labels[name].items()
-        admitted[name] = {port["port"] for rule in spec["ingress"] for port in rule["ports"]}
+        admitted[name] = {port["port"] for rule in spec["ingress"] for port in rule["ports"]
+                          if port["protocol"] == "TCP"}
+        assert len(admitted[name]) == sum(len(rule["ports"]) for rule in spec["ingress"]), "no UDP: nobody here needs it"
         assert all(rule["from"] for rule in spec["ingress"]), "an empty list would admit everybody"
     assert admitted == {"fluentd": {TLS_PORT, ADMIN_PORT}, "fluent-bit": {ADMIN_PORT, 2020}}
 
@@ -413,10 +422,63 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def read_value(connection, unpacker):
+    """The next msgpack value; None at the end."""
+    while True:
+        for value in unpacker:
+            return value
+        data = connection.recv(65536)
+        if not data:
+            return None
+        unpacker.feed(data)
+
+
+def key_digest(salt, hostname, nonce):
+    return hashlib.sha512(salt + hostname + nonce + SHARED_KEY).hexdigest()
+
+
+def be_fluent_bit(connection, message):
+    """Asked for the key, shows it, has the other side show it, sends, and has its ack."""
+    unpacker = msgpack.Unpacker(raw=True)
+    helo, options = read_value(connection, unpacker)
+    nonce = options[b"nonce"]
+    assert helo == b"HELO"
+    connection.sendall(msgpack.packb(["PING", "node", "salt", key_digest(b"salt", b"node", nonce), "", ""]))
+    pong, is_good, reason, hostname, digest = read_value(connection, unpacker)
+    assert pong == b"PONG" and is_good, reason
+    assert digest.decode() == key_digest(b"salt", hostname, nonce)
+    connection.sendall(msgpack.packb(message))
+    assert read_value(connection, unpacker) == {b"ack": message[-1]["chunk"].encode()}
+
+
+def be_fluentd(connection):
+    """Asks for the key, shows it, acks what comes; the message, or None for a mere probe."""
+    unpacker = msgpack.Unpacker(raw=True)
+    connection.sendall(msgpack.packb(["HELO", {"nonce": b"n" * 16, "auth": b"", "keepalive": True}]))
+    ping = read_value(connection, unpacker)
+    if ping is None:
+        return None
+    _, hostname, salt, digest, *_ = ping
+    assert digest.decode() == key_digest(salt, hostname, b"n" * 16)
+    connection.sendall(msgpack.packb(["PONG", True, "", "fluentd", key_digest(salt, b"fluentd", b"n" * 16)]))
+    message = read_value(connection, unpacker)
+    connection.sendall(msgpack.packb({"ack": message[-1][b"chunk"].decode()}))
+    return message
+
+
+def accept_message(aggregator, received):
+    """Probes of husk's own come and go before the connection that brings it."""
+    while not received:
+        connection, _ = aggregator.accept()
+        connection.settimeout(20)
+        message = be_fluentd(connection)
+        received += [(message, connection)] if message else []
+
+
 def test_the_pods_command_lines_work_together(objects, secrets, tmp_path):
-    """Both sidecars with the article's Secrets, as a Pod would mount them: alive, ready, and a message goes through."""
-    event = b"\x93\xa9kube.test\xce\x65\x00\x00\x00\x81\xa3log\xa5hello"  # ["kube.test", time, {"log": "hello"}]
-    running = []
+    """Both sidecars with the article's Secrets, as a Pod would mount them: alive, ready; Fluent Bit's message goes
+    through, without its metadata, and so does Fluentd's ack; each side is shown the shared key it waits for."""
+    running, received = [], []
     with socket.create_server(("127.0.0.1", 0)) as aggregator:
         aggregator.settimeout(20)
         tls, plain = (f"127.0.0.1:{free_port()}" for _ in range(2))
@@ -429,22 +491,21 @@ def test_the_pods_command_lines_work_together(objects, secrets, tmp_path):
                 directory.mkdir()
                 running.append(Running(objects, secrets, mode, directory, **addresses))
                 running[-1].probe("/live")
+            accepting = threading.Thread(target=accept_message, args=(aggregator, received))
+            accepting.start()
             host, port = plain.split(":")
             with socket.create_connection((host, int(port)), timeout=20) as agent:
-                agent.sendall(event)
-                received = b""
-                while event not in received:
-                    # Probes of husk's own come and go before the agent's connection.
-                    connection, _ = aggregator.accept()
-                    with connection:
-                        connection.settimeout(20)
-                        while event not in received and (part := connection.recv(65536)):
-                            received += part
+                be_fluent_bit(agent, ["kube.test", [[[1700000000, {"meta": 1}], {"log": "hello"}]], {"chunk": "one"}])
+            accepting.join(20)
+            (message, _), = received
+            assert message == [b"kube.test", [[1700000000, {b"log": b"hello"}]], {b"chunk": b"one"}]
             for each in running:
                 each.probe("/ready")
         finally:
             for each in reversed(running):
                 each.stop()
+            for _, connection in received:
+                connection.close()
 
 
 # ---- the document ------------------------------------------------------------------------------------------

@@ -29,6 +29,30 @@ def carry_acked(agent, number, chunk):
     agent.expect_ack(chunk)
 
 
+# ---- without a word about the protocol ----
+
+def test_forward_is_the_default_in_both_modes(husk):
+    aggregator = Aggregator()
+    server = husk.server(aggregator, protocol=None)
+    client = husk.client(server, protocol=None)
+    agent = Agent(raw.connect(client.address))
+    carry_acked(agent, 1, "one")
+    assert aggregator.messages[0].raw == event(1, "one")
+    silent = Agent(raw.connect(client.address))
+    silent.send(event(2))
+    assert aggregator.wait_for(2)[1].chunk, "kept until it is acknowledged, though nobody asked"
+    for one in (client, server):
+        one.wait_for_metric("husk_messages_settled_total", 2)
+
+
+def test_what_the_default_does_not_carry_is_told_what_does(husk):
+    client = husk.client(Aggregator(), protocol=None)
+    agent = raw.connect(client.address)
+    agent.sendall(b'["t",1,{"a":1}]')
+    raw.assert_reset(agent)
+    assert "--protocol tcp" in client.wait_for_event(reason="json", level="warn")["what"]
+
+
 # ---- few connections for many ----
 
 def test_short_connections_share_two_upstream_ones(route):

@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from support import raw
+from support.forward import Agent, Aggregator, event
 from support.husk import flags, run
 
 MESSAGE = b"an event that must not arrive"
@@ -57,6 +58,20 @@ def test_agent_is_reset_when_the_server_refuses_its_client(husk, pki, version, c
     one_complaint(tunnel.server, reason=reason, side="downstream")
     one_complaint(tunnel.client, reason="tls_rejected", side="upstream")
     assert not tunnel.upstream.was_dialled()
+
+
+@VERSIONS
+def test_a_client_that_is_refused_holds_its_messages_and_says_why(husk, version):
+    """Where messages are carried: nothing reaches the aggregator, nothing is lost."""
+    aggregator = Aggregator()
+    server = husk.server(aggregator, protocol="forward", allow_cn="somebody-else")
+    client = husk.client(server, protocol="forward", tls_max=version)
+    agent = Agent(raw.connect(client.address))
+    agent.send(event(0))
+    client.wait_for_event(reason="tls_rejected", side="upstream", level="warn")
+    server.wait_for_event(reason="not_allowed", side="downstream", level="warn")
+    assert client.metric("husk_messages_held_bytes") > 0
+    assert not aggregator.connections
 
 
 @pytest.mark.parametrize("rule, value, allowed", [

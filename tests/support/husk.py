@@ -145,11 +145,14 @@ class Workshop:
         return Tunnel(self.client(server, **dict(client)), server, upstream)
 
     def options(self, upstream, certificate, /, **options):
-        """What every start needs, unless the test says otherwise. `upstream`: anything with an address."""
+        """What every start needs, unless the test says otherwise. `upstream`: anything with an address.
+
+        Bytes unless a test is about messages: the peers of most tests are bare sockets. `protocol=None` leaves it to
+        husk."""
         if hasattr(upstream, "address"):
             upstream = raw.format_address(upstream.address)
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
-                "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
+                "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0", "protocol": "tcp",
                 # Health probes would knock at the test's own listeners.
                 "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off", "log_format": "json", **options}
 

@@ -85,6 +85,24 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     options_deinit(&server.options);
 }
 
+static void forward_is_spoken_at_least_once_unless_told_otherwise(void **state)
+{
+    static const enum config_mode modes[] = { CONFIG_CLIENT, CONFIG_SERVER };
+    struct parsed parsed;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *allow = modes[i] == CONFIG_SERVER ? "--allow-any" : NULL;
+        interpret(&parsed, modes[i], WORDS(allow), NULL);
+        assert_int_equal(parsed.options.route.protocol, ROUTE_FORWARD);
+        assert_int_equal(parsed.options.route.delivery, ROUTE_AT_LEAST_ONCE);
+        options_deinit(&parsed.options);
+    }
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "tcp"), NULL);
+    assert_int_equal(parsed.options.route.protocol, ROUTE_TCP);
+    options_deinit(&parsed.options);
+}
+
 static void the_server_name_is_the_upstreams_host_unless_said(void **state)
 {
     struct parsed parsed;
@@ -187,14 +205,14 @@ static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
     struct parsed parsed;
 
     (void)state;
-    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.route.body.compress, COMPRESSION_OFF);
     assert_false(parsed.options.route.body.strip_metadata);
     assert_int_equal(parsed.options.route.body.compress_min, 1024);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_SERVER,
-              WORDS("--allow-any", "--protocol", "forward", "--compress", "gzip", "--strip-metadata",
-                    "--compress-min", "64", "--max-inflated", "1MiB"),
+              WORDS("--allow-any", "--compress", "gzip", "--strip-metadata", "--compress-min", "64",
+                    "--max-inflated", "1MiB"),
               NULL);
     assert_int_equal(parsed.options.route.body.compress, COMPRESSION_GZIP);
     assert_true(parsed.options.route.body.strip_metadata);
@@ -207,10 +225,10 @@ static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
         snprintf(passthrough, sizeof passthrough,
                  "%s: cannot be said together with --delivery passthrough, which changes nothing",
                  settings[i].setting);
-        expect_refused(CONFIG_CLIENT, WORDS(settings[i].setting, settings[i].value), tcp);
+        expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", settings[i].setting, settings[i].value),
+                       tcp);
         expect_refused(CONFIG_CLIENT,
-                       WORDS("--protocol", "forward", "--delivery", "passthrough", settings[i].setting,
-                             settings[i].value),
+                       WORDS("--delivery", "passthrough", settings[i].setting, settings[i].value),
                        passthrough);
     }
 }
@@ -252,8 +270,7 @@ static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **st
     setenv("TEST_KEY", "secret", 1);
     setenv("TEST_PASSWORD", "hush", 1);
     interpret(&parsed, CONFIG_CLIENT,
-              WORDS("--protocol", "forward", "--shared-key-env", "TEST_KEY", "--username", "me",
-                    "--password-env", "TEST_PASSWORD"),
+              WORDS("--shared-key-env", "TEST_KEY", "--username", "me", "--password-env", "TEST_PASSWORD"),
               NULL);
     assert_ptr_equal(parsed.options.route.key[SIDE_UPSTREAM], &parsed.options.key[SIDE_UPSTREAM]);
     assert_null(parsed.options.route.key[SIDE_DOWNSTREAM]);
@@ -261,10 +278,8 @@ static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **st
     assert_string_equal(parsed.options.key[SIDE_UPSTREAM].password, "hush");
     options_deinit(&parsed.options);
 
-    interpret(
-        &parsed, CONFIG_CLIENT,
-        WORDS("--protocol", "forward", "--accept-key-env", "TEST_KEY", "--accept-user", "you=TEST_PASSWORD"),
-        NULL);
+    interpret(&parsed, CONFIG_CLIENT,
+              WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you=TEST_PASSWORD"), NULL);
     assert_null(parsed.options.route.key[SIDE_UPSTREAM]);
     assert_int_equal(parsed.options.key[SIDE_DOWNSTREAM].user_count, 1);
     assert_string_equal(parsed.options.users[0].name, "you");
@@ -276,17 +291,15 @@ static void shared_key_settings_that_cannot_go_together_are_refused(void **state
 {
     (void)state;
     setenv("TEST_KEY", "secret", 1);
-    expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_KEY"),
+    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--shared-key-env", "TEST_KEY"),
                    "--shared-key-env: is for --protocol forward; tcp passes the handshake through");
-    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "forward", "--username", "me"),
+    expect_refused(CONFIG_CLIENT, WORDS("--username", "me"),
                    "--username: goes with --shared-key-env or --shared-key-file");
-    expect_refused(CONFIG_CLIENT,
-                   WORDS("--protocol", "forward", "--shared-key-env", "TEST_KEY", "--username", "me"),
+    expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_KEY", "--username", "me"),
                    "--username: and --password-env go together");
-    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "forward", "--accept-user", "you=TEST_KEY"),
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-user", "you=TEST_KEY"),
                    "--accept-user: goes with --accept-key-env or --accept-key-file");
-    expect_refused(CONFIG_CLIENT,
-                   WORDS("--protocol", "forward", "--accept-key-env", "TEST_KEY", "--accept-user", "you"),
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you"),
                    "--accept-user: \"you\" is not NAME=VAR");
 }
 
@@ -305,7 +318,7 @@ static void a_rule_is_read_part_by_part(void **state)
 
     (void)state;
     interpret(&parsed, CONFIG_SERVER,
-              WORDS("--protocol", "forward", "--allow-any", "--rule",
+              WORDS("--allow-any", "--rule",
                     "cn=a ou=\"Two Words\" tags=kube.{a,b}.*,app.** tag-prefix={cn}. bytes-per-second=1MiB "
                     "messages-per-second=10 burst=5s max-message=2MiB",
                     "--rule", "any"),
@@ -329,10 +342,10 @@ static void a_rule_is_read_part_by_part(void **state)
     assert_null(rule->prefix);
     options_deinit(&parsed.options);
 
-    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_null(parsed.options.route.policy);
     options_deinit(&parsed.options);
-    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward", "--rule", "any tag-prefix=edge."), NULL);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--rule", "any tag-prefix=edge."), NULL);
     assert_int_equal(parsed.options.route.policy->count, 1);
     options_deinit(&parsed.options);
 }
@@ -367,10 +380,9 @@ static void rules_that_cannot_be_meant_are_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *allow = rows[i].mode == CONFIG_SERVER ? "--allow-any" : "--allow-cn-as-name";
-        expect_refused(rows[i].mode, WORDS("--protocol", "forward", allow, "--rule", rows[i].rule),
-                       rows[i].fault);
+        expect_refused(rows[i].mode, WORDS(allow, "--rule", rows[i].rule), rows[i].fault);
     }
-    expect_refused(CONFIG_CLIENT, WORDS("--rule", "any"),
+    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--rule", "any"),
                    "--rule: is for --protocol forward; tcp does not know messages");
 }
 
@@ -379,10 +391,10 @@ static void udp_heartbeats_go_with_forward(void **state)
     struct parsed parsed;
 
     (void)state;
-    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward"), NULL);
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 1000);
     options_deinit(&parsed.options);
-    interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "forward", "--udp-heartbeats", "off"), NULL);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--udp-heartbeats", "off"), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 0);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "tcp"), NULL);
@@ -412,6 +424,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
+        cmocka_unit_test(forward_is_spoken_at_least_once_unless_told_otherwise),
         cmocka_unit_test(the_server_name_is_the_upstreams_host_unless_said),
         cmocka_unit_test(upstreams_are_read_in_order_with_what_is_said_behind_them),
         cmocka_unit_test(upstreams_that_cannot_be_meant_are_refused_by_setting_and_text),
