@@ -103,6 +103,8 @@ static bool material_load(struct material *material, const struct credentials_op
 
 /* ---- the SSL_CTX ---- */
 
+static const uint8_t own_protocol[] = { 4, 'h', 'u', 's', 'k' };
+
 /* The client's chain is in its ticket: one that is too long for a message is not sent, and not resumed. */
 static void forgo_long_ticket(SSL *ssl)
 {
@@ -231,6 +233,32 @@ static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct 
     return true;
 }
 
+static int on_alpn(SSL *ssl, const uint8_t **chosen, uint8_t *chosen_length, const uint8_t *offered,
+                   unsigned offered_length, void *argument)
+{
+    (void)ssl, (void)argument;
+    /* Protocol names, each behind its length (RFC 7301, 3.1). Others are not refused: they are not answered.
+     */
+    for (unsigned at = 0; at < offered_length; at += 1U + offered[at]) {
+        if (offered_length - at >= sizeof own_protocol &&
+            !memcmp(offered + at, own_protocol, sizeof own_protocol)) {
+            *chosen = offered + at + 1;
+            *chosen_length = own_protocol[0];
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+/* By ALPN a husk knows another: one that calls us reads the session tickets it is sent. */
+static bool set_alpn(SSL_CTX *tls, enum tls_role role)
+{
+    if (role == TLS_CLIENT)
+        return SSL_CTX_set_alpn_protos(tls, own_protocol, sizeof own_protocol) == 0;
+    SSL_CTX_set_alpn_select_cb(tls, on_alpn, NULL);
+    return true;
+}
+
 /* Servers keep nothing: their sessions travel in tickets, under keys that BoringSSL rotates. A ticket holds
  * the client's chain, which therefore is bounded. Clients check a resumed server again as they would a new
  * one. */
@@ -258,7 +286,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
         !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas) ||
         (options->role == TLS_SERVER && !set_ca_names(tls, material->cas, options, log)) ||
-        !set_sessions(tls, options->role))
+        !set_sessions(tls, options->role) || !set_alpn(tls, options->role))
         return false;
     SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
     credentials->rules = (struct peer_check_rules) {

@@ -237,6 +237,18 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
 
 /* ---- bytes in ---- */
 
+/* A TLS 1.3 server's tickets wait for its first write. An empty one sends them now, which shows a husk that
+ * it was accepted. Other peers may close without ever reading, and tickets unread would turn their end into a
+ * reset, which throws away what they sent last. */
+static bool wants_tickets_now(SSL *ssl)
+{
+    const uint8_t *protocol;
+    unsigned length;
+
+    SSL_get0_alpn_selected(ssl, &protocol, &length);
+    return SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION && length;
+}
+
 static void handshake_finish(struct tls_channel *channel)
 {
     SSL *ssl = channel->ssl;
@@ -253,9 +265,7 @@ static void handshake_finish(struct tls_channel *channel)
     }
     channel->established = true;
     channel->confirmed = !is_client_1_3;
-    /* A TLS 1.3 server's tickets wait for its first write: an empty one sends them now, and shows the client
-     * that it was accepted. */
-    if (SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION && SSL_write(ssl, "", 0) < 0)
+    if (wants_tickets_now(ssl) && SSL_write(ssl, "", 0) < 0)
         channel_fail_by_queue(channel);
 }
 
