@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    GATHER_BYTES = 4096
+}; /* a shorter piece is copied together with those behind it: a record costs more */
 enum { RECORD_HANDSHAKE = 0x16, RECORD_ALERT = 0x15 }; /* RFC 8446, 5.1 */
 
 struct tls_channel {
@@ -359,7 +362,12 @@ enum tls_status tls_channel_send(struct tls_channel *channel, struct buffer *fro
     ERR_clear_error();
     while (TLS_IO_BYTES - io->output_length >= TLS_RECORD_SEALED_BYTES && buffer_vectors(from, &front, 1)) {
         size_t part = front.iov_len < TLS_RECORD_BYTES ? front.iov_len : TLS_RECORD_BYTES;
-        int sealed = SSL_write(channel->ssl, front.iov_base, (int)part);
+        const void *plain = front.iov_base;
+        if (part < GATHER_BYTES && from->length > part) {
+            part = buffer_peek(from, 0, io->gathered, sizeof io->gathered);
+            plain = io->gathered;
+        }
+        int sealed = SSL_write(channel->ssl, plain, (int)part);
         if (sealed <= 0)
             return channel_fail_by_queue(channel);
         buffer_consume(from, (size_t)sealed);

@@ -30,6 +30,7 @@ struct tls_io {
     size_t input_length;
     size_t output_length; /* records in `output` that the caller must send before the next call */
     uint8_t *output;      /* TLS_IO_BYTES */
+    uint8_t gathered[TLS_RECORD_BYTES];
 };
 
 /* False when out of memory. */
