@@ -37,6 +37,7 @@ struct daemon {
     struct credentials *credentials[SIDE_COUNT]; /* shared with the workers */
     int listeners[WORKERS_MAX];                  /* -1: none, or a worker's by now */
     struct socket_file listen_file;
+    struct crew crew;
     struct worker *workers;
     unsigned started; /* workers that run */
     const struct metrics *metrics[WORKERS_MAX];
@@ -478,6 +479,7 @@ static bool workers_start(struct daemon *daemon, struct fault *fault)
         fault_set(fault, "out of memory");
         return false;
     }
+    daemon->crew = (struct crew) { &daemon->options.route, &daemon->log, daemon->workers, 0 };
     for (unsigned i = 0; i < daemon->options.workers; i++) {
         struct credentials *shared[SIDE_COUNT] = { NULL, NULL };
         for (enum side side = 0; side < SIDE_COUNT; side++) {
@@ -486,10 +488,11 @@ static bool workers_start(struct daemon *daemon, struct fault *fault)
         }
         int fd = daemon->listeners[i];
         daemon->listeners[i] = -1;
-        if (!worker_start(&daemon->workers[i], &daemon->options.route, &daemon->log, fd, shared, fault))
+        if (!worker_start(&daemon->workers[i], &daemon->crew, fd, shared, fault))
             return false;
         daemon->metrics[i] = &daemon->workers[i].metrics;
         daemon->started++;
+        atomic_store(&daemon->crew.count, daemon->started);
     }
     return true;
 }
@@ -539,12 +542,15 @@ static unsigned daemon_stop(struct daemon *daemon)
 {
     unsigned left_behind = 0;
 
+    atomic_store(&daemon->crew.count, 0);
     for (unsigned i = 0; i < daemon->started; i++)
         worker_post(daemon, i, (struct letter) { .kind = LETTER_STOP });
     for (unsigned i = 0; i < daemon->started; i++) {
         worker_join(&daemon->workers[i]);
         left_behind += atomic_load(&daemon->workers[i].left_behind);
     }
+    for (unsigned i = 0; i < daemon->started; i++)
+        worker_free(&daemon->workers[i]);
     for (unsigned i = 0; i < daemon->options.workers; i++) {
         if (daemon->listeners[i] >= 0)
             close(daemon->listeners[i]);

@@ -2,6 +2,7 @@
 
 #include "relay/endpoint.h"
 #include "trust/credentials.h"
+#include "wire/socket.h"
 
 #include <stdlib.h>
 
@@ -9,6 +10,8 @@ static void letter_drop(const struct letter *letter)
 {
     credentials_release(letter->credentials);
     endpoint_list_release(letter->endpoints);
+    if (letter->kind == LETTER_CONNECTION)
+        socket_close_by_reset(letter->fd);
 }
 
 static struct letter *letters_take(struct mailbox *mailbox)

@@ -6,6 +6,7 @@
 
 #include "base/end_reason.h"
 #include "base/fault.h"
+#include "wire/address.h"
 
 #include <ev.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct endpoint_list;
 enum letter_kind {
     LETTER_CREDENTIALS, /* a new set for `side` */
     LETTER_ENDPOINTS,   /* the upstream's addresses; NULL: the name does not resolve */
+    LETTER_CONNECTION,  /* one that another worker accepted */
     LETTER_REFUSE,      /* new connections are to be refused */
     LETTER_ADMIT,       /* or accepted again */
     LETTER_STOP,        /* end all connections and leave the loop */
@@ -28,6 +30,8 @@ struct letter {
     enum side side;
     struct credentials *credentials;
     struct endpoint_list *endpoints;
+    int fd; /* LETTER_CONNECTION */
+    struct socket_address peer;
 };
 
 /* Takes over what the letter carries; the letter itself stays the mailbox's. */

@@ -113,6 +113,16 @@ static void suppressed_tell(struct worker *worker)
     }
 }
 
+/* ---- connections ---- */
+
+static void connection_open(struct worker *worker, int fd, const struct socket_address *peer)
+{
+    if (worker->route->protocol == ROUTE_FORWARD)
+        intake_open(&worker->exchange, fd, peer);
+    else
+        tunnel_open(worker, fd, peer);
+}
+
 /* ---- letters ---- */
 
 static void worker_stop(struct worker *worker)
@@ -158,6 +168,13 @@ static void on_letter(void *owner, const struct letter *letter)
     case LETTER_ADMIT:
         listener_turn(&worker->listener, LISTENER_OPEN);
         break;
+    case LETTER_CONNECTION:
+        atomic_fetch_sub_explicit(&worker->live, 1, memory_order_relaxed);
+        if (worker->listener.fd >= 0)
+            connection_open(worker, letter->fd, &letter->peer);
+        else
+            socket_close_by_reset(letter->fd);
+        break;
     case LETTER_STOP:
         worker_stop(worker);
         break;
@@ -202,24 +219,51 @@ uint64_t worker_handshake_deadline_ms(const struct worker *worker, uint64_t acce
     return accepted_ms + patience;
 }
 
-/* ---- connections ---- */
+/* ---- accepting ---- */
+
+static unsigned live_count(const struct worker *worker)
+{
+    return atomic_load_explicit(&worker->live, memory_order_relaxed);
+}
+
+/* The kernel shares connections out by hash, which leaves few long ones uneven: the worker with the fewest
+ * gets the next one. NULL: that is the one that accepted it. */
+static struct worker *worker_with_less(const struct worker *worker)
+{
+    unsigned count = atomic_load_explicit(&worker->crew->count, memory_order_acquire);
+    unsigned least = live_count(worker);
+    struct worker *best = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct worker *other = &worker->crew->workers[i];
+        if (live_count(other) < least) {
+            best = other;
+            least = live_count(other);
+        }
+    }
+    return best;
+}
 
 static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 {
-    struct worker *worker = owner;
+    struct worker *worker = owner, *other = worker_with_less(worker);
 
-    if (worker->route->protocol == ROUTE_FORWARD)
-        intake_open(&worker->exchange, fd, peer);
-    else
-        tunnel_open(worker, fd, peer);
+    if (!other) {
+        connection_open(worker, fd, peer);
+        return;
+    }
+    struct letter letter = { .kind = LETTER_CONNECTION, .fd = fd, .peer = *peer };
+    atomic_fetch_add_explicit(&other->live, 1, memory_order_relaxed);
+    if (!mailbox_post(&other->mailbox, letter))
+        atomic_fetch_sub_explicit(&other->live, 1, memory_order_relaxed);
 }
 
 void worker_count_inlet(struct worker *worker, int handshakes, int connections)
 {
     worker->handshakes += (unsigned)handshakes;
-    worker->live += (unsigned)connections;
-    bool full =
-        worker->live >= worker->route->max_connections || worker->handshakes >= worker->route->max_handshakes;
+    atomic_fetch_add_explicit(&worker->live, (unsigned)connections, memory_order_relaxed);
+    bool full = live_count(worker) >= worker->route->max_connections ||
+                worker->handshakes >= worker->route->max_handshakes;
 
     if (worker->handshakes >= worker->route->max_handshakes)
         alarm_set(&worker->housekeeping, worker->now_ms + PRESSED_HANDSHAKE_MS);
@@ -270,12 +314,13 @@ static bool thread_start(struct worker *worker)
     return started;
 }
 
-bool worker_start(struct worker *worker, const struct route_options *route, struct log *log, int listen_fd,
+bool worker_start(struct worker *worker, struct crew *crew, int listen_fd,
                   struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
 {
     *worker = (struct worker) {
-        .route = route,
-        .log = log,
+        .crew = crew,
+        .route = crew->route,
+        .log = crew->log,
         .pool = { .idle_limit = POOL_IDLE_SEGMENTS },
         .credentials = { credentials[SIDE_DOWNSTREAM], credentials[SIDE_UPSTREAM] },
         .loop = ev_loop_new(EVFLAG_AUTO),
@@ -285,11 +330,12 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
     uint64_t seed;
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
         seed = 0;
-    endpoint_pool_init(&worker->endpoints, route->endpoint_rest_ms, route->endpoint_rest_max_ms, seed);
+    endpoint_pool_init(&worker->endpoints, crew->route->endpoint_rest_ms, crew->route->endpoint_rest_max_ms,
+                       seed);
     LIST_INIT(&worker->tunnels);
     TAILQ_INIT(&worker->tasks);
     TAILQ_INIT(&worker->ended);
-    body_stage_init(&worker->bodies, &route->body, &worker->metrics.bodies);
+    body_stage_init(&worker->bodies, &crew->route->body, &worker->metrics.bodies);
     if (!worker->loop || !leg_io_init(&worker->io, worker->loop, &worker->pool) ||
         !exchange_open(&worker->exchange, worker)) {
         fault_set(fault, "cannot set up a worker: out of memory or descriptors");
@@ -298,8 +344,9 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
         return false;
     }
     mailbox_open(&worker->mailbox, worker->loop, on_letter, worker);
-    socket_tune(listen_fd, route->dead_peer_ms);
-    listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, log, on_accepted, worker);
+    socket_tune(listen_fd, crew->route->dead_peer_ms);
+    listener_open(&worker->listener, worker->loop, listen_fd, &worker->metrics, crew->log, on_accepted,
+                  worker);
     alarm_init(&worker->housekeeping, worker->loop, on_housekeeping, worker);
     ev_check_init(&worker->wake, on_wake);
     ev_set_priority(&worker->wake, EV_MAXPRI);
@@ -320,6 +367,10 @@ bool worker_start(struct worker *worker, const struct route_options *route, stru
 void worker_join(struct worker *worker)
 {
     pthread_join(worker->thread, NULL);
+}
+
+void worker_free(struct worker *worker)
+{
     mailbox_close(&worker->mailbox);
     worker_deinit(worker);
 }

@@ -40,12 +40,21 @@ struct task {
 TAILQ_HEAD(task_queue, task);
 LIST_HEAD(tunnel_list, tunnel);
 
+/* The workers of a process, and what they share. Zero-initialise but for the borrowed ones. */
+struct crew {
+    const struct route_options *route; /* borrowed */
+    struct log *log;                   /* borrowed */
+    struct worker *workers;            /* borrowed; they do not move */
+    _Atomic unsigned count;            /* of them, those that may be given connections */
+};
+
 /* Runs a task now: what its legs and its alarm call, with the task as their owner. */
 void task_run(void *task);
 
 struct worker {
-    const struct route_options *route; /* borrowed */
-    struct log *log;                   /* borrowed */
+    struct crew *crew;                 /* borrowed */
+    const struct route_options *route; /* the crew's */
+    struct log *log;                   /* likewise */
     pthread_t thread;
     struct ev_loop *loop;
     uint64_t now_us, now_ms; /* clock_monotonic_us and _ms, as of this turn of the loop: reading the clock is
@@ -64,7 +73,7 @@ struct worker {
     struct message_meters meters; /* likewise */
     struct body_stage bodies;     /* likewise */
     struct tunnel_list tunnels;   /* `protocol: tcp`: all that live */
-    unsigned live;                /* accepted connections */
+    _Atomic unsigned live;        /* accepted connections, and those on their way from other workers */
     unsigned handshakes;          /* of them, TLS handshakes under way */
     struct task_queue tasks;      /* to be run on the next turn */
     unsigned queued;              /* how many */
@@ -82,13 +91,14 @@ struct worker {
 };
 
 /* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; borrows
- * `route` and `log`, which outlive the worker. The worker does not move in memory. */
-MUST_CHECK bool worker_start(struct worker *worker, const struct route_options *route, struct log *log,
-                             int listen_fd, struct credentials *const credentials[SIDE_COUNT],
-                             struct fault *fault);
+ * `crew`, which outlives the worker. The worker does not move in memory. */
+MUST_CHECK bool worker_start(struct worker *worker, struct crew *crew, int listen_fd,
+                             struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
 
-/* Waits for the thread to end (post LETTER_STOP first) and frees what the worker owns. */
+/* Waits for the thread to end (post LETTER_STOP first). */
 void worker_join(struct worker *worker);
+/* Frees what the worker owns, once all of the crew have ended: until then they may still write to it. */
+void worker_free(struct worker *worker);
 
 /* ---- for the worker's own connections ---- */
 

@@ -200,3 +200,16 @@ def test_weights_say_how_much_is_outstanding(site):
         agents[number % 8].send(message("t", 1, {"n": 1000 + number, "pad": LARGE}))
     eventually(lambda: len(set(numbers_of(heavy, light))) >= 80, "they have arrived")
     assert len(heavy.messages) > 1.5 * len(light.messages)
+
+
+def test_few_long_connections_are_even_among_workers(husk):
+    """The kernel shares them out by chance."""
+    server = husk.server(Aggregator(), protocol="forward", workers=4)
+    peers = [raw.TlsPeer(raw.connect(server.address),
+                         raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake() for _ in range(4)]
+    for number, peer in enumerate(peers):
+        agent = Agent(peer)
+        agent.send(event(number, f"{number}"))
+        agent.expect_ack(f"{number}")
+    # Each worker has an agent, and so a connection upstream.
+    assert server.metric("husk_connections_opened_total", side="upstream") == 4
