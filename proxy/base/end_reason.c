@@ -83,6 +83,11 @@ bool end_reason_is_benign(enum end_reason reason)
     return reasons[reason].class == BENIGN;
 }
 
+bool end_reason_is_ours(enum end_reason reason)
+{
+    return reason == END_RETIRED || reason == END_SHUTDOWN || reason == END_OTHER_SIDE;
+}
+
 bool end_reason_is_local(enum end_reason reason)
 {
     return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR;

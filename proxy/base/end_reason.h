@@ -75,6 +75,9 @@ const char *end_reason_phrase(enum end_reason reason);
 /* Ordinary life, worth a debug line at most. */
 bool end_reason_is_benign(enum end_reason reason);
 
+/* We ended it ourselves, for no fault of the peer's. */
+bool end_reason_is_ours(enum end_reason reason);
+
 /* This process ran out of something: no peer's fault. */
 bool end_reason_is_local(enum end_reason reason);
 

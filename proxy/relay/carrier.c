@@ -94,7 +94,7 @@ void carrier_end(struct carrier *carrier, enum end_reason reason)
         metrics_add(&metrics->opened, 1); /* a dial that did not come as far as a descriptor */
     metrics_add(&metrics->ended[reason], 1);
     end_report_log(exchange->worker, &report);
-    if (carrier->state < CARRIER_READY || !end_reason_is_benign(reason))
+    if (!end_reason_is_ours(reason) && (carrier->state < CARRIER_READY || !end_reason_is_benign(reason)))
         worker_report_upstream(exchange->worker, reason);
     roster_leave(&exchange->roster, carrier, reason);
     carrier->state = CARRIER_ENDED;
@@ -315,7 +315,7 @@ static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason 
     if (leg->broken != END_NONE)
         return leg->broken;
     if (leg->read_over)
-        return carrier->ledger.count ? END_UPSTREAM_CLOSED : END_CLOSED;
+        return carrier->ledger.count || carrier->lease ? END_UPSTREAM_CLOSED : END_CLOSED;
     if (deadline && carrier->exchange->worker->now_ms >= deadline)
         return END_ACK_TIMEOUT;
     if (carrier->retire_at_ms && carrier->exchange->worker->now_ms >= carrier->retire_at_ms)

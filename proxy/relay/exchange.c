@@ -88,9 +88,9 @@ void exchange_hold(struct exchange *exchange, struct message *message, uint64_t 
 {
     struct message_metrics *metrics = &exchange->worker->metrics.messages;
 
-    exchange->held_bytes += bytes - message->held_bytes;
+    exchange->room.held_bytes += bytes - message->held_bytes;
     message->held_bytes = bytes;
-    atomic_store_explicit(&metrics->held_bytes, exchange->held_bytes, memory_order_relaxed);
+    atomic_store_explicit(&metrics->held_bytes, exchange->room.held_bytes, memory_order_relaxed);
 }
 
 static void message_leave(struct exchange *exchange, struct message *message)
@@ -126,82 +126,9 @@ static void message_drop(struct exchange *exchange, struct message *message, enu
         intake_end(origin, END_UNDELIVERED);
 }
 
-/* ---- room ---- */
-
-bool exchange_can_hold(const struct exchange *exchange)
-{
-    return exchange->held_bytes < exchange->worker->route->retain_bytes;
-}
-
-/* Carriers are there and take no more: what is read now would only wait here. Without any carrier messages
- * are held, as many as may be. */
-static bool is_congested(const struct exchange *exchange, uint64_t waiting_bytes)
-{
-    return exchange->waiting_bytes >= waiting_bytes && roster_is_ready(&exchange->roster);
-}
-
-bool exchange_has_room(struct exchange *exchange)
-{
-    const struct route_options *route = exchange->worker->route;
-    bool has_room = exchange->held_bytes + exchange->excess_bytes < route->retain_bytes &&
-                    !is_congested(exchange, route->buffer_bytes);
-
-    if (!has_room && !exchange->starving) {
-        exchange->starving = true;
-        alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
-    }
-    return has_room;
-}
-
-bool exchange_may_overdraw(struct exchange *exchange, struct intake *intake)
-{
-    if (!exchange->overdrawn && exchange_can_hold(exchange))
-        exchange->overdrawn = intake;
-    return exchange->overdrawn == intake;
-}
-
 bool exchange_is_pressed(const struct exchange *exchange)
 {
-    return exchange->starving || !TAILQ_EMPTY(&exchange->streams);
-}
-
-/* Intakes that found no room are run again once half of it is free. */
-static void starving_wake(struct exchange *exchange)
-{
-    struct intake *intake;
-
-    if (!exchange->starving ||
-        exchange->held_bytes + exchange->excess_bytes > exchange->worker->route->retain_bytes / 2)
-        return;
-    exchange->starving = false;
-    LIST_FOREACH (intake, &exchange->intakes, sibling)
-        intake_wake(intake);
-}
-
-/* The next intake that waits in the middle of a message may read on. */
-static void overdraft_pass(struct exchange *exchange)
-{
-    struct intake *intake;
-
-    exchange->overdrawn = NULL;
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
-        if (intake->is_held_up && !intake->stream && reading_is_amid(intake)) {
-            intake_wake(intake);
-            return;
-        }
-    }
-}
-
-void exchange_count_excess(struct exchange *exchange, struct intake *intake)
-{
-    size_t buffer_bytes = exchange->worker->route->buffer_bytes, length = intake->incoming.length;
-    size_t excess = length > buffer_bytes ? length - buffer_bytes : 0;
-
-    exchange->excess_bytes += excess - intake->excess_bytes;
-    intake->excess_bytes = excess;
-    if (exchange->overdrawn == intake && (intake->stream || !reading_is_amid(intake)))
-        overdraft_pass(exchange);
-    starving_wake(exchange);
+    return room_is_waited_for(&exchange->room) || !TAILQ_EMPTY(&exchange->streams);
 }
 
 struct reading *exchange_take_reading(struct exchange *exchange)
@@ -229,7 +156,7 @@ void exchange_admit(struct exchange *exchange, struct message *message)
     if (!message->is_protected && exchange->worker->route->delivery == ROUTE_AT_LEAST_ONCE)
         metrics_add(&metrics->unprotected, message->count);
     exchange->held_count += message->count;
-    exchange_hold(exchange, message, message->kept ? message->entry.size : sizeof *message);
+    exchange_hold(exchange, message, sizeof *message + (message->kept ? message->entry.size : 0));
 }
 
 void exchange_submit(struct exchange *exchange, struct message *message)
@@ -268,7 +195,7 @@ void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
     exchange_dispatch(exchange);
 }
 
-void exchange_dispatch(struct exchange *exchange)
+static void messages_send(struct exchange *exchange)
 {
     while (exchange->first) {
         struct intake *origin = exchange->first->origin;
@@ -283,9 +210,23 @@ void exchange_dispatch(struct exchange *exchange)
         carrier_send(carrier, queue_take_first(exchange));
     }
     queue_publish(exchange);
+}
+
+void exchange_dispatch(struct exchange *exchange)
+{
+    struct room *room = &exchange->room;
+    uint64_t buffer_bytes = exchange->worker->route->buffer_bytes;
+
     streams_lease(exchange);
+    messages_send(exchange);
     dial(exchange, ROSTER_BALANCE);
-    starving_wake(exchange);
+    /* Without any carrier messages are held, as many as may be. Reads are to be large ones when they go on.
+     */
+    room->is_congested = exchange->waiting_bytes >= (room->is_congested ? buffer_bytes / 4 : buffer_bytes) &&
+                         roster_is_ready(&exchange->roster);
+    room_pass(room);
+    if (room_is_waited_for(room))
+        alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
 }
 
 /* ---- failures ---- */
@@ -395,8 +336,16 @@ static bool is_of(const struct message *message, const void *intake)
 
 void exchange_forget(struct exchange *exchange, struct intake *intake)
 {
+    struct message *messages, *own;
+
+    TAILQ_FOREACH (own, &intake->unsettled, of_origin) {
+        if (will_come_again(own))
+            break;
+    }
+    if (!own)
+        return;
     /* Not sent yet, and the agent will send them again: sending them now would only double them. */
-    struct message *messages = queue_filter(exchange, is_of, intake);
+    messages = queue_filter(exchange, is_of, intake);
 
     for (struct message *next; messages; messages = next) {
         next = messages->next;
@@ -450,6 +399,7 @@ bool exchange_open(struct exchange *exchange, struct worker *worker)
     *exchange = (struct exchange) { .worker = worker };
     LIST_INIT(&exchange->intakes);
     roster_init(&exchange->roster, worker, exchange);
+    room_init(&exchange->room, worker->route->retain_bytes);
     TAILQ_INIT(&exchange->streams);
     alarm_init(&exchange->alarm, worker->loop, on_alarm, exchange);
     return getrandom(&exchange->id_seed, sizeof exchange->id_seed, 0) == (ssize_t)sizeof exchange->id_seed;

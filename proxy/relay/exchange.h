@@ -10,6 +10,7 @@
 #include "base/end_reason.h"
 #include "relay/alarm.h"
 #include "relay/message.h"
+#include "relay/room.h"
 #include "relay/roster.h"
 
 struct carrier;
@@ -29,17 +30,12 @@ struct exchange {
     uint64_t waiting_bytes;       /* of them */
     uint64_t waiting_count;       /* Forward messages in them */
     struct stream_queue streams;  /* waiting, likewise */
-    uint64_t held_bytes;          /* of all messages between an agent and their settlement */
-    uint64_t excess_bytes;        /* of messages not whole yet: what they take beyond an intake's buffer */
-    unsigned held_count;
-    struct intake *overdrawn;      /* may read on to the end of its message though there is no room */
+    struct room room;
+    unsigned held_count;           /* Forward messages between an agent and their settlement */
     struct reading *spare_reading; /* NULL: none */
-    uint64_t redial_at_ms;         /* no dial before it; 0: at once */
-    uint64_t redial_delay_ms;      /* the next back-off */
     bool ever_acked;               /* an aggregator has acknowledged something */
     unsigned silences;             /* ack timeouts so far */
     bool told_of_silence;          /* the log has told of an agent that says nothing */
-    bool starving;                 /* intakes wait for room */
     bool closing;
     uint64_t id_seed, id_count; /* chunk ids: unlikely to meet another process's, never to repeat */
     struct alarm alarm;
@@ -51,11 +47,6 @@ MUST_CHECK bool exchange_open(struct exchange *exchange, struct worker *worker);
  * be left behind. */
 unsigned exchange_close(struct exchange *exchange);
 
-/* Whether more may be read from an agent. When not, the intake is run again once there is room. */
-bool exchange_has_room(struct exchange *exchange);
-/* Whether an intake in the middle of a message may read on though there is no room: one at a time may, so
- * that halves of messages cannot hold each other up. */
-bool exchange_may_overdraw(struct exchange *exchange, struct intake *intake);
 /* Somebody waits for room, or for a carrier of its own. */
 bool exchange_is_pressed(const struct exchange *exchange);
 
@@ -67,11 +58,6 @@ void exchange_submit(struct exchange *exchange, struct message *message);
 void exchange_admit(struct exchange *exchange, struct message *message);
 /* Counts `bytes` as held for the message, instead of what was counted before. */
 void exchange_hold(struct exchange *exchange, struct message *message, uint64_t bytes);
-/* Whether what is held is within bounds. */
-bool exchange_can_hold(const struct exchange *exchange);
-/* Counts what an intake has read of a message that is not whole. */
-void exchange_count_excess(struct exchange *exchange, struct intake *intake);
-
 /* A message that is streamed waits for a carrier of its own. */
 void exchange_await_carrier(struct exchange *exchange, struct stream *stream);
 /* One that waits does so no longer. */

@@ -24,6 +24,7 @@ static void timer_restart(struct health *health, double seconds)
 static void round_end(struct health *health, enum end_reason failure)
 {
     attempt_close(health);
+    ev_timer_stop(health->loop, &health->timer); /* the attempt's */
     health->known = true;
     health->failure = failure;
     health->ended_ms = clock_monotonic_ms();

@@ -26,7 +26,7 @@ static void on_task(struct task *task)
 /* ---- acks ---- */
 
 struct intake_ack {
-    struct intake_ack *next;
+    TAILQ_ENTRY(intake_ack) link;
     uint64_t ordinal; /* its message's */
     size_t length;
     uint8_t bytes[];
@@ -39,54 +39,53 @@ static bool ack_keep(struct intake *intake, const struct message *message)
 
     if (!ack)
         return false;
-    ack->next = NULL;
     ack->ordinal = message->ordinal;
     ack->length = ack_write(ack->bytes, message->entry.id, message->entry.id_length);
-    if (intake->last_ack)
-        intake->last_ack->next = ack;
-    else
-        intake->first_ack = ack;
-    intake->last_ack = ack;
+    TAILQ_INSERT_TAIL(&intake->acks, ack, link);
     intake->ack_bytes += ack->length;
     return true;
 }
 
-static void ack_drop_first(struct intake *intake)
+static void ack_drop(struct intake *intake, struct intake_ack *ack)
 {
-    struct intake_ack *ack = intake->first_ack;
-
-    intake->first_ack = ack->next;
-    if (!intake->first_ack)
-        intake->last_ack = NULL;
+    TAILQ_REMOVE(&intake->acks, ack, link);
     intake->ack_bytes -= ack->length;
     free(ack);
 }
 
-/* Whether nothing is left unsettled that its agent sent before it without asking for an ack. */
-static bool ack_is_due(const struct intake *intake, const struct intake_ack *ack)
+/* Acks of messages from this one on wait: their agent sent it before them, and asked for no ack of its own.
+ */
+static uint64_t first_unasked(const struct intake *intake)
 {
     const struct message *message;
 
     if (!intake->unasked)
-        return true;
+        return UINT64_MAX;
     TAILQ_FOREACH (message, &intake->unsettled, of_origin) {
-        if (message->ordinal > ack->ordinal)
-            return true;
         if (message->ack != MESSAGE_AGENT_ACK)
-            return false;
+            return message->ordinal;
     }
-    return true;
+    return UINT64_MAX;
 }
 
 /* As many as fit in one record go out together, and none is cut by its end: agents take half an ack for a
  * failure. */
 static void acks_gather(struct intake *intake)
 {
-    while (intake->first_ack && ack_is_due(intake, intake->first_ack) && !greeting_lasts(&intake->greeting) &&
-           intake->outgoing.length + intake->first_ack->length <= TLS_RECORD_BYTES) {
-        if (!buffer_append(&intake->outgoing, intake->first_ack->bytes, intake->first_ack->length))
+    struct intake_ack *ack, *next;
+
+    if (TAILQ_EMPTY(&intake->acks) || greeting_lasts(&intake->greeting))
+        return;
+    uint64_t end = first_unasked(intake);
+    for (ack = TAILQ_FIRST(&intake->acks); ack; ack = next) {
+        next = TAILQ_NEXT(ack, link);
+        if (ack->ordinal >= end)
+            continue;
+        if (intake->outgoing.length + ack->length > TLS_RECORD_BYTES)
+            break;
+        if (!buffer_append(&intake->outgoing, ack->bytes, ack->length))
             leg_break(&intake->inlet.leg, END_NO_MEMORY);
-        ack_drop_first(intake);
+        ack_drop(intake, ack);
     }
 }
 
@@ -109,6 +108,7 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
     buffer_init(&intake->outgoing, &worker->pool);
     alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
     TAILQ_INIT(&intake->unsettled);
+    TAILQ_INIT(&intake->acks);
     LIST_INSERT_HEAD(&exchange->intakes, intake, sibling);
     inlet_open(&intake->inlet, worker, fd, peer, task_run, &intake->task);
     intake->is_securing = intake->inlet.state == INLET_SECURING;
@@ -194,13 +194,16 @@ void intake_end(struct intake *intake, enum end_reason reason)
     leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
     greeting_end(&intake->greeting);
     message_permit_close(&intake->permit);
-    while (intake->first_ack)
-        ack_drop_first(intake);
+    while (!TAILQ_EMPTY(&intake->acks))
+        ack_drop(intake, TAILQ_FIRST(&intake->acks));
     buffer_clear(&intake->incoming);
     buffer_clear(&intake->outgoing);
     exchange_put_back(exchange, intake->reading);
     intake->reading = NULL;
-    exchange_count_excess(exchange, intake);
+    room_leave(&exchange->room, &intake->place);
+    room_count_excess(&exchange->room, &intake->place, 0);
+    room_end_overdraft(&exchange->room, &intake->place);
+    room_pass(&exchange->room);
     alarm_stop(&intake->alarm);
     LIST_REMOVE(intake, sibling);
     worker_reap(exchange->worker, &intake->task);
@@ -210,7 +213,7 @@ void intake_end(struct intake *intake, enum end_reason reason)
 bool intake_is_settled(const struct intake *intake)
 {
     return TAILQ_EMPTY(&intake->unsettled) && !intake->stream && !intake->incoming.length &&
-           !intake->outgoing.length && !intake->first_ack && !intake->inlet.leg.unsent.length;
+           !intake->outgoing.length && TAILQ_EMPTY(&intake->acks) && !intake->inlet.leg.unsent.length;
 }
 
 /* ---- its messages ---- */
@@ -225,21 +228,24 @@ void intake_settle(struct intake *intake, struct message *message)
 
 /* ---- the step ---- */
 
-static bool intake_has_room(struct intake *intake)
+static bool intake_has_room(const struct intake *intake)
 {
     if (intake->stream)
         return !stream_is_blocked(intake->stream);
-    return exchange_has_room(intake->exchange) ||
-           (reading_is_amid(intake) && exchange_may_overdraw(intake->exchange, intake));
+    return room_admits(&intake->exchange->room, &intake->place);
+}
+
+/* It would be read if there was room. One that was reset takes no acks, but is read to its end. */
+static bool intake_wants_room(const struct intake *intake)
+{
+    const struct leg *leg = &intake->inlet.leg;
+
+    return !leg->read_over && (intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
 }
 
 static bool intake_reads(struct intake *intake)
 {
-    struct leg *leg = &intake->inlet.leg;
-    /* One that was reset takes no acks, but is read to its end. */
-    bool takes_acks = intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg);
-
-    return !leg->read_over && takes_acks && intake_has_room(intake) && !reading_is_paused(intake);
+    return intake_wants_room(intake) && intake_has_room(intake) && !reading_is_paused(intake);
 }
 
 /* Moves bytes both ways once around; END_NONE or what was wrong with them. */
@@ -397,13 +403,32 @@ static bool intake_secure(struct intake *intake)
     return true;
 }
 
-/* What an idle agent does not need goes back, and what is held is counted. */
+/* What an idle agent does not need goes back, what it holds is counted, and others get their turn. */
 static void intake_account(struct intake *intake)
 {
-    struct exchange *exchange = intake->exchange;
+    struct room *room = &intake->exchange->room;
+    size_t buffer_bytes = intake->exchange->worker->route->buffer_bytes, length = intake->incoming.length;
 
     reading_rest(intake);
-    exchange_count_excess(exchange, intake);
+    room_count_excess(room, &intake->place, length > buffer_bytes ? length - buffer_bytes : 0);
+    if (intake->stream || !reading_is_amid(intake))
+        room_end_overdraft(room, &intake->place);
+    room_pass(room);
+}
+
+/* After its turn it goes to the end of the line, if it has to wait again. */
+static void intake_queue(struct intake *intake, size_t moved)
+{
+    struct room *room = &intake->exchange->room;
+    bool was_held_up = intake->is_held_up;
+
+    intake->is_held_up = intake_wants_room(intake) && !intake_has_room(intake);
+    if (moved || !intake->is_held_up || intake->stream)
+        room_leave(room, &intake->place);
+    if (intake->is_held_up && !intake->stream)
+        room_wait(room, &intake->place, intake);
+    if (moved || was_held_up)
+        intake->progress_ms = intake->exchange->worker->now_ms;
 }
 
 static void intake_step(struct intake *intake)
@@ -424,13 +449,9 @@ static void intake_step(struct intake *intake)
     do {
         reason = intake_move(intake, &moved);
         total += moved;
-    } while (moved && total < STEP_BYTES && reason == END_NONE && !intake->ended);
-    if (intake->ended)
-        return;
-    bool was_held_up = intake->is_held_up, reads = intake_reads(intake);
-    intake->is_held_up = !reads && !intake->inlet.leg.read_over;
-    if (total || was_held_up)
-        intake->progress_ms = intake->exchange->worker->now_ms;
+    } while (moved && total < STEP_BYTES && reason == END_NONE);
+    bool reads = intake_reads(intake);
+    intake_queue(intake, total);
     if (reason == END_NONE)
         reason = intake_verdict(intake);
     if (reason != END_NONE) {
@@ -439,7 +460,7 @@ static void intake_step(struct intake *intake)
     }
     intake_account(intake);
     silence_tell(intake);
-    if (moved && (reads || intake->outgoing.length || intake->first_ack))
+    if (moved && (reads || intake->outgoing.length || !TAILQ_EMPTY(&intake->acks)))
         intake_wake(intake);
     leg_watch(&intake->inlet.leg, reads ? LEG_READ : LEG_NO_READ);
     alarm_set(&intake->alarm, intake_deadline(intake));

@@ -15,11 +15,14 @@
 #include "relay/message.h"
 #include "relay/message_policy.h"
 #include "relay/reading.h"
+#include "relay/room.h"
 #include "relay/worker.h"
 
 struct carrier;
 struct intake_ack;
 struct stream;
+
+TAILQ_HEAD(intake_acks, intake_ack);
 
 struct intake {
     struct task task;           /* first */
@@ -27,25 +30,25 @@ struct intake {
     struct exchange *exchange;  /* borrowed */
     struct inlet inlet;
     struct greeting greeting;
-    struct reading *reading;                 /* owned; NULL: between two messages */
-    struct stream *stream;                   /* owned; NULL: no message is streamed */
-    struct message_permit permit;            /* what it may write */
-    uint64_t paused_until_ms;                /* by a rate limit, between two messages; 0: it is not */
-    struct buffer incoming;                  /* the message under way, and bytes behind it */
-    size_t scanned;                          /* bytes of incoming the scanner has taken */
-    size_t run_bytes;                        /* of them, whole messages not handed over yet */
-    unsigned run_count;                      /* and how many */
-    uint64_t run_events;                     /* and the events in them, as far as they say how many */
-    size_t excess_bytes;                     /* what the exchange counts for incoming */
-    struct intake_ack *first_ack, *last_ack; /* owed to the agent */
-    size_t ack_bytes;                        /* of them */
+    struct reading *reading;      /* owned; NULL: between two messages */
+    struct stream *stream;        /* owned; NULL: no message is streamed */
+    struct message_permit permit; /* what it may write */
+    uint64_t paused_until_ms;     /* by a rate limit, between two messages; 0: it is not */
+    struct buffer incoming;       /* the message under way, and bytes behind it */
+    size_t scanned;               /* bytes of incoming the scanner has taken */
+    size_t run_bytes;             /* of them, whole messages not handed over yet */
+    unsigned run_count;           /* and how many */
+    uint64_t run_events;          /* and the events in them, as far as they say how many */
+    struct room_place place;      /* in the line of those that wait to be read */
+    struct intake_acks acks;      /* owed to the agent */
+    size_t ack_bytes;             /* of them */
     struct buffer outgoing; /* acks and handshake messages on their way to the agent: one record of them */
     struct message_list unsettled; /* messages of this agent, oldest first */
     size_t unasked;                /* of them, those the agent asked no ack for */
     struct carrier *carrier;       /* that took the last message: order is kept where it can be; NULL: none */
     bool is_greeted;               /* its shared-key handshake, if any, has begun */
     bool is_securing;              /* counted among the worker's handshakes */
-    bool is_held_up;               /* was not read, for want of room */
+    bool is_held_up;               /* is not read, for want of room */
     bool ended;
     uint64_t messages; /* ever read */
     uint64_t opened_us;

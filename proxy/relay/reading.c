@@ -118,6 +118,7 @@ static enum end_reason message_end(struct intake *intake)
     const struct scanner *whole = current(intake);
 
     message_permit_charge(&intake->permit, whole->length, intake->exchange->worker->now_ms);
+    room_end_overdraft(&intake->exchange->room, &intake->place);
     if (intake->stream) {
         if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
             return END_BAD_OPTION;
@@ -128,10 +129,13 @@ static enum end_reason message_end(struct intake *intake)
     }
     if (!message_rewrite(intake))
         return END_NO_MEMORY;
-    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. */
-    if (route->delivery == ROUTE_PASSTHROUGH && is_asked(whole) && intake->run_count) {
+    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. And a
+     * run must not be too long to be kept. */
+    bool is_alone =
+        route->delivery == ROUTE_PASSTHROUGH ? is_asked(whole) : intake->scanned > route->retain_bytes;
+    if (is_alone && intake->run_count) {
         enum end_reason reason = run_submit(intake, previous(intake));
-        if (reason != END_NONE || intake->ended)
+        if (reason != END_NONE)
             return reason;
     }
     intake->run_bytes = intake->scanned;
@@ -221,8 +225,7 @@ enum end_reason reading_advance(struct intake *intake)
         return END_NONE;
     if (!reading_begin(intake))
         return END_NO_MEMORY;
-    while (reason == END_NONE && !intake->ended && intake->scanned < intake->incoming.length &&
-           !reading_is_paused(intake)) {
+    while (reason == END_NONE && intake->scanned < intake->incoming.length && !reading_is_paused(intake)) {
         size_t length;
         const uint8_t *bytes = buffer_view(&intake->incoming, intake->scanned, &length);
         enum scanner_status status;
@@ -235,11 +238,11 @@ enum end_reason reading_advance(struct intake *intake)
             reason = message_refuse(intake);
     }
     /* What was whole goes on, whatever came behind it. */
-    if (!intake->ended && intake->run_count) {
+    if (intake->run_count) {
         enum end_reason run_reason = run_submit(intake, previous(intake));
         reason = reason == END_NONE ? run_reason : reason;
     }
-    if (reason == END_NONE && !intake->ended && reading_is_amid(intake))
+    if (reason == END_NONE && reading_is_amid(intake))
         reason = stream_advance(intake);
     return reason;
 }
@@ -247,8 +250,12 @@ enum end_reason reading_advance(struct intake *intake)
 size_t reading_window(const struct intake *intake)
 {
     const struct route_options *route = intake->exchange->worker->route;
-    uint64_t announced = intake->reading && !intake->stream ? current(intake)->announced : 0;
+    uint64_t announced = intake->reading ? current(intake)->announced : 0;
 
+    if (intake->stream)
+        return route->buffer_bytes + STREAM_OPTION_BYTES_MAX; /* the option is held back */
+    if (intake->exchange->room.overdrawn == &intake->place)
+        return announced + 2 * TLS_RECORD_BYTES; /* to its message's end, as exactly as TLS allows */
     return (size_t)(announced < route->whole_bytes ? announced : route->whole_bytes) + route->buffer_bytes;
 }
 

@@ -20,8 +20,7 @@ struct reading {
     unsigned at; /* the one that scans */
 };
 
-/* Scans what the intake has read and hands over what is whole; END_NONE or why its bytes cannot go on. The
- * intake may have ended meanwhile. */
+/* Scans what the intake has read and hands over what is whole; END_NONE or why its bytes cannot go on. */
 enum end_reason reading_advance(struct intake *intake);
 
 /* The agent has sent a part of a message, and the rest is still to come. */

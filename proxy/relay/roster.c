@@ -217,12 +217,21 @@ uint64_t roster_dial(struct roster *roster, enum roster_need need)
     return dial(roster, at);
 }
 
+void roster_end_lease(struct roster *roster, struct carrier *carrier)
+{
+    struct survey survey;
+
+    carrier->lease = NULL;
+    survey_make(&survey, roster, 0);
+    if (carrier->at < ENDPOINTS_MAX && survey.shared[carrier->at] > roster->worker->route->max_carriers)
+        carrier_retire(carrier);
+}
+
 /* ---- coming and going ---- */
 
 void roster_join(struct roster *roster, struct carrier *carrier)
 {
     LIST_INSERT_HEAD(&roster->carriers, carrier, sibling);
-    roster->count++;
 }
 
 void roster_ready(struct roster *roster, struct carrier *carrier)
@@ -238,6 +247,8 @@ void roster_ready(struct roster *roster, struct carrier *carrier)
     if (!list)
         return;
     carrier->at = endpoint_list_find(list, outlet_address(&carrier->outlet));
+    if (carrier->at == list->count)
+        carrier_retire(carrier); /* it left the list while it was dialled */
     LIST_FOREACH (other, &roster->carriers, sibling) {
         if (tier_of(roster, other) > tier_of(roster, carrier))
             carrier_retire(other);
@@ -255,10 +266,9 @@ static void redial_later(struct roster *roster)
 void roster_leave(struct roster *roster, struct carrier *carrier, enum end_reason reason)
 {
     bool was_ready = carrier->outlet.state == OUTLET_READY;
-    bool is_ours = reason == END_RETIRED || reason == END_SHUTDOWN || reason == END_OTHER_SIDE;
+    bool is_ours = end_reason_is_ours(reason);
 
     LIST_REMOVE(carrier, sibling);
-    roster->count--;
     /* A dial that fails has been filed by the outlet. */
     if (was_ready && !is_ours && (!carrier->has_settled || reason == END_ACK_TIMEOUT))
         endpoint_walk_report(&carrier->outlet.walk, &roster->worker->endpoints, ENDPOINT_FAILED,

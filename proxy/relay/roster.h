@@ -25,7 +25,6 @@ struct roster {
     struct worker *worker;     /* borrowed */
     struct exchange *exchange; /* borrowed: what carriers report to */
     struct carrier_list carriers;
-    unsigned count;
     uint64_t redial_at_ms;    /* while every endpoint rests, no dial before it; 0: at once */
     uint64_t redial_delay_ms; /* the next back-off */
     size_t turn;              /* endpoint that is next, other things being equal */
@@ -40,6 +39,9 @@ struct carrier *roster_pick(struct roster *roster, struct carrier *last);
 /* One for a stream alone, without anybody's unsettled message; NULL when there is none, or enough are leased.
  */
 struct carrier *roster_pick_idle(struct roster *roster);
+
+/* The stream that had a carrier to itself is through: others may use it, unless it is one too many. */
+void roster_end_lease(struct roster *roster, struct carrier *carrier);
 
 /* Some carrier is fit for traffic. */
 bool roster_is_ready(const struct roster *roster);

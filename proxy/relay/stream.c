@@ -47,8 +47,8 @@ static bool stream_put(struct stream *stream, struct buffer *piece)
     if (message->kept) {
         if (!buffer_share(&message->slices, piece))
             return false;
-        exchange_hold(exchange, message, message->slices.length);
-        if (stream->carrier && !exchange_can_hold(exchange))
+        exchange_hold(exchange, message, sizeof *message + message->slices.length);
+        if (stream->carrier && !room_can_hold(&exchange->room))
             stream_unprotect(stream);
     }
     return !stream->carrier || carrier_put(stream->carrier, piece);
@@ -106,7 +106,7 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
         return false;
     intake_own(intake, message);
     if (stream->carrier) {
-        stream->carrier->lease = NULL;
+        roster_end_lease(&intake->exchange->roster, stream->carrier);
         intake->carrier = stream->carrier;
         exchange_admit(intake->exchange, message);
         metrics_add(&intake->exchange->worker->metrics.messages.streamed, 1);

@@ -122,10 +122,11 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
 
     for (size_t i = 0; i < message.msg_iovlen; i++)
         offered += vectors[i].iov_len;
-    ssize_t sent = sendmsg(leg->fd, &message, MSG_NOSIGNAL);
+    ssize_t sent;
+    do
+        sent = sendmsg(leg->fd, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
     if (sent < 0) {
-        if (errno == EINTR)
-            return LEG_MOVED;
         if (errno != EAGAIN)
             return send_failed(leg, errno);
         leg->blocked = true;

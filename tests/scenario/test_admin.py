@@ -51,7 +51,7 @@ def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(h
 
 def test_health_probes_of_a_tls_upstream_end_with_a_good_answer(husk):
     server = husk.server(raw.Listener())
-    client = husk.client(server, health_interval="50ms")
+    client = husk.client(server, health_interval="50ms", connect_timeout="100ms")
     becomes_ready(client)
     server.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="probe")
     time.sleep(0.5)  # that nothing more comes is what is tested

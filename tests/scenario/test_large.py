@@ -1,9 +1,12 @@
 """Messages too large to be held whole (--whole-bytes), under `--protocol forward`: they go upstream while they are read."""
 
+import os
 import pathlib
 import random
 import re
 import select
+import socket
+import threading
 
 import pytest
 
@@ -237,6 +240,53 @@ def test_halves_of_messages_do_not_hold_each_other_up(route):
     for thread in threads:
         thread.__exit__(None)
     assert sorted(one.raw for one in route.aggregator.messages) == sorted(messages)
+
+
+def spent(husk):
+    """CPU seconds of it so far."""
+    fields = pathlib.Path(f"/proc/{husk.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def flood(agent, one, most):
+    """Writes until nothing more is taken for a while."""
+    agent.sock.setblocking(False)
+    sent = 0
+    while select.select([], [agent.sock], [], 0.5)[1]:
+        sent += agent.sock.send(one[sent % len(one):])
+        assert sent < most, "it is never stopped"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(husk, count):
+    upstream = raw.Listener()
+    upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    client = husk.client(husk.server(upstream, protocol="forward", max_outlets=1), protocol="forward", max_outlets=1)
+    for _ in range(count):
+        flood(Agent(raw.connect(client.address)), message("t", BODY[:200000]), 64 * MIB)
+    assert client.metric("husk_messages_held_bytes") < 17 * MIB
+    before = spent(client)
+    select.select([], [], [], 0.5)
+    assert spent(client) - before < (0.3 if LIGHT else 0.1)
+
+
+def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(route):
+    options = {"retain_bytes": "2MiB", "buffer_bytes": "64KiB", "run_bytes": "off", "max_outlets": 1}
+    route = route(client=options, server=options)
+    one, stop = message("t", 1, {"n": 0, "pad": BODY[:300 * KIB]}), threading.Event()
+
+    def keep_sending(agent):
+        while not stop.is_set():
+            agent.send(one)
+    busy = [threading.Thread(target=keep_sending, args=(route.agent(),), daemon=True) for _ in range(6)]
+    for thread in busy:
+        thread.start()
+    route.aggregator.wait_for(20)
+    for number in range(5):
+        carry_acked(route.agent(), 1000 + number, f"{number}")
+    stop.set()
+    for thread in busy:
+        thread.join()
 
 
 def test_its_option_has_a_limit(route):
