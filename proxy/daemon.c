@@ -84,7 +84,9 @@ static uint64_t activity_sum(const struct daemon *daemon)
 static bool messages_held(const struct daemon *daemon)
 {
     for (unsigned i = 0; i < daemon->started; i++) {
-        if (metrics_read(&daemon->metrics[i]->messages.held_bytes))
+        const struct message_metrics *messages = &daemon->metrics[i]->messages;
+        if (metrics_read(&messages->held_bytes) || metrics_read(&messages->paused) ||
+            metrics_read(&messages->streams_waiting))
             return true;
     }
     return false;

@@ -62,9 +62,10 @@ struct message_metrics {
     metrics_counter unprotected;               /* too large to be kept: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter throttled;                 /* times an agent was not read because of a rate limit */
-    metrics_counter held_bytes;                /* gauge: between an agent and settlement */
-    metrics_counter unacked;                   /* gauge: sent on an upstream connection and not settled */
-    metrics_counter waiting;                   /* gauge: whole, and no upstream connection takes them */
+    metrics_counter paused;               /* gauge: agents that a rate limit lets wait with messages read */
+    metrics_counter held_bytes;           /* gauge: between an agent and settlement */
+    metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
+    metrics_counter waiting;              /* gauge: whole, and no upstream connection takes them */
     metrics_counter streams_waiting;      /* gauge: streamed, and waiting for a connection of their own */
     struct metrics_histogram ack_latency; /* metrics_ack_bounds; from having been sent */
 };

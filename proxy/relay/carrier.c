@@ -204,10 +204,13 @@ static enum end_reason acks_take(struct carrier *carrier)
         if (status == ACK_REFUSED)
             return END_BAD_ACK;
         buffer_consume(&carrier->incoming, taken);
+        const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
         struct ledger_entry *entry = ledger_settle_ack(&carrier->ledger, bytes + id.start, id.end - id.start);
         if (!entry)
             return END_UNKNOWN_ACK;
         latency_observe(carrier, entry, now_us);
+        if (entry == oldest)
+            carrier->oldest_ms = now_us / 1000;
         carrier->exchange->ever_acked = carrier->has_settled = true;
         exchange_settle(carrier->exchange, message_of(entry));
     }
@@ -277,11 +280,17 @@ static bool carrier_greet(struct carrier *carrier)
     return true;
 }
 
+/* An aggregator works through a connection in order: its time for a message begins when it is through with
+ * those before it. */
 static uint64_t ack_deadline(const struct carrier *carrier)
 {
     const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
 
-    return oldest ? oldest->filed_us / 1000 + carrier->exchange->worker->route->ack_timeout_ms : 0;
+    if (!oldest)
+        return 0;
+    uint64_t since_ms =
+        oldest->filed_us / 1000 > carrier->oldest_ms ? oldest->filed_us / 1000 : carrier->oldest_ms;
+    return since_ms + carrier->exchange->worker->route->ack_timeout_ms;
 }
 
 /* Nothing is on its way on it. */
@@ -319,7 +328,7 @@ static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason 
     if (deadline && carrier->exchange->worker->now_ms >= deadline)
         return END_ACK_TIMEOUT;
     if (carrier->retire_at_ms && carrier->exchange->worker->now_ms >= carrier->retire_at_ms)
-        carrier->retiring = true;
+        roster_retire_old(&carrier->exchange->roster, carrier);
     if (carrier->retiring && carrier_is_settled(carrier))
         return END_RETIRED;
     return peer_check(carrier);

@@ -28,6 +28,7 @@ struct carrier {
     size_t at;                   /* its endpoint in the pool's list; beyond it: not known, or gone */
     bool retiring;
     uint64_t retire_at_ms; /* 0: not because of its age */
+    uint64_t oldest_ms;    /* since when the oldest message that expects an ack is the oldest */
     uint64_t check_ms;     /* when it is looked at whether the peer is still there */
     enum carrier_state state;
     struct outlet outlet;

@@ -72,6 +72,7 @@ static struct message *queue_filter(struct exchange *exchange,
 
 static void stream_enqueue(struct exchange *exchange, struct stream *stream)
 {
+    stream->waiting_since_ms = exchange->worker->now_ms;
     TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
     metrics_add(&exchange->worker->metrics.messages.streams_waiting, 1);
 }
@@ -290,6 +291,7 @@ static void lease_end(struct exchange *exchange, struct carrier *carrier, enum e
         metrics_add(&metrics->resent, 1);
         return;
     }
+    metrics_add(&metrics->received, 1);
     metrics_add(&metrics->dropped[reason], 1);
     intake_end(stream->intake, END_UNDELIVERED);
 }
@@ -355,23 +357,43 @@ void exchange_forget(struct exchange *exchange, struct intake *intake)
     }
 }
 
-static bool is_overdue(const struct message *message, const void *deadline_ms)
+static bool waits_since(const struct message *message, uint64_t deadline_ms)
 {
-    return message->origin && message->ack == MESSAGE_AGENT_ACK &&
-           message->arrived_ms <= *(const uint64_t *)deadline_ms;
+    return message->origin && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
 }
 
-/* Agents that wait for an ack are told that it will not come, so that they try elsewhere. */
+static bool is_overdue(const struct message *message, const void *deadline_ms)
+{
+    return will_come_again(message) && waits_since(message, *(const uint64_t *)deadline_ms);
+}
+
+/* The agent of a run that waits for its ack; the run itself stays, for its agent would send only the last of
+ * it again. NULL: none. */
+static struct intake *overdue_agent(const struct exchange *exchange, uint64_t deadline_ms)
+{
+    for (const struct message *message = exchange->first; message; message = message->next) {
+        if (waits_since(message, deadline_ms))
+            return message->origin;
+    }
+    const struct stream *stream = TAILQ_FIRST(&exchange->streams);
+    return stream && stream->waiting_since_ms <= deadline_ms ? stream->intake : NULL;
+}
+
+/* Agents that wait for an ack, or to go on with a large message, are told that it will not come, so that they
+ * try elsewhere. */
 static void overdue_drop(struct exchange *exchange)
 {
     uint64_t timeout_ms = exchange->worker->route->delivery_timeout_ms, now_ms = exchange->worker->now_ms;
     uint64_t deadline_ms = now_ms > timeout_ms ? now_ms - timeout_ms : 0;
     struct message *messages = queue_filter(exchange, is_overdue, &deadline_ms);
+    struct intake *agent;
 
     for (struct message *next; messages; messages = next) {
         next = messages->next;
         message_drop(exchange, messages, END_UNDELIVERED);
     }
+    while ((agent = overdue_agent(exchange, deadline_ms)))
+        intake_end(agent, END_UNDELIVERED);
 }
 
 static void on_alarm(void *owner)

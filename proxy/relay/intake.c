@@ -13,7 +13,8 @@
 enum {
     STEP_BYTES = 256 * 1024,
     ACKS_BYTES_MAX = 64 * 1024,
-    PRESSED_STALL_MS = 1000 /* an agent that stalls must not hold up others for long */
+    PRESSED_STALL_MS = 1000,  /* an agent that stalls must not hold up others for long */
+    PRESSED_BYTES_PER_MS = 64 /* nor one that holds what they need, and dribbles */
 };
 
 static void intake_step(struct intake *intake);
@@ -194,6 +195,9 @@ void intake_end(struct intake *intake, enum end_reason reason)
     leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
     greeting_end(&intake->greeting);
     message_permit_close(&intake->permit);
+    if (intake->paused_until_ms)
+        metrics_take(&exchange->worker->metrics.messages.paused, 1);
+    intake->paused_until_ms = 0;
     while (!TAILQ_EMPTY(&intake->acks))
         ack_drop(intake, TAILQ_FIRST(&intake->acks));
     buffer_clear(&intake->incoming);
@@ -416,6 +420,21 @@ static void intake_account(struct intake *intake)
     room_pass(room);
 }
 
+/* Any byte is progress, but for an agent that holds what others wait for: each byte counts for its time. */
+static void intake_progress(struct intake *intake, size_t moved)
+{
+    const struct exchange *exchange = intake->exchange;
+    uint64_t now_ms = exchange->worker->now_ms, earned_ms = moved / PRESSED_BYTES_PER_MS;
+    bool is_in_the_way =
+        intake->stream || intake->place.excess_bytes || exchange->room.overdrawn == &intake->place;
+
+    if (!is_in_the_way || !exchange_is_pressed(exchange) || intake->progress_ms + earned_ms > now_ms ||
+        earned_ms > now_ms)
+        intake->progress_ms = now_ms;
+    else
+        intake->progress_ms += earned_ms;
+}
+
 /* After its turn it goes to the end of the line, if it has to wait again. */
 static void intake_queue(struct intake *intake, size_t moved)
 {
@@ -428,7 +447,7 @@ static void intake_queue(struct intake *intake, size_t moved)
     if (intake->is_held_up && !intake->stream)
         room_wait(room, &intake->place, intake);
     if (moved || was_held_up)
-        intake->progress_ms = intake->exchange->worker->now_ms;
+        intake_progress(intake, was_held_up ? SIZE_MAX : moved);
 }
 
 static void intake_step(struct intake *intake)

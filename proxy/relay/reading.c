@@ -190,6 +190,8 @@ static enum end_reason stream_advance(struct intake *intake)
 
 bool reading_is_paused(struct intake *intake)
 {
+    struct message_metrics *metrics = &intake->exchange->worker->metrics.messages;
+
     if (!intake->permit.meter)
         return false;
     uint64_t now_ms = intake->exchange->worker->now_ms;
@@ -197,8 +199,12 @@ bool reading_is_paused(struct intake *intake)
                     !greeting_lasts(&intake->greeting);
     uint64_t wait_ms = has_next ? message_permit_wait_ms(&intake->permit, now_ms) : 0;
 
-    if (wait_ms && !intake->paused_until_ms)
-        metrics_add(&intake->exchange->worker->metrics.messages.throttled, 1);
+    if (wait_ms && !intake->paused_until_ms) {
+        metrics_add(&metrics->throttled, 1);
+        metrics_add(&metrics->paused, 1);
+    } else if (!wait_ms && intake->paused_until_ms) {
+        metrics_take(&metrics->paused, 1);
+    }
     if (wait_ms || intake->paused_until_ms)
         intake->progress_ms = now_ms; /* one that waits for us is not idle */
     intake->paused_until_ms = wait_ms ? now_ms + wait_ms : 0;

@@ -6,6 +6,7 @@
 enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
+    RETIRE_AGAIN_MS = 1000,
     BUSY_BYTES = 64 * 1024,    /* outstanding on every connection: another endpoint may help */
     UNEVEN_BYTES = 256 * 1024, /* so much busier than another one, a carrier loses its agents to it */
 };
@@ -26,6 +27,12 @@ static const struct endpoint_list *endpoints(const struct roster *roster)
 static bool is_usable(const struct roster *roster, size_t at)
 {
     return !endpoint_is_resting(&roster->worker->endpoints, at, roster->worker->now_ms);
+}
+
+/* It did not work the last time. */
+static bool has_failed(const struct roster *roster, size_t at)
+{
+    return at < ENDPOINTS_MAX && roster->worker->endpoints.standing[at].failures;
 }
 
 /* The tier in use: the lowest with an endpoint that is not resting; UINT_MAX: all of them rest. */
@@ -139,7 +146,9 @@ static void survey_make(struct survey *survey, const struct roster *roster, unsi
 
     *survey = (struct survey) { 0 };
     LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        survey->is_dialling = survey->is_dialling || carrier->state < CARRIER_READY;
+        /* One that swallows connections must not keep us from trying others. */
+        survey->is_dialling =
+            survey->is_dialling || (carrier->state < CARRIER_READY && !has_failed(roster, carrier->at));
         survey->leased += carrier->lease != NULL;
         if (carrier->lease || carrier->retiring)
             continue;
@@ -166,6 +175,8 @@ static size_t endpoint_pick(struct roster *roster, const struct survey *survey, 
         if (endpoint->tier != tier || survey->shared[at] >= max || !is_usable(roster, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
+        if (has_failed(roster, at))
+            share += UINT32_MAX; /* behind all that work */
         if (best == ENDPOINTS_MAX || share < best_share) {
             best = at;
             best_share = share;
@@ -211,8 +222,9 @@ uint64_t roster_dial(struct roster *roster, enum roster_need need)
         at = endpoint_pick(roster, &survey, tier, route->max_carriers + route->max_streams - survey.leased);
     if (at == ENDPOINTS_MAX)
         return 0;
-    /* With a single endpoint there is nothing else to try: its own failures are backed off from here. */
-    if (roster->worker->now_ms < roster->redial_at_ms && endpoints(roster)->count == 1)
+    /* When none is left that has not failed, there is a back-off. */
+    if (roster->worker->now_ms < roster->redial_at_ms &&
+        (has_failed(roster, at) || endpoints(roster)->count == 1))
         return roster->redial_at_ms;
     return dial(roster, at);
 }
@@ -296,6 +308,19 @@ void roster_endpoints_changed(struct roster *roster)
         }
         carrier_wake(carrier);
     }
+}
+
+void roster_retire_old(struct roster *roster, struct carrier *carrier)
+{
+    const struct carrier *other;
+    unsigned retiring = 0;
+
+    LIST_FOREACH (other, &roster->carriers, sibling)
+        retiring += other->retiring;
+    if (retiring < roster->worker->route->max_carriers)
+        carrier->retiring = true;
+    else
+        carrier->retire_at_ms = roster->worker->now_ms + RETIRE_AGAIN_MS;
 }
 
 void roster_retire_all(struct roster *roster)

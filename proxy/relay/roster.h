@@ -67,6 +67,8 @@ void roster_note_success(struct roster *roster);
 
 /* The addresses have changed: carriers whose address is gone retire. */
 void roster_endpoints_changed(struct roster *roster);
+/* One has come of age: it retires, unless too many wait for their last acks already. */
+void roster_retire_old(struct roster *roster, struct carrier *carrier);
 /* All retire: the credentials they were opened with are no longer in use. */
 void roster_retire_all(struct roster *roster);
 

@@ -24,8 +24,9 @@ struct stream {
     struct intake *intake;       /* borrowed: its owner */
     struct carrier *carrier;     /* leased; NULL: waiting for one */
     struct message *message;     /* owned: what is kept of it, and what its end will say */
-    uint64_t taken;              /* bytes of it, as read, that were moved on */
-    bool has_chunk_value;        /* the head has promised our own chunk id */
+    uint64_t waiting_since_ms;
+    uint64_t taken;       /* bytes of it, as read, that were moved on */
+    bool has_chunk_value; /* the head has promised our own chunk id */
     uint8_t chunk_value[CHUNK_ID_VALUE_BYTES];
 };
 

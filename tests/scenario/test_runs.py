@@ -1,13 +1,15 @@
 """An ack speaks for what its agent sent before it: the husk that gives one is the aggregator of another husk, whose run
 may have come in pieces."""
 
+import select
+import signal
 import socket
 import threading
 
 import pytest
 
 from support import forward, raw
-from support.forward import message
+from support.forward import Agent, Aggregator, event, message
 from support.process import PATIENCE
 
 FILLER = b"y" * 1000
@@ -54,3 +56,78 @@ def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggreg
     agent.sock.sock.settimeout(PATIENCE)
     threading.Thread(target=serve, args=(full,), daemon=True).start()
     agent.expect_ack("last")
+
+
+# ---- time ----
+
+def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wait(half):
+    """It works through a connection in order: what is behind others is not late because of them."""
+    half = half(acks=False, ack_timeout="600ms")
+    agent, count = half.agent(), 8
+    agent.send(*(event(number, f"{number}") for number in range(count)))
+    for one in half.aggregator.wait_for(count):
+        select.select([], [], [], 0.2)
+        half.aggregator.ack(one)
+        agent.expect_ack(one.chunk)
+    assert len(half.aggregator.messages) == count
+    assert half.husk.metric("husk_connections_ended_total", side="upstream") == 0
+
+
+def test_a_run_outlives_the_delivery_timeout_its_agent_is_told_of(husk):
+    address = raw.free_address()
+    client = husk.client(raw.format_address(address), protocol="forward", delivery_timeout="200ms")
+    agent = Agent(raw.connect(client.address))
+    agent.send(event(1), event(2), event(3, "three"))
+    raw.assert_reset(agent.sock)
+    aggregator = Aggregator()
+    husk.server(aggregator, protocol="forward", listen=raw.format_address(address))
+    assert sorted(one.number for one in aggregator.wait_for(3)) == [1, 2, 3]
+    assert client.metric("husk_messages_dropped_total") == 0
+
+
+def test_an_agent_whose_stream_finds_no_upstream_is_told_after_the_delivery_timeout(husk):
+    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="200ms",
+                         whole_bytes="64KiB")
+    agent = Agent(raw.connect(client.address))
+    agent.send(message("t", b"x" * (1 << 20))[:200000])
+    raw.assert_reset(agent.sock)
+    client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
+    assert client.metric("husk_streams_waiting") == 0
+
+
+def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk):
+    aggregator = Aggregator()
+    server = husk.server(aggregator, protocol="forward", rule="any messages-per-second=20 burst=100ms",
+                         drain_quiet="50ms", drain_timeout="20s")
+    agent = Agent(raw.TlsPeer(raw.connect(server.address),
+                              raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake())
+    agent.send(*(event(number) for number in range(12)))
+    server.wait_for_metric("husk_agents_paused", 1)
+    server.signal(signal.SIGTERM)
+    assert server.wait() in (0, 1)
+    assert aggregator.numbers() == list(range(12))
+
+
+def test_agents_that_dribble_large_messages_give_way(route):
+    route = route(retain_bytes="256KiB", buffer_bytes="64KiB", client={"ack_timeout": "1h"})
+    large, stop = message("t", b"x" * (3 << 20)), threading.Event()
+    agents = [route.agent() for _ in range(4)]
+    for agent in agents:
+        agent.send(large[:150000])
+
+    def dribble(agent):
+        try:
+            while not stop.wait(0.05):
+                agent.send(b"x")
+        except OSError:
+            pass
+    threads = [threading.Thread(target=dribble, args=(agent,), daemon=True) for agent in agents]
+    for thread in threads:
+        thread.start()
+    other = route.agent()
+    for number in range(3):
+        other.send(event(number, f"{number}"))
+        other.expect_ack(f"{number}")
+    stop.set()
+    for thread in threads:
+        thread.join()
