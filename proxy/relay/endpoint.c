@@ -56,16 +56,11 @@ void endpoint_list_release(struct endpoint_list *list)
     free(list);
 }
 
-static bool address_equal(const struct socket_address *a, const struct socket_address *b)
-{
-    return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
-}
-
 size_t endpoint_list_find(const struct endpoint_list *list, const struct socket_address *address)
 {
     size_t at = 0;
 
-    while (at < list->count && !address_equal(&list->endpoints[at].address, address))
+    while (at < list->count && !socket_address_equal(&list->endpoints[at].address, address))
         at++;
     return at;
 }

@@ -47,8 +47,7 @@ struct endpoint_tally *endpoint_tallies_get(struct endpoint_tallies *tallies,
 
     for (; *end; end = &(*end)->next) {
         struct endpoint_tally *tally = tally_of(*end);
-        if (tally->address.length == address->length &&
-            memcmp(&tally->address.storage, &address->storage, address->length) == 0)
+        if (socket_address_equal(&tally->address, address))
             return tally;
     }
     struct endpoint_tally *tally = calloc(1, sizeof *tally);

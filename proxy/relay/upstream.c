@@ -51,9 +51,7 @@ struct merger {
 static bool merger_has(const struct merger *merger, const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < merger->count; i++) {
-        const struct socket_address *address = &merger->endpoints[i].address;
-        if (address->length == endpoint->address.length &&
-            memcmp(&address->storage, &endpoint->address.storage, address->length) == 0)
+        if (socket_address_equal(&merger->endpoints[i].address, &endpoint->address))
             return true;
     }
     return false;

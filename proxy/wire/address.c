@@ -329,6 +329,11 @@ uint16_t socket_address_port(const struct socket_address *address)
     }
 }
 
+bool socket_address_equal(const struct socket_address *a, const struct socket_address *b)
+{
+    return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
+}
+
 void socket_address_set_port(struct socket_address *address, uint16_t port)
 {
     if (address->storage.ss_family == AF_INET)

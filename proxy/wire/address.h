@@ -53,6 +53,9 @@ void socket_address_format(const struct socket_address *address, char *text, siz
 /* The port; 0 when there is none, as for a Unix address. */
 uint16_t socket_address_port(const struct socket_address *address);
 
+/* The same, byte for byte. */
+bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
+
 /* A Unix address has no port and stays as it is. */
 void socket_address_set_port(struct socket_address *address, uint16_t port);
 

@@ -221,7 +221,7 @@ static void answer_add(struct resolver *resolver, const struct lookup *lookup, c
     to->address.storage.ss_family = address->sa_family;
     socket_address_set_port(&to->address, lookup->target.address.port);
     for (size_t i = 0; i < resolver->count; i++)
-        if (memcmp(&resolver->addresses[i].address.storage, &to->address.storage, to->address.length) == 0)
+        if (socket_address_equal(&resolver->addresses[i].address, &to->address))
             return;
     resolver->count++;
 }
