@@ -330,5 +330,5 @@ def latency_plans(quick, messages_per_s):
     """`messages_per_s`: what the slowest candidate can do; everybody is given the same shares of that."""
     for percent in LOADS_PERCENT:
         yield Plan(f"latency_{percent}", f"Round trip at {percent} % load ({messages_per_s * percent / 100:,.0f}/s)",
-                   RoundTrip(1 if quick else 10, messages_per_s * percent / 100), 1 if quick else 3,
+                   RoundTrip(1 if quick else 5, messages_per_s * percent / 100), 1 if quick else 3,
                    (*HUSKS, *PAIR_PEERS))
