@@ -54,6 +54,18 @@ static void ack_drop(struct intake *intake, struct intake_ack *ack)
     free(ack);
 }
 
+static void acks_drop(struct intake *intake)
+{
+    struct intake_ack *ack, *next;
+
+    for (ack = TAILQ_FIRST(&intake->acks); ack; ack = next) {
+        next = TAILQ_NEXT(ack, link);
+        free(ack);
+    }
+    TAILQ_INIT(&intake->acks);
+    intake->ack_bytes = 0;
+}
+
 /* Acks of messages from this one on wait: their agent sent it before them, and asked for no ack of its own.
  */
 static uint64_t first_unasked(const struct intake *intake)
@@ -198,8 +210,7 @@ void intake_end(struct intake *intake, enum end_reason reason)
     if (intake->paused_until_ms)
         metrics_take(&exchange->worker->metrics.messages.paused, 1);
     intake->paused_until_ms = 0;
-    while (!TAILQ_EMPTY(&intake->acks))
-        ack_drop(intake, TAILQ_FIRST(&intake->acks));
+    acks_drop(intake);
     buffer_clear(&intake->incoming);
     buffer_clear(&intake->outgoing);
     exchange_put_back(exchange, intake->reading);

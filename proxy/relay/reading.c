@@ -261,7 +261,8 @@ size_t reading_window(const struct intake *intake)
     if (intake->stream)
         return route->buffer_bytes + STREAM_OPTION_BYTES_MAX; /* the option is held back */
     if (intake->exchange->room.overdrawn == &intake->place)
-        return announced + 2 * TLS_RECORD_BYTES; /* to its message's end, as exactly as TLS allows */
+        return announced +
+               UINT64_C(2) * TLS_RECORD_BYTES; /* to its message's end, as exactly as TLS allows */
     return (size_t)(announced < route->whole_bytes ? announced : route->whole_bytes) + route->buffer_bytes;
 }
 
