@@ -359,8 +359,9 @@ static void on_watch_tick(struct ev_loop *loop, ev_timer *timer, int events)
     }
     if (active > daemon->peak_connections)
         daemon->peak_connections = active;
-    enum end_reason failure = failure_of_upstream(daemon);
-    if (failure != END_NONE && last_dial(daemon).outcome != END_NONE)
+    const struct upstream_dial dial = last_dial(daemon);
+    enum end_reason failure = upstream_failure(&daemon->upstream, &dial);
+    if (failure != END_NONE && dial.outcome != END_NONE)
         upstream_refresh(&daemon->upstream); /* it may have moved, or be back */
     refusal_update(daemon, failure);
 }

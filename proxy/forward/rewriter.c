@@ -145,7 +145,7 @@ void rewrite_plan_head(struct rewrite *rewrite, const struct scanner *message, c
 void rewrite_plan(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                   size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES])
 {
-    bool has_chunk = message->chunk.end > message->chunk.start;
+    bool has_chunk = scanner_asks_ack(message);
 
     rewrite_plan_head(rewrite, message, prefix, prefix_length, chunk_value);
     if (has_chunk) {

@@ -109,6 +109,12 @@ void scanner_init(struct scanner *scanner, const struct scanner_limits *limits);
 size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length,
                     enum scanner_status *status);
 
+/* Whether the message that has ended has a chunk id, and so asks for an ack. */
+static inline bool scanner_asks_ack(const struct scanner *scanner)
+{
+    return scanner->chunk.end > scanner->chunk.start;
+}
+
 /* True between two messages: the stream may end here without anything being cut. */
 bool scanner_is_between(const struct scanner *scanner);
 

@@ -13,7 +13,6 @@
 enum {
     STEP_BYTES = 256 * 1024,
     INCOMING_BYTES = 64 * 1024,
-    CHECKS_PER_DEAD_PEER = 4,
     FLUSH_BYTES = 240 * 1024 /* so much is written at once, while the processor's cache still has it */
 };
 
@@ -308,7 +307,7 @@ static enum end_reason peer_check(struct carrier *carrier)
 
     if (!dead_peer_ms || worker->now_ms < carrier->check_ms)
         return END_NONE;
-    carrier->check_ms = worker->now_ms + dead_peer_ms / CHECKS_PER_DEAD_PEER;
+    carrier->check_ms = worker->now_ms + dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER;
     enum end_reason reason = socket_check(carrier->outlet.leg.fd, dead_peer_ms);
     return reason == END_DEAD_PEER ? reason : END_NONE; /* of a reset, reading tells more */
 }

@@ -1,6 +1,5 @@
 #include "relay/exchange.h"
 
-#include "base/clock.h"
 #include "relay/carrier.h"
 #include "relay/intake.h"
 #include "relay/stream.h"
@@ -450,11 +449,6 @@ void exchange_endpoints_changed(struct exchange *exchange)
 {
     roster_endpoints_changed(&exchange->roster);
     exchange_dispatch(exchange);
-}
-
-void exchange_retire_carriers(struct exchange *exchange)
-{
-    roster_retire_all(&exchange->roster);
 }
 
 void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])

@@ -73,8 +73,6 @@ void exchange_dispatch(struct exchange *exchange);
 
 /* The upstream's addresses have changed, or are known at last. */
 void exchange_endpoints_changed(struct exchange *exchange);
-/* The credentials have changed: connections are made anew, between messages. */
-void exchange_retire_carriers(struct exchange *exchange);
 
 /* A fresh chunk id. */
 void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES]);

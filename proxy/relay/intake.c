@@ -24,6 +24,11 @@ static void on_task(struct task *task)
     intake_step((struct intake *)task);
 }
 
+static uint64_t now_ms(const struct intake *intake)
+{
+    return intake->exchange->worker->now_ms;
+}
+
 /* ---- acks ---- */
 
 struct intake_ack {
@@ -56,14 +61,10 @@ static void ack_drop(struct intake *intake, struct intake_ack *ack)
 
 static void acks_drop(struct intake *intake)
 {
-    struct intake_ack *ack, *next;
-
-    for (ack = TAILQ_FIRST(&intake->acks); ack; ack = next) {
+    for (struct intake_ack *ack = TAILQ_FIRST(&intake->acks), *next; ack; ack = next) {
         next = TAILQ_NEXT(ack, link);
-        free(ack);
+        ack_drop(intake, ack);
     }
-    TAILQ_INIT(&intake->acks);
-    intake->ack_bytes = 0;
 }
 
 /* Acks of messages from this one on wait: their agent sent it before them, and asked for no ack of its own.
@@ -116,7 +117,7 @@ void intake_open(struct exchange *exchange, int fd, const struct socket_address 
     intake->task.run = on_task;
     intake->exchange = exchange;
     intake->opened_us = clock_monotonic_us();
-    intake->progress_ms = intake->exchange->worker->now_ms;
+    intake->progress_ms = now_ms(intake);
     buffer_init(&intake->incoming, &worker->pool);
     buffer_init(&intake->outgoing, &worker->pool);
     alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
@@ -164,7 +165,7 @@ static void intake_report(struct intake *intake, enum end_reason reason)
 void intake_own(struct intake *intake, struct message *message)
 {
     message->origin = intake;
-    message->arrived_ms = intake->exchange->worker->now_ms;
+    message->arrived_ms = now_ms(intake);
     message->ordinal = intake->messages;
     TAILQ_INSERT_TAIL(&intake->unsettled, message, of_origin);
     intake->unasked += message->ack != MESSAGE_AGENT_ACK;
@@ -324,7 +325,7 @@ static void silence_tell(struct intake *intake)
     char peer[ADDRESS_TEXT_BYTES];
     struct log_line line;
 
-    if (!deadline_ms || intake->exchange->worker->now_ms < deadline_ms)
+    if (!deadline_ms || now_ms(intake) < deadline_ms)
         return;
     intake->exchange->told_of_silence = true;
     socket_address_format(&intake->inlet.peer, peer, sizeof peer);
@@ -340,7 +341,6 @@ static uint64_t intake_deadline(struct intake *intake)
 {
     uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
     uint64_t greeting_ms = greeting_lasts(&intake->greeting) ? intake->greeting_deadline_ms : 0;
-
     uint64_t words_ms = alarm_earlier(stall_deadline(intake), silence_deadline(intake));
     uint64_t rest_ms = alarm_earlier(intake->paused_until_ms, idle_ms ? intake->progress_ms + idle_ms : 0);
 
@@ -357,16 +357,15 @@ static enum end_reason intake_verdict(struct intake *intake)
         return leg->broken == END_RESET && intake_is_untouched(intake) ? END_PROBE : leg->broken;
     if (leg->read_over && greeting_lasts(&intake->greeting))
         return END_PROBE;
-    if (greeting_lasts(&intake->greeting) && intake->exchange->worker->now_ms >= intake->greeting_deadline_ms)
+    if (greeting_lasts(&intake->greeting) && now_ms(intake) >= intake->greeting_deadline_ms)
         return END_KEY_TIMEOUT;
     if (leg->read_over && reading_is_amid(intake))
         return END_MESSAGE_CUT;
     if (leg->read_over && intake_is_settled(intake))
         return intake->messages ? END_CLOSED : END_PROBE;
-    if (stalled_ms && intake->exchange->worker->now_ms >= stalled_ms)
+    if (stalled_ms && now_ms(intake) >= stalled_ms)
         return END_MESSAGE_STALLED;
-    if (idle_ms && TAILQ_EMPTY(&intake->unsettled) &&
-        intake->exchange->worker->now_ms >= intake->progress_ms + idle_ms)
+    if (idle_ms && TAILQ_EMPTY(&intake->unsettled) && now_ms(intake) >= intake->progress_ms + idle_ms)
         return END_IDLE;
     return END_NONE;
 }
@@ -378,7 +377,7 @@ static enum end_reason intake_admit(struct intake *intake)
     const struct tls_channel *tls = intake->inlet.leg.tls;
 
     return message_permit_open(&intake->permit, worker->route->policy, &worker->meters,
-                               tls ? tls_channel_peer(tls) : NULL, intake->exchange->worker->now_ms);
+                               tls ? tls_channel_peer(tls) : NULL, now_ms(intake));
 }
 
 /* The TLS handshake, if any, is through: the shared-key one begins, if any. */
@@ -390,7 +389,7 @@ static void intake_greet(struct intake *intake)
     intake->is_greeted = true;
     if (!key)
         return;
-    intake->greeting_deadline_ms = intake->exchange->worker->now_ms + route->handshake_timeout_ms;
+    intake->greeting_deadline_ms = now_ms(intake) + route->handshake_timeout_ms;
     alarm_set(&intake->alarm, intake->greeting_deadline_ms);
     enum end_reason reason = greeting_begin(&intake->greeting, HANDSHAKE_ACCEPTING, key, &intake->outgoing);
     if (reason != END_NONE)
@@ -435,13 +434,13 @@ static void intake_account(struct intake *intake)
 static void intake_progress(struct intake *intake, size_t moved)
 {
     const struct exchange *exchange = intake->exchange;
-    uint64_t now_ms = exchange->worker->now_ms, earned_ms = moved / PRESSED_BYTES_PER_MS;
+    uint64_t earned_ms = moved / PRESSED_BYTES_PER_MS;
     bool is_in_the_way =
         intake->stream || intake->place.excess_bytes || exchange->room.overdrawn == &intake->place;
 
-    if (!is_in_the_way || !exchange_is_pressed(exchange) || intake->progress_ms + earned_ms > now_ms ||
-        earned_ms > now_ms)
-        intake->progress_ms = now_ms;
+    if (!is_in_the_way || !exchange_is_pressed(exchange) ||
+        intake->progress_ms + earned_ms > now_ms(intake) || earned_ms > now_ms(intake))
+        intake->progress_ms = now_ms(intake);
     else
         intake->progress_ms += earned_ms;
 }

@@ -1,6 +1,5 @@
 #include "relay/reading.h"
 
-#include "base/clock.h"
 #include "relay/exchange.h"
 #include "relay/intake.h"
 #include "relay/stream.h"
@@ -16,11 +15,6 @@ static struct scanner *current(const struct intake *intake)
 static const struct scanner *previous(const struct intake *intake)
 {
     return &intake->reading->scanners[!intake->reading->at];
-}
-
-static bool is_asked(const struct scanner *message)
-{
-    return message->chunk.end > message->chunk.start;
 }
 
 static void scanner_begin(struct intake *intake)
@@ -45,7 +39,7 @@ static enum end_reason run_submit(struct intake *intake, const struct scanner *l
     struct exchange *exchange = intake->exchange;
     const struct route_options *route = exchange->worker->route;
     bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && intake->run_bytes <= route->retain_bytes;
-    bool is_ours = is_protected && !is_asked(last);
+    bool is_ours = is_protected && !scanner_asks_ack(last);
     uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
@@ -57,7 +51,7 @@ static enum end_reason run_submit(struct intake *intake, const struct scanner *l
         return END_NO_MEMORY;
     message->count = intake->run_count;
     message->events = intake->run_events;
-    message->ack = is_ours ? MESSAGE_OUR_ACK : is_asked(last) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK;
+    message->ack = is_ours ? MESSAGE_OUR_ACK : scanner_asks_ack(last) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK;
     message->is_protected = is_protected;
     intake->scanned -= intake->run_bytes;
     intake->run_bytes = intake->run_count = 0;
@@ -73,7 +67,7 @@ static bool run_is_complete(const struct intake *intake, const struct scanner *l
 {
     const struct route_options *route = intake->exchange->worker->route;
 
-    return is_asked(last) || intake->run_bytes >= route->run_bytes || intake->permit.prefix_length ||
+    return scanner_asks_ack(last) || intake->run_bytes >= route->run_bytes || intake->permit.prefix_length ||
            intake->scanned == intake->incoming.length;
 }
 
@@ -131,8 +125,8 @@ static enum end_reason message_end(struct intake *intake)
         return END_NO_MEMORY;
     /* In passthrough nothing is gained by one ack for several messages: those before it settle without. And a
      * run must not be too long to be kept. */
-    bool is_alone =
-        route->delivery == ROUTE_PASSTHROUGH ? is_asked(whole) : intake->scanned > route->retain_bytes;
+    bool is_alone = route->delivery == ROUTE_PASSTHROUGH ? scanner_asks_ack(whole)
+                                                         : intake->scanned > route->retain_bytes;
     if (is_alone && intake->run_count) {
         enum end_reason reason = run_submit(intake, previous(intake));
         if (reason != END_NONE)
@@ -190,11 +184,12 @@ static enum end_reason stream_advance(struct intake *intake)
 
 bool reading_is_paused(struct intake *intake)
 {
-    struct message_metrics *metrics = &intake->exchange->worker->metrics.messages;
+    struct worker *worker = intake->exchange->worker;
+    struct message_metrics *metrics = &worker->metrics.messages;
 
     if (!intake->permit.meter)
         return false;
-    uint64_t now_ms = intake->exchange->worker->now_ms;
+    uint64_t now_ms = worker->now_ms;
     bool has_next = intake->incoming.length > intake->scanned && !reading_is_amid(intake) &&
                     !greeting_lasts(&intake->greeting);
     uint64_t wait_ms = has_next ? message_permit_wait_ms(&intake->permit, now_ms) : 0;

@@ -35,7 +35,7 @@ static bool has_failed(const struct roster *roster, size_t at)
     return at < ENDPOINTS_MAX && roster->worker->endpoints.standing[at].failures;
 }
 
-/* The tier in use: the lowest with an endpoint that is not resting; UINT_MAX: all of them rest. */
+/* The tier in use: the lowest with an endpoint that is not resting; UINT32_MAX: all of them rest. */
 static unsigned usable_tier(const struct roster *roster)
 {
     const struct endpoint_list *list = endpoints(roster);

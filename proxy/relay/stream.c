@@ -87,7 +87,7 @@ bool stream_finish(struct stream *stream, const struct scanner *scanner)
 {
     struct intake *intake = stream->intake;
     struct message *message = stream->message;
-    bool is_asked = scanner->chunk.end > scanner->chunk.start;
+    bool is_asked = scanner_asks_ack(scanner);
     uint8_t id[SCANNER_CHUNK_BYTES_MAX];
     struct rewrite rewrite;
 

@@ -8,9 +8,8 @@
 
 enum {
     STEP_BYTES = 256 * 1024, /* moved per turn and connection, so that a bulky one starves nobody */
-    CHECKS_PER_DEAD_PEER = 4,
-    UNSENT_CHECK_MS = 20, /* how often the kernel is asked whether it has sent all */
-    UNREAD_CHECK_MS = 500 /* how often a peer that nobody reads is looked at */
+    UNSENT_CHECK_MS = 20,    /* how often the kernel is asked whether it has sent all */
+    UNREAD_CHECK_MS = 500    /* how often a peer that nobody reads is looked at */
 };
 
 static void tunnel_step(struct tunnel *tunnel);
@@ -227,7 +226,7 @@ static uint64_t relay_next_check(struct tunnel *tunnel)
     unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
     bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
     bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
-    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / CHECKS_PER_DEAD_PEER : UINT32_MAX;
+    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
 
     if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
         pause_ms = UNREAD_CHECK_MS;

@@ -150,7 +150,7 @@ static void on_letter(void *owner, const struct letter *letter)
         worker->credentials[letter->side] = letter->credentials;
         tls_sessions_clear(&worker->sessions);
         if (letter->side == SIDE_UPSTREAM)
-            exchange_retire_carriers(&worker->exchange);
+            roster_retire_all(&worker->exchange.roster);
         break;
     case LETTER_ENDPOINTS:
         worker->resolved = true;

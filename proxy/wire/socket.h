@@ -62,6 +62,8 @@ void socket_tune(int fd, unsigned dead_peer_ms);
  * of the peer for dead_peer_ms (0: never), END_RESET when the connection is broken though nobody reads it,
  * else END_NONE. A peer that answers but keeps its window shut is alive: TCP_USER_TIMEOUT would end it. */
 enum end_reason socket_check(int fd, unsigned dead_peer_ms);
+/* How often in dead_peer_ms it should be asked. */
+enum { SOCKET_CHECKS_PER_DEAD_PEER = 4 };
 
 /* True when the peer has acknowledged all that was written; so it is when the kernel does not tell. */
 bool socket_has_sent(int fd);
