@@ -21,6 +21,7 @@ def facts():
         "cpus": len(os.sched_getaffinity(0)),
         "memory_gib": round(int(memory[1]) / 1048576, 1),
         "kernel": platform.release(),
+        "congestion_control": pathlib.Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "system": release[1] if release else platform.system(),
         "hypervisor": " hypervisor" in pathlib.Path("/proc/cpuinfo").read_text(),
         "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE)[0],

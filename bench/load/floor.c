@@ -6,6 +6,8 @@
 #include "load/load.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/aead.h>
 #include <poll.h>
 #include <pthread.h>
@@ -123,6 +125,8 @@ int main(int count, char **arguments)
         if (agent < 0)
             continue;
         outlet = load_connect(upstream);
+        setsockopt(outlet, IPPROTO_TCP, TCP_CONGESTION, "reno",
+                   strlen("reno")); /* as husk does on loopback */
         setsockopt(outlet, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof forever);
         setsockopt(outlet, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof forever);
         start_way(agent, outlet, seals ? seal : open_records);

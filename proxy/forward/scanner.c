@@ -411,6 +411,15 @@ static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
 
 /* ---- the fast path ------------------------------------------------------------------------------------ */
 
+/* The bytes of a string with a header of one or two bytes; 0 for any other value. Most of what is walked are
+ * such strings, and a guess which kind comes next is sooner there than the answer of a table. */
+static inline uint64_t short_string_size(const uint8_t *at)
+{
+    if ((at[0] & 0xe0) == 0xa0)
+        return 1 + (at[0] & 0x1fU);
+    return at[0] == 0xd9 ? 2 + (uint64_t)at[1] : 0;
+}
+
 /* Takes the walked values that lie whole within the slice, up to the end of the outermost. Whatever is cut or
  * must be refused it leaves where it is, to the careful path: so there is one place that decides. */
 static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uint8_t *end,
@@ -424,9 +433,14 @@ static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uin
 
     while (end - at >= SHAPE_HEADER_BYTES_MAX) {
         const struct shape *shape = &shapes[*at];
-        uint64_t size = shape_size(shape, at);
-        if (shape->kind >= KIND_ARRAY) {
-            size <<= shape->kind == KIND_MAP;
+        uint64_t size = short_string_size(at);
+        if (size) {
+            if (size > (uint64_t)(end - at) || size - 1 > room)
+                break;
+            room -= size - 1;
+            at += size;
+        } else if (shape->kind >= KIND_ARRAY) {
+            size = shape_size(shape, at) << (shape->kind == KIND_MAP);
             if (shape->header - 1U + size > room || size > UINT32_MAX || top == most)
                 break;
             room -= shape->header - 1U + size;
@@ -436,11 +450,11 @@ static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uin
                 continue;
             }
         } else {
-            uint64_t whole = shape->header + size;
-            if (whole > (uint64_t)(end - at) || whole - 1 > room || shape->kind == KIND_UNUSED)
+            size = shape->header + shape_size(shape, at);
+            if (size > (uint64_t)(end - at) || size - 1 > room || shape->kind == KIND_UNUSED)
                 break;
-            room -= whole - 1;
-            at += whole;
+            room -= size - 1;
+            at += size;
         }
         while (--top[-1] == 0)
             if (--top == bottom)

@@ -17,15 +17,6 @@ static const struct scanner *previous(const struct intake *intake)
     return &intake->reading->scanners[!intake->reading->at];
 }
 
-static void scanner_begin(struct intake *intake)
-{
-    const struct route_options *route = intake->exchange->worker->route;
-    struct scanner_limits limits = route->scanner;
-
-    limits.message_bytes = message_permit_message_bytes(&intake->permit, limits.message_bytes);
-    scanner_init(current(intake), &limits);
-}
-
 bool reading_is_amid(const struct intake *intake)
 {
     return intake->reading && !scanner_is_between(current(intake));
@@ -138,7 +129,6 @@ static enum end_reason message_end(struct intake *intake)
     if (run_is_complete(intake, whole))
         return run_submit(intake, whole);
     intake->reading->at = !intake->reading->at;
-    scanner_begin(intake);
     return END_NONE;
 }
 
@@ -208,13 +198,17 @@ bool reading_is_paused(struct intake *intake)
 
 static bool reading_begin(struct intake *intake)
 {
+    struct scanner_limits limits = intake->exchange->worker->route->scanner;
+
     if (intake->reading)
         return true;
     intake->reading = exchange_take_reading(intake->exchange);
     if (!intake->reading)
         return false;
+    limits.message_bytes = message_permit_message_bytes(&intake->permit, limits.message_bytes);
+    for (unsigned at = 0; at < 2; at++)
+        scanner_init(&intake->reading->scanners[at], &limits);
     intake->reading->at = 0;
-    scanner_begin(intake);
     return true;
 }
 

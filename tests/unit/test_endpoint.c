@@ -1,5 +1,7 @@
 #include "relay/endpoint.h"
 
+#include "support/test_address.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -7,17 +9,6 @@
 #include <string.h>
 
 enum { MIN_MS = 500, MAX_MS = 1500 };
-
-/* 127.0.0.1:port. */
-static struct socket_address address_at(uint16_t port)
-{
-    struct address written = { .host = "127.0.0.1", .port = port };
-    struct socket_address address;
-
-    memset(&address, 0, sizeof address);
-    assert_true(address_to_socket(&written, &address));
-    return address;
-}
 
 struct place {
     uint16_t port;

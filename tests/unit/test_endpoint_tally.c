@@ -1,21 +1,13 @@
 /* proxy/relay/endpoint_tally.c, and how lists and pools of proxy/relay/endpoint.c share and write tallies. */
 #include "relay/endpoint.h"
 
+#include "support/test_address.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 #include <string.h>
-
-static struct socket_address address_at(uint16_t port)
-{
-    struct address written = { .host = "127.0.0.1", .port = port };
-    struct socket_address address;
-
-    memset(&address, 0, sizeof address);
-    assert_true(address_to_socket(&written, &address));
-    return address;
-}
 
 static struct endpoint_tally *tally_at(struct endpoint_tallies *tallies, uint16_t port)
 {

@@ -2,6 +2,7 @@
 #include "relay/heartbeat.h"
 
 #include "base/clock.h"
+#include "support/test_address.h"
 #include "support/test_loop.h"
 #include "wire/socket.h"
 
@@ -26,17 +27,6 @@ struct site {
 static bool on_asked(void *owner)
 {
     return ((struct site *)owner)->is_healthy;
-}
-
-static struct socket_address address_of(const char *text)
-{
-    struct address written;
-    struct socket_address address;
-    struct fault fault;
-
-    assert_true(address_parse(&written, text, &fault));
-    assert_true(address_to_socket(&written, &address));
-    return address;
 }
 
 /* `text` without a port of its own: any free one is found. */
