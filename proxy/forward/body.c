@@ -220,7 +220,7 @@ static bool job_begin(struct job *job)
     const struct body_options *options = &job->rewriter->options;
     const struct scanner *scanner = job->scanner;
 
-    if (scanner->mode == SCANNER_MESSAGE || (!options->strip_metadata && !options->compress))
+    if (scanner->mode == SCANNER_MESSAGE || !body_options_ask(options))
         return false;
     (void)buffer_peek(job->held, job->start + (size_t)scanner->body.start, &job->body_first, 1);
     job->contents = scanner->body.start + shapes[job->body_first].header;

@@ -29,6 +29,12 @@ struct body_options {
 
 enum { BODY_COMPRESS_MIN = 64 };
 
+/* Whether any body may be changed. */
+static inline bool body_options_ask(const struct body_options *options)
+{
+    return options->strip_metadata || options->compress != COMPRESSION_OFF;
+}
+
 /* Zero-initialise, then set options. Contexts of the libraries are made when they are first needed. */
 struct body_rewriter {
     struct body_options options;

@@ -73,7 +73,11 @@ static const struct rule rules[] = {
 /* Option keys that mean something here. */
 enum option_key { KEY_OTHER, KEY_CHUNK, KEY_SIZE, KEY_COMPRESSED };
 
-enum { KEY_BYTES_MAX = sizeof "compressed" - 1 };
+enum {
+    KEY_BYTES_MAX = sizeof "compressed" - 1,
+    EVENT_HEAD_BYTES_MAX =
+        SHAPE_HEADER_BYTES_MAX + 18 + SHAPE_HEADER_BYTES_MAX, /* the longest time: fixext 16 */
+};
 
 /* A header, decoded. */
 struct item {
@@ -411,6 +415,50 @@ static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
 
 /* ---- the fast path ------------------------------------------------------------------------------------ */
 
+/* Whatever is cut, rare or must be refused these leave where it is, to the careful path: so there is one
+ * place that decides. */
+
+/* The bytes of an entry's array header, in the two forms that agents use; 0: another. */
+static inline size_t entry_header(const uint8_t *at)
+{
+    static const uint8_t wide[] = { 0xdd, 0, 0, 0, 2 }; /* Fluent Bit's */
+
+    return *at == 0x92 ? 1 : memcmp(at, wide, sizeof wide) == 0 ? sizeof wide : 0;
+}
+
+/* Takes what an event begins with, up to its record's first key: an entry's header, a time and the record's
+ * header. */
+static const uint8_t *take_event_head(struct scanner *scanner, const uint8_t *at, const uint8_t *end)
+{
+    const uint8_t *from = at;
+    bool is_entry = scanner->place == PLACE_ENTRY;
+
+    if (end - at < EVENT_HEAD_BYTES_MAX)
+        return from;
+    if (is_entry)
+        at += entry_header(at);
+    if (is_entry && at == from)
+        return from;
+    const struct shape *time = &shapes[*at];
+    if (time->header != 1 || !(ONLY(time->kind) & TIMES))
+        return from;
+    at += 1 + time->inherent;
+    const struct shape *record = &shapes[*at];
+    uint64_t elements = 2 * shape_size(record, at);
+    at += record->header;
+    /* What the headers above announced is claimed already: an entry's first byte, or a time's and a record's.
+     */
+    uint64_t claim = (uint64_t)(at - from) - (is_entry ? 1 : 2) + elements;
+    if (record->kind != KIND_MAP || !elements || elements > UINT32_MAX ||
+        claim > scanner->limits.message_bytes - scanner->announced)
+        return from;
+    scanner->announced += claim;
+    scanner->length += (uint64_t)(at - from);
+    scanner->place = is_entry ? PLACE_ENTRY_RECORD : PLACE_RECORD;
+    scanner->left[scanner->depth++] = (uint32_t)elements;
+    return at;
+}
+
 /* The bytes of a string with a header of one or two bytes; 0 for any other value. Most of what is walked are
  * such strings, and a guess which kind comes next is sooner there than the answer of a table. */
 static inline uint64_t short_string_size(const uint8_t *at)
@@ -420,8 +468,7 @@ static inline uint64_t short_string_size(const uint8_t *at)
     return at[0] == 0xd9 ? 2 + (uint64_t)at[1] : 0;
 }
 
-/* Takes the walked values that lie whole within the slice, up to the end of the outermost. Whatever is cut or
- * must be refused it leaves where it is, to the careful path: so there is one place that decides. */
+/* Takes the walked values that lie whole within the slice, up to the end of the outermost. */
 static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uint8_t *end,
                            enum scanner_status *status)
 {
@@ -500,6 +547,9 @@ size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length
         } else if (scanner->place == PLACE_SECOND) {
             *status = decide_mode(scanner, *at);
         } else {
+            if ((scanner->place == PLACE_ENTRY || scanner->place == PLACE_TIME) &&
+                scanner->gathered_length == 0)
+                at = take_event_head(scanner, at, end);
             if (scanner->depth > scanner->floor && scanner->gathered_length == 0)
                 at = walk(scanner, at, end, status);
             if (at == before)

@@ -55,6 +55,9 @@ bool body_stage_rewrite(struct body_stage *stage, struct buffer *held, size_t st
 {
     struct body_result result;
     struct scanner rewritten;
+
+    if (!body_options_ask(&stage->rewriter.options))
+        return true;
     enum body_status status = body_rewrite(&stage->rewriter, held, start, scanner, &result);
     bool done = true;
 
