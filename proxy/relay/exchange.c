@@ -15,28 +15,36 @@ enum {
 
 /* ---- the queues of waiting messages ---- */
 
-static void queue_append(struct exchange *exchange, struct message *message)
+static void queue_count(struct exchange *exchange, struct message *message)
 {
-    message->next = NULL;
-    if (exchange->last)
-        exchange->last->next = message;
-    else
-        exchange->first = message;
-    exchange->last = message;
     exchange->waiting_bytes += message->entry.size;
     exchange->waiting_count += message->count;
+    message->is_waiting = true;
 }
 
-static struct message *queue_take_first(struct exchange *exchange)
+static void queue_append(struct exchange *exchange, struct message *message)
 {
-    struct message *message = exchange->first;
+    TAILQ_INSERT_TAIL(&exchange->waiting, message, of_queue);
+    queue_count(exchange, message);
+}
 
-    exchange->first = message->next;
-    if (!exchange->first)
-        exchange->last = NULL;
+/* Puts `messages` in front of those that wait. */
+static void queue_prepend(struct exchange *exchange, struct message_queue *messages)
+{
+    struct message *message;
+
+    TAILQ_FOREACH (message, messages, of_queue)
+        queue_count(exchange, message);
+    TAILQ_CONCAT(messages, &exchange->waiting, of_queue);
+    TAILQ_CONCAT(&exchange->waiting, messages, of_queue);
+}
+
+static void queue_remove(struct exchange *exchange, struct message *message)
+{
+    TAILQ_REMOVE(&exchange->waiting, message, of_queue);
     exchange->waiting_bytes -= message->entry.size;
     exchange->waiting_count -= message->count;
-    return message;
+    message->is_waiting = false;
 }
 
 /* Tells the metrics of it, once a change is complete. */
@@ -44,29 +52,6 @@ static void queue_publish(struct exchange *exchange)
 {
     atomic_store_explicit(&exchange->worker->metrics.messages.waiting, exchange->waiting_count,
                           memory_order_relaxed);
-}
-
-/* Takes out the messages for which `wanted` says so; they come back as a list, in order. */
-static struct message *queue_filter(struct exchange *exchange,
-                                    bool (*wanted)(const struct message *, const void *),
-                                    const void *argument)
-{
-    struct message *all = exchange->first, *taken = NULL, **taken_end = &taken;
-
-    exchange->first = exchange->last = NULL;
-    exchange->waiting_bytes = exchange->waiting_count = 0;
-    for (struct message *message = all, *next; message; message = next) {
-        next = message->next;
-        if (!wanted(message, argument)) {
-            queue_append(exchange, message);
-            continue;
-        }
-        message->next = NULL;
-        *taken_end = message;
-        taken_end = &message->next;
-    }
-    queue_publish(exchange);
-    return taken;
 }
 
 static void stream_enqueue(struct exchange *exchange, struct stream *stream)
@@ -197,8 +182,9 @@ void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
 
 static void messages_send(struct exchange *exchange)
 {
-    while (exchange->first) {
-        struct intake *origin = exchange->first->origin;
+    while (!TAILQ_EMPTY(&exchange->waiting)) {
+        struct message *message = TAILQ_FIRST(&exchange->waiting);
+        struct intake *origin = message->origin;
         struct carrier *carrier = roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
         if (!carrier) {
             dial(exchange, ROSTER_MESSAGE);
@@ -207,7 +193,8 @@ static void messages_send(struct exchange *exchange)
         }
         if (origin)
             origin->carrier = carrier;
-        carrier_send(carrier, queue_take_first(exchange));
+        queue_remove(exchange, message);
+        carrier_send(carrier, message);
     }
     queue_publish(exchange);
 }
@@ -259,25 +246,6 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
            message->ack_timeouts < route->max_ack_timeouts;
 }
 
-/* Puts `messages` in front of those that wait. */
-static void queue_prepend(struct exchange *exchange, struct message *messages)
-{
-    struct message *rest = exchange->first, *rest_last = exchange->last;
-
-    exchange->first = exchange->last = NULL;
-    for (struct message *message = messages, *next; message; message = next) {
-        next = message->next;
-        queue_append(exchange, message);
-    }
-    if (!rest)
-        return;
-    if (exchange->last)
-        exchange->last->next = rest;
-    else
-        exchange->first = rest;
-    exchange->last = rest_last;
-}
-
 /* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */
 static void lease_end(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
@@ -297,7 +265,7 @@ static void lease_end(struct exchange *exchange, struct carrier *carrier, enum e
 
 void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
-    struct message *again = NULL, **again_end = &again;
+    struct message_queue again = TAILQ_HEAD_INITIALIZER(again);
     struct ledger_entry *oldest =
         reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&carrier->ledger) : carrier->ledger.first;
 
@@ -314,46 +282,33 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
         metrics_take(&exchange->worker->metrics.messages.unacked, message->count);
         if (&message->entry == oldest)
             message_blame(message, reason);
-        message->next = NULL;
         if (may_be_resent(exchange, message)) {
             metrics_add(&exchange->worker->metrics.messages.resent, message->count);
-            *again_end = message;
-            again_end = &message->next;
+            TAILQ_INSERT_TAIL(&again, message, of_queue);
         } else {
             message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
         }
     }
-    queue_prepend(exchange, again);
+    queue_prepend(exchange, &again);
     if (carrier->lease)
         lease_end(exchange, carrier, reason);
     if (!exchange->closing)
         exchange_dispatch(exchange);
 }
 
-static bool is_of(const struct message *message, const void *intake)
-{
-    return message->origin == intake && will_come_again(message);
-}
-
 void exchange_forget(struct exchange *exchange, struct intake *intake)
 {
-    struct message *messages, *own;
-
-    TAILQ_FOREACH (own, &intake->unsettled, of_origin) {
-        if (will_come_again(own))
-            break;
+    for (struct message *own = TAILQ_FIRST(&intake->unsettled), *next; own; own = next) {
+        next = TAILQ_NEXT(own, of_origin);
+        /* Not sent yet, and the agent will send it again: sending it now would only double it. */
+        if (!own->is_waiting || !will_come_again(own))
+            continue;
+        queue_remove(exchange, own);
+        intake_disown(intake, own);
+        metrics_add(&exchange->worker->metrics.messages.dropped[END_LEFT], own->count);
+        message_leave(exchange, own);
     }
-    if (!own)
-        return;
-    /* Not sent yet, and the agent will send them again: sending them now would only double them. */
-    messages = queue_filter(exchange, is_of, intake);
-
-    for (struct message *next; messages; messages = next) {
-        next = messages->next;
-        intake_disown(intake, messages);
-        metrics_add(&exchange->worker->metrics.messages.dropped[END_LEFT], messages->count);
-        message_leave(exchange, messages);
-    }
+    queue_publish(exchange);
 }
 
 static bool waits_since(const struct message *message, uint64_t deadline_ms)
@@ -361,16 +316,13 @@ static bool waits_since(const struct message *message, uint64_t deadline_ms)
     return message->origin && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
 }
 
-static bool is_overdue(const struct message *message, const void *deadline_ms)
-{
-    return will_come_again(message) && waits_since(message, *(const uint64_t *)deadline_ms);
-}
-
 /* The agent of a run that waits for its ack; the run itself stays, for its agent would send only the last of
  * it again. NULL: none. */
 static struct intake *overdue_agent(const struct exchange *exchange, uint64_t deadline_ms)
 {
-    for (const struct message *message = exchange->first; message; message = message->next) {
+    const struct message *message;
+
+    TAILQ_FOREACH (message, &exchange->waiting, of_queue) {
         if (waits_since(message, deadline_ms))
             return message->origin;
     }
@@ -384,13 +336,22 @@ static void overdue_drop(struct exchange *exchange)
 {
     uint64_t timeout_ms = exchange->worker->route->delivery_timeout_ms, now_ms = exchange->worker->now_ms;
     uint64_t deadline_ms = now_ms > timeout_ms ? now_ms - timeout_ms : 0;
-    struct message *messages = queue_filter(exchange, is_overdue, &deadline_ms);
+    struct message_queue overdue = TAILQ_HEAD_INITIALIZER(overdue);
     struct intake *agent;
 
-    for (struct message *next; messages; messages = next) {
-        next = messages->next;
-        message_drop(exchange, messages, END_UNDELIVERED);
+    for (struct message *message = TAILQ_FIRST(&exchange->waiting), *next; message; message = next) {
+        next = TAILQ_NEXT(message, of_queue);
+        if (!will_come_again(message) || !waits_since(message, deadline_ms))
+            continue;
+        queue_remove(exchange, message);
+        TAILQ_INSERT_TAIL(&overdue, message, of_queue);
     }
+    while (!TAILQ_EMPTY(&overdue)) { /* each may take its agent's others with it */
+        struct message *message = TAILQ_FIRST(&overdue);
+        TAILQ_REMOVE(&overdue, message, of_queue);
+        message_drop(exchange, message, END_UNDELIVERED);
+    }
+    queue_publish(exchange);
     while ((agent = overdue_agent(exchange, deadline_ms)))
         intake_end(agent, END_UNDELIVERED);
 }
@@ -421,6 +382,7 @@ bool exchange_open(struct exchange *exchange, struct worker *worker)
     LIST_INIT(&exchange->intakes);
     roster_init(&exchange->roster, worker, exchange);
     room_init(&exchange->room, worker->route->retain_bytes);
+    TAILQ_INIT(&exchange->waiting);
     TAILQ_INIT(&exchange->streams);
     alarm_init(&exchange->alarm, worker->loop, on_alarm, exchange);
     return getrandom(&exchange->id_seed, sizeof exchange->id_seed, 0) == (ssize_t)sizeof exchange->id_seed;
@@ -438,8 +400,11 @@ unsigned exchange_close(struct exchange *exchange)
         left_behind += TAILQ_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
         intake_end(intake, END_SHUTDOWN);
     }
-    while (exchange->first)
-        message_drop(exchange, queue_take_first(exchange), END_SHUTDOWN);
+    while (!TAILQ_EMPTY(&exchange->waiting)) {
+        struct message *message = TAILQ_FIRST(&exchange->waiting);
+        queue_remove(exchange, message);
+        message_drop(exchange, message, END_SHUTDOWN);
+    }
     alarm_stop(&exchange->alarm);
     free(exchange->spare_reading);
     return left_behind;

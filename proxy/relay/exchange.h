@@ -20,13 +20,14 @@ struct stream;
 struct worker;
 
 LIST_HEAD(intake_list, intake);
+TAILQ_HEAD(message_queue, message);
 TAILQ_HEAD(stream_queue, stream);
 
 struct exchange {
     struct worker *worker; /* borrowed */
     struct intake_list intakes;
     struct roster roster;         /* of carriers */
-    struct message *first, *last; /* waiting, oldest first */
+    struct message_queue waiting; /* oldest first */
     uint64_t waiting_bytes;       /* of them */
     uint64_t waiting_count;       /* Forward messages in them */
     struct stream_queue streams;  /* waiting, likewise */

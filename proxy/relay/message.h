@@ -27,9 +27,10 @@ enum message_ack {
 };
 
 struct message {
-    struct ledger_entry entry; /* first: its place on a carrier; its id */
-    struct message *next;      /* in the exchange's queue */
-    struct intake *origin;     /* borrowed; NULL: the agent is gone */
+    struct ledger_entry entry;     /* first: its place on a carrier; its id */
+    TAILQ_ENTRY(message) of_queue; /* the exchange's, while is_waiting */
+    bool is_waiting;
+    struct intake *origin; /* borrowed; NULL: the agent is gone */
     TAILQ_ENTRY(message) of_origin;
     uint64_t ordinal; /* among its agent's messages: later ones have greater ones */
     enum message_ack ack;
