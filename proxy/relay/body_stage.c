@@ -1,5 +1,7 @@
 #include "relay/body_stage.h"
 
+#include "relay/message.h"
+
 void body_stage_init(struct body_stage *stage, const struct body_options *options,
                      struct body_metrics *metrics)
 {
@@ -9,21 +11,6 @@ void body_stage_init(struct body_stage *stage, const struct body_options *option
 void body_stage_deinit(struct body_stage *stage)
 {
     body_rewriter_deinit(&stage->rewriter);
-}
-
-/* Whether it is one message, within the limits. */
-static bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
-                         const struct buffer *bytes)
-{
-    enum scanner_status status = SCANNER_MORE;
-
-    scanner_init(scanner, limits);
-    for (size_t at = 0; at < bytes->length && status != SCANNER_END && status != SCANNER_REFUSED;) {
-        size_t length;
-        const uint8_t *piece = buffer_view(bytes, at, &length);
-        at += scanner_feed(scanner, piece, length, &status);
-    }
-    return status == SCANNER_END;
 }
 
 static void stage_count(struct body_metrics *metrics, const struct body_result *result, uint64_t length)

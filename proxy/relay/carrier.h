@@ -49,7 +49,8 @@ MUST_CHECK bool carrier_open(struct exchange *exchange, size_t at);
 
 /* Whether it takes more bytes for the moment. */
 bool carrier_has_space(const struct carrier *carrier);
-/* Whether it can take a message now: it has space, and is leased to no stream. */
+/* Whether it can take a message now: it has space, is leased to no stream, and carries none that is to be
+ * alone (see message.h, attempts). */
 bool carrier_has_room(const struct carrier *carrier);
 
 /* Takes a message, and writes it behind the others. */

@@ -163,7 +163,7 @@ static void streams_lease(struct exchange *exchange)
 {
     while (!TAILQ_EMPTY(&exchange->streams)) {
         struct stream *stream = TAILQ_FIRST(&exchange->streams);
-        struct carrier *carrier = roster_pick_idle(&exchange->roster);
+        struct carrier *carrier = roster_pick_lease(&exchange->roster);
         if (!carrier) {
             dial(exchange, ROSTER_STREAM);
             return;
@@ -185,7 +185,9 @@ static void messages_send(struct exchange *exchange)
     while (!TAILQ_EMPTY(&exchange->waiting)) {
         struct message *message = TAILQ_FIRST(&exchange->waiting);
         struct intake *origin = message->origin;
-        struct carrier *carrier = roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
+        struct carrier *carrier = message->attempts
+                                      ? roster_pick_idle(&exchange->roster)
+                                      : roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
         if (!carrier) {
             dial(exchange, ROSTER_MESSAGE);
             alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
@@ -246,6 +248,51 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
            message->ack_timeouts < route->max_ack_timeouts;
 }
 
+static void make_id(void *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])
+{
+    exchange_next_chunk(exchange, value);
+}
+
+/* A run with which something went wrong goes on in pieces: whatever one of its messages does to aggregators,
+ * or they to connections, the others are settled. Without memory it goes on as it is. */
+static void run_requeue(struct exchange *exchange, struct message *run, struct message_queue *again)
+{
+    struct message_queue parts = TAILQ_HEAD_INITIALIZER(parts);
+    struct message *part;
+
+    if (!message_split(run, make_id, exchange, &parts)) {
+        TAILQ_INSERT_TAIL(again, run, of_queue);
+        return;
+    }
+    TAILQ_FOREACH (part, &parts, of_queue) {
+        exchange_hold(exchange, part, sizeof *part + part->entry.size);
+        exchange->held_count++;
+        if (run->origin)
+            intake_own_part(run->origin, part, run);
+    }
+    TAILQ_CONCAT(again, &parts, of_queue);
+    if (run->origin)
+        intake_disown(run->origin, run);
+    message_leave(exchange, run);
+}
+
+/* A message has lost its carrier: it is to be sent again, or goes no further. */
+static void message_return(struct exchange *exchange, struct message *message, enum end_reason reason,
+                           struct message_queue *again)
+{
+    bool is_suspect = message->attempts || message->ack_timeouts;
+
+    if (!may_be_resent(exchange, message)) {
+        message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
+        return;
+    }
+    metrics_add(&exchange->worker->metrics.messages.resent, message->count);
+    if (message->count > 1 && is_suspect && !exchange->closing)
+        run_requeue(exchange, message, again);
+    else
+        TAILQ_INSERT_TAIL(again, message, of_queue);
+}
+
 /* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */
 static void lease_end(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
 {
@@ -282,12 +329,7 @@ void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, 
         metrics_take(&exchange->worker->metrics.messages.unacked, message->count);
         if (&message->entry == oldest)
             message_blame(message, reason);
-        if (may_be_resent(exchange, message)) {
-            metrics_add(&exchange->worker->metrics.messages.resent, message->count);
-            TAILQ_INSERT_TAIL(&again, message, of_queue);
-        } else {
-            message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
-        }
+        message_return(exchange, message, reason, &again);
     }
     queue_prepend(exchange, &again);
     if (carrier->lease)

@@ -20,7 +20,6 @@ struct stream;
 struct worker;
 
 LIST_HEAD(intake_list, intake);
-TAILQ_HEAD(message_queue, message);
 TAILQ_HEAD(stream_queue, stream);
 
 struct exchange {

@@ -172,6 +172,13 @@ void intake_own(struct intake *intake, struct message *message)
     intake->messages += message->count;
 }
 
+void intake_own_part(struct intake *intake, struct message *part, struct message *run)
+{
+    part->origin = intake;
+    TAILQ_INSERT_BEFORE(run, part, of_origin);
+    intake->unasked += part->ack != MESSAGE_AGENT_ACK;
+}
+
 void intake_disown(struct intake *intake, struct message *message)
 {
     TAILQ_REMOVE(&intake->unsettled, message, of_origin);

@@ -68,6 +68,9 @@ void intake_settle(struct intake *intake, struct message *message);
 /* The message is one of its own. */
 void intake_own(struct intake *intake, struct message *message);
 
+/* One of the messages that `run`, its own, was made of takes the place in front of it. */
+void intake_own_part(struct intake *intake, struct message *part, struct message *run);
+
 /* Runs it soon: there is room again, or its stream can flow. */
 void intake_wake(struct intake *intake);
 

@@ -119,6 +119,87 @@ void message_free(struct message *message)
     free(message);
 }
 
+/* ---- runs ---- */
+
+bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, const struct buffer *bytes)
+{
+    enum scanner_status status = SCANNER_MORE;
+
+    scanner_init(scanner, limits);
+    for (size_t at = 0; at < bytes->length && status != SCANNER_END && status != SCANNER_REFUSED;) {
+        size_t length;
+        const uint8_t *piece = buffer_view(bytes, at, &length);
+        at += scanner_feed(scanner, piece, length, &status);
+    }
+    return status == SCANNER_END;
+}
+
+/* Its bytes for ourselves: taking a message changes them where they are. */
+static bool message_copy(const struct message *message, struct buffer *to)
+{
+    if (message->flat_length)
+        return message_write(message, to);
+    for (size_t at = 0, length; at < message->slices.length; at += length) {
+        const uint8_t *piece = buffer_view(&message->slices, at, &length);
+        if (!buffer_append(to, piece, length))
+            return false;
+    }
+    return true;
+}
+
+/* The message at the front of a run's `bytes`. */
+static struct message *part_take(const struct message *run, struct buffer *bytes, message_make_id *make_id,
+                                 void *maker)
+{
+    const struct scanner_limits limits = { UINT32_MAX, run->entry.size, SCANNER_DEPTH_MAX };
+    uint8_t value[CHUNK_ID_VALUE_BYTES];
+    struct scanner scanner;
+    struct rewrite rewrite;
+
+    if (!message_scan(&scanner, &limits, bytes))
+        return NULL;
+    make_id(maker, value);
+    rewrite_plan(&rewrite, &scanner, "", 0, value);
+    struct message *part = message_take(bytes, scanner.length, &scanner, &rewrite);
+    if (!part)
+        return NULL;
+    part->events = scanner.entries;
+    part->ack = bytes->length ? MESSAGE_OUR_ACK : run->ack;
+    part->is_protected = run->is_protected;
+    part->attempts = run->attempts;
+    part->ack_timeouts = run->ack_timeouts;
+    part->arrived_ms = run->arrived_ms;
+    return part;
+}
+
+bool message_split(const struct message *run, message_make_id *make_id, void *maker,
+                   struct message_queue *parts)
+{
+    struct message_queue taken = TAILQ_HEAD_INITIALIZER(taken);
+    struct buffer bytes;
+
+    buffer_init(&bytes, run->slices.pool);
+    bool done = message_copy(run, &bytes);
+    for (uint64_t ordinal = run->ordinal; done && bytes.length; ordinal++) {
+        struct message *part = part_take(run, &bytes, make_id, maker);
+        if (part) {
+            part->ordinal = ordinal;
+            TAILQ_INSERT_TAIL(&taken, part, of_queue);
+        }
+        done = part;
+    }
+    buffer_clear(&bytes);
+    while (!done && !TAILQ_EMPTY(&taken)) {
+        struct message *part = TAILQ_FIRST(&taken);
+        TAILQ_REMOVE(&taken, part, of_queue);
+        message_free(part);
+    }
+    TAILQ_CONCAT(parts, &taken, of_queue);
+    return done;
+}
+
+/* ---- writing ---- */
+
 bool message_write(const struct message *message, struct buffer *to)
 {
     if (message->flat_length)

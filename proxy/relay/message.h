@@ -38,7 +38,8 @@ struct message {
     uint64_t events;       /* in them, as far as they say how many */
     bool is_protected;     /* by us: kept until its ack comes */
     bool kept;             /* its bytes are still here: it can be sent again */
-    unsigned attempts;     /* carriers that broke while it was the oldest they had not settled */
+    unsigned attempts;     /* carriers that broke while it was the oldest they had not settled; from the first
+                              on it goes alone */
     unsigned ack_timeouts; /* carriers given up because its ack did not come */
     uint64_t arrived_ms;
     uint64_t held_bytes;  /* that the exchange counts for it */
@@ -48,7 +49,8 @@ struct message {
     uint8_t id[];
 };
 
-TAILQ_HEAD(message_list, message);
+TAILQ_HEAD(message_list, message);  /* of one agent */
+TAILQ_HEAD(message_queue, message); /* of all */
 
 /* Takes `length` bytes off the front of `incoming`: a message, or a run that ends with it, changed as
  * `rewrite` says. NULL when out of memory: then `incoming` is no longer whole. */
@@ -61,6 +63,17 @@ struct message *message_open(struct buffer_pool *pool);
 void message_set_id(struct message *message, const uint8_t *id, size_t length);
 
 void message_free(struct message *message);
+
+/* Scans the message at the front of `bytes`; false when it is not whole, or not within `limits`. */
+MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
+                             const struct buffer *bytes);
+
+/* Takes a run apart: its messages, each with an id of its own (the last keeps what it has), in order at the
+ * end of `parts`. `make_id` gives fresh ids. The run stays as it is. False when out of memory: no parts then.
+ */
+typedef void message_make_id(void *maker, uint8_t value[CHUNK_ID_VALUE_BYTES]);
+MUST_CHECK bool message_split(const struct message *run, message_make_id *make_id, void *maker,
+                              struct message_queue *parts);
 
 /* Puts its bytes at the end of `to`; they are kept. False when out of memory. */
 MUST_CHECK bool message_write(const struct message *message, struct buffer *to);

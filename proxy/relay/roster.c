@@ -94,28 +94,26 @@ struct carrier *roster_pick(struct roster *roster, struct carrier *last)
     return best;
 }
 
-static unsigned leased_count(const struct roster *roster)
-{
-    const struct carrier *carrier;
-    unsigned count = 0;
-
-    LIST_FOREACH (carrier, &roster->carriers, sibling)
-        count += carrier->lease != NULL;
-    return count;
-}
-
 struct carrier *roster_pick_idle(struct roster *roster)
 {
     struct carrier *best = NULL, *carrier;
 
-    if (leased_count(roster) >= roster->worker->route->max_streams)
-        return NULL;
     LIST_FOREACH (carrier, &roster->carriers, sibling) {
         if (carrier_has_room(carrier) && !carrier->ledger.count &&
             (!best || tier_of(roster, carrier) < tier_of(roster, best)))
             best = carrier;
     }
     return best;
+}
+
+struct carrier *roster_pick_lease(struct roster *roster)
+{
+    const struct carrier *carrier;
+    unsigned leased = 0;
+
+    LIST_FOREACH (carrier, &roster->carriers, sibling)
+        leased += carrier->lease != NULL;
+    return leased < roster->worker->route->max_streams ? roster_pick_idle(roster) : NULL;
 }
 
 bool roster_is_ready(const struct roster *roster)

@@ -36,9 +36,10 @@ void roster_init(struct roster *roster, struct worker *worker, struct exchange *
  * It stays with the last one while that has room and is not much busier than others, so that order is kept
  * where it can be. */
 struct carrier *roster_pick(struct roster *roster, struct carrier *last);
-/* One for a stream alone, without anybody's unsettled message; NULL when there is none, or enough are leased.
- */
+/* One without anybody's unsettled message; NULL when there is none. */
 struct carrier *roster_pick_idle(struct roster *roster);
+/* The same for a stream, which leases it; NULL when enough are leased, too. */
+struct carrier *roster_pick_lease(struct roster *roster);
 
 /* The stream that had a carrier to itself is through: others may use it, unless it is one too many. */
 void roster_end_lease(struct roster *roster, struct carrier *carrier);

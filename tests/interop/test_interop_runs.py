@@ -38,6 +38,8 @@ def buffered(limits):
             @type memory
             flush_mode interval
             flush_interval 1h
+            flush_thread_count 0
+            flush_at_shutdown false
             {limits}
           </buffer>
         </match>
@@ -80,7 +82,7 @@ CASES = {
         "skip_invalid_event true", "", odd(1, "text"), True, [0, 1, 2, 4, 6, 7]),
     "tag that nothing matches": ("", None, SINGLE, True, [0, 1, 2, 4, 6, 7]),
 }
-# Each of these loses, or never settles, what an id on every message would save.
+# Here the ack of a run is lost, or says what is not so.
 WITHOUT_RUNS = {
     "chunk_size_limit below what is read at once": ("chunk_size_limit 2000", "", event_with("t", text="y" * 1000)),
     "deny_keepalive": ("deny_keepalive true", "", event_with("t")),
@@ -194,6 +196,32 @@ def test_fluentd_that_denies_keepalive_settles_no_run(fluentd):
     name = "deny_keepalive"
     assert acks_of(fluentd.addresses[name], *(event(number, last_only(number)) for number in range(COUNT))) == []
     assert acks_of(fluentd.addresses[name], *(event(number, on_each(number)) for number in range(COUNT)))
+
+
+def settle_a_run(server, husk, messages, **expected):
+    """It takes them together; returns once all are settled or dropped."""
+    context = raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)
+    agent = forward.Agent(raw.TlsPeer(raw.connect(server.address), context).handshake())
+    agent.send(b"".join(messages))
+    for what, count in expected.items():
+        server.wait_for_metric(f"husk_messages_{what}_total", count)
+    assert server.metric("husk_messages_received_total") == sum(expected.values())
+
+
+def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):
+    fluentd.taken("deny_keepalive")
+    server = husk.server(raw.format_address(fluentd.addresses["deny_keepalive"]), protocol="forward")
+    settle_a_run(server, husk, map(event, range(COUNT)), settled=COUNT)
+    assert set(fluentd.taken("deny_keepalive")) == set(range(COUNT))
+
+
+def test_what_fluentd_refuses_costs_no_other_message_of_its_run(husk, fluentd):
+    name = next(name for name, case in CASES.items() if case[1] == REFUSING)
+    fluentd.taken(name)
+    server = husk.server(raw.format_address(fluentd.addresses[name]), protocol="forward", max_attempts=3)
+    settle_a_run(server, husk, messages_of(CASES[name][2], lambda number: None), dropped=len(ODD),
+                 settled=COUNT - len(ODD))
+    assert set(fluentd.taken(name)) == set(range(COUNT)) - set(ODD)
 
 
 @pytest.mark.parametrize("overflow_action", ["throw_exception", "block"])

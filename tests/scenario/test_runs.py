@@ -58,6 +58,108 @@ def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggreg
     agent.expect_ack("last")
 
 
+# ---- a run that fails is taken apart ----
+
+RUN = 8
+
+
+def run_of(*options):
+    """In one piece, so that they are read together; `options` of the last."""
+    return b"".join((*(event(number) for number in range(RUN - 1)), event(RUN - 1, *options)))
+
+
+def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
+    def until_poisoned(one):
+        if one.number == 4:
+            poisoned.add(one.connection)
+            one.connection.end(by_reset=True)
+        return one.connection not in poisoned
+    poisoned = set()
+    half = half(acks=until_poisoned, max_attempts=3)
+    agent = half.agent()
+    agent.send(run_of())
+    half.husk.wait_for_metric("husk_messages_dropped_total", 1)
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
+    assert half.husk.metric("husk_events_settled_total") == RUN - 1
+    assert half.husk.metric("husk_messages_held") == half.husk.metric("husk_held_bytes") == 0
+
+
+def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_connection(half):
+    def first_only(one):
+        is_first = one.connection not in served
+        served.add(one.connection)
+        if not is_first:
+            one.connection.end()
+        return is_first
+    served = set()
+    half = half(acks=first_only)
+    agent = half.agent()
+    agent.send(run_of("last"))
+    agent.expect_ack("last")
+    assert half.husk.metric("husk_messages_settled_total") == RUN
+    assert half.husk.metric("husk_messages_dropped_total") == 0
+
+
+def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
+    """Its last message is one that the aggregator passes over."""
+    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="300ms", max_ack_timeouts=2)
+    agent = half.agent()
+    agent.send(run_of())
+    half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="ack_timeout")
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
+
+
+def test_an_agents_ack_waits_for_all_of_a_run_that_was_taken_apart(half):
+    half = half(acks=False)
+    agent = half.agent()
+    agent.send(run_of("last"))
+    half.aggregator.wait_for(RUN)
+    half.aggregator.end_connections()
+    half.aggregator.acks = lambda one: one.number > 0
+    again = half.aggregator.wait_for(2 * RUN)[RUN:]
+    assert sorted(one.number for one in again) == list(range(RUN))
+    assert len({one.chunk for one in again}) == RUN
+    assert [one.number for one in again if one.chunk == "last"] == [RUN - 1]
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
+    agent.sock.sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        agent.read_ack()
+    agent.sock.sock.settimeout(PATIENCE)
+    half.aggregator.ack(*(one for one in again if one.number == 0))
+    agent.expect_ack("last")
+
+
+def test_a_long_run_is_taken_apart_too(half):
+    """Longer than what is kept in one piece of memory; the last message is a large one."""
+    half = half(acks=False)
+    agent = half.agent()
+    large = message("t", 1, {"n": RUN, "x": b"x" * 200000})
+    agent.send(b"".join((*(message("t", 1, {"n": n, "x": FILLER}) for n in range(RUN)), large)))
+    first = half.aggregator.wait_for(RUN + 1)
+    assert sum(one.chunk is not None for one in first) < RUN + 1
+    half.aggregator.end_connections()
+    half.aggregator.acks = True
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 1)
+    assert set(half.aggregator.numbers()) == set(range(RUN + 1))
+
+
+def test_what_may_have_ended_a_connection_goes_alone(half):
+    """An aggregator may not get to send the acks of what came before the message that it ends connections at."""
+    half = half(acks=False, max_outlets=1)
+    agent = half.agent()
+    agent.send(run_of())
+    half.aggregator.wait_for(RUN)
+    half.aggregator.end_connections()
+    for number in range(RUN):
+        one = half.aggregator.wait_for(RUN + number + 1)[-1]
+        select.select([], [], [], 0.05)
+        assert one.number == number
+        assert len(half.aggregator.messages) == RUN + number + 1
+        half.aggregator.ack(one)
+    agent.send(event(RUN), event(RUN + 1))
+    half.aggregator.wait_for(2 * RUN + 2)
+
+
 # ---- time ----
 
 def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wait(half):
