@@ -61,6 +61,8 @@ let us choose.
   parses nothing. `husk-many-tls` is a forward server with a TLS connection for each agent.
 - **floor** is the least a user-space proxy can do: a blocking copy between two sockets and AES-128-GCM over records
   of 16 KiB, by the same BoringSSL.
+- **Congestion control** is the machine's (below), but for the connections that husk and the floor make: those stay on
+  the machine, and so use Reno ([performance](../performance.md)).
 - **hitch** has a server half only (husk-tcp is before it); **fluent-bit** sends arrays of events only: it takes
   messages apart.
 - **Short connections**: chunks of 4 KiB, each on a connection of its own that is closed at once, and one heartbeat

@@ -51,7 +51,7 @@ bool body_stage_rewrite(struct body_stage *stage, struct buffer *held, size_t st
     if (status == BODY_UNREADABLE)
         metrics_add(&stage->metrics->unreadable, 1);
     /* What is compressed again, by a quicker hand, may be longer than it was, and than messages may be. */
-    if (status == BODY_REWRITTEN && message_scan(&rewritten, &scanner->limits, &result.bytes)) {
+    if (status == BODY_REWRITTEN && message_scan(&rewritten, &scanner->limits, &result.bytes, 0)) {
         struct span message = { start, start + scanner->length };
         stage_count(stage->metrics, &result, scanner->length);
         done = message_replace(held, message, &result.bytes);

@@ -9,8 +9,9 @@
 #include <sys/random.h>
 
 enum {
-    SILENCES_MAX = 3,     /* ack timeouts of an aggregator that has never acknowledged anything */
-    WAITING_TICK_MS = 500 /* how often waiting messages are looked at */
+    SILENCES_MAX = 3,      /* ack timeouts of an aggregator that has never acknowledged anything */
+    WAITING_TICK_MS = 500, /* how often waiting messages are looked at */
+    RUN_PARTS = 8          /* of a run that may have ended a connection: each is to go alone */
 };
 
 /* ---- the queues of waiting messages ---- */
@@ -244,7 +245,9 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
         return false;
     if (!exchange->ever_acked && exchange->silences >= SILENCES_MAX)
         return false;
-    return message->kept && (!route->max_attempts || message->attempts < route->max_attempts) &&
+    if (!message->kept || message->count > 1)
+        return message->kept; /* a run is taken apart, until it is known which of its messages it is */
+    return (!route->max_attempts || message->attempts < route->max_attempts) &&
            message->ack_timeouts < route->max_ack_timeouts;
 }
 
@@ -253,20 +256,21 @@ static void make_id(void *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])
     exchange_next_chunk(exchange, value);
 }
 
-/* A run with which something went wrong goes on in pieces: whatever one of its messages does to aggregators,
+/* A run with which something went wrong goes on in parts: whatever one of its messages does to aggregators,
  * or they to connections, the others are settled. Without memory it goes on as it is. */
 static void run_requeue(struct exchange *exchange, struct message *run, struct message_queue *again)
 {
     struct message_queue parts = TAILQ_HEAD_INITIALIZER(parts);
+    unsigned most = run->attempts ? (run->count + RUN_PARTS - 1) / RUN_PARTS : 1;
     struct message *part;
 
-    if (!message_split(run, make_id, exchange, &parts)) {
+    if (!message_split(run, most, make_id, exchange, &parts)) {
         TAILQ_INSERT_TAIL(again, run, of_queue);
         return;
     }
     TAILQ_FOREACH (part, &parts, of_queue) {
         exchange_hold(exchange, part, sizeof *part + part->entry.size);
-        exchange->held_count++;
+        exchange->held_count += part->count;
         if (run->origin)
             intake_own_part(run->origin, part, run);
     }

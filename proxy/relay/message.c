@@ -121,12 +121,13 @@ void message_free(struct message *message)
 
 /* ---- runs ---- */
 
-bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, const struct buffer *bytes)
+bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, const struct buffer *bytes,
+                  size_t at)
 {
     enum scanner_status status = SCANNER_MORE;
 
     scanner_init(scanner, limits);
-    for (size_t at = 0; at < bytes->length && status != SCANNER_END && status != SCANNER_REFUSED;) {
+    while (at < bytes->length && status != SCANNER_END && status != SCANNER_REFUSED) {
         size_t length;
         const uint8_t *piece = buffer_view(bytes, at, &length);
         at += scanner_feed(scanner, piece, length, &status);
@@ -147,50 +148,61 @@ static bool message_copy(const struct message *message, struct buffer *to)
     return true;
 }
 
-/* The message at the front of a run's `bytes`. */
-static struct message *part_take(const struct message *run, struct buffer *bytes, message_make_id *make_id,
-                                 void *maker)
+/* Up to `most` messages at the front of a run's `bytes`. */
+static struct message *part_take(const struct message *run, unsigned most, struct buffer *bytes,
+                                 const uint8_t id[CHUNK_ID_VALUE_BYTES])
 {
     const struct scanner_limits limits = { UINT32_MAX, run->entry.size, SCANNER_DEPTH_MAX };
-    uint8_t value[CHUNK_ID_VALUE_BYTES];
-    struct scanner scanner;
+    struct scanner last;
     struct rewrite rewrite;
+    size_t length = 0;
+    uint64_t events = 0;
+    unsigned count = 0;
 
-    if (!message_scan(&scanner, &limits, bytes))
-        return NULL;
-    make_id(maker, value);
-    rewrite_plan(&rewrite, &scanner, "", 0, value);
-    struct message *part = message_take(bytes, scanner.length, &scanner, &rewrite);
+    while (count < most && length < bytes->length) {
+        if (!message_scan(&last, &limits, bytes, length))
+            return NULL;
+        length += last.length;
+        events += last.entries;
+        count++;
+    }
+    rewrite_plan(&rewrite, &last, "", 0, id);
+    struct message *part = message_take(bytes, length, &last, &rewrite);
     if (!part)
         return NULL;
-    part->events = scanner.entries;
+    part->count = count;
+    part->events = events;
     part->ack = bytes->length ? MESSAGE_OUR_ACK : run->ack;
     part->is_protected = run->is_protected;
-    part->attempts = run->attempts;
-    part->ack_timeouts = run->ack_timeouts;
+    part->attempts = run->attempts ? 1 : 0;
     part->arrived_ms = run->arrived_ms;
     return part;
 }
 
-bool message_split(const struct message *run, message_make_id *make_id, void *maker,
+bool message_split(const struct message *run, unsigned most, message_make_id *make_id, void *maker,
                    struct message_queue *parts)
 {
     struct message_queue taken = TAILQ_HEAD_INITIALIZER(taken);
+    uint64_t ordinal = run->ordinal;
+    struct message *part;
     struct buffer bytes;
 
     buffer_init(&bytes, run->slices.pool);
     bool done = message_copy(run, &bytes);
-    for (uint64_t ordinal = run->ordinal; done && bytes.length; ordinal++) {
-        struct message *part = part_take(run, &bytes, make_id, maker);
-        if (part) {
-            part->ordinal = ordinal;
-            TAILQ_INSERT_TAIL(&taken, part, of_queue);
-        }
+    while (done && bytes.length) {
+        uint8_t id[CHUNK_ID_VALUE_BYTES];
+        make_id(maker, id);
+        part = part_take(run, most, &bytes, id);
         done = part;
+        if (!part)
+            break;
+        part->ordinal = ordinal;
+        ordinal += part->count;
+        TAILQ_INSERT_TAIL(&taken, part, of_queue);
     }
     buffer_clear(&bytes);
     while (!done && !TAILQ_EMPTY(&taken)) {
-        struct message *part = TAILQ_FIRST(&taken);
+        part = TAILQ_FIRST(&taken);
         TAILQ_REMOVE(&taken, part, of_queue);
         message_free(part);
     }

@@ -64,15 +64,16 @@ void message_set_id(struct message *message, const uint8_t *id, size_t length);
 
 void message_free(struct message *message);
 
-/* Scans the message at the front of `bytes`; false when it is not whole, or not within `limits`. */
-MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
-                             const struct buffer *bytes);
-
-/* Takes a run apart: its messages, each with an id of its own (the last keeps what it has), in order at the
- * end of `parts`. `make_id` gives fresh ids. The run stays as it is. False when out of memory: no parts then.
+/* Scans the message that begins `at` bytes into `bytes`; false when it is not whole, or not within `limits`.
  */
+MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
+                             const struct buffer *bytes, size_t at);
+
+/* Takes a run apart: into parts of up to `most` messages, each with an id at its end (the last keeps what it
+ * has), in order at the end of `parts`. `make_id` gives fresh ids. The run stays as it is. False when out of
+ * memory: no parts then. */
 typedef void message_make_id(void *maker, uint8_t value[CHUNK_ID_VALUE_BYTES]);
-MUST_CHECK bool message_split(const struct message *run, message_make_id *make_id, void *maker,
+MUST_CHECK bool message_split(const struct message *run, unsigned most, message_make_id *make_id, void *maker,
                               struct message_queue *parts);
 
 /* Puts its bytes at the end of `to`; they are kept. False when out of memory. */

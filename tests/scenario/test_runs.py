@@ -84,6 +84,36 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
     assert half.husk.metric("husk_messages_held") == half.husk.metric("husk_held_bytes") == 0
 
 
+def test_a_long_run_is_taken_apart_step_by_step(half):
+    """It need not go message by message, when one connection has ended for some other reason."""
+    count = 100
+    half = half(acks=False)
+    agent = half.agent()
+    agent.send(b"".join(event(number) for number in range(count)))
+    half.aggregator.wait_for(count)
+    half.aggregator.end_connections()
+    half.aggregator.acks = True
+    half.husk.wait_for_metric("husk_messages_settled_total", count)
+    again = half.aggregator.messages[count:]
+    assert sorted(one.number for one in again) == list(range(count))
+    assert sum(one.chunk is not None for one in again) == 8
+
+
+def test_one_of_many_messages_that_ends_connections_is_found(half):
+    def until_poisoned(one):
+        if one.number == 57:
+            poisoned.add(one.connection)
+            one.connection.end(by_reset=True)
+        return one.connection not in poisoned and one.connection.number > 0
+    poisoned, count = set(), 100
+    half = half(acks=until_poisoned, max_attempts=2)
+    agent = half.agent()
+    agent.send(b"".join(event(number) for number in range(count)))
+    half.husk.wait_for_metric("husk_messages_settled_total", count - 1)
+    half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="reset")
+    assert len(poisoned) <= 5, "100 messages, 13, 2, and the one"
+
+
 def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_connection(half):
     def first_only(one):
         is_first = one.connection not in served
@@ -102,7 +132,7 @@ def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_conn
 
 def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
     """Its last message is one that the aggregator passes over."""
-    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="300ms", max_ack_timeouts=2)
+    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="300ms", max_ack_timeouts=1)
     agent = half.agent()
     agent.send(run_of())
     half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="ack_timeout")
