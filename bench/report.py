@@ -104,7 +104,7 @@ def _machine(results):
     facts = results["machine"]
     lines = [f"{results['date']}; {facts['cpus']} CPUs ({facts['cpu']}{', virtual' if facts['hypervisor'] else ''}), "
              f"{facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['system']}; congestion control: "
-             f"{facts['congestion_control']}. The run took "
+             f"{facts.get('congestion_control', 'not noted')}. The run took "
              f"{facts['seconds']} s; meanwhile other programs used {facts['others_share']:.1%} of the CPU time, other guests of the host "
              f"{facts['steal_share']:.1%}. A process may have {facts['descriptors']:,} descriptors, a byte proxy half "
              "as many connections.", ""]

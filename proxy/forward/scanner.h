@@ -104,6 +104,12 @@ struct scanner {
 
 void scanner_init(struct scanner *scanner, const struct scanner_limits *limits);
 
+/* What it is fed next is not the beginning of its stream. */
+static inline void scanner_go_on(struct scanner *scanner)
+{
+    scanner->begun = 1;
+}
+
 /* Takes bytes up to the next event; returns how many it took. With SCANNER_END the next call begins a new
  * message. */
 size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length,

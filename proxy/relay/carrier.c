@@ -117,16 +117,16 @@ bool carrier_has_space(const struct carrier *carrier)
            carrier->outgoing.length < carrier->exchange->worker->route->buffer_bytes;
 }
 
-/* What may end connections is alone on its own: so it is known whose fault it is. */
-static bool carrier_has_suspect(const struct carrier *carrier)
+const struct message *carrier_suspect(const struct carrier *carrier)
 {
-    return carrier->ledger.first && message_of(carrier->ledger.first)->attempts;
+    const struct message *first = carrier->ledger.first ? message_of(carrier->ledger.first) : NULL;
+
+    return first && first->attempts ? first : NULL;
 }
 
 bool carrier_has_room(const struct carrier *carrier)
 {
-    return carrier_has_space(carrier) && !carrier->lease && !carrier->retiring &&
-           !carrier_has_suspect(carrier);
+    return carrier_has_space(carrier) && !carrier->lease && !carrier->retiring && !carrier_suspect(carrier);
 }
 
 /* A failure shows when the carrier is run. */

@@ -49,8 +49,12 @@ MUST_CHECK bool carrier_open(struct exchange *exchange, size_t at);
 
 /* Whether it takes more bytes for the moment. */
 bool carrier_has_space(const struct carrier *carrier);
-/* Whether it can take a message now: it has space, is leased to no stream, and carries none that is to be
- * alone (see message.h, attempts). */
+/* The message it carries at which a connection has ended before; NULL: none. Nothing shares a carrier with
+ * it: if this one ends too, it is known whose fault that is. It was put on an idle one, so it is the first
+ * there. */
+const struct message *carrier_suspect(const struct carrier *carrier);
+/* Whether it can take a message now: it has space, and neither a stream has leased it nor has it a suspect.
+ */
 bool carrier_has_room(const struct carrier *carrier);
 
 /* Takes a message, and writes it behind the others. */

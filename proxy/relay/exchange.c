@@ -11,12 +11,12 @@
 enum {
     SILENCES_MAX = 3,      /* ack timeouts of an aggregator that has never acknowledged anything */
     WAITING_TICK_MS = 500, /* how often waiting messages are looked at */
-    RUN_PARTS = 8          /* of a run that may have ended a connection: each is to go alone */
+    RUN_PARTS = 8          /* of a run that ends connections: each is to go alone */
 };
 
 /* ---- the queues of waiting messages ---- */
 
-static void queue_count(struct exchange *exchange, struct message *message)
+static void queue_note(struct exchange *exchange, struct message *message)
 {
     exchange->waiting_bytes += message->entry.size;
     exchange->waiting_count += message->count;
@@ -26,7 +26,7 @@ static void queue_count(struct exchange *exchange, struct message *message)
 static void queue_append(struct exchange *exchange, struct message *message)
 {
     TAILQ_INSERT_TAIL(&exchange->waiting, message, of_queue);
-    queue_count(exchange, message);
+    queue_note(exchange, message);
 }
 
 /* Puts `messages` in front of those that wait. */
@@ -35,7 +35,7 @@ static void queue_prepend(struct exchange *exchange, struct message_queue *messa
     struct message *message;
 
     TAILQ_FOREACH (message, messages, of_queue)
-        queue_count(exchange, message);
+        queue_note(exchange, message);
     TAILQ_CONCAT(messages, &exchange->waiting, of_queue);
     TAILQ_CONCAT(&exchange->waiting, messages, of_queue);
 }
@@ -77,6 +77,12 @@ void exchange_hold(struct exchange *exchange, struct message *message, uint64_t 
     exchange->room.held_bytes += bytes - message->held_bytes;
     message->held_bytes = bytes;
     atomic_store_explicit(&metrics->held_bytes, exchange->room.held_bytes, memory_order_relaxed);
+}
+
+static void message_hold(struct exchange *exchange, struct message *message)
+{
+    exchange->held_count += message->count;
+    exchange_hold(exchange, message, sizeof *message + (message->kept ? message->entry.size : 0));
 }
 
 static void message_leave(struct exchange *exchange, struct message *message)
@@ -141,8 +147,7 @@ void exchange_admit(struct exchange *exchange, struct message *message)
     metrics_add(&metrics->events_received, message->events);
     if (!message->is_protected && exchange->worker->route->delivery == ROUTE_AT_LEAST_ONCE)
         metrics_add(&metrics->unprotected, message->count);
-    exchange->held_count += message->count;
-    exchange_hold(exchange, message, sizeof *message + (message->kept ? message->entry.size : 0));
+    message_hold(exchange, message);
 }
 
 void exchange_submit(struct exchange *exchange, struct message *message)
@@ -181,11 +186,26 @@ void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
     exchange_dispatch(exchange);
 }
 
+/* What an agent sent before is on its way alone: what comes behind must not overtake it. */
+static bool is_held_back(const struct exchange *exchange, const struct message *message)
+{
+    const struct carrier *carrier;
+
+    LIST_FOREACH (carrier, &exchange->roster.carriers, sibling) {
+        const struct message *suspect = carrier_suspect(carrier);
+        if (suspect && suspect->origin == message->origin)
+            return true;
+    }
+    return false;
+}
+
 static void messages_send(struct exchange *exchange)
 {
-    while (!TAILQ_EMPTY(&exchange->waiting)) {
-        struct message *message = TAILQ_FIRST(&exchange->waiting);
+    for (struct message *message = TAILQ_FIRST(&exchange->waiting), *next; message; message = next) {
         struct intake *origin = message->origin;
+        next = TAILQ_NEXT(message, of_queue);
+        if (is_held_back(exchange, message))
+            continue;
         struct carrier *carrier = message->attempts
                                       ? roster_pick_idle(&exchange->roster)
                                       : roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
@@ -251,30 +271,46 @@ static bool may_be_resent(const struct exchange *exchange, const struct message 
            message->ack_timeouts < route->max_ack_timeouts;
 }
 
-static void make_id(void *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])
-{
-    exchange_next_chunk(exchange, value);
-}
-
 /* A run with which something went wrong goes on in parts: whatever one of its messages does to aggregators,
- * or they to connections, the others are settled. Without memory it goes on as it is. */
-static void run_requeue(struct exchange *exchange, struct message *run, struct message_queue *again)
+ * or they to connections, the others are settled. False when out of memory: nothing has changed then. */
+static bool run_split(struct exchange *exchange, struct message *run, struct message_queue *parts)
 {
-    struct message_queue parts = TAILQ_HEAD_INITIALIZER(parts);
     unsigned most = run->attempts ? (run->count + RUN_PARTS - 1) / RUN_PARTS : 1;
+    uint8_t id[CHUNK_ID_VALUE_BYTES];
+    struct buffer left;
     struct message *part;
 
-    if (!message_split(run, most, make_id, exchange, &parts)) {
-        TAILQ_INSERT_TAIL(again, run, of_queue);
-        return;
+    buffer_init(&left, run->slices.pool);
+    bool done = message_copy(run, &left);
+    while (done && left.length) {
+        exchange_next_chunk(exchange, id);
+        part = message_take_part(&left, run, most, id);
+        done = part;
+        if (part)
+            TAILQ_INSERT_TAIL(parts, part, of_queue);
     }
-    TAILQ_FOREACH (part, &parts, of_queue) {
-        exchange_hold(exchange, part, sizeof *part + part->entry.size);
-        exchange->held_count += part->count;
+    buffer_clear(&left);
+    while (!done && !TAILQ_EMPTY(parts)) {
+        part = TAILQ_FIRST(parts);
+        TAILQ_REMOVE(parts, part, of_queue);
+        message_free(part);
+    }
+    return done;
+}
+
+/* Puts the parts of a run in its place. */
+static void run_replace(struct exchange *exchange, struct message *run, struct message_queue *parts)
+{
+    uint64_t ordinal = run->ordinal;
+    struct message *part;
+
+    TAILQ_FOREACH (part, parts, of_queue) {
+        message_hold(exchange, part);
+        part->ordinal = ordinal;
+        ordinal += part->count;
         if (run->origin)
             intake_own_part(run->origin, part, run);
     }
-    TAILQ_CONCAT(again, &parts, of_queue);
     if (run->origin)
         intake_disown(run->origin, run);
     message_leave(exchange, run);
@@ -284,17 +320,20 @@ static void run_requeue(struct exchange *exchange, struct message *run, struct m
 static void message_return(struct exchange *exchange, struct message *message, enum end_reason reason,
                            struct message_queue *again)
 {
-    bool is_suspect = message->attempts || message->ack_timeouts;
+    struct message_queue parts = TAILQ_HEAD_INITIALIZER(parts);
+    /* Connections end for other reasons than a message, so a run is given a try of its own first. */
+    bool is_to_split = message->count > 1 && (message->attempts > 1 || message->ack_timeouts);
 
     if (!may_be_resent(exchange, message)) {
         message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
         return;
     }
     metrics_add(&exchange->worker->metrics.messages.resent, message->count);
-    if (message->count > 1 && is_suspect && !exchange->closing)
-        run_requeue(exchange, message, again);
+    if (is_to_split && run_split(exchange, message, &parts))
+        run_replace(exchange, message, &parts);
     else
-        TAILQ_INSERT_TAIL(again, message, of_queue);
+        TAILQ_INSERT_TAIL(&parts, message, of_queue);
+    TAILQ_CONCAT(again, &parts, of_queue);
 }
 
 /* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */

@@ -68,7 +68,7 @@ void intake_settle(struct intake *intake, struct message *message);
 /* The message is one of its own. */
 void intake_own(struct intake *intake, struct message *message);
 
-/* One of the messages that `run`, its own, was made of takes the place in front of it. */
+/* A part of `run`, which is one of its own, takes the place in front of it: parts come in order. */
 void intake_own_part(struct intake *intake, struct message *part, struct message *run);
 
 /* Runs it soon: there is room again, or its stream can flow. */

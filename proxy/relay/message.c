@@ -119,7 +119,7 @@ void message_free(struct message *message)
     free(message);
 }
 
-/* ---- runs ---- */
+/* ---- taking a run apart ---- */
 
 bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, const struct buffer *bytes,
                   size_t at)
@@ -135,22 +135,21 @@ bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, 
     return status == SCANNER_END;
 }
 
-/* Its bytes for ourselves: taking a message changes them where they are. */
-static bool message_copy(const struct message *message, struct buffer *to)
+/* Not shared: taking messages changes the bytes where they are. */
+bool message_copy(const struct message *run, struct buffer *to)
 {
-    if (message->flat_length)
-        return message_write(message, to);
-    for (size_t at = 0, length; at < message->slices.length; at += length) {
-        const uint8_t *piece = buffer_view(&message->slices, at, &length);
+    if (run->flat_length)
+        return message_write(run, to);
+    for (size_t at = 0, length; at < run->slices.length; at += length) {
+        const uint8_t *piece = buffer_view(&run->slices, at, &length);
         if (!buffer_append(to, piece, length))
             return false;
     }
     return true;
 }
 
-/* Up to `most` messages at the front of a run's `bytes`. */
-static struct message *part_take(const struct message *run, unsigned most, struct buffer *bytes,
-                                 const uint8_t id[CHUNK_ID_VALUE_BYTES])
+struct message *message_take_part(struct buffer *left, const struct message *run, unsigned most,
+                                  const uint8_t id[CHUNK_ID_VALUE_BYTES])
 {
     const struct scanner_limits limits = { UINT32_MAX, run->entry.size, SCANNER_DEPTH_MAX };
     struct scanner last;
@@ -159,55 +158,25 @@ static struct message *part_take(const struct message *run, unsigned most, struc
     uint64_t events = 0;
     unsigned count = 0;
 
-    while (count < most && length < bytes->length) {
-        if (!message_scan(&last, &limits, bytes, length))
-            return NULL;
+    while (count < most && length < left->length) {
+        bool is_whole = message_scan(&last, &limits, left, length);
+        assert(is_whole); /* as it was when the run was put together */
+        (void)is_whole;
         length += last.length;
         events += last.entries;
         count++;
     }
     rewrite_plan(&rewrite, &last, "", 0, id);
-    struct message *part = message_take(bytes, length, &last, &rewrite);
+    struct message *part = message_take(left, length, &last, &rewrite);
     if (!part)
         return NULL;
     part->count = count;
     part->events = events;
-    part->ack = bytes->length ? MESSAGE_OUR_ACK : run->ack;
+    part->ack = left->length ? MESSAGE_OUR_ACK : run->ack;
     part->is_protected = run->is_protected;
     part->attempts = run->attempts ? 1 : 0;
     part->arrived_ms = run->arrived_ms;
     return part;
-}
-
-bool message_split(const struct message *run, unsigned most, message_make_id *make_id, void *maker,
-                   struct message_queue *parts)
-{
-    struct message_queue taken = TAILQ_HEAD_INITIALIZER(taken);
-    uint64_t ordinal = run->ordinal;
-    struct message *part;
-    struct buffer bytes;
-
-    buffer_init(&bytes, run->slices.pool);
-    bool done = message_copy(run, &bytes);
-    while (done && bytes.length) {
-        uint8_t id[CHUNK_ID_VALUE_BYTES];
-        make_id(maker, id);
-        part = part_take(run, most, &bytes, id);
-        done = part;
-        if (!part)
-            break;
-        part->ordinal = ordinal;
-        ordinal += part->count;
-        TAILQ_INSERT_TAIL(&taken, part, of_queue);
-    }
-    buffer_clear(&bytes);
-    while (!done && !TAILQ_EMPTY(&taken)) {
-        part = TAILQ_FIRST(&taken);
-        TAILQ_REMOVE(&taken, part, of_queue);
-        message_free(part);
-    }
-    TAILQ_CONCAT(parts, &taken, of_queue);
-    return done;
 }
 
 /* ---- writing ---- */

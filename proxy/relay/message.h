@@ -28,9 +28,9 @@ enum message_ack {
 
 struct message {
     struct ledger_entry entry;     /* first: its place on a carrier; its id */
-    TAILQ_ENTRY(message) of_queue; /* the exchange's, while is_waiting */
-    bool is_waiting;
-    struct intake *origin; /* borrowed; NULL: the agent is gone */
+    TAILQ_ENTRY(message) of_queue; /* the exchange's while is_waiting; else a list that one function makes */
+    bool is_waiting;               /* for a carrier */
+    struct intake *origin;         /* borrowed; NULL: the agent is gone */
     TAILQ_ENTRY(message) of_origin;
     uint64_t ordinal; /* among its agent's messages: later ones have greater ones */
     enum message_ack ack;
@@ -39,7 +39,7 @@ struct message {
     bool is_protected;     /* by us: kept until its ack comes */
     bool kept;             /* its bytes are still here: it can be sent again */
     unsigned attempts;     /* carriers that broke while it was the oldest they had not settled; from the first
-                              on it goes alone */
+                              on it goes alone. A part of a run begins with 1 */
     unsigned ack_timeouts; /* carriers given up because its ack did not come */
     uint64_t arrived_ms;
     uint64_t held_bytes;  /* that the exchange counts for it */
@@ -49,8 +49,8 @@ struct message {
     uint8_t id[];
 };
 
-TAILQ_HEAD(message_list, message);  /* of one agent */
-TAILQ_HEAD(message_queue, message); /* of all */
+TAILQ_HEAD(message_list, message);  /* of one agent's, by of_origin */
+TAILQ_HEAD(message_queue, message); /* by of_queue */
 
 /* Takes `length` bytes off the front of `incoming`: a message, or a run that ends with it, changed as
  * `rewrite` says. NULL when out of memory: then `incoming` is no longer whole. */
@@ -69,12 +69,12 @@ void message_free(struct message *message);
 MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
                              const struct buffer *bytes, size_t at);
 
-/* Takes a run apart: into parts of up to `most` messages, each with an id at its end (the last keeps what it
- * has), in order at the end of `parts`. `make_id` gives fresh ids. The run stays as it is. False when out of
- * memory: no parts then. */
-typedef void message_make_id(void *maker, uint8_t value[CHUNK_ID_VALUE_BYTES]);
-MUST_CHECK bool message_split(const struct message *run, unsigned most, message_make_id *make_id, void *maker,
-                              struct message_queue *parts);
+/* Puts a copy of a run's bytes at the end of `to`, for message_take_part. False when out of memory. */
+MUST_CHECK bool message_copy(const struct message *run, struct buffer *to);
+/* Takes the next part of a run, of up to `most` messages, off the front of what is left of its bytes, with
+ * `id` at its end; the last part keeps the id that the run has. NULL when out of memory. */
+struct message *message_take_part(struct buffer *left, const struct message *run, unsigned most,
+                                  const uint8_t id[CHUNK_ID_VALUE_BYTES]);
 
 /* Puts its bytes at the end of `to`; they are kept. False when out of memory. */
 MUST_CHECK bool message_write(const struct message *message, struct buffer *to);

@@ -206,8 +206,11 @@ static bool reading_begin(struct intake *intake)
     if (!intake->reading)
         return false;
     limits.message_bytes = message_permit_message_bytes(&intake->permit, limits.message_bytes);
-    for (unsigned at = 0; at < 2; at++)
+    for (unsigned at = 0; at < 2; at++) {
         scanner_init(&intake->reading->scanners[at], &limits);
+        if (at || intake->messages)
+            scanner_go_on(&intake->reading->scanners[at]);
+    }
     intake->reading->at = 0;
     return true;
 }

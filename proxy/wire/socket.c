@@ -19,8 +19,9 @@ static void option_set(int fd, int level, int name, int value)
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* Many hosts' default is BBR, which sends by a timer: between two ends on one machine that saves nobody
- * anything and costs a third of the processor time. Reno is in every kernel and open to everybody. */
+/* Many hosts' default is BBR, which sends by a timer: on loopback that saves nobody anything and costs much
+ * of the processor time (docs/performance.md). Reno is in every kernel and open to everybody. Best effort, as
+ * option_set: a Unix or UDP socket has none. */
 static void congestion_control_choose(int fd, const struct socket_address *address)
 {
     static const char name[] = "reno";

@@ -81,22 +81,42 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
     half.husk.wait_for_metric("husk_messages_dropped_total", 1)
     half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
     assert half.husk.metric("husk_events_settled_total") == RUN - 1
-    assert half.husk.metric("husk_messages_held") == half.husk.metric("husk_held_bytes") == 0
+    for gauge in ("held_bytes", "waiting", "unacked"):
+        assert half.husk.metric(f"husk_messages_{gauge}") == 0
 
 
-def test_a_long_run_is_taken_apart_step_by_step(half):
-    """It need not go message by message, when one connection has ended for some other reason."""
-    count = 100
-    half = half(acks=False)
-    agent = half.agent()
-    agent.send(b"".join(event(number) for number in range(count)))
+def fail_twice(half, agent, run, acks):
+    """The run's connection ends, and that of its second try; what comes then is acked as `acks` says."""
+    agent.send(run)
+    count = len(list(forward.Parser().feed(run)))
     half.aggregator.wait_for(count)
     half.aggregator.end_connections()
-    half.aggregator.acks = True
+    again = half.aggregator.wait_for(2 * count)[count:]
+    assert sum(one.chunk is not None for one in again) == 1, "a connection may end for other reasons"
+    half.aggregator.acks = acks
+    half.aggregator.end_connections()
+    return 2 * count
+
+
+def test_a_long_run_is_taken_apart_by_eighths(half):
+    count, half = 100, half(acks=False)
+    agent = half.agent()
+    come = fail_twice(half, agent, b"".join(event(number) for number in range(count)), True)
     half.husk.wait_for_metric("husk_messages_settled_total", count)
-    again = half.aggregator.messages[count:]
-    assert sorted(one.number for one in again) == list(range(count))
-    assert sum(one.chunk is not None for one in again) == 8
+    again = half.aggregator.messages[come:]
+    assert [one.number for one in again] == list(range(count))
+    assert [one.number for one in again if one.chunk] == [*range(12, count, 13), count - 1]
+
+
+def test_a_run_in_several_pieces_of_memory_is_taken_apart(half):
+    """None of its messages fits into what is kept flat; together they are one TLS record."""
+    half = half(acks=False)
+    agent, run = half.agent(), b"".join(message("t", 1, {"n": n, "x": b"y" * 5000}) for n in range(3))
+    come = fail_twice(half, agent, run, True)
+    half.husk.wait_for_metric("husk_messages_settled_total", 3)
+    again = half.aggregator.messages[come:]
+    assert [one.number for one in again] == [0, 1, 2]
+    assert len({one.chunk for one in again} - {None}) == 3
 
 
 def test_one_of_many_messages_that_ends_connections_is_found(half):
@@ -104,14 +124,14 @@ def test_one_of_many_messages_that_ends_connections_is_found(half):
         if one.number == 57:
             poisoned.add(one.connection)
             one.connection.end(by_reset=True)
-        return one.connection not in poisoned and one.connection.number > 0
+        return one.connection not in poisoned and one.connection.number > 1
     poisoned, count = set(), 100
     half = half(acks=until_poisoned, max_attempts=2)
     agent = half.agent()
     agent.send(b"".join(event(number) for number in range(count)))
     half.husk.wait_for_metric("husk_messages_settled_total", count - 1)
     half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="reset")
-    assert len(poisoned) <= 5, "100 messages, 13, 2, and the one"
+    assert len(poisoned) == 5, "100 messages, 100 alone, 13, 2, and the one"
 
 
 def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_connection(half):
@@ -132,7 +152,7 @@ def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_conn
 
 def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
     """Its last message is one that the aggregator passes over."""
-    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="300ms", max_ack_timeouts=1)
+    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="1s", max_ack_timeouts=2)
     agent = half.agent()
     agent.send(run_of())
     half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="ack_timeout")
@@ -142,52 +162,35 @@ def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
 def test_an_agents_ack_waits_for_all_of_a_run_that_was_taken_apart(half):
     half = half(acks=False)
     agent = half.agent()
-    agent.send(run_of("last"))
-    half.aggregator.wait_for(RUN)
-    half.aggregator.end_connections()
-    half.aggregator.acks = lambda one: one.number > 0
-    again = half.aggregator.wait_for(2 * RUN)[RUN:]
-    assert sorted(one.number for one in again) == list(range(RUN))
-    assert len({one.chunk for one in again}) == RUN
-    assert [one.number for one in again if one.chunk == "last"] == [RUN - 1]
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
+    come = fail_twice(half, agent, run_of("last"), lambda one: one.number != RUN - 2)
+    last_but_one = half.aggregator.wait_for(come + RUN - 1)[-1]
+    assert last_but_one.number == RUN - 2
     agent.sock.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
         agent.read_ack()
     agent.sock.sock.settimeout(PATIENCE)
-    half.aggregator.ack(*(one for one in again if one.number == 0))
+    half.aggregator.ack(last_but_one)
     agent.expect_ack("last")
 
 
-def test_a_long_run_is_taken_apart_too(half):
-    """Longer than what is kept in one piece of memory; the last message is a large one."""
-    half = half(acks=False)
-    agent = half.agent()
-    large = message("t", 1, {"n": RUN, "x": b"x" * 200000})
-    agent.send(b"".join((*(message("t", 1, {"n": n, "x": FILLER}) for n in range(RUN)), large)))
-    first = half.aggregator.wait_for(RUN + 1)
-    assert sum(one.chunk is not None for one in first) < RUN + 1
-    half.aggregator.end_connections()
-    half.aggregator.acks = True
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 1)
-    assert set(half.aggregator.numbers()) == set(range(RUN + 1))
-
-
-def test_what_may_have_ended_a_connection_goes_alone(half):
+def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_overtakes_it(half):
     """An aggregator may not get to send the acks of what came before the message that it ends connections at."""
-    half = half(acks=False, max_outlets=1)
-    agent = half.agent()
-    agent.send(run_of())
-    half.aggregator.wait_for(RUN)
-    half.aggregator.end_connections()
-    for number in range(RUN):
-        one = half.aggregator.wait_for(RUN + number + 1)[-1]
-        select.select([], [], [], 0.05)
-        assert one.number == number
-        assert len(half.aggregator.messages) == RUN + number + 1
-        half.aggregator.ack(one)
+    half = half(acks=False)
+    agent, other = half.agent(), half.agent()
+    come = fail_twice(half, agent, run_of(), False)
+    half.aggregator.wait_for(come + 1)
     agent.send(event(RUN), event(RUN + 1))
-    half.aggregator.wait_for(2 * RUN + 2)
+    for number in range(RUN):
+        first = half.aggregator.wait_for(come + 1)[-1]
+        other.send(event(100 + number, f"{number}"))
+        others = half.aggregator.wait_for(come + 2)[-1]
+        assert [first.number, others.number] == [number, 100 + number]
+        assert first.connection is not others.connection
+        half.aggregator.ack(others)
+        other.expect_ack(f"{number}")
+        half.aggregator.ack(first)
+        come += 2
+    assert [one.number for one in half.aggregator.wait_for(come + 2)[-2:]] == [RUN, RUN + 1]
 
 
 # ---- time ----
