@@ -44,7 +44,7 @@ bool body_stage_rewrite(struct body_stage *stage, struct buffer *held, size_t st
     struct scanner rewritten;
 
     if (!body_options_ask(&stage->rewriter.options))
-        return true;
+        return true; /* the usual case: of every message */
     enum body_status status = body_rewrite(&stage->rewriter, held, start, scanner, &result);
     bool done = true;
 

@@ -124,9 +124,14 @@ const struct message *carrier_suspect(const struct carrier *carrier)
     return first && first->attempts ? first : NULL;
 }
 
+bool carrier_is_leased(const struct carrier *carrier)
+{
+    return carrier->lease || carrier_suspect(carrier);
+}
+
 bool carrier_has_room(const struct carrier *carrier)
 {
-    return carrier_has_space(carrier) && !carrier->lease && !carrier->retiring && !carrier_suspect(carrier);
+    return carrier_has_space(carrier) && !carrier_is_leased(carrier) && !carrier->retiring;
 }
 
 /* A failure shows when the carrier is run. */
@@ -345,6 +350,7 @@ static void carrier_step(struct carrier *carrier)
     struct leg *leg = &carrier->outlet.leg;
     enum end_reason ack_reason = END_NONE;
     size_t total = 0, moved;
+    bool had_suspect = carrier_suspect(carrier);
 
     if (carrier->retiring && carrier->state < CARRIER_READY) {
         carrier_end(carrier, END_RETIRED);
@@ -377,6 +383,8 @@ static void carrier_step(struct carrier *carrier)
     if (carrier->lease && carrier_has_space(carrier))
         intake_wake(carrier->lease->intake);
     exchange_dispatch(carrier->exchange);
+    if (had_suspect && !carrier_is_leased(carrier))
+        roster_end_lease(&carrier->exchange->roster, carrier);
     leg_watch(leg, LEG_READ);
     alarm_set(&carrier->alarm, alarm_earlier(carrier->check_ms, ack_deadline(carrier)));
     alarm_set(&carrier->alarm, carrier->retiring ? 0 : carrier->retire_at_ms);

@@ -53,8 +53,9 @@ bool carrier_has_space(const struct carrier *carrier);
  * it: if this one ends too, it is known whose fault that is. It was put on an idle one, so it is the first
  * there. */
 const struct message *carrier_suspect(const struct carrier *carrier);
-/* Whether it can take a message now: it has space, and neither a stream has leased it nor has it a suspect.
- */
+/* Somebody has it alone: a stream, or a suspect. */
+bool carrier_is_leased(const struct carrier *carrier);
+/* Whether it can take a message now: it has space, and is not leased. */
 bool carrier_has_room(const struct carrier *carrier);
 
 /* Takes a message, and writes it behind the others. */

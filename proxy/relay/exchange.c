@@ -169,9 +169,9 @@ static void streams_lease(struct exchange *exchange)
 {
     while (!TAILQ_EMPTY(&exchange->streams)) {
         struct stream *stream = TAILQ_FIRST(&exchange->streams);
-        struct carrier *carrier = roster_pick_lease(&exchange->roster);
+        struct carrier *carrier = roster_pick_idle(&exchange->roster);
         if (!carrier) {
-            dial(exchange, ROSTER_STREAM);
+            dial(exchange, ROSTER_LEASE);
             return;
         }
         exchange_unqueue_stream(exchange, stream);
@@ -186,32 +186,41 @@ void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
     exchange_dispatch(exchange);
 }
 
-/* What an agent sent before is on its way alone: what comes behind must not overtake it. */
+/* What an agent sends after a suspect of its own must not overtake it. */
+static void hold_back(struct exchange *exchange, const struct message *suspect)
+{
+    if (suspect && suspect->origin)
+        suspect->origin->held_back = exchange->dispatches;
+}
+
 static bool is_held_back(const struct exchange *exchange, const struct message *message)
 {
-    const struct carrier *carrier;
-
-    LIST_FOREACH (carrier, &exchange->roster.carriers, sibling) {
-        const struct message *suspect = carrier_suspect(carrier);
-        if (suspect && suspect->origin == message->origin)
-            return true;
-    }
-    return false;
+    return message->origin && message->origin->held_back == exchange->dispatches;
 }
 
 static void messages_send(struct exchange *exchange)
 {
+    const struct carrier *other;
+
+    exchange->dispatches++;
+    LIST_FOREACH (other, &exchange->roster.carriers, sibling)
+        hold_back(exchange, carrier_suspect(other));
     for (struct message *message = TAILQ_FIRST(&exchange->waiting), *next; message; message = next) {
         struct intake *origin = message->origin;
+        bool is_suspect = message->attempts > 0;
         next = TAILQ_NEXT(message, of_queue);
         if (is_held_back(exchange, message))
             continue;
-        struct carrier *carrier = message->attempts
+        if (is_suspect)
+            hold_back(exchange, message);
+        struct carrier *carrier = is_suspect
                                       ? roster_pick_idle(&exchange->roster)
                                       : roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
         if (!carrier) {
-            dial(exchange, ROSTER_MESSAGE);
+            dial(exchange, is_suspect ? ROSTER_LEASE : ROSTER_MESSAGE);
             alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
+            if (is_suspect)
+                continue;
             break;
         }
         if (origin)
@@ -227,8 +236,8 @@ void exchange_dispatch(struct exchange *exchange)
     struct room *room = &exchange->room;
     uint64_t buffer_bytes = exchange->worker->route->buffer_bytes;
 
+    messages_send(exchange); /* first, since a suspect is soon through with what it leases */
     streams_lease(exchange);
-    messages_send(exchange);
     dial(exchange, ROSTER_BALANCE);
     /* Without any carrier messages are held, as many as may be. Reads are to be large ones when they go on.
      */

@@ -30,6 +30,7 @@ struct exchange {
     uint64_t waiting_bytes;       /* of them */
     uint64_t waiting_count;       /* Forward messages in them */
     struct stream_queue streams;  /* waiting, likewise */
+    uint64_t dispatches;          /* looks over `waiting` so far */
     struct room room;
     unsigned held_count;           /* Forward messages between an agent and their settlement */
     struct reading *spare_reading; /* NULL: none */

@@ -67,6 +67,12 @@ static void acks_drop(struct intake *intake)
     }
 }
 
+/* Its agent asked for no ack of it, or of a part of it. */
+static bool is_unasked(const struct message *message)
+{
+    return message->ack != MESSAGE_AGENT_ACK || message->count > 1;
+}
+
 /* Acks of messages from this one on wait: their agent sent it before them, and asked for no ack of its own.
  */
 static uint64_t first_unasked(const struct intake *intake)
@@ -76,7 +82,7 @@ static uint64_t first_unasked(const struct intake *intake)
     if (!intake->unasked)
         return UINT64_MAX;
     TAILQ_FOREACH (message, &intake->unsettled, of_origin) {
-        if (message->ack != MESSAGE_AGENT_ACK)
+        if (is_unasked(message))
             return message->ordinal;
     }
     return UINT64_MAX;
@@ -168,7 +174,7 @@ void intake_own(struct intake *intake, struct message *message)
     message->arrived_ms = now_ms(intake);
     message->ordinal = intake->messages;
     TAILQ_INSERT_TAIL(&intake->unsettled, message, of_origin);
-    intake->unasked += message->ack != MESSAGE_AGENT_ACK;
+    intake->unasked += is_unasked(message);
     intake->messages += message->count;
 }
 
@@ -176,13 +182,13 @@ void intake_own_part(struct intake *intake, struct message *part, struct message
 {
     part->origin = intake;
     TAILQ_INSERT_BEFORE(run, part, of_origin);
-    intake->unasked += part->ack != MESSAGE_AGENT_ACK;
+    intake->unasked += is_unasked(part);
 }
 
 void intake_disown(struct intake *intake, struct message *message)
 {
     TAILQ_REMOVE(&intake->unsettled, message, of_origin);
-    intake->unasked -= message->ack != MESSAGE_AGENT_ACK;
+    intake->unasked -= is_unasked(message);
     message->origin = NULL;
 }
 

@@ -44,11 +44,13 @@ struct intake {
     size_t ack_bytes;             /* of them */
     struct buffer outgoing; /* acks and handshake messages on their way to the agent: one record of them */
     struct message_list unsettled; /* messages of this agent, oldest first */
-    size_t unasked;                /* of them, those the agent asked no ack for */
+    size_t unasked;                /* of them, those with a message that the agent asked no ack for */
     struct carrier *carrier;       /* that took the last message: order is kept where it can be; NULL: none */
-    bool is_greeted;               /* its shared-key handshake, if any, has begun */
-    bool is_securing;              /* counted among the worker's handshakes */
-    bool is_held_up;               /* is not read, for want of room */
+    uint64_t held_back; /* the last of the exchange's dispatches in which its messages had to wait for
+                           one in front of them */
+    bool is_greeted;    /* its shared-key handshake, if any, has begun */
+    bool is_securing;   /* counted among the worker's handshakes */
+    bool is_held_up;    /* is not read, for want of room */
     bool ended;
     uint64_t messages; /* ever read */
     uint64_t opened_us;

@@ -158,14 +158,14 @@ struct message *message_take_part(struct buffer *left, const struct message *run
     uint64_t events = 0;
     unsigned count = 0;
 
-    while (count < most && length < left->length) {
+    do {
         bool is_whole = message_scan(&last, &limits, left, length);
         assert(is_whole); /* as it was when the run was put together */
         (void)is_whole;
         length += last.length;
         events += last.entries;
         count++;
-    }
+    } while (count < most && length < left->length);
     rewrite_plan(&rewrite, &last, "", 0, id);
     struct message *part = message_take(left, length, &last, &rewrite);
     if (!part)

@@ -97,23 +97,15 @@ struct carrier *roster_pick(struct roster *roster, struct carrier *last)
 struct carrier *roster_pick_idle(struct roster *roster)
 {
     struct carrier *best = NULL, *carrier;
+    unsigned leased = 0;
 
     LIST_FOREACH (carrier, &roster->carriers, sibling) {
+        leased += carrier_is_leased(carrier);
         if (carrier_has_room(carrier) && !carrier->ledger.count &&
             (!best || tier_of(roster, carrier) < tier_of(roster, best)))
             best = carrier;
     }
-    return best;
-}
-
-struct carrier *roster_pick_lease(struct roster *roster)
-{
-    const struct carrier *carrier;
-    unsigned leased = 0;
-
-    LIST_FOREACH (carrier, &roster->carriers, sibling)
-        leased += carrier->lease != NULL;
-    return leased < roster->worker->route->max_streams ? roster_pick_idle(roster) : NULL;
+    return leased < roster->worker->route->max_streams ? best : NULL;
 }
 
 bool roster_is_ready(const struct roster *roster)
@@ -147,8 +139,8 @@ static void survey_make(struct survey *survey, const struct roster *roster, unsi
         /* One that swallows connections must not keep us from trying others. */
         survey->is_dialling =
             survey->is_dialling || (carrier->state < CARRIER_READY && !has_failed(roster, carrier->at));
-        survey->leased += carrier->lease != NULL;
-        if (carrier->lease || carrier->retiring)
+        survey->leased += carrier_is_leased(carrier);
+        if (carrier_is_leased(carrier) || carrier->retiring)
             continue;
         survey->count++;
         if (carrier->at >= ENDPOINTS_MAX)
@@ -212,11 +204,11 @@ uint64_t roster_dial(struct roster *roster, enum roster_need need)
         return 0;
     if (tier == UINT32_MAX)
         return need == ROSTER_BALANCE ? 0 : dial_any(roster, &survey);
-    if (need == ROSTER_STREAM && survey.leased >= route->max_streams)
+    if (need == ROSTER_LEASE && survey.leased >= route->max_streams)
         return 0;
     size_t at = endpoint_pick(roster, &survey, tier, need == ROSTER_BALANCE ? 1 : route->max_carriers);
-    /* A stream's connection comes on top of what the others may have. */
-    if (at == ENDPOINTS_MAX && need == ROSTER_STREAM)
+    /* A leased connection comes on top of what the others may have. */
+    if (at == ENDPOINTS_MAX && need == ROSTER_LEASE)
         at = endpoint_pick(roster, &survey, tier, route->max_carriers + route->max_streams - survey.leased);
     if (at == ENDPOINTS_MAX)
         return 0;

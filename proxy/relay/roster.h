@@ -36,12 +36,11 @@ void roster_init(struct roster *roster, struct worker *worker, struct exchange *
  * It stays with the last one while that has room and is not much busier than others, so that order is kept
  * where it can be. */
 struct carrier *roster_pick(struct roster *roster, struct carrier *last);
-/* One without anybody's unsettled message; NULL when there is none. */
+/* One to be leased, without anybody's unsettled message: for a stream, or a suspect. NULL when there is none,
+ * or enough are leased. */
 struct carrier *roster_pick_idle(struct roster *roster);
-/* The same for a stream, which leases it; NULL when enough are leased, too. */
-struct carrier *roster_pick_lease(struct roster *roster);
 
-/* The stream that had a carrier to itself is through: others may use it, unless it is one too many. */
+/* Who had a carrier alone is through: others may use it, unless it is one too many. */
 void roster_end_lease(struct roster *roster, struct carrier *carrier);
 
 /* Some carrier is fit for traffic. */
@@ -51,7 +50,7 @@ bool roster_is_ready(const struct roster *roster);
 enum roster_need {
     ROSTER_BALANCE, /* endpoints that should have a share have no connection */
     ROSTER_MESSAGE, /* a message waits */
-    ROSTER_STREAM,  /* a stream waits for a carrier of its own */
+    ROSTER_LEASE,   /* somebody waits for a carrier of its own */
 };
 /* Dials one if it is worth it and settings allow. Returns when to ask again (worker's now_ms), 0: when
  * something has changed. */

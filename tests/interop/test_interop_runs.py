@@ -206,6 +206,7 @@ def settle_a_run(server, husk, messages, **expected):
     for what, count in expected.items():
         server.wait_for_metric(f"husk_messages_{what}_total", count)
     assert server.metric("husk_messages_received_total") == sum(expected.values())
+    assert server.metric("husk_messages_resent_total") >= 2 * COUNT, "together, then alone, then in parts"
 
 
 def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):

@@ -193,6 +193,50 @@ def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_ov
     assert [one.number for one in half.aggregator.wait_for(come + 2)[-2:]] == [RUN, RUN + 1]
 
 
+@pytest.mark.parametrize("outlets", [1, 2])
+def test_what_goes_alone_stops_nobody_else(half, outlets):
+    """Not even when it is never acked; its connection is one more, and goes when it is not needed any longer."""
+    half = half(acks=False, max_outlets=outlets, ack_timeout="1h")
+    agent, other = half.agent(), half.agent()
+    agent.send(run_of())
+    half.aggregator.wait_for(RUN)
+    half.aggregator.acks = lambda one: one.number >= 100
+    half.aggregator.end_connections()
+    half.aggregator.wait_for(2 * RUN)
+    for number in range(100, 120):
+        other.send(event(number, f"{number}"))
+        other.expect_ack(f"{number}")
+    half.aggregator.ack(*half.aggregator.messages[RUN:2 * RUN])
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 20)
+    half.aggregator.wait_until(lambda _: sum(not one.ended for one in half.aggregator.connections) <= outlets,
+                               "it is closed")
+
+
+def test_a_run_whose_last_message_asks_holds_back_the_acks_behind_it(half):
+    """What of it asked for none is not settled before it is."""
+    half = half(acks=False)
+    agent = half.agent()
+    agent.send(run_of("first"))
+    half.aggregator.wait_for(RUN)
+    agent.send(event(RUN, "second"))
+    half.aggregator.ack(half.aggregator.wait_for(RUN + 1)[RUN])
+    half.husk.wait_for_metric("husk_messages_settled_total", 1)
+    agent.sock.sock.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        agent.read_ack()
+    agent.sock.sock.settimeout(PATIENCE)
+    half.aggregator.ack(half.aggregator.messages[RUN - 1])
+    assert set(agent.read_acks(2)) == {"first", "second"}
+
+
+def test_limits_of_tries_count_for_a_message_not_for_its_run(half):
+    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="1s", max_ack_timeouts=1, max_attempts=1)
+    agent = half.agent()
+    agent.send(run_of())
+    half.husk.wait_for_metric("husk_messages_dropped_total", 1)
+    assert half.husk.metric("husk_messages_settled_total") == RUN - 1
+
+
 # ---- time ----
 
 def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wait(half):

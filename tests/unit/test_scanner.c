@@ -567,6 +567,15 @@ static void the_longest_message_passes_and_one_byte_more_does_not(void **state)
         BYTES("\x93\xa1t\244body\x81\245chunk\xa1x"),
         BYTES("\x93\xa1t\xd7\0tttttttt\x82\xa1k\x91\x01\xa1v\xd9\003abc"),
         BYTES("\x92\xa1t\x92\x92\x01\x81\xa1k\xa1v\x92\x92\x01\x80\x81\xa1k\xcftttttttt"),
+        /* Long enough for an event's head to be taken in one go. */
+        BYTES("\x93\xa1t\xd7\0tttttttt\x81\xa1k\xbf"
+              "thirty-one characters all told."),
+        BYTES("\x92\xa1t\x91\x92\xd8\0tttttttttttttttt\x81\xa1k\xbf"
+              "thirty-one characters all told."),
+        BYTES("\x92\xa1t\x92\xdd\0\0\0\x02\x01\xdf\0\0\0\x01\xa1k\xb7"
+              "twenty-three characters"
+              "\xdd\0\0\0\x02\xd7\0tttttttt\x82\xa1k\xbf"
+              "thirty-one characters all told.\xa1k\x01"),
     };
 
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {

@@ -72,6 +72,8 @@ static void what_may_leave_the_machine_goes_as_the_system_says(void **state)
     int listener = listen_at("0.0.0.0:0");
 
     (void)state;
+    if (!strcmp(system_default().text, "reno"))
+        skip(); /* nothing could be seen */
     assert_string_equal(congestion_control(listener).text, system_default().text);
     close(listener);
 }
