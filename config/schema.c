@@ -66,7 +66,8 @@ static const struct setting settings[] = {
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "forward: upstream connections are made anew after about so long, between two messages" },
     { ROW("max-streams", SETTING_COUNT, max_streams), .fallback = "4", .min = 1, .max = 64, .value_name = "N",
-      .help = "forward: further ones for messages beyond --whole-bytes" },
+      .help = "forward: further ones for what has one alone: messages beyond --whole-bytes, and those at "
+              "which one has ended" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: connections that may break at the same message before it is dropped; off: no limit" },

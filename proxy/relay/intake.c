@@ -272,9 +272,16 @@ static bool intake_wants_room(const struct intake *intake)
     return !leg->read_over && (intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
 }
 
+/* What it sends waits behind a suspect of its own, whose end wakes it: more of it would only take room. */
+static bool intake_is_held_back(const struct intake *intake)
+{
+    return intake->held_back && intake->held_back == intake->exchange->dispatches;
+}
+
 static bool intake_reads(struct intake *intake)
 {
-    return intake_wants_room(intake) && intake_has_room(intake) && !reading_is_paused(intake);
+    return intake_wants_room(intake) && intake_has_room(intake) && !intake_is_held_back(intake) &&
+           !reading_is_paused(intake);
 }
 
 /* Moves bytes both ways once around; END_NONE or what was wrong with them. */
@@ -310,7 +317,7 @@ static uint64_t stall_deadline(struct intake *intake)
 {
     uint64_t patience = intake->exchange->worker->route->message_timeout_ms;
 
-    if (!patience || intake->is_held_up || !reading_is_amid(intake))
+    if (!patience || intake->is_held_up || intake_is_held_back(intake) || !reading_is_amid(intake))
         return 0;
     if (patience > PRESSED_STALL_MS && exchange_is_pressed(intake->exchange))
         patience = PRESSED_STALL_MS;

@@ -195,19 +195,26 @@ def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_ov
 
 @pytest.mark.parametrize("outlets", [1, 2])
 def test_what_goes_alone_stops_nobody_else(half, outlets):
-    """Not even when it is never acked; its connection is one more, and goes when it is not needed any longer."""
-    half = half(acks=False, max_outlets=outlets, ack_timeout="1h")
+    """Not even when it is never acked, and its agent sends more than there is room for; its connection is one more,
+    and goes when it is not needed any longer."""
+    half = half(acks=False, max_outlets=outlets, ack_timeout="1h", retain_bytes="1MiB", buffer_bytes="64KiB")
+    more = [message("t", 1, {"n": 0, "x": FILLER}) for _ in range(4000)]
     agent, other = half.agent(), half.agent()
     agent.send(run_of())
     half.aggregator.wait_for(RUN)
     half.aggregator.acks = lambda one: one.number >= 100
     half.aggregator.end_connections()
     half.aggregator.wait_for(2 * RUN)
+    flood = threading.Thread(target=agent.send, args=more, daemon=True)
+    flood.start()
+    select.select([], [], [], 0.3)  # for what is read though it should not be
     for number in range(100, 120):
         other.send(event(number, f"{number}"))
         other.expect_ack(f"{number}")
+    half.aggregator.acks = True
     half.aggregator.ack(*half.aggregator.messages[RUN:2 * RUN])
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 20)
+    flood.join()
+    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 20 + len(more))
     half.aggregator.wait_until(lambda _: sum(not one.ended for one in half.aggregator.connections) <= outlets,
                                "it is closed")
 
