@@ -338,6 +338,8 @@ static void message_return(struct exchange *exchange, struct message *message, e
         return;
     }
     metrics_add(&exchange->worker->metrics.messages.resent, message->count);
+    if (message->origin)
+        intake_wake(message->origin); /* it may have been held back */
     if (is_to_split && run_split(exchange, message, &parts))
         run_replace(exchange, message, &parts);
     else

@@ -272,10 +272,14 @@ static bool intake_wants_room(const struct intake *intake)
     return !leg->read_over && (intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
 }
 
-/* What it sends waits behind a suspect of its own, whose end wakes it: more of it would only take room. */
+/* What it sends waits behind a suspect of its own, whose end wakes it: more of it would only take room. While
+ * there is no upstream it is held like anybody's. */
 static bool intake_is_held_back(const struct intake *intake)
 {
-    return intake->held_back && intake->held_back == intake->exchange->dispatches;
+    const struct exchange *exchange = intake->exchange;
+
+    return intake->held_back && intake->held_back == exchange->dispatches &&
+           roster_is_ready(&exchange->roster);
 }
 
 static bool intake_reads(struct intake *intake)
