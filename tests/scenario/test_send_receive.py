@@ -231,7 +231,7 @@ def test_rate_is_kept():
         assert send(receive.address, "--count", "11", "--rate", "50")[0] == 0
         events, _, _ = receive.finish()
     first, last = (float(event["time"][-11:-1]) for event in (events[0], events[-1]))
-    assert (last - first) % 60 >= 0.2
+    assert (last - first) % 60 >= 0.18  # ten pauses of 20 ms, if the first was not late for its own time
 
 
 # ---- receive, on its own ----
