@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 
 import fluent.event
 import fluent.sender
@@ -228,7 +229,9 @@ def test_ipv6_and_names():
 
 def test_rate_is_kept():
     with Receive("--count", "11") as receive:
+        started = time.monotonic()
         assert send(receive.address, "--count", "11", "--rate", "50")[0] == 0
+        assert time.monotonic() - started >= 0.2
         events, _, _ = receive.finish()
     first, last = (float(event["time"][-11:-1]) for event in (events[0], events[-1]))
     assert (last - first) % 60 >= 0.18  # ten pauses of 20 ms, if the first was not late for its own time
