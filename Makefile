@@ -62,7 +62,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps bench-deps run test unit unit-programs replay fuzz bench bench-micro bench-programs peers lint format floors install clean
+.PHONY: all help deps test-deps bench-deps run test unit unit-programs replay fuzz bench bench-micro bench-programs peers lint format layers install clean
 all: $(BUILD)/husk
 
 help:
@@ -151,7 +151,7 @@ PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
 #: make test                install what tests need, run all of them, plain and under ASan+UBSan and TSan
 test: test-deps
-	@$(MAKE) --no-print-directory floors
+	@$(MAKE) --no-print-directory layers
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) $(QUIET) all unit-programs bench-programs && $(MAKE) $(QUIET) unit replay
 	@for s in address,undefined thread; do \
@@ -248,8 +248,8 @@ $(BUILD)/bench/micro/%: bench/micro/%.c $(LIBRARY) $(BUILD)/flags
 TIDY_CHECKS := -*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-macro-parentheses,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
 TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
 
-#: make lint                format, clang-tidy, cppcheck, floor plan
-lint: test-deps floors
+#: make lint                format, clang-tidy, cppcheck, layers
+lint: test-deps layers
 	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(C_FILES)
 	@echo "  LINT cppcheck"; cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=ctuuninitvar \
@@ -261,6 +261,6 @@ lint: test-deps floors
 format:
 	@clang-format -i $(C_FILES)
 
-# Higher floors may include lower ones, never the reverse (docs/ARCHITECTURE.md).
-floors:
-	@tests/support/check-floors
+# Higher layers may include lower ones, never the reverse (docs/ARCHITECTURE.md).
+layers:
+	@tests/support/check-layers

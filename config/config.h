@@ -18,14 +18,14 @@ struct config {
     bool unsafe_listen;
     unsigned protocol; /* enum route_protocol, in the same order */
     unsigned delivery; /* enum route_delivery, likewise */
-    uint64_t retain_bytes, whole_bytes, run_bytes, max_message_bytes, max_inflated_bytes, max_tag_bytes,
+    uint64_t retain_bytes, cut_through_bytes, batch_bytes, max_message_bytes, max_inflated_bytes, max_tag_bytes,
         max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms, message_timeout_ms;
     unsigned compress; /* enum compression, in the same order */
     uint64_t compress_min_bytes;
     bool strip_metadata;
     uint64_t max_connection_age_ms;
-    uint64_t max_outlets, max_streams, max_attempts, max_ack_timeouts;
+    uint64_t max_upstream_connections, max_exclusive_connections, max_attempts, max_ack_timeouts;
     const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
     const char *accept_key_env, *accept_key_file;                           /* asked of agents */
     struct setting_list accept_users;                                       /* NAME=VAR */
@@ -46,7 +46,7 @@ struct config {
 
     uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, confirm_timeout_ms;
     uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
-    uint64_t endpoint_rest_ms, endpoint_rest_max_ms, health_interval_ms;
+    uint64_t eject_time_ms, eject_time_max_ms, health_interval_ms;
     unsigned when_unhealthy;            /* enum config_when_unhealthy */
     uint64_t udp_heartbeats_per_second; /* 0: off */
     uint64_t drain_timeout_ms, drain_quiet_ms;

@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "commands/commands.h"
 #include "options.h"
-#include "relay/heartbeat.h"
-#include "relay/upstream.h"
-#include "relay/worker.h"
+#include "control/heartbeat.h"
+#include "control/discovery.h"
+#include "worker/worker.h"
 #include "trust/file_stamp.h"
 #include "wire/socket.h"
 
@@ -41,7 +41,7 @@ struct daemon {
     struct worker *workers;
     unsigned started; /* workers that run */
     const struct metrics *metrics[WORKERS_MAX];
-    struct upstream upstream;
+    struct discovery upstream;
     struct heartbeat heartbeat;
     struct admin *admin;
     ev_signal terminate, interrupt, reload;
@@ -86,7 +86,7 @@ static bool messages_held(const struct daemon *daemon)
     for (unsigned i = 0; i < daemon->started; i++) {
         const struct message_metrics *messages = &daemon->metrics[i]->messages;
         if (metrics_read(&messages->held_bytes) || metrics_read(&messages->paused) ||
-            metrics_read(&messages->streams_waiting))
+            metrics_read(&messages->cut_through_waiting))
             return true;
     }
     return false;
@@ -102,7 +102,7 @@ static void reason_add(char *text, size_t size, const char *subject, const char 
 }
 
 /* What the newest dial of any worker found out, unless it is long ago. */
-static struct upstream_dial last_dial(const struct daemon *daemon)
+static struct discovery_dial last_dial(const struct daemon *daemon)
 {
     uint64_t newest = 0;
 
@@ -112,23 +112,23 @@ static struct upstream_dial last_dial(const struct daemon *daemon)
             newest = outcome;
     }
     if (clock_monotonic_ms() - newest / END_REASON_COUNT >= UPSTREAM_MEMORY_MS)
-        return (struct upstream_dial) { 0 };
-    return (struct upstream_dial) { .outcome = newest % END_REASON_COUNT,
+        return (struct discovery_dial) { 0 };
+    return (struct discovery_dial) { .outcome = newest % END_REASON_COUNT,
                                     .at_ms = newest / END_REASON_COUNT };
 }
 
 /* What speaks against the upstream; END_NONE: nothing that is known. */
 static enum end_reason failure_of_upstream(const struct daemon *daemon)
 {
-    const struct upstream_dial dial = last_dial(daemon);
+    const struct discovery_dial dial = last_dial(daemon);
 
-    return upstream_failure(&daemon->upstream, &dial);
+    return discovery_failure(&daemon->upstream, &dial);
 }
 
 static bool on_ready_asked(void *owner, char *text, size_t size)
 {
     struct daemon *daemon = owner;
-    const struct upstream_dial dial = last_dial(daemon);
+    const struct discovery_dial dial = last_dial(daemon);
 
     text[0] = '\0';
     if (daemon->draining)
@@ -138,7 +138,7 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
             credentials_not_after(daemon->credentials[side]) < clock_wall_seconds())
             reason_add(text, size, "certificate", "the own certificate has expired");
     }
-    upstream_describe(&daemon->upstream, &dial, text, size);
+    discovery_describe(&daemon->upstream, &dial, text, size);
     return text[0] == '\0';
 }
 
@@ -150,7 +150,7 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .route = daemon->options.route.name,
         .workers = daemon->metrics,
         .worker_count = daemon->started,
-        .endpoints = daemon->upstream.tallies.first,
+        .endpoints = daemon->upstream.stats_registry.first,
         .now_ms = clock_monotonic_ms(),
         .version = daemon->version,
         .tls_library = tls_channel_library(),
@@ -286,7 +286,7 @@ static void credentials_reload(struct daemon *daemon)
         credentials_release(daemon->credentials[side]);
         daemon->credentials[side] = loaded[side];
     }
-    upstream_refresh(&daemon->upstream);
+    discovery_refresh(&daemon->upstream);
     daemon->reloads_succeeded++;
     log_say(&daemon->log, LOG_INFO, "credentials reloaded");
 }
@@ -359,10 +359,10 @@ static void on_watch_tick(struct ev_loop *loop, ev_timer *timer, int events)
     }
     if (active > daemon->peak_connections)
         daemon->peak_connections = active;
-    const struct upstream_dial dial = last_dial(daemon);
-    enum end_reason failure = upstream_failure(&daemon->upstream, &dial);
+    const struct discovery_dial dial = last_dial(daemon);
+    enum end_reason failure = discovery_failure(&daemon->upstream, &dial);
     if (failure != END_NONE && dial.outcome != END_NONE)
-        upstream_refresh(&daemon->upstream); /* it may have moved, or be back */
+        discovery_refresh(&daemon->upstream); /* it may have moved, or be back */
     refusal_update(daemon, failure);
 }
 
@@ -528,7 +528,7 @@ static bool daemon_start(struct daemon *daemon, const struct admin_source *sourc
     daemon->files_loaded = daemon->files_seen = credentials_files(daemon);
     if (!credentials_load_all(daemon, daemon->credentials, fault) || !listeners_bind(daemon, fault) ||
         !admin_start(daemon, source, fault) || !workers_start(daemon, fault) ||
-        !upstream_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log, on_endpoints,
+        !discovery_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log, on_endpoints,
                        daemon, fault))
         return false;
     heartbeat_start(daemon);
@@ -560,7 +560,7 @@ static unsigned daemon_stop(struct daemon *daemon)
     }
     admin_close(daemon->admin);
     heartbeat_close(&daemon->heartbeat);
-    upstream_close(&daemon->upstream);
+    discovery_close(&daemon->upstream);
     socket_file_remove(&daemon->listen_file, &daemon->options.listen);
     for (enum side side = 0; side < SIDE_COUNT; side++)
         credentials_release(daemon->credentials[side]);

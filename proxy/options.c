@@ -61,7 +61,7 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
 /* ---- upstreams ---- */
 
 /* One word behind an address. */
-static bool place_set(struct upstream_place *place, const char *word, const char *text, struct fault *fault)
+static bool place_set(struct discovery_target *place, const char *word, const char *text, struct fault *fault)
 {
     static const char weight[] = "weight=";
     char *end;
@@ -76,15 +76,15 @@ static bool place_set(struct upstream_place *place, const char *word, const char
     }
     const char *digits = word + sizeof weight - 1;
     unsigned long value = strtoul(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end || value < 1 || value > UPSTREAM_WEIGHT_MAX) {
-        fault_set(fault, "\"%.160s\": weight \"%.80s\" is not 1 to %d", text, digits, UPSTREAM_WEIGHT_MAX);
+    if (*digits < '0' || *digits > '9' || *end || value < 1 || value > DISCOVERY_WEIGHT_MAX) {
+        fault_set(fault, "\"%.160s\": weight \"%.80s\" is not 1 to %d", text, digits, DISCOVERY_WEIGHT_MAX);
         return false;
     }
     place->weight = (unsigned)value;
     return true;
 }
 
-static bool place_check(const struct upstream_place *place, const char *text, struct fault *fault)
+static bool place_check(const struct discovery_target *place, const char *text, struct fault *fault)
 {
     const struct address *address = &place->address;
 
@@ -100,12 +100,12 @@ static bool place_check(const struct upstream_place *place, const char *text, st
 }
 
 /* ADDR[,weight=N][,standby]. A Unix path may have commas of its own. */
-static bool place_parse(struct upstream_place *place, const char *text, struct fault *fault)
+static bool place_parse(struct discovery_target *place, const char *text, struct fault *fault)
 {
     char *address = strdup(text), *comma;
     bool ok = address;
 
-    *place = (struct upstream_place) { .weight = 1 };
+    *place = (struct discovery_target) { .weight = 1 };
     if (!address)
         fault_set(fault, "out of memory");
     while (ok && (comma = strrchr(address, ','))) {
@@ -128,15 +128,15 @@ static bool address_is_same(const struct address *a, const struct address *b)
 
 static bool options_set_upstreams(struct options *options, const struct config *config, struct fault *fault)
 {
-    struct upstream_place *places = calloc(config->upstream.count, sizeof *places);
+    struct discovery_target *places = calloc(config->upstream.count, sizeof *places);
 
     options->upstream.places = places;
     options->upstream.place_count = config->upstream.count;
-    if (!places || config->upstream.count > UPSTREAM_PLACES_MAX) {
+    if (!places || config->upstream.count > DISCOVERY_TARGETS_MAX) {
         if (!places)
             fault_set(fault, "out of memory");
         else
-            fault_set(fault, "--upstream: said more than %d times", UPSTREAM_PLACES_MAX);
+            fault_set(fault, "--upstream: said more than %d times", DISCOVERY_TARGETS_MAX);
         return false;
     }
     for (size_t i = 0; i < config->upstream.count; i++) {
@@ -448,14 +448,14 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
         .inflated_max = config->max_inflated_bytes,
     };
     route->retain_bytes = config->retain_bytes / options->workers;
-    route->whole_bytes = config->whole_bytes;
-    route->run_bytes = config->run_bytes;
+    route->cut_through_bytes = config->cut_through_bytes;
+    route->batch_bytes = config->batch_bytes;
     route->message_timeout_ms = config->message_timeout_ms;
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;
-    route->max_carriers = (unsigned)config->max_outlets;
+    route->max_upstream_connections = (unsigned)config->max_upstream_connections;
     route->max_connection_age_ms = config->max_connection_age_ms;
-    route->max_streams = (unsigned)config->max_streams;
+    route->max_exclusive_connections = (unsigned)config->max_exclusive_connections;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
     route->dial_delay_ms = config->dial_delay_ms;
@@ -466,8 +466,8 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     route->idle_timeout_ms = config->idle_timeout_ms;
     route->half_close_timeout_ms = config->half_close_timeout_ms;
     route->linger_timeout_ms = config->linger_timeout_ms;
-    route->endpoint_rest_ms = config->endpoint_rest_ms;
-    route->endpoint_rest_max_ms = config->endpoint_rest_max_ms;
+    route->eject_time_ms = config->eject_time_ms;
+    route->eject_time_max_ms = config->eject_time_max_ms;
     route->dead_peer_ms = (unsigned)config->dead_peer_timeout_ms;
     route->buffer_bytes = config->buffer_bytes;
     route->max_connections = share(config->max_connections, options->workers);
@@ -530,8 +530,8 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
         fault_set(fault, "--dns-retry-min: is above --dns-retry-max");
         return false;
     }
-    if (config->endpoint_rest_ms > config->endpoint_rest_max_ms) {
-        fault_set(fault, "--endpoint-rest: is above --endpoint-rest-max");
+    if (config->eject_time_ms > config->eject_time_max_ms) {
+        fault_set(fault, "--eject-time: is above --eject-time-max");
         return false;
     }
     options_set_limits(options, mode, config);
@@ -548,7 +548,7 @@ void options_deinit(struct options *options)
         secret_free(options->users[i].password);
     }
     free(options->users);
-    free((struct upstream_place *)(uintptr_t)options->upstream.places);
+    free((struct discovery_target *)(uintptr_t)options->upstream.places);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         secret_free(options->key[side].shared_key);
         secret_free(options->key[side].password);

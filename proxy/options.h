@@ -8,9 +8,9 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "relay/message_policy.h"
-#include "relay/route.h"
-#include "relay/upstream.h"
+#include "delivery/message_policy.h"
+#include "runtime/route.h"
+#include "control/discovery.h"
 #include "trust/credentials.h"
 #include "wire/address.h"
 
@@ -21,7 +21,7 @@ enum { WORKERS_MAX = 64 };
 struct options {
     struct route_options route;
     struct socket_address listen;
-    struct upstream_options upstream;                   /* places owned */
+    struct discovery_options upstream;                   /* places owned */
     struct credentials_options credentials[SIDE_COUNT]; /* cert_file NULL: that side is plain */
     struct peer_policy policy;                          /* owned */
     struct message_policy rules;                        /* owned */

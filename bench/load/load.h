@@ -6,8 +6,8 @@
  *
  * A failure ends the program with one line on standard error: a benchmark that goes on without a connection
  * measures something else. No wait is longer than LOAD_PATIENCE_SECONDS. */
-#ifndef HUSK_BENCH_LOAD_H
-#define HUSK_BENCH_LOAD_H
+#ifndef HUSK_BENCH_LOAD_LOAD_H
+#define HUSK_BENCH_LOAD_LOAD_H
 
 #include <stddef.h>
 #include <stdint.h>

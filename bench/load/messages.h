@@ -1,8 +1,8 @@
 /* Forward messages to send, made once: the generators only copy them to sockets.
  *
  * Source: Forward Protocol Specification v1; headers as Fluent Bit and Fluentd write them. */
-#ifndef HUSK_BENCH_MESSAGES_H
-#define HUSK_BENCH_MESSAGES_H
+#ifndef HUSK_BENCH_LOAD_MESSAGES_H
+#define HUSK_BENCH_LOAD_MESSAGES_H
 
 #include <stddef.h>
 #include <stdint.h>

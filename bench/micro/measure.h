@@ -1,7 +1,7 @@
 /* How the micro-benchmarks time something: batches for a while, the best one counts, one line each:
  * name, ns per operation and, where bytes are moved, GB/s. micro.py reads these lines. */
-#ifndef HUSK_BENCH_MEASURE_H
-#define HUSK_BENCH_MEASURE_H
+#ifndef HUSK_BENCH_MICRO_MEASURE_H
+#define HUSK_BENCH_MICRO_MEASURE_H
 
 #include <stdint.h>
 #include <stdio.h>

@@ -285,7 +285,7 @@ static void write_upstream_connections(FILE *out, const struct family *family,
     }
 }
 
-static void write_endpoint_resting(FILE *out, const struct family *family,
+static void write_endpoint_ejected(FILE *out, const struct family *family,
                                    const struct metrics_snapshot *snapshot)
 {
     const struct endpoint_metrics *endpoint;
@@ -294,7 +294,7 @@ static void write_endpoint_resting(FILE *out, const struct family *family,
         if (!endpoint->is_listed)
             continue;
         put_endpoint_series(out, family->name, snapshot, endpoint);
-        fprintf(out, "} %d\n", snapshot->now_ms < metrics_read(&endpoint->rested_until_ms));
+        fprintf(out, "} %d\n", snapshot->now_ms < metrics_read(&endpoint->ejected_until_ms));
     }
 }
 
@@ -383,8 +383,8 @@ static const struct family families[] = {
     { .name = "husk_messages_resent_total",
       .help = "Messages taken back from an upstream connection that ended, to be sent again.",
       ROUTE_COUNTER(messages.resent) },
-    { .name = "husk_messages_streamed_total",
-      .help = "Messages larger than --whole-bytes, sent on while they were read.",
+    { .name = "husk_messages_cut_through_total",
+      .help = "Messages larger than --cut-through-bytes, sent on while they were read.",
       ROUTE_COUNTER(messages.streamed) },
     { .name = "husk_messages_unprotected_total",
       .help = "Messages larger than --retain-bytes, sent without an ack of ours.",
@@ -404,7 +404,7 @@ static const struct family families[] = {
     { .name = "husk_agents_paused",
       .help = "Agents that a rate limit lets wait with messages already read.",
       ROUTE_GAUGE(messages.paused) },
-    { .name = "husk_messages_held_bytes",
+    { .name = "husk_messages_retained_bytes",
       .help = "Bytes of messages between an agent and their settlement.",
       ROUTE_GAUGE(messages.held_bytes) },
     { .name = "husk_messages_unacked",
@@ -413,9 +413,9 @@ static const struct family families[] = {
     { .name = "husk_messages_waiting",
       .help = "Whole messages that wait for an upstream connection to take them.",
       ROUTE_GAUGE(messages.waiting) },
-    { .name = "husk_streams_waiting",
+    { .name = "husk_cut_through_waiting",
       .help = "Messages being streamed that wait for an upstream connection of their own.",
-      ROUTE_GAUGE(messages.streams_waiting) },
+      ROUTE_GAUGE(messages.cut_through_waiting) },
     { .name = "husk_ack_latency_seconds",
       .help = "From sending upstream to the ack; messages that share an ack count once.",
       .type = "histogram",
@@ -449,10 +449,10 @@ static const struct family families[] = {
       .help = "Connections to each upstream address, by state.",
       .type = "gauge",
       .write = write_upstream_connections },
-    { .name = "husk_endpoint_resting",
+    { .name = "husk_endpoint_ejected",
       .help = "1 while an upstream address is tried last, because the last dial there failed.",
       .type = "gauge",
-      .write = write_endpoint_resting },
+      .write = write_endpoint_ejected },
     { .name = "husk_upstream_healthy",
       .help = "0 while the upstream is known to fail, by probes or by dials.",
       .type = "gauge",

@@ -66,7 +66,7 @@ struct message_metrics {
     metrics_counter held_bytes;           /* gauge: between an agent and settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
     metrics_counter waiting;              /* gauge: whole, and no upstream connection takes them */
-    metrics_counter streams_waiting;      /* gauge: streamed, and waiting for a connection of their own */
+    metrics_counter cut_through_waiting;      /* gauge: streamed, and waiting for a connection of their own */
     struct metrics_histogram ack_latency; /* metrics_ack_bounds; from having been sent */
 };
 
@@ -92,7 +92,7 @@ struct endpoint_metrics {
     struct endpoint_metrics *next;
     const char *address;                                      /* as text */
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
-    _Atomic uint64_t rested_until_ms; /* clock_monotonic_ms; as the worker says that dialled it last */
+    _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; as the worker says that dialled it last */
     bool is_listed;                   /* the upstream is still said to be there; the control thread's alone */
 };
 

@@ -98,7 +98,7 @@ def test_what_one_had_not_acked_when_it_was_killed_goes_to_the_other(site):
 
 def test_one_that_hangs_is_left_alone(site):
     hung, alive = Aggregator(acks=False), Aggregator()
-    site = site(text(hung), text(alive), ack_timeout="300ms", endpoint_rest="1m")
+    site = site(text(hung), text(alive), ack_timeout="300ms", eject_time="1m")
     agents = [site.agent() for _ in range(4)]
     for number, agent in enumerate(agents):
         agent.send(event(number, f"{number}"))
@@ -130,7 +130,7 @@ def test_an_address_added_in_dns_takes_its_share_and_a_removed_one_is_left_betwe
 
 def test_a_standby_serves_while_the_primary_is_down_and_is_left_when_it_is_back(site):
     primary, standby = Aggregator(), Aggregator()
-    site = site(text(standby, ",standby"), text(primary), endpoint_rest="100ms", endpoint_rest_max="100ms")
+    site = site(text(standby, ",standby"), text(primary), eject_time="100ms", eject_time_max="100ms")
     agent = site.agent()
     carry(agent, 1)
     assert primary.numbers() == [1]

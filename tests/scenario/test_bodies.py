@@ -175,7 +175,7 @@ def test_a_broken_body_and_a_bomb_pass_unchanged_and_are_counted(site, method):
 
 
 def test_messages_around_a_rewritten_one_stay_as_they_are_and_in_order(site):
-    site, rounds = site(strip_metadata=True, compress="zstd", max_outlets=1), 50
+    site, rounds = site(strip_metadata=True, compress="zstd", max_upstream_connections=1), 50
     agent = site.agent()
     agent.send(b"".join(event(n, f"{n}a") + message("t", WITH_METADATA, {"chunk": f"{n}b"}) for n in range(rounds)))
     assert agent.read_acks(2 * rounds) == [f"{n}{which}" for n in range(rounds) for which in "ab"]
@@ -187,7 +187,7 @@ def test_messages_around_a_rewritten_one_stay_as_they_are_and_in_order(site):
 @pytest.mark.parametrize("options", [{"strip_metadata": True}, {"compress": "gzip"},
                                      {"strip_metadata": True, "compress": "zstd"}], ids=str)
 def test_messages_that_share_an_ack_are_rewritten_one_by_one(site, options):
-    site, rounds = site(max_outlets=1, **options), 50
+    site, rounds = site(max_upstream_connections=1, **options), 50
     agent, sent = site.agent(), ENTRIES if "strip_metadata" not in options else WITH_METADATA
     agent.send(b"".join(event(n) + message("t", sent) for n in range(rounds)))
     received = site.aggregator.wait_for(2 * rounds)
@@ -198,7 +198,7 @@ def test_messages_that_share_an_ack_are_rewritten_one_by_one(site, options):
 
 
 def test_a_message_too_large_to_be_held_streams_through_as_it_is(site):
-    site, body = site(strip_metadata=True, compress="gzip", whole_bytes="64KiB"), packed(WITH_METADATA) * 100
+    site, body = site(strip_metadata=True, compress="gzip", cut_through_bytes="64KiB"), packed(WITH_METADATA) * 100
     sent = "t", body, {"chunk": "id"}
     assert site.carry(*sent).raw == message(*sent)
     assert site.rewritten("stripped") == site.rewritten("compressed") == 0

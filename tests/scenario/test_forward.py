@@ -186,7 +186,7 @@ def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_route
     if had_option:
         pairs = pack(had_option)[1:] if len(had_option) < 16 else pack(had_option)[3:]
         assert pairs in received.raw
-    eventually(lambda: shared_route.client.metric("husk_messages_held_bytes") == 0, "it is settled")
+    eventually(lambda: shared_route.client.metric("husk_messages_retained_bytes") == 0, "it is settled")
     agent.expect_nothing_more()
 
 
@@ -286,7 +286,7 @@ def test_aggregator_restarted_under_load_loses_nothing(route, workers):
     assert len(aggregator.messages) - len(distinct) <= resent
     for half in route.client, route.server:
         half.wait_for_metric("husk_messages_settled_total", len(distinct))
-        eventually(lambda: half.metric("husk_messages_held_bytes") == 0, "nothing is held")
+        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
         assert half.metric("husk_messages_dropped_total") == 0
 
 
@@ -329,7 +329,7 @@ def test_aggregator_that_never_acks_is_diagnosed_and_its_message_counted(half, a
         raw.assert_reset(agent.sock)
     attempts = half.aggregator.numbers().count(1)
     assert 2 <= attempts <= 4
-    eventually(lambda: half.husk.metric("husk_messages_held_bytes") == 0, "nothing is held")
+    eventually(lambda: half.husk.metric("husk_messages_retained_bytes") == 0, "nothing is held")
     complaints = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "why")
     assert 1 <= len(complaints) <= attempts
     assert all("--delivery passthrough" in one["detail"] for one in complaints)
@@ -394,7 +394,7 @@ def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
     client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
     assert dropped(client, "undelivered") == client.metric("husk_messages_dropped_total") == 1
     client.wait_for_event(reason="undelivered")
-    assert client.metric("husk_messages_held_bytes") > 0, "what nobody waits for is kept"
+    assert client.metric("husk_messages_retained_bytes") > 0, "what nobody waits for is kept"
 
 
 def test_waiting_for_an_upstream_costs_no_cpu(husk):
@@ -579,7 +579,7 @@ def test_agents_are_not_read_while_too_much_is_unacked(route):
         assert sum(sent) < 256 * MIB, "the agents are never stopped"
     bound = limit + len(agents) * (limit + 10000)
     for half in route.client, route.server:
-        assert half.metric("husk_messages_held_bytes") < bound
+        assert half.metric("husk_messages_retained_bytes") < bound
     assert route.client.metric("husk_bytes_total", side="downstream", direction="received") < bound
     if not LIGHT:
         assert route.client.resident_kib() < resident[0] + 2048
@@ -592,7 +592,7 @@ def test_agents_are_not_read_while_too_much_is_unacked(route):
         agent.expect_nothing_more()
     whole = (sum(sent) + sum(map(len, left))) // len(one) + 1
     assert len(route.aggregator.wait_for(whole)) == whole
-    eventually(lambda: route.client.metric("husk_messages_held_bytes") == 0, "all is settled")
+    eventually(lambda: route.client.metric("husk_messages_retained_bytes") == 0, "all is settled")
 
 
 # ---- agents that leave ----
@@ -729,7 +729,7 @@ def test_one_byte_writes_of_two_agents_do_not_mix(route):
 
 
 def test_an_agent_in_the_middle_of_a_message_delays_nobody(route):
-    route = route(max_outlets=1)
+    route = route(max_upstream_connections=1)
     slow, other = route.agent(), route.agent()
     data = event(1, "slow")
     slow.send(data[:-1])

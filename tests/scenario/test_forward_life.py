@@ -80,7 +80,7 @@ def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
 def test_messages_go_by_the_standby_while_the_first_is_down_and_come_back(husk):
     first, standby = Aggregator(), Aggregator()
     server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"],
-                         protocol="forward", endpoint_rest="100ms", endpoint_rest_max="100ms")
+                         protocol="forward", eject_time="100ms", eject_time_max="100ms")
     client = husk.client(server, protocol="forward")
     agent = agent_of(client)
     carry_acked(agent, 1, "one")

@@ -1,4 +1,4 @@
-"""Messages too large to be held whole (--whole-bytes), under `--protocol forward`: they go upstream while they are read."""
+"""Messages too large to be held whole (--cut-through-bytes), under `--protocol forward`: they go upstream while they are read."""
 
 import os
 import pathlib
@@ -16,7 +16,7 @@ from support.husk import LIGHT
 from support.process import eventually
 
 KIB, MIB = 1 << 10, 1 << 20
-LIMIT = {"whole_bytes": "64KiB"}
+LIMIT = {"cut_through_bytes": "64KiB"}
 BODY = random.Random(5).randbytes(1 * MIB)
 ENTRIES = [[1, {"n": number, "pad": "x" * 100}] for number in range(5000)]
 LARGE = {
@@ -33,7 +33,7 @@ def carry_acked(agent, number, chunk):
 
 
 def streamed(husk):
-    return husk.metric("husk_messages_streamed_total")
+    return husk.metric("husk_messages_cut_through_total")
 
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "passthrough"])
@@ -56,7 +56,7 @@ def test_a_large_message_arrives_as_it_is(route, name, delivery):
     for half in route.client, route.server:
         assert streamed(half) == 1
         half.wait_for_metric("husk_messages_settled_total", 2)
-        eventually(lambda: half.metric("husk_messages_held_bytes") == 0, "nothing is held")
+        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
 
 
 def test_it_begins_to_arrive_before_it_ends(husk):
@@ -85,7 +85,7 @@ def test_an_id_that_comes_in_two_pieces_is_known(route, cut):
 
 @pytest.mark.parametrize("outlets", [1, 2])
 def test_an_agent_in_the_middle_of_one_delays_nobody(route, outlets):
-    route = route(max_outlets=outlets, **LIMIT)
+    route = route(max_upstream_connections=outlets, **LIMIT)
     slow, other = [route.agent() for _ in range(3)], route.agent()
     for agent in slow:
         agent.send(message("t", BODY, {"chunk": "slow"})[:-5])
@@ -132,7 +132,7 @@ class Cutting(Aggregator):
 
 def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
     aggregator = Cutting(3, MIB // 2)
-    server = husk.server(aggregator, protocol="forward", max_outlets=1, **LIMIT)
+    server = husk.server(aggregator, protocol="forward", max_upstream_connections=1, **LIMIT)
     client = husk.client(server, protocol="forward", **LIMIT)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
     agent.send(sent)
@@ -153,7 +153,7 @@ def test_what_is_not_kept_is_told_to_its_agent(husk, options):
     except ConnectionError:
         pass
     client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
-    eventually(lambda: client.metric("husk_messages_held_bytes") == 0, "nothing is held")
+    eventually(lambda: client.metric("husk_messages_retained_bytes") == 0, "nothing is held")
     assert not aggregator.messages
 
 
@@ -163,7 +163,7 @@ def test_it_is_kept_until_its_ack_and_sent_again(route):
     agent.send(message("t", BODY))
     agent.close()
     first, = route.aggregator.wait_for(1)
-    assert route.server.metric("husk_messages_held_bytes") > MIB
+    assert route.server.metric("husk_messages_retained_bytes") > MIB
     route.aggregator.acks = True
     route.aggregator.end_connections(by_reset=True)
     assert route.aggregator.wait_for(2)[1].raw == first.raw
@@ -172,7 +172,7 @@ def test_it_is_kept_until_its_ack_and_sent_again(route):
 
 
 def test_more_of_them_than_connections_take_turns(route):
-    route = route(max_streams=1, **LIMIT)
+    route = route(max_exclusive_connections=1, **LIMIT)
     agents = [route.agent() for _ in range(4)]
     with raw.Sending(agents[0].sock, [message("t", BODY, {"chunk": "0"})]), \
             raw.Sending(agents[1].sock, [message("t", BODY, {"chunk": "1"})]), \
@@ -205,7 +205,7 @@ def test_a_slow_agent_is_not_given_up_while_it_goes_on(route):
 
 def test_one_that_stalls_gives_way_when_others_wait_for_room(route):
     """Long before its own timeout, which is a minute."""
-    route = route(retain_bytes="64KiB", buffer_bytes="64KiB", whole_bytes="4MiB")
+    route = route(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB")
     stalling, other = route.agent(), route.agent()
     stalling.send(message("t", BODY)[:-5])
     route.client.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
@@ -217,7 +217,7 @@ def test_one_that_stalls_gives_way_when_others_wait_for_room(route):
 
 def test_halves_of_messages_do_not_hold_each_other_up(route):
     """Together they are far more than may be held."""
-    route, pieces = route(retain_bytes="256KiB", buffer_bytes="64KiB", whole_bytes="4MiB"), 20
+    route, pieces = route(retain_bytes="256KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB"), 20
     agents = [route.agent() for _ in range(6)]
     messages = [message("t", BODY, {"chunk": f"{number}"}) for number in range(6)]
     size = len(messages[0]) // pieces + 1
@@ -261,17 +261,17 @@ def flood(agent, one, most):
 def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(husk, count):
     upstream = raw.Listener()
     upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-    client = husk.client(husk.server(upstream, protocol="forward", max_outlets=1), protocol="forward", max_outlets=1)
+    client = husk.client(husk.server(upstream, protocol="forward", max_upstream_connections=1), protocol="forward", max_upstream_connections=1)
     for _ in range(count):
         flood(Agent(raw.connect(client.address)), message("t", BODY[:200000]), 64 * MIB)
-    assert client.metric("husk_messages_held_bytes") < 17 * MIB
+    assert client.metric("husk_messages_retained_bytes") < 17 * MIB
     before = spent(client)
     select.select([], [], [], 0.5)
     assert spent(client) - before < (0.3 if LIGHT else 0.1)
 
 
 def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(route):
-    options = {"retain_bytes": "2MiB", "buffer_bytes": "64KiB", "run_bytes": "off", "max_outlets": 1}
+    options = {"retain_bytes": "2MiB", "buffer_bytes": "64KiB", "batch_bytes": "off", "max_upstream_connections": 1}
     route = route(client=options, server=options)
     one, stop = message("t", 1, {"n": 0, "pad": BODY[:300 * KIB]}), threading.Event()
 

@@ -36,7 +36,7 @@ def has_series(husk, name, endpoint):
 
 
 def listed(husk, endpoint):
-    return has_series(husk, "husk_endpoint_resting", endpoint)
+    return has_series(husk, "husk_endpoint_ejected", endpoint)
 
 
 # ---- messages ----
@@ -63,7 +63,7 @@ def test_events_are_counted_as_they_come_and_when_they_are_settled(half, sent, e
 
 
 def test_events_of_a_streamed_message_are_counted_once_it_is_whole(half):
-    half = half(whole_bytes="64KiB")
+    half = half(cut_through_bytes="64KiB")
     sent = message("t", b"x" * (1 << 20), {"size": 9})
     agent = half.agent()
     agent.send(sent[:-1])
@@ -135,43 +135,43 @@ LARGE = message("t", b"x" * (1 << 20), {"chunk": "mine"})
 
 
 def test_streams_wait_for_a_connection_of_their_own(half):
-    half = half(whole_bytes="64KiB", max_streams=1, workers=1)
+    half = half(cut_through_bytes="64KiB", max_exclusive_connections=1, workers=1)
     half.aggregator.kill()
     agents = [half.agent() for _ in range(3)]
     for count, agent in enumerate(agents, 1):
         agent.send(LARGE[:100000])
-        becomes(half.husk, "husk_streams_waiting", count)
+        becomes(half.husk, "husk_cut_through_waiting", count)
     messages(half.husk, waiting=0)
     half.aggregator.revive()
-    becomes(half.husk, "husk_streams_waiting", 2)
+    becomes(half.husk, "husk_cut_through_waiting", 2)
     for agent, left in zip(agents, (1, 0, 0)):
         agent.send(LARGE[100000:])
         agent.expect_ack("mine")
-        becomes(half.husk, "husk_streams_waiting", left)
+        becomes(half.husk, "husk_cut_through_waiting", left)
 
 
 def test_a_stream_that_has_lost_its_connection_waits_again(half):
-    half = half(whole_bytes="64KiB")
+    half = half(cut_through_bytes="64KiB")
     agent = half.agent()
     agent.send(LARGE[:100000])
     half.aggregator.wait_for_connections(1)
-    becomes(half.husk, "husk_streams_waiting", 0)
+    becomes(half.husk, "husk_cut_through_waiting", 0)
     half.aggregator.kill()
-    becomes(half.husk, "husk_streams_waiting", 1)
+    becomes(half.husk, "husk_cut_through_waiting", 1)
     half.aggregator.revive()
-    becomes(half.husk, "husk_streams_waiting", 0)
+    becomes(half.husk, "husk_cut_through_waiting", 0)
     agent.send(LARGE[100000:])
     agent.expect_ack("mine")
 
 
 def test_a_stream_that_is_given_up_waits_no_longer(half):
-    half = half(whole_bytes="64KiB", delivery="passthrough")
+    half = half(cut_through_bytes="64KiB", delivery="passthrough")
     agent = half.agent()
     agent.send(LARGE[:100000])
     half.husk.wait_for_metric("husk_bytes_total", 1, side="upstream", direction="sent")
     half.aggregator.kill()
     half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
-    assert half.husk.metric("husk_streams_waiting") == 0
+    assert half.husk.metric("husk_cut_through_waiting") == 0
 
 
 def test_ack_latency_is_from_sending_to_the_ack(half):
@@ -206,7 +206,7 @@ def test_an_ack_of_several_messages_is_one_latency(half):
 def test_connections_are_told_by_address_and_state(husk):
     alive, dead = raw.Listener(), raw.format_address(raw.free_address())
     first = raw.format_address(alive.address)
-    server = husk.server([dead, first], endpoint_rest="1m")
+    server = husk.server([dead, first], eject_time="1m")
     client = husk.client(server)
     agents = []
     for _ in range(4):
@@ -216,8 +216,8 @@ def test_connections_are_told_by_address_and_state(husk):
     eventually(lambda: states(server, first) == {"ready": 4}, "all are ready")
     assert states(client, raw.format_address(server.address)) == {"ready": 4}
     assert states(server, dead) == {}
-    assert server.metric("husk_endpoint_resting", endpoint=dead) == 1
-    assert server.metric("husk_endpoint_resting", endpoint=first) == 0
+    assert server.metric("husk_endpoint_ejected", endpoint=dead) == 1
+    assert server.metric("husk_endpoint_ejected", endpoint=first) == 0
     for agent, aggregator in agents:
         agent.close()
         aggregator.close()
@@ -236,9 +236,9 @@ def test_the_connections_of_forward_are_told_too(route):
     route.aggregator.kill()
     eventually(lambda: states(route.server, text).get("ready") is None, "the connection is gone")
     agent.send(event(2))
-    becomes(route.server, "husk_endpoint_resting", 1, endpoint=text)
+    becomes(route.server, "husk_endpoint_ejected", 1, endpoint=text)
     route.aggregator.revive()
-    becomes(route.server, "husk_endpoint_resting", 0, endpoint=text)
+    becomes(route.server, "husk_endpoint_ejected", 0, endpoint=text)
     eventually(lambda: states(route.server, text) == {"ready": 1}, "there is one again")
 
 
@@ -252,7 +252,7 @@ def test_a_handshake_that_stands_still_is_told(husk):
     raw.reset(silent.accept())
     raw.assert_reset(agent)
     eventually(lambda: states(client, text) == {}, "it has failed")
-    assert client.metric("husk_endpoint_resting", endpoint=text) == 1
+    assert client.metric("husk_endpoint_ejected", endpoint=text) == 1
 
 
 def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk):

@@ -70,7 +70,7 @@ def test_a_client_that_is_refused_holds_its_messages_and_says_why(husk, version)
     agent.send(event(0))
     client.wait_for_event(reason="tls_rejected", side="upstream", level="warn")
     server.wait_for_event(reason="not_allowed", side="downstream", level="warn")
-    assert client.metric("husk_messages_held_bytes") > 0
+    assert client.metric("husk_messages_retained_bytes") > 0
     assert not aggregator.connections
 
 

@@ -79,7 +79,7 @@ def refusals(tunnel):
 def test_an_address_that_failed_is_tried_last(husk, rest, expected):
     """Addresses take turns: with no rest, every other connection begins with the one that refuses."""
     upstream = HalfDeadUpstream()
-    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": rest, "endpoint_rest_max": "1h"},
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": rest, "eject_time_max": "1h"},
                          upstream=upstream)
     for _ in range(8):
         carry_one(tunnel)
@@ -88,7 +88,7 @@ def test_an_address_that_failed_is_tried_last(husk, rest, expected):
 
 def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
     upstream = HalfDeadUpstream()
-    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "endpoint_rest": "700ms"}, upstream=upstream)
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": "700ms"}, upstream=upstream)
     while not refusals(tunnel):
         carry_one(tunnel)
     seen = time.monotonic()  # it rests from a moment before on

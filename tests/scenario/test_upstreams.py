@@ -43,7 +43,7 @@ def tunnel_to(husk, upstreams, **options):
 
 def test_connections_go_through_while_one_of_two_upstreams_is_dead(husk):
     alive = raw.Listener()
-    tunnel = tunnel_to(husk, [NOWHERE, text(alive)], endpoint_rest="1m")
+    tunnel = tunnel_to(husk, [NOWHERE, text(alive)], eject_time="1m")
     for _ in range(10):
         dial(tunnel, [alive])
     assert dead_dials(tunnel) == 1
@@ -51,7 +51,7 @@ def test_connections_go_through_while_one_of_two_upstreams_is_dead(husk):
 
 def test_a_dead_upstream_is_tried_less_and_less_often(husk):
     alive = raw.Listener()
-    tunnel = tunnel_to(husk, [NOWHERE, text(alive)], endpoint_rest="100ms", endpoint_rest_max="1h")
+    tunnel = tunnel_to(husk, [NOWHERE, text(alive)], eject_time="100ms", eject_time_max="1h")
 
     began = time.monotonic()
 
@@ -72,8 +72,8 @@ def test_weights_say_how_connections_are_shared(husk):
 
 def test_a_standby_is_used_only_while_the_others_are_down(husk):
     primary, standby = raw.Listener(), raw.Listener()
-    tunnel = tunnel_to(husk, [text(standby, ",standby"), text(primary)], endpoint_rest="100ms",
-                       endpoint_rest_max="100ms")
+    tunnel = tunnel_to(husk, [text(standby, ",standby"), text(primary)], eject_time="100ms",
+                       eject_time_max="100ms")
     for _ in range(10):
         assert dial(tunnel, [primary, standby]) is primary
     address = primary.address
@@ -170,8 +170,8 @@ def service_of(targets, *shares):
 
 def client_of(husk, targets, services, **options):
     names = NameServer(hosts={"one.test": [raw.HOST], "two.test": [raw.HOST]}, services={SERVICE: services})
-    return husk.client(f"srv+{SERVICE}", dns_servers=names.text, endpoint_rest="100ms",
-                       endpoint_rest_max="100ms", **options)
+    return husk.client(f"srv+{SERVICE}", dns_servers=names.text, eject_time="100ms",
+                       eject_time_max="100ms", **options)
 
 
 class ThroughClient:

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "admin/admin.h"
-#include "support/test_loop.h"
+#include "support/loop.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -200,7 +200,7 @@ static void client_say(struct client *client, const char *text)
 static void wait_for_end(struct client *client)
 {
     while (!client->ended)
-        test_loop_turn(client->fixture->loop);
+        loop_turn(client->fixture->loop);
 }
 
 static void expect_end(struct client *client)
@@ -217,7 +217,7 @@ static char *wait_for_bytes(struct client *client, size_t length)
         if (client->ended)
             fail_msg("ended (%s) with only: %.*s", strerror(client->error),
                      (int)(client->length - client->taken), client->bytes + client->taken);
-        test_loop_turn(client->fixture->loop);
+        loop_turn(client->fixture->loop);
     }
     return client->bytes + client->taken;
 }
@@ -424,7 +424,7 @@ static void test_requests_in_pieces(void **state)
     client_connect(f, &client);
     for (size_t i = 0; i < sizeof requests - 1; i++) {
         client_send(&client, &requests[i], 1);
-        test_loop_run_for(f->loop, 0);
+        loop_run_for(f->loop, 0);
     }
     expect_answer(&client, 200, "live\n");
     expect_answer(&client, 200, "ready\n");
@@ -547,7 +547,7 @@ static void test_head_limit(void **state)
     expect_end(&client);
     for (int i = 0; i < 3; i++) {
         client_say(&client, "and so on");
-        test_loop_run_for(f->loop, 5);
+        loop_run_for(f->loop, 5);
     }
     client_close(&client);
 }
@@ -599,7 +599,7 @@ static void test_slow_clients_are_closed(void **state)
     while (!trickling.ended) {
         /* One more byte does not buy more time. */
         send(trickling.io.fd, "x", 1, MSG_NOSIGNAL);
-        test_loop_run_for(f->loop, 5);
+        loop_run_for(f->loop, 5);
     }
     expect_end(&silent);
     expect_end(&slow);
@@ -621,7 +621,7 @@ static void test_each_answer_buys_time(void **state)
     for (int i = 0; i < 4; i++) {
         client_say(&client, GET("/live"));
         expect_answer(&client, 200, "live\n");
-        test_loop_run_for(f->loop, 200);
+        loop_run_for(f->loop, 200);
     }
     expect_end(&client);
     client_close(&client);
@@ -641,7 +641,7 @@ static void test_connections_are_limited(void **state)
     client_say(&second, GET("/live"));
     expect_answer(&second, 200, "live\n");
     client_close(&first);
-    test_loop_run_for(f->loop, 20);
+    loop_run_for(f->loop, 20);
     ask_once(f, GET("/live"), 200, "live\n");
     assert_false(second.ended);
     client_close(&second);
@@ -661,7 +661,7 @@ static void test_blocked_answers_are_continued(void **state)
     ev_io_stop(f->loop, &client.io);
     for (int i = 0; i < REQUESTS; i++)
         client_say(&client, GET("/metrics"));
-    test_loop_run_for(f->loop, 50);
+    loop_run_for(f->loop, 50);
     ask_once(f, GET("/live"), 200, "live\n"); /* others are served meanwhile */
     ev_io_start(f->loop, &client.io);
     for (int i = 0; i < REQUESTS; i++) {
@@ -688,7 +688,7 @@ static void test_answers_nobody_takes_are_given_up(void **state)
     for (int i = 0; i < 1000; i++)
         if (send(client.io.fd, GET("/metrics"), strlen(GET("/metrics")), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
             break;
-    test_loop_run_for(f->loop, 300);
+    loop_run_for(f->loop, 300);
     ask_once(f, GET("/live"), 200, "live\n"); /* the only slot is free again */
     client_close(&client);
 }
@@ -709,7 +709,7 @@ static void test_close_in_the_middle(void **state)
         client_say(&blocked, GET("/metrics"));
     client_say(&lingering, "GET /live HTTP/1.0\r\n\r\n");
     expect_answer(&lingering, 200, "live\n");
-    test_loop_run_for(f->loop, 50);
+    loop_run_for(f->loop, 50);
     admin_close(f->admin);
     f->admin = NULL;
     expect_end(&idle);
@@ -824,7 +824,7 @@ static void test_with_the_reserve_in_use_accepting_pauses(void **state)
     client_say(&client, GET("/live"));
     shortage_begin(&shortage, client.io.fd);
     unsigned turns = ev_iteration(f->loop);
-    test_loop_run_for(f->loop, 800);
+    loop_run_for(f->loop, 800);
     turns = ev_iteration(f->loop) - turns;
     shortage_end(&shortage);
     assert_int_equal(client.length, 0);
@@ -862,10 +862,10 @@ static void test_pauses_are_told_once_in_ten_seconds(void **state)
     client_connect(f, &silent);
     client_connect(f, &waiting);
     shortage_begin(&shortage, waiting.io.fd);
-    test_loop_run_for(f->loop, 500);
+    loop_run_for(f->loop, 500);
     expect_log(f, "admin cannot accept detail=\"Too many open files\"\n");
     elapsed_seconds += 10;
-    test_loop_run_for(f->loop, 1100);
+    loop_run_for(f->loop, 1100);
     expect_log(f, " suppressed=");
     shortage_end(&shortage);
     client_close(&silent);

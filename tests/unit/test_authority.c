@@ -1,5 +1,5 @@
 /* proxy/trust/authority.c: what the development PKI holds, and that it never destroys anything. */
-#include "support/test_pki.h"
+#include "support/pki.h"
 #include "trust/authority.h"
 #include "trust/certificate.h"
 #include "trust/identity.h"

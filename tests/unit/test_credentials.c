@@ -1,6 +1,6 @@
 /* proxy/trust/credentials.c: handshakes of two sets in memory, resumption, and how files can be wrong. */
 #include "support/key_forms.h"
-#include "support/test_pki.h"
+#include "support/pki.h"
 #include "trust/authority.h"
 #include "trust/certificate.h"
 #include "trust/credentials.h"

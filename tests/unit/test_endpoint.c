@@ -1,6 +1,6 @@
-#include "relay/endpoint.h"
+#include "link/endpoint.h"
 
-#include "support/test_address.h"
+#include "support/addresses.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,9 +169,9 @@ static void a_failed_address_is_tried_last_until_it_has_rested(void **state)
     (void)state;
     pool_of(&pool, three, 3);
     dial(&pool, 1000, 1, ENDPOINT_FAILED);
-    assert_true(endpoint_is_resting(&pool, 0, 1499));
-    assert_false(endpoint_is_resting(&pool, 0, 1500));
-    assert_false(endpoint_is_resting(&pool, 1, 1499));
+    assert_true(endpoint_is_ejected(&pool, 0, 1499));
+    assert_false(endpoint_is_ejected(&pool, 0, 1500));
+    assert_false(endpoint_is_ejected(&pool, 1, 1499));
     EXPECT_WALK(&pool, 1499, 2, 3, 1);
     endpoint_pool_deinit(&pool);
 }
@@ -188,12 +188,12 @@ static void rests_double_up_to_the_maximum_and_a_success_resets_them(void **stat
         if (i == 4)
             dial(&pool, now_ms, 1, ENDPOINT_WORKED);
         dial(&pool, now_ms, 1, ENDPOINT_FAILED);
-        assert_true(endpoint_is_resting(&pool, 0, now_ms + rests[i] - 1));
-        assert_false(endpoint_is_resting(&pool, 0, now_ms + rests[i]));
+        assert_true(endpoint_is_ejected(&pool, 0, now_ms + rests[i] - 1));
+        assert_false(endpoint_is_ejected(&pool, 0, now_ms + rests[i]));
         /* What was dialled before, or dialled because nothing else is left, tells nothing new. */
         dial(&pool, now_ms + 1, 1, ENDPOINT_FAILED);
         now_ms += rests[i];
-        assert_false(endpoint_is_resting(&pool, 0, now_ms));
+        assert_false(endpoint_is_ejected(&pool, 0, now_ms));
     }
     endpoint_pool_deinit(&pool);
 }
@@ -208,7 +208,7 @@ static void rests_are_up_to_a_quarter_longer_by_chance(void **state)
         endpoint_pool_init(&pool, MIN_MS, MAX_MS, seed * UINT64_C(0x9e3779b97f4a7c15));
         endpoint_pool_replace(&pool, list_of(three, 1));
         dial(&pool, 1000, 1, ENDPOINT_FAILED);
-        uint64_t rest = pool.standing[0].rested_until_ms - 1000;
+        uint64_t rest = pool.status[0].ejected_until_ms - 1000;
         shortest = rest < shortest ? rest : shortest;
         longest = rest > longest ? rest : longest;
         endpoint_pool_deinit(&pool);
@@ -227,19 +227,19 @@ static void one_dial_at_a_time_tries_an_address_that_has_rested(void **state)
     dial(&pool, 1000, 1, ENDPOINT_FAILED);
     assert_true(endpoint_walk_begin_at(&trial, &pool, 0));
     expect_next(&trial, &pool, 1500, 1);
-    assert_true(endpoint_is_resting(&pool, 0, 1600));
+    assert_true(endpoint_is_ejected(&pool, 0, 1600));
     dial(&pool, 1600, 2, ENDPOINT_WORKED);
     dial(&pool, 1600, 2, ENDPOINT_WORKED);
     endpoint_walk_report(&trial, &pool, ENDPOINT_FAILED, 1700); /* counts: the second failure */
-    assert_true(endpoint_is_resting(&pool, 0, 2699));
+    assert_true(endpoint_is_ejected(&pool, 0, 2699));
     endpoint_walk_end(&trial);
 
     /* Nobody hears of a trial that was given up: it does not last. */
     assert_true(endpoint_walk_begin_at(&trial, &pool, 0));
     expect_next(&trial, &pool, 2700, 1);
     endpoint_walk_end(&trial);
-    assert_true(endpoint_is_resting(&pool, 0, 3699));
-    assert_false(endpoint_is_resting(&pool, 0, 3700));
+    assert_true(endpoint_is_ejected(&pool, 0, 3699));
+    assert_false(endpoint_is_ejected(&pool, 0, 3700));
     endpoint_pool_deinit(&pool);
 }
 
@@ -277,18 +277,18 @@ static void a_new_list_keeps_what_is_known_of_addresses_that_stay(void **state)
     expect_next(&walk, &pool, 0, 1);
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
     endpoint_pool_replace(&pool, list_of(changed, 3));
-    assert_false(endpoint_is_resting(&pool, 0, 0));
-    assert_true(endpoint_is_resting(&pool, 1, 499));
-    assert_false(endpoint_is_resting(&pool, 1, 500));
+    assert_false(endpoint_is_ejected(&pool, 0, 0));
+    assert_true(endpoint_is_ejected(&pool, 1, 499));
+    assert_false(endpoint_is_ejected(&pool, 1, 500));
     /* The walk that began before goes on over its own list; what it finds is filed where the address is now,
      * if it still is. */
     expect_next(&walk, &pool, 600, 2);
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 600);
-    assert_true(endpoint_is_resting(&pool, 2, 1099));
-    assert_false(endpoint_is_resting(&pool, 1, 600));
+    assert_true(endpoint_is_ejected(&pool, 2, 1099));
+    assert_false(endpoint_is_ejected(&pool, 1, 600));
     expect_next(&walk, &pool, 600, 3);
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 600);
-    assert_false(endpoint_is_resting(&pool, 0, 600));
+    assert_false(endpoint_is_ejected(&pool, 0, 600));
     assert_null(endpoint_walk_next(&walk, &pool, 600));
     endpoint_walk_end(&walk);
     endpoint_pool_deinit(&pool);

@@ -1,9 +1,9 @@
 /* proxy/relay/heartbeat.c over real sockets: what is answered, from where, and how often. */
-#include "relay/heartbeat.h"
+#include "control/heartbeat.h"
 
 #include "base/clock.h"
-#include "support/test_address.h"
-#include "support/test_loop.h"
+#include "support/addresses.h"
+#include "support/loop.h"
 #include "wire/socket.h"
 
 #include <setjmp.h>
@@ -88,7 +88,7 @@ static bool is_answered(int agent)
 static void expect_answer(struct site *site, int agent)
 {
     while (!is_answered(agent))
-        test_loop_turn(site->loop);
+        loop_turn(site->loop);
 }
 
 static void each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it(void **state)
@@ -129,7 +129,7 @@ static void an_empty_datagram_is_not_answered(void **state)
     ask(agent, "", 0);
     ask(agent, "\0", 1);
     expect_answer(&site, agent);
-    test_loop_run_for(site.loop, QUIET_MS);
+    loop_run_for(site.loop, QUIET_MS);
     assert_false(is_answered(agent));
     assert_int_equal(site.heartbeat.answered, 1);
     close(agent);
@@ -146,10 +146,10 @@ static void health_decides_at_each_datagram(void **state)
     int agent = agent_open(&site, "127.0.0.1:1");
     site.is_healthy = false;
     ask(agent, "\0", 1);
-    test_loop_run_for(site.loop, QUIET_MS);
+    loop_run_for(site.loop, QUIET_MS);
     assert_false(is_answered(agent));
     site.is_healthy = true;
-    test_loop_run_for(site.loop, QUIET_MS);
+    loop_run_for(site.loop, QUIET_MS);
     assert_false(is_answered(agent)); /* what was not answered then is not answered now */
     ask(agent, "\0", 1);
     expect_answer(&site, agent);
@@ -191,7 +191,7 @@ static void beyond_the_limit_it_rests_until_the_second_is_over(void **state)
     uint64_t began = clock_monotonic_ms();
     for (int i = 0; i < 8; i++)
         ask(agent, "\0", 1);
-    test_loop_run_for(site.loop, QUIET_MS);
+    loop_run_for(site.loop, QUIET_MS);
     while (is_answered(agent))
         answers++;
     assert_int_equal(answers, 5);
@@ -215,8 +215,8 @@ static void two_that_answer_do_not_answer_each_other(void **state)
     const struct socket_address *to = &there.heartbeat.options.address;
     assert_int_equal(sendto(here.heartbeat.fd, "\0", 1, 0, (const struct sockaddr *)&to->storage, to->length),
                      1);
-    test_loop_run_for(there.loop, QUIET_MS);
-    test_loop_run_for(here.loop, QUIET_MS);
+    loop_run_for(there.loop, QUIET_MS);
+    loop_run_for(here.loop, QUIET_MS);
     assert_int_equal(there.heartbeat.answered, 0);
     assert_int_equal(here.heartbeat.answered, 0);
     site_close(&there);

@@ -1,5 +1,5 @@
 /* proxy/trust/identity.c: which names are read, which are left out, and how one is shown. */
-#include "support/test_pki.h"
+#include "support/pki.h"
 #include "trust/identity.h"
 
 #include <setjmp.h>

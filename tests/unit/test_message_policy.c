@@ -1,5 +1,5 @@
 /* proxy/relay/message_policy.c: which rule counts, and what it makes of tags, prefixes, sizes and rates. */
-#include "relay/message_policy.h"
+#include "delivery/message_policy.h"
 
 #include "forward/rewriter.h"
 

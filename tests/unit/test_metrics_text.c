@@ -360,32 +360,32 @@ static void test_messages_are_told_of(void **state)
         metrics_add(&messages->unacked, 35);
         metrics_take(&messages->unacked, 5);
         metrics_add(&messages->waiting, 40);
-        metrics_add(&messages->streams_waiting, 50);
+        metrics_add(&messages->cut_through_waiting, 50);
     }
     render(f);
     assert_int_equal(value_of(&f->all, "husk_events_received_total{route=\"forward\"}"), 20);
     assert_int_equal(value_of(&f->all, "husk_events_settled_total{route=\"forward\"}"), 40);
     assert_int_equal(value_of(&f->all, "husk_messages_unacked{route=\"forward\"}"), 60);
     assert_int_equal(value_of(&f->all, "husk_messages_waiting{route=\"forward\"}"), 80);
-    assert_int_equal(value_of(&f->all, "husk_streams_waiting{route=\"forward\"}"), 100);
+    assert_int_equal(value_of(&f->all, "husk_cut_through_waiting{route=\"forward\"}"), 100);
 }
 
 #define CONNECTIONS(endpoint, state)                                                                         \
     "husk_upstream_connections{route=\"forward\",endpoint=\"" endpoint "\",state=\"" state "\"}"
-#define RESTING(endpoint) "husk_endpoint_resting{route=\"forward\",endpoint=\"" endpoint "\"}"
+#define RESTING(endpoint) "husk_endpoint_ejected{route=\"forward\",endpoint=\"" endpoint "\"}"
 
 static void test_endpoints_are_told_of_while_they_are_listed_or_used(void **state)
 {
     struct fixture *f = *state;
     struct endpoint_metrics gone = { .address = "10.0.0.3:1" };
-    struct endpoint_metrics left = { .next = &gone, .address = "10.0.0.2:1", .rested_until_ms = 2000 };
+    struct endpoint_metrics left = { .next = &gone, .address = "10.0.0.2:1", .ejected_until_ms = 2000 };
     struct endpoint_metrics listed = { .next = &left, .address = "unix:/a\"b", .is_listed = true };
 
     f->snapshot.endpoints = &listed;
     f->snapshot.now_ms = 1000;
     left.connections[METRICS_READY] = 2;
     listed.connections[METRICS_CONFIRMING] = 3;
-    listed.rested_until_ms = 1001;
+    listed.ejected_until_ms = 1001;
     render(f);
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "connecting")), 0);
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "securing")), 0);

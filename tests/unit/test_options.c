@@ -139,7 +139,7 @@ static void upstreams_are_read_in_order_with_what_is_said_behind_them(void **sta
     assert_string_equal(parsed.options.route.server_name, "n");
     assert_int_equal(parsed.options.upstream.place_count, sizeof expected / sizeof expected[0]);
     for (size_t i = 0; i < parsed.options.upstream.place_count; i++) {
-        const struct upstream_place *place = &parsed.options.upstream.places[i];
+        const struct discovery_target *place = &parsed.options.upstream.places[i];
         assert_string_equal(place->address.host, expected[i].host);
         assert_int_equal(place->address.is_unix, expected[i].is_unix);
         assert_int_equal(place->address.is_srv, expected[i].is_srv);
@@ -165,18 +165,18 @@ static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void 
         { "b:1", "--upstream: \"b:1\": this address has been said before" },
         { "srv+x:1", "--upstream: port in \"srv+x:1\": SRV records tell the port: expected srv+NAME" },
     };
-    const char *words[2 * (UPSTREAM_PLACES_MAX + 1) + 1];
+    const char *words[2 * (DISCOVERY_TARGETS_MAX + 1) + 1];
     struct parsed parsed;
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         expect_refused(CONFIG_CLIENT, WORDS("--upstream", "b:1,weight=2", "--upstream", bad[i].text),
                        bad[i].fault);
-    for (size_t i = 0; i <= UPSTREAM_PLACES_MAX; i++) {
+    for (size_t i = 0; i <= DISCOVERY_TARGETS_MAX; i++) {
         words[2 * i] = "--upstream";
         words[2 * i + 1] = "c:1";
     }
-    words[2 * (UPSTREAM_PLACES_MAX + 1)] = NULL;
+    words[2 * (DISCOVERY_TARGETS_MAX + 1)] = NULL;
     interpret(&parsed, CONFIG_CLIENT, words, "--upstream: said more than 64 times");
     options_deinit(&parsed.options);
 }
@@ -251,8 +251,8 @@ static void what_cannot_be_meant_is_refused_by_name(void **state)
                    "--tls-min: is above --tls-max");
     expect_refused(CONFIG_CLIENT, WORDS("--key-passphrase-env", "A", "--key-passphrase-file", "f"),
                    "--key-passphrase-env: cannot be said together with --key-passphrase-file");
-    expect_refused(CONFIG_CLIENT, WORDS("--endpoint-rest", "3m"),
-                   "--endpoint-rest: is above --endpoint-rest-max");
+    expect_refused(CONFIG_CLIENT, WORDS("--eject-time", "3m"),
+                   "--eject-time: is above --eject-time-max");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-min-ttl", "10m"), "--dns-min-ttl: is above --dns-max-ttl");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
                    "--dns-retry-min: is above --dns-retry-max");

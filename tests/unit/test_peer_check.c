@@ -1,5 +1,5 @@
 /* proxy/trust/peer_check.c: each way a peer can fail, its reason, its words and its alert. */
-#include "support/test_pki.h"
+#include "support/pki.h"
 #include "trust/peer_check.h"
 
 #include <setjmp.h>

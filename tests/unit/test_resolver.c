@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "support/test_loop.h"
+#include "support/loop.h"
 #include "wire/resolver.h"
 
 #include <arpa/inet.h>
@@ -348,7 +348,7 @@ static void on_answer(void *owner, const struct resolver_address *addresses, siz
 static void run_until(struct fixture *f, const size_t *counter, size_t wanted)
 {
     while (*counter < wanted)
-        test_loop_turn(f->loop);
+        loop_turn(f->loop);
 }
 
 static const char *const some_ipv4[] = { "127.0.0.2", "127.0.0.3", NULL };
@@ -644,7 +644,7 @@ static void test_literals_are_answered_once_without_dns(void **state)
         open_resolver(f, literals[i][0], &patient);
         run_until(f, &f->count, 1);
         resolver_refresh(f->resolver);
-        test_loop_run_for(f->loop, patient.min_ttl_ms * 2);
+        loop_run_for(f->loop, patient.min_ttl_ms * 2);
         assert_int_equal(f->count, 1);
         assert_int_equal(f->answers[0].count, 1);
         assert_true(has_address(&f->answers[0], literals[i][1]));
@@ -665,7 +665,7 @@ static void test_refresh_is_rate_limited(void **state)
     run_until(f, &f->server.queries, 1);
     resolver_refresh(f->resolver); /* under way: nothing to add */
     run_until(f, &f->count, 1);
-    test_loop_run_for(f->loop, 100);
+    loop_run_for(f->loop, 100);
     assert_int_equal(f->server.queries, 1);
 
     for (size_t i = 1; i <= 4; i++) {

@@ -1,7 +1,7 @@
 /* proxy/wire/socket.c: options that connections get by where they go. */
 #include "wire/socket.h"
 
-#include "support/test_address.h"
+#include "support/addresses.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

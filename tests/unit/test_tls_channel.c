@@ -1,5 +1,5 @@
 /* Both roles of a TLS connection in memory: every way the byte stream may be cut, every way it may end. */
-#include "support/test_pki.h"
+#include "support/pki.h"
 #include "trust/authority.h"
 #include "wire/tls_channel.h"
 

@@ -1,0 +1,114 @@
+#include "control/health.h"
+
+#include "base/clock.h"
+#include "wire/socket.h"
+
+#include <unistd.h>
+
+static void attempt_close(struct health *health)
+{
+    if (health->fd < 0)
+        return;
+    ev_io_stop(health->loop, &health->watcher);
+    close(health->fd);
+    health->fd = -1;
+}
+
+static void timer_restart(struct health *health, double seconds)
+{
+    ev_timer_stop(health->loop, &health->timer);
+    ev_timer_set(&health->timer, seconds, 0);
+    ev_timer_start(health->loop, &health->timer);
+}
+
+static void round_end(struct health *health, enum end_reason failure)
+{
+    attempt_close(health);
+    ev_timer_stop(health->loop, &health->timer); /* the attempt's */
+    health->known = true;
+    health->failure = failure;
+    health->ended_ms = clock_monotonic_ms();
+    if (failure != END_NONE || health->options.persistence == HEALTH_ALWAYS)
+        timer_restart(health, (double)health->options.interval_ms / 1000);
+}
+
+/* Tries the addresses from `at` on; the first that connects ends the round. */
+static void attempt_begin(struct health *health, enum end_reason failure)
+{
+    for (; health->at < health->list->count; health->at++) {
+        health->fd = socket_connect(&health->list->endpoints[health->at].address, 0, &failure);
+        if (health->fd < 0)
+            continue;
+        ev_io_set(&health->watcher, health->fd, EV_WRITE);
+        ev_io_start(health->loop, &health->watcher);
+        timer_restart(health, (double)health->options.timeout_ms / 1000);
+        return;
+    }
+    round_end(health, failure);
+}
+
+static void attempt_fail(struct health *health, enum end_reason failure)
+{
+    attempt_close(health);
+    health->at++;
+    attempt_begin(health, failure);
+}
+
+static void on_connected(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct health *health = watcher->data;
+    enum end_reason outcome = socket_connect_outcome(health->fd);
+
+    (void)loop, (void)events;
+    if (outcome == END_NONE)
+        round_end(health, END_NONE);
+    else
+        attempt_fail(health, outcome);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct health *health = timer->data;
+
+    (void)loop, (void)events;
+    if (health->fd >= 0) {
+        attempt_fail(health, END_CONNECT_TIMEOUT);
+        return;
+    }
+    health->at = 0;
+    attempt_begin(health, END_UNRESOLVED);
+}
+
+void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options)
+{
+    *health = (struct health) { .loop = loop, .options = *options, .fd = -1 };
+    ev_io_init(&health->watcher, on_connected, -1, 0);
+    ev_timer_init(&health->timer, on_timer, 0, 0);
+    health->watcher.data = health->timer.data = health;
+}
+
+void health_close(struct health *health)
+{
+    attempt_close(health);
+    ev_timer_stop(health->loop, &health->timer);
+    endpoint_list_release(health->list);
+    health->list = NULL;
+}
+
+void health_replace(struct health *health, struct endpoint_list *list)
+{
+    attempt_close(health);
+    endpoint_list_release(health->list);
+    health->list = list;
+    health->at = 0;
+    if (health->options.interval_ms)
+        attempt_begin(health, END_UNRESOLVED);
+}
+
+void health_refresh(struct health *health)
+{
+    if (!health->list || !health->options.interval_ms || health->fd >= 0 || ev_is_active(&health->timer))
+        return;
+    health->at = 0;
+    attempt_begin(health, END_UNRESOLVED);
+}

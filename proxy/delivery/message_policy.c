@@ -1,0 +1,432 @@
+#include "delivery/message_policy.h"
+
+#include "forward/rewriter.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Pauses are not shorter than this: where many connections share a rate, each would be woken for every token.
+ */
+enum { PAUSE_MS_MIN = 10 };
+enum { DETAIL_BYTES = 448, TAG_SHOWN_BYTES = 64, RULE_SHOWN_BYTES = 120, IDENTITY_BYTES = 2048 };
+enum { TAG_TEXT_BYTES = (4 * TAG_SHOWN_BYTES) + 4 };
+
+/* ---- rules ---- */
+
+static void rule_deinit(struct message_rule *rule)
+{
+    for (size_t i = 0; i < rule->tag_count; i++)
+        tag_pattern_deinit(&rule->tags[i]);
+    free(rule->tags);
+    free(rule->text);
+    free(rule->prefix);
+    peer_policy_deinit(&rule->who);
+}
+
+void message_policy_deinit(struct message_policy *policy)
+{
+    for (size_t i = 0; i < policy->count; i++)
+        rule_deinit(&policy->rules[i]);
+    free(policy->rules);
+    *policy = (struct message_policy) { 0 };
+}
+
+struct message_rule *message_policy_add(struct message_policy *policy, const char *text)
+{
+    struct message_rule *rules = realloc(policy->rules, (policy->count + 1) * sizeof *rules);
+
+    if (!rules)
+        return NULL;
+    policy->rules = rules;
+    struct message_rule *rule = &rules[policy->count];
+    *rule = (struct message_rule) { .text = strdup(text) };
+    if (!rule->text)
+        return NULL;
+    policy->count++;
+    return rule;
+}
+
+/* Bytes up to the comma that ends the first pattern of a list, or to its end. */
+static size_t pattern_length(const char *list)
+{
+    unsigned depth = 0;
+    size_t at;
+
+    for (at = 0; list[at] && (list[at] != ',' || depth); at++) {
+        if (list[at] == '{')
+            depth++;
+        else if (list[at] == '}' && depth)
+            depth--;
+        else if (list[at] == '\\' && list[at + 1])
+            at++;
+    }
+    return at;
+}
+
+static bool tags_add(struct message_rule *rule, const char *text, size_t length, struct fault *fault)
+{
+    struct tag_pattern *tags = realloc(rule->tags, (rule->tag_count + 1) * sizeof *tags);
+
+    if (!tags) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    rule->tags = tags;
+    if (!tag_pattern_init(&tags[rule->tag_count], text, length, fault))
+        return false;
+    rule->tag_count++;
+    return true;
+}
+
+bool message_rule_set_tags(struct message_rule *rule, const char *list, struct fault *fault)
+{
+    for (;;) {
+        size_t length = pattern_length(list);
+        if (!tags_add(rule, list, length, fault))
+            return false;
+        if (!list[length])
+            return true;
+        list += length + 1;
+    }
+}
+
+/* ---- prefixes ---- */
+
+enum { NAME_CN, NAME_URI, NAME_DNS, NAME_SPKI8, NAME_COUNT };
+static const char *const name_words[NAME_COUNT] = {
+    [NAME_CN] = "{cn}", [NAME_URI] = "{uri}", [NAME_DNS] = "{dns}", [NAME_SPKI8] = "{spki8}"
+};
+
+/* Which name stands here; NAME_COUNT: none. */
+static unsigned name_at(const char *text)
+{
+    unsigned name = 0;
+
+    while (name < NAME_COUNT && strncmp(text, name_words[name], strlen(name_words[name])) != 0)
+        name++;
+    return name;
+}
+
+static bool prefix_check(const char *prefix, struct fault *fault)
+{
+    bool is_open = false; /* a name, and no dot behind it yet */
+
+    for (const char *at = prefix; *at;) {
+        unsigned name = *at == '{' || *at == '}' ? name_at(at) : NAME_COUNT;
+        if (name == NAME_COUNT && (*at == '{' || *at == '}')) {
+            fault_set(fault, "\"%s\" has braces that are none of {cn}, {uri}, {dns} and {spki8}", prefix);
+            return false;
+        }
+        if (name < NAME_COUNT && is_open)
+            break;
+        is_open = name < NAME_COUNT || (is_open && *at != '.');
+        at += name < NAME_COUNT ? strlen(name_words[name]) : 1;
+    }
+    if (is_open) {
+        fault_set(
+            fault,
+            "\"%s\": behind a name there must be a dot, before the next name and before the end, or one "
+            "identity's tags could begin like another's",
+            prefix);
+        return false;
+    }
+    if (strlen(prefix) > REWRITE_PREFIX_BYTES_MAX) {
+        fault_set(fault, "is longer than %d bytes", REWRITE_PREFIX_BYTES_MAX);
+        return false;
+    }
+    return true;
+}
+
+bool message_rule_set_prefix(struct message_rule *rule, const char *prefix, struct fault *fault)
+{
+    if (!prefix_check(prefix, fault))
+        return false;
+    rule->prefix = strdup(prefix);
+    if (!rule->prefix)
+        fault_set(fault, "out of memory");
+    return rule->prefix != NULL;
+}
+
+bool message_rule_needs_identity(const struct message_rule *rule)
+{
+    return rule->prefix && strchr(rule->prefix, '{');
+}
+
+static const char *name_value(unsigned name, const struct identity *identity)
+{
+    switch (name) {
+    case NAME_CN:
+        return identity->cn;
+    case NAME_URI:
+        return identity->uri.count ? identity->uri.values[0] : NULL;
+    case NAME_DNS:
+        return identity->dns.count ? identity->dns.values[0] : NULL;
+    default:
+        return identity->spki[0] ? identity->spki : NULL;
+    }
+}
+
+struct expansion {
+    size_t length; /* more than fits: it is too long */
+    char bytes[REWRITE_PREFIX_BYTES_MAX];
+};
+
+static void expansion_add(struct expansion *expansion, const char *bytes, size_t length)
+{
+    if (expansion->length + length <= sizeof expansion->bytes)
+        memcpy(expansion->bytes + expansion->length, bytes, length);
+    expansion->length += length;
+}
+
+static bool stays(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           byte == '-' || byte == '_';
+}
+
+static void expansion_add_name(struct expansion *expansion, unsigned name, const char *value)
+{
+    size_t length = name == NAME_SPKI8 ? 8 : strlen(value);
+    char escaped[4];
+
+    for (size_t i = 0; i < length; i++) {
+        char byte = value[i];
+        if (name == NAME_DNS && byte >= 'A' && byte <= 'Z')
+            byte += 'a' - 'A';
+        if (stays(byte)) {
+            expansion_add(expansion, &byte, 1);
+            continue;
+        }
+        snprintf(escaped, sizeof escaped, "%%%02X", (unsigned char)byte);
+        expansion_add(expansion, escaped, 3);
+    }
+}
+
+/* ---- details ---- */
+
+/* "rule 2 (cn=agent tags=app.**): " and the rest; a detail that there is no memory for is left out. */
+PRINTF_LIKE(2, 3) static void permit_tell(struct message_permit *permit, const char *format, ...)
+{
+    const struct message_rule *rule = permit->rule;
+    size_t used = 0;
+    va_list arguments;
+
+    free(permit->detail);
+    permit->detail = malloc(DETAIL_BYTES);
+    if (!permit->detail)
+        return;
+    if (rule)
+        used = (size_t)snprintf(
+            permit->detail, DETAIL_BYTES, "rule %zu (%.*s%s): ", (size_t)(rule - permit->policy->rules) + 1,
+            RULE_SHOWN_BYTES, rule->text, strlen(rule->text) > RULE_SHOWN_BYTES ? "..." : "");
+    va_start(arguments, format);
+    vsnprintf(permit->detail + used, DETAIL_BYTES - used, format, arguments);
+    va_end(arguments);
+}
+
+/* Printable, and not endless: whatever a peer may have sent. */
+static void tag_describe(char text[TAG_TEXT_BYTES], const uint8_t *tag, size_t length)
+{
+    size_t shown = length < TAG_SHOWN_BYTES ? length : TAG_SHOWN_BYTES, used = 0;
+
+    for (size_t i = 0; i < shown; i++) {
+        bool is_plain = tag[i] >= 0x20 && tag[i] < 0x7f && tag[i] != '"' && tag[i] != '\\';
+        used += (size_t)snprintf(text + used, TAG_TEXT_BYTES - used, is_plain ? "%c" : "\\x%02x", tag[i]);
+    }
+    snprintf(text + used, TAG_TEXT_BYTES - used, "%s", shown < length ? "..." : "");
+}
+
+const char *message_permit_detail(const struct message_permit *permit)
+{
+    return permit->detail ? permit->detail : "";
+}
+
+/* ---- meters ---- */
+
+void message_meters_deinit(struct message_meters *meters)
+{
+    for (size_t i = 0; i < MESSAGE_METERS_HEADS; i++) {
+        while (meters->heads[i]) {
+            struct message_meter *meter = meters->heads[i];
+            assert(!meter->users);
+            meters->heads[i] = meter->next;
+            free(meter);
+        }
+    }
+}
+
+static unsigned head_of(const char *identity)
+{
+    uint32_t hash = 2166136261U; /* FNV-1a */
+
+    for (; *identity; identity++)
+        hash = (hash ^ (uint8_t)*identity) * 16777619U;
+    return hash % MESSAGE_METERS_HEADS;
+}
+
+/* A meter that nobody uses and that is as good as new is dropped: so there are no more of them than
+ * identities that were here lately. */
+static struct message_meter *meter_find(struct message_meter **link, const struct message_rule *rule,
+                                        const char *identity, uint64_t now_ms)
+{
+    struct message_meter *found = NULL;
+
+    while (*link) {
+        struct message_meter *meter = *link;
+        if (meter->rule == rule && strcmp(meter->identity, identity) == 0) {
+            found = meter;
+        } else if (!meter->users && token_bucket_is_full(&meter->bytes, now_ms) &&
+                   token_bucket_is_full(&meter->messages, now_ms)) {
+            *link = meter->next;
+            free(meter);
+            continue;
+        }
+        link = &meter->next;
+    }
+    return found;
+}
+
+/* NULL when out of memory. */
+static struct message_meter *meter_get(struct message_meters *meters, const struct message_rule *rule,
+                                       const char *identity, uint64_t now_ms)
+{
+    struct message_meter **head = &meters->heads[head_of(identity)];
+    struct message_meter *meter = meter_find(head, rule, identity, now_ms);
+    size_t size = strlen(identity) + 1;
+
+    if (meter)
+        return meter;
+    meter = malloc(sizeof *meter + size);
+    if (!meter)
+        return NULL;
+    *meter = (struct message_meter) { .next = *head, .rule = rule };
+    memcpy(meter->identity, identity, size);
+    token_bucket_init(&meter->bytes, rule->bytes_per_second, rule->burst_ms, now_ms);
+    token_bucket_init(&meter->messages, rule->messages_per_second, rule->burst_ms, now_ms);
+    *head = meter;
+    return meter;
+}
+
+/* ---- permits ---- */
+
+static enum end_reason permit_expand(struct message_permit *permit, const struct identity *identity)
+{
+    struct expansion expansion = { 0 };
+
+    for (const char *at = permit->rule->prefix; *at;) {
+        unsigned name = name_at(at);
+        if (name == NAME_COUNT) {
+            expansion_add(&expansion, at++, 1);
+            continue;
+        }
+        const char *value = name_value(name, identity);
+        if (!value) {
+            permit_tell(permit, "the certificate has no name for %s", name_words[name]);
+            return END_NOT_ALLOWED;
+        }
+        expansion_add_name(&expansion, name, value);
+        at += strlen(name_words[name]);
+    }
+    if (expansion.length > sizeof expansion.bytes) {
+        permit_tell(permit, "the tag prefix becomes %zu bytes long, more than %d", expansion.length,
+                    REWRITE_PREFIX_BYTES_MAX);
+        return END_NOT_ALLOWED;
+    }
+    permit->prefix = malloc(expansion.length + 1);
+    if (!permit->prefix)
+        return END_NO_MEMORY;
+    memcpy(permit->prefix, expansion.bytes, expansion.length);
+    permit->prefix_length = expansion.length;
+    return END_NONE;
+}
+
+enum end_reason message_permit_open(struct message_permit *permit, const struct message_policy *policy,
+                                    struct message_meters *meters, const struct identity *identity,
+                                    uint64_t now_ms)
+{
+    static const struct identity nobody;
+    char name[IDENTITY_BYTES];
+
+    *permit = (struct message_permit) { 0 };
+    if (!policy || !policy->count)
+        return END_NONE;
+    permit->policy = policy;
+    if (!identity)
+        identity = &nobody;
+    for (size_t i = 0; i < policy->count && !permit->rule; i++) {
+        if (peer_policy_allows(&policy->rules[i].who, identity))
+            permit->rule = &policy->rules[i];
+    }
+    if (!permit->rule)
+        return END_NONE;
+    if (permit->rule->bytes_per_second || permit->rule->messages_per_second) {
+        identity_describe(identity, name, sizeof name);
+        permit->meter = meter_get(meters, permit->rule, name, now_ms);
+        if (!permit->meter)
+            return END_NO_MEMORY;
+        permit->meter->users++;
+    }
+    return permit->rule->prefix ? permit_expand(permit, identity) : END_NONE;
+}
+
+void message_permit_close(struct message_permit *permit)
+{
+    if (permit->meter)
+        permit->meter->users--;
+    free(permit->prefix);
+    free(permit->detail);
+    *permit = (struct message_permit) { 0 };
+}
+
+enum end_reason message_permit_judge(struct message_permit *permit, const uint8_t *tag, size_t length)
+{
+    const struct message_rule *rule = permit->rule;
+    char text[TAG_TEXT_BYTES];
+
+    if (!permit->policy || (rule && !rule->tag_count))
+        return END_NONE;
+    for (size_t i = 0; rule && i < rule->tag_count; i++) {
+        if (tag_pattern_matches(&rule->tags[i], tag, length))
+            return END_NONE;
+    }
+    tag_describe(text, tag, length);
+    if (rule)
+        permit_tell(permit, "does not allow the tag \"%s\"", text);
+    else
+        permit_tell(permit, "no rule is about this identity, whose tag is \"%s\"", text);
+    return END_TAG_NOT_ALLOWED;
+}
+
+uint64_t message_permit_message_bytes(const struct message_permit *permit, uint64_t limit)
+{
+    uint64_t own = permit->rule ? permit->rule->message_bytes : 0;
+
+    return own && own < limit ? own : limit;
+}
+
+void message_permit_note_length(struct message_permit *permit)
+{
+    if (permit->rule && permit->rule->message_bytes)
+        permit_tell(permit, "allows %llu bytes", (unsigned long long)permit->rule->message_bytes);
+}
+
+uint64_t message_permit_wait_ms(const struct message_permit *permit, uint64_t now_ms)
+{
+    if (!permit->meter)
+        return 0;
+    uint64_t bytes = token_bucket_wait_ms(&permit->meter->bytes, now_ms);
+    uint64_t messages = token_bucket_wait_ms(&permit->meter->messages, now_ms);
+    uint64_t wait_ms = bytes > messages ? bytes : messages;
+    return wait_ms && wait_ms < PAUSE_MS_MIN ? PAUSE_MS_MIN : wait_ms;
+}
+
+void message_permit_charge(struct message_permit *permit, uint64_t bytes, uint64_t now_ms)
+{
+    if (!permit->meter)
+        return;
+    token_bucket_take(&permit->meter->bytes, bytes, now_ms);
+    token_bucket_take(&permit->meter->messages, 1, now_ms);
+}

@@ -1,0 +1,94 @@
+#include "link/endpoint_stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct endpoint_stats *endpoint_stats_share(struct endpoint_stats *stats)
+{
+    atomic_fetch_add_explicit(&stats->references, 1, memory_order_relaxed);
+    return stats;
+}
+
+void endpoint_stats_release(struct endpoint_stats *stats)
+{
+    if (stats && atomic_fetch_sub_explicit(&stats->references, 1, memory_order_acq_rel) == 1)
+        free(stats);
+}
+
+void endpoint_stats_enter(struct endpoint_stats *stats, enum metrics_outlet_state state)
+{
+    if (stats)
+        atomic_fetch_add_explicit(&stats->metrics.connections[state], 1, memory_order_relaxed);
+}
+
+void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_state state)
+{
+    if (stats)
+        atomic_fetch_sub_explicit(&stats->metrics.connections[state], 1, memory_order_relaxed);
+}
+
+void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms)
+{
+    if (stats)
+        atomic_store_explicit(&stats->metrics.ejected_until_ms, until_ms, memory_order_relaxed);
+}
+
+/* ---- the registry ---- */
+
+static struct endpoint_stats *tally_of(struct endpoint_metrics *metrics)
+{
+    return (struct endpoint_stats *)metrics;
+}
+
+struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *stats_registry,
+                                            const struct socket_address *address)
+{
+    struct endpoint_metrics **end = &stats_registry->first;
+
+    for (; *end; end = &(*end)->next) {
+        struct endpoint_stats *stats = tally_of(*end);
+        if (socket_address_equal(&stats->address, address))
+            return stats;
+    }
+    struct endpoint_stats *stats = calloc(1, sizeof *stats);
+    if (!stats)
+        return NULL;
+    atomic_init(&stats->references, 1);
+    stats->address = *address;
+    socket_address_format(address, stats->text, sizeof stats->text);
+    stats->metrics.address = stats->text;
+    *end = &stats->metrics;
+    return stats;
+}
+
+void endpoint_stats_registry_unlist(struct endpoint_stats_registry *stats_registry)
+{
+    struct endpoint_metrics **at = &stats_registry->first;
+
+    while (*at) {
+        struct endpoint_stats *stats = tally_of(*at);
+        stats->metrics.is_listed = false;
+        /* Nobody but the control thread makes lists: what it alone has, nobody can come to share. */
+        if (atomic_load_explicit(&stats->references, memory_order_acquire) > 1) {
+            at = &stats->metrics.next;
+            continue;
+        }
+        *at = stats->metrics.next;
+        endpoint_stats_release(stats);
+    }
+}
+
+void endpoint_stats_list(struct endpoint_stats *stats)
+{
+    if (stats)
+        stats->metrics.is_listed = true;
+}
+
+void endpoint_stats_registry_deinit(struct endpoint_stats_registry *stats_registry)
+{
+    for (struct endpoint_metrics *metrics = stats_registry->first, *next; metrics; metrics = next) {
+        next = metrics->next;
+        endpoint_stats_release(tally_of(metrics));
+    }
+    stats_registry->first = NULL;
+}

@@ -1,0 +1,431 @@
+#include "tcp/tunnel.h"
+
+#include "base/clock.h"
+#include "runtime/connection_log.h"
+#include "wire/socket.h"
+
+#include <stdlib.h>
+
+enum {
+    STEP_BYTES = 256 * 1024, /* moved per turn and connection, so that a bulky one starves nobody */
+    UNSENT_CHECK_MS = 20,    /* how often the kernel is asked whether it has sent all */
+    UNREAD_CHECK_MS = 500    /* how often a peer that nobody reads is looked at */
+};
+
+static void tunnel_step(struct tunnel *tunnel);
+
+static struct leg *tunnel_leg(struct tunnel *tunnel, enum side side)
+{
+    return side == SIDE_DOWNSTREAM ? &tunnel->inlet.leg : &tunnel->outlet.leg;
+}
+
+static enum side other(enum side side)
+{
+    return side == SIDE_DOWNSTREAM ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
+}
+
+static void on_task(struct task *task)
+{
+    tunnel_step((struct tunnel *)task);
+}
+
+/* ---- life ---- */
+
+void tunnel_open(struct worker *worker, int fd, const struct socket_address *peer)
+{
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
+
+    if (!tunnel) {
+        socket_close_by_reset(fd);
+        return;
+    }
+    tunnel->worker = worker;
+    tunnel->task.run = on_task;
+    tunnel->phase = TUNNEL_ADMITTING;
+    tunnel->opened_us = clock_monotonic_us();
+    tunnel->progress_ms = clock_monotonic_ms();
+    alarm_init(&tunnel->alarm, worker->loop, task_run, &tunnel->task);
+    buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
+    buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
+    LIST_INSERT_HEAD(&worker->tunnels, tunnel, sibling);
+    outlet_open(&tunnel->outlet, worker, task_run, &tunnel->task);
+    inlet_open(&tunnel->inlet, worker, fd, peer, task_run, &tunnel->task);
+    worker_count_inlet(worker, tunnel->inlet.state == INLET_SECURING, 1);
+    tunnel_step(tunnel);
+}
+
+static const char *tunnel_phase_name(const struct tunnel *tunnel)
+{
+    switch (tunnel->phase) {
+    case TUNNEL_ADMITTING:
+        return tunnel->inlet.state == INLET_SECURING ? "handshake" : "wait";
+    case TUNNEL_DIALLING:
+        return outlet_state_name(tunnel->outlet.state);
+    default:
+        return "relay";
+    }
+}
+
+static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    const struct end_report report = {
+        .side = side,
+        .reason = reason,
+        .phase = tunnel_phase_name(tunnel),
+        .detail = leg_detail(tunnel_leg(tunnel, side)),
+        .inlet = &tunnel->inlet.leg,
+        .peer = &tunnel->inlet.peer,
+        .upstream = outlet_address(&tunnel->outlet),
+        .opened_us = tunnel->opened_us,
+    };
+
+    end_report_log(tunnel->worker, &report);
+}
+
+static void tunnel_leave_handshake(struct tunnel *tunnel)
+{
+    worker_count_inlet(tunnel->worker, -1, 0);
+}
+
+/* Frees all but the memory itself. */
+static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
+{
+    struct worker *worker = tunnel->worker;
+
+    bool was_securing = tunnel->phase == TUNNEL_ADMITTING && tunnel->inlet.state == INLET_SECURING;
+
+    tunnel->phase = TUNNEL_ENDED;
+    leg_close(&tunnel->inlet.leg, closing);
+    outlet_close(&tunnel->outlet, closing);
+    buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
+    buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
+    alarm_stop(&tunnel->alarm);
+    LIST_REMOVE(tunnel, sibling);
+    worker_reap(worker, &tunnel->task);
+    worker_count_inlet(worker, was_securing ? -1 : 0, -1);
+}
+
+static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    struct side_metrics *metrics = tunnel->worker->metrics.side;
+    bool both = reason == END_CLOSED || reason == END_SHUTDOWN;
+
+    if (tunnel_leg(tunnel, side)->fd < 0)
+        metrics_add(&metrics[side].opened, 1); /* a dial that did not come as far as a descriptor */
+    metrics_add(&metrics[side].ended[reason], 1);
+    if (tunnel_leg(tunnel, other(side))->fd >= 0)
+        metrics_add(&metrics[other(side)].ended[both ? reason : END_OTHER_SIDE], 1);
+}
+
+/* True when no byte of a peer still waits here: neither read nor, in the kernel's buffer, unread. */
+static bool tunnel_is_drained(struct tunnel *tunnel)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct leg *leg = tunnel_leg(tunnel, side);
+        if (tunnel->held[side].length || leg->unsent.length ||
+            (leg->fd >= 0 && !leg->read_over && socket_peek(leg->fd) == SOCKET_HAS_DATA))
+            return false;
+    }
+    return true;
+}
+
+void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
+{
+    /* Whoever waits at an end that broke off must learn it by a reset, so that it sends again. */
+    bool in_order = end_reason_is_benign(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
+    enum leg_closing closing = in_order && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
+
+    tunnel_count_end(tunnel, side, reason);
+    tunnel_log(tunnel, side, reason);
+    for (enum side each = 0; each < SIDE_COUNT && closing == LEG_CLOSE; each++) {
+        struct leg *leg = tunnel_leg(tunnel, each);
+        if (leg->fd >= 0 && leg_is_secured(leg))
+            (void)leg_finish(leg);
+    }
+    tunnel_close(tunnel, closing);
+}
+
+bool tunnel_stop(struct tunnel *tunnel)
+{
+    bool nothing_lost = tunnel_is_drained(tunnel);
+
+    if (tunnel->phase == TUNNEL_LINGERING)
+        tunnel_close(tunnel, LEG_CLOSE); /* counted when it was refused */
+    else
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
+    return nothing_lost;
+}
+
+/* ---- relaying ---- */
+
+static bool reads_from(struct tunnel *tunnel, enum side side)
+{
+    /* Half a window of hysteresis: reads stay large. */
+    return !tunnel_leg(tunnel, side)->read_over && tunnel_leg(tunnel, other(side))->broken == END_NONE &&
+           tunnel->held[side].length <= tunnel->worker->route->buffer_bytes / 2;
+}
+
+/* Moves bytes from `side` to the other once; returns how many, or 1 when something else happened. */
+static size_t relay_move(struct tunnel *tunnel, enum side side)
+{
+    struct leg *from = tunnel_leg(tunnel, side);
+    struct leg *to = tunnel_leg(tunnel, other(side));
+    struct buffer *held = &tunnel->held[side];
+    size_t moved = 0, before = held->length;
+
+    if (reads_from(tunnel, side)) {
+        (void)leg_read(from, held, tunnel->worker->route->buffer_bytes);
+        moved = held->length - before + from->read_over;
+    }
+    if (held->length || to->unsent.length) {
+        before = held->length;
+        bool was_broken = to->broken != END_NONE;
+        if (leg_write(to, held) == LEG_BROKEN) {
+            buffer_clear(held);
+            return moved + !was_broken;
+        }
+        moved += before - held->length;
+    }
+    return moved;
+}
+
+/* True when all that was read from `side` is with the other's socket. */
+static bool relay_is_drained(struct tunnel *tunnel, enum side side)
+{
+    return !tunnel->held[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
+}
+
+/* What follows from the end of one direction; true when the tunnel has ended. */
+static bool relay_settle(struct tunnel *tunnel)
+{
+    bool finished = true;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct leg *from = tunnel_leg(tunnel, side);
+        struct leg *to = tunnel_leg(tunnel, other(side));
+        bool over = from->read_over && relay_is_drained(tunnel, side);
+        /* Our reset would make the kernel throw away what it has not sent yet. */
+        if (from->broken != END_NONE && over && to->broken == END_NONE && !socket_has_sent(to->fd))
+            return false;
+        if (from->broken != END_NONE && (over || to->broken != END_NONE)) {
+            tunnel_end(tunnel, side, from->broken);
+            return true;
+        }
+        if (over && to->broken == END_NONE)
+            (void)leg_finish(to);
+        finished = finished && over && to->finished;
+    }
+    if (finished)
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_CLOSED);
+    return finished;
+}
+
+/* When both peers are to be looked at again. */
+static uint64_t relay_next_check(struct tunnel *tunnel)
+{
+    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+    bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
+    bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
+    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
+
+    if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
+        pause_ms = UNREAD_CHECK_MS;
+    return clock_monotonic_ms() + (ends ? UNSENT_CHECK_MS : pause_ms);
+}
+
+static void relay_step(struct tunnel *tunnel)
+{
+    struct worker *worker = tunnel->worker;
+    size_t moved, total = 0;
+
+    do {
+        moved = relay_move(tunnel, SIDE_DOWNSTREAM) + relay_move(tunnel, SIDE_UPSTREAM);
+        total += moved;
+    } while (moved && total < STEP_BYTES);
+    if (total) {
+        tunnel->progress_ms = clock_monotonic_ms();
+        tunnel->linger_ms = 0;
+    }
+    if (relay_settle(tunnel))
+        return;
+    if (moved)
+        worker_queue(worker, &tunnel->task);
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
+            tunnel->linger_ms = clock_monotonic_ms() + worker->route->linger_timeout_ms;
+        bool reads = reads_from(tunnel, side);
+        leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
+        if (!reads)
+            tunnel->check_ms = alarm_earlier(tunnel->check_ms, relay_next_check(tunnel));
+    }
+}
+
+/* ---- the way there ---- */
+
+static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
+{
+    struct leg *leg = &tunnel->inlet.leg;
+
+    /* A peer that was sent an alert gets to read it before the connection is gone. */
+    if (!end_reason_sends_alert(reason)) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+        return;
+    }
+    tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
+    tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
+    tunnel_leave_handshake(tunnel);
+    leg->read_over = false;
+    tunnel->phase = TUNNEL_LINGERING;
+    tunnel->linger_ms = clock_monotonic_ms() + tunnel->worker->route->linger_timeout_ms;
+}
+
+static void admit_step(struct tunnel *tunnel)
+{
+    bool was_securing = tunnel->inlet.state == INLET_SECURING;
+    enum end_reason reason = inlet_advance(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
+
+    if (reason != END_NONE) {
+        if (was_securing && tunnel->inlet.state == INLET_SECURING)
+            tunnel_refuse(tunnel, reason);
+        else
+            tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
+        return;
+    }
+    if (was_securing && tunnel->inlet.state != INLET_SECURING)
+        tunnel_leave_handshake(tunnel);
+    if (tunnel->inlet.state == INLET_READY)
+        tunnel->phase = TUNNEL_DIALLING;
+    else
+        leg_watch(&tunnel->inlet.leg, LEG_READ);
+}
+
+static void dial_step(struct tunnel *tunnel)
+{
+    struct leg *inlet = &tunnel->inlet.leg;
+    enum inlet_news news = inlet_listen(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
+
+    /* One that has sent something stays unread until it can be served, even if it breaks meanwhile. */
+    if (news == INLET_GONE) {
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
+        return;
+    }
+    enum end_reason reason = outlet_advance(&tunnel->outlet, &tunnel->held[SIDE_UPSTREAM]);
+    if (reason != END_NONE) {
+        worker_report_upstream(tunnel->worker, reason);
+        tunnel_end(tunnel, SIDE_UPSTREAM, reason);
+        return;
+    }
+    tunnel->check_ms = clock_monotonic_ms() + UNREAD_CHECK_MS;
+    if (tunnel->outlet.state == OUTLET_READY) {
+        worker_report_upstream(tunnel->worker, END_NONE);
+        tunnel->phase = TUNNEL_RELAYING;
+        return;
+    }
+    leg_watch(inlet, news == INLET_SILENT ? LEG_READ : LEG_NO_READ);
+    leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
+}
+
+static void linger_step(struct tunnel *tunnel)
+{
+    struct leg *leg = &tunnel->inlet.leg;
+
+    leg_shut(leg);
+    if (leg_discard(leg) == LEG_BROKEN || leg->read_over || clock_monotonic_ms() >= tunnel->linger_ms)
+        tunnel_close(tunnel, LEG_CLOSE);
+    else
+        leg_watch(leg, LEG_READ);
+}
+
+/* ---- deadlines ---- */
+
+/* When the lack of progress ends a relaying tunnel; 0: never. */
+static uint64_t idle_deadline(struct tunnel *tunnel)
+{
+    const struct route_options *route = tunnel->worker->route;
+    bool half_closed = tunnel->inlet.leg.read_over || tunnel->outlet.leg.read_over;
+    uint64_t patience = alarm_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
+
+    return patience ? tunnel->progress_ms + patience : 0;
+}
+
+static uint64_t tunnel_deadline(struct tunnel *tunnel)
+{
+    switch (tunnel->phase) {
+    case TUNNEL_ADMITTING:
+        return tunnel->inlet.deadline_ms;
+    case TUNNEL_DIALLING:
+        return alarm_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
+    case TUNNEL_RELAYING:
+        return alarm_earlier(alarm_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
+    case TUNNEL_LINGERING:
+        return tunnel->linger_ms;
+    case TUNNEL_ENDED:
+        break;
+    }
+    return 0;
+}
+
+/* What a peer sent before it reset, its orderly end too, still goes to the other side, which has as much time
+ * for it as after an orderly end alone. */
+static bool relay_outlives_reset(struct tunnel *tunnel, enum side side)
+{
+    unsigned patience_ms = tunnel->worker->route->half_close_timeout_ms;
+
+    return reads_from(tunnel, side) || !patience_ms ||
+           clock_monotonic_ms() < tunnel->progress_ms + patience_ms;
+}
+
+/* Peers that are gone without a word, or whose word nobody reads because the other side is stuck. */
+static bool relay_lost_a_peer(struct tunnel *tunnel)
+{
+    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+
+    tunnel->check_ms = relay_next_check(tunnel);
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct leg *leg = tunnel_leg(tunnel, side);
+        enum end_reason reason = leg->send_error ? END_RESET : socket_check(leg->fd, dead_peer_ms);
+        if (reason == END_NONE || leg->broken != END_NONE ||
+            (reason == END_RESET && relay_outlives_reset(tunnel, side)))
+            continue; /* what is read will tell more */
+        leg_break(leg, reason);
+        tunnel_end(tunnel, side, reason);
+        return true;
+    }
+    return false;
+}
+
+/* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
+static void relay_end_if_late(struct tunnel *tunnel)
+{
+    uint64_t now = clock_monotonic_ms();
+    uint64_t idle = idle_deadline(tunnel);
+
+    if (tunnel->linger_ms && now >= tunnel->linger_ms) {
+        enum side side = tunnel->inlet.leg.broken != END_NONE ? SIDE_DOWNSTREAM : SIDE_UPSTREAM;
+        tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
+        return;
+    }
+    if (tunnel->check_ms && now >= tunnel->check_ms && relay_lost_a_peer(tunnel))
+        return;
+    if (idle && now >= idle)
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_IDLE);
+}
+
+/* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest
+ * and deadline from the state. */
+static void tunnel_step(struct tunnel *tunnel)
+{
+    if (tunnel->phase == TUNNEL_ADMITTING)
+        admit_step(tunnel);
+    if (tunnel->phase == TUNNEL_DIALLING)
+        dial_step(tunnel);
+    if (tunnel->phase == TUNNEL_RELAYING) {
+        relay_step(tunnel);
+        if (tunnel->phase == TUNNEL_RELAYING)
+            relay_end_if_late(tunnel);
+    } else if (tunnel->phase == TUNNEL_LINGERING) {
+        linger_step(tunnel);
+    }
+    if (tunnel->phase != TUNNEL_ENDED)
+        alarm_set(&tunnel->alarm, tunnel_deadline(tunnel));
+}

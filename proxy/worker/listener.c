@@ -1,0 +1,173 @@
+#include "worker/listener.h"
+
+#include "base/clock.h"
+#include "wire/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPTS_PER_WAKE = 64, PAUSE_LOG_BURST = 2 };
+
+static const double pause_seconds_min = 0.01;
+static const double pause_seconds_max = 1.0;
+
+static int reserve_open(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static int accept_one(struct listener *listener, struct socket_address *peer)
+{
+    peer->length = sizeof peer->storage;
+    return accept4(listener->fd, (struct sockaddr *)&peer->storage, &peer->length,
+                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void pause_log(struct listener *listener, enum log_level level, const char *what, int error)
+{
+    struct log_line line;
+    char message[96];
+    uint32_t suppressed;
+
+    if (!log_limiter_admit(&listener->limiter, clock_monotonic_ms(), PAUSE_LOG_BURST, &suppressed))
+        return;
+    snprintf(message, sizeof message, "%s: %s", what, strerror(error));
+    log_begin(&line, listener->log, level, message);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+static void listener_watch(struct listener *listener)
+{
+    if (listener->throttled || listener->shut || ev_is_active(&listener->pause))
+        ev_io_stop(listener->loop, &listener->watcher);
+    else
+        ev_io_start(listener->loop, &listener->watcher);
+}
+
+static void pause_begin(struct listener *listener, double seconds)
+{
+    ev_timer_stop(listener->loop, &listener->pause);
+    ev_timer_set(&listener->pause, seconds, 0);
+    ev_timer_start(listener->loop, &listener->pause);
+    listener_watch(listener);
+}
+
+/* Out of descriptors: the peer at the door is told by a reset, so that it tries again later; then a pause, as
+ * long as it takes. */
+static void listener_pause(struct listener *listener, int error)
+{
+    struct socket_address peer;
+
+    if (listener->reserve >= 0) {
+        close(listener->reserve);
+        int fd = accept_one(listener, &peer);
+        if (fd >= 0)
+            socket_close_by_reset(fd);
+        listener->reserve = reserve_open();
+    }
+    metrics_add(&listener->metrics->accept_pauses, 1);
+    pause_log(listener, LOG_WARN, "accepting paused", error);
+    listener->pause_seconds = listener->pause_seconds == 0 ? pause_seconds_min : listener->pause_seconds * 2;
+    if (listener->pause_seconds > pause_seconds_max)
+        listener->pause_seconds = pause_seconds_max;
+    pause_begin(listener, listener->pause_seconds);
+}
+
+static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct listener *listener = watcher->data;
+    struct socket_address peer;
+
+    (void)loop, (void)events;
+    for (int i = 0; i < ACCEPTS_PER_WAKE && !listener->throttled; i++) {
+        int fd = accept_one(listener, &peer);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                listener_pause(listener, errno);
+            /* EAGAIN, or a connection that died in the queue: nothing to do. */
+            return;
+        }
+        listener->pause_seconds = 0;
+        listener->on_accepted(listener->owner, fd, &peer);
+    }
+}
+
+static void listener_listen(struct listener *listener)
+{
+    if (listener->shut && socket_listen_resume(listener->fd)) {
+        listener->shut = false;
+    } else if (listener->shut) {
+        pause_log(listener, LOG_ERROR, "cannot listen again yet", errno);
+        pause_begin(listener, pause_seconds_max);
+    }
+    listener_watch(listener);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct listener *listener = timer->data;
+
+    (void)loop, (void)events;
+    if (listener->reserve < 0)
+        listener->reserve = reserve_open();
+    if (listener->door == LISTENER_OPEN)
+        listener_listen(listener);
+}
+
+void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics,
+                   struct log *log, listener_on_accepted *on_accepted, void *owner)
+{
+    *listener = (struct listener) {
+        .loop = loop,
+        .fd = fd,
+        .reserve = reserve_open(),
+        .metrics = metrics,
+        .log = log,
+        .on_accepted = on_accepted,
+        .owner = owner,
+    };
+    ev_io_init(&listener->watcher, on_acceptable, fd, EV_READ);
+    ev_timer_init(&listener->pause, on_pause_over, 0, 0);
+    listener->watcher.data = listener->pause.data = listener;
+    ev_io_start(loop, &listener->watcher);
+}
+
+void listener_close(struct listener *listener)
+{
+    ev_io_stop(listener->loop, &listener->watcher);
+    ev_timer_stop(listener->loop, &listener->pause);
+    close(listener->fd);
+    if (listener->reserve >= 0)
+        close(listener->reserve);
+    listener->fd = listener->reserve = -1;
+}
+
+void listener_admit(struct listener *listener, enum listener_admission admission)
+{
+    bool throttle = admission == LISTENER_THROTTLE;
+
+    if (throttle == listener->throttled)
+        return;
+    listener->throttled = throttle;
+    if (throttle)
+        metrics_add(&listener->metrics->accept_throttled, 1);
+    listener_watch(listener);
+}
+
+void listener_turn(struct listener *listener, enum listener_door door)
+{
+    listener->door = door;
+    if (door == LISTENER_OPEN) {
+        listener_listen(listener);
+        return;
+    }
+    listener->shut = true;
+    listener_watch(listener);
+    socket_listen_pause(listener->fd);
+}

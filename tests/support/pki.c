@@ -1,0 +1,199 @@
+#include "support/pki.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <openssl/bio.h>
+#include <openssl/ec_key.h>
+#include <openssl/nid.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ONE_DAY = 86400 };
+
+EVP_PKEY *test_key_new(void)
+{
+    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+    EVP_PKEY *key = EVP_PKEY_new();
+
+    assert_true(EC_KEY_generate_key(ec) && EVP_PKEY_assign_EC_KEY(key, ec));
+    return key;
+}
+
+EVP_PKEY *test_rsa_key_new(void)
+{
+    RSA *rsa = RSA_new();
+    BIGNUM *exponent = BN_new();
+    EVP_PKEY *key = EVP_PKEY_new();
+
+    assert_true(BN_set_word(exponent, RSA_F4) && RSA_generate_key_ex(rsa, 2048, exponent, NULL) &&
+                EVP_PKEY_assign_RSA(key, rsa));
+    BN_free(exponent);
+    return key;
+}
+
+static size_t name_length(const struct test_name *name)
+{
+    return name->length ? name->length : strlen(name->bytes);
+}
+
+static void subject_set(X509 *certificate, const struct test_name *names)
+{
+    X509_NAME *subject = X509_get_subject_name(certificate);
+
+    for (size_t i = 0; i < TEST_NAMES_MAX && names[i].bytes; i++)
+        assert_true(X509_NAME_add_entry_by_NID(subject, names[i].type, V_ASN1_UTF8STRING,
+                                               (unsigned char *)names[i].bytes, (int)name_length(&names[i]),
+                                               -1, 0));
+}
+
+static void alternatives_set(X509 *certificate, const struct test_name *names)
+{
+    GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
+
+    for (size_t i = 0; i < TEST_NAMES_MAX && names[i].bytes; i++) {
+        ASN1_STRING *value =
+            ASN1_STRING_type_new(names[i].type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
+        assert_true(ASN1_STRING_set(value, names[i].bytes, (int)name_length(&names[i])));
+        GENERAL_NAME *name = GENERAL_NAME_new();
+        GENERAL_NAME_set0_value(name, names[i].type, value);
+        assert_true(sk_GENERAL_NAME_push(all, name));
+    }
+    if (sk_GENERAL_NAME_num(all))
+        assert_int_equal(X509_add1_ext_i2d(certificate, NID_subject_alt_name, all, 0, 0), 1);
+    sk_GENERAL_NAME_pop_free(all, GENERAL_NAME_free);
+}
+
+static void extension_add(X509 *certificate, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX context;
+
+    X509V3_set_ctx(&context, issuer, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_nconf_nid(NULL, &context, nid, value);
+    assert_non_null(extension);
+    assert_true(X509_add_ext(certificate, extension, -1));
+    X509_EXTENSION_free(extension);
+}
+
+static void validity_set(X509 *certificate, const struct test_profile *profile)
+{
+    int is_given = profile->not_before || profile->not_after;
+    time_t from = is_given ? (time_t)profile->not_before : time(NULL) - ONE_DAY;
+    time_t until = is_given ? (time_t)profile->not_after : time(NULL) + ONE_DAY;
+
+    assert_non_null(ASN1_TIME_set(X509_getm_notBefore(certificate), from));
+    assert_non_null(ASN1_TIME_set(X509_getm_notAfter(certificate), until));
+}
+
+struct test_pair test_issue_for(EVP_PKEY *key, const struct test_profile *profile,
+                                const struct test_pair *issuer)
+{
+    struct test_pair pair = { .certificate = X509_new(), .key = key };
+    X509 *certificate = pair.certificate;
+    const struct test_pair *signer = issuer ? issuer : &pair;
+
+    assert_true(X509_set_version(certificate, X509_VERSION_3) &&
+                ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), 1) &&
+                X509_set_pubkey(certificate, key));
+    subject_set(certificate, profile->subject);
+    assert_true(X509_set_issuer_name(certificate, X509_get_subject_name(signer->certificate)));
+    validity_set(certificate, profile);
+    extension_add(certificate, signer->certificate, NID_basic_constraints,
+                  profile->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    extension_add(certificate, signer->certificate, NID_subject_key_identifier, "hash");
+    extension_add(certificate, signer->certificate, NID_authority_key_identifier, "keyid");
+    if (profile->extended_key_usage)
+        extension_add(certificate, signer->certificate, NID_ext_key_usage, profile->extended_key_usage);
+    alternatives_set(certificate, profile->alternatives);
+    assert_true(X509_sign(certificate, signer->key, EVP_sha256()));
+    return pair;
+}
+
+struct test_pair test_issue(const struct test_profile *profile, const struct test_pair *issuer)
+{
+    return test_issue_for(test_key_new(), profile, issuer);
+}
+
+struct test_pair test_issue_ca(const char *cn)
+{
+    return test_issue(&(struct test_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
+}
+
+void test_pair_free(struct test_pair *pair)
+{
+    X509_free(pair->certificate);
+    EVP_PKEY_free(pair->key);
+}
+
+void test_directory_make(char path[TEST_PATH_BYTES])
+{
+    const char *parent = getenv("TMPDIR");
+
+    snprintf(path, TEST_PATH_BYTES, "%.96s/husk-test-XXXXXX", parent ? parent : "/tmp");
+    assert_non_null(mkdtemp(path));
+}
+
+void test_directory_remove(const char *path)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+
+    assert_non_null(directory);
+    while ((entry = readdir(directory)))
+        unlinkat(dirfd(directory), entry->d_name, 0);
+    closedir(directory);
+    assert_int_equal(rmdir(path), 0);
+}
+
+/* Takes `content`. */
+static const char *write_bio(const char *directory, const char *name, BIO *content, char *path)
+{
+    const uint8_t *bytes;
+    size_t length;
+
+    snprintf(path, TEST_PATH_BYTES, "%.80s/%.40s", directory, name);
+    assert_true(BIO_mem_contents(content, &bytes, &length));
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, length), length);
+    assert_int_equal(close(fd), 0);
+    BIO_free(content);
+    return path;
+}
+
+const char *test_write(const char *directory, const char *name, const char *text, char path[TEST_PATH_BYTES])
+{
+    BIO *content = BIO_new(BIO_s_mem());
+
+    assert_int_equal(BIO_write(content, text, (int)strlen(text)), strlen(text));
+    return write_bio(directory, name, content, path);
+}
+
+const char *test_write_certificates(const char *directory, const char *name, X509 *const *certificates,
+                                    size_t count, char path[TEST_PATH_BYTES])
+{
+    BIO *content = BIO_new(BIO_s_mem());
+
+    for (size_t i = 0; i < count; i++)
+        assert_true(PEM_write_bio_X509(content, certificates[i]));
+    return write_bio(directory, name, content, path);
+}
+
+const char *test_write_key(const char *directory, const char *name, const EVP_PKEY *key,
+                           char path[TEST_PATH_BYTES])
+{
+    BIO *content = BIO_new(BIO_s_mem());
+
+    assert_true(PEM_write_bio_PKCS8PrivateKey(content, (EVP_PKEY *)key, NULL, NULL, 0, NULL, NULL));
+    return write_bio(directory, name, content, path);
+}

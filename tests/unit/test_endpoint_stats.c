@@ -1,0 +1,149 @@
+/* proxy/relay/endpoint_stats.c, and how lists and pools of proxy/relay/endpoint.c share and write stats_registry. */
+#include "link/endpoint.h"
+
+#include "support/addresses.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_registry, uint16_t port)
+{
+    struct socket_address address = address_at(port);
+    struct endpoint_stats *stats = endpoint_stats_registry_get(stats_registry, &address);
+
+    assert_non_null(stats);
+    return stats;
+}
+
+/* A list of these ports; each with its stats, and listed. */
+static struct endpoint_list *list_of(struct endpoint_stats_registry *stats_registry, const uint16_t *ports, size_t count)
+{
+    struct endpoint endpoints[ENDPOINTS_MAX];
+
+    for (size_t i = 0; i < count; i++)
+        endpoints[i] = (struct endpoint) { .address = address_at(ports[i]),
+                                           .weight = 1,
+                                           .stats = tally_at(stats_registry, ports[i]) };
+    struct endpoint_list *list = endpoint_list_new(endpoints, count);
+    assert_non_null(list);
+    endpoint_stats_registry_unlist(stats_registry);
+    for (size_t i = 0; i < count; i++)
+        endpoint_stats_list(list->endpoints[i].stats);
+    return list;
+}
+
+static size_t count_of(const struct endpoint_stats_registry *stats_registry)
+{
+    size_t count = 0;
+
+    for (const struct endpoint_metrics *metrics = stats_registry->first; metrics; metrics = metrics->next)
+        count++;
+    return count;
+}
+
+static void an_address_has_one_tally(void **state)
+{
+    struct endpoint_stats_registry stats_registry = { 0 };
+    struct endpoint_stats *first = tally_at(&stats_registry, 1), *second = tally_at(&stats_registry, 2);
+
+    (void)state;
+    assert_ptr_not_equal(first, second);
+    assert_ptr_equal(tally_at(&stats_registry, 1), first);
+    assert_string_equal(first->metrics.address, "127.0.0.1:1");
+    assert_string_equal(second->metrics.address, "127.0.0.1:2");
+    assert_int_equal(count_of(&stats_registry), 2);
+    endpoint_stats_registry_deinit(&stats_registry);
+    assert_null(stats_registry.first);
+}
+
+static void states_are_counted(void **state)
+{
+    struct endpoint_stats_registry stats_registry = { 0 };
+    struct endpoint_stats *stats = tally_at(&stats_registry, 1);
+
+    (void)state;
+    endpoint_stats_enter(stats, METRICS_CONNECTING);
+    endpoint_stats_enter(stats, METRICS_CONNECTING);
+    endpoint_stats_leave(stats, METRICS_CONNECTING);
+    endpoint_stats_enter(stats, METRICS_READY);
+    assert_int_equal(metrics_read(&stats->metrics.connections[METRICS_CONNECTING]), 1);
+    assert_int_equal(metrics_read(&stats->metrics.connections[METRICS_READY]), 1);
+    endpoint_stats_registry_deinit(&stats_registry);
+}
+
+static void an_endpoint_need_not_be_counted(void **state)
+{
+    (void)state;
+    endpoint_stats_enter(NULL, METRICS_READY);
+    endpoint_stats_leave(NULL, METRICS_READY);
+    endpoint_stats_eject(NULL, 1);
+    endpoint_stats_list(NULL);
+    endpoint_stats_release(NULL);
+}
+
+/* An old list is held by the connections that were dialled by it. */
+static void a_tally_lives_as_long_as_any_list_that_has_it(void **state)
+{
+    struct endpoint_stats_registry stats_registry = { 0 };
+    struct endpoint_list *old = list_of(&stats_registry, (const uint16_t[]) { 1, 2 }, 2);
+    struct endpoint_stats *first = old->endpoints[0].stats, *second = old->endpoints[1].stats;
+
+    (void)state;
+    struct endpoint_list *now = list_of(&stats_registry, (const uint16_t[]) { 2, 3 }, 2);
+    assert_ptr_equal(now->endpoints[0].stats, second);
+    assert_int_equal(count_of(&stats_registry), 3);
+    assert_false(first->metrics.is_listed);
+    assert_true(second->metrics.is_listed);
+
+    endpoint_list_release(old);
+    endpoint_stats_registry_unlist(&stats_registry);
+    assert_int_equal(count_of(&stats_registry), 2);
+    assert_ptr_equal(stats_registry.first, &second->metrics);
+
+    endpoint_stats_registry_deinit(&stats_registry); /* the list may outlive the registry */
+    endpoint_stats_enter(now->endpoints[1].stats, METRICS_READY);
+    endpoint_list_release(now);
+}
+
+static void rests_are_told_to_the_tally(void **state)
+{
+    struct endpoint_stats_registry stats_registry = { 0 };
+    struct endpoint_list *list = list_of(&stats_registry, (const uint16_t[]) { 1 }, 1);
+    struct endpoint_stats *stats = list->endpoints[0].stats;
+    struct endpoint_pool pool;
+    struct endpoint_walk walk;
+
+    (void)state;
+    endpoint_pool_init(&pool, 500, 1500, 0);
+    endpoint_pool_replace(&pool, list);
+    assert_true(endpoint_walk_begin(&walk, &pool));
+    assert_non_null(endpoint_walk_next(&walk, &pool, 1000));
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 1000);
+    endpoint_walk_end(&walk);
+    assert_int_equal(metrics_read(&stats->metrics.ejected_until_ms), 1500);
+
+    assert_true(endpoint_walk_begin(&walk, &pool));
+    assert_non_null(endpoint_walk_next(&walk, &pool, 1600)); /* on trial */
+    assert_int_equal(metrics_read(&stats->metrics.ejected_until_ms), 2100);
+    endpoint_walk_report(&walk, &pool, ENDPOINT_WORKED, 1700);
+    endpoint_walk_end(&walk);
+    assert_int_equal(metrics_read(&stats->metrics.ejected_until_ms), 0);
+    endpoint_pool_deinit(&pool);
+    endpoint_stats_registry_deinit(&stats_registry);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_address_has_one_tally),
+        cmocka_unit_test(states_are_counted),
+        cmocka_unit_test(an_endpoint_need_not_be_counted),
+        cmocka_unit_test(a_tally_lives_as_long_as_any_list_that_has_it),
+        cmocka_unit_test(rests_are_told_to_the_tally),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
