@@ -3,12 +3,12 @@
 #include "admin/admin.h"
 #include "base/clock.h"
 #include "commands/commands.h"
-#include "options.h"
-#include "control/heartbeat.h"
 #include "control/discovery.h"
-#include "worker/worker.h"
+#include "control/heartbeat.h"
+#include "options.h"
 #include "trust/file_stamp.h"
 #include "wire/socket.h"
+#include "worker/worker.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -37,7 +37,7 @@ struct daemon {
     struct credentials *credentials[SIDE_COUNT]; /* shared with the workers */
     int listeners[WORKERS_MAX];                  /* -1: none, or a worker's by now */
     struct socket_file listen_file;
-    struct crew crew;
+    struct worker_peers peers;
     struct worker *workers;
     unsigned started; /* workers that run */
     const struct metrics *metrics[WORKERS_MAX];
@@ -85,7 +85,7 @@ static bool messages_held(const struct daemon *daemon)
 {
     for (unsigned i = 0; i < daemon->started; i++) {
         const struct message_metrics *messages = &daemon->metrics[i]->messages;
-        if (metrics_read(&messages->held_bytes) || metrics_read(&messages->paused) ||
+        if (metrics_read(&messages->retained_bytes) || metrics_read(&messages->paused) ||
             metrics_read(&messages->cut_through_waiting))
             return true;
     }
@@ -107,14 +107,15 @@ static struct discovery_dial last_dial(const struct daemon *daemon)
     uint64_t newest = 0;
 
     for (unsigned i = 0; i < daemon->started; i++) {
-        uint64_t outcome = atomic_load_explicit(&daemon->workers[i].upstream_outcome, memory_order_relaxed);
+        uint64_t outcome =
+            atomic_load_explicit(&daemon->workers[i].transport.dialer.outcome, memory_order_relaxed);
         if (outcome > newest)
             newest = outcome;
     }
     if (clock_monotonic_ms() - newest / END_REASON_COUNT >= UPSTREAM_MEMORY_MS)
         return (struct discovery_dial) { 0 };
     return (struct discovery_dial) { .outcome = newest % END_REASON_COUNT,
-                                    .at_ms = newest / END_REASON_COUNT };
+                                     .at_ms = newest / END_REASON_COUNT };
 }
 
 /* What speaks against the upstream; END_NONE: nothing that is known. */
@@ -482,7 +483,8 @@ static bool workers_start(struct daemon *daemon, struct fault *fault)
         fault_set(fault, "out of memory");
         return false;
     }
-    daemon->crew = (struct crew) { &daemon->options.route, &daemon->log, daemon->workers, 0 };
+    daemon->peers.workers = daemon->workers;
+    const struct worker_options options = { &daemon->options.route, &daemon->log, &daemon->peers };
     for (unsigned i = 0; i < daemon->options.workers; i++) {
         struct credentials *shared[SIDE_COUNT] = { NULL, NULL };
         for (enum side side = 0; side < SIDE_COUNT; side++) {
@@ -491,11 +493,11 @@ static bool workers_start(struct daemon *daemon, struct fault *fault)
         }
         int fd = daemon->listeners[i];
         daemon->listeners[i] = -1;
-        if (!worker_start(&daemon->workers[i], &daemon->crew, fd, shared, fault))
+        if (!worker_start(&daemon->workers[i], &options, fd, shared, fault))
             return false;
-        daemon->metrics[i] = &daemon->workers[i].metrics;
+        daemon->metrics[i] = &daemon->workers[i].reactor.metrics;
         daemon->started++;
-        atomic_store(&daemon->crew.count, daemon->started);
+        atomic_store(&daemon->peers.count, daemon->started);
     }
     return true;
 }
@@ -528,8 +530,8 @@ static bool daemon_start(struct daemon *daemon, const struct admin_source *sourc
     daemon->files_loaded = daemon->files_seen = credentials_files(daemon);
     if (!credentials_load_all(daemon, daemon->credentials, fault) || !listeners_bind(daemon, fault) ||
         !admin_start(daemon, source, fault) || !workers_start(daemon, fault) ||
-        !discovery_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log, on_endpoints,
-                       daemon, fault))
+        !discovery_open(&daemon->upstream, daemon->loop, &daemon->options.upstream, &daemon->log,
+                        on_endpoints, daemon, fault))
         return false;
     heartbeat_start(daemon);
     watchers_start(daemon);
@@ -545,7 +547,7 @@ static unsigned daemon_stop(struct daemon *daemon)
 {
     unsigned left_behind = 0;
 
-    atomic_store(&daemon->crew.count, 0);
+    atomic_store(&daemon->peers.count, 0);
     for (unsigned i = 0; i < daemon->started; i++)
         worker_post(daemon, i, (struct letter) { .kind = LETTER_STOP });
     for (unsigned i = 0; i < daemon->started; i++) {

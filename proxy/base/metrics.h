@@ -58,12 +58,12 @@ struct message_metrics {
     metrics_counter events_received;           /* in the messages received, as far as they say how many */
     metrics_counter events_settled;            /* and settled */
     metrics_counter resent;                    /* taken back from a connection that ended, to be sent again */
-    metrics_counter streamed;                  /* sent on while they were read: too large to be held whole */
+    metrics_counter cut_through;                  /* sent on while they were read: too large to be held whole */
     metrics_counter unprotected;               /* too large to be kept: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter throttled;                 /* times an agent was not read because of a rate limit */
     metrics_counter paused;               /* gauge: agents that a rate limit lets wait with messages read */
-    metrics_counter held_bytes;           /* gauge: between an agent and settlement */
+    metrics_counter retained_bytes;           /* gauge: between an agent and settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
     metrics_counter waiting;              /* gauge: whole, and no upstream connection takes them */
     metrics_counter cut_through_waiting;      /* gauge: streamed, and waiting for a connection of their own */

@@ -2,18 +2,18 @@
 
 #include "delivery/message.h"
 
-void body_stage_init(struct body_stage *stage, const struct body_options *options,
-                     struct body_metrics *metrics)
+void body_filter_init(struct body_filter *filter, const struct body_options *options,
+                      struct body_metrics *metrics)
 {
-    *stage = (struct body_stage) { .rewriter = { .options = *options }, .metrics = metrics };
+    *filter = (struct body_filter) { .rewriter = { .options = *options }, .metrics = metrics };
 }
 
-void body_stage_deinit(struct body_stage *stage)
+void body_filter_deinit(struct body_filter *filter)
 {
-    body_rewriter_deinit(&stage->rewriter);
+    body_rewriter_deinit(&filter->rewriter);
 }
 
-static void stage_count(struct body_metrics *metrics, const struct body_result *result, uint64_t length)
+static void rewrites_count(struct body_metrics *metrics, const struct body_result *result, uint64_t length)
 {
     if (result->is_stripped)
         metrics_add(&metrics->rewritten[METRICS_BODY_STRIPPED], 1);
@@ -23,38 +23,39 @@ static void stage_count(struct body_metrics *metrics, const struct body_result *
         metrics_add(&metrics->saved_bytes, length - result->bytes.length);
 }
 
-/* Puts `bytes` in place of the message. False when out of memory. */
-static bool message_replace(struct buffer *held, struct span message, struct buffer *bytes)
+/* Puts `bytes` in place of `message`. False when out of memory. */
+static bool message_replace(struct buffer *incoming, struct span message, struct buffer *bytes)
 {
     struct buffer now;
 
-    buffer_init(&now, held->pool);
-    bool done = buffer_move(&now, held, (size_t)message.start);
+    buffer_init(&now, incoming->pool);
+    bool done = buffer_move(&now, incoming, (size_t)message.start);
     if (done)
-        buffer_consume(held, (size_t)(message.end - message.start));
-    done = done && buffer_move(&now, bytes, bytes->length) && buffer_move(&now, held, held->length);
-    buffer_clear(held);
-    *held = now;
+        buffer_consume(incoming, (size_t)(message.end - message.start));
+    done = done && buffer_move(&now, bytes, bytes->length) && buffer_move(&now, incoming, incoming->length);
+    buffer_clear(incoming);
+    *incoming = now;
     return done;
 }
 
-bool body_stage_rewrite(struct body_stage *stage, struct buffer *held, size_t start, struct scanner *scanner)
+bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
+                         struct scanner *scanner)
 {
     struct body_result result;
     struct scanner rewritten;
 
-    if (!body_options_ask(&stage->rewriter.options))
-        return true; /* the usual case: of every message */
-    enum body_status status = body_rewrite(&stage->rewriter, held, start, scanner, &result);
+    if (!body_options_ask(&filter->rewriter.options))
+        return true; /* usual, for every message */
+    enum body_status status = body_rewrite(&filter->rewriter, incoming, start, scanner, &result);
     bool done = true;
 
     if (status == BODY_UNREADABLE)
-        metrics_add(&stage->metrics->unreadable, 1);
-    /* What is compressed again, by a quicker hand, may be longer than it was, and than messages may be. */
+        metrics_add(&filter->metrics->unreadable, 1);
+    /* A body that husk compresses again may be longer than before, and longer than a message may be. */
     if (status == BODY_REWRITTEN && message_scan(&rewritten, &scanner->limits, &result.bytes, 0)) {
         struct span message = { start, start + scanner->length };
-        stage_count(stage->metrics, &result, scanner->length);
-        done = message_replace(held, message, &result.bytes);
+        rewrites_count(filter->metrics, &result, scanner->length);
+        done = message_replace(incoming, message, &result.bytes);
         *scanner = rewritten;
     }
     buffer_clear(&result.bytes);

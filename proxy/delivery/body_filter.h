@@ -1,7 +1,7 @@
-/* Where a message's body is rewritten on its way up, if that is asked for: between an intake's scanner and
- * the plan for its head and option. One per worker; owns the rewriter and counts what it does.
+/* Rewrites the body of a message on its way up, if settings ask for it: after the framer has found the
+ * message, before its head and option are changed. One per worker; owns the rewriter and counts what it does.
  *
- * Knows neither the agent nor the aggregator. Belongs to its worker's thread. */
+ * Knows neither agent nor aggregator. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_BODY_FILTER_H
 #define HUSK_DELIVERY_BODY_FILTER_H
 
@@ -13,20 +13,20 @@
 
 #include <stdbool.h>
 
-struct body_stage {
+struct body_filter {
     struct body_rewriter rewriter;
     struct body_metrics *metrics; /* borrowed */
 };
 
 /* `options` are copied, `metrics` borrowed. */
-void body_stage_init(struct body_stage *stage, const struct body_options *options,
-                     struct body_metrics *metrics);
-void body_stage_deinit(struct body_stage *stage);
+void body_filter_init(struct body_filter *filter, const struct body_options *options,
+                      struct body_metrics *metrics);
+void body_filter_deinit(struct body_filter *filter);
 
-/* Rewrites the message that begins `start` bytes into `held` and that `scanner` has just ended. What is in
- * front of it and behind it stays, and `scanner` is as if it had ended the message as it is now; or nothing
- * changes. False when out of memory: then `held` is no longer whole. */
-MUST_CHECK bool body_stage_rewrite(struct body_stage *stage, struct buffer *held, size_t start,
-                                   struct scanner *scanner);
+/* Rewrites the message that begins `start` bytes into `incoming` and that `scanner` has just ended. Bytes in
+ * front of the message and behind it stay, and `scanner` describes the message as it is afterwards. False
+ * when out of memory: then `incoming` is no longer whole. */
+MUST_CHECK bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
+                                    struct scanner *scanner);
 
 #endif

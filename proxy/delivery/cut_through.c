@@ -1,165 +1,214 @@
 #include "delivery/cut_through.h"
 
-#include "delivery/upstream.h"
-#include "delivery/dispatcher.h"
-#include "delivery/downstream.h"
-
 #include <stdlib.h>
 
-struct stream *stream_open(struct intake *intake, const struct scanner *scanner)
+static struct cut_through *cut_through_of(struct exclusive_request *request)
 {
-    struct worker *worker = intake->exchange->worker;
-    const struct route_options *route = worker->route;
-    struct stream *stream = calloc(1, sizeof *stream);
-    struct message *message = stream ? message_open(&worker->pool) : NULL;
-
-    if (!message) {
-        free(stream);
-        return NULL;
-    }
-    stream->intake = intake;
-    stream->message = message;
-    message->is_protected = message->kept =
-        route->delivery == ROUTE_AT_LEAST_ONCE && scanner->announced <= route->retain_bytes;
-    stream->has_chunk_value = message->is_protected;
-    if (stream->has_chunk_value)
-        exchange_next_chunk(intake->exchange, stream->chunk_value);
-    return stream;
+    return (struct cut_through *)request;
 }
 
-/* What is not kept any more cannot be sent again. */
-static void stream_unprotect(struct stream *stream)
+static struct message_metrics *metrics_of(const struct cut_through *cut_through)
 {
-    struct message *message = stream->message;
+    return &cut_through->dispatcher->transport->reactor->metrics.messages;
+}
 
-    message->is_protected = message->kept = false;
-    buffer_clear(&message->slices);
-    exchange_hold(stream->intake->exchange, message, 0);
+static void message_retain(struct cut_through *cut_through, uint64_t bytes)
+{
+    read_budget_retain(cut_through->dispatcher->budget, &cut_through->message->retained_bytes, bytes);
+}
+
+/* ---- reports of the dispatcher ---- */
+
+static void on_granted(struct exclusive_request *request, struct upstream *upstream)
+{
+    struct cut_through *cut_through = cut_through_of(request);
+    const struct buffer *kept = &cut_through->message->slices;
+    struct buffer piece;
+
+    cut_through->upstream = upstream;
+    buffer_init(&piece, kept->pool);
+    if (!buffer_share(&piece, kept) || !upstream_put(upstream, &piece))
+        upstream_fail(upstream, END_NO_MEMORY);
+    buffer_clear(&piece);
+    sender_wake(cut_through->sender);
+}
+
+static void on_space(struct exclusive_request *request)
+{
+    sender_wake(cut_through_of(request)->sender);
+}
+
+static void on_lost(struct exclusive_request *request, enum end_reason reason)
+{
+    struct cut_through *cut_through = cut_through_of(request);
+    struct message_metrics *metrics = metrics_of(cut_through);
+
+    cut_through->upstream = NULL;
+    retry_count_failure(cut_through->message, reason);
+    if (retry_can_restart(&cut_through->dispatcher->retry, cut_through->message, cut_through->taken_bytes)) {
+        metrics_add(&metrics->resent, 1);
+        return;
+    }
+    metrics_add(&metrics->received, 1);
+    metrics_add(&metrics->dropped[reason], 1);
+    sender_fail(cut_through->sender);
+}
+
+static void on_overdue(struct exclusive_request *request)
+{
+    sender_fail(cut_through_of(request)->sender);
+}
+
+static const struct exclusive_events exclusive_events = {
+    .on_granted = on_granted,
+    .on_space = on_space,
+    .on_lost = on_lost,
+    .on_overdue = on_overdue,
+};
+
+/* ---- life ---- */
+
+struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sender *sender,
+                                     const struct message_permit *permit, const struct scanner *scanner)
+{
+    const struct route_options *route = dispatcher->transport->route;
+    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && scanner->announced <= route->retain_bytes;
+    struct cut_through *cut_through = calloc(1, sizeof *cut_through);
+
+    if (!cut_through)
+        return NULL;
+    cut_through->request.events = &exclusive_events;
+    cut_through->dispatcher = dispatcher;
+    cut_through->sender = sender;
+    cut_through->permit = permit;
+    cut_through->message = message_open(&dispatcher->transport->reactor->pool,
+                                        is_protected ? MESSAGE_PROTECTED : MESSAGE_UNPROTECTED);
+    if (!cut_through->message) {
+        free(cut_through);
+        return NULL;
+    }
+    cut_through->has_chunk_value = is_protected;
+    if (is_protected)
+        chunk_ids_next(dispatcher->chunk_ids, cut_through->chunk_value);
+    dispatcher_request(dispatcher, &cut_through->request);
+    return cut_through;
+}
+
+void cut_through_abort(struct cut_through *cut_through)
+{
+    if (cut_through->upstream)
+        upstream_abort(cut_through->upstream);
+    else
+        dispatcher_cancel(cut_through->dispatcher, &cut_through->request);
+    message_retain(cut_through, 0);
+    message_free(cut_through->message);
+    free(cut_through);
+}
+
+bool cut_through_is_blocked(const struct cut_through *cut_through)
+{
+    return !cut_through->upstream || !upstream_has_space(cut_through->upstream);
+}
+
+/* ---- bytes ---- */
+
+/* Our chunk id, if the head has promised one. */
+static const uint8_t *chunk_value_of(const struct cut_through *cut_through)
+{
+    return cut_through->has_chunk_value ? cut_through->chunk_value : NULL;
 }
 
 /* Passes on bytes as they are to be sent. */
-static bool stream_put(struct stream *stream, struct buffer *piece)
+static bool piece_put(struct cut_through *cut_through, struct buffer *piece)
 {
-    struct exchange *exchange = stream->intake->exchange;
-    struct message *message = stream->message;
+    struct message *message = cut_through->message;
 
-    message->entry.size += piece->length;
-    if (message->kept) {
-        if (!buffer_share(&message->slices, piece))
-            return false;
-        exchange_hold(exchange, message, sizeof *message + message->slices.length);
-        if (stream->carrier && !room_can_hold(&exchange->room))
-            stream_unprotect(stream);
+    if (!message_grow(message, piece))
+        return false;
+    if (message->is_kept) {
+        message_retain(cut_through, sizeof *message + message->slices.length);
+        if (cut_through->upstream && !read_budget_can_retain(cut_through->dispatcher->budget)) {
+            message_unprotect(message);
+            message_retain(cut_through, 0);
+        }
     }
-    return !stream->carrier || carrier_put(stream->carrier, piece);
+    return !cut_through->upstream || upstream_put(cut_through->upstream, piece);
 }
 
-/* Takes the message's bytes up to `end`, as read, from the intake, and passes them on. */
-static bool stream_move(struct stream *stream, uint64_t end, const struct rewrite *rewrite)
+/* Takes the message's bytes up to `end`, as read, off `incoming` and passes them on. */
+static enum end_reason bytes_take(struct cut_through *cut_through, struct buffer *incoming, uint64_t end,
+                                  const struct rewrite *rewrite)
 {
-    struct intake *intake = stream->intake;
+    struct span range = { cut_through->taken_bytes, end };
     struct buffer piece;
 
-    buffer_init(&piece, intake->incoming.pool);
-    bool moved = message_move(&piece, &intake->incoming, (struct span) { stream->taken, end }, rewrite) &&
-                 stream_put(stream, &piece);
+    buffer_init(&piece, incoming->pool);
+    bool done = message_move(&piece, incoming, range, rewrite) && piece_put(cut_through, &piece);
     buffer_clear(&piece);
-    intake->scanned -= end - stream->taken;
-    stream->taken = end;
-    return moved;
+    cut_through->taken_bytes = end;
+    return done ? END_NONE : END_NO_MEMORY;
 }
 
-bool stream_flow(struct stream *stream, const struct scanner *scanner)
+enum end_reason cut_through_flow(struct cut_through *cut_through, struct buffer *incoming,
+                                 const struct scanner *scanner)
 {
     uint64_t end = scanner->option.start ? scanner->option.start : scanner->length;
     struct rewrite rewrite = { 0 };
 
-    if (stream_is_blocked(stream) || end == stream->taken)
-        return true;
-    if (!stream->taken)
-        rewrite_plan_head(&rewrite, scanner, stream->intake->permit.prefix,
-                          stream->intake->permit.prefix_length,
-                          stream->has_chunk_value ? stream->chunk_value : NULL);
-    return stream_move(stream, end, &rewrite);
+    if (scanner->option.start && scanner->announced - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
+        return END_BAD_OPTION;
+    if (cut_through_is_blocked(cut_through) || end == cut_through->taken_bytes)
+        return END_NONE;
+    if (!cut_through->taken_bytes)
+        rewrite_plan_head(&rewrite, scanner, cut_through->permit->prefix, cut_through->permit->prefix_length,
+                          chunk_value_of(cut_through));
+    return bytes_take(cut_through, incoming, end, &rewrite);
 }
 
-bool stream_finish(struct stream *stream, const struct scanner *scanner)
+/* What the end of the message tells about its ack. */
+static void message_summarize(struct cut_through *cut_through, const struct buffer *incoming,
+                              const struct scanner *scanner)
 {
-    struct intake *intake = stream->intake;
-    struct message *message = stream->message;
-    bool is_asked = scanner_asks_ack(scanner);
+    const struct span *chunk = &scanner->chunk;
     uint8_t id[SCANNER_CHUNK_BYTES_MAX];
+    struct message_summary summary = { .id = id, .events = scanner->entries };
+
+    if (scanner_asks_ack(scanner)) {
+        summary.ack = MESSAGE_AGENT_ACK;
+        summary.id_length =
+            buffer_peek(incoming, chunk->start - cut_through->taken_bytes, id, chunk->end - chunk->start);
+    } else if (cut_through->has_chunk_value) {
+        summary.ack = MESSAGE_OUR_ACK;
+        summary.id = cut_through->chunk_value;
+        summary.id_length = CHUNK_ID_VALUE_BYTES;
+    }
+    message_complete(cut_through->message, &summary);
+}
+
+enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffer *incoming,
+                                   const struct scanner *scanner)
+{
+    struct dispatcher *dispatcher = cut_through->dispatcher;
+    struct message *message = cut_through->message;
     struct rewrite rewrite;
 
-    if (is_asked)
-        message_set_id(message, id,
-                       buffer_peek(&intake->incoming, scanner->chunk.start - stream->taken, id,
-                                   scanner->chunk.end - scanner->chunk.start));
-    else if (stream->has_chunk_value)
-        message_set_id(message, stream->chunk_value, CHUNK_ID_VALUE_BYTES);
-    message->events = scanner->entries;
-    message->ack = is_asked ? MESSAGE_AGENT_ACK : stream->has_chunk_value ? MESSAGE_OUR_ACK : MESSAGE_NO_ACK;
-    rewrite_plan(&rewrite, scanner, intake->permit.prefix, intake->permit.prefix_length,
-                 stream->has_chunk_value ? stream->chunk_value : NULL);
-    message->kept = message->kept || !stream->carrier; /* read whole before it could be sent */
-    if (!stream_move(stream, scanner->length, &rewrite))
-        return false;
-    intake_own(intake, message);
-    if (stream->carrier) {
-        roster_end_lease(&intake->exchange->roster, stream->carrier);
-        intake->carrier = stream->carrier;
-        exchange_admit(intake->exchange, message);
-        metrics_add(&intake->exchange->worker->metrics.messages.streamed, 1);
-        carrier_file(stream->carrier, message);
+    if (scanner->option.end - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
+        return END_BAD_OPTION;
+    message_summarize(cut_through, incoming, scanner);
+    rewrite_plan(&rewrite, scanner, cut_through->permit->prefix, cut_through->permit->prefix_length,
+                 chunk_value_of(cut_through));
+    if (!cut_through->upstream)
+        message_keep(message); /* read whole before any of it could be sent */
+    enum end_reason reason = bytes_take(cut_through, incoming, scanner->length, &rewrite);
+    if (reason != END_NONE)
+        return reason;
+    sender_file(cut_through->sender, message, dispatcher->transport->reactor->now_ms);
+    if (cut_through->upstream) {
+        dispatcher_complete(dispatcher, cut_through->upstream, message);
     } else {
-        exchange_unqueue_stream(intake->exchange, stream);
-        exchange_submit(intake->exchange, message);
+        dispatcher_cancel(dispatcher, &cut_through->request);
+        dispatcher_submit(dispatcher, message);
     }
-    free(stream);
-    return true;
-}
-
-void stream_lease(struct stream *stream, struct carrier *carrier)
-{
-    struct buffer piece;
-
-    stream->carrier = carrier;
-    carrier->lease = stream;
-    buffer_init(&piece, stream->message->slices.pool);
-    if (!buffer_share(&piece, &stream->message->slices) || !carrier_put(carrier, &piece))
-        leg_break(&carrier->outlet.leg, END_NO_MEMORY);
-    buffer_clear(&piece);
-    intake_wake(stream->intake);
-}
-
-bool stream_lost(struct stream *stream)
-{
-    unsigned max_attempts = stream->intake->exchange->worker->route->max_attempts;
-    struct message *message = stream->message;
-
-    stream->carrier = NULL;
-    message->attempts++;
-    return (message->kept || !stream->taken) && (!max_attempts || message->attempts < max_attempts);
-}
-
-void stream_abandon(struct stream *stream)
-{
-    struct exchange *exchange = stream->intake->exchange;
-    struct carrier *carrier = stream->carrier;
-
-    if (carrier) {
-        carrier->lease = NULL;
-        leg_break(&carrier->outlet.leg, END_OTHER_SIDE); /* by reset: the message is cut */
-        carrier_end(carrier, END_OTHER_SIDE);
-    } else {
-        exchange_unqueue_stream(exchange, stream);
-    }
-    exchange_hold(exchange, stream->message, 0);
-    message_free(stream->message);
-    free(stream);
-}
-
-bool stream_is_blocked(const struct stream *stream)
-{
-    return !stream->carrier || !carrier_has_space(stream->carrier);
+    free(cut_through);
+    return END_NONE;
 }

@@ -1,56 +1,51 @@
-/* A message too large to be held whole: it goes upstream while it is read.
+/* A message too large to hold: it goes upstream while it is read, on a connection of its own.
  *
- *   WAITING ──exchange leases it a carrier──▶ FLOWING ──its last byte──▶ filed with the carrier
- *      ▲                                         │
- *      └── carrier ends, all of it is kept ──────┘   (not kept: its agent is reset)
+ *   WAITING ──granted a connection──▶ FLOWING ──last byte──▶ the dispatcher's
+ *      ▲                                 │
+ *      └── connection ends, bytes kept ──┘   (not kept: the sender is told that it failed)
  *
- * Between the intake that reads it and the carrier it has to itself; belongs to the intake. Its bytes are
- * kept as well, if it is to be protected, for as long as there is room for them. The option is held back
- * until it is whole: there the ack is asked for. */
+ * Stands between the downstream connection that reads it, its owner, and the upstream connection it has
+ * exclusively. A protected message keeps its bytes too, as long as there is memory for them. The option is
+ * held back until the message is whole: the ack is asked for in it. */
 #ifndef HUSK_DELIVERY_CUT_THROUGH_H
 #define HUSK_DELIVERY_CUT_THROUGH_H
 
-#include "forward/scanner.h"
-#include "delivery/message.h"
+#include "delivery/dispatcher.h"
+#include "delivery/message_policy.h"
+#include "delivery/sender.h"
 
-#include <sys/queue.h>
-
-struct carrier;
-
-enum { STREAM_OPTION_BYTES_MAX = 65536 }; /* longest option of a message that is streamed */
-
-struct stream {
-    TAILQ_ENTRY(stream) waiting; /* in the exchange's list while it has no carrier */
-    struct intake *intake;       /* borrowed: its owner */
-    struct carrier *carrier;     /* leased; NULL: waiting for one */
-    struct message *message;     /* owned: what is kept of it, and what its end will say */
-    uint64_t waiting_since_ms;
-    uint64_t taken;       /* bytes of it, as read, that were moved on */
-    bool has_chunk_value; /* the head has promised our own chunk id */
+struct cut_through {
+    struct exclusive_request request;    /* first */
+    struct dispatcher *dispatcher;       /* borrowed */
+    struct sender *sender;               /* borrowed */
+    const struct message_permit *permit; /* borrowed */
+    struct upstream *upstream;           /* its own for the time; NULL: it waits */
+    struct message *message;             /* owned: the bytes that are kept, and what its end tells */
+    uint64_t taken_bytes;                /* of the message, as read, that have gone on */
+    bool has_chunk_value;                /* the head has promised a chunk id of ours */
     uint8_t chunk_value[CHUNK_ID_VALUE_BYTES];
 };
 
-/* Begins one for the message at the front of the intake's bytes, whose head is scanned. NULL when out of
- * memory. */
-struct stream *stream_open(struct intake *intake, const struct scanner *scanner);
+/* Begins with a message whose head is scanned, and asks for a connection. NULL when out of memory. Borrows
+ * the other arguments until it ends. */
+struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sender *sender,
+                                     const struct message_permit *permit, const struct scanner *scanner);
 
-/* Moves on what has been scanned, as far as its carrier takes it. False when out of memory. */
-MUST_CHECK bool stream_flow(struct stream *stream, const struct scanner *scanner);
+/* Takes what `scanner` has scanned off the front of `incoming`, as far as the connection takes it. END_NONE,
+ * or why the message cannot go on. */
+enum end_reason cut_through_flow(struct cut_through *cut_through, struct buffer *incoming,
+                                 const struct scanner *scanner);
 
-/* Its last byte is scanned: hands it over, and frees the stream. False when out of memory: then the stream
- * stays. */
-MUST_CHECK bool stream_finish(struct stream *stream, const struct scanner *scanner);
+/* The message's last byte is scanned: files the message, hands it over, and frees the cut-through. END_NONE,
+ * or why the message cannot go on: then the cut-through stays. */
+enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffer *incoming,
+                                   const struct scanner *scanner);
 
-/* A carrier is its own now: gives it what is kept. */
-void stream_lease(struct stream *stream, struct carrier *carrier);
+/* The agent is gone in the middle of the message: ends the connection, if there is one, and frees the
+ * cut-through. */
+void cut_through_abort(struct cut_through *cut_through);
 
-/* Its carrier has ended. True when it can begin again on another one. */
-MUST_CHECK bool stream_lost(struct stream *stream);
-
-/* Its agent is gone in the middle of it. Ends its carrier, if it has one, and frees the stream. */
-void stream_abandon(struct stream *stream);
-
-/* It waits, or its carrier takes no more for the moment: its agent is not to be read. */
-bool stream_is_blocked(const struct stream *stream);
+/* It waits, or its connection takes no more for the moment: its agent is not read. */
+bool cut_through_is_blocked(const struct cut_through *cut_through);
 
 #endif

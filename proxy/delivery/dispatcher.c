@@ -1,523 +1,453 @@
 #include "delivery/dispatcher.h"
 
-#include "delivery/upstream.h"
-#include "delivery/downstream.h"
-#include "delivery/cut_through.h"
+enum { WAITING_TICK_MS = 500 }; /* how often waiting messages are looked at */
 
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
-
-enum {
-    SILENCES_MAX = 3,      /* ack timeouts of an aggregator that has never acknowledged anything */
-    WAITING_TICK_MS = 500, /* how often waiting messages are looked at */
-    RUN_PARTS = 8          /* of a run that ends connections: each is to go alone */
-};
-
-/* ---- the queues of waiting messages ---- */
-
-static void queue_note(struct exchange *exchange, struct message *message)
+static struct message_metrics *metrics_of(const struct dispatcher *dispatcher)
 {
-    exchange->waiting_bytes += message->entry.size;
-    exchange->waiting_count += message->count;
-    message->is_waiting = true;
+    return &dispatcher->transport->reactor->metrics.messages;
 }
 
-static void queue_append(struct exchange *exchange, struct message *message)
+static uint64_t now_ms(const struct dispatcher *dispatcher)
 {
-    TAILQ_INSERT_TAIL(&exchange->waiting, message, of_queue);
-    queue_note(exchange, message);
+    return dispatcher->transport->reactor->now_ms;
 }
 
-/* Puts `messages` in front of those that wait. */
-static void queue_prepend(struct exchange *exchange, struct message_queue *messages)
+static void tick_set(struct dispatcher *dispatcher)
 {
-    struct message *message;
-
-    TAILQ_FOREACH (message, messages, of_queue)
-        queue_note(exchange, message);
-    TAILQ_CONCAT(messages, &exchange->waiting, of_queue);
-    TAILQ_CONCAT(&exchange->waiting, messages, of_queue);
+    timer_set(&dispatcher->timer, now_ms(dispatcher) + WAITING_TICK_MS);
 }
 
-static void queue_remove(struct exchange *exchange, struct message *message)
+/* Tells the metrics how many messages wait, once a change is complete. */
+static void waiting_publish(struct dispatcher *dispatcher)
 {
-    TAILQ_REMOVE(&exchange->waiting, message, of_queue);
-    exchange->waiting_bytes -= message->entry.size;
-    exchange->waiting_count -= message->count;
-    message->is_waiting = false;
+    atomic_store_explicit(&metrics_of(dispatcher)->waiting, dispatcher->waiting.count, memory_order_relaxed);
 }
 
-/* Tells the metrics of it, once a change is complete. */
-static void queue_publish(struct exchange *exchange)
+/* ---- the life of a message ---- */
+
+static void message_retain(struct dispatcher *dispatcher, struct message *message, uint64_t bytes)
 {
-    atomic_store_explicit(&exchange->worker->metrics.messages.waiting, exchange->waiting_count,
-                          memory_order_relaxed);
+    read_budget_retain(dispatcher->budget, &message->retained_bytes, bytes);
 }
 
-static void stream_enqueue(struct exchange *exchange, struct stream *stream)
+/* The message is between its agent and its settlement from now on. */
+static void message_enter(struct dispatcher *dispatcher, struct message *message)
 {
-    stream->waiting_since_ms = exchange->worker->now_ms;
-    TAILQ_INSERT_TAIL(&exchange->streams, stream, waiting);
-    metrics_add(&exchange->worker->metrics.messages.cut_through_waiting, 1);
+    dispatcher->unsettled_count += message->count;
+    message_retain(dispatcher, message, sizeof *message + (message->is_kept ? message->entry.size : 0));
 }
 
-void exchange_unqueue_stream(struct exchange *exchange, struct stream *stream)
+static void message_leave(struct dispatcher *dispatcher, struct message *message)
 {
-    TAILQ_REMOVE(&exchange->streams, stream, waiting);
-    metrics_take(&exchange->worker->metrics.messages.cut_through_waiting, 1);
-}
-
-/* ---- life of a message ---- */
-
-void exchange_hold(struct exchange *exchange, struct message *message, uint64_t bytes)
-{
-    struct message_metrics *metrics = &exchange->worker->metrics.messages;
-
-    exchange->room.held_bytes += bytes - message->held_bytes;
-    message->held_bytes = bytes;
-    atomic_store_explicit(&metrics->held_bytes, exchange->room.held_bytes, memory_order_relaxed);
-}
-
-static void message_hold(struct exchange *exchange, struct message *message)
-{
-    exchange->held_count += message->count;
-    exchange_hold(exchange, message, sizeof *message + (message->kept ? message->entry.size : 0));
-}
-
-static void message_leave(struct exchange *exchange, struct message *message)
-{
-    exchange_hold(exchange, message, 0);
-    exchange->held_count -= message->count;
+    message_retain(dispatcher, message, 0);
+    dispatcher->unsettled_count -= message->count;
     message_free(message);
 }
 
-void exchange_settle(struct exchange *exchange, struct message *message)
+static void message_accept(struct dispatcher *dispatcher, struct message *message)
 {
-    struct message_metrics *metrics = &exchange->worker->metrics.messages;
-
-    metrics_add(&metrics->settled, message->count);
-    metrics_add(&metrics->events_settled, message->events);
-    metrics_take(&metrics->unacked, message->count);
-    roster_note_success(&exchange->roster);
-    if (message->origin)
-        intake_settle(message->origin, message);
-    message_leave(exchange, message);
-}
-
-/* A message that goes no further: counted, and told to its agent by a reset, if that still listens. */
-static void message_drop(struct exchange *exchange, struct message *message, enum end_reason reason)
-{
-    struct intake *origin = message->origin;
-
-    metrics_add(&exchange->worker->metrics.messages.dropped[reason], message->count);
-    if (origin)
-        intake_disown(origin, message);
-    message_leave(exchange, message);
-    if (origin)
-        intake_end(origin, END_UNDELIVERED);
-}
-
-bool exchange_is_pressed(const struct exchange *exchange)
-{
-    return room_is_waited_for(&exchange->room) || !TAILQ_EMPTY(&exchange->streams);
-}
-
-struct reading *exchange_take_reading(struct exchange *exchange)
-{
-    struct reading *reading = exchange->spare_reading;
-
-    exchange->spare_reading = NULL;
-    return reading ? reading : malloc(sizeof *reading);
-}
-
-void exchange_put_back(struct exchange *exchange, struct reading *reading)
-{
-    if (!reading)
-        return;
-    free(exchange->spare_reading);
-    exchange->spare_reading = reading;
-}
-
-void exchange_admit(struct exchange *exchange, struct message *message)
-{
-    struct message_metrics *metrics = &exchange->worker->metrics.messages;
+    struct message_metrics *metrics = metrics_of(dispatcher);
 
     metrics_add(&metrics->received, message->count);
     metrics_add(&metrics->events_received, message->events);
-    if (!message->is_protected && exchange->worker->route->delivery == ROUTE_AT_LEAST_ONCE)
+    if (!message->is_protected && dispatcher->transport->route->delivery == ROUTE_AT_LEAST_ONCE)
         metrics_add(&metrics->unprotected, message->count);
-    message_hold(exchange, message);
+    message_enter(dispatcher, message);
 }
 
-void exchange_submit(struct exchange *exchange, struct message *message)
+/* The message goes no further: counts it, and tells its agent if that is still there. */
+static void message_drop(struct dispatcher *dispatcher, struct message *message, enum end_reason reason)
 {
-    exchange_admit(exchange, message);
-    queue_append(exchange, message);
-    exchange_dispatch(exchange);
+    struct sender *sender = message->sender;
+
+    metrics_add(&metrics_of(dispatcher)->dropped[reason], message->count);
+    if (sender)
+        sender_remove(sender, message);
+    message_leave(dispatcher, message);
+    if (sender)
+        sender_fail(sender);
 }
 
-/* ---- dispatch ---- */
-
-/* Another carrier may help; when none may be dialled yet, the alarm asks again. */
-static void dial(struct exchange *exchange, enum roster_need need)
+static void on_settled(void *observer, struct message *message)
 {
-    alarm_set(&exchange->alarm, roster_dial(&exchange->roster, need));
+    struct dispatcher *dispatcher = observer;
+    struct message_metrics *metrics = metrics_of(dispatcher);
+
+    metrics_add(&metrics->settled, message->count);
+    metrics_add(&metrics->events_settled, message->events);
+    upstream_pool_on_settled(&dispatcher->pool);
+    if (message->sender)
+        sender_settle(message->sender, message);
+    message_leave(dispatcher, message);
 }
 
-static void streams_lease(struct exchange *exchange)
+void dispatcher_submit(struct dispatcher *dispatcher, struct message *message)
 {
-    while (!TAILQ_EMPTY(&exchange->streams)) {
-        struct stream *stream = TAILQ_FIRST(&exchange->streams);
-        struct carrier *carrier = roster_pick_idle(&exchange->roster);
-        if (!carrier) {
-            dial(exchange, ROSTER_LEASE);
+    message_accept(dispatcher, message);
+    message_queue_append(&dispatcher->waiting, message);
+    dispatcher_dispatch(dispatcher);
+}
+
+void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
+{
+    for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
+        next = TAILQ_NEXT(message, of_sender);
+        /* Sending it now would only duplicate it. */
+        if (!message->is_waiting || !message_comes_again(message))
+            continue;
+        message_queue_remove(&dispatcher->waiting, message);
+        sender_remove(sender, message);
+        metrics_add(&metrics_of(dispatcher)->dropped[END_LEFT], message->count);
+        message_leave(dispatcher, message);
+    }
+    waiting_publish(dispatcher);
+}
+
+/* ---- dispatching ---- */
+
+/* Another connection may help. When none may be dialled yet, the timer asks again. */
+static void dial(struct dispatcher *dispatcher, enum upstream_need need)
+{
+    timer_set(&dispatcher->timer, upstream_pool_dial(&dispatcher->pool, need));
+}
+
+static struct upstream *upstream_for(struct dispatcher *dispatcher, const struct message *message)
+{
+    if (message_is_isolated(message))
+        return upstream_pool_pick_exclusive(&dispatcher->pool);
+    return upstream_pool_pick(&dispatcher->pool, message->sender ? message->sender->upstream_id : 0);
+}
+
+static void message_send(struct dispatcher *dispatcher, struct message *message, struct upstream *upstream)
+{
+    message_queue_remove(&dispatcher->waiting, message);
+    if (message->sender)
+        sender_note_upstream(message->sender, upstream->id);
+    upstream_send(upstream, message);
+    if (!message->is_protected) { /* its bytes are with the connection, and are not sent again */
+        message_discard_bytes(message);
+        message_retain(dispatcher, message, sizeof *message);
+    }
+}
+
+static void messages_send(struct dispatcher *dispatcher)
+{
+    for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
+        next = TAILQ_NEXT(message, of_queue);
+        if (message->sender && sender_blocks(message->sender, message))
+            continue;
+        struct upstream *upstream = upstream_for(dispatcher, message);
+        if (upstream) {
+            message_send(dispatcher, message, upstream);
+            continue;
+        }
+        dial(dispatcher, message_is_isolated(message) ? UPSTREAM_FOR_EXCLUSIVE : UPSTREAM_FOR_MESSAGE);
+        tick_set(dispatcher);
+        if (!message_is_isolated(message))
+            break;
+    }
+    waiting_publish(dispatcher);
+}
+
+static void requests_grant(struct dispatcher *dispatcher)
+{
+    while (!TAILQ_EMPTY(&dispatcher->requests)) {
+        struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests);
+        struct upstream *upstream = upstream_pool_pick_exclusive(&dispatcher->pool);
+        if (!upstream) {
+            dial(dispatcher, UPSTREAM_FOR_EXCLUSIVE);
             return;
         }
-        exchange_unqueue_stream(exchange, stream);
-        stream_lease(stream, carrier);
+        dispatcher_cancel(dispatcher, request);
+        upstream_hold(upstream, request);
+        request->events->on_granted(request, upstream);
     }
 }
 
-void exchange_await_carrier(struct exchange *exchange, struct stream *stream)
+/* Whole messages wait although connections are ready. Without any connection as many are held as may be. The
+ * lower limit makes reads large when they go on. */
+static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 {
-    stream_enqueue(exchange, stream);
-    alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
-    exchange_dispatch(exchange);
+    uint64_t limit_bytes = dispatcher->transport->route->buffer_bytes;
+
+    if (dispatcher->budget->is_congested)
+        limit_bytes /= 4;
+    bool is_congested = dispatcher->waiting.bytes >= limit_bytes && upstream_pool_is_ready(&dispatcher->pool);
+    return is_congested ? READ_CONGESTED : READ_FREE;
 }
 
-/* What an agent sends after a suspect of its own must not overtake it. */
-static void hold_back(struct exchange *exchange, const struct message *suspect)
+void dispatcher_dispatch(struct dispatcher *dispatcher)
 {
-    if (suspect && suspect->origin)
-        suspect->origin->held_back = exchange->dispatches;
+    messages_send(dispatcher); /* first: an isolated message is soon done with its connection */
+    requests_grant(dispatcher);
+    dial(dispatcher, UPSTREAM_FOR_BALANCE);
+    read_budget_set_congestion(dispatcher->budget, congestion_of(dispatcher));
+    read_budget_pass_turn(dispatcher->budget);
+    if (read_budget_is_awaited(dispatcher->budget))
+        tick_set(dispatcher);
 }
 
-static bool is_held_back(const struct exchange *exchange, const struct message *message)
+bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 {
-    return message->origin && message->origin->held_back == exchange->dispatches;
+    return read_budget_is_awaited(dispatcher->budget) || !TAILQ_EMPTY(&dispatcher->requests);
 }
 
-static void messages_send(struct exchange *exchange)
+bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender *sender)
 {
-    const struct carrier *other;
-
-    exchange->dispatches++;
-    LIST_FOREACH (other, &exchange->roster.carriers, sibling)
-        hold_back(exchange, carrier_suspect(other));
-    for (struct message *message = TAILQ_FIRST(&exchange->waiting), *next; message; message = next) {
-        struct intake *origin = message->origin;
-        bool is_suspect = message->attempts > 0;
-        next = TAILQ_NEXT(message, of_queue);
-        if (is_held_back(exchange, message))
-            continue;
-        if (is_suspect)
-            hold_back(exchange, message);
-        struct carrier *carrier = is_suspect
-                                      ? roster_pick_idle(&exchange->roster)
-                                      : roster_pick(&exchange->roster, origin ? origin->carrier : NULL);
-        if (!carrier) {
-            dial(exchange, is_suspect ? ROSTER_LEASE : ROSTER_MESSAGE);
-            alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
-            if (is_suspect)
-                continue;
-            break;
-        }
-        if (origin)
-            origin->carrier = carrier;
-        queue_remove(exchange, message);
-        carrier_send(carrier, message);
-    }
-    queue_publish(exchange);
+    return sender_is_blocked(sender) && upstream_pool_is_ready(&dispatcher->pool);
 }
 
-void exchange_dispatch(struct exchange *exchange)
-{
-    struct room *room = &exchange->room;
-    uint64_t buffer_bytes = exchange->worker->route->buffer_bytes;
+/* ---- messages that are cut through ---- */
 
-    messages_send(exchange); /* first, since a suspect is soon through with what it leases */
-    streams_lease(exchange);
-    dial(exchange, ROSTER_BALANCE);
-    /* Without any carrier messages are held, as many as may be. Reads are to be large ones when they go on.
-     */
-    room->is_congested = exchange->waiting_bytes >= (room->is_congested ? buffer_bytes / 4 : buffer_bytes) &&
-                         roster_is_ready(&exchange->roster);
-    room_pass(room);
-    if (room_is_waited_for(room))
-        alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
+static void request_enqueue(struct dispatcher *dispatcher, struct exclusive_request *request)
+{
+    request->waiting_since_ms = now_ms(dispatcher);
+    TAILQ_INSERT_TAIL(&dispatcher->requests, request, link);
+    metrics_add(&metrics_of(dispatcher)->cut_through_waiting, 1);
+}
+
+void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request *request)
+{
+    request_enqueue(dispatcher, request);
+    tick_set(dispatcher);
+    dispatcher_dispatch(dispatcher);
+}
+
+void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request)
+{
+    TAILQ_REMOVE(&dispatcher->requests, request, link);
+    metrics_take(&metrics_of(dispatcher)->cut_through_waiting, 1);
+}
+
+void dispatcher_complete(struct dispatcher *dispatcher, struct upstream *upstream, struct message *message)
+{
+    upstream_release(upstream);
+    upstream_pool_on_released(&dispatcher->pool, upstream);
+    if (message->sender)
+        sender_note_upstream(message->sender, upstream->id);
+    message_accept(dispatcher, message);
+    metrics_add(&metrics_of(dispatcher)->cut_through, 1);
+    upstream_file(upstream, message);
 }
 
 /* ---- failures ---- */
 
-/* Files against a message that its carrier has ended, if it was the one that mattered. */
-static void message_blame(struct message *message, enum end_reason reason)
+/* Puts the parts of a batch in its place. */
+static void batch_replace(struct dispatcher *dispatcher, struct message *batch, struct message_list *parts)
 {
-    if (reason == END_ACK_TIMEOUT)
-        message->ack_timeouts++;
-    else
-        message->attempts++;
-}
-
-/* What an agent asked an ack for and has left, it sends again itself; but of a run, only the last. */
-static bool will_come_again(const struct message *message)
-{
-    return message->ack == MESSAGE_AGENT_ACK && message->count == 1;
-}
-
-/* Whether a message whose carrier has ended is worth another one. */
-static bool may_be_resent(const struct exchange *exchange, const struct message *message)
-{
-    const struct route_options *route = exchange->worker->route;
-
-    if (will_come_again(message) && (!message->origin || message->origin->inlet.leg.read_over))
-        return false;
-    if (!exchange->ever_acked && exchange->silences >= SILENCES_MAX)
-        return false;
-    if (!message->kept || message->count > 1)
-        return message->kept; /* a run is taken apart, until it is known which of its messages it is */
-    return (!route->max_attempts || message->attempts < route->max_attempts) &&
-           message->ack_timeouts < route->max_ack_timeouts;
-}
-
-/* A run with which something went wrong goes on in parts: whatever one of its messages does to aggregators,
- * or they to connections, the others are settled. False when out of memory: nothing has changed then. */
-static bool run_split(struct exchange *exchange, struct message *run, struct message_queue *parts)
-{
-    unsigned most = run->attempts ? (run->count + RUN_PARTS - 1) / RUN_PARTS : 1;
-    uint8_t id[CHUNK_ID_VALUE_BYTES];
-    struct buffer left;
     struct message *part;
 
-    buffer_init(&left, run->slices.pool);
-    bool done = message_copy(run, &left);
-    while (done && left.length) {
-        exchange_next_chunk(exchange, id);
-        part = message_take_part(&left, run, most, id);
-        done = part;
-        if (part)
-            TAILQ_INSERT_TAIL(parts, part, of_queue);
-    }
-    buffer_clear(&left);
-    while (!done && !TAILQ_EMPTY(parts)) {
-        part = TAILQ_FIRST(parts);
-        TAILQ_REMOVE(parts, part, of_queue);
-        message_free(part);
-    }
-    return done;
+    TAILQ_FOREACH (part, parts, of_queue)
+        message_enter(dispatcher, part);
+    if (batch->sender)
+        sender_replace(batch->sender, batch, parts);
+    message_leave(dispatcher, batch);
 }
 
-/* Puts the parts of a run in its place. */
-static void run_replace(struct exchange *exchange, struct message *run, struct message_queue *parts)
+/* The connection of the message has ended: the message is added to `again`, or goes no further. */
+static void message_return(struct dispatcher *dispatcher, struct message *message, enum end_reason reason,
+                           struct message_list *again)
 {
-    uint64_t ordinal = run->ordinal;
-    struct message *part;
+    enum retry_verdict verdict = retry_decide(&dispatcher->retry, message);
+    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
 
-    TAILQ_FOREACH (part, parts, of_queue) {
-        message_hold(exchange, part);
-        part->ordinal = ordinal;
-        ordinal += part->count;
-        if (run->origin)
-            intake_own_part(run->origin, part, run);
-    }
-    if (run->origin)
-        intake_disown(run->origin, run);
-    message_leave(exchange, run);
-}
-
-/* A message has lost its carrier: it is to be sent again, or goes no further. */
-static void message_return(struct exchange *exchange, struct message *message, enum end_reason reason,
-                           struct message_queue *again)
-{
-    struct message_queue parts = TAILQ_HEAD_INITIALIZER(parts);
-    /* Connections end for other reasons than a message, so a run is given a try of its own first. */
-    bool is_to_split = message->count > 1 && (message->attempts > 1 || message->ack_timeouts);
-
-    if (!may_be_resent(exchange, message)) {
-        message_drop(exchange, message, message->origin || !will_come_again(message) ? reason : END_LEFT);
+    if (verdict == RETRY_GIVE_UP || verdict == RETRY_LEFT) {
+        message_drop(dispatcher, message, verdict == RETRY_LEFT ? END_LEFT : reason);
         return;
     }
-    metrics_add(&exchange->worker->metrics.messages.resent, message->count);
-    if (message->origin)
-        intake_wake(message->origin); /* it may have been held back */
-    if (is_to_split && run_split(exchange, message, &parts))
-        run_replace(exchange, message, &parts);
+    metrics_add(&metrics_of(dispatcher)->resent, message->count);
+    if (message->sender)
+        sender_wake(message->sender); /* it may be blocked, or not any more */
+    if (verdict == RETRY_SPLIT &&
+        batch_split(message, retry_part_count(message), dispatcher->chunk_ids, &parts))
+        batch_replace(dispatcher, message, &parts);
     else
         TAILQ_INSERT_TAIL(&parts, message, of_queue);
     TAILQ_CONCAT(again, &parts, of_queue);
 }
 
-/* A stream has lost its carrier: it waits for another one, or its agent is told to send again. */
-static void lease_end(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
+static void on_ended(void *observer, struct upstream *upstream, enum end_reason reason)
 {
-    struct message_metrics *metrics = &exchange->worker->metrics.messages;
-    struct stream *stream = carrier->lease;
+    struct dispatcher *dispatcher = observer;
+    struct message_list again = TAILQ_HEAD_INITIALIZER(again);
+    const struct message *failed = upstream_failed_message(upstream, reason);
+    struct message *message;
 
-    carrier->lease = NULL;
-    stream_enqueue(exchange, stream);
-    if (stream_lost(stream)) {
-        metrics_add(&metrics->resent, 1);
-        return;
+    upstream_pool_on_ended(&dispatcher->pool, upstream, reason);
+    retry_note_end(&dispatcher->retry, reason);
+    while ((message = upstream_take_unsettled(upstream))) {
+        if (message == failed)
+            retry_count_failure(message, reason);
+        message_return(dispatcher, message, reason, &again);
     }
-    metrics_add(&metrics->received, 1);
-    metrics_add(&metrics->dropped[reason], 1);
-    intake_end(stream->intake, END_UNDELIVERED);
+    message_queue_prepend(&dispatcher->waiting, &again);
+    struct exclusive_request *request = upstream->holder;
+    if (request) {
+        request_enqueue(dispatcher, request);
+        request->events->on_lost(request, reason);
+    }
+    if (!dispatcher->is_closing)
+        dispatcher_dispatch(dispatcher);
 }
 
-void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason)
+/* ---- the other reports of upstream connections ---- */
+
+static void on_ready(void *observer, struct upstream *upstream)
 {
-    struct message_queue again = TAILQ_HEAD_INITIALIZER(again);
-    struct ledger_entry *oldest =
-        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&carrier->ledger) : carrier->ledger.first;
+    struct dispatcher *dispatcher = observer;
 
-    struct intake *intake;
-
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
-        if (intake->carrier == carrier)
-            intake->carrier = NULL;
-    }
-    exchange->silences += reason == END_ACK_TIMEOUT;
-    while (carrier->ledger.first) {
-        struct message *message = message_of(carrier->ledger.first);
-        ledger_remove(&carrier->ledger, &message->entry);
-        metrics_take(&exchange->worker->metrics.messages.unacked, message->count);
-        if (&message->entry == oldest)
-            message_blame(message, reason);
-        message_return(exchange, message, reason, &again);
-    }
-    queue_prepend(exchange, &again);
-    if (carrier->lease)
-        lease_end(exchange, carrier, reason);
-    if (!exchange->closing)
-        exchange_dispatch(exchange);
+    upstream_pool_on_ready(&dispatcher->pool, upstream);
+    dispatcher_dispatch(dispatcher);
 }
 
-void exchange_forget(struct exchange *exchange, struct intake *intake)
+static void on_progress(void *observer, struct upstream *upstream)
 {
-    for (struct message *own = TAILQ_FIRST(&intake->unsettled), *next; own; own = next) {
-        next = TAILQ_NEXT(own, of_origin);
-        /* Not sent yet, and the agent will send it again: sending it now would only double it. */
-        if (!own->is_waiting || !will_come_again(own))
-            continue;
-        queue_remove(exchange, own);
-        intake_disown(intake, own);
-        metrics_add(&exchange->worker->metrics.messages.dropped[END_LEFT], own->count);
-        message_leave(exchange, own);
-    }
-    queue_publish(exchange);
+    struct dispatcher *dispatcher = observer;
+    struct exclusive_request *request = upstream->holder;
+
+    if (request && upstream_has_space(upstream))
+        request->events->on_space(request);
+    dispatcher_dispatch(dispatcher);
 }
 
-static bool waits_since(const struct message *message, uint64_t deadline_ms)
+static void on_released(void *observer, struct upstream *upstream)
 {
-    return message->origin && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
+    struct dispatcher *dispatcher = observer;
+
+    upstream_pool_on_released(&dispatcher->pool, upstream);
 }
 
-/* The agent of a run that waits for its ack; the run itself stays, for its agent would send only the last of
- * it again. NULL: none. */
-static struct intake *overdue_agent(const struct exchange *exchange, uint64_t deadline_ms)
+static void on_old(void *observer, struct upstream *upstream)
+{
+    struct dispatcher *dispatcher = observer;
+
+    upstream_pool_on_old(&dispatcher->pool, upstream);
+}
+
+static const struct upstream_events upstream_events = {
+    .on_ready = on_ready,
+    .on_settled = on_settled,
+    .on_progress = on_progress,
+    .on_released = on_released,
+    .on_old = on_old,
+    .on_ended = on_ended,
+};
+
+/* ---- what waits for too long ---- */
+
+/* Whether the agent waits for the ack of a message that came at or before `deadline_ms`. */
+static bool is_overdue(const struct message *message, uint64_t deadline_ms)
+{
+    return message->sender && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
+}
+
+/* Tells one agent that waits for the ack of a batch. The batch stays: its agent would send only its last
+ * message again. False when there is none. */
+static bool overdue_batch_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
 {
     const struct message *message;
 
-    TAILQ_FOREACH (message, &exchange->waiting, of_queue) {
-        if (waits_since(message, deadline_ms))
-            return message->origin;
+    TAILQ_FOREACH (message, &dispatcher->waiting.list, of_queue) {
+        if (is_overdue(message, deadline_ms)) {
+            sender_fail(message->sender);
+            return true;
+        }
     }
-    const struct stream *stream = TAILQ_FIRST(&exchange->streams);
-    return stream && stream->waiting_since_ms <= deadline_ms ? stream->intake : NULL;
+    return false;
+}
+
+/* The same for a message that is cut through. */
+static bool overdue_request_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
+{
+    struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests);
+
+    if (!request || request->waiting_since_ms > deadline_ms)
+        return false;
+    request->events->on_overdue(request);
+    return true;
 }
 
 /* Agents that wait for an ack, or to go on with a large message, are told that it will not come, so that they
  * try elsewhere. */
-static void overdue_drop(struct exchange *exchange)
+static void overdue_drop(struct dispatcher *dispatcher)
 {
-    uint64_t timeout_ms = exchange->worker->route->delivery_timeout_ms, now_ms = exchange->worker->now_ms;
-    uint64_t deadline_ms = now_ms > timeout_ms ? now_ms - timeout_ms : 0;
-    struct message_queue overdue = TAILQ_HEAD_INITIALIZER(overdue);
-    struct intake *agent;
+    uint64_t timeout_ms = dispatcher->transport->route->delivery_timeout_ms;
+    uint64_t deadline_ms = now_ms(dispatcher) > timeout_ms ? now_ms(dispatcher) - timeout_ms : 0;
+    struct message_list overdue = TAILQ_HEAD_INITIALIZER(overdue);
 
-    for (struct message *message = TAILQ_FIRST(&exchange->waiting), *next; message; message = next) {
+    for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_queue);
-        if (!will_come_again(message) || !waits_since(message, deadline_ms))
+        if (!message_comes_again(message) || !is_overdue(message, deadline_ms))
             continue;
-        queue_remove(exchange, message);
+        message_queue_remove(&dispatcher->waiting, message);
         TAILQ_INSERT_TAIL(&overdue, message, of_queue);
     }
-    while (!TAILQ_EMPTY(&overdue)) { /* each may take its agent's others with it */
+    while (!TAILQ_EMPTY(&overdue)) { /* each may take other messages of its sender out of the queue */
         struct message *message = TAILQ_FIRST(&overdue);
         TAILQ_REMOVE(&overdue, message, of_queue);
-        message_drop(exchange, message, END_UNDELIVERED);
+        message_drop(dispatcher, message, END_UNDELIVERED);
     }
-    queue_publish(exchange);
-    while ((agent = overdue_agent(exchange, deadline_ms)))
-        intake_end(agent, END_UNDELIVERED);
+    waiting_publish(dispatcher);
+    while (overdue_batch_tell(dispatcher, deadline_ms) || overdue_request_tell(dispatcher, deadline_ms))
+        continue;
 }
 
-static void on_alarm(void *owner)
+static void on_timer(void *owner)
 {
-    struct exchange *exchange = owner;
+    struct dispatcher *dispatcher = owner;
 
-    struct intake *intake;
-
-    overdue_drop(exchange);
-    exchange_dispatch(exchange);
-    if (!exchange_is_pressed(exchange))
+    overdue_drop(dispatcher);
+    dispatcher_dispatch(dispatcher);
+    if (!dispatcher_is_under_pressure(dispatcher))
         return;
-    /* Deadlines of agents that stall have come nearer. */
-    LIST_FOREACH (intake, &exchange->intakes, sibling) {
-        if (reading_is_amid(intake))
-            intake_wake(intake);
-    }
-    alarm_set(&exchange->alarm, exchange->worker->now_ms + WAITING_TICK_MS);
+    dispatcher->on_pressure(dispatcher->owner);
+    tick_set(dispatcher);
 }
 
 /* ---- life ---- */
 
-bool exchange_open(struct exchange *exchange, struct worker *worker)
+void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options)
 {
-    *exchange = (struct exchange) { .worker = worker };
-    LIST_INIT(&exchange->intakes);
-    roster_init(&exchange->roster, worker, exchange);
-    room_init(&exchange->room, worker->route->retain_bytes);
-    TAILQ_INIT(&exchange->waiting);
-    TAILQ_INIT(&exchange->streams);
-    alarm_init(&exchange->alarm, worker->loop, on_alarm, exchange);
-    return getrandom(&exchange->id_seed, sizeof exchange->id_seed, 0) == (ssize_t)sizeof exchange->id_seed;
+    struct transport *transport = options->transport;
+    const struct upstream_shared shared = {
+        .transport = transport,
+        .retry = &dispatcher->retry,
+        .events = &upstream_events,
+        .observer = dispatcher,
+    };
+
+    *dispatcher = (struct dispatcher) {
+        .transport = transport,
+        .budget = options->budget,
+        .chunk_ids = options->chunk_ids,
+        .on_pressure = options->on_pressure,
+        .owner = options->owner,
+    };
+    upstream_pool_init(&dispatcher->pool, &shared);
+    retry_init(&dispatcher->retry, transport->route->max_attempts, transport->route->max_ack_timeouts);
+    message_queue_init(&dispatcher->waiting);
+    TAILQ_INIT(&dispatcher->requests);
+    timer_init(&dispatcher->timer, transport->reactor, on_timer, dispatcher);
 }
 
-unsigned exchange_close(struct exchange *exchange)
+void dispatcher_end(struct dispatcher *dispatcher)
 {
-    unsigned left_behind = exchange->held_count;
+    dispatcher->is_closing = true;
+    upstream_pool_end(&dispatcher->pool, END_SHUTDOWN);
+}
 
-    exchange->closing = true;
-    while (!LIST_EMPTY(&exchange->roster.carriers))
-        carrier_end(LIST_FIRST(&exchange->roster.carriers), END_SHUTDOWN);
-    while (!LIST_EMPTY(&exchange->intakes)) {
-        struct intake *intake = LIST_FIRST(&exchange->intakes);
-        left_behind += TAILQ_EMPTY(&intake->unsettled) && !intake_is_settled(intake);
-        intake_end(intake, END_SHUTDOWN);
+void dispatcher_deinit(struct dispatcher *dispatcher)
+{
+    while (!TAILQ_EMPTY(&dispatcher->waiting.list)) {
+        struct message *message = TAILQ_FIRST(&dispatcher->waiting.list);
+        message_queue_remove(&dispatcher->waiting, message);
+        message_drop(dispatcher, message, END_SHUTDOWN);
     }
-    while (!TAILQ_EMPTY(&exchange->waiting)) {
-        struct message *message = TAILQ_FIRST(&exchange->waiting);
-        queue_remove(exchange, message);
-        message_drop(exchange, message, END_SHUTDOWN);
-    }
-    alarm_stop(&exchange->alarm);
-    free(exchange->spare_reading);
-    return left_behind;
+    timer_stop(&dispatcher->timer);
 }
 
-void exchange_endpoints_changed(struct exchange *exchange)
+void dispatcher_endpoints_changed(struct dispatcher *dispatcher)
 {
-    roster_endpoints_changed(&exchange->roster);
-    exchange_dispatch(exchange);
-}
-
-void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES])
-{
-    uint8_t id[16];
-
-    exchange->id_count++;
-    memcpy(id, &exchange->id_seed, 8);
-    memcpy(id + 8, &exchange->id_count, 8);
-    chunk_id_write(value, id);
+    upstream_pool_endpoints_changed(&dispatcher->pool);
+    dispatcher_dispatch(dispatcher);
 }

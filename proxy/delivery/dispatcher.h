@@ -1,90 +1,96 @@
-/* Where messages change over from agents' connections to upstream ones; one per worker.
+/* Hands messages from senders to upstream connections; one per worker.
  *
- * Owns the messages that wait for a carrier, and the roster of carriers. A message that is complete leases a
- * carrier: it is written whole, behind the messages before it. While no carrier has room, or the memory for
- * kept messages is spent, intakes are not read: that is the back-pressure, there is no other queue. Belongs
- * to its worker's thread. */
+ * Owns the messages that wait, and the pool of upstream connections, which report to it. A complete message
+ * is written whole behind the messages before it. While no connection has space, or the memory for retained
+ * messages is spent, agents are not read: that is the back-pressure, there is no other limit on the queue.
+ * Belongs to its worker's thread.
+ */
 #ifndef HUSK_DELIVERY_DISPATCHER_H
 #define HUSK_DELIVERY_DISPATCHER_H
 
-#include "base/end_reason.h"
-#include "runtime/timer.h"
-#include "delivery/message.h"
+#include "delivery/batch.h"
+#include "delivery/chunk_ids.h"
+#include "delivery/message_queue.h"
 #include "delivery/read_budget.h"
+#include "delivery/retry.h"
 #include "delivery/upstream_pool.h"
 
-struct carrier;
-struct intake;
-struct reading;
-struct stream;
-struct worker;
+struct exclusive_request;
 
-LIST_HEAD(intake_list, intake);
-TAILQ_HEAD(stream_queue, stream);
-
-struct exchange {
-    struct worker *worker; /* borrowed */
-    struct intake_list intakes;
-    struct roster roster;         /* of carriers */
-    struct message_queue waiting; /* oldest first */
-    uint64_t waiting_bytes;       /* of them */
-    uint64_t waiting_count;       /* Forward messages in them */
-    struct stream_queue streams;  /* waiting, likewise */
-    uint64_t dispatches;          /* looks over `waiting` so far */
-    struct room room;
-    unsigned held_count;           /* Forward messages between an agent and their settlement */
-    struct reading *spare_reading; /* NULL: none */
-    bool ever_acked;               /* an aggregator has acknowledged something */
-    unsigned silences;             /* ack timeouts so far */
-    bool told_of_silence;          /* the log has told of an agent that says nothing */
-    bool closing;
-    uint64_t id_seed, id_count; /* chunk ids: unlikely to meet another process's, never to repeat */
-    struct alarm alarm;
+/* Told to a message that is cut through, synchronously. */
+struct exclusive_events {
+    /* The connection is its own now. */
+    void (*on_granted)(struct exclusive_request *request, struct upstream *upstream);
+    /* The connection takes more bytes. */
+    void (*on_space)(struct exclusive_request *request);
+    /* The connection has ended for `reason`; the request waits again. */
+    void (*on_lost)(struct exclusive_request *request, enum end_reason reason);
+    /* It has waited for --delivery-timeout. */
+    void (*on_overdue)(struct exclusive_request *request);
 };
 
-/* False when the system gives no randomness. */
-MUST_CHECK bool exchange_open(struct exchange *exchange, struct worker *worker);
-/* Ends every intake and carrier; returns how many messages, and agents with anything else on its way, had to
- * be left behind. */
-unsigned exchange_close(struct exchange *exchange);
+/* Asks for an upstream connection exclusively. The first member of the struct that asks. */
+struct exclusive_request {
+    TAILQ_ENTRY(exclusive_request) link; /* in the dispatcher's queue while it waits */
+    const struct exclusive_events *events;
+    uint64_t waiting_since_ms;
+};
 
-/* Somebody waits for room, or for a carrier of its own. */
-bool exchange_is_pressed(const struct exchange *exchange);
+struct dispatcher {
+    struct transport *transport; /* borrowed */
+    struct read_budget *budget;  /* borrowed */
+    struct chunk_ids *chunk_ids; /* borrowed */
+    struct upstream_pool pool;
+    struct retry retry;
+    struct message_queue waiting;
+    TAILQ_HEAD(, exclusive_request) requests; /* that wait, oldest first */
+    unsigned unsettled_count;                 /* Forward messages that wait or are in a ledger */
+    bool is_closing;
+    struct timer timer;
+    void (*on_pressure)(void *owner); /* from time to time while agents wait for budget or for a connection */
+    void *owner;                      /* of on_pressure; borrowed */
+};
 
-/* Takes a complete message. */
-void exchange_submit(struct exchange *exchange, struct message *message);
+struct dispatcher_options {
+    struct transport *transport;
+    struct read_budget *budget;
+    struct chunk_ids *chunk_ids;
+    void (*on_pressure)(void *owner);
+    void *owner;
+};
 
-/* A message has come to its end, and is held from now on: by the exchange, or by the carrier it was streamed
- * to. */
-void exchange_admit(struct exchange *exchange, struct message *message);
-/* Counts `bytes` as held for the message, instead of what was counted before. */
-void exchange_hold(struct exchange *exchange, struct message *message, uint64_t bytes);
-/* A message that is streamed waits for a carrier of its own. */
-void exchange_await_carrier(struct exchange *exchange, struct stream *stream);
-/* One that waits does so no longer. */
-void exchange_unqueue_stream(struct exchange *exchange, struct stream *stream);
+/* Borrows what the options name. The dispatcher must not move in memory afterwards. */
+void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options);
+/* Stops dispatching and ends every upstream connection. */
+void dispatcher_end(struct dispatcher *dispatcher);
+/* Drops the messages that wait, once every sender is gone. */
+void dispatcher_deinit(struct dispatcher *dispatcher);
 
-/* A scanner's memory, uninitialised; NULL when there is none. NULL may be put back. */
-struct reading *exchange_take_reading(struct exchange *exchange);
-void exchange_put_back(struct exchange *exchange, struct reading *reading);
+/* Takes a complete message and sends it as soon as a connection has space. */
+void dispatcher_submit(struct dispatcher *dispatcher, struct message *message);
 
-/* Hands waiting messages to carriers that have room, and dials when there are too few. For whoever makes
- * room. */
-void exchange_dispatch(struct exchange *exchange);
+/* An agent is gone: drops what it asked acks for and has not been sent, since the agent sends that again. */
+void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 
-/* The upstream's addresses have changed, or are known at last. */
-void exchange_endpoints_changed(struct exchange *exchange);
+/* Sends waiting messages where connections have space, and dials when there are too few. */
+void dispatcher_dispatch(struct dispatcher *dispatcher);
 
-/* A fresh chunk id. */
-void exchange_next_chunk(struct exchange *exchange, uint8_t value[CHUNK_ID_VALUE_BYTES]);
+/* The upstream's addresses have changed, or are known for the first time. */
+void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
 
-/* ---- for carriers and intakes ---- */
+/* An agent waits for budget, or a message for a connection to itself. */
+bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
+/* A message of the sender must wait for an isolated one although a connection is ready: reading more would
+ * only spend budget. */
+bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender *sender);
 
-/* A message is settled: acknowledged, or sent with nothing more to be expected. Takes it. */
-void exchange_settle(struct exchange *exchange, struct message *message);
-/* A carrier has ended: takes back the messages in its ledger, to be sent again or to be given up. */
-void exchange_carrier_ended(struct exchange *exchange, struct carrier *carrier, enum end_reason reason);
-/* An agent is gone: what it asked acks for and has not been sent is dropped, since it will send it again. */
-void exchange_forget(struct exchange *exchange, struct intake *intake);
+/* ---- for messages that are cut through ---- */
+
+/* The request waits for a connection; on_granted may be called at once. */
+void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request *request);
+/* A request that waits does so no longer. */
+void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request);
+/* The message that was granted `upstream` is complete: takes it. */
+void dispatcher_complete(struct dispatcher *dispatcher, struct upstream *upstream, struct message *message);
 
 #endif

@@ -1,520 +1,501 @@
 #include "delivery/downstream.h"
 
-#include "base/clock.h"
-#include "forward/ack.h"
-#include "delivery/upstream.h"
-#include "runtime/connection_log.h"
-#include "delivery/dispatcher.h"
-#include "delivery/cut_through.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
 
 enum {
     STEP_BYTES = 256 * 1024,
-    ACKS_BYTES_MAX = 64 * 1024,
-    PRESSED_STALL_MS = 1000,  /* an agent that stalls must not hold up others for long */
-    PRESSED_BYTES_PER_MS = 64 /* nor one that holds what they need, and dribbles */
+    ACKS_BYTES_MAX = 64 * 1024, /* owed to an agent that is read */
 };
 
-static void intake_step(struct intake *intake);
+#define SILENCE_HINT                                                                                         \
+    "agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "           \
+    "--accept-key-file"
+
+static void downstream_step(struct downstream *downstream);
 
 static void on_task(struct task *task)
 {
-    intake_step((struct intake *)task);
+    downstream_step((struct downstream *)task);
 }
 
-static uint64_t now_ms(const struct intake *intake)
+static struct reactor *reactor_of(const struct downstream *downstream)
 {
-    return intake->exchange->worker->now_ms;
+    return downstream->shared->transport->reactor;
 }
 
-/* ---- acks ---- */
-
-struct intake_ack {
-    TAILQ_ENTRY(intake_ack) link;
-    uint64_t ordinal; /* its message's */
-    size_t length;
-    uint8_t bytes[];
-};
-
-static bool ack_keep(struct intake *intake, const struct message *message)
+static const struct route_options *route_of(const struct downstream *downstream)
 {
-    struct intake_ack *ack =
-        malloc(sizeof *ack + message->entry.id_length + ACK_BYTES_MAX - ACK_ID_BYTES_MAX);
-
-    if (!ack)
-        return false;
-    ack->ordinal = message->ordinal;
-    ack->length = ack_write(ack->bytes, message->entry.id, message->entry.id_length);
-    TAILQ_INSERT_TAIL(&intake->acks, ack, link);
-    intake->ack_bytes += ack->length;
-    return true;
+    return downstream->shared->transport->route;
 }
 
-static void ack_drop(struct intake *intake, struct intake_ack *ack)
+static uint64_t now_ms(const struct downstream *downstream)
 {
-    TAILQ_REMOVE(&intake->acks, ack, link);
-    intake->ack_bytes -= ack->length;
-    free(ack);
+    return reactor_of(downstream)->now_ms;
 }
 
-static void acks_drop(struct intake *intake)
+void downstream_wake(struct downstream *downstream)
 {
-    for (struct intake_ack *ack = TAILQ_FIRST(&intake->acks), *next; ack; ack = next) {
-        next = TAILQ_NEXT(ack, link);
-        ack_drop(intake, ack);
-    }
+    reactor_queue(reactor_of(downstream), &downstream->task);
 }
 
-/* Its agent asked for no ack of it, or of a part of it. */
-static bool is_unasked(const struct message *message)
+/* ---- end ---- */
+
+static const char *phase_name(const struct downstream *downstream)
 {
-    return message->ack != MESSAGE_AGENT_ACK || message->count > 1;
+    static const char *const names[] = { "handshake", "shared_key", "read", "ended" };
+
+    return names[downstream->state];
 }
 
-/* Acks of messages from this one on wait: their agent sent it before them, and asked for no ack of its own.
- */
-static uint64_t first_unasked(const struct intake *intake)
+static const char *end_detail(const struct downstream *downstream)
 {
-    const struct message *message;
-
-    if (!intake->unasked)
-        return UINT64_MAX;
-    TAILQ_FOREACH (message, &intake->unsettled, of_origin) {
-        if (is_unasked(message))
-            return message->ordinal;
-    }
-    return UINT64_MAX;
+    if (*message_permit_detail(&downstream->permit))
+        return message_permit_detail(&downstream->permit);
+    return downstream->state == DOWNSTREAM_AUTHENTICATING ? authentication_detail(&downstream->authentication)
+                                                          : leg_detail(&downstream->inlet.leg);
 }
 
-/* As many as fit in one record go out together, and none is cut by its end: agents take half an ack for a
- * failure. */
-static void acks_gather(struct intake *intake)
+static void end_report(struct downstream *downstream, enum end_reason reason)
 {
-    struct intake_ack *ack, *next;
-
-    if (TAILQ_EMPTY(&intake->acks) || greeting_lasts(&intake->greeting))
-        return;
-    uint64_t end = first_unasked(intake);
-    for (ack = TAILQ_FIRST(&intake->acks); ack; ack = next) {
-        next = TAILQ_NEXT(ack, link);
-        if (ack->ordinal >= end)
-            continue;
-        if (intake->outgoing.length + ack->length > TLS_RECORD_BYTES)
-            break;
-        if (!buffer_append(&intake->outgoing, ack->bytes, ack->length))
-            leg_break(&intake->inlet.leg, END_NO_MEMORY);
-        ack_drop(intake, ack);
-    }
-}
-
-/* ---- life ---- */
-
-void intake_open(struct exchange *exchange, int fd, const struct socket_address *peer)
-{
-    struct worker *worker = exchange->worker;
-    struct intake *intake = calloc(1, sizeof *intake);
-
-    if (!intake) {
-        socket_close_by_reset(fd);
-        return;
-    }
-    intake->task.run = on_task;
-    intake->exchange = exchange;
-    intake->opened_us = clock_monotonic_us();
-    intake->progress_ms = now_ms(intake);
-    buffer_init(&intake->incoming, &worker->pool);
-    buffer_init(&intake->outgoing, &worker->pool);
-    alarm_init(&intake->alarm, worker->loop, task_run, &intake->task);
-    TAILQ_INIT(&intake->unsettled);
-    TAILQ_INIT(&intake->acks);
-    LIST_INSERT_HEAD(&exchange->intakes, intake, sibling);
-    inlet_open(&intake->inlet, worker, fd, peer, task_run, &intake->task);
-    intake->is_securing = intake->inlet.state == INLET_SECURING;
-    worker_count_inlet(worker, intake->is_securing ? 1 : 0, 1);
-    intake_step(intake);
-}
-
-static const char *intake_phase(const struct intake *intake)
-{
-    if (intake->is_securing)
-        return "handshake";
-    return greeting_lasts(&intake->greeting) ? "shared_key" : "read";
-}
-
-static const char *intake_detail(const struct intake *intake)
-{
-    if (*message_permit_detail(&intake->permit))
-        return message_permit_detail(&intake->permit);
-    return greeting_lasts(&intake->greeting) ? greeting_detail(&intake->greeting)
-                                             : leg_detail(&intake->inlet.leg);
-}
-
-static void intake_report(struct intake *intake, enum end_reason reason)
-{
-    struct worker *worker = intake->exchange->worker;
-    const struct end_report report = {
+    const struct connection_end end = {
         .side = SIDE_DOWNSTREAM,
         .reason = reason,
-        .phase = intake_phase(intake),
-        .detail = intake_detail(intake),
-        .inlet = &intake->inlet.leg,
-        .peer = &intake->inlet.peer,
-        .opened_us = intake->opened_us,
+        .phase = phase_name(downstream),
+        .detail = end_detail(downstream),
+        .inlet = &downstream->inlet.leg,
+        .peer = &downstream->inlet.peer,
+        .opened_us = downstream->opened_us,
     };
 
-    metrics_add(&worker->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
-    end_report_log(worker, &report);
+    metrics_add(&reactor_of(downstream)->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
+    connection_log_write(&downstream->shared->transport->connection_log, &end);
 }
 
-void intake_own(struct intake *intake, struct message *message)
+/* All its bytes have been passed on: nothing is unsettled, and nothing half read. */
+static bool is_settled(const struct downstream *downstream)
 {
-    message->origin = intake;
-    message->arrived_ms = now_ms(intake);
-    message->ordinal = intake->messages;
-    TAILQ_INSERT_TAIL(&intake->unsettled, message, of_origin);
-    intake->unasked += is_unasked(message);
-    intake->messages += message->count;
+    return TAILQ_EMPTY(&downstream->sender.unsettled) && !downstream->cut_through &&
+           !downstream->framer.incoming.length && !downstream->outgoing.length &&
+           agent_acks_is_empty(&downstream->acks) && !downstream->inlet.leg.unsent.length;
 }
 
-void intake_own_part(struct intake *intake, struct message *part, struct message *run)
+/* Its messages go on without it, or are dropped where the agent sends them again. */
+static void messages_release(struct downstream *downstream)
 {
-    part->origin = intake;
-    TAILQ_INSERT_BEFORE(run, part, of_origin);
-    intake->unasked += is_unasked(part);
+    if (downstream->cut_through)
+        cut_through_abort(downstream->cut_through);
+    downstream->cut_through = NULL;
+    dispatcher_forget(downstream->shared->dispatcher, &downstream->sender);
+    sender_release(&downstream->sender);
 }
 
-void intake_disown(struct intake *intake, struct message *message)
+static void downstream_end(struct downstream *downstream, enum end_reason reason)
 {
-    TAILQ_REMOVE(&intake->unsettled, message, of_origin);
-    intake->unasked -= is_unasked(message);
-    message->origin = NULL;
-}
+    struct leg *leg = &downstream->inlet.leg;
 
-void intake_wake(struct intake *intake)
-{
-    worker_queue(intake->exchange->worker, &intake->task);
-}
-
-void intake_end(struct intake *intake, enum end_reason reason)
-{
-    struct exchange *exchange = intake->exchange;
-    struct leg *leg = &intake->inlet.leg;
-
-    if (intake->ended)
+    if (downstream->state == DOWNSTREAM_ENDED)
         return;
-    intake->ended = true;
-    intake_report(intake, reason);
-    bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && intake_is_settled(intake);
+    end_report(downstream, reason);
+    bool was_authenticating = downstream->state == DOWNSTREAM_AUTHENTICATING;
+    downstream->state = DOWNSTREAM_ENDED;
+    bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_settled(downstream);
     if (in_order && leg->tls && leg_is_secured(leg))
-        (void)leg_finish(leg); /* close_notify; a plain leg's FIN comes with its close */
-    if (intake->stream)
-        stream_abandon(intake->stream);
-    intake->stream = NULL;
-    exchange_forget(exchange, intake);
-    while (!TAILQ_EMPTY(&intake->unsettled))
-        intake_disown(intake, TAILQ_FIRST(&intake->unsettled));
+        (void)leg_finish(leg); /* close_notify; a plaintext leg's FIN comes with its close */
+    messages_release(downstream);
     /* An agent that is refused by a PONG, or by an alert, gets to read it. */
-    bool has_answer = end_reason_sends_alert(reason) || (greeting_lasts(&intake->greeting) &&
-                                                         leg->broken == END_NONE && !intake->outgoing.length);
-    leg_close(leg, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
-    greeting_end(&intake->greeting);
-    message_permit_close(&intake->permit);
-    if (intake->paused_until_ms)
-        metrics_take(&exchange->worker->metrics.messages.paused, 1);
-    intake->paused_until_ms = 0;
-    acks_drop(intake);
-    buffer_clear(&intake->incoming);
-    buffer_clear(&intake->outgoing);
-    exchange_put_back(exchange, intake->reading);
-    intake->reading = NULL;
-    room_leave(&exchange->room, &intake->place);
-    room_count_excess(&exchange->room, &intake->place, 0);
-    room_end_overdraft(&exchange->room, &intake->place);
-    room_pass(&exchange->room);
-    alarm_stop(&intake->alarm);
-    LIST_REMOVE(intake, sibling);
-    worker_reap(exchange->worker, &intake->task);
-    worker_count_inlet(exchange->worker, intake->is_securing ? -1 : 0, -1);
+    bool has_answer = end_reason_sends_alert(reason) ||
+                      (was_authenticating && leg->broken == END_NONE && !downstream->outgoing.length);
+    inlet_close(&downstream->inlet, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
+    authentication_end(&downstream->authentication);
+    message_permit_close(&downstream->permit);
+    agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
+    agent_acks_clear(&downstream->acks);
+    framer_deinit(&downstream->framer);
+    buffer_clear(&downstream->outgoing);
+    read_budget_release(downstream->shared->budget, &downstream->share);
+    timer_stop(&downstream->timer);
+    LIST_REMOVE(downstream, sibling);
+    reactor_reap(reactor_of(downstream), &downstream->task);
 }
 
-bool intake_is_settled(const struct intake *intake)
+/* ---- reports of the sender and of the read budget ---- */
+
+static void on_settled(void *owner, const struct message *message)
 {
-    return TAILQ_EMPTY(&intake->unsettled) && !intake->stream && !intake->incoming.length &&
-           !intake->outgoing.length && TAILQ_EMPTY(&intake->acks) && !intake->inlet.leg.unsent.length;
+    struct downstream *downstream = owner;
+
+    if (message->ack == MESSAGE_AGENT_ACK && !agent_acks_add(&downstream->acks, message))
+        leg_break(&downstream->inlet.leg, END_NO_MEMORY);
+    downstream_wake(downstream);
 }
 
-/* ---- its messages ---- */
-
-void intake_settle(struct intake *intake, struct message *message)
+static void on_undelivered(void *owner)
 {
-    intake_disown(intake, message);
-    if (message->ack == MESSAGE_AGENT_ACK && !ack_keep(intake, message))
-        leg_break(&intake->inlet.leg, END_NO_MEMORY);
-    intake_wake(intake);
+    downstream_end(owner, END_UNDELIVERED);
+}
+
+static void on_wake(void *owner)
+{
+    downstream_wake(owner);
+}
+
+static const struct sender_events sender_events = {
+    .on_settled = on_settled,
+    .on_undelivered = on_undelivered,
+    .on_wake = on_wake,
+};
+
+static bool is_mid_message(const void *owner)
+{
+    const struct downstream *downstream = owner;
+
+    return framer_is_mid_message(&downstream->framer);
+}
+
+const struct read_budget_events downstream_budget_events = { .on_turn = on_wake,
+                                                             .is_mid_message = is_mid_message };
+
+/* ---- reports of the framer ---- */
+
+static void on_message(void *owner, struct message *message)
+{
+    struct downstream *downstream = owner;
+
+    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
+    sender_file(&downstream->sender, message, now_ms(downstream));
+    dispatcher_submit(downstream->shared->dispatcher, message);
+}
+
+static enum end_reason on_large(void *owner, const struct scanner *scanner)
+{
+    struct downstream *downstream = owner;
+
+    if (!downstream->cut_through)
+        downstream->cut_through = cut_through_open(downstream->shared->dispatcher, &downstream->sender,
+                                                   &downstream->permit, scanner);
+    if (!downstream->cut_through)
+        return END_NO_MEMORY;
+    return cut_through_flow(downstream->cut_through, framer_bytes(&downstream->framer), scanner);
+}
+
+static enum end_reason on_large_end(void *owner, const struct scanner *scanner)
+{
+    struct downstream *downstream = owner;
+
+    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
+    enum end_reason reason =
+        cut_through_finish(downstream->cut_through, framer_bytes(&downstream->framer), scanner);
+    if (reason == END_NONE)
+        downstream->cut_through = NULL;
+    return reason;
+}
+
+const struct framer_events downstream_framer_events = {
+    .on_message = on_message,
+    .on_large = on_large,
+    .on_large_end = on_large_end,
+};
+
+/* ---- whether it is read ---- */
+
+/* It would be read if there was budget. An agent that was reset takes no acks, but is read to its end. */
+static bool wants_budget(const struct downstream *downstream)
+{
+    const struct leg *leg = &downstream->inlet.leg;
+
+    return !leg->read_over && (downstream->acks.bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
+}
+
+static bool has_budget(const struct downstream *downstream)
+{
+    if (downstream->cut_through)
+        return !cut_through_is_blocked(downstream->cut_through);
+    return read_budget_admits(downstream->shared->budget, &downstream->share);
+}
+
+static bool is_behind_isolated(const struct downstream *downstream)
+{
+    return dispatcher_blocks(downstream->shared->dispatcher, &downstream->sender);
+}
+
+/* How long a rate limit makes its next message wait. */
+static uint64_t wait_ms(const struct downstream *downstream)
+{
+    return downstream->state == DOWNSTREAM_READING ? framer_wait_ms(&downstream->framer, now_ms(downstream))
+                                                   : 0;
+}
+
+static bool reads(const struct downstream *downstream)
+{
+    return wants_budget(downstream) && has_budget(downstream) && !is_behind_isolated(downstream) &&
+           !wait_ms(downstream);
+}
+
+static void pause_update(struct downstream *downstream)
+{
+    agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream),
+                      wait_ms(downstream));
+}
+
+/* ---- the way to the first message: END_NONE while it waits or goes on, else why the connection ends ---- */
+
+/* The peer is known, and so is what it may write. The shared-key handshake begins, if there is one. */
+static enum end_reason admit(struct downstream *downstream)
+{
+    const struct route_options *route = route_of(downstream);
+    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
+    const struct tls_channel *tls = downstream->inlet.leg.tls;
+
+    downstream->state = DOWNSTREAM_READING;
+    enum end_reason reason =
+        message_permit_open(&downstream->permit, route->policy, &downstream->shared->meters,
+                            tls ? tls_channel_peer(tls) : NULL, now_ms(downstream));
+    if (reason != END_NONE || !key)
+        return reason;
+    downstream->state = DOWNSTREAM_AUTHENTICATING;
+    downstream->authentication_deadline_ms = now_ms(downstream) + route->handshake_timeout_ms;
+    return authentication_begin(&downstream->authentication, HANDSHAKE_ACCEPTING, key, &downstream->outgoing);
+}
+
+/* The TLS handshake, if there is one. */
+static enum end_reason secure(struct downstream *downstream)
+{
+    if (downstream->inlet.state == INLET_SECURING) {
+        enum end_reason reason = inlet_advance(&downstream->inlet, framer_bytes(&downstream->framer));
+        if (reason != END_NONE || downstream->inlet.state == INLET_SECURING)
+            return reason;
+    }
+    return admit(downstream);
+}
+
+static enum end_reason authenticate(struct downstream *downstream)
+{
+    enum end_reason reason = authentication_advance(&downstream->authentication,
+                                                    framer_bytes(&downstream->framer), &downstream->outgoing);
+
+    if (reason != END_NONE)
+        (void)leg_write(&downstream->inlet.leg, &downstream->outgoing); /* a PONG that says no */
+    else if (!authentication_is_running(&downstream->authentication))
+        downstream->state = DOWNSTREAM_READING;
+    return reason;
+}
+
+/* ---- moving bytes ---- */
+
+/* As many acks as fit in one record go out together. */
+static void acks_gather(struct downstream *downstream)
+{
+    if (downstream->outgoing.length || agent_acks_is_empty(&downstream->acks))
+        return;
+    if (!agent_acks_gather(&downstream->acks, sender_first_unasked(&downstream->sender),
+                           &downstream->outgoing, TLS_RECORD_BYTES))
+        leg_break(&downstream->inlet.leg, END_NO_MEMORY);
+}
+
+/* An agent that overdraws the budget is read to the end of its message, as exactly as TLS allows. */
+static size_t read_window(const struct downstream *downstream)
+{
+    const struct framer *framer = &downstream->framer;
+    bool overdraws = read_budget_is_overdrawn_by(downstream->shared->budget, &downstream->share);
+
+    if (!overdraws || downstream->cut_through)
+        return framer_window(framer);
+    return framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
+}
+
+/* How many bytes came, or 1 for their end. */
+static size_t bytes_read(struct downstream *downstream)
+{
+    struct leg *leg = &downstream->inlet.leg;
+    struct buffer *incoming = framer_bytes(&downstream->framer);
+    size_t before = incoming->length;
+
+    (void)leg_read(leg, incoming, read_window(downstream));
+    if (leg->read_over)
+        sender_note_end(&downstream->sender);
+    return incoming->length - before + leg->read_over;
+}
+
+/* Moves bytes both ways once; END_NONE, or what was wrong with them. */
+static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
+{
+    acks_gather(downstream);
+    size_t before = downstream->outgoing.length;
+    (void)leg_write(&downstream->inlet.leg, &downstream->outgoing);
+    *moved = before - downstream->outgoing.length;
+    if (reads(downstream))
+        *moved += bytes_read(downstream);
+    if (downstream->state == DOWNSTREAM_AUTHENTICATING) {
+        enum end_reason reason = authenticate(downstream);
+        if (reason != END_NONE || downstream->state == DOWNSTREAM_AUTHENTICATING)
+            return reason;
+    }
+    return framer_advance(&downstream->framer, now_ms(downstream));
+}
+
+/* ---- deadlines ---- */
+
+static struct agent_facts facts_of(const struct downstream *downstream)
+{
+    const struct downstream_shared *shared = downstream->shared;
+    const struct framer *framer = &downstream->framer;
+
+    return (struct agent_facts) {
+        .route = shared->transport->route,
+        .now_ms = now_ms(downstream),
+        .is_untouched = framer_is_untouched(framer) && !downstream->inlet.leg.read_over,
+        .is_mid_message = framer_is_mid_message(framer),
+        .waits_for_husk = downstream->is_blocked || is_behind_isolated(downstream),
+        .holds_budget = downstream->cut_through || downstream->share.excess_bytes ||
+                        read_budget_is_overdrawn_by(shared->budget, &downstream->share),
+        .is_under_pressure = dispatcher_is_under_pressure(shared->dispatcher),
+    };
 }
 
 /* ---- the step ---- */
 
-static bool intake_has_room(const struct intake *intake)
+static enum end_reason authentication_verdict(const struct downstream *downstream)
 {
-    if (intake->stream)
-        return !stream_is_blocked(intake->stream);
-    return room_admits(&intake->exchange->room, &intake->place);
-}
-
-/* It would be read if there was room. One that was reset takes no acks, but is read to its end. */
-static bool intake_wants_room(const struct intake *intake)
-{
-    const struct leg *leg = &intake->inlet.leg;
-
-    return !leg->read_over && (intake->ack_bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
-}
-
-/* What it sends waits behind a suspect of its own, whose end wakes it: more of it would only take room. While
- * there is no upstream it is held like anybody's. */
-static bool intake_is_held_back(const struct intake *intake)
-{
-    const struct exchange *exchange = intake->exchange;
-
-    return intake->held_back && intake->held_back == exchange->dispatches &&
-           roster_is_ready(&exchange->roster);
-}
-
-static bool intake_reads(struct intake *intake)
-{
-    return intake_wants_room(intake) && intake_has_room(intake) && !intake_is_held_back(intake) &&
-           !reading_is_paused(intake);
-}
-
-/* Moves bytes both ways once around; END_NONE or what was wrong with them. */
-static enum end_reason intake_move(struct intake *intake, size_t *moved)
-{
-    struct leg *leg = &intake->inlet.leg;
-    if (!intake->outgoing.length)
-        acks_gather(intake);
-    size_t before = intake->outgoing.length;
-    (void)leg_write(leg, &intake->outgoing);
-    *moved = before - intake->outgoing.length;
-    if (intake_reads(intake)) {
-        before = intake->incoming.length;
-        (void)leg_read(leg, &intake->incoming, reading_window(intake));
-        *moved += intake->incoming.length - before + leg->read_over;
-    }
-    enum end_reason reason = greeting_advance(&intake->greeting, &intake->incoming, &intake->outgoing);
-    if (reason != END_NONE) {
-        (void)leg_write(leg, &intake->outgoing); /* a PONG that says no */
-        return reason;
-    }
-    return greeting_lasts(&intake->greeting) ? END_NONE : reading_advance(intake);
-}
-
-/* Not a byte of a message has come. */
-static bool intake_is_untouched(const struct intake *intake)
-{
-    return !intake->messages && !intake->incoming.length;
-}
-
-/* When an agent that does not go on with its message is given up; 0: never. */
-static uint64_t stall_deadline(struct intake *intake)
-{
-    uint64_t patience = intake->exchange->worker->route->message_timeout_ms;
-
-    if (!patience || intake->is_held_up || intake_is_held_back(intake) || !reading_is_amid(intake))
-        return 0;
-    if (patience > PRESSED_STALL_MS && exchange_is_pressed(intake->exchange))
-        patience = PRESSED_STALL_MS;
-    return intake->progress_ms + patience;
-}
-
-/* When an agent that has not said a word may be waiting for a HELO that will not come; 0: never, or what
- * there is to say about it has been said. */
-static uint64_t silence_deadline(const struct intake *intake)
-{
-    const struct exchange *exchange = intake->exchange;
-    const struct route_options *route = exchange->worker->route;
-    bool is_silent = intake_is_untouched(intake) && !reading_is_amid(intake) && !intake->inlet.leg.read_over;
-
-    if (route->key[SIDE_DOWNSTREAM] || !route->silence_hint_ms || exchange->told_of_silence || !is_silent)
-        return 0;
-    return intake->progress_ms + route->silence_hint_ms;
-}
-
-/* Once: it may as well be a logger that has nothing to log. */
-static void silence_tell(struct intake *intake)
-{
-    struct worker *worker = intake->exchange->worker;
-    uint64_t deadline_ms = silence_deadline(intake);
-    char peer[ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
-    if (!deadline_ms || now_ms(intake) < deadline_ms)
-        return;
-    intake->exchange->told_of_silence = true;
-    socket_address_format(&intake->inlet.peer, peer, sizeof peer);
-    log_begin(&line, worker->log, LOG_INFO,
-              "agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "
-              "--accept-key-file");
-    log_text(&line, "route", worker->route->name);
-    log_text(&line, "peer", peer);
-    log_end(&line);
-}
-
-static uint64_t intake_deadline(struct intake *intake)
-{
-    uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms;
-    uint64_t greeting_ms = greeting_lasts(&intake->greeting) ? intake->greeting_deadline_ms : 0;
-    uint64_t words_ms = alarm_earlier(stall_deadline(intake), silence_deadline(intake));
-    uint64_t rest_ms = alarm_earlier(intake->paused_until_ms, idle_ms ? intake->progress_ms + idle_ms : 0);
-
-    return alarm_earlier(alarm_earlier(words_ms, greeting_ms), rest_ms);
+    if (downstream->inlet.leg.read_over)
+        return END_PROBE;
+    return now_ms(downstream) >= downstream->authentication_deadline_ms ? END_KEY_TIMEOUT : END_NONE;
 }
 
 /* Why it must end; END_NONE when it goes on. */
-static enum end_reason intake_verdict(struct intake *intake)
+static enum end_reason verdict(const struct downstream *downstream, const struct agent_facts *facts)
 {
-    struct leg *leg = &intake->inlet.leg;
-    uint64_t idle_ms = intake->exchange->worker->route->idle_timeout_ms, stalled_ms = stall_deadline(intake);
+    const struct leg *leg = &downstream->inlet.leg;
+    const struct framer *framer = &downstream->framer;
+    enum end_reason reason = END_NONE;
 
     if (leg->broken != END_NONE)
-        return leg->broken == END_RESET && intake_is_untouched(intake) ? END_PROBE : leg->broken;
-    if (leg->read_over && greeting_lasts(&intake->greeting))
-        return END_PROBE;
-    if (greeting_lasts(&intake->greeting) && now_ms(intake) >= intake->greeting_deadline_ms)
-        return END_KEY_TIMEOUT;
-    if (leg->read_over && reading_is_amid(intake))
+        return leg->broken == END_RESET && framer_is_untouched(framer) ? END_PROBE : leg->broken;
+    if (downstream->state == DOWNSTREAM_AUTHENTICATING)
+        reason = authentication_verdict(downstream);
+    if (reason != END_NONE)
+        return reason;
+    if (leg->read_over && facts->is_mid_message)
         return END_MESSAGE_CUT;
-    if (leg->read_over && intake_is_settled(intake))
-        return intake->messages ? END_CLOSED : END_PROBE;
-    if (stalled_ms && now_ms(intake) >= stalled_ms)
+    if (leg->read_over && is_settled(downstream))
+        return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
+    if (agent_clock_is_stalled(&downstream->clock, facts))
         return END_MESSAGE_STALLED;
-    if (idle_ms && TAILQ_EMPTY(&intake->unsettled) && now_ms(intake) >= intake->progress_ms + idle_ms)
+    if (TAILQ_EMPTY(&downstream->sender.unsettled) && agent_clock_is_idle(&downstream->clock, facts))
         return END_IDLE;
     return END_NONE;
 }
 
-/* Its peer is known: so is what it may write. */
-static enum end_reason intake_admit(struct intake *intake)
+/* An agent that was read goes to the end of the queue, if it has to wait again. */
+static void budget_queue(struct downstream *downstream, size_t moved)
 {
-    struct worker *worker = intake->exchange->worker;
-    const struct tls_channel *tls = intake->inlet.leg.tls;
+    struct read_budget *budget = downstream->shared->budget;
+    bool was_blocked = downstream->is_blocked;
 
-    return message_permit_open(&intake->permit, worker->route->policy, &worker->meters,
-                               tls ? tls_channel_peer(tls) : NULL, now_ms(intake));
-}
-
-/* The TLS handshake, if any, is through: the shared-key one begins, if any. */
-static void intake_greet(struct intake *intake)
-{
-    const struct route_options *route = intake->exchange->worker->route;
-    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
-
-    intake->is_greeted = true;
-    if (!key)
+    downstream->is_blocked = wants_budget(downstream) && !has_budget(downstream);
+    if (moved || !downstream->is_blocked || downstream->cut_through)
+        read_budget_leave(budget, &downstream->share);
+    if (downstream->is_blocked && !downstream->cut_through)
+        read_budget_wait(budget, &downstream->share);
+    if (!moved && !was_blocked)
         return;
-    intake->greeting_deadline_ms = now_ms(intake) + route->handshake_timeout_ms;
-    alarm_set(&intake->alarm, intake->greeting_deadline_ms);
-    enum end_reason reason = greeting_begin(&intake->greeting, HANDSHAKE_ACCEPTING, key, &intake->outgoing);
-    if (reason != END_NONE)
-        leg_break(&intake->inlet.leg, reason);
-}
-
-/* True once the connection is worth reading. */
-static bool intake_secure(struct intake *intake)
-{
-    if (!intake->is_securing)
-        return true;
-
-    enum end_reason reason = inlet_advance(&intake->inlet, &intake->incoming);
-    if (reason != END_NONE) {
-        intake_end(intake, reason);
-        return false;
-    }
-    if (intake->inlet.state == INLET_SECURING) {
-        leg_watch(&intake->inlet.leg, LEG_READ);
-        alarm_set(&intake->alarm, intake->inlet.deadline_ms);
-        return false;
-    }
-    intake->is_securing = false;
-    worker_count_inlet(intake->exchange->worker, -1, 0);
-    return true;
+    const struct agent_facts facts = facts_of(downstream);
+    agent_clock_progress(&downstream->clock, &facts, was_blocked ? SIZE_MAX : moved);
 }
 
 /* What an idle agent does not need goes back, what it holds is counted, and others get their turn. */
-static void intake_account(struct intake *intake)
+static void budget_account(struct downstream *downstream)
 {
-    struct room *room = &intake->exchange->room;
-    size_t buffer_bytes = intake->exchange->worker->route->buffer_bytes, length = intake->incoming.length;
+    struct read_budget *budget = downstream->shared->budget;
+    size_t buffer_bytes = route_of(downstream)->buffer_bytes, length = downstream->framer.incoming.length;
 
-    reading_rest(intake);
-    room_count_excess(room, &intake->place, length > buffer_bytes ? length - buffer_bytes : 0);
-    if (intake->stream || !reading_is_amid(intake))
-        room_end_overdraft(room, &intake->place);
-    room_pass(room);
+    framer_rest(&downstream->framer);
+    read_budget_set_excess(budget, &downstream->share, length > buffer_bytes ? length - buffer_bytes : 0);
+    if (downstream->cut_through || !framer_is_mid_message(&downstream->framer))
+        read_budget_end_overdraft(budget, &downstream->share);
+    read_budget_pass_turn(budget);
 }
 
-/* Any byte is progress, but for an agent that holds what others wait for: each byte counts for its time. */
-static void intake_progress(struct intake *intake, size_t moved)
-{
-    const struct exchange *exchange = intake->exchange;
-    uint64_t earned_ms = moved / PRESSED_BYTES_PER_MS;
-    bool is_in_the_way =
-        intake->stream || intake->place.excess_bytes || exchange->room.overdrawn == &intake->place;
-
-    if (!is_in_the_way || !exchange_is_pressed(exchange) ||
-        intake->progress_ms + earned_ms > now_ms(intake) || earned_ms > now_ms(intake))
-        intake->progress_ms = now_ms(intake);
-    else
-        intake->progress_ms += earned_ms;
-}
-
-/* After its turn it goes to the end of the line, if it has to wait again. */
-static void intake_queue(struct intake *intake, size_t moved)
-{
-    struct room *room = &intake->exchange->room;
-    bool was_held_up = intake->is_held_up;
-
-    intake->is_held_up = intake_wants_room(intake) && !intake_has_room(intake);
-    if (moved || !intake->is_held_up || intake->stream)
-        room_leave(room, &intake->place);
-    if (intake->is_held_up && !intake->stream)
-        room_wait(room, &intake->place, intake);
-    if (moved || was_held_up)
-        intake_progress(intake, was_held_up ? SIZE_MAX : moved);
-}
-
-static void intake_step(struct intake *intake)
+/* Moves bytes until nothing moves or the step's share of them is spent, then computes interest and timer. */
+static enum end_reason carry(struct downstream *downstream)
 {
     enum end_reason reason;
     size_t total = 0, moved;
 
-    if (intake->ended || !intake_secure(intake))
-        return;
-    if (!intake->is_greeted) {
-        reason = intake_admit(intake);
-        if (reason != END_NONE) {
-            intake_end(intake, reason);
-            return;
-        }
-        intake_greet(intake);
-    }
+    pause_update(downstream);
     do {
-        reason = intake_move(intake, &moved);
+        reason = bytes_move(downstream, &moved);
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
-    bool reads = intake_reads(intake);
-    intake_queue(intake, total);
+    pause_update(downstream);
+    bool goes_on = reads(downstream);
+    budget_queue(downstream, total);
+    const struct agent_facts facts = facts_of(downstream);
     if (reason == END_NONE)
-        reason = intake_verdict(intake);
-    if (reason != END_NONE) {
-        intake_end(intake, reason);
+        reason = verdict(downstream, &facts);
+    if (reason != END_NONE)
+        return reason;
+    budget_account(downstream);
+    if (agent_clock_is_silent(&downstream->clock, &facts))
+        connection_log_hint(&downstream->shared->transport->connection_log, SILENCE_HINT,
+                            &downstream->inlet.peer);
+    if (moved && (goes_on || downstream->outgoing.length || !agent_acks_is_empty(&downstream->acks)))
+        downstream_wake(downstream);
+    leg_watch(&downstream->inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
+    timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
+    if (downstream->state == DOWNSTREAM_AUTHENTICATING)
+        timer_set(&downstream->timer, downstream->authentication_deadline_ms);
+    return END_NONE;
+}
+
+static void downstream_step(struct downstream *downstream)
+{
+    enum end_reason reason = END_NONE;
+
+    if (downstream->state == DOWNSTREAM_SECURING)
+        reason = secure(downstream);
+    if (reason == END_NONE && downstream->state == DOWNSTREAM_SECURING) {
+        leg_watch(&downstream->inlet.leg, LEG_READ);
+        timer_set(&downstream->timer, downstream->inlet.deadline_ms);
         return;
     }
-    intake_account(intake);
-    silence_tell(intake);
-    if (moved && (reads || intake->outgoing.length || !TAILQ_EMPTY(&intake->acks)))
-        intake_wake(intake);
-    leg_watch(&intake->inlet.leg, reads ? LEG_READ : LEG_NO_READ);
-    alarm_set(&intake->alarm, intake_deadline(intake));
+    if (reason == END_NONE)
+        reason = carry(downstream);
+    if (reason != END_NONE)
+        downstream_end(downstream, reason);
+}
+
+/* ---- for its owner ---- */
+
+void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer)
+{
+    struct reactor *reactor = shared->transport->reactor;
+    struct downstream *downstream = calloc(1, sizeof *downstream);
+
+    if (!downstream) {
+        socket_close_by_reset(fd);
+        return;
+    }
+    downstream->task.run = on_task;
+    downstream->shared = shared;
+    downstream->opened_us = reactor->now_us;
+    downstream->clock.progress_ms = reactor->now_ms;
+    framer_init(&downstream->framer, &shared->framing, &reactor->pool, downstream, &downstream->permit);
+    sender_init(&downstream->sender, &sender_events, downstream);
+    read_share_init(&downstream->share, downstream);
+    agent_acks_init(&downstream->acks);
+    buffer_init(&downstream->outgoing, &reactor->pool);
+    timer_init(&downstream->timer, reactor, task_run, &downstream->task);
+    LIST_INSERT_HEAD(&shared->list, downstream, sibling);
+    inlet_open(&downstream->inlet, &shared->transport->acceptor, fd, peer, &downstream->task);
+    downstream_step(downstream);
+}
+
+bool downstream_stop(struct downstream *downstream)
+{
+    bool nothing_lost = !TAILQ_EMPTY(&downstream->sender.unsettled) || is_settled(downstream);
+
+    downstream_end(downstream, END_SHUTDOWN);
+    return nothing_lost;
 }

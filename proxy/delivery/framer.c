@@ -1,146 +1,217 @@
 #include "delivery/framer.h"
 
-#include "delivery/dispatcher.h"
-#include "delivery/downstream.h"
-#include "delivery/cut_through.h"
-
 #include <stdlib.h>
 
-static struct scanner *current(const struct intake *intake)
+static struct scanner *current(const struct framer *framer)
 {
-    return &intake->reading->scanners[intake->reading->at];
+    return &framer->scan->scanners[framer->scan->at];
 }
 
-/* The scanner that tells of the message before the current one. */
-static const struct scanner *previous(const struct intake *intake)
+/* The scanner that tells about the message before the current one. */
+static const struct scanner *previous(const struct framer *framer)
 {
-    return &intake->reading->scanners[!intake->reading->at];
+    return &framer->scan->scanners[!framer->scan->at];
 }
 
-bool reading_is_amid(const struct intake *intake)
+/* ---- life ---- */
+
+void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
+                 struct message_permit *permit)
 {
-    return intake->reading && !scanner_is_between(current(intake));
+    *framer = (struct framer) { .shared = shared, .owner = owner, .permit = permit };
+    buffer_init(&framer->incoming, pool);
 }
 
-/* ---- runs ---- */
-
-/* Hands over the whole messages at the front, of which `last` is the last; END_NONE or why it cannot. */
-static enum end_reason run_submit(struct intake *intake, const struct scanner *last)
+static void scan_return(struct framer *framer)
 {
-    struct exchange *exchange = intake->exchange;
-    const struct route_options *route = exchange->worker->route;
-    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && intake->batch_bytes <= route->retain_bytes;
+    free(framer->shared->spare);
+    framer->shared->spare = framer->scan;
+    framer->scan = NULL;
+}
+
+static bool scan_begin(struct framer *framer)
+{
+    struct framer_shared *shared = framer->shared;
+    struct scanner_limits limits = shared->route->scanner;
+
+    if (framer->scan)
+        return true;
+    framer->scan = shared->spare ? shared->spare : malloc(sizeof *framer->scan);
+    shared->spare = NULL;
+    if (!framer->scan)
+        return false;
+    limits.message_bytes = message_permit_message_bytes(framer->permit, limits.message_bytes);
+    for (unsigned at = 0; at < 2; at++) {
+        scanner_init(&framer->scan->scanners[at], &limits);
+        if (at || framer->has_found)
+            scanner_go_on(&framer->scan->scanners[at]);
+    }
+    framer->scan->at = 0;
+    return true;
+}
+
+void framer_rest(struct framer *framer)
+{
+    if (framer->scan && !framer_is_mid_message(framer))
+        scan_return(framer);
+}
+
+void framer_deinit(struct framer *framer)
+{
+    buffer_clear(&framer->incoming);
+    if (framer->scan)
+        scan_return(framer);
+}
+
+void framer_shared_deinit(struct framer_shared *shared)
+{
+    free(shared->spare);
+    shared->spare = NULL;
+}
+
+/* ---- batches ---- */
+
+/* Hands up the whole messages at the front, of which `last` is the last. */
+static enum end_reason batch_hand_up(struct framer *framer, const struct scanner *last)
+{
+    const struct route_options *route = framer->shared->route;
+    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && framer->batch_bytes <= route->retain_bytes;
     bool is_ours = is_protected && !scanner_asks_ack(last);
     uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
+    const struct message_source source = {
+        .length = framer->batch_bytes,
+        .last = last,
+        .rewrite = &rewrite,
+        .count = framer->batch_count,
+        .events = framer->batch_events,
+        .ack = is_ours                  ? MESSAGE_OUR_ACK
+               : scanner_asks_ack(last) ? MESSAGE_AGENT_ACK
+                                        : MESSAGE_NO_ACK,
+        .is_protected = is_protected,
+    };
 
     if (is_ours)
-        exchange_next_chunk(exchange, value);
-    rewrite_plan(&rewrite, last, intake->permit.prefix, intake->permit.prefix_length, is_ours ? value : NULL);
-    struct message *message = message_take(&intake->incoming, intake->batch_bytes, last, &rewrite);
+        chunk_ids_next(framer->shared->chunk_ids, value);
+    rewrite_plan(&rewrite, last, framer->permit->prefix, framer->permit->prefix_length,
+                 is_ours ? value : NULL);
+    struct message *message = message_take(&framer->incoming, &source);
     if (!message)
         return END_NO_MEMORY;
-    message->count = intake->run_count;
-    message->events = intake->run_events;
-    message->ack = is_ours ? MESSAGE_OUR_ACK : scanner_asks_ack(last) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK;
-    message->is_protected = is_protected;
-    intake->scanned -= intake->batch_bytes;
-    intake->batch_bytes = intake->run_count = 0;
-    intake->run_events = 0;
-    intake_own(intake, message);
-    exchange_submit(exchange, message);
+    framer->scanned_bytes -= framer->batch_bytes;
+    framer->batch_bytes = framer->batch_count = 0;
+    framer->batch_events = 0;
+    framer->has_found = true;
+    framer->shared->events->on_message(framer->owner, message);
     return END_NONE;
 }
 
-/* Whether the run at the front, whose last message is `last`, goes on without waiting for what follows: it
- * has an ack, is long enough, must be changed in more places than its end, or there is nothing behind it. */
-static bool run_is_complete(const struct intake *intake, const struct scanner *last)
+/* Whether the batch, whose last message is `last`, goes up without waiting for the next message: it has an
+ * ack, is long enough, must be changed in more places than its end, or there is nothing behind it. */
+static bool batch_is_complete(const struct framer *framer, const struct scanner *last)
 {
-    const struct route_options *route = intake->exchange->worker->route;
+    return scanner_asks_ack(last) || framer->batch_bytes >= framer->shared->route->batch_bytes ||
+           framer->permit->prefix_length || framer->scanned_bytes == framer->incoming.length;
+}
 
-    return scanner_asks_ack(last) || intake->batch_bytes >= route->batch_bytes || intake->permit.prefix_length ||
-           intake->scanned == intake->incoming.length;
+/* Whether a message, scanned to its end, cannot share the ack of the batch before it: in passthrough that
+ * batch settles without an ack, and a batch must not be too long to keep. */
+static bool batch_cannot_grow(const struct framer *framer, const struct scanner *whole)
+{
+    const struct route_options *route = framer->shared->route;
+
+    return route->delivery == ROUTE_PASSTHROUGH ? scanner_asks_ack(whole)
+                                                : framer->scanned_bytes > route->retain_bytes;
 }
 
 /* ---- one message ---- */
 
-/* The head of the message under way is known, and nothing of it has gone anywhere: may it be written? */
-static enum end_reason message_judge(struct intake *intake)
+/* The head of the message under way is known, and nothing of it has gone up: may the agent write it? */
+static enum end_reason message_judge(struct framer *framer)
 {
-    const struct span *tag = &current(intake)->tag;
-    size_t length = (size_t)(tag->end - tag->start), at = intake->batch_bytes + tag->start, in_one_piece = 0;
-    const uint8_t *bytes = length ? buffer_view(&intake->incoming, at, &in_one_piece) : (const uint8_t *)"";
+    const struct span *tag = &current(framer)->tag;
+    size_t length = (size_t)(tag->end - tag->start), at = framer->batch_bytes + tag->start, contiguous = 0;
+    const uint8_t *bytes = length ? buffer_view(&framer->incoming, at, &contiguous) : (const uint8_t *)"";
 
-    if (in_one_piece >= length)
-        return message_permit_judge(&intake->permit, bytes, length);
+    if (contiguous >= length)
+        return message_permit_judge(framer->permit, bytes, length);
     uint8_t *copy = malloc(length);
     if (!copy)
         return END_NO_MEMORY;
-    buffer_peek(&intake->incoming, at, copy, length);
-    enum end_reason reason = message_permit_judge(&intake->permit, copy, length);
+    buffer_peek(&framer->incoming, at, copy, length);
+    enum end_reason reason = message_permit_judge(framer->permit, copy, length);
     free(copy);
     return reason;
 }
 
-/* Has the body rewritten of the message that has just ended, if that is asked for; false when out of memory.
- */
-static bool message_rewrite(struct intake *intake)
+/* Has the body of the message that has just ended rewritten, if settings ask for it. False when out of
+ * memory. */
+static bool message_rewrite(struct framer *framer)
 {
-    struct scanner *whole = current(intake);
-    bool done =
-        body_stage_rewrite(&intake->exchange->worker->bodies, &intake->incoming, intake->batch_bytes, whole);
+    struct scanner *whole = current(framer);
+    bool done = body_filter_rewrite(framer->shared->bodies, &framer->incoming, framer->batch_bytes, whole);
 
     if (!done)
-        intake->batch_bytes = intake->run_count = 0; /* what was in front of it is no longer whole either */
-    intake->scanned = intake->batch_bytes + (size_t)whole->length;
+        framer->batch_bytes = framer->batch_count = 0; /* the messages in front of it are not whole either */
+    framer->scanned_bytes = framer->batch_bytes + (size_t)whole->length;
     return done;
 }
 
-/* The scanner has found the end of a message. */
-static enum end_reason message_end(struct intake *intake)
+/* Calls `on_bytes` for the large message under way, and counts the bytes that the owner has taken. */
+static enum end_reason large_hand_up(struct framer *framer,
+                                     enum end_reason (*on_bytes)(void *owner, const struct scanner *scanner))
 {
-    const struct route_options *route = intake->exchange->worker->route;
-    const struct scanner *whole = current(intake);
+    size_t before = framer->incoming.length;
+    enum end_reason reason = on_bytes(framer->owner, current(framer));
 
-    message_permit_charge(&intake->permit, whole->length, intake->exchange->worker->now_ms);
-    room_end_overdraft(&intake->exchange->room, &intake->place);
-    if (intake->stream) {
-        if (whole->option.end - whole->option.start > STREAM_OPTION_BYTES_MAX)
-            return END_BAD_OPTION;
-        if (!stream_finish(intake->stream, whole))
-            return END_NO_MEMORY;
-        intake->stream = NULL;
-        return END_NONE;
-    }
-    if (!message_rewrite(intake))
-        return END_NO_MEMORY;
-    /* In passthrough nothing is gained by one ack for several messages: those before it settle without. And a
-     * run must not be too long to be kept. */
-    bool is_alone = route->delivery == ROUTE_PASSTHROUGH ? scanner_asks_ack(whole)
-                                                         : intake->scanned > route->retain_bytes;
-    if (is_alone && intake->run_count) {
-        enum end_reason reason = run_submit(intake, previous(intake));
-        if (reason != END_NONE)
-            return reason;
-    }
-    intake->batch_bytes = intake->scanned;
-    intake->run_count++;
-    intake->run_events += whole->entries;
-    if (run_is_complete(intake, whole))
-        return run_submit(intake, whole);
-    intake->reading->at = !intake->reading->at;
+    framer->scanned_bytes -= before - framer->incoming.length;
+    return reason;
+}
+
+static enum end_reason large_end(struct framer *framer)
+{
+    enum end_reason reason = large_hand_up(framer, framer->shared->events->on_large_end);
+
+    if (reason != END_NONE)
+        return reason;
+    framer->is_cut_through = false;
+    framer->has_found = true;
     return END_NONE;
 }
 
-static enum end_reason message_refuse(struct intake *intake)
+/* The scanner has found the end of a message. */
+static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
 {
-    switch (current(intake)->refusal) {
+    const struct scanner *whole = current(framer);
+
+    message_permit_charge(framer->permit, whole->length, now_ms);
+    if (framer->is_cut_through)
+        return large_end(framer);
+    if (!message_rewrite(framer))
+        return END_NO_MEMORY;
+    if (framer->batch_count && batch_cannot_grow(framer, whole)) {
+        enum end_reason reason = batch_hand_up(framer, previous(framer));
+        if (reason != END_NONE)
+            return reason;
+    }
+    framer->batch_bytes = framer->scanned_bytes;
+    framer->batch_count++;
+    framer->batch_events += whole->entries;
+    if (batch_is_complete(framer, whole))
+        return batch_hand_up(framer, whole);
+    framer->scan->at = !framer->scan->at;
+    return END_NONE;
+}
+
+static enum end_reason message_refuse(struct framer *framer)
+{
+    switch (current(framer)->refusal) {
     case SCANNER_JSON:
         return END_JSON;
     case SCANNER_TAG_TOO_LONG:
         return END_TAG_TOO_LONG;
     case SCANNER_TOO_LONG:
-        message_permit_note_length(&intake->permit);
+        message_permit_note_length(framer->permit);
         return END_MESSAGE_TOO_LONG;
     case SCANNER_TOO_DEEP:
         return END_MESSAGE_TOO_DEEP;
@@ -151,117 +222,92 @@ static enum end_reason message_refuse(struct intake *intake)
     }
 }
 
-/* A message that is too large to be held goes on as a stream. */
-static enum end_reason stream_advance(struct intake *intake)
+/* A message that is too large to hold goes up while it is read. */
+static enum end_reason large_advance(struct framer *framer)
 {
-    const struct scanner *scanner = current(intake);
-    uint64_t option_bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
+    const struct scanner *scanner = current(framer);
 
-    if (!intake->stream) {
-        if (!scanner->body.start || scanner->announced <= intake->exchange->worker->route->cut_through_bytes)
+    if (!framer->is_cut_through) {
+        if (!scanner->body.start || scanner->announced <= framer->shared->route->cut_through_bytes)
             return END_NONE;
-        intake->stream = stream_open(intake, scanner);
-        if (!intake->stream)
-            return END_NO_MEMORY;
-        exchange_await_carrier(intake->exchange, intake->stream);
+        framer->is_cut_through = true;
     }
-    if (option_bytes > STREAM_OPTION_BYTES_MAX)
-        return END_BAD_OPTION;
-    return stream_flow(intake->stream, scanner) ? END_NONE : END_NO_MEMORY;
+    return large_hand_up(framer, framer->shared->events->on_large);
 }
 
 /* ---- all of them ---- */
 
-bool reading_is_paused(struct intake *intake)
+uint64_t framer_wait_ms(const struct framer *framer, uint64_t now_ms)
 {
-    struct worker *worker = intake->exchange->worker;
-    struct message_metrics *metrics = &worker->metrics.messages;
-
-    if (!intake->permit.meter)
-        return false;
-    uint64_t now_ms = worker->now_ms;
-    bool has_next = intake->incoming.length > intake->scanned && !reading_is_amid(intake) &&
-                    !greeting_lasts(&intake->greeting);
-    uint64_t wait_ms = has_next ? message_permit_wait_ms(&intake->permit, now_ms) : 0;
-
-    if (wait_ms && !intake->paused_until_ms) {
-        metrics_add(&metrics->throttled, 1);
-        metrics_add(&metrics->paused, 1);
-    } else if (!wait_ms && intake->paused_until_ms) {
-        metrics_take(&metrics->paused, 1);
-    }
-    if (wait_ms || intake->paused_until_ms)
-        intake->progress_ms = now_ms; /* one that waits for us is not idle */
-    intake->paused_until_ms = wait_ms ? now_ms + wait_ms : 0;
-    return wait_ms > 0;
+    if (!framer->permit->meter || framer->incoming.length == framer->scanned_bytes ||
+        framer_is_mid_message(framer))
+        return 0;
+    return message_permit_wait_ms(framer->permit, now_ms);
 }
 
-static bool reading_begin(struct intake *intake)
+/* Scans up to the next event. */
+static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
 {
-    struct scanner_limits limits = intake->exchange->worker->route->scanner;
+    size_t length;
+    const uint8_t *bytes = buffer_view(&framer->incoming, framer->scanned_bytes, &length);
+    enum scanner_status status;
 
-    if (intake->reading)
-        return true;
-    intake->reading = exchange_take_reading(intake->exchange);
-    if (!intake->reading)
-        return false;
-    limits.message_bytes = message_permit_message_bytes(&intake->permit, limits.message_bytes);
-    for (unsigned at = 0; at < 2; at++) {
-        scanner_init(&intake->reading->scanners[at], &limits);
-        if (at || intake->messages)
-            scanner_go_on(&intake->reading->scanners[at]);
+    framer->scanned_bytes += scanner_feed(current(framer), bytes, length, &status);
+    switch (status) {
+    case SCANNER_HEAD:
+        return message_judge(framer);
+    case SCANNER_END:
+        return message_end(framer, now_ms);
+    case SCANNER_REFUSED:
+        return message_refuse(framer);
+    default:
+        return END_NONE;
     }
-    intake->reading->at = 0;
-    return true;
 }
 
-enum end_reason reading_advance(struct intake *intake)
+enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
 {
     enum end_reason reason = END_NONE;
 
-    if (!intake->incoming.length)
+    if (!framer->incoming.length)
         return END_NONE;
-    if (!reading_begin(intake))
+    if (!scan_begin(framer))
         return END_NO_MEMORY;
-    while (reason == END_NONE && intake->scanned < intake->incoming.length && !reading_is_paused(intake)) {
-        size_t length;
-        const uint8_t *bytes = buffer_view(&intake->incoming, intake->scanned, &length);
-        enum scanner_status status;
-        intake->scanned += scanner_feed(current(intake), bytes, length, &status);
-        if (status == SCANNER_HEAD)
-            reason = message_judge(intake);
-        else if (status == SCANNER_END)
-            reason = message_end(intake);
-        else if (status == SCANNER_REFUSED)
-            reason = message_refuse(intake);
+    while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length &&
+           !framer_wait_ms(framer, now_ms))
+        reason = scan_step(framer, now_ms);
+    /* Whole messages go up, whatever came behind them. */
+    if (framer->batch_count) {
+        enum end_reason batch_reason = batch_hand_up(framer, previous(framer));
+        reason = reason == END_NONE ? batch_reason : reason;
     }
-    /* What was whole goes on, whatever came behind it. */
-    if (intake->run_count) {
-        enum end_reason run_reason = run_submit(intake, previous(intake));
-        reason = reason == END_NONE ? run_reason : reason;
-    }
-    if (reason == END_NONE && reading_is_amid(intake))
-        reason = stream_advance(intake);
+    if (reason == END_NONE && framer_is_mid_message(framer))
+        reason = large_advance(framer);
     return reason;
 }
 
-size_t reading_window(const struct intake *intake)
+bool framer_is_mid_message(const struct framer *framer)
 {
-    const struct route_options *route = intake->exchange->worker->route;
-    uint64_t announced = intake->reading ? current(intake)->announced : 0;
-
-    if (intake->stream)
-        return route->buffer_bytes + STREAM_OPTION_BYTES_MAX; /* the option is held back */
-    if (intake->exchange->room.overdrawn == &intake->place)
-        return announced +
-               UINT64_C(2) * TLS_RECORD_BYTES; /* to its message's end, as exactly as TLS allows */
-    return (size_t)(announced < route->cut_through_bytes ? announced : route->cut_through_bytes) + route->buffer_bytes;
+    return framer->scan && !scanner_is_between(current(framer));
 }
 
-void reading_rest(struct intake *intake)
+bool framer_is_untouched(const struct framer *framer)
 {
-    if (!intake->reading || reading_is_amid(intake))
-        return;
-    exchange_put_back(intake->exchange, intake->reading);
-    intake->reading = NULL;
+    return !framer->has_found && !framer->incoming.length;
+}
+
+size_t framer_announced_bytes(const struct framer *framer)
+{
+    return framer->scan ? (size_t)current(framer)->announced : 0;
+}
+
+size_t framer_window(const struct framer *framer)
+{
+    const struct route_options *route = framer->shared->route;
+    size_t announced = framer_announced_bytes(framer);
+
+    if (framer->is_cut_through)
+        return route->buffer_bytes + MESSAGE_OPTION_BYTES_MAX; /* the option is held back */
+    return (announced < route->cut_through_bytes ? announced : route->cut_through_bytes) +
+           route->buffer_bytes;
 }

@@ -6,7 +6,7 @@
 
 enum { FLAT_BYTES_MAX = 4096 };
 
-/* Where the assembled message goes: a flat area or slices. */
+/* Where a message is put together: a flat area or slices. */
 struct assembly {
     uint8_t *flat; /* NULL: slices */
     struct buffer *slices;
@@ -31,7 +31,7 @@ static bool assembly_put(struct assembly *assembly, const uint8_t *bytes, size_t
     return true;
 }
 
-/* The bytes of `range` in order: what stays is taken, what is cut is dropped, what is new is put in. */
+/* Takes the bytes of `range` in order, drops those that are cut out, and puts in the new ones. */
 static bool range_assemble(struct assembly *assembly, struct buffer *incoming, struct span range,
                            const struct rewrite *rewrite)
 {
@@ -42,7 +42,7 @@ static bool range_assemble(struct assembly *assembly, struct buffer *incoming, s
         size_t length = edit->insert.end - edit->insert.start;
         if (edit->at < range.start)
             continue;
-        if (edit->remove == length) { /* in place: these bytes are nobody else's yet */
+        if (edit->remove == length) { /* in place: nobody else shares these bytes yet */
             buffer_patch(incoming, edit->at - at, rewrite->bytes + edit->insert.start, length);
             continue;
         }
@@ -64,25 +64,30 @@ bool message_move(struct buffer *out, struct buffer *incoming, struct span range
     return range_assemble(&assembly, incoming, range, rewrite);
 }
 
-struct message *message_take(struct buffer *incoming, uint64_t length, const struct scanner *last,
-                             const struct rewrite *rewrite)
+struct message *message_take(struct buffer *incoming, const struct message_source *source)
 {
-    uint64_t before = length - last->length; /* the messages in front of the last one */
-    uint64_t size = length + (uint64_t)rewrite->growth;
+    const struct rewrite *rewrite = source->rewrite;
+    uint64_t before = source->length - source->last->length; /* the messages in front of the last one */
+    uint64_t size = source->length + (uint64_t)rewrite->growth;
     size_t flat_length = size <= FLAT_BYTES_MAX ? (size_t)size : 0;
     size_t id_length = rewrite->chunk.end - rewrite->chunk.start;
     struct message *message = malloc(sizeof *message + id_length + flat_length);
 
     if (!message)
         return NULL;
-    *message = (struct message) { .count = 1, .flat_length = flat_length, .kept = true };
-    message->entry.size = size;
-    message->entry.id = message->id;
-    message->entry.id_length = id_length;
-    message->flat = message->id + id_length;
+    *message = (struct message) {
+        .entry = { .id = message->id, .id_length = id_length, .size = size },
+        .ack = source->ack,
+        .count = source->count,
+        .events = source->events,
+        .is_protected = source->is_protected,
+        .is_kept = true,
+        .flat_length = flat_length,
+        .flat = message->id + id_length,
+    };
     buffer_init(&message->slices, incoming->pool);
     struct assembly assembly = { .flat = flat_length ? message->flat : NULL, .slices = &message->slices };
-    struct span whole = { 0, last->length };
+    struct span whole = { 0, source->last->length };
     if (!assembly_take(&assembly, incoming, before) || !range_assemble(&assembly, incoming, whole, rewrite)) {
         message_free(message);
         return NULL;
@@ -94,32 +99,24 @@ struct message *message_take(struct buffer *incoming, uint64_t length, const str
     return message;
 }
 
-struct message *message_open(struct buffer_pool *pool)
-{
-    struct message *message = malloc(sizeof *message + SCANNER_CHUNK_BYTES_MAX);
-
-    if (!message)
-        return NULL;
-    *message = (struct message) { .count = 1 };
-    message->entry.id = message->id;
-    buffer_init(&message->slices, pool);
-    return message;
-}
-
-void message_set_id(struct message *message, const uint8_t *id, size_t length)
-{
-    assert(length <= SCANNER_CHUNK_BYTES_MAX);
-    memcpy(message->id, id, length);
-    message->entry.id_length = length;
-}
-
 void message_free(struct message *message)
 {
     buffer_clear(&message->slices);
     free(message);
 }
 
-/* ---- taking a run apart ---- */
+bool message_write(const struct message *message, struct buffer *to)
+{
+    if (message->flat_length)
+        return buffer_append(to, message->flat, message->flat_length);
+    return buffer_share(to, &message->slices);
+}
+
+void message_discard_bytes(struct message *message)
+{
+    message->is_kept = false;
+    buffer_clear(&message->slices);
+}
 
 bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, const struct buffer *bytes,
                   size_t at)
@@ -135,55 +132,47 @@ bool message_scan(struct scanner *scanner, const struct scanner_limits *limits, 
     return status == SCANNER_END;
 }
 
-/* Not shared: taking messages changes the bytes where they are. */
-bool message_copy(const struct message *run, struct buffer *to)
-{
-    if (run->flat_length)
-        return message_write(run, to);
-    for (size_t at = 0, length; at < run->slices.length; at += length) {
-        const uint8_t *piece = buffer_view(&run->slices, at, &length);
-        if (!buffer_append(to, piece, length))
-            return false;
-    }
-    return true;
-}
+/* ---- a message that grows while it is cut through ---- */
 
-struct message *message_take_part(struct buffer *left, const struct message *run, unsigned most,
-                                  const uint8_t id[CHUNK_ID_VALUE_BYTES])
+struct message *message_open(struct buffer_pool *pool, enum message_protection protection)
 {
-    const struct scanner_limits limits = { UINT32_MAX, run->entry.size, SCANNER_DEPTH_MAX };
-    struct scanner last;
-    struct rewrite rewrite;
-    size_t length = 0;
-    uint64_t events = 0;
-    unsigned count = 0;
+    bool is_protected = protection == MESSAGE_PROTECTED;
+    struct message *message = malloc(sizeof *message + SCANNER_CHUNK_BYTES_MAX);
 
-    do {
-        bool is_whole = message_scan(&last, &limits, left, length);
-        assert(is_whole); /* as it was when the run was put together */
-        (void)is_whole;
-        length += last.length;
-        events += last.entries;
-        count++;
-    } while (count < most && length < left->length);
-    rewrite_plan(&rewrite, &last, "", 0, id);
-    struct message *part = message_take(left, length, &last, &rewrite);
-    if (!part)
+    if (!message)
         return NULL;
-    part->count = count;
-    part->events = events;
-    part->ack = left->length ? MESSAGE_OUR_ACK : run->ack;
-    part->is_protected = run->is_protected;
-    part->attempts = run->attempts ? 1 : 0;
-    part->arrived_ms = run->arrived_ms;
-    return part;
+    *message = (struct message) {
+        .entry = { .id = message->id },
+        .count = 1,
+        .is_protected = is_protected,
+        .is_kept = is_protected,
+    };
+    buffer_init(&message->slices, pool);
+    return message;
 }
 
-/* ---- writing ---- */
-
-bool message_write(const struct message *message, struct buffer *to)
+bool message_grow(struct message *message, const struct buffer *piece)
 {
-    if (message->flat_length)
-        return buffer_append(to, message->flat, message->flat_length);
-    return buffer_share(to, &message->slices);
+    message->entry.size += piece->length;
+    return !message->is_kept || buffer_share(&message->slices, piece);
+}
+
+void message_keep(struct message *message)
+{
+    message->is_kept = true;
+}
+
+void message_unprotect(struct message *message)
+{
+    message->is_protected = false;
+    message_discard_bytes(message);
+}
+
+void message_complete(struct message *message, const struct message_summary *summary)
+{
+    assert(summary->id_length <= SCANNER_CHUNK_BYTES_MAX);
+    memcpy(message->id, summary->id, summary->id_length);
+    message->entry.id_length = summary->id_length;
+    message->events = summary->events;
+    message->ack = summary->ack;
 }

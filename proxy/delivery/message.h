@@ -1,10 +1,13 @@
-/* What is passed from an intake to a carrier in one piece: one Forward message, or a run of them.
+/* What goes from an agent to an upstream connection in one piece: one Forward message, or a batch of them.
  *
- * A run is several messages of one agent that were read together; only its last one may have a chunk id, and
- * the ack of that settles all of them, for an aggregator works through a connection in order.
+ * A batch is several messages of one sender that were read together. Only its last one may have a chunk id,
+ * and the ack of that one settles all of them, since an aggregator works through a connection in order.
  *
- * Long ones are slices of the segments they were read into, so that keeping them costs no copy; short ones
- * lie flat behind the struct, so that they do not keep segments alive. */
+ * Long messages are slices of the segments they were read into, so that keeping them costs no copy. Short
+ * ones lie flat behind the struct, so that they do not keep segments alive.
+ *
+ * A message has one owner at a time: the dispatcher while it waits, the ledger of an upstream connection once
+ * it is sent. Each group of fields is written by the unit named above it, and by no other. */
 #ifndef HUSK_DELIVERY_MESSAGE_H
 #define HUSK_DELIVERY_MESSAGE_H
 
@@ -17,76 +20,135 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct intake;
+struct sender;
 
-/* Whether anybody but us waits for the ack. */
+/* Who waits for the ack. */
 enum message_ack {
-    MESSAGE_NO_ACK,    /* nobody asked, and we did not either */
-    MESSAGE_OUR_ACK,   /* we asked, so as to know that it arrived */
+    MESSAGE_NO_ACK,    /* nobody: neither the agent nor husk asked */
+    MESSAGE_OUR_ACK,   /* husk asked, to know that the message arrived */
     MESSAGE_AGENT_ACK, /* the agent asked: its ack is passed on */
 };
 
 struct message {
-    struct ledger_entry entry;     /* first: its place on a carrier; its id */
-    TAILQ_ENTRY(message) of_queue; /* the exchange's while is_waiting; else a list that one function makes */
-    bool is_waiting;               /* for a carrier */
-    struct intake *origin;         /* borrowed; NULL: the agent is gone */
-    TAILQ_ENTRY(message) of_origin;
-    uint64_t ordinal; /* among its agent's messages: later ones have greater ones */
+    /* message (id and size of the entry) and ledger */
+    struct ledger_entry entry; /* first */
+
+    /* message */
     enum message_ack ack;
-    unsigned count;        /* Forward messages in it */
-    uint64_t events;       /* in them, as far as they say how many */
-    bool is_protected;     /* by us: kept until its ack comes */
-    bool kept;             /* its bytes are still here: it can be sent again */
-    unsigned attempts;     /* carriers that broke while it was the oldest they had not settled; from the first
-                              on it goes alone. A part of a run begins with 1 */
-    unsigned ack_timeouts; /* carriers given up because its ack did not come */
-    uint64_t arrived_ms;
-    uint64_t held_bytes;  /* that the exchange counts for it */
-    struct buffer slices; /* long ones */
-    size_t flat_length;   /* short ones; else 0 */
+    unsigned count;       /* Forward messages in it */
+    uint64_t events;      /* in them, as far as they say how many */
+    bool is_protected;    /* by husk: kept until its ack comes */
+    bool is_kept;         /* its bytes are still here: it can be sent again */
+    struct buffer slices; /* of long ones */
+    size_t flat_length;   /* of short ones; else 0 */
     uint8_t *flat;        /* behind the id, in the same allocation */
-    uint8_t id[];
+
+    /* sender */
+    struct sender *sender; /* borrowed; NULL: the agent is gone */
+    TAILQ_ENTRY(message) of_sender;
+    uint64_t ordinal; /* rises among the messages of one sender */
+    uint64_t arrived_ms;
+
+    /* message_queue */
+    TAILQ_ENTRY(message) of_queue;
+    bool is_waiting; /* for an upstream connection */
+
+    /* retry */
+    unsigned attempts;     /* connections that broke while it was the oldest they had not settled */
+    unsigned ack_timeouts; /* connections given up because its ack did not come */
+
+    /* read_budget */
+    uint64_t retained_bytes; /* counted for it */
+
+    uint8_t id[]; /* message */
 };
 
-TAILQ_HEAD(message_list, message);  /* of one agent's, by of_origin */
-TAILQ_HEAD(message_queue, message); /* by of_queue */
+TAILQ_HEAD(message_list, message);
 
-/* Takes `length` bytes off the front of `incoming`: a message, or a run that ends with it, changed as
- * `rewrite` says. NULL when out of memory: then `incoming` is no longer whole. */
-struct message *message_take(struct buffer *incoming, uint64_t length, const struct scanner *last,
-                             const struct rewrite *rewrite);
+/* What message_take needs to know. All borrowed. */
+struct message_source {
+    uint64_t length;               /* bytes of the batch at the front of the buffer */
+    const struct scanner *last;    /* at the end of its last message */
+    const struct rewrite *rewrite; /* of the last message */
+    unsigned count;
+    uint64_t events;
+    enum message_ack ack;
+    bool is_protected;
+};
 
-/* One that grows as it is read: without bytes, size or id yet. NULL when out of memory. */
-struct message *message_open(struct buffer_pool *pool);
-/* Its id is known at its end: the value's bytes, at most SCANNER_CHUNK_BYTES_MAX. */
-void message_set_id(struct message *message, const uint8_t *id, size_t length);
+/* Takes a message or batch off the front of `incoming`. NULL when out of memory: then `incoming` is no longer
+ * whole.
+ */
+struct message *message_take(struct buffer *incoming, const struct message_source *source);
 
+/* Frees a message that nobody refers to any more. */
 void message_free(struct message *message);
+
+/* Puts its bytes, which are kept, at the end of `to`. False when out of memory. */
+MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
+
+/* Its bytes are not needed any more: it cannot be sent again. */
+void message_discard_bytes(struct message *message);
+
+/* An agent that asked for the ack of a single message sends it again when no ack comes. Of a batch it would
+ * send only the last message. */
+static inline bool message_comes_again(const struct message *message)
+{
+    return message->ack == MESSAGE_AGENT_ACK && message->count == 1;
+}
+
+/* The agent did not ask for the ack of this message, or of a part of it. */
+static inline bool message_is_unasked(const struct message *message)
+{
+    return message->ack != MESSAGE_AGENT_ACK || message->count > 1;
+}
+
+/* A connection has ended at this message: it is sent alone, and its sender's later messages wait for it. */
+static inline bool message_is_isolated(const struct message *message)
+{
+    return message->attempts > 0;
+}
+
+static inline struct message *message_of(struct ledger_entry *entry)
+{
+    return (struct message *)entry;
+}
 
 /* Scans the message that begins `at` bytes into `bytes`; false when it is not whole, or not within `limits`.
  */
 MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
                              const struct buffer *bytes, size_t at);
 
-/* Puts a copy of a run's bytes at the end of `to`, for message_take_part. False when out of memory. */
-MUST_CHECK bool message_copy(const struct message *run, struct buffer *to);
-/* Takes the next part of a run, of up to `most` messages, off the front of what is left of its bytes, with
- * `id` at its end; the last part keeps the id that the run has. NULL when out of memory. */
-struct message *message_take_part(struct buffer *left, const struct message *run, unsigned most,
-                                  const uint8_t id[CHUNK_ID_VALUE_BYTES]);
+/* ---- a message that grows while it is cut through ---- */
 
-/* Puts its bytes at the end of `to`; they are kept. False when out of memory. */
-MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
+enum {
+    MESSAGE_OPTION_BYTES_MAX = 65536
+}; /* longest option of such a message: it is held back until it is whole */
 
-/* Moves bytes `from` … `to` of a message, counted as it was read, off the front of `incoming` to the end of
- * `out`, with those edits of `rewrite` that lie at or behind `from`. False when out of memory. */
+enum message_protection { MESSAGE_UNPROTECTED, MESSAGE_PROTECTED };
+
+/* A message without bytes, size and id. A protected one keeps its bytes. NULL when out of memory. */
+struct message *message_open(struct buffer_pool *pool, enum message_protection protection);
+/* Adds bytes that are to be sent. They stay in `piece`; a kept message shares them. False when out of memory.
+ */
+MUST_CHECK bool message_grow(struct message *message, const struct buffer *piece);
+/* Its bytes are kept from now on: none has been sent yet. */
+void message_keep(struct message *message);
+/* It is too much to keep: discards its bytes, and does not protect it any more. */
+void message_unprotect(struct message *message);
+
+/* What is known at its end. */
+struct message_summary {
+    const uint8_t *id; /* copied: the chunk id's value */
+    size_t id_length;  /* at most SCANNER_CHUNK_BYTES_MAX */
+    uint64_t events;
+    enum message_ack ack;
+};
+void message_complete(struct message *message, const struct message_summary *summary);
+
+/* Moves bytes `range` of a message, counted as they were read, off the front of `incoming` to the end of
+ * `out`, with those edits of `rewrite` that lie at or behind range.start. False when out of memory. */
 MUST_CHECK bool message_move(struct buffer *out, struct buffer *incoming, struct span range,
                              const struct rewrite *rewrite);
-
-static inline struct message *message_of(struct ledger_entry *entry)
-{
-    return (struct message *)entry;
-}
 
 #endif

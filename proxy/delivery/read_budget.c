@@ -1,85 +1,119 @@
 #include "delivery/read_budget.h"
 
-#include "delivery/downstream.h"
-
-void room_init(struct room *room, uint64_t limit_bytes)
+void read_budget_init(struct read_budget *budget, const struct read_budget_events *events,
+                      uint64_t limit_bytes, metrics_counter *gauge)
 {
-    *room = (struct room) { .limit_bytes = limit_bytes };
-    TAILQ_INIT(&room->line);
+    *budget = (struct read_budget) { .events = events, .gauge = gauge, .limit_bytes = limit_bytes };
+    TAILQ_INIT(&budget->queue);
 }
 
-bool room_can_hold(const struct room *room)
+/* ---- for messages ---- */
+
+void read_budget_retain(struct read_budget *budget, uint64_t *counted, uint64_t bytes)
 {
-    return room->held_bytes < room->limit_bytes;
+    budget->retained_bytes += bytes - *counted;
+    *counted = bytes;
+    atomic_store_explicit(budget->gauge, budget->retained_bytes, memory_order_relaxed);
 }
 
-static bool has_space(const struct room *room)
+bool read_budget_can_retain(const struct read_budget *budget)
 {
-    return room->held_bytes + room->excess_bytes < room->limit_bytes && !room->is_congested;
+    return budget->retained_bytes < budget->limit_bytes;
 }
 
-bool room_admits(const struct room *room, const struct room_place *place)
+void read_budget_set_congestion(struct read_budget *budget, enum read_congestion congestion)
 {
-    if (place == room->overdrawn)
+    budget->is_congested = congestion == READ_CONGESTED;
+}
+
+/* ---- for agents ---- */
+
+void read_share_init(struct read_share *share, void *owner)
+{
+    *share = (struct read_share) { .owner = owner };
+}
+
+static bool has_space(const struct read_budget *budget)
+{
+    return budget->retained_bytes + budget->excess_bytes < budget->limit_bytes && !budget->is_congested;
+}
+
+bool read_budget_admits(const struct read_budget *budget, const struct read_share *share)
+{
+    if (share == budget->overdrawn_by)
         return true;
-    return has_space(room) && (TAILQ_EMPTY(&room->line) || TAILQ_FIRST(&room->line) == place);
+    return has_space(budget) && (TAILQ_EMPTY(&budget->queue) || TAILQ_FIRST(&budget->queue) == share);
 }
 
-void room_wait(struct room *room, struct room_place *place, struct intake *intake)
+void read_budget_wait(struct read_budget *budget, struct read_share *share)
 {
-    if (place->intake)
+    if (share->is_waiting)
         return;
-    place->intake = intake;
-    TAILQ_INSERT_TAIL(&room->line, place, line);
+    share->is_waiting = true;
+    TAILQ_INSERT_TAIL(&budget->queue, share, link);
 }
 
-void room_leave(struct room *room, struct room_place *place)
+void read_budget_leave(struct read_budget *budget, struct read_share *share)
 {
-    if (!place->intake)
+    if (!share->is_waiting)
         return;
-    TAILQ_REMOVE(&room->line, place, line);
-    place->intake = NULL;
+    TAILQ_REMOVE(&budget->queue, share, link);
+    share->is_waiting = false;
 }
 
-void room_count_excess(struct room *room, struct room_place *place, uint64_t excess_bytes)
+void read_budget_set_excess(struct read_budget *budget, struct read_share *share, uint64_t excess_bytes)
 {
-    room->excess_bytes += excess_bytes - place->excess_bytes;
-    place->excess_bytes = excess_bytes;
+    budget->excess_bytes += excess_bytes - share->excess_bytes;
+    share->excess_bytes = excess_bytes;
 }
 
-void room_end_overdraft(struct room *room, struct room_place *place)
+bool read_budget_is_overdrawn_by(const struct read_budget *budget, const struct read_share *share)
 {
-    if (room->overdrawn == place)
-        room->overdrawn = NULL;
+    return budget->overdrawn_by == share;
 }
 
-bool room_is_waited_for(const struct room *room)
+void read_budget_end_overdraft(struct read_budget *budget, struct read_share *share)
 {
-    return !TAILQ_EMPTY(&room->line);
+    if (budget->overdrawn_by == share)
+        budget->overdrawn_by = NULL;
 }
 
-/* Only parts of messages are in the way: the first that waits in the middle of one may go on with it. */
-static void overdraft_pass(struct room *room)
+bool read_budget_is_awaited(const struct read_budget *budget)
 {
-    struct room_place *place;
+    return !TAILQ_EMPTY(&budget->queue);
+}
 
-    if (room->overdrawn || room->is_congested || !room_can_hold(room))
+/* Only parts of messages fill the budget: the first agent that waits in the middle of a message may complete
+ * it. */
+static void overdraft_grant(struct read_budget *budget)
+{
+    struct read_share *share;
+
+    if (budget->overdrawn_by || budget->is_congested || !read_budget_can_retain(budget))
         return;
-    TAILQ_FOREACH (place, &room->line, line) {
-        if (reading_is_amid(place->intake)) {
-            room->overdrawn = place;
-            intake_wake(place->intake);
+    TAILQ_FOREACH (share, &budget->queue, link) {
+        if (budget->events->is_mid_message(share->owner)) {
+            budget->overdrawn_by = share;
+            budget->events->on_turn(share->owner);
             return;
         }
     }
 }
 
-void room_pass(struct room *room)
+void read_budget_pass_turn(struct read_budget *budget)
 {
-    if (TAILQ_EMPTY(&room->line))
+    if (TAILQ_EMPTY(&budget->queue))
         return;
-    if (has_space(room))
-        intake_wake(TAILQ_FIRST(&room->line)->intake);
+    if (has_space(budget))
+        budget->events->on_turn(TAILQ_FIRST(&budget->queue)->owner);
     else
-        overdraft_pass(room);
+        overdraft_grant(budget);
+}
+
+void read_budget_release(struct read_budget *budget, struct read_share *share)
+{
+    read_budget_leave(budget, share);
+    read_budget_set_excess(budget, share, 0);
+    read_budget_end_overdraft(budget, share);
+    read_budget_pass_turn(budget);
 }

@@ -1,60 +1,90 @@
-/* How much of agents' bytes a worker holds, and whose turn it is to be read when that is too much: the
+/* How many of the agents' bytes a worker may hold, and which agent is read next once that is spent: the
  * back-pressure of `protocol: forward`.
  *
- * Three things make it full: messages held until they are settled (--retain-bytes); parts of messages that
- * are not whole yet, in excess of an intake's own buffer, counted with them; and whole messages that wait
- * although carriers are there, for what is read then would only wait too. Intakes that find it full wait in a
- * line, and go on in the order they came. One at a time may overdraw it to the end of its message, so that
- * halves of messages cannot hold each other up. Knows intakes by their place in the line, and nothing of
- * carriers. */
+ * The budget is spent when
+ *   - messages retained until they are settled reach --retain-bytes, or
+ *   - they do together with the excess: parts of messages that are not whole yet, beyond an agent's own
+ * buffer, or
+ *   - the dispatcher is congested: whole messages wait although upstream connections are ready.
+ *
+ * Agents then wait in a queue and are read in the order they came. One agent at a time may overdraw the
+ * budget up to the end of its message, so that halves of messages cannot block each other. Pure: knows agents
+ * by their share, and nothing of connections. */
 #ifndef HUSK_DELIVERY_READ_BUDGET_H
 #define HUSK_DELIVERY_READ_BUDGET_H
+
+#include "base/metrics.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct intake;
-
-/* An intake's place; zero-initialise. */
-struct room_place {
-    TAILQ_ENTRY(room_place) line;
-    struct intake *intake; /* borrowed, while it is in the line */
-    uint64_t excess_bytes; /* counted for it */
+/* What one agent takes of the budget. */
+struct read_share {
+    TAILQ_ENTRY(read_share) link; /* in the queue, while is_waiting */
+    void *owner;                  /* borrowed: passed to the callbacks */
+    uint64_t excess_bytes;
+    bool is_waiting;
 };
 
-TAILQ_HEAD(room_line, room_place);
+struct read_budget_events {
+    /* The agent may be read. */
+    void (*on_turn)(void *owner);
+    /* Whether the agent has sent a part of a message and the rest is still to come. */
+    bool (*is_mid_message)(const void *owner);
+};
 
-struct room {
+struct read_budget {
+    const struct read_budget_events *events; /* borrowed */
+    metrics_counter *gauge;                  /* borrowed: of retained_bytes */
     uint64_t limit_bytes;
-    uint64_t held_bytes, excess_bytes;
-    bool is_congested; /* whole messages wait, though carriers are there */
-    struct room_line line;
-    struct room_place *overdrawn; /* NULL: nobody */
+    uint64_t retained_bytes, excess_bytes;
+    bool is_congested;
+    TAILQ_HEAD(, read_share) queue;
+    struct read_share *overdrawn_by; /* NULL: nobody */
 };
 
-void room_init(struct room *room, uint64_t limit_bytes);
+void read_budget_init(struct read_budget *budget, const struct read_budget_events *events,
+                      uint64_t limit_bytes, metrics_counter *gauge);
 
-/* What is held is within the limit, excess apart. */
-bool room_can_hold(const struct room *room);
+/* ---- for messages ---- */
 
-/* Whether an intake may read on now. */
-bool room_admits(const struct room *room, const struct room_place *place);
+/* Counts `bytes` for a message, in place of what `counted` says; *counted becomes `bytes`. */
+void read_budget_retain(struct read_budget *budget, uint64_t *counted, uint64_t bytes);
+/* The retained bytes are below the limit. */
+bool read_budget_can_retain(const struct read_budget *budget);
 
-/* It may not: it waits in the line, and is run (intake_wake) when its turn has come. Harmless if it waits
- * already. */
-void room_wait(struct room *room, struct room_place *place, struct intake *intake);
-/* It waits no more: it has been read, or is gone. Harmless if it does not wait. */
-void room_leave(struct room *room, struct room_place *place);
+/* Whole messages wait although upstream connections are ready, or no longer. */
+enum read_congestion { READ_FREE, READ_CONGESTED };
+void read_budget_set_congestion(struct read_budget *budget, enum read_congestion congestion);
 
-/* Counts what an intake has read of a message that is not whole, beyond its own buffer. */
-void room_count_excess(struct room *room, struct room_place *place, uint64_t excess_bytes);
-/* Its message has come to its end, or needs no room any more: so has its leave to overdraw. */
-void room_end_overdraft(struct room *room, struct room_place *place);
+/* ---- for agents ---- */
 
-bool room_is_waited_for(const struct room *room);
+void read_share_init(struct read_share *share, void *owner);
 
-/* Runs whoever's turn it is; for whoever has made room. */
-void room_pass(struct room *room);
+/* Whether the agent may be read now. */
+bool read_budget_admits(const struct read_budget *budget, const struct read_share *share);
+
+/* The agent may not be read: it waits until on_turn. Harmless if it waits already. */
+void read_budget_wait(struct read_budget *budget, struct read_share *share);
+/* The agent does not wait any more. Harmless if it does not wait. */
+void read_budget_leave(struct read_budget *budget, struct read_share *share);
+
+/* Counts what was read of a message that is not whole, beyond the agent's own buffer. */
+void read_budget_set_excess(struct read_budget *budget, struct read_share *share, uint64_t excess_bytes);
+
+bool read_budget_is_overdrawn_by(const struct read_budget *budget, const struct read_share *share);
+/* The agent's message is complete, or needs no budget any more. Harmless if another agent overdraws. */
+void read_budget_end_overdraft(struct read_budget *budget, struct read_share *share);
+
+/* The agent is gone: its share is free for others. */
+void read_budget_release(struct read_budget *budget, struct read_share *share);
+
+/* Some agent waits. */
+bool read_budget_is_awaited(const struct read_budget *budget);
+
+/* Calls on_turn for the agent whose turn it is, if any may be read. For everyone that has freed some budget.
+ */
+void read_budget_pass_turn(struct read_budget *budget);
 
 #endif

@@ -1,11 +1,6 @@
 #include "delivery/upstream.h"
 
-#include "base/clock.h"
 #include "forward/ack.h"
-#include "runtime/connection_log.h"
-#include "delivery/dispatcher.h"
-#include "delivery/downstream.h"
-#include "delivery/cut_through.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
@@ -13,200 +8,295 @@
 enum {
     STEP_BYTES = 256 * 1024,
     INCOMING_BYTES = 64 * 1024,
-    FLUSH_BYTES = 240 * 1024 /* so much is written at once, while the processor's cache still has it */
+    FLUSH_BYTES = 240 * 1024 /* written at once, while the processor's cache still has them */
 };
 
-static void carrier_step(struct carrier *carrier);
+static void upstream_step(struct upstream *upstream);
 
 static void on_task(struct task *task)
 {
-    carrier_step((struct carrier *)task);
+    upstream_step((struct upstream *)task);
+}
+
+static struct reactor *reactor_of(const struct upstream *upstream)
+{
+    return upstream->shared->transport->reactor;
+}
+
+static const struct route_options *route_of(const struct upstream *upstream)
+{
+    return upstream->shared->transport->route;
+}
+
+static struct message_metrics *metrics_of(const struct upstream *upstream)
+{
+    return &reactor_of(upstream)->metrics.messages;
 }
 
 /* ---- life ---- */
 
-bool carrier_open(struct exchange *exchange, size_t at)
+struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id, size_t endpoint_at)
 {
-    struct worker *worker = exchange->worker;
-    struct carrier *carrier = calloc(1, sizeof *carrier);
+    struct reactor *reactor = shared->transport->reactor;
+    struct upstream *upstream = calloc(1, sizeof *upstream);
 
-    if (!carrier)
-        return false;
-    carrier->task.run = on_task;
-    carrier->exchange = exchange;
-    carrier->opened_us = clock_monotonic_us();
-    buffer_init(&carrier->outgoing, &worker->pool);
-    buffer_init(&carrier->incoming, &worker->pool);
-    alarm_init(&carrier->alarm, worker->loop, task_run, &carrier->task);
-    outlet_open(&carrier->outlet, worker, task_run, &carrier->task);
-    carrier->at = at;
-    if (at < ENDPOINTS_MAX)
-        outlet_aim(&carrier->outlet, at);
-    roster_join(&exchange->roster, carrier);
-    worker_queue(worker, &carrier->task);
-    return true;
+    if (!upstream)
+        return NULL;
+    upstream->task.run = on_task;
+    upstream->shared = shared;
+    upstream->id = id;
+    upstream->endpoint_at = endpoint_at;
+    upstream->opened_us = reactor->now_us;
+    buffer_init(&upstream->outgoing, &reactor->pool);
+    buffer_init(&upstream->incoming, &reactor->pool);
+    timer_init(&upstream->timer, reactor, task_run, &upstream->task);
+    outlet_open(&upstream->outlet, &shared->transport->dialer, &upstream->task);
+    if (endpoint_at < ENDPOINTS_MAX)
+        outlet_aim(&upstream->outlet, endpoint_at);
+    upstream_wake(upstream);
+    return upstream;
 }
 
-void carrier_wake(struct carrier *carrier)
+static const char *phase_name(const struct upstream *upstream)
 {
-    worker_queue(carrier->exchange->worker, &carrier->task);
-}
-
-void carrier_retire(struct carrier *carrier)
-{
-    carrier->retiring = true;
-    carrier_wake(carrier);
-}
-
-static const char *carrier_phase(const struct carrier *carrier)
-{
-    if (carrier->state == CARRIER_GREETING)
+    switch (upstream->state) {
+    case UPSTREAM_AUTHENTICATING:
         return "shared_key";
-    return carrier->state == CARRIER_READY ? "carry" : outlet_state_name(carrier->outlet.state);
+    case UPSTREAM_READY:
+        return "deliver";
+    default:
+        return outlet_state_name(upstream->outlet.state);
+    }
 }
 
-static const char *carrier_detail(const struct carrier *carrier, enum end_reason reason)
+static const char *end_detail(const struct upstream *upstream, enum end_reason reason)
 {
-    if (reason == END_ACK_TIMEOUT && !carrier->exchange->ever_acked)
-        return "it has never acknowledged anything: is it a Forward input that sends acks? If it does not, "
-               "use --delivery passthrough";
-    return greeting_lasts(&carrier->greeting) ? greeting_detail(&carrier->greeting)
-                                              : leg_detail(&carrier->outlet.leg);
+    const char *hint = retry_hint(upstream->shared->retry, reason);
+
+    if (hint)
+        return hint;
+    return authentication_is_running(&upstream->authentication)
+               ? authentication_detail(&upstream->authentication)
+               : leg_detail(&upstream->outlet.leg);
 }
 
-void carrier_end(struct carrier *carrier, enum end_reason reason)
+static void end_report(struct upstream *upstream, enum end_reason reason)
 {
-    struct exchange *exchange = carrier->exchange;
-    struct side_metrics *metrics = &exchange->worker->metrics.side[SIDE_UPSTREAM];
-    const struct end_report report = {
+    struct transport *transport = upstream->shared->transport;
+    struct side_metrics *metrics = &transport->reactor->metrics.side[SIDE_UPSTREAM];
+    const struct connection_end end = {
         .side = SIDE_UPSTREAM,
         .reason = reason,
-        .phase = carrier_phase(carrier),
-        .detail = carrier_detail(carrier, reason),
-        .upstream = outlet_address(&carrier->outlet),
-        .opened_us = carrier->opened_us,
+        .phase = phase_name(upstream),
+        .detail = end_detail(upstream, reason),
+        .upstream = outlet_address(&upstream->outlet),
+        .opened_us = upstream->opened_us,
     };
 
-    if (carrier->state == CARRIER_ENDED)
-        return;
-    if (carrier->outlet.leg.fd < 0)
-        metrics_add(&metrics->opened, 1); /* a dial that did not come as far as a descriptor */
+    if (upstream->outlet.leg.fd < 0)
+        metrics_add(&metrics->opened, 1); /* a dial that failed before it had a descriptor */
     metrics_add(&metrics->ended[reason], 1);
-    end_report_log(exchange->worker, &report);
-    if (!end_reason_is_ours(reason) && (carrier->state < CARRIER_READY || !end_reason_is_benign(reason)))
-        worker_report_upstream(exchange->worker, reason);
-    roster_leave(&exchange->roster, carrier, reason);
-    carrier->state = CARRIER_ENDED;
-    bool in_order = end_reason_is_benign(reason) && carrier->outlet.leg.broken == END_NONE && !carrier->lease;
-    if (in_order && carrier->outlet.leg.fd >= 0)
-        (void)leg_finish(&carrier->outlet.leg);
-    outlet_close(&carrier->outlet, in_order ? LEG_CLOSE : LEG_RESET);
-    greeting_end(&carrier->greeting);
-    buffer_clear(&carrier->outgoing);
-    buffer_clear(&carrier->incoming);
-    alarm_stop(&carrier->alarm);
-    worker_reap(exchange->worker, &carrier->task);
-    exchange_carrier_ended(exchange, carrier, reason);
+    connection_log_write(&transport->connection_log, &end);
+    if (end_reason_is_ours(reason))
+        return;
+    if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
+        dialer_report(&transport->dialer, reason);
+    /* The outlet has counted a dial that failed. */
+    if (upstream->outlet.state == OUTLET_READY && (!upstream->has_settled || reason == END_ACK_TIMEOUT))
+        outlet_blame_endpoint(&upstream->outlet);
+}
+
+void upstream_end(struct upstream *upstream, enum end_reason reason)
+{
+    struct leg *leg = &upstream->outlet.leg;
+
+    if (upstream->state == UPSTREAM_ENDED)
+        return;
+    end_report(upstream, reason);
+    upstream->state = UPSTREAM_ENDED;
+    bool in_order =
+        end_reason_is_benign(reason) && leg->broken == END_NONE && upstream->use != UPSTREAM_CUT_THROUGH;
+    if (in_order && leg->fd >= 0)
+        (void)leg_finish(leg);
+    outlet_close(&upstream->outlet, in_order ? LEG_CLOSE : LEG_RESET);
+    authentication_end(&upstream->authentication);
+    buffer_clear(&upstream->outgoing);
+    buffer_clear(&upstream->incoming);
+    timer_stop(&upstream->timer);
+    reactor_reap(reactor_of(upstream), &upstream->task);
+    upstream->shared->events->on_ended(upstream->shared->observer, upstream, reason);
+}
+
+void upstream_wake(struct upstream *upstream)
+{
+    reactor_queue(reactor_of(upstream), &upstream->task);
+}
+
+void upstream_fail(struct upstream *upstream, enum end_reason reason)
+{
+    leg_break(&upstream->outlet.leg, reason);
+    upstream_wake(upstream);
+}
+
+void upstream_retire(struct upstream *upstream)
+{
+    upstream->is_retiring = true;
+    upstream_wake(upstream);
+}
+
+void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms)
+{
+    upstream->retire_at_ms = retire_at_ms;
+}
+
+bool upstream_locate(struct upstream *upstream)
+{
+    const struct endpoint_list *list = upstream->shared->transport->dialer.endpoints.list;
+    const struct socket_address *address = outlet_address(&upstream->outlet);
+
+    if (!list || !address)
+        return true;
+    upstream->endpoint_at = endpoint_list_find(list, address);
+    return upstream->endpoint_at < list->count;
+}
+
+const struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
+{
+    struct ledger_entry *entry =
+        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&upstream->ledger) : upstream->ledger.first;
+
+    return entry ? message_of(entry) : NULL;
+}
+
+/* The message leaves the ledger, for whatever reason. */
+static struct message *message_leave(struct upstream *upstream, struct ledger_entry *entry)
+{
+    struct message *message = message_of(entry);
+
+    metrics_take(&metrics_of(upstream)->unacked, message->count);
+    return message;
+}
+
+struct message *upstream_take_unsettled(struct upstream *upstream)
+{
+    struct ledger_entry *first = upstream->ledger.first;
+
+    if (!first)
+        return NULL;
+    ledger_remove(&upstream->ledger, first);
+    return message_leave(upstream, first);
 }
 
 /* ---- sending ---- */
 
-bool carrier_has_space(const struct carrier *carrier)
+bool upstream_has_space(const struct upstream *upstream)
 {
-    return carrier->state == CARRIER_READY && leg_can_send(&carrier->outlet.leg) &&
-           carrier->outgoing.length < carrier->exchange->worker->route->buffer_bytes;
+    return upstream->state == UPSTREAM_READY && leg_can_send(&upstream->outlet.leg) &&
+           upstream->outgoing.length < route_of(upstream)->buffer_bytes;
 }
 
-const struct message *carrier_suspect(const struct carrier *carrier)
+bool upstream_is_available(const struct upstream *upstream)
 {
-    const struct message *first = carrier->ledger.first ? message_of(carrier->ledger.first) : NULL;
-
-    return first && first->attempts ? first : NULL;
+    return upstream->use == UPSTREAM_SHARED && !upstream->is_retiring && upstream_has_space(upstream);
 }
 
-bool carrier_is_leased(const struct carrier *carrier)
+/* A failure shows on the next step. */
+static void flush(struct upstream *upstream)
 {
-    return carrier->lease || carrier_suspect(carrier);
+    if (upstream->outgoing.length >= FLUSH_BYTES)
+        (void)leg_write(&upstream->outlet.leg, &upstream->outgoing);
+    upstream_wake(upstream);
 }
 
-bool carrier_has_room(const struct carrier *carrier)
+void upstream_file(struct upstream *upstream, struct message *message)
 {
-    return carrier_has_space(carrier) && !carrier_is_leased(carrier) && !carrier->retiring;
+    if (message_is_isolated(message))
+        upstream->use = UPSTREAM_ISOLATED;
+    message->entry.end = upstream->queued_bytes;
+    message->entry.filed_us = reactor_of(upstream)->now_us;
+    ledger_file(&upstream->ledger, &message->entry);
+    metrics_add(&metrics_of(upstream)->unacked, message->count);
+    flush(upstream);
 }
 
-/* A failure shows when the carrier is run. */
-static void carrier_flush(struct carrier *carrier)
+void upstream_send(struct upstream *upstream, struct message *message)
 {
-    if (carrier->outgoing.length >= FLUSH_BYTES)
-        (void)leg_write(&carrier->outlet.leg, &carrier->outgoing);
-    carrier_wake(carrier);
+    /* Filed even if memory ran out half-way: then the connection ends, and the message goes back with the
+     * others. */
+    if (!message_write(message, &upstream->outgoing))
+        leg_break(&upstream->outlet.leg, END_NO_MEMORY);
+    upstream->queued_bytes += message->entry.size;
+    upstream_file(upstream, message);
 }
 
-bool carrier_put(struct carrier *carrier, struct buffer *piece)
+void upstream_hold(struct upstream *upstream, void *holder)
 {
-    carrier->queued += piece->length;
-    bool moved = buffer_move(&carrier->outgoing, piece, piece->length);
-    carrier_flush(carrier);
+    upstream->use = UPSTREAM_CUT_THROUGH;
+    upstream->holder = holder;
+}
+
+bool upstream_put(struct upstream *upstream, struct buffer *piece)
+{
+    upstream->queued_bytes += piece->length;
+    bool moved = buffer_move(&upstream->outgoing, piece, piece->length);
+    flush(upstream);
     return moved;
 }
 
-void carrier_file(struct carrier *carrier, struct message *message)
+void upstream_release(struct upstream *upstream)
 {
-    message->entry.end = carrier->queued;
-    message->entry.filed_us = carrier->exchange->worker->now_us;
-    ledger_file(&carrier->ledger, &message->entry);
-    metrics_add(&carrier->exchange->worker->metrics.messages.unacked, message->count);
-    if (!message->is_protected && message->kept) {
-        message->kept = false;
-        buffer_clear(&message->slices);
-        exchange_hold(carrier->exchange, message, sizeof *message);
-    }
-    carrier_flush(carrier);
+    upstream->use = UPSTREAM_SHARED;
+    upstream->holder = NULL;
 }
 
-void carrier_send(struct carrier *carrier, struct message *message)
+void upstream_abort(struct upstream *upstream)
 {
-    /* Filed even if memory ran out half-way: then the carrier ends, and the message goes back with the
-     * others.
+    upstream_release(upstream);
+    leg_break(&upstream->outlet.leg, END_OTHER_SIDE); /* by reset: the message is cut */
+    upstream_end(upstream, END_OTHER_SIDE);
+}
+
+/* ---- settling ---- */
+
+static void message_settle(struct upstream *upstream, struct ledger_entry *entry)
+{
+    struct message *message = message_leave(upstream, entry);
+
+    upstream->has_settled = true;
+    if (upstream->use == UPSTREAM_ISOLATED)
+        upstream->use = UPSTREAM_SHARED;
+    upstream->shared->events->on_settled(upstream->shared->observer, message);
+}
+
+/* Messages that expect no ack settle once the socket has taken them. */
+static void taken_settle(struct upstream *upstream)
+{
+    /* Sealed records that wait are a little longer than their plaintext: a message settles late, never early.
      */
-    if (!message_write(message, &carrier->outgoing))
-        leg_break(&carrier->outlet.leg, END_NO_MEMORY);
-    carrier->queued += message->entry.size;
-    carrier_file(carrier, message);
-}
-
-/* Messages that expect no ack are settled once the socket has taken them. */
-static void settle_taken(struct carrier *carrier)
-{
-    /* What waits as sealed records is a little more than the plaintext it holds: a message settles late,
-     * never early. */
-    uint64_t pending = carrier->outgoing.length + carrier->outlet.leg.unsent.length;
-    uint64_t taken = carrier->queued > pending ? carrier->queued - pending : 0;
+    uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length;
+    uint64_t taken = upstream->queued_bytes > pending ? upstream->queued_bytes - pending : 0;
     struct ledger_entry *entry;
 
-    while ((entry = ledger_settle_taken(&carrier->ledger, taken))) {
-        carrier->has_settled = true;
-        exchange_settle(carrier->exchange, message_of(entry));
-    }
+    while ((entry = ledger_settle_taken(&upstream->ledger, taken)))
+        message_settle(upstream, entry);
 }
 
-/* ---- receiving ---- */
-
-/* `now_us` is a little old, and an aggregator may say an id that has just been sent once more. */
-static void latency_observe(struct carrier *carrier, const struct ledger_entry *entry, uint64_t now_us)
+/* `now_us` is as old as this turn of the loop, and an aggregator may repeat an id that was just sent again.
+ */
+static void latency_observe(struct upstream *upstream, const struct ledger_entry *entry, uint64_t now_us)
 {
-    metrics_observe(&carrier->exchange->worker->metrics.messages.ack_latency, &metrics_ack_bounds,
+    metrics_observe(&metrics_of(upstream)->ack_latency, &metrics_ack_bounds,
                     now_us > entry->filed_us ? now_us - entry->filed_us : 0);
 }
 
-/* Reads the acks that are whole; END_NONE, or what was wrong with them. */
-static enum end_reason acks_take(struct carrier *carrier)
+/* Settles the messages of the acks that are whole; END_NONE, or what was wrong with the acks. */
+static enum end_reason acks_take(struct upstream *upstream)
 {
     uint8_t bytes[ACK_BYTES_MAX];
-    uint64_t now_us = carrier->exchange->worker->now_us;
+    uint64_t now_us = reactor_of(upstream)->now_us;
 
-    while (carrier->incoming.length) {
-        size_t length = buffer_peek(&carrier->incoming, 0, bytes, sizeof bytes);
+    while (upstream->incoming.length) {
+        size_t length = buffer_peek(&upstream->incoming, 0, bytes, sizeof bytes);
         size_t taken;
         struct span id;
         enum ack_status status = ack_parse(bytes, length, &taken, &id);
@@ -214,178 +304,199 @@ static enum end_reason acks_take(struct carrier *carrier)
             return END_NONE;
         if (status == ACK_REFUSED)
             return END_BAD_ACK;
-        buffer_consume(&carrier->incoming, taken);
-        const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
-        struct ledger_entry *entry = ledger_settle_ack(&carrier->ledger, bytes + id.start, id.end - id.start);
+        buffer_consume(&upstream->incoming, taken);
+        const struct ledger_entry *oldest = ledger_oldest_awaiting(&upstream->ledger);
+        struct ledger_entry *entry =
+            ledger_settle_ack(&upstream->ledger, bytes + id.start, id.end - id.start);
         if (!entry)
             return END_UNKNOWN_ACK;
-        latency_observe(carrier, entry, now_us);
+        latency_observe(upstream, entry, now_us);
         if (entry == oldest)
-            carrier->oldest_ms = now_us / 1000;
-        carrier->exchange->ever_acked = carrier->has_settled = true;
-        exchange_settle(carrier->exchange, message_of(entry));
+            upstream->oldest_ms = now_us / 1000;
+        retry_note_ack(upstream->shared->retry);
+        message_settle(upstream, entry);
     }
     return END_NONE;
 }
 
-/* ---- the step ---- */
+/* ---- the step: each state's part returns END_NONE while it waits or goes on, else why the connection ends
+ * ---- */
 
-static bool carrier_dial(struct carrier *carrier)
+static enum end_reason dial(struct upstream *upstream)
 {
-    enum end_reason reason = outlet_advance(&carrier->outlet, &carrier->incoming);
+    const struct handshake_options *key = route_of(upstream)->key[SIDE_UPSTREAM];
+    enum end_reason reason = outlet_advance(&upstream->outlet, &upstream->incoming);
 
-    if (reason != END_NONE) {
-        carrier_end(carrier, reason);
-        return false;
-    }
-    if (carrier->outlet.state != OUTLET_READY) {
-        leg_watch(&carrier->outlet.leg, outlet_reads(&carrier->outlet) ? LEG_READ : LEG_NO_READ);
-        alarm_set(&carrier->alarm, carrier->outlet.deadline_ms);
-        return false;
-    }
-    carrier->state = CARRIER_GREETING;
-    const struct route_options *route = carrier->exchange->worker->route;
-    if (route->key[SIDE_UPSTREAM]) {
-        carrier->greeting_deadline_ms = carrier->exchange->worker->now_ms + route->handshake_timeout_ms;
-        reason = greeting_begin(&carrier->greeting, HANDSHAKE_DIALLING, route->key[SIDE_UPSTREAM],
-                                &carrier->outgoing);
-    }
-    if (reason != END_NONE)
-        carrier_end(carrier, reason);
-    return reason == END_NONE;
+    if (reason != END_NONE || upstream->outlet.state != OUTLET_READY)
+        return reason;
+    upstream->state = UPSTREAM_AUTHENTICATING;
+    if (!key)
+        return END_NONE;
+    upstream->authentication_deadline_ms =
+        reactor_of(upstream)->now_ms + route_of(upstream)->handshake_timeout_ms;
+    return authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key, &upstream->outgoing);
 }
 
-/* The shared-key handshake, as far as it goes; true once it is over, or when there is none. */
-static bool carrier_greet(struct carrier *carrier)
+/* The shared-key handshake, if there is one. */
+static enum end_reason authenticate(struct upstream *upstream)
 {
-    struct leg *leg = &carrier->outlet.leg;
+    struct leg *leg = &upstream->outlet.leg;
     enum end_reason reason = END_NONE;
     size_t before;
 
     do {
-        before = carrier->incoming.length + carrier->outgoing.length;
-        (void)leg_write(leg, &carrier->outgoing);
-        if (greeting_lasts(&carrier->greeting))
-            (void)leg_read(leg, &carrier->incoming, INCOMING_BYTES);
-        reason = greeting_advance(&carrier->greeting, &carrier->incoming, &carrier->outgoing);
-    } while (reason == END_NONE && before != carrier->incoming.length + carrier->outgoing.length);
-    if (reason == END_NONE && greeting_lasts(&carrier->greeting)) {
+        before = upstream->incoming.length + upstream->outgoing.length;
+        (void)leg_write(leg, &upstream->outgoing);
+        if (authentication_is_running(&upstream->authentication))
+            (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
+        reason = authentication_advance(&upstream->authentication, &upstream->incoming, &upstream->outgoing);
+    } while (reason == END_NONE && before != upstream->incoming.length + upstream->outgoing.length);
+    if (reason != END_NONE)
+        return reason;
+    if (authentication_is_running(&upstream->authentication)) {
         if (leg->broken != END_NONE || leg->read_over)
-            reason = leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
-        else if (carrier->exchange->worker->now_ms >= carrier->greeting_deadline_ms)
-            reason = END_KEY_TIMEOUT;
-        leg_watch(leg, LEG_READ);
-        alarm_set(&carrier->alarm, carrier->greeting_deadline_ms);
+            return leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
+        bool is_late = reactor_of(upstream)->now_ms >= upstream->authentication_deadline_ms;
+        return is_late ? END_KEY_TIMEOUT : END_NONE;
     }
-    if (reason != END_NONE) {
-        carrier_end(carrier, reason);
-        return false;
-    }
-    if (greeting_lasts(&carrier->greeting))
-        return false;
-    carrier->queued = carrier->outgoing.length; /* what is left of the handshake goes before the messages */
-    carrier->state = CARRIER_READY;
-    roster_ready(&carrier->exchange->roster, carrier);
-    worker_report_upstream(carrier->exchange->worker, END_NONE);
-    exchange_dispatch(carrier->exchange);
-    return true;
+    upstream->queued_bytes =
+        upstream->outgoing.length; /* the rest of the handshake goes before the messages */
+    upstream->state = UPSTREAM_READY;
+    dialer_report(&upstream->shared->transport->dialer, END_NONE);
+    upstream->shared->events->on_ready(upstream->shared->observer, upstream);
+    return END_NONE;
 }
 
 /* An aggregator works through a connection in order: its time for a message begins when it is through with
  * those before it. */
-static uint64_t ack_deadline(const struct carrier *carrier)
+static uint64_t ack_deadline(const struct upstream *upstream)
 {
-    const struct ledger_entry *oldest = ledger_oldest_awaiting(&carrier->ledger);
+    const struct ledger_entry *oldest = ledger_oldest_awaiting(&upstream->ledger);
 
     if (!oldest)
         return 0;
-    uint64_t since_ms =
-        oldest->filed_us / 1000 > carrier->oldest_ms ? oldest->filed_us / 1000 : carrier->oldest_ms;
-    return since_ms + carrier->exchange->worker->route->ack_timeout_ms;
+    uint64_t filed_ms = oldest->filed_us / 1000;
+    uint64_t since_ms = filed_ms > upstream->oldest_ms ? filed_ms : upstream->oldest_ms;
+    return since_ms + route_of(upstream)->ack_timeout_ms;
 }
 
-/* Nothing is on its way on it. */
-static bool carrier_is_settled(const struct carrier *carrier)
+static bool is_settled(const struct upstream *upstream)
 {
-    return !carrier->ledger.count && !carrier->lease && !carrier->outgoing.length &&
-           !carrier->outlet.leg.unsent.length;
+    return !upstream->ledger.count && upstream->use != UPSTREAM_CUT_THROUGH && !upstream->outgoing.length &&
+           !upstream->outlet.leg.unsent.length;
 }
 
-/* Keepalive does not see a peer that is gone while something of ours is on its way to it. */
-static enum end_reason peer_check(struct carrier *carrier)
+/* Keepalive does not notice a peer that is gone while bytes are on their way to it. */
+static enum end_reason peer_check(struct upstream *upstream)
 {
-    const struct worker *worker = carrier->exchange->worker;
-    unsigned dead_peer_ms = worker->route->dead_peer_ms;
+    uint64_t now_ms = reactor_of(upstream)->now_ms;
+    unsigned dead_peer_ms = route_of(upstream)->dead_peer_ms;
 
-    if (!dead_peer_ms || worker->now_ms < carrier->check_ms)
+    if (!dead_peer_ms || now_ms < upstream->check_ms)
         return END_NONE;
-    carrier->check_ms = worker->now_ms + dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER;
-    enum end_reason reason = socket_check(carrier->outlet.leg.fd, dead_peer_ms);
-    return reason == END_DEAD_PEER ? reason : END_NONE; /* of a reset, reading tells more */
+    upstream->check_ms = now_ms + dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER;
+    enum end_reason reason = socket_check(upstream->outlet.leg.fd, dead_peer_ms);
+    return reason == END_DEAD_PEER ? reason : END_NONE; /* reading tells more about a reset */
 }
 
-/* Why a ready carrier cannot go on; END_NONE when it can. */
-static enum end_reason carrier_verdict(struct carrier *carrier, enum end_reason ack_reason)
+/* Why a ready connection cannot go on; END_NONE when it can. */
+static enum end_reason verdict(const struct upstream *upstream)
 {
-    struct leg *leg = &carrier->outlet.leg;
-    uint64_t deadline = ack_deadline(carrier);
+    const struct leg *leg = &upstream->outlet.leg;
+    uint64_t deadline_ms = ack_deadline(upstream);
+    bool is_in_use = upstream->ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
 
-    if (ack_reason != END_NONE)
-        return ack_reason;
     if (leg->broken != END_NONE)
         return leg->broken;
     if (leg->read_over)
-        return carrier->ledger.count || carrier->lease ? END_UPSTREAM_CLOSED : END_CLOSED;
-    if (deadline && carrier->exchange->worker->now_ms >= deadline)
+        return is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED;
+    if (deadline_ms && reactor_of(upstream)->now_ms >= deadline_ms)
         return END_ACK_TIMEOUT;
-    if (carrier->retire_at_ms && carrier->exchange->worker->now_ms >= carrier->retire_at_ms)
-        roster_retire_old(&carrier->exchange->roster, carrier);
-    if (carrier->retiring && carrier_is_settled(carrier))
-        return END_RETIRED;
-    return peer_check(carrier);
+    return upstream->is_retiring && is_settled(upstream) ? END_RETIRED : END_NONE;
 }
 
-static void carrier_step(struct carrier *carrier)
+/* Moves messages and acks until nothing moves or the step's share of bytes is spent; then it runs again soon.
+ */
+static enum end_reason bytes_move(struct upstream *upstream)
 {
-    struct leg *leg = &carrier->outlet.leg;
-    enum end_reason ack_reason = END_NONE;
+    struct leg *leg = &upstream->outlet.leg;
+    enum end_reason reason = END_NONE;
     size_t total = 0, moved;
-    bool had_suspect = carrier_suspect(carrier);
 
-    if (carrier->retiring && carrier->state < CARRIER_READY) {
-        carrier_end(carrier, END_RETIRED);
-        return;
-    }
-    if (carrier->state == CARRIER_DIALLING && !carrier_dial(carrier))
-        return;
-    if (carrier->state == CARRIER_GREETING && !carrier_greet(carrier))
-        return;
-    if (carrier->state != CARRIER_READY)
-        return;
     do {
-        size_t before = carrier->outgoing.length;
-        (void)leg_write(leg, &carrier->outgoing);
-        moved = before - carrier->outgoing.length;
-        before = carrier->incoming.length;
-        (void)leg_read(leg, &carrier->incoming, INCOMING_BYTES);
-        moved += carrier->incoming.length - before;
-        ack_reason = acks_take(carrier);
+        size_t before = upstream->outgoing.length;
+        (void)leg_write(leg, &upstream->outgoing);
+        moved = before - upstream->outgoing.length;
+        before = upstream->incoming.length;
+        (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
+        moved += upstream->incoming.length - before;
+        reason = acks_take(upstream);
         total += moved;
-    } while (moved && total < STEP_BYTES && ack_reason == END_NONE);
-    settle_taken(carrier);
-    enum end_reason reason = carrier_verdict(carrier, ack_reason);
-    if (reason != END_NONE) {
-        carrier_end(carrier, reason);
-        return;
-    }
+    } while (moved && total < STEP_BYTES && reason == END_NONE);
+    taken_settle(upstream);
     if (moved)
-        carrier_wake(carrier);
-    if (carrier->lease && carrier_has_space(carrier))
-        intake_wake(carrier->lease->intake);
-    exchange_dispatch(carrier->exchange);
-    if (had_suspect && !carrier_is_leased(carrier))
-        roster_end_lease(&carrier->exchange->roster, carrier);
-    leg_watch(leg, LEG_READ);
-    alarm_set(&carrier->alarm, alarm_earlier(carrier->check_ms, ack_deadline(carrier)));
-    alarm_set(&carrier->alarm, carrier->retiring ? 0 : carrier->retire_at_ms);
+        upstream_wake(upstream);
+    return reason;
+}
+
+static enum end_reason carry(struct upstream *upstream)
+{
+    const struct upstream_shared *shared = upstream->shared;
+    bool was_isolated = upstream->use == UPSTREAM_ISOLATED;
+    enum end_reason reason = bytes_move(upstream);
+
+    if (upstream->retire_at_ms && !upstream->is_retiring &&
+        reactor_of(upstream)->now_ms >= upstream->retire_at_ms)
+        shared->events->on_old(shared->observer, upstream);
+    if (reason == END_NONE)
+        reason = verdict(upstream);
+    if (reason == END_NONE)
+        reason = peer_check(upstream);
+    if (reason != END_NONE)
+        return reason;
+    shared->events->on_progress(shared->observer, upstream);
+    if (was_isolated && upstream->use == UPSTREAM_SHARED)
+        shared->events->on_released(shared->observer, upstream);
+    return END_NONE;
+}
+
+static void watch(struct upstream *upstream)
+{
+    struct timer *timer = &upstream->timer;
+
+    switch (upstream->state) {
+    case UPSTREAM_DIALLING:
+        outlet_watch(&upstream->outlet);
+        timer_set(timer, upstream->outlet.deadline_ms);
+        break;
+    case UPSTREAM_AUTHENTICATING:
+        leg_watch(&upstream->outlet.leg, LEG_READ);
+        timer_set(timer, upstream->authentication_deadline_ms);
+        break;
+    case UPSTREAM_READY:
+        leg_watch(&upstream->outlet.leg, LEG_READ);
+        timer_set(timer, timer_earlier(upstream->check_ms, ack_deadline(upstream)));
+        timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
+        break;
+    case UPSTREAM_ENDED:
+        break;
+    }
+}
+
+static void upstream_step(struct upstream *upstream)
+{
+    enum end_reason reason = END_NONE;
+
+    if (upstream->is_retiring && upstream->state < UPSTREAM_READY)
+        reason = END_RETIRED;
+    if (reason == END_NONE && upstream->state == UPSTREAM_DIALLING)
+        reason = dial(upstream);
+    if (reason == END_NONE && upstream->state == UPSTREAM_AUTHENTICATING)
+        reason = authenticate(upstream);
+    if (reason == END_NONE && upstream->state == UPSTREAM_READY)
+        reason = carry(upstream);
+    if (reason != END_NONE)
+        upstream_end(upstream, reason);
+    else
+        watch(upstream);
 }

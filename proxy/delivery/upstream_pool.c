@@ -1,119 +1,146 @@
 #include "delivery/upstream_pool.h"
 
-#include "delivery/upstream.h"
-#include "worker/worker.h"
-
 enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
     RETIRE_AGAIN_MS = 1000,
     BUSY_BYTES = 64 * 1024,    /* outstanding on every connection: another endpoint may help */
-    UNEVEN_BYTES = 256 * 1024, /* so much busier than another one, a carrier loses its agents to it */
+    UNEVEN_BYTES = 256 * 1024, /* so much busier than another one, a connection loses its senders to it */
 };
 
-void roster_init(struct roster *roster, struct worker *worker, struct exchange *exchange)
+static const struct route_options *route_of(const struct upstream_pool *pool)
 {
-    *roster = (struct roster) { .worker = worker, .exchange = exchange };
-    LIST_INIT(&roster->carriers);
+    return pool->shared.transport->route;
+}
+
+static uint64_t now_ms(const struct upstream_pool *pool)
+{
+    return pool->shared.transport->reactor->now_ms;
+}
+
+static struct endpoint_pool *endpoint_pool_of(const struct upstream_pool *pool)
+{
+    return &pool->shared.transport->dialer.endpoints;
+}
+
+static const struct endpoint_list *endpoints(const struct upstream_pool *pool)
+{
+    return endpoint_pool_of(pool)->list;
+}
+
+void upstream_pool_init(struct upstream_pool *pool, const struct upstream_shared *shared)
+{
+    *pool = (struct upstream_pool) { .shared = *shared };
+    LIST_INIT(&pool->list);
+}
+
+void upstream_pool_end(struct upstream_pool *pool, enum end_reason reason)
+{
+    while (!LIST_EMPTY(&pool->list))
+        upstream_end(LIST_FIRST(&pool->list), reason);
 }
 
 /* ---- endpoints ---- */
 
-static const struct endpoint_list *endpoints(const struct roster *roster)
+static bool is_usable(const struct upstream_pool *pool, size_t at)
 {
-    return roster->worker->endpoints.list;
-}
-
-static bool is_usable(const struct roster *roster, size_t at)
-{
-    return !endpoint_is_ejected(&roster->worker->endpoints, at, roster->worker->now_ms);
+    return !endpoint_is_ejected(endpoint_pool_of(pool), at, now_ms(pool));
 }
 
 /* It did not work the last time. */
-static bool has_failed(const struct roster *roster, size_t at)
+static bool has_failed(const struct upstream_pool *pool, size_t at)
 {
-    return at < ENDPOINTS_MAX && roster->worker->endpoints.status[at].failures;
+    return at < ENDPOINTS_MAX && endpoint_pool_of(pool)->status[at].failures;
 }
 
-/* The tier in use: the lowest with an endpoint that is not resting; UINT32_MAX: all of them rest. */
-static unsigned usable_tier(const struct roster *roster)
+/* The tier in use: the lowest with an endpoint that is not ejected; UINT32_MAX: all of them are. */
+static unsigned usable_tier(const struct upstream_pool *pool)
 {
-    const struct endpoint_list *list = endpoints(roster);
+    const struct endpoint_list *list = endpoints(pool);
     unsigned tier = UINT32_MAX;
 
     for (size_t at = 0; list && at < list->count; at++) {
-        if (list->endpoints[at].tier < tier && is_usable(roster, at))
+        if (list->endpoints[at].tier < tier && is_usable(pool, at))
             tier = list->endpoints[at].tier;
     }
     return tier;
 }
 
-static const struct endpoint *endpoint_of(const struct roster *roster, const struct carrier *carrier)
+static const struct endpoint *endpoint_of(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    const struct endpoint_list *list = endpoints(roster);
+    const struct endpoint_list *list = endpoints(pool);
 
-    return list && carrier->at < list->count ? &list->endpoints[carrier->at] : NULL;
+    return list && upstream->endpoint_at < list->count ? &list->endpoints[upstream->endpoint_at] : NULL;
 }
 
 /* Its outstanding bytes, as a multiple of its endpoint's share. */
-static uint64_t load_of(const struct roster *roster, const struct carrier *carrier)
+static uint64_t load_of(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    const struct endpoint *endpoint = endpoint_of(roster, carrier);
+    const struct endpoint *endpoint = endpoint_of(pool, upstream);
 
-    return carrier->ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
+    return upstream->ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
 }
 
-static unsigned tier_of(const struct roster *roster, const struct carrier *carrier)
+static unsigned tier_of(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    const struct endpoint *endpoint = endpoint_of(roster, carrier);
+    const struct endpoint *endpoint = endpoint_of(pool, upstream);
 
     return endpoint ? endpoint->tier : 0;
 }
 
 /* ---- picking ---- */
 
-/* Whether `a` is to be preferred: a lower tier, then less load. */
-static bool is_better(const struct roster *roster, const struct carrier *a, const struct carrier *b)
+static bool is_exclusive(const struct upstream *upstream)
 {
-    unsigned tier_a = tier_of(roster, a), tier_b = tier_of(roster, b);
-
-    return tier_a != tier_b ? tier_a < tier_b : load_of(roster, a) < load_of(roster, b);
+    return upstream->use != UPSTREAM_SHARED;
 }
 
-struct carrier *roster_pick(struct roster *roster, struct carrier *last)
+/* Whether `a` is preferred: a lower tier, then less load. */
+static bool is_better(const struct upstream_pool *pool, const struct upstream *a, const struct upstream *b)
 {
-    struct carrier *best = NULL, *carrier;
+    unsigned tier_a = tier_of(pool, a), tier_b = tier_of(pool, b);
 
-    LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        if (carrier_has_room(carrier) && (!best || is_better(roster, carrier, best)))
-            best = carrier;
+    return tier_a != tier_b ? tier_a < tier_b : load_of(pool, a) < load_of(pool, b);
+}
+
+struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
+{
+    struct upstream *best = NULL, *last = NULL, *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (!upstream_is_available(upstream))
+            continue;
+        if (upstream->id == last_id)
+            last = upstream;
+        if (!best || is_better(pool, upstream, best))
+            best = upstream;
     }
-    if (best && last && carrier_has_room(last) && tier_of(roster, last) == tier_of(roster, best) &&
-        load_of(roster, last) <= load_of(roster, best) + UNEVEN_BYTES)
+    if (last && tier_of(pool, last) == tier_of(pool, best) &&
+        load_of(pool, last) <= load_of(pool, best) + UNEVEN_BYTES)
         return last;
     return best;
 }
 
-struct carrier *roster_pick_idle(struct roster *roster)
+struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool)
 {
-    struct carrier *best = NULL, *carrier;
-    unsigned leased = 0;
+    struct upstream *best = NULL, *upstream;
+    unsigned exclusive = 0;
 
-    LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        leased += carrier_is_leased(carrier);
-        if (carrier_has_room(carrier) && !carrier->ledger.count &&
-            (!best || tier_of(roster, carrier) < tier_of(roster, best)))
-            best = carrier;
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        exclusive += is_exclusive(upstream);
+        if (upstream_is_available(upstream) && !upstream->ledger.count &&
+            (!best || tier_of(pool, upstream) < tier_of(pool, best)))
+            best = upstream;
     }
-    return leased < roster->worker->route->max_exclusive_connections ? best : NULL;
+    return exclusive < route_of(pool)->max_exclusive_connections ? best : NULL;
 }
 
-bool roster_is_ready(const struct roster *roster)
+bool upstream_pool_is_ready(const struct upstream_pool *pool)
 {
-    const struct carrier *carrier;
+    const struct upstream *upstream;
 
-    LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        if (carrier->state == CARRIER_READY)
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (upstream->state == UPSTREAM_READY)
             return true;
     }
     return false;
@@ -121,51 +148,52 @@ bool roster_is_ready(const struct roster *roster)
 
 /* ---- dialling ---- */
 
-/* What a look over the carriers tells before a dial. */
+/* What a look over the connections tells before a dial. */
 struct survey {
     bool is_dialling;
     bool has_idle; /* one in the tier in use has next to nothing outstanding */
-    unsigned leased;
-    unsigned count;                 /* of the others, but for those that retire */
-    unsigned shared[ENDPOINTS_MAX]; /* of these, by endpoint */
+    unsigned exclusive;
+    unsigned count;                 /* of the shared ones that do not retire */
+    unsigned shared[ENDPOINTS_MAX]; /* the same, by endpoint */
 };
 
-static void survey_make(struct survey *survey, const struct roster *roster, unsigned tier)
+static void survey_make(struct survey *survey, const struct upstream_pool *pool, unsigned tier)
 {
-    const struct carrier *carrier;
+    const struct upstream *upstream;
 
     *survey = (struct survey) { 0 };
-    LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        /* One that swallows connections must not keep us from trying others. */
-        survey->is_dialling =
-            survey->is_dialling || (carrier->state < CARRIER_READY && !has_failed(roster, carrier->at));
-        survey->leased += carrier_is_leased(carrier);
-        if (carrier_is_leased(carrier) || carrier->retiring)
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        /* An endpoint that swallows connections must not keep others from being dialled. */
+        if (upstream->state < UPSTREAM_READY && !has_failed(pool, upstream->endpoint_at))
+            survey->is_dialling = true;
+        survey->exclusive += is_exclusive(upstream);
+        if (is_exclusive(upstream) || upstream->is_retiring)
             continue;
         survey->count++;
-        if (carrier->at >= ENDPOINTS_MAX)
+        if (upstream->endpoint_at >= ENDPOINTS_MAX)
             continue;
-        survey->shared[carrier->at]++;
-        if (tier_of(roster, carrier) == tier && carrier->ledger.bytes < BUSY_BYTES)
+        survey->shared[upstream->endpoint_at]++;
+        if (tier_of(pool, upstream) == tier && upstream->ledger.bytes < BUSY_BYTES)
             survey->has_idle = true;
     }
 }
 
 /* The endpoint of the tier in use that has the fewest connections for its weight, and less than `max`;
  * ENDPOINTS_MAX when there is none. */
-static size_t endpoint_pick(struct roster *roster, const struct survey *survey, unsigned tier, unsigned max)
+static size_t endpoint_pick(const struct upstream_pool *pool, const struct survey *survey, unsigned tier,
+                            unsigned max)
 {
-    const struct endpoint_list *list = endpoints(roster);
+    const struct endpoint_list *list = endpoints(pool);
     size_t best = ENDPOINTS_MAX;
     uint64_t best_share = 0;
 
     for (size_t i = 0; list && i < list->count; i++) {
-        size_t at = (roster->turn + i) % list->count;
+        size_t at = (pool->next_endpoint + i) % list->count;
         const struct endpoint *endpoint = &list->endpoints[at];
-        if (endpoint->tier != tier || survey->shared[at] >= max || !is_usable(roster, at))
+        if (endpoint->tier != tier || survey->shared[at] >= max || !is_usable(pool, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
-        if (has_failed(roster, at))
+        if (has_failed(pool, at))
             share += UINT32_MAX; /* behind all that work */
         if (best == ENDPOINTS_MAX || share < best_share) {
             best = at;
@@ -175,148 +203,135 @@ static size_t endpoint_pick(struct roster *roster, const struct survey *survey, 
     return best;
 }
 
-static uint64_t dial(struct roster *roster, size_t at)
+static uint64_t dial(struct upstream_pool *pool, size_t at)
 {
-    roster->turn = at < ENDPOINTS_MAX ? at + 1 : roster->turn;
-    if (carrier_open(roster->exchange, at))
-        return 0;
-    return roster->redial_at_ms = roster->worker->now_ms + REDIAL_MAX_MS;
+    struct upstream *upstream = upstream_open(&pool->shared, ++pool->last_id, at);
+
+    if (at < ENDPOINTS_MAX)
+        pool->next_endpoint = at + 1;
+    if (!upstream)
+        return pool->redial_at_ms = now_ms(pool) + REDIAL_MAX_MS;
+    LIST_INSERT_HEAD(&pool->list, upstream, sibling);
+    return 0;
 }
 
-/* While every endpoint rests, or none is known, whichever comes is tried, with a back-off. */
-static uint64_t dial_any(struct roster *roster, const struct survey *survey)
+/* While every endpoint is ejected, or none is known, any that answers is taken, with a back-off. */
+static uint64_t dial_any(struct upstream_pool *pool, const struct survey *survey)
 {
     if (survey->count)
         return 0;
-    return roster->worker->now_ms < roster->redial_at_ms ? roster->redial_at_ms : dial(roster, ENDPOINTS_MAX);
+    return now_ms(pool) < pool->redial_at_ms ? pool->redial_at_ms : dial(pool, ENDPOINTS_MAX);
 }
 
-uint64_t roster_dial(struct roster *roster, enum roster_need need)
+uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
 {
-    const struct route_options *route = roster->worker->route;
+    const struct route_options *route = route_of(pool);
     struct survey survey;
 
-    if (need == ROSTER_BALANCE && (!endpoints(roster) || endpoints(roster)->count < 2))
+    if (need == UPSTREAM_FOR_BALANCE && (!endpoints(pool) || endpoints(pool)->count < 2))
         return 0;
-    unsigned tier = usable_tier(roster);
-    survey_make(&survey, roster, tier);
-    if (survey.is_dialling || (need == ROSTER_BALANCE && (survey.has_idle || !survey.count)))
+    unsigned tier = usable_tier(pool);
+    survey_make(&survey, pool, tier);
+    if (survey.is_dialling || (need == UPSTREAM_FOR_BALANCE && (survey.has_idle || !survey.count)))
         return 0;
     if (tier == UINT32_MAX)
-        return need == ROSTER_BALANCE ? 0 : dial_any(roster, &survey);
-    if (need == ROSTER_LEASE && survey.leased >= route->max_exclusive_connections)
+        return need == UPSTREAM_FOR_BALANCE ? 0 : dial_any(pool, &survey);
+    if (need == UPSTREAM_FOR_EXCLUSIVE && survey.exclusive >= route->max_exclusive_connections)
         return 0;
-    size_t at = endpoint_pick(roster, &survey, tier, need == ROSTER_BALANCE ? 1 : route->max_upstream_connections);
-    /* A leased connection comes on top of what the others may have. */
-    if (at == ENDPOINTS_MAX && need == ROSTER_LEASE)
-        at = endpoint_pick(roster, &survey, tier, route->max_upstream_connections + route->max_exclusive_connections - survey.leased);
+    size_t at = endpoint_pick(pool, &survey, tier,
+                              need == UPSTREAM_FOR_BALANCE ? 1 : route->max_upstream_connections);
+    /* Exclusive connections come on top of the shared ones. */
+    if (at == ENDPOINTS_MAX && need == UPSTREAM_FOR_EXCLUSIVE)
+        at = endpoint_pick(pool, &survey, tier,
+                           route->max_upstream_connections + route->max_exclusive_connections -
+                               survey.exclusive);
     if (at == ENDPOINTS_MAX)
         return 0;
-    /* When none is left that has not failed, there is a back-off. */
-    if (roster->worker->now_ms < roster->redial_at_ms &&
-        (has_failed(roster, at) || endpoints(roster)->count == 1))
-        return roster->redial_at_ms;
-    return dial(roster, at);
+    /* When every endpoint that is left has failed, there is a back-off. */
+    if (now_ms(pool) < pool->redial_at_ms && (has_failed(pool, at) || endpoints(pool)->count == 1))
+        return pool->redial_at_ms;
+    return dial(pool, at);
 }
 
-void roster_end_lease(struct roster *roster, struct carrier *carrier)
+/* ---- what has happened to a connection ---- */
+
+void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstream)
+{
+    uint64_t age_ms = route_of(pool)->max_connection_age_ms;
+    struct upstream *other;
+
+    /* A tenth more or less, so that connections opened together do not retire together. */
+    if (age_ms)
+        upstream_set_retirement(upstream, now_ms(pool) + age_ms - age_ms / 10 +
+                                              endpoint_pool_random(endpoint_pool_of(pool)) % (age_ms / 5));
+    if (!endpoints(pool))
+        return;
+    if (!upstream_locate(upstream))
+        upstream_retire(upstream); /* its address left the list while it was dialled */
+    LIST_FOREACH (other, &pool->list, sibling) {
+        if (tier_of(pool, other) > tier_of(pool, upstream))
+            upstream_retire(other);
+    }
+}
+
+void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upstream)
 {
     struct survey survey;
 
-    carrier->lease = NULL;
-    survey_make(&survey, roster, 0);
-    if (carrier->at < ENDPOINTS_MAX && survey.shared[carrier->at] > roster->worker->route->max_upstream_connections)
-        carrier_retire(carrier);
+    survey_make(&survey, pool, 0);
+    if (upstream->endpoint_at < ENDPOINTS_MAX &&
+        survey.shared[upstream->endpoint_at] > route_of(pool)->max_upstream_connections)
+        upstream_retire(upstream);
 }
 
-/* ---- coming and going ---- */
-
-void roster_join(struct roster *roster, struct carrier *carrier)
+void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 {
-    LIST_INSERT_HEAD(&roster->carriers, carrier, sibling);
-}
-
-void roster_ready(struct roster *roster, struct carrier *carrier)
-{
-    const struct endpoint_list *list = endpoints(roster);
-    uint64_t age_ms = roster->worker->route->max_connection_age_ms;
-    struct carrier *other;
-
-    /* A tenth more or less, so that those opened together do not retire together. */
-    if (age_ms)
-        carrier->retire_at_ms = roster->worker->now_ms + age_ms - age_ms / 10 +
-                                endpoint_pool_random(&roster->worker->endpoints) % (age_ms / 5);
-    if (!list)
-        return;
-    carrier->at = endpoint_list_find(list, outlet_address(&carrier->outlet));
-    if (carrier->at == list->count)
-        carrier_retire(carrier); /* it left the list while it was dialled */
-    LIST_FOREACH (other, &roster->carriers, sibling) {
-        if (tier_of(roster, other) > tier_of(roster, carrier))
-            carrier_retire(other);
-    }
-}
-
-static void redial_later(struct roster *roster)
-{
-    uint64_t delay = roster->redial_delay_ms ? roster->redial_delay_ms * 2 : REDIAL_MIN_MS;
-
-    roster->redial_delay_ms = delay < REDIAL_MAX_MS ? delay : REDIAL_MAX_MS;
-    roster->redial_at_ms = roster->worker->now_ms + roster->redial_delay_ms;
-}
-
-void roster_leave(struct roster *roster, struct carrier *carrier, enum end_reason reason)
-{
-    bool was_ready = carrier->outlet.state == OUTLET_READY;
-    bool is_ours = end_reason_is_ours(reason);
-
-    LIST_REMOVE(carrier, sibling);
-    /* A dial that fails has been filed by the outlet. */
-    if (was_ready && !is_ours && (!carrier->has_settled || reason == END_ACK_TIMEOUT))
-        endpoint_walk_report(&carrier->outlet.walk, &roster->worker->endpoints, ENDPOINT_FAILED,
-                             roster->worker->now_ms);
-    if (!carrier->has_settled && !is_ours)
-        redial_later(roster); /* it was of no use; the next may not be either */
-}
-
-void roster_note_success(struct roster *roster)
-{
-    roster->redial_at_ms = roster->redial_delay_ms = 0;
-}
-
-void roster_endpoints_changed(struct roster *roster)
-{
-    const struct endpoint_list *list = endpoints(roster);
-    struct carrier *carrier;
-
-    LIST_FOREACH (carrier, &roster->carriers, sibling) {
-        const struct socket_address *address = outlet_address(&carrier->outlet);
-        if (list && address) {
-            carrier->at = endpoint_list_find(list, address);
-            if (carrier->at == list->count)
-                carrier_retire(carrier);
-        }
-        carrier_wake(carrier);
-    }
-}
-
-void roster_retire_old(struct roster *roster, struct carrier *carrier)
-{
-    const struct carrier *other;
+    const struct upstream *other;
     unsigned retiring = 0;
 
-    LIST_FOREACH (other, &roster->carriers, sibling)
-        retiring += other->retiring;
-    if (retiring < roster->worker->route->max_upstream_connections)
-        carrier->retiring = true;
+    LIST_FOREACH (other, &pool->list, sibling)
+        retiring += other->is_retiring;
+    if (retiring < route_of(pool)->max_upstream_connections)
+        upstream_retire(upstream);
     else
-        carrier->retire_at_ms = roster->worker->now_ms + RETIRE_AGAIN_MS;
+        upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
 
-void roster_retire_all(struct roster *roster)
+static void redial_later(struct upstream_pool *pool)
 {
-    struct carrier *carrier;
+    uint64_t delay_ms = pool->redial_delay_ms ? pool->redial_delay_ms * 2 : REDIAL_MIN_MS;
 
-    LIST_FOREACH (carrier, &roster->carriers, sibling)
-        carrier_retire(carrier);
+    pool->redial_delay_ms = delay_ms < REDIAL_MAX_MS ? delay_ms : REDIAL_MAX_MS;
+    pool->redial_at_ms = now_ms(pool) + pool->redial_delay_ms;
+}
+
+void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
+{
+    LIST_REMOVE(upstream, sibling);
+    if (!upstream->has_settled && !end_reason_is_ours(reason))
+        redial_later(pool); /* it was of no use, and the next one may not be either */
+}
+
+void upstream_pool_on_settled(struct upstream_pool *pool)
+{
+    pool->redial_at_ms = pool->redial_delay_ms = 0;
+}
+
+void upstream_pool_endpoints_changed(struct upstream_pool *pool)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (!upstream_locate(upstream))
+            upstream_retire(upstream);
+        upstream_wake(upstream);
+    }
+}
+
+void upstream_pool_retire_all(struct upstream_pool *pool)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling)
+        upstream_retire(upstream);
 }

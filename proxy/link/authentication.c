@@ -3,20 +3,20 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-bool greeting_lasts(const struct greeting *greeting)
+bool authentication_is_running(const struct authentication *authentication)
 {
-    return greeting->handshake;
+    return authentication->handshake;
 }
 
-void greeting_end(struct greeting *greeting)
+void authentication_end(struct authentication *authentication)
 {
-    free(greeting->handshake);
-    greeting->handshake = NULL;
+    free(authentication->handshake);
+    authentication->handshake = NULL;
 }
 
-const char *greeting_detail(const struct greeting *greeting)
+const char *authentication_detail(const struct authentication *authentication)
 {
-    return greeting->handshake ? greeting->handshake->text : "";
+    return authentication->handshake ? authentication->handshake->text : "";
 }
 
 static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
@@ -36,34 +36,35 @@ static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
     }
 }
 
-enum end_reason greeting_begin(struct greeting *greeting, enum handshake_role role,
-                               const struct handshake_options *options, struct buffer *out)
+enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
+                                     const struct handshake_options *options, struct buffer *out)
 {
     uint8_t random[HANDSHAKE_RANDOM_BYTES], helo[HANDSHAKE_MESSAGE_BYTES_MAX];
     size_t length;
 
-    greeting->handshake = calloc(1, sizeof *greeting->handshake);
-    if (!greeting->handshake || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    authentication->handshake = calloc(1, sizeof *authentication->handshake);
+    if (!authentication->handshake || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return END_NO_MEMORY;
-    (void)handshake_begin(greeting->handshake, role, options, random, helo, &length);
+    (void)handshake_begin(authentication->handshake, role, options, random, helo, &length);
     return buffer_append(out, helo, length) ? END_NONE : END_NO_MEMORY;
 }
 
-enum end_reason greeting_advance(struct greeting *greeting, struct buffer *in, struct buffer *out)
+enum end_reason authentication_advance(struct authentication *authentication, struct buffer *in,
+                                       struct buffer *out)
 {
     uint8_t bytes[HANDSHAKE_MESSAGE_BYTES_MAX + 1], answer[HANDSHAKE_MESSAGE_BYTES_MAX];
 
-    while (greeting->handshake && in->length) {
+    while (authentication->handshake && in->length) {
         size_t length = buffer_peek(in, 0, bytes, sizeof bytes), taken, answer_length;
         enum handshake_status status =
-            handshake_feed(greeting->handshake, bytes, length, &taken, answer, &answer_length);
+            handshake_feed(authentication->handshake, bytes, length, &taken, answer, &answer_length);
         buffer_consume(in, taken);
         if (!buffer_append(out, answer, answer_length))
             return END_NO_MEMORY;
         if (status == HANDSHAKE_REFUSED)
-            return reason_of_refusal(greeting->handshake->refusal);
+            return reason_of_refusal(authentication->handshake->refusal);
         if (status == HANDSHAKE_DONE)
-            greeting_end(greeting);
+            authentication_end(authentication);
         else if (!taken)
             break;
     }

@@ -1,7 +1,7 @@
 /* The shared-key handshake on one connection, in either role, while it lasts.
  *
- * Owns its state, which is gone once it is over. Knows buffers, not sockets: what it wants to say is put into
- * `out`. Belongs to its worker's thread. */
+ * Owns its state, which is freed once the handshake is over. Knows buffers, not sockets: what it sends is put
+ * into `out`. Belongs to its worker's thread. */
 #ifndef HUSK_LINK_AUTHENTICATION_H
 #define HUSK_LINK_AUTHENTICATION_H
 
@@ -11,23 +11,24 @@
 #include "forward/handshake.h"
 
 /* All zeros: there is none, or it is over. */
-struct greeting {
+struct authentication {
     struct handshake *handshake;
 };
 
 /* Begins; the accepting side's HELO is put into `out`. END_NONE, or why not. */
-enum end_reason greeting_begin(struct greeting *greeting, enum handshake_role role,
-                               const struct handshake_options *options, struct buffer *out);
+enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
+                                     const struct handshake_options *options, struct buffer *out);
 
-bool greeting_lasts(const struct greeting *greeting);
+bool authentication_is_running(const struct authentication *authentication);
 
-/* Takes what it understands off the front of `in`. END_NONE while it goes on or once it is over well; else
- * why it failed: what is in `out` should still be sent. */
-enum end_reason greeting_advance(struct greeting *greeting, struct buffer *in, struct buffer *out);
+/* Takes the bytes of the handshake off the front of `in`. END_NONE while it goes on, or once it has
+ * succeeded; else why it failed: `out` should still be sent. */
+enum end_reason authentication_advance(struct authentication *authentication, struct buffer *in,
+                                       struct buffer *out);
 
-/* For the log, once it has failed: never a secret; empty when there is nothing to say. */
-const char *greeting_detail(const struct greeting *greeting);
+/* For the log, once it has failed. Never contains a secret; empty when there is nothing to say. */
+const char *authentication_detail(const struct authentication *authentication);
 
-void greeting_end(struct greeting *greeting);
+void authentication_end(struct authentication *authentication);
 
 #endif

@@ -142,7 +142,8 @@ static void weights_shuffle(struct endpoint_pool *pool)
 
 /* ---- pools ---- */
 
-void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms, uint64_t seed)
+void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms,
+                        uint64_t seed)
 {
     *pool = (struct endpoint_pool) {
         .eject_min_ms = eject_min_ms,
@@ -212,7 +213,7 @@ bool endpoint_walk_begin_at(struct endpoint_walk *walk, struct endpoint_pool *po
 
 /* Endpoints not tried yet that are not ejected; none when the walk's list is no longer the pool's. */
 static uint64_t walk_available(const struct endpoint_walk *walk, const struct endpoint_pool *pool,
-                            uint64_t now_ms)
+                               uint64_t now_ms)
 {
     uint64_t available = 0;
 
@@ -249,7 +250,8 @@ const struct endpoint *endpoint_walk_next(struct endpoint_walk *walk, struct end
                                           uint64_t now_ms)
 {
     uint64_t available = walk_available(walk, pool, now_ms);
-    size_t next = available ? weighted_next(pool, lowest_tier(walk->list, available)) : walk_last_resort(walk, pool);
+    size_t next =
+        available ? weighted_next(pool, lowest_tier(walk->list, available)) : walk_last_resort(walk, pool);
 
     if (next == walk->list->count)
         return NULL;

@@ -34,8 +34,8 @@ struct endpoint_list {
     struct endpoint endpoints[]; /* addresses are distinct */
 };
 
-/* One reference to a copy, names and shared stats_registry included, of at most ENDPOINTS_MAX; NULL when out of
- * memory. Addresses must be distinct. */
+/* One reference to a copy, names and shared stats_registry included, of at most ENDPOINTS_MAX; NULL when out
+ * of memory. Addresses must be distinct. */
 struct endpoint_list *endpoint_list_new(const struct endpoint *endpoints, size_t count);
 struct endpoint_list *endpoint_list_share(struct endpoint_list *list);
 /* The same endpoints in all they are, in whatever order. */
@@ -48,15 +48,15 @@ void endpoint_list_release(struct endpoint_list *list);
 /* What a worker found out about an endpoint by dialling. */
 struct endpoint_status {
     uint64_t ejected_until_ms; /* clock_monotonic_ms; it waits behind those that need no rest */
-    unsigned failures;        /* since it last worked */
+    unsigned failures;         /* since it last worked */
     bool is_probed; /* its rest was over and one dial went out; the others wait for what comes of it */
-    int64_t current_weight;  /* the highest is next */
+    int64_t current_weight; /* the highest is next */
 };
 
 struct endpoint_pool {
-    struct endpoint_list *list;        /* shared; NULL: not resolved yet */
+    struct endpoint_list *list;          /* shared; NULL: not resolved yet */
     uint64_t eject_min_ms, eject_max_ms; /* after the first failure; it doubles up to the maximum */
-    uint64_t random;                   /* state of xorshift64; 0: no jitter, and turns begin at the first */
+    uint64_t random;                     /* state of xorshift64; 0: no jitter, and turns begin at the first */
     struct endpoint_status status[ENDPOINTS_MAX];
 };
 

@@ -41,7 +41,7 @@ static struct endpoint_stats *tally_of(struct endpoint_metrics *metrics)
 }
 
 struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *stats_registry,
-                                            const struct socket_address *address)
+                                                   const struct socket_address *address)
 {
     struct endpoint_metrics **end = &stats_registry->first;
 

@@ -1,8 +1,9 @@
 /* What is counted of one upstream address: connections by state, and whether it rests.
  *
- * Lists of endpoints come and go with the answers of DNS, and connections outlive them: stats_registry are shared by
- * all lists that have the address, and by the registry of them, which finds them again and is what a scrape
- * reads. The registry belongs to the control thread; the stats_registry are written by all workers. */
+ * Lists of endpoints come and go with the answers of DNS, and connections outlive them: stats_registry are
+ * shared by all lists that have the address, and by the registry of them, which finds them again and is what
+ * a scrape reads. The registry belongs to the control thread; the stats_registry are written by all workers.
+ */
 #ifndef HUSK_LINK_ENDPOINT_STATS_H
 #define HUSK_LINK_ENDPOINT_STATS_H
 
@@ -40,8 +41,9 @@ struct endpoint_stats_registry {
 
 /* The address's stats, made if there is none yet. Borrowed; NULL when out of memory. */
 struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *stats_registry,
-                                            const struct socket_address *address);
-/* No address is listed any more, until endpoint_stats_list says so; stats_registry nobody else shares are dropped.
+                                                   const struct socket_address *address);
+/* No address is listed any more, until endpoint_stats_list says so; stats_registry nobody else shares are
+ * dropped.
  */
 void endpoint_stats_registry_unlist(struct endpoint_stats_registry *stats_registry);
 void endpoint_stats_list(struct endpoint_stats *stats);

@@ -1,71 +1,92 @@
 #include "link/inlet.h"
 
-#include "base/clock.h"
-#include "worker/worker.h"
 #include "wire/socket.h"
 
-void inlet_open(struct inlet *inlet, struct worker *worker, int fd, const struct socket_address *peer,
-                leg_on_ready *on_ready, void *owner)
+static uint64_t now_ms(const struct inlet *inlet)
 {
-    const struct route_options *route = worker->route;
-    struct credentials *credentials = worker->credentials[SIDE_DOWNSTREAM];
-    struct side_metrics *metrics = &worker->metrics.side[SIDE_DOWNSTREAM];
+    return inlet->acceptor->reactor->now_ms;
+}
+
+static const struct route_options *route_of(const struct inlet *inlet)
+{
+    return inlet->acceptor->route;
+}
+
+void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const struct socket_address *peer,
+                struct task *task)
+{
+    struct reactor *reactor = acceptor->reactor;
+    struct side_metrics *metrics = &reactor->metrics.side[SIDE_DOWNSTREAM];
 
     *inlet = (struct inlet) {
-        .worker = worker,
-        .state = INLET_WAITING,
-        .accepted_ms = clock_monotonic_ms(),
+        .acceptor = acceptor,
+        .state = acceptor->credentials ? INLET_SECURING : INLET_WAITING,
+        .accepted_ms = reactor->now_ms,
         .peer = *peer,
     };
-    inlet->deadline_ms = inlet->accepted_ms + route->dial_delay_ms;
-    leg_open(&inlet->leg, &worker->io, fd, metrics, on_ready, owner);
+    leg_open(&inlet->leg, &reactor->io, fd, metrics, task_run, task);
     metrics_add(&metrics->opened, 1);
-    if (!credentials)
+    acceptor_count(acceptor, 1, inlet->state == INLET_SECURING);
+    if (inlet->state == INLET_WAITING) {
+        inlet->deadline_ms = inlet->accepted_ms + route_of(inlet)->dial_delay_ms;
         return;
-    struct tls_channel *tls = tls_channel_new(&worker->io.tls, credentials, NULL, NULL);
+    }
+    struct tls_channel *tls = tls_channel_new(&reactor->io.tls, acceptor->credentials, NULL, NULL);
     if (!tls) {
         leg_break(&inlet->leg, END_NO_MEMORY);
         return;
     }
-    inlet->state = INLET_SECURING;
-    inlet->deadline_ms = inlet->accepted_ms + route->handshake_timeout_ms;
+    inlet->deadline_ms = inlet->accepted_ms + route_of(inlet)->handshake_timeout_ms;
     leg_start_tls(&inlet->leg, tls);
 }
 
-static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *early)
+void inlet_refuse(struct inlet *inlet)
+{
+    inlet->state = INLET_REFUSED;
+    acceptor_count(inlet->acceptor, 0, -1);
+}
+
+void inlet_close(struct inlet *inlet, enum leg_closing closing)
+{
+    leg_close(&inlet->leg, closing);
+    acceptor_count(inlet->acceptor, -1, inlet->state == INLET_SECURING ? -1 : 0);
+}
+
+static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
     enum leg_status status = LEG_MOVED;
 
     while (status == LEG_MOVED && !leg_is_secured(leg))
-        status = leg_read(leg, early, inlet->worker->route->buffer_bytes);
+        status = leg_read(leg, received, route_of(inlet)->buffer_bytes);
     if (leg->broken != END_NONE)
         return leg->broken;
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
-        inlet->deadline_ms = clock_monotonic_ms() + inlet->worker->route->dial_delay_ms;
-    } else if (clock_monotonic_ms() >= worker_handshake_deadline_ms(inlet->worker, inlet->accepted_ms)) {
+        inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
+        acceptor_count(inlet->acceptor, 0, -1);
+    } else if (now_ms(inlet) >= acceptor_handshake_deadline_ms(inlet->acceptor, inlet->accepted_ms)) {
         leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
     return leg->broken;
 }
 
-enum inlet_news inlet_listen(struct inlet *inlet, struct buffer *early)
+enum inlet_activity inlet_check(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
 
-    /* Once the dial has begun, a TLS peer's close_notify may be a half-close, and is left for the upstream.
-     * One that has reset is gone: reading tells whether it left anything. */
-    if (leg->tls && !early->length &&
+    /* Once the dial has begun, a TLS peer's close_notify may be a half-close, and is left for the upstream. A
+     * peer that has reset is gone: reading tells whether it left anything. */
+    if (leg->tls && !received->length &&
         (inlet->state == INLET_WAITING || socket_check(leg->fd, 0) == END_RESET))
-        (void)leg_read(leg, early, inlet->worker->route->buffer_bytes);
-    if (early->length)
+        (void)leg_read(leg, received, route_of(inlet)->buffer_bytes);
+    if (received->length)
         return INLET_HAS_DATA;
     if (leg->read_over)
         return INLET_GONE;
     switch (socket_peek(leg->fd)) {
     case SOCKET_HAS_DATA:
-        /* Of TLS, less than a record: it will be read when the rest is there. */
+        /* Of TLS, less than a record: it is read when the rest is there. */
         return leg->tls && inlet->state == INLET_WAITING ? INLET_SILENT : INLET_HAS_DATA;
     case SOCKET_ENDED:
         return INLET_GONE;
@@ -83,22 +104,22 @@ enum end_reason inlet_departure(const struct inlet *inlet)
     return inlet->state == INLET_READY ? END_LEFT : END_PROBE;
 }
 
-enum end_reason inlet_advance(struct inlet *inlet, struct buffer *early)
+enum end_reason inlet_advance(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
 
     if (leg->broken != END_NONE)
         return leg->broken;
     if (inlet->state == INLET_SECURING) {
-        enum end_reason reason = inlet_secure(inlet, early);
+        enum end_reason reason = inlet_secure(inlet, received);
         if (reason != END_NONE || inlet->state == INLET_SECURING)
             return reason;
     }
     if (inlet->state == INLET_WAITING) {
-        enum inlet_news news = inlet_listen(inlet, early);
-        if (news == INLET_GONE)
+        enum inlet_activity activity = inlet_check(inlet, received);
+        if (activity == INLET_GONE)
             return inlet_departure(inlet);
-        if (news == INLET_HAS_DATA || clock_monotonic_ms() >= inlet->deadline_ms) {
+        if (activity == INLET_HAS_DATA || now_ms(inlet) >= inlet->deadline_ms) {
             inlet->state = INLET_READY;
             inlet->deadline_ms = 0;
         }

@@ -1,9 +1,40 @@
 #include "runtime/connection_log.h"
 
-#include "base/clock.h"
-#include "worker/worker.h"
+static void summary_write(struct connection_log *connection_log)
+{
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        struct log_limiter *limiter = &connection_log->limiters[reason];
+        struct log_line line;
+        if (!limiter->suppressed)
+            continue;
+        log_begin(&line, connection_log->log, LOG_WARN, "more connections ended");
+        log_text(&line, "route", connection_log->route->name);
+        log_text(&line, "reason", end_reason_name(reason));
+        log_number(&line, "suppressed", limiter->suppressed);
+        log_end(&line);
+        limiter->suppressed = 0;
+    }
+}
 
-static void log_address(struct log_line *line, const char *key, const struct socket_address *address)
+static void on_summary(void *owner)
+{
+    summary_write(owner);
+}
+
+void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
+                         const struct route_options *route)
+{
+    *connection_log = (struct connection_log) { .log = log, .route = route };
+    timer_init(&connection_log->summary, reactor, on_summary, connection_log);
+}
+
+void connection_log_close(struct connection_log *connection_log)
+{
+    summary_write(connection_log);
+    timer_stop(&connection_log->summary);
+}
+
+static void address_write(struct log_line *line, const char *key, const struct socket_address *address)
 {
     char text[ADDRESS_TEXT_BYTES];
 
@@ -13,7 +44,7 @@ static void log_address(struct log_line *line, const char *key, const struct soc
     log_text(line, key, text);
 }
 
-static void log_identity(struct log_line *line, const struct leg *inlet)
+static void identity_write(struct log_line *line, const struct leg *inlet)
 {
     const struct identity *identity = inlet && inlet->tls ? tls_channel_peer(inlet->tls) : NULL;
     char text[ADDRESS_TEXT_BYTES];
@@ -24,29 +55,45 @@ static void log_identity(struct log_line *line, const struct leg *inlet)
     log_text(line, "identity", text);
 }
 
-void end_report_log(struct worker *worker, const struct end_report *report)
+void connection_log_write(struct connection_log *connection_log, const struct connection_end *end)
 {
-    bool benign = end_reason_is_benign(report->reason);
+    const struct route_options *route = connection_log->route;
+    const struct reactor *reactor = connection_log->summary.reactor;
+    bool is_benign = end_reason_is_benign(end->reason);
     struct log_line line;
     uint32_t suppressed = 0;
 
-    if (!benign && !log_limiter_admit(&worker->limiters[report->reason], clock_monotonic_ms(),
-                                      worker->route->log_burst, &suppressed)) {
-        worker_note_suppressed(worker);
+    if (!is_benign && !log_limiter_admit(&connection_log->limiters[end->reason], reactor->now_ms,
+                                         route->log_burst, &suppressed)) {
+        timer_set(&connection_log->summary, reactor->now_ms + LOG_LIMITER_WINDOW_MS);
         return;
     }
-    log_begin(&line, worker->log, benign ? LOG_DEBUG : LOG_WARN, "connection ended");
-    log_text(&line, "route", worker->route->name);
-    log_text(&line, "side", side_name(report->side));
-    log_text(&line, "phase", report->phase);
-    log_text(&line, "reason", end_reason_name(report->reason));
-    log_text(&line, "what", end_reason_phrase(report->reason));
-    log_text(&line, "detail", report->detail);
-    log_address(&line, "peer", report->peer);
-    log_identity(&line, report->inlet);
-    log_address(&line, "upstream", report->upstream);
-    log_number(&line, "duration_ms", (int64_t)((clock_monotonic_us() - report->opened_us) / 1000));
+    log_begin(&line, connection_log->log, is_benign ? LOG_DEBUG : LOG_WARN, "connection ended");
+    log_text(&line, "route", route->name);
+    log_text(&line, "side", side_name(end->side));
+    log_text(&line, "phase", end->phase);
+    log_text(&line, "reason", end_reason_name(end->reason));
+    log_text(&line, "what", end_reason_phrase(end->reason));
+    log_text(&line, "detail", end->detail);
+    address_write(&line, "peer", end->peer);
+    identity_write(&line, end->inlet);
+    address_write(&line, "upstream", end->upstream);
+    log_number(&line, "duration_ms", (int64_t)((reactor->now_us - end->opened_us) / 1000));
     if (suppressed)
         log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+void connection_log_hint(struct connection_log *connection_log, const char *hint,
+                         const struct socket_address *peer)
+{
+    struct log_line line;
+
+    if (connection_log->has_hinted)
+        return;
+    connection_log->has_hinted = true;
+    log_begin(&line, connection_log->log, LOG_INFO, hint);
+    log_text(&line, "route", connection_log->route->name);
+    address_write(&line, "peer", peer);
     log_end(&line);
 }

@@ -1,29 +1,28 @@
-/* One deadline of a connection: a timer that is moved only when it must ring earlier.
+/* One deadline of a connection: an ev_timer that moves only when it must fire earlier.
  *
- * It may ring before the deadline it was last set to; its owner then looks at its deadlines, and sets it
+ * It may fire before the deadline it was last set to. Its owner then looks at its deadlines and sets it
  * again. */
 #ifndef HUSK_RUNTIME_TIMER_H
 #define HUSK_RUNTIME_TIMER_H
 
-#include <ev.h>
-#include <stdint.h>
+#include "runtime/reactor.h"
 
-typedef void alarm_on_ring(void *owner);
+typedef void timer_on_fire(void *owner);
 
-struct alarm {
-    struct ev_loop *loop;
-    ev_timer timer;
-    uint64_t at_ms; /* when it rings; 0: idle */
-    alarm_on_ring *on_ring;
+struct timer {
+    struct reactor *reactor; /* borrowed */
+    ev_timer watcher;
+    uint64_t fires_at_ms; /* in the reactor's now_ms; 0: stopped */
+    timer_on_fire *on_fire;
     void *owner;
 };
 
-void alarm_init(struct alarm *alarm, struct ev_loop *loop, alarm_on_ring *on_ring, void *owner);
-/* Rings at deadline_ms (clock_monotonic_ms), or before it; 0: no deadline. */
-void alarm_set(struct alarm *alarm, uint64_t deadline_ms);
-void alarm_stop(struct alarm *alarm);
+void timer_init(struct timer *timer, struct reactor *reactor, timer_on_fire *on_fire, void *owner);
+/* Fires at deadline_ms (in the reactor's now_ms), or before; 0: no deadline. */
+void timer_set(struct timer *timer, uint64_t deadline_ms);
+void timer_stop(struct timer *timer);
 
 /* The earlier of two deadlines, of which 0 is none. */
-uint64_t alarm_earlier(uint64_t a_ms, uint64_t b_ms);
+uint64_t timer_earlier(uint64_t a_ms, uint64_t b_ms);
 
 #endif

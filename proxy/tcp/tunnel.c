@@ -1,7 +1,5 @@
 #include "tcp/tunnel.h"
 
-#include "base/clock.h"
-#include "runtime/connection_log.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
@@ -13,6 +11,21 @@ enum {
 };
 
 static void tunnel_step(struct tunnel *tunnel);
+
+static struct reactor *reactor_of(const struct tunnel *tunnel)
+{
+    return tunnel->tunnels->transport->reactor;
+}
+
+static const struct route_options *route_of(const struct tunnel *tunnel)
+{
+    return tunnel->tunnels->transport->route;
+}
+
+static uint64_t now_ms(const struct tunnel *tunnel)
+{
+    return reactor_of(tunnel)->now_ms;
+}
 
 static struct leg *tunnel_leg(struct tunnel *tunnel, enum side side)
 {
@@ -31,32 +44,32 @@ static void on_task(struct task *task)
 
 /* ---- life ---- */
 
-void tunnel_open(struct worker *worker, int fd, const struct socket_address *peer)
+void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address *peer)
 {
+    struct transport *transport = tunnels->transport;
+    struct reactor *reactor = transport->reactor;
     struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 
     if (!tunnel) {
         socket_close_by_reset(fd);
         return;
     }
-    tunnel->worker = worker;
+    tunnel->tunnels = tunnels;
     tunnel->task.run = on_task;
-    tunnel->phase = TUNNEL_ADMITTING;
-    tunnel->opened_us = clock_monotonic_us();
-    tunnel->progress_ms = clock_monotonic_ms();
-    alarm_init(&tunnel->alarm, worker->loop, task_run, &tunnel->task);
-    buffer_init(&tunnel->held[SIDE_DOWNSTREAM], &worker->pool);
-    buffer_init(&tunnel->held[SIDE_UPSTREAM], &worker->pool);
-    LIST_INSERT_HEAD(&worker->tunnels, tunnel, sibling);
-    outlet_open(&tunnel->outlet, worker, task_run, &tunnel->task);
-    inlet_open(&tunnel->inlet, worker, fd, peer, task_run, &tunnel->task);
-    worker_count_inlet(worker, tunnel->inlet.state == INLET_SECURING, 1);
+    tunnel->opened_us = reactor->now_us;
+    tunnel->progress_ms = reactor->now_ms;
+    timer_init(&tunnel->timer, reactor, task_run, &tunnel->task);
+    buffer_init(&tunnel->pending[SIDE_DOWNSTREAM], &reactor->pool);
+    buffer_init(&tunnel->pending[SIDE_UPSTREAM], &reactor->pool);
+    LIST_INSERT_HEAD(&tunnels->list, tunnel, sibling);
+    outlet_open(&tunnel->outlet, &transport->dialer, &tunnel->task);
+    inlet_open(&tunnel->inlet, &transport->acceptor, fd, peer, &tunnel->task);
     tunnel_step(tunnel);
 }
 
-static const char *tunnel_phase_name(const struct tunnel *tunnel)
+static const char *state_name(const struct tunnel *tunnel)
 {
-    switch (tunnel->phase) {
+    switch (tunnel->state) {
     case TUNNEL_ADMITTING:
         return tunnel->inlet.state == INLET_SECURING ? "handshake" : "wait";
     case TUNNEL_DIALLING:
@@ -68,10 +81,10 @@ static const char *tunnel_phase_name(const struct tunnel *tunnel)
 
 static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    const struct end_report report = {
+    const struct connection_end end = {
         .side = side,
         .reason = reason,
-        .phase = tunnel_phase_name(tunnel),
+        .phase = state_name(tunnel),
         .detail = leg_detail(tunnel_leg(tunnel, side)),
         .inlet = &tunnel->inlet.leg,
         .peer = &tunnel->inlet.peer,
@@ -79,35 +92,25 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
         .opened_us = tunnel->opened_us,
     };
 
-    end_report_log(tunnel->worker, &report);
+    connection_log_write(&tunnel->tunnels->transport->connection_log, &end);
 }
 
-static void tunnel_leave_handshake(struct tunnel *tunnel)
-{
-    worker_count_inlet(tunnel->worker, -1, 0);
-}
-
-/* Frees all but the memory itself. */
+/* Frees all but the memory of the struct. */
 static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 {
-    struct worker *worker = tunnel->worker;
-
-    bool was_securing = tunnel->phase == TUNNEL_ADMITTING && tunnel->inlet.state == INLET_SECURING;
-
-    tunnel->phase = TUNNEL_ENDED;
-    leg_close(&tunnel->inlet.leg, closing);
+    tunnel->state = TUNNEL_ENDED;
+    inlet_close(&tunnel->inlet, closing);
     outlet_close(&tunnel->outlet, closing);
-    buffer_clear(&tunnel->held[SIDE_DOWNSTREAM]);
-    buffer_clear(&tunnel->held[SIDE_UPSTREAM]);
-    alarm_stop(&tunnel->alarm);
+    buffer_clear(&tunnel->pending[SIDE_DOWNSTREAM]);
+    buffer_clear(&tunnel->pending[SIDE_UPSTREAM]);
+    timer_stop(&tunnel->timer);
     LIST_REMOVE(tunnel, sibling);
-    worker_reap(worker, &tunnel->task);
-    worker_count_inlet(worker, was_securing ? -1 : 0, -1);
+    reactor_reap(reactor_of(tunnel), &tunnel->task);
 }
 
 static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    struct side_metrics *metrics = tunnel->worker->metrics.side;
+    struct side_metrics *metrics = reactor_of(tunnel)->metrics.side;
     bool both = reason == END_CLOSED || reason == END_SHUTDOWN;
 
     if (tunnel_leg(tunnel, side)->fd < 0)
@@ -122,14 +125,14 @@ static bool tunnel_is_drained(struct tunnel *tunnel)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         struct leg *leg = tunnel_leg(tunnel, side);
-        if (tunnel->held[side].length || leg->unsent.length ||
+        if (tunnel->pending[side].length || leg->unsent.length ||
             (leg->fd >= 0 && !leg->read_over && socket_peek(leg->fd) == SOCKET_HAS_DATA))
             return false;
     }
     return true;
 }
 
-void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
+static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
     /* Whoever waits at an end that broke off must learn it by a reset, so that it sends again. */
     bool in_order = end_reason_is_benign(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
@@ -145,11 +148,11 @@ void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
     tunnel_close(tunnel, closing);
 }
 
-bool tunnel_stop(struct tunnel *tunnel)
+static bool tunnel_stop(struct tunnel *tunnel)
 {
     bool nothing_lost = tunnel_is_drained(tunnel);
 
-    if (tunnel->phase == TUNNEL_LINGERING)
+    if (tunnel->state == TUNNEL_LINGERING)
         tunnel_close(tunnel, LEG_CLOSE); /* counted when it was refused */
     else
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
@@ -162,7 +165,7 @@ static bool reads_from(struct tunnel *tunnel, enum side side)
 {
     /* Half a window of hysteresis: reads stay large. */
     return !tunnel_leg(tunnel, side)->read_over && tunnel_leg(tunnel, other(side))->broken == END_NONE &&
-           tunnel->held[side].length <= tunnel->worker->route->buffer_bytes / 2;
+           tunnel->pending[side].length <= route_of(tunnel)->buffer_bytes / 2;
 }
 
 /* Moves bytes from `side` to the other once; returns how many, or 1 when something else happened. */
@@ -170,21 +173,21 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
 {
     struct leg *from = tunnel_leg(tunnel, side);
     struct leg *to = tunnel_leg(tunnel, other(side));
-    struct buffer *held = &tunnel->held[side];
-    size_t moved = 0, before = held->length;
+    struct buffer *pending = &tunnel->pending[side];
+    size_t moved = 0, before = pending->length;
 
     if (reads_from(tunnel, side)) {
-        (void)leg_read(from, held, tunnel->worker->route->buffer_bytes);
-        moved = held->length - before + from->read_over;
+        (void)leg_read(from, pending, route_of(tunnel)->buffer_bytes);
+        moved = pending->length - before + from->read_over;
     }
-    if (held->length || to->unsent.length) {
-        before = held->length;
+    if (pending->length || to->unsent.length) {
+        before = pending->length;
         bool was_broken = to->broken != END_NONE;
-        if (leg_write(to, held) == LEG_BROKEN) {
-            buffer_clear(held);
+        if (leg_write(to, pending) == LEG_BROKEN) {
+            buffer_clear(pending);
             return moved + !was_broken;
         }
-        moved += before - held->length;
+        moved += before - pending->length;
     }
     return moved;
 }
@@ -192,7 +195,7 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
 /* True when all that was read from `side` is with the other's socket. */
 static bool relay_is_drained(struct tunnel *tunnel, enum side side)
 {
-    return !tunnel->held[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
+    return !tunnel->pending[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
 }
 
 /* What follows from the end of one direction; true when the tunnel has ended. */
@@ -223,19 +226,18 @@ static bool relay_settle(struct tunnel *tunnel)
 /* When both peers are to be looked at again. */
 static uint64_t relay_next_check(struct tunnel *tunnel)
 {
-    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+    unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
     bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
     bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
     uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
 
     if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
         pause_ms = UNREAD_CHECK_MS;
-    return clock_monotonic_ms() + (ends ? UNSENT_CHECK_MS : pause_ms);
+    return now_ms(tunnel) + (ends ? UNSENT_CHECK_MS : pause_ms);
 }
 
 static void relay_step(struct tunnel *tunnel)
 {
-    struct worker *worker = tunnel->worker;
     size_t moved, total = 0;
 
     do {
@@ -243,20 +245,20 @@ static void relay_step(struct tunnel *tunnel)
         total += moved;
     } while (moved && total < STEP_BYTES);
     if (total) {
-        tunnel->progress_ms = clock_monotonic_ms();
+        tunnel->progress_ms = now_ms(tunnel);
         tunnel->linger_ms = 0;
     }
     if (relay_settle(tunnel))
         return;
     if (moved)
-        worker_queue(worker, &tunnel->task);
+        reactor_queue(reactor_of(tunnel), &tunnel->task);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
-            tunnel->linger_ms = clock_monotonic_ms() + worker->route->linger_timeout_ms;
+            tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
         bool reads = reads_from(tunnel, side);
         leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
         if (!reads)
-            tunnel->check_ms = alarm_earlier(tunnel->check_ms, relay_next_check(tunnel));
+            tunnel->check_ms = timer_earlier(tunnel->check_ms, relay_next_check(tunnel));
     }
 }
 
@@ -273,16 +275,16 @@ static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
     }
     tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
     tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
-    tunnel_leave_handshake(tunnel);
+    inlet_refuse(&tunnel->inlet);
     leg->read_over = false;
-    tunnel->phase = TUNNEL_LINGERING;
-    tunnel->linger_ms = clock_monotonic_ms() + tunnel->worker->route->linger_timeout_ms;
+    tunnel->state = TUNNEL_LINGERING;
+    tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
 }
 
 static void admit_step(struct tunnel *tunnel)
 {
     bool was_securing = tunnel->inlet.state == INLET_SECURING;
-    enum end_reason reason = inlet_advance(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
+    enum end_reason reason = inlet_advance(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
     if (reason != END_NONE) {
         if (was_securing && tunnel->inlet.state == INLET_SECURING)
@@ -291,10 +293,8 @@ static void admit_step(struct tunnel *tunnel)
             tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
         return;
     }
-    if (was_securing && tunnel->inlet.state != INLET_SECURING)
-        tunnel_leave_handshake(tunnel);
     if (tunnel->inlet.state == INLET_READY)
-        tunnel->phase = TUNNEL_DIALLING;
+        tunnel->state = TUNNEL_DIALLING;
     else
         leg_watch(&tunnel->inlet.leg, LEG_READ);
 }
@@ -302,27 +302,27 @@ static void admit_step(struct tunnel *tunnel)
 static void dial_step(struct tunnel *tunnel)
 {
     struct leg *inlet = &tunnel->inlet.leg;
-    enum inlet_news news = inlet_listen(&tunnel->inlet, &tunnel->held[SIDE_DOWNSTREAM]);
+    enum inlet_activity activity = inlet_check(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
     /* One that has sent something stays unread until it can be served, even if it breaks meanwhile. */
-    if (news == INLET_GONE) {
+    if (activity == INLET_GONE) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
     }
-    enum end_reason reason = outlet_advance(&tunnel->outlet, &tunnel->held[SIDE_UPSTREAM]);
+    enum end_reason reason = outlet_advance(&tunnel->outlet, &tunnel->pending[SIDE_UPSTREAM]);
     if (reason != END_NONE) {
-        worker_report_upstream(tunnel->worker, reason);
+        dialer_report(&tunnel->tunnels->transport->dialer, reason);
         tunnel_end(tunnel, SIDE_UPSTREAM, reason);
         return;
     }
-    tunnel->check_ms = clock_monotonic_ms() + UNREAD_CHECK_MS;
+    tunnel->check_ms = now_ms(tunnel) + UNREAD_CHECK_MS;
     if (tunnel->outlet.state == OUTLET_READY) {
-        worker_report_upstream(tunnel->worker, END_NONE);
-        tunnel->phase = TUNNEL_RELAYING;
+        dialer_report(&tunnel->tunnels->transport->dialer, END_NONE);
+        tunnel->state = TUNNEL_RELAYING;
         return;
     }
-    leg_watch(inlet, news == INLET_SILENT ? LEG_READ : LEG_NO_READ);
-    leg_watch(&tunnel->outlet.leg, outlet_reads(&tunnel->outlet) ? LEG_READ : LEG_NO_READ);
+    leg_watch(inlet, activity == INLET_SILENT ? LEG_READ : LEG_NO_READ);
+    outlet_watch(&tunnel->outlet);
 }
 
 static void linger_step(struct tunnel *tunnel)
@@ -330,7 +330,7 @@ static void linger_step(struct tunnel *tunnel)
     struct leg *leg = &tunnel->inlet.leg;
 
     leg_shut(leg);
-    if (leg_discard(leg) == LEG_BROKEN || leg->read_over || clock_monotonic_ms() >= tunnel->linger_ms)
+    if (leg_discard(leg) == LEG_BROKEN || leg->read_over || now_ms(tunnel) >= tunnel->linger_ms)
         tunnel_close(tunnel, LEG_CLOSE);
     else
         leg_watch(leg, LEG_READ);
@@ -341,22 +341,22 @@ static void linger_step(struct tunnel *tunnel)
 /* When the lack of progress ends a relaying tunnel; 0: never. */
 static uint64_t idle_deadline(struct tunnel *tunnel)
 {
-    const struct route_options *route = tunnel->worker->route;
+    const struct route_options *route = route_of(tunnel);
     bool half_closed = tunnel->inlet.leg.read_over || tunnel->outlet.leg.read_over;
-    uint64_t patience = alarm_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
+    uint64_t patience = timer_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
 
     return patience ? tunnel->progress_ms + patience : 0;
 }
 
 static uint64_t tunnel_deadline(struct tunnel *tunnel)
 {
-    switch (tunnel->phase) {
+    switch (tunnel->state) {
     case TUNNEL_ADMITTING:
         return tunnel->inlet.deadline_ms;
     case TUNNEL_DIALLING:
-        return alarm_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
+        return timer_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
     case TUNNEL_RELAYING:
-        return alarm_earlier(alarm_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
+        return timer_earlier(timer_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
     case TUNNEL_LINGERING:
         return tunnel->linger_ms;
     case TUNNEL_ENDED:
@@ -369,16 +369,15 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
  * for it as after an orderly end alone. */
 static bool relay_outlives_reset(struct tunnel *tunnel, enum side side)
 {
-    unsigned patience_ms = tunnel->worker->route->half_close_timeout_ms;
+    unsigned patience_ms = route_of(tunnel)->half_close_timeout_ms;
 
-    return reads_from(tunnel, side) || !patience_ms ||
-           clock_monotonic_ms() < tunnel->progress_ms + patience_ms;
+    return reads_from(tunnel, side) || !patience_ms || now_ms(tunnel) < tunnel->progress_ms + patience_ms;
 }
 
 /* Peers that are gone without a word, or whose word nobody reads because the other side is stuck. */
 static bool relay_lost_a_peer(struct tunnel *tunnel)
 {
-    unsigned dead_peer_ms = tunnel->worker->route->dead_peer_ms;
+    unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
 
     tunnel->check_ms = relay_next_check(tunnel);
     for (enum side side = 0; side < SIDE_COUNT; side++) {
@@ -397,7 +396,7 @@ static bool relay_lost_a_peer(struct tunnel *tunnel)
 /* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
 static void relay_end_if_late(struct tunnel *tunnel)
 {
-    uint64_t now = clock_monotonic_ms();
+    uint64_t now = now_ms(tunnel);
     uint64_t idle = idle_deadline(tunnel);
 
     if (tunnel->linger_ms && now >= tunnel->linger_ms) {
@@ -415,17 +414,54 @@ static void relay_end_if_late(struct tunnel *tunnel)
  * and deadline from the state. */
 static void tunnel_step(struct tunnel *tunnel)
 {
-    if (tunnel->phase == TUNNEL_ADMITTING)
+    if (tunnel->state == TUNNEL_ADMITTING)
         admit_step(tunnel);
-    if (tunnel->phase == TUNNEL_DIALLING)
+    if (tunnel->state == TUNNEL_DIALLING)
         dial_step(tunnel);
-    if (tunnel->phase == TUNNEL_RELAYING) {
+    if (tunnel->state == TUNNEL_RELAYING) {
         relay_step(tunnel);
-        if (tunnel->phase == TUNNEL_RELAYING)
+        if (tunnel->state == TUNNEL_RELAYING)
             relay_end_if_late(tunnel);
-    } else if (tunnel->phase == TUNNEL_LINGERING) {
+    } else if (tunnel->state == TUNNEL_LINGERING) {
         linger_step(tunnel);
     }
-    if (tunnel->phase != TUNNEL_ENDED)
-        alarm_set(&tunnel->alarm, tunnel_deadline(tunnel));
+    if (tunnel->state != TUNNEL_ENDED)
+        timer_set(&tunnel->timer, tunnel_deadline(tunnel));
+}
+
+/* ---- all of them ---- */
+
+void tunnels_init(struct tunnels *tunnels, struct transport *transport)
+{
+    *tunnels = (struct tunnels) { .transport = transport };
+    LIST_INIT(&tunnels->list);
+}
+
+unsigned tunnels_close(struct tunnels *tunnels)
+{
+    unsigned left_behind = 0;
+
+    while (!LIST_EMPTY(&tunnels->list))
+        left_behind += !tunnel_stop(LIST_FIRST(&tunnels->list));
+    return left_behind;
+}
+
+void tunnels_endpoints_changed(struct tunnels *tunnels)
+{
+    struct tunnel *tunnel;
+
+    LIST_FOREACH (tunnel, &tunnels->list, sibling) {
+        if (tunnel->state == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
+            reactor_queue(reactor_of(tunnel), &tunnel->task);
+    }
+}
+
+void tunnels_check_handshakes(struct tunnels *tunnels)
+{
+    struct tunnel *tunnel;
+
+    LIST_FOREACH (tunnel, &tunnels->list, sibling) {
+        if (tunnel->state == TUNNEL_ADMITTING)
+            reactor_queue(reactor_of(tunnel), &tunnel->task);
+    }
 }

@@ -1,0 +1,87 @@
+#include "delivery/delivery.h"
+
+/* The deadlines of agents that stall have come nearer. */
+static void on_pressure(void *owner)
+{
+    struct delivery *delivery = owner;
+    struct downstream *downstream;
+
+    LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
+        if (framer_is_mid_message(&downstream->framer))
+            downstream_wake(downstream);
+    }
+}
+
+bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault)
+{
+    struct reactor *reactor = transport->reactor;
+    const struct dispatcher_options dispatcher = {
+        .transport = transport,
+        .budget = &delivery->budget,
+        .chunk_ids = &delivery->chunk_ids,
+        .on_pressure = on_pressure,
+        .owner = delivery,
+    };
+
+    read_budget_init(&delivery->budget, &downstream_budget_events, transport->route->retain_bytes,
+                     &reactor->metrics.messages.retained_bytes);
+    body_filter_init(&delivery->bodies, &transport->route->body, &reactor->metrics.bodies);
+    dispatcher_init(&delivery->dispatcher, &dispatcher);
+    delivery->downstreams = (struct downstream_shared) {
+        .transport = transport,
+        .dispatcher = &delivery->dispatcher,
+        .budget = &delivery->budget,
+        .framing = { .events = &downstream_framer_events,
+                     .route = transport->route,
+                     .bodies = &delivery->bodies,
+                     .chunk_ids = &delivery->chunk_ids },
+    };
+    LIST_INIT(&delivery->downstreams.list);
+    if (chunk_ids_init(&delivery->chunk_ids))
+        return true;
+    fault_set(fault, "cannot set up a worker: the system gives no randomness");
+    return false;
+}
+
+unsigned delivery_end(struct delivery *delivery)
+{
+    unsigned left_behind = delivery->dispatcher.unsettled_count;
+
+    dispatcher_end(&delivery->dispatcher);
+    while (!LIST_EMPTY(&delivery->downstreams.list))
+        left_behind += !downstream_stop(LIST_FIRST(&delivery->downstreams.list));
+    dispatcher_deinit(&delivery->dispatcher);
+    return left_behind;
+}
+
+void delivery_close(struct delivery *delivery)
+{
+    framer_shared_deinit(&delivery->downstreams.framing);
+    message_meters_deinit(&delivery->downstreams.meters);
+    body_filter_deinit(&delivery->bodies);
+}
+
+void delivery_accept(struct delivery *delivery, int fd, const struct socket_address *peer)
+{
+    downstream_open(&delivery->downstreams, fd, peer);
+}
+
+void delivery_endpoints_changed(struct delivery *delivery)
+{
+    dispatcher_endpoints_changed(&delivery->dispatcher);
+}
+
+void delivery_credentials_changed(struct delivery *delivery)
+{
+    upstream_pool_retire_all(&delivery->dispatcher.pool);
+}
+
+void delivery_check_handshakes(struct delivery *delivery)
+{
+    struct downstream *downstream;
+
+    LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
+        if (downstream->state == DOWNSTREAM_SECURING)
+            downstream_wake(downstream);
+    }
+}

@@ -1,0 +1,36 @@
+/* The Forward engine of one worker: what `protocol: forward` does with accepted connections.
+ *
+ * Puts together the parts: downstream connections, read budget, dispatcher and what they share. Belongs to
+ * its worker's thread. */
+#ifndef HUSK_DELIVERY_DELIVERY_H
+#define HUSK_DELIVERY_DELIVERY_H
+
+#include "delivery/downstream.h"
+
+struct delivery {
+    struct read_budget budget;
+    struct chunk_ids chunk_ids;
+    struct body_filter bodies;
+    struct dispatcher dispatcher;
+    struct downstream_shared downstreams;
+};
+
+/* Borrows `transport`. The engine must not move in memory afterwards. False when the system gives no
+ * randomness. */
+MUST_CHECK bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault);
+/* Ends every connection. Returns how many messages, and agents with anything else on its way, are left
+ * behind. */
+unsigned delivery_end(struct delivery *delivery);
+/* Frees it, once the loop has ended. */
+void delivery_close(struct delivery *delivery);
+
+/* Takes `fd`. */
+void delivery_accept(struct delivery *delivery, int fd, const struct socket_address *peer);
+
+/* The upstream's addresses are known, or have changed; the credentials for the upstream have. */
+void delivery_endpoints_changed(struct delivery *delivery);
+void delivery_credentials_changed(struct delivery *delivery);
+/* The deadlines of TLS handshakes may have come nearer. */
+void delivery_check_handshakes(struct delivery *delivery);
+
+#endif

@@ -1,0 +1,123 @@
+#include "delivery/sender.h"
+
+void sender_init(struct sender *sender, const struct sender_events *events, void *owner)
+{
+    *sender = (struct sender) { .events = events, .owner = owner };
+    TAILQ_INIT(&sender->unsettled);
+}
+
+void sender_release(struct sender *sender)
+{
+    while (!TAILQ_EMPTY(&sender->unsettled))
+        sender_remove(sender, TAILQ_FIRST(&sender->unsettled));
+}
+
+/* ---- its messages ---- */
+
+/* The message has been put in its place. */
+static void message_own(struct sender *sender, struct message *message)
+{
+    message->sender = sender;
+    sender->unasked += message_is_unasked(message);
+    if (message_is_isolated(message))
+        sender_note_isolated(sender, message);
+}
+
+void sender_file(struct sender *sender, struct message *message, uint64_t now_ms)
+{
+    message->arrived_ms = now_ms;
+    message->ordinal = sender->filed;
+    TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
+    sender->filed += message->count;
+    message_own(sender, message);
+}
+
+void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts)
+{
+    uint64_t ordinal = batch->ordinal;
+    struct message *part;
+
+    TAILQ_FOREACH (part, parts, of_queue) {
+        part->arrived_ms = batch->arrived_ms;
+        part->ordinal = ordinal;
+        ordinal += part->count;
+        TAILQ_INSERT_BEFORE(batch, part, of_sender);
+        message_own(sender, part);
+    }
+    sender_remove(sender, batch);
+}
+
+static const struct message *isolated_from(const struct message *message)
+{
+    while (message && !message_is_isolated(message))
+        message = TAILQ_NEXT(message, of_sender);
+    return message;
+}
+
+void sender_remove(struct sender *sender, struct message *message)
+{
+    if (message == sender->isolated)
+        sender->isolated = isolated_from(TAILQ_NEXT(message, of_sender));
+    TAILQ_REMOVE(&sender->unsettled, message, of_sender);
+    sender->unasked -= message_is_unasked(message);
+    message->sender = NULL;
+}
+
+void sender_settle(struct sender *sender, struct message *message)
+{
+    sender_remove(sender, message);
+    sender->events->on_settled(sender->owner, message);
+}
+
+void sender_fail(struct sender *sender)
+{
+    sender->events->on_undelivered(sender->owner);
+}
+
+void sender_wake(struct sender *sender)
+{
+    sender->events->on_wake(sender->owner);
+}
+
+/* ---- their order ---- */
+
+void sender_note_isolated(struct sender *sender, const struct message *message)
+{
+    if (!sender->isolated || message->ordinal < sender->isolated->ordinal)
+        sender->isolated = message;
+}
+
+bool sender_is_blocked(const struct sender *sender)
+{
+    return sender->isolated;
+}
+
+bool sender_blocks(const struct sender *sender, const struct message *message)
+{
+    return sender->isolated && sender->isolated->ordinal < message->ordinal;
+}
+
+uint64_t sender_first_unasked(const struct sender *sender)
+{
+    const struct message *message;
+
+    if (!sender->unasked)
+        return UINT64_MAX;
+    TAILQ_FOREACH (message, &sender->unsettled, of_sender) {
+        if (message_is_unasked(message))
+            return message->ordinal;
+    }
+    return UINT64_MAX;
+}
+
+/* ---- what it remembers ---- */
+
+void sender_note_upstream(struct sender *sender, uint64_t upstream_id)
+{
+    sender->upstream_id = upstream_id;
+}
+
+void sender_note_end(struct sender *sender)
+{
+    sender->has_ended = true;
+}

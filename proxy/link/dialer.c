@@ -1,0 +1,51 @@
+#include "link/dialer.h"
+
+#include <sys/random.h>
+
+void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct route_options *route,
+                 struct log *log, struct credentials *credentials)
+{
+    uint64_t seed;
+
+    *dialer = (struct dialer) { .reactor = reactor, .route = route, .log = log, .credentials = credentials };
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = 0;
+    endpoint_pool_init(&dialer->endpoints, route->eject_time_ms, route->eject_time_max_ms, seed);
+}
+
+void dialer_deinit(struct dialer *dialer)
+{
+    tls_sessions_clear(&dialer->sessions);
+    endpoint_pool_deinit(&dialer->endpoints);
+    credentials_release(dialer->credentials);
+    dialer->credentials = NULL;
+}
+
+void dialer_set_credentials(struct dialer *dialer, struct credentials *credentials)
+{
+    credentials_release(dialer->credentials);
+    dialer->credentials = credentials;
+    tls_sessions_clear(&dialer->sessions);
+}
+
+void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list)
+{
+    dialer->is_resolved = true;
+    if (list)
+        endpoint_pool_replace(&dialer->endpoints, list);
+}
+
+void dialer_report(struct dialer *dialer, enum end_reason outcome)
+{
+    if (!end_reason_is_local(outcome))
+        atomic_store_explicit(&dialer->outcome, dialer->reactor->now_ms * END_REASON_COUNT + outcome,
+                              memory_order_relaxed);
+}
+
+struct dialer_outcome dialer_last_outcome(const struct dialer *dialer)
+{
+    uint64_t outcome = atomic_load_explicit(&dialer->outcome, memory_order_relaxed);
+
+    return (struct dialer_outcome) { .reason = outcome % END_REASON_COUNT,
+                                     .at_ms = outcome / END_REASON_COUNT };
+}

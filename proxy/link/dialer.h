@@ -1,0 +1,53 @@
+/* What the dialled connections of one worker share: credentials, TLS sessions to resume, the upstream's
+ * addresses with their health, and the outcome of the last dial.
+ *
+ * Owns references to the credentials and the address list. Belongs to its worker's thread; the control thread
+ * reads the last outcome. */
+#ifndef HUSK_LINK_DIALER_H
+#define HUSK_LINK_DIALER_H
+
+#include "base/log.h"
+#include "link/endpoint.h"
+#include "runtime/reactor.h"
+#include "runtime/route.h"
+#include "trust/credentials.h"
+
+#include <stdatomic.h>
+
+struct dialer {
+    struct reactor *reactor;           /* borrowed */
+    const struct route_options *route; /* borrowed */
+    struct log *log;                   /* borrowed */
+    struct credentials *credentials;   /* shared; NULL: the upstream is dialled in plaintext */
+    struct tls_sessions sessions;
+    struct endpoint_pool endpoints;
+    bool is_resolved;         /* the upstream's names have been looked up, with success or not */
+    _Atomic uint64_t outcome; /* now_ms × END_REASON_COUNT + reason; 0: none yet */
+};
+
+/* Takes a reference to `credentials`. */
+void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct route_options *route,
+                 struct log *log, struct credentials *credentials);
+/* Safe on all zeros. */
+void dialer_deinit(struct dialer *dialer);
+
+/* For connections dialled from now on. Takes a reference. */
+void dialer_set_credentials(struct dialer *dialer, struct credentials *credentials);
+/* The upstream's addresses have changed. Takes a reference; NULL: no name resolves, the last addresses stay.
+ */
+void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
+
+/* A dial went well (END_NONE), or a dial or a connection failed. Failures of this process (out of memory,
+ * descriptors) do not count. */
+void dialer_report(struct dialer *dialer, enum end_reason outcome);
+
+/* The last report. */
+struct dialer_outcome {
+    enum end_reason reason;
+    uint64_t at_ms; /* clock_monotonic_ms; 0: there was none */
+};
+
+/* From any thread. */
+struct dialer_outcome dialer_last_outcome(const struct dialer *dialer);
+
+#endif

@@ -1,0 +1,18 @@
+#include "link/transport.h"
+
+void transport_init(struct transport *transport, struct reactor *reactor, const struct route_options *route,
+                    struct log *log, struct credentials *const credentials[SIDE_COUNT])
+{
+    transport->reactor = reactor;
+    transport->route = route;
+    transport->log = log;
+    acceptor_init(&transport->acceptor, reactor, route, credentials[SIDE_DOWNSTREAM]);
+    dialer_init(&transport->dialer, reactor, route, log, credentials[SIDE_UPSTREAM]);
+    connection_log_init(&transport->connection_log, reactor, log, route);
+}
+
+void transport_deinit(struct transport *transport)
+{
+    dialer_deinit(&transport->dialer);
+    acceptor_deinit(&transport->acceptor);
+}
