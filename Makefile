@@ -62,7 +62,9 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps bench-deps run test unit unit-programs replay fuzz bench bench-micro bench-programs peers lint format layers install clean
+.PHONY: all help deps test-deps bench-deps run install clean compile_commands
+.PHONY: test unit unit-programs scenario coverage replay replay-programs fuzz peers
+.PHONY: bench bench-micro bench-programs lint format layers
 all: $(BUILD)/husk
 
 help:
@@ -80,8 +82,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call run,CC $@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-# Every byte of a record is walked.
-$(BUILD)/obj/proxy/forward/scanner.o: private ALL_CFLAGS += $(if $(SANITIZE),,-O3)
+# The scanner reads every byte of every record.
+$(filter $(BUILD)/obj/proxy/forward/scanner%.o,$(OBJECTS)): private ALL_CFLAGS += $(if $(SANITIZE),,-O3)
 $(BUILD)/obj/proxy/main.o: private ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
 
 $(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIBRARY) $(BUILD)/flags
@@ -139,6 +141,13 @@ run: deps
 install: $(BUILD)/husk
 	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
 
+# The dry run prints the commands that would build everything.
+#: make compile_commands    write compile_commands.json, for clangd and other tools
+compile_commands:
+	@$(MAKE) --no-print-directory -nB V=1 all unit-programs replay-programs bench-programs | \
+	    $(PYTHON) tests/support/compile-commands '$(firstword $(CC))' >$@.json
+	@echo "  WROTE $@.json"
+
 #: make clean               remove build/
 clean:
 	rm -rf build
@@ -158,20 +167,43 @@ test: test-deps
 	    $(MAKE) $(QUIET) all unit-programs SANITIZE=$$s && $(MAKE) $(QUIET) unit replay SANITIZE=$$s || exit 1; \
 	done
 	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
-	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s tests/bench
+	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s tests/bench tests/checks
 
-# They wait more than they work: two at a time.
+# The tests wait more than they compute: two suites run at a time.
 scenario-%:
 	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) tests/scenario
 
 unit-programs: $(UNITS)
 
-#: make unit                build and run the unit tests (SANITIZE=… as above)
-unit: $(UNITS)
-	@for t in $(UNITS); do \
+# T names one test. Both suites take test_x, x and test_x.c or test_x.py; scenario also takes test_x.py::test_y.
+T             :=
+TEST_FILE     := $(T:%=test_$(patsubst test_%,%,$(basename $(firstword $(subst ::, ,$(T))))))
+UNIT_PROGRAMS := $(if $(T),$(BUILD)/unit/$(TEST_FILE),$(UNITS))
+SCENARIOS     := tests/scenario$(if $(T),/$(TEST_FILE).py$(if $(findstring ::,$(T)),::$(lastword $(subst ::, ,$(T)))))
+
+#: make unit [T=name]       build and run the unit tests, or one (T=test_ack; SANITIZE=… as above)
+unit: $(UNIT_PROGRAMS)
+	@for t in $^; do \
 	    $(if $(SANITIZE),HUSK_LIGHT=1) $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
 	    echo "  UNIT $$t: $$(grep PASSED $$t.log)"; \
 	done
+
+#: make scenario [T=name]   build husk and run the scenario tests, or one (T=test_tcp or T=test_tcp.py::test_x; SANITIZE=…)
+scenario: $(BUILD)/husk
+	$(if $(SANITIZE),HUSK_LIGHT=1) HUSK=$< $(PYTEST) '$(SCENARIOS)'
+
+# The programs of a build of its own count lines; -O1 keeps lines apart and satisfies _FORTIFY_SOURCE.
+COVERAGE := BUILD=build/coverage CC=gcc CFLAGS='-O1 -g --coverage -fprofile-update=atomic'
+# With T: the suites that have a test of this name.
+COVERED  := $(if $(T),$(if $(wildcard tests/unit/$(TEST_FILE).c),unit) $(if $(wildcard tests/scenario/$(TEST_FILE).py),scenario),unit scenario)
+
+#: make coverage [T=name]   lines run by the unit and scenario tests, or by those named T → build/coverage/summary.txt
+coverage: test-deps
+	$(if $(strip $(COVERED)),,$(error no unit or scenario test is named $(TEST_FILE)))
+	@$(MAKE) $(QUIET) $(COVERAGE) T= all unit-programs
+	@find build/coverage -name '*.gcda' -delete
+	@for suite in $(COVERED); do HUSK_LIGHT=1 $(MAKE) --no-print-directory $(COVERAGE) $$suite || exit 1; done
+	@find build/coverage/obj/proxy build/coverage/obj/config -name '*.gcno' | $(PYTHON) tests/support/coverage-summary | tee build/coverage/summary.txt
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
@@ -188,8 +220,10 @@ build/agent_go: tests/interop/agent_go.go
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_WITH := proxy/forward/*.c proxy/base/buffer.c proxy/base/fault.c tests/support/scan_check.c tests/support/body_check.c
 
+replay-programs: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
+
 # Runs every input of the corpora once.
-replay: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
+replay: replay-programs
 	@for t in $(FUZZERS); do \
 	    $(BUILD)/fuzz/replay_$$t tests/fuzz/corpus/$$t/* >$(BUILD)/fuzz/$$t.log 2>&1 || { cat $(BUILD)/fuzz/$$t.log; exit 1; }; \
 	    echo "  REPLAY $$t: $$(ls tests/fuzz/corpus/$$t | wc -l) inputs"; \
@@ -248,7 +282,7 @@ $(BUILD)/bench/micro/%: bench/micro/%.c $(LIBRARY) $(BUILD)/flags
 TIDY_CHECKS := -*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-macro-parentheses,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
 TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
 
-#: make lint                format, clang-tidy, cppcheck, layers
+#: make lint                layers, clang-format, cppcheck, clang-tidy
 lint: test-deps layers
 	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(C_FILES)
 	@echo "  LINT cppcheck"; cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
@@ -261,6 +295,6 @@ lint: test-deps layers
 format:
 	@clang-format -i $(C_FILES)
 
-# Higher layers may include lower ones, never the reverse (docs/ARCHITECTURE.md).
+#: make layers              check layers, circles of includes, restricted headers, sizes (CONTRIBUTING.md)
 layers:
 	@tests/support/check-layers
