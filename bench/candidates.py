@@ -1,7 +1,8 @@
-"""Who is measured: how each client half and each server half is started.
+"""The candidates: how each client half and each server half is started.
 
-All have the same certificates, check each other's, speak TLS 1.3 with AES-128-GCM, and otherwise run as packaged:
-what is set below is only what a mutually authenticated pair, many connections and an even comparison need.
+All candidates have the same certificates, verify the peer's certificate, and use TLS 1.3 with AES-128-GCM. Otherwise
+they run as packaged: the settings below are only those that mutual authentication, many connections and a fair
+comparison need.
 """
 
 import dataclasses
@@ -17,15 +18,15 @@ CIPHER = "TLS_AES_128_GCM_SHA256"
 
 @dataclasses.dataclass(frozen=True)
 class Site:
-    """What a half is started with."""
+    """The parameters of one half."""
 
-    build: pathlib.Path  # husk and the floor are in it
+    build: pathlib.Path  # contains husk and the floor
     pki: pathlib.Path
-    directory: pathlib.Path  # its own, for what it wants written
+    directory: pathlib.Path  # for files that this half needs
     listen: int
     upstream: int
     workers: int
-    connections: int  # that it must be able to hold
+    connections: int  # the half must accept so many
 
     def write(self, name, text):
         path = self.directory / name
@@ -39,10 +40,10 @@ class Candidate:
     kind: str  # "husk", "peer" or "floor"
     client: typing.Callable  # Site → arguments
     server: typing.Callable
-    needs: tuple = ()  # commands it is made of
-    halves: tuple = ("client", "server")  # whose figures are its own
+    needs: tuple = ()  # commands that it runs
+    halves: tuple = ("client", "server")  # halves of which figures are reported
     environment: typing.Callable = staticmethod(lambda site: {})
-    share: float = 1  # of a stream's bytes: who needs a minute for a GB is given less than one
+    share: float = 1  # of a stream's bytes: a slow candidate gets less than 1
 
     def missing(self):
         return [command for command in self.needs if not shutil.which(command)]
@@ -235,7 +236,7 @@ def _properties(pairs):
 
 
 def _combined(site, who):
-    """Certificate and key in one file, as some want them."""
+    """Writes certificate and key into one file, which some candidates need."""
     path = site.directory / f"{who}.pem"
     path.touch(mode=0o600)
     path.write_text((site.pki / f"{who}.crt.pem").read_text() + (site.pki / f"{who}.key.pem").read_text())
@@ -251,7 +252,7 @@ ALL = [
     Candidate("husk", "husk", _husk_client(*FORWARD), _husk_server(*FORWARD)),
     Candidate("husk-passthrough", "husk", _husk_client(*PASSTHROUGH), _husk_server(*PASSTHROUGH)),
     Candidate("husk-tcp", "husk", _husk_client(*TCP), _husk_server(*TCP)),
-    # A TLS connection for each agent, as agents that speak TLS themselves would make, into a forward server.
+    # One TLS connection for each agent, as from agents that speak TLS themselves, to a forward server.
     Candidate("husk-many-tls", "husk", _husk_client(*TCP), _husk_server(*FORWARD), halves=("server",)),
     Candidate("stunnel", "peer", _stunnel("client"), _stunnel("server"), ("stunnel",)),
     Candidate("haproxy", "peer", _haproxy("client"), _haproxy("server"), ("haproxy",)),

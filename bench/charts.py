@@ -1,19 +1,19 @@
-"""SVG charts of a run's medians, with the spread of its rounds."""
+"""Draws SVG charts of a run's medians, with the spread of its rounds."""
 
 import matplotlib
 
 matplotlib.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402  (after the choice of a backend)
+import matplotlib.pyplot as plt  # noqa: E402  (must follow the choice of the backend)
 
 COLOURS = {"husk": "#1f6feb", "husk-passthrough": "#58a6ff", "husk-tcp": "#a5d6ff", "husk-many-tls": "#79c0ff",
            "floor": "#8b949e", "stunnel": "#d29922", "haproxy": "#bc4c00", "nginx": "#2da44e", "hitch": "#8250df",
            "ghostunnel": "#cf222e", "fluent-bit": "#116329"}
 HALVES = ("client", "server")
-TALLEST_S_PER_GB = 5  # who takes messages apart would make all other bars the same
+TALLEST_S_PER_GB = 5  # the limit of the axis: fluent-bit's bars would make all others look equal
 
 
 def draw(results, directory):
-    """Returns (file name, title) of what could be drawn from what was measured."""
+    """Draws the charts whose scenarios were measured; returns (file name, title) of each."""
     plt.rcParams.update({"svg.hashsalt": "husk", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     scenarios = results["scenarios"]
     drawn = []
@@ -32,13 +32,13 @@ def draw(results, directory):
 
 
 def _candidates(scenarios, name, figure):
-    """Candidate → {median, min, max} of those that have the figure."""
+    """Returns {candidate: {median, min, max}} for the candidates that have the figure."""
     found = scenarios.get(name, {}).get("candidates", {})
     return {candidate: figures[figure] for candidate, figures in found.items() if figure in figures}
 
 
 def _halves(axes, scenarios, name, unit):
-    """A bar for each half, side by side, with the spread."""
+    """Draws a bar for each half, side by side, with the spread."""
     by_half = {half: _candidates(scenarios, name, f"{half}_{unit}") for half in HALVES}
     names = list(scenarios[name]["candidates"])
     for offset, (half, found) in zip((-0.2, 0.2), by_half.items()):
@@ -86,7 +86,7 @@ def _memory(scenarios, title):
 
 
 def _lines(axes, scenarios, points, unit):
-    """A line for each candidate over `points`: [(x, scenario)]."""
+    """Draws a line for each candidate; `points` is [(x, scenario)]."""
     candidates = dict.fromkeys(one for _, name in points for one in scenarios[name]["candidates"])
     for candidate in candidates:
         line = [(x, scenarios[name]["candidates"].get(candidate, {}).get(unit)) for x, name in points]

@@ -1,4 +1,4 @@
-"""What must hold, judged from the medians of one run. Pure: results in, verdicts out."""
+"""The targets, and whether the medians of one run meet them. Pure: no input or output."""
 
 import dataclasses
 import typing
@@ -14,8 +14,8 @@ class Check:
     what: str
     target: str
     value: typing.Optional[float]  # None: not measured in this run
-    unit: str  # what the value is in: "×" for a ratio
-    against: str  # who the value is compared with
+    unit: str  # unit of the value; "×" for a ratio
+    against: str  # the name of the compared candidate
     holds: typing.Optional[bool]
 
     @property
@@ -41,7 +41,7 @@ def _quotient(ours, theirs):
 
 
 def judge(results):
-    """Every line of what must hold, in order."""
+    """Yields a Check for each target, in the order of the report."""
     medians = Medians(results)
     yield from _throughput(medians)
     yield from _connections(medians)

@@ -1,4 +1,4 @@
-"""The machine a run was made on, and what else it was doing."""
+"""The machine of a run, and the CPU time that other programs used meanwhile."""
 
 import os
 import pathlib
@@ -29,7 +29,7 @@ def facts():
 
 
 def versions(husk, candidates):
-    """What each calls its version: the first line it says with a number in it."""
+    """Returns the version of each program: the first line of its output that contains a version number."""
     found = {"husk": _version_line([str(husk), "version"])}
     for name in candidates:
         if name in VERSION_FLAGS:
@@ -43,14 +43,14 @@ def _version_line(argv):
     return next((line for line in lines if re.search(r"\d\.\d", line)), "?")
 
 
-class Witness:
-    """Sees how much of the machine others took while a run lasted."""
+class OtherUsage:
+    """Measures the CPU time that other programs use during a run."""
 
     def __init__(self):
         self._start, self._ticks, self._own = time.monotonic(), _ticks(), _own_seconds()
 
-    def testimony(self):
-        """Shares of the machine's CPU time. Ask after all children have been waited for."""
+    def shares(self):
+        """Shares of the machine's CPU time since the start. Call it after all children have been waited for."""
         ticks = {name: now - self._ticks[name] for name, now in _ticks().items()}
         total = sum(ticks.values()) / os.sysconf("SC_CLK_TCK")
         busy = total - (ticks["idle"] + ticks["iowait"]) / os.sysconf("SC_CLK_TCK")

@@ -1,8 +1,8 @@
-"""From the rounds of a run to one figure each, and back to it by name. Pure."""
+"""Summarises the rounds of a run, and looks up the results by name. Pure."""
 
 
 def summarize(samples):
-    """Rounds of figures → {figure: {median, min, max}}; a failure in any round is kept."""
+    """Returns {figure: {median, min, max}} of the rounds in `samples`, and the first failure, if any round failed."""
     failures = [sample["failed"] for sample in samples if "failed" in sample]
     good = [sample for sample in samples if "failed" not in sample]
     summary = {"rounds": len(good)}
@@ -17,7 +17,7 @@ def summarize(samples):
 
 
 class Medians:
-    """The medians of a run, None where something was not measured."""
+    """The medians of a run; None for a figure that was not measured."""
 
     def __init__(self, results):
         self._scenarios = results["scenarios"]
@@ -31,11 +31,11 @@ class Medians:
         return self._scenarios.get(scenario, {}).get("title", "")
 
     def best_peer(self, scenario, figure):
-        """The lowest figure of a peer and its name."""
+        """Returns the lowest figure of all peers, and the name of that peer."""
         known = [(self.of(scenario, name, figure), name) for name in self._peers]
         return min([one for one in known if one[0] is not None], default=(None, ""))
 
     def ratio(self, candidate, other, figure):
-        """`candidate` and `other`: (scenario, name)."""
+        """Returns the quotient of two medians; `candidate` and `other` are (scenario, name)."""
         ours, theirs = self.of(*candidate, figure), self.of(*other, figure)
         return ours / theirs if ours is not None and theirs else None

@@ -1,4 +1,4 @@
-"""Runs the micro-benchmarks and reads what they print: name, ns per operation and, where bytes are moved, GB/s."""
+"""Runs the micro-benchmarks and parses their output: name, ns per operation and, for some, GB/s."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""The programs a benchmark starts: their lines, their CPU time, their memory, their end."""
+"""The programs that a benchmark starts: line-based communication, CPU time, memory, and how they are stopped."""
 
 import json
 import os
@@ -10,10 +10,10 @@ import socket
 import subprocess
 import time
 
-PATIENCE = 60.0  # seconds one wait may take
+WAIT_LIMIT_S = 60.0  # for a single wait
 HOST = "127.0.0.1"
 
-# Below the ephemeral range, so that no connection under way can take one.
+# Below the ephemeral range, so that no outgoing connection can use one of these ports.
 _ports = random.Random(os.getpid()).sample(range(20000, 32000), 12000)
 
 
@@ -30,11 +30,11 @@ def free_port():
 
 
 class Failed(Exception):
-    """A candidate that cannot do what is asked of it: the reason goes into the table."""
+    """A candidate failed in a scenario; the report shows the reason in its table."""
 
 
 class Program:
-    """Owns one process and its descendants; standard error goes to a file."""
+    """Owns one process and its descendants. Their standard error goes to a file."""
 
     def __init__(self, argv, log, env=None):
         self.name = pathlib.Path(argv[0]).name
@@ -45,77 +45,77 @@ class Program:
                 [str(word) for word in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                 env={**os.environ, **(env or {})}, start_new_session=True)
 
-    # ---- its lines ----
+    # ---- line-based communication ----
 
     def say(self, line):
         self.process.stdin.write(f"{line}\n".encode())
         self.process.stdin.flush()
 
-    def read_line(self, patience=PATIENCE):
-        deadline = time.monotonic() + patience
+    def read_line(self, limit_s=WAIT_LIMIT_S):
+        deadline = time.monotonic() + limit_s
         while b"\n" not in self._pending:
             if not select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise Failed(f"{self.name} says nothing for {patience:.0f} s")
+                raise Failed(f"{self.name} writes nothing for {limit_s:.0f} s")
             piece = os.read(self.process.stdout.fileno(), 65536)
             if not piece:
-                raise Failed(f"{self.name} ended: {self.last_words()}")
+                raise Failed(f"{self.name} ended: {self.last_log_line()}")
             self._pending += piece
         line, self._pending = self._pending.split(b"\n", 1)
         return line.decode()
 
-    def read_json(self, patience=PATIENCE):
-        return json.loads(self.read_line(patience))
+    def read_json(self, limit_s=WAIT_LIMIT_S):
+        return json.loads(self.read_line(limit_s))
 
-    def last_words(self):
+    def last_log_line(self):
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[-1][-200:] if lines else "without a word"
+        return lines[-1][-200:] if lines else "no output"
 
     def wait_until_it_listens(self, port):
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while True:
             try:
                 socket.create_connection((HOST, port), timeout=1).close()
                 return
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise Failed(f"{self.name} does not start: {self.last_words()}") from None
+                    raise Failed(f"{self.name} does not start: {self.last_log_line()}") from None
                 time.sleep(0.005)
 
-    # ---- its figures ----
+    # ---- CPU time and memory ----
 
     def tree(self):
-        """Its pid and those of its descendants."""
+        """Returns the pids of the process and of its descendants."""
         pids = [self.process.pid]
         for pid in pids:
             try:
                 for task in os.listdir(f"/proc/{pid}/task"):
                     pids += map(int, pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split())
             except OSError:
-                pass  # it has just ended
+                pass  # the process has just ended
         return pids
 
     def cpu_seconds(self):
-        """User and kernel time of all its processes, ended threads included, exact to the nanosecond."""
+        """User and kernel time of all processes, including ended threads, with nanosecond precision."""
         return sum(map(_process_clock, self.tree()))
 
     def thread_seconds(self):
-        """CPU time of each living thread."""
+        """CPU time of each thread that has not ended."""
         return {int(task): _thread_clock(pid, task) for pid in self.tree() for task in os.listdir(f"/proc/{pid}/task")}
 
     def resident_kib(self):
         return sum(_kib(f"/proc/{pid}/status", "VmRSS:") for pid in self.tree())
 
     def proportional_kib(self):
-        """Shared pages counted once among those who share them; None where the kernel does not tell us."""
+        """Like resident_kib, but each shared page is divided among its users; None if the kernel does not report it."""
         try:
             return sum(_kib(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in self.tree())
         except OSError:
             return None
 
-    # ---- its end ----
+    # ---- stopping ----
 
     def stop(self):
-        """SIGTERM, then SIGKILL for whoever of the tree is left: nobody's data is at stake."""
+        """Sends SIGTERM, then SIGKILL to the processes that are left: there is no data to lose."""
         pids = self.tree()
         if self.process.poll() is None:
             self.process.terminate()
@@ -128,17 +128,17 @@ class Program:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        self.process.wait(PATIENCE)
+        self.process.wait(WAIT_LIMIT_S)
         self.process.stdin.close()
         self.process.stdout.close()
 
 
 def _process_clock(pid):
-    """clock_getcpuclockid(3) gives this number; 2 is CPUCLOCK_SCHED."""
+    """CPU seconds of a process. The clock id is that of clock_getcpuclockid(3); 2 is CPUCLOCK_SCHED."""
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
-        return 0.0  # it has just ended
+        return 0.0  # the process has just ended
 
 
 def _thread_clock(pid, task):

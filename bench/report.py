@@ -1,6 +1,6 @@
-"""README.md and charts from results.json. Everything in them comes from the results: a run can be told anew.
+"""Writes README.md and charts from results.json. They use only the results, so the report of a run can be rewritten.
 
-usage: report.py DIR    (where results.json is)
+usage: report.py DIR    (the directory of results.json)
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 import charts
 import checks
 
-# Columns of each scenario's table: heading, figure, decimals. A scenario's name may go on behind the key.
+# Columns of each scenario's table: heading, figure, decimals. The key is a prefix of the scenario's name.
 CPU_PER_GB = [("client CPU s/GB", "client_cpu_s_per_gb", 3), ("server CPU s/GB", "server_cpu_s_per_gb", 3),
               ("both", "both_cpu_s_per_gb", 3), ("GB/s", "gb_per_s", 2)]
 CPU_PER_MESSAGE = [("client CPU µs/message", "client_cpu_us_per_message", 1),
@@ -37,48 +37,49 @@ TABLES = {
 INTRODUCTION = """\
 # Benchmarks
 
-Made by `make bench`, in about half an hour; every number of it is in [results.json](results.json). `make bench
-QUICK=1` takes less than three minutes and says less. What a number of agents needs, by these measurements:
-[capacity](../capacity.md).
+`make bench` wrote this page in about half an hour. [results.json](results.json) has all numbers. `make bench QUICK=1`
+takes less than three minutes and gives less precise results. [capacity](../capacity.md) uses these measurements to
+calculate what a number of agents needs.
 """
 
 METHOD = """\
 ## Method
 
-agents → client half ═ mutual TLS ═ server half → aggregator, everything on 127.0.0.1, so that there is no network to
-hide behind. Agents and aggregator are C programs (`bench/load/`) that make their messages once and only copy them to
-sockets; their CPU time is in results.json too. All candidates have the same P-256 certificates, check each other's,
-and speak TLS 1.3 with AES-128-GCM; beyond that they run as Debian packages them, with one worker or thread where they
-let us choose.
+agents → client half ═ mutual TLS ═ server half → aggregator. All programs use 127.0.0.1, so no network hides the cost
+of the candidates. Agents and aggregator are C programs (`bench/load/`) that create their messages once and then only
+copy them to sockets; results.json has their CPU time too. All candidates have the same P-256 certificates, verify the
+peer's certificate, and use TLS 1.3 with AES-128-GCM. Otherwise they run as Debian packages them, with one worker or
+thread if this can be configured.
 
-- **CPU** is user and kernel time of one half's processes, to the nanosecond, between the first message and the last
-  event at the aggregator. Connections are open by then, each having carried one acknowledged message; only in "short
-  connections" opening them is what is measured.
-- **Rounds** are interleaved: everybody once, then everybody again in another order. Tables show the median and, in
-  brackets, the lowest and the highest.
-- **husk** is `--protocol forward`, at-least-once: it adds a chunk id to every message, keeps the message, and lets it
-  go when the aggregator acknowledges it. No peer does that. `husk-passthrough` changes and keeps nothing, `husk-tcp`
-  parses nothing. `husk-many-tls` is a forward server with a TLS connection for each agent.
-- **floor** is the least a user-space proxy can do: a blocking copy between two sockets and AES-128-GCM over records
+- **CPU** is user and kernel time of the processes of one half, with nanosecond precision, between the first message
+  and the last event at the aggregator. At the start all connections are open and have carried one acknowledged
+  message; only "short connections" includes opening them.
+- **Rounds** are interleaved: each candidate runs once, then each candidate again in another order. Tables show the
+  median and, in brackets, the lowest and the highest value.
+- **husk** is `--protocol forward`, at-least-once: husk adds chunk ids and retains each message until the aggregator
+  acknowledges it. No peer does this. `husk-passthrough` changes and retains nothing, `husk-tcp` does
+  not parse. `husk-many-tls` is a forward server with one TLS connection for each agent.
+- **floor** is a lower bound for user-space proxies: a blocking copy between two sockets with AES-128-GCM over records
   of 16 KiB, by the same BoringSSL.
-- **Congestion control** is the machine's (below), but for the connections that husk and the floor make: those stay on
-  the machine, and so use Reno ([performance](../performance.md)).
-- **hitch** has a server half only (husk-tcp is before it); **fluent-bit** sends arrays of events only: it takes
-  messages apart.
+- **Congestion control** is the machine's default (see above), except for connections that husk and the floor open:
+  these stay on the machine and therefore use Reno ([performance](../performance.md)).
+- **hitch** has only a server half (its client half here is husk-tcp). **fluent-bit** sends only arrays of events: it
+  decodes messages.
 - **Short connections**: chunks of 4 KiB, each on a connection of its own that is closed at once, and one heartbeat
-  connection for each, 100 of either a second.
-- **Idle**: growth of resident memory with the connections that come after the first 64.
-- **Round trip**: messages are due at random times, and timed from then to their ack, however late a proxy lets them
-  be sent. The load is a share of what the slowest candidate can do, the same for everybody.
-- **2 workers**: what one worker, and then the busier of two, spends on a GB; the ratio is how much faster two are
-  with a core each. Wall time would show it only on a machine with cores to spare for agents and aggregator.
+  connection for each chunk; 100 chunks and 100 heartbeats per second.
+- **Idle**: growth of resident memory per connection, after the first 64 connections.
+- **Round trip**: messages are due at random times. The time is measured from the due time to the ack, even if a proxy
+  delays the sending. The load is a share of the capacity of the slowest candidate, the same for all candidates.
+- **2 workers**: the CPU time per GB of one worker, divided by that of the busier of two workers. The ratio is the
+  speed-up with a core for each worker. Wall time would show it only on a machine with free cores for agents and
+  aggregator.
 """
 
 
 def write(results, directory):
     directory = pathlib.Path(directory)
     figures = charts.draw(results, directory)
-    parts = [INTRODUCTION, _held(results), *(f"![{title}]({name})\n" for name, title in figures), _machine(results),
+    parts = [INTRODUCTION, _targets(results), *(f"![{title}]({name})\n" for name, title in figures), _machine(results),
              METHOD, "## All figures\n", *_tables(results), _micro(results)]
     (directory / "README.md").write_text("\n".join(part for part in parts if part))
 
@@ -91,23 +92,23 @@ def _table(heading, rows):
     return "\n".join([_row(heading), "|---" + "|---:" * (len(heading) - 1) + "|", *map(_row, rows)]) + "\n"
 
 
-def _held(results):
+def _targets(results):
     rows = []
     for check in checks.judge(results):
         value = "–" if check.value is None else f"{check.value:.2f} {check.unit}"
         rows.append((check.what, check.target, value, check.against or "–", check.verdict))
-    note = "" if not results["quick"] else "A quick run: one round, small samples. It shows orders of magnitude.\n\n"
-    return "## What must hold\n\n" + note + _table(("", "target", "measured", "against", ""), rows)
+    note = "" if not results["quick"] else "This was a quick run: one round, small samples. It shows orders of magnitude only.\n\n"
+    return "## Targets\n\n" + note + _table(("", "target", "measured", "against", ""), rows)
 
 
 def _machine(results):
     facts = results["machine"]
     lines = [f"{results['date']}; {facts['cpus']} CPUs ({facts['cpu']}{', virtual' if facts['hypervisor'] else ''}), "
              f"{facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['system']}; congestion control: "
-             f"{facts.get('congestion_control', 'not noted')}. The run took "
-             f"{facts['seconds']} s; meanwhile other programs used {facts['others_share']:.1%} of the CPU time, other guests of the host "
-             f"{facts['steal_share']:.1%}. A process may have {facts['descriptors']:,} descriptors, a byte proxy half "
-             "as many connections.", ""]
+             f"{facts.get('congestion_control', 'not recorded')}. The run took {facts['seconds']} s. During the run, "
+             f"other programs used {facts['others_share']:.1%} of the CPU time, and other guests of the host used "
+             f"{facts['steal_share']:.1%}. The limit is {facts['descriptors']:,} descriptors per process; a byte proxy "
+             "can have half as many connections.", ""]
     lines += [f"- {name}: {version}" for name, version in results["versions"].items()]
     lines += [f"- {name}: not measured, {', '.join(missing)} not installed"
               for name, missing in results["absent"].items()]
@@ -141,7 +142,7 @@ def _micro(results):
         return ""
     rows = [(one["program"], one["name"], f"{one['ns']:,.1f}", f"{one['gb_per_s']:,.2f}" if "gb_per_s" in one else "–")
             for one in results["micro"]]
-    return "### Parts on their own\n\n" + _table(("", "", "ns", "GB/s"), rows)
+    return "### Micro-benchmarks\n\n" + _table(("", "", "ns", "GB/s"), rows)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Measures husk beside its peers: results.json, README.md and charts into a directory. See docs/benchmarks.
+"""Measures husk beside its peers; writes results.json, README.md and charts to a directory. See docs/benchmarks.
 
 usage: run.py --build DIR --out DIR [--quick] [--rounds N] [--only NAME …] [--candidates NAME …]
 """
@@ -49,7 +49,7 @@ class Run:
             self._measure(list(family))
 
     def _measure(self, family):
-        """Round by round, everybody once in each: what disturbs the machine for a while disturbs all."""
+        """Measures each candidate once per round, so that a disturbance of the machine affects all candidates."""
         samples = {plan.name: {name: [] for name in self._names(plan)} for plan in family}
         started = time.monotonic()
         for turn in range(self.rounds or family[0].rounds):
@@ -77,23 +77,23 @@ class Run:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=pathlib.Path, required=True, help="where husk and the load generators are")
+    parser.add_argument("--build", type=pathlib.Path, required=True, help="directory with husk and the load generators")
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="under 3 minutes: one round, less of everything")
-    parser.add_argument("--rounds", type=int, help="instead of each scenario's own number")
+    parser.add_argument("--quick", action="store_true", help="less than 3 minutes: one round, small samples")
+    parser.add_argument("--rounds", type=int, help="overrides each scenario's number of rounds")
     parser.add_argument("--only", nargs="+", default=[], metavar="SCENARIO")
     parser.add_argument("--candidates", nargs="+", default=[], metavar="NAME")
     options = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # in order: what was started is stopped
-    witness = machine.Witness()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends in order: started programs are stopped
+    usage = machine.OtherUsage()
     with tempfile.TemporaryDirectory(prefix="husk-bench.") as directory:
         run = Run(options, pathlib.Path(directory))
         run.measure()
     results = {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "quick": options.quick,
-        "machine": {**machine.facts(), **witness.testimony()},
+        "machine": {**machine.facts(), **usage.shares()},
         "versions": machine.versions(options.build / "husk", run.candidates),
         "candidates": {one.name: {"kind": one.kind, "halves": one.halves} for one in candidates.ALL},
         "absent": run.absent,

@@ -1,7 +1,7 @@
-"""What is measured: each scenario starts a fresh pair, loads it, and returns figures by name.
+"""The scenarios: each one starts a new pair, applies a load, and returns figures by name.
 
-agents (a load generator) → client half ═ TLS ═ server half → sink. CPU seconds are those of one half's processes
-between "go" and the sink's last event.
+agents (a load generator) → client half ═ TLS ═ server half → sink. CPU seconds are those of the processes of one half
+between "go" and the last event at the sink.
 """
 
 import contextlib
@@ -13,15 +13,15 @@ import typing
 
 from candidates import Site
 from checks import LOADS_PERCENT
-from programs import PATIENCE, Failed, Program, free_port
+from programs import WAIT_LIMIT_S, Failed, Program, free_port
 
 GB = 1e9
-AFTERMATH = 0.05  # seconds for acks that are still on their way back, so that their cost is counted
+ACK_WAIT_S = 0.05  # for the last acks, so that their cost is counted
 
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What all measurements of a run share."""
+    """The parameters that all measurements of a run share."""
 
     build: pathlib.Path
     pki: pathlib.Path
@@ -29,7 +29,7 @@ class Bench:
 
 
 class Pair:
-    """A candidate's two halves and the sink behind them, started and stopped together."""
+    """The two halves of a candidate and the sink behind them, started and stopped together."""
 
     def __init__(self, bench, candidate, workers, connections):
         self._bench, self._stack = bench, contextlib.ExitStack()
@@ -58,7 +58,7 @@ class Pair:
         return program
 
     def load(self, name, *arguments):
-        """A load generator, not yet told to begin."""
+        """Starts a load generator, which waits for "go"."""
         return self.start([self._bench.build / "bench/load" / name, *arguments], name)
 
     def _start_half(self, role, listen, upstream, workers, connections):
@@ -70,12 +70,12 @@ class Pair:
         return program
 
     def halves(self):
-        """The halves whose figures are the candidate's own."""
+        """The halves of which figures are reported."""
         return [(role, getattr(self, role)) for role in self.candidate.halves]
 
 
 class Meter:
-    """CPU time of both halves since it was made."""
+    """Measures the CPU time of the halves since its creation."""
 
     def __init__(self, pair):
         self._halves = pair.halves()
@@ -90,7 +90,7 @@ class Meter:
         return spent
 
     def busiest_thread(self):
-        """CPU time of the thread that did most: with a core for each thread, the work would take so long."""
+        """CPU time of the busiest thread: with a core for each thread, the work would take this time."""
         return {role: max(seconds - self._threads[role].get(thread, 0)
                           for thread, seconds in half.thread_seconds().items()) for role, half in self._halves}
 
@@ -106,7 +106,10 @@ def _ready(load):
 
 
 def _run(pair, load):
-    """Tells a load to begin; returns the meter and the sink's report once all has arrived."""
+    """Starts a load and waits until all events have arrived.
+
+    Returns the meter, the number of events and the sink's report.
+    """
     events = _ready(load)
     pair.sink.say(events)
     pair.sink.read_line()
@@ -117,7 +120,7 @@ def _run(pair, load):
     except Failed:
         pair.sink.say("")
         raise Failed(f"{pair.sink.read_json()['events']} of {events} events arrived") from None
-    time.sleep(AFTERMATH)
+    time.sleep(ACK_WAIT_S)
     return meter, events, report
 
 
@@ -126,7 +129,7 @@ def _run(pair, load):
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """Messages one way, as fast as they are taken."""
+    """Messages in one direction, as fast as the candidate accepts them."""
 
     kind: str
     message_bytes: int
@@ -141,14 +144,14 @@ class Stream:
             load = pair.load("stream", pair.port, self.connections, self.kind, self.message_bytes, messages,
                              self.write_bytes, 0)
             meter, _, report = _run(pair, load)
-            # Counted as sent: husk's own additions are no payload.
+            # Counts the bytes that the load sent: bytes that husk adds are no payload.
             sent = self._sent_bytes(messages) / GB
             return {**_figures("cpu_s_per_gb", meter.cpu(), sent), "gb_per_s": sent / report["seconds"],
                     **_figures("busiest_s_per_gb", meter.busiest_thread(), sent),
                     "load_cpu_s_per_gb": load.cpu_seconds() / sent, "sink_cpu_s_per_gb": pair.sink.cpu_seconds() / sent}
 
     def _sent_bytes(self, messages):
-        """As stream.c rounds it: every connection sends as many whole writes as any other."""
+        """Rounds as stream.c does: each connection sends the same number of whole writes."""
         write = max(1, self.write_bytes // self.message_bytes)
         return -(-messages // (self.connections * write)) * self.connections * write * self.message_bytes
 
@@ -158,7 +161,7 @@ class Stream:
 
 @dataclasses.dataclass(frozen=True)
 class Short:
-    """Fluentd's default: a connection for each chunk, and as many heartbeat connections."""
+    """Fluentd's default: one connection for each chunk, and one heartbeat connection for each chunk."""
 
     chunks: int
     chunk_bytes: int = 4096
@@ -174,9 +177,9 @@ class Short:
 
 @dataclasses.dataclass(frozen=True)
 class Idle:
-    """Memory of connections that have carried one acknowledged message and now do nothing.
+    """Memory of connections that have carried one acknowledged message and are now idle.
 
-    What the first connections make a process fetch for good (buffers, code) is not counted as theirs.
+    The first connections are not counted: they make a process load code and buffers that it keeps.
     """
 
     connections: int
@@ -201,7 +204,7 @@ class Idle:
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """The same number of messages a second, over more or fewer connections."""
+    """A fixed rate of messages over a given number of connections."""
 
     connections: int
     messages: int
@@ -218,7 +221,7 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Handshakes:
-    """A server half's handshakes with TLS clients of our own: full, or resumed where it allows that."""
+    """Handshakes of a server half with the TLS clients of bench/load: full, or resumed if the half supports it."""
 
     count: int
     mode: str
@@ -241,7 +244,7 @@ class Handshakes:
 
 @dataclasses.dataclass(frozen=True)
 class RoundTrip:
-    """From a message's due time to its ack. `rate` None: as many as go, always 64 under way."""
+    """Time from a message's due time to its ack. `rate` None: full rate, with 64 messages in flight at all times."""
 
     seconds: float
     rate: typing.Optional[float] = None
@@ -258,7 +261,7 @@ class RoundTrip:
             _ready(load)
             meter = Meter(pair)
             load.say("go")
-            result = load.read_json(self.seconds + PATIENCE)
+            result = load.read_json(self.seconds + WAIT_LIMIT_S)
             figures = {"messages_per_s": messages / result["seconds"],
                        **_figures("cpu_us_per_message", meter.cpu(), messages / 1e6)}
             if self.rate is not None:
@@ -266,12 +269,12 @@ class RoundTrip:
             return figures
 
 
-# ---- the plan of a run ------------------------------------------------------------------------------------------
+# ---- plans of a run ---------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """One scenario as it stands in the results: by whom, how often."""
+    """One scenario in the results: its candidates and its number of rounds."""
 
     name: str
     title: str
@@ -281,7 +284,7 @@ class Plan:
 
     @property
     def family(self):
-        """Plans of a family are compared with each other, so their rounds are interleaved too."""
+        """Plans of one family are compared with each other, so their rounds are interleaved."""
         return self.name.split("_")[0]
 
 
@@ -291,12 +294,13 @@ PAIR_PEERS = tuple(name for name in BYTE_PEERS if name != "hitch")
 
 
 def connection_limit():
-    """A byte proxy needs two descriptors for each connection, and stunnel takes connections for 125 of 256."""
+    """The most connections for all candidates: a byte proxy needs two descriptors for each connection, and stunnel uses
+    only 125 of 256 descriptors for connections."""
     return os.sysconf("SC_OPEN_MAX") * 125 // 256 - 64
 
 
 def plans(quick):
-    """Everything but the latency at given loads, which depends on the capacities measured here."""
+    """Yields all plans except those of latency_plans, which need the capacities measured here."""
     size = 400_000_000 if quick else 2_000_000_000
     rounds = 1 if quick else 5
     few = 1 if quick else 3
@@ -322,12 +326,12 @@ def plans(quick):
         connections = min(wanted, connection_limit())
         yield Plan(f"connections_{wanted}", f"{connections:,} connections, a 4 KiB message on each in turn",
                    Spread(connections, 5000 if quick else 20000, 5000), few, (*HUSKS, *PAIR_PEERS))
-    yield Plan("capacity", "Acknowledged messages of 512 bytes, as many as go", RoundTrip(0), few,
+    yield Plan("capacity", "Acknowledged messages of 512 bytes, full rate", RoundTrip(0), few,
                (*HUSKS, *PAIR_PEERS))
 
 
 def latency_plans(quick, messages_per_s):
-    """`messages_per_s`: what the slowest candidate can do; everybody is given the same shares of that."""
+    """`messages_per_s` is the capacity of the slowest candidate; all candidates get the same shares of it as load."""
     for percent in LOADS_PERCENT:
         yield Plan(f"latency_{percent}", f"Round trip at {percent} % load ({messages_per_s * percent / 100:,.0f}/s)",
                    RoundTrip(1 if quick else 5, messages_per_s * percent / 100), 1 if quick else 3,

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Shows husk at work: three agents → husk client ═ mutual TLS ═ husk server → a receiver that prints and acknowledges.
-# usage: demo/run.sh HUSK [SECONDS]    ends by itself after SECONDS, else on Ctrl-C
+# Demonstration: three agents → husk client ═ mutual TLS ═ husk server → a receiver that prints and acknowledges events.
+# usage: demo/run.sh HUSK [SECONDS]    ends after SECONDS; without SECONDS it ends on Ctrl-C
 set -eu
 
 husk=$1
@@ -25,7 +25,7 @@ fail() {
     exit 1
 }
 
-# wait_for FILE PATTERN: until a line of FILE matches, at most 10 s; prints what the pattern's group caught.
+# wait_for FILE PATTERN: waits until a line of FILE matches, at most 10 s; prints the group of the pattern.
 wait_for() {
     tries=0
     until sed -n "s/$2/\\1/p" "$1" 2>/dev/null | grep -m1 .; do
@@ -47,7 +47,7 @@ receiver=$(wait_for "$dir/receive.log" '.*listening on \(127\.0\.0\.1:[0-9]*\).*
 pids="$pids $!"
 server=$(wait_for "$dir/server.log" '.* listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "husk server did not start"
 
-# Forward's usual port if it is free, else any.
+# Uses Forward's default port if it is free, otherwise any free port.
 for port in 24224 0; do
     "$husk" client --listen "127.0.0.1:$port" --upstream "$server" --server-name localhost --admin 127.0.0.1:0 \
         --cert "$dir/pki/client.crt.pem" --key "$dir/pki/client.key.pem" --ca "$dir/pki/ca.crt.pem" 2>"$dir/client.log" &
@@ -61,7 +61,7 @@ for port in 24224 0; do
 done
 [ -n "$client" ] || fail "husk client did not start"
 pids="$pids $pid"
-admin=$(wait_for "$dir/client.log" '.*admin listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "no admin endpoint"
+admin=$(wait_for "$dir/client.log" '.*admin listening .*address=\(127\.0\.0\.1:[0-9]*\).*') || fail "husk client has no admin endpoint"
 
 echo "agents → husk client $client ═ mutual TLS ═ husk server $server → receiver $receiver"
 echo
@@ -73,25 +73,25 @@ for name in one two three; do
     "$husk" send --to "$client" --tag "demo.$name" --count "$events_each" --rate 10 --ack 2>>"$dir/send.log" &
     agents="$agents $!"
 done
-for agent in $agents; do wait "$agent" || fail "sending failed"; done
+for agent in $agents; do wait "$agent" || fail "an agent could not send"; done
 tries=0
 until [ "$(wc -l <"$dir/events")" -ge "$events" ]; do
     tries=$((tries + 1))
     [ "$tries" -lt 200 ] || fail "only $(wc -l <"$dir/events") of $events events arrived"
     sleep 0.05
 done
-sleep 0.2 # tail shows the last line
+sleep 0.2 # so that tail prints the last line
 echo
-echo "Three agents sent $events events over mutual TLS, and each has its ack from the other end."
+echo "Three agents sent $events events over mutual TLS. The receiver acknowledged all of them."
 if command -v curl >/dev/null; then
     connections=$(curl -sS "http://$admin/metrics" |
         sed -n 's/^husk_connections_opened_total{.*side="upstream"} //p')
-    echo "husk client needed $connections connection(s) to husk server for them."
+    echo "husk client used $connections connection(s) to husk server."
 fi
-echo "Point an agent (Forward, plaintext) at $client; counters are at http://$admin/metrics."
+echo "Your own agent can send to $client (Forward, plaintext). Metrics: http://$admin/metrics"
 if [ -n "$seconds" ]; then
     sleep "$seconds"
 else
-    echo "Ctrl-C ends."
+    echo "Press Ctrl-C to end."
     while :; do sleep 3600; done
 fi

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Fills DIR with PROGRAM (as /usr/local/bin/husk) and exactly the shared libraries it loads: the whole root file system
-# of the image. Each library's Debian package is recorded below /var/lib/dpkg/status.d, where image scanners look.
+# Fills DIR with the root file system of the image: PROGRAM (as /usr/local/bin/husk) and the shared libraries that it
+# loads. Records the Debian package of each library in /var/lib/dpkg/status.d, where image scanners look for packages.
 set -eu
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIR" >&2; exit 2; }
 program=$1 root=$2
 
-# The package's entry, under the path it was installed as: Debian 12 knows some files as /lib/…, some as /usr/lib/….
+# Records the package that owns file $1. dpkg knows some files of Debian 12 as /lib/…, others as /usr/lib/….
 record_package() {
     real=$(readlink -f "$1")
     owner=$(dpkg-query -S "$real" "${real#/usr}" 2>/dev/null | head -n 1)
