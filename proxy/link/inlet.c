@@ -24,7 +24,9 @@ void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const st
         .accepted_ms = reactor->now_ms,
         .peer = *peer,
     };
-    leg_open(&inlet->leg, &reactor->io, fd, metrics, task_run, task);
+    leg_open(&inlet->leg, fd,
+             &(struct leg_options) {
+                 .io = &reactor->io, .metrics = metrics, .on_ready = task_run, .owner = task });
     metrics_add(&metrics->opened, 1);
     acceptor_count(acceptor, 1, inlet->state == INLET_SECURING);
     if (inlet->state == INLET_WAITING) {

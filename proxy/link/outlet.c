@@ -90,7 +90,9 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
     if (outlet->leg.fd >= 0)
         metrics_add(&metrics->ended[outlet->leg.broken], 1); /* the attempt before this one */
     leg_close(&outlet->leg, LEG_CLOSE);
-    leg_open(&outlet->leg, &reactor->io, fd, metrics, task_run, outlet->task);
+    leg_open(&outlet->leg, fd,
+             &(struct leg_options) {
+                 .io = &reactor->io, .metrics = metrics, .on_ready = task_run, .owner = outlet->task });
     metrics_add(&metrics->opened, 1);
     outlet->leg.blocked = true; /* until the connect's outcome is there */
     outlet_enter(outlet, outlet->endpoint, OUTLET_CONNECTING);

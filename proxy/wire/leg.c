@@ -44,11 +44,16 @@ static void on_watcher(struct ev_loop *loop, ev_io *watcher, int events)
     leg->on_ready(leg->owner);
 }
 
-void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics,
-              leg_on_ready *on_ready, void *owner)
+void leg_open(struct leg *leg, int fd, const struct leg_options *options)
 {
-    *leg = (struct leg) { .io = io, .fd = fd, .metrics = metrics, .on_ready = on_ready, .owner = owner };
-    buffer_init(&leg->unsent, io->pool);
+    *leg = (struct leg) {
+        .io = options->io,
+        .fd = fd,
+        .metrics = options->metrics,
+        .on_ready = options->on_ready,
+        .owner = options->owner,
+    };
+    buffer_init(&leg->unsent, options->io->pool);
     ev_io_init(&leg->watcher, on_watcher, fd, 0);
     leg->watcher.data = leg;
 }

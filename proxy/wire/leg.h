@@ -52,9 +52,15 @@ struct leg {
     bool finished;          /* and FIN sent */
 };
 
-/* Takes `fd`. The watcher is idle until leg_watch. */
-void leg_open(struct leg *leg, struct leg_io *io, int fd, struct side_metrics *metrics,
-              leg_on_ready *on_ready, void *owner);
+struct leg_options {
+    struct leg_io *io;            /* borrowed */
+    struct side_metrics *metrics; /* borrowed */
+    leg_on_ready *on_ready;
+    void *owner; /* borrowed: the first argument of on_ready */
+};
+
+/* Takes `fd`, copies `options`. The watcher stays idle until leg_watch. */
+void leg_open(struct leg *leg, int fd, const struct leg_options *options);
 
 /* Takes `tls`; in the client's role this sends the first flight. */
 void leg_start_tls(struct leg *leg, struct tls_channel *tls);
