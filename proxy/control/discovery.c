@@ -171,8 +171,12 @@ static bool source_open(struct discovery_source *source, struct ev_loop *loop, s
         on_resolved(source, &address, 1, NULL);
         return true;
     }
-    source->resolver =
-        resolver_open(loop, &source->place->address, &options->resolver, on_resolved, source, fault);
+    source->resolver = resolver_open(loop,
+                                     &(struct resolver_request) { .address = &source->place->address,
+                                                                  .options = &options->resolver,
+                                                                  .on_answer = on_resolved,
+                                                                  .owner = source },
+                                     fault);
     return source->resolver != NULL;
 }
 

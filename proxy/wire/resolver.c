@@ -416,10 +416,12 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
 /* ---- life
  * ---------------------------------------------------------------------------------------------------- */
 
-struct resolver *resolver_open(struct ev_loop *loop, const struct address *address,
-                               const struct resolver_options *options, resolver_on_answer *on_answer,
-                               void *owner, struct fault *fault)
+struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_request *request,
+                               struct fault *fault)
 {
+    const struct address *address = request->address;
+    const struct resolver_options *options = request->options;
+
     assert(!address->is_unix && options->min_ttl_ms && options->retry_min_ms);
     struct resolver *resolver = calloc(1, sizeof *resolver);
 
@@ -430,8 +432,8 @@ struct resolver *resolver_open(struct ev_loop *loop, const struct address *addre
     resolver->loop = loop;
     resolver->address = *address;
     resolver->options = *options;
-    resolver->on_answer = on_answer;
-    resolver->owner = owner;
+    resolver->on_answer = request->on_answer;
+    resolver->owner = request->owner;
     resolver->random = (clock_monotonic_us() ^ (uint64_t)(uintptr_t)resolver ^ (uint64_t)getpid() << 40) | 1;
     ev_init(&resolver->step, on_step);
     resolver->step.data = resolver;

@@ -38,11 +38,18 @@ typedef void resolver_on_answer(void *owner, const struct resolver_address *addr
 
 struct resolver; /* owned by its opener */
 
-/* Starts looking up `address` (copied), which must not be a Unix path. IP addresses and localhost are
- * answered once, from the loop, without DNS. NULL and a fault when c-ares does not start. */
-MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct address *address,
-                                          const struct resolver_options *options,
-                                          resolver_on_answer *on_answer, void *owner, struct fault *fault);
+/* What to look up, how, and whom to tell. */
+struct resolver_request {
+    const struct address *address;          /* copied; not a Unix path */
+    const struct resolver_options *options; /* copied */
+    resolver_on_answer *on_answer;
+    void *owner; /* borrowed: the first argument of on_answer */
+};
+
+/* Starts to look up the address of `request`. An IP address or localhost is answered once, from the loop,
+ * without DNS. Returns NULL and a fault when c-ares does not start. */
+MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_request *request,
+                                          struct fault *fault);
 
 /* Stops; on_answer is not called any more. NULL is fine. */
 void resolver_close(struct resolver *resolver);

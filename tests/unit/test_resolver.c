@@ -394,7 +394,11 @@ static void open_resolver(struct fixture *f, const char *text, const struct reso
     snprintf(servers, sizeof servers, "127.0.0.1:%u", f->server.port);
     here.servers = servers;
     assert_true(address_parse_upstream(&address, text, &fault));
-    f->resolver = resolver_open(f->loop, &address, &here, on_answer, f, &fault);
+    f->resolver =
+        resolver_open(f->loop,
+                      &(struct resolver_request) {
+                          .address = &address, .options = &here, .on_answer = on_answer, .owner = f },
+                      &fault);
     if (!f->resolver)
         fail_msg("%s", fault.text);
     memset(servers, 'x', sizeof servers); /* nothing may be borrowed */
@@ -860,7 +864,10 @@ static void test_bad_name_servers_are_a_fault(void **state)
 
     options.servers = "not an address";
     assert_true(address_parse(&address, "aggregator.test.:1", &fault));
-    assert_null(resolver_open(f->loop, &address, &options, on_answer, f, &fault));
+    const struct resolver_request request = {
+        .address = &address, .options = &options, .on_answer = on_answer, .owner = f
+    };
+    assert_null(resolver_open(f->loop, &request, &fault));
     assert_non_null(strstr(fault.text, "bad name servers \"not an address\": "));
     resolver_close(NULL);
 }
