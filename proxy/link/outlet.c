@@ -94,7 +94,7 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
              &(struct leg_options) {
                  .io = &reactor->io, .metrics = metrics, .on_ready = task_run, .owner = outlet->task });
     metrics_add(&metrics->opened, 1);
-    outlet->leg.blocked = true; /* until the connect's outcome is there */
+    leg_await_connect(&outlet->leg);
     outlet_enter(outlet, outlet->endpoint, OUTLET_CONNECTING);
     outlet->deadline_ms = now_ms(outlet) + route_of(outlet)->connect_timeout_ms;
     return true;
@@ -121,7 +121,8 @@ static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason r
 static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason)
 {
     leg_break(&outlet->leg, reason);
-    if (outlet->leg.tls && tls_channel_failed_resuming(outlet->leg.tls) && outlet_dial(outlet, &reason))
+    if (outlet->leg.tls && tls_channel_drop_rejected_sessions(outlet->leg.tls) &&
+        outlet_dial(outlet, &reason))
         return END_NONE; /* the same address, without a session */
     outlet_blame_endpoint(outlet);
     return outlet_dial_next(outlet, reason);
@@ -146,7 +147,7 @@ static void outlet_become_ready(struct outlet *outlet)
 
     outlet_enter(outlet, outlet->endpoint, OUTLET_READY);
     outlet->deadline_ms = 0;
-    if (outlet->leg.tls && tls_channel_shuns_resuming(outlet->leg.tls))
+    if (outlet->leg.tls && tls_channel_stop_resuming(outlet->leg.tls))
         log_say(dialer->log, LOG_INFO, "upstream fails on resumed TLS sessions: full handshakes from now on");
     endpoint_walk_report(&outlet->walk, &dialer->endpoints, ENDPOINT_WORKED, now_ms(outlet));
 }

@@ -58,6 +58,11 @@ void leg_open(struct leg *leg, int fd, const struct leg_options *options)
     leg->watcher.data = leg;
 }
 
+void leg_await_connect(struct leg *leg)
+{
+    leg->blocked = true;
+}
+
 bool leg_is_secured(const struct leg *leg)
 {
     return !leg->tls || tls_channel_is_established(leg->tls);

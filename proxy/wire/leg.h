@@ -62,6 +62,9 @@ struct leg_options {
 /* Takes `fd`, copies `options`. The watcher stays idle until leg_watch. */
 void leg_open(struct leg *leg, int fd, const struct leg_options *options);
 
+/* The socket is still connecting: `blocked` stays true until the watcher reports that it is writable. */
+void leg_await_connect(struct leg *leg);
+
 /* Takes `tls`; in the client's role this sends the first flight. */
 void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 

@@ -397,7 +397,7 @@ bool tls_channel_is_confirmed(const struct tls_channel *channel)
     return channel->confirmed;
 }
 
-bool tls_channel_failed_resuming(struct tls_channel *channel)
+bool tls_channel_drop_rejected_sessions(struct tls_channel *channel)
 {
     if (!channel->resuming || channel->confirmed || channel->failure != END_TLS_REJECTED)
         return false;
@@ -407,7 +407,7 @@ bool tls_channel_failed_resuming(struct tls_channel *channel)
     return true;
 }
 
-bool tls_channel_shuns_resuming(struct tls_channel *channel)
+bool tls_channel_stop_resuming(struct tls_channel *channel)
 {
     struct tls_sessions *sessions = channel->sessions;
 

@@ -96,13 +96,15 @@ bool tls_channel_is_established(const struct tls_channel *channel); /* handshake
  */
 bool tls_channel_is_confirmed(const struct tls_channel *channel);
 
-/* Resuming was tried, and the server answered by an alert; its sessions are forgotten. OpenSSL servers that
- * ask for certificates without setting a session id context do so (SSL_CTX_set_session_id_context); Fluentd
- * is one. A full handshake may succeed. */
-bool tls_channel_failed_resuming(struct tls_channel *channel);
-/* A full handshake has succeeded: true, once, if that shows that the server fails on resumption. None is
- * tried again then. */
-bool tls_channel_shuns_resuming(struct tls_channel *channel);
+/* Call it when a client's handshake has failed. If the client offered a session and the server answered with
+ * an alert, forgets all sessions and returns true: a full handshake may succeed. OpenSSL servers that request
+ * client certificates and set no session id context (SSL_CTX_set_session_id_context), such as Fluentd, answer
+ * so. */
+bool tls_channel_drop_rejected_sessions(struct tls_channel *channel);
+
+/* Call it when a client's handshake has succeeded. If it was a full handshake after a rejected session, no
+ * session is kept or offered any more; the call that decides this returns true. */
+bool tls_channel_stop_resuming(struct tls_channel *channel);
 
 /* Why it failed, and in which words; detail may be empty, never NULL. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
