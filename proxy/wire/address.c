@@ -18,7 +18,7 @@ enum {
 
 static const char unix_scheme[] = "unix:", srv_scheme[] = "srv+";
 
-/* Quoted texts in faults are cut, so that what was expected still fits behind them. */
+/* Quoted text in faults is cut, to leave space for what was expected. */
 #define QUOTED "\"%.160s\""
 
 static bool is_digit(char c)
@@ -61,7 +61,7 @@ static bool parse_unix(struct address *address, const char *path, struct fault *
     return true;
 }
 
-/* Letters, digits, hyphens, and underscores because people do use them in host names. */
+/* Accepts letters, digits, hyphens, and underscores, which occur in real host names. */
 static bool check_name_labels(const char *name, struct fault *fault)
 {
     size_t label = 0;
@@ -91,7 +91,8 @@ static bool check_name_labels(const char *name, struct fault *fault)
     return true;
 }
 
-/* No top-level domain is numeric, so "10.0.0.256" or "1.2.3" is a mistyped address, not a name to look up. */
+/* No top-level domain is numeric: "10.0.0.256" and "1.2.3" are mistyped addresses and not names to
+ * resolve. */
 static bool looks_like_ipv4(const char *host)
 {
     const char *last_dot = strrchr(host, '.');
@@ -243,7 +244,7 @@ static void unix_to_socket(const struct address *address, struct socket_address 
     memcpy(sun->sun_path, address->host, length + 1);
     to->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
     if (sun->sun_path[0] == '@') {
-        /* An abstract name begins with a NUL and is as long as the socket address says (unix(7)). */
+        /* An abstract name begins with a NUL; the length of the socket address is its end (unix(7)). */
         sun->sun_path[0] = '\0';
         to->length--;
     }

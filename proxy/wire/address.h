@@ -1,8 +1,8 @@
-/* Addresses as people write them and as sockets take them. Pure: resolves nothing, opens nothing.
+/* Addresses as text and as socket addresses. Pure: resolves nothing, opens nothing.
  *
- * `host:port`, `[v6]:port`, `unix:PATH` or `unix:@NAME` (Linux's abstract sockets). An empty host or `*`
- * means all addresses of this machine and is read as `::`: listeners take IPv4 on it too. What is dialled may
- * also be `srv+NAME`: the hosts and ports that NAME's SRV records tell (RFC 2782). */
+ * Forms: `host:port`, `[v6]:port`, `unix:PATH` and `unix:@NAME` (a Linux abstract socket). An empty host or
+ * `*` means all addresses of this machine and is read as `::`, on which listeners accept IPv4 too. An
+ * upstream address may also be `srv+NAME`: the hosts and ports in the SRV records of NAME (RFC 2782). */
 #ifndef HUSK_WIRE_ADDRESS_H
 #define HUSK_WIRE_ADDRESS_H
 
@@ -14,52 +14,51 @@
 
 enum { ADDRESS_HOST_BYTES = 256, ADDRESS_TEXT_BYTES = 300 };
 
-/* An address as written. */
+/* An address as a user writes it. */
 struct address {
     bool is_unix;
-    bool is_srv;                   /* host is the owner of SRV records; port is 0 */
-    char host[ADDRESS_HOST_BYTES]; /* DNS name, IP address without brackets, or the Unix socket's path or
-                                      @name */
+    bool is_srv;                   /* host is the owner name of SRV records; port is 0 */
+    char host[ADDRESS_HOST_BYTES]; /* DNS name, IP address without brackets, Unix socket path, or @name */
     uint16_t port;                 /* 0 for Unix sockets */
 };
 
-/* An address as a socket takes it. */
+/* An address as the socket calls take it. */
 struct socket_address {
     struct sockaddr_storage storage;
     socklen_t length;
 };
 
-/* Reads `text`. Port 0 is accepted (listeners: any free port); IPv6 zones are not. On failure the fault says
- * what was expected and *address is left alone. */
+/* Parses `text`. Accepts port 0 (for a listener: any free port), rejects IPv6 zones. On failure the fault
+ * says what was expected, and *address is unchanged. */
 MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
 
-/* The same for what is dialled: `srv+NAME` too. NAME is the whole owner name, as in
+/* Like address_parse, and accepts `srv+NAME` too. NAME is the whole owner name, as in
  * `srv+_fluent._tcp.logs.example.com`. */
 MUST_CHECK bool address_parse_upstream(struct address *address, const char *text, struct fault *fault);
 
-/* An address from a DNS name and a port that were told by somebody else. False when `name` is none, or is an
- * IP address; *address is left alone then. */
+/* Makes an address from a DNS name and a port, as an SRV record has them. False if `name` is not a DNS name
+ * or is an IP address; *address is unchanged then. */
 MUST_CHECK bool address_from_name(struct address *address, const char *name, uint16_t port);
 
-/* True when the host is an IP address, `localhost` (taken as 127.0.0.1) or a Unix path: then no DNS is
- * needed, and *to is filled. */
+/* True when no DNS is needed, and *to is filled: the host is an IP address, `localhost` (taken as 127.0.0.1)
+ * or a Unix socket. */
 bool address_to_socket(const struct address *address, struct socket_address *to);
 
-/* The numeric form with a port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" when unnamed).
- * An IPv4 peer of a `::` listener (v4-mapped) is written as IPv4. Cut to `size`; ADDRESS_TEXT_BYTES suffice.
- */
+/* Writes the numeric form with the port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" for an
+ * unnamed socket). An IPv4 peer of a `::` listener (v4-mapped) is written as IPv4. Cuts the text to `size`;
+ * ADDRESS_TEXT_BYTES are always enough. */
 void socket_address_format(const struct socket_address *address, char *text, size_t size);
 
-/* The port; 0 when there is none, as for a Unix address. */
+/* The port; 0 for an address without a port, such as a Unix address. */
 uint16_t socket_address_port(const struct socket_address *address);
 
-/* The same, byte for byte. */
+/* True when both are the same, byte for byte. */
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
 
-/* A Unix address has no port and stays as it is. */
+/* Does nothing to a Unix address, which has no port. */
 void socket_address_set_port(struct socket_address *address, uint16_t port);
 
-/* Reachable from this machine only: 127.0.0.0/8, ::1 (also v4-mapped) or a Unix socket. */
+/* True when only this machine can reach the address: 127.0.0.0/8, ::1 (also v4-mapped), a Unix socket. */
 bool socket_address_is_local(const struct socket_address *address);
 
 #endif

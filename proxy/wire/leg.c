@@ -11,7 +11,7 @@
 
 enum {
     LEG_WRITE_VECTORS = 16,
-    LEG_READ_VECTORS = 5, /* LEG_INPUT_BYTES in segments, of which the first may be used in part */
+    LEG_READ_VECTORS = 5, /* LEG_INPUT_BYTES in segments; the first segment may be partly used */
 };
 
 bool leg_io_init(struct leg_io *io, struct ev_loop *loop, struct buffer_pool *pool)
@@ -95,9 +95,9 @@ static enum end_reason failure_reason(const struct leg *leg, int error)
     bool is_reset = error == ECONNRESET || error == EPIPE;
 
     if (is_reset && !leg_is_secured(leg))
-        return tls_channel_end_of_input(leg->tls); /* gone in the middle of a handshake, or before it */
+        return tls_channel_end_of_input(leg->tls); /* during the handshake, or before it */
     if (is_reset && leg->finished)
-        return END_RESET_AFTER_END; /* Fluentd's input does so (SO_LINGER 0) even after a clean exchange */
+        return END_RESET_AFTER_END; /* Fluentd's input closes so (SO_LINGER 0), even after a clean exchange */
     return socket_reason_of_errno(error);
 }
 
@@ -106,7 +106,7 @@ bool leg_can_send(const struct leg *leg)
     return leg->broken == END_NONE && !leg->send_error;
 }
 
-/* What sending comes to after a reset. */
+/* The result of a send after a reset, by the rule of leg_can_send. */
 static enum leg_status send_refused(struct leg *leg)
 {
     return leg->read_over ? leg_broken(leg, failure_reason(leg, leg->send_error)) : LEG_WAITING;
@@ -118,11 +118,11 @@ static enum leg_status send_failed(struct leg *leg, int error)
         return leg_broken(leg, failure_reason(leg, error));
     leg->send_error = error;
     leg->blocked = false;
-    leg->drained = false; /* what came before the reset may not have been announced yet */
+    leg->drained = false; /* the watcher may not have reported yet what the peer sent before its reset */
     return LEG_WAITING;
 }
 
-/* Offers the front of `from` to the socket once. */
+/* Writes the front of `from` to the socket once. */
 static enum leg_status socket_write(struct leg *leg, struct buffer *from)
 {
     struct iovec vectors[LEG_WRITE_VECTORS];
@@ -147,11 +147,11 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
     return LEG_MOVED;
 }
 
-/* After a reset nobody misses what TLS says of itself (tickets, alerts, close_notify); payload is kept, for
- * it was not taken. */
+/* After a reset, records that TLS adds itself (tickets, alerts, close_notify) are dropped. Payload is kept:
+ * the peer has not taken it. */
 enum records { RECORDS_OF_TLS, RECORDS_OF_PAYLOAD };
 
-/* Sends the records of the last channel call; what the socket does not take waits in `unsent`. */
+/* Sends the records of the last channel call and appends what the socket does not take to `unsent`. */
 static void records_send(struct leg *leg, enum records kind)
 {
     struct tls_io *tls = &leg->io->tls;
@@ -239,17 +239,17 @@ enum leg_status leg_finish(struct leg *leg)
 static enum leg_status socket_read(struct leg *leg, struct iovec *vectors, unsigned count, size_t *got)
 {
     struct msghdr message = { .msg_iov = vectors, .msg_iovlen = count };
-    size_t room = 0;
+    size_t capacity = 0;
 
     for (unsigned i = 0; i < count; i++)
-        room += vectors[i].iov_len;
+        capacity += vectors[i].iov_len;
     ssize_t received = recvmsg(leg->fd, &message, 0);
     *got = received > 0 ? (size_t)received : 0;
-    leg->drained = *got < room;
+    leg->drained = *got < capacity;
     if (received > 0)
         return LEG_MOVED;
-    /* The send that failed has taken the error that this call would have reported; it was EPIPE when the peer
-     * had ended before it reset. */
+    /* The failed send has consumed the socket error that this call would have reported. EPIPE means that the
+     * peer had ended its direction before it reset the connection. */
     if (received == 0 && leg->send_error == ECONNRESET)
         return leg_broken(leg, failure_reason(leg, leg->send_error));
     if (received == 0)
@@ -258,7 +258,7 @@ static enum leg_status socket_read(struct leg *leg, struct iovec *vectors, unsig
         return LEG_MOVED;
     if (errno == EAGAIN)
         return LEG_WAITING;
-    /* If the leg broke while sending already, that is the better account of it. */
+    /* A leg that broke while it was sending keeps that more exact reason. */
     return leg_broken(leg, failure_reason(leg, errno));
 }
 
@@ -294,7 +294,7 @@ void leg_count_handshake(struct leg *leg)
                     clock_monotonic_us() - leg->tls_started_us);
 }
 
-/* Gives ciphertext to the channel, and sends what the channel answers. */
+/* Passes ciphertext to the channel and sends the records that the channel produces. */
 static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_t length, struct buffer *into)
 {
     enum tls_status status = tls_channel_receive(leg->tls, bytes, length, into);
@@ -312,8 +312,8 @@ static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t lim
     struct iovec vector = { .iov_base = leg->io->input };
     size_t got;
 
-    /* All of a read must fit in the window once opened, and a record may already be half inside the channel.
-     */
+    /* The plaintext of everything read must fit in the window, and the channel may hold a part of a record
+     * already. */
     if (limit <= TLS_RECORD_BYTES)
         return LEG_WAITING;
     limit -= TLS_RECORD_BYTES;
@@ -333,7 +333,7 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
 {
     size_t before = into->length;
 
-    (void)unsent_flush(leg); /* a handshake's flight may be larger than the socket's buffer */
+    (void)unsent_flush(leg); /* a handshake flight may be larger than the socket buffer */
     if (leg->read_over)
         return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
     if (before >= window_bytes || leg->drained)

@@ -1,9 +1,9 @@
-/* One connection of ours: descriptor, unsent records, watcher, and TLS or not. `tls == NULL` means plain;
- * there is no other difference.
+/* One connection: a descriptor, unsent TLS records, a watcher, and a TLS channel or none. `tls == NULL` means
+ * a plain connection; there is no other difference.
  *
- * Owns its descriptor and its tls_channel. Reading and writing never block and never call back: the watcher
- * tells the owner that something may be possible, and the owner's step asks. Belongs to its worker's thread.
- */
+ * Owns its descriptor and its tls_channel. Reads and writes never block and never call back: the watcher
+ * tells the owner that the leg may be ready, and the owner tries to move bytes. Belongs to its worker's
+ * thread. */
 #ifndef HUSK_WIRE_LEG_H
 #define HUSK_WIRE_LEG_H
 
@@ -23,33 +23,33 @@ struct leg_io {
     struct ev_loop *loop;     /* borrowed */
     struct buffer_pool *pool; /* borrowed */
     struct tls_io tls;
-    uint8_t *input; /* LEG_INPUT_BYTES: ciphertext between recv and the channel, for the length of a call */
+    uint8_t *input; /* LEG_INPUT_BYTES: ciphertext on its way from recv to the channel, during one call */
 };
 
 MUST_CHECK bool leg_io_init(struct leg_io *io, struct ev_loop *loop, struct buffer_pool *pool);
 void leg_io_deinit(struct leg_io *io);
 
-/* Something may be possible on the leg. */
+/* The leg may be ready to read or to write. */
 typedef void leg_on_ready(void *owner);
 
 struct leg {
     struct leg_io *io; /* borrowed */
     int fd;            /* -1: not open */
     struct tls_channel *tls;
-    struct side_metrics *metrics; /* borrowed: where bytes are counted */
-    struct buffer unsent;         /* sealed records the socket has not taken yet */
+    struct side_metrics *metrics; /* borrowed: counts bytes and handshakes */
+    struct buffer unsent;         /* sealed records that the socket has not taken yet */
     ev_io watcher;
     leg_on_ready *on_ready;
     void *owner;
     uint64_t tls_started_us;
-    enum end_reason broken; /* END_NONE, or what went wrong; nothing more is sent then */
-    int send_error;         /* 0, or the errno of a send that the peer's reset ended (see leg_can_send) */
-    bool read_over;         /* nothing more will be read: the peer ended in order, or see `broken` */
-    bool blocked;           /* the socket took less than it was offered */
-    bool drained;           /* the last read emptied the socket: the watcher tells when there is more */
-    bool handshake_counted; /* in the metrics, as a success */
-    bool finishing;         /* our end is on its way: close_notify sealed */
-    bool finished;          /* and FIN sent */
+    enum end_reason broken; /* END_NONE, or why the leg failed; nothing is sent after that */
+    int send_error;         /* 0, or the errno of a send that failed because of a reset (see leg_can_send) */
+    bool read_over;         /* nothing more is read: the peer ended its direction, or the leg is broken */
+    bool blocked;           /* the socket did not take all of the last write, or it is still connecting */
+    bool drained;           /* the last read emptied the socket; the watcher reports new input */
+    bool handshake_counted; /* as a success, in the metrics */
+    bool finishing;         /* close_notify is sealed */
+    bool finished;          /* FIN is sent */
 };
 
 struct leg_options {
@@ -68,58 +68,64 @@ void leg_await_connect(struct leg *leg);
 /* Takes `tls`; in the client's role this sends the first flight. */
 void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 
-/* The TLS handshake is finished, or there is none to do. */
+/* True when the TLS handshake is finished, and on a plain leg. */
 bool leg_is_secured(const struct leg *leg);
 
-/* Whether anything can be sent. A peer that closes with something of ours unread resets the connection, and a
- * TLS 1.3 peer that never reads has our tickets unread. What it sent before is still in the socket, so a send
- * that fails for it does not break the leg: it is read to its end first, and breaks then, or when it ended in
- * order, once there is something it should have taken. */
+/* False when the leg is broken, and after a send failed with ECONNRESET or EPIPE. Such a failure does not
+ * break the leg at once: bytes that the peer sent before its reset may be queued in the socket, so reading
+ * goes on. At the end of input the leg breaks: always after ECONNRESET, after EPIPE only if payload is
+ * unsent.
+ *
+ * Why this is common: a peer that closes with unread input resets the connection, and a TLS 1.3 peer that
+ * never reads leaves our session tickets unread. */
 bool leg_can_send(const struct leg *leg);
 
 enum leg_status {
-    LEG_MOVED,   /* something moved: ask again */
-    LEG_WAITING, /* nothing to be had or taken now: the watcher will tell */
-    LEG_ENDED,   /* read: the peer ended its direction in order */
+    LEG_MOVED,   /* bytes moved: call again */
+    LEG_WAITING, /* no bytes can move now: the watcher reports when they can */
+    LEG_ENDED,   /* leg_read: the peer ended its direction in order */
     LEG_BROKEN,  /* see leg->broken */
 };
 
-/* Reads once: into `into`, so that it holds at most `window_bytes` (a TLS leg needs room for a record and
- * more, else it waits). Drives the handshake too. */
+/* Reads once. `into` holds at most `window_bytes` afterwards; a TLS leg waits unless more than
+ * TLS_RECORD_BYTES of the window are free. Also drives the TLS handshake. */
 enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes);
 
-/* Writes once from the front of `from` and removes what is taken; with an empty `from` it sends unsent
- * records. After a reset LEG_WAITING until all is read, LEG_BROKEN then; nothing to be sent breaks nothing.
- */
+/* Writes once from the front of `from` and removes what was taken. With an empty `from`, sends unsent
+ * records. After a reset (see leg_can_send): LEG_WAITING until all input is read, then LEG_BROKEN if anything
+ * is unsent. */
 enum leg_status leg_write(struct leg *leg, struct buffer *from);
 
-/* Ends our direction in order: unsent records, close_notify, FIN. LEG_MOVED once all of it is with the
- * socket, or when only the end itself is lost on a peer that is gone. */
+/* Ends our direction in order: unsent records, close_notify, FIN. LEG_MOVED when the socket has taken all of
+ * it, and when the peer has reset the connection and no payload is unsent. */
 enum leg_status leg_finish(struct leg *leg);
 
-/* Reads once and throws away: for a leg that has nothing more to say but wants its last words to arrive. */
+/* Reads once and discards the bytes. Closing with unread input would reset the connection, and the peer could
+ * lose the last bytes that we sent. */
 enum leg_status leg_discard(struct leg *leg);
 
-/* Gives up on a leg for a reason found outside of it, such as a deadline. */
+/* Breaks the leg for a reason that its owner found, such as a deadline. The first reason counts. */
 void leg_break(struct leg *leg, enum end_reason reason);
 
-/* Ends our direction of a broken leg once its alert is with the socket, so that it arrives before the
- * connection is gone. */
+/* Sends FIN on a broken leg once the socket has taken the unsent records, so that the peer receives the
+ * alert. Call it again while records are unsent. */
 void leg_shut(struct leg *leg);
 
-/* Counts a finished TLS handshake as a success. It does so by itself once the peer has confirmed it. */
+/* Counts a finished TLS handshake as a success, once. The leg does so itself when the peer has confirmed the
+ * handshake. */
 void leg_count_handshake(struct leg *leg);
 
-/* Interest of the watcher: reading as asked, writing while the socket is blocked or connecting. */
+/* Sets what the watcher waits for: input if `interest` asks for it, output while the socket is blocked or
+ * connecting. */
 enum leg_interest { LEG_NO_READ, LEG_READ };
 void leg_watch(struct leg *leg, enum leg_interest interest);
 
-/* Closes with FIN, or with RST so that the peer knows that something is lost. Harmless on a leg that is not
+/* Closes with FIN, or with RST to tell the peer that bytes are lost. Does nothing on a leg that is not
  * open. */
 enum leg_closing { LEG_CLOSE, LEG_RESET };
 void leg_close(struct leg *leg, enum leg_closing closing);
 
-/* What TLS had to say about a failure; empty when nothing. */
+/* How the TLS channel describes its failure; empty if it has not failed. */
 const char *leg_detail(const struct leg *leg);
 
 #endif

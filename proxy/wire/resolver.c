@@ -1,4 +1,4 @@
-#define CARES_NO_DEPRECATED /* later c-ares has other calls as well; these are in all of them */
+#define CARES_NO_DEPRECATED /* newer c-ares has other calls; these are in all versions */
 #include "wire/resolver.h"
 
 #include "base/clock.h"
@@ -13,29 +13,30 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A dead name server is given up after 1 + 2 + 4 seconds (c-ares doubles); its own defaults mean 75. */
+/* A dead name server is given up after 1 + 2 + 4 seconds (c-ares doubles the timeout); with the defaults of
+ * c-ares it would take 75. */
 enum { QUERY_TIMEOUT_MS = 1000, QUERY_TRIES = 3 };
 
 enum phase {
-    PHASE_WAITING,   /* the step timer starts the next look-up */
-    PHASE_LOOKING,   /* c-ares is at work */
-    PHASE_ANSWERING, /* the step timer delivers what c-ares said: not from inside its call-back */
-    PHASE_SETTLED,   /* an IP address was delivered: there is nothing left to do */
+    PHASE_WAITING,   /* until the step timer starts the next look-up */
+    PHASE_LOOKING,   /* until c-ares has finished */
+    PHASE_ANSWERING, /* until the step timer delivers the answer: not from inside a callback of c-ares */
+    PHASE_SETTLED,   /* an IP address was delivered: nothing is left to do */
 };
 
-/* One of c-ares' sockets. Kept for the next socket when c-ares closes it. */
+/* Watches a socket of c-ares. Kept for the next socket when c-ares closes this one. */
 struct watch {
-    struct ev_io io; /* io.fd is meaningful while used */
+    struct ev_io io; /* io.fd is valid while used */
     bool used;
     struct resolver *resolver;
     struct watch *next;
 };
 
-/* The addresses of one host. A name without SRV records is the only host. */
+/* Resolves one host: the name itself, or one SRV target. */
 struct lookup {
     struct resolver *resolver;
     struct srv_target target;
-    struct ares_addrinfo *result; /* owned; NULL: under way, or it failed */
+    struct ares_addrinfo *result; /* owned; NULL: not finished, or failed */
 };
 
 struct resolver {
@@ -48,7 +49,7 @@ struct resolver {
 
     enum phase phase;
     struct ev_timer step;
-    uint64_t looked_up_ms; /* when the last look-up began; 0: never */
+    uint64_t looked_up_ms; /* when the last look-up started; 0: never */
     unsigned retry_ms;     /* the last delay after a failure; 0: the last look-up succeeded */
     uint64_t random;       /* state of xorshift64: never 0 */
 
@@ -56,18 +57,17 @@ struct resolver {
     struct ev_timer ares_clock;
     struct watch *watches;
 
-    struct lookup *lookups; /* owned; by priority */
+    struct lookup *lookups; /* owned; ordered by priority */
     size_t lookup_count;
     size_t lookups_pending;
 
     const char *why; /* of the answer to deliver: NULL or static text */
     uint64_t ttl_ms;
     size_t count;
-    struct resolver_address addresses[RESOLVER_ADDRESSES_MAX]; /* hosts are the lookups' */
+    struct resolver_address addresses[RESOLVER_ADDRESSES_MAX]; /* hosts point into lookups */
 };
 
-/* ---- c-ares and the loop
- * ----------------------------------------------------------------------------------- */
+/* ---- c-ares and the loop ---- */
 
 static void timer_restart(struct ev_loop *loop, struct ev_timer *timer, uint64_t delay_ms)
 {
@@ -76,7 +76,7 @@ static void timer_restart(struct ev_loop *loop, struct ev_timer *timer, uint64_t
     ev_timer_start(loop, timer);
 }
 
-/* To be called after anything that made c-ares work. */
+/* Call it after every call into c-ares. */
 static void ares_clock_update(struct resolver *resolver)
 {
     struct timeval left;
@@ -85,7 +85,7 @@ static void ares_clock_update(struct resolver *resolver)
         ev_timer_stop(resolver->loop, &resolver->ares_clock);
         return;
     }
-    /* Rounded up: a timer that fires before c-ares thinks it is time would fire again and again. */
+    /* Rounded up: a timer that fires before c-ares is due would fire again and again. */
     timer_restart(resolver->loop, &resolver->ares_clock,
                   (uint64_t)left.tv_sec * 1000 + (uint64_t)left.tv_usec / 1000 + 1);
 }
@@ -142,7 +142,7 @@ static void on_socket_state(void *data, ares_socket_t fd, int readable, int writ
     struct watch *watch = watch_of(resolver, fd);
 
     if (!watch)
-        return; /* out of memory: the query will time out */
+        return; /* out of memory: the query times out */
     ev_io_stop(resolver->loop, &watch->io);
     watch->used = readable || writable;
     if (!watch->used)
@@ -187,8 +187,7 @@ static void channel_close(struct resolver *resolver)
     ares_clock_update(resolver);
 }
 
-/* ---- one look-up
- * --------------------------------------------------------------------------------------------- */
+/* ---- one look-up ---- */
 
 static void answer_soon(struct resolver *resolver, const char *why)
 {
@@ -208,7 +207,7 @@ static void answer_add(struct resolver *resolver, const struct lookup *lookup, c
     *to = (struct resolver_address) { .host = lookup->target.address.host,
                                       .priority = lookup->target.priority,
                                       .weight = lookup->target.weight };
-    memset(&to->address, 0, sizeof to->address); /* the padding, too: addresses are compared as bytes */
+    memset(&to->address, 0, sizeof to->address); /* padding included: addresses are compared as bytes */
     if (address->sa_family == AF_INET) {
         sin->sin_addr = ((const struct sockaddr_in *)address)->sin_addr;
         to->address.length = sizeof *sin;
@@ -272,7 +271,7 @@ static void on_lookup(void *owner, int status, int timeouts, struct ares_addrinf
         resolver->why = ares_strerror(status);
     if (--resolver->lookups_pending)
         return;
-    /* A target that did not resolve is asked for again sooner than the others' TTL says. */
+    /* If a target did not resolve, retry earlier than the TTL of the others says. */
     if (resolver->why)
         ttl_lower(resolver, resolver->options.retry_max_ms);
     for (size_t i = 0; i < resolver->lookup_count; i++) {
@@ -282,8 +281,8 @@ static void on_lookup(void *owner, int status, int timeouts, struct ares_addrinf
     answer_soon(resolver, resolver->count ? NULL : resolver->why ? resolver->why : "name has no address");
 }
 
-/* Asks for the addresses of all `targets`; what they are called is told whole by SRV records (RFC 2782),
- * while a name that was written may be looked for in the system's search domains. */
+/* Resolves all `targets`. SRV records contain complete names (RFC 2782); only a name that a user wrote is
+ * looked up in the search domains of the system. */
 static void lookups_start(struct resolver *resolver, const struct srv_target *targets, size_t count)
 {
     const struct ares_addrinfo_hints hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
@@ -327,7 +326,7 @@ static void on_srv(void *owner, int status, int timeouts, unsigned char *bytes, 
 static void lookup_start(struct resolver *resolver)
 {
     const struct srv_target only = { .address = resolver->address };
-    struct fault ignored; /* resolver_open has shown it works: what fails now is memory or descriptors */
+    struct fault ignored; /* resolver_open has succeeded: only memory or descriptors can be missing now */
 
     resolver->looked_up_ms = clock_monotonic_ms();
     resolver->phase = PHASE_LOOKING;
@@ -346,8 +345,7 @@ static void lookup_start(struct resolver *resolver)
     ares_clock_update(resolver);
 }
 
-/* ---- when
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- delays ---- */
 
 static uint64_t next_random(struct resolver *resolver)
 {
@@ -357,8 +355,8 @@ static uint64_t next_random(struct resolver *resolver)
     return resolver->random;
 }
 
-/* The delay after one more failure: doubled, and up to a quarter longer, so that a fleet whose name server
- * came back does not ask in step. */
+/* The delay after one more failure: the last one doubled, plus up to a quarter at random, so that many
+ * processes do not all query a recovered name server at the same moment. */
 static uint64_t failure_delay_ms(struct resolver *resolver)
 {
     const struct resolver_options *options = &resolver->options;
@@ -390,7 +388,7 @@ static void answer_deliver(struct resolver *resolver)
     } else {
         bool failed = resolver->count == 0;
 
-        /* A new channel reads the system's name servers again: they may have been the reason. */
+        /* A new channel reads the system's name servers again, which may have been wrong. */
         if (failed)
             channel_close(resolver);
         resolver->phase = PHASE_WAITING;
@@ -413,8 +411,7 @@ static void on_step(struct ev_loop *loop, struct ev_timer *timer, int events)
         lookup_start(resolver);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_request *request,
                                struct fault *fault)
@@ -485,7 +482,7 @@ void resolver_refresh(struct resolver *resolver)
     uint64_t allowed_ms = resolver->looked_up_ms + resolver->options.retry_min_ms;
     uint64_t delay_ms = allowed_ms > now_ms ? allowed_ms - now_ms : 0;
 
-    /* During a back-off the next look-up is due anyway, and asking sooner is what the back-off is against. */
+    /* During a back-off the next look-up is scheduled, and an earlier one would defeat the back-off. */
     if (resolver->phase != PHASE_WAITING || resolver->retry_ms)
         return;
     if ((double)delay_ms / 1000 < ev_timer_remaining(resolver->loop, &resolver->step))

@@ -1,9 +1,9 @@
-/* Turns an upstream's name into socket addresses by c-ares, without ever blocking a loop: by A and AAAA
- * records, or by SRV records (RFC 2782) and those of their targets.
+/* Resolves an upstream's name to socket addresses with c-ares, without blocking the loop: by A and AAAA
+ * records, or by SRV records (RFC 2782) and the addresses of their targets.
  *
- * Owns the c-ares channel and its watchers; lives on the control thread's loop. Names are looked up at start,
- * again when their TTL has passed (clamped to the options), and after a failure with a doubling, jittered
- * back-off. An answer is delivered whole; a failure leaves the last answer in force. */
+ * Owns the c-ares channel and its watchers; lives on the control thread's loop. Resolves a name at start,
+ * again when its TTL has passed (clamped to the options), and after a failure with a doubling back-off and
+ * jitter. An answer is always complete; a failure does not replace the last answer. */
 #ifndef HUSK_WIRE_RESOLVER_H
 #define HUSK_WIRE_RESOLVER_H
 
@@ -17,28 +17,28 @@ enum { RESOLVER_ADDRESSES_MAX = 128 };
 
 struct resolver_address {
     struct socket_address address; /* with its port */
-    const char *host;              /* whose address it is: the name as written, or the SRV record's target */
-    uint16_t priority, weight;     /* of the SRV record; 0 without */
+    const char *host; /* the name the address belongs to: as written, or the target of the SRV record */
+    uint16_t priority, weight; /* of the SRV record; 0 without SRV */
 };
 
 struct resolver_options {
-    const char *servers;   /* name servers, c-ares csv ("127.0.0.1:5353"), or NULL: the system's */
-    unsigned min_ttl_ms;   /* floor under a record's TTL; not 0 */
-    unsigned max_ttl_ms;   /* ceiling above it */
+    const char *servers;   /* name servers as c-ares takes them ("127.0.0.1:5353"); NULL: the system's */
+    unsigned min_ttl_ms;   /* lower limit of a TTL; not 0 */
+    unsigned max_ttl_ms;   /* upper limit of a TTL */
     unsigned retry_min_ms; /* first delay after a failure, not 0; doubles up to retry_max_ms */
     unsigned retry_max_ms;
 };
 
-/* `addresses` (borrowed for the call, with their hosts) are distinct and in the order to try them: by
- * priority, then as RFC 6724 says. What SRV targets fail to resolve is left out while another one resolves.
- * count 0 means failure and `why` (static text) says it in a few words, else `why` is NULL. Called on the
- * loop's thread, never from inside resolver_open or resolver_refresh; may close the resolver. */
+/* Reports an answer. `addresses` and their hosts (borrowed during the call) are distinct and ordered: by
+ * priority, then by RFC 6724. SRV targets that do not resolve are left out if another one resolves. On
+ * failure `count` is 0 and `why` is static text of a few words; else `why` is NULL. Called on the loop's
+ * thread, never from inside resolver_open or resolver_refresh. May close the resolver. */
 typedef void resolver_on_answer(void *owner, const struct resolver_address *addresses, size_t count,
                                 const char *why);
 
 struct resolver; /* owned by its opener */
 
-/* What to look up, how, and whom to tell. */
+/* What to resolve, how, and whom to tell. */
 struct resolver_request {
     const struct address *address;          /* copied; not a Unix path */
     const struct resolver_options *options; /* copied */
@@ -46,17 +46,17 @@ struct resolver_request {
     void *owner; /* borrowed: the first argument of on_answer */
 };
 
-/* Starts to look up the address of `request`. An IP address or localhost is answered once, from the loop,
- * without DNS. Returns NULL and a fault when c-ares does not start. */
+/* Starts to resolve the address of `request`. Answers an IP address or localhost once, from the loop, without
+ * DNS. Returns NULL and a fault if c-ares does not start. */
 MUST_CHECK struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_request *request,
                                           struct fault *fault);
 
 /* Stops; on_answer is not called any more. NULL is fine. */
 void resolver_close(struct resolver *resolver);
 
-/* Looks the name up again before its TTL has passed (all addresses failed, or a reload asks for it): at once,
- * or as soon as the last look-up began retry_min_ms ago. Does nothing while a look-up is under way or its
- * back-off runs. */
+/* Resolves the name again before its TTL has passed, because all addresses failed or a reload asks for it: at
+ * once, but not within retry_min_ms of the start of the last look-up. Does nothing during a look-up and
+ * during a back-off. */
 void resolver_refresh(struct resolver *resolver);
 
 #endif

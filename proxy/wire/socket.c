@@ -15,13 +15,13 @@ enum { LISTEN_BACKLOG = 4096, KEEPALIVE_PROBES = 5 };
 
 static void option_set(int fd, int level, int name, int value)
 {
-    /* Best effort: a socket without the option (a Unix one) still works. */
+    /* Best effort: a socket without the option, such as a Unix socket, still works. */
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
 
-/* Many hosts' default is BBR, which sends by a timer: on loopback that saves nobody anything and costs much
- * of the processor time (docs/performance.md). Reno is in every kernel and open to everybody. Best effort, as
- * option_set: a Unix or UDP socket has none. */
+/* Many hosts default to BBR, which paces with a timer: on loopback it has no benefit and costs much processor
+ * time (docs/performance.md). Every kernel has Reno and lets every process use it. Best effort, like
+ * option_set: Unix and UDP sockets have no congestion control. */
 static void congestion_control_choose(int fd, const struct socket_address *address)
 {
     static const char name[] = "reno";
@@ -36,7 +36,7 @@ static int socket_new(const struct socket_address *address, int type)
 
     if (fd < 0)
         return fd;
-    option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] means IPv4 too, whatever the system's default */
+    option_set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0); /* [::] accepts IPv4 too, whatever the system default */
     congestion_control_choose(fd, address);
     return fd;
 }
@@ -47,7 +47,7 @@ static bool bind_and_listen(int fd, const struct socket_address *address)
            listen(fd, LISTEN_BACKLOG) == 0;
 }
 
-/* The file system path of a Unix address; NULL for an abstract name and for other families. */
+/* The file system path of a Unix address; NULL for an abstract name and for other address families. */
 static const char *unix_path(const struct socket_address *address)
 {
     const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
@@ -55,7 +55,7 @@ static const char *unix_path(const struct socket_address *address)
     return name->sun_family == AF_UNIX && name->sun_path[0] ? name->sun_path : NULL;
 }
 
-/* A socket file that nobody answers on is a dead process's. */
+/* If nobody answers on a socket file, its process is dead. */
 static void unix_path_reclaim(const struct socket_address *address)
 {
     const char *path = unix_path(address);
@@ -72,7 +72,7 @@ static void unix_path_reclaim(const struct socket_address *address)
     close(probe);
 }
 
-/* With SO_REUSEPORT the kernel would let two programs share a port unnoticed: ask without it first. */
+/* With SO_REUSEPORT the kernel lets two programs share a port: try without it first. */
 static bool port_is_free(const struct socket_address *address)
 {
     int probe = socket_new(address, SOCK_STREAM);
@@ -114,7 +114,7 @@ fail:
 
 void socket_listen_pause(int fd)
 {
-    (void)shutdown(fd, SHUT_RD); /* Linux: a listening socket becomes a merely bound one */
+    (void)shutdown(fd, SHUT_RD); /* on Linux, a listening socket becomes a bound one */
 }
 
 bool socket_listen_resume(int fd)
@@ -172,7 +172,7 @@ static enum end_reason reason_of_connect_errno(int error)
 {
     switch (error) {
     case ECONNREFUSED:
-    case ENOENT: /* a Unix path that is not there yet */
+    case ENOENT: /* a Unix socket file that does not exist yet */
         return END_CONNECT_REFUSED;
     case ETIMEDOUT:
         return END_CONNECT_TIMEOUT;

@@ -1,4 +1,4 @@
-/* Sockets: opened, tuned, named. Every descriptor is non-blocking and close-on-exec.
+/* Opens, tunes and names sockets. Every descriptor is non-blocking and close-on-exec.
  *
  * Owns nothing: descriptors belong to the caller. */
 #ifndef HUSK_WIRE_SOCKET_H
@@ -18,64 +18,67 @@ enum socket_sharing {
     SOCKET_JOINED  /* one of the others */
 };
 
-/* Binds and listens. An address that another program listens on is a fault (a joined one has been asked for
- * already). A Unix path left behind by a dead process is taken over. -1 and a fault on failure. */
+/* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
+ * SOCKET_SHARED has made it. Takes over the Unix socket file of a dead process. Returns -1 and a fault on
+ * failure. */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
                              struct fault *fault);
 
-/* Stops listening: from now on the kernel refuses connections, and resets those not yet accepted. The port
- * stays bound. Of TCP, and with a port that was asked for by number: one that the kernel chose would be
- * another one afterwards. Watch the descriptor no more until it listens again. */
+/* Stops listening: the kernel refuses new connections and resets those not yet accepted. The port stays
+ * bound. For TCP sockets with an explicit port only: with port 0, the kernel would choose another port
+ * afterwards. Do not watch the descriptor until it listens again. */
 void socket_listen_pause(int fd);
-/* Listens again. False: another program has begun to listen there meanwhile. */
+/* Listens again. False if another program has started to listen on the address. */
 MUST_CHECK bool socket_listen_resume(int fd);
 
-/* Binds a datagram socket that tells, with each datagram, which of this machine's addresses it was sent to.
- * The address is an IP address. An address in use is a fault. -1 and a fault on failure. */
+/* Binds a datagram socket that reports, for each datagram, the local address the datagram was sent to.
+ * `address` is an IP address. Returns -1 and a fault on failure, such as an address in use. */
 MUST_CHECK int socket_bind_datagram(const struct socket_address *address, struct fault *fault);
 
-/* The file of a Unix address that is listened on; all zeros: there is none. */
+/* Identifies the file of a listening Unix socket; all zeros: none. */
 struct socket_file {
     dev_t device;
     ino_t inode;
 };
 
-/* The file made by listening on `address`; none for other families and abstract names. */
+/* The file that listening on `address` made; none for other address families and for abstract names. */
 struct socket_file socket_file_of(const struct socket_address *address);
-/* Removes it, unless a successor has put its own in this place. */
+/* Removes the file, unless another process has put its own file in its place. */
 void socket_file_remove(const struct socket_file *file, const struct socket_address *address);
 
-/* The address a descriptor is bound to. */
+/* The address that a descriptor is bound to. */
 struct socket_address socket_local_address(int fd);
 
-/* Begins to connect: the outcome shows when the descriptor becomes writable. -1: *reason says why. */
+/* Starts to connect; the outcome is known when the descriptor becomes writable. Returns -1 and the reason on
+ * failure. */
 MUST_CHECK int socket_connect(const struct socket_address *address, unsigned dead_peer_ms,
                               enum end_reason *reason);
-/* The outcome of a connect that became writable: END_NONE when it succeeded. */
+/* The outcome of a connect, when the descriptor is writable: END_NONE on success. */
 enum end_reason socket_connect_outcome(int fd);
 
-/* For a connection, or for a listening socket whose connections inherit it: TCP_NODELAY, and keepalive such
- * that an idle peer that is silently gone is noticed within about dead_peer_ms (0: the system's defaults). */
+/* Sets TCP_NODELAY and keepalive, which detects a dead idle peer within about dead_peer_ms (0: the system
+ * defaults). For a connection, or for a listening socket: accepted connections inherit the options. */
 void socket_tune(int fd, unsigned dead_peer_ms);
 
-/* What keepalive and reading do not tell: END_DEAD_PEER when what was sent has been repeated without any sign
- * of the peer for dead_peer_ms (0: never), END_RESET when the connection is broken though nobody reads it,
- * else END_NONE. A peer that answers but keeps its window shut is alive: TCP_USER_TIMEOUT would end it. */
+/* Finds failures that neither keepalive nor reading finds. END_DEAD_PEER: sent bytes are being retransmitted,
+ * and the peer has sent nothing for dead_peer_ms (0: never). END_RESET: the connection is broken, and nobody
+ * reads it. Else END_NONE. A peer that answers but keeps its window closed is alive; TCP_USER_TIMEOUT would
+ * end it. */
 enum end_reason socket_check(int fd, unsigned dead_peer_ms);
-/* How often in dead_peer_ms it should be asked. */
+/* How many times per dead_peer_ms to call socket_check. */
 enum { SOCKET_CHECKS_PER_DEAD_PEER = 4 };
 
-/* True when the peer has acknowledged all that was written; so it is when the kernel does not tell. */
+/* True when the peer has acknowledged all bytes written, and when the kernel does not tell. */
 bool socket_has_sent(int fd);
 
-/* What errno says about a connection. */
+/* Maps errno to the reason why a connection ends. */
 enum end_reason socket_reason_of_errno(int error);
 
-/* What the peer of an accepted, never read connection has done so far. Consumes nothing. */
+/* What the peer of an accepted connection has done before the first read. Consumes nothing. */
 enum socket_peek { SOCKET_SILENT, SOCKET_HAS_DATA, SOCKET_ENDED };
 enum socket_peek socket_peek(int fd);
 
-/* Closes with RST instead of FIN, so that the peer knows that something is lost. Unix sockets just close. */
+/* Closes with RST instead of FIN, to tell the peer that bytes are lost. A Unix socket is just closed. */
 void socket_close_by_reset(int fd);
 
 #endif

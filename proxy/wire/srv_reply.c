@@ -1,4 +1,4 @@
-#define CARES_NO_DEPRECATED /* later c-ares has another parser as well; this one is in all of them */
+#define CARES_NO_DEPRECATED /* newer c-ares has another parser; this one is in all versions */
 #include "wire/srv_reply.h"
 
 #include <ares.h>
@@ -12,7 +12,7 @@ static unsigned read16(const uint8_t *at)
     return (unsigned)at[0] << 8 | at[1];
 }
 
-/* Behind the name at `at`, and `tail` bytes more (RFC 1035, 4.1.4); NULL when the message ends before. */
+/* The position `tail` bytes behind the name at `at` (RFC 1035, 4.1.4); NULL when the message ends before. */
 static const uint8_t *name_skip(const uint8_t *at, const uint8_t *end, size_t tail)
 {
     while (at < end && *at && (*at & POINTER_BITS) != POINTER_BITS)
@@ -23,7 +23,7 @@ static const uint8_t *name_skip(const uint8_t *at, const uint8_t *end, size_t ta
     return tail <= (size_t)(end - at) ? at + tail : NULL;
 }
 
-/* c-ares tells no TTL of SRV records: the smallest of all answers, aliases among them. */
+/* The smallest TTL of all answer records, aliases included. c-ares does not report the TTL of SRV records. */
 static uint32_t smallest_ttl(const uint8_t *bytes, size_t length)
 {
     const uint8_t *end = bytes + length, *at = bytes + HEADER_BYTES;

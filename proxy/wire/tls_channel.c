@@ -11,21 +11,21 @@
 
 enum {
     GATHER_BYTES = 4096
-}; /* a shorter piece is copied together with those behind it: a record costs more */
+}; /* a shorter piece is joined with the next ones: a copy costs less than another record */
 enum { RECORD_HANDSHAKE = 0x16, RECORD_ALERT = 0x15 }; /* RFC 8446, 5.1 */
 
 struct tls_channel {
-    struct peer_check check; /* first: the SSL knows its check, and by it us */
+    struct peer_check check; /* first: the SSL points to its check, and so to the channel */
     SSL *ssl;
     struct tls_io *io;               /* borrowed */
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
     enum end_reason failure;
     bool resuming; /* a session was offered */
-    bool heard;    /* a byte came from the peer */
+    bool heard;    /* the peer has sent a byte */
     bool established;
     bool confirmed;
-    bool closed; /* the peer's close_notify was read */
+    bool closed; /* the close_notify of the peer was read */
 };
 
 /* ---- the BIO between BoringSSL and the worker's memory ---- */
@@ -52,7 +52,7 @@ static int on_bio_write(BIO *bio, const char *from, int size)
 
     BIO_clear_retry_flags(bio);
     if ((size_t)size > TLS_IO_BYTES - io->output_length)
-        return -1; /* a flight larger than any sane chain makes: the channel fails */
+        return -1; /* larger than any reasonable certificate chain: the channel fails */
     memcpy(io->output + io->output_length, from, (size_t)size);
     io->output_length += (size_t)size;
     return size;
@@ -94,18 +94,19 @@ static void session_forget(struct tls_sessions *sessions, unsigned at)
         sessions->slots[at] = sessions->slots[at + 1];
 }
 
-/* Makes room for one more of that name: its own oldest goes, or the oldest of all. */
-static void sessions_make_room(struct tls_sessions *sessions, const char *server_name)
+/* Makes space for one more session of `server_name`: removes the oldest of that name, or the oldest of
+ * all. */
+static void sessions_evict(struct tls_sessions *sessions, const char *server_name)
 {
-    unsigned oldest = 0, of_name = 0;
+    unsigned oldest = 0, name_count = 0;
 
     for (unsigned at = sessions->count; at--;) {
         if (strcmp(sessions->slots[at].server_name, server_name) == 0) {
             oldest = at;
-            of_name++;
+            name_count++;
         }
     }
-    if (of_name >= TLS_SESSIONS_PER_NAME)
+    if (name_count >= TLS_SESSIONS_PER_NAME)
         session_forget(sessions, oldest);
     else if (sessions->count == TLS_SESSIONS_MAX)
         session_forget(sessions, 0);
@@ -124,13 +125,13 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct tls_sessions *sessions = channel->sessions;
 
     channel->confirmed = true;
-    /* A late ticket may belong to credentials that have been replaced, and to their identity. */
-    if (!sessions || sessions->refused || sessions->of != channel->credentials)
+    /* A ticket that comes late may belong to credentials that have been replaced, and to their identity. */
+    if (!sessions || sessions->disabled || sessions->credentials != channel->credentials)
         return 0;
     char *server_name = strdup(channel->check.server_name);
     if (!server_name)
         return 0;
-    sessions_make_room(sessions, server_name);
+    sessions_evict(sessions, server_name);
     sessions->slots[sessions->count++] = (struct tls_session_slot) { session, server_name };
     return 1; /* the reference is ours now */
 }
@@ -139,9 +140,9 @@ static bool session_offer(struct tls_channel *channel)
 {
     struct tls_sessions *sessions = channel->sessions;
 
-    if (sessions && sessions->of != channel->credentials) {
+    if (sessions && sessions->credentials != channel->credentials) {
         tls_sessions_clear(sessions);
-        sessions->of = channel->credentials;
+        sessions->credentials = channel->credentials;
     }
     unsigned left = sessions ? sessions->count : 0;
     while (left && strcmp(sessions->slots[left - 1].server_name, channel->check.server_name) != 0)
@@ -155,7 +156,7 @@ static bool session_offer(struct tls_channel *channel)
     return offered;
 }
 
-/* ---- life ---- */
+/* ---- opening and freeing ---- */
 
 struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,
                                     const char *server_name, struct tls_sessions *sessions)
@@ -221,7 +222,8 @@ static enum end_reason reason_of_ssl_error(int reason)
     }
 }
 
-/* Tells what the last SSL call's error was: the queue is read once, here, and left empty. */
+/* Fails with the error of the last SSL call. This is the only place that reads the error queue, and it leaves
+ * the queue empty. */
 static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
 {
     uint32_t packed = ERR_get_error();
@@ -240,9 +242,9 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
 
 /* ---- bytes in ---- */
 
-/* A TLS 1.3 server's tickets wait for its first write. An empty one sends them now, which shows a husk that
- * it was accepted. Other peers may close without ever reading, and tickets unread would turn their end into a
- * reset, which throws away what they sent last. */
+/* A TLS 1.3 server sends its tickets with its first write. An empty write sends them now, which shows a husk
+ * that its certificate was accepted. Other peers do not get them early: a peer that closes without reading
+ * them would reset the connection, and the bytes that it sent last would be lost. */
 static bool wants_tickets_now(SSL *ssl)
 {
     const uint8_t *protocol;
@@ -257,8 +259,8 @@ static void handshake_finish(struct tls_channel *channel)
     SSL *ssl = channel->ssl;
     bool is_client_1_3 = !SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION;
 
-    /* BoringSSL does not verify a resumed client's certificate again: validity and policy may have changed.
-     */
+    /* BoringSSL does not verify the certificate of a resumed client again, but validity and policy may have
+     * changed. */
     if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
         !credentials_recheck_peer(channel->credentials, ssl, &channel->check)) {
         SSL_send_fatal_alert(ssl, SSL_AD_ACCESS_DENIED);
@@ -288,11 +290,11 @@ static enum tls_status handshake_advance(struct tls_channel *channel)
 static enum tls_status data_open(struct tls_channel *channel, struct buffer *into)
 {
     for (;;) {
-        size_t room;
-        uint8_t *to = buffer_reserve(into, &room);
+        size_t space;
+        uint8_t *to = buffer_reserve(into, &space);
         if (!to)
             return channel_fail(channel, END_NO_MEMORY, NULL);
-        int got = SSL_read(channel->ssl, to, (int)room);
+        int got = SSL_read(channel->ssl, to, (int)space);
         buffer_commit(into, got > 0 ? (size_t)got : 0);
         if (got > 0) {
             channel->confirmed = true;
@@ -402,8 +404,8 @@ bool tls_channel_drop_rejected_sessions(struct tls_channel *channel)
     if (!channel->resuming || channel->confirmed || channel->failure != END_TLS_REJECTED)
         return false;
     tls_sessions_clear(channel->sessions);
-    channel->sessions->of = channel->credentials;
-    channel->sessions->failed = true;
+    channel->sessions->credentials = channel->credentials;
+    channel->sessions->rejected = true;
     return true;
 }
 
@@ -411,11 +413,12 @@ bool tls_channel_stop_resuming(struct tls_channel *channel)
 {
     struct tls_sessions *sessions = channel->sessions;
 
-    if (!sessions || !sessions->failed || channel->resuming || sessions->of != channel->credentials)
+    if (!sessions || !sessions->rejected || channel->resuming ||
+        sessions->credentials != channel->credentials)
         return false;
     tls_sessions_clear(sessions);
-    sessions->of = channel->credentials;
-    sessions->refused = true;
+    sessions->credentials = channel->credentials;
+    sessions->disabled = true;
     return true;
 }
 

@@ -1,8 +1,8 @@
-/* One TLS connection over memory: bytes in, bytes out, no descriptor.
+/* One TLS connection over memory: bytes in, bytes out, no descriptor. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446).
  *
- * Owns its SSL and shares its credentials. Ciphertext comes in whole slices of a read and is consumed at
- * once; records go to an area that all channels of a worker share for the length of one call. So an idle
- * channel owns no buffer of ours. TLS 1.2 (RFC 5246) and 1.3 (RFC 8446). Belongs to one thread. */
+ * Owns its SSL and shares its credentials. Consumes all ciphertext that one read brings in, and writes
+ * records to an area that all channels of a worker share during one call: an idle channel owns no buffer of
+ * ours. Belongs to one thread. */
 #ifndef HUSK_WIRE_TLS_CHANNEL_H
 #define HUSK_WIRE_TLS_CHANNEL_H
 
@@ -19,16 +19,17 @@ struct bio_method_st;
 
 enum {
     TLS_RECORD_BYTES = 16384,                   /* largest plaintext of a record (RFC 8446, 5.1) */
-    TLS_RECORD_SEALED_BYTES = 16384 + 512,      /* and what it may become on the wire */
-    TLS_IO_BYTES = 17 * TLS_RECORD_SEALED_BYTES /* a large send: what a call costs is worth it */
+    TLS_RECORD_SEALED_BYTES = 16384 + 512,      /* largest size of a record on the wire */
+    TLS_IO_BYTES = 17 * TLS_RECORD_SEALED_BYTES /* space for many records per system call */
 };
 
-/* What the channels of one worker share: the area records are sealed into, and the way to it. */
+/* What the channels of one worker share: the area for sealed records, and the BIO method that reads and
+ * writes it. */
 struct tls_io {
     struct bio_method_st *method;
-    const uint8_t *input; /* for the length of a call: ciphertext not yet taken */
+    const uint8_t *input; /* during one call: ciphertext that is not consumed yet */
     size_t input_length;
-    size_t output_length; /* records in `output` that the caller must send before the next call */
+    size_t output_length; /* records in `output`; the caller sends them before the next call */
     uint8_t *output;      /* TLS_IO_BYTES */
     uint8_t gathered[TLS_RECORD_BYTES];
 };
@@ -37,63 +38,62 @@ struct tls_io {
 MUST_CHECK bool tls_io_init(struct tls_io *io);
 void tls_io_deinit(struct tls_io *io);
 
-/* Sessions to resume, newest first; a TLS 1.3 ticket is offered once (RFC 8446, C.4), and none to a server of
- * another name than the one it is from (RFC 8446, 4.6.1). One worker's, for all its upstreams.
- * Zero-initialise.
- */
+/* Sessions that can be resumed; the newest is offered first. A TLS 1.3 ticket is offered once (RFC 8446,
+ * C.4), and only to the server name that it came from (RFC 8446, 4.6.1). One per worker, for all its
+ * upstreams. Initialise it with zeros. */
 enum { TLS_SESSIONS_MAX = 64, TLS_SESSIONS_PER_NAME = 8 };
 struct tls_sessions {
-    const struct credentials *of; /* the set they were made with, for comparison only */
+    const struct credentials *credentials; /* the credentials of the sessions; only compared, never read */
     unsigned count;
-    bool failed;  /* an offer was answered by an alert; if a full handshake then succeeds, it was the offer's
-                     fault */
-    bool refused; /* the server fails on them: none are kept or offered any more */
+    bool rejected; /* the server answered an offered session with an alert */
+    bool disabled; /* the server cannot resume: no session is kept or offered any more */
     struct tls_session_slot {
         struct ssl_session_st *session;
         char *server_name;
     } slots[TLS_SESSIONS_MAX]; /* owned; oldest first */
 };
 
-/* Forgets everything, a refusal too. A new set of credentials does so by itself. */
+/* Forgets all sessions and that the server cannot resume. A new set of credentials has the same effect. */
 void tls_sessions_clear(struct tls_sessions *sessions);
 
 struct tls_channel; /* owned by its leg */
 
-/* A channel in the role of `credentials` (shared). `server_name` (borrowed, outlives the channel) is what the
- * server must prove; NULL in the server's role. `sessions` (borrowed, may be NULL) are offered and refilled
- * in the client's role. NULL when out of memory. */
+/* Opens a channel in the role of `credentials` (shared). `server_name` (borrowed, outlives the channel) is
+ * the name that the server must prove; NULL for a server. A client offers `sessions` (borrowed, may be NULL)
+ * and adds new ones. Returns NULL when out of memory. */
 struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,
                                     const char *server_name, struct tls_sessions *sessions);
 /* NULL is fine. */
 void tls_channel_free(struct tls_channel *channel);
 
 enum tls_status {
-    TLS_OPEN,   /* all input taken; more may come */
-    TLS_CLOSED, /* the peer's close_notify was read: nothing more will come */
-    TLS_FAILED, /* see tls_channel_failure; io->output may hold an alert to be sent */
+    TLS_OPEN,   /* all input is consumed; more may come */
+    TLS_CLOSED, /* close_notify was read: the peer sends no more */
+    TLS_FAILED, /* see tls_channel_failure; io->output may hold an alert to send */
 };
 
-/* Takes all of `bytes`: drives the handshake, then appends plaintext to `into`, at most length +
- * TLS_RECORD_BYTES of it. A client begins its handshake with no bytes at all. Whatever the call returns,
- * io->output[0..output_length) is to be sent. */
+/* Consumes all of `bytes`: drives the handshake, then appends plaintext to `into`, at most length +
+ * TLS_RECORD_BYTES. A client starts its handshake with a call without bytes. Whatever the result, the caller
+ * sends io->output[0..output_length). */
 enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *bytes, size_t length,
                                     struct buffer *into);
 
-/* The TCP stream ended: END_CLOSED when that is in order, else why it is not. */
+/* The meaning of the end of the TCP stream: END_CLOSED when the peer has sent close_notify, else the reason
+ * to report. */
 enum end_reason tls_channel_end_of_input(const struct tls_channel *channel);
 
-/* Seals from the front of `from`, as much as io->output has room for, and removes it. TLS_OPEN or TLS_FAILED.
- * Only after the handshake. */
+/* Seals bytes from the front of `from` while they fit in io->output, and removes them. TLS_OPEN or
+ * TLS_FAILED. Only after the handshake. */
 enum tls_status tls_channel_send(struct tls_channel *channel, struct buffer *from);
 
-/* Seals close_notify (RFC 8446, 6.1); reading goes on. Nothing before the handshake is finished. */
+/* Seals close_notify (RFC 8446, 6.1); reading goes on. Does nothing before the handshake is finished. */
 void tls_channel_close(struct tls_channel *channel);
 
 bool tls_channel_is_established(const struct tls_channel *channel); /* handshake finished, peer checked */
 
-/* The peer has shown that it accepted our certificate. A TLS 1.3 client learns that only from a session
- * ticket or data, after its own handshake is finished; in every other case this follows from the handshake.
- */
+/* True when the peer is known to have accepted our certificate. A TLS 1.3 client learns this after its own
+ * handshake is finished, from a session ticket or data; in all other cases the finished handshake shows
+ * it. */
 bool tls_channel_is_confirmed(const struct tls_channel *channel);
 
 /* Call it when a client's handshake has failed. If the client offered a session and the server answered with
@@ -106,7 +106,7 @@ bool tls_channel_drop_rejected_sessions(struct tls_channel *channel);
  * session is kept or offered any more; the call that decides this returns true. */
 bool tls_channel_stop_resuming(struct tls_channel *channel);
 
-/* Why it failed, and in which words; detail may be empty, never NULL. */
+/* Why the channel failed, and a description for the log, which may be empty but is never NULL. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
 const char *tls_channel_failure_detail(const struct tls_channel *channel);
 
@@ -122,8 +122,7 @@ struct tls_facts {
 /* Only after the handshake. */
 struct tls_facts tls_channel_facts(const struct tls_channel *channel);
 
-/* The library it is linked with, e.g. "BoringSSL API 17", and whether it offers the post-quantum group
- * X25519MLKEM768. */
+/* The TLS library, e.g. "BoringSSL API 17", and whether it has the post-quantum group X25519MLKEM768. */
 const char *tls_channel_library(void);
 bool tls_channel_library_is_post_quantum(void);
 
