@@ -28,7 +28,7 @@ enum {
     SERIAL_BYTES = 16,
     CN_BYTES_MAX = 64, /* ub-common-name (RFC 5280, appendix A.1) */
     DNS_NAME_BYTES_MAX = 253,
-    BACKDATED_SECONDS = 5 * 60, /* for peers whose clock is slow */
+    BACKDATED_SECONDS = 5 * 60, /* for peers with a slow clock */
     DAY_SECONDS = 24 * 60 * 60,
     CA_DAYS_BEYOND_LEAF = 10 * 365,
     PATH_BYTES = 4096,
@@ -44,7 +44,7 @@ struct pair {
     EVP_PKEY *key;
 };
 
-/* What a certificate is to say. */
+/* The contents of a certificate. */
 struct profile {
     const char *cn;
     const char *const *names; /* SANs */
@@ -65,7 +65,7 @@ static bool is_dns_name(const char *name)
            name[length - 1] != '.' && !strstr(name, "..");
 }
 
-/* Bytes of an IP address; 0 when `name` is none. */
+/* Parses an IP address. Returns its length in bytes; 0 if `name` is not an IP address. */
 static size_t ip_parse(const char *name, unsigned char address[16])
 {
     if (inet_pton(AF_INET, name, address) == 1)
@@ -207,7 +207,7 @@ static void pair_free(struct pair *pair)
     EVP_PKEY_free(pair->key);
 }
 
-/* Makes a key and a certificate for it; with `issuer` NULL it signs itself. */
+/* Makes a key and a certificate for it. `issuer` NULL: self-signed. */
 static bool pair_issue(struct pair *pair, const struct pair *issuer, const struct profile *profile)
 {
     if (!(pair->key = key_generate()) || !(pair->certificate = X509_new()))
@@ -272,7 +272,7 @@ static bool write_all(int fd, const uint8_t *bytes, size_t length)
     return true;
 }
 
-/* Fails when `path` exists, whatever it is; leaves nothing of its own behind then. */
+/* Fails if `path` exists, whatever kind of file it is. Removes the file again if writing fails. */
 static bool file_create(const char *path, mode_t mode, BIO *content, struct fault *fault)
 {
     const uint8_t *bytes;
@@ -292,7 +292,7 @@ static bool file_create(const char *path, mode_t mode, BIO *content, struct faul
     return false;
 }
 
-/* The file at `index` of authority_files: certificates are even, keys odd. */
+/* Writes the file at `index` of authority_files: certificates have even indexes, keys odd ones. */
 static bool file_write(const char *directory, int index, const struct pair *pair, struct fault *fault)
 {
     bool is_key = index % 2;
@@ -310,7 +310,7 @@ static bool file_write(const char *directory, int index, const struct pair *pair
     return is_written;
 }
 
-/* Removes what was made, when not all could be. */
+/* Writes all files, or none: on failure removes those that were written. */
 static bool write_files(const struct authority_options *options, const struct pair pairs[PAIR_COUNT],
                         struct fault *fault)
 {

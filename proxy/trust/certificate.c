@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <time.h>
 
-/* RFC 2253 without escaping what is not ASCII: the log escapes it once, by its own rules. */
+/* RFC 2253, but non-ASCII characters are not escaped: the log escapes them. */
 static void name_describe(X509_NAME *name, char *text, size_t size)
 {
     BIO *writer = BIO_new(BIO_s_mem());
@@ -49,7 +49,7 @@ void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES
         snprintf(text, CERTIFICATE_TIME_BYTES, "an unknown time");
 }
 
-/* ASN1_TIME_diff because it is the one conversion that every version offers. */
+/* Uses ASN1_TIME_diff, the only conversion that all BoringSSL versions have. */
 static int64_t time_seconds(const ASN1_TIME *time, int64_t unreadable)
 {
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);

@@ -1,4 +1,4 @@
-/* One certificate in words: who it is, and when it is valid. Borrows what it is given; owns nothing. */
+/* Describes a certificate for logs: its name, and when it is valid. Owns nothing; borrows its arguments. */
 #ifndef HUSK_TRUST_CERTIFICATE_H
 #define HUSK_TRUST_CERTIFICATE_H
 
@@ -10,17 +10,18 @@ struct x509_st;
 
 enum { CERTIFICATE_NAME_BYTES = 112, CERTIFICATE_TIME_BYTES = 24 };
 
-/* The subject, most specific part first ("CN=client,O=example"), or the first SAN where the subject is empty.
+/* The subject, most specific part first ("CN=client,O=example"), or the first SAN if the subject is empty.
  * Terminated, cut to the size. */
 void certificate_describe(struct x509_st *certificate, char text[CERTIFICATE_NAME_BYTES]);
 
-/* The same of its issuer. */
+/* The issuer, written like the subject. */
 void certificate_describe_issuer(struct x509_st *certificate, char text[CERTIFICATE_NAME_BYTES]);
 
 /* "2020-01-02T03:04:05Z" */
 void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES]);
 
-/* The validity's ends, seconds since the epoch. An end that cannot be read makes it never valid. */
+/* Start and end of the validity, in seconds since the epoch. If a time cannot be read, the certificate counts
+ * as never valid. */
 int64_t certificate_not_before(const struct x509_st *certificate);
 int64_t certificate_not_after(const struct x509_st *certificate);
 

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* PEM's reader ends every file with an error; this one means that it was the end. */
+/* The PEM reader ends every file with an error. This error means the end of the file. */
 static bool is_end_of_pem(void)
 {
     uint32_t error = ERR_peek_last_error();
@@ -163,7 +163,7 @@ struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *
         if (!check_is_ca(sk_X509_value(cas, i), path, fault))
             goto fail;
     }
-    /* A bundle may keep an old CA beside its successor: one that is valid is enough. */
+    /* A bundle may contain an old CA and its successor: one valid CA is enough. */
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
         if (check_validity(sk_X509_value(cas, i), path, fault))
             return cas;

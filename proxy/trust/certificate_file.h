@@ -1,7 +1,7 @@
-/* The certificates of a PEM file, checked for what they are to be used for.
+/* Loads certificates from a PEM file and checks that they fit their use.
  *
- * Returns stacks of X509 that the caller frees with their contents; NULL and a one-line fault that names the
- * file on failure. Knows nothing of keys. */
+ * Functions return a stack of X509 that the caller frees with its contents, or NULL and a one-line fault that
+ * names the file. Knows nothing of keys. */
 #ifndef HUSK_TRUST_CERTIFICATE_FILE_H
 #define HUSK_TRUST_CERTIFICATE_FILE_H
 
@@ -9,11 +9,11 @@
 
 struct stack_st_X509;
 
-/* Our own chain: leaf first, each certificate issued by the next, all within their validity. */
+/* Our own chain: leaf first, each certificate issued by the next one, all valid now. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
-/* The CAs to verify peers against: at least one, none that may not sign certificates, and one of them within
- * its validity. */
+/* The CAs that peers are verified with: at least one certificate, only CA certificates, and at least one of
+ * them valid now. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault);
 
 #endif

@@ -20,22 +20,22 @@
 #include <string.h>
 
 enum {
-    CA_NAMES_BYTES_MAX = 16 * 1024, /* what any client takes in one handshake message */
+    CA_NAMES_BYTES_MAX = 16 * 1024, /* every client accepts this in one handshake message */
     CLIENT_CHAIN_BYTES_MAX = 32 * 1024,
-    TICKET_CHAIN_BYTES_MAX = 15 * 1024, /* BoringSSL's clients take 16 KiB in a message after the handshake */
+    TICKET_CHAIN_BYTES_MAX = 15 * 1024, /* BoringSSL clients accept 16 KiB in a message after the handshake */
 };
 
 typedef int (*new_session_callback)(struct ssl_st *, struct ssl_session_st *);
 
 struct credentials {
     atomic_uint references;
-    SSL_CTX *tls; /* its app data is this set */
+    SSL_CTX *tls; /* its app data points to this set */
     struct peer_check_rules rules;
     int64_t not_after;
     _Atomic new_session_callback on_new_session;
 };
 
-/* What the files hold, until it is in the SSL_CTX. */
+/* The contents of the files, until they are in the SSL_CTX. */
 struct material {
     STACK_OF(X509) * chain; /* leaf first */
     EVP_PKEY *key;
@@ -79,7 +79,7 @@ static bool check_key_matches(const struct material *material, const struct cred
     return false;
 }
 
-/* Only a warning: who verifies is the peer, and not every peer minds. */
+/* Only a warning: the peer verifies the usage, and some peers do not. */
 static void warn_of_wrong_usage(X509 *leaf, const struct credentials_options *options, struct log *log)
 {
     bool is_client = options->role == TLS_CLIENT;
@@ -105,8 +105,9 @@ static bool material_load(struct material *material, const struct credentials_op
 
 static const uint8_t own_protocol[] = { 4, 'h', 'u', 's', 'k' };
 
-/* The client's chain is in its ticket: one that is too long for a message is not sent, and not resumed. */
-static void forgo_long_ticket(SSL *ssl)
+/* A ticket contains the client's chain. If the chain is too long for a message, no ticket is sent, and the
+ * client cannot resume. */
+static void omit_long_ticket(SSL *ssl)
 {
     const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
     size_t bytes = 0;
@@ -117,14 +118,14 @@ static void forgo_long_ticket(SSL *ssl)
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
 }
 
-/* The SSL knows its check, and by its SSL_CTX our rules. */
+/* The check comes from the SSL, the rules from its SSL_CTX. */
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *alert)
 {
     const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     STACK_OF(X509) *chain = SSL_get_peer_full_cert_chain(ssl);
 
     if (SSL_is_server(ssl))
-        forgo_long_ticket(ssl);
+        omit_long_ticket(ssl);
     return peer_check_verify(credentials_check_of(ssl), &credentials->rules, chain, alert)
                ? ssl_verify_ok
                : ssl_verify_invalid;
@@ -157,7 +158,7 @@ static bool set_groups(SSL_CTX *tls)
 #endif
 }
 
-/* BoringSSL's own list, without SHA-1 and with Ed25519. */
+/* The list of BoringSSL, without SHA-1 and with Ed25519. */
 static bool set_signature_algorithms(SSL_CTX *tls)
 {
     static const uint16_t algorithms[] = {
@@ -171,7 +172,7 @@ static bool set_signature_algorithms(SSL_CTX *tls)
     return SSL_CTX_set_verify_algorithm_prefs(tls, algorithms, sizeof algorithms / sizeof algorithms[0]);
 }
 
-/* TLS 1.3's ciphers are BoringSSL's choice. Renegotiation, compression and early data are off by default. */
+/* BoringSSL chooses the TLS 1.3 ciphers. Renegotiation, compression and early data are off by default. */
 static bool set_protocol(SSL_CTX *tls, const struct credentials_options *options)
 {
     static const char ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
@@ -208,8 +209,8 @@ static bool set_trusted_cas(SSL_CTX *tls, const STACK_OF(X509) * cas)
     return true;
 }
 
-/* A server tells its clients which CAs it trusts, so that they can choose a certificate: a courtesy (RFC
- * 8446, 4.2.4; RFC 5246, 7.4.4), not done where it would make the handshake fail. */
+/* A server sends the names of its CAs, so that a client can choose a certificate. This is optional (RFC 8446,
+ * 4.2.4; RFC 5246, 7.4.4), and is left out if the list is so long that the handshake would fail. */
 static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct credentials_options *options,
                          struct log *log)
 {
@@ -237,8 +238,8 @@ static int on_alpn(SSL *ssl, const uint8_t **chosen, uint8_t *chosen_length, con
                    unsigned offered_length, void *argument)
 {
     (void)ssl, (void)argument;
-    /* Protocol names, each behind its length (RFC 7301, 3.1). Others are not refused: they are not answered.
-     */
+    /* A list of names, each preceded by its length (RFC 7301, 3.1). If our protocol is not in the list, ALPN
+     * is not answered; the handshake goes on. */
     for (unsigned at = 0; at < offered_length; at += 1U + offered[at]) {
         if (offered_length - at >= sizeof own_protocol &&
             !memcmp(offered + at, own_protocol, sizeof own_protocol)) {
@@ -250,7 +251,7 @@ static int on_alpn(SSL *ssl, const uint8_t **chosen, uint8_t *chosen_length, con
     return SSL_TLSEXT_ERR_NOACK;
 }
 
-/* By ALPN a husk knows another: one that calls us reads the session tickets it is sent. */
+/* Two husks recognise each other by ALPN. A husk client reads the session tickets that it is sent. */
 static bool set_alpn(SSL_CTX *tls, enum tls_role role)
 {
     if (role == TLS_CLIENT)
@@ -259,9 +260,9 @@ static bool set_alpn(SSL_CTX *tls, enum tls_role role)
     return true;
 }
 
-/* Servers keep nothing: their sessions travel in tickets, under keys that BoringSSL rotates. A ticket holds
- * the client's chain, which therefore is bounded. Clients check a resumed server again as they would a new
- * one. */
+/* A server stores no sessions: they travel in tickets, encrypted with keys that BoringSSL rotates. A ticket
+ * contains the client's chain, so the length of the chain is limited. A client verifies a resumed server as
+ * it verifies a new one. */
 static bool set_sessions(SSL_CTX *tls, enum tls_role role)
 {
     static const uint8_t session_context[] = "husk";
@@ -316,7 +317,7 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         goto fail;
     ERR_clear_error();
     if (!tls_create(credentials, &material, options, log)) {
-        fault_set(fault, "%s: BoringSSL does not take it: %s", options->cert_file, library_error_take());
+        fault_set(fault, "%s: BoringSSL rejects it: %s", options->cert_file, library_error_take());
         goto fail;
     }
     credentials->not_after = certificate_not_after(sk_X509_value(material.chain, 0));
@@ -349,7 +350,7 @@ int64_t credentials_not_after(const struct credentials *credentials)
 
 /* ---- sessions ---- */
 
-/* SNI carries DNS names only, and without the dot of an absolute name (RFC 6066, 3). */
+/* SNI contains only DNS names, without the final dot of an absolute name (RFC 6066, 3). */
 static bool set_sni(SSL *ssl, const char *server_name)
 {
     unsigned char address[16];

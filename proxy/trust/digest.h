@@ -1,4 +1,4 @@
-/* SHA-512, for those that must not know a crypto library. */
+/* SHA-512 for units that must not know a crypto library. */
 #ifndef HUSK_TRUST_DIGEST_H
 #define HUSK_TRUST_DIGEST_H
 
@@ -8,7 +8,7 @@
 
 enum { DIGEST_SHA512_BYTES = 64 };
 
-/* Of the concatenation of `count` pieces. */
+/* The digest of the concatenation of `count` pieces. */
 void digest_sha512(const struct iovec *pieces, size_t count, uint8_t digest[DIGEST_SHA512_BYTES]);
 
 #endif

@@ -1,14 +1,14 @@
-/* Tells whether a file has changed, by what stat says of it. Follows symlinks: a mounted Secret is swapped by
- * one.
+/* Detects that a file has changed, from the results of stat. Follows symlinks, because Kubernetes replaces a
+ * mounted Secret by changing a symlink.
  *
- * Knows no contents. */
+ * Does not read the file. */
 #ifndef HUSK_TRUST_FILE_STAMP_H
 #define HUSK_TRUST_FILE_STAMP_H
 
 #include <stdint.h>
 
-/* A number that differs, for all practical purposes, once the file has been replaced or written. 0: there is
- * no such file. */
+/* A number that changes when the file is replaced or written (a hash of device, inode, size and times). 0:
+ * there is no such file. */
 uint64_t file_stamp(const char *path);
 
 #endif

@@ -39,7 +39,7 @@ static bool is_name(const unsigned char *bytes, int length)
     return length > 0 && !memchr(bytes, '\0', (size_t)length);
 }
 
-/* IA5String is ASCII; the parser does not insist on it. */
+/* An IA5String is ASCII, but the parser does not check that. */
 static bool is_ascii_name(const unsigned char *bytes, int length)
 {
     for (int i = 0; i < length; i++) {
@@ -64,7 +64,7 @@ static bool read_alternative_names(struct identity *identity, const GENERAL_NAME
     return true;
 }
 
-/* All values of one attribute of the subject, in its order. */
+/* All values of one attribute of the subject, in their order. */
 static bool read_subject(struct identity_names *names, const X509_NAME *subject, int nid)
 {
     for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, nid, at)) >= 0;) {
@@ -118,7 +118,7 @@ struct identity *identity_from_certificate(X509 *certificate)
     if (!identity)
         return NULL;
     ERR_clear_error();
-    /* An unreadable extension yields no names: X509_verify_cert refuses such a certificate anyway. */
+    /* An unreadable extension yields no names; X509_verify_cert refuses the certificate anyway. */
     alternatives = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
     bool is_read =
         (!alternatives || read_alternative_names(identity, alternatives)) && read_cn(identity, subject) &&

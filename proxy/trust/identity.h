@@ -1,6 +1,6 @@
-/* What a verified peer certificate says: URI and DNS SANs, CN, OU, SPKI hash.
+/* The identity in a verified peer certificate: URI and DNS SANs, CN, OU, SPKI hash.
  *
- * Owns its strings. Pure data: the policy and the log read it; only trust/identity.c knows X.509. */
+ * Owns its strings. Pure data: the policy and the log read it. Only trust/identity.c knows X.509. */
 #ifndef HUSK_TRUST_IDENTITY_H
 #define HUSK_TRUST_IDENTITY_H
 
@@ -23,14 +23,14 @@ struct identity {
     char spki[IDENTITY_SPKI_HEX_BYTES]; /* SHA-256 of SubjectPublicKeyInfo, lower-case hex (RFC 7469, 2.4) */
 };
 
-/* Reads a certificate. Names that are empty, not valid UTF-8 text, or contain a NUL byte are left out: they
- * must never match anything. The caller frees it with identity_free; NULL when out of memory. */
+/* Reads the identity from a certificate. Leaves out names that are empty, are not valid text or contain a NUL
+ * byte: they must never match a rule. The caller frees it with identity_free. NULL when out of memory. */
 struct identity *identity_from_certificate(struct x509_st *certificate);
 
 void identity_free(struct identity *identity);
 
-/* One line for logs: the first URI, else the first DNS name, else the CN, with its kind: "uri:spiffe://…",
- * "dns:agent-1", "cn:client", or "spki:<hex>" when there is no name. Terminated, cut to `size`. */
+/* Describes the identity for logs: the first URI, else the first DNS name, else the CN, each with its kind
+ * ("uri:spiffe://…", "dns:agent-1", "cn:client"), else "spki:<hex>". Terminated, cut to `size`. */
 void identity_describe(const struct identity *identity, char *text, size_t size);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* `source` begins the fault's sentence. */
+/* The fault starts with `source`. */
 static bool passphrase_set(struct passphrase *passphrase, const char *bytes, size_t length,
                            const char *source, struct fault *fault)
 {

@@ -1,6 +1,6 @@
-/* The passphrase of a private key, from the environment or a file, never from the command line.
+/* The passphrase of a private key: from an environment variable or a file, never from the command line.
  *
- * Owns its bytes; whoever loads it wipes it. Never printed, not even in a fault. */
+ * Owns its bytes; the caller that loads it wipes it. Never printed, not even in a fault. */
 #ifndef HUSK_TRUST_PASSPHRASE_H
 #define HUSK_TRUST_PASSPHRASE_H
 
@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { PASSPHRASE_BYTES_MAX = 1024 }; /* what BoringSSL's PEM reader takes */
+enum { PASSPHRASE_BYTES_MAX = 1024 }; /* the maximum of BoringSSL's PEM reader */
 
 struct passphrase {
     bool given; /* false: no source was named */
@@ -17,8 +17,8 @@ struct passphrase {
     char bytes[PASSPHRASE_BYTES_MAX]; /* not terminated */
 };
 
-/* Reads the variable `env`, or the first line of `file` without its line end; with both NULL there is no
- * passphrase. An unset variable, an empty passphrase or both sources at once are faults. */
+/* Reads the variable `env`, or the first line of `file` without its line end. If both are NULL there is no
+ * passphrase. Faults: the variable is not set, the passphrase is empty, or both sources are given. */
 MUST_CHECK bool passphrase_load(struct passphrase *passphrase, const char *env, const char *file,
                                 struct fault *fault);
 

@@ -42,7 +42,7 @@ static bool refuse_unknown_ca(struct peer_check *check, X509 *certificate, int e
                   "certificate %s is issued by %s, which is not in our CA file", name, issuer);
 }
 
-/* Puts X509_verify_cert's verdict into our words. */
+/* Translates the error of X509_verify_cert into an end reason and a detail text. */
 static bool refuse_chain(struct peer_check *check, enum tls_role role, X509 *certificate, int error)
 {
     char name[CERTIFICATE_NAME_BYTES], time[CERTIFICATE_TIME_BYTES];
@@ -104,9 +104,9 @@ done:
     return is_verified;
 }
 
-/* ---- a client's demand: the server's name ---- */
+/* ---- client: the server's name ---- */
 
-/* One name of the certificate as text; false when it is neither a DNS name nor an IP address. */
+/* One SAN as text; false if it is neither a DNS name nor an IP address. */
 static bool alternative_name_text(const GENERAL_NAME *name, char *text, size_t size)
 {
     if (name->type == GEN_DNS) {
@@ -122,7 +122,7 @@ static bool alternative_name_text(const GENERAL_NAME *name, char *text, size_t s
                      (socklen_t)size) != NULL;
 }
 
-/* "name, name, …" as far as there is room. */
+/* Writes "name, name, …", as many names as fit. */
 static void list_alternative_names(X509 *certificate, char *text, size_t size)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
@@ -138,7 +138,7 @@ static void list_alternative_names(X509 *certificate, char *text, size_t size)
     ERR_clear_error();
 }
 
-/* An absolute name ("aggregator.example.") means the same without its dot. */
+/* An absolute name ("aggregator.example.") is equal to the name without the final dot. */
 static size_t server_name_length(const char *server_name)
 {
     size_t length = strlen(server_name);
@@ -192,7 +192,7 @@ static bool verify_name(struct peer_check *check, const struct peer_check_rules 
                   check->server_name, alternatives[0] ? alternatives : "no name at all");
 }
 
-/* ---- a server's demand: its policy ---- */
+/* ---- server: the policy ---- */
 
 static bool verify_policy(struct peer_check *check, const struct peer_check_rules *rules, uint8_t *alert)
 {

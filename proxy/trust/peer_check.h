@@ -1,6 +1,6 @@
-/* The check of one peer's certificate: is it the peer's we want, and if not, why exactly.
+/* Verifies the certificate of one peer, and says exactly why a peer is refused.
  *
- * Knows X.509 and the policy; knows nothing of files, SSL objects or connections. */
+ * Knows X.509 and the policy; knows nothing of files, SSL objects and connections. */
 #ifndef HUSK_TRUST_PEER_CHECK_H
 #define HUSK_TRUST_PEER_CHECK_H
 
@@ -18,25 +18,26 @@ enum tls_role { TLS_CLIENT, TLS_SERVER };
 
 enum { PEER_CHECK_DETAIL_BYTES = 256 };
 
-/* Question and answer. Lives as long as the session's SSL. */
+/* The question and the verdict. Must live as long as the SSL of the session. */
 struct peer_check {
-    const char *server_name;   /* borrowed; client: DNS name or IP address the server must prove; else NULL */
-    enum end_reason reason;    /* END_NONE, or why the peer was refused */
-    struct identity *identity; /* of the peer, once its chain is verified; owned by the check */
-    char
-        detail[PEER_CHECK_DETAIL_BYTES]; /* for the log: what exactly was wrong, and with which certificate */
+    const char
+        *server_name; /* borrowed; client: the DNS name or IP address that the server must prove; else NULL */
+    enum end_reason reason;               /* END_NONE, or why the peer was refused */
+    struct identity *identity;            /* of the peer, when its chain is verified; owned */
+    char detail[PEER_CHECK_DETAIL_BYTES]; /* for the log: the error and the certificate that has it */
 };
 
-/* What is the same for all peers of a set of credentials. Everything is borrowed. */
+/* The rules for all peers of a set of credentials. Everything is borrowed. */
 struct peer_check_rules {
-    enum tls_role role;                /* ours: the peer must be meant for the other one */
+    enum tls_role role;                /* our role: the peer's certificate must be valid for the other role */
     bool allow_cn_as_name;             /* client: see credentials_options */
-    const struct peer_policy *policy;  /* server: NULL allows any verified peer */
+    const struct peer_policy *policy;  /* server; NULL: every verified peer is allowed */
     struct x509_store_st *trusted_cas; /* shared between threads */
 };
 
-/* Verifies `chain` (the peer's certificate first; borrowed) and files the verdict in `check`, in place of an
- * earlier one. False: reason and detail say why, and *alert is what to tell the peer (RFC 8446, 6.2). */
+/* Verifies `chain` (borrowed; the peer's certificate first) and stores the verdict in `check`, replacing an
+ * earlier one. False: check->reason and check->detail say why, and *alert is the alert for the peer (RFC
+ * 8446, 6.2). */
 bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *rules,
                        struct stack_st_X509 *chain, uint8_t *alert);
 

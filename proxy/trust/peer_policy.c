@@ -14,7 +14,7 @@ void peer_policy_deinit(struct peer_policy *policy)
     *policy = (struct peer_policy) { 0 };
 }
 
-/* ASCII only, whatever the locale. */
+/* ASCII only, independent of the locale. */
 static char lower(char byte)
 {
     if (byte >= 'A' && byte <= 'Z')
@@ -57,15 +57,15 @@ fail:
 }
 
 struct pattern_style {
-    char boundary; /* `*` does not cross it; '\0': it crosses everything */
+    char boundary; /* `*` does not match it; '\0': `*` matches every character */
     bool folds_case;
 };
 
-/* Going back to the last `*` alone is enough, and keeps this linear per `*`: what an earlier one could take
- * in addition, the last one could take too. A boundary does not change that, since neither may cross it. */
+/* Backtracks to the last `*` only, which keeps the cost linear per `*`: the last `*` can match everything
+ * that an earlier one could match in addition. A boundary does not change this, because no `*` matches it. */
 static bool pattern_matches(const char *pattern, const char *text, struct pattern_style style)
 {
-    const char *star = NULL, *taken = NULL; /* the last `*`, and the end of what it stands for */
+    const char *star = NULL, *taken = NULL; /* the last `*`, and the end of the text that it matches */
 
     while (*text) {
         if (*pattern == '*') {

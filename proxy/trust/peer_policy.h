@@ -1,7 +1,7 @@
-/* Which identities may connect. Pure: identity in, verdict out.
+/* Decides which identities may connect. Pure: identity in, verdict out.
  *
- * Owns its rules. The policy is a list of alternatives: an identity is allowed when one rule matches. An
- * empty policy allows nobody; `any` must be said. */
+ * Owns its rules. An identity is allowed when at least one rule matches. An empty policy allows nobody;
+ * PEER_RULE_ANY allows everybody. */
 #ifndef HUSK_TRUST_PEER_POLICY_H
 #define HUSK_TRUST_PEER_POLICY_H
 
@@ -32,9 +32,9 @@ struct peer_policy {
 /* An empty policy is all zeros. */
 void peer_policy_deinit(struct peer_policy *policy);
 
-/* Adds one alternative; `value` is copied. In CN, OU, DNS and URI values `*` stands for any run of characters
- * without `.` (DNS) or `/` (URI) or of any character (CN, OU); DNS is compared without regard to ASCII case.
- * An SPKI value is 64 hex digits. Fails on an empty value or a malformed hash. */
+/* Adds a rule; `value` is copied. In CN and OU values `*` matches any characters, in DNS values any
+ * characters but `.`, in URI values any characters but `/`. DNS values ignore ASCII case. An SPKI value is 64
+ * hex digits. Fails on an empty value and on a malformed hash. */
 MUST_CHECK bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
                                 struct fault *fault);
 

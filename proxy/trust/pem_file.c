@@ -11,7 +11,7 @@
 
 enum { FIRST_CAPACITY = 16 * 1024 };
 
-/* Doubles the room; the old bytes are wiped, which realloc would not do. */
+/* Doubles the capacity. Wipes the old bytes, which realloc would not do. */
 static bool file_grow(struct pem_file *file, size_t *capacity)
 {
     size_t larger = *capacity ? *capacity * 2 : FIRST_CAPACITY;

@@ -1,6 +1,6 @@
-/* One small file, whole in memory.
+/* Holds one small file in memory.
  *
- * Owns its bytes and wipes them: they may be a key or a passphrase. Knows nothing of what they mean. */
+ * Owns its bytes and wipes them, because they may be a key or a passphrase. Does not interpret them. */
 #ifndef HUSK_TRUST_PEM_FILE_H
 #define HUSK_TRUST_PEM_FILE_H
 
@@ -12,7 +12,9 @@
 
 struct bio_st;
 
-enum { PEM_FILE_BYTES_MAX = 4 * 1024 * 1024 }; /* some forty times the usual bundle of public CAs */
+enum {
+    PEM_FILE_BYTES_MAX = 4 * 1024 * 1024
+}; /* about forty times the size of the usual bundle of public CAs */
 
 struct pem_file {
     const char *path; /* borrowed */
@@ -22,13 +24,13 @@ struct pem_file {
     char *bytes;
 };
 
-/* Reads all of `path`. The fault names it. */
+/* Reads all of `path`. The fault names the file. */
 MUST_CHECK bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault);
 
-/* Safe on all zeros, and twice. */
+/* May be called on all zeros, and twice. */
 void pem_file_wipe(struct pem_file *file);
 
-/* A reader over the bytes, which it borrows; the caller frees it. NULL when out of memory. */
+/* A reader of the bytes, which it borrows; the caller frees the reader. NULL when out of memory. */
 struct bio_st *pem_file_reader(const struct pem_file *file);
 
 #endif

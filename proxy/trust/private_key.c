@@ -22,8 +22,8 @@ static void warn_if_shared(const struct pem_file *file, struct log *log)
     struct log_line line;
     char mode[8];
 
-    /* A file that is another's is ours to read by its group alone: a Kubernetes Secret with fsGroup is such.
-     */
+    /* husk can read a file of another owner only through its group, as in a Kubernetes Secret with fsGroup:
+     * then group permission is no reason to warn. */
     mode_t too_open = file->owner == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
     if (!(file->mode & too_open))
         return;
@@ -45,7 +45,7 @@ static enum key_form key_form_of(const struct pem_file *file)
 
     ERR_clear_error();
     while (reader && form == KEY_ABSENT && PEM_read_bio(reader, &name, &header, &data, &length)) {
-        const char *found = strstr(name, PEM_STRING_PKCS8INF); /* the tail of every key's name */
+        const char *found = strstr(name, PEM_STRING_PKCS8INF); /* every key name ends so */
         if (found && strcmp(found, PEM_STRING_PKCS8INF) == 0)
             form = strcmp(name, PEM_STRING_PKCS8) == 0 || strstr(header, "ENCRYPTED") ? KEY_ENCRYPTED
                                                                                       : KEY_PLAIN;
@@ -88,8 +88,8 @@ static bool is_unsupported_encryption(uint32_t error)
     return false;
 }
 
-/* Reads and empties the queue. A wrong passphrase shows as bad padding, or, once in some hundred times, as
- * whatever comes of parsing noise: so all that is not unsupported counts as that. */
+/* Reads and empties the error queue. A wrong passphrase causes bad padding or, rarely, any error that comes
+ * from parsing random bytes: so every error except "not supported" counts as a wrong passphrase. */
 static void fault_of_encrypted_key(const char *path, struct fault *fault)
 {
     bool is_unsupported = false;

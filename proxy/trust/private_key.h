@@ -1,6 +1,6 @@
-/* One private key from a PEM file, decrypted if need be.
+/* Loads one private key from a PEM file and decrypts it if needed.
  *
- * Knows PEM's key forms and why one cannot be read; knows nothing of certificates. */
+ * Knows the PEM forms of keys and why a key cannot be read; knows nothing of certificates. */
 #ifndef HUSK_TRUST_PRIVATE_KEY_H
 #define HUSK_TRUST_PRIVATE_KEY_H
 
@@ -10,9 +10,9 @@
 
 struct evp_pkey_st;
 
-/* Loads the first private key in `path`: PKCS#8 (plain or PBES2) or the older forms with or without DEK-Info.
- * Warns in `log` when group or world may read the file. The caller frees the key; NULL and a one-line fault
- * that names the file on failure. */
+/* Loads the first private key in `path`: PKCS#8 (plain or PBES2), or the older forms with or without
+ * DEK-Info. Logs a warning if group or world may read the file. The caller frees the key. On failure returns
+ * NULL and a one-line fault that names the file. */
 MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
                                                 struct log *log, struct fault *fault);
 
