@@ -81,7 +81,7 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
     half.husk.wait_for_metric("husk_messages_dropped_total", 1)
     half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
     assert half.husk.metric("husk_events_settled_total") == RUN - 1
-    for gauge in ("held_bytes", "waiting", "unacked"):
+    for gauge in ("retained_bytes", "waiting", "unacked"):
         assert half.husk.metric(f"husk_messages_{gauge}") == 0
 
 

@@ -70,7 +70,7 @@ def test_events_of_a_streamed_message_are_counted_once_it_is_whole(half):
     half.husk.wait_for_metric("husk_bytes_total", 1 << 19, side="upstream", direction="sent")
     assert half.husk.metric("husk_events_received_total") == 0
     agent.send(sent[-1:])
-    messages(half.husk, streamed_total=1, settled_total=1, unacked=0)
+    messages(half.husk, cut_through_total=1, settled_total=1, unacked=0)
     assert half.husk.metric("husk_events_received_total") == 9
     assert half.husk.metric("husk_events_settled_total") == 9
 
