@@ -26,16 +26,15 @@ struct admin {
     struct socket_address bound;
     struct socket_file file;
     struct ev_io acceptor;
-    int reserve;            /* a descriptor for the caller that finds none left; -1: used up for the moment */
-    struct ev_timer resume; /* accepting, after descriptors ran out */
+    int reserve;            /* a descriptor to give up when none is left to accept with; -1: in use */
+    struct ev_timer resume; /* resumes accepting after descriptors ran out */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
 
     struct http_connection connections[]; /* options.max_connections of them */
 };
 
-/* ---- what is answered
- * -------------------------------------------------------------------------------------- */
+/* ---- pages ---- */
 
 static const char plain_text[] = "text/plain; charset=utf-8";
 
@@ -125,12 +124,11 @@ static void on_request(void *owner, const struct http_request *request, struct h
     } else {
         page->answer(admin, response);
     }
-    /* Nobody keeps the last descriptor: the next one to knock may be the liveness probe. */
+    /* No client keeps the last descriptor: the next client may be the liveness probe. */
     response->is_last = admin->reserve < 0;
 }
 
-/* ---- accepting
- * --------------------------------------------------------------------------------------------- */
+/* ---- accepting ---- */
 
 static void reserve_take(struct admin *admin)
 {
@@ -138,7 +136,7 @@ static void reserve_take(struct admin *admin)
         admin->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* -1 and errno where there is nobody, or no descriptor even by the reserve. */
+/* Returns -1 and errno if no connection waits, or if no descriptor is left even with the reserve. */
 static int accept_one(struct admin *admin)
 {
     int fd = accept4(admin->acceptor.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -192,7 +190,8 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
 
     (void)loop;
     (void)events;
-    /* Without a reserve accept() fails even where nobody waits: who still does announces himself again. */
+    /* Without the reserve, accept() fails even if no connection waits, so accept once only: the watcher
+     * reports connections that still wait. */
     for (unsigned i = 0; i < ACCEPTS_PER_STEP && (i == 0 || admin->reserve >= 0); i++) {
         int fd = accept_one(admin);
 
@@ -206,7 +205,7 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
             return;
         case EINTR:
         case ECONNABORTED:
-        case EPROTO: /* and the errors of the new connection's network, accept(2) */
+        case EPROTO: /* these and the next are errors of the new connection's network, accept(2) */
         case ENETDOWN:
         case ENETUNREACH:
         case EHOSTDOWN:
@@ -217,8 +216,8 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
         case EPERM:
             continue;
         default:
-            /* Out of descriptors or memory: the connection stays in the backlog and would announce itself for
-             * ever. */
+            /* Out of descriptors or memory: the connection stays in the backlog, and the watcher would report
+             * it for ever. */
             accept_pause(admin, errno);
             return;
         }
@@ -234,7 +233,7 @@ static void on_resume(struct ev_loop *loop, struct ev_timer *timer, int events)
     ev_io_start(loop, &admin->acceptor);
 }
 
-/* A descriptor is free again: whoever waits need not wait for the pause's end. */
+/* A descriptor is free again: accept now, do not wait for the end of the pause. */
 static void on_closed(void *owner)
 {
     struct admin *admin = owner;
@@ -246,8 +245,7 @@ static void on_closed(void *owner)
     }
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 struct admin *admin_open(struct ev_loop *loop, const struct admin_options *options,
                          const struct admin_source *source, struct log *log, struct fault *fault)

@@ -11,19 +11,18 @@
 #include <unistd.h>
 
 enum {
-    ANSWERS_PER_STEP = 8, /* then the loop's other events have their turn */
+    ANSWERS_PER_STEP = 8, /* then other events of the loop are handled */
     LINGER_MS = 1000,
     LINGER_MAX_BYTES = 256 * 1024
 };
 
-/* ---- what http-parser says
- * --------------------------------------------------------------------------------- */
+/* ---- callbacks of http-parser ---- */
 
 static int on_url(http_parser *parser, const char *text, size_t length)
 {
     struct http_connection *connection = parser->data;
-    size_t room = sizeof connection->target - connection->target_length;
-    size_t kept = length < room ? length : room;
+    size_t space = sizeof connection->target - connection->target_length;
+    size_t kept = length < space ? length : space;
 
     memcpy(connection->target + connection->target_length, text, kept);
     connection->target_length += kept;
@@ -36,7 +35,8 @@ static int on_headers_complete(http_parser *parser)
 
     connection->head_complete = true;
     connection->part_bytes = 0;
-    /* UINT64_MAX: no Content-Length. Refused here, before a client that waits for "100 Continue" sends it. */
+    /* UINT64_MAX: no Content-Length. Refuse here, before a client that waits for "100 Continue" sends the
+     * body. */
     return parser->content_length != UINT64_MAX && parser->content_length > HTTP_BODY_MAX_BYTES ? -1 : 0;
 }
 
@@ -45,9 +45,9 @@ static int on_message_complete(http_parser *parser)
     struct http_connection *connection = parser->data;
 
     connection->request_complete = true;
-    /* "Upgrade" and CONNECT are not served: what follows them could be anything. */
+    /* Upgrade and CONNECT are not served: the bytes behind such a request are not HTTP. */
     connection->keep_alive = http_should_keep_alive(parser) && !parser->upgrade;
-    http_parser_pause(parser, 1); /* what is pipelined behind waits for its turn */
+    http_parser_pause(parser, 1); /* pipelined requests wait */
     return 0;
 }
 
@@ -57,8 +57,7 @@ static const http_parser_settings parser_settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- answers
- * ------------------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static const char *status_phrase(unsigned status)
 {
@@ -80,7 +79,7 @@ static void deadline_restart(struct http_connection *connection, unsigned delay_
     ev_timer_start(connection->loop, &connection->deadline);
 }
 
-/* Takes the response's body. */
+/* Starts to write an answer. Takes response->body. */
 static void answer_start(struct http_connection *connection, struct http_response *response)
 {
     char head[512], date[64];
@@ -114,7 +113,7 @@ static void answer_start(struct http_connection *connection, struct http_respons
     deadline_restart(connection, connection->service->timeout_ms);
 }
 
-/* The request cannot be read to its end: answers and closes. */
+/* Answers a request that cannot be read to its end, and closes. */
 static void refuse(struct http_connection *connection, unsigned status)
 {
     struct http_response response = { .status = status, .type = "text/plain; charset=utf-8" };
@@ -146,8 +145,7 @@ static void serve(struct http_connection *connection)
     answer_start(connection, &response);
 }
 
-/* ---- moving bytes
- * -------------------------------------------------------------------------------------------- */
+/* ---- moving bytes ---- */
 
 static void request_reset(struct http_connection *connection)
 {
@@ -162,7 +160,7 @@ static void request_reset(struct http_connection *connection)
     deadline_restart(connection, connection->service->timeout_ms);
 }
 
-/* Gives the parser what was read, up to the limit of the part it is in. May start an answer. */
+/* Passes the input to the parser, up to the limit of the head or body. May start an answer. */
 static void parse(struct http_connection *connection)
 {
     size_t limit = connection->head_complete ? HTTP_BODY_MAX_BYTES : HTTP_HEAD_MAX_BYTES;
@@ -247,7 +245,7 @@ static enum progress step_lingering(struct http_connection *connection)
     return length == 0 || connection->lingered_bytes > LINGER_MAX_BYTES ? PROGRESS_ENDED : PROGRESS;
 }
 
-static void want(struct http_connection *connection, int events)
+static void watch(struct http_connection *connection, int events)
 {
     int fd = connection->io.fd;
 
@@ -258,7 +256,7 @@ static void want(struct http_connection *connection, int events)
     ev_io_start(connection->loop, &connection->io);
 }
 
-/* Moves bytes until nothing moves, the connection ends, or others should have their turn. */
+/* Moves bytes until nothing moves, the connection ends, or ANSWERS_PER_STEP is reached. */
 static void http_connection_step(struct http_connection *connection)
 {
     enum progress progress = PROGRESS;
@@ -278,10 +276,9 @@ static void http_connection_step(struct http_connection *connection)
     if (progress == PROGRESS_ENDED)
         http_connection_close(connection);
     else if (progress == PROGRESS)
-        want(connection,
-             EV_READ | EV_WRITE); /* not done, but the peer takes bytes: called again at the next turn */
+        watch(connection, EV_READ | EV_WRITE); /* more to do: called again at the next turn of the loop */
     else
-        want(connection, connection->state == HTTP_WRITING ? EV_WRITE : EV_READ);
+        watch(connection, connection->state == HTTP_WRITING ? EV_WRITE : EV_READ);
 }
 
 static void on_io(struct ev_loop *loop, struct ev_io *io, int events)

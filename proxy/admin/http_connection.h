@@ -1,8 +1,8 @@
-/* One HTTP/1.x connection of the admin endpoint: requests in, answers out, one after the other.
+/* One HTTP/1.x connection of the admin endpoint: reads requests and writes answers, one after the other.
  *
- * Owns its descriptor, watchers, parser and buffers; knows nothing of what is asked or answered. Whatever the
- * peer does, it costs one slot until the deadline at most: heads and bodies are bounded, a request that is
- * not read and an answer that is not taken end the connection. Runs on one loop. */
+ * Owns its descriptor, watchers, parser and buffers; knows nothing of the pages. Whatever the peer does, it
+ * occupies one slot until the deadline at most: heads and bodies are bounded, and the connection ends if a
+ * request or an answer is not complete in time. Runs on one loop. */
 #ifndef HUSK_ADMIN_HTTP_CONNECTION_H
 #define HUSK_ADMIN_HTTP_CONNECTION_H
 
@@ -12,44 +12,44 @@
 #include <stddef.h>
 
 enum {
-    HTTP_HEAD_MAX_BYTES = 8192, /* request line and headers; more is answered 431 */
-    HTTP_BODY_MAX_BYTES = 8192, /* bodies are read and forgotten; more is answered 413 */
-    HTTP_TARGET_BYTES = 256,    /* of a request's target; the rest is not looked at */
+    HTTP_HEAD_MAX_BYTES = 8192, /* request line and headers; a longer head is answered with 431 */
+    HTTP_BODY_MAX_BYTES = 8192, /* bodies are read and discarded; a longer body is answered with 413 */
+    HTTP_TARGET_BYTES = 256,    /* of a request target; the rest is ignored */
     HTTP_INPUT_BYTES = 4096
 };
 
 struct http_request {
     unsigned method;  /* enum http_method */
-    const char *path; /* without the query string; "" when the target has none */
+    const char *path; /* without the query string; "" if the target has no path */
 };
 
 struct http_response {
     unsigned status;
     const char *type;  /* Content-Type, static */
     const char *allow; /* Allow, static, or NULL */
-    char *body;        /* freed by the connection; NULL: out of memory, and the connection is closed */
+    char *body;        /* freed by the connection; NULL: out of memory, the connection is closed */
     size_t length;
-    bool is_last; /* the connection ends with it */
+    bool is_last; /* the connection ends after this answer */
 };
 
 struct http_service {
     void *owner;
     /* Fills *response, which is zeroed. Must not touch the connection. */
     void (*on_request)(void *owner, const struct http_request *request, struct http_response *response);
-    /* A connection has ended, its descriptor is closed and its slot free. */
+    /* A connection has ended: its descriptor is closed and its slot is free. */
     void (*on_closed)(void *owner);
-    unsigned timeout_ms; /* for a request from accept or the last answer; for an answer from its request */
+    unsigned timeout_ms; /* for reading a request, from accept or the last answer; for writing an answer */
 };
 
 enum http_state {
-    HTTP_FREE,      /* no connection here */
+    HTTP_FREE,      /* no connection */
     HTTP_READING,   /* until a request is complete */
-    HTTP_WRITING,   /* the answer; nothing is read meanwhile */
-    HTTP_LINGERING, /* all is said: reading until the peer closes, so that closing does not turn into a reset
-                     */
+    HTTP_WRITING,   /* until the answer is written; nothing is read meanwhile */
+    HTTP_LINGERING, /* after the last answer: reads until the peer closes, because closing with unread input
+                       resets */
 };
 
-/* A slot: zeroed is HTTP_FREE, used again for the next connection. */
+/* A slot. All zeros is HTTP_FREE; a slot is reused for the next connection. */
 struct http_connection {
     enum http_state state;
     struct ev_loop *loop;
@@ -72,11 +72,11 @@ struct http_connection {
     char input[HTTP_INPUT_BYTES];
 };
 
-/* Takes `fd`, which does not block. `service` is borrowed. The slot must be HTTP_FREE. */
+/* Takes `fd`, which is non-blocking. `service` is borrowed. The slot must be HTTP_FREE. */
 void http_connection_open(struct http_connection *connection, struct ev_loop *loop, int fd,
                           const struct http_service *service);
 
-/* Closes at once. Nothing happens to a slot that is HTTP_FREE. */
+/* Closes at once. Does nothing to a slot that is HTTP_FREE. */
 void http_connection_close(struct http_connection *connection);
 
 #endif

@@ -12,20 +12,19 @@ struct family {
     const char *help;
     const char *type;
     family_write *write;
-    /* For the families that are plain counters: where they begin in struct side_metrics or struct metrics,
-     * how many there are, and how they are told apart. */
+    /* For plain counters: the offset of the first in struct side_metrics or struct metrics, how many there
+     * are, and the label that distinguishes them. */
     size_t offset;
     unsigned count;
     /* Counters below this index are written only when they are not zero: reasons that do not belong to the
-     * family, but would be wrong to hide if they were counted all the same. */
+     * family, but must not be hidden if they are counted. */
     unsigned zero_from;
     const char *label;
     const char *(*label_value)(unsigned index);
     const struct metrics_bounds *bounds; /* of a histogram */
 };
 
-/* ---- label values ----------------------------------------------------------------------------------------
- */
+/* ---- label values ---- */
 
 static const char *reason_label(unsigned index)
 {
@@ -82,7 +81,7 @@ static void put_route_series(FILE *out, const char *name, const struct metrics_s
     fputc('"', out);
 }
 
-/* The same with `,side="…"`. */
+/* Like put_route_series, with `,side="…"`. */
 static void put_side_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
                             enum side side)
 {
@@ -90,7 +89,7 @@ static void put_side_series(FILE *out, const char *name, const struct metrics_sn
     fprintf(out, ",side=\"%s\"", side_name(side));
 }
 
-/* The same with `,endpoint="…"` instead. */
+/* Like put_route_series, with `,endpoint="…"`. */
 static void put_endpoint_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
                                 const struct endpoint_metrics *endpoint)
 {
@@ -100,8 +99,7 @@ static void put_endpoint_series(FILE *out, const char *name, const struct metric
     fputc('"', out);
 }
 
-/* ---- sums over the workers -------------------------------------------------------------------------------
- */
+/* ---- sums over the workers ---- */
 
 static uint64_t sum_at(const struct metrics_snapshot *snapshot, size_t offset)
 {
@@ -120,8 +118,7 @@ static uint64_t side_sum(const struct metrics_snapshot *snapshot, enum side side
     return sum_at(snapshot, side_offset + offset + index * sizeof(metrics_counter));
 }
 
-/* ---- how a family is written -----------------------------------------------------------------------------
- */
+/* ---- how a family is written ---- */
 
 static void write_side_counters(FILE *out, const struct family *family,
                                 const struct metrics_snapshot *snapshot)
@@ -167,7 +164,7 @@ static void write_active(FILE *out, const struct family *family, const struct me
     }
 }
 
-/* `side`: NULL for a histogram of the route. */
+/* `side` NULL: a histogram of the route. */
 static void put_histogram_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
                                  const enum side *side)
 {
@@ -262,7 +259,7 @@ static void write_heartbeats(FILE *out, const struct family *family, const struc
     fprintf(out, "} %" PRIu64 "\n", snapshot->heartbeats_answered);
 }
 
-/* An address that has left the list is told of as long as it has connections. */
+/* An address that is no longer listed is written while it has connections. */
 static void write_upstream_connections(FILE *out, const struct family *family,
                                        const struct metrics_snapshot *snapshot)
 {
@@ -298,8 +295,7 @@ static void write_endpoint_ejected(FILE *out, const struct family *family,
     }
 }
 
-/* ---- the families ----------------------------------------------------------------------------------------
- */
+/* ---- the families ---- */
 
 #define SIDE_COUNTERS(field, n)                                                                              \
     .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
@@ -311,14 +307,14 @@ static void write_endpoint_ejected(FILE *out, const struct family *family,
 
 static const struct family families[] = {
     { .name = "husk_build_info",
-      .help = "What is running; always 1.",
+      .help = "Version and TLS library of this process; always 1.",
       .type = "gauge",
       .write = write_build_info },
     { .name = "husk_connections_opened_total",
       .help = "Connections accepted (downstream) or dialled (upstream).",
       SIDE_COUNTERS(opened, 1) },
     { .name = "husk_connections_active",
-      .help = "Connections that have not ended.",
+      .help = "Connections that are open.",
       .type = "gauge",
       .write = write_active },
     { .name = "husk_connections_ended_total",
@@ -328,23 +324,23 @@ static const struct family families[] = {
       .label = "reason",
       .label_value = reason_label },
     { .name = "husk_bytes_total",
-      .help = "Payload bytes received from and sent to the peer.",
+      .help = "Payload bytes received from peers and sent to peers.",
       SIDE_COUNTERS(bytes, METRICS_DIRECTION_COUNT),
       .label = "direction",
       .label_value = direction_label },
     { .name = "husk_handshakes_total",
-      .help = "TLS handshakes completed.",
+      .help = "TLS handshakes that succeeded, full or resumed.",
       SIDE_COUNTERS(handshakes_full, 2),
       .label = "result",
       .label_value = handshake_label },
     { .name = "husk_handshake_failures_total",
       .help = "TLS handshakes that failed, by reason.",
       SIDE_COUNTERS(handshakes_failed, END_REASON_COUNT),
-      .zero_from = END_HANDSHAKE_TIMEOUT, /* from here on the reasons are about handshakes */
+      .zero_from = END_HANDSHAKE_TIMEOUT, /* the reasons from here on are about handshakes */
       .label = "reason",
       .label_value = reason_label },
     { .name = "husk_handshake_duration_seconds",
-      .help = "How long completed TLS handshakes took.",
+      .help = "Duration of TLS handshakes that succeeded.",
       .type = "histogram",
       .write = write_side_histograms,
       .offset = offsetof(struct side_metrics, handshake_duration),
@@ -360,34 +356,34 @@ static const struct family families[] = {
       .label = "cipher",
       .label_value = cipher_label },
     { .name = "husk_certificate_not_after_seconds",
-      .help = "When the certificate in use expires, in seconds since the epoch.",
+      .help = "Time at which the certificate in use expires, in seconds since the epoch.",
       .type = "gauge",
       .write = write_not_after },
     { .name = "husk_reloads_total",
-      .help = "Reloads of certificates and keys.",
+      .help = "Reloads of certificates and keys, by result.",
       .type = "counter",
       .write = write_reloads },
     { .name = "husk_messages_received_total",
-      .help = "Forward messages received whole from agents.",
+      .help = "Forward messages received completely from agents.",
       ROUTE_COUNTER(messages.received) },
     { .name = "husk_messages_settled_total",
-      .help = "Messages acknowledged by the aggregator, or sent with no ack to be expected.",
+      .help = "Messages that the aggregator has acknowledged, or that were sent where no ack is expected.",
       ROUTE_COUNTER(messages.settled) },
     { .name = "husk_events_received_total",
-      .help = "Events in messages received. A PackedForward message has as many as its size option says, "
-              "unchecked; without one it counts none.",
+      .help = "Events in messages received. A PackedForward message counts the number in its size option, "
+              "unchecked, or 0 without that option.",
       ROUTE_COUNTER(messages.events_received) },
     { .name = "husk_events_settled_total",
-      .help = "Events in messages settled, counted likewise.",
+      .help = "Events in messages settled, counted in the same way.",
       ROUTE_COUNTER(messages.events_settled) },
     { .name = "husk_messages_resent_total",
-      .help = "Messages taken back from an upstream connection that ended, to be sent again.",
+      .help = "Messages to be sent again because their upstream connection ended.",
       ROUTE_COUNTER(messages.resent) },
     { .name = "husk_messages_cut_through_total",
-      .help = "Messages larger than --cut-through-bytes, sent on while they were read.",
+      .help = "Messages larger than --cut-through-bytes, sent upstream while they were read.",
       ROUTE_COUNTER(messages.cut_through) },
     { .name = "husk_messages_unprotected_total",
-      .help = "Messages larger than --retain-bytes, sent without an ack of ours.",
+      .help = "Messages larger than --retain-bytes: husk does not keep them and requests no ack of its own.",
       ROUTE_COUNTER(messages.unprotected) },
     { .name = "husk_messages_dropped_total",
       .help = "Messages given up, by reason.",
@@ -398,32 +394,32 @@ static const struct family families[] = {
       .zero_from = END_REASON_COUNT,
       .label = "reason",
       .label_value = reason_label },
-    { .name = "husk_intake_throttled_total",
-      .help = "Times reading an agent was paused by a rate limit.",
+    { .name = "husk_downstream_throttled_total",
+      .help = "Times that a rate limit paused the reading of an agent.",
       ROUTE_COUNTER(messages.throttled) },
     { .name = "husk_agents_paused",
-      .help = "Agents that a rate limit lets wait with messages already read.",
+      .help = "Agents that a rate limit has paused and that have messages already read.",
       ROUTE_GAUGE(messages.paused) },
     { .name = "husk_messages_retained_bytes",
-      .help = "Bytes of messages between an agent and their settlement.",
+      .help = "Bytes of messages that are read and not settled.",
       ROUTE_GAUGE(messages.retained_bytes) },
     { .name = "husk_messages_unacked",
       .help = "Messages sent on an upstream connection and not settled.",
       ROUTE_GAUGE(messages.unacked) },
     { .name = "husk_messages_waiting",
-      .help = "Whole messages that wait for an upstream connection to take them.",
+      .help = "Complete messages that wait for an upstream connection.",
       ROUTE_GAUGE(messages.waiting) },
     { .name = "husk_cut_through_waiting",
-      .help = "Messages being streamed that wait for an upstream connection of their own.",
+      .help = "Cut-through messages that wait for an exclusive upstream connection.",
       ROUTE_GAUGE(messages.cut_through_waiting) },
     { .name = "husk_ack_latency_seconds",
-      .help = "From sending upstream to the ack; messages that share an ack count once.",
+      .help = "Time from sending a message upstream to its ack; messages that share an ack count once.",
       .type = "histogram",
       .write = write_route_histogram,
       .offset = offsetof(struct metrics, messages.ack_latency),
       .bounds = &metrics_ack_bounds },
     { .name = "husk_bodies_rewritten_total",
-      .help = "Messages whose body was compressed, or had its entries' metadata taken out.",
+      .help = "Messages whose body husk compressed or stripped of metadata.",
       .type = "counter",
       .write = write_route_counters,
       .offset = offsetof(struct metrics, bodies.rewritten),
@@ -431,30 +427,31 @@ static const struct family families[] = {
       .label = "how",
       .label_value = body_change_label },
     { .name = "husk_bodies_unreadable_total",
-      .help = "Compressed bodies passed on unchanged because they are broken, or too long when inflated.",
+      .help =
+          "Compressed bodies passed on unchanged because they are damaged, or too large when decompressed.",
       ROUTE_COUNTER(bodies.unreadable) },
     { .name = "husk_bodies_saved_bytes_total",
-      .help = "Bytes by which rewriting made messages shorter.",
+      .help = "Bytes by which rewriting has shortened messages.",
       ROUTE_COUNTER(bodies.saved_bytes) },
     { .name = "husk_accept_pauses_total",
-      .help = "Times accepting paused because descriptors or memory ran out.",
+      .help = "Times that accepting paused because descriptors or memory ran out.",
       ROUTE_COUNTER(accept_pauses) },
     { .name = "husk_accept_throttled_total",
-      .help = "Times accepting paused because a connection or handshake limit was reached.",
+      .help = "Times that accepting paused because a connection or handshake limit was reached.",
       ROUTE_COUNTER(accept_throttled) },
     { .name = "husk_upstream_unconfirmed_total",
-      .help = "Upstream connections taken into use without evidence that the peer accepted them.",
+      .help = "Upstream connections put to use without evidence that the peer accepted our certificate.",
       ROUTE_COUNTER(unconfirmed) },
     { .name = "husk_upstream_connections",
       .help = "Connections to each upstream address, by state.",
       .type = "gauge",
       .write = write_upstream_connections },
     { .name = "husk_endpoint_ejected",
-      .help = "1 while an upstream address is tried last, because the last dial there failed.",
+      .help = "1 while an upstream address is ejected: its last dial failed, and it is tried last.",
       .type = "gauge",
       .write = write_endpoint_ejected },
     { .name = "husk_upstream_healthy",
-      .help = "0 while the upstream is known to fail, by probes or by dials.",
+      .help = "0 while probes or dials show that the upstream fails, else 1.",
       .type = "gauge",
       .write = write_upstream_healthy },
     { .name = "husk_udp_heartbeats_answered_total",
@@ -462,7 +459,7 @@ static const struct family families[] = {
       .type = "counter",
       .write = write_heartbeats },
     { .name = "husk_draining",
-      .help = "1 while the process is stopping.",
+      .help = "1 while the process drains before it exits.",
       .type = "gauge",
       .write = write_draining },
 };

@@ -58,8 +58,8 @@ static bool cpu_seconds(double *value)
     return true;
 }
 
-/* Field 22 of /proc/self/stat counts clock ticks since boot; "btime" of /proc/stat says when that was
- * (proc(5)). */
+/* Field 22 of /proc/self/stat is the start time in clock ticks since boot; "btime" in /proc/stat is the time
+ * of the boot (proc(5)). */
 static bool start_time_seconds(double *value)
 {
     char line[1024];
@@ -69,7 +69,7 @@ static bool start_time_seconds(double *value)
 
     if (!stat)
         return false;
-    /* The program's name may hold blanks and parentheses: the fields begin after the last one. */
+    /* The program's name may contain blanks and parentheses: the fields begin after the last parenthesis. */
     const char *fields = fgets(line, sizeof line, stat) ? strrchr(line, ')') : NULL;
     fclose(stat);
     if (!fields || sscanf(fields,
@@ -99,9 +99,9 @@ struct fact {
 static const struct fact facts[] = {
     { "process_cpu_seconds_total", "Processor time used, in seconds.", "counter", cpu_seconds },
     { "process_open_fds", "Open file descriptors.", "gauge", open_fds },
-    { "process_max_fds", "Limit of open file descriptors.", "gauge", max_fds },
-    { "process_resident_memory_bytes", "Resident memory.", "gauge", resident_bytes },
-    { "process_start_time_seconds", "When the process started, in seconds since the epoch.", "gauge",
+    { "process_max_fds", "Maximum number of open file descriptors.", "gauge", max_fds },
+    { "process_resident_memory_bytes", "Resident memory, in bytes.", "gauge", resident_bytes },
+    { "process_start_time_seconds", "Start time of the process, in seconds since the epoch.", "gauge",
       start_time_seconds },
 };
 

@@ -1,6 +1,6 @@
-/* What the kernel says about this process, as Prometheus text: the usual process_* families.
+/* Writes the usual process_* metrics of this process as Prometheus text.
  *
- * Reads /proc; owns nothing. What /proc does not tell is left out. */
+ * Reads /proc; owns nothing. Leaves out what it cannot read. */
 #ifndef HUSK_ADMIN_PROCESS_TEXT_H
 #define HUSK_ADMIN_PROCESS_TEXT_H
 
@@ -8,7 +8,7 @@
 
 enum { PROCESS_TEXT_BYTES = 2048 };
 
-/* Writes the families into `text`, which has PROCESS_TEXT_BYTES or more, terminated. Returns their length. */
+/* Writes the terminated text into `text`, which has at least PROCESS_TEXT_BYTES. Returns its length. */
 size_t process_text_render(char *text, size_t size);
 
 #endif

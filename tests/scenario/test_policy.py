@@ -211,7 +211,7 @@ def test_messages_above_the_rate_wait_and_none_is_lost(guarded):
     guarded.aggregator.wait_for(61)
     assert time.monotonic() - started >= 1.0  # 5 at once, the other 55 at 50 a second
     assert [number for number in guarded.aggregator.numbers() if number < 100] == list(range(60))
-    assert guarded.husk.metric("husk_intake_throttled_total") >= 1
+    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
     assert not guarded.husk.complaints()
 
 
@@ -224,7 +224,7 @@ def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(gu
     agent.sock.close_write()
     expect_in_order(guarded.aggregator, 4)
     assert time.monotonic() - started >= 1.3  # the last one waits for three times 50 KiB, less the burst
-    assert guarded.husk.metric("husk_intake_throttled_total") >= 1
+    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
     assert not guarded.husk.complaints()
 
 
@@ -238,7 +238,7 @@ def test_a_rate_is_the_identitys_however_many_connections_it_opens(guarded):
     received = guarded.aggregator.wait_for(40)
     assert time.monotonic() - started >= 0.6
     assert sorted(one.number for one in received) == list(range(40))
-    assert guarded.husk.metric("husk_intake_throttled_total") >= 1
+    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
     assert not guarded.husk.complaints()
 
 
@@ -258,7 +258,7 @@ def test_heartbeats_of_a_throttled_identity_end(guarded):
     guarded = guarded("any bytes-per-second=1KiB burst=20ms")
     agent = guarded.agent("a")
     agent.send(message("t", 1, {"n": 0, "x": "x" * 64 * 1024}), event(1))
-    guarded.husk.wait_for_metric("husk_intake_throttled_total", 1)
+    guarded.husk.wait_for_metric("husk_downstream_throttled_total", 1)
     for _ in range(5):
         guarded.agent("a").sock.close_write()
     guarded.husk.wait_for_metric("husk_connections_ended_total", 5, side="downstream", reason="probe")

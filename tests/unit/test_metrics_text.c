@@ -264,7 +264,7 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 2);
     assert_int_equal(value_of(&f->all, "husk_accept_throttled_total{route=\"forward\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
-    assert_int_equal(value_of(&f->all, "husk_intake_throttled_total{route=\"forward\"}"), 5);
+    assert_int_equal(value_of(&f->all, "husk_downstream_throttled_total{route=\"forward\"}"), 5);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"compressed\"}"),
                      6);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"stripped\"}"), 7);
