@@ -1,5 +1,5 @@
-/* The subcommands that are no proxy: one file each. A command gets the words after its name, prints its own
- * errors as one line on stderr, and returns the exit status: 0, 1 (failed) or 2 (wrong usage). */
+/* The subcommands that do not run the proxy: one file each. A command gets the arguments after its name,
+ * prints its errors to stderr as one line, and returns the exit status: 0, 1 (failed) or 2 (wrong usage). */
 #ifndef HUSK_COMMANDS_COMMANDS_H
 #define HUSK_COMMANDS_COMMANDS_H
 

@@ -16,7 +16,7 @@ static void hex_print(FILE *out, const char *bytes, size_t length)
 
 static void character_print(FILE *out, unsigned char character)
 {
-    static const char short_names[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: the character, its escape */
+    static const char short_names[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: a character and its escape */
 
     for (const char *pair = short_names; *pair; pair += 2) {
         if ((unsigned char)pair[0] == character) {
@@ -49,7 +49,7 @@ static void text_print(FILE *out, const char *text, size_t length)
     putc_unlocked('"', out);
 }
 
-/* The shortest decimal that reads back as the same number, and that no reader takes for an integer. */
+/* Prints the shortest decimal that reads back as the same number and does not read back as an integer. */
 static void float_print(FILE *out, const msgpack_object *value)
 {
     bool is_single = value->type == MSGPACK_OBJECT_FLOAT32;
@@ -70,7 +70,7 @@ static void float_print(FILE *out, const msgpack_object *value)
         fputs(".0", out);
 }
 
-/* JSON has string keys only: any other key is written as the JSON text it would be. */
+/* JSON keys are strings: any other key is printed as a string with its JSON text. */
 static void key_print(FILE *out, const msgpack_object *key)
 {
     char *text = NULL;
@@ -120,7 +120,7 @@ static void ext_print(FILE *out, const msgpack_object_ext *ext)
     fputs("\"}", out);
 }
 
-/* Recursion ends: msgpack-c refuses what is nested deeper than its 32 levels. */
+/* Recursion is bounded: msgpack-c refuses nesting deeper than 32 levels. */
 void event_json_print_value(FILE *out, const msgpack_object *value) // NOLINT(misc-no-recursion)
 {
     switch (value->type) {
@@ -164,7 +164,7 @@ static void time_print(FILE *out, const msgpack_object *value)
     struct tm parts;
     char text[32];
 
-    if (!forward_event_time(value, &seconds, &nanoseconds) || nanoseconds > 999999999) {
+    if (!forward_message_event_time(value, &seconds, &nanoseconds) || nanoseconds > 999999999) {
         event_json_print_value(out, value);
         return;
     }

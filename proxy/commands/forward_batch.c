@@ -42,7 +42,7 @@ bool forward_batch_add(struct forward_batch *batch, const struct timespec *time,
     return memory_sufficed(failures, fault);
 }
 
-/* The option map: `size` wherever a message can hold several events, as agents do it. */
+/* Packs the option map. Like agents, adds `size` in modes in which a message can contain several events. */
 static int option_pack(msgpack_packer *packer, const struct forward_batch *batch, const char *chunk)
 {
     bool has_size = batch->mode != FORWARD_MODE_MESSAGE;

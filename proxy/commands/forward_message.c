@@ -16,7 +16,7 @@ static bool is_text(const msgpack_object *object)
     return object->type == MSGPACK_OBJECT_STR || object->type == MSGPACK_OBJECT_BIN;
 }
 
-/* str and bin differ in type, not in layout: msgpack-c names the same two fields twice. */
+/* str and bin have the same layout in msgpack-c, but separate field names. */
 static const char *text_bytes(const msgpack_object *object, size_t *length)
 {
     if (object->type == MSGPACK_OBJECT_STR) {
@@ -27,7 +27,7 @@ static const char *text_bytes(const msgpack_object *object, size_t *length)
     return object->via.bin.ptr;
 }
 
-bool forward_text_equals(const msgpack_object *object, const char *text)
+bool forward_message_text_equals(const msgpack_object *object, const char *text)
 {
     size_t length;
 
@@ -37,7 +37,7 @@ bool forward_text_equals(const msgpack_object *object, const char *text)
     return length == strlen(text) && memcmp(bytes, text, length) == 0;
 }
 
-bool forward_event_time(const msgpack_object *object, uint32_t *seconds, uint32_t *nanoseconds)
+bool forward_message_event_time(const msgpack_object *object, uint32_t *seconds, uint32_t *nanoseconds)
 {
     if (object->type != MSGPACK_OBJECT_EXT || object->via.ext.type != EVENT_TIME_EXT ||
         object->via.ext.size != EVENT_TIME_BYTES)
@@ -49,8 +49,8 @@ bool forward_event_time(const msgpack_object *object, uint32_t *seconds, uint32_
     return true;
 }
 
-/* What people send here by mistake begins with a byte that MessagePack takes for a small number. */
-static void stranger_describe(const msgpack_object *object, struct fault *fault)
+/* Describes data of another protocol, whose first byte MessagePack reads as a small integer. */
+static void other_protocol_describe(const msgpack_object *object, struct fault *fault)
 {
     if (object->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
         fault_set(fault, "not Forward: a message is an array");
@@ -65,20 +65,21 @@ static void stranger_describe(const msgpack_object *object, struct fault *fault)
 static bool option_read(struct forward_message *message, const msgpack_object *key,
                         const msgpack_object *value, struct fault *fault)
 {
-    if (forward_text_equals(key, "chunk") && value->type != MSGPACK_OBJECT_NIL) {
+    if (forward_message_text_equals(key, "chunk") && value->type != MSGPACK_OBJECT_NIL) {
         if (!is_text(value)) {
             fault_set(fault, "option chunk is neither str nor bin");
             return false;
         }
         message->chunk = *value;
-    } else if (forward_text_equals(key, "compressed")) {
-        message->is_gzip = forward_text_equals(value, "gzip");
-        if (!message->is_gzip && !forward_text_equals(value, "text") && value->type != MSGPACK_OBJECT_NIL) {
-            fault_set(fault, "compressed with %s, which is not supported (gzip is)",
-                      forward_text_equals(value, "zstd") ? "zstd" : "an unknown algorithm");
+    } else if (forward_message_text_equals(key, "compressed")) {
+        message->is_gzip = forward_message_text_equals(value, "gzip");
+        if (!message->is_gzip && !forward_message_text_equals(value, "text") &&
+            value->type != MSGPACK_OBJECT_NIL) {
+            fault_set(fault, "compressed with %s: only gzip is supported",
+                      forward_message_text_equals(value, "zstd") ? "zstd" : "an unknown algorithm");
             return false;
         }
-    } else if (forward_text_equals(key, "fluent_signal")) {
+    } else if (forward_message_text_equals(key, "fluent_signal")) {
         if (value->type != MSGPACK_OBJECT_POSITIVE_INTEGER || value->via.u64 > FORWARD_TRACES) {
             fault_set(fault, "option fluent_signal is not 0, 1 or 2");
             return false;
@@ -90,10 +91,10 @@ static bool option_read(struct forward_message *message, const msgpack_object *k
 
 static bool options_read(struct forward_message *message, const msgpack_object *option, struct fault *fault)
 {
-    if (option->type == MSGPACK_OBJECT_NIL) /* old Docker daemons */
+    if (option->type == MSGPACK_OBJECT_NIL) /* sent by old Docker daemons */
         return true;
     if (option->type != MSGPACK_OBJECT_MAP) {
-        fault_set(fault, "not Forward: the option is no map");
+        fault_set(fault, "not Forward: the option is not a map");
         return false;
     }
     for (uint32_t i = 0; i < option->via.map.size; i++) {
@@ -108,13 +109,13 @@ bool forward_message_read(struct forward_message *message, const msgpack_object 
 {
     *message = (struct forward_message) { .record = nil, .chunk = nil };
     if (object->type != MSGPACK_OBJECT_ARRAY) {
-        stranger_describe(object, fault);
+        other_protocol_describe(object, fault);
         return false;
     }
     const msgpack_object *items = object->via.array.ptr;
     uint32_t count = object->via.array.size;
-    if (count == PING_ELEMENTS && forward_text_equals(&items[0], "PING")) {
-        fault_set(fault, "the peer wants the shared-key handshake, which this side does not have");
+    if (count == PING_ELEMENTS && forward_message_text_equals(&items[0], "PING")) {
+        fault_set(fault, "the peer requests the shared-key handshake, which is not supported here");
         return false;
     }
     if (count < 2 || count > 4) {
@@ -122,7 +123,7 @@ bool forward_message_read(struct forward_message *message, const msgpack_object 
         return false;
     }
     if (!is_text(&items[0])) {
-        fault_set(fault, "not Forward: the tag is no string");
+        fault_set(fault, "not Forward: the tag is not a string");
         return false;
     }
     message->tag = items[0];
@@ -154,11 +155,11 @@ static bool time_is_known(const msgpack_object *time)
     case MSGPACK_OBJECT_FLOAT64:
         return true;
     default:
-        return forward_event_time(time, &seconds, &nanoseconds);
+        return forward_message_event_time(time, &seconds, &nanoseconds);
     }
 }
 
-/* Fluent Bit 5 writes [time, {metadata}] where others write time. */
+/* Fluent Bit 5 writes [time, {metadata}] instead of time. */
 static bool time_read(struct forward_event *event, const msgpack_object *time, struct fault *fault)
 {
     event->time = *time;
@@ -192,7 +193,7 @@ static bool log_visit(const struct visit *to, const msgpack_object *time, const 
     if (!time_read(&event, time, fault))
         return false;
     if (record->type != MSGPACK_OBJECT_MAP) {
-        fault_set(fault, "an event's record is no map");
+        fault_set(fault, "an event's record is not a map");
         return false;
     }
     to->visit(to->target, &event);
@@ -224,7 +225,7 @@ static bool packed_visit(const struct visit *to, const char *bytes, size_t lengt
     msgpack_object entry;
     bool done = false;
 
-    object_stream_init(&entries, UINT64_MAX); /* the body is bounded already */
+    object_stream_init(&entries, UINT64_MAX); /* the size of the body is limited already */
     if (!object_stream_append(&entries, bytes, length, fault))
         goto out;
     while ((state = object_stream_next(&entries, &entry, fault)) == OBJECT_WHOLE) {

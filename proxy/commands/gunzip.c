@@ -4,19 +4,19 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-enum { FIRST_ROOM_BYTES = 4096, GZIP_ONLY = 16 };
+enum { FIRST_CAPACITY_BYTES = 4096, GZIP_ONLY = 16 };
 
-/* Gives the stream at least one byte of room, up to `limit` bytes in all. */
-static bool room_make(z_stream *stream, struct gunzip_text *plain, size_t *room, size_t limit,
-                      struct fault *fault)
+/* Makes space for at least one more byte of output, up to `limit` bytes in all. */
+static bool capacity_grow(z_stream *stream, struct gunzip_text *plain, size_t *capacity, size_t limit,
+                          struct fault *fault)
 {
-    if (plain->length < *room)
+    if (plain->length < *capacity)
         return true;
-    if (*room >= limit) {
+    if (*capacity >= limit) {
         fault_set(fault, "inflates to more than %zu bytes", limit);
         return false;
     }
-    size_t wanted = *room ? *room * 2 : FIRST_ROOM_BYTES;
+    size_t wanted = *capacity ? *capacity * 2 : FIRST_CAPACITY_BYTES;
     if (wanted > limit)
         wanted = limit;
     char *bytes = realloc(plain->bytes, wanted);
@@ -25,7 +25,7 @@ static bool room_make(z_stream *stream, struct gunzip_text *plain, size_t *room,
         return false;
     }
     plain->bytes = bytes;
-    *room = wanted;
+    *capacity = wanted;
     stream->next_out = (Bytef *)bytes + plain->length;
     stream->avail_out = (uInt)(wanted - plain->length);
     return true;
@@ -33,18 +33,18 @@ static bool room_make(z_stream *stream, struct gunzip_text *plain, size_t *room,
 
 static bool members_inflate(z_stream *stream, size_t limit, struct gunzip_text *plain, struct fault *fault)
 {
-    size_t room = 0;
+    size_t capacity = 0;
     int status = Z_STREAM_END;
 
     while (stream->avail_in > 0 || status != Z_STREAM_END) {
-        if (!room_make(stream, plain, &room, limit, fault))
+        if (!capacity_grow(stream, plain, &capacity, limit, fault))
             return false;
         if (status == Z_STREAM_END && inflateReset(stream) != Z_OK) {
             fault_set(fault, "zlib failed to begin");
             return false;
         }
         status = inflate(stream, Z_NO_FLUSH);
-        plain->length = room - stream->avail_out;
+        plain->length = capacity - stream->avail_out;
         if (status == Z_BUF_ERROR || (status == Z_OK && stream->avail_in == 0 && stream->avail_out > 0)) {
             fault_set(fault, "gzip data ends too early");
             return false;

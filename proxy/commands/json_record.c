@@ -15,66 +15,67 @@ enum {
     FIXED_COUNT_MAX = 15
 };
 
-/* Sizes of containers come first in MessagePack and last in JSON: headers are patched. */
+/* MessagePack writes the size of a container first; in JSON it is known last. So headers are filled in at the
+ * end. */
 struct container {
     size_t header_at;
-    uint32_t items; /* members of a map count twice: key and value */
+    uint32_t items; /* a member of a map counts twice: key and value */
 };
 
-struct reading {
+struct conversion {
     msgpack_sbuffer *record;
     msgpack_packer packer;
     struct container open[NESTING_MAX];
     size_t depth;
-    const char *complaint; /* why a callback stopped the parser */
+    const char *error; /* why a callback stopped the parser */
 };
 
-static int stop(struct reading *reading, const char *complaint)
+static int stop(struct conversion *conversion, const char *error)
 {
-    reading->complaint = complaint;
+    conversion->error = error;
     return 0;
 }
 
-/* Counts a value (or key) of the innermost container. Nothing but an object may stand outside of all. */
-static bool item_count(struct reading *reading)
+/* Counts a value (or key) of the innermost container. Outside of all containers only an object is allowed. */
+static bool item_count(struct conversion *conversion)
 {
-    if (reading->depth == 0)
-        return stop(reading, "not an object");
-    reading->open[reading->depth - 1].items++;
+    if (conversion->depth == 0)
+        return stop(conversion, "not an object");
+    conversion->open[conversion->depth - 1].items++;
     return true;
 }
 
-static int packed(struct reading *reading, int outcome)
+static int packed(struct conversion *conversion, int outcome)
 {
-    return outcome == 0 ? 1 : stop(reading, "out of memory");
+    return outcome == 0 ? 1 : stop(conversion, "out of memory");
 }
 
 static int on_null(void *target)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
 
-    return item_count(reading) && packed(reading, msgpack_pack_nil(&reading->packer));
+    return item_count(conversion) && packed(conversion, msgpack_pack_nil(&conversion->packer));
 }
 
 static int on_boolean(void *target, int value)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
 
-    if (!item_count(reading))
+    if (!item_count(conversion))
         return 0;
-    return packed(reading,
-                  value ? msgpack_pack_true(&reading->packer) : msgpack_pack_false(&reading->packer));
+    return packed(conversion,
+                  value ? msgpack_pack_true(&conversion->packer) : msgpack_pack_false(&conversion->packer));
 }
 
 static int on_number(void *target, const char *digits, size_t length)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
     char text[NUMBER_BYTES];
 
-    if (!item_count(reading))
+    if (!item_count(conversion))
         return 0;
     if (length >= sizeof text)
-        return stop(reading, "a number of more than 500 digits");
+        return stop(conversion, "a number of more than 500 digits");
     memcpy(text, digits, length);
     text[length] = '\0';
     errno = 0;
@@ -82,48 +83,48 @@ static int on_number(void *target, const char *digits, size_t length)
         if (text[0] == '-') {
             int64_t number = strtoll(text, NULL, 10);
             if (errno == 0)
-                return packed(reading, msgpack_pack_int64(&reading->packer, number));
+                return packed(conversion, msgpack_pack_int64(&conversion->packer, number));
         } else {
             uint64_t number = strtoull(text, NULL, 10);
             if (errno == 0)
-                return packed(reading, msgpack_pack_uint64(&reading->packer, number));
+                return packed(conversion, msgpack_pack_uint64(&conversion->packer, number));
         }
     }
-    return packed(reading, msgpack_pack_double(&reading->packer, strtod(text, NULL)));
+    return packed(conversion, msgpack_pack_double(&conversion->packer, strtod(text, NULL)));
 }
 
 static int on_string(void *target, const unsigned char *text, size_t length)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
 
-    if (!item_count(reading))
+    if (!item_count(conversion))
         return 0;
-    return packed(reading, msgpack_pack_str_with_body(&reading->packer, text, length));
+    return packed(conversion, msgpack_pack_str_with_body(&conversion->packer, text, length));
 }
 
-static int container_open(struct reading *reading)
+static int container_open(struct conversion *conversion)
 {
     static const char placeholder[HEADER_BYTES];
 
-    if (reading->depth == NESTING_MAX)
-        return stop(reading, "nested deeper than 100 levels");
-    reading->open[reading->depth++] = (struct container) { .header_at = reading->record->size };
-    return packed(reading, msgpack_sbuffer_write(reading->record, placeholder, sizeof placeholder));
+    if (conversion->depth == NESTING_MAX)
+        return stop(conversion, "nested deeper than 100 levels");
+    conversion->open[conversion->depth++] = (struct container) { .header_at = conversion->record->size };
+    return packed(conversion, msgpack_sbuffer_write(conversion->record, placeholder, sizeof placeholder));
 }
 
-/* First bytes of the two forms of a container's header. */
+/* The first bytes of the two forms of a container's header. */
 struct container_kind {
     unsigned char fixed; /* or'ed with a count up to FIXED_COUNT_MAX */
     unsigned char wide;  /* followed by the count in 32 bits */
-    uint32_t items_each; /* items that make up one of the count */
+    uint32_t items_each; /* items per counted element */
 };
 static const struct container_kind map_kind = { 0x80, 0xdf, 2 }, array_kind = { 0x90, 0xdd, 1 };
 
-/* Writes the header into the place kept for it: five bytes, or one when the count is small. */
-static int container_close(struct reading *reading, const struct container_kind *kind)
+/* Writes the header into the reserved place: five bytes, or one if the count is small. */
+static int container_close(struct conversion *conversion, const struct container_kind *kind)
 {
-    msgpack_sbuffer *record = reading->record;
-    const struct container *closed = &reading->open[--reading->depth];
+    msgpack_sbuffer *record = conversion->record;
+    const struct container *closed = &conversion->open[--conversion->depth];
     uint32_t count = closed->items / kind->items_each;
     char *header = record->data + closed->header_at;
 
@@ -142,9 +143,9 @@ static int container_close(struct reading *reading, const struct container_kind 
 
 static int on_map_start(void *target)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
 
-    return (reading->depth == 0 || item_count(reading)) && container_open(reading);
+    return (conversion->depth == 0 || item_count(conversion)) && container_open(conversion);
 }
 
 static int on_map_end(void *target)
@@ -154,9 +155,9 @@ static int on_map_end(void *target)
 
 static int on_array_start(void *target)
 {
-    struct reading *reading = target;
+    struct conversion *conversion = target;
 
-    return item_count(reading) && container_open(reading);
+    return item_count(conversion) && container_open(conversion);
 }
 
 static int on_array_end(void *target)
@@ -176,8 +177,8 @@ static const yajl_callbacks callbacks = {
     .yajl_end_array = on_array_end,
 };
 
-/* yajl ends its complaints with a newline; a fault is one line without. */
-static void complaint_copy(struct fault *fault, yajl_handle parser)
+/* The messages of yajl end with a newline; a fault is one line without newline. */
+static void yajl_error_copy(struct fault *fault, yajl_handle parser)
 {
     unsigned char *text = yajl_get_error(parser, 0, NULL, 0);
 
@@ -188,15 +189,15 @@ static void complaint_copy(struct fault *fault, yajl_handle parser)
 
 bool json_record_append(msgpack_sbuffer *record, const char *line, size_t length, struct fault *fault)
 {
-    struct reading reading = { .record = record };
+    struct conversion conversion = { .record = record };
     size_t size_before = record->size;
 
-    if (!utf8_is_valid(line, length)) { /* stricter than yajl, which lets encoded surrogates pass */
+    if (!utf8_is_valid(line, length)) { /* stricter than yajl, which accepts encoded surrogates */
         fault_set(fault, "not UTF-8");
         return false;
     }
-    msgpack_packer_init(&reading.packer, record, msgpack_sbuffer_write);
-    yajl_handle parser = yajl_alloc(&callbacks, NULL, &reading);
+    msgpack_packer_init(&conversion.packer, record, msgpack_sbuffer_write);
+    yajl_handle parser = yajl_alloc(&callbacks, NULL, &conversion);
     if (!parser) {
         fault_set(fault, "out of memory");
         return false;
@@ -205,10 +206,10 @@ bool json_record_append(msgpack_sbuffer *record, const char *line, size_t length
     if (status == yajl_status_ok)
         status = yajl_complete_parse(parser);
     if (status != yajl_status_ok) {
-        if (reading.complaint)
-            fault_set(fault, "%s", reading.complaint);
+        if (conversion.error)
+            fault_set(fault, "%s", conversion.error);
         else
-            complaint_copy(fault, parser);
+            yajl_error_copy(fault, parser);
         record->size = size_before;
     }
     yajl_free(parser);

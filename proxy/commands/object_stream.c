@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* What follows a first byte from 0xc0 to 0xdf: a length of so many bytes (big-endian), and for each one
- * counted in it so many bytes or objects; or a fixed number of bytes. */
+/* What follows a first byte from 0xc0 to 0xdf: a big-endian count of `length_bytes` bytes, `fixed_bytes`
+ * bytes, and for each unit of the count `bytes_each` bytes or `objects_each` objects. */
 static const struct header {
     uint8_t length_bytes, fixed_bytes, bytes_each, objects_each;
 } headers[32] = {
@@ -13,7 +13,7 @@ static const struct header {
     [0x04] = { 1, 0, 1, 0 },
     [0x05] = { 2, 0, 1, 0 },
     [0x06] = { 4, 0, 1, 0 },
-    /* ext 8, 16, 32: a type byte besides */
+    /* ext 8, 16, 32, and a type byte */
     [0x07] = { 1, 1, 1, 0 },
     [0x08] = { 2, 1, 1, 0 },
     [0x09] = { 4, 1, 1, 0 },
@@ -45,13 +45,13 @@ static const struct header {
     [0x1f] = { 4, 0, 0, 2 },
 };
 
-/* What one first byte (and the length behind it) leads to. */
+/* The contents that one header announces. */
 struct step {
     uint64_t bytes;   /* of this object, without the objects in it */
     uint64_t objects; /* in it */
 };
 
-/* False when the length is not all there yet. `available` > 0. */
+/* False when the header is incomplete. `available` > 0. */
 static bool step_read(const uint8_t *at, size_t available, struct step *step)
 {
     uint8_t first = at[0];
@@ -79,7 +79,7 @@ static bool step_read(const uint8_t *at, size_t available, struct step *step)
 
 void object_stream_init(struct object_stream *stream, uint64_t limit)
 {
-    *stream = (struct object_stream) { .limit = limit, .due = 1 };
+    *stream = (struct object_stream) { .limit = limit, .missing = 1 };
     msgpack_sbuffer_init(&stream->bytes);
     msgpack_unpacked_init(&stream->last);
 }
@@ -104,22 +104,23 @@ bool object_stream_append(struct object_stream *stream, const char *bytes, size_
     return false;
 }
 
-/* Moves on over every header that is there. Objects that must still follow have at least a byte each. */
+/* Parses all complete headers. Every missing object has at least one byte, so the limit also applies to
+ * announced objects. */
 static enum object_stream_state extent_find(struct object_stream *stream, struct fault *fault)
 {
-    while (stream->due > 0 && stream->scanned < stream->bytes.size) {
+    while (stream->missing > 0 && stream->scanned < stream->bytes.size) {
         const uint8_t *at = (const uint8_t *)stream->bytes.data + stream->scanned;
         struct step step;
         if (!step_read(at, stream->bytes.size - (size_t)stream->scanned, &step))
             return OBJECT_INCOMPLETE;
         stream->scanned += step.bytes;
-        stream->due += step.objects - 1;
-        if (stream->scanned - stream->start + stream->due > stream->limit) {
+        stream->missing += step.objects - 1;
+        if (stream->scanned - stream->start + stream->missing > stream->limit) {
             fault_set(fault, "larger than the limit of %llu bytes", (unsigned long long)stream->limit);
             return OBJECT_BROKEN;
         }
     }
-    return stream->due == 0 && stream->scanned <= stream->bytes.size ? OBJECT_WHOLE : OBJECT_INCOMPLETE;
+    return stream->missing == 0 && stream->scanned <= stream->bytes.size ? OBJECT_WHOLE : OBJECT_INCOMPLETE;
 }
 
 enum object_stream_state object_stream_next(struct object_stream *stream, msgpack_object *object,
@@ -138,7 +139,7 @@ enum object_stream_state object_stream_next(struct object_stream *stream, msgpac
     }
     *object = stream->last.data;
     stream->start = (size_t)stream->scanned;
-    stream->due = 1;
+    stream->missing = 1;
     return OBJECT_WHOLE;
 }
 

@@ -33,7 +33,7 @@ static const struct setting pki_table[] = {
       .min = 1,
       .max = 825,
       .value_name = "N",
-      .help = "validity of the server and client certificates" },
+      .help = "validity of the server and client certificates, in days" },
 };
 
 enum { PKI_TABLE_COUNT = sizeof pki_table / sizeof pki_table[0] };
@@ -41,8 +41,8 @@ enum { PKI_TABLE_COUNT = sizeof pki_table / sizeof pki_table[0] };
 void pki_print_help(FILE *out)
 {
     fputs("usage: husk pki init DIR [option]…\n\n"
-          "Makes a CA, a server and a client certificate with their keys in DIR, to begin with.\n"
-          "Nothing is ever overwritten. Keep ca.key.pem away from the machines that run husk.\n\n",
+          "Creates a CA, a server certificate and a client certificate, with their keys, in DIR.\n"
+          "Never overwrites a file. Do not keep ca.key.pem on the machines that run husk.\n\n",
           out);
     settings_print_help(pki_table, PKI_TABLE_COUNT, out);
 }

@@ -14,7 +14,7 @@
 
 enum readiness { READABLE = POLLIN, WRITABLE = POLLOUT };
 
-static bool ready_by(int fd, enum readiness readiness, uint64_t due_us)
+static bool readiness_await(int fd, enum readiness readiness, uint64_t due_us)
 {
     struct pollfd wanted = { .fd = fd, .events = (short)readiness };
 
@@ -25,7 +25,7 @@ static bool ready_by(int fd, enum readiness readiness, uint64_t due_us)
                                  .tv_nsec = (long)(left_us % 1000000) * 1000 };
         int count = ppoll(&wanted, 1, &left, NULL);
         if (count >= 0 || errno != EINTR)
-            return count != 0; /* an error shows in the call that follows */
+            return count != 0; /* the next call on the socket reports an error */
     }
 }
 
@@ -52,8 +52,8 @@ static bool address_dial(struct plain_connection *connection, const struct socke
         fault_set(fault, "%s: %s", connection->peer, end_reason_phrase(reason));
         return false;
     }
-    reason = ready_by(connection->fd, WRITABLE, due_us) ? socket_connect_outcome(connection->fd)
-                                                        : END_CONNECT_TIMEOUT;
+    reason = readiness_await(connection->fd, WRITABLE, due_us) ? socket_connect_outcome(connection->fd)
+                                                               : END_CONNECT_TIMEOUT;
     if (reason == END_NONE)
         return true;
     fault_set(fault, "%s: %s", connection->peer, end_reason_phrase(reason));
@@ -118,7 +118,7 @@ bool plain_connection_write(struct plain_connection *connection, const char *byt
         } else if (errno != EAGAIN && errno != EINTR) {
             error_describe(connection, errno, fault);
             return false;
-        } else if (!ready_by(connection->fd, WRITABLE, due_us)) {
+        } else if (!readiness_await(connection->fd, WRITABLE, due_us)) {
             fault_set(fault, "%s does not read: a message could not be written in time", connection->peer);
             return false;
         }
@@ -130,7 +130,7 @@ bool plain_connection_end(struct plain_connection *connection, struct fault *fau
 {
     if (shutdown(connection->fd, SHUT_WR) == 0)
         return true;
-    /* ENOTCONN: a reset came first. */
+    /* ENOTCONN: the peer has reset the connection. */
     error_describe(connection, errno == ENOTCONN ? ECONNRESET : errno, fault);
     return false;
 }
@@ -150,14 +150,14 @@ bool plain_connection_read(struct plain_connection *connection, char *bytes, siz
             error_describe(connection, errno, fault);
             return false;
         }
-        if (!ready_by(connection->fd, READABLE, due_us)) {
+        if (!readiness_await(connection->fd, READABLE, due_us)) {
             fault_set(fault, "%s did not answer in time", connection->peer);
             return false;
         }
     }
 }
 
-bool plain_connection_is_readable(const struct plain_connection *connection, uint64_t due_us)
+bool plain_connection_await_readable(const struct plain_connection *connection, uint64_t due_us)
 {
-    return ready_by(connection->fd, READABLE, due_us);
+    return readiness_await(connection->fd, READABLE, due_us);
 }

@@ -1,8 +1,8 @@
-/* husk receive: a Forward aggregator for trying things out. Prints every event as a JSON line and acks what
- * asked for it, after it is printed.
+/* husk receive: a Forward aggregator for tests. Prints every event as a JSON line, and then acks the message
+ * if it requests an ack.
  *
- * One thread, one loop. receiver > peers. A peer's step reads once, prints what is complete, writes acks, and
- * then computes what to wait for. */
+ * One thread, one loop. The receiver owns the peers. A step of a peer reads once, prints the complete
+ * messages, writes acks, and then sets what to wait for. */
 #include "commands/commands.h"
 
 #include "commands/event_json.h"
@@ -32,13 +32,13 @@ static const struct setting settings[] = {
     { "listen", SETTING_TEXT, AT(listen), .required = true, .value_name = "ADDR",
       .help = "IP:port (port 0: any free one) or unix:PATH" },
     { "count", SETTING_COUNT, AT(count), .min = 1, .value_name = "N",
-      .help = "exit once N events are printed; the message that holds the Nth is printed whole" },
+      .help = "exit after N events; the message with the Nth event is printed completely" },
     { "timeout", SETTING_DURATION, AT(timeout_ms), .fallback = "off", .min = 1, .max = 86400000,
       .zero_word = "off", .value_name = "DURATION",
-      .help = "give up, with exit status 1, when --count is not reached by then" },
+      .help = "exit with status 1 if --count is not reached in this time" },
     { "max-message", SETTING_BYTES, AT(max_message), .fallback = "64MiB", .min = 1024,
       .max = UINT64_C(2) << 30, .value_name = "SIZE",
-      .help = "largest message accepted, also after decompression" },
+      .help = "largest accepted message, compressed or decompressed" },
 };
 #undef AT
 enum { SETTING_TOTAL = sizeof settings / sizeof settings[0] };
@@ -50,12 +50,12 @@ struct receiver {
     ev_signal interrupted, terminated;
     ev_timer timeout;
     struct peer *peers;
-    FILE *lines; /* events of the current read batch, in memory until they are written in one go */
+    FILE *lines; /* events of the current read, in memory until they are written to stdout at once */
     char *lines_text;
     size_t lines_bytes;
     uint64_t printed;
     bool is_stopping;
-    int status; /* once it is stopping */
+    int status; /* when is_stopping is set */
 };
 
 struct peer {
@@ -69,7 +69,7 @@ struct peer {
 
 enum outcome { OUTCOME_GOES_ON, OUTCOME_ENDED, OUTCOME_REFUSED };
 
-/* The first reason to stop is the one that counts. */
+/* The first call decides the exit status. */
 static void stop(struct receiver *receiver, int status)
 {
     if (!receiver->is_stopping)
@@ -85,7 +85,7 @@ static bool count_is_reached(const struct receiver *receiver)
 
 /* ---- acks ---- */
 
-/* The id goes back with the type and bytes it came with. */
+/* Sends the id back with the same type and bytes. */
 static bool ack_queue(struct peer *peer, const msgpack_object *chunk)
 {
     msgpack_packer packer;
@@ -97,7 +97,7 @@ static bool ack_queue(struct peer *peer, const msgpack_object *chunk)
     return failures == 0;
 }
 
-/* One send for all that is due: agents take half an ack for a failure. */
+/* Sends all queued acks with one call: agents treat a partial ack as a failure. */
 static bool acks_send(struct peer *peer)
 {
     if (peer->acks.size == 0)
@@ -110,7 +110,7 @@ static bool acks_send(struct peer *peer)
     return true;
 }
 
-/* Before the process exits: what was printed is acked, if the agent takes it soon. */
+/* Before the process exits: sends the acks of printed events, if the agent takes them soon. */
 static void last_acks_send(struct peer *peer)
 {
     struct pollfd writable = { .fd = peer->io.fd, .events = POLLOUT };
@@ -129,7 +129,7 @@ static void on_event(void *target, const struct forward_event *event)
     receiver->printed++;
 }
 
-/* Prints the events of one message and queues its ack; or, when it is broken, neither. */
+/* Prints the events of one message and queues its ack. Does neither if the message is broken. */
 static bool message_receive(struct peer *peer, const msgpack_object *object, struct fault *fault)
 {
     struct receiver *receiver = peer->receiver;
@@ -150,7 +150,7 @@ static bool message_receive(struct peer *peer, const msgpack_object *object, str
     return false;
 }
 
-/* Everything that is complete in the peer's stream, up to --count. */
+/* Handles all complete messages in the peer's stream, up to --count. */
 static bool messages_receive(struct peer *peer, struct fault *fault)
 {
     enum object_stream_state state = OBJECT_INCOMPLETE;
@@ -166,14 +166,14 @@ static bool messages_receive(struct peer *peer, struct fault *fault)
     return state != OBJECT_BROKEN;
 }
 
-/* Nothing is acked that is not written: an ack says that the events are safe with us. */
+/* Writes the events before their acks are sent: an ack promises that the events are stored. */
 static bool lines_write(struct receiver *receiver)
 {
     if (fflush(receiver->lines) != 0 || ferror(receiver->lines)) {
         fputs("husk receive: out of memory\n", stderr);
         return false;
     }
-    /* The position, not the buffer's extent: a broken message's lines lie behind it. */
+    /* The position, not the size of the buffer: lines of a broken message may be behind it. */
     size_t bytes = (size_t)ftello(receiver->lines);
     rewind(receiver->lines);
     if (fwrite(receiver->lines_text, 1, bytes, stdout) == bytes && fflush(stdout) == 0)
@@ -202,7 +202,7 @@ static void peer_close(struct peer *peer, enum outcome outcome)
     object_stream_deinit(&peer->stream);
     msgpack_sbuffer_destroy(&peer->acks);
     free(peer);
-    /* Accepting may have paused for want of a descriptor; now there is one. */
+    /* Accepting may have paused because there was no descriptor; now there is one. */
     ev_io_start(receiver->loop, &receiver->listener);
 }
 
@@ -228,7 +228,7 @@ static enum outcome peer_read(struct peer *peer, struct fault *fault)
     return OUTCOME_GOES_ON;
 }
 
-/* While an agent does not take its acks, it is not read. */
+/* An agent that does not take its acks is not read. */
 static void peer_await(struct peer *peer)
 {
     int wanted = peer->acks.size > 0 ? EV_WRITE : EV_READ;
@@ -271,7 +271,7 @@ static void on_peer_ready(struct ev_loop *loop, ev_io *io, int events)
 
     (void)loop;
     (void)events;
-    if (!peer->receiver->is_stopping) /* libev still calls what was pending */
+    if (!peer->receiver->is_stopping) /* libev still calls pending watchers */
         peer_step(peer);
 }
 
@@ -366,7 +366,7 @@ static void watchers_stop(struct receiver *receiver)
     ev_timer_stop(receiver->loop, &receiver->timeout);
 }
 
-static void readiness_tell(int listener)
+static void readiness_report(int listener)
 {
     struct socket_address address = socket_local_address(listener);
     char text[ADDRESS_TEXT_BYTES];
@@ -387,7 +387,7 @@ static int receive_events(const struct receive_options *options, int listener)
         goto out;
     }
     watchers_start(&receiver, listener);
-    readiness_tell(listener); /* after the watchers: from here on a signal ends it in order */
+    readiness_report(listener); /* after the watchers are started: a signal now ends the process in order */
     ev_run(receiver.loop, 0);
     for (struct peer *peer = receiver.peers, *next; peer; peer = next) {
         next = peer->next;
@@ -435,7 +435,7 @@ int receive_command(int argc, char **argv)
         fprintf(stderr, "husk receive: %s\n", fault.text);
         return EXIT_STATUS_FAILED;
     }
-    signal(SIGPIPE, SIG_IGN); /* a stdout that nobody reads is an error like any other */
+    signal(SIGPIPE, SIG_IGN); /* a closed stdout is an error like any other */
     int status = receive_events(&options, listener);
     unix_path_remove(&address);
     close(listener);
@@ -444,6 +444,6 @@ int receive_command(int argc, char **argv)
 
 void receive_print_help(FILE *out)
 {
-    fputs("husk receive: prints the events that Forward agents send to it as JSON, one a line\n\n", out);
+    fputs("husk receive: prints the events that Forward agents send to it, as JSON, one per line\n\n", out);
     settings_print_help(settings, SETTING_TOTAL, out);
 }

@@ -1,5 +1,5 @@
-/* husk send: a Forward agent for trying things out. Sends one message at a time and, with --ack, waits for
- * its ack before the next, so that what it reports as acked is what the far end has. */
+/* husk send: a Forward agent for tests. Sends one message at a time. With --ack it waits for the ack before
+ * it sends the next message, so every message that it reports as acked has arrived. */
 #include "commands/commands.h"
 
 #include "base/clock.h"
@@ -35,20 +35,21 @@ static const struct setting settings[] = {
     { "tag", SETTING_TEXT, AT(tag), .required = true, .value_name = "TAG", .help = "tag of every event" },
     { "count", SETTING_COUNT, AT(count), .min = 1, .value_name = "N",
       .help = "send N sample events instead of reading stdin (1 when stdin is a terminal)" },
-    { "ack", SETTING_FLAG, AT(ack), .help = "ask for an ack of each message and wait for it" },
+    { "ack", SETTING_FLAG, AT(ack), .help = "request an ack for each message and wait for it" },
     { "rate", SETTING_COUNT, AT(rate), .fallback = "0", .value_name = "R",
       .help = "events per second; 0: as fast as possible" },
     { "batch", SETTING_COUNT, AT(batch), .fallback = "1", .min = 1, .max = 1000000, .value_name = "N",
       .help = "events per message" },
     { "mode", SETTING_CHOICE, AT(mode), .fallback = "auto", .choices = mode_choices, .value_name = "MODE",
-      .help = "shape of the messages; auto: message, or forward when --batch is more than 1" },
+      .help = "Forward mode of the messages; auto: message, or forward when --batch is more than 1" },
     { "timeout", SETTING_DURATION, AT(timeout_ms), .fallback = "10s", .min = 1, .max = 86400000,
-      .value_name = "DURATION", .help = "the longest wait for the connection, an ack or the peer's end" },
+      .value_name = "DURATION",
+      .help = "longest wait for the connection, for an ack, and for the peer to close" },
 };
 #undef AT
 enum { SETTING_TOTAL = sizeof settings / sizeof settings[0] };
 
-struct sender {
+struct agent {
     const struct send_options *options;
     struct plain_connection connection;
     struct forward_batch batch;
@@ -64,7 +65,7 @@ static void chunk_make(char text[CHUNK_TEXT_BYTES])
     unsigned char bytes[CHUNK_RANDOM_BYTES + 2] = { 0 }; /* two zeros complete the last group of three */
 
     if (getrandom(bytes, CHUNK_RANDOM_BYTES, 0) != CHUNK_RANDOM_BYTES)
-        abort(); /* the kernel promises up to 256 bytes */
+        abort(); /* the kernel guarantees up to 256 bytes */
     char *out = text;
     for (int i = 0; i < CHUNK_RANDOM_BYTES; i += 3) {
         unsigned group = (unsigned)bytes[i] << 16 | (unsigned)bytes[i + 1] << 8 | bytes[i + 2];
@@ -74,26 +75,27 @@ static void chunk_make(char text[CHUNK_TEXT_BYTES])
     memcpy(text + CHUNK_TEXT_BYTES - 3, "==", 3);
 }
 
-/* True when the reply is the ack of `chunk` (NULL: none is due). */
-static bool reply_check(const struct sender *sender, const msgpack_object *reply, const char *chunk,
+/* True when the reply is the ack of `chunk` (NULL: no ack is expected). */
+static bool reply_check(const struct agent *agent, const msgpack_object *reply, const char *chunk,
                         struct fault *fault)
 {
     if (reply->type == MSGPACK_OBJECT_ARRAY && reply->via.array.size > 0 &&
-        forward_text_equals(&reply->via.array.ptr[0], "HELO")) {
-        fault_set(fault, "%s wants the shared-key handshake, which send does not have", sender->options->to);
+        forward_message_text_equals(&reply->via.array.ptr[0], "HELO")) {
+        fault_set(fault, "%s requests the shared-key handshake, which husk send does not support",
+                  agent->options->to);
         return false;
     }
     for (uint32_t i = 0; chunk && reply->type == MSGPACK_OBJECT_MAP && i < reply->via.map.size; i++) {
         const msgpack_object_kv *pair = &reply->via.map.ptr[i];
-        if (forward_text_equals(&pair->key, "ack") && forward_text_equals(&pair->val, chunk))
+        if (forward_message_text_equals(&pair->key, "ack") && forward_message_text_equals(&pair->val, chunk))
             return true;
     }
-    fault_set(fault, "%s sent something that is not the ack of this message", sender->options->to);
+    fault_set(fault, "%s sent something that is not the ack of this message", agent->options->to);
     return false;
 }
 
-/* Reads until one whole reply is there, and checks it. *ended: the peer ended instead. */
-static bool reply_read(struct sender *sender, const char *chunk, bool *ended, struct fault *fault)
+/* Reads until one complete reply has arrived, and checks it. *ended: the peer ended its direction instead. */
+static bool reply_read(struct agent *agent, const char *chunk, bool *ended, struct fault *fault)
 {
     enum object_stream_state state;
     msgpack_object reply;
@@ -101,97 +103,96 @@ static bool reply_read(struct sender *sender, const char *chunk, bool *ended, st
     size_t got;
 
     *ended = false;
-    while ((state = object_stream_next(&sender->replies, &reply, fault)) == OBJECT_INCOMPLETE) {
-        if (!plain_connection_read(&sender->connection, bytes, sizeof bytes, &got, fault))
+    while ((state = object_stream_next(&agent->replies, &reply, fault)) == OBJECT_INCOMPLETE) {
+        if (!plain_connection_read(&agent->connection, bytes, sizeof bytes, &got, fault))
             return false;
         if (got == 0) {
             *ended = true;
             return true;
         }
-        if (!object_stream_append(&sender->replies, bytes, got, fault))
+        if (!object_stream_append(&agent->replies, bytes, got, fault))
             return false;
     }
     if (state == OBJECT_WHOLE)
-        return reply_check(sender, &reply, chunk, fault);
-    fault_wrap(fault, "%s sent something that is not Forward", sender->options->to);
+        return reply_check(agent, &reply, chunk, fault);
+    fault_wrap(fault, "%s sent something that is not Forward", agent->options->to);
     return false;
 }
 
-static bool ack_await(struct sender *sender, const char *chunk, struct fault *fault)
+static bool ack_await(struct agent *agent, const char *chunk, struct fault *fault)
 {
     bool ended;
 
-    if (!reply_read(sender, chunk, &ended, fault)) {
+    if (!reply_read(agent, chunk, &ended, fault)) {
         fault_wrap(fault, "no ack");
         return false;
     }
     if (ended) {
-        fault_set(fault, "no ack: %s closed the connection", sender->options->to);
+        fault_set(fault, "no ack: %s closed the connection", agent->options->to);
         return false;
     }
-    sender->acked++;
+    agent->acked++;
     return true;
 }
 
-/* Nothing is due from the peer now: its end or a word of its own is bad news, better heard before than after
- * the next message. */
-static bool peer_is_quiet_until(struct sender *sender, uint64_t due_us, struct fault *fault)
+/* Waits until `due_us`. Fails if the peer sends something or ends its direction meanwhile: no reply is
+ * expected, and it is better to notice this before the next message than after it. */
+static bool silence_await(struct agent *agent, uint64_t due_us, struct fault *fault)
 {
     bool ended;
 
-    if (!plain_connection_is_readable(&sender->connection, due_us))
+    if (!plain_connection_await_readable(&agent->connection, due_us))
         return true;
-    if (reply_read(sender, NULL, &ended, fault) && ended)
-        fault_set(fault, "%s closed the connection", sender->options->to);
+    if (reply_read(agent, NULL, &ended, fault) && ended)
+        fault_set(fault, "%s closed the connection", agent->options->to);
     return false;
 }
 
-static bool batch_send(struct sender *sender, struct fault *fault)
+static bool batch_send(struct agent *agent, struct fault *fault)
 {
     char chunk[CHUNK_TEXT_BYTES];
-    uint64_t count = sender->batch.count;
+    uint64_t count = agent->batch.count;
     const char *id = NULL;
 
     if (count == 0)
         return true;
-    if (sender->options->ack) {
+    if (agent->options->ack) {
         chunk_make(chunk);
         id = chunk;
     }
-    if (!forward_batch_encode(&sender->batch, id, &sender->message, fault) ||
-        !plain_connection_write(&sender->connection, sender->message.data, sender->message.size, fault))
+    if (!forward_batch_encode(&agent->batch, id, &agent->message, fault) ||
+        !plain_connection_write(&agent->connection, agent->message.data, agent->message.size, fault))
         return false;
-    sender->events += count;
-    sender->messages++;
-    return !id || ack_await(sender, id, fault);
+    agent->events += count;
+    agent->messages++;
+    return !id || ack_await(agent, id, fault);
 }
 
-/* Sends `sender->record` as one event: now, or with the batch it completes. The rate is kept by whole
- * batches. */
-static bool record_send(struct sender *sender, struct fault *fault)
+/* Sends `agent->record` as one event: now, or together with its batch. The rate applies to whole batches. */
+static bool record_send(struct agent *agent, struct fault *fault)
 {
     struct timespec now;
 
-    if (sender->batch.count == 0) {
-        double seconds = sender->options->rate ? (double)sender->events / (double)sender->options->rate : 0;
-        if (!peer_is_quiet_until(sender, sender->started_us + (uint64_t)(seconds * 1e6), fault))
+    if (agent->batch.count == 0) {
+        double seconds = agent->options->rate ? (double)agent->events / (double)agent->options->rate : 0;
+        if (!silence_await(agent, agent->started_us + (uint64_t)(seconds * 1e6), fault))
             return false;
     }
     clock_gettime(CLOCK_REALTIME, &now);
-    if (!forward_batch_add(&sender->batch, &now, &sender->record, fault))
+    if (!forward_batch_add(&agent->batch, &now, &agent->record, fault))
         return false;
-    return sender->batch.count < sender->options->batch || batch_send(sender, fault);
+    return agent->batch.count < agent->options->batch || batch_send(agent, fault);
 }
 
-static bool samples_send(struct sender *sender, uint64_t count, struct fault *fault)
+static bool samples_send(struct agent *agent, uint64_t count, struct fault *fault)
 {
     msgpack_packer packer;
     char text[64];
 
-    msgpack_packer_init(&packer, &sender->record, msgpack_sbuffer_write);
+    msgpack_packer_init(&packer, &agent->record, msgpack_sbuffer_write);
     for (uint64_t sequence = 0; sequence < count; sequence++) {
         int length = snprintf(text, sizeof text, "sample %" PRIu64 " of husk send", sequence);
-        msgpack_sbuffer_clear(&sender->record);
+        msgpack_sbuffer_clear(&agent->record);
         int failures = msgpack_pack_map(&packer, 2);
         failures |= msgpack_pack_str_with_body(&packer, "message", strlen("message"));
         failures |= msgpack_pack_str_with_body(&packer, text, (size_t)length);
@@ -201,30 +202,30 @@ static bool samples_send(struct sender *sender, uint64_t count, struct fault *fa
             fault_set(fault, "out of memory");
             return false;
         }
-        if (!record_send(sender, fault))
+        if (!record_send(agent, fault))
             return false;
     }
     return true;
 }
 
-/* Blank lines are skipped. When it fails for a line that is no record, *is_bad_line is set: everything before
- * that line is sent or in the batch. */
-static bool lines_send(struct sender *sender, FILE *in, bool *is_bad_line, struct fault *fault)
+/* Skips blank lines. If it fails because a line is not a record, sets *is_bad_line: all earlier lines are
+ * sent or are in the batch. */
+static bool lines_send(struct agent *agent, FILE *in, bool *is_bad_line, struct fault *fault)
 {
     char *line = NULL;
-    size_t room = 0;
+    size_t capacity = 0;
     ssize_t length;
     uint64_t number = 0;
     bool done = true;
 
     *is_bad_line = false;
-    while (done && (length = getline(&line, &room, in)) >= 0) {
+    while (done && (length = getline(&line, &capacity, in)) >= 0) {
         number++;
         if ((size_t)length == strspn(line, " \t\r\n"))
             continue;
-        msgpack_sbuffer_clear(&sender->record);
-        if (json_record_append(&sender->record, line, (size_t)length, fault)) {
-            done = record_send(sender, fault);
+        msgpack_sbuffer_clear(&agent->record);
+        if (json_record_append(&agent->record, line, (size_t)length, fault)) {
+            done = record_send(agent, fault);
         } else {
             fault_wrap(fault, "stdin line %" PRIu64, number);
             *is_bad_line = true;
@@ -239,23 +240,23 @@ static bool lines_send(struct sender *sender, FILE *in, bool *is_bad_line, struc
     return done;
 }
 
-/* The rest of the batch, then an orderly end: only when the peer has ended too is it certain that it has read
- * everything. Fluentd resets instead of ending; with every message acked that says nothing bad. */
-static bool finish(struct sender *sender, struct fault *fault)
+/* Sends the rest of the batch and ends our direction. Only the peer's own end proves that it has read
+ * everything. Fluentd resets instead; if every message is acked, a reset does not matter. */
+static bool finish(struct agent *agent, struct fault *fault)
 {
     bool ended = false;
 
-    if (!batch_send(sender, fault))
+    if (!batch_send(agent, fault))
         return false;
-    if (plain_connection_end(&sender->connection, fault) && reply_read(sender, NULL, &ended, fault))
+    if (plain_connection_end(&agent->connection, fault) && reply_read(agent, NULL, &ended, fault))
         return true;
-    if (sender->options->ack)
+    if (agent->options->ack)
         return true;
-    fault_wrap(fault, "the last events may be lost (--ack would tell)");
+    fault_wrap(fault, "the last events may be lost (use --ack to be sure)");
     return false;
 }
 
-static bool sender_open(struct sender *sender, const struct send_options *options, struct fault *fault)
+static bool agent_open(struct agent *agent, const struct send_options *options, struct fault *fault)
 {
     enum forward_mode mode = FORWARD_MODE_MESSAGE;
 
@@ -263,49 +264,49 @@ static bool sender_open(struct sender *sender, const struct send_options *option
         mode = FORWARD_MODE_PACKED;
     else if (options->mode == MODE_FORWARD || options->batch > 1)
         mode = FORWARD_MODE_FORWARD;
-    *sender = (struct sender) { .options = options, .connection = { .fd = -1 } };
-    forward_batch_init(&sender->batch, options->tag, mode);
-    msgpack_sbuffer_init(&sender->record);
-    msgpack_sbuffer_init(&sender->message);
-    object_stream_init(&sender->replies, REPLY_BYTES);
-    if (!plain_connection_open(&sender->connection, options->to, options->timeout_ms, fault))
+    *agent = (struct agent) { .options = options, .connection = { .fd = -1 } };
+    forward_batch_init(&agent->batch, options->tag, mode);
+    msgpack_sbuffer_init(&agent->record);
+    msgpack_sbuffer_init(&agent->message);
+    object_stream_init(&agent->replies, REPLY_BYTES);
+    if (!plain_connection_open(&agent->connection, options->to, options->timeout_ms, fault))
         return false;
-    sender->started_us = clock_monotonic_us();
+    agent->started_us = clock_monotonic_us();
     return true;
 }
 
-static void sender_close(struct sender *sender)
+static void agent_close(struct agent *agent)
 {
-    plain_connection_close(&sender->connection);
-    object_stream_deinit(&sender->replies);
-    msgpack_sbuffer_destroy(&sender->message);
-    msgpack_sbuffer_destroy(&sender->record);
-    forward_batch_deinit(&sender->batch);
+    plain_connection_close(&agent->connection);
+    object_stream_deinit(&agent->replies);
+    msgpack_sbuffer_destroy(&agent->message);
+    msgpack_sbuffer_destroy(&agent->record);
+    forward_batch_deinit(&agent->batch);
 }
 
-static void report(const struct sender *sender, const struct fault *failure)
+static void report(const struct agent *agent, const struct fault *failure)
 {
     char acked[40] = "";
 
-    if (sender->options->ack)
-        snprintf(acked, sizeof acked, ", %" PRIu64 " acked", sender->acked);
+    if (agent->options->ack)
+        snprintf(acked, sizeof acked, ", %" PRIu64 " acked", agent->acked);
     fprintf(stderr, "%s%s%ssent %" PRIu64 " events in %" PRIu64 " messages%s%s\n",
-            failure ? "husk send: " : "", failure ? failure->text : "", failure ? " (" : "", sender->events,
-            sender->messages, acked, failure ? ")" : "");
+            failure ? "husk send: " : "", failure ? failure->text : "", failure ? " (" : "", agent->events,
+            agent->messages, acked, failure ? ")" : "");
 }
 
-static bool events_send(struct sender *sender, struct fault *fault)
+static bool events_send(struct agent *agent, struct fault *fault)
 {
     struct fault ending;
     bool done, is_bad_line = false;
 
-    if (sender->options->count > 0 || isatty(STDIN_FILENO))
-        done = samples_send(sender, sender->options->count ? sender->options->count : 1, fault);
+    if (agent->options->count > 0 || isatty(STDIN_FILENO))
+        done = samples_send(agent, agent->options->count ? agent->options->count : 1, fault);
     else
-        done = lines_send(sender, stdin, &is_bad_line, fault);
+        done = lines_send(agent, stdin, &is_bad_line, fault);
     if (done)
-        return finish(sender, fault);
-    if (is_bad_line && !finish(sender, &ending)) {
+        return finish(agent, fault);
+    if (is_bad_line && !finish(agent, &ending)) {
         fault_wrap(&ending, "%s; and then", fault->text);
         *fault = ending;
     }
@@ -314,12 +315,12 @@ static bool events_send(struct sender *sender, struct fault *fault)
 
 static int send_all(const struct send_options *options)
 {
-    struct sender sender;
+    struct agent agent;
     struct fault fault;
 
-    bool done = sender_open(&sender, options, &fault) && events_send(&sender, &fault);
-    report(&sender, done ? NULL : &fault);
-    sender_close(&sender);
+    bool done = agent_open(&agent, options, &fault) && events_send(&agent, &fault);
+    report(&agent, done ? NULL : &fault);
+    agent_close(&agent);
     return done ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
 }
 
@@ -347,8 +348,8 @@ int send_command(int argc, char **argv)
 
 void send_print_help(FILE *out)
 {
-    fputs("husk send: sends events as a plain Forward agent: the JSON objects on stdin, one a line, or "
-          "samples\n\n",
+    fputs("husk send: sends events like a Forward agent, without TLS: JSON objects from stdin, one per line, "
+          "or samples\n\n",
           out);
     settings_print_help(settings, SETTING_TOTAL, out);
 }

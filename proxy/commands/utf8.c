@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-/* By first byte: how many follow, and what the second may be (RFC 3629, section 4). */
+/* By first byte: the number of following bytes, and the range of the second byte (RFC 3629, section 4). */
 static const struct utf8_range {
     uint8_t first, last;
     uint8_t following;

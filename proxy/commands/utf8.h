@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The bytes (1 to 4) of the character that `text` begins with; 0 when it begins with none. `length` > 0. */
+/* The length (1 to 4) of the character at the start of `text`; 0 if there is no valid character. `length` >
+ * 0. */
 size_t utf8_character_bytes(const char *text, size_t length);
 
 /* True when all of `text` is UTF-8. */

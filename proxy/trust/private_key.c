@@ -99,8 +99,8 @@ static void fault_of_encrypted_key(const char *path, struct fault *fault)
         is_unsupported |= is_unsupported_encryption(error);
     if (is_unsupported)
         fault_set(fault,
-                  "%s: the key's encryption is not supported: PBES2 (PBKDF2 with HMAC-SHA1 or HMAC-SHA256, "
-                  "and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC) are",
+                  "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
+                  "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
                   path);
     else
         fault_set(fault, "%s: the passphrase does not decrypt the private key", path);

@@ -284,7 +284,7 @@ REFUSED = {
     "json": (b'["tag",1,{}]', "looks like JSON"),
     "never used": (b"\xc1", "not MessagePack"),
     "ping": (msgpack.packb(["PING", "", "", "", "", ""]), "shared-key handshake"),
-    "zstd": (msgpack.packb(["t", b"\x28\xb5\x2f\xfd", {"compressed": "zstd"}]), "zstd, which is not supported"),
+    "zstd": (msgpack.packb(["t", b"\x28\xb5\x2f\xfd", {"compressed": "zstd"}]), "zstd: only gzip is supported"),
     "bad gzip": (msgpack.packb(["t", b"\x1f\x8b", {"compressed": "gzip"}]), "too early"),
     "bomb": (msgpack.packb(["t", gzip.compress(b"\x93" * 100000), {"compressed": "gzip"}]),
              "inflates to more than 4096"),

@@ -999,8 +999,8 @@ static void test_unsupported_encryption_is_said(void **state)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct credentials_options options = options_for_key(*state, forms[i], KEY_FORMS_PASSPHRASE, paths);
         assert_fault(*state, &options,
-                     "%s: the key's encryption is not supported: PBES2 (PBKDF2 with HMAC-SHA1 or "
-                     "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC) are",
+                     "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
+                     "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
                      paths[1]);
     }
 }
