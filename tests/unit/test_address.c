@@ -1,4 +1,5 @@
-/* proxy/wire/address.c: what is accepted, what is refused and with which words, and the way back to text. */
+/* proxy/wire/address.c: which addresses are accepted, which are refused and with which fault, and conversion
+ * to text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +54,7 @@ static void test_accepts_hosts_and_ports(void **state)
     expect_parsed("[::]:0", "::", 0);
 }
 
-static void test_services_are_for_what_is_dialled(void **state)
+static void test_services_are_accepted_for_upstreams_only(void **state)
 {
     struct address address;
     struct socket_address to;
@@ -84,7 +85,7 @@ static void test_services_are_for_what_is_dialled(void **state)
     assert_false(address_parse(&address, "srv+a:1", &fault));
 }
 
-static void test_names_told_by_others_are_checked(void **state)
+static void test_names_from_dns_are_checked(void **state)
 {
     static const char *const bad[] = { "", ".", "*", "::1", "[::1]", "10.0.0.1", "unix:/x", "a b", "a..b" };
     struct address address = { .host = "untouched" };
@@ -228,7 +229,7 @@ static void expect_socket(const char *text, const char *formatted, bool is_local
     assert_int_equal(socket_address_is_local(&to), is_local);
 }
 
-static void test_sockets_and_back(void **state)
+static void test_conversion_to_sockets_and_back(void **state)
 {
     struct address address;
     struct socket_address to;
@@ -271,7 +272,7 @@ static void test_socket_lengths(void **state)
     assert_memory_equal(sun->sun_path, "\0a", 2);
 }
 
-static void test_format_of_odd_addresses(void **state)
+static void test_format_of_unusual_addresses(void **state)
 {
     char text[ADDRESS_TEXT_BYTES];
     struct socket_address address = { 0 };
@@ -321,16 +322,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepts_hosts_and_ports),
-        cmocka_unit_test(test_services_are_for_what_is_dialled),
-        cmocka_unit_test(test_names_told_by_others_are_checked),
+        cmocka_unit_test(test_services_are_accepted_for_upstreams_only),
+        cmocka_unit_test(test_names_from_dns_are_checked),
         cmocka_unit_test(test_refuses_bad_ports),
         cmocka_unit_test(test_refuses_missing_parts),
         cmocka_unit_test(test_refuses_bad_hosts),
         cmocka_unit_test(test_refuses_long_hosts),
         cmocka_unit_test(test_unix_paths),
-        cmocka_unit_test(test_sockets_and_back),
+        cmocka_unit_test(test_conversion_to_sockets_and_back),
         cmocka_unit_test(test_socket_lengths),
-        cmocka_unit_test(test_format_of_odd_addresses),
+        cmocka_unit_test(test_format_of_unusual_addresses),
         cmocka_unit_test(test_set_port),
     };
 

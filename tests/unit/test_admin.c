@@ -26,7 +26,7 @@
 
 enum { CLIENT_BYTES = 4 << 20 };
 
-/* Time that passes without being waited for: the program's clocks run ahead by so much. */
+/* Simulated time: added to the program's clocks, so that the test need not wait. */
 static time_t elapsed_seconds;
 
 int clock_gettime(clockid_t clock, struct timespec *now)
@@ -37,8 +37,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     return result;
 }
 
-/* ---- fixture
- * ------------------------------------------------------------------------------------------------- */
+/* ---- fixture ---- */
 
 struct fixture {
     struct ev_loop *loop;
@@ -58,7 +57,7 @@ struct client {
     struct fixture *fixture;
     struct ev_io io;
     bool ended; /* by the other side */
-    int error;  /* why, 0: in order */
+    int error;  /* errno; 0: in order */
     size_t taken, length;
     char *bytes;
 };
@@ -145,8 +144,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- clients
- * --------------------------------------------------------------------------------------------------- */
+/* ---- clients ---- */
 
 static void on_client(struct ev_loop *loop, struct ev_io *io, int events)
 {
@@ -260,7 +258,7 @@ static void expect_answer(struct client *client, int status, const char *body)
     assert_memory_equal(answer.body, body, answer.body_length);
 }
 
-/* Asks once, on a connection of its own. */
+/* Sends one request on its own connection. */
 static void ask_once(struct fixture *f, const char *request, int status, const char *body)
 {
     struct client client;
@@ -271,8 +269,7 @@ static void ask_once(struct fixture *f, const char *request, int status, const c
     client_close(&client);
 }
 
-/* ---- what is answered
- * ------------------------------------------------------------------------------------------ */
+/* ---- pages ---- */
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: husk\r\n\r\n"
 
@@ -386,8 +383,7 @@ static void test_other_methods(void **state)
     }
 }
 
-/* ---- connections
- * ----------------------------------------------------------------------------------------------- */
+/* ---- connections ---- */
 
 static void test_keep_alive_and_pipelining(void **state)
 {
@@ -432,14 +428,14 @@ static void test_requests_in_pieces(void **state)
     client_close(&client);
 }
 
-static void test_closing_as_asked(void **state)
+static void test_connection_headers_are_obeyed(void **state)
 {
     struct fixture *f = *state;
     static const char *const requests[] = {
         "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n",
         "GET /live HTTP/1.0\r\n\r\n",
         "GET /live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-        /* What is pipelined behind the last request is not answered, and not reset either. */
+        /* Requests pipelined behind the last one are not answered, and cause no reset. */
         "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n" GET("/live"),
     };
 
@@ -511,7 +507,7 @@ static void test_malformed_requests(void **state)
     }
 }
 
-/* A request whose head has `length` bytes. */
+/* A request with a head of `length` bytes. */
 static void say_long_head(struct client *client, size_t length)
 {
     static const char start[] = "GET /live HTTP/1.1\r\nX-Long: ";
@@ -533,14 +529,14 @@ static void test_head_limit(void **state)
     client_connect(f, &client);
     say_long_head(&client, 8192);
     expect_answer(&client, 200, "live\n");
-    say_long_head(&client, 8192); /* for each request, not for all together */
+    say_long_head(&client, 8192); /* the limit is for each request */
     expect_answer(&client, 200, "live\n");
     say_long_head(&client, 8193);
     expect_answer(&client, 431, "Request Header Fields Too Large\n");
     expect_end(&client);
     client_close(&client);
 
-    /* What is still on its way must not turn the answer into a reset. */
+    /* Bytes still in flight must not turn the answer into a reset. */
     client_connect(f, &client);
     say_long_head(&client, 100000);
     expect_answer(&client, 431, "Request Header Fields Too Large\n");
@@ -597,7 +593,7 @@ static void test_slow_clients_are_closed(void **state)
     client_say(&slow, "GET /live HTTP/1.1\r\nHost:");
     client_say(&trickling, "GET /live HTTP/1.1\r\nX: ");
     while (!trickling.ended) {
-        /* One more byte does not buy more time. */
+        /* One more byte does not extend the deadline. */
         send(trickling.io.fd, "x", 1, MSG_NOSIGNAL);
         loop_run_for(f->loop, 5);
     }
@@ -610,7 +606,7 @@ static void test_slow_clients_are_closed(void **state)
     ask_once(f, GET("/live"), 200, "live\n");
 }
 
-static void test_each_answer_buys_time(void **state)
+static void test_each_answer_restarts_the_deadline(void **state)
 {
     struct fixture *f = *state;
     struct client client;
@@ -648,7 +644,7 @@ static void test_connections_are_limited(void **state)
     client_close(&third);
 }
 
-/* Fills the connection with answers that nobody takes, then takes them. */
+/* Fills the connection with answers that the client does not read, then reads them. */
 static void test_blocked_answers_are_continued(void **state)
 {
     struct fixture *f = *state;
@@ -662,7 +658,7 @@ static void test_blocked_answers_are_continued(void **state)
     for (int i = 0; i < REQUESTS; i++)
         client_say(&client, GET("/metrics"));
     loop_run_for(f->loop, 50);
-    ask_once(f, GET("/live"), 200, "live\n"); /* others are served meanwhile */
+    ask_once(f, GET("/live"), 200, "live\n"); /* other clients are served meanwhile */
     ev_io_start(f->loop, &client.io);
     for (int i = 0; i < REQUESTS; i++) {
         take_answer(&client, &answer);
@@ -675,7 +671,7 @@ static void test_blocked_answers_are_continued(void **state)
     client_close(&client);
 }
 
-static void test_answers_nobody_takes_are_given_up(void **state)
+static void test_answers_that_are_not_read_are_given_up(void **state)
 {
     struct fixture *f = *state;
     struct client client;
@@ -693,7 +689,7 @@ static void test_answers_nobody_takes_are_given_up(void **state)
     client_close(&client);
 }
 
-static void test_close_in_the_middle(void **state)
+static void test_admin_can_be_closed_at_any_time(void **state)
 {
     struct fixture *f = *state;
     struct client idle, half, blocked, lingering;
@@ -731,7 +727,7 @@ struct shortage {
     unsigned count;
 };
 
-/* Uses up all descriptors, under a limit that leaves few. */
+/* Uses up all descriptors, under a low limit. */
 static void shortage_begin(struct shortage *shortage, int highest_fd)
 {
     struct rlimit none;
@@ -755,7 +751,7 @@ static void shortage_end(struct shortage *shortage)
         close(shortage->fillers[--shortage->count]);
 }
 
-static void test_out_of_descriptors_the_reserve_answers(void **state)
+static void test_the_reserve_serves_when_descriptors_run_out(void **state)
 {
     struct fixture *f = *state;
     struct client clients[4];
@@ -772,7 +768,7 @@ static void test_out_of_descriptors_the_reserve_answers(void **state)
         take_answer(&clients[i], &answer);
         assert_int_equal(answer.status, 200);
         assert_memory_equal(answer.body, "live\n", 5);
-        /* Who has no use for the reserve any more must not keep it from the next one. */
+        /* A client that no longer needs the reserve must not keep it from the next client. */
         assert_non_null(strstr(answer.head, "\r\nConnection: close\r\n"));
         shutdown(clients[i].io.fd, SHUT_RDWR); /* the client's own descriptor stays in use */
     }
@@ -788,8 +784,8 @@ static void test_out_of_descriptors_the_reserve_answers(void **state)
     client_close(&after);
 }
 
-/* Connections beyond max_connections are closed at once, and with them goes no reserve. */
-static void test_a_refused_connection_gives_the_reserve_back(void **state)
+/* Connections beyond max_connections are closed at once, and the reserve is restored. */
+static void test_a_refused_connection_returns_the_reserve(void **state)
 {
     struct fixture *f = *state;
     struct client first, clients[3];
@@ -805,14 +801,14 @@ static void test_a_refused_connection_gives_the_reserve_back(void **state)
     shortage_begin(&shortage, clients[2].io.fd);
     for (int i = 0; i < 3; i++)
         expect_end(&clients[i]);
-    assert_int_equal(dup(0), -1); /* it is taken: nobody else can have it */
+    assert_int_equal(dup(0), -1); /* the reserve takes the last descriptor */
     shortage_end(&shortage);
     for (int i = 0; i < 3; i++)
         client_close(&clients[i]);
     client_close(&first);
 }
 
-static void test_with_the_reserve_in_use_accepting_pauses(void **state)
+static void test_accepting_pauses_while_the_reserve_is_used(void **state)
 {
     struct fixture *f = *state;
     struct client silent, client;
@@ -834,7 +830,7 @@ static void test_with_the_reserve_in_use_accepting_pauses(void **state)
     client_close(&client);
 }
 
-/* `words` must be in the log, and nothing of it is kept. */
+/* `words` must be in the log; then empties the log. */
 static void expect_log(struct fixture *f, const char *words)
 {
     char text[4096];
@@ -847,7 +843,7 @@ static void expect_log(struct fixture *f, const char *words)
     assert_int_equal(ftruncate(f->log_fd, 0), 0);
 }
 
-static void test_pauses_are_told_once_in_ten_seconds(void **state)
+static void test_pauses_are_logged_once_in_ten_seconds(void **state)
 {
     struct fixture *f = *state;
     struct client silent, waiting;
@@ -872,8 +868,7 @@ static void test_pauses_are_told_once_in_ten_seconds(void **state)
     client_close(&waiting);
 }
 
-/* ---- listening
- * --------------------------------------------------------------------------------------------------- */
+/* ---- listening ---- */
 
 static void test_address_in_use_is_a_fault(void **state)
 {
@@ -890,14 +885,14 @@ static void test_address_in_use_is_a_fault(void **state)
     f->admin = first;
 }
 
-static void test_ipv6_listener_takes_both_families(void **state)
+static void test_ipv6_listener_accepts_both_families(void **state)
 {
     struct fixture *f = *state;
     struct client client;
 
     listen_on(f, "*:0");
     if (!try_open(f))
-        skip(); /* a machine without IPv6 */
+        skip(); /* no IPv6 on this machine */
     struct socket_address *to = (struct socket_address *)admin_address(f->admin);
     const struct socket_address bound = *to;
     uint16_t port = ntohs(((const struct sockaddr_in6 *)&bound.storage)->sin6_port);
@@ -921,7 +916,7 @@ static void test_unix_listener(void **state)
     open_admin(f);
     ask_once(f, GET("/live"), 200, "live\n");
     struct admin *first = f->admin;
-    assert_false(try_open(f)); /* somebody answers there */
+    assert_false(try_open(f)); /* another listener answers there */
     assert_non_null(strstr(f->fault.text, "/admin.sock: Address already in use"));
     f->admin = first;
     ask_once(f, GET("/live"), 200, "live\n");
@@ -944,7 +939,7 @@ static void test_stale_unix_socket_is_replaced(void **state)
     open_admin(f);
     ask_once(f, GET("/live"), 200, "live\n");
 
-    /* A successor that took the path over keeps its file. */
+    /* A successor that has taken over the path keeps its file. */
     assert_int_equal(unlink(text + 5), 0);
     struct admin *first = f->admin;
     open_admin(f);
@@ -953,7 +948,7 @@ static void test_stale_unix_socket_is_replaced(void **state)
     admin_close(f->admin);
     assert_int_equal(stat(text + 5, &file), -1);
 
-    /* What is not a socket is never removed. */
+    /* A file that is not a socket is never removed. */
     fd = open(text + 5, O_CREAT | O_WRONLY, 0600);
     close(fd);
     assert_false(try_open(f));
@@ -982,23 +977,23 @@ int main(void)
         CASE(test_other_methods),
         CASE(test_keep_alive_and_pipelining),
         CASE(test_requests_in_pieces),
-        CASE(test_closing_as_asked),
+        CASE(test_connection_headers_are_obeyed),
         CASE(test_half_closed_client_is_answered),
         CASE(test_malformed_requests),
         CASE(test_head_limit),
         CASE(test_bodies),
         CASE(test_slow_clients_are_closed),
-        CASE(test_each_answer_buys_time),
+        CASE(test_each_answer_restarts_the_deadline),
         CASE(test_connections_are_limited),
         CASE(test_blocked_answers_are_continued),
-        CASE(test_answers_nobody_takes_are_given_up),
-        CASE(test_close_in_the_middle),
-        CASE(test_out_of_descriptors_the_reserve_answers),
-        CASE(test_a_refused_connection_gives_the_reserve_back),
-        CASE(test_with_the_reserve_in_use_accepting_pauses),
-        CASE(test_pauses_are_told_once_in_ten_seconds),
+        CASE(test_answers_that_are_not_read_are_given_up),
+        CASE(test_admin_can_be_closed_at_any_time),
+        CASE(test_the_reserve_serves_when_descriptors_run_out),
+        CASE(test_a_refused_connection_returns_the_reserve),
+        CASE(test_accepting_pauses_while_the_reserve_is_used),
+        CASE(test_pauses_are_logged_once_in_ten_seconds),
         CASE(test_address_in_use_is_a_fault),
-        CASE(test_ipv6_listener_takes_both_families),
+        CASE(test_ipv6_listener_accepts_both_families),
         CASE(test_unix_listener),
         CASE(test_stale_unix_socket_is_replaced),
         CASE(test_abstract_unix_listener),

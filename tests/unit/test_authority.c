@@ -1,4 +1,4 @@
-/* proxy/trust/authority.c: what the development PKI holds, and that it never destroys anything. */
+/* proxy/trust/authority.c: the contents of the development PKI; no file is ever overwritten. */
 #include "support/pki.h"
 #include "trust/authority.h"
 #include "trust/certificate.h"
@@ -114,7 +114,7 @@ static int verdict(X509 *certificate, X509 *ca, const char *purpose)
     return error;
 }
 
-static void test_leaves_verify_for_their_own_use_only(void **state)
+static void test_leaves_are_valid_for_their_own_use_only(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -124,7 +124,7 @@ static void test_leaves_verify_for_their_own_use_only(void **state)
     assert_int_equal(verdict(fixture->client, fixture->ca, "ssl_server"), X509_V_ERR_INVALID_PURPOSE);
 }
 
-static void test_server_carries_its_names(void **state)
+static void test_the_server_certificate_has_its_names(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -135,7 +135,7 @@ static void test_server_carries_its_names(void **state)
     assert_int_equal(X509_check_host(fixture->server, "other", 5, 0, NULL), 0);
 }
 
-static void test_client_is_named_in_cn_and_san(void **state)
+static void test_the_client_has_its_name_in_cn_and_san(void **state)
 {
     struct fixture *fixture = *state;
     struct identity *identity = identity_from_certificate(fixture->client);
@@ -192,7 +192,7 @@ static void test_keys_are_p256_private_and_match(void **state)
     }
 }
 
-static void test_ca_may_sign_leaves_only(void **state)
+static void test_the_ca_may_sign_leaves_only(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -227,7 +227,7 @@ static void test_never_overwrites(void **state)
     assert_int_equal(verdict(fixture->client, fixture->ca, "ssl_client"), X509_V_OK);
 }
 
-static void test_leaves_nothing_half_made_behind(void **state)
+static void test_removes_its_files_on_failure(void **state)
 {
     (void)state;
     char directory[TEST_PATH_BYTES], path[TEST_PATH_BYTES];
@@ -242,7 +242,7 @@ static void test_leaves_nothing_half_made_behind(void **state)
     test_directory_remove(directory);
 }
 
-static void test_makes_a_private_directory_and_names_one_it_cannot(void **state)
+static void test_creates_a_private_directory_and_names_it_on_failure(void **state)
 {
     struct fixture *fixture = *state;
     struct stat status;
@@ -270,7 +270,7 @@ static void assert_refused(const char *server_name, const char *client_name, con
     test_directory_remove(directory);
 }
 
-static void test_refuses_names_that_are_none(void **state)
+static void test_refuses_invalid_names(void **state)
 {
     (void)state;
     assert_refused("a,DNS:evil", "client",
@@ -286,17 +286,17 @@ static void test_refuses_names_that_are_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leaves_verify_for_their_own_use_only),
-        cmocka_unit_test(test_server_carries_its_names),
-        cmocka_unit_test(test_client_is_named_in_cn_and_san),
+        cmocka_unit_test(test_leaves_are_valid_for_their_own_use_only),
+        cmocka_unit_test(test_the_server_certificate_has_its_names),
+        cmocka_unit_test(test_the_client_has_its_name_in_cn_and_san),
         cmocka_unit_test(test_validity_is_back_dated_and_the_ca_outlives_its_leaves),
         cmocka_unit_test(test_serials_are_random_and_128_bits),
         cmocka_unit_test(test_keys_are_p256_private_and_match),
-        cmocka_unit_test(test_ca_may_sign_leaves_only),
+        cmocka_unit_test(test_the_ca_may_sign_leaves_only),
         cmocka_unit_test(test_never_overwrites),
-        cmocka_unit_test(test_leaves_nothing_half_made_behind),
-        cmocka_unit_test(test_makes_a_private_directory_and_names_one_it_cannot),
-        cmocka_unit_test(test_refuses_names_that_are_none),
+        cmocka_unit_test(test_removes_its_files_on_failure),
+        cmocka_unit_test(test_creates_a_private_directory_and_names_it_on_failure),
+        cmocka_unit_test(test_refuses_invalid_names),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

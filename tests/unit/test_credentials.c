@@ -1,4 +1,4 @@
-/* proxy/trust/credentials.c: handshakes of two sets in memory, resumption, and how files can be wrong. */
+/* proxy/trust/credentials.c: handshakes of two sets in memory, resumption, and faults in files. */
 #include "support/key_forms.h"
 #include "support/pki.h"
 #include "trust/authority.h"
@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A development PKI, as `husk pki init` makes it, a log kept in a file, and room for more files. */
+/* A development PKI as `husk pki init` creates it, a log file, and paths for more files. */
 struct fixture {
     char directory[TEST_PATH_BYTES], pki[TEST_PATH_BYTES];
     char cert[2][TEST_PATH_BYTES], key[2][TEST_PATH_BYTES], ca[TEST_PATH_BYTES]; /* by enum tls_role */
@@ -108,7 +108,7 @@ static struct credentials *load(struct fixture *fixture, const struct credential
     return credentials;
 }
 
-/* `format` takes the path of the file at fault. */
+/* The fault must be `format` with the path in it. */
 static void assert_fault(struct fixture *fixture, const struct credentials_options *options,
                          const char *format, const char *path)
 {
@@ -146,11 +146,11 @@ static void assert_log(struct fixture *fixture, const char *words, const char *p
 /* ---- two ends, in memory ---- */
 
 struct end {
-    struct peer_check check; /* first: the callback finds the end by it */
+    struct peer_check check; /* first: the callback converts its address to the end */
     SSL *ssl;
-    SSL_SESSION *session; /* the newest one offered */
+    SSL_SESSION *session; /* the newest session received */
     bool failed;
-    int error; /* the library's reason */
+    int error; /* the reason of the library */
 };
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -162,7 +162,7 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-enum { FLIGHT_BYTES_MAX = 256 * 1024 }; /* the library's default is shorter than a long chain */
+enum { FLIGHT_BYTES_MAX = 256 * 1024 }; /* the default of the library is shorter than a long chain */
 
 static void ends_connect(struct end *client, struct end *server)
 {
@@ -173,7 +173,7 @@ static void ends_connect(struct end *client, struct end *server)
     SSL_set_bio(server->ssl, server_bio, server_bio);
 }
 
-/* Files how an operation on the end's SSL went; true when it may go on later. */
+/* Stores the result of an operation on the end's SSL; true if it can continue later. */
 static bool end_took(struct end *end, int result)
 {
     bool waits = SSL_get_error(end->ssl, result) == SSL_ERROR_WANT_READ;
@@ -185,8 +185,8 @@ static bool end_took(struct end *end, int result)
     return waits;
 }
 
-/* Runs until neither side can go on, or one message has gone from server to client: in TLS 1.3 it brings the
- * tickets, or an alert comes instead. True when the message arrived. */
+/* Runs until neither side can continue, or one message has gone from server to client: in TLS 1.3 it comes
+ * with the tickets; an alert may come instead. True if the message arrived. */
 static bool ends_talk(struct end *client, struct end *server)
 {
     char byte = 0;
@@ -256,7 +256,7 @@ static void check_mutual(struct fixture *fixture, enum tls_version version, cons
     credentials_release(credentials[1]);
 }
 
-static void test_both_ends_prove_themselves(void **state)
+static void test_both_ends_are_verified(void **state)
 {
     check_mutual(*state, TLS_VERSION_1_3, "localhost");
     check_mutual(*state, TLS_VERSION_1_2, "localhost");
@@ -300,7 +300,7 @@ static void test_rsa_and_ed25519_keys_work_too(void **state)
     check_key_type(*state, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed));
 }
 
-static void test_sni_is_the_name_without_its_dot_and_never_an_address(void **state)
+static void test_sni_is_the_name_without_its_final_dot_and_never_an_address(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -367,7 +367,7 @@ static void test_the_policy_refuses_with_access_denied(void **state)
     peer_policy_deinit(&policy);
 }
 
-/* A client that husk would not be: `pair` may be empty. */
+/* A client with options that husk does not use: `pair` may be empty. */
 static void strange_client_start(struct end *client, struct test_pair *pair)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_method());
@@ -428,7 +428,7 @@ static int on_certificate_asked(SSL *ssl, void *names)
     return 1;
 }
 
-static void test_a_server_names_its_cas(void **state)
+static void test_a_server_sends_the_names_of_its_cas(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
@@ -452,7 +452,7 @@ static int on_certificate_asked_count(SSL *ssl, void *count)
     return 1;
 }
 
-/* `count` CAs with long names in a bundle, ours among them; returns what each name takes. */
+/* Writes a bundle of `count` CAs with long names, ours among them; returns the length of each name. */
 static size_t write_long_named_cas(struct fixture *fixture, size_t count, char path[TEST_PATH_BYTES])
 {
     X509 *cas[400] = { fixture->pki_ca.certificate };
@@ -476,7 +476,7 @@ static size_t write_long_named_cas(struct fixture *fixture, size_t count, char p
     return (size_t)name_bytes;
 }
 
-/* What a client of either version is told by a server that trusts `count` CAs. */
+/* The CA names that a client of either version receives from a server that trusts `count` CAs. */
 static void check_ca_names_told(struct fixture *fixture, size_t count, size_t told)
 {
     struct credentials_options options[2] = { options_for(fixture, TLS_CLIENT),
@@ -503,7 +503,7 @@ static void check_ca_names_told(struct fixture *fixture, size_t count, size_t to
     credentials_release(server_set);
 }
 
-static void test_names_of_too_many_cas_are_not_told(void **state)
+static void test_names_of_too_many_cas_are_not_sent(void **state)
 {
     struct fixture *fixture = *state;
     char path[TEST_PATH_BYTES];
@@ -522,7 +522,7 @@ static void test_names_of_too_many_cas_are_not_told(void **state)
 
 /* ---- long chains ---- */
 
-/* A client that shows its certificate and, behind it, one of about `bytes`. */
+/* A client that sends its certificate and, behind it, another of about `bytes`. */
 static struct credentials *long_chain_client_start(struct fixture *fixture, struct end *client, size_t bytes)
 {
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -566,7 +566,7 @@ static void test_a_chain_that_is_too_long_is_refused(void **state)
 {
     check_long_chain(*state, TLS_VERSION_1_3, 14 * 1024, IS_RESUMABLE);
     check_long_chain(*state, TLS_VERSION_1_3, 15 * 1024,
-                     IS_ACCEPTED); /* with what is around the name: more */
+                     IS_ACCEPTED); /* the encoding of the name adds more bytes */
     check_long_chain(*state, TLS_VERSION_1_3, 31 * 1024, IS_ACCEPTED);
     check_long_chain(*state, TLS_VERSION_1_3, 32 * 1024, IS_REFUSED);
     check_long_chain(*state, TLS_VERSION_1_2, 31 * 1024, IS_RESUMABLE);
@@ -656,7 +656,7 @@ static void test_a_resumed_session_is_checked_on_both_ends(void **state)
     }
 }
 
-static void test_a_client_does_not_resume_to_another_name(void **state)
+static void test_a_client_does_not_resume_with_another_name(void **state)
 {
     struct resumption resumption;
 
@@ -668,7 +668,7 @@ static void test_a_client_does_not_resume_to_another_name(void **state)
     }
 }
 
-static void test_a_server_refuses_to_resume_who_is_no_longer_allowed(void **state)
+static void test_a_server_does_not_resume_a_client_that_is_no_longer_allowed(void **state)
 {
     struct resumption resumption;
     struct peer_policy policy = { 0 };
@@ -711,7 +711,7 @@ static void *share_and_release(void *argument)
     return NULL;
 }
 
-static void test_is_shared_between_threads(void **state)
+static void test_a_set_is_shared_between_threads(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -728,7 +728,7 @@ static void test_is_shared_between_threads(void **state)
     credentials_release(NULL);
 }
 
-static void test_knows_its_end(void **state)
+static void test_the_end_of_validity_is_known(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -741,7 +741,7 @@ static void test_knows_its_end(void **state)
 
 /* ---- what is wrong with the files ---- */
 
-static void test_missing_files_are_named(void **state)
+static void test_faults_name_missing_files(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -756,7 +756,7 @@ static void test_missing_files_are_named(void **state)
     assert_fault(fixture, &options, "certificates: %s: Is a directory", "/");
 }
 
-static void test_files_without_what_they_should_hold_are_named(void **state)
+static void test_faults_name_files_with_missing_contents(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -775,7 +775,7 @@ static void test_files_without_what_they_should_hold_are_named(void **state)
     assert_fault(fixture, &options, "%s: holds no private key in PEM form", fixture->cert[TLS_CLIENT]);
 }
 
-static void test_damaged_files_are_named(void **state)
+static void test_faults_name_damaged_files(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -837,7 +837,7 @@ static void test_expired_and_future_certificates_are_refused(void **state)
                          "%s: certificate CN=me is not valid before 2099-01-01T00:00:00Z");
 }
 
-static void test_an_old_ca_beside_a_valid_one_is_fine(void **state)
+static void test_an_expired_ca_beside_a_valid_one_is_accepted(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -853,7 +853,7 @@ static void test_an_old_ca_beside_a_valid_one_is_fine(void **state)
     test_pair_free(&old);
 }
 
-static void test_a_ca_file_holds_cas_only(void **state)
+static void test_a_ca_file_contains_only_cas(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
@@ -869,7 +869,7 @@ static void test_a_ca_file_holds_cas_only(void **state)
     test_pair_free(&leaf);
 }
 
-/* Version 1 has no extensions that could say it. */
+/* Version 1 certificates have no extensions that could mark a CA. */
 static void test_a_root_of_version_1_is_a_ca(void **state)
 {
     struct fixture *fixture = *state;
@@ -923,7 +923,7 @@ static void test_a_chain_must_be_in_order(void **state)
 
 /* ---- keys and passphrases ---- */
 
-/* Options of a client whose key is `pem`, with a certificate for it, and the passphrase in a file. */
+/* Options of a client with the key `pem`, a certificate for it, and the passphrase in a file. */
 static struct credentials_options options_for_key(struct fixture *fixture, const char *pem,
                                                   const char *passphrase, char paths[3][TEST_PATH_BYTES])
 {
@@ -958,20 +958,20 @@ static void test_reads_every_form_of_key(void **state)
     }
 }
 
-static void test_a_wrong_passphrase_is_one_clear_line(void **state)
+static void test_a_wrong_passphrase_has_its_own_fault(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_AES_SHA256, KEY_FORM_PBES2_3DES_SHA1,
                                          KEY_FORM_DEK_INFO_AES256 };
     char paths[3][TEST_PATH_BYTES], passphrase[16];
 
-    /* Often enough to meet padding that is right by chance, which fails at a later step. */
+    /* Repeated until padding is right by chance and a later step fails. */
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         for (int j = 0; j < 300; j++) {
             snprintf(passphrase, sizeof passphrase, "wrong %d", j);
             struct credentials_options options = options_for_key(*state, forms[i], passphrase, paths);
             assert_fault(*state, &options, "%s: the passphrase does not decrypt the private key", paths[1]);
             if (i < 2 && j == 10)
-                break; /* PBKDF2 takes its time, by design */
+                break; /* PBKDF2 is slow by design */
         }
     }
 }
@@ -990,7 +990,7 @@ static void test_a_missing_passphrase_names_the_options(void **state)
     }
 }
 
-static void test_unsupported_encryption_is_said(void **state)
+static void test_unsupported_encryption_has_its_own_fault(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_SHA512, KEY_FORM_PBES2_SCRYPT, KEY_FORM_PBES2_OFB,
                                          KEY_FORM_DEK_INFO_CAMELLIA };
@@ -998,10 +998,11 @@ static void test_unsupported_encryption_is_said(void **state)
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct credentials_options options = options_for_key(*state, forms[i], KEY_FORMS_PASSPHRASE, paths);
-        assert_fault(*state, &options,
-                     "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
-                     "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
-                     paths[1]);
+        assert_fault(
+            *state, &options,
+            "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
+            "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
+            paths[1]);
     }
 }
 
@@ -1026,7 +1027,7 @@ static void test_passphrase_from_the_environment(void **state)
     unsetenv("HUSK_TEST_PASSPHRASE");
 }
 
-static void test_bad_passphrase_files_are_named(void **state)
+static void test_faults_name_bad_passphrase_files(void **state)
 {
     char paths[3][TEST_PATH_BYTES], large[1030];
     struct credentials_options options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, "\nlate\n", paths);
@@ -1044,7 +1045,7 @@ static void test_bad_passphrase_files_are_named(void **state)
 
 /* ---- warnings ---- */
 
-static void test_a_key_that_others_can_read_is_warned_of(void **state)
+static void test_a_key_that_others_can_read_logs_a_warning(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -1062,8 +1063,9 @@ static void test_a_key_that_others_can_read_is_warned_of(void **state)
     }
 }
 
-/* As in a mounted Secret with fsGroup: root's, 0440, and read by group. Only root can make such a file. */
-static void test_a_key_of_another_owner_may_be_read_by_group(void **state)
+/* As in a mounted Secret with fsGroup: owned by root, mode 0440, readable through the group. Only root can
+ * create such a file. */
+static void test_a_key_of_another_owner_may_be_read_by_its_group(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
@@ -1079,7 +1081,7 @@ static void test_a_key_of_another_owner_may_be_read_by_group(void **state)
     assert_log(fixture, "mode=0444", options.key_file);
 }
 
-static void test_a_certificate_for_the_other_role_is_warned_of(void **state)
+static void test_a_certificate_for_the_other_role_logs_a_warning(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
@@ -1094,43 +1096,43 @@ static void test_a_certificate_for_the_other_role_is_warned_of(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH_WITH_ITS_OWN_FILES(test_both_ends_prove_themselves),
+        EACH_WITH_ITS_OWN_FILES(test_both_ends_are_verified),
         EACH_WITH_ITS_OWN_FILES(test_rsa_and_ed25519_keys_work_too),
-        EACH_WITH_ITS_OWN_FILES(test_sni_is_the_name_without_its_dot_and_never_an_address),
+        EACH_WITH_ITS_OWN_FILES(test_sni_is_the_name_without_its_final_dot_and_never_an_address),
         EACH_WITH_ITS_OWN_FILES(test_a_wrong_name_is_refused_with_an_alert),
         EACH_WITH_ITS_OWN_FILES(test_the_policy_refuses_with_access_denied),
         EACH_WITH_ITS_OWN_FILES(test_an_expired_client_is_refused_in_the_handshake),
         EACH_WITH_ITS_OWN_FILES(test_a_client_without_certificate_is_refused),
-        EACH_WITH_ITS_OWN_FILES(test_a_server_names_its_cas),
-        EACH_WITH_ITS_OWN_FILES(test_names_of_too_many_cas_are_not_told),
+        EACH_WITH_ITS_OWN_FILES(test_a_server_sends_the_names_of_its_cas),
+        EACH_WITH_ITS_OWN_FILES(test_names_of_too_many_cas_are_not_sent),
         EACH_WITH_ITS_OWN_FILES(test_a_chain_that_is_too_long_is_refused),
 #ifdef SSL_GROUP_X25519_MLKEM768
         EACH_WITH_ITS_OWN_FILES(test_the_post_quantum_group_is_preferred),
 #endif
         EACH_WITH_ITS_OWN_FILES(test_a_resumed_session_is_checked_on_both_ends),
-        EACH_WITH_ITS_OWN_FILES(test_a_client_does_not_resume_to_another_name),
-        EACH_WITH_ITS_OWN_FILES(test_a_server_refuses_to_resume_who_is_no_longer_allowed),
+        EACH_WITH_ITS_OWN_FILES(test_a_client_does_not_resume_with_another_name),
+        EACH_WITH_ITS_OWN_FILES(test_a_server_does_not_resume_a_client_that_is_no_longer_allowed),
         EACH_WITH_ITS_OWN_FILES(test_a_new_set_does_not_resume_an_old_sets_sessions),
-        EACH_WITH_ITS_OWN_FILES(test_is_shared_between_threads),
-        EACH_WITH_ITS_OWN_FILES(test_knows_its_end),
-        EACH_WITH_ITS_OWN_FILES(test_missing_files_are_named),
-        EACH_WITH_ITS_OWN_FILES(test_files_without_what_they_should_hold_are_named),
-        EACH_WITH_ITS_OWN_FILES(test_damaged_files_are_named),
+        EACH_WITH_ITS_OWN_FILES(test_a_set_is_shared_between_threads),
+        EACH_WITH_ITS_OWN_FILES(test_the_end_of_validity_is_known),
+        EACH_WITH_ITS_OWN_FILES(test_faults_name_missing_files),
+        EACH_WITH_ITS_OWN_FILES(test_faults_name_files_with_missing_contents),
+        EACH_WITH_ITS_OWN_FILES(test_faults_name_damaged_files),
         EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_certificate_is_refused),
         EACH_WITH_ITS_OWN_FILES(test_expired_and_future_certificates_are_refused),
-        EACH_WITH_ITS_OWN_FILES(test_an_old_ca_beside_a_valid_one_is_fine),
-        EACH_WITH_ITS_OWN_FILES(test_a_ca_file_holds_cas_only),
+        EACH_WITH_ITS_OWN_FILES(test_an_expired_ca_beside_a_valid_one_is_accepted),
+        EACH_WITH_ITS_OWN_FILES(test_a_ca_file_contains_only_cas),
         EACH_WITH_ITS_OWN_FILES(test_a_root_of_version_1_is_a_ca),
         EACH_WITH_ITS_OWN_FILES(test_a_chain_must_be_in_order),
         EACH_WITH_ITS_OWN_FILES(test_reads_every_form_of_key),
-        EACH_WITH_ITS_OWN_FILES(test_a_wrong_passphrase_is_one_clear_line),
+        EACH_WITH_ITS_OWN_FILES(test_a_wrong_passphrase_has_its_own_fault),
         EACH_WITH_ITS_OWN_FILES(test_a_missing_passphrase_names_the_options),
-        EACH_WITH_ITS_OWN_FILES(test_unsupported_encryption_is_said),
+        EACH_WITH_ITS_OWN_FILES(test_unsupported_encryption_has_its_own_fault),
         EACH_WITH_ITS_OWN_FILES(test_passphrase_from_the_environment),
-        EACH_WITH_ITS_OWN_FILES(test_bad_passphrase_files_are_named),
-        EACH_WITH_ITS_OWN_FILES(test_a_key_that_others_can_read_is_warned_of),
-        EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_owner_may_be_read_by_group),
-        EACH_WITH_ITS_OWN_FILES(test_a_certificate_for_the_other_role_is_warned_of),
+        EACH_WITH_ITS_OWN_FILES(test_faults_name_bad_passphrase_files),
+        EACH_WITH_ITS_OWN_FILES(test_a_key_that_others_can_read_logs_a_warning),
+        EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_owner_may_be_read_by_its_group),
+        EACH_WITH_ITS_OWN_FILES(test_a_certificate_for_the_other_role_logs_a_warning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-/* FIPS 180-4's example "abc", in any pieces. */
-static void the_digest_is_of_all_pieces_in_order(void **state)
+/* The example "abc" of FIPS 180-4, in any pieces. */
+static void the_digest_covers_all_pieces_in_order(void **state)
 {
     static const uint8_t expected[8] = { 0xdd, 0xaf, 0x35, 0xa1, 0x93, 0x61, 0x7a, 0xba };
     char text[] = "abc";
@@ -25,7 +25,7 @@ static void the_digest_is_of_all_pieces_in_order(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(the_digest_is_of_all_pieces_in_order) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(the_digest_covers_all_pieces_in_order) };
 
     return cmocka_run_group_tests_name("digest", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* proxy/commands/event_json.c: whatever MessagePack holds becomes valid JSON. */
+/* proxy/commands/event_json.c: every MessagePack value becomes valid JSON. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,15 +72,15 @@ static void test_strings(void **state)
            "a\0b",
            "\"a\\u0000b\"");
     EXPECT("\xa6\xc3\xa9\xf0\x9f\x98\x80", "\"\xc3\xa9\xf0\x9f\x98\x80\"");
-    EXPECT("\xc4\x02hi", "\"hi\""); /* bin that is text */
+    EXPECT("\xc4\x02hi", "\"hi\""); /* bin with text */
 }
 
 static void test_bytes_that_are_not_utf8(void **state)
 {
     (void)state;
     EXPECT("\xc4\x03\xff\x00\x61", "\"\\\\xff\\u0000a\"");
-    EXPECT("\xa2\xc3\x28", "\"\\\\xc3(\"");                             /* cut sequence */
-    EXPECT("\xa1\xc3", "\"\\\\xc3\"");                                  /* cut by the end */
+    EXPECT("\xa2\xc3\x28", "\"\\\\xc3(\"");                             /* incomplete sequence */
+    EXPECT("\xa1\xc3", "\"\\\\xc3\"");                                  /* incomplete at the end */
     EXPECT("\xa2\xc0\xaf", "\"\\\\xc0\\\\xaf\"");                       /* overlong */
     EXPECT("\xa3\xed\xa0\x80", "\"\\\\xed\\\\xa0\\\\x80\"");            /* surrogate */
     EXPECT("\xa4\xf4\x90\x80\x80", "\"\\\\xf4\\\\x90\\\\x80\\\\x80\""); /* above U+10FFFF */
@@ -150,7 +150,7 @@ static void test_event_times(void **state)
     EXPECT_EVENTS("\x93\xa1t\x07\x80", "{\"tag\":\"t\",\"time\":7,\"record\":{}}\n");
     EXPECT_EVENTS("\x93\xa1t\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\x80",
                   "{\"tag\":\"t\",\"time\":1.5,\"record\":{}}\n");
-    EXPECT_EVENTS("\x93\xa1t\xd7\x00\x00\x00\x00\x00\xff\xff\xff\xff\x80", /* no such nanosecond */
+    EXPECT_EVENTS("\x93\xa1t\xd7\x00\x00\x00\x00\x00\xff\xff\xff\xff\x80", /* nanoseconds out of range */
                   "{\"tag\":\"t\",\"time\":{\"ext\":0,\"hex\":\"00000000ffffffff\"},\"record\":{}}\n");
 }
 

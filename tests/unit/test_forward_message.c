@@ -1,5 +1,5 @@
-/* proxy/commands/forward_message.c and forward_batch.c: what is made can be read; what is no Forward is
- * refused with a reason. */
+/* proxy/commands/forward_message.c and forward_batch.c: what one encodes the other reads; messages that are
+ * not Forward are refused with a reason. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static void count_event(void *target, const struct forward_event *event)
     (*count)++;
 }
 
-/* How many events the bytes hold; -1 and the fault when they are refused. */
+/* The number of events in the bytes; -1 and a fault if they are refused. */
 static int events_in(const char *bytes, size_t length, size_t limit, struct fault *fault)
 {
     struct forward_message message;
@@ -73,7 +73,7 @@ static void test_modes(void **state)
            1);
 }
 
-static void test_strangers(void **state)
+static void test_other_protocols(void **state)
 {
     (void)state;
     REFUSED("\x16", "TLS");
@@ -146,7 +146,7 @@ static void test_gzip(void **state)
     REFUSED("\x93\xa1t\xc4\x1b" MEMBER "x" GZIP_OPTION, "too early");
 }
 
-static void test_gzip_is_bounded(void **state)
+static void test_gzip_is_limited(void **state)
 {
     static const char message[] = "\x93\xa1t\xc4\x34" MEMBER MEMBER GZIP_OPTION;
     struct fault fault = { "" };
@@ -173,8 +173,7 @@ static void test_batches_can_be_read(void **state)
         struct forward_batch batch;
         int count = modes[i] == FORWARD_MODE_MESSAGE ? 1 : 20;
         forward_batch_init(&batch, "t", modes[i]);
-        for (int round = 0; round < 4;
-             round++) { /* a batch is used again and again, with and without a chunk */
+        for (int round = 0; round < 4; round++) { /* a batch is reused, with and without a chunk */
             for (int event = 0; event < count; event++)
                 assert_true(forward_batch_add(&batch, &time, &record, &fault));
             assert_true(forward_batch_encode(&batch, round % 2 ? "id" : NULL, &encoded, &fault));
@@ -214,11 +213,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_other_protocols),
         cmocka_unit_test(test_broken_events),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_gzip),
-        cmocka_unit_test(test_gzip_is_bounded),
+        cmocka_unit_test(test_gzip_is_limited),
         cmocka_unit_test(test_batches_can_be_read),
         cmocka_unit_test(test_batch_bytes),
     };

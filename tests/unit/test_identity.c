@@ -1,4 +1,4 @@
-/* proxy/trust/identity.c: which names are read, which are left out, and how one is shown. */
+/* proxy/trust/identity.c: which names are read, which are left out, and the description. */
 #include "support/pki.h"
 #include "trust/identity.h"
 
@@ -78,7 +78,7 @@ static void test_spki_is_the_hash_of_the_public_key(void **state)
     test_pair_free(&pair);
 }
 
-static void test_leaves_out_names_that_are_no_text(void **state)
+static void test_leaves_out_names_that_are_not_text(void **state)
 {
     (void)state;
     struct identity *identity = identity_of(&(struct test_profile) {
@@ -97,8 +97,8 @@ static void test_leaves_out_names_that_are_no_text(void **state)
     identity_free(identity);
 }
 
-/* Such a string cannot be encoded by every BoringSSL, but can arrive: the bytes of a good certificate are
- * changed. */
+/* Not every BoringSSL can encode such a string, but a peer can send it: the test changes bytes of a valid
+ * certificate. */
 static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
 {
     (void)state;
@@ -111,7 +111,7 @@ static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
         memset(at, 0xff, 6);
     const uint8_t *from = der;
     X509 *changed = d2i_X509(NULL, &from, length);
-    if (changed) { /* else it is refused even earlier */
+    if (changed) { /* else the parser refuses it earlier */
         struct identity *identity = identity_from_certificate(changed);
         assert_non_null(identity);
         assert_null(identity->cn);
@@ -122,7 +122,7 @@ static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
     test_pair_free(&pair);
 }
 
-static void test_keeps_a_bounded_number_of_names(void **state)
+static void test_keeps_a_limited_number_of_names(void **state)
 {
     (void)state;
     struct test_pair pair = test_issue(&(struct test_profile) { 0 }, NULL);
@@ -150,7 +150,7 @@ static void test_description_prefers_uri_then_dns_then_cn(void **state)
     assert_described(&(struct test_profile) { .subject = { { NID_commonName, "client", 0 } } }, "cn:client");
 }
 
-static void test_description_falls_back_to_the_key_and_is_cut(void **state)
+static void test_description_uses_the_key_without_names_and_is_cut(void **state)
 {
     (void)state;
     struct identity *identity = identity_of(&(struct test_profile) { 0 });
@@ -168,11 +168,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_every_kind_of_name),
         cmocka_unit_test(test_spki_is_the_hash_of_the_public_key),
-        cmocka_unit_test(test_leaves_out_names_that_are_no_text),
+        cmocka_unit_test(test_leaves_out_names_that_are_not_text),
         cmocka_unit_test(test_leaves_out_a_cn_that_is_not_utf8),
-        cmocka_unit_test(test_keeps_a_bounded_number_of_names),
+        cmocka_unit_test(test_keeps_a_limited_number_of_names),
         cmocka_unit_test(test_description_prefers_uri_then_dns_then_cn),
-        cmocka_unit_test(test_description_falls_back_to_the_key_and_is_cut),
+        cmocka_unit_test(test_description_uses_the_key_without_names_and_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

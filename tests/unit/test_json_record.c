@@ -110,7 +110,7 @@ static void test_refusals(void **state)
     REFUSED("{\"a\":\"\xed\xa0\x80\"}", "not UTF-8");
 }
 
-static void test_nesting_is_bounded(void **state)
+static void test_nesting_is_limited(void **state)
 {
     char line[1000] = "{\"a\":";
 
@@ -137,7 +137,7 @@ int main(void)
         cmocka_unit_test(test_strings),
         cmocka_unit_test(test_many_members),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_nesting_is_bounded),
+        cmocka_unit_test(test_nesting_is_limited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

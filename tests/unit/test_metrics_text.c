@@ -1,5 +1,5 @@
-/* proxy/admin/metrics_text.c and process_text.c: the text obeys the exposition format, to the letter of a
- * strict line parser, and says what was counted. */
+/* proxy/admin/metrics_text.c and process_text.c: a strict parser accepts the text, and the values are the
+ * counted ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,8 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- a strict reader of the exposition format
- * -------------------------------------------------------------- */
+/* ---- a strict reader of the exposition format ---- */
 
 enum { SERIES_MAX = 512, TEXT_MAX = 256 };
 
@@ -147,8 +146,7 @@ static double value_of(const struct exposition *all, const char *name_and_labels
     return series->value;
 }
 
-/* ---- what is rendered
- * -------------------------------------------------------------------------------------- */
+/* ---- tests ---- */
 
 struct fixture {
     struct metrics workers[2];
@@ -281,7 +279,7 @@ static void test_active_never_wraps(void **state)
     assert_int_equal(UP("connections_active", ""), 0);
 }
 
-static void test_handshake_failures_hide_only_foreign_zeros(void **state)
+static void test_handshake_failures_omit_other_reasons_while_zero(void **state)
 {
     struct fixture *f = *state;
 
@@ -327,7 +325,7 @@ static void test_histogram_is_cumulative(void **state)
     assert_true(DOWN("handshake_duration_seconds_sum") == 65.021002);
 }
 
-static void test_ack_latency_has_bounds_of_its_own(void **state)
+static void test_ack_latency_has_its_own_bounds(void **state)
 {
     struct fixture *f = *state;
     static const char *const bounds[] = { "0.001", "0.002", "0.005", "0.01", "0.02", "0.05", "0.1", "0.2",
@@ -349,7 +347,7 @@ static void test_ack_latency_has_bounds_of_its_own(void **state)
     assert_true(value_of(&f->all, "husk_ack_latency_seconds_sum{route=\"forward\"}") == 122.002002);
 }
 
-static void test_messages_are_told_of(void **state)
+static void test_message_metrics_are_written(void **state)
 {
     struct fixture *f = *state;
 
@@ -372,9 +370,9 @@ static void test_messages_are_told_of(void **state)
 
 #define CONNECTIONS(endpoint, state)                                                                         \
     "husk_upstream_connections{route=\"forward\",endpoint=\"" endpoint "\",state=\"" state "\"}"
-#define RESTING(endpoint) "husk_endpoint_ejected{route=\"forward\",endpoint=\"" endpoint "\"}"
+#define EJECTED(endpoint) "husk_endpoint_ejected{route=\"forward\",endpoint=\"" endpoint "\"}"
 
-static void test_endpoints_are_told_of_while_they_are_listed_or_used(void **state)
+static void test_endpoints_are_written_while_they_are_listed_or_used(void **state)
 {
     struct fixture *f = *state;
     struct endpoint_metrics gone = { .address = "10.0.0.3:1" };
@@ -391,17 +389,17 @@ static void test_endpoints_are_told_of_while_they_are_listed_or_used(void **stat
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "securing")), 0);
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "confirming")), 3);
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "ready")), 0);
-    assert_int_equal(value_of(&f->all, RESTING("unix:/a\\\"b")), 1);
+    assert_int_equal(value_of(&f->all, EJECTED("unix:/a\\\"b")), 1);
     assert_int_equal(value_of(&f->all, CONNECTIONS("10.0.0.2:1", "ready")), 2);
-    assert_null(find(&f->all, RESTING("10.0.0.2:1"))); /* nobody would dial it */
+    assert_null(find(&f->all, EJECTED("10.0.0.2:1"))); /* not listed: not dialled */
     assert_null(find(&f->all, CONNECTIONS("10.0.0.3:1", "ready")));
 
     f->snapshot.now_ms = 1001;
     render(f);
-    assert_int_equal(value_of(&f->all, RESTING("unix:/a\\\"b")), 0);
+    assert_int_equal(value_of(&f->all, EJECTED("unix:/a\\\"b")), 0);
 }
 
-static void test_what_is_known_but_not_counted(void **state)
+static void test_values_that_are_not_counters(void **state)
 {
     struct fixture *f = *state;
 
@@ -431,7 +429,7 @@ static void test_label_values_are_escaped(void **state)
         value_of(&f->all, "husk_connections_active{route=\"a\\\"b\\\\c\\nd\",side=\"upstream\"}"), 0);
 }
 
-static void test_process_facts(void **state)
+static void test_process_metrics(void **state)
 {
     struct fixture *f = *state;
     char text[PROCESS_TEXT_BYTES];
@@ -456,7 +454,7 @@ static void test_process_facts(void **state)
     close(pipe_fds[1]);
 }
 
-static void test_process_facts_are_cut_between_families(void **state)
+static void test_process_metrics_are_cut_between_families(void **state)
 {
     struct fixture *f = *state;
     char whole[PROCESS_TEXT_BYTES], text[PROCESS_TEXT_BYTES];
@@ -478,15 +476,15 @@ int main(void)
         CASE(test_zero_series_are_written),
         CASE(test_workers_are_summed),
         CASE(test_active_never_wraps),
-        CASE(test_handshake_failures_hide_only_foreign_zeros),
+        CASE(test_handshake_failures_omit_other_reasons_while_zero),
         CASE(test_histogram_is_cumulative),
-        CASE(test_ack_latency_has_bounds_of_its_own),
-        CASE(test_messages_are_told_of),
-        CASE(test_endpoints_are_told_of_while_they_are_listed_or_used),
-        CASE(test_what_is_known_but_not_counted),
+        CASE(test_ack_latency_has_its_own_bounds),
+        CASE(test_message_metrics_are_written),
+        CASE(test_endpoints_are_written_while_they_are_listed_or_used),
+        CASE(test_values_that_are_not_counters),
         CASE(test_label_values_are_escaped),
-        CASE(test_process_facts),
-        CASE(test_process_facts_are_cut_between_families),
+        CASE(test_process_metrics),
+        CASE(test_process_metrics_are_cut_between_families),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* proxy/commands/object_stream.c: the same objects however the bytes are cut, and no promise beyond the
+/* proxy/commands/object_stream.c: any way to cut the bytes gives the same objects; no object exceeds the
  * limit. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 
 #include "commands/object_stream.h"
 
-/* One object of each kind of header that MessagePack has. */
+/* One object for each kind of header in MessagePack. */
 static const struct sample {
     const char *bytes;
     size_t length;
@@ -65,7 +65,7 @@ static const struct sample {
 };
 enum { SAMPLE_TOTAL = sizeof samples / sizeof samples[0] };
 
-/* The stream's object is the one that msgpack-c reads from the sample. */
+/* The object from the stream is equal to the one that msgpack-c reads from the sample. */
 static void assert_is_sample(const msgpack_object *object, const struct sample *sample)
 {
     msgpack_unpacked expected;
@@ -132,7 +132,7 @@ static void expect_broken(const char *bytes, size_t length, const char *why)
 }
 #define BROKEN(bytes, why) expect_broken(bytes, sizeof(bytes) - 1, why)
 
-static void test_limit_holds_for_promises(void **state)
+static void test_limit_applies_to_announced_lengths(void **state)
 {
     struct object_stream stream;
     msgpack_object object;
@@ -145,7 +145,7 @@ static void test_limit_holds_for_promises(void **state)
     BROKEN("\xc9\xff\xff\xff\xff", "larger than the limit of 10 bytes");
     BROKEN("\x9a", "larger than the limit of 10 bytes");
     BROKEN("\xc1", "not MessagePack");
-    object_stream_init(&stream, 10); /* ten bytes exactly, twice: the limit is for one object */
+    object_stream_init(&stream, 10); /* ten bytes exactly, twice: the limit is per object */
     for (int round = 0; round < 2; round++) {
         assert_true(object_stream_append(&stream, "\x99\x01\x01\x01\x01\x01\x01\x01\x01\x01", 10, &fault));
         assert_int_equal(object_stream_next(&stream, &object, &fault), OBJECT_WHOLE);
@@ -158,7 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_kind_byte_by_byte),
         cmocka_unit_test(test_every_kind_at_once),
-        cmocka_unit_test(test_limit_holds_for_promises),
+        cmocka_unit_test(test_limit_applies_to_announced_lengths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* proxy/trust/peer_check.c: each way a peer can fail, its reason, its words and its alert. */
+/* proxy/trust/peer_check.c: each way in which a peer can fail, with its reason, text and alert. */
 #include "support/pki.h"
 #include "trust/peer_check.h"
 
@@ -40,7 +40,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What is asked, and what the answer should be. */
+/* The check and the expected verdict. */
 struct expectation {
     struct peer_check_rules rules;
     const char *server_name;
@@ -72,7 +72,7 @@ static void check_chain(struct fixture *fixture, X509 *const *certificates, size
     sk_X509_free(chain);
 }
 
-/* One certificate of our CA. */
+/* A certificate of our CA. */
 static void check_leaf(struct fixture *fixture, const struct test_profile *profile,
                        const struct expectation *expected)
 {
@@ -126,7 +126,7 @@ static void test_refuses_an_expired_certificate(void **state)
                                        .detail = "certificate CN=client expired at 2000-01-01T00:00:00Z" });
 }
 
-static void test_refuses_a_certificate_of_the_future(void **state)
+static void test_refuses_a_certificate_that_is_not_valid_yet(void **state)
 {
     struct test_profile profile = client;
 
@@ -185,7 +185,7 @@ static void test_refuses_a_self_signed_certificate(void **state)
     test_pair_free(&leaf);
 }
 
-/* A CA that was made anew under its old name. */
+/* A CA that was recreated with the same name. */
 static void test_refuses_a_ca_of_the_same_name(void **state)
 {
     struct test_pair impostor = test_issue_ca("our CA");
@@ -218,7 +218,7 @@ static void test_refuses_a_leaf_that_acts_as_ca(void **state)
     test_pair_free(&leaf);
 }
 
-static void test_accepts_an_intermediate_that_is_sent_along(void **state)
+static void test_accepts_an_intermediate_that_the_peer_sends(void **state)
 {
     struct fixture *fixture = *state;
     struct test_pair middle = test_issue(
@@ -236,7 +236,7 @@ static void test_accepts_an_intermediate_that_is_sent_along(void **state)
     test_pair_free(&middle);
 }
 
-static void test_refuses_when_nothing_was_sent(void **state)
+static void test_refuses_a_peer_without_certificate(void **state)
 {
     check_chain(*state, NULL, 0,
                 &(struct expectation) { .rules.role = TLS_SERVER,
@@ -268,14 +268,14 @@ static void assert_name_refused(void **state, const char *server_name, const cha
                                        .detail = detail });
 }
 
-static void test_refuses_other_names_and_lists_those_it_found(void **state)
+static void test_refuses_other_names_and_lists_the_names_found(void **state)
 {
 #define FOUND "but for: aggregator.example, *.logs.example, 192.0.2.1, 2001:db8::1"
     assert_name_refused(state, "other.example", "certificate CN=aggregator is not for other.example, " FOUND);
     assert_name_refused(state, "192.0.2.2", "certificate CN=aggregator is not for 192.0.2.2, " FOUND);
     assert_name_refused(state, "a.b.logs.example",
                         "certificate CN=aggregator is not for a.b.logs.example, " FOUND);
-    /* The CN never counts beside a SAN, even where it may be compared. */
+    /* A CN never counts beside a SAN, even if the option is set. */
     assert_name_refused(state, "aggregator", "certificate CN=aggregator is not for aggregator, " FOUND);
     assert_name_refused(state, NULL, "no server name was given to compare with");
 }
@@ -297,7 +297,7 @@ static void test_diagnoses_a_certificate_without_san(void **state)
     check_leaf(*state, &cn_only_server, &expected);
 }
 
-static void test_accepts_the_cn_when_told_so(void **state)
+static void test_accepts_the_cn_if_the_option_is_set(void **state)
 {
     struct expectation expected = { .rules = { .role = TLS_CLIENT, .allow_cn_as_name = true },
                                     .server_name = "aggregator" };
@@ -307,7 +307,7 @@ static void test_accepts_the_cn_when_told_so(void **state)
     check_leaf(*state, &cn_only_server, &expected);
 }
 
-static void test_takes_no_wildcard_from_the_cn(void **state)
+static void test_accepts_no_wildcard_in_the_cn(void **state)
 {
     struct test_profile profile = cn_only_server;
 
@@ -322,7 +322,7 @@ static void test_takes_no_wildcard_from_the_cn(void **state)
                              "*.example together with --allow-cn-as-name would accept it" });
 }
 
-static void test_a_san_of_another_kind_rules_the_cn_out(void **state)
+static void test_ignores_the_cn_beside_a_san_of_another_kind(void **state)
 {
     struct test_profile profile = cn_only_server;
 
@@ -336,7 +336,7 @@ static void test_a_san_of_another_kind_rules_the_cn_out(void **state)
                    .detail = "certificate CN=Aggregator is not for aggregator, but for: no name at all" });
 }
 
-static void test_a_cn_with_a_nul_is_no_name(void **state)
+static void test_ignores_a_cn_with_a_nul(void **state)
 {
     struct test_profile profile = cn_only_server;
 
@@ -402,21 +402,21 @@ int main(void)
         cmocka_unit_test(test_accepts_a_client_of_our_ca),
         cmocka_unit_test(test_accepts_a_certificate_without_extended_usage),
         cmocka_unit_test(test_refuses_an_expired_certificate),
-        cmocka_unit_test(test_refuses_a_certificate_of_the_future),
+        cmocka_unit_test(test_refuses_a_certificate_that_is_not_valid_yet),
         cmocka_unit_test(test_refuses_the_wrong_usage),
         cmocka_unit_test(test_refuses_another_ca),
         cmocka_unit_test(test_refuses_a_self_signed_certificate),
         cmocka_unit_test(test_refuses_a_ca_of_the_same_name),
         cmocka_unit_test(test_refuses_a_leaf_that_acts_as_ca),
-        cmocka_unit_test(test_accepts_an_intermediate_that_is_sent_along),
-        cmocka_unit_test(test_refuses_when_nothing_was_sent),
+        cmocka_unit_test(test_accepts_an_intermediate_that_the_peer_sends),
+        cmocka_unit_test(test_refuses_a_peer_without_certificate),
         cmocka_unit_test(test_matches_dns_names_and_addresses),
-        cmocka_unit_test(test_refuses_other_names_and_lists_those_it_found),
+        cmocka_unit_test(test_refuses_other_names_and_lists_the_names_found),
         cmocka_unit_test(test_diagnoses_a_certificate_without_san),
-        cmocka_unit_test(test_accepts_the_cn_when_told_so),
-        cmocka_unit_test(test_takes_no_wildcard_from_the_cn),
-        cmocka_unit_test(test_a_san_of_another_kind_rules_the_cn_out),
-        cmocka_unit_test(test_a_cn_with_a_nul_is_no_name),
+        cmocka_unit_test(test_accepts_the_cn_if_the_option_is_set),
+        cmocka_unit_test(test_accepts_no_wildcard_in_the_cn),
+        cmocka_unit_test(test_ignores_the_cn_beside_a_san_of_another_kind),
+        cmocka_unit_test(test_ignores_a_cn_with_a_nul),
         cmocka_unit_test(test_policy_decides_after_the_chain),
         cmocka_unit_test(test_a_second_check_replaces_the_first),
     };

@@ -1,4 +1,4 @@
-/* proxy/trust/peer_policy.c: who is allowed, and what a `*` stands for. */
+/* proxy/trust/peer_policy.c: who is allowed, and what `*` matches. */
 #include "trust/peer_policy.h"
 
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #define SPKI "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-/* An identity that carries `name` in one place only. */
+/* An identity that has `name` in one place only. */
 static bool allows(enum peer_rule_kind kind, const char *pattern, enum peer_rule_kind place, const char *name)
 {
     char *values[] = { (char *)name };
@@ -69,7 +69,7 @@ static void test_one_matching_rule_is_enough(void **state)
     assert_int_equal(policy.count, 0);
 }
 
-static void test_a_rule_looks_in_its_own_place_only(void **state)
+static void test_a_rule_matches_only_its_own_kind_of_name(void **state)
 {
     (void)state;
     static const enum peer_rule_kind kinds[] = { PEER_RULE_CN, PEER_RULE_DNS, PEER_RULE_URI, PEER_RULE_OU };
@@ -80,7 +80,7 @@ static void test_a_rule_looks_in_its_own_place_only(void **state)
     }
 }
 
-static void test_every_name_of_a_kind_is_looked_at(void **state)
+static void test_every_name_of_a_kind_is_compared(void **state)
 {
     (void)state;
     char *values[] = { (char *)"first", (char *)"second" };
@@ -93,7 +93,7 @@ static void test_every_name_of_a_kind_is_looked_at(void **state)
     peer_policy_deinit(&policy);
 }
 
-static void test_names_match_whole(void **state)
+static void test_the_whole_name_must_match(void **state)
 {
     (void)state;
     assert_true(matches(PEER_RULE_CN, "client", "client"));
@@ -138,7 +138,7 @@ static void test_a_star_stays_inside_a_uri_segment(void **state)
     assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/*", "spiffe://td/ns/a/"));
 }
 
-static void test_a_star_takes_anything_in_cn_and_ou(void **state)
+static void test_a_star_matches_anything_in_cn_and_ou(void **state)
 {
     (void)state;
     assert_true(matches(PEER_RULE_CN, "*", "a.b/c d"));
@@ -148,7 +148,7 @@ static void test_a_star_takes_anything_in_cn_and_ou(void **state)
     assert_true(matches(PEER_RULE_CN, "a**b", "ab"));
 }
 
-/* Checked against the plain recursive definition, over every short text of a small alphabet. */
+/* Compares with the recursive definition, for every short text of a small alphabet. */
 static bool defined_to_match(const char *pattern, const char *text, char boundary)
 {
     if (*pattern == '*') {
@@ -163,7 +163,7 @@ static bool defined_to_match(const char *pattern, const char *text, char boundar
 
 enum { WORD_LENGTH_MAX = 5 };
 
-/* The `number`th word over `letters`: shorter words have NULs at the end. */
+/* Word `number` over `letters`; a short word ends with NULs. */
 static bool word_make(unsigned number, const char *letters, char word[WORD_LENGTH_MAX + 1])
 {
     size_t count = strlen(letters) + 1, length = 0;
@@ -181,7 +181,7 @@ static bool word_make(unsigned number, const char *letters, char word[WORD_LENGT
     return length > 0;
 }
 
-static void test_stars_match_as_defined(void **state)
+static void test_stars_match_as_the_recursive_definition(void **state)
 {
     (void)state;
     char pattern[WORD_LENGTH_MAX + 1], text[WORD_LENGTH_MAX + 1];
@@ -243,14 +243,14 @@ int main(void)
         cmocka_unit_test(test_an_empty_policy_allows_nobody),
         cmocka_unit_test(test_any_allows_an_identity_without_a_name),
         cmocka_unit_test(test_one_matching_rule_is_enough),
-        cmocka_unit_test(test_a_rule_looks_in_its_own_place_only),
-        cmocka_unit_test(test_every_name_of_a_kind_is_looked_at),
-        cmocka_unit_test(test_names_match_whole),
+        cmocka_unit_test(test_a_rule_matches_only_its_own_kind_of_name),
+        cmocka_unit_test(test_every_name_of_a_kind_is_compared),
+        cmocka_unit_test(test_the_whole_name_must_match),
         cmocka_unit_test(test_only_dns_ignores_case),
         cmocka_unit_test(test_a_star_stays_inside_a_dns_label),
         cmocka_unit_test(test_a_star_stays_inside_a_uri_segment),
-        cmocka_unit_test(test_a_star_takes_anything_in_cn_and_ou),
-        cmocka_unit_test(test_stars_match_as_defined),
+        cmocka_unit_test(test_a_star_matches_anything_in_cn_and_ou),
+        cmocka_unit_test(test_stars_match_as_the_recursive_definition),
         cmocka_unit_test(test_spki_is_compared_without_case),
         cmocka_unit_test(test_refuses_empty_values_and_malformed_hashes),
     };

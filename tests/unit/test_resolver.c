@@ -1,4 +1,4 @@
-/* proxy/wire/resolver.c against a tiny name server on the same loop: answers, times, failures, and leaving
+/* proxy/wire/resolver.c with a small name server on the same loop: answers, delays, failures, and closing
  * early. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,14 +22,13 @@
 enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28, TYPE_SRV = 33, RCODE_SERVFAIL = 2, RCODE_NXDOMAIN = 3 };
 enum { ANSWERS_MAX = 64, SLACK_MS = 2 };
 
-/* ---- the name server
- * --------------------------------------------------------------------------------------- */
+/* ---- the name server ---- */
 
-/* What the name server tells of "_fluent._tcp.test", and of the hosts it names. */
+/* The SRV records of "_fluent._tcp.test" in the name server, and the addresses of their hosts. */
 struct srv_record {
     unsigned priority, weight, port;
     const char *host; /* NULL: "." */
-    const char *ipv4; /* NULL: there is no such host */
+    const char *ipv4; /* NULL: the host does not exist */
     uint32_t ttl;     /* of the address */
 };
 
@@ -39,15 +38,15 @@ struct name_server {
     struct ev_io udp, listener, tcp;
 
     unsigned rcode;
-    unsigned silent_queries; /* so many are not answered */
+    unsigned silent_queries; /* number of queries that are not answered */
     bool truncate_udp;
     bool with_cname;
-    const char *only_name; /* others do not exist; NULL: all exist */
+    const char *only_name; /* other names do not exist; NULL: all exist */
     uint32_t ttl;
     const char *const *ipv4, *const *ipv6; /* NULL-terminated */
-    const struct srv_record *srv;          /* port 0 ends; NULL: no such service */
+    const struct srv_record *srv;          /* ends with port 0; NULL: the service does not exist */
 
-    size_t queries; /* for A */
+    size_t queries; /* for A records */
     uint64_t query_ms[ANSWERS_MAX];
     unsigned tcp_queries;
 };
@@ -118,7 +117,7 @@ static unsigned put_services(const struct name_server *server, uint8_t **at)
     return count;
 }
 
-/* The answer to a question about one of the hosts; -1: there is no such host. */
+/* The answer to a question about one of the hosts; -1: the host does not exist. */
 static int put_host(struct name_server *server, const char *name, unsigned type, uint8_t **at)
 {
     for (const struct srv_record *srv = server->srv; srv->port; srv++) {
@@ -136,7 +135,7 @@ static int put_host(struct name_server *server, const char *name, unsigned type,
     return -1;
 }
 
-/* Writes the reply to `query`; 0 when there is to be none. */
+/* Writes the reply to `query`; 0: no reply. */
 static size_t reply_to(struct name_server *server, const uint8_t *query, size_t length, uint8_t *reply)
 {
     char name[256] = "";
@@ -257,7 +256,7 @@ static int bound_socket(int type, uint16_t *port)
     return fd;
 }
 
-/* Takes the same port for UDP and TCP, the first time any that is free. */
+/* Binds the same port for UDP and TCP; the first time any free port. */
 static void server_start(struct name_server *server)
 {
     uint16_t wanted = server->port;
@@ -281,7 +280,7 @@ static void server_start(struct name_server *server)
     server->listener.data = server;
 }
 
-/* Until then TCP is refused. */
+/* Before this call TCP connections are refused. */
 static void server_listen(struct name_server *server)
 {
     assert_int_equal(listen(server->listener.fd, 4), 0);
@@ -300,8 +299,7 @@ static void server_stop(struct name_server *server)
     }
 }
 
-/* ---- the resolver under test
- * ------------------------------------------------------------------------------- */
+/* ---- the resolver under test ---- */
 
 struct answer {
     size_t count;
@@ -380,7 +378,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const struct resolver_options patient = {
+static const struct resolver_options default_options = {
     .min_ttl_ms = 30, .max_ttl_ms = 60000, .retry_min_ms = 20, .retry_max_ms = 80
 };
 
@@ -401,7 +399,7 @@ static void open_resolver(struct fixture *f, const char *text, const struct reso
                       &fault);
     if (!f->resolver)
         fail_msg("%s", fault.text);
-    memset(servers, 'x', sizeof servers); /* nothing may be borrowed */
+    memset(servers, 'x', sizeof servers); /* the resolver must have copied both */
     memset(&address, 'x', sizeof address);
     assert_int_equal(f->count, 0);
 }
@@ -422,7 +420,7 @@ static void test_both_families_are_delivered(void **state)
 {
     struct fixture *f = *state;
 
-    open_resolver(f, "aggregator.test.:24224", &patient);
+    open_resolver(f, "aggregator.test.:24224", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
     assert_true(has_address(&f->answers[0], "127.0.0.2:24224"));
@@ -436,7 +434,7 @@ static void test_one_family_is_enough(void **state)
     struct fixture *f = *state;
 
     f->server.ipv6 = NULL;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 2);
 }
@@ -445,11 +443,12 @@ static void test_aliases_are_followed(void **state)
 {
     struct fixture *f = *state;
 
-    /* A CNAME without AAAA behind it is the usual answer for an IPv4-only alias. Its TTL counts, too. */
+    /* A CNAME without an AAAA record is the usual answer for an IPv4-only alias. The TTL of the CNAME counts,
+     * too. */
     f->server.ipv6 = NULL;
     f->server.with_cname = true;
     f->server.ttl = 0;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 2);
     assert_int_equal(f->answers[0].count, 2);
     assert_true(has_address(&f->answers[1], "127.0.0.2:1"));
@@ -464,7 +463,7 @@ static void test_repeated_addresses_are_merged_and_capped(void **state)
 
     f->server.ipv4 = repeated;
     f->server.ttl = 0;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
 
@@ -478,34 +477,34 @@ static void test_repeated_addresses_are_merged_and_capped(void **state)
     assert_int_equal(f->answers[1].count, RESOLVER_ADDRESSES_MAX);
 }
 
-static void test_large_answers_come_by_tcp(void **state)
+static void test_large_answers_use_tcp(void **state)
 {
     struct fixture *f = *state;
 
     server_listen(&f->server);
     f->server.truncate_udp = true;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
     assert_int_equal(f->server.tcp_queries, 2);
 }
 
-static void test_ttl_has_a_floor(void **state)
+static void test_ttl_has_a_lower_limit(void **state)
 {
     struct fixture *f = *state;
 
     f->server.ttl = 0;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 6);
     assert_int_equal(f->server.queries, 6);
     for (size_t i = 1; i < 6; i++)
-        assert_true(f->server.query_ms[i] - f->answers[i - 1].at_ms >= patient.min_ttl_ms - SLACK_MS);
+        assert_true(f->server.query_ms[i] - f->answers[i - 1].at_ms >= default_options.min_ttl_ms - SLACK_MS);
 }
 
-static void test_ttl_has_a_ceiling(void **state)
+static void test_ttl_has_an_upper_limit(void **state)
 {
     struct fixture *f = *state;
-    struct resolver_options options = patient;
+    struct resolver_options options = default_options;
 
     options.max_ttl_ms = 40;
     f->server.ttl = 3600;
@@ -514,12 +513,12 @@ static void test_ttl_has_a_ceiling(void **state)
     assert_true(f->server.query_ms[1] - f->answers[0].at_ms >= 40 - SLACK_MS);
 }
 
-static void test_ttl_is_kept(void **state)
+static void test_names_are_resolved_again_after_the_ttl(void **state)
 {
     struct fixture *f = *state;
 
     f->server.ttl = 1;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 2);
     assert_true(f->server.query_ms[1] - f->answers[0].at_ms >= 1000 - SLACK_MS);
 }
@@ -531,13 +530,13 @@ static void test_failures_back_off_and_recover(void **state)
     enum { FAILURES = sizeof floors_ms / sizeof *floors_ms };
 
     f->server.rcode = RCODE_NXDOMAIN;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, FAILURES);
     for (size_t i = 0; i < FAILURES; i++) {
         assert_int_equal(f->answers[i].count, 0);
         assert_string_equal(f->answers[i].why, "Domain name not found");
     }
-    /* Without the cap these would take 20 + 40 + … + 2560 ms. */
+    /* Without the limit these would take 20 + 40 + … + 2560 ms. */
     assert_true(f->answers[FAILURES - 1].at_ms - f->answers[0].at_ms < 4000);
 
     f->server.rcode = 0;
@@ -547,10 +546,10 @@ static void test_failures_back_off_and_recover(void **state)
         assert_true(f->server.query_ms[i + 1] - f->answers[i].at_ms >= floors_ms[i] - SLACK_MS);
 }
 
-static void test_back_off_begins_anew_after_success(void **state)
+static void test_back_off_is_reset_by_success(void **state)
 {
     struct fixture *f = *state;
-    struct resolver_options options = patient;
+    struct resolver_options options = default_options;
 
     options.retry_max_ms = 100000;
     f->server.ttl = 0;
@@ -569,7 +568,7 @@ static void test_server_failure_and_empty_answer_are_failures(void **state)
     struct fixture *f = *state;
 
     f->server.rcode = RCODE_SERVFAIL;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 0);
     f->server.rcode = 0;
@@ -588,7 +587,7 @@ static void test_starts_without_a_name_server(void **state)
     struct fixture *f = *state;
 
     server_stop(&f->server);
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 0);
     server_start(&f->server);
@@ -603,7 +602,7 @@ static void test_lost_queries_are_sent_again(void **state)
     struct fixture *f = *state;
 
     f->server.silent_queries = 2;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
     assert_int_equal(f->server.queries, 2);
@@ -616,17 +615,17 @@ static void test_short_names_are_searched(void **state)
     setenv("LOCALDOMAIN", "logging.test cluster.test", 1);
     setenv("RES_OPTIONS", "ndots:5", 1);
     f->server.only_name = "aggregator.cluster.test";
-    open_resolver(f, "aggregator:1", &patient);
+    open_resolver(f, "aggregator:1", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 3);
     assert_int_equal(f->server.queries, 2);
     resolver_close(f->resolver);
 
-    /* A complete name is asked for as it is, and nothing else is tried. */
+    /* A complete name is queried as it is, and no other name is tried. */
     f->server.only_name = "aggregator";
     f->count = 0;
     f->server.queries = 0;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     unsetenv("LOCALDOMAIN");
     unsetenv("RES_OPTIONS");
@@ -634,7 +633,7 @@ static void test_short_names_are_searched(void **state)
     assert_int_equal(f->server.queries, 1);
 }
 
-static void test_literals_are_answered_once_without_dns(void **state)
+static void test_ip_addresses_are_answered_once_without_dns(void **state)
 {
     struct fixture *f = *state;
     static const char *const literals[][2] = {
@@ -645,10 +644,10 @@ static void test_literals_are_answered_once_without_dns(void **state)
 
     for (size_t i = 0; i < 3; i++) {
         f->count = 0;
-        open_resolver(f, literals[i][0], &patient);
+        open_resolver(f, literals[i][0], &default_options);
         run_until(f, &f->count, 1);
         resolver_refresh(f->resolver);
-        loop_run_for(f->loop, patient.min_ttl_ms * 2);
+        loop_run_for(f->loop, default_options.min_ttl_ms * 2);
         assert_int_equal(f->count, 1);
         assert_int_equal(f->answers[0].count, 1);
         assert_true(has_address(&f->answers[0], literals[i][1]));
@@ -661,13 +660,13 @@ static void test_literals_are_answered_once_without_dns(void **state)
 static void test_refresh_is_rate_limited(void **state)
 {
     struct fixture *f = *state;
-    struct resolver_options options = patient;
+    struct resolver_options options = default_options;
 
     options.retry_min_ms = 60;
     open_resolver(f, "aggregator.test.:1", &options);
-    resolver_refresh(f->resolver); /* the first look-up is due: nothing to add */
+    resolver_refresh(f->resolver); /* the first look-up is due: no effect */
     run_until(f, &f->server.queries, 1);
-    resolver_refresh(f->resolver); /* under way: nothing to add */
+    resolver_refresh(f->resolver); /* a look-up is running: no effect */
     run_until(f, &f->count, 1);
     loop_run_for(f->loop, 100);
     assert_int_equal(f->server.queries, 1);
@@ -685,7 +684,7 @@ static void test_refresh_is_rate_limited(void **state)
 static void test_refresh_respects_the_back_off(void **state)
 {
     struct fixture *f = *state;
-    struct resolver_options options = patient;
+    struct resolver_options options = default_options;
 
     options.retry_max_ms = 10000;
     f->server.rcode = RCODE_NXDOMAIN;
@@ -702,34 +701,34 @@ static void test_close_at_any_time(void **state)
 {
     struct fixture *f = *state;
 
-    open_resolver(f, "aggregator.test.:1", &patient); /* before the look-up */
+    open_resolver(f, "aggregator.test.:1", &default_options); /* before the look-up */
     resolver_close(f->resolver);
-    open_resolver(f, "127.0.0.1:1", &patient);
+    open_resolver(f, "127.0.0.1:1", &default_options);
     resolver_close(f->resolver);
 
-    f->server.silent_queries = 2; /* under way */
-    open_resolver(f, "aggregator.test.:1", &patient);
+    f->server.silent_queries = 2; /* while the look-up is running */
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->server.queries, 1);
     resolver_close(f->resolver);
 
     open_resolver(f, "aggregator.test.:1",
-                  &patient); /* between answer and delivery: every step of the loop */
+                  &default_options); /* between answer and delivery: at every step of the loop */
     for (unsigned steps = 1; f->count == 0; steps++) {
         for (unsigned i = 0; i < steps && f->count == 0; i++)
             ev_run(f->loop, EVRUN_ONCE);
         resolver_close(f->resolver);
         f->resolver = NULL;
         if (f->count == 0)
-            open_resolver(f, "aggregator.test.:1", &patient);
+            open_resolver(f, "aggregator.test.:1", &default_options);
     }
 
     f->count = 0;
-    f->close_on_answer = true; /* by the one who is told */
-    open_resolver(f, "aggregator.test.:1", &patient);
+    f->close_on_answer = true; /* from inside on_answer */
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     f->server.rcode = RCODE_NXDOMAIN;
     f->count = 0;
-    open_resolver(f, "aggregator.test.:1", &patient);
+    open_resolver(f, "aggregator.test.:1", &default_options);
     run_until(f, &f->count, 1);
     assert_null(f->resolver);
 }
@@ -749,18 +748,18 @@ static void expect_service(struct fixture *f, size_t at, const char *text, const
     assert_int_equal(answered->priority, priority);
 }
 
-static void test_services_are_followed_to_their_hosts_by_priority(void **state)
+static void test_services_resolve_to_their_hosts_by_priority(void **state)
 {
     struct fixture *f = *state;
     static const struct srv_record srv[] = { { 20, 5, 3, "c.test", "127.0.0.3", 3600 },
                                              { 10, 7, 1, "a.test", "127.0.0.1", 3600 },
                                              { 10, 0, 2, "b.test", "127.0.0.2", 3600 },
-                                             { 30, 1, 1, "a.test", "127.0.0.1", 3600 }, /* the same again */
+                                             { 30, 1, 1, "a.test", "127.0.0.1", 3600 }, /* a duplicate */
                                              { 0 } };
 
     setenv("LOCALDOMAIN", "elsewhere.test", 1);
     f->server.srv = srv;
-    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     run_until(f, &f->count, 1);
     unsetenv("LOCALDOMAIN");
     assert_int_equal(f->answers[0].count, 3);
@@ -769,10 +768,10 @@ static void test_services_are_followed_to_their_hosts_by_priority(void **state)
     expect_service(f, 2, "127.0.0.3:3", "c.test", 20);
     assert_int_equal(f->answers[0].addresses[0].weight, 7);
     assert_int_equal(f->answers[0].addresses[1].weight, 0);
-    assert_int_equal(f->server.queries, 4); /* one each: targets are whole names */
+    assert_int_equal(f->server.queries, 4); /* one per host: targets are complete names */
 }
 
-static void test_a_service_lives_as_long_as_its_shortest_record(void **state)
+static void test_the_smallest_ttl_of_a_service_counts(void **state)
 {
     struct fixture *f = *state;
     static const struct srv_record short_host[] = { { 1, 1, 1, "a.test", "127.0.0.1", 3600 },
@@ -781,7 +780,7 @@ static void test_a_service_lives_as_long_as_its_shortest_record(void **state)
     static const struct srv_record long_hosts[] = { { 1, 1, 1, "a.test", "127.0.0.1", 3600 }, { 0 } };
 
     f->server.srv = short_host;
-    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     run_until(f, &f->count, 1);
     f->server.ttl = 1;
     f->server.srv = long_hosts;
@@ -792,23 +791,23 @@ static void test_a_service_lives_as_long_as_its_shortest_record(void **state)
     assert_in_range(f->answers[2].at_ms - f->answers[1].at_ms, 1000 - SLACK_MS, 10000);
 }
 
-static void test_hosts_that_do_not_resolve_are_left_out_and_asked_for_again_soon(void **state)
+static void test_hosts_that_do_not_resolve_are_left_out_and_retried_soon(void **state)
 {
     struct fixture *f = *state;
     static const struct srv_record half[] = { { 1, 1, 1, "a.test", NULL, 3600 },
                                               { 1, 1, 2, "b.test", "127.0.0.2", 3600 },
-                                              { 1, 1, 3, "unix:/x", "127.0.0.3", 3600 }, /* no host name */
+                                              { 1, 1, 3, "unix:/x", "127.0.0.3", 3600 }, /* not a host name */
                                               { 1, 1, 4, "10.0.0.1", "127.0.0.4", 3600 },
                                               { 0 } };
     static const struct srv_record none[] = { { 1, 1, 1, "a.test", NULL, 3600 }, { 0 } };
     static const struct srv_record bad[] = { { 1, 1, 3, "*", "127.0.0.3", 3600 }, { 0 } };
 
     f->server.srv = half;
-    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     run_until(f, &f->count, 2);
     assert_int_equal(f->answers[1].count, 1);
     expect_service(f, 0, "127.0.0.2:2", "b.test", 1);
-    assert_true(f->answers[1].at_ms - f->answers[0].at_ms < 3000); /* not in an hour */
+    assert_true(f->answers[1].at_ms - f->answers[0].at_ms < 3000); /* and not after an hour */
     f->server.srv = none;
     run_until(f, &f->count, 3);
     assert_string_equal(f->answers[2].why, "Domain name not found");
@@ -817,13 +816,13 @@ static void test_hosts_that_do_not_resolve_are_left_out_and_asked_for_again_soon
     assert_string_equal(f->answers[3].why, "no SRV record has a usable target");
 }
 
-static void test_a_service_that_is_not_offered_is_a_failure_of_its_own(void **state)
+static void test_a_service_that_is_not_offered_has_its_own_failure(void **state)
 {
     struct fixture *f = *state;
     static const struct srv_record none[] = { { 0, 0, 1, NULL, NULL, 0 }, { 0 } };
 
     f->server.srv = none;
-    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     run_until(f, &f->count, 1);
     assert_int_equal(f->answers[0].count, 0);
     assert_string_equal(f->answers[0].why, "the service is not offered (SRV target \".\")");
@@ -836,7 +835,7 @@ static void test_a_service_that_is_not_offered_is_a_failure_of_its_own(void **st
     assert_int_equal(f->answers[2].count, 0);
 }
 
-static void test_services_can_be_closed_at_any_time(void **state)
+static void test_service_look_ups_can_be_closed_at_any_time(void **state)
 {
     struct fixture *f = *state;
     static const struct srv_record srv[] = { { 1, 1, 1, "a.test", "127.0.0.1", 1 },
@@ -844,21 +843,21 @@ static void test_services_can_be_closed_at_any_time(void **state)
                                              { 0 } };
 
     f->server.srv = srv;
-    open_resolver(f, "srv+_fluent._tcp.test", &patient);
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     for (unsigned steps = 1; f->count == 0; steps++) {
         for (unsigned i = 0; i < steps && f->count == 0; i++)
             ev_run(f->loop, EVRUN_ONCE);
         resolver_close(f->resolver);
         f->resolver = NULL;
         if (f->count == 0)
-            open_resolver(f, "srv+_fluent._tcp.test", &patient);
+            open_resolver(f, "srv+_fluent._tcp.test", &default_options);
     }
 }
 
 static void test_bad_name_servers_are_a_fault(void **state)
 {
     struct fixture *f = *state;
-    struct resolver_options options = patient;
+    struct resolver_options options = default_options;
     struct address address;
     struct fault fault = { "" };
 
@@ -880,25 +879,25 @@ int main(void)
         CASE(test_one_family_is_enough),
         CASE(test_aliases_are_followed),
         CASE(test_repeated_addresses_are_merged_and_capped),
-        CASE(test_large_answers_come_by_tcp),
-        CASE(test_ttl_has_a_floor),
-        CASE(test_ttl_has_a_ceiling),
-        CASE(test_ttl_is_kept),
+        CASE(test_large_answers_use_tcp),
+        CASE(test_ttl_has_a_lower_limit),
+        CASE(test_ttl_has_an_upper_limit),
+        CASE(test_names_are_resolved_again_after_the_ttl),
         CASE(test_failures_back_off_and_recover),
-        CASE(test_back_off_begins_anew_after_success),
+        CASE(test_back_off_is_reset_by_success),
         CASE(test_server_failure_and_empty_answer_are_failures),
         CASE(test_starts_without_a_name_server),
         CASE(test_lost_queries_are_sent_again),
         CASE(test_short_names_are_searched),
-        CASE(test_literals_are_answered_once_without_dns),
+        CASE(test_ip_addresses_are_answered_once_without_dns),
         CASE(test_refresh_is_rate_limited),
         CASE(test_refresh_respects_the_back_off),
         CASE(test_close_at_any_time),
-        CASE(test_services_are_followed_to_their_hosts_by_priority),
-        CASE(test_a_service_lives_as_long_as_its_shortest_record),
-        CASE(test_hosts_that_do_not_resolve_are_left_out_and_asked_for_again_soon),
-        CASE(test_a_service_that_is_not_offered_is_a_failure_of_its_own),
-        CASE(test_services_can_be_closed_at_any_time),
+        CASE(test_services_resolve_to_their_hosts_by_priority),
+        CASE(test_the_smallest_ttl_of_a_service_counts),
+        CASE(test_hosts_that_do_not_resolve_are_left_out_and_retried_soon),
+        CASE(test_a_service_that_is_not_offered_has_its_own_failure),
+        CASE(test_service_look_ups_can_be_closed_at_any_time),
         CASE(test_bad_name_servers_are_a_fault),
     };
 

@@ -1,4 +1,4 @@
-/* proxy/wire/socket.c: options that connections get by where they go. */
+/* proxy/wire/socket.c: which congestion control a connection gets. */
 #include "wire/socket.h"
 
 #include "support/addresses.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_BYTES = 16 /* TCP_CA_NAME_MAX */, PATIENCE_MS = 10000 };
+enum { NAME_BYTES = 16 /* TCP_CA_NAME_MAX */, WAIT_MS = 10000 };
 
 struct name {
     char text[NAME_BYTES];
@@ -47,7 +47,7 @@ static int listen_at(const char *text)
     return fd;
 }
 
-static void connections_within_the_machine_are_not_paced(void **state)
+static void connections_within_the_machine_use_reno(void **state)
 {
     enum end_reason reason = END_NONE;
     int listener = listen_at("127.0.0.1:0");
@@ -58,7 +58,7 @@ static void connections_within_the_machine_are_not_paced(void **state)
     (void)state;
     assert_true(dialled >= 0);
     assert_string_equal(congestion_control(dialled).text, "reno");
-    assert_int_equal(poll(&arrival, 1, PATIENCE_MS), 1);
+    assert_int_equal(poll(&arrival, 1, WAIT_MS), 1);
     int accepted = accept(listener, NULL, NULL);
     assert_true(accepted >= 0);
     assert_string_equal(congestion_control(accepted).text, "reno");
@@ -67,13 +67,13 @@ static void connections_within_the_machine_are_not_paced(void **state)
     close(listener);
 }
 
-static void what_may_leave_the_machine_goes_as_the_system_says(void **state)
+static void other_connections_use_the_system_default(void **state)
 {
     int listener = listen_at("0.0.0.0:0");
 
     (void)state;
     if (!strcmp(system_default().text, "reno"))
-        skip(); /* nothing could be seen */
+        skip(); /* the system default is reno: no difference to see */
     assert_string_equal(congestion_control(listener).text, system_default().text);
     close(listener);
 }
@@ -81,8 +81,8 @@ static void what_may_leave_the_machine_goes_as_the_system_says(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(connections_within_the_machine_are_not_paced),
-        cmocka_unit_test(what_may_leave_the_machine_goes_as_the_system_says),
+        cmocka_unit_test(connections_within_the_machine_use_reno),
+        cmocka_unit_test(other_connections_use_the_system_default),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* proxy/wire/srv_reply.c: order, limits, TTL, and answers that are broken. */
+/* proxy/wire/srv_reply.c: order, limits, TTL, and damaged replies. */
 #include "wire/srv_reply.h"
 
 #include <setjmp.h>
@@ -69,7 +69,7 @@ static void put_service(struct message *message, uint32_t ttl, unsigned priority
 
 static const char *parse(struct srv_reply *reply, const struct message *message, size_t length)
 {
-    uint8_t *bytes = malloc(length + 1); /* of its own, so that sanitizers see what is read behind it */
+    uint8_t *bytes = malloc(length + 1); /* its own block, so that sanitizers detect a read past its end */
 
     memcpy(bytes, message->bytes, length);
     bytes = realloc(bytes, length ? length : 1);
@@ -78,7 +78,7 @@ static const char *parse(struct srv_reply *reply, const struct message *message,
     return why;
 }
 
-static void targets_come_by_priority_with_the_smallest_ttl(void **state)
+static void targets_are_ordered_by_priority_with_the_smallest_ttl(void **state)
 {
     struct message message;
     struct srv_reply reply;
@@ -98,7 +98,7 @@ static void targets_come_by_priority_with_the_smallest_ttl(void **state)
     assert_int_equal(reply.targets[2].address.port, 24224);
 }
 
-static void an_aliass_ttl_counts_and_a_negative_one_is_none(void **state)
+static void the_ttl_of_an_alias_counts_and_a_negative_ttl_is_zero(void **state)
 {
     struct message message;
     struct srv_reply reply;
@@ -118,7 +118,7 @@ static void an_aliass_ttl_counts_and_a_negative_one_is_none(void **state)
     assert_int_equal(reply.ttl_seconds, 0);
 }
 
-static void of_too_many_the_last_ones_are_left_out(void **state)
+static void targets_beyond_the_maximum_are_left_out(void **state)
 {
     struct message message;
     struct srv_reply reply;
@@ -136,7 +136,7 @@ static void of_too_many_the_last_ones_are_left_out(void **state)
         assert_int_equal(reply.targets[i].priority, i + 1);
 }
 
-static void broken_answers_do_no_harm(void **state)
+static void damaged_answers_are_refused_or_read_safely(void **state)
 {
     struct message message;
     struct srv_reply reply;
@@ -162,10 +162,10 @@ static void broken_answers_do_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(targets_come_by_priority_with_the_smallest_ttl),
-        cmocka_unit_test(an_aliass_ttl_counts_and_a_negative_one_is_none),
-        cmocka_unit_test(of_too_many_the_last_ones_are_left_out),
-        cmocka_unit_test(broken_answers_do_no_harm),
+        cmocka_unit_test(targets_are_ordered_by_priority_with_the_smallest_ttl),
+        cmocka_unit_test(the_ttl_of_an_alias_counts_and_a_negative_ttl_is_zero),
+        cmocka_unit_test(targets_beyond_the_maximum_are_left_out),
+        cmocka_unit_test(damaged_answers_are_refused_or_read_safely),
     };
 
     return cmocka_run_group_tests_name("srv_reply", tests, NULL, NULL);

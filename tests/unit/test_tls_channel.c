@@ -1,4 +1,5 @@
-/* Both roles of a TLS connection in memory: every way the byte stream may be cut, every way it may end. */
+/* proxy/wire/tls_channel.c: both roles in memory, the byte stream cut at every place, and every way to
+ * end. */
 #include "support/pki.h"
 #include "trust/authority.h"
 #include "wire/tls_channel.h"
@@ -18,20 +19,20 @@ struct fixture {
     char directory[TEST_PATH_BYTES];
     struct log log;
     struct buffer_pool pool;
-    struct tls_io io[END_COUNT]; /* as if each end had a worker of its own */
+    struct tls_io io[END_COUNT]; /* as if each end had its own worker */
     struct credentials *credentials[END_COUNT];
     struct peer_policy anyone, nobody;
     struct tls_sessions sessions;
 };
 
-/* A connection under test: a channel at each end and the bytes on their way to it. */
+/* A connection under test: a channel at each end and the bytes in flight. */
 struct pair {
     struct fixture *fixture;
     struct tls_channel *channel[END_COUNT];
     struct buffer arriving[END_COUNT];
     struct buffer opened[END_COUNT];
     enum tls_status status[END_COUNT];
-    size_t delivered[END_COUNT]; /* bytes given to that end so far */
+    size_t delivered[END_COUNT]; /* bytes delivered to that end so far */
 };
 
 static struct credentials *load(struct fixture *fixture, enum end end, enum tls_version min,
@@ -107,7 +108,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Puts what an end's last call produced on its way to the other. */
+/* Puts the output of an end's last call in flight to the other end. */
 static void carry(struct pair *pair, enum end from)
 {
     struct tls_io *io = &pair->fixture->io[from];
@@ -146,7 +147,7 @@ static void pair_close(struct pair *pair)
     }
 }
 
-/* Delivers everything under way, in pieces of `piece` bytes, cutting also at byte `cut` of the stream to
+/* Delivers all bytes in flight, in pieces of `piece` bytes, and cuts also at byte `cut` of the stream to
  * `cut_end`. */
 static void pump(struct pair *pair, size_t piece, enum end cut_end, size_t cut)
 {
@@ -158,7 +159,7 @@ static void pump(struct pair *pair, size_t piece, enum end cut_end, size_t cut)
         size_t done = pair->delivered[to];
         if (to == cut_end && done < cut && done + part > cut)
             part = cut - done;
-        uint8_t *copy = malloc(part); /* its end is guarded: reading past a slice shows */
+        uint8_t *copy = malloc(part); /* a copy: sanitizers detect a read past its end */
         memcpy(copy, front.iov_base, part);
         give(pair, to, copy, part);
         free(copy);
@@ -171,7 +172,7 @@ static void pump_whole(struct pair *pair)
     pump(pair, SIZE_MAX, CLIENT, 0);
 }
 
-/* Leaves what the client said last, and so the server's answer to it, under way. */
+/* Leaves the client's last bytes in flight, so the server does not answer them. */
 static void pump_until_client_is_established(struct pair *pair)
 {
     while (!tls_channel_is_established(pair->channel[CLIENT])) {
@@ -221,7 +222,7 @@ static void expect_conversation(struct pair *pair, size_t piece, enum end cut_en
 
 /* ---- the handshake ---- */
 
-static void both_versions_shake_hands_and_tell_the_facts(void **state)
+static void both_versions_finish_a_handshake_and_report_facts(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -244,7 +245,7 @@ static void both_versions_shake_hands_and_tell_the_facts(void **state)
 static void every_cut_of_the_stream_gives_the_same_conversation(void **state)
 {
     struct fixture *fixture = *state;
-    /* Sanitizers make each handshake slow: there, only some places. */
+    /* Sanitizers make each handshake slow: test only some places with them. */
     size_t stride = getenv("HUSK_LIGHT") ? 29 : 1;
 
     for (enum tls_version version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
@@ -253,7 +254,7 @@ static void every_cut_of_the_stream_gives_the_same_conversation(void **state)
             size_t total = SIZE_MAX;
             for (size_t cut = 1; cut < total; cut += stride) {
                 struct pair pair;
-                tls_sessions_clear(&fixture->sessions); /* full handshakes all */
+                tls_sessions_clear(&fixture->sessions); /* every handshake is a full one */
                 pair_open(&pair, fixture, "localhost");
                 expect_conversation(&pair, SIZE_MAX, end, cut);
                 total = pair.delivered[end];
@@ -277,7 +278,7 @@ static void a_byte_at_a_time_gives_the_same_conversation(void **state)
     }
 }
 
-static void data_that_comes_with_the_last_flight_is_not_lost(void **state)
+static void data_in_the_last_flight_is_not_lost(void **state)
 {
     struct fixture *fixture = *state;
     struct pair pair;
@@ -342,7 +343,7 @@ static bool is_resumed(struct fixture *fixture, const char *server_name)
     return resumed;
 }
 
-static void sessions_are_offered_to_the_name_they_are_from_alone(void **state)
+static void sessions_are_offered_only_to_the_name_they_came_from(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -351,7 +352,7 @@ static void sessions_are_offered_to_the_name_they_are_from_alone(void **state)
         tls_sessions_clear(&fixture->sessions);
         assert_false(is_resumed(fixture, "localhost"));
         assert_false(is_resumed(fixture, "other.example"));
-        /* However many a server hands out, the other's are not driven out. */
+        /* The sessions of one server never evict those of the other, however many it issues. */
         for (int round = 0; round < TLS_SESSIONS_MAX; round++)
             assert_true(is_resumed(fixture, "localhost"));
         assert_true(fixture->sessions.count <= 2 * TLS_SESSIONS_PER_NAME);
@@ -372,7 +373,7 @@ static void expect_refusal(struct fixture *fixture, const char *server_name, enu
         fail_msg("detail is: %s", tls_channel_failure_detail(pair.channel[decider]));
     assert_false(tls_channel_is_established(pair.channel[decider]));
     assert_null(tls_channel_peer(pair.channel[decider]));
-    /* The other end is told by an alert. */
+    /* The other end receives an alert. */
     assert_int_equal(pair.status[!decider], TLS_FAILED);
     enum end_reason told = tls_channel_failure(pair.channel[!decider]);
     assert_true(told == END_TLS_REJECTED || told == END_TLS_VERSION);
@@ -398,7 +399,7 @@ static void an_identity_that_is_not_allowed_is_refused_by_the_server(void **stat
     }
 }
 
-/* The policy changes while the client holds a ticket: the ticket key stays, the verdict does not. */
+/* The policy changes while the client holds a ticket: the ticket key is the same, the verdict is not. */
 static void a_resumed_session_is_checked_against_the_policy_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -423,7 +424,7 @@ static void a_resumed_session_is_checked_against_the_policy_again(void **state)
     peer_policy_deinit(&changing);
 }
 
-static void versions_without_overlap_are_told_apart(void **state)
+static void versions_without_overlap_fail_with_their_own_reason(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -432,7 +433,7 @@ static void versions_without_overlap_are_told_apart(void **state)
     expect_refusal(fixture, "localhost", SERVER, END_TLS_VERSION, "");
 }
 
-static void bytes_that_are_no_tls_are_refused_at_the_first(void **state)
+static void bytes_that_are_not_tls_are_refused_at_the_first_byte(void **state)
 {
     static const char *const garbage[] = { "GET / HTTP/1.1\r\n\r\n", "\x93\xa3tag", "{\"a\":1}",
                                            "\x16\x00\x00\x00\x05hello" };
@@ -481,7 +482,7 @@ static void close_notify_ends_one_direction_only(void **state)
     }
 }
 
-static void an_end_of_input_is_judged_by_what_came_before(void **state)
+static void an_end_of_input_depends_on_the_bytes_before(void **state)
 {
     struct fixture *fixture = *state;
     struct pair pair;
@@ -494,7 +495,7 @@ static void an_end_of_input_is_judged_by_what_came_before(void **state)
     pair_close(&pair);
 }
 
-static void a_damaged_record_fails_the_channel_and_delivers_nothing_of_it(void **state)
+static void a_damaged_record_fails_the_channel_and_delivers_nothing(void **state)
 {
     struct fixture *fixture = *state;
     struct pair pair;
@@ -512,7 +513,7 @@ static void a_damaged_record_fails_the_channel_and_delivers_nothing_of_it(void *
     pair_close(&pair);
 }
 
-static void a_bulk_of_records_arrives_whole_in_any_pieces(void **state)
+static void many_records_arrive_complete_in_any_pieces(void **state)
 {
     enum { BULK = 300000 };
     static const size_t pieces[] = { 1000, 16384, 16401, 50000, SIZE_MAX };
@@ -543,13 +544,13 @@ static void a_bulk_of_records_arrives_whole_in_any_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(both_versions_shake_hands_and_tell_the_facts, setup, teardown),
+        cmocka_unit_test_setup_teardown(both_versions_finish_a_handshake_and_report_facts, setup, teardown),
         cmocka_unit_test_setup_teardown(every_cut_of_the_stream_gives_the_same_conversation, setup, teardown),
         cmocka_unit_test_setup_teardown(a_byte_at_a_time_gives_the_same_conversation, setup, teardown),
-        cmocka_unit_test_setup_teardown(data_that_comes_with_the_last_flight_is_not_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(data_in_the_last_flight_is_not_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tls_1_3_client_is_confirmed_only_by_the_servers_first_word, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(sessions_are_offered_to_the_name_they_are_from_alone, setup,
+        cmocka_unit_test_setup_teardown(sessions_are_offered_only_to_the_name_they_came_from, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(later_connections_are_resumed_and_tls_1_3_tickets_used_once, setup,
                                         teardown),
@@ -558,13 +559,14 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_resumed_session_is_checked_against_the_policy_again, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(versions_without_overlap_are_told_apart, setup, teardown),
-        cmocka_unit_test_setup_teardown(bytes_that_are_no_tls_are_refused_at_the_first, setup, teardown),
-        cmocka_unit_test_setup_teardown(close_notify_ends_one_direction_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_end_of_input_is_judged_by_what_came_before, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_record_fails_the_channel_and_delivers_nothing_of_it, setup,
+        cmocka_unit_test_setup_teardown(versions_without_overlap_fail_with_their_own_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(bytes_that_are_not_tls_are_refused_at_the_first_byte, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(a_bulk_of_records_arrives_whole_in_any_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(close_notify_ends_one_direction_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_end_of_input_depends_on_the_bytes_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_record_fails_the_channel_and_delivers_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(many_records_arrive_complete_in_any_pieces, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("tls_channel", tests, NULL, NULL);
