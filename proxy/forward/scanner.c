@@ -1,37 +1,36 @@
-/* Finds the messages in a stream of Forward.
+/* The frame of a message (outer array, entries, option) is a state machine: `rules` is its table. Values
+ * inside a record, metadata or an option's value are only counted: `left` says how many values each open map
+ * or array still lacks.
  *
- * Two things nest. The frame (outer array, entries, option) is a walk from place to place along `rules`. What
- * is inside a record, metadata or an option's value is only counted: `left` says how many values each open
- * map or array still lacks.
- *
- * Limits hold by one number: every value costs at least a byte, so a header that announces n bytes or n
- * elements claims them in `announced` at once. It never passes message_bytes, so no count can overflow.
- *
- * Knows bytes only: no buffers, no descriptors, no policy. */
+ * One number enforces the limits. Every value has at least one byte, so a header that announces n bytes or n
+ * elements claims n bytes in `announced` at once. `announced` never exceeds message_bytes, so no count can
+ * overflow. */
 #include "forward/scanner.h"
 
+#include "forward/event_walk.h"
+#include "forward/option_key.h"
 #include "forward/shape.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* Where in the frame the next value stands. */
-enum place {
-    PLACE_OUTER, /* between two messages, or in the outer array's header */
-    PLACE_TAG,
-    PLACE_SECOND, /* the tag is complete; the next byte tells the mode */
-    PLACE_PACKED,
-    PLACE_TIME,
-    PLACE_RECORD,
-    PLACE_ENTRIES,
-    PLACE_ENTRY,
-    PLACE_ENTRY_TIME,
-    PLACE_PAIR_TIME, /* in [[time, metadata], record] */
-    PLACE_PAIR_METADATA,
-    PLACE_ENTRY_RECORD,
-    PLACE_OPTION,
-    PLACE_KEY,
-    PLACE_VALUE,
+/* Which value of the frame is next. */
+enum state {
+    STATE_OUTER, /* between two messages, or in the header of the outer array */
+    STATE_TAG,
+    STATE_SECOND, /* the tag is complete; the next byte tells the mode */
+    STATE_PACKED,
+    STATE_TIME,
+    STATE_RECORD,
+    STATE_ENTRIES,
+    STATE_ENTRY,
+    STATE_ENTRY_TIME,
+    STATE_PAIR_TIME, /* in [[time, metadata], record] */
+    STATE_PAIR_METADATA,
+    STATE_ENTRY_RECORD,
+    STATE_OPTION,
+    STATE_KEY,
+    STATE_VALUE,
 };
 
 #define ONLY(kind) KIND_ONLY(kind)
@@ -44,48 +43,30 @@ enum {
     ANY = STRINGS | TIMES | ARRAYS | MAPS | ONLY(KIND_BOOL),
 };
 
-/* What may stand at a place. */
+/* The value that a state expects. */
 struct rule {
     uint16_t kinds;
-    uint8_t least, most; /* elements, if it is an array; most 0: any */
-    uint8_t inside;      /* place of its first element, if it belongs to the frame; else it is only walked */
-    uint8_t next;        /* place after it, where that never varies */
+    uint8_t least, most; /* elements of an array; most 0: any number */
+    uint8_t inside;      /* state of its first element; 0: its elements are no part of the frame */
+    uint8_t next;        /* state after the value; 0: end_frame_value decides */
 };
 
 static const struct rule rules[] = {
-    [PLACE_OUTER] = { ARRAYS, 2, 4, PLACE_TAG, 0 },
-    [PLACE_TAG] = { STRINGS, 0, 0, 0, PLACE_SECOND },
-    [PLACE_SECOND] = { 0, 0, 0, 0, 0 },
-    [PLACE_PACKED] = { STRINGS, 0, 0, 0, 0 },
-    [PLACE_TIME] = { TIMES, 0, 0, 0, PLACE_RECORD },
-    [PLACE_RECORD] = { MAPS, 0, 0, 0, 0 },
-    [PLACE_ENTRIES] = { ARRAYS, 0, 0, PLACE_ENTRY, 0 },
-    [PLACE_ENTRY] = { ARRAYS, 2, 2, PLACE_ENTRY_TIME, 0 },
-    [PLACE_ENTRY_TIME] = { TIMES | ARRAYS, 2, 2, PLACE_PAIR_TIME, PLACE_ENTRY_RECORD },
-    [PLACE_PAIR_TIME] = { TIMES, 0, 0, 0, PLACE_PAIR_METADATA },
-    [PLACE_PAIR_METADATA] = { MAPS, 0, 0, 0, PLACE_ENTRY_RECORD },
-    [PLACE_ENTRY_RECORD] = { MAPS, 0, 0, 0, PLACE_ENTRY },
-    [PLACE_OPTION] = { MAPS | ONLY(KIND_NIL), 0, 0, PLACE_KEY, 0 },
-    [PLACE_KEY] = { ANY, 0, 0, 0, PLACE_VALUE },
-    [PLACE_VALUE] = { ANY, 0, 0, 0, PLACE_KEY },
-};
-
-/* Option keys that mean something here. */
-enum option_key { KEY_OTHER, KEY_CHUNK, KEY_SIZE, KEY_COMPRESSED };
-
-enum {
-    KEY_BYTES_MAX = sizeof "compressed" - 1,
-    EVENT_HEAD_BYTES_MAX =
-        SHAPE_HEADER_BYTES_MAX + 18 + SHAPE_HEADER_BYTES_MAX, /* the longest time: fixext 16 */
-};
-
-/* A header, decoded. */
-struct item {
-    uint8_t first; /* its first byte */
-    uint8_t kind;
-    uint8_t header;    /* its bytes */
-    uint64_t body;     /* bytes after it */
-    uint64_t elements; /* values inside */
+    [STATE_OUTER] = { ARRAYS, 2, 4, STATE_TAG, 0 },
+    [STATE_TAG] = { STRINGS, 0, 0, 0, STATE_SECOND },
+    [STATE_SECOND] = { 0, 0, 0, 0, 0 },
+    [STATE_PACKED] = { STRINGS, 0, 0, 0, 0 },
+    [STATE_TIME] = { TIMES, 0, 0, 0, STATE_RECORD },
+    [STATE_RECORD] = { MAPS, 0, 0, 0, 0 },
+    [STATE_ENTRIES] = { ARRAYS, 0, 0, STATE_ENTRY, 0 },
+    [STATE_ENTRY] = { ARRAYS, 2, 2, STATE_ENTRY_TIME, 0 },
+    [STATE_ENTRY_TIME] = { TIMES | ARRAYS, 2, 2, STATE_PAIR_TIME, STATE_ENTRY_RECORD },
+    [STATE_PAIR_TIME] = { TIMES, 0, 0, 0, STATE_PAIR_METADATA },
+    [STATE_PAIR_METADATA] = { MAPS, 0, 0, 0, STATE_ENTRY_RECORD },
+    [STATE_ENTRY_RECORD] = { MAPS, 0, 0, 0, STATE_ENTRY },
+    [STATE_OPTION] = { MAPS | ONLY(KIND_NIL), 0, 0, STATE_KEY, 0 },
+    [STATE_KEY] = { ANY, 0, 0, 0, STATE_VALUE },
+    [STATE_VALUE] = { ANY, 0, 0, 0, STATE_KEY },
 };
 
 static enum scanner_status refuse(struct scanner *scanner, enum scanner_refusal refusal)
@@ -94,24 +75,12 @@ static enum scanner_status refuse(struct scanner *scanner, enum scanner_refusal 
     return SCANNER_REFUSED;
 }
 
-static void item_decode(struct item *item, const uint8_t *header)
-{
-    const struct shape *shape = &shapes[header[0]];
-    uint64_t size = shape_size(shape, header);
-
-    item->first = header[0];
-    item->kind = shape->kind;
-    item->header = shape->header;
-    item->body = shape->kind < KIND_ARRAY ? size : 0;
-    item->elements = shape->kind < KIND_ARRAY ? 0 : size << (shape->kind == KIND_MAP);
-}
-
 /* ---- after a value ------------------------------------------------------------------------------------ */
 
 static enum scanner_status end_message(struct scanner *scanner)
 {
     assert(scanner->announced == scanner->length);
-    scanner->place = PLACE_OUTER;
+    scanner->state = STATE_OUTER;
     return SCANNER_END;
 }
 
@@ -120,7 +89,7 @@ static enum scanner_status end_body(struct scanner *scanner)
     scanner->body.end = scanner->length;
     if (!scanner->has_option)
         return end_message(scanner);
-    scanner->place = PLACE_OPTION;
+    scanner->state = STATE_OPTION;
     scanner->option.start = scanner->length;
     return SCANNER_MORE;
 }
@@ -128,61 +97,38 @@ static enum scanner_status end_body(struct scanner *scanner)
 static enum scanner_status end_option(struct scanner *scanner)
 {
     scanner->option.end = scanner->length;
-    scanner->depth = scanner->floor = 0;
+    scanner->depth = scanner->frame_depth = 0;
     return end_message(scanner);
 }
 
 static enum option_key gathered_key(const struct scanner *scanner)
 {
-    static const struct {
-        const char *name;
-        enum option_key key;
-    } known[] = { { "chunk", KEY_CHUNK }, { "size", KEY_SIZE }, { "compressed", KEY_COMPRESSED } };
+    size_t length = scanner->gathered_length;
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        size_t length = strlen(known[i].name);
-        if (scanner->gathered_length == 1 + length && !memcmp(scanner->gathered + 1, known[i].name, length))
-            return known[i].key;
-    }
-    return KEY_OTHER;
+    return length ? option_key_find(scanner->gathered + 1, length - 1) : OPTION_KEY_OTHER;
 }
 
-/* The gathered integer; 0 when it is negative. */
-static uint64_t gathered_number(const struct scanner *scanner)
-{
-    uint8_t first = scanner->gathered[0];
-    uint64_t number = 0;
-
-    if (scanner->gathered_length == 1)
-        return first < 0x80 ? first : 0;
-    if (first >= 0xd0 && scanner->gathered[1] >= 0x80)
-        return 0;
-    for (unsigned i = 1; i < scanner->gathered_length; i++)
-        number = number << 8 | scanner->gathered[i];
-    return number;
-}
-
-/* A value at `place` is complete: where to go on. */
+/* A value of the frame is complete. */
 static enum scanner_status end_frame_value(struct scanner *scanner)
 {
-    switch (scanner->place) {
-    case PLACE_PACKED:
-    case PLACE_RECORD:
-    case PLACE_ENTRIES:
+    switch (scanner->state) {
+    case STATE_PACKED:
+    case STATE_RECORD:
+    case STATE_ENTRIES:
         return end_body(scanner);
-    case PLACE_ENTRY_RECORD:
+    case STATE_ENTRY_RECORD:
         if (--scanner->elements == 0)
             return end_body(scanner);
         break;
-    case PLACE_OPTION:
+    case STATE_OPTION:
         return end_option(scanner);
-    case PLACE_KEY:
+    case STATE_KEY:
         scanner->option_key = gathered_key(scanner);
         scanner->gathered_length = 0;
         break;
-    case PLACE_VALUE:
+    case STATE_VALUE:
         if (scanner->gathered_length)
-            scanner->entries = gathered_number(scanner);
+            scanner->entries = shape_natural(scanner->gathered, scanner->gathered_length);
         scanner->gathered_length = 0;
         if (--scanner->elements == 0)
             return end_option(scanner);
@@ -190,13 +136,13 @@ static enum scanner_status end_frame_value(struct scanner *scanner)
     default:
         break;
     }
-    scanner->place = rules[scanner->place].next;
+    scanner->state = rules[scanner->state].next;
     return SCANNER_MORE;
 }
 
 static enum scanner_status end_value(struct scanner *scanner)
 {
-    while (scanner->depth > scanner->floor) {
+    while (scanner->depth > scanner->frame_depth) {
         if (--scanner->left[scanner->depth - 1])
             return SCANNER_MORE;
         scanner->depth--;
@@ -206,20 +152,20 @@ static enum scanner_status end_value(struct scanner *scanner)
 
 /* ---- a header ----------------------------------------------------------------------------------------- */
 
-/* Keeps a key's bytes, or a number's, as they pass. */
-static void gather(struct scanner *scanner, const struct item *item)
+/* Begins to keep the bytes of a key or a number; take_body adds the rest. */
+static void gather(struct scanner *scanner, const struct shape_item *item)
 {
     scanner->gathered[0] = item->first;
     scanner->gathered_length = 1;
 }
 
-static enum scanner_status enter_option_value(struct scanner *scanner, const struct item *item)
+static enum scanner_status enter_option_value(struct scanner *scanner, const struct shape_item *item)
 {
     struct span content = { scanner->length, scanner->length + item->body };
     bool is_string = ONLY(item->kind) & STRINGS;
 
     switch (scanner->option_key) {
-    case KEY_CHUNK:
+    case OPTION_KEY_CHUNK:
         scanner->chunk = (struct span) { 0, 0 };
         if (item->kind == KIND_NIL)
             break;
@@ -227,10 +173,10 @@ static enum scanner_status enter_option_value(struct scanner *scanner, const str
             return refuse(scanner, SCANNER_BAD_OPTION);
         scanner->chunk = (struct span) { content.start - item->header, content.end };
         break;
-    case KEY_COMPRESSED:
+    case OPTION_KEY_COMPRESSED:
         scanner->compressed = is_string ? content : (struct span) { 0, 0 };
         break;
-    case KEY_SIZE:
+    case OPTION_KEY_SIZE:
         if (scanner->mode != SCANNER_PACKED)
             break;
         scanner->entries = 0;
@@ -243,30 +189,30 @@ static enum scanner_status enter_option_value(struct scanner *scanner, const str
     return SCANNER_MORE;
 }
 
-/* Notes what a value of the frame says, before its body. */
-static enum scanner_status enter_frame_value(struct scanner *scanner, const struct item *item)
+/* Checks a value of the frame at its header, and notes where it is. */
+static enum scanner_status enter_frame_value(struct scanner *scanner, const struct shape_item *item)
 {
-    const struct rule *rule = &rules[scanner->place];
+    const struct rule *rule = &rules[scanner->state];
 
     if (!(ONLY(item->kind) & rule->kinds))
-        return refuse(scanner, scanner->place == PLACE_OPTION && item->kind != KIND_UNUSED
+        return refuse(scanner, scanner->state == STATE_OPTION && item->kind != KIND_UNUSED
                                    ? SCANNER_BAD_OPTION
                                    : SCANNER_NOT_FORWARD);
     if (item->kind == KIND_ARRAY && rule->most &&
         (item->elements < rule->least || item->elements > rule->most))
         return refuse(scanner, SCANNER_NOT_FORWARD);
-    switch (scanner->place) {
-    case PLACE_TAG:
+    switch (scanner->state) {
+    case STATE_TAG:
         if (item->body > scanner->limits.tag_bytes)
             return refuse(scanner, SCANNER_TAG_TOO_LONG);
         scanner->tag = (struct span) { scanner->length, scanner->length + item->body };
         scanner->tag_value = (struct span) { scanner->length - item->header, scanner->tag.end };
         break;
-    case PLACE_KEY:
-        if ((ONLY(item->kind) & STRINGS) && item->body <= KEY_BYTES_MAX)
+    case STATE_KEY:
+        if ((ONLY(item->kind) & STRINGS) && item->body <= OPTION_KEY_BYTES_MAX)
             gather(scanner, item);
         break;
-    case PLACE_VALUE:
+    case STATE_VALUE:
         return enter_option_value(scanner, item);
     default:
         break;
@@ -274,36 +220,36 @@ static enum scanner_status enter_frame_value(struct scanner *scanner, const stru
     return SCANNER_MORE;
 }
 
-/* Steps into an array or map of the frame. */
-static enum scanner_status enter_frame_inside(struct scanner *scanner, const struct item *item)
+/* Enters an array or map of the frame. */
+static enum scanner_status enter_frame_inside(struct scanner *scanner, const struct shape_item *item)
 {
-    switch (scanner->place) {
-    case PLACE_OUTER:
+    switch (scanner->state) {
+    case STATE_OUTER:
         scanner->array = (struct span) { 0, scanner->length };
         scanner->array_elements = (uint8_t)item->elements;
         break;
-    case PLACE_ENTRIES:
+    case STATE_ENTRIES:
         scanner->entries = scanner->elements = (uint32_t)item->elements;
         break;
-    case PLACE_OPTION:
+    case STATE_OPTION:
         scanner->option_header = (struct span) { scanner->length - item->header, scanner->length };
         scanner->option_pairs = scanner->elements = (uint32_t)(item->elements / 2);
-        scanner->depth = scanner->floor = 1;
+        scanner->depth = scanner->frame_depth = 1;
         break;
     default:
         break;
     }
     if (!item->elements)
         return end_frame_value(scanner);
-    scanner->place = rules[scanner->place].inside;
+    scanner->state = rules[scanner->state].inside;
     return SCANNER_MORE;
 }
 
-/* A value's header is taken. */
-static enum scanner_status enter_value(struct scanner *scanner, const struct item *item)
+/* The header of a value is taken. */
+static enum scanner_status enter_value(struct scanner *scanner, const struct shape_item *item)
 {
-    bool is_frame = scanner->depth == scanner->floor;
-    uint64_t claim = item->header - 1U + item->body + item->elements; /* its first byte is claimed already */
+    bool is_frame = scanner->depth == scanner->frame_depth;
+    uint64_t claim = item->header - 1U + item->body + item->elements; /* its first byte has been claimed */
 
     if (is_frame) {
         enum scanner_status status = enter_frame_value(scanner, item);
@@ -319,7 +265,7 @@ static enum scanner_status enter_value(struct scanner *scanner, const struct ite
         scanner->skip = item->body;
         return item->body ? SCANNER_MORE : end_value(scanner);
     }
-    if (is_frame && rules[scanner->place].inside)
+    if (is_frame && rules[scanner->state].inside)
         return enter_frame_inside(scanner, item);
     if (scanner->depth >= scanner->limits.depth)
         return refuse(scanner, SCANNER_TOO_DEEP);
@@ -343,14 +289,14 @@ static void begin_message(struct scanner *scanner)
     scanner->entries = 0;
 }
 
-/* Takes a header, or as much of it as there is; `at` < `end`. */
+/* Takes a header, or the part of it that the slice has; `at` < `end`. */
 static const uint8_t *take_header(struct scanner *scanner, const uint8_t *at, const uint8_t *end,
                                   enum scanner_status *status)
 {
-    struct item item;
+    struct shape_item item;
 
     if (scanner->gathered_length == 0 && end - at >= SHAPE_HEADER_BYTES_MAX) {
-        item_decode(&item, at);
+        shape_item_decode(&item, at);
         at += item.header;
         scanner->length += item.header;
     } else {
@@ -360,7 +306,7 @@ static const uint8_t *take_header(struct scanner *scanner, const uint8_t *at, co
             scanner->gathered[scanner->gathered_length++] = *at++;
             scanner->length++;
         }
-        item_decode(&item, scanner->gathered);
+        shape_item_decode(&item, scanner->gathered);
         if (scanner->gathered_length < item.header)
             return at;
         scanner->gathered_length = 0;
@@ -386,7 +332,7 @@ static const uint8_t *take_body(struct scanner *scanner, const uint8_t *at, cons
     return at + part;
 }
 
-/* The byte after the tag tells the mode; it is not taken. */
+/* The byte after the tag decides the mode. The byte is not taken. */
 static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
 {
     unsigned kind = ONLY(shapes[first].kind);
@@ -395,13 +341,13 @@ static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
     scanner->body.start = scanner->length;
     if (kind & STRINGS) {
         scanner->mode = SCANNER_PACKED;
-        scanner->place = PLACE_PACKED;
+        scanner->state = STATE_PACKED;
     } else if (kind & ARRAYS) {
         scanner->mode = SCANNER_FORWARD;
-        scanner->place = PLACE_ENTRIES;
+        scanner->state = STATE_ENTRIES;
     } else if (kind & TIMES) {
         scanner->mode = SCANNER_MESSAGE;
-        scanner->place = PLACE_TIME;
+        scanner->state = STATE_TIME;
         scanner->entries = 1;
         least = 3;
     } else {
@@ -415,105 +361,53 @@ static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
 
 /* ---- the fast path ------------------------------------------------------------------------------------ */
 
-/* Whatever is cut, rare or must be refused these leave where it is, to the careful path: so there is one
- * place that decides. */
-
-/* The bytes of an entry's array header, in the two forms that agents use; 0: another. */
-static inline size_t entry_header(const uint8_t *at)
-{
-    static const uint8_t wide[] = { 0xdd, 0, 0, 0, 2 }; /* Fluent Bit's */
-
-    return *at == 0x92 ? 1 : memcmp(at, wide, sizeof wide) == 0 ? sizeof wide : 0;
-}
-
-/* Takes what an event begins with, up to its record's first key: an entry's header, a time and the record's
- * header. */
+/* Takes the head of an event, up to the first key of its record: the entry's header, the time and the
+ * record's header. Takes nothing when the careful path must look at one of them. */
 static const uint8_t *take_event_head(struct scanner *scanner, const uint8_t *at, const uint8_t *end)
 {
-    const uint8_t *from = at;
-    bool is_entry = scanner->place == PLACE_ENTRY;
+    bool is_entry = scanner->state == STATE_ENTRY;
+    uint64_t elements;
+    size_t entry_bytes = 0;
 
-    if (end - at < EVENT_HEAD_BYTES_MAX)
-        return from;
-    if (is_entry)
-        at += entry_header(at);
-    if (is_entry && at == from)
-        return from;
-    const struct shape *time = &shapes[*at];
-    if (time->header != 1 || !(ONLY(time->kind) & TIMES))
-        return from;
-    at += 1 + time->inherent;
-    const struct shape *record = &shapes[*at];
-    uint64_t elements = 2 * shape_size(record, at);
-    at += record->header;
-    /* What the headers above announced is claimed already: an entry's first byte, or a time's and a record's.
-     */
-    uint64_t claim = (uint64_t)(at - from) - (is_entry ? 1 : 2) + elements;
-    if (record->kind != KIND_MAP || !elements || elements > UINT32_MAX ||
-        claim > scanner->limits.message_bytes - scanner->announced)
-        return from;
+    if (end - at < EVENT_WALK_HEAD_BYTES_MAX)
+        return at;
+    if (is_entry) {
+        entry_bytes = event_walk_entry_header(at);
+        if (!entry_bytes)
+            return at;
+    }
+    size_t rest = event_walk_time_and_record(at + entry_bytes, &elements);
+    if (!rest || !elements || elements > UINT32_MAX)
+        return at;
+    /* Earlier headers have claimed the entry's first byte already, or the first bytes of time and record. */
+    uint64_t claim = entry_bytes + rest - (is_entry ? 1 : 2) + elements;
+    if (claim > scanner->limits.message_bytes - scanner->announced)
+        return at;
     scanner->announced += claim;
-    scanner->length += (uint64_t)(at - from);
-    scanner->place = is_entry ? PLACE_ENTRY_RECORD : PLACE_RECORD;
+    scanner->length += entry_bytes + rest;
+    scanner->state = is_entry ? STATE_ENTRY_RECORD : STATE_RECORD;
     scanner->left[scanner->depth++] = (uint32_t)elements;
-    return at;
+    return at + entry_bytes + rest;
 }
 
-/* The bytes of a string with a header of one or two bytes; 0 for any other value. Most of what is walked are
- * such strings, and a guess which kind comes next is sooner there than the answer of a table. */
-static inline uint64_t short_string_size(const uint8_t *at)
-{
-    if ((at[0] & 0xe0) == 0xa0)
-        return 1 + (at[0] & 0x1fU);
-    return at[0] == 0xd9 ? 2 + (uint64_t)at[1] : 0;
-}
-
-/* Takes the walked values that lie whole within the slice, up to the end of the outermost. */
+/* Takes whole values inside a record, metadata or an option's value, up to the end of the outermost. */
 static const uint8_t *walk(struct scanner *scanner, const uint8_t *at, const uint8_t *end,
                            enum scanner_status *status)
 {
-    const uint8_t *from = at;
-    uint64_t room = scanner->limits.message_bytes - scanner->announced;
-    uint32_t *bottom = scanner->left + scanner->floor;
-    uint32_t *top = scanner->left + scanner->depth; /* one above the innermost */
-    uint32_t *most = scanner->left + scanner->limits.depth;
+    struct event_walk walk = {
+        .claimable = scanner->limits.message_bytes - scanner->announced,
+        .bottom = scanner->left + scanner->frame_depth,
+        .top = scanner->left + scanner->depth,
+        .limit = scanner->left + scanner->limits.depth,
+    };
+    const uint8_t *next = event_walk_values(&walk, at, end);
 
-    while (end - at >= SHAPE_HEADER_BYTES_MAX) {
-        const struct shape *shape = &shapes[*at];
-        uint64_t size = short_string_size(at);
-        if (size) {
-            if (size > (uint64_t)(end - at) || size - 1 > room)
-                break;
-            room -= size - 1;
-            at += size;
-        } else if (shape->kind >= KIND_ARRAY) {
-            size = shape_size(shape, at) << (shape->kind == KIND_MAP);
-            if (shape->header - 1U + size > room || size > UINT32_MAX || top == most)
-                break;
-            room -= shape->header - 1U + size;
-            at += shape->header;
-            if (size) {
-                *top++ = (uint32_t)size;
-                continue;
-            }
-        } else {
-            size = shape->header + shape_size(shape, at);
-            if (size > (uint64_t)(end - at) || size - 1 > room || shape->kind == KIND_UNUSED)
-                break;
-            room -= size - 1;
-            at += size;
-        }
-        while (--top[-1] == 0)
-            if (--top == bottom)
-                goto whole;
-    }
-whole:
-    scanner->length += (uint64_t)(at - from);
-    scanner->announced = scanner->limits.message_bytes - room;
-    scanner->depth = (uint8_t)(top - scanner->left);
-    if (top == bottom)
+    scanner->length += (uint64_t)(next - at);
+    scanner->announced = scanner->limits.message_bytes - walk.claimable;
+    scanner->depth = (uint8_t)(walk.top - scanner->left);
+    if (walk.top == walk.bottom)
         *status = end_frame_value(scanner);
-    return at;
+    return next;
 }
 
 /* ---- the contract ------------------------------------------------------------------------------------- */
@@ -522,7 +416,7 @@ void scanner_init(struct scanner *scanner, const struct scanner_limits *limits)
 {
     assert(limits->depth >= 1 && limits->depth <= SCANNER_DEPTH_MAX);
     assert(limits->message_bytes >= 1);
-    memset(scanner, 0, offsetof(struct scanner, left)); /* what is beyond `depth` is never read */
+    memset(scanner, 0, offsetof(struct scanner, left)); /* elements beyond `depth` are never read */
     scanner->limits = *limits;
 }
 
@@ -544,13 +438,13 @@ size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length
         const uint8_t *before = at;
         if (scanner->skip) {
             at = take_body(scanner, at, end, status);
-        } else if (scanner->place == PLACE_SECOND) {
+        } else if (scanner->state == STATE_SECOND) {
             *status = decide_mode(scanner, *at);
         } else {
-            if ((scanner->place == PLACE_ENTRY || scanner->place == PLACE_TIME) &&
+            if ((scanner->state == STATE_ENTRY || scanner->state == STATE_TIME) &&
                 scanner->gathered_length == 0)
                 at = take_event_head(scanner, at, end);
-            if (scanner->depth > scanner->floor && scanner->gathered_length == 0)
+            if (scanner->depth > scanner->frame_depth && scanner->gathered_length == 0)
                 at = walk(scanner, at, end, status);
             if (at == before)
                 at = take_header(scanner, at, end, status);
@@ -561,7 +455,7 @@ size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length
 
 bool scanner_is_between(const struct scanner *scanner)
 {
-    return scanner->place == PLACE_OUTER && scanner->gathered_length == 0 && !scanner->refusal;
+    return scanner->state == STATE_OUTER && scanner->gathered_length == 0 && !scanner->refusal;
 }
 
 const char *scanner_refusal_name(enum scanner_refusal refusal)
