@@ -7,12 +7,6 @@
 
 enum { HEX_BYTES = 2 * HANDSHAKE_DIGEST_BYTES };
 
-/* A message being written. What we write is bounded by HANDSHAKE_NAME_BYTES_MAX, so it always fits. */
-struct outgoing {
-    uint8_t *bytes;
-    size_t length;
-};
-
 struct ping {
     struct msgpack_item hostname, salt, digest, username, password_digest;
 };
@@ -55,7 +49,7 @@ static void digest_hex(const struct handshake *handshake, const struct handshake
     hex_write(hex, digest, sizeof digest);
 }
 
-/* sha512hex(salt + hostname + nonce + key): the sender of the digest knows the key. */
+/* sha512hex(salt + hostname + nonce + key). It proves that its sender knows the key. */
 static void key_digest(const struct handshake *handshake, struct handshake_piece salt,
                        struct handshake_piece hostname, char hex[HEX_BYTES])
 {
@@ -78,7 +72,7 @@ static void password_digest(const struct handshake *handshake, struct handshake_
     digest_hex(handshake, pieces, sizeof pieces / sizeof *pieces, hex);
 }
 
-/* In a time that does not tell how much of it is right. */
+/* Compares in constant time. */
 static bool digest_is(const struct msgpack_item *item, const char hex[HEX_BYTES])
 {
     uint8_t difference = 0;
@@ -90,14 +84,15 @@ static bool digest_is(const struct msgpack_item *item, const char hex[HEX_BYTES]
     return difference == 0;
 }
 
-static void put(struct outgoing *out, const void *bytes, size_t length)
+/* Our own names are bounded by HANDSHAKE_NAME_BYTES_MAX, so every message that we write fits. */
+static void put(struct handshake_answer *out, const void *bytes, size_t length)
 {
     assert(length <= HANDSHAKE_MESSAGE_BYTES_MAX - out->length);
     memcpy(out->bytes + out->length, bytes, length);
     out->length += length;
 }
 
-static void put_header(struct outgoing *out, enum msgpack_kind kind, uint32_t count)
+static void put_header(struct handshake_answer *out, enum msgpack_kind kind, uint32_t count)
 {
     uint8_t header[MSGPACK_HEADER_BYTES_MAX];
     size_t length = msgpack_bytes_put_header(header, kind, count, kind == MSGPACK_BIN ? 2 : 1);
@@ -105,26 +100,26 @@ static void put_header(struct outgoing *out, enum msgpack_kind kind, uint32_t co
     put(out, header, length);
 }
 
-static void put_text(struct outgoing *out, enum msgpack_kind kind, const void *bytes, size_t length)
+static void put_text(struct handshake_answer *out, enum msgpack_kind kind, const void *bytes, size_t length)
 {
     put_header(out, kind, (uint32_t)length);
     if (length)
         put(out, bytes, length);
 }
 
-static void put_str(struct outgoing *out, const char *string)
+static void put_str(struct handshake_answer *out, const char *string)
 {
     put_text(out, MSGPACK_STR, string, strlen(string));
 }
 
-static void put_bool(struct outgoing *out, bool value)
+static void put_bool(struct handshake_answer *out, bool value)
 {
     put(out, value ? "\xc3" : "\xc2", 1);
 }
 
-/* ["HELO", {nonce, auth, keepalive}]: an empty auth asks for no user; agents take a non-empty one as a
- * demand. */
-static void put_helo(const struct handshake *handshake, struct outgoing *out)
+/* ["HELO", {nonce, auth, keepalive}]. An empty auth asks for no user. Agents take a non-empty auth as a
+ * demand for a user. */
+static void put_helo(const struct handshake *handshake, struct handshake_answer *out)
 {
     put_header(out, MSGPACK_ARRAY, 2);
     put_str(out, "HELO");
@@ -137,8 +132,9 @@ static void put_helo(const struct handshake *handshake, struct outgoing *out)
     put_bool(out, true);
 }
 
-/* ["PING", hostname, salt, digest, username, password digest]: strings all, since Fluent Bit takes no bin. */
-static void put_ping(const struct handshake *handshake, struct handshake_piece auth, struct outgoing *out)
+/* ["PING", hostname, salt, digest, username, password digest]. All are str: Fluent Bit takes no bin. */
+static void put_ping(const struct handshake *handshake, struct handshake_piece auth,
+                     struct handshake_answer *out)
 {
     const struct handshake_options *options = handshake->options;
     struct handshake_piece username = piece_of(options->username);
@@ -151,7 +147,7 @@ static void put_ping(const struct handshake *handshake, struct handshake_piece a
     key_digest(handshake, (struct handshake_piece) { handshake->salt, sizeof handshake->salt },
                piece_of(options->hostname), hex);
     put_text(out, MSGPACK_STR, hex, sizeof hex);
-    /* Fluentd asks for a user even when it has none to check: then no name is a name too */
+    /* Fluentd asks for a user even when it has no users to check. An empty name is accepted then. */
     put_text(out, MSGPACK_STR, username.bytes, auth.length ? username.length : 0);
     if (auth.length)
         password_digest(handshake, auth, username, options->password, hex);
@@ -159,7 +155,8 @@ static void put_ping(const struct handshake *handshake, struct handshake_piece a
 }
 
 /* ["PONG", true, "", hostname, digest]. */
-static void put_pong(const struct handshake *handshake, const struct msgpack_item *salt, struct outgoing *out)
+static void put_pong(const struct handshake *handshake, const struct msgpack_item *salt,
+                     struct handshake_answer *out)
 {
     const char *hostname = handshake->options->hostname;
     char hex[HEX_BYTES];
@@ -174,7 +171,7 @@ static void put_pong(const struct handshake *handshake, const struct msgpack_ite
 }
 
 /* ["PONG", false, reason, "", ""]. */
-static void put_pong_refusal(const char *reason, struct outgoing *out)
+static void put_pong_refusal(const char *reason, struct handshake_answer *out)
 {
     put_header(out, MSGPACK_ARRAY, 5);
     put_str(out, "PONG");
@@ -184,7 +181,7 @@ static void put_pong_refusal(const char *reason, struct outgoing *out)
     put_str(out, "");
 }
 
-/* What a peer says of itself may be anything, and goes to the log. */
+/* The text goes to the log, and a peer may send any bytes. */
 static void text_set(struct handshake *handshake, const void *bytes, size_t length)
 {
     const char *from = bytes;
@@ -217,7 +214,7 @@ static enum handshake_status refuse_malformed(struct handshake *handshake, const
     return refuse(handshake, HANDSHAKE_MALFORMED);
 }
 
-/* str, bin, or nil for an empty one (the Node logger writes a missing user name so). */
+/* A str, a bin, or nil for an empty text (the Node logger sends nil for a missing user name). */
 static bool read_text_or_nil(struct msgpack_bytes *reader, struct msgpack_item *item)
 {
     static const uint8_t nothing[1];
@@ -232,7 +229,7 @@ static bool read_text_or_nil(struct msgpack_bytes *reader, struct msgpack_item *
     return item->kind == MSGPACK_STR || item->kind == MSGPACK_BIN || msgpack_bytes_refuse(reader);
 }
 
-/* An array of this many elements, whose first is this word. */
+/* An array of `elements` elements, the first of which is `word`. */
 static bool read_front(struct msgpack_bytes *reader, uint64_t elements, const char *word)
 {
     struct msgpack_item item;
@@ -246,7 +243,7 @@ static bool read_front(struct msgpack_bytes *reader, uint64_t elements, const ch
     return msgpack_item_is(&item, word) || msgpack_bytes_refuse(reader);
 }
 
-/* ["HELO", {nonce, auth, keepalive, …}]: keys of the wrong type count as absent, as in Fluent Bit. */
+/* ["HELO", {nonce, auth, keepalive, …}]. A value of the wrong type counts as absent, as in Fluent Bit. */
 static bool read_helo(struct msgpack_bytes *reader, struct msgpack_item *nonce, struct msgpack_item *auth,
                       bool *keepalive)
 {
@@ -285,7 +282,7 @@ static bool read_pong(struct msgpack_bytes *reader, struct pong *pong)
            read_text_or_nil(reader, &pong->digest);
 }
 
-/* Goes through all users, whoever it is, so that the time does not tell which names there are. */
+/* Checks all users always, so that the time does not reveal which names exist. */
 static bool user_is_known(const struct handshake *handshake, const struct ping *ping)
 {
     const struct handshake_options *options = handshake->options;
@@ -305,9 +302,9 @@ static bool user_is_known(const struct handshake *handshake, const struct ping *
     return known;
 }
 
-/* The reasons are Fluentd's words, which agents write to their logs. */
+/* The reasons are worded as Fluentd words them: agents write them to their logs. */
 static enum handshake_status take_ping(struct handshake *handshake, struct msgpack_bytes *reader,
-                                       struct outgoing *out)
+                                       struct handshake_answer *out)
 {
     struct ping ping;
     char hex[HEX_BYTES];
@@ -335,7 +332,7 @@ static enum handshake_status take_ping(struct handshake *handshake, struct msgpa
 }
 
 static enum handshake_status take_helo(struct handshake *handshake, struct msgpack_bytes *reader,
-                                       struct outgoing *out)
+                                       struct handshake_answer *out)
 {
     struct msgpack_item nonce = { 0 }, auth = { 0 };
 
@@ -386,44 +383,40 @@ static enum handshake_status take_pong(struct handshake *handshake, struct msgpa
 enum handshake_status handshake_begin(struct handshake *handshake, enum handshake_role role,
                                       const struct handshake_options *options,
                                       const uint8_t random[HANDSHAKE_RANDOM_BYTES],
-                                      uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX], size_t *out_length)
+                                      struct handshake_answer *answer)
 {
-    struct outgoing outgoing = { .bytes = out };
-
     assert(strlen(options->hostname) <= HANDSHAKE_NAME_BYTES_MAX);
     assert(!options->username || strlen(options->username) <= HANDSHAKE_NAME_BYTES_MAX);
+    answer->length = 0;
     *handshake = (struct handshake) { .options = options, .role = role, .keepalive = true };
     if (role == HANDSHAKE_ACCEPTING) {
         handshake->nonce_length = HANDSHAKE_NONCE_BYTES;
         memcpy(handshake->nonce, random, HANDSHAKE_NONCE_BYTES);
         memcpy(handshake->auth, random + HANDSHAKE_NONCE_BYTES, HANDSHAKE_NONCE_BYTES);
-        put_helo(handshake, &outgoing);
+        put_helo(handshake, answer);
     } else {
         const uint8_t *salt = random + 2 * (size_t)HANDSHAKE_NONCE_BYTES;
 
         hex_write(handshake->salt, salt, HANDSHAKE_NONCE_BYTES);
     }
-    *out_length = outgoing.length;
     return HANDSHAKE_MORE;
 }
 
 enum handshake_status handshake_feed(struct handshake *handshake, const uint8_t *bytes, size_t length,
-                                     size_t *taken, uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX],
-                                     size_t *out_length)
+                                     size_t *taken, struct handshake_answer *answer)
 {
-    struct outgoing outgoing = { .bytes = out };
     struct msgpack_bytes reader;
     enum handshake_status status;
 
     assert(handshake->refusal == HANDSHAKE_NOT_REFUSED);
+    answer->length = 0;
     msgpack_bytes_init(&reader, bytes, length, HANDSHAKE_MESSAGE_BYTES_MAX);
     if (handshake->role == HANDSHAKE_ACCEPTING)
-        status = take_ping(handshake, &reader, &outgoing);
+        status = take_ping(handshake, &reader, answer);
     else if (!handshake->helo_taken)
-        status = take_helo(handshake, &reader, &outgoing);
+        status = take_helo(handshake, &reader, answer);
     else
         status = take_pong(handshake, &reader);
     *taken = reader.state == MSGPACK_BYTES_GOOD ? reader.at : 0;
-    *out_length = outgoing.length;
     return status;
 }

@@ -1,9 +1,10 @@
-/* The shared-key handshake: HELO, PING, PONG; both ends of it. Pure: bytes in, bytes out.
+/* The shared-key handshake (HELO, PING, PONG), both ends. Pure: bytes in, bytes out.
  *
- * The accepting side speaks first, and only then does the agent send. Digests are SHA-512 in lower-case hex;
- * the hash function and random bytes are given by the caller, so that nothing here knows a crypto library.
- * Source: Forward Protocol Specification v1, "Handshake messages", and what Fluentd and Fluent Bit make of
- * it. */
+ * The accepting end sends first. Digests are SHA-512 in lower-case hex. The caller provides the hash function
+ * and random bytes, so this unit depends on no crypto library.
+ *
+ * Source: Forward Protocol Specification v1, "Handshake messages", and the behaviour of Fluentd and Fluent
+ * Bit. */
 #ifndef HUSK_FORWARD_HANDSHAKE_H
 #define HUSK_FORWARD_HANDSHAKE_H
 
@@ -33,15 +34,15 @@ struct handshake_user {
     const char *name, *password;
 };
 
-/* All borrowed; they outlive the handshake. */
+/* The handshake borrows the options and everything in them. */
 struct handshake_options {
     const char *shared_key;
-    /* What we call ourselves, not longer than HANDSHAKE_NAME_BYTES_MAX. It must differ from what the peer
-     * calls itself: the dialling side refuses an aggregator of its own name, since one that does not know the
-     * key could otherwise send our own digest back to us. Fluentd refuses it too. */
+    /* Our own name, at most HANDSHAKE_NAME_BYTES_MAX bytes. It must differ from the peer's name: the dialling
+     * end refuses an aggregator with its own name, because an aggregator that does not know the key could
+     * otherwise return our own digest. Fluentd does the same. */
     const char *hostname;
-    const char *username, *password;    /* dialling side; NULL: none. The name has the same limit */
-    const struct handshake_user *users; /* accepting side; user_count 0: no user authentication */
+    const char *username, *password;    /* dialling end; NULL: none. The user name has the same limit */
+    const struct handshake_user *users; /* accepting end; user_count 0: no user authentication */
     size_t user_count;
     handshake_sha512 *sha512;
 };
@@ -49,49 +50,55 @@ struct handshake_options {
 enum handshake_role { HANDSHAKE_ACCEPTING, HANDSHAKE_DIALLING };
 
 enum handshake_status {
-    HANDSHAKE_MORE,    /* send what is in `out`, then feed more */
-    HANDSHAKE_DONE,    /* send what is in `out`; bytes after `taken` are messages */
-    HANDSHAKE_REFUSED, /* send what is in `out` (a PONG that says no), then end; see refusal */
+    HANDSHAKE_MORE,    /* send the answer, then feed more */
+    HANDSHAKE_DONE,    /* send the answer; the bytes after `taken` are messages */
+    HANDSHAKE_REFUSED, /* send the answer (a PONG that refuses), then close; see `refusal` */
 };
 
 enum handshake_refusal {
     HANDSHAKE_NOT_REFUSED,
-    HANDSHAKE_MALFORMED,    /* not the message that was expected; said as soon as no further byte can help */
+    HANDSHAKE_MALFORMED,    /* not the expected message; reported as soon as more bytes cannot change that */
     HANDSHAKE_WRONG_DIGEST, /* a digest of the shared key that is not 128 bytes long */
     HANDSHAKE_WRONG_KEY,    /* the peer's digest does not match the shared key */
     HANDSHAKE_WRONG_USER,   /* accepting: user name or password */
-    HANDSHAKE_REJECTED,     /* dialling: the aggregator's PONG says no */
-    HANDSHAKE_SAME_NAME,    /* dialling: the aggregator calls itself what we call ourselves */
+    HANDSHAKE_REJECTED,     /* dialling: the PONG of the aggregator refuses us */
+    HANDSHAKE_SAME_NAME,    /* dialling: the aggregator has our own name */
+};
+
+/* Bytes to send to the peer; often none. */
+struct handshake_answer {
+    size_t length;
+    uint8_t bytes[HANDSHAKE_MESSAGE_BYTES_MAX];
 };
 
 struct handshake {
     const struct handshake_options *options;
     enum handshake_role role;
     enum handshake_refusal refusal;
-    bool keepalive; /* dialling: false when the aggregator will close after each message */
-    /* For the log, printable ASCII, never a secret: what was expected (MALFORMED), the aggregator's reason
-     * (REJECTED), the user name (WRONG_USER), otherwise the peer's host name, once known. */
+    bool keepalive; /* dialling: false when the aggregator closes after each message */
+    /* For the log; printable ASCII, never a secret: the expected message (MALFORMED), the reason of the
+     * aggregator (REJECTED), the user name (WRONG_USER), otherwise the host name of the peer, once known. */
     char text[HANDSHAKE_TEXT_BYTES];
 
-    /* Inside (private). */
-    bool helo_taken;                               /* dialling: the PONG is next */
-    uint8_t nonce[HANDSHAKE_PEER_NONCE_BYTES_MAX]; /* the accepting side's, ours or the peer's */
+    /* Private. */
+    bool helo_taken;                               /* dialling: the next message is the PONG */
+    uint8_t nonce[HANDSHAKE_PEER_NONCE_BYTES_MAX]; /* of the accepting end: ours or the peer's */
     size_t nonce_length;
     uint8_t auth[HANDSHAKE_NONCE_BYTES];  /* accepting: our salt for user authentication */
-    char salt[2 * HANDSHAKE_NONCE_BYTES]; /* dialling: our salt for the shared key, in hex as Fluentd's */
+    char salt[2 * HANDSHAKE_NONCE_BYTES]; /* dialling: our salt for the shared key, in hex like Fluentd's */
 };
 
-/* The accepting side's HELO is in `out` at once. The random bytes may not be used again. */
+/* Starts a handshake. The accepting end has its HELO in `answer`. Random bytes must not be used twice. */
 enum handshake_status handshake_begin(struct handshake *handshake, enum handshake_role role,
                                       const struct handshake_options *options,
                                       const uint8_t random[HANDSHAKE_RANDOM_BYTES],
-                                      uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX], size_t *out_length);
+                                      struct handshake_answer *answer);
 
-/* Reads the next message at the front of `bytes` (contiguous, everything received and not yet taken). *taken
- * is how much of it was used: 0 while it is not whole. Longer than HANDSHAKE_MESSAGE_BYTES_MAX is refused. At
- * most one message is taken, and not one after HANDSHAKE_DONE or HANDSHAKE_REFUSED. */
+/* Reads the next message at the front of `bytes`, which are contiguous and all that was received and not yet
+ * taken. *taken is the number of bytes used: 0 while the message is incomplete. A message longer than
+ * HANDSHAKE_MESSAGE_BYTES_MAX is refused. A call takes at most one message. Must not be called after
+ * HANDSHAKE_DONE or HANDSHAKE_REFUSED. */
 enum handshake_status handshake_feed(struct handshake *handshake, const uint8_t *bytes, size_t length,
-                                     size_t *taken, uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX],
-                                     size_t *out_length);
+                                     size_t *taken, struct handshake_answer *answer);
 
 #endif

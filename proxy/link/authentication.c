@@ -39,27 +39,28 @@ static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
                                      const struct handshake_options *options, struct buffer *out)
 {
-    uint8_t random[HANDSHAKE_RANDOM_BYTES], helo[HANDSHAKE_MESSAGE_BYTES_MAX];
-    size_t length;
+    uint8_t random[HANDSHAKE_RANDOM_BYTES];
+    struct handshake_answer helo;
 
     authentication->handshake = calloc(1, sizeof *authentication->handshake);
     if (!authentication->handshake || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return END_NO_MEMORY;
-    (void)handshake_begin(authentication->handshake, role, options, random, helo, &length);
-    return buffer_append(out, helo, length) ? END_NONE : END_NO_MEMORY;
+    (void)handshake_begin(authentication->handshake, role, options, random, &helo);
+    return buffer_append(out, helo.bytes, helo.length) ? END_NONE : END_NO_MEMORY;
 }
 
 enum end_reason authentication_advance(struct authentication *authentication, struct buffer *in,
                                        struct buffer *out)
 {
-    uint8_t bytes[HANDSHAKE_MESSAGE_BYTES_MAX + 1], answer[HANDSHAKE_MESSAGE_BYTES_MAX];
+    uint8_t bytes[HANDSHAKE_MESSAGE_BYTES_MAX + 1];
+    struct handshake_answer answer;
 
     while (authentication->handshake && in->length) {
-        size_t length = buffer_peek(in, 0, bytes, sizeof bytes), taken, answer_length;
+        size_t length = buffer_peek(in, 0, bytes, sizeof bytes), taken;
         enum handshake_status status =
-            handshake_feed(authentication->handshake, bytes, length, &taken, answer, &answer_length);
+            handshake_feed(authentication->handshake, bytes, length, &taken, &answer);
         buffer_consume(in, taken);
-        if (!buffer_append(out, answer, answer_length))
+        if (!buffer_append(out, answer.bytes, answer.length))
             return END_NO_MEMORY;
         if (status == HANDSHAKE_REFUSED)
             return reason_of_refusal(authentication->handshake->refusal);

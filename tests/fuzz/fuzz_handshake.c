@@ -1,8 +1,8 @@
-/* Both ends of the handshake over any bytes: whole or grown byte by byte the answers are the same, are
- * MessagePack, and fit; what goes to the log is printable.
+/* Both ends of the handshake over any bytes. The answers do not depend on how the input is cut; they are
+ * MessagePack and fit; the text for the log is printable.
  *
- * An input's first byte chooses the end and whether there are users. Every digest is 128 zeros here, so that
- * a fuzzer can get past it. */
+ * The first byte of an input chooses the end, and whether there are users. Every digest is 128 zeros, so that
+ * a fuzzer can produce it. */
 #include "forward/handshake.h"
 
 #include <msgpack.h>
@@ -11,7 +11,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-/* What a connection has come to. */
+/* The result of a connection. */
 struct outcome {
     enum handshake_status status;
     enum handshake_refusal refusal;
@@ -29,7 +29,7 @@ static void expect(bool right)
 
 static void sha512(const struct handshake_piece *pieces, size_t count, uint8_t digest[HANDSHAKE_DIGEST_BYTES])
 {
-    volatile uint8_t sum = 0; /* reads them all: a sanitizer would tell */
+    volatile uint8_t sum = 0; /* reads every byte, so that a sanitizer checks the bounds */
 
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; j < pieces[i].length; j++)
@@ -38,17 +38,18 @@ static void sha512(const struct handshake_piece *pieces, size_t count, uint8_t d
     memset(digest, 0, HANDSHAKE_DIGEST_BYTES);
 }
 
-static void check_answer(const uint8_t *out, size_t length)
+static void check_answer(const struct handshake_answer *answer)
 {
     msgpack_unpacked unpacked;
     size_t end = 0;
 
-    expect(length <= HANDSHAKE_MESSAGE_BYTES_MAX);
-    if (length == 0)
+    expect(answer->length <= HANDSHAKE_MESSAGE_BYTES_MAX);
+    if (answer->length == 0)
         return;
     msgpack_unpacked_init(&unpacked);
-    expect(msgpack_unpack_next(&unpacked, (const char *)out, length, &end) == MSGPACK_UNPACK_SUCCESS);
-    expect(end == length && unpacked.data.type == MSGPACK_OBJECT_ARRAY);
+    expect(msgpack_unpack_next(&unpacked, (const char *)answer->bytes, answer->length, &end) ==
+           MSGPACK_UNPACK_SUCCESS);
+    expect(end == answer->length && unpacked.data.type == MSGPACK_OBJECT_ARRAY);
     msgpack_unpacked_destroy(&unpacked);
 }
 
@@ -64,28 +65,27 @@ static void run(struct outcome *outcome, uint8_t choice, const uint8_t *bytes, s
                                                .sha512 = sha512 };
     const uint8_t random[HANDSHAKE_RANDOM_BYTES] = { 1, 2, 3 };
     struct handshake handshake;
-    uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX];
-    size_t out_length;
+    struct handshake_answer answer;
 
     memset(outcome, 0, sizeof *outcome);
     outcome->status = handshake_begin(&handshake, choice & 1 ? HANDSHAKE_ACCEPTING : HANDSHAKE_DIALLING,
-                                      &options, random, out, &out_length);
-    check_answer(out, out_length);
+                                      &options, random, &answer);
+    check_answer(&answer);
     for (size_t here = step < length ? step : length;;) {
         size_t taken;
 
-        outcome->status = handshake_feed(&handshake, bytes + outcome->taken, here - outcome->taken, &taken,
-                                         out, &out_length);
+        outcome->status =
+            handshake_feed(&handshake, bytes + outcome->taken, here - outcome->taken, &taken, &answer);
         expect(taken <= here - outcome->taken && taken <= HANDSHAKE_MESSAGE_BYTES_MAX);
-        expect(outcome->status != HANDSHAKE_MORE || taken > 0 || out_length == 0);
-        check_answer(out, out_length);
-        memcpy(outcome->out + outcome->sent, out, out_length);
-        outcome->sent += out_length;
+        expect(outcome->status != HANDSHAKE_MORE || taken > 0 || answer.length == 0);
+        check_answer(&answer);
+        memcpy(outcome->out + outcome->sent, answer.bytes, answer.length);
+        outcome->sent += answer.length;
         outcome->taken += taken;
         if (outcome->status != HANDSHAKE_MORE)
             break;
         if (taken > 0)
-            continue; /* the next message may be here already */
+            continue; /* the next message may have arrived already */
         if (here == length)
             break;
         here = length - here > step ? here + step : length;

@@ -52,23 +52,23 @@ static const uint8_t random_bytes[HANDSHAKE_RANDOM_BYTES] = { 0, 255, 3,        
 /* Feeds bytes at every cut: nothing may happen before the last byte of the message that `length` bytes begin
  * with. What then happens is the same as without a cut. */
 static enum handshake_status feed(struct handshake *handshake, const void *bytes, size_t length,
-                                  struct bytes *answer)
+                                  struct handshake_answer *answer)
 {
     struct handshake before = *handshake;
     enum handshake_status status;
     size_t taken;
 
-    status = handshake_feed(handshake, bytes, length, &taken, answer->at, &answer->length);
+    status = handshake_feed(handshake, bytes, length, &taken, answer);
     assert_int_equal(status == HANDSHAKE_REFUSED, handshake->refusal != HANDSHAKE_NOT_REFUSED);
     if (handshake->options->sha512 == sha512) {
         for (size_t cut = 0; cut < taken; cut++) {
             struct handshake again = before;
-            uint8_t out[HANDSHAKE_MESSAGE_BYTES_MAX];
-            size_t out_length, none;
+            struct handshake_answer out;
+            size_t none;
 
-            assert_int_equal(handshake_feed(&again, bytes, cut, &none, out, &out_length), HANDSHAKE_MORE);
+            assert_int_equal(handshake_feed(&again, bytes, cut, &none, &out), HANDSHAKE_MORE);
             assert_int_equal(none, 0);
-            assert_int_equal(out_length, 0);
+            assert_int_equal(out.length, 0);
         }
     }
     assert_true(taken == 0 || taken == length);
@@ -76,31 +76,30 @@ static enum handshake_status feed(struct handshake *handshake, const void *bytes
 }
 
 static void begin(struct handshake *handshake, enum handshake_role role,
-                  const struct handshake_options *options, struct bytes *out)
+                  const struct handshake_options *options, struct handshake_answer *out)
 {
-    assert_int_equal(handshake_begin(handshake, role, options, random_bytes, out->at, &out->length),
-                     HANDSHAKE_MORE);
+    assert_int_equal(handshake_begin(handshake, role, options, random_bytes, out), HANDSHAKE_MORE);
 }
 
 struct ends {
     struct handshake accepting, dialling;
     enum handshake_status accepted, dialled;
-    struct bytes pong;
+    struct handshake_answer pong;
 };
 
 /* One end against the other, up to where either gives up. */
 static void meet(struct ends *ends, const struct handshake_options *server,
                  const struct handshake_options *client)
 {
-    struct bytes helo, ping, nothing;
+    struct handshake_answer helo, ping, nothing;
 
     begin(&ends->accepting, HANDSHAKE_ACCEPTING, server, &helo);
     begin(&ends->dialling, HANDSHAKE_DIALLING, client, &nothing);
     assert_int_equal(nothing.length, 0);
-    assert_int_equal(feed(&ends->dialling, helo.at, helo.length, &ping), HANDSHAKE_MORE);
+    assert_int_equal(feed(&ends->dialling, helo.bytes, helo.length, &ping), HANDSHAKE_MORE);
     assert_true(ends->dialling.keepalive);
-    ends->accepted = feed(&ends->accepting, ping.at, ping.length, &ends->pong);
-    ends->dialled = feed(&ends->dialling, ends->pong.at, ends->pong.length, &nothing);
+    ends->accepted = feed(&ends->accepting, ping.bytes, ping.length, &ends->pong);
+    ends->dialled = feed(&ends->dialling, ends->pong.bytes, ends->pong.length, &nothing);
     assert_int_equal(nothing.length, 0);
 }
 
@@ -311,28 +310,26 @@ static void the_accepting_end_does_what_fluentd_did(void **state)
         struct recording recording;
         struct handshake handshake;
         uint8_t random[HANDSHAKE_RANDOM_BYTES] = { 0 };
-        struct bytes out;
+        struct handshake_answer out;
         size_t taken;
 
         recording_read(&recording, names[i]);
         memcpy(random, recording.nonce->via.bin.ptr, HANDSHAKE_NONCE_BYTES);
         memcpy(random + HANDSHAKE_NONCE_BYTES, recording.auth->via.bin.ptr, HANDSHAKE_NONCE_BYTES);
-        handshake_begin(&handshake, HANDSHAKE_ACCEPTING, &options, random, out.at, &out.length);
+        handshake_begin(&handshake, HANDSHAKE_ACCEPTING, &options, random, &out);
         assert_int_equal(out.length, recording.helo_length);
-        assert_memory_equal(out.at, recording.s2c.at, out.length);
+        assert_memory_equal(out.bytes, recording.s2c.at, out.length);
 
         for (size_t cut = 0; cut < recording.ping_length; cut++)
-            assert_int_equal(handshake_feed(&handshake, recording.c2s.at, cut, &taken, out.at, &out.length),
-                             HANDSHAKE_MORE);
+            assert_int_equal(handshake_feed(&handshake, recording.c2s.at, cut, &taken, &out), HANDSHAKE_MORE);
         expect_digest(&recording, 0);
         expect_digest(&recording, 1);
         expect_digest(&recording, 2);
-        assert_int_equal(
-            handshake_feed(&handshake, recording.c2s.at, recording.c2s.length, &taken, out.at, &out.length),
-            HANDSHAKE_DONE);
+        assert_int_equal(handshake_feed(&handshake, recording.c2s.at, recording.c2s.length, &taken, &out),
+                         HANDSHAKE_DONE);
         assert_int_equal(taken, recording.ping_length);
         assert_int_equal(out.length, recording.pong_length);
-        assert_memory_equal(out.at, recording.s2c.at + recording.helo_length, out.length);
+        assert_memory_equal(out.bytes, recording.s2c.at + recording.helo_length, out.length);
         recording_free(&recording);
     }
 }
@@ -351,7 +348,7 @@ static void the_dialling_end_does_what_fluentd_did(void **state)
         struct recording recording;
         struct handshake handshake;
         uint8_t random[HANDSHAKE_RANDOM_BYTES] = { 0 };
-        struct bytes out;
+        struct handshake_answer out;
         size_t taken;
 
         recording_read(&recording, names[i]);
@@ -361,20 +358,19 @@ static void the_dialling_end_does_what_fluentd_did(void **state)
             sscanf(recording.ping.data.via.array.ptr[2].via.str.ptr + 2 * j, "%2x", &value);
             random[(size_t)2 * HANDSHAKE_NONCE_BYTES + j] = (uint8_t)value;
         }
-        handshake_begin(&handshake, HANDSHAKE_DIALLING, &options, random, out.at, &out.length);
+        handshake_begin(&handshake, HANDSHAKE_DIALLING, &options, random, &out);
         expect_digest(&recording, 0);
         expect_digest(&recording, 1);
-        assert_int_equal(
-            handshake_feed(&handshake, recording.s2c.at, recording.s2c.length, &taken, out.at, &out.length),
-            HANDSHAKE_MORE);
+        assert_int_equal(handshake_feed(&handshake, recording.s2c.at, recording.s2c.length, &taken, &out),
+                         HANDSHAKE_MORE);
         assert_int_equal(taken, recording.helo_length);
         assert_int_equal(out.length, recording.ping_length);
-        assert_memory_equal(out.at, recording.c2s.at, out.length);
+        assert_memory_equal(out.bytes, recording.c2s.at, out.length);
 
         expect_digest(&recording, 2);
-        assert_int_equal(handshake_feed(&handshake, recording.s2c.at + taken, recording.s2c.length - taken,
-                                        &taken, out.at, &out.length),
-                         HANDSHAKE_DONE);
+        assert_int_equal(
+            handshake_feed(&handshake, recording.s2c.at + taken, recording.s2c.length - taken, &taken, &out),
+            HANDSHAKE_DONE);
         assert_int_equal(taken, recording.pong_length);
         assert_int_equal(out.length, 0);
         recording_free(&recording);
@@ -405,10 +401,11 @@ static void hex_digest(char hex[HEX_BYTES + 1], const struct handshake_piece *pi
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-/* A PING to an aggregator without users: its salt and hostname as given, its digest cut or padded. */
-static void make_ping(msgpack_sbuffer *buffer, char kind, const char *salt, size_t salt_length,
-                      const char *hostname, size_t digest_length)
+/* A PING to an aggregator without users. The digest is cut or padded to `digest_length`. */
+static void make_ping(msgpack_sbuffer *buffer, char kind, const char *hostname, size_t digest_length)
 {
+    static const char salt[] = "\0\xff salt";
+    const size_t salt_length = sizeof salt - 1;
     char hex[2 * HEX_BYTES] = { 0 };
     const struct handshake_piece pieces[] = { { salt, salt_length },
                                               { hostname, strlen(hostname) },
@@ -433,16 +430,16 @@ static void check_ping(char kind, const char *hostname, size_t digest_length, en
 {
     struct handshake handshake;
     msgpack_sbuffer ping;
-    struct bytes out;
+    struct handshake_answer out;
 
     begin(&handshake, HANDSHAKE_ACCEPTING, &aggregator, &out);
-    make_ping(&ping, kind, "\0\xff salt", 7, hostname, digest_length);
+    make_ping(&ping, kind, hostname, digest_length);
     assert_int_equal(feed(&handshake, ping.data, ping.size, &out),
                      refusal == HANDSHAKE_NOT_REFUSED ? HANDSHAKE_DONE : HANDSHAKE_REFUSED);
     assert_int_equal(handshake.refusal, refusal);
     assert_string_equal(handshake.text, text);
     assert_true(out.length > 7);
-    assert_memory_equal(out.at, refusal == HANDSHAKE_NOT_REFUSED ? "\x95\xa4PONG\xc3" : "\x95\xa4PONG\xc2",
+    assert_memory_equal(out.bytes, refusal == HANDSHAKE_NOT_REFUSED ? "\x95\xa4PONG\xc3" : "\x95\xa4PONG\xc2",
                         7);
     msgpack_sbuffer_destroy(&ping);
 }
@@ -493,14 +490,14 @@ static void what_is_not_a_ping_is_refused_at_once(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct handshake handshake;
-        struct bytes out;
+        struct handshake_answer out;
 
         begin(&handshake, HANDSHAKE_ACCEPTING, &aggregator, &out);
         assert_int_equal(feed(&handshake, cases[i].bytes, cases[i].length, &out), HANDSHAKE_REFUSED);
         assert_int_equal(handshake.refusal, HANDSHAKE_MALFORMED);
         assert_string_equal(handshake.text, "expected a PING");
         assert_int_equal(out.length, 30);
-        assert_memory_equal(out.at, "\x95\xa4PONG\xc2\xb4invalid ping message\xa0\xa0", 30);
+        assert_memory_equal(out.bytes, "\x95\xa4PONG\xc2\xb4invalid ping message\xa0\xa0", 30);
     }
 }
 
@@ -544,7 +541,7 @@ static void a_helo_may_lack_keys_and_have_others(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct handshake handshake;
         enum handshake_status status;
-        struct bytes out;
+        struct handshake_answer out;
 
         begin(&handshake, HANDSHAKE_DIALLING, &agent, &out);
         status = feed(&handshake, cases[i].bytes, cases[i].length, &out);
@@ -554,17 +551,17 @@ static void a_helo_may_lack_keys_and_have_others(void **state)
             continue;
         }
         assert_int_equal(handshake.keepalive, cases[i].keepalive);
-        assert_memory_equal(out.at,
+        assert_memory_equal(out.bytes,
                             "\x96\xa4PING\xab"
                             "agent1.test\xd9\x20",
                             20);
         if (cases[i].user)
-            assert_memory_equal(out.at + 182,
+            assert_memory_equal(out.bytes + 182,
                                 "\xa5"
                                 "agent\xd9\x80",
                                 8);
         else
-            assert_memory_equal(out.at + 182, "\xa0\xa0", 2);
+            assert_memory_equal(out.bytes + 182, "\xa0\xa0", 2);
         assert_int_equal(out.length, cases[i].user ? 182 + 8 + HEX_BYTES : 184);
     }
 }
@@ -576,7 +573,7 @@ static void a_nonce_has_a_longest_length(void **state)
     (void)state;
     for (unsigned more = 0; more <= 1; more++) {
         struct handshake handshake;
-        struct bytes out;
+        struct handshake_answer out;
 
         helo[15] = (uint8_t)more;
         begin(&handshake, HANDSHAKE_DIALLING, &agent, &out);
@@ -590,7 +587,7 @@ static void check_pong(const char *pong, size_t length, enum handshake_refusal r
 {
     static const char helo[] = "\x92\xa4HELO\x81\xa5nonce\xa4\x80\xff\x00z";
     struct handshake handshake;
-    struct bytes out;
+    struct handshake_answer out;
 
     begin(&handshake, HANDSHAKE_DIALLING, &agent, &out);
     assert_int_equal(feed(&handshake, helo, sizeof helo - 1, &out), HANDSHAKE_MORE);
@@ -628,7 +625,8 @@ static void a_wrong_pong_is_refused(void **state)
 static void a_message_has_a_longest_length(void **state)
 {
     struct handshake handshake;
-    struct bytes bytes, out;
+    struct bytes bytes;
+    struct handshake_answer out;
     size_t taken;
 
     (void)state;
@@ -637,12 +635,10 @@ static void a_message_has_a_longest_length(void **state)
     begin(&handshake, HANDSHAKE_DIALLING, &agent, &out);
     bytes.at[7] = 0x10; /* 4096 pairs of numbers: 8192 bytes and nine more */
     bytes.at[8] = 0x00;
-    assert_int_equal(
-        handshake_feed(&handshake, bytes.at, HANDSHAKE_MESSAGE_BYTES_MAX - 1, &taken, out.at, &out.length),
-        HANDSHAKE_MORE);
-    assert_int_equal(
-        handshake_feed(&handshake, bytes.at, HANDSHAKE_MESSAGE_BYTES_MAX, &taken, out.at, &out.length),
-        HANDSHAKE_REFUSED);
+    assert_int_equal(handshake_feed(&handshake, bytes.at, HANDSHAKE_MESSAGE_BYTES_MAX - 1, &taken, &out),
+                     HANDSHAKE_MORE);
+    assert_int_equal(handshake_feed(&handshake, bytes.at, HANDSHAKE_MESSAGE_BYTES_MAX, &taken, &out),
+                     HANDSHAKE_REFUSED);
     assert_int_equal(handshake.refusal, HANDSHAKE_MALFORMED);
 }
 
