@@ -1,5 +1,5 @@
-/* The ack reader over any bytes: the verdict comes at one byte and stays, whatever follows; msgpack-c finds
- * the same id in what it accepts; and what is written with that id is read again. */
+/* The ack reader over any bytes. The verdict is reached at one byte and does not change with more bytes.
+ * msgpack-c finds the same id in an accepted ack. An ack written with that id is read again. */
 #include "forward/ack.h"
 
 #include <msgpack.h>

@@ -1,7 +1,7 @@
-/* The body rewriter over whatever the scanner takes for a message, in slices of any size: what it has become
- * holds the same entries, less metadata, under the same option, and how it was cut makes no difference.
+/* The body rewriter over anything that the scanner accepts as a message, in slices of any size. The result
+ * has the same entries without metadata and the same option, and does not depend on the slices.
  *
- * An input's first 2 bytes choose what is asked for, and the slices' size. */
+ * The first 2 bytes of an input choose the options of the rewriter, and the size of the slices. */
 #include "support/body_check.h"
 
 #include <stdlib.h>
@@ -17,9 +17,14 @@ static void expect(bool right)
         abort();
 }
 
-/* Runs it over slices of `step` bytes, 0: one; gives the status and the bytes it made. */
-static enum body_status run(const struct body_options *options, const uint8_t *bytes, size_t length,
-                            unsigned step, struct bytes *made, struct body_result *result)
+struct input {
+    const uint8_t *bytes;
+    size_t length;
+};
+
+/* Rewrites the input in slices of `step` bytes (0: one slice). */
+static enum body_status run(const struct body_options *options, const struct input *input, unsigned step,
+                            struct bytes *made, struct body_result *result)
 {
     struct buffer_pool pool = { 0 };
     struct body_rewriter rewriter = { .options = *options };
@@ -28,10 +33,10 @@ static enum body_status run(const struct body_options *options, const uint8_t *b
     struct scanner scanner;
     struct buffer buffer;
 
-    for (size_t at = step; step && at < length; at += step)
+    for (size_t at = step; step && at < input->length; at += step)
         cuts[count++] = at;
     buffer_init(&buffer, &pool);
-    body_check_fill(&buffer, bytes, length, cuts, count);
+    body_check_fill(&buffer, input->bytes, input->length, cuts, count);
     made->length = 0;
     *result = (struct body_result) { 0 };
     if (body_check_scan(&scanner, &buffer, 0)) {
@@ -65,9 +70,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     messages = malloc(3 * sizeof *messages);
     expect(messages != NULL);
 
-    status = run(&options, bytes, length, 0, &messages[1], &result);
-    /* Of a body that is both broken and no log entries, either may be seen first. */
-    expect((run(&options, bytes, length, step, &messages[2], &again) == BODY_REWRITTEN) ==
+    const struct input input = { bytes, length };
+    status = run(&options, &input, 0, &messages[1], &result);
+    /* If a body is both broken and no log entries, either may be found first. */
+    expect((run(&options, &input, step, &messages[2], &again) == BODY_REWRITTEN) ==
            (status == BODY_REWRITTEN));
     expect(messages[1].length == messages[2].length &&
            memcmp(messages[1].at, messages[2].at, messages[1].length) == 0);

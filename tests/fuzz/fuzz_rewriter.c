@@ -1,8 +1,8 @@
-/* The rewriter over whatever the scanner takes for a message: what it has become is a message again, with the
- * prefix, the same body and what the option had, and the chunk where it was said to be; and a streamed
- * message becomes the same.
+/* The rewriter over anything that the scanner accepts as a message. The result is a message with the prefix,
+ * the same body, the old pairs of the option, and the chunk at the reported position. A cut-through message
+ * becomes the same.
  *
- * An input's first 2 bytes choose the prefix and whether there is a chunk to add. */
+ * The first 2 bytes of an input choose the prefix, and whether a chunk is added. */
 #include "forward/rewriter.h"
 
 #include <stdlib.h>
@@ -11,6 +11,12 @@
 enum { CHOICE_BYTES = 2, INPUT_BYTES_MAX = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+/* What is asked of the rewriter. */
+struct choice {
+    size_t prefix_length;
+    const uint8_t *chunk_value; /* NULL: none */
+};
 
 struct bytes {
     size_t length;
@@ -70,21 +76,21 @@ static bool same(const uint8_t *a, const struct span *in_a, const uint8_t *b, co
 }
 
 static void check(const uint8_t *bytes, const struct scanner *before, const struct bytes *rewritten,
-                  const struct rewrite *rewrite, size_t prefix_length, const uint8_t *chunk_value)
+                  const struct rewrite *rewrite, const struct choice *choice)
 {
     struct span tag, pairs_before, pairs_after;
     struct scanner after;
     bool had_chunk = before->chunk.end > before->chunk.start;
-    bool added = chunk_value && !had_chunk;
+    bool added = choice->chunk_value && !had_chunk;
 
     expect(scan(&after, rewritten->at, rewritten->length));
     expect(after.length == rewritten->length && after.mode == before->mode);
     expect(same(bytes, &before->body, rewritten->at, &after.body));
     expect(same(bytes, &before->compressed, rewritten->at, &after.compressed));
     expect(after.entries == before->entries);
-    tag = (struct span) { after.tag.start + prefix_length, after.tag.end };
+    tag = (struct span) { after.tag.start + choice->prefix_length, after.tag.end };
     expect(same(bytes, &before->tag, rewritten->at, &tag));
-    for (size_t i = 0; i < prefix_length; i++)
+    for (size_t i = 0; i < choice->prefix_length; i++)
         expect(rewritten->at[after.tag.start + i] == 'p');
 
     expect(after.has_option == (before->has_option || added));
@@ -100,7 +106,7 @@ static void check(const uint8_t *bytes, const struct scanner *before, const stru
     if (had_chunk)
         expect(same(bytes, &before->chunk, rewritten->at, &after.chunk));
     else if (added)
-        expect(memcmp(rewritten->at + after.chunk.start, chunk_value, CHUNK_ID_VALUE_BYTES) == 0);
+        expect(memcmp(rewritten->at + after.chunk.start, choice->chunk_value, CHUNK_ID_VALUE_BYTES) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
@@ -110,25 +116,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     struct bytes rewritten;
     struct rewrite rewrite, head;
     struct scanner message;
-    size_t prefix_length;
-    bool with_chunk;
+    struct choice choice;
 
     if (length < CHOICE_BYTES || length > INPUT_BYTES_MAX)
         return 0;
-    prefix_length = bytes[0] + (bytes[1] >> 1 & 1U);
-    with_chunk = bytes[1] & 1;
+    choice.prefix_length = bytes[0] + (bytes[1] >> 1 & 1U);
+    choice.chunk_value = bytes[1] & 1 ? chunk_value : NULL;
     memset(prefix, 'p', sizeof prefix);
     chunk_id_write(chunk_value, (const uint8_t *)prefix);
     bytes += CHOICE_BYTES;
     if (!scan(&message, bytes, length - CHOICE_BYTES))
         return 0;
 
-    rewrite_plan(&rewrite, &message, prefix, prefix_length, with_chunk ? chunk_value : NULL);
+    rewrite_plan(&rewrite, &message, prefix, choice.prefix_length, choice.chunk_value);
     apply(&rewritten, bytes, message.length, &rewrite);
-    check(bytes, &message, &rewritten, &rewrite, prefix_length, with_chunk ? chunk_value : NULL);
+    check(bytes, &message, &rewritten, &rewrite, &choice);
 
-    /* What a streamed message gets at its head, and what is left for its end. */
-    rewrite_plan_head(&head, &message, prefix, prefix_length, with_chunk ? chunk_value : NULL);
+    /* A cut-through message gets the same edits, first those of its head, then those of its end. */
+    rewrite_plan_head(&head, &message, prefix, choice.prefix_length, choice.chunk_value);
     expect(head.count <= rewrite.count && memcmp(head.bytes, rewrite.bytes, head.used) == 0);
     for (unsigned i = 0; i < rewrite.count; i++)
         expect(i < head.count ? head.edits[i].at == rewrite.edits[i].at

@@ -1,8 +1,8 @@
-/* The scanner over any bytes: whole, a byte at a time and cut at random it must say the same; and where it
- * says that a message ends, msgpack-c must find the same message.
+/* The scanner over any bytes. Its events must be the same whole, byte by byte and cut at random. Where it
+ * finds a message, msgpack-c must find the same message.
  *
- * An input's first 8 bytes choose: 4 the limits (one input in two has generous ones), 4 the seed of the cuts.
- */
+ * The first 8 bytes of an input choose: 4 bytes the limits (half of the inputs have wide ones), 4 bytes the
+ * cuts. */
 #include "support/scan_check.h"
 
 #include <stdio.h>
@@ -32,7 +32,7 @@ static struct scanner_limits choose_limits(const uint8_t *choice)
     return limits;
 }
 
-/* Ascending cuts, mostly near each other; returns how many. */
+/* Ascending cuts, mostly close together; returns their number. */
 static size_t choose_cuts(size_t *cuts, size_t length, const uint8_t *choice)
 {
     uint32_t random = 1 + (uint32_t)choice[0] + ((uint32_t)choice[1] << 8) + ((uint32_t)choice[2] << 16);
@@ -71,14 +71,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     bytes += CHOICE_BYTES;
     length -= CHOICE_BYTES;
 
-    scan_trace_run(&whole, &limits, bytes, length, NULL, 0);
+    scan_trace_run(&whole, &limits, bytes, length, NULL);
     check_against_msgpack(&whole, bytes, length);
     for (count = 0; count + 1 < length; count++)
         cuts[count] = count + 1;
-    scan_trace_run(&cut, &limits, bytes, length, cuts, count);
+    scan_trace_run(&cut, &limits, bytes, length, &(struct scan_cuts) { cuts, count });
     expect_same(scan_trace_difference(&whole, &cut), "a byte at a time");
     count = choose_cuts(cuts, length, choice);
-    scan_trace_run(&cut, &limits, bytes, length, cuts, count);
+    scan_trace_run(&cut, &limits, bytes, length, &(struct scan_cuts) { cuts, count });
     expect_same(scan_trace_difference(&whole, &cut), "cut");
     return 0;
 }

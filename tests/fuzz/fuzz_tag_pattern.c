@@ -1,4 +1,4 @@
-/* Patterns and tags: what the automaton says, a plain reading of the pattern says too.
+/* Patterns and tags: a recursive reader of the pattern gives the same answer as the automaton.
  *
  * An input is a pattern, a zero byte, and a tag. */
 #include "forward/tag_pattern.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The plain reading tries every way there is: beyond these it would not end. */
+/* The recursive reader tries every combination: longer inputs would take too long. */
 enum { READ_PATTERN_MAX = 20, READ_TAG_MAX = 10 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
@@ -15,19 +15,19 @@ struct text {
     const char *at, *end;
 };
 
-/* Whether a dot was read whose meaning depends on what follows, and the braces open. */
-struct mood {
-    bool has_dot;
-    unsigned depth;
+/* How far the pattern has been read. */
+struct context {
+    bool has_dot;   /* a dot was read, and its meaning depends on the next characters */
+    unsigned depth; /* open braces */
 };
 
 struct tag {
     const char *start, *at, *end;
 };
 
-static bool reads(struct text pattern, struct mood mood, struct tag tag);
+static bool reads(struct text pattern, struct context context, struct tag tag);
 
-/* Behind the comma or brace that ends what begins at `at`. */
+/* The character after the comma or brace that ends the alternative at `at`. */
 static const char *skip_alternative(const char *at, const char *end)
 {
     unsigned depth = 0;
@@ -42,51 +42,51 @@ static const char *skip_alternative(const char *at, const char *end)
         else if (!depth && (*at == '}' || *at == ','))
             return at + 1;
     }
-    abort(); /* closed braces were asked for */
+    abort(); /* tag_pattern_init accepts closed braces only */
 }
 
-static bool reads_byte(char byte, struct text pattern, struct mood mood, struct tag tag)
+static bool reads_byte(char byte, struct text pattern, struct context context, struct tag tag)
 {
     if (tag.at == tag.end || *tag.at != byte)
         return false;
     tag.at++;
-    return reads(pattern, mood, tag);
+    return reads(pattern, context, tag);
 }
 
-/* Any number of bytes but this one, then the pattern. */
-static bool reads_run(char but, struct text pattern, struct mood mood, struct tag tag)
+/* Any number of bytes other than `but`, then the pattern. */
+static bool reads_run(char but, struct text pattern, struct context context, struct tag tag)
 {
     for (;; tag.at++) {
-        if (reads(pattern, mood, tag))
+        if (reads(pattern, context, tag))
             return true;
         if (tag.at == tag.end || *tag.at == but)
             return false;
     }
 }
 
-static bool reads_parts(struct text pattern, struct mood mood, struct tag tag)
+static bool reads_parts(struct text pattern, struct context context, struct tag tag)
 {
-    if (mood.has_dot && tag.at < tag.end && *tag.at != '.')
+    if (context.has_dot && tag.at < tag.end && *tag.at != '.')
         return false;
-    mood.has_dot = false;
+    context.has_dot = false;
     if (pattern.end - pattern.at < 3 || pattern.at[2] != '.')
-        return reads_run('\n', (struct text) { pattern.at + 2, pattern.end }, mood, tag);
+        return reads_run('\n', (struct text) { pattern.at + 2, pattern.end }, context, tag);
     pattern.at += 3;
-    if (tag.at == tag.start && reads(pattern, mood, tag))
+    if (tag.at == tag.start && reads(pattern, context, tag))
         return true;
     for (; tag.at < tag.end && *tag.at != '\n'; tag.at++) {
-        if (*tag.at == '.' && reads(pattern, mood, (struct tag) { tag.start, tag.at + 1, tag.end }))
+        if (*tag.at == '.' && reads(pattern, context, (struct tag) { tag.start, tag.at + 1, tag.end }))
             return true;
     }
     return false;
 }
 
-static bool reads_braces(struct text pattern, struct mood mood, struct tag tag)
+static bool reads_braces(struct text pattern, struct context context, struct tag tag)
 {
     const char *alternative = pattern.at + 1;
 
-    mood.depth++;
-    while (!reads((struct text) { alternative, pattern.end }, mood, tag)) {
+    context.depth++;
+    while (!reads((struct text) { alternative, pattern.end }, context, tag)) {
         alternative = skip_alternative(alternative, pattern.end);
         if (alternative[-1] == '}')
             return false;
@@ -94,37 +94,37 @@ static bool reads_braces(struct text pattern, struct mood mood, struct tag tag)
     return true;
 }
 
-static bool reads(struct text pattern, struct mood mood, struct tag tag)
+static bool reads(struct text pattern, struct context context, struct tag tag)
 {
     if (pattern.at == pattern.end)
         return tag.at == tag.end || (tag.at + 1 == tag.end && *tag.at == '\n');
     if (pattern.end - pattern.at >= 2 && memcmp(pattern.at, "**", 2) == 0)
-        return reads_parts(pattern, mood, tag);
-    if (mood.has_dot)
-        return reads_byte('.', pattern, (struct mood) { false, mood.depth }, tag);
+        return reads_parts(pattern, context, tag);
+    if (context.has_dot)
+        return reads_byte('.', pattern, (struct context) { false, context.depth }, tag);
 
     struct text rest = { pattern.at + 1, pattern.end };
     switch (*pattern.at) {
     case '.':
-        return reads(rest, (struct mood) { true, mood.depth }, tag);
+        return reads(rest, (struct context) { true, context.depth }, tag);
     case '*':
-        return reads_run('.', rest, mood, tag);
+        return reads_run('.', rest, context, tag);
     case '{':
-        return reads_braces(pattern, mood, tag);
+        return reads_braces(pattern, context, tag);
     case '\\':
         if (rest.at == rest.end)
-            return reads(rest, mood, tag);
-        return reads_byte(*rest.at, (struct text) { rest.at + 1, rest.end }, mood, tag);
+            return reads(rest, context, tag);
+        return reads_byte(*rest.at, (struct text) { rest.at + 1, rest.end }, context, tag);
     case ',':
     case '}':
-        if (!mood.depth)
+        if (!context.depth)
             break;
         for (const char *end = pattern.at; *end != '}'; end = rest.at - 1)
             rest.at = skip_alternative(rest.at, rest.end);
-        mood.depth--;
-        return reads(rest, mood, tag);
+        context.depth--;
+        return reads(rest, context, tag);
     }
-    return reads_byte(*pattern.at, rest, mood, tag);
+    return reads_byte(*pattern.at, rest, context, tag);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
@@ -144,8 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     if (pattern_length > READ_PATTERN_MAX || tag_length > READ_TAG_MAX)
         return 0;
     bool is_all = pattern_length == 2 && memcmp(text, "**", 2) == 0;
-    bool expected = is_all || reads((struct text) { text, text + pattern_length }, (struct mood) { false, 0 },
-                                    (struct tag) { tag, tag, tag + tag_length });
+    bool expected =
+        is_all || reads((struct text) { text, text + pattern_length }, (struct context) { false, 0 },
+                        (struct tag) { tag, tag, tag + tag_length });
     if (answer != expected)
         abort();
     return 0;

@@ -1,11 +1,11 @@
-/* Runs a fuzz target over the files given, without libFuzzer: for `make test`, any compiler. */
+/* Runs a fuzz target over files, without libFuzzer: for `make test` with any compiler. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-/* The file's bytes in a block of exactly their size; NULL when it cannot be read. */
+/* The bytes of a file in a block of exactly their size; NULL when the file cannot be read. */
 static uint8_t *read_file(const char *path, size_t *length)
 {
     FILE *file = fopen(path, "rb");

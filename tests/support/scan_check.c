@@ -20,17 +20,17 @@ static void trace_add(struct scan_trace *trace, const struct scanner *scanner, e
 }
 
 void scan_trace_run(struct scan_trace *trace, const struct scanner_limits *limits, const uint8_t *bytes,
-                    size_t length, const size_t *cuts, size_t cut_count)
+                    size_t length, const struct scan_cuts *cuts)
 {
     struct scanner scanner;
     enum scanner_status status = SCANNER_MORE;
     bool had_head = false;
-    size_t start = 0;
+    size_t start = 0, cut_count = cuts ? cuts->count : 0;
 
     trace->count = 0;
     scanner_init(&scanner, limits);
     for (size_t i = 0; i <= cut_count && status != SCANNER_REFUSED; i++) {
-        size_t end = i < cut_count ? cuts[i] : length;
+        size_t end = i < cut_count ? cuts->at[i] : length;
         uint8_t *slice = malloc(end - start ? end - start : 1);
         size_t at = 0;
 

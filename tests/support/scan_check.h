@@ -1,5 +1,5 @@
-/* Runs the scanner over bytes cut in any way, and checks what it says: against itself cut otherwise, and
- * against msgpack-c. For unit tests and fuzzing. */
+/* Runs the scanner over bytes cut into any slices, and compares its events with those of other cuts and with
+ * msgpack-c. For unit tests and fuzzing. */
 #ifndef HUSK_TESTS_SUPPORT_SCAN_CHECK_H
 #define HUSK_TESTS_SUPPORT_SCAN_CHECK_H
 
@@ -7,10 +7,10 @@
 
 enum { SCAN_EVENTS_MAX = 4096 };
 
-/* What the scanner said, and its public fields then. */
+/* One event, and the scanner's public fields at that time. */
 struct scan_event {
     enum scanner_status status;
-    uint64_t at; /* bytes of the stream taken by then */
+    uint64_t at; /* bytes of the stream taken so far */
     bool between;
     struct scanner scanner;
 };
@@ -21,17 +21,23 @@ struct scan_trace {
     struct scan_event events[SCAN_EVENTS_MAX];
 };
 
-/* Scans `bytes` in slices that end at each of `cuts` (ascending, within the bytes). Each slice is a block of
- * its own, so that a sanitizer sees a read past it. Aborts when the scanner breaks its contract: takes more
- * than it was given, leaves bytes with SCANNER_MORE, says HEAD twice or END without HEAD. */
-void scan_trace_run(struct scan_trace *trace, const struct scanner_limits *limits, const uint8_t *bytes,
-                    size_t length, const size_t *cuts, size_t cut_count);
+/* Where a stream is cut into slices: ascending offsets within the stream. */
+struct scan_cuts {
+    const size_t *at;
+    size_t count;
+};
 
-/* NULL when both say the same at the same bytes, else what differs. */
+/* Scans `bytes` in the slices between `cuts`; NULL: one slice. Each slice is a block of its own, so that a
+ * sanitizer sees a read past its end. Aborts when the scanner breaks its contract: takes more than it was
+ * given, leaves bytes with SCANNER_MORE, reports HEAD twice or END without HEAD. */
+void scan_trace_run(struct scan_trace *trace, const struct scanner_limits *limits, const uint8_t *bytes,
+                    size_t length, const struct scan_cuts *cuts);
+
+/* NULL when both have the same events at the same bytes, otherwise the difference. */
 const char *scan_trace_difference(const struct scan_trace *a, const struct scan_trace *b);
 
-/* NULL when msgpack-c finds, at the front of `bytes`, the message that `scanner` has just ended, else what
- * differs. Its nesting must stay below msgpack-c's own limit of 32. */
+/* NULL when msgpack-c finds the message that `scanner` has just ended at the front of `bytes`, otherwise the
+ * difference. The message must be nested less deeply than 32, the limit of msgpack-c. */
 const char *scan_oracle_difference(const struct scanner *scanner, const uint8_t *bytes, size_t length);
 
 #endif

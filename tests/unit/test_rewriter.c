@@ -178,8 +178,9 @@ static const msgpack_object_array *unpack(msgpack_unpacked *unpacked, const stru
 
 /* The tag has the prefix in front, and a header no wider than it must be. */
 static void check_tag(const struct shape *shape, const struct scanner *before, const struct scanner *after,
-                      const struct fixture *fixture, const char *prefix, size_t prefix_length)
+                      const struct fixture *fixture, const char *prefix)
 {
+    const size_t prefix_length = strlen(prefix);
     unsigned length = shape->tag_length + (unsigned)prefix_length;
     unsigned need = length > 65535 ? 5 : length > 255 ? 3 : length > 31 || shape->tag_kind == 'b' ? 2 : 1;
     unsigned width = larger(need, shape->tag_width);
@@ -267,7 +268,7 @@ static void check(struct fixture *fixture, const struct shape *shape, const char
     assert_int_equal(rewrite.count == 0, rewrite.growth == 0);
 
     scan(&after, &fixture->rewritten);
-    check_tag(shape, &before, &after, fixture, prefix, strlen(prefix));
+    check_tag(shape, &before, &after, fixture, prefix);
     assert_span_is(&fixture->rewritten, &after.body, fixture->original.at + before.body.start,
                    before.body.end - before.body.start);
     check_headers(shape, &after, &rewrite, wanted);

@@ -57,17 +57,17 @@ static void scan_every_way(struct scan_trace *traces, const struct scanner_limit
     size_t *cuts = malloc((bytes.length + 2) * sizeof *cuts);
     size_t stride = is_light() && bytes.length > 300 ? bytes.length / 300 : 1;
 
-    scan_trace_run(&traces[0], limits, bytes.at, bytes.length, NULL, 0);
+    scan_trace_run(&traces[0], limits, bytes.at, bytes.length, NULL);
     for (size_t i = 0; i < bytes.length; i++)
         cuts[i] = i;
-    scan_trace_run(&traces[1], limits, bytes.at, bytes.length, cuts, bytes.length);
+    scan_trace_run(&traces[1], limits, bytes.at, bytes.length, &(struct scan_cuts) { cuts, bytes.length });
     expect_no(scan_trace_difference(&traces[0], &traces[1]), name, 0, 1);
     for (cuts[0] = 0; cuts[0] <= bytes.length; cuts[0] += stride) {
-        scan_trace_run(&traces[1], limits, bytes.at, bytes.length, cuts, 1);
+        scan_trace_run(&traces[1], limits, bytes.at, bytes.length, &(struct scan_cuts) { cuts, 1 });
         expect_no(scan_trace_difference(&traces[0], &traces[1]), name, cuts[0], cuts[0]);
         for (cuts[1] = cuts[0] + 1; bytes.length < 300 && cuts[1] < bytes.length;
              cuts[1] += is_light() ? 7 : 1) {
-            scan_trace_run(&traces[1], limits, bytes.at, bytes.length, cuts, 2);
+            scan_trace_run(&traces[1], limits, bytes.at, bytes.length, &(struct scan_cuts) { cuts, 2 });
             expect_no(scan_trace_difference(&traces[0], &traces[1]), name, cuts[0], cuts[1]);
         }
     }
@@ -155,7 +155,7 @@ static void a_handshake_is_not_a_message(void **state)
     struct scan_trace *traces = *state;
     struct bytes bytes = read_capture("fluentd-sharedkey-userauth-ack.c2s");
 
-    scan_trace_run(&traces[0], &generous, bytes.at, bytes.length, NULL, 0);
+    scan_trace_run(&traces[0], &generous, bytes.at, bytes.length, NULL);
     assert_int_equal(traces[0].count, 1);
     assert_int_equal(traces[0].events[0].scanner.refusal, SCANNER_NOT_FORWARD);
     free((void *)(uintptr_t)bytes.at);
@@ -396,7 +396,7 @@ static void what_is_cut_never_ends(void **state)
                                "\xa1k\xcd\0\x01\x82\245chunk\xa1x\xa4size\x02");
 
     for (size_t length = 0; length < bytes.length; length++) {
-        scan_trace_run(&traces[0], &generous, bytes.at, length, NULL, 0);
+        scan_trace_run(&traces[0], &generous, bytes.at, length, NULL);
         for (unsigned i = 0; i < traces[0].count; i++)
             assert_int_not_equal(traces[0].events[i].status, SCANNER_END);
         assert_int_equal(traces[0].events[traces[0].count - 1].between, length == 0);
@@ -426,9 +426,9 @@ static void expect_refused(struct scan_trace *traces, const struct scanner_limit
     uint8_t *padded = calloc(1, bytes.length + PADDING);
 
     memcpy(padded, bytes.at, bytes.length);
-    scan_trace_run(&traces[1], limits, padded, bytes.length + PADDING, NULL, 0);
+    scan_trace_run(&traces[1], limits, padded, bytes.length + PADDING, NULL);
     free(padded);
-    scan_trace_run(&traces[0], limits, bytes.at, bytes.length, NULL, 0);
+    scan_trace_run(&traces[0], limits, bytes.at, bytes.length, NULL);
     expect_no(scan_trace_difference(&traces[0], &traces[1]), "with bytes after it", 0, 0);
     scan_every_way(traces, limits, bytes, scanner_refusal_name(refusal));
     const struct scan_event *last = &traces[0].events[traces[0].count - 1];
@@ -976,19 +976,20 @@ static void random_messages_are_what_msgpack_c_finds(void **state)
         while (++messages < 3 && generator->length < 2000);
         struct bytes bytes = { generator->bytes, generator->length };
 
-        scan_trace_run(&traces[0], &generous, bytes.at, bytes.length, NULL, 0);
+        scan_trace_run(&traces[0], &generous, bytes.at, bytes.length, NULL);
         assert_int_equal(expect_oracle(&traces[0], bytes, name), messages);
         assert_int_equal(traces[0].count, 2 * messages + 1);
         assert_true(traces[0].events[2 * messages].between);
         for (unsigned i = 0; i < 4; i++) {
             size_t count = draw_cuts(generator, cuts, 20000);
-            scan_trace_run(&traces[1], &generous, bytes.at, bytes.length, cuts, count);
+            scan_trace_run(&traces[1], &generous, bytes.at, bytes.length,
+                           &(struct scan_cuts) { cuts, count });
             expect_no(scan_trace_difference(&traces[0], &traces[1]), name, 0, 0);
         }
         /* Cut short, the last message never ends. */
         size_t last = messages > 1 ? traces[0].events[2 * messages - 3].at : 0;
         size_t length = last + draw(generator, bytes.length - last);
-        scan_trace_run(&traces[1], &generous, bytes.at, length, NULL, 0);
+        scan_trace_run(&traces[1], &generous, bytes.at, length, NULL);
         assert_int_equal(expect_oracle(&traces[1], bytes, name), messages - 1);
     }
     free(cuts);
@@ -1016,10 +1017,10 @@ static void damaged_messages_say_the_same_however_cut(void **state)
         limits.message_bytes = 1 + draw(generator, 2 * generator->length);
         struct bytes bytes = { generator->bytes, generator->length };
 
-        scan_trace_run(&traces[0], &limits, bytes.at, bytes.length, NULL, 0);
+        scan_trace_run(&traces[0], &limits, bytes.at, bytes.length, NULL);
         expect_oracle(&traces[0], bytes, name);
         size_t count = draw_cuts(generator, cuts, 20000);
-        scan_trace_run(&traces[1], &limits, bytes.at, bytes.length, cuts, count);
+        scan_trace_run(&traces[1], &limits, bytes.at, bytes.length, &(struct scan_cuts) { cuts, count });
         expect_no(scan_trace_difference(&traces[0], &traces[1]), name, 0, 0);
     }
     free(cuts);
