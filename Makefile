@@ -245,7 +245,7 @@ fuzz: test-deps
 
 # ---- benchmarks ------------------------------------------------------------------------------------------
 
-LOAD_SHARED := bench/load/load.c bench/load/messages.c
+LOAD_SHARED := bench/load/load.c bench/load/messages.c bench/load/connections.c
 LOADS       := $(patsubst bench/load/%.c,$(BUILD)/bench/load/%,$(filter-out $(LOAD_SHARED),$(wildcard bench/load/*.c)))
 MICROS      := $(patsubst bench/micro/%.c,$(BUILD)/bench/micro/%,$(wildcard bench/micro/*.c))
 OUT         ?= docs/benchmarks

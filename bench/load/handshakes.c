@@ -1,8 +1,8 @@
-/* TLS clients of a server half: connect, hand-shake with a client certificate, have one message acknowledged,
- * close.
+/* TLS clients of `husk server`: each connects, makes a handshake with a client certificate, has one message
+ * acknowledged, and closes.
  *
- * usage: handshakes PORT COUNT full|resumed CERT KEY CA. `resumed`: each offers the ticket of the one before;
- * "resumed" in the result counts those the server took. */
+ * usage: handshakes PORT COUNT full|resumed CERT KEY CA. With `resumed` each connection offers the ticket of
+ * the previous one; "resumed" in the result counts the resumed handshakes. */
 #include "load/load.h"
 #include "load/messages.h"
 
@@ -17,7 +17,7 @@ enum { WARM_UP = 5 };
 
 struct client {
     SSL_CTX *context;
-    SSL_SESSION *session; /* the newest ticket's */
+    SSL_SESSION *session; /* of the newest ticket */
     int resumes;
     uint16_t port;
     struct message message;

@@ -1,7 +1,5 @@
 #include "load/load.h"
 
-#include "load/messages.h"
-
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +18,6 @@
 enum {
     SECOND_NS = 1000000000,
     BACKLOG = 4096,
-    OPENING = 32, /* connections that wait for their first ack at a time: no listen queue is shorter */
 };
 
 void load_fail(const char *format, ...)
@@ -116,12 +113,12 @@ int load_listen(uint16_t port)
 int load_connect(uint16_t port)
 {
     struct sockaddr_in address = loopback(port);
-    const struct timeval patience = { .tv_sec = LOAD_PATIENCE_SECONDS };
+    const struct timeval timeout = { .tv_sec = LOAD_TIMEOUT_SECONDS };
     int fd = open_socket();
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int) { 1 }, sizeof(int));
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     if (connect(fd, (struct sockaddr *)&address, sizeof address))
         load_fail("127.0.0.1:%u: %s", port, strerror(errno));
     return fd;
@@ -137,9 +134,9 @@ void load_wait_for(int fd, short events)
 {
     struct pollfd wanted = { .fd = fd, .events = events };
 
-    if (poll(&wanted, 1, LOAD_PATIENCE_SECONDS * 1000) == 0)
+    if (poll(&wanted, 1, LOAD_TIMEOUT_SECONDS * 1000) == 0)
         load_fail("a proxy has %s nothing for %d s", events == POLLIN ? "sent" : "read",
-                  LOAD_PATIENCE_SECONDS);
+                  LOAD_TIMEOUT_SECONDS);
 }
 
 void load_write_all(int fd, const void *bytes, size_t length)
@@ -153,38 +150,4 @@ void load_write_all(int fd, const void *bytes, size_t length)
         else if (errno != EINTR)
             load_fail("write: %s", strerror(errno));
     }
-}
-
-static void await_ack(int fd)
-{
-    uint8_t ack[MESSAGE_ACK_BYTES];
-
-    for (size_t got = 0; got < sizeof ack;) {
-        ssize_t count = recv(fd, ack + got, sizeof ack - got, 0);
-        if (count == 0)
-            load_fail("a proxy closed a connection before its first ack");
-        if (count < 0)
-            load_fail("no first ack: %s", strerror(errno));
-        got += (size_t)count;
-    }
-}
-
-int *load_open_connections(uint16_t port, uint64_t count)
-{
-    struct message hello = message_make(MESSAGE_SINGLE, 512, MESSAGE_WITH_ID);
-    int *fds = load_allocate(count, sizeof *fds);
-
-    for (uint64_t first = 0; first < count; first += OPENING) {
-        uint64_t end = first + OPENING < count ? first + OPENING : count;
-        for (uint64_t i = first; i < end; i++) {
-            fds[i] = load_connect(port);
-            load_write_all(fds[i], hello.bytes, hello.length);
-        }
-        for (uint64_t i = first; i < end; i++) {
-            await_ack(fds[i]);
-            load_set_nonblocking(fds[i]);
-        }
-    }
-    free(hello.bytes);
-    return fds;
 }

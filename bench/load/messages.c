@@ -18,7 +18,7 @@ static void put(struct writer *writer, const void *bytes, size_t length)
     writer->at += length;
 }
 
-/* `width`: bytes of the header at least. */
+/* `width`: minimum bytes of the header. */
 static void put_header(struct writer *writer, enum msgpack_kind kind, size_t count, size_t width)
 {
     writer->at += msgpack_bytes_put_header(writer->at, kind, (uint32_t)count, width);
@@ -35,7 +35,7 @@ static void put_time(struct writer *writer)
     put(writer, (const uint8_t[]) { 0xd7, 0, 0x65, 0xf0, 0x2a, 0x10, 0x1d, 0xcd, 0x65, 0 }, 10);
 }
 
-/* Text that does not compress to nothing, up to `end`, with a header of WIDE bytes. */
+/* A str up to `end` with a header of WIDE bytes. The text is random, so that it compresses little. */
 static void put_filling(struct writer *writer, const uint8_t *end)
 {
     uint64_t state = 88172645463325252u;
@@ -49,7 +49,7 @@ static void put_filling(struct writer *writer, const uint8_t *end)
     }
 }
 
-/* A container's log line with its metadata, up to `end`. */
+/* The log line of a container with metadata, up to `end`. */
 static void put_record(struct writer *writer, const uint8_t *end, size_t width)
 {
     put_header(writer, MSGPACK_MAP, 4, width);
@@ -86,7 +86,7 @@ enum message_kind message_kind_named(const char *name)
     for (enum message_kind kind = 0; kind < sizeof names / sizeof *names; kind++)
         if (!strcmp(name, names[kind]))
             return kind;
-    load_fail("%s: no kind of message", name);
+    load_fail("%s: not a kind of message", name);
 }
 
 struct message message_make(enum message_kind kind, size_t length, enum message_ack ack)

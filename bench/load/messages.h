@@ -1,4 +1,4 @@
-/* Forward messages to send, made once: the generators only copy them to sockets.
+/* Forward messages to send. A generator makes each once, and only copies it to sockets after that.
  *
  * Source: Forward Protocol Specification v1; headers as Fluent Bit and Fluentd write them. */
 #ifndef HUSK_BENCH_LOAD_MESSAGES_H
@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 enum message_kind {
-    MESSAGE_SINGLE, /* [tag, time, record]: what a logger library sends */
-    MESSAGE_EVENTS, /* [tag, [[time, record], …]]: what Fluent Bit sends, 32-bit headers everywhere */
-    MESSAGE_PACKED, /* [tag, str]: what Fluentd sends */
+    MESSAGE_SINGLE, /* [tag, time, record], as logger libraries send */
+    MESSAGE_EVENTS, /* [tag, [[time, record], …]], as Fluent Bit sends: all headers have 32 bits */
+    MESSAGE_PACKED, /* [tag, str], as Fluentd sends */
 };
 
 enum message_ack { MESSAGE_WITHOUT_ID, MESSAGE_WITH_ID };
@@ -22,21 +22,21 @@ enum {
 };
 
 struct message {
-    uint8_t *bytes; /* the caller frees them */
+    uint8_t *bytes; /* owned; the caller frees them */
     size_t length;
-    size_t id_at;    /* where its id's MESSAGE_ID_BYTES are; 0: it has none */
-    uint32_t events; /* what it counts for at the sink */
+    size_t id_at;    /* offset of the id's MESSAGE_ID_BYTES; 0: no id */
+    uint32_t events; /* as the sink counts them */
 };
 
 /* "single", "events" or "packed". */
 enum message_kind message_kind_named(const char *name);
 
-/* Of exactly `length` bytes, at least MESSAGE_BYTES_MIN. */
+/* Makes a message of exactly `length` bytes, at least MESSAGE_BYTES_MIN. */
 struct message message_make(enum message_kind kind, size_t length, enum message_ack ack);
 
-/* The id as a number in decimal digits. */
+/* Sets the id to a number in decimal digits. */
 void message_set_number(struct message *message, uint64_t number);
-/* The number in an ack's id. */
+/* The number in the id of an ack. */
 uint64_t message_number(const uint8_t id[MESSAGE_ID_BYTES]);
 
 #endif

@@ -1,10 +1,11 @@
-/* Agents that wait for acks: how long a message takes to the aggregator and its ack back.
+/* Agents that wait for acks: the time from a message to its ack.
  *
  * usage: roundtrip PORT CONNECTIONS BYTES MESSAGES RATE. With a RATE, messages are due at random times
- * (Poisson) whether or not the earlier ones have been answered, and each is timed from when it was due: a
- * proxy that falls behind cannot make the clock wait for it. With RATE 0 each connection always has WINDOW
- * messages under way: that finds the capacity. The first tenth is not counted. */
+ * (Poisson), whether or not earlier messages have been answered. Each is timed from its due time, so a slow
+ * proxy cannot hide its delay by slowing the generator down. With RATE 0 each connection always has WINDOW
+ * unanswered messages, which measures the capacity. The first tenth of the messages is not counted. */
 #include "forward/ack.h"
+#include "load/connections.h"
 #include "load/load.h"
 #include "load/messages.h"
 
@@ -22,7 +23,7 @@ enum { WINDOW = 4, READY_MAX = 256, ARRIVING_BYTES = 16384 };
 
 struct agent {
     int fd;
-    size_t held; /* bytes of an ack that is not whole yet */
+    size_t held; /* bytes of an incomplete ack */
     uint8_t arriving[ARRIVING_BYTES];
 };
 
@@ -49,7 +50,7 @@ static void take_answer(struct trip *trip, struct agent *agent, const uint8_t *i
     uint64_t number = message_number(id), now = load_now_ns();
 
     if (number >= trip->sent || trip->took_us[number] > 0)
-        load_fail("an ack nobody waits for");
+        load_fail("an unexpected ack");
     trip->took_us[number] = (double)(now - trip->due_ns[number]) / 1e3;
     trip->answered++;
     if (!trip->rate && trip->sent < trip->messages)
@@ -65,7 +66,7 @@ static void read_answers(struct trip *trip, struct agent *agent)
     if (length < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (length <= 0)
-        load_fail("a proxy ended a connection that waits for acks");
+        load_fail("a proxy closed a connection that waits for acks");
     agent->held += (size_t)length;
     while (ack_parse(agent->arriving + at, agent->held - at, &taken, &id) == ACK_FOUND) {
         take_answer(trip, agent, agent->arriving + at + id.end - MESSAGE_ID_BYTES);
@@ -75,13 +76,14 @@ static void read_answers(struct trip *trip, struct agent *agent)
     memmove(agent->arriving, agent->arriving + at, agent->held);
 }
 
-/* Serves sockets until something is to be sent at `until_ns`; 0: until an answer comes. False: none came. */
+/* Reads answers until `until_ns`, when the next message is due; 0: until an answer comes. Returns 0 if none
+ * came. */
 static int serve(struct trip *trip, uint64_t until_ns)
 {
     struct epoll_event ready[READY_MAX];
     uint64_t now = load_now_ns();
     uint64_t wait_ns =
-        until_ns ? (until_ns > now ? until_ns - now : 0) : LOAD_PATIENCE_SECONDS * 1000000000ull;
+        until_ns ? (until_ns > now ? until_ns - now : 0) : LOAD_TIMEOUT_SECONDS * 1000000000ull;
     const struct timespec wait = { (time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000) };
     int count = epoll_pwait2(trip->epoll, ready, READY_MAX, &wait, NULL);
 
@@ -137,7 +139,7 @@ static void report(struct trip *trip, double seconds)
 
 static void open_agents(struct trip *trip, uint16_t port)
 {
-    int *fds = load_open_connections(port, trip->connections);
+    int *fds = connections_open(port, trip->connections);
 
     trip->epoll = epoll_create1(EPOLL_CLOEXEC);
     trip->agents = load_allocate(trip->connections, sizeof *trip->agents);

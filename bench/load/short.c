@@ -1,7 +1,8 @@
-/* Fluentd's default pattern: a connection for each chunk, closed at once, and heartbeat connections that send
- * nothing.
+/* The default behaviour of Fluentd: one connection per chunk, closed at once, and heartbeat connections that
+ * send nothing.
  *
- * usage: short PORT CHUNKS CHUNK_BYTES HEARTBEATS RATE. RATE chunks a second, HEARTBEATS after each. */
+ * usage: short PORT CHUNKS CHUNK_BYTES HEARTBEATS RATE. Sends RATE chunks per second, and HEARTBEATS after
+ * each. */
 #include "load/load.h"
 #include "load/messages.h"
 

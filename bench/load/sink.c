@@ -1,7 +1,7 @@
 /* The aggregator: reads Forward, acknowledges every message that has a chunk id, counts events.
  *
- * usage: sink PORT. A line "N" on standard input begins a new count; once N events have arrived, or on an
- * empty line, it is told: {"events": …, "bytes": …, "seconds": …}. Ends with its standard input. */
+ * usage: sink PORT. A line "N" on standard input begins a new count. Once N events have arrived, or after an
+ * empty line, it prints {"events": …, "bytes": …, "seconds": …}. It ends when standard input ends. */
 #include "forward/ack.h"
 #include "load/load.h"
 
@@ -15,14 +15,14 @@
 #include <unistd.h>
 
 enum {
-    TAIL_BYTES = 128, /* of what was read before: a message's id may be cut by the end of a read */
+    TAIL_BYTES = 128, /* kept from the previous read: the end of a read may cut the id of a message */
     READY_MAX = 256,
 };
 
 struct agent {
     int fd;
     uint64_t received;      /* bytes */
-    uint64_t message_start; /* of the message under way, in received bytes */
+    uint64_t message_start; /* of the current message, in received bytes */
     uint8_t tail[TAIL_BYTES];
     struct scanner scanner;
 };
@@ -77,7 +77,7 @@ static void send_acks(struct sink *sink, const struct agent *agent)
     sink->acks_length = 0;
 }
 
-/* `fresh`: the bytes just read; those of the tail are in front of them. */
+/* `fresh`: the bytes just read; the bytes of the tail are directly before them. */
 static void settle(struct sink *sink, struct agent *agent, const uint8_t *fresh)
 {
     const struct scanner *message = &agent->scanner;
@@ -89,7 +89,7 @@ static void settle(struct sink *sink, struct agent *agent, const uint8_t *fresh)
     if (!id_length)
         return;
     if (id_at + TAIL_BYTES < agent->received)
-        load_fail("a chunk id further from its message's end than any agent puts it");
+        load_fail("a chunk id is further from the end of its message than any agent puts it");
     sink->acks_length +=
         ack_write(sink->acks + sink->acks_length, fresh + (ptrdiff_t)(id_at - agent->received), id_length);
     if (sink->acks_length > LOAD_BUFFER_BYTES)

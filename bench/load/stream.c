@@ -1,8 +1,9 @@
-/* Agents that send and ask for nothing: bulk, small messages, arrays of events, or one message now and then.
+/* Agents that ask for no acks: bulk, small messages, arrays of events, or a message now and then.
  *
- * usage: stream PORT CONNECTIONS KIND BYTES MESSAGES WRITE_BYTES RATE. Messages of BYTES go out in writes of
- * about WRITE_BYTES, as fast as they are taken (RATE 0), every connection sending as much as any other; or
- * RATE messages a second, each connection in its turn. */
+ * usage: stream PORT CONNECTIONS KIND BYTES MESSAGES WRITE_BYTES RATE. With RATE 0, all connections send the
+ * same number of messages of BYTES, as fast as the proxy reads them, in writes of about WRITE_BYTES.
+ * Otherwise the connections send RATE messages per second in turn. */
+#include "load/connections.h"
 #include "load/load.h"
 #include "load/messages.h"
 
@@ -15,11 +16,11 @@
 
 struct agent {
     int fd;
-    uint64_t unsent; /* bytes of all it has to send */
+    uint64_t unsent; /* bytes that it still has to send */
 };
 
 struct block {
-    uint8_t *bytes; /* whole messages */
+    uint8_t *bytes; /* complete messages */
     size_t length;
     uint64_t messages;
 };
@@ -34,7 +35,7 @@ static struct block block_make(const struct message *message, size_t write_bytes
     return block;
 }
 
-/* False once nothing is left to be sent. */
+/* Returns 0 once everything is sent, otherwise 1. */
 static int agent_send(struct agent *agent, const struct block *block)
 {
     while (agent->unsent) {
@@ -64,9 +65,9 @@ static void send_flat_out(const int *fds, uint64_t count, const struct block *bl
             load_fail("epoll_ctl: %s", strerror(errno));
     }
     while (sending) {
-        int ready_count = epoll_wait(epoll, ready, READY_MAX, LOAD_PATIENCE_SECONDS * 1000);
+        int ready_count = epoll_wait(epoll, ready, READY_MAX, LOAD_TIMEOUT_SECONDS * 1000);
         if (ready_count == 0)
-            load_fail("a proxy has read nothing for %d s", LOAD_PATIENCE_SECONDS);
+            load_fail("a proxy has read nothing for %d s", LOAD_TIMEOUT_SECONDS);
         for (int i = 0; i < ready_count; i++) {
             struct agent *agent = ready[i].data.ptr;
             if (agent_send(agent, block))
@@ -99,7 +100,7 @@ int main(int count, char **arguments)
                                           load_number(arguments[4], MESSAGE_BYTES_MIN), MESSAGE_WITHOUT_ID);
     struct block block = block_make(&message, load_number(arguments[6], 1));
     uint64_t blocks_each = (messages + connections * block.messages - 1) / (connections * block.messages);
-    int *fds = load_open_connections((uint16_t)load_number(arguments[1], 1), connections);
+    int *fds = connections_open((uint16_t)load_number(arguments[1], 1), connections);
 
     if (!rate)
         messages = blocks_each * connections * block.messages;

@@ -1,5 +1,5 @@
-/* How the micro-benchmarks time something: batches for a while, the best one counts, one line each:
- * name, ns per operation and, where bytes are moved, GB/s. micro.py reads these lines. */
+/* Times an operation for the micro-benchmarks: runs batches for some seconds and prints one line for the
+ * fastest: name, ns per operation and, where bytes are moved, GB/s. micro.py reads these lines. */
 #ifndef HUSK_BENCH_MICRO_MEASURE_H
 #define HUSK_BENCH_MICRO_MEASURE_H
 
@@ -22,7 +22,7 @@ static inline double measure_seconds(int count, char **arguments)
     return count > 1 ? strtod(arguments[1], NULL) : 1;
 }
 
-/* One call of `batch` does `operations`, on `bytes` in all (0: none worth telling). */
+/* One call of `batch` does `operations`, on `bytes` bytes in all (0: prints no GB/s). */
 struct measure {
     const char *name;
     void (*batch)(void *subject);

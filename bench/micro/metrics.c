@@ -1,4 +1,4 @@
-/* What counting costs. Usage: metrics [seconds per line] */
+/* The cost of counting. Usage: metrics [seconds per line] */
 #include "base/metrics.h"
 #include "micro/measure.h"
 

@@ -1,4 +1,4 @@
-/* How fast an identity is judged. Usage: peer_policy [seconds per line] */
+/* The speed of a verdict on an identity. Usage: peer_policy [seconds per line] */
 #include "trust/peer_policy.h"
 #include "micro/measure.h"
 

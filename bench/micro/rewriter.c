@@ -1,4 +1,4 @@
-/* How fast a chunk id is planned into a message. Usage: rewriter [seconds per line] */
+/* The speed of planning a chunk id into a message. Usage: rewriter [seconds per line] */
 #include "forward/rewriter.h"
 #include "micro/measure.h"
 
@@ -10,7 +10,7 @@ struct subject {
     struct scanner message;
     const char *prefix;
     uint8_t chunk_value[CHUNK_ID_VALUE_BYTES];
-    uint64_t planned; /* so that nothing is optimised away */
+    uint64_t planned; /* so that the compiler removes nothing */
 };
 
 static void plan(void *argument)

@@ -1,7 +1,7 @@
-/* How fast the scanner is, by kind of message. Usage: scanner [seconds per line]
+/* The speed of the scanner by kind of message. Usage: scanner [seconds per line]
  *
- * Each stream is a few MiB of messages, so that walking touches more than the first-level cache, fed as the
- * relay feeds it: in slices of a segment. */
+ * Each stream is a few MiB of messages, which is more than the first-level cache holds. The scanner gets it
+ * in slices of a segment, as in husk. */
 #include "forward/scanner.h"
 #include "micro/measure.h"
 
@@ -51,7 +51,7 @@ static void put_str(struct stream *stream, const char *text)
     put(stream, text, length);
 }
 
-/* About 250 bytes, as a container's log line with its metadata. */
+/* About 250 bytes: the log line of a container with metadata. */
 static void put_record(struct stream *stream, enum style style)
 {
     static const char *const fields[] = {

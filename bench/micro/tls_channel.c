@@ -1,4 +1,4 @@
-/* How fast TLS is over memory: handshakes of both ends, and application data sealed and opened.
+/* The speed of TLS over memory: handshakes of both ends, and application data sealed and opened.
  * Usage: tls_channel [seconds per line] */
 #include "wire/tls_channel.h"
 #include "micro/measure.h"
@@ -13,7 +13,7 @@ enum { MESSAGE_BYTES = 65536, MESSAGES = 64 };
 struct subject {
     char directory[64];
     struct buffer_pool pool;
-    struct tls_io io[END_COUNT]; /* as if each end had a worker of its own */
+    struct tls_io io[END_COUNT]; /* one each, as in two processes */
     struct credentials *credentials[END_COUNT];
     struct tls_sessions sessions, *offered; /* `offered`: NULL for full handshakes */
     struct tls_channel *channel[END_COUNT];
@@ -26,7 +26,7 @@ static void must(bool good)
         abort();
 }
 
-/* What `from` has to send is taken by the other end; what that answers waits in its io. */
+/* Moves the output of `from` to the other end, whose answer stays in its own io. */
 static void carry(struct subject *subject, enum end from)
 {
     struct tls_io *io = &subject->io[from];
