@@ -1,11 +1,11 @@
-/* How fast messages are filed and settled. Usage: ledger [seconds per line] */
+/* The speed of filing and settling messages. Usage: ledger [seconds per line] */
 #include "forward/ledger.h"
 #include "forward/rewriter.h"
 #include "micro/measure.h"
 
 #include <string.h>
 
-enum { UNDER_WAY = 1024, ROUNDS = 16 };
+enum { UNDER_WAY = 1024, ROUNDS = 16, MESSAGE_BYTES = 512 };
 
 struct subject {
     struct ledger ledger;
@@ -16,10 +16,10 @@ struct subject {
 static void file_all(struct subject *subject)
 {
     for (unsigned i = 0; i < UNDER_WAY; i++)
-        ledger_file(&subject->ledger, &subject->entries[i]);
+        ledger_file(&subject->ledger, &subject->entries[i], (i + 1) * MESSAGE_BYTES, 0);
 }
 
-/* Acks in the order of sending, as aggregators give them. */
+/* Acks come in the order of sending, as aggregators send them. */
 static void settle_in_order(void *argument)
 {
     struct subject *subject = argument;
@@ -32,7 +32,7 @@ static void settle_in_order(void *argument)
     }
 }
 
-/* Messages that expect no ack, taken by the socket one after the other. */
+/* Messages that expect no ack. The socket takes one after the other. */
 static void settle_taken(void *argument)
 {
     struct subject *subject = argument;
@@ -56,9 +56,9 @@ int main(int count, char **arguments)
         uint8_t random[16] = { 0 };
         memcpy(random, &i, sizeof i);
         chunk_id_write(subject.ids[i], random);
-        subject.entries[i] = (struct ledger_entry) {
-            .id = subject.ids[i], .id_length = CHUNK_ID_VALUE_BYTES, .size = 512, .end = (i + 1) * 512ull
-        };
+        subject.entries[i] = (struct ledger_entry) { .id = subject.ids[i],
+                                                     .id_length = CHUNK_ID_VALUE_BYTES,
+                                                     .size = MESSAGE_BYTES };
     }
     measure_run(&measure, seconds);
     for (unsigned i = 0; i < UNDER_WAY; i++)

@@ -15,7 +15,8 @@ uint64_t metrics_active(const struct side_metrics *side)
 {
     uint64_t ended = 0;
 
-    /* Ends first: one that comes in between may make the sum too large by itself, never negative. */
+    /* Ends are read first: a connection that opens and ends meanwhile makes the result too large, never
+     * negative. */
     for (unsigned reason = 0; reason < END_REASON_COUNT; reason++)
         ended += metrics_read(&side->ended[reason]);
     uint64_t opened = metrics_read(&side->opened);

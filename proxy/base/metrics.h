@@ -1,8 +1,8 @@
-/* Counters and gauges of one worker, written by that worker alone and read by anyone; and those of one
- * upstream address, written by all of them.
+/* Counters and gauges. Those of a worker are written by that worker alone and read by any thread; those of an
+ * upstream address are written by all workers.
  *
- * Relaxed atomics: a scrape sums the workers and needs no lock. Where a new counter goes: here, and as one
- * row of the table in admin/metrics_text.c. */
+ * They are relaxed atomics: a scrape sums the workers and needs no lock. A new counter needs a field here and
+ * a row in the table in admin/metrics_text.c. */
 #ifndef HUSK_BASE_METRICS_H
 #define HUSK_BASE_METRICS_H
 
@@ -26,7 +26,8 @@ enum metrics_cipher {
 };
 enum metrics_direction { METRICS_RECEIVED, METRICS_SENT, METRICS_DIRECTION_COUNT };
 
-/* Upper bounds of a histogram's buckets in microseconds, rising; the bucket after the last is +Inf. */
+/* Upper bounds of the buckets of a histogram, in microseconds, ascending. The bucket after the last is +Inf.
+ */
 struct metrics_bounds {
     unsigned count;
     uint32_t us[METRICS_BUCKETS_MAX];
@@ -42,7 +43,7 @@ struct metrics_histogram {
 struct side_metrics {
     metrics_counter opened; /* accepted (downstream) or dialled (upstream) */
     metrics_counter ended[END_REASON_COUNT];
-    metrics_counter bytes[METRICS_DIRECTION_COUNT]; /* payload, as seen from husk */
+    metrics_counter bytes[METRICS_DIRECTION_COUNT]; /* payload bytes; direction as seen from husk */
     metrics_counter handshakes_full;
     metrics_counter handshakes_resumed;
     metrics_counter handshakes_failed[END_REASON_COUNT];
@@ -53,82 +54,82 @@ struct side_metrics {
 
 /* Forward messages, under `protocol: forward`. */
 struct message_metrics {
-    metrics_counter received;                  /* whole, from agents */
-    metrics_counter settled;                   /* acknowledged, or sent with no ack to be expected */
-    metrics_counter events_received;           /* in the messages received, as far as they say how many */
-    metrics_counter events_settled;            /* and settled */
-    metrics_counter resent;                    /* taken back from a connection that ended, to be sent again */
-    metrics_counter cut_through;                  /* sent on while they were read: too large to be held whole */
-    metrics_counter unprotected;               /* too large to be kept: sent without our ack */
+    metrics_counter received;        /* complete messages from agents */
+    metrics_counter settled;         /* acknowledged, or sent without expecting an ack */
+    metrics_counter events_received; /* events in received messages, where a message says how many */
+    metrics_counter events_settled;  /* the same for settled messages */
+    metrics_counter resent;          /* taken back from an ended connection, to be sent again */
+    metrics_counter cut_through;     /* sent while they were read: too large to hold */
+    metrics_counter unprotected;     /* too large to keep: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
-    metrics_counter throttled;                 /* times an agent was not read because of a rate limit */
-    metrics_counter paused;               /* gauge: agents that a rate limit lets wait with messages read */
-    metrics_counter retained_bytes;           /* gauge: between an agent and settlement */
+    metrics_counter throttled;                 /* times that a rate limit stopped reading from an agent */
+    metrics_counter paused;               /* gauge: agents with read messages that wait for a rate limit */
+    metrics_counter retained_bytes;       /* gauge: bytes of messages from reading until settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
-    metrics_counter waiting;              /* gauge: whole, and no upstream connection takes them */
-    metrics_counter cut_through_waiting;      /* gauge: streamed, and waiting for a connection of their own */
-    struct metrics_histogram ack_latency; /* metrics_ack_bounds; from having been sent */
+    metrics_counter waiting;              /* gauge: complete messages that no upstream connection takes */
+    metrics_counter cut_through_waiting;  /* gauge: cut-through messages that wait for a connection */
+    struct metrics_histogram ack_latency; /* metrics_ack_bounds; from sending to the ack */
 };
 
 enum metrics_body_change { METRICS_BODY_COMPRESSED, METRICS_BODY_STRIPPED, METRICS_BODY_CHANGE_COUNT };
 
-/* Bodies of messages, where rewriting them is asked for. */
+/* Bodies of messages, if rewriting is configured. */
 struct body_metrics {
     metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be both */
-    metrics_counter unreadable;  /* compressed ones that are broken or too long when inflated: unchanged */
-    metrics_counter saved_bytes; /* by which rewritten messages are shorter */
+    metrics_counter unreadable;  /* left unchanged: a compressed body is broken or inflates to too much */
+    metrics_counter saved_bytes; /* how much shorter rewriting made messages */
 };
 
 enum metrics_outlet_state {
     METRICS_CONNECTING,
     METRICS_SECURING,   /* TLS handshake */
-    METRICS_CONFIRMING, /* TLS 1.3: has the server accepted our certificate? */
+    METRICS_CONFIRMING, /* TLS 1.3: waits for evidence that the server accepted our certificate */
     METRICS_READY,
     METRICS_OUTLET_STATE_COUNT
 };
 
-/* One upstream address. Connections change state seldom: here workers share their atomics. */
+/* One upstream address. Workers share these atomics, because connections change state rarely. */
 struct endpoint_metrics {
     struct endpoint_metrics *next;
     const char *address;                                      /* as text */
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
-    _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; as the worker says that dialled it last */
-    bool is_listed;                   /* the upstream is still said to be there; the control thread's alone */
+    _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; set by the worker that dialled last */
+    bool is_listed; /* discovery still lists the address; used by the control thread alone */
 };
 
 struct metrics {
     struct side_metrics side[SIDE_COUNT];
     struct message_metrics messages;
     struct body_metrics bodies;
-    metrics_counter accept_pauses;    /* descriptors or memory ran out; accepting paused */
-    metrics_counter accept_throttled; /* a connection or handshake limit was reached; accepting paused */
-    metrics_counter unconfirmed;      /* upstreams taken into use without evidence that they accepted us */
+    metrics_counter accept_pauses;    /* accepting paused because descriptors or memory ran out */
+    metrics_counter accept_throttled; /* accepting paused because of a connection or handshake limit */
+    metrics_counter unconfirmed; /* upstream connections used without evidence that the server accepted us */
 };
 
-/* Everything a scrape needs: the workers' counters by reference, and what is not counted but known. */
+/* Everything that a scrape needs: the counters of the workers by reference, and current values. */
 struct metrics_snapshot {
     const char *route; /* label of every family that concerns connections */
     const struct metrics *const *workers;
     size_t worker_count;
-    const struct endpoint_metrics *endpoints;  /* of the upstream, also such that are no longer listed */
+    const struct endpoint_metrics *endpoints;  /* of the upstream, also those no longer listed */
     uint64_t now_ms;                           /* clock_monotonic_ms */
     const char *version;                       /* husk's */
     const char *tls_library;                   /* e.g. "BoringSSL API 17" */
     int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no TLS */
     uint64_t reloads_succeeded, reloads_failed;
     uint64_t heartbeats_answered; /* over UDP */
-    bool upstream_healthy;        /* nothing is known against it */
+    bool upstream_healthy;        /* nothing has failed */
     bool draining;
 };
 
-/* One writer per counter: no locked instruction is needed. */
+/* A counter has one writer, so no locked instruction is needed. */
 static inline void metrics_add(metrics_counter *counter, uint64_t amount)
 {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, value + amount, memory_order_relaxed);
 }
 
-/* The same for a gauge that falls. */
+/* Lowers a gauge; it has one writer too. */
 static inline void metrics_take(metrics_counter *gauge, uint64_t amount)
 {
     uint64_t value = atomic_load_explicit(gauge, memory_order_relaxed);
@@ -140,10 +141,10 @@ static inline uint64_t metrics_read(const metrics_counter *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Connections that have not ended. */
+/* Number of connections that have not ended. */
 uint64_t metrics_active(const struct side_metrics *side);
 
-/* Files one duration. */
+/* Adds one duration to a histogram. */
 void metrics_observe(struct metrics_histogram *histogram, const struct metrics_bounds *bounds,
                      uint64_t duration_us);
 

@@ -212,9 +212,7 @@ void upstream_file(struct upstream *upstream, struct message *message)
 {
     if (message_is_isolated(message))
         upstream->use = UPSTREAM_ISOLATED;
-    message->entry.end = upstream->queued_bytes;
-    message->entry.filed_us = reactor_of(upstream)->now_us;
-    ledger_file(&upstream->ledger, &message->entry);
+    ledger_file(&upstream->ledger, &message->entry, upstream->queued_bytes, reactor_of(upstream)->now_us);
     metrics_add(&metrics_of(upstream)->unacked, message->count);
     flush(upstream);
 }

@@ -4,8 +4,10 @@
 
 #include <assert.h>
 
-void ledger_file(struct ledger *ledger, struct ledger_entry *entry)
+void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us)
 {
+    entry->end = end;
+    entry->filed_us = filed_us;
     entry->next = NULL;
     entry->previous = ledger->last;
     if (ledger->last)
@@ -14,7 +16,7 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry)
         ledger->first = entry;
     ledger->last = entry;
     ledger->count++;
-    ledger->unasked += !entry->id_length;
+    ledger->without_ack += !entry->id_length;
     ledger->bytes += entry->size;
 }
 
@@ -31,7 +33,7 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
         ledger->last = entry->previous;
     entry->next = entry->previous = NULL;
     ledger->count--;
-    ledger->unasked -= !entry->id_length;
+    ledger->without_ack -= !entry->id_length;
     ledger->bytes -= entry->size;
 }
 
@@ -48,7 +50,7 @@ struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id,
 
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken)
 {
-    struct ledger_entry *entry = ledger->unasked ? ledger->first : NULL;
+    struct ledger_entry *entry = ledger->without_ack ? ledger->first : NULL;
 
     for (; entry && entry->end <= taken; entry = entry->next) {
         if (!entry->id_length) {

@@ -1,7 +1,7 @@
-/* Messages sent on one connection and not settled yet, in the order they were sent. Pure.
+/* The unsettled messages of one connection, in the order they were sent. Pure.
  *
- * A message settles by its ack, or, when it expects none, once its last byte is with the socket. Entries are
- * the caller's, embedded in its messages; the ledger links them. */
+ * A message settles by its ack. A message that expects no ack settles once the socket has taken its last
+ * byte. The caller owns the entries and embeds them in its messages; the ledger links them. */
 #ifndef HUSK_FORWARD_LEDGER_H
 #define HUSK_FORWARD_LEDGER_H
 
@@ -10,37 +10,41 @@
 #include <stdint.h>
 
 struct ledger_entry {
-    struct ledger_entry *next, *previous;
-    const uint8_t *id; /* the chunk id's value, header included; borrowed for as long as it is filed */
+    /* Set by the caller before ledger_file. */
+    const uint8_t *id; /* value of the chunk id, header included; borrowed while the entry is filed */
     size_t id_length;  /* 0: no ack is expected */
     uint64_t size;     /* bytes of the message */
-    uint64_t end;      /* offset in the connection's stream after its last byte */
-    uint64_t filed_us; /* any monotonic clock */
+
+    /* Written by the ledger alone. */
+    struct ledger_entry *next, *previous;
+    uint64_t end;      /* see ledger_file */
+    uint64_t filed_us; /* see ledger_file */
 };
 
 /* Zero-initialise. */
 struct ledger {
     struct ledger_entry *first, *last;
     size_t count;
-    size_t unasked; /* entries that expect no ack */
-    uint64_t bytes; /* sum of sizes */
+    size_t without_ack; /* entries that expect no ack */
+    uint64_t bytes;     /* sum of sizes */
 };
 
-/* Files a message behind those sent before it. */
-void ledger_file(struct ledger *ledger, struct ledger_entry *entry);
+/* Files a message after all that were sent before. `end` is the offset in the connection's stream after the
+ * last byte of the message; `filed_us` is the time, by any monotonic clock. */
+void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us);
 
-/* Takes out an entry. */
+/* Removes an entry. */
 void ledger_remove(struct ledger *ledger, struct ledger_entry *entry);
 
-/* Takes out and returns the oldest entry with this id; NULL: none has it. Acks come in order, so it is near
- * the front. */
+/* Removes and returns the oldest entry with this id; NULL: there is none. Acks come in order, so the search
+ * ends near the front. */
 struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length);
 
-/* Takes out and returns the oldest entry that expects no ack and ends at or before `taken`; NULL: none does.
- */
+/* Removes and returns the oldest entry that expects no ack and ends at or before the offset `taken`; NULL:
+ * there is none. */
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken);
 
-/* The oldest entry that expects an ack; NULL: none. */
+/* The oldest entry that expects an ack; NULL: there is none. */
 struct ledger_entry *ledger_oldest_awaiting(const struct ledger *ledger);
 
 #endif
