@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SCRAP_BYTES_MAX = 1024 }; /* an append up to it does not begin a segment of its own */
+enum { SCRAP_BYTES_MAX = 1024 }; /* longer appends may begin a segment of their own */
 
 static struct segment *segment_take(struct buffer_pool *pool)
 {
@@ -112,7 +112,7 @@ static void slice_link(struct buffer *buffer, struct slice *slice)
     buffer->length += slice->end - slice->start;
 }
 
-/* A slice on a segment of its own, empty yet. */
+/* An empty slice on a new segment. */
 static struct slice *slice_take_fresh(struct buffer_pool *pool)
 {
     struct slice *slice = slice_take(pool);
@@ -134,7 +134,7 @@ static void slice_drop(struct buffer_pool *pool, struct slice *slice)
     slice_give_back(pool, slice);
 }
 
-/* Room behind the last slice: it grows only while nobody else has claimed the bytes there. */
+/* Free bytes after the last slice. It can grow only while no other slice has the bytes after it. */
 static size_t last_room(const struct buffer *buffer)
 {
     const struct slice *last = buffer->last;
@@ -215,7 +215,8 @@ static void slice_drop_first(struct buffer *buffer)
     slice_drop(buffer->pool, slice);
 }
 
-/* Makes bytes start … end-1 of a segment the end of the queue; grows the last slice when they follow it. */
+/* Appends bytes start … end-1 of a segment to the queue. Extends the last slice when they follow it directly.
+ */
 static bool range_share(struct buffer *to, struct segment *segment, uint32_t start, uint32_t end)
 {
     struct slice *last = to->last;
@@ -234,13 +235,13 @@ static bool range_share(struct buffer *to, struct segment *segment, uint32_t sta
     return true;
 }
 
-/* A few bytes go where other buffers' few bytes are. */
+/* Appends a few bytes in the segment that small appends share. */
 static bool scrap_append(struct buffer *buffer, const void *from, size_t bytes)
 {
     struct buffer_pool *pool = buffer->pool;
 
     if (pool->scrap && pool->scrap->references == 1)
-        pool->scrap->filled = 0; /* all that was in it is gone */
+        pool->scrap->filled = 0; /* no slice uses it any more */
     if (!pool->scrap || SEGMENT_CAPACITY - pool->scrap->filled < bytes) {
         struct segment *fresh = segment_take(pool);
         if (!fresh)
@@ -290,8 +291,8 @@ bool buffer_move(struct buffer *to, struct buffer *from, size_t bytes)
     assert(bytes <= from->length);
     while (bytes) {
         struct slice *first = from->first;
-        uint32_t held = first->end - first->start;
-        uint32_t part = bytes < held ? (uint32_t)bytes : held;
+        uint32_t available = first->end - first->start;
+        uint32_t part = bytes < available ? (uint32_t)bytes : available;
         if (!range_share(to, first->segment, first->start, first->start + part))
             return false;
         buffer_consume(from, part);
@@ -305,12 +306,12 @@ size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t si
     uint8_t *at = to;
 
     for (const struct slice *slice = buffer->first; slice && size; slice = slice->next) {
-        size_t held = slice->end - slice->start;
-        if (skip >= held) {
-            skip -= held;
+        size_t available = slice->end - slice->start;
+        if (skip >= available) {
+            skip -= available;
             continue;
         }
-        size_t part = held - skip < size ? held - skip : size;
+        size_t part = available - skip < size ? available - skip : size;
         memcpy(at, slice->segment->bytes + slice->start + skip, part);
         at += part;
         size -= part;
@@ -365,12 +366,12 @@ void buffer_consume(struct buffer *buffer, size_t bytes)
     buffer->length -= bytes;
     while (buffer->first) {
         struct slice *slice = buffer->first;
-        uint32_t held = slice->end - slice->start;
-        if (bytes < held) {
+        uint32_t available = slice->end - slice->start;
+        if (bytes < available) {
             slice->start += (uint32_t)bytes;
             return;
         }
-        bytes -= held;
+        bytes -= available;
         slice_drop_first(buffer);
     }
 }

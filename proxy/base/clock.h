@@ -1,4 +1,4 @@
-/* The two clocks: monotonic for durations, wall for certificates and log lines. */
+/* Two clocks: monotonic for durations, wall for certificates and log lines. */
 #ifndef HUSK_BASE_CLOCK_H
 #define HUSK_BASE_CLOCK_H
 

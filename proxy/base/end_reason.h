@@ -1,7 +1,7 @@
 /* Why a connection ended: one enum, which is also the log field and the metric label.
  *
- * Pure. A reason belongs to one side of a connection (see `enum side`); what happened to the other side as a
- * consequence is END_OTHER_SIDE. */
+ * Pure. A reason belongs to one side of a connection (see `enum side`). The other side, which ends as a
+ * consequence, has END_OTHER_SIDE. */
 #ifndef HUSK_BASE_END_REASON_H
 #define HUSK_BASE_END_REASON_H
 
@@ -11,77 +11,77 @@ enum side { SIDE_DOWNSTREAM, SIDE_UPSTREAM, SIDE_COUNT };
 
 enum end_reason {
     END_NONE,            /* has not ended */
-    END_CLOSED,          /* both directions ended in order */
-    END_PROBE,           /* closed without having sent a byte */
-    END_LEFT,            /* the downstream peer left before its upstream was there */
-    END_HANDSHAKE_LEFT,  /* a peer that called us left during its TLS handshake */
-    END_OTHER_SIDE,      /* nothing wrong here: the other side ended it */
+    END_CLOSED,          /* both directions were closed in order */
+    END_PROBE,           /* the peer closed without sending a byte */
+    END_LEFT,            /* the downstream peer closed before its upstream was connected */
+    END_HANDSHAKE_LEFT,  /* the downstream peer closed during its TLS handshake */
+    END_OTHER_SIDE,      /* the other side ended, this side has no failure */
     END_SHUTDOWN,        /* this process is stopping */
-    END_RETIRED,         /* old, or its address or credentials are no longer in use */
+    END_RETIRED,         /* too old, or its address or credentials are no longer in use */
     END_RESET,           /* connection reset by the peer */
-    END_DEAD_PEER,       /* keepalive or TCP_USER_TIMEOUT gave the peer up */
+    END_DEAD_PEER,       /* the peer does not answer keepalive probes or acknowledge data */
     END_TRUNCATED,       /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
-    END_RESET_AFTER_END, /* connection reset by the peer after we had ended our direction */
+    END_RESET_AFTER_END, /* connection reset by the peer after we had closed our direction */
     END_IDLE,            /* no progress for the idle timeout */
     END_IO_ERROR,        /* any other socket error */
     END_NO_MEMORY,
     END_NO_DESCRIPTOR, /* EMFILE, ENFILE */
-    END_UNRESOLVED,    /* upstream name has no address (yet) */
+    END_UNRESOLVED,    /* the upstream name has no address, or none yet */
     END_CONNECT_REFUSED,
-    END_CONNECT_FAILED, /* unreachable and the like */
+    END_CONNECT_FAILED, /* unreachable, or another connect error */
     END_CONNECT_TIMEOUT,
-    END_NOT_FORWARD, /* what came is no Forward message */
-    END_JSON,        /* but JSON, which only `protocol: tcp` carries */
+    END_NOT_FORWARD, /* the agent sent something other than a Forward message */
+    END_JSON,        /* the agent sent JSON, which needs `protocol: tcp` */
     END_TAG_TOO_LONG,
     END_MESSAGE_TOO_LONG,
     END_MESSAGE_TOO_DEEP,
-    END_BAD_OPTION,      /* a message's option, or the chunk id in it, has the wrong type */
-    END_MESSAGE_CUT,     /* the agent ended in the middle of a message */
+    END_BAD_OPTION,      /* the option of a message, or its chunk id, has the wrong type */
+    END_MESSAGE_CUT,     /* the agent closed in the middle of a message */
     END_MESSAGE_STALLED, /* the agent stopped in the middle of a message */
-    END_TAG_NOT_ALLOWED, /* verified, but no rule allows this identity to write this tag */
+    END_TAG_NOT_ALLOWED, /* no rule allows this verified identity to write this tag */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
-    END_UPSTREAM_CLOSED, /* closed in order, but with messages unacknowledged */
+    END_UPSTREAM_CLOSED, /* closed in order with unacknowledged messages */
     END_ACK_TIMEOUT,
-    END_BAD_ACK,       /* what came is no ack */
-    END_UNKNOWN_ACK,   /* an ack for a message that was not sent here */
-    END_KEY_MALFORMED, /* not the shared-key handshake's next message */
+    END_BAD_ACK,       /* the aggregator sent something other than an ack */
+    END_UNKNOWN_ACK,   /* an ack for a message that was not sent on this connection */
+    END_KEY_MALFORMED, /* not the next message of the shared-key handshake */
     END_KEY_WRONG,     /* the peer does not know the shared key */
     END_KEY_USER,      /* unknown user, or a wrong password */
-    END_KEY_REJECTED,  /* the aggregator says no */
-    END_KEY_SAME_NAME, /* the aggregator calls itself what we call ourselves */
+    END_KEY_REJECTED,  /* the aggregator refused the shared-key handshake */
+    END_KEY_SAME_NAME, /* the aggregator has our own host name */
     END_KEY_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
-    END_HANDSHAKE_CLOSED,    /* a server we dialled closed during the TLS handshake */
+    END_HANDSHAKE_CLOSED,    /* the upstream server closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */
     END_TLS_VERSION,         /* no TLS version in common */
-    END_TLS_PROTOCOL,        /* any other TLS failure found here */
-    END_TLS_REJECTED,        /* the peer sent an alert: its log knows more */
+    END_TLS_PROTOCOL,        /* any other TLS failure found by husk */
+    END_TLS_REJECTED,        /* the peer sent an alert; its log has the cause */
     END_CERTIFICATE_MISSING, /* the peer sent no certificate */
     END_CERTIFICATE_UNKNOWN_CA,
     END_CERTIFICATE_EXPIRED, /* expired, or not valid yet */
-    END_CERTIFICATE_NAME,    /* does not carry the expected server name */
+    END_CERTIFICATE_NAME,    /* does not have the expected server name */
     END_CERTIFICATE_USAGE,   /* not meant for this role */
-    END_CERTIFICATE_INVALID, /* any other failure to verify it */
-    END_NOT_ALLOWED,         /* verified, but the policy does not allow this identity */
+    END_CERTIFICATE_INVALID, /* any other verification failure */
+    END_NOT_ALLOWED,         /* the policy does not allow this verified identity */
     END_REASON_COUNT
 };
 
-/* The reason as log fields and metric labels spell it, e.g. "certificate_expired". */
+/* The reason in log fields and metric labels, e.g. "certificate_expired". */
 const char *end_reason_name(enum end_reason reason);
 
-/* The reason as a person reads it, e.g. "certificate expired or not yet valid". */
+/* The reason as text for people, e.g. "connection reset by peer". */
 const char *end_reason_phrase(enum end_reason reason);
 
-/* Ordinary life, worth a debug line at most. */
+/* Normal operation: logged at debug level at most. */
 bool end_reason_is_benign(enum end_reason reason);
 
-/* We ended it ourselves, for no fault of the peer's. */
+/* husk ended the connection, and the peer has no failure. */
 bool end_reason_is_ours(enum end_reason reason);
 
-/* This process ran out of something: no peer's fault. */
+/* This process ran out of a resource. */
 bool end_reason_is_local(enum end_reason reason);
 
-/* Found by our side of TLS, which told the peer by an alert (RFC 8446, 6.2). */
+/* Our TLS found the failure and sent the peer an alert (RFC 8446, 6.2). */
 bool end_reason_sends_alert(enum end_reason reason);
 
 /* "downstream" or "upstream". */

@@ -1,8 +1,7 @@
-/* One setup failure, told in words.
+/* The description of one setup failure.
  *
- * Owns nothing but its text. A fault is filled where the failure is found, wrapped on the way up by whoever
- * knows more, and logged once, by the caller that gives up. Runtime ends of connections are not faults: they
- * are `enum end_reason`. */
+ * The function that finds a failure fills the fault. Callers that know more wrap it. The caller that gives up
+ * logs it once. The end of a connection at run time is not a fault but an `enum end_reason`. */
 #ifndef HUSK_BASE_FAULT_H
 #define HUSK_BASE_FAULT_H
 
@@ -12,7 +11,7 @@
 enum { FAULT_TEXT_BYTES = 512 };
 
 struct fault {
-    char text[FAULT_TEXT_BYTES]; /* always terminated; longer texts are cut */
+    char text[FAULT_TEXT_BYTES]; /* zero-terminated; longer texts are cut */
 };
 
 /* Replaces the text. */

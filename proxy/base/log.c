@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_TAIL_BYTES = 48 }; /* kept free for the count of dropped lines, "}" and the newline */
+enum { LINE_TAIL_BYTES = 48 }; /* reserved for the count of dropped lines, "}" and the newline */
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -45,7 +45,7 @@ static void line_put_quoted(struct log_line *line, const char *value)
             snprintf(escape, sizeof escape, "\\u%04x", byte);
         else
             snprintf(escape, sizeof escape, "%c", byte);
-        /* An escape is put whole or not at all, and room for the closing quote is kept. */
+        /* An escape sequence is not cut, and the closing quote must fit. */
         if (line->length + strlen(escape) + 1 > sizeof line->text - LINE_TAIL_BYTES)
             break;
         line_put(line, escape);
@@ -112,7 +112,7 @@ void log_text(struct log_line *line, const char *key, const char *value)
 {
     if (!line->wanted || !value || !*value)
         return;
-    /* A field is dropped whole rather than cut into something unparsable. */
+    /* A field is dropped, not cut: a cut field could not be parsed. */
     if (line->length + strlen(key) + 8 > sizeof line->text - LINE_TAIL_BYTES)
         return;
     line_put_key(line, key);
@@ -149,7 +149,7 @@ void log_end(struct log_line *line)
         line->text[line->length++] = '}';
     line->text[line->length++] = '\n';
 
-    /* POLLOUT on a pipe promises room for PIPE_BUF bytes, so a line this short is written whole, at once. */
+    /* POLLOUT on a pipe guarantees space for PIPE_BUF bytes, so one write takes the whole line. */
     struct pollfd ready = { .fd = log->fd, .events = POLLOUT };
     if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) &&
         write(log->fd, line->text, line->length) == (ssize_t)line->length)

@@ -1,8 +1,8 @@
-/* Structured log lines, one write each, safe from any thread.
+/* Structured log lines. Each line is one write; any thread may log.
  *
- * Owns the descriptor's lock and the count of lines that could not be written. A line never blocks its
- * thread: when the descriptor cannot take it, it is dropped and counted, and the next line that gets through
- * says so. Values are escaped; secrets and record contents have no business here. */
+ * Owns the lock of the descriptor and the count of dropped lines. A line never blocks its thread: if the
+ * descriptor cannot take it, the line is dropped and counted, and the next written line reports the count.
+ * Values are escaped. Secrets and record contents must not be logged. */
 #ifndef HUSK_BASE_LOG_H
 #define HUSK_BASE_LOG_H
 
@@ -13,29 +13,29 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_TEXT, LOG_JSON };
-enum { LOG_LINE_BYTES = 2048 }; /* under PIPE_BUF, so that lines of several writers never mix */
+enum { LOG_LINE_BYTES = 2048 }; /* below PIPE_BUF, so that lines of several writers do not mix */
 
 struct log {
     int fd;
     enum log_level level; /* lines below it are not written */
     enum log_format format;
     pthread_mutex_t lock;
-    uint64_t dropped; /* under lock */
+    uint64_t dropped; /* lines since the last written one; protected by lock */
 };
 
 /* `fd` is borrowed. */
 void log_init(struct log *log, int fd, enum log_level level, enum log_format format);
 void log_deinit(struct log *log);
 
-/* A line under construction; lives on the caller's stack between log_begin and log_end. */
+/* A line being built, on the stack of the caller, between log_begin and log_end. */
 struct log_line {
     struct log *log;
-    bool wanted; /* level is enabled: fields are kept */
+    bool wanted; /* the level is enabled */
     size_t length;
     char text[LOG_LINE_BYTES];
 };
 
-/* Begins a line: time, level and `message`. What does not fit in LOG_LINE_BYTES is cut. */
+/* Begins a line with time, level and `message`. A line is cut at LOG_LINE_BYTES. */
 void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *message);
 /* Adds key="value"; a NULL or empty value adds nothing. */
 void log_text(struct log_line *line, const char *key, const char *value);
@@ -43,22 +43,22 @@ void log_number(struct log_line *line, const char *key, int64_t value);
 /* Writes the line. */
 void log_end(struct log_line *line);
 
-/* One whole line made of a message alone. */
+/* Writes a line that has a message and no fields. */
 void log_say(struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Keeps repeated lines from flooding the log: at most `burst` lines in ten seconds, the rest counted.
- * Belongs to one thread. Zero-initialised is ready to use. */
+/* Limits repeated lines to `burst` lines in ten seconds, and counts the others. Belongs to one thread.
+ * Zero-initialise. */
 enum { LOG_LIMITER_WINDOW_MS = 10000 };
 
 struct log_limiter {
     uint64_t window_start_ms;
     uint32_t written;
-    uint32_t suppressed; /* since the last line that was let through */
+    uint32_t suppressed; /* lines since the last admitted one */
 };
 
-/* True when a line may be written now; then *suppressed is how many were swallowed before it.
- * `now_ms` is any monotonic clock; `burst` 0 means no limit. */
+/* True when a line may be written now. *suppressed is then the number of lines that were suppressed before.
+ * `now_ms` is any monotonic clock; `burst` 0: no limit. */
 bool log_limiter_admit(struct log_limiter *limiter, uint64_t now_ms, uint32_t burst, uint32_t *suppressed);
 
 #endif

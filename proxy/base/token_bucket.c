@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-enum { TOKEN = 1000 }; /* a rate per second is as many thousandths per millisecond */
+enum { TOKEN = 1000 }; /* n tokens per second are n thousandths of a token per millisecond */
 
-/* Debt beyond it is forgiven: it would take years, and more of it would overflow. */
+/* Larger debts are cut: repaying them would take years, and they could overflow. */
 #define DEBT_MAX (INT64_C(1) << 60)
 
 void token_bucket_init(struct token_bucket *bucket, uint64_t rate, uint64_t burst_ms, uint64_t now_ms)

@@ -15,7 +15,7 @@ enum ack_status ack_parse(const uint8_t *bytes, size_t length, size_t *taken, st
     *id = (struct span) { 0 };
     msgpack_bytes_init(&reader, bytes, length, ACK_BYTES_MAX);
     if (msgpack_bytes_expect(&reader, MSGPACK_MAP, &map)) {
-        /* a key may be of any type, and hold others */
+        /* a key may be of any type, also a map or array */
         for (uint64_t i = 0; i < map.count && msgpack_bytes_next_whole(&reader, &key); i++) {
             if (!msgpack_item_is(&key, "ack")) {
                 msgpack_bytes_next_whole(&reader, &value);
@@ -44,7 +44,7 @@ size_t ack_write(uint8_t bytes[ACK_BYTES_MAX], const uint8_t *id_value, size_t i
     return sizeof front + id_length;
 }
 
-/* An id value and nothing after it. */
+/* Reads an id value that must have no bytes after it. */
 static bool id_read(struct msgpack_item *id, const uint8_t *value, size_t length)
 {
     struct msgpack_bytes reader;

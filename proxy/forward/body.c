@@ -7,41 +7,41 @@
 #include <string.h>
 
 enum {
-    /* What a compressed message may have more than a plain one: "compressed" and "size" with their values,
-     * wider headers, an option that was not there. */
+    /* Most bytes that a compressed message has in addition: "compressed" and "size" with their values, wider
+     * headers, a new option. */
     COMPRESSED_GROWTH_MAX = BODY_COMPRESS_MIN,
     NUMBER_BYTES_MAX = 5,
 };
 
-/* What a message's option says of its body. */
+/* What the option of a message says about its body. */
 struct option {
-    bool is_unreadable; /* too long, or in a way that is not known here: hands off */
-    bool is_log;        /* no fluent_signal, or 0 */
+    bool is_unreadable; /* too long, or unknown values: the message is not rewritten */
+    bool is_log;        /* fluent_signal is absent or 0 */
     bool has_size;
     enum compression compression;
-    uint32_t count; /* of pairs that stay when another "compressed" is added */
+    uint32_t count; /* pairs that stay, i.e. all but "compressed" */
     size_t length;
-    uint8_t pairs[BODY_OPTION_BYTES_MAX]; /* these pairs */
+    uint8_t pairs[BODY_OPTION_BYTES_MAX]; /* the pairs that stay */
 };
 
 /* One message being rewritten. */
 struct job {
     struct body_rewriter *rewriter;
-    const struct buffer *held;
-    size_t start; /* of the message in it */
+    const struct buffer *source;
+    size_t start; /* offset of the message in `source` */
     const struct scanner *scanner;
     struct option option;
-    uint8_t body_first; /* first byte of the body's header */
-    uint64_t contents;  /* where what is behind that header begins */
+    uint8_t body_first; /* first byte of the header of the body */
+    uint64_t contents;  /* offset of the first byte after that header */
     bool strips, compresses;
-    enum compression to;    /* what the new contents are */
-    struct buffer *content; /* where they go; NULL: the body is only looked at */
+    enum compression to;    /* compression of the new contents */
+    struct buffer *content; /* receives the new contents; NULL: the body is only inspected */
     struct entries entries;
 };
 
 enum outcome {
     OUTCOME_GOOD,
-    OUTCOME_FOREIGN, /* no log entries */
+    OUTCOME_FOREIGN, /* not log entries */
     OUTCOME_UNREADABLE,
     OUTCOME_NO_MEMORY,
 };
@@ -67,7 +67,7 @@ static void option_read_compressed(struct option *option, const struct msgpack_i
         option->is_unreadable = true;
 }
 
-/* An integer, however it is written. */
+/* Whether a value is an integer 0 in any form. */
 static bool is_zero(const struct msgpack_bytes *reader, const struct msgpack_item *value)
 {
     uint8_t first = reader->bytes[value->start];
@@ -81,7 +81,7 @@ static bool is_zero(const struct msgpack_bytes *reader, const struct msgpack_ite
     return shapes[first].kind == KIND_INT && value->count;
 }
 
-/* Of a key given twice the last one counts. */
+/* If an option has a key twice, the last one counts. */
 static bool option_read_pair(struct option *option, struct msgpack_bytes *reader)
 {
     struct msgpack_item key, value;
@@ -118,12 +118,12 @@ static void option_read(struct job *job)
     option->count = 0;
     option->length = 0;
     if (scanner->option_header.end == scanner->option_header.start)
-        return; /* none, or nil */
+        return; /* the option is absent or nil */
     if (length > sizeof bytes) {
         option->is_unreadable = true;
         return;
     }
-    (void)buffer_peek(job->held, job->start + (size_t)scanner->option_header.end, bytes, length);
+    (void)buffer_peek(job->source, job->start + (size_t)scanner->option_header.end, bytes, length);
     msgpack_bytes_init(&reader, bytes, length, length);
     for (uint32_t i = 0; i < scanner->option_pairs; i++) {
         if (!option_read_pair(option, &reader)) {
@@ -135,10 +135,10 @@ static void option_read(struct job *job)
 
 /* ---- reading the body ---- */
 
-/* The message's bytes at `at`, as far as they are contiguous and before `end`. */
+/* The contiguous bytes of the message from `at`, at most to `end`. */
 static const uint8_t *piece_view(const struct job *job, uint64_t at, uint64_t end, size_t *length)
 {
-    const uint8_t *bytes = buffer_view(job->held, job->start + (size_t)at, length);
+    const uint8_t *bytes = buffer_view(job->source, job->start + (size_t)at, length);
 
     if (*length > end - at)
         *length = (size_t)(end - at);
@@ -190,7 +190,7 @@ static enum outcome inflated_take(struct job *job, const uint8_t *bytes, size_t 
     return outcome;
 }
 
-/* Once over the body's entries: to look at them, or, with `content`, to make the new contents of them. */
+/* Reads all entries of the body. With `content` it also writes the new contents. */
 static enum outcome body_read(struct job *job)
 {
     const struct scanner *scanner = job->scanner;
@@ -214,7 +214,7 @@ static enum outcome body_read(struct job *job)
 
 /* ---- what to do ---- */
 
-/* Whether the body has to be looked at. */
+/* Whether the body must be inspected. */
 static bool job_begin(struct job *job)
 {
     const struct body_options *options = &job->rewriter->options;
@@ -222,14 +222,14 @@ static bool job_begin(struct job *job)
 
     if (scanner->mode == SCANNER_MESSAGE || !body_options_ask(options))
         return false;
-    (void)buffer_peek(job->held, job->start + (size_t)scanner->body.start, &job->body_first, 1);
+    (void)buffer_peek(job->source, job->start + (size_t)scanner->body.start, &job->body_first, 1);
     job->contents = scanner->body.start + shapes[job->body_first].header;
     option_read(job);
     bool is_compressed = job->option.compression != COMPRESSION_OFF;
     if (job->option.is_unreadable || !job->option.is_log)
         return false;
     if (scanner->mode == SCANNER_FORWARD && is_compressed)
-        return false; /* its option does not mean its body */
+        return false; /* in this mode the option cannot describe the body */
     if (options->strip_metadata)
         return true;
     return !is_compressed && scanner->body.end - job->contents >= options->compress_min;
@@ -240,7 +240,7 @@ static uint64_t plain_length(const struct job *job)
     return job->strips ? job->entries.staying : job->entries.bytes;
 }
 
-/* The body has been looked at. */
+/* Decides what to do with an inspected body. */
 static void job_decide(struct job *job)
 {
     const struct body_options *options = &job->rewriter->options;
@@ -278,7 +278,7 @@ static bool header_put(struct buffer *to, enum msgpack_kind kind, uint64_t count
                          msgpack_bytes_put_header(header, kind, (uint32_t)count, (size_t)width_min));
 }
 
-/* Bytes of the old message, as they are. */
+/* Copies bytes of the old message. */
 static bool old_put(const struct job *job, struct buffer *to, uint64_t start, uint64_t end)
 {
     size_t length;
@@ -301,11 +301,11 @@ static bool number_put(struct buffer *to, uint64_t number)
     uint8_t bytes[NUMBER_BYTES_MAX] = { 0xce, (uint8_t)(number >> 24), (uint8_t)(number >> 16),
                                         (uint8_t)(number >> 8), (uint8_t)number };
 
-    assert(number <= UINT32_MAX); /* each is two bytes of a body at least */
+    assert(number <= UINT32_MAX); /* an entry has at least two bytes of the body */
     return number < 0x80 ? buffer_append(to, bytes + 4, 1) : buffer_append(to, bytes, sizeof bytes);
 }
 
-/* The old pairs, then those that a compressed body needs. */
+/* The old pairs, then the pairs that a compressed body needs. */
 static bool option_put(const struct job *job, struct buffer *to)
 {
     const struct option *option = &job->option;
@@ -343,8 +343,8 @@ static bool message_put(const struct job *job, struct buffer *content, struct bu
            (job->compresses ? option_put(job, to) : old_put(job, to, scanner->body.end, scanner->length));
 }
 
-/* Whether a message has been made. Where compressing gains nothing it is made again without, or not at all.
- */
+/* True when the message was rewritten. If compression makes the body no smaller, the body is only stripped,
+ * or not rewritten. */
 static bool job_run(struct job *job, struct buffer *to)
 {
     struct buffer content;
@@ -362,16 +362,16 @@ static bool job_run(struct job *job, struct buffer *to)
     return made;
 }
 
-enum body_status body_rewrite(struct body_rewriter *rewriter, const struct buffer *held, size_t start,
+enum body_status body_rewrite(struct body_rewriter *rewriter, const struct buffer *source, size_t start,
                               const struct scanner *scanner, struct body_result *result)
 {
     struct job job;
 
     assert(!rewriter->options.compress || rewriter->options.compress_min >= BODY_COMPRESS_MIN);
     *result = (struct body_result) { 0 };
-    buffer_init(&result->bytes, held->pool);
+    buffer_init(&result->bytes, source->pool);
     job.rewriter = rewriter;
-    job.held = held;
+    job.source = source;
     job.start = start;
     job.scanner = scanner;
     job.content = NULL;

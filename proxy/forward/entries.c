@@ -2,40 +2,40 @@
 
 #include <assert.h>
 
-/* Where in an entry the next value stands. */
-enum place {
-    PLACE_ENTRY,
-    PLACE_FIRST, /* the time, or the pair of it and metadata */
-    PLACE_PAIR_TIME,
-    PLACE_METADATA,
-    PLACE_RECORD,
+/* Which value of an entry is next. */
+enum state {
+    STATE_ENTRY,
+    STATE_FIRST, /* the time, or the array of time and metadata */
+    STATE_PAIR_TIME,
+    STATE_METADATA,
+    STATE_RECORD,
 };
 
-/* Each is a byte at least, and no body is longer: so the sums below cannot overflow. */
+/* Every value has at least one byte and no body is longer, so sums below this limit cannot overflow. */
 #define PENDING_MAX UINT32_MAX
 
 void entries_init(struct entries *entries)
 {
-    *entries = (struct entries) { .place = PLACE_ENTRY };
+    *entries = (struct entries) { .state = STATE_ENTRY };
 }
 
 bool entries_is_between(const struct entries *entries)
 {
-    return entries->place == PLACE_ENTRY && !entries->gathered_length && !entries->refused;
+    return entries->state == STATE_ENTRY && !entries->gathered_length && !entries->refused;
 }
 
-static void end_place(struct entries *entries)
+static void end_value(struct entries *entries)
 {
-    switch (entries->place) {
-    case PLACE_PAIR_TIME:
-        entries->place = PLACE_METADATA;
+    switch (entries->state) {
+    case STATE_PAIR_TIME:
+        entries->state = STATE_METADATA;
         break;
-    case PLACE_FIRST:
-    case PLACE_METADATA:
-        entries->place = PLACE_RECORD;
+    case STATE_FIRST:
+    case STATE_METADATA:
+        entries->state = STATE_RECORD;
         break;
     default:
-        entries->place = PLACE_ENTRY;
+        entries->state = STATE_ENTRY;
         entries->count++;
         entries->with_metadata += entries->is_pair;
         entries->is_pair = false;
@@ -43,7 +43,7 @@ static void end_place(struct entries *entries)
     }
 }
 
-/* A value that is walked, or a time. */
+/* A time, or a value inside a record or metadata. */
 static void enter_walked(struct entries *entries, const struct shape *shape, uint64_t size)
 {
     if (shape->kind < KIND_ARRAY)
@@ -53,10 +53,10 @@ static void enter_walked(struct entries *entries, const struct shape *shape, uin
     if (shape->kind == KIND_UNUSED || entries->pending > PENDING_MAX)
         entries->refused = true;
     else if (!entries->skip && !entries->pending)
-        end_place(entries);
+        end_value(entries);
 }
 
-/* A value's header is complete; needs SHAPE_HEADER_BYTES_MAX readable bytes. */
+/* The header of a value is complete. Needs SHAPE_HEADER_BYTES_MAX readable bytes. */
 static void enter_value(struct entries *entries, const uint8_t *header)
 {
     const struct shape *shape = &shapes[*header];
@@ -67,20 +67,20 @@ static void enter_value(struct entries *entries, const uint8_t *header)
     if (entries->pending) {
         entries->pending--;
         enter_walked(entries, shape, size);
-    } else if (entries->place == PLACE_ENTRY && is_two) {
-        entries->place = PLACE_FIRST;
-    } else if (entries->place == PLACE_FIRST && is_two) {
-        entries->place = PLACE_PAIR_TIME;
+    } else if (entries->state == STATE_ENTRY && is_two) {
+        entries->state = STATE_FIRST;
+    } else if (entries->state == STATE_FIRST && is_two) {
+        entries->state = STATE_PAIR_TIME;
         entries->is_pair = true;
-    } else if (entries->place != PLACE_ENTRY &&
-               (entries->place < PLACE_METADATA ? is_time : shape->kind == KIND_MAP)) {
+    } else if (entries->state != STATE_ENTRY &&
+               (entries->state < STATE_METADATA ? is_time : shape->kind == KIND_MAP)) {
         enter_walked(entries, shape, size);
     } else {
         entries->refused = true;
     }
 }
 
-/* Takes a header, or as much of it as there is. */
+/* Takes a header, or the part of it that the slice has. */
 static const uint8_t *take_header(struct entries *entries, const uint8_t *at, const uint8_t *end)
 {
     if (!entries->gathered_length && end - at >= SHAPE_HEADER_BYTES_MAX) {
@@ -105,12 +105,12 @@ static const uint8_t *take_body(struct entries *entries, const uint8_t *at, cons
 
     entries->skip -= part;
     if (!entries->skip && !entries->pending)
-        end_place(entries);
+        end_value(entries);
     return at + part;
 }
 
-/* The fast path: takes the walked values that lie whole within the slice, but for the last one. Whatever is
- * cut, ends a record or must be refused it leaves to the careful path. */
+/* The fast path: takes whole values inside a record or metadata, except the last one. It leaves a value that
+ * the slice cuts, that ends a record, or that must be refused to the careful path. */
 static const uint8_t *walk(struct entries *entries, const uint8_t *at, const uint8_t *end)
 {
     uint64_t pending = entries->pending;
@@ -135,13 +135,13 @@ static const uint8_t *walk(struct entries *entries, const uint8_t *at, const uin
     return at;
 }
 
-/* Whether the next byte goes. The pair's header is known by its first byte; a time's body is none. */
+/* Whether the next byte goes: it is metadata, or in the header of the inner array. */
 static bool next_goes(const struct entries *entries, uint8_t next)
 {
     uint8_t first = entries->gathered_length ? entries->gathered[0] : next;
 
-    return entries->place == PLACE_METADATA ||
-           (entries->place == PLACE_FIRST && !entries->skip && shapes[first].kind == KIND_ARRAY);
+    return entries->state == STATE_METADATA ||
+           (entries->state == STATE_FIRST && !entries->skip && shapes[first].kind == KIND_ARRAY);
 }
 
 size_t entries_feed(struct entries *entries, const uint8_t *bytes, size_t length, bool *goes)

@@ -1,11 +1,11 @@
-/* Walks the log entries a body is made of, and tells their metadata from what every aggregator reads.
+/* Walks the log entries of a body, and separates the bytes of metadata from the bytes that stay.
  *
- * An entry is [time, record], or, as Fluent Bit 5 writes it, [[time, metadata], record]. Without the bytes
- * that go, the second becomes the first: the inner array's header, and the metadata. Frames are as strict as
- * the scanner's; what is inside a record or metadata is only walked.
+ * An entry is [time, record], or [[time, metadata], record] as Fluent Bit 5 writes it. Removing the header of
+ * the inner array and the metadata turns the second form into the first. The frame is as strict as the
+ * scanner's. Values inside a record or metadata may be anything.
  *
- * Pure, resumable at every byte, without allocation, recursion or a stack: fed any slices, it gives the same
- * answers at the same bytes however they are cut. The bytes stay with the caller.
+ * Pure and resumable at every byte; no allocation, no recursion, no stack. The results do not depend on how
+ * the body is cut into slices. The caller keeps the bytes.
  *
  * Source: Forward Protocol Specification v1, "Entry"; Fluent Bit's log event encoding (FLUENT_BIT_V2). */
 #ifndef HUSK_FORWARD_ENTRIES_H
@@ -18,28 +18,28 @@
 #include <stdint.h>
 
 struct entries {
-    uint64_t count;          /* whole ones taken */
-    uint64_t with_metadata;  /* of them */
-    uint64_t bytes, staying; /* taken, and of them those that stay */
-    bool refused;            /* these are no log entries; where that was decided nobody needs to know */
+    uint64_t count;          /* complete entries */
+    uint64_t with_metadata;  /* complete entries with metadata */
+    uint64_t bytes, staying; /* bytes taken, and those of them that stay */
+    bool refused;            /* the bytes are not log entries */
 
-    /* Inside: how far the walk has come (private). */
-    uint64_t skip;                            /* body bytes of the value under way still to come */
-    uint64_t pending;                         /* values of a record or metadata still to come */
-    uint8_t place;                            /* in the entry */
-    bool is_pair;                             /* the entry under way has metadata */
+    /* Private. */
+    uint64_t skip;                            /* body bytes of the current value that are still missing */
+    uint64_t pending;                         /* values of a record or metadata that are still missing */
+    uint8_t state;                            /* which value of the entry is next */
+    bool is_pair;                             /* the current entry has metadata */
     uint8_t gathered_length;                  /* bytes in `gathered` */
-    uint8_t gathered[SHAPE_HEADER_BYTES_MAX]; /* a header the slice's end cut */
+    uint8_t gathered[SHAPE_HEADER_BYTES_MAX]; /* a header that the end of a slice cuts */
 };
 
-/* At the first byte of a body. */
+/* Begins at the first byte of a body. */
 void entries_init(struct entries *entries);
 
-/* Takes bytes, at least one, that all stay or all go; returns how many, and in *goes which. `length` is at
- * least 1. Nothing may be fed once it has refused. */
+/* Takes one or more bytes that either all stay or all go (*goes). Returns the number of bytes. `length` is at
+ * least 1. Must not be called once `refused` is set. */
 size_t entries_feed(struct entries *entries, const uint8_t *bytes, size_t length, bool *goes);
 
-/* True between two entries: the body may end here. */
+/* True between two entries: a body may end here. */
 bool entries_is_between(const struct entries *entries);
 
 #endif

@@ -3,11 +3,11 @@
 #include <assert.h>
 #include <string.h>
 
-/* What follows a first byte of 0xc0 … 0xdf. */
+/* The meaning of a first byte 0xc0 … 0xdf. */
 struct format {
     uint8_t kind;
-    uint8_t count_bytes; /* width of the count that follows */
-    uint8_t body_bytes;  /* bytes besides those counted */
+    uint8_t count_bytes; /* width of the count after the first byte */
+    uint8_t body_bytes;  /* bytes of the body that the count does not include */
 };
 
 static const struct format formats[32] = {
@@ -32,7 +32,7 @@ bool msgpack_bytes_refuse(struct msgpack_bytes *reader)
     return false;
 }
 
-/* The next `count` bytes; NULL when they are not all here. */
+/* Takes the next `count` bytes; NULL when not all of them are there. */
 static const uint8_t *take(struct msgpack_bytes *reader, uint64_t count)
 {
     const uint8_t *bytes;
@@ -50,7 +50,7 @@ static const uint8_t *take(struct msgpack_bytes *reader, uint64_t count)
     return bytes;
 }
 
-/* What a first byte below 0xc0 or above 0xdf says, which it says alone. */
+/* Decodes a first byte below 0xc0 or above 0xdf, which is the whole header. */
 static void item_set_short(struct msgpack_item *item, uint8_t first)
 {
     if (first >= 0x80 && first <= 0x8f) {
@@ -68,7 +68,7 @@ static void item_set_short(struct msgpack_item *item, uint8_t first)
     }
 }
 
-/* What a first byte of 0xc0 … 0xdf says, with the count that may follow it. */
+/* Decodes a first byte 0xc0 … 0xdf and the count after it, if there is one. */
 static bool item_set_long(struct msgpack_bytes *reader, struct msgpack_item *item, uint8_t first)
 {
     const struct format *format = &formats[first - 0xc0];
@@ -133,7 +133,7 @@ bool msgpack_bytes_next_whole(struct msgpack_bytes *reader, struct msgpack_item 
 {
     struct msgpack_item inner;
     struct msgpack_item *now = item;
-    uint64_t pending = 1; /* values still to come; each is at least one byte, which bounds it by the limit */
+    uint64_t pending = 1; /* values still missing; each has at least one byte, so the limit bounds them */
 
     while (pending) {
         if (!msgpack_bytes_next(reader, now))
@@ -156,7 +156,7 @@ bool msgpack_item_is(const struct msgpack_item *item, const char *text)
            memcmp(item->body, text, item->count) == 0;
 }
 
-/* The largest count of the form that is `width` bytes long; -1 when there is none. */
+/* The largest count in a header of `width` bytes; -1 when no such header exists. */
 static int64_t count_max(enum msgpack_kind kind, size_t width)
 {
     switch (width) {
@@ -173,10 +173,10 @@ static int64_t count_max(enum msgpack_kind kind, size_t width)
     }
 }
 
-/* The first byte of the form that is `width` bytes long, without the count in it. */
+/* The first byte of a header of `width` bytes, without the count. */
 static uint8_t first_byte(enum msgpack_kind kind, size_t width)
 {
-    unsigned wider = width == 5 ? 1 : 0; /* array16 and map16 are followed by array32 and map32 */
+    unsigned wider = width == 5 ? 1 : 0; /* array32 and map32 are one above array16 and map16 */
 
     switch (kind) {
     case MSGPACK_STR:

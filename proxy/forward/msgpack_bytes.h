@@ -1,8 +1,7 @@
-/* MessagePack in small contiguous bytes: reads and writes acks, handshakes and headers. Pure.
+/* MessagePack in short contiguous bytes: for acks, handshakes and headers. Pure.
  *
- * Reading is bounded by a limit and needs neither recursion nor a stack. It is not resumable: while the bytes
- * do not hold the whole, one reads again from the start when there are more. What is longer than memory
- * should hold is the scanner's business.
+ * Reading is bounded by a limit and needs neither recursion nor a stack. It is not resumable: a caller with
+ * incomplete bytes reads again from the start when it has more. Long messages are read by the scanner.
  *
  * Source: MessagePack specification, "Formats". */
 #ifndef HUSK_FORWARD_MSGPACK_BYTES_H
@@ -26,16 +25,16 @@ enum msgpack_kind {
 
 enum msgpack_bytes_state {
     MSGPACK_BYTES_GOOD,
-    MSGPACK_BYTES_SHORT, /* right so far, but not whole */
-    MSGPACK_BYTES_BAD,   /* no further byte would make it what was asked for within the limit */
+    MSGPACK_BYTES_SHORT, /* valid so far, but incomplete */
+    MSGPACK_BYTES_BAD,   /* not the expected value, or longer than the limit; more bytes cannot change that */
 };
 
-/* Borrows the bytes. The first failure sticks: reads after it fail too. */
+/* Borrows the bytes. After the first failure all reads fail. */
 struct msgpack_bytes {
     const uint8_t *bytes;
     size_t length;
-    size_t limit; /* the whole may not be longer than this */
-    size_t at;    /* read so far */
+    size_t limit; /* maximum length of everything that is read */
+    size_t at;    /* bytes read so far */
     enum msgpack_bytes_state state;
 };
 
@@ -44,29 +43,29 @@ struct msgpack_item {
     enum msgpack_kind kind;
     uint64_t count;      /* elements of an array, pairs of a map, 1 for true; otherwise bytes of the body */
     const uint8_t *body; /* of a str or bin */
-    size_t start;        /* where its header begins */
+    size_t start;        /* offset of its header */
 };
 
 void msgpack_bytes_init(struct msgpack_bytes *reader, const uint8_t *bytes, size_t length, size_t limit);
 
-/* Reads one item. False: see state. */
+/* Reads one item. False: see `state`. */
 bool msgpack_bytes_next(struct msgpack_bytes *reader, struct msgpack_item *item);
-/* The same, and it must be of this kind. */
+/* Reads one item, which must be of this kind. */
 bool msgpack_bytes_expect(struct msgpack_bytes *reader, enum msgpack_kind kind, struct msgpack_item *item);
-/* The same, and it must be a str or bin. */
+/* Reads one item, which must be a str or bin. */
 bool msgpack_bytes_expect_text(struct msgpack_bytes *reader, struct msgpack_item *item);
-/* Reads one value with all that is inside it; `item` is its outermost. */
+/* Reads one value with all values inside it; `item` is the outermost item. */
 bool msgpack_bytes_next_whole(struct msgpack_bytes *reader, struct msgpack_item *item);
-/* Says that what was read is not what it should be; returns false. */
+/* Sets the state to MSGPACK_BYTES_BAD; returns false. */
 bool msgpack_bytes_refuse(struct msgpack_bytes *reader);
 
-/* A str or bin of exactly these bytes. */
+/* Whether the item is a str or bin with exactly these bytes. */
 bool msgpack_item_is(const struct msgpack_item *item, const char *text);
 
 enum { MSGPACK_HEADER_BYTES_MAX = 5 };
 
-/* Writes the header of a str, bin, array or map in its shortest form of at least `width_min` bytes; returns
- * its length. */
+/* Writes the header of a str, bin, array or map in the shortest form that has at least `width_min` bytes.
+ * Returns its length. */
 size_t msgpack_bytes_put_header(uint8_t to[MSGPACK_HEADER_BYTES_MAX], enum msgpack_kind kind, uint32_t count,
                                 size_t width_min);
 

@@ -66,7 +66,7 @@ static void edit_end(struct rewrite *rewrite, struct edit *edit)
     rewrite->growth += (int64_t)(edit->insert.end - edit->insert.start) - (int64_t)edit->remove;
 }
 
-/* An element more in the message's own array. */
+/* Adds one element to the outer array. */
 static void plan_array(struct rewrite *rewrite, const struct scanner *message)
 {
     uint8_t header[MSGPACK_HEADER_BYTES_MAX];
@@ -79,9 +79,9 @@ static void plan_array(struct rewrite *rewrite, const struct scanner *message)
     edit_end(rewrite, edit);
 }
 
-/* Spans do not say whether the tag is a str or a bin. Where its header keeps its width, the first byte stays
- * as it is, and so does the type. Only where a header must grow does a bin become a str, which every
- * aggregator takes (Fluent Bit takes no other). */
+/* Spans do not say whether the tag is a str or a bin. If the header keeps its width, its first byte stays,
+ * and so does the type. If the header must grow, a bin becomes a str, which every aggregator takes (Fluent
+ * Bit takes nothing else). */
 static void plan_tag(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                      size_t prefix_length)
 {
@@ -101,8 +101,8 @@ static void plan_tag(struct rewrite *rewrite, const struct scanner *message, con
     edit_end(rewrite, edit);
 }
 
-/* The option becomes one that has the chunk, as its last pair: where an agent wrote a nil chunk, the last one
- * counts (Fluentd). A nil option is cut out, and where there was none, nothing. */
+/* Adds the chunk as the last pair of the option. If the agent wrote a nil chunk, the last pair counts
+ * (Fluentd). A new map replaces a nil option. */
 static void plan_option(struct rewrite *rewrite, const struct scanner *message,
                         const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES])
 {
@@ -125,7 +125,8 @@ static void plan_option(struct rewrite *rewrite, const struct scanner *message,
     length = chunk_pair_write(pair, chunk_value);
     put(rewrite, pair, length);
     edit_end(rewrite, edit);
-    rewrite->chunk.end = message->length + (uint64_t)rewrite->growth; /* the option ends the message */
+    rewrite->chunk.end =
+        message->length + (uint64_t)rewrite->growth; /* the option is the end of the message */
     rewrite->chunk.start = rewrite->chunk.end - CHUNK_ID_VALUE_BYTES;
 }
 

@@ -1,7 +1,6 @@
-/* Plans changes to a message's head and option: what to cut out, what to put in, and where. Bodies are never
- * touched.
+/* Plans changes to the head and the option of a message. Bodies do not change.
  *
- * Pure: takes a scanned message's spans and gives edits; whoever holds the bytes applies them. */
+ * Pure: turns the spans of a scanned message into edits. The owner of the bytes applies the edits. */
 #ifndef HUSK_FORWARD_REWRITER_H
 #define HUSK_FORWARD_REWRITER_H
 
@@ -11,11 +10,11 @@ enum {
     REWRITE_EDITS_MAX = 4,
     REWRITE_PREFIX_BYTES_MAX = 256,
     REWRITE_BYTES_MAX = REWRITE_PREFIX_BYTES_MAX + 64,
-    CHUNK_ID_BYTES = 24,                       /* base64 of 16 bytes, as agents write ids */
-    CHUNK_ID_VALUE_BYTES = CHUNK_ID_BYTES + 1, /* as a msgpack str, header included */
+    CHUNK_ID_BYTES = 24,                       /* base64 of 16 bytes, like ids of agents */
+    CHUNK_ID_VALUE_BYTES = CHUNK_ID_BYTES + 1, /* as a MessagePack str, header included */
 };
 
-/* At `at` (offset in the original message), `remove` bytes are replaced by bytes[insert.start …
+/* Replaces `remove` bytes at `at`, an offset in the original message, by bytes[insert.start …
  * insert.end-1]. */
 struct edit {
     uint64_t at;
@@ -24,27 +23,27 @@ struct edit {
 };
 
 struct rewrite {
-    unsigned count;                       /* 0: the message stays as it is */
+    unsigned count;                       /* 0: the message does not change */
     struct edit edits[REWRITE_EDITS_MAX]; /* in order of `at`, not overlapping */
     uint32_t used;
     uint8_t bytes[REWRITE_BYTES_MAX];
-    struct span chunk; /* the chunk id's value in the rewritten message; empty when it has none */
-    int64_t growth;    /* bytes the message gains; never negative */
+    struct span chunk; /* value of the chunk id in the rewritten message; empty: none */
+    int64_t growth;    /* bytes that the message grows; never negative */
 };
 
-/* Writes a chunk id value (msgpack fixstr header and 24 base64 characters) made of 16 random bytes. */
+/* Makes a chunk id value (MessagePack fixstr header and 24 base64 characters) from 16 random bytes. */
 void chunk_id_write(uint8_t value[CHUNK_ID_VALUE_BYTES], const uint8_t random[16]);
 
-/* Plans the changes to a message whose scanner is at SCANNER_END: puts `prefix` (may be empty) in front of
- * the tag, and, if the message has no chunk and `chunk_value` is not NULL, adds it: array header 2→3 or 3→4
- * with a new option map, or a pair more (the last) in the option map, or a map in place of a nil option.
- * Headers keep their width, and grow (fixmap→map16 …) only where they must. */
+/* Plans the changes to a message whose scanner is at SCANNER_END. Puts `prefix` (may be empty) before the
+ * tag. If the message has no chunk and `chunk_value` is not NULL, adds the chunk: as the last pair of the
+ * option map, as a map that replaces a nil option, or as a new option (array header 2→3 or 3→4). A header
+ * keeps its width, and grows (fixmap→map16 …) only if it must. */
 void rewrite_plan(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                   size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
 
-/* The same at SCANNER_HEAD, for a message that is streamed: what must be changed in the head (array header,
- * tag), before it is known whether there is a chunk. These are the first edits that rewrite_plan will have at
- * SCANNER_END; its others are all at or behind the body's end. */
+/* The same at SCANNER_HEAD, for a cut-through message: plans the changes to the head (array header, tag)
+ * before the scanner knows whether the message has a chunk. These edits are the first ones that rewrite_plan
+ * makes at SCANNER_END. All other edits of rewrite_plan are at or after the end of the body. */
 void rewrite_plan_head(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                        size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
 

@@ -4,41 +4,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The pattern is walked as an automaton: a set of states, moved over the tag byte by byte. Every way from a
- * state to another that takes no byte leads to a later one, so one pass over the set in order is enough. */
+/* The pattern is a nondeterministic automaton; a set of states moves over the tag byte by byte. A transition
+ * that takes no byte always leads to a later state, so one pass over the set in ascending order is enough. */
 enum tag_pattern_op {
-    OP_BYTE,           /* takes this byte */
-    OP_RUN_IN_PART,    /* any number of bytes but dots: [^\.]* */
-    OP_RUN_IN_LINE,    /* any number of bytes but newlines: .* */
-    OP_RUN,            /* any number of any bytes */
-    OP_AT_START,       /* takes nothing, and only there: \A */
-    OP_AT_END_OF_PART, /* takes nothing; a dot follows, or nothing: (?![^\.]) */
-    OP_FORK,           /* goes on behind it and at the target */
-    OP_JUMP,           /* goes on at the target */
-    OP_END,            /* the tag's end, or a newline that ends it: \Z */
+    OP_BYTE,           /* takes one byte: `byte` */
+    OP_RUN_IN_PART,    /* takes any number of bytes except dots: [^\.]* */
+    OP_RUN_IN_LINE,    /* takes any number of bytes except newlines: .* */
+    OP_RUN,            /* takes any number of bytes */
+    OP_AT_START,       /* takes nothing; only at the start of the tag: \A */
+    OP_AT_END_OF_PART, /* takes nothing; only before a dot or at the end of the tag: (?![^\.]) */
+    OP_FORK,           /* takes nothing; goes to the next state and to the target */
+    OP_JUMP,           /* takes nothing; goes to the target */
+    OP_END,            /* the end of the tag, or a newline before the end: \Z */
 };
 
 struct tag_pattern_state {
     uint8_t op; /* enum tag_pattern_op */
     uint8_t byte;
-    uint16_t target; /* of a fork or jump: a later state */
+    uint16_t target; /* of a fork or jump; a later state */
 };
 
-/* No character makes more than two states on the average; one more ends them. */
+/* A character makes at most two states on average. OP_END is one more. */
 enum { STATES_MAX = 2 * TAG_PATTERN_BYTES_MAX + 1, SET_WORDS = (STATES_MAX + 63) / 64 };
 enum { NO_STATE = UINT16_MAX };
 
 /* ---- compiling ---- */
 
 struct brace {
-    uint16_t fork;  /* of the alternative under way: its target is where the next one begins */
-    uint16_t jumps; /* the last of those that lead from an alternative's end to the brace's, chained */
+    uint16_t fork; /* of the current alternative; its target is the next alternative */
+    uint16_t
+        jumps; /* the last jump from the end of an alternative to the end of the brace; chained by target */
 };
 
 struct compiler {
     struct tag_pattern_state *states;
     uint16_t count;
-    bool has_dot; /* read, and not put yet: what it means depends on what follows */
+    bool has_dot; /* a dot was read and has no state yet: its meaning depends on the next characters */
     bool is_escaped;
     unsigned depth;
     struct brace braces[TAG_PATTERN_BRACES_MAX];
@@ -56,7 +57,7 @@ static void put_byte(struct compiler *compiler, char byte)
     put(compiler, OP_BYTE, (uint8_t)byte, 0);
 }
 
-/* Returns how many characters of the pattern it took. */
+/* Compiles `**` or `**.`. Returns the number of characters of the pattern. */
 static size_t put_any_parts(struct compiler *compiler, bool is_dot_next)
 {
     if (compiler->has_dot)
@@ -113,7 +114,7 @@ static bool brace_open(struct compiler *compiler, struct fault *fault)
     return true;
 }
 
-/* One character that is neither escaped nor part of a `**`. */
+/* Compiles a character that is neither escaped nor part of a `**`. */
 static bool compile_character(struct compiler *compiler, char character, struct fault *fault)
 {
     if (compiler->has_dot)
@@ -137,7 +138,7 @@ static bool compile_character(struct compiler *compiler, char character, struct 
 static bool compile(struct compiler *compiler, const char *text, size_t length, struct fault *fault)
 {
     if (length == 2 && memcmp(text, "**", 2) == 0) {
-        put(compiler, OP_RUN, 0, 0); /* newlines too, unlike anywhere else */
+        put(compiler, OP_RUN, 0, 0); /* `**` alone also matches newlines */
         put(compiler, OP_END, 0, 0);
         return true;
     }
@@ -152,7 +153,7 @@ static bool compile(struct compiler *compiler, const char *text, size_t length, 
         }
     }
     if (compiler->depth) {
-        /* Fluentd takes its own half-made regular expression for text then, which nobody can mean. */
+        /* Fluentd then matches the text of its incomplete regular expression, which cannot be intended. */
         fault_set(fault, "a { is not closed");
         return false;
     }
@@ -223,17 +224,17 @@ static bool set_is_empty(const struct set *set, unsigned words)
     return any == 0;
 }
 
-struct place {
-    const uint8_t *next; /* NULL: the tag is over */
+struct position {
+    const uint8_t *next; /* NULL: the tag has ended */
     bool is_start, is_end;
 };
 
-/* Moves one state on. True at the pattern's end, when it is the tag's too. */
-static bool state_step(const struct tag_pattern_state *states, unsigned at, const struct place *place,
+/* Advances one state: adds states to `now` and `then`. True at the end of both the pattern and the tag. */
+static bool state_step(const struct tag_pattern_state *states, unsigned at, const struct position *position,
                        struct set *now, struct set *then)
 {
     const struct tag_pattern_state *state = &states[at];
-    const uint8_t *next = place->next;
+    const uint8_t *next = position->next;
 
     switch ((enum tag_pattern_op)state->op) {
     case OP_BYTE:
@@ -248,7 +249,7 @@ static bool state_step(const struct tag_pattern_state *states, unsigned at, cons
             set_add(then, at);
         return false;
     case OP_AT_START:
-        if (place->is_start)
+        if (position->is_start)
             set_add(now, at + 1);
         return false;
     case OP_AT_END_OF_PART:
@@ -263,7 +264,7 @@ static bool state_step(const struct tag_pattern_state *states, unsigned at, cons
         set_add(now, state->target);
         return false;
     case OP_END:
-        return place->is_end;
+        return position->is_end;
     }
     assert(!"tag pattern op");
     return false;
@@ -275,7 +276,7 @@ bool tag_pattern_matches(const struct tag_pattern *pattern, const uint8_t *tag, 
     struct set now = { { 1 } }, then;
 
     for (size_t at = 0;; at++) {
-        const struct place place = {
+        const struct position position = {
             .next = at < length ? tag + at : NULL,
             .is_start = at == 0,
             .is_end = at == length || (at + 1 == length && tag[at] == '\n'),
@@ -286,7 +287,7 @@ bool tag_pattern_matches(const struct tag_pattern *pattern, const uint8_t *tag, 
             while ((left = now.words[word] & ~done)) {
                 unsigned bit = (unsigned)__builtin_ctzll(left);
                 done |= UINT64_C(1) << bit;
-                if (state_step(pattern->states, word * 64 + bit, &place, &now, &then))
+                if (state_step(pattern->states, word * 64 + bit, &position, &now, &then))
                     return true;
             }
         }

@@ -1,13 +1,12 @@
-/* Fluentd's match patterns: which tags a pattern stands for.
+/* Fluentd's match patterns for tags.
  *
- * Pure. Compiled once, when the configuration is read; matching allocates nothing and costs at most one step
- * per byte of the tag and state of the pattern, whatever either says: a tag comes from a peer that may mean
- * harm.
+ * Pure. A pattern is compiled once, when the configuration is read. Matching allocates nothing, and takes at
+ * most one step per byte of the tag and state of the pattern: a tag comes from a peer that may be hostile.
  *
- * Source: lib/fluent/match.rb of Fluentd 1.18.0, followed to the letter, as bytes: `*` stands for one part or
- * some of it, `**` for zero or more parts, `{x,y}` for either (and may hold patterns, nested), a backslash
- * takes the character after it as it is, a dot at the very end is ignored, and a tag may end in one newline
- * that no part of the pattern stands for. In a list of them one that matches is enough. */
+ * Source: lib/fluent/match.rb of Fluentd 1.18.0, followed exactly, on bytes. `*` matches one part or some of
+ * it, `**` zero or more parts, `{x,y}` either pattern (may be nested). A backslash escapes the next
+ * character. A dot at the end of the pattern is ignored. A tag may end in one newline, which the pattern does
+ * not have to match. A list of patterns matches if one of them does. */
 #ifndef HUSK_FORWARD_TAG_PATTERN_H
 #define HUSK_FORWARD_TAG_PATTERN_H
 
@@ -19,7 +18,7 @@
 
 enum {
     TAG_PATTERN_BYTES_MAX = 255,
-    TAG_PATTERN_BRACES_MAX = 16, /* within each other */
+    TAG_PATTERN_BRACES_MAX = 16, /* nested in each other */
 };
 
 struct tag_pattern {
@@ -27,9 +26,9 @@ struct tag_pattern {
     struct tag_pattern_state *states; /* owned */
 };
 
-/* Compiles `text`, `length` bytes. Refused are a pattern that is empty or too long, has a space (Fluentd
- * writes several patterns so) or an open brace, is a regular expression (`/…/`), or has `#{…}`, which would
- * be Ruby code. Free with tag_pattern_deinit; after a failure there is nothing to free. */
+/* Compiles `text` of `length` bytes. Refuses a pattern that is empty or too long, has a space (Fluentd
+ * separates patterns by spaces), an open brace or `#{…}` (Ruby code), or is a regular expression (`/…/`).
+ * Free with tag_pattern_deinit; after a failure there is nothing to free. */
 MUST_CHECK bool tag_pattern_init(struct tag_pattern *pattern, const char *text, size_t length,
                                  struct fault *fault);
 void tag_pattern_deinit(struct tag_pattern *pattern);
