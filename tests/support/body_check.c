@@ -17,7 +17,7 @@ void body_check_fill(struct buffer *buffer, const uint8_t *bytes, size_t length,
         size_t end = i < cut_count ? cuts[i] : length;
         bool done = end == at || (buffer_append(&source, bytes + at, end - at) &&
                                   buffer_move(buffer, &source, end - at) && buffer_append(&source, "-", 1));
-        /* What is consumed in between keeps the slices apart. */
+        /* The byte between two slices is consumed, so that they do not join. */
         buffer_consume(&source, source.length);
         if (!done)
             abort();
@@ -106,7 +106,7 @@ bool body_check_plain(struct bytes *plain, const struct bytes *message, const st
     return true;
 }
 
-/* One value at *at; its type, or -1 when msgpack-c does not take it. */
+/* Reads one value at *at. Returns its type, or -1 when msgpack-c refuses it. */
 static int value_read(const struct bytes *plain, size_t *at, unsigned *elements, bool *is_pair)
 {
     msgpack_unpacked unpacked;
@@ -204,7 +204,7 @@ static bool same(const msgpack_object *a, const msgpack_object *b)
     return is_same;
 }
 
-/* The option's map; no pairs when there is none. */
+/* The map of the option; without pairs when there is no option. */
 static msgpack_object_map option_of(const msgpack_object *message)
 {
     const msgpack_object_array *array = &message->via.array;
@@ -237,7 +237,7 @@ static enum compression compression_of(const msgpack_object_map *map)
                                     : COMPRESSION_OFF;
 }
 
-/* Each old pair but "compressed", in order; then what was added. */
+/* All old pairs except "compressed" in order, then the added pairs. */
 static const char *option_difference(const msgpack_object_map *before, const msgpack_object_map *after,
                                      unsigned entries)
 {

@@ -1,5 +1,5 @@
-/* Runs the body rewriter over a message held in slices of any size, and checks what it made against
- * msgpack-c, zlib and libzstd used by themselves. For unit tests and fuzzing. */
+/* Runs the body rewriter over a message in slices of any size, and compares the result with what msgpack-c,
+ * zlib and libzstd make. For unit tests and fuzzing. */
 #ifndef HUSK_TESTS_SUPPORT_BODY_CHECK_H
 #define HUSK_TESTS_SUPPORT_BODY_CHECK_H
 
@@ -19,18 +19,19 @@ void body_check_fill(struct buffer *buffer, const uint8_t *bytes, size_t length,
 /* Scans the message `start` bytes into `buffer`; false when there is none within these limits. */
 bool body_check_scan(struct scanner *scanner, const struct buffer *buffer, size_t start);
 
-/* All of a buffer's bytes. */
+/* Copies all bytes of a buffer. */
 void body_check_gather(struct bytes *to, const struct buffer *buffer);
 
-/* The plain entries of a message in any mode, as they are. False: its body is broken, or too long to tell. */
+/* The plain entries of a message in any mode. False: the body is broken, or longer than BODY_CHECK_BYTES_MAX.
+ */
 bool body_check_plain(struct bytes *plain, const struct bytes *message, const struct scanner *scanner,
                       enum compression method);
 
-/* The same entries without metadata. False: they are no log entries, or nested too deep for msgpack-c. */
+/* The same entries without metadata. False: they are not log entries, or nested too deeply for msgpack-c. */
 bool body_check_strip(struct bytes *stripped, const struct bytes *plain, unsigned *count,
                       unsigned *with_metadata);
 
-/* NULL when `after` is what `before` should have become, else what differs. `after` is not scanned yet. */
+/* NULL when `after` is the expected result for `before`, otherwise the difference. */
 const char *body_check_difference(const struct bytes *before, const struct bytes *after,
                                   const struct body_result *result);
 

@@ -87,7 +87,7 @@ static const char *event_difference(const struct scan_event *left, const struct 
         return "compressed";
     if (a->entries != b->entries)
         return "entries";
-    /* In mid-message a header that is cut is not announced yet, but the same bytes are: so this too. */
+    /* Both events are at the same byte, so the same headers have been read. */
     return a->announced == b->announced ? NULL : "announced";
 }
 
@@ -102,7 +102,7 @@ const char *scan_trace_difference(const struct scan_trace *a, const struct scan_
 
 /* ---- msgpack-c ---------------------------------------------------------------------------------------- */
 
-/* The bytes of a str or bin; false for anything else. */
+/* The bytes of a str or bin; false for other types. */
 static bool string_of(const msgpack_object *object, const char **bytes, size_t *length)
 {
     if (object->type != MSGPACK_OBJECT_STR && object->type != MSGPACK_OBJECT_BIN)
@@ -126,7 +126,7 @@ static const msgpack_object *last_value(const msgpack_object *option, const char
     return found;
 }
 
-/* The span, from byte `header` on, is this string's. */
+/* Whether the span, from byte `header` on, has the bytes of this string. */
 static bool is_span_of(const uint8_t *bytes, struct span span, const msgpack_object *object)
 {
     const char *content;

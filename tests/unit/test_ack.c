@@ -10,7 +10,7 @@
 
 enum { BYTES_MAX = 8192 };
 
-/* The verdict must come at `whole` bytes, and not before. */
+/* The result must come at `whole` bytes, and not earlier. */
 static void assert_verdict(const void *bytes, size_t length, size_t whole, enum ack_status verdict)
 {
     size_t taken;
@@ -37,7 +37,7 @@ static void assert_found(const void *bytes, size_t length, const void *id_value,
     assert_memory_equal((const uint8_t *)bytes + id.start, id_value, id_length);
 }
 
-/* Returns the length with `more`. */
+/* Appends `more`; returns the new length. */
 static size_t add(uint8_t *bytes, size_t length, const void *more, size_t more_length)
 {
     memcpy(bytes + length, more, more_length);
@@ -58,8 +58,8 @@ static size_t capture_read(const char *name, uint8_t bytes[BYTES_MAX])
     return length;
 }
 
-/* Every recorded stream of acks: each found whole, and written back the same. */
-static void recorded_acks_are_read_and_written_alike(void **state)
+/* Every ack of the recorded streams is found, and ack_write writes the same bytes. */
+static void recorded_acks_are_read_and_written_again(void **state)
 {
     static const struct {
         const char *name;
@@ -90,7 +90,7 @@ static void recorded_acks_are_read_and_written_alike(void **state)
     }
 }
 
-static void a_handshake_is_no_ack(void **state)
+static void a_handshake_is_not_an_ack(void **state)
 {
     uint8_t bytes[BYTES_MAX];
     size_t length = capture_read("fluentd-sharedkey-userauth-ack.s2c", bytes);
@@ -151,7 +151,7 @@ static void other_keys_are_skipped(void **state)
     assert_found(deep, 910, "\xa1x", 2);
 }
 
-static void what_is_not_an_ack_is_refused_at_once(void **state)
+static void other_values_are_refused_at_once(void **state)
 {
     static const struct {
         const char *bytes;
@@ -173,7 +173,7 @@ static void what_is_not_an_ack_is_refused_at_once(void **state)
           13, 13 }, /* two */
         { "\x81\xa3"
           "ack\xc6\xff\xff\xff\xff",
-          10, 10 },                                /* an id longer than all is allowed to be */
+          10, 10 },                                /* an id longer than a whole ack may be */
         { "\x82\xa1k\xdd\xff\xff\xff\xff", 8, 8 }, /* more elements than bytes allowed */
         { "\x82\xa1k\xdf\x00\x01\x00\x00", 8, 8 }, /* the same of pairs */
         { "\x82\xa1k\xc1", 4, 4 },                 /* the byte MessagePack never uses */
@@ -188,7 +188,7 @@ static void what_is_not_an_ack_is_refused_at_once(void **state)
         assert_verdict(cases[i].bytes, cases[i].length, cases[i].at, ACK_REFUSED);
 }
 
-static void an_ack_has_a_longest_length(void **state)
+static void an_ack_has_a_maximum_length(void **state)
 {
     uint8_t bytes[BYTES_MAX] = "\x81\xa3"
                                "ack\xda\x03\xfd";
@@ -244,12 +244,12 @@ static void ids_are_equal_in_kind_and_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(recorded_acks_are_read_and_written_alike),
-        cmocka_unit_test(a_handshake_is_no_ack),
+        cmocka_unit_test(recorded_acks_are_read_and_written_again),
+        cmocka_unit_test(a_handshake_is_not_an_ack),
         cmocka_unit_test(headers_may_have_any_width),
         cmocka_unit_test(other_keys_are_skipped),
-        cmocka_unit_test(what_is_not_an_ack_is_refused_at_once),
-        cmocka_unit_test(an_ack_has_a_longest_length),
+        cmocka_unit_test(other_values_are_refused_at_once),
+        cmocka_unit_test(an_ack_has_a_maximum_length),
         cmocka_unit_test(ids_are_equal_in_kind_and_bytes),
     };
 

@@ -93,7 +93,7 @@ static void compress_body(struct fixture *fixture, enum compression method)
     body->length = to->length;
 }
 
-/* The header of a bin or str of 4 bytes' length, or of an array. */
+/* A header with a 32-bit count: of a bin, a str or an array. */
 static void add_header(struct bytes *to, uint8_t first, uint32_t count)
 {
     const uint8_t header[] = { first, (uint8_t)(count >> 24), (uint8_t)(count >> 16), (uint8_t)(count >> 8),
@@ -124,7 +124,7 @@ static void make_message(struct fixture *fixture, enum body_form form, unsigned 
 
 #define MAKE(fixture, form, count, option) make_message(fixture, form, count, option, sizeof(option) - 1)
 
-/* Of a message whose body is compressed. */
+/* The option of a message whose body is compressed. */
 static const char *const options_of[] = {
     [COMPRESSION_GZIP] = "\x81\xaa"
                          "compressed\xa4gzip",
@@ -133,7 +133,7 @@ static const char *const options_of[] = {
 };
 enum { OPTION_BYTES = 2 + 10 + 5 };
 
-/* Rewrites fixture->before, with bytes of other messages in front of it and behind. */
+/* Rewrites fixture->before, with bytes of other messages before and after it. */
 static enum body_status rewrite(struct fixture *fixture)
 {
     static const char in_front[] = { 1, 2, 3 };
@@ -236,7 +236,7 @@ static void the_option_keeps_its_pairs_and_gets_those_of_a_compressed_body(void 
                         "compressed\xa4gzip");
 }
 
-static void of_compressed_given_twice_the_last_counts(void **state)
+static void the_last_of_two_compressed_keys_counts(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -256,8 +256,8 @@ static void of_compressed_given_twice_the_last_counts(void **state)
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
 }
 
-/* Letters of four bits: half as long when compressed, which is several segments. */
-static void what_is_long_is_compressed_whole(void **state)
+/* Random characters with four bits each: compressed to half their length, which is several segments. */
+static void a_long_body_is_compressed_completely(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -274,12 +274,12 @@ static void what_is_long_is_compressed_whole(void **state)
         expect_rewritten(fixture, true, i > 1);
         assert_in_range(fixture->after.length, 3 * SEGMENT_BYTES, 5 * SEGMENT_BYTES);
     }
-    /* The message, with two segments that making its slices takes; the output; and one more. */
+    /* The message, two segments that its slices need, the output, and one more. */
     size_t most = (fixture->before.length + fixture->after.length) / SEGMENT_CAPACITY + 3 + 1 + 1;
     assert_in_range(fixture->pool.idle_count, 1, most);
 }
 
-static void what_gains_nothing_stays_as_it_is(void **state)
+static void a_body_that_does_not_become_shorter_stays(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -300,14 +300,14 @@ static void what_gains_nothing_stays_as_it_is(void **state)
         add(&fixture->body, &(uint8_t) { (uint8_t)(rand() >> 8) }, 1);
     MAKE(fixture, FORM_BIN, 0, "\x80");
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
-    /* Metadata goes all the same. */
+    /* Metadata is removed in this case too. */
     ask(fixture, COMPRESSION_GZIP, true);
     ADD(&fixture->body, "\x92\x92\x01\x80\x80");
     MAKE(fixture, FORM_BIN, 0, "\x80");
     expect_rewritten(fixture, false, true);
 }
 
-static void what_is_not_to_be_touched_is_not(void **state)
+static void other_messages_stay_the_same(void **state)
 {
 #define CASE(text)                                                                                           \
     {                                                                                                        \
@@ -347,21 +347,21 @@ static void what_is_not_to_be_touched_is_not(void **state)
     }
     make_message(fixture, FORM_BIN, 0, long_option, 6 + 4096);
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
-    /* Entries under an option that speaks of a compressed body. */
+    /* Forward mode with an option that says the body is compressed. */
     make_message(fixture, FORM_FORWARD, 50, options_of[COMPRESSION_GZIP], OPTION_BYTES);
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
-    /* Nothing asked for, nothing done. */
+    /* No options: no change. */
     ask(fixture, COMPRESSION_OFF, false);
     MAKE(fixture, FORM_BIN, 0, "\x80");
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
-    /* A body that is no log entries: metrics whose option does not say so. */
+    /* A body that is not log entries: metrics without fluent_signal. */
     ask(fixture, COMPRESSION_GZIP, true);
     fixture->body.length = 0;
     for (unsigned i = 0; i < 50; i++)
         ADD(&fixture->body, "\x82\xa4meta\x80\xa7metrics\x90");
     MAKE(fixture, FORM_BIN, 0, "\x80");
     assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
-    /* Entries, and then something else; entries that are cut. */
+    /* Entries and then another value; incomplete entries. */
     make_entries(&fixture->body, 50, 1);
     ADD(&fixture->body, "\x01");
     MAKE(fixture, FORM_BIN, 0, "\x80");
@@ -379,7 +379,7 @@ static void what_is_not_to_be_touched_is_not(void **state)
 
 /* ---- metadata ---- */
 
-static void metadata_goes_from_bodies_of_every_form(void **state)
+static void metadata_is_removed_from_bodies_of_every_form(void **state)
 {
     static const enum body_form forms[] = { FORM_BIN, FORM_STR, FORM_FORWARD };
     struct fixture *fixture = *state;
@@ -399,12 +399,12 @@ static void metadata_goes_from_bodies_of_every_form(void **state)
     }
 }
 
-static void metadata_goes_from_compressed_bodies_that_stay_so(void **state)
+static void metadata_is_removed_from_compressed_bodies(void **state)
 {
     struct fixture *fixture = *state;
 
     for (enum compression method = COMPRESSION_GZIP; method <= COMPRESSION_ZSTD; method++) {
-        /* What others are compressed by does not concern them. */
+        /* The method for uncompressed bodies does not apply to them. */
         for (enum compression asked = COMPRESSION_OFF; asked <= COMPRESSION_ZSTD; asked++) {
             ask(fixture, asked, true);
             make_entries(&fixture->body, 4000, 2);
@@ -419,7 +419,7 @@ static void metadata_goes_from_compressed_bodies_that_stay_so(void **state)
     }
 }
 
-static void metadata_goes_and_the_rest_is_compressed(void **state)
+static void metadata_is_removed_and_the_rest_is_compressed(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -435,7 +435,7 @@ static void metadata_goes_and_the_rest_is_compressed(void **state)
 
 /* ---- what cannot be read ---- */
 
-static void broken_and_boundless_bodies_stay_as_they_are(void **state)
+static void broken_and_too_large_bodies_stay_the_same(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -463,7 +463,7 @@ static void broken_and_boundless_bodies_stay_as_they_are(void **state)
         assert_int_equal(rewrite(fixture), BODY_UNREADABLE);
         fixture->rewriter.options.inflated_max = INFLATED_MAX;
 
-        /* 1 MB that comes as few KB. */
+        /* 1 MB that is compressed to a few KB. */
         fixture->body.length = 0;
         while (fixture->body.length < BODY_CHECK_BYTES_MAX - 8)
             ADD(&fixture->body, "\x92\x92\x01\x80\x80");
@@ -480,7 +480,7 @@ static void a_zstd_window_has_a_limit(void **state)
 
     ask(fixture, COMPRESSION_OFF, true);
     fixture->body.length = 0;
-    /* Magic, descriptor, window of 2^(10 + n) bytes; one raw block, the last, with one entry. */
+    /* Magic, descriptor, window of 2^(10 + n) bytes; a last raw block with one entry. */
     ADD(&fixture->body, "\x28\xb5\x2f\xfd\x00\x68\x29\x00\x00\x92\x92\x01\x80\x80"); /* 2^23 */
     MAKE(fixture, FORM_BIN, 0,
          "\x81\xaa"
@@ -511,7 +511,7 @@ static void members_and_frames_in_a_row_are_one_body(void **state)
 
 /* ---- slices ---- */
 
-static void slices_make_no_difference_wherever_they_end(void **state)
+static void the_result_does_not_depend_on_slices(void **state)
 {
     static const char option[] = "\x82\xaa"
                                  "compressed\xa4gzip\xa1k\xc0";
@@ -537,7 +537,7 @@ static void slices_make_no_difference_wherever_they_end(void **state)
 
 /* ---- generated messages ---- */
 
-static void generated_messages_become_what_they_should(void **state)
+static void generated_messages_are_rewritten_correctly(void **state)
 {
     static const char *const options[] = {
         NULL,
@@ -591,18 +591,18 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bodies_of_every_form_are_compressed),
         TEST(the_option_keeps_its_pairs_and_gets_those_of_a_compressed_body),
-        TEST(of_compressed_given_twice_the_last_counts),
-        TEST(what_is_long_is_compressed_whole),
-        TEST(what_gains_nothing_stays_as_it_is),
-        TEST(what_is_not_to_be_touched_is_not),
-        TEST(metadata_goes_from_bodies_of_every_form),
-        TEST(metadata_goes_from_compressed_bodies_that_stay_so),
-        TEST(metadata_goes_and_the_rest_is_compressed),
-        TEST(broken_and_boundless_bodies_stay_as_they_are),
+        TEST(the_last_of_two_compressed_keys_counts),
+        TEST(a_long_body_is_compressed_completely),
+        TEST(a_body_that_does_not_become_shorter_stays),
+        TEST(other_messages_stay_the_same),
+        TEST(metadata_is_removed_from_bodies_of_every_form),
+        TEST(metadata_is_removed_from_compressed_bodies),
+        TEST(metadata_is_removed_and_the_rest_is_compressed),
+        TEST(broken_and_too_large_bodies_stay_the_same),
         TEST(a_zstd_window_has_a_limit),
         TEST(members_and_frames_in_a_row_are_one_body),
-        TEST(slices_make_no_difference_wherever_they_end),
-        TEST(generated_messages_become_what_they_should),
+        TEST(the_result_does_not_depend_on_slices),
+        TEST(generated_messages_are_rewritten_correctly),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A byte that depends on its place, so that a lost or doubled one shows. */
+/* A byte that depends on its position, so that a lost or repeated byte is detected. */
 static uint8_t pattern(size_t at)
 {
     return (uint8_t)(at * 131 + (at >> 8) * 31);
@@ -90,7 +90,7 @@ static void small_appends_of_many_buffers_share_a_segment(void **state)
     free(buffers);
 }
 
-static void a_reservation_in_pieces_is_taken_as_far_as_it_is_used(void **state)
+static void a_reservation_in_pieces_is_committed_in_part(void **state)
 {
     static const size_t used[] = { 0, 1, SEGMENT_CAPACITY - 2000, SEGMENT_CAPACITY,
                                    2 * SEGMENT_CAPACITY + 7 };
@@ -210,7 +210,7 @@ static void shared_bytes_outlive_either_of_their_buffers(void **state)
     assert_int_equal(pool->live_count, 0);
 }
 
-static void writing_behind_a_shared_slice_does_not_touch_it(void **state)
+static void writing_after_a_shared_slice_does_not_change_it(void **state)
 {
     struct buffer kept, sent;
 
@@ -224,7 +224,7 @@ static void writing_behind_a_shared_slice_does_not_touch_it(void **state)
     expect_pattern(&kept, 0, 3700);
 }
 
-static void moving_takes_from_one_and_gives_to_the_other(void **state)
+static void moving_removes_from_one_and_appends_to_the_other(void **state)
 {
     enum { TOTAL = 2 * SEGMENT_CAPACITY + 5000 };
     static const size_t parts[] = { 0, 1, 4095, SEGMENT_CAPACITY, 904, SEGMENT_CAPACITY };
@@ -246,7 +246,7 @@ static void moving_takes_from_one_and_gives_to_the_other(void **state)
     expect_pattern(&to, 0, TOTAL);
 }
 
-static void peeking_copies_from_any_place_and_removes_nothing(void **state)
+static void peeking_copies_from_any_offset_and_removes_nothing(void **state)
 {
     struct buffer buffer;
     uint8_t bytes[100];
@@ -261,7 +261,7 @@ static void peeking_copies_from_any_place_and_removes_nothing(void **state)
     buffer_clear(&buffer);
 }
 
-static void a_trim_gives_back_what_was_not_needed_since_the_last_one(void **state)
+static void a_trim_frees_segments_not_needed_since_the_last_trim(void **state)
 {
     struct buffer_pool *pool = *state;
     struct buffer buffer;
@@ -289,14 +289,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unused_reservation_leaves_no_segment_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(vectors_cover_the_queue_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(shared_bytes_outlive_either_of_their_buffers, setup, teardown),
-        cmocka_unit_test_setup_teardown(writing_behind_a_shared_slice_does_not_touch_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(moving_takes_from_one_and_gives_to_the_other, setup, teardown),
-        cmocka_unit_test_setup_teardown(peeking_copies_from_any_place_and_removes_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(writing_after_a_shared_slice_does_not_change_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(moving_removes_from_one_and_appends_to_the_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(peeking_copies_from_any_offset_and_removes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(small_appends_of_many_buffers_share_a_segment, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reservation_in_pieces_is_taken_as_far_as_it_is_used, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_reservation_in_pieces_is_committed_in_part, setup, teardown),
         cmocka_unit_test_setup_teardown(a_patch_replaces_bytes_across_slices, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_trim_gives_back_what_was_not_needed_since_the_last_one, setup,
+        cmocka_unit_test_setup_teardown(a_trim_frees_segments_not_needed_since_the_last_trim, setup,
                                         teardown),
     };
 

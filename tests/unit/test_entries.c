@@ -29,7 +29,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Walks the body in slices that end at `first` and `second`; what stays is in fixture->got. */
+/* Walks the body in slices that end at `first` and `second`. fixture->got has the bytes that stay. */
 static void walk(struct fixture *fixture, struct entries *entries, size_t first, size_t second)
 {
     const size_t ends[] = { first, second, fixture->body.length };
@@ -82,7 +82,7 @@ static void set(struct fixture *fixture, const char *bytes, size_t length)
 
 #define SET(fixture, text) set(fixture, text, sizeof(text) - 1)
 
-/* Every kind of time, header and emptiness. */
+/* Every kind of time and header, and empty values. */
 static const char all_forms[] =
     "\x92\x92\xd7\x00\x6b\x03\xd1\xdd\x09\xc2\xbc\x8f\x80\x82\xa7message\xa5hello\xa1k\x01" /* Fluent Bit 5 */
     "\x92\x05\x80"
@@ -94,7 +94,7 @@ static const char all_forms[] =
     "\x92\x92\xc0\x80\x80"
     "\x92\xc0\x80";
 
-static void metadata_goes_and_nothing_else_wherever_slices_end(void **state)
+static void only_metadata_is_removed_wherever_slices_end(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -105,7 +105,7 @@ static void metadata_goes_and_nothing_else_wherever_slices_end(void **state)
     }
 }
 
-static void what_is_no_entry_is_refused_however_it_is_cut(void **state)
+static void other_values_are_refused_wherever_slices_end(void **state)
 {
     static const struct {
         const char *bytes;
@@ -203,7 +203,7 @@ static void pack_map(msgpack_packer *packer)
         pack_value(packer, 2);
 }
 
-static void generated_bodies_become_what_msgpack_c_makes_of_them(void **state)
+static void generated_bodies_agree_with_msgpack_c(void **state)
 {
     struct fixture *fixture = *state;
 
@@ -236,11 +236,10 @@ static void generated_bodies_become_what_msgpack_c_makes_of_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(metadata_goes_and_nothing_else_wherever_slices_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_entry_is_refused_however_it_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_metadata_is_removed_wherever_slices_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(other_values_are_refused_wherever_slices_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_may_end_between_entries_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(generated_bodies_become_what_msgpack_c_makes_of_them, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(generated_bodies_agree_with_msgpack_c, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

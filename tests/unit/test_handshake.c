@@ -49,8 +49,7 @@ static const struct handshake_options agent_without_user = { .shared_key = "key"
 static const uint8_t random_bytes[HANDSHAKE_RANDOM_BYTES] = { 0, 255, 3,           128,         5,
                                                               6, 7,   [16] = 0xfe, [32] = 0xab, 0x01 };
 
-/* Feeds bytes at every cut: nothing may happen before the last byte of the message that `length` bytes begin
- * with. What then happens is the same as without a cut. */
+/* Feeds the bytes, and also every shorter prefix of their first message: a prefix must have no effect. */
 static enum handshake_status feed(struct handshake *handshake, const void *bytes, size_t length,
                                   struct handshake_answer *answer)
 {
@@ -87,7 +86,7 @@ struct ends {
     struct handshake_answer pong;
 };
 
-/* One end against the other, up to where either gives up. */
+/* Runs both ends against each other, until one of them refuses. */
 static void meet(struct ends *ends, const struct handshake_options *server,
                  const struct handshake_options *client)
 {
@@ -158,7 +157,7 @@ static void a_wrong_user_is_refused(void **state)
     }
 }
 
-static void a_second_password_of_the_same_user_is_right_too(void **state)
+static void a_second_password_of_the_same_user_is_accepted(void **state)
 {
     struct handshake_options other = agent;
     struct ends ends;
@@ -169,7 +168,7 @@ static void a_second_password_of_the_same_user_is_right_too(void **state)
     assert_int_equal(ends.accepted, HANDSHAKE_DONE);
 }
 
-/* Without this, an aggregator that does not know the key could send our own digest back. */
+/* Otherwise an aggregator that does not know the key could return our own digest. */
 static void an_aggregator_of_our_own_name_is_refused(void **state)
 {
     struct handshake_options namesake = agent;
@@ -184,7 +183,7 @@ static void an_aggregator_of_our_own_name_is_refused(void **state)
 
 /* ---- recorded handshakes: whatever their key was, our bytes are the recorded ones ---- */
 
-/* A hash that gives the digest the recording has, and checks that it was asked for the right bytes. */
+/* A hash function that returns the recorded digest, and checks its input. */
 static void recorded_sha512(const struct handshake_piece *pieces, size_t count,
                             uint8_t digest[HANDSHAKE_DIGEST_BYTES])
 {
@@ -219,7 +218,7 @@ struct recording {
     size_t helo_length, pong_length, ping_length;
     msgpack_unpacked helo, ping, pong;
     const msgpack_object *nonce, *auth; /* of the HELO */
-    struct bytes asked[3];              /* what the three digests are of, but for key and password */
+    struct bytes asked[3];              /* the inputs of the three digests */
 };
 
 static const char user_key[] = "key", user_password[] = "password";
@@ -282,7 +281,7 @@ static void recording_free(struct recording *recording)
     msgpack_unpacked_destroy(&recording->pong);
 }
 
-/* Digest 0 is that of the PING, 1 the password's, 2 that of the PONG. */
+/* Digest 0 belongs to the PING, 1 to the password, 2 to the PONG. */
 static void expect_digest(const struct recording *recording, unsigned which)
 {
     const msgpack_object *ping = recording->ping.data.via.array.ptr;
@@ -468,7 +467,7 @@ static void a_digest_of_the_wrong_length_has_its_own_reason(void **state)
     check_ping('b', "agent", HEX_BYTES + 1, HANDSHAKE_WRONG_DIGEST, "agent");
 }
 
-static void what_is_not_a_ping_is_refused_at_once(void **state)
+static void other_messages_than_a_ping_are_refused_at_once(void **state)
 {
     static const struct {
         const char *bytes;
@@ -501,7 +500,7 @@ static void what_is_not_a_ping_is_refused_at_once(void **state)
     }
 }
 
-/* What a HELO may look like; `refusal` is what becomes of it. */
+/* Forms of a HELO, and the result of each. */
 static void a_helo_may_lack_keys_and_have_others(void **state)
 {
     static const struct {
@@ -566,7 +565,7 @@ static void a_helo_may_lack_keys_and_have_others(void **state)
     }
 }
 
-static void a_nonce_has_a_longest_length(void **state)
+static void a_nonce_has_a_maximum_length(void **state)
 {
     uint8_t helo[512] = "\x92\xa4HELO\x81\xa5nonce\xc5\x01\x00";
 
@@ -621,8 +620,8 @@ static void a_wrong_pong_is_refused(void **state)
     check_pong("\x92\xa4HELO\x80", 7, HANDSHAKE_MALFORMED, "expected a PONG");
 }
 
-/* Right so far, and never whole: refused where it passes the limit, not before and not later. */
-static void a_message_has_a_longest_length(void **state)
+/* A valid but endless message is refused exactly where it exceeds the limit. */
+static void a_message_has_a_maximum_length(void **state)
 {
     struct handshake handshake;
     struct bytes bytes;
@@ -669,17 +668,17 @@ int main(void)
         cmocka_unit_test(both_ends_agree),
         cmocka_unit_test(a_wrong_key_is_refused_by_both),
         cmocka_unit_test(a_wrong_user_is_refused),
-        cmocka_unit_test(a_second_password_of_the_same_user_is_right_too),
+        cmocka_unit_test(a_second_password_of_the_same_user_is_accepted),
         cmocka_unit_test(an_aggregator_of_our_own_name_is_refused),
         cmocka_unit_test(the_accepting_end_does_what_fluentd_did),
         cmocka_unit_test(the_dialling_end_does_what_fluentd_did),
         cmocka_unit_test(a_ping_may_be_written_in_other_ways),
         cmocka_unit_test(a_digest_of_the_wrong_length_has_its_own_reason),
-        cmocka_unit_test(what_is_not_a_ping_is_refused_at_once),
+        cmocka_unit_test(other_messages_than_a_ping_are_refused_at_once),
         cmocka_unit_test(a_helo_may_lack_keys_and_have_others),
-        cmocka_unit_test(a_nonce_has_a_longest_length),
+        cmocka_unit_test(a_nonce_has_a_maximum_length),
         cmocka_unit_test(a_wrong_pong_is_refused),
-        cmocka_unit_test(a_message_has_a_longest_length),
+        cmocka_unit_test(a_message_has_a_maximum_length),
         cmocka_unit_test(the_longest_names_fit),
     };
 

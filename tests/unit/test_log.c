@@ -38,7 +38,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What was written, without the time stamp at the front of a text line. */
+/* The written text, without the time stamp of a text line. */
 static const char *written(struct fixture *fixture)
 {
     ssize_t got = read(fixture->ends[0], fixture->text, sizeof fixture->text - 1);

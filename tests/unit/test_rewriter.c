@@ -11,7 +11,7 @@
 
 enum { PAIRS_NONE = -2, PAIRS_NIL = -1, MESSAGE_BYTES = 1024 * 1024, ID_RANDOM = 16 };
 
-/* One message to make: the widths are those of its headers. */
+/* How to make a message. A width is the length of a header. */
 struct shape {
     enum scanner_mode mode;
     unsigned array_width;
@@ -176,7 +176,7 @@ static const msgpack_object_array *unpack(msgpack_unpacked *unpacked, const stru
     return &unpacked->data.via.array;
 }
 
-/* The tag has the prefix in front, and a header no wider than it must be. */
+/* The tag begins with the prefix, and its header is no wider than necessary. */
 static void check_tag(const struct shape *shape, const struct scanner *before, const struct scanner *after,
                       const struct fixture *fixture, const char *prefix)
 {
@@ -196,7 +196,7 @@ static void check_tag(const struct shape *shape, const struct scanner *before, c
     assert_memory_equal(tag + prefix_length, fixture->original.at + before->tag.start, shape->tag_length);
 }
 
-/* Every pair it had, in order; and the chunk: its own, or ours at the end. */
+/* The option has all its old pairs in order, and the chunk: its own, or ours at the end. */
 static void check_option(const struct shape *shape, const struct fixture *fixture,
                          const struct rewrite *rewrite, bool wanted)
 {
@@ -311,7 +311,7 @@ static void every_mode_and_option_gains_its_chunk_and_prefix(void **state)
 }
 
 /* An agent that writes "chunk" => nil asks for no ack; the last of two equal keys counts. */
-static void a_nil_chunk_is_overruled(void **state)
+static void a_nil_chunk_is_overridden(void **state)
 {
     struct fixture *fixture = *state;
     struct scanner scanner;
@@ -346,7 +346,7 @@ static void a_full_map_grows_its_header(void **state)
     check(*state, &shape, "p.", true);
 }
 
-/* At every edge of the tag's length, and of its length with the prefix. */
+/* Lengths of tag and prefix around every limit of a header form. */
 static void a_tag_grows_its_header_only_when_it_must(void **state)
 {
     static const struct {
@@ -374,9 +374,9 @@ static void a_tag_grows_its_header_only_when_it_must(void **state)
     }
 }
 
-/* A streamed message gets the head's edits first, and at its end those that rewrite_plan has from the option
- * on: together they must be all of them. */
-static void a_streamed_message_is_changed_as_a_whole_one(void **state)
+/* A cut-through message gets the edits of the head first, and the edits at the option when it ends. Together
+ * these are all edits of rewrite_plan. */
+static void a_cut_through_message_changes_like_a_whole_one(void **state)
 {
     struct fixture *fixture = *state;
     static const int pairs[] = { PAIRS_NONE, 0, 2 };
@@ -405,7 +405,7 @@ static void a_streamed_message_is_changed_as_a_whole_one(void **state)
     }
 }
 
-static void a_streamed_message_with_an_option_keeps_its_array(void **state)
+static void a_cut_through_message_with_an_option_keeps_its_array(void **state)
 {
     struct fixture *fixture = *state;
     struct shape shape = { SCANNER_PACKED, 1, 's', 1, 6, 2, 1, false };
@@ -458,11 +458,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mode_and_option_gains_its_chunk_and_prefix),
-        cmocka_unit_test(a_nil_chunk_is_overruled),
+        cmocka_unit_test(a_nil_chunk_is_overridden),
         cmocka_unit_test(a_full_map_grows_its_header),
         cmocka_unit_test(a_tag_grows_its_header_only_when_it_must),
-        cmocka_unit_test(a_streamed_message_is_changed_as_a_whole_one),
-        cmocka_unit_test(a_streamed_message_with_an_option_keeps_its_array),
+        cmocka_unit_test(a_cut_through_message_changes_like_a_whole_one),
+        cmocka_unit_test(a_cut_through_message_with_an_option_keeps_its_array),
         cmocka_unit_test(a_chunk_id_is_base64_of_its_bytes),
     };
 

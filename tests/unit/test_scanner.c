@@ -49,8 +49,8 @@ static void expect_no(const char *difference, const char *name, size_t first_cut
         fail_msg("%s: %s differs, cut at %zu and %zu", name, difference, first_cut, second_cut);
 }
 
-/* Scans whole into traces[0], then cut at every byte, at every split, and for short ones at every pair of
- * splits: all must say the same. */
+/* Scans the bytes whole into traces[0]; then byte by byte, cut at every offset, and if they are short, at
+ * every pair of offsets. All events must be the same. */
 static void scan_every_way(struct scan_trace *traces, const struct scanner_limits *limits, struct bytes bytes,
                            const char *name)
 {
@@ -74,7 +74,7 @@ static void scan_every_way(struct scan_trace *traces, const struct scanner_limit
     free(cuts);
 }
 
-/* Every message of the trace is what msgpack-c finds there; returns how many there are. */
+/* msgpack-c must find every message of the trace. Returns the number of messages. */
 static unsigned expect_oracle(const struct scan_trace *trace, struct bytes bytes, const char *name)
 {
     unsigned messages = 0;
@@ -110,7 +110,7 @@ static struct bytes read_capture(const char *name)
     return (struct bytes) { bytes, length };
 }
 
-/* The length of the handshake's PING, which comes first where a shared key is used. */
+/* The length of the PING, which is the first value of a capture with a shared key. */
 static size_t ping_length(struct bytes bytes)
 {
     msgpack_unpacked unpacked;
@@ -123,7 +123,7 @@ static size_t ping_length(struct bytes bytes)
     return at;
 }
 
-static void every_capture_scans_the_same_however_cut(void **state)
+static void captures_scan_the_same_with_all_cuts(void **state)
 {
     struct scan_trace *traces = *state;
     DIR *directory = opendir(CAPTURES);
@@ -163,7 +163,8 @@ static void a_handshake_is_not_a_message(void **state)
 
 /* ---- messages by hand --------------------------------------------------------------------------------- */
 
-/* Scans one message every way; it must be whole and agree with msgpack-c. Returns the scanner at its end. */
+/* Scans one complete message with all cuts, and compares it with msgpack-c. Returns the scanner at its end.
+ */
 static const struct scanner *scan_one(struct scan_trace *traces, struct bytes bytes)
 {
     scan_every_way(traces, &generous, bytes, "message");
@@ -324,24 +325,24 @@ static void every_shape_of_entry_is_walked(void **state)
         scan_one(*state, messages[i]);
 }
 
-static void option_values_are_read_where_they_mean_something(void **state)
+static void option_values_are_read_where_they_have_a_meaning(void **state)
 {
     static const struct {
         struct bytes bytes;
         struct span chunk, compressed;
         uint64_t entries;
     } cases[] = {
-        /* The last of two counts, and a nil chunk is none. */
+        /* The last of two keys counts; a nil chunk is no chunk. */
         { BYTES("\x93\xa1t\xa0\x82\245chunk\xa1x\245chunk\xc4\x01y"), { 19, 22 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x82\245chunk\xa1x\245chunk\xc0"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x82\245chunk\xc0\245chunk\xa1x"), { 18, 20 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\245chunk\xa0"), { 11, 12 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\xdb\0\0\0\005chunk\xda\0\x01x"), { 15, 19 }, { 0, 0 }, 0 },
-        /* "compressed" may be anything, and counts as str or bin. */
+        /* "compressed" may have any type; only str and bin count. */
         { BYTES("\x93\xa1t\xa0\x81\252compressed\xc4\x04zstd"), { 0, 0 }, { 18, 22 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\252compressed\xc0"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x82\252compressed\xa4gzip\252compressed\x01"), { 0, 0 }, { 0, 0 }, 0 },
-        /* "size" counts as an integer that is not negative. */
+        /* "size" counts only if it is a non-negative integer. */
         { BYTES("\x93\xa1t\xa0\x81\xa4size\x07"), { 0, 0 }, { 0, 0 }, 7 },
         { BYTES("\x93\xa1t\xa0\x81\xa4size\xcc\xff"), { 0, 0 }, { 0, 0 }, 255 },
         { BYTES("\x93\xa1t\xa0\x81\xa4size\xce\xff\0\0\1"), { 0, 0 }, { 0, 0 }, 0xff000001 },
@@ -353,7 +354,7 @@ static void option_values_are_read_where_they_mean_something(void **state)
         { BYTES("\x93\xa1t\xa0\x81\xa4size\x91\x05"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x82\xa4size\x07\xa4size\xc0"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\x90\x81\xa4size\x07"), { 0, 0 }, { 0, 0 }, 0 },
-        /* Other keys, and those names deeper inside or as other types, mean nothing. */
+        /* Other keys, nested keys and keys of other types have no meaning. */
         { BYTES("\x93\xa1t\xa0\x81\245chunj\x01"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\246chunks\x01"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\253compressed2\xa1x"), { 0, 0 }, { 0, 0 }, 0 },
@@ -381,7 +382,7 @@ static void messages_follow_each_other(void **state)
     scan_every_way(traces, &generous, bytes, "stream");
     assert_int_equal(expect_oracle(&traces[0], bytes, "stream"), 4);
     expect_span(traces[0].events[1].scanner.chunk, 12, 14);
-    /* Nothing of a message is left in the next one. */
+    /* No field of a message remains in the next one. */
     expect_absent(traces[0].events[3].scanner.chunk);
     expect_absent(traces[0].events[3].scanner.option);
     expect_absent(traces[0].events[7].scanner.compressed);
@@ -389,7 +390,7 @@ static void messages_follow_each_other(void **state)
     assert_false(traces[0].events[8].between);
 }
 
-static void what_is_cut_never_ends(void **state)
+static void an_incomplete_message_does_not_end(void **state)
 {
     struct scan_trace *traces = *state;
     struct bytes bytes = BYTES("\x93\xa1t\x92\x92\xd7\0tttttttt\x81\xa1k\x91\xd9\x02vv\x92\x92\x05\x80\x81"
@@ -418,7 +419,7 @@ static void an_empty_slice_changes_nothing(void **state)
 
 /* ---- refusals ----------------------------------------------------------------------------------------- */
 
-/* Refused every way, and just there when more follows: with bytes enough for the fast path. */
+/* The bytes are refused with all cuts, and at the same offset when enough bytes for the fast path follow. */
 static void expect_refused(struct scan_trace *traces, const struct scanner_limits *limits, struct bytes bytes,
                            enum scanner_refusal refusal)
 {
@@ -567,7 +568,7 @@ static void the_longest_message_passes_and_one_byte_more_does_not(void **state)
         BYTES("\x93\xa1t\244body\x81\245chunk\xa1x"),
         BYTES("\x93\xa1t\xd7\0tttttttt\x82\xa1k\x91\x01\xa1v\xd9\003abc"),
         BYTES("\x92\xa1t\x92\x92\x01\x81\xa1k\xa1v\x92\x92\x01\x80\x81\xa1k\xcftttttttt"),
-        /* Long enough for an event's head to be taken in one go. */
+        /* Long enough for the fast path of the head of an event. */
         BYTES("\x93\xa1t\xd7\0tttttttt\x81\xa1k\xbf"
               "thirty-one characters all told."),
         BYTES("\x92\xa1t\x91\x92\xd8\0tttttttttttttttt\x81\xa1k\xbf"
@@ -588,8 +589,8 @@ static void the_longest_message_passes_and_one_byte_more_does_not(void **state)
     }
 }
 
-/* The header alone is refused: nothing of what it announces was sent. */
-static void what_is_announced_is_refused_at_once(void **state)
+/* The header alone is refused, without the bytes that it announces. */
+static void a_header_is_refused_for_what_it_announces(void **state)
 {
     static const struct bytes headers[] = {
         BYTES("\x92\xa1t\xc6\xff\xff\xff\xff"),
@@ -612,7 +613,7 @@ static void what_is_announced_is_refused_at_once(void **state)
     }
 }
 
-/* Counts of several headers add up: each is small enough alone. */
+/* The counts of several headers add up, though each is small enough alone. */
 static void announcements_add_up(void **state)
 {
     struct scanner_limits limits = generous;
@@ -662,7 +663,7 @@ static void without_a_limit_no_count_overflows(void **state)
     free(block);
 }
 
-static void a_chunk_id_has_a_longest_length(void **state)
+static void a_chunk_id_has_a_maximum_length(void **state)
 {
     uint8_t bytes[16 + SCANNER_CHUNK_BYTES_MAX] = "\x93\xa1t\xa0\x81\245chunk\xda";
     enum { CONTENT = SCANNER_CHUNK_BYTES_MAX - 3, BEFORE = 14 };
@@ -675,7 +676,7 @@ static void a_chunk_id_has_a_longest_length(void **state)
     expect_refused(*state, &generous, (struct bytes) { bytes, BEFORE }, SCANNER_BAD_OPTION);
 }
 
-/* `depth` arrays within each other, the outermost in a record or option at depth 1. */
+/* `depth` arrays nested in each other, the outermost in a record or option at depth 1. */
 static struct bytes nest(uint8_t *to, struct bytes before, unsigned depth)
 {
     memcpy(to, before.at, before.length);
@@ -946,7 +947,7 @@ static void put_message(struct generator *generator)
         put_option(generator);
 }
 
-/* Ascending, anywhere; returns how many. */
+/* Random ascending cuts; returns their number. */
 static size_t draw_cuts(struct generator *generator, size_t *cuts, size_t most)
 {
     uint64_t stride = 1 + draw(generator, draw(generator, 2) ? 8 : 1 + generator->length / 3);
@@ -958,7 +959,7 @@ static size_t draw_cuts(struct generator *generator, size_t *cuts, size_t most)
     return count;
 }
 
-static void random_messages_are_what_msgpack_c_finds(void **state)
+static void random_messages_agree_with_msgpack_c(void **state)
 {
     struct scan_trace *traces = *state;
     struct generator *generator = calloc(1, sizeof *generator);
@@ -986,7 +987,7 @@ static void random_messages_are_what_msgpack_c_finds(void **state)
                            &(struct scan_cuts) { cuts, count });
             expect_no(scan_trace_difference(&traces[0], &traces[1]), name, 0, 0);
         }
-        /* Cut short, the last message never ends. */
+        /* Without its last bytes the last message does not end. */
         size_t last = messages > 1 ? traces[0].events[2 * messages - 3].at : 0;
         size_t length = last + draw(generator, bytes.length - last);
         scan_trace_run(&traces[1], &generous, bytes.at, length, NULL);
@@ -996,9 +997,9 @@ static void random_messages_are_what_msgpack_c_finds(void **state)
     free(generator);
 }
 
-/* Some bytes changed: whatever it is now, it is the same however it is cut, and msgpack-c agrees on what
- * ends. */
-static void damaged_messages_say_the_same_however_cut(void **state)
+/* Messages with some changed bytes: the events do not depend on cuts, and msgpack-c finds the same messages.
+ */
+static void damaged_messages_scan_the_same_with_all_cuts(void **state)
 {
     struct scan_trace *traces = *state;
     struct generator *generator = calloc(1, sizeof *generator);
@@ -1040,16 +1041,16 @@ static void every_refusal_has_a_name(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        TEST(every_capture_scans_the_same_however_cut),
+        TEST(captures_scan_the_same_with_all_cuts),
         TEST(a_handshake_is_not_a_message),
         TEST(spans_of_a_message),
         TEST(spans_of_packed_entries),
         TEST(spans_of_forward_entries),
         TEST(every_shape_of_time_record_and_option_is_a_message),
         TEST(every_shape_of_entry_is_walked),
-        TEST(option_values_are_read_where_they_mean_something),
+        TEST(option_values_are_read_where_they_have_a_meaning),
         TEST(messages_follow_each_other),
-        TEST(what_is_cut_never_ends),
+        TEST(an_incomplete_message_does_not_end),
         TEST(an_empty_slice_changes_nothing),
         TEST(wrong_shapes_are_refused),
         TEST(wrong_options_are_refused),
@@ -1057,14 +1058,14 @@ int main(void)
         TEST(nothing_is_read_after_a_refusal),
         TEST(the_longest_tag_passes_and_one_byte_more_does_not),
         TEST(the_longest_message_passes_and_one_byte_more_does_not),
-        TEST(what_is_announced_is_refused_at_once),
+        TEST(a_header_is_refused_for_what_it_announces),
         TEST(announcements_add_up),
         TEST(without_a_limit_no_count_overflows),
-        TEST(a_chunk_id_has_a_longest_length),
+        TEST(a_chunk_id_has_a_maximum_length),
         TEST(the_deepest_nesting_passes_and_one_level_more_does_not),
         TEST(at_depth_one_records_and_options_are_flat),
-        TEST(random_messages_are_what_msgpack_c_finds),
-        TEST(damaged_messages_say_the_same_however_cut),
+        TEST(random_messages_agree_with_msgpack_c),
+        TEST(damaged_messages_scan_the_same_with_all_cuts),
         TEST(every_refusal_has_a_name),
     };
 

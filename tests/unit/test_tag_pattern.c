@@ -30,7 +30,7 @@ static bool matches(const char *text, const char *tag, size_t length)
     return answer;
 }
 
-static void every_answer_is_fluentds(void **state)
+static void answers_are_the_same_as_fluentds(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -40,7 +40,7 @@ static void every_answer_is_fluentds(void **state)
     }
 }
 
-static void a_pattern_is_as_long_as_it_is_said_to_be(void **state)
+static void a_pattern_ends_at_its_length(void **state)
 {
     struct tag_pattern pattern;
     struct fault fault;
@@ -62,7 +62,7 @@ static void expect_refused(const char *text, const char *expected)
     assert_string_equal(fault.text, expected);
 }
 
-static void what_is_not_supported_is_refused(void **state)
+static void unsupported_patterns_are_refused(void **state)
 {
     char longest[TAG_PATTERN_BYTES_MAX + 2];
 
@@ -84,7 +84,7 @@ static void what_is_not_supported_is_refused(void **state)
         "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\": is longer than 255 bytes");
 }
 
-/* Backtracking would take longer than the universe has; this takes the tag's length times the states. */
+/* Backtracking would take exponential time; the automaton takes length of the tag × states. */
 static void the_costliest_pattern_and_tag_are_cheap(void **state)
 {
     enum { TAG_BYTES = 64 * 1024 };
@@ -103,8 +103,8 @@ static void the_costliest_pattern_and_tag_are_cheap(void **state)
     free(tag);
 }
 
-/* Each character that makes two states, as often as there is room. */
-static void the_longest_patterns_have_room(void **state)
+/* The characters that make two states, up to the maximum length of a pattern. */
+static void the_longest_patterns_fit(void **state)
 {
     char pattern[TAG_PATTERN_BYTES_MAX + 1] = { 0 };
 
@@ -122,11 +122,11 @@ static void the_longest_patterns_have_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_answer_is_fluentds),
-        cmocka_unit_test(a_pattern_is_as_long_as_it_is_said_to_be),
-        cmocka_unit_test(what_is_not_supported_is_refused),
+        cmocka_unit_test(answers_are_the_same_as_fluentds),
+        cmocka_unit_test(a_pattern_ends_at_its_length),
+        cmocka_unit_test(unsupported_patterns_are_refused),
         cmocka_unit_test(the_costliest_pattern_and_tag_are_cheap),
-        cmocka_unit_test(the_longest_patterns_have_room),
+        cmocka_unit_test(the_longest_patterns_fit),
     };
 
     return cmocka_run_group_tests_name("tag_pattern", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 enum { START_MS = 5000 };
 
-static void a_full_bucket_gives_its_burst_and_then_its_rate(void **state)
+static void a_full_bucket_allows_its_burst_and_then_its_rate(void **state)
 {
     struct token_bucket bucket;
     uint64_t now = START_MS;
@@ -29,7 +29,7 @@ static void a_full_bucket_gives_its_burst_and_then_its_rate(void **state)
     }
 }
 
-static void more_than_there_is_passes_and_is_paid_off(void **state)
+static void a_large_item_passes_and_its_debt_is_repaid(void **state)
 {
     struct token_bucket bucket;
 
@@ -42,7 +42,7 @@ static void more_than_there_is_passes_and_is_paid_off(void **state)
     assert_int_equal(token_bucket_wait_ms(&bucket, START_MS + 4901), 0);
 }
 
-static void no_more_is_saved_up_than_the_burst(void **state)
+static void the_bucket_holds_no_more_than_the_burst(void **state)
 {
     struct token_bucket bucket;
     uint64_t now = START_MS;
@@ -95,7 +95,7 @@ static void the_largest_numbers_do_not_overflow(void **state)
     assert_true(token_bucket_wait_ms(&bucket, START_MS) > UINT32_MAX);
 }
 
-static void a_clock_that_stands_or_goes_back_gives_nothing(void **state)
+static void a_clock_that_stops_or_goes_back_adds_no_tokens(void **state)
 {
     struct token_bucket bucket;
 
@@ -110,13 +110,13 @@ static void a_clock_that_stands_or_goes_back_gives_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_full_bucket_gives_its_burst_and_then_its_rate),
-        cmocka_unit_test(more_than_there_is_passes_and_is_paid_off),
-        cmocka_unit_test(no_more_is_saved_up_than_the_burst),
+        cmocka_unit_test(a_full_bucket_allows_its_burst_and_then_its_rate),
+        cmocka_unit_test(a_large_item_passes_and_its_debt_is_repaid),
+        cmocka_unit_test(the_bucket_holds_no_more_than_the_burst),
         cmocka_unit_test(a_bucket_holds_one_token_at_least),
         cmocka_unit_test(without_a_rate_nothing_waits),
         cmocka_unit_test(the_largest_numbers_do_not_overflow),
-        cmocka_unit_test(a_clock_that_stands_or_goes_back_gives_nothing),
+        cmocka_unit_test(a_clock_that_stops_or_goes_back_adds_no_tokens),
     };
 
     return cmocka_run_group_tests_name("token_bucket", tests, NULL, NULL);
