@@ -32,21 +32,6 @@ void sender_file(struct sender *sender, struct message *message, uint64_t now_ms
     message_own(sender, message);
 }
 
-void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts)
-{
-    uint64_t ordinal = batch->ordinal;
-    struct message *part;
-
-    TAILQ_FOREACH (part, parts, of_queue) {
-        part->arrived_ms = batch->arrived_ms;
-        part->ordinal = ordinal;
-        ordinal += part->count;
-        TAILQ_INSERT_BEFORE(batch, part, of_sender);
-        message_own(sender, part);
-    }
-    sender_remove(sender, batch);
-}
-
 static const struct message *isolated_from(const struct message *message)
 {
     while (message && !message_is_isolated(message))
@@ -61,6 +46,24 @@ void sender_remove(struct sender *sender, struct message *message)
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
     sender->unasked -= message_is_unasked(message);
     message->sender = NULL;
+}
+
+void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts)
+{
+    struct message *next = TAILQ_NEXT(batch, of_sender), *part;
+    uint64_t ordinal = batch->ordinal;
+
+    sender_remove(sender, batch);
+    TAILQ_FOREACH (part, parts, of_queue) {
+        part->arrived_ms = batch->arrived_ms;
+        part->ordinal = ordinal;
+        ordinal += part->count;
+        if (next)
+            TAILQ_INSERT_BEFORE(next, part, of_sender);
+        else
+            TAILQ_INSERT_TAIL(&sender->unsettled, part, of_sender);
+        message_own(sender, part);
+    }
 }
 
 void sender_settle(struct sender *sender, struct message *message)
