@@ -66,7 +66,7 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
         .detail = end_detail(downstream),
         .inlet = &downstream->inlet.leg,
         .peer = &downstream->inlet.peer,
-        .opened_us = downstream->opened_us,
+        .opened_ms = downstream->inlet.accepted_ms,
     };
 
     metrics_add(&reactor_of(downstream)->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
@@ -255,8 +255,8 @@ static enum end_reason admit(struct downstream *downstream)
     if (reason != END_NONE || !key)
         return reason;
     downstream->state = DOWNSTREAM_AUTHENTICATING;
-    downstream->authentication_deadline_ms = now_ms(downstream) + route->handshake_timeout_ms;
-    return authentication_begin(&downstream->authentication, HANDSHAKE_ACCEPTING, key, &downstream->outgoing);
+    return authentication_begin(&downstream->authentication, HANDSHAKE_ACCEPTING, key,
+                                now_ms(downstream) + route->handshake_timeout_ms, &downstream->outgoing);
 }
 
 /* The TLS handshake, if there is one. */
@@ -360,7 +360,8 @@ static enum end_reason authentication_verdict(const struct downstream *downstrea
 {
     if (downstream->inlet.leg.read_over)
         return END_PROBE;
-    return now_ms(downstream) >= downstream->authentication_deadline_ms ? END_KEY_TIMEOUT : END_NONE;
+    bool is_late = now_ms(downstream) >= authentication_deadline_ms(&downstream->authentication);
+    return is_late ? END_KEY_TIMEOUT : END_NONE;
 }
 
 /* Why it must end; END_NONE when it goes on. */
@@ -444,8 +445,7 @@ static enum end_reason carry(struct downstream *downstream)
         downstream_wake(downstream);
     leg_watch(&downstream->inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
-    if (downstream->state == DOWNSTREAM_AUTHENTICATING)
-        timer_set(&downstream->timer, downstream->authentication_deadline_ms);
+    timer_set(&downstream->timer, authentication_deadline_ms(&downstream->authentication));
     return END_NONE;
 }
 
@@ -479,7 +479,6 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     }
     downstream->task.run = on_task;
     downstream->shared = shared;
-    downstream->opened_us = reactor->now_us;
     downstream->clock.progress_ms = reactor->now_ms;
     framer_init(&downstream->framer, &shared->framing, &reactor->pool, downstream, &downstream->permit);
     sender_init(&downstream->sender, &sender_events, downstream);

@@ -43,8 +43,6 @@ struct downstream {
     struct read_share share;         /* of the read budget */
     struct agent_acks acks;          /* owed to the agent */
     struct buffer outgoing;          /* acks and handshake messages to be written: one record of them */
-    uint64_t opened_us;
-    uint64_t authentication_deadline_ms; /* in the reactor's now_ms */
     struct agent_clock clock;
     struct timer timer;
 };

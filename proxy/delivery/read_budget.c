@@ -45,20 +45,24 @@ bool read_budget_admits(const struct read_budget *budget, const struct read_shar
     return has_space(budget) && (TAILQ_EMPTY(&budget->queue) || TAILQ_FIRST(&budget->queue) == share);
 }
 
+static bool is_waiting(const struct read_share *share)
+{
+    return share->link.tqe_prev;
+}
+
 void read_budget_wait(struct read_budget *budget, struct read_share *share)
 {
-    if (share->is_waiting)
+    if (is_waiting(share))
         return;
-    share->is_waiting = true;
     TAILQ_INSERT_TAIL(&budget->queue, share, link);
 }
 
 void read_budget_leave(struct read_budget *budget, struct read_share *share)
 {
-    if (!share->is_waiting)
+    if (!is_waiting(share))
         return;
     TAILQ_REMOVE(&budget->queue, share, link);
-    share->is_waiting = false;
+    share->link.tqe_prev = NULL;
 }
 
 void read_budget_set_excess(struct read_budget *budget, struct read_share *share, uint64_t excess_bytes)

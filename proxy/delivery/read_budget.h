@@ -21,10 +21,9 @@
 
 /* What one agent takes of the budget. */
 struct read_share {
-    TAILQ_ENTRY(read_share) link; /* in the queue, while is_waiting */
+    TAILQ_ENTRY(read_share) link; /* in the queue; tqe_prev is NULL while it does not wait */
     void *owner;                  /* borrowed: passed to the callbacks */
     uint64_t excess_bytes;
-    bool is_waiting;
 };
 
 struct read_budget_events {

@@ -22,12 +22,12 @@ struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
-    size_t unasked;                     /* of them, those that message_is_unasked */
+    unsigned unasked;                   /* of them, those that message_is_unasked */
+    bool has_ended;                     /* the agent sends nothing more, and reads no ack */
     uint64_t filed;                     /* Forward messages filed so far */
     const struct message *isolated;     /* the oldest unsettled one that is isolated; NULL: none */
     uint64_t upstream_id; /* the upstream connection that took the last message: order is kept where possible;
                              0: none */
-    bool has_ended;       /* the agent sends nothing more, and reads no ack */
 };
 
 void sender_init(struct sender *sender, const struct sender_events *events, void *owner);

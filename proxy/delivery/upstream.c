@@ -46,7 +46,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->shared = shared;
     upstream->id = id;
     upstream->endpoint_at = endpoint_at;
-    upstream->opened_us = reactor->now_us;
+    upstream->opened_ms = reactor->now_ms;
     buffer_init(&upstream->outgoing, &reactor->pool);
     buffer_init(&upstream->incoming, &reactor->pool);
     timer_init(&upstream->timer, reactor, task_run, &upstream->task);
@@ -90,7 +90,7 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
         .phase = phase_name(upstream),
         .detail = end_detail(upstream, reason),
         .upstream = outlet_address(&upstream->outlet),
-        .opened_us = upstream->opened_us,
+        .opened_ms = upstream->opened_ms,
     };
 
     if (upstream->outlet.leg.fd < 0)
@@ -330,9 +330,9 @@ static enum end_reason dial(struct upstream *upstream)
     upstream->state = UPSTREAM_AUTHENTICATING;
     if (!key)
         return END_NONE;
-    upstream->authentication_deadline_ms =
-        reactor_of(upstream)->now_ms + route_of(upstream)->handshake_timeout_ms;
-    return authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key, &upstream->outgoing);
+    uint64_t deadline_ms = reactor_of(upstream)->now_ms + route_of(upstream)->handshake_timeout_ms;
+    return authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key, deadline_ms,
+                                &upstream->outgoing);
 }
 
 /* The shared-key handshake, if there is one. */
@@ -354,7 +354,7 @@ static enum end_reason authenticate(struct upstream *upstream)
     if (authentication_is_running(&upstream->authentication)) {
         if (leg->broken != END_NONE || leg->read_over)
             return leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
-        bool is_late = reactor_of(upstream)->now_ms >= upstream->authentication_deadline_ms;
+        bool is_late = reactor_of(upstream)->now_ms >= authentication_deadline_ms(&upstream->authentication);
         return is_late ? END_KEY_TIMEOUT : END_NONE;
     }
     upstream->queued_bytes =
@@ -469,7 +469,7 @@ static void watch(struct upstream *upstream)
         break;
     case UPSTREAM_AUTHENTICATING:
         leg_watch(&upstream->outlet.leg, LEG_READ);
-        timer_set(timer, upstream->authentication_deadline_ms);
+        timer_set(timer, authentication_deadline_ms(&upstream->authentication));
         break;
     case UPSTREAM_READY:
         leg_watch(&upstream->outlet.leg, LEG_READ);

@@ -69,14 +69,13 @@ struct upstream {
     uint64_t retire_at_ms; /* in the reactor's now_ms, as below; 0: not because of its age */
     uint64_t oldest_ms;    /* since when the oldest message that expects an ack is the oldest */
     uint64_t check_ms;     /* when the peer is looked at again */
-    uint64_t authentication_deadline_ms;
     struct outlet outlet;
     struct authentication authentication;
     struct buffer outgoing; /* messages to be written to the socket */
     struct buffer incoming; /* acks read from it */
     uint64_t queued_bytes;  /* ever put into outgoing */
     struct ledger ledger;   /* messages sent and not settled */
-    uint64_t opened_us;
+    uint64_t opened_ms;
     struct timer timer;
 };
 

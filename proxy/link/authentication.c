@@ -3,20 +3,30 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+struct authentication_run {
+    struct handshake handshake;
+    uint64_t deadline_ms;
+};
+
 bool authentication_is_running(const struct authentication *authentication)
 {
-    return authentication->handshake;
+    return authentication->run;
+}
+
+uint64_t authentication_deadline_ms(const struct authentication *authentication)
+{
+    return authentication->run ? authentication->run->deadline_ms : 0;
 }
 
 void authentication_end(struct authentication *authentication)
 {
-    free(authentication->handshake);
-    authentication->handshake = NULL;
+    free(authentication->run);
+    authentication->run = NULL;
 }
 
 const char *authentication_detail(const struct authentication *authentication)
 {
-    return authentication->handshake ? authentication->handshake->text : "";
+    return authentication->run ? authentication->run->handshake.text : "";
 }
 
 static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
@@ -37,15 +47,17 @@ static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
 }
 
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
-                                     const struct handshake_options *options, struct buffer *out)
+                                     const struct handshake_options *options, uint64_t deadline_ms,
+                                     struct buffer *out)
 {
     uint8_t random[HANDSHAKE_RANDOM_BYTES];
     struct handshake_answer helo;
 
-    authentication->handshake = calloc(1, sizeof *authentication->handshake);
-    if (!authentication->handshake || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    authentication->run = calloc(1, sizeof *authentication->run);
+    if (!authentication->run || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return END_NO_MEMORY;
-    (void)handshake_begin(authentication->handshake, role, options, random, &helo);
+    authentication->run->deadline_ms = deadline_ms;
+    (void)handshake_begin(&authentication->run->handshake, role, options, random, &helo);
     return buffer_append(out, helo.bytes, helo.length) ? END_NONE : END_NO_MEMORY;
 }
 
@@ -55,15 +67,15 @@ enum end_reason authentication_advance(struct authentication *authentication, st
     uint8_t bytes[HANDSHAKE_MESSAGE_BYTES_MAX + 1];
     struct handshake_answer answer;
 
-    while (authentication->handshake && in->length) {
+    while (authentication->run && in->length) {
         size_t length = buffer_peek(in, 0, bytes, sizeof bytes), taken;
         enum handshake_status status =
-            handshake_feed(authentication->handshake, bytes, length, &taken, &answer);
+            handshake_feed(&authentication->run->handshake, bytes, length, &taken, &answer);
         buffer_consume(in, taken);
         if (!buffer_append(out, answer.bytes, answer.length))
             return END_NO_MEMORY;
         if (status == HANDSHAKE_REFUSED)
-            return reason_of_refusal(authentication->handshake->refusal);
+            return reason_of_refusal(authentication->run->handshake.refusal);
         if (status == HANDSHAKE_DONE)
             authentication_end(authentication);
         else if (!taken)

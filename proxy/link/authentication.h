@@ -10,15 +10,21 @@
 #include "base/fault.h"
 #include "forward/handshake.h"
 
+struct authentication_run;
+
 /* All zeros: there is none, or it is over. */
 struct authentication {
-    struct handshake *handshake;
+    struct authentication_run *run;
 };
 
-/* Begins; the accepting side's HELO is put into `out`. END_NONE, or why not. */
+/* Begins a handshake that must be over at `deadline_ms` (in the reactor's now_ms). The accepting side's HELO
+ * is put into `out`. END_NONE, or why not. */
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
-                                     const struct handshake_options *options, struct buffer *out);
+                                     const struct handshake_options *options, uint64_t deadline_ms,
+                                     struct buffer *out);
 
+/* 0: it is not running. */
+uint64_t authentication_deadline_ms(const struct authentication *authentication);
 bool authentication_is_running(const struct authentication *authentication);
 
 /* Takes the bytes of the handshake off the front of `in`. END_NONE while it goes on, or once it has

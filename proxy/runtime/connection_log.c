@@ -78,7 +78,7 @@ void connection_log_write(struct connection_log *connection_log, const struct co
     address_write(&line, "peer", end->peer);
     identity_write(&line, end->inlet);
     address_write(&line, "upstream", end->upstream);
-    log_number(&line, "duration_ms", (int64_t)((reactor->now_us - end->opened_us) / 1000));
+    log_number(&line, "duration_ms", (int64_t)(reactor->now_ms - end->opened_ms));
     if (suppressed)
         log_number(&line, "suppressed", suppressed);
     log_end(&line);

@@ -34,7 +34,7 @@ struct connection_end {
     const struct leg *inlet;               /* for the identity of its peer */
     const struct socket_address *peer;     /* who called */
     const struct socket_address *upstream; /* whom we dialled */
-    uint64_t opened_us;                    /* in the reactor's now_us */
+    uint64_t opened_ms;                    /* in the reactor's now_ms */
 };
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);

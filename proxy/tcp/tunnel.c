@@ -56,7 +56,6 @@ void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address
     }
     tunnel->tunnels = tunnels;
     tunnel->task.run = on_task;
-    tunnel->opened_us = reactor->now_us;
     tunnel->progress_ms = reactor->now_ms;
     timer_init(&tunnel->timer, reactor, task_run, &tunnel->task);
     buffer_init(&tunnel->pending[SIDE_DOWNSTREAM], &reactor->pool);
@@ -89,7 +88,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
         .inlet = &tunnel->inlet.leg,
         .peer = &tunnel->inlet.peer,
         .upstream = outlet_address(&tunnel->outlet),
-        .opened_us = tunnel->opened_us,
+        .opened_ms = tunnel->inlet.accepted_ms,
     };
 
     connection_log_write(&tunnel->tunnels->transport->connection_log, &end);

@@ -26,11 +26,10 @@ struct tunnel {
     struct inlet inlet;
     struct outlet outlet;
     struct buffer pending[SIDE_COUNT]; /* bytes read from that side, not yet taken by the other */
-    uint64_t opened_us;
-    uint64_t progress_ms; /* when bytes last moved, in the reactor's now_ms, as below */
-    uint64_t check_ms;    /* when both peers are looked at again; 0: never */
-    uint64_t linger_ms;   /* when it ends although bytes are undelivered; 0: no deadline */
-    struct timer timer;   /* set to the earliest of all deadlines */
+    uint64_t progress_ms;              /* when bytes last moved, in the reactor's now_ms, as below */
+    uint64_t check_ms;                 /* when both peers are looked at again; 0: never */
+    uint64_t linger_ms;                /* when it ends although bytes are undelivered; 0: no deadline */
+    struct timer timer;                /* set to the earliest of all deadlines */
 };
 
 /* The tunnels of one worker. */
