@@ -1,6 +1,6 @@
-/* What the user said: one field per setting, nothing interpreted.
+/* The settings as the user gave them: one field per setting, not interpreted.
  *
- * Only config/ and the composition root (proxy/daemon.c, proxy/options.c) see it. */
+ * Only config/ and the composition root (proxy/main.c, proxy/daemon.c, proxy/options*.c) include it. */
 #ifndef HUSK_CONFIG_CONFIG_H
 #define HUSK_CONFIG_CONFIG_H
 
@@ -17,18 +17,19 @@ struct config {
     struct setting_list upstream; /* ADDR[,weight=N][,standby] */
     bool unsafe_listen;
     unsigned protocol; /* enum route_protocol, in the same order */
-    unsigned delivery; /* enum route_delivery, likewise */
-    uint64_t retain_bytes, cut_through_bytes, batch_bytes, max_message_bytes, max_inflated_bytes, max_tag_bytes,
-        max_depth;
+    unsigned delivery; /* enum route_delivery, in the same order */
+    uint64_t retain_bytes, cut_through_bytes, batch_bytes, max_message_bytes, max_inflated_bytes,
+        max_tag_bytes, max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms, message_timeout_ms;
     unsigned compress; /* enum compression, in the same order */
     uint64_t compress_min_bytes;
     bool strip_metadata;
     uint64_t max_connection_age_ms;
     uint64_t max_upstream_connections, max_exclusive_connections, max_attempts, max_ack_timeouts;
-    const char *shared_key_env, *shared_key_file, *username, *password_env; /* spoken to the aggregator */
-    const char *accept_key_env, *accept_key_file;                           /* asked of agents */
-    struct setting_list accept_users;                                       /* NAME=VAR */
+    const char *shared_key_env, *shared_key_file, *username,
+        *password_env;                            /* husk authenticates itself to the aggregator */
+    const char *accept_key_env, *accept_key_file; /* agents authenticate themselves to husk */
+    struct setting_list accept_users;             /* NAME=VAR */
     const char *self_hostname;
     uint64_t silence_hint_ms;
 
@@ -38,7 +39,7 @@ struct config {
     const char *server_name;
     bool allow_cn_as_name;
     struct setting_list allow; /* kind: enum peer_rule_kind */
-    struct setting_list rules; /* texts: see struct config_rule */
+    struct setting_list rules; /* texts, parsed into struct config_rule */
 
     uint64_t workers; /* 0: one per CPU */
     uint64_t max_connections, max_handshakes;
@@ -61,7 +62,7 @@ struct config {
     uint64_t log_burst;
 };
 
-/* What one --rule says. */
+/* The parts of one --rule. */
 struct config_rule {
     struct setting_list who; /* kind: enum peer_rule_kind */
     const char *tags, *tag_prefix;
@@ -70,9 +71,9 @@ struct config_rule {
 };
 
 /* The parts of a rule: the table for settings_parse_text. */
-const struct setting *config_rule_settings(size_t *count);
+struct settings_table config_rule_settings(void);
 
 /* The settings of a mode: the table for settings_parse and its help. */
-const struct setting *config_settings(enum config_mode mode, size_t *count);
+struct settings_table config_settings(enum config_mode mode);
 
 #endif

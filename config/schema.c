@@ -48,8 +48,8 @@ static const struct setting settings[] = {
     { ROW("cut-through-bytes", SETTING_BYTES, cut_through_bytes), .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message goes upstream while it is read, on a connection of its own" },
-    { ROW("batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB, .zero_word = "off",
-      .value_name = "SIZE",
+    { ROW("batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB,
+      .zero_word = "off", .value_name = "SIZE",
       .help = "forward: messages without acks of their own that come together share one; off: none do" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
@@ -60,14 +60,16 @@ static const struct setting settings[] = {
     { ROW("delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
       .max = 24 * HOUR, .value_name = "D",
       .help = "forward: an agent that waits for an ack is reset after so long without an upstream" },
-    { ROW("max-upstream-connections", SETTING_COUNT, max_upstream_connections), .fallback = "2", .min = 1, .max = 64, .value_name = "N",
-      .help = "forward: connections per worker and upstream address" },
+    { ROW("max-upstream-connections", SETTING_COUNT, max_upstream_connections), .fallback = "2", .min = 1,
+      .max = 64, .value_name = "N", .help = "forward: connections per worker and upstream address" },
     { ROW("max-connection-age", SETTING_DURATION, max_connection_age_ms), .fallback = "10m", .min = 100,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "forward: upstream connections are made anew after about so long, between two messages" },
-    { ROW("max-exclusive-connections", SETTING_COUNT, max_exclusive_connections), .fallback = "4", .min = 1, .max = 64, .value_name = "N",
-      .help = "forward: further ones for what has one alone: messages beyond --cut-through-bytes, and those at "
-              "which one has ended" },
+    { ROW("max-exclusive-connections", SETTING_COUNT, max_exclusive_connections), .fallback = "4", .min = 1,
+      .max = 64, .value_name = "N",
+      .help =
+          "forward: further ones for what has one alone: messages beyond --cut-through-bytes, and those at "
+          "which one has ended" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: connections that may break at the same message before it is dropped; off: no limit" },
@@ -165,8 +167,7 @@ static const struct setting settings[] = {
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "gives up peers that do not answer at all, however silent they are otherwise" },
-    { ROW("eject-time", SETTING_DURATION, eject_time_ms), .fallback = "10s", .max = HOUR,
-      .value_name = "D",
+    { ROW("eject-time", SETTING_DURATION, eject_time_ms), .fallback = "10s", .max = HOUR, .value_name = "D",
       .help = "an upstream address that failed is tried last for so long; doubles with each failure" },
     { ROW("eject-time-max", SETTING_DURATION, eject_time_max_ms), .fallback = "2m", .max = HOUR,
       .value_name = "D", .help = "longest time for which it is" },
@@ -259,14 +260,14 @@ static const struct setting rule_settings[] = {
 };
 /* clang-format on */
 
-const struct setting *config_rule_settings(size_t *count)
+struct settings_table config_rule_settings(void)
 {
-    *count = sizeof rule_settings / sizeof rule_settings[0];
-    return rule_settings;
+    return (struct settings_table) { rule_settings, sizeof rule_settings / sizeof rule_settings[0] };
 }
 
-const struct setting *config_settings(enum config_mode mode, size_t *count)
+struct settings_table config_settings(enum config_mode mode)
 {
-    *count = SETTINGS_COUNT - (mode == CONFIG_CLIENT ? SERVER_ONLY : CLIENT_ONLY);
-    return mode == CONFIG_CLIENT ? settings : settings + CLIENT_ONLY;
+    if (mode == CONFIG_CLIENT)
+        return (struct settings_table) { settings, SETTINGS_COUNT - SERVER_ONLY };
+    return (struct settings_table) { settings + CLIENT_ONLY, SETTINGS_COUNT - CLIENT_ONLY };
 }

@@ -34,7 +34,7 @@ static const char *expectation(enum setting_type type)
     return type == SETTING_BYTES ? "a size such as 65536, 64KiB or 4MiB" : "a whole number";
 }
 
-/* Reads digits and a unit; false when it is not that, or too large for 64 bits. */
+/* Reads digits and a unit. False: the text is something else, or the value is too large for 64 bits. */
 static bool quantity_parse(const char *text, const struct unit *units, uint64_t *value)
 {
     char *end;
@@ -55,7 +55,7 @@ static bool quantity_parse(const char *text, const struct unit *units, uint64_t 
     return number == 0 && *end == '\0';
 }
 
-/* The largest unit that says it without a fraction. */
+/* Writes the value in the largest unit that needs no fraction. */
 static void quantity_format(char *text, size_t size, uint64_t value, const struct unit *units)
 {
     const struct unit *best = units;
@@ -162,35 +162,50 @@ static bool takes_value(const struct setting *setting)
     return setting->type != SETTING_FLAG && (setting->type != SETTING_LIST || setting->value_name);
 }
 
-static const struct setting *setting_find(const struct setting *table, size_t count, const char *name,
-                                          size_t length)
+static const struct setting *setting_find(const struct settings_table *table, const char *name, size_t length)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (strlen(table[i].name) == length && memcmp(table[i].name, name, length) == 0)
-            return &table[i];
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
+        if (strlen(setting->name) == length && memcmp(setting->name, name, length) == 0)
+            return setting;
     }
     return NULL;
 }
 
-/* One option at argv[*at]; moves *at past its value. */
-static bool option_parse(const struct setting *setting, const char *inline_value, int *at, int argc,
-                         char **argv, void *target, struct fault *fault)
+/* The settings of a table that have been given. */
+struct given {
+    bool rows[SETTINGS_MAX];
+};
+
+static bool given_note(struct given *given, const struct settings_table *table, const struct setting *setting)
 {
-    const char *value = inline_value;
+    bool *is_given = &given->rows[setting - table->rows];
+    bool is_repeated = *is_given && setting->type != SETTING_LIST;
+
+    *is_given = true;
+    return !is_repeated;
+}
+
+/* Sets the option at words->items[*at]; moves *at to its value if that is a word of its own. */
+static bool option_parse(const struct setting *setting, void *target, const struct settings_words *words,
+                         int *at, struct fault *fault)
+{
+    char *equals = strchr(words->items[*at], '=');
+    const char *value = equals ? equals + 1 : NULL;
 
     if (!takes_value(setting)) {
-        if (inline_value) {
+        if (value) {
             fault_set(fault, "--%s: takes no value", setting->name);
             return false;
         }
         return setting_set(setting, target, NULL, fault);
     }
     if (!value) {
-        if (*at + 1 >= argc) {
+        if (*at + 1 >= words->count) {
             fault_set(fault, "--%s: needs a value (%s)", setting->name, setting->value_name);
             return false;
         }
-        value = argv[++*at];
+        value = words->items[++*at];
     }
     if (!*value) {
         fault_set(fault, "--%s: the value is empty", setting->name);
@@ -199,77 +214,88 @@ static bool option_parse(const struct setting *setting, const char *inline_value
     return setting_set(setting, target, value, fault);
 }
 
-static bool arguments_parse(const struct setting *table, size_t count, void *target, bool *said, int argc,
-                            char **argv, int *positionals, struct fault *fault)
+/* The length of the name at the front of `name` or `name=value`. */
+static size_t name_length(const char *word)
 {
-    int words = 0;
+    return strcspn(word, "=");
+}
+
+/* The option that a word names; NULL and a fault: none, or one that was given before. */
+static const struct setting *option_find(const struct settings_table *table, struct given *given,
+                                         const char *word, struct fault *fault)
+{
+    size_t length = name_length(word);
+    const struct setting *setting =
+        strncmp(word, "--", 2) == 0 ? setting_find(table, word + 2, length - 2) : NULL;
+
+    if (!setting)
+        fault_set(fault, "%.*s: unknown option", (int)length, word);
+    else if (!given_note(given, table, setting))
+        fault_set(fault, "--%s: given twice", setting->name);
+    else
+        return setting;
+    return NULL;
+}
+
+static bool words_parse(const struct settings_table *table, void *target, struct given *given,
+                        const struct settings_words *words, struct fault *fault)
+{
+    int positionals = 0;
     bool options_ended = false;
 
-    for (int at = 0; at < argc; at++) {
-        char *word = argv[at];
+    for (int at = 0; at < words->count; at++) {
+        char *word = words->items[at];
         if (options_ended || word[0] != '-' || word[1] == '\0') {
-            argv[words++] = word;
+            words->items[positionals++] = word;
             continue;
         }
         if (strcmp(word, "--") == 0) {
             options_ended = true;
             continue;
         }
-        char *equals = strchr(word, '=');
-        size_t length = equals ? (size_t)(equals - word) : strlen(word);
-        const struct setting *setting =
-            strncmp(word, "--", 2) == 0 ? setting_find(table, count, word + 2, length - 2) : NULL;
-        if (!setting) {
-            fault_set(fault, "%.*s: unknown option", (int)length, word);
-            return false;
-        }
-        if (said[setting - table] && setting->type != SETTING_LIST) {
-            fault_set(fault, "--%s: said twice", setting->name);
-            return false;
-        }
-        said[setting - table] = true;
-        if (!option_parse(setting, equals ? equals + 1 : NULL, &at, argc, argv, target, fault))
+        const struct setting *setting = option_find(table, given, word, fault);
+        if (!setting || !option_parse(setting, target, words, &at, fault))
             return false;
     }
-    if (positionals) {
-        *positionals = words;
-    } else if (words) {
-        fault_set(fault, "%s: unexpected argument", argv[0]);
+    if (words->positionals) {
+        *words->positionals = positionals;
+    } else if (positionals) {
+        fault_set(fault, "%s: unexpected argument", words->items[0]);
         return false;
     }
     return true;
 }
 
-static bool defaults_set(const struct setting *table, size_t count, void *target, struct fault *fault)
+static bool defaults_set(const struct settings_table *table, void *target, struct fault *fault)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].fallback && !setting_set(&table[i], target, table[i].fallback, fault))
+    assert(table->count <= SETTINGS_MAX);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
+        if (setting->fallback && !setting_set(setting, target, setting->fallback, fault))
             return false;
     }
     return true;
 }
 
-bool settings_parse(const struct setting *table, size_t count, void *target, int argc, char **argv,
-                    int *positionals, struct fault *fault)
+bool settings_parse(const struct settings_table *table, void *target, const struct settings_words *words,
+                    struct fault *fault)
 {
-    bool said[SETTINGS_MAX] = { false };
+    struct given given = { 0 };
 
-    assert(count <= SETTINGS_MAX);
-    if (!defaults_set(table, count, target, fault))
+    if (!defaults_set(table, target, fault) || !words_parse(table, target, &given, words, fault))
         return false;
-    if (!arguments_parse(table, count, target, said, argc, argv, positionals, fault))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].required && !said[i]) {
-            fault_set(fault, "--%s: is required (%s)", table[i].name, table[i].help);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
+        if (setting->required && !given.rows[i]) {
+            fault_set(fault, "--%s: is required (%s)", setting->name, setting->help);
             return false;
         }
     }
     return true;
 }
 
-/* Cuts the next word off the front of *text; NULL: there is none. Quotes are taken out, spaces within them
- * stay. */
+/* Cuts the next word off the front of *text; NULL: no word is left. Removes quotes and keeps the spaces
+ * between them. */
 static char *word_cut(char **text)
 {
     char *word = *text + strspn(*text, " \t\n"), *to = word, *from = word;
@@ -300,40 +326,36 @@ static bool word_parse(const struct setting *setting, const char *value, void *t
     return false;
 }
 
-bool settings_parse_text(const struct setting *table, size_t count, void *target, char *text,
-                         struct fault *fault)
+bool settings_parse_text(const struct settings_table *table, void *target, char *text, struct fault *fault)
 {
-    bool said[SETTINGS_MAX] = { false };
+    struct given given = { 0 };
     char *word;
 
-    assert(count <= SETTINGS_MAX);
-    if (!defaults_set(table, count, target, fault))
+    if (!defaults_set(table, target, fault))
         return false;
     while ((word = word_cut(&text))) {
-        char *equals = strchr(word, '=');
-        size_t length = equals ? (size_t)(equals - word) : strlen(word);
-        const struct setting *setting = setting_find(table, count, word, length);
+        size_t length = name_length(word);
+        const struct setting *setting = setting_find(table, word, length);
         if (!setting) {
             fault_set(fault, "\"%.*s\" is unknown", (int)length, word);
             return false;
         }
-        if (said[setting - table] && setting->type != SETTING_LIST) {
-            fault_set(fault, "%s: said twice", setting->name);
+        if (!given_note(&given, table, setting)) {
+            fault_set(fault, "%s: given twice", setting->name);
             return false;
         }
-        said[setting - table] = true;
-        if (!word_parse(setting, equals ? equals + 1 : NULL, target, fault))
+        if (!word_parse(setting, word[length] ? word + length + 1 : NULL, target, fault))
             return false;
     }
     return true;
 }
 
-void settings_free(const struct setting *table, size_t count, void *target)
+void settings_free(const struct settings_table *table, void *target)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (table[i].type != SETTING_LIST)
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->rows[i].type != SETTING_LIST)
             continue;
-        struct setting_list *list = (struct setting_list *)((char *)target + table[i].offset);
+        struct setting_list *list = (struct setting_list *)((char *)target + table->rows[i].offset);
         free(list->items);
         *list = (struct setting_list) { 0 };
     }
@@ -345,10 +367,10 @@ static void choices_print(const struct setting *setting, FILE *out)
         fprintf(out, "%s%s", i ? "|" : "", setting->choices[i]);
 }
 
-void settings_print_help(const struct setting *table, size_t count, FILE *out)
+void settings_print_help(const struct settings_table *table, FILE *out)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct setting *setting = &table[i];
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
         fprintf(out, "  --%s", setting->name);
         if (setting->type == SETTING_CHOICE) {
             fputc(' ', out);

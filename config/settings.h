@@ -1,8 +1,8 @@
-/* One table of settings → a struct, from command-line flags.
+/* Fills a struct from command-line flags, by a table of settings.
  *
- * A setting is a row: name, type, default, range, help, and where in the target struct it goes. The same
- * table prints the help. Knows no setting in particular; the proxy's own table is config/schema.c, and each
- * tool has a small one. */
+ * A setting is a row: name, type, default, range, help, and the offset of its field. The help is printed from
+ * the same table. Knows no particular setting: the table of the proxy is config/schema.c, and each tool has a
+ * table of its own. */
 #ifndef HUSK_CONFIG_SETTINGS_H
 #define HUSK_CONFIG_SETTINGS_H
 
@@ -13,27 +13,27 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The type says what the field at `offset` is. */
+/* The type of the field at `offset`. */
 enum setting_type {
-    SETTING_TEXT,     /* const char *: borrowed from argv or the table; NULL when neither says anything */
+    SETTING_TEXT,     /* const char *: borrowed from the words or the table; NULL: not set, and no default */
     SETTING_COUNT,    /* uint64_t */
     SETTING_DURATION, /* uint64_t milliseconds; written with a unit: 250ms, 5s, 2m, 1h (0 needs none) */
-    SETTING_BYTES,    /* uint64_t; written plain or with KiB, MiB, GiB */
+    SETTING_BYTES,    /* uint64_t; written without a unit or with KiB, MiB, GiB */
     SETTING_CHOICE,   /* unsigned: index into choices */
     SETTING_FLAG,     /* bool: takes no value */
-    SETTING_LIST, /* struct setting_list: may be said many times; takes no value when value_name is NULL */
+    SETTING_LIST,     /* struct setting_list: may be given many times; takes no value if value_name is NULL */
 };
 
 struct setting {
     const char *name; /* without the leading dashes */
     enum setting_type type;
     size_t offset;
-    const char *fallback;  /* the default, written as a user would; NULL: none (0, false, NULL, empty) */
+    const char *fallback;  /* the default, as a user writes it; NULL: 0, false, NULL or an empty list */
     uint64_t min, max;     /* COUNT, DURATION, BYTES: inclusive; max 0 means no upper bound */
-    const char *zero_word; /* COUNT, DURATION, BYTES: a word accepted for 0 ("auto", "off"), or NULL; 0 is
-                              then allowed whatever min says */
+    const char *zero_word; /* COUNT, DURATION, BYTES: a word that means 0 ("auto", "off"), or NULL. With a
+                              word, 0 is allowed also below min */
     const char *const *choices; /* CHOICE: NULL-terminated */
-    unsigned kind;              /* LIST: filed with the item */
+    unsigned kind;              /* LIST: copied to the item */
     bool required;
     const char *value_name; /* for the help: "ADDR", "FILE"… */
     const char *help;       /* one line */
@@ -43,28 +43,39 @@ struct setting_list {
     size_t count;
     struct setting_item {
         unsigned kind;
-        const char *value; /* borrowed from argv; NULL when the setting takes none */
+        const char *value; /* borrowed from the words; NULL: the setting takes none */
     } * items;
 };
 
-/* Fills `target` (which the caller zeroed) with defaults, then with argv[0..argc). `--name value` and
- * `--name=value` are both read; `--` ends options. Words that are no options are moved to the front of argv
- * and counted in *positionals; with positionals NULL they are an error. A repeated setting that is no list is
- * an error. The fault names the option and what was expected. */
-MUST_CHECK bool settings_parse(const struct setting *table, size_t count, void *target, int argc, char **argv,
-                               int *positionals, struct fault *fault);
+struct settings_table {
+    const struct setting *rows; /* borrowed */
+    size_t count;
+};
 
-/* The same for a setting's value that has parts: words `name=value` or `name`, separated by spaces; a value
- * within double quotes may have spaces. `text` is cut up, and borrowed by what was set. The table has no
+/* The words of a command line. */
+struct settings_words {
+    int count;
+    char **items;     /* borrowed, and reordered */
+    int *positionals; /* set to the number of words that are no options; NULL: such a word is an error */
+};
+
+/* Fills `target` (zeroed by the caller) with the defaults, then from `words`. Reads `--name value` and
+ * `--name=value`; `--` ends the options. Moves words that are no options to the front of words->items. A
+ * setting that is no list may be given once. The fault names the option and what it expects. Free with
+ * settings_free, also after a failure. */
+MUST_CHECK bool settings_parse(const struct settings_table *table, void *target,
+                               const struct settings_words *words, struct fault *fault);
+
+/* The same for the value of a setting that has parts: `name=value` or `name`, separated by spaces; a value in
+ * double quotes may contain spaces. Cuts `text` into pieces, which `target` borrows. The table has no
  * required settings. The fault names the part. */
-MUST_CHECK bool settings_parse_text(const struct setting *table, size_t count, void *target, char *text,
+MUST_CHECK bool settings_parse_text(const struct settings_table *table, void *target, char *text,
                                     struct fault *fault);
 
-/* Frees what settings_parse or settings_parse_text allocated in `target` (lists), also
- * after a failure. */
-void settings_free(const struct setting *table, size_t count, void *target);
+/* Frees the lists in `target`, also after a failure to parse. */
+void settings_free(const struct settings_table *table, void *target);
 
-/* Prints one aligned paragraph per setting, with its default. */
-void settings_print_help(const struct setting *table, size_t count, FILE *out);
+/* Prints one paragraph per setting, with its default. */
+void settings_print_help(const struct settings_table *table, FILE *out);
 
 #endif

@@ -23,15 +23,15 @@ static int proxy_command(enum config_mode mode, int argc, char **argv)
 {
     struct config config = { 0 };
     struct fault fault;
-    size_t count;
-    const struct setting *settings = config_settings(mode, &count);
+    const struct settings_table table = config_settings(mode);
+    const struct settings_words words = { .count = argc, .items = argv };
     int status = EXIT_STATUS_USAGE;
 
-    if (settings_parse(settings, count, &config, argc, argv, NULL, &fault))
+    if (settings_parse(&table, &config, &words, &fault))
         status = daemon_run(mode, &config, HUSK_VERSION);
     else
         fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
-    settings_free(settings, count, &config);
+    settings_free(&table, &config);
     return status;
 }
 
@@ -47,11 +47,10 @@ static int server_command(int argc, char **argv)
 
 static void settings_help(enum config_mode mode, FILE *out)
 {
-    size_t count;
-    const struct setting *settings = config_settings(mode, &count);
+    const struct settings_table table = config_settings(mode);
 
     fputs("\n", out);
-    settings_print_help(settings, count, out);
+    settings_print_help(&table, out);
 }
 
 static void client_print_help(FILE *out)

@@ -36,7 +36,7 @@ static const struct setting pki_table[] = {
       .help = "validity of the server and client certificates, in days" },
 };
 
-enum { PKI_TABLE_COUNT = sizeof pki_table / sizeof pki_table[0] };
+static const struct settings_table pki_settings_table = { pki_table, sizeof pki_table / sizeof pki_table[0] };
 
 void pki_print_help(FILE *out)
 {
@@ -44,7 +44,7 @@ void pki_print_help(FILE *out)
           "Creates a CA, a server certificate and a client certificate, with their keys, in DIR.\n"
           "Never overwrites a file. Do not keep ca.key.pem on the machines that run husk.\n\n",
           out);
-    settings_print_help(pki_table, PKI_TABLE_COUNT, out);
+    settings_print_help(&pki_settings_table, out);
 }
 
 static int init_directory(const char *directory, const struct pki_settings *settings, struct fault *fault)
@@ -80,17 +80,18 @@ static int init_directory(const char *directory, const struct pki_settings *sett
 static int init_command(int argc, char **argv, struct fault *fault)
 {
     struct pki_settings settings = { 0 };
-    int words, status = EXIT_STATUS_USAGE;
+    int count, status = EXIT_STATUS_USAGE;
+    const struct settings_words words = { .count = argc, .items = argv, .positionals = &count };
 
-    if (!settings_parse(pki_table, PKI_TABLE_COUNT, &settings, argc, argv, &words, fault))
+    if (!settings_parse(&pki_settings_table, &settings, &words, fault))
         goto done;
-    if (words != 1 || !*argv[0]) {
-        fault_set(fault, words > 1 ? "init takes one directory" : "init needs a directory");
+    if (count != 1 || !*argv[0]) {
+        fault_set(fault, count > 1 ? "init takes one directory" : "init needs a directory");
         goto done;
     }
     status = init_directory(argv[0], &settings, fault);
 done:
-    settings_free(pki_table, PKI_TABLE_COUNT, &settings);
+    settings_free(&pki_settings_table, &settings);
     return status;
 }
 

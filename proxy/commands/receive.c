@@ -41,7 +41,7 @@ static const struct setting settings[] = {
       .help = "largest accepted message, compressed or decompressed" },
 };
 #undef AT
-enum { SETTING_TOTAL = sizeof settings / sizeof settings[0] };
+static const struct settings_table table = { settings, sizeof settings / sizeof settings[0] };
 
 struct receiver {
     const struct receive_options *options;
@@ -417,7 +417,8 @@ int receive_command(int argc, char **argv)
     struct socket_address at;
     struct fault fault;
 
-    bool usable = settings_parse(settings, SETTING_TOTAL, &options, argc, argv, NULL, &fault);
+    const struct settings_words words = { .count = argc, .items = argv };
+    bool usable = settings_parse(&table, &options, &words, &fault);
     if (usable && !address_parse(&address, options.listen, &fault)) {
         fault_wrap(&fault, "--listen");
         usable = false;
@@ -445,5 +446,5 @@ int receive_command(int argc, char **argv)
 void receive_print_help(FILE *out)
 {
     fputs("husk receive: prints the events that Forward agents send to it, as JSON, one per line\n\n", out);
-    settings_print_help(settings, SETTING_TOTAL, out);
+    settings_print_help(&table, out);
 }

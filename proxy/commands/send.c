@@ -47,7 +47,7 @@ static const struct setting settings[] = {
       .help = "longest wait for the connection, for an ack, and for the peer to close" },
 };
 #undef AT
-enum { SETTING_TOTAL = sizeof settings / sizeof settings[0] };
+static const struct settings_table table = { settings, sizeof settings / sizeof settings[0] };
 
 struct agent {
     const struct send_options *options;
@@ -330,7 +330,8 @@ int send_command(int argc, char **argv)
     struct address address;
     struct fault fault;
 
-    bool usable = settings_parse(settings, SETTING_TOTAL, &options, argc, argv, NULL, &fault);
+    const struct settings_words words = { .count = argc, .items = argv };
+    bool usable = settings_parse(&table, &options, &words, &fault);
     if (usable && !address_parse(&address, options.to, &fault)) {
         fault_wrap(&fault, "--to");
         usable = false;
@@ -351,5 +352,5 @@ void send_print_help(FILE *out)
     fputs("husk send: sends events like a Forward agent, without TLS: JSON objects from stdin, one per line, "
           "or samples\n\n",
           out);
-    settings_print_help(settings, SETTING_TOTAL, out);
+    settings_print_help(&table, out);
 }

@@ -1,15 +1,15 @@
-/* What is known of the upstream as a whole: its addresses, from all places it was said to be at, and whether
- * it answers.
+/* Finds the addresses of the upstream: the merged addresses of all --upstream settings, and whether one of
+ * them answers a connect.
  *
- * Owns a resolver for each place, and the health probe; lives on the control thread's loop. Workers get the
- * addresses as letters; what they find out by dialling comes back as outcomes. */
+ * Owns a resolver for each target, and the health probe; lives on the loop of the control thread. Knows
+ * nothing of workers: `on_endpoints` tells its owner of new addresses. */
 #ifndef HUSK_CONTROL_DISCOVERY_H
 #define HUSK_CONTROL_DISCOVERY_H
 
 #include "base/fault.h"
 #include "base/log.h"
-#include "link/endpoint.h"
 #include "control/health.h"
+#include "link/endpoint.h"
 #include "wire/resolver.h"
 
 #include <ev.h>
@@ -19,71 +19,61 @@ enum { DISCOVERY_TARGETS_MAX = 64, DISCOVERY_WEIGHT_MAX = 1000 };
 /* One --upstream. */
 struct discovery_target {
     struct address address;
-    unsigned weight; /* of each of its addresses; SRV weights share out the sum anew. 1 to
-                        DISCOVERY_WEIGHT_MAX */
-    bool is_standby; /* used only when no address of the others is usable */
+    unsigned weight; /* of each address of the target, 1 to DISCOVERY_WEIGHT_MAX; SRV weights divide the sum
+                        anew */
+    bool is_standby; /* used only while no address of the other targets is usable */
 };
 
 struct discovery_options {
-    const struct discovery_target *places; /* borrowed */
-    size_t place_count;                  /* 1 to DISCOVERY_TARGETS_MAX */
+    const struct discovery_target *targets; /* borrowed */
+    size_t target_count;                    /* 1 to DISCOVERY_TARGETS_MAX */
     struct resolver_options resolver;
     struct health_options health;
 };
 
-/* The addresses have changed; `list` is borrowed, NULL: no name resolves, and there is no list yet. Standby
- * addresses are not told before some of the others are known, or known not to be. */
+/* The addresses have changed. `list` is borrowed; NULL: no name resolves, and none has resolved before.
+ * Standby addresses are published only once another target has an address or all look-ups have ended. */
 typedef void discovery_on_endpoints(void *owner, struct endpoint_list *list);
 
-/* What is known of one place. */
-struct discovery_source {
-    struct discovery *upstream;          /* borrowed */
-    const struct discovery_target *place; /* borrowed */
-    struct resolver *resolver;          /* NULL: a Unix path needs none */
-    bool has_answered;                  /* well or badly */
-    const char *unresolved;             /* why the last look-up failed; NULL: it did not */
-    struct endpoint_list *list;         /* shared, tiers counted from 0; NULL: none yet */
-    size_t left_out;                    /* addresses it did not take */
+/* The look-up of one target. */
+struct discovery_lookup {
+    struct discovery *discovery;           /* borrowed */
+    const struct discovery_target *target; /* borrowed */
+    struct resolver *resolver;             /* NULL: a Unix path needs none */
+    bool has_answered;                     /* with addresses or with a failure */
+    const char *unresolved;     /* why the last look-up failed; NULL: it succeeded, or is the first */
+    struct endpoint_list *list; /* shared, tiers counted from 0; NULL: none yet */
+    size_t left_out;            /* addresses beyond ENDPOINTS_MAX */
 };
 
 struct discovery {
     const struct discovery_options *options; /* borrowed */
-    struct log *log;                        /* borrowed */
-    struct discovery_source *sources;        /* owned: one for each place */
+    struct log *log;                         /* borrowed */
+    struct discovery_lookup *lookups;        /* owned: one for each target */
     struct health health;
-    struct endpoint_list *list; /* shared; NULL: none yet */
+    struct endpoint_list *list; /* shared: the addresses of all targets; NULL: none yet */
     struct endpoint_stats_registry stats_registry;
     size_t left_out; /* addresses beyond ENDPOINTS_MAX */
     discovery_on_endpoints *on_endpoints;
     void *owner;
 };
 
-/* Starts looking up and probing; on_endpoints may be called at once. A place that does not resolve, or not
- * any more, hides nothing of the others; its last addresses stay in force. */
-MUST_CHECK bool discovery_open(struct discovery *upstream, struct ev_loop *loop,
-                              const struct discovery_options *options, struct log *log,
-                              discovery_on_endpoints *on_endpoints, void *owner, struct fault *fault);
-/* Safe on all zeros. */
-void discovery_close(struct discovery *upstream);
-
-/* Looks the names up again and probes again, soon: a dial failed, or a reload asks for it. */
-void discovery_refresh(struct discovery *upstream);
-
-/* What workers last found out by dialling, or by a connection that broke; all zeros: nothing, or too long
- * ago. */
-struct discovery_dial {
-    enum end_reason outcome; /* END_NONE: it went well */
-    uint64_t at_ms;          /* clock_monotonic_ms */
+struct discovery_setup {
+    const struct discovery_options *options; /* borrowed */
+    struct log *log;                         /* borrowed */
+    discovery_on_endpoints *on_endpoints;
+    void *owner;
 };
 
-/* What speaks against it; END_NONE: nothing, also while nothing is known yet. The newest news counts, be
- * it a probe's or a dial's; but what a dial found out beyond absence, such as a refused certificate, no probe
- * can disprove. */
-enum end_reason discovery_failure(const struct discovery *upstream, const struct discovery_dial *dial);
+/* Begins to look up and to probe; may call on_endpoints at once. A target that does not resolve, or resolves
+ * no more, does not affect the other targets, and keeps the addresses of its last answer. Close it also after
+ * a failure. */
+MUST_CHECK bool discovery_open(struct discovery *discovery, struct ev_loop *loop,
+                               const struct discovery_setup *setup, struct fault *fault);
+/* Safe on all zeros. */
+void discovery_close(struct discovery *discovery);
 
-/* Appends why it is not ready to `text`: its failure, one line for each name that does not resolve while none
- * does, or that nothing is known yet; nothing when it is ready. */
-void discovery_describe(const struct discovery *upstream, const struct discovery_dial *dial, char *text,
-                       size_t size);
+/* Looks the names up again and probes again, soon: after a failed dial, or on a reload. */
+void discovery_refresh(struct discovery *discovery);
 
 #endif

@@ -24,15 +24,15 @@ static void timer_restart(struct health *health, double seconds)
 static void round_end(struct health *health, enum end_reason failure)
 {
     attempt_close(health);
-    ev_timer_stop(health->loop, &health->timer); /* the attempt's */
-    health->known = true;
+    ev_timer_stop(health->loop, &health->timer); /* the deadline of the attempt */
+    health->is_known = true;
     health->failure = failure;
     health->ended_ms = clock_monotonic_ms();
     if (failure != END_NONE || health->options.persistence == HEALTH_ALWAYS)
         timer_restart(health, (double)health->options.interval_ms / 1000);
 }
 
-/* Tries the addresses from `at` on; the first that connects ends the round. */
+/* Tries the addresses from `at` on. The first address that connects ends the round. */
 static void attempt_begin(struct health *health, enum end_reason failure)
 {
     for (; health->at < health->list->count; health->at++) {

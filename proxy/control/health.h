@@ -1,6 +1,7 @@
-/* Is the upstream there? A bare TCP connect from time to time, for readiness; no traffic depends on it.
+/* Probes whether the upstream accepts connections: a bare TCP connect from time to time. Only readiness
+ * depends on it; traffic never does.
  *
- * Owns its timer and its one connection attempt; lives on the control thread's loop. */
+ * Owns its timer and its one connection attempt; lives on the loop of the control thread. */
 #ifndef HUSK_CONTROL_HEALTH_H
 #define HUSK_CONTROL_HEALTH_H
 
@@ -13,8 +14,8 @@
 struct health_options {
     uint64_t interval_ms; /* 0: never probes */
     uint64_t timeout_ms;  /* for one address */
-    /* Whether a good answer is asked for again and again. A TLS server takes a bare connect for a failed
-     * handshake, and may log it: there the dials of the traffic tell as much. */
+    /* HEALTH_UNTIL_GOOD probes no more after a good round, until health_refresh. A TLS server takes a bare
+     * connect for a failed handshake, and may log it; dials of the traffic report as much. */
     enum health_persistence { HEALTH_ALWAYS, HEALTH_UNTIL_GOOD } persistence;
 };
 
@@ -22,23 +23,24 @@ struct health {
     struct ev_loop *loop;
     struct health_options options;
     struct endpoint_list *list; /* shared; NULL: not resolved */
-    size_t at;                  /* address under trial */
+    size_t at;                  /* the address that is tried, in the list */
     int fd;                     /* -1: no attempt under way */
     ev_io watcher;
     ev_timer timer;          /* the attempt's deadline, or the next round */
-    bool known;              /* a round has been finished */
-    enum end_reason failure; /* of the last round: END_NONE when an address answered */
+    bool is_known;           /* a round has ended */
+    enum end_reason failure; /* of the last round; END_NONE: an address answered */
     uint64_t ended_ms;       /* of the last round, clock_monotonic_ms */
 };
 
-/* Idle until the first health_replace. Without an interval it never probes, and `known` stays false. */
+/* Idle until the first health_replace. Without an interval it never probes, and `is_known` stays false. */
 void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options);
 void health_close(struct health *health);
 
-/* Takes a reference to `list` and begins a round at once; the last verdict stands until it is finished. */
+/* Takes a reference to `list` and begins a round at once. The result of the last round stands until it ends.
+ */
 void health_replace(struct health *health, struct endpoint_list *list);
 
-/* Begins a round if probing has ended with a good answer: there is reason for doubt. */
+/* Begins a round if probing has ended with a good one: something failed since. */
 void health_refresh(struct health *health);
 
 #endif

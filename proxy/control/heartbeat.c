@@ -10,7 +10,7 @@
 
 enum { DATAGRAMS_PER_WAKE = 64, SECOND_MS = 1000 };
 
-/* A datagram's first byte, where it came from, and which of our addresses it was sent to. */
+/* The first byte of a datagram, its sender, and which of this machine's addresses it was sent to. */
 struct datagram {
     struct socket_address sender;
     char byte;
@@ -35,8 +35,9 @@ static void datagram_prepare(struct datagram *datagram)
     };
 }
 
-/* What was received says where from, what is sent says where from: an answer is from the address that was
- * asked, or the agent does not know it. The route is the kernel's choice. */
+/* The received control message names the address that the datagram was sent to. Sent back, it sets the source
+ * address of the answer: an agent accepts an answer only from the address that it asked. The interface is
+ * cleared so that the kernel chooses the route. */
 static void interface_forget(struct msghdr *header)
 {
     for (struct cmsghdr *item = CMSG_FIRSTHDR(header); item; item = CMSG_NXTHDR(header, item)) {
@@ -55,7 +56,7 @@ static void datagram_answer(struct heartbeat *heartbeat, struct datagram *datagr
         heartbeat->answered++;
 }
 
-/* False: there is none. */
+/* False: no datagram waits. */
 static bool datagram_take(struct heartbeat *heartbeat)
 {
     struct datagram datagram;
@@ -65,16 +66,16 @@ static bool datagram_take(struct heartbeat *heartbeat)
     if (length < 0)
         return false;
     heartbeat->taken++;
-    /* What comes from our own port number is most likely an answer, of another husk or an aggregator, to a
-     * question with a forged sender: the two would go on answering each other for ever. */
+    /* A datagram from our own port number is most likely an answer of another husk or an aggregator to a
+     * forged question. Both would answer each other forever. */
     bool is_echo = socket_address_port(&datagram.sender) == socket_address_port(&heartbeat->options.address);
     if (length && !is_echo && heartbeat->options.on_asked(heartbeat->options.owner))
         datagram_answer(heartbeat, &datagram);
     return true;
 }
 
-/* False once as many have been taken as a second may have: then it rests until the second is over. */
-static bool second_has_room(struct heartbeat *heartbeat)
+/* False when the limit of this second is reached: reading pauses until the second is over. */
+static bool limit_allows(struct heartbeat *heartbeat)
 {
     uint64_t now = clock_monotonic_ms(), elapsed_ms = now - heartbeat->second_start_ms;
 
@@ -96,7 +97,7 @@ static void on_datagrams(struct ev_loop *loop, ev_io *watcher, int events)
     struct heartbeat *heartbeat = watcher->data;
 
     (void)loop, (void)events;
-    for (int i = 0; i < DATAGRAMS_PER_WAKE && second_has_room(heartbeat); i++) {
+    for (int i = 0; i < DATAGRAMS_PER_WAKE && limit_allows(heartbeat); i++) {
         if (!datagram_take(heartbeat))
             return;
     }

@@ -44,7 +44,7 @@ static void pause_log(struct listener *listener, enum log_level level, const cha
 
 static void listener_watch(struct listener *listener)
 {
-    if (listener->throttled || listener->shut || ev_is_active(&listener->pause))
+    if (listener->throttled || listener->actual == LISTENER_REFUSING || ev_is_active(&listener->pause))
         ev_io_stop(listener->loop, &listener->watcher);
     else
         ev_io_start(listener->loop, &listener->watcher);
@@ -58,8 +58,8 @@ static void pause_begin(struct listener *listener, double seconds)
     listener_watch(listener);
 }
 
-/* Out of descriptors: the peer at the door is told by a reset, so that it tries again later; then a pause, as
- * long as it takes. */
+/* Out of descriptors: resets the next connection, so that its peer tries again later, and pauses accepting.
+ * Each further pause is twice as long as the last one. */
 static void listener_pause(struct listener *listener, int error)
 {
     struct socket_address peer;
@@ -90,7 +90,7 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 listener_pause(listener, errno);
-            /* EAGAIN, or a connection that died in the queue: nothing to do. */
+            /* EAGAIN, or a connection that ended in the kernel's queue. */
             return;
         }
         listener->pause_seconds = 0;
@@ -98,11 +98,11 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
     }
 }
 
-static void listener_listen(struct listener *listener)
+static void listener_resume(struct listener *listener)
 {
-    if (listener->shut && socket_listen_resume(listener->fd)) {
-        listener->shut = false;
-    } else if (listener->shut) {
+    if (listener->actual == LISTENER_REFUSING && socket_listen_resume(listener->fd)) {
+        listener->actual = LISTENER_LISTENING;
+    } else if (listener->actual == LISTENER_REFUSING) {
         pause_log(listener, LOG_ERROR, "cannot listen again yet", errno);
         pause_begin(listener, pause_seconds_max);
     }
@@ -116,26 +116,25 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop, (void)events;
     if (listener->reserve < 0)
         listener->reserve = reserve_open();
-    if (listener->door == LISTENER_OPEN)
-        listener_listen(listener);
+    if (listener->wanted == LISTENER_LISTENING)
+        listener_resume(listener);
 }
 
-void listener_open(struct listener *listener, struct ev_loop *loop, int fd, struct metrics *metrics,
-                   struct log *log, listener_on_accepted *on_accepted, void *owner)
+void listener_open(struct listener *listener, const struct listener_options *options)
 {
     *listener = (struct listener) {
-        .loop = loop,
-        .fd = fd,
+        .loop = options->loop,
+        .fd = options->fd,
         .reserve = reserve_open(),
-        .metrics = metrics,
-        .log = log,
-        .on_accepted = on_accepted,
-        .owner = owner,
+        .metrics = options->metrics,
+        .log = options->log,
+        .on_accepted = options->on_accepted,
+        .owner = options->owner,
     };
-    ev_io_init(&listener->watcher, on_acceptable, fd, EV_READ);
+    ev_io_init(&listener->watcher, on_acceptable, listener->fd, EV_READ);
     ev_timer_init(&listener->pause, on_pause_over, 0, 0);
     listener->watcher.data = listener->pause.data = listener;
-    ev_io_start(loop, &listener->watcher);
+    ev_io_start(listener->loop, &listener->watcher);
 }
 
 void listener_close(struct listener *listener)
@@ -160,14 +159,14 @@ void listener_admit(struct listener *listener, enum listener_admission admission
     listener_watch(listener);
 }
 
-void listener_turn(struct listener *listener, enum listener_door door)
+void listener_set_mode(struct listener *listener, enum listener_mode mode)
 {
-    listener->door = door;
-    if (door == LISTENER_OPEN) {
-        listener_listen(listener);
+    listener->wanted = mode;
+    if (mode == LISTENER_LISTENING) {
+        listener_resume(listener);
         return;
     }
-    listener->shut = true;
+    listener->actual = LISTENER_REFUSING;
     listener_watch(listener);
     socket_listen_pause(listener->fd);
 }

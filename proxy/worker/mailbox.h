@@ -1,6 +1,7 @@
-/* The only door between threads: a queue, and an ev_async that rings.
+/* The only way from one thread to another: a queue of items, and an ev_async that wakes the receiving loop.
  *
- * Anyone posts; the owner's loop delivers in order. A letter owns what it carries until it is delivered. */
+ * Any thread posts; the loop of the mailbox's owner delivers the items in the order of posting. An item owns
+ * what it carries until it is delivered. */
 #ifndef HUSK_WORKER_MAILBOX_H
 #define HUSK_WORKER_MAILBOX_H
 
@@ -15,42 +16,42 @@
 struct credentials;
 struct endpoint_list;
 
-enum letter_kind {
-    LETTER_CREDENTIALS, /* a new set for `side` */
-    LETTER_ENDPOINTS,   /* the upstream's addresses; NULL: the name does not resolve */
-    LETTER_CONNECTION,  /* one that another worker accepted */
-    LETTER_REFUSE,      /* new connections are to be refused */
-    LETTER_ADMIT,       /* or accepted again */
-    LETTER_STOP,        /* end all connections and leave the loop */
+enum mailbox_kind {
+    MAILBOX_CREDENTIALS, /* a new set for `side` */
+    MAILBOX_ENDPOINTS,   /* the addresses of the upstream; NULL: no name resolves */
+    MAILBOX_CONNECTION,  /* a connection that another worker has accepted */
+    MAILBOX_REFUSE,      /* refuse new connections */
+    MAILBOX_ADMIT,       /* accept new connections again */
+    MAILBOX_STOP,        /* end all connections and leave the loop */
 };
 
-struct letter {
-    struct letter *next;
-    enum letter_kind kind;
-    enum side side;
-    struct credentials *credentials;
-    struct endpoint_list *endpoints;
-    int fd; /* LETTER_CONNECTION */
-    struct socket_address peer;
+struct mailbox_item {
+    struct mailbox_item *next;
+    enum mailbox_kind kind;
+    enum side side;                  /* MAILBOX_CREDENTIALS */
+    struct credentials *credentials; /* shared */
+    struct endpoint_list *endpoints; /* shared */
+    int fd;                          /* MAILBOX_CONNECTION; owned */
+    struct socket_address peer;      /* MAILBOX_CONNECTION */
 };
 
-/* Takes over what the letter carries; the letter itself stays the mailbox's. */
-typedef void mailbox_on_letter(void *owner, const struct letter *letter);
+/* Takes what the item carries; the item itself stays the mailbox's. */
+typedef void mailbox_on_item(void *owner, const struct mailbox_item *item);
 
 struct mailbox {
     pthread_mutex_t lock;
-    struct letter *first, *last; /* under lock */
+    struct mailbox_item *first, *last; /* under lock */
     struct ev_loop *loop;
-    ev_async bell;
-    mailbox_on_letter *on_letter;
+    ev_async wakeup;
+    mailbox_on_item *on_item;
     void *owner;
 };
 
-void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, mailbox_on_letter *on_letter, void *owner);
-/* Undelivered letters are dropped with what they carry. After the loop has ended. */
+void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, mailbox_on_item *on_item, void *owner);
+/* Drops the undelivered items with what they carry. Call it after the loop has ended. */
 void mailbox_close(struct mailbox *mailbox);
 
-/* From any thread. Takes what `letter` carries, also on failure (out of memory). */
-MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct letter letter);
+/* From any thread. Takes what `item` carries, also on failure (out of memory). */
+MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item);
 
 #endif

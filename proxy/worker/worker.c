@@ -44,17 +44,17 @@ static void on_accepted(void *owner, int fd, const struct socket_address *peer)
     }
     acceptor_reserve(&other->transport.acceptor);
     if (!mailbox_post(&other->mailbox,
-                      (struct letter) { .kind = LETTER_CONNECTION, .fd = fd, .peer = *peer }))
+                      (struct mailbox_item) { .kind = MAILBOX_CONNECTION, .fd = fd, .peer = *peer }))
         acceptor_unreserve(&other->transport.acceptor);
 }
 
-static void connection_receive(struct worker *worker, const struct letter *letter)
+static void connection_receive(struct worker *worker, const struct mailbox_item *item)
 {
     acceptor_unreserve(&worker->transport.acceptor);
     if (worker->listener.fd >= 0)
-        connection_open(worker, letter->fd, &letter->peer);
+        connection_open(worker, item->fd, &item->peer);
     else
-        socket_close_by_reset(letter->fd);
+        socket_close_by_reset(item->fd);
 }
 
 static void on_handshakes_full(void *owner)
@@ -67,19 +67,19 @@ static void on_handshakes_full(void *owner)
 
 /* ---- the mailbox ---- */
 
-static void credentials_change(struct worker *worker, const struct letter *letter)
+static void credentials_change(struct worker *worker, const struct mailbox_item *item)
 {
-    if (letter->side == SIDE_DOWNSTREAM) {
-        acceptor_set_credentials(&worker->transport.acceptor, letter->credentials);
+    if (item->side == SIDE_DOWNSTREAM) {
+        acceptor_set_credentials(&worker->transport.acceptor, item->credentials);
         return;
     }
-    dialer_set_credentials(&worker->transport.dialer, letter->credentials);
+    dialer_set_credentials(&worker->transport.dialer, item->credentials);
     delivery_credentials_changed(&worker->delivery);
 }
 
-static void endpoints_change(struct worker *worker, const struct letter *letter)
+static void endpoints_change(struct worker *worker, const struct mailbox_item *item)
 {
-    dialer_set_endpoints(&worker->transport.dialer, letter->endpoints);
+    dialer_set_endpoints(&worker->transport.dialer, item->endpoints);
     delivery_endpoints_changed(&worker->delivery);
     tunnels_endpoints_changed(&worker->tunnels);
 }
@@ -93,27 +93,27 @@ static void stop(struct worker *worker)
     reactor_stop(&worker->reactor);
 }
 
-static void on_letter(void *owner, const struct letter *letter)
+static void on_item(void *owner, const struct mailbox_item *item)
 {
     struct worker *worker = owner;
 
-    switch (letter->kind) {
-    case LETTER_CREDENTIALS:
-        credentials_change(worker, letter);
+    switch (item->kind) {
+    case MAILBOX_CREDENTIALS:
+        credentials_change(worker, item);
         break;
-    case LETTER_ENDPOINTS:
-        endpoints_change(worker, letter);
+    case MAILBOX_ENDPOINTS:
+        endpoints_change(worker, item);
         break;
-    case LETTER_REFUSE:
-        listener_turn(&worker->listener, LISTENER_SHUT);
+    case MAILBOX_REFUSE:
+        listener_set_mode(&worker->listener, LISTENER_REFUSING);
         break;
-    case LETTER_ADMIT:
-        listener_turn(&worker->listener, LISTENER_OPEN);
+    case MAILBOX_ADMIT:
+        listener_set_mode(&worker->listener, LISTENER_LISTENING);
         break;
-    case LETTER_CONNECTION:
-        connection_receive(worker, letter);
+    case MAILBOX_CONNECTION:
+        connection_receive(worker, item);
         break;
-    case LETTER_STOP:
+    case MAILBOX_STOP:
         stop(worker);
         break;
     }
@@ -151,13 +151,19 @@ static bool thread_start(struct worker *worker)
 static void listening_start(struct worker *worker, const struct worker_options *options, int listen_fd)
 {
     struct reactor *reactor = &worker->reactor;
+    const struct listener_options listener = {
+        .loop = reactor->loop,
+        .fd = listen_fd,
+        .metrics = &reactor->metrics,
+        .log = options->log,
+        .on_accepted = on_accepted,
+        .owner = worker,
+    };
 
-    mailbox_open(&worker->mailbox, reactor->loop, on_letter, worker);
+    mailbox_open(&worker->mailbox, reactor->loop, on_item, worker);
     socket_tune(listen_fd, options->route->dead_peer_ms);
-    listener_open(&worker->listener, reactor->loop, listen_fd, &reactor->metrics, options->log, on_accepted,
-                  worker);
-    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full,
-                   worker);
+    listener_open(&worker->listener, &listener);
+    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full, worker);
 }
 
 bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,

@@ -48,7 +48,7 @@ struct worker {
 MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,
                              struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
 
-/* Waits for the thread to end (post LETTER_STOP first). */
+/* Waits for the thread to end (post MAILBOX_STOP first). */
 void worker_join(struct worker *worker);
 /* Frees what the worker owns, once all workers have ended: until then the others may post to it. */
 void worker_free(struct worker *worker);

@@ -1,4 +1,4 @@
-/* proxy/relay/upstream.c: how several places become one list. Names and SRV records: tests/scenario. */
+/* proxy/control/discovery.c: several targets become one list. Names and SRV records: tests/scenario. */
 #include "control/discovery.h"
 
 #include <setjmp.h>
@@ -13,9 +13,9 @@
 struct fixture {
     struct ev_loop *loop;
     struct log log;
-    struct discovery upstream;
-    struct endpoint_list *list; /* the last told; shared */
-    size_t told;
+    struct discovery discovery;
+    struct endpoint_list *list; /* the last published; shared */
+    size_t published;
 };
 
 static void on_endpoints(void *owner, struct endpoint_list *list)
@@ -24,7 +24,7 @@ static void on_endpoints(void *owner, struct endpoint_list *list)
 
     endpoint_list_release(f->list);
     f->list = list ? endpoint_list_share(list) : NULL;
-    f->told++;
+    f->published++;
 }
 
 static void expect_endpoint(const struct fixture *f, size_t at, const char *address, const char *server_name,
@@ -44,28 +44,31 @@ static void expect_endpoint(const struct fixture *f, size_t at, const char *addr
     assert_int_equal(endpoint->tier, tier);
 }
 
-static void open_upstream(struct fixture *f, const struct discovery_options *options)
+static void open_discovery(struct fixture *f, const struct discovery_options *options)
 {
     struct fault fault;
 
     *f = (struct fixture) { .loop = ev_loop_new(EVFLAG_AUTO) };
     log_init(&f->log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
-    if (!discovery_open(&f->upstream, f->loop, options, &f->log, on_endpoints, f, &fault))
+    const struct discovery_setup setup = {
+        .options = options, .log = &f->log, .on_endpoints = on_endpoints, .owner = f
+    };
+    if (!discovery_open(&f->discovery, f->loop, &setup, &fault))
         fail_msg("%s", fault.text);
 }
 
-static void close_upstream(struct fixture *f)
+static void close_discovery(struct fixture *f)
 {
-    discovery_close(&f->upstream);
+    discovery_close(&f->discovery);
     endpoint_list_release(f->list);
-    assert_int_equal(ev_run(f->loop, EVRUN_NOWAIT), 0); /* no watcher was left behind */
+    assert_int_equal(ev_run(f->loop, EVRUN_NOWAIT), 0); /* no watcher is active */
     ev_loop_destroy(f->loop);
     log_deinit(&f->log);
 }
 
-static void places_are_merged_in_order_and_standbys_come_last(void **state)
+static void targets_are_merged_in_order_and_standbys_come_last(void **state)
 {
-    static const struct discovery_target places[] = {
+    static const struct discovery_target targets[] = {
         { .address = { .host = "127.0.0.9", .port = 9 }, .weight = 2, .is_standby = true },
         { .address = { .host = "127.0.0.1", .port = 1 }, .weight = 3 },
         { .address = { .is_unix = true, .host = "/run/x" }, .weight = 1 },
@@ -74,14 +77,14 @@ static void places_are_merged_in_order_and_standbys_come_last(void **state)
         { .address = { .is_unix = true, .host = "/run/y" }, .weight = 1, .is_standby = true },
     };
     static const struct discovery_options options = {
-        .places = places,
-        .place_count = sizeof places / sizeof places[0],
+        .targets = targets,
+        .target_count = sizeof targets / sizeof targets[0],
         .resolver = { .min_ttl_ms = 1, .max_ttl_ms = 1, .retry_min_ms = 1, .retry_max_ms = 1 },
     };
     struct fixture f;
 
     (void)state;
-    open_upstream(&f, &options);
+    open_discovery(&f, &options);
     while (!f.list || f.list->count < 5)
         loop_turn(f.loop);
     expect_endpoint(&f, 0, "127.0.0.1:1", "127.0.0.1", 3, 0);
@@ -89,30 +92,30 @@ static void places_are_merged_in_order_and_standbys_come_last(void **state)
     expect_endpoint(&f, 2, "127.0.0.1:2", "localhost", 1, 0);
     expect_endpoint(&f, 3, "127.0.0.9:9", "127.0.0.9", 2, 1);
     expect_endpoint(&f, 4, "unix:/run/y", NULL, 1, 1);
-    close_upstream(&f);
+    close_discovery(&f);
 }
 
-static void a_standby_alone_is_still_none_of_the_primaries(void **state)
+static void a_standby_alone_is_not_in_the_first_tier(void **state)
 {
-    static const struct discovery_target place = { .address = { .is_unix = true, .host = "/run/x" },
-                                                 .weight = 1,
-                                                 .is_standby = true };
-    static const struct discovery_options options = { .places = &place, .place_count = 1 };
+    static const struct discovery_target target = { .address = { .is_unix = true, .host = "/run/x" },
+                                                    .weight = 1,
+                                                    .is_standby = true };
+    static const struct discovery_options options = { .targets = &target, .target_count = 1 };
     struct fixture f;
 
     (void)state;
-    open_upstream(&f, &options);
-    assert_int_equal(f.told, 1);
+    open_discovery(&f, &options);
+    assert_int_equal(f.published, 1);
     expect_endpoint(&f, 0, "unix:/run/x", NULL, 1, 1);
-    close_upstream(&f);
+    close_discovery(&f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(places_are_merged_in_order_and_standbys_come_last),
-        cmocka_unit_test(a_standby_alone_is_still_none_of_the_primaries),
+        cmocka_unit_test(targets_are_merged_in_order_and_standbys_come_last),
+        cmocka_unit_test(a_standby_alone_is_not_in_the_first_tier),
     };
 
-    return cmocka_run_group_tests_name("upstream", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("discovery", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* proxy/relay/heartbeat.c over real sockets: what is answered, from where, and how often. */
+/* proxy/control/heartbeat.c over real sockets: what is answered, from where, and how often. */
 #include "control/heartbeat.h"
 
 #include "base/clock.h"

@@ -26,8 +26,7 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     };
     char *words[WORDS_MAX];
     int count = 0;
-    size_t setting_count;
-    const struct setting *settings = config_settings(mode, &setting_count);
+    const struct settings_table table = config_settings(mode);
 
     *parsed = (struct parsed) { 0 };
     for (size_t i = 0; i < sizeof common / sizeof common[0]; i += 2) {
@@ -41,7 +40,8 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     }
     for (size_t i = 0; more[i]; i++)
         words[count++] = (char *)(uintptr_t)more[i];
-    if (!settings_parse(settings, setting_count, &parsed->config, count, words, NULL, &parsed->fault))
+    const struct settings_words given = { .count = count, .items = words };
+    if (!settings_parse(&table, &parsed->config, &given, &parsed->fault))
         fail_msg("%s", parsed->fault.text);
     bool good = options_from_config(&parsed->options, mode, &parsed->config, &parsed->fault);
     if (expected_fault) {
@@ -50,7 +50,7 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     } else if (!good) {
         fail_msg("%s", parsed->fault.text);
     }
-    settings_free(settings, setting_count, &parsed->config);
+    settings_free(&table, &parsed->config);
 }
 
 #define WORDS(...) ((const char *const[]) { __VA_ARGS__, NULL })
@@ -73,7 +73,7 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     assert_int_equal(client.options.credentials[SIDE_UPSTREAM].role, TLS_CLIENT);
     assert_null(client.options.credentials[SIDE_UPSTREAM].policy);
     assert_string_equal(client.options.route.server_name, "fluentd");
-    assert_int_equal(client.options.upstream.health.persistence, HEALTH_UNTIL_GOOD);
+    assert_int_equal(client.options.discovery.health.persistence, HEALTH_UNTIL_GOOD);
     options_deinit(&client.options);
 
     interpret(&server, CONFIG_SERVER, WORDS("--allow-cn", "client"), NULL);
@@ -103,19 +103,19 @@ static void forward_is_spoken_at_least_once_unless_told_otherwise(void **state)
     options_deinit(&parsed.options);
 }
 
-static void the_server_name_is_the_upstreams_host_unless_said(void **state)
+static void the_server_name_is_the_host_of_the_upstream_by_default(void **state)
 {
     struct parsed parsed;
 
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_null(parsed.options.route.server_name);
-    assert_int_equal(parsed.options.upstream.place_count, 1);
-    assert_string_equal(parsed.options.upstream.places[0].address.host, "logs.example");
+    assert_int_equal(parsed.options.discovery.target_count, 1);
+    assert_string_equal(parsed.options.discovery.targets[0].address.host, "logs.example");
     options_deinit(&parsed.options);
 }
 
-static void upstreams_are_read_in_order_with_what_is_said_behind_them(void **state)
+static void upstreams_are_parsed_in_order_with_weight_and_standby(void **state)
 {
     static const struct {
         const char *host;
@@ -137,14 +137,14 @@ static void upstreams_are_read_in_order_with_what_is_said_behind_them(void **sta
                     "unix:/run/a,b,standby", "--upstream", "unix:/run/c,d,weight=2"),
               NULL);
     assert_string_equal(parsed.options.route.server_name, "n");
-    assert_int_equal(parsed.options.upstream.place_count, sizeof expected / sizeof expected[0]);
-    for (size_t i = 0; i < parsed.options.upstream.place_count; i++) {
-        const struct discovery_target *place = &parsed.options.upstream.places[i];
-        assert_string_equal(place->address.host, expected[i].host);
-        assert_int_equal(place->address.is_unix, expected[i].is_unix);
-        assert_int_equal(place->address.is_srv, expected[i].is_srv);
-        assert_int_equal(place->weight, expected[i].weight);
-        assert_int_equal(place->is_standby, expected[i].is_standby);
+    assert_int_equal(parsed.options.discovery.target_count, sizeof expected / sizeof expected[0]);
+    for (size_t i = 0; i < parsed.options.discovery.target_count; i++) {
+        const struct discovery_target *target = &parsed.options.discovery.targets[i];
+        assert_string_equal(target->address.host, expected[i].host);
+        assert_int_equal(target->address.is_unix, expected[i].is_unix);
+        assert_int_equal(target->address.is_srv, expected[i].is_srv);
+        assert_int_equal(target->weight, expected[i].weight);
+        assert_int_equal(target->is_standby, expected[i].is_standby);
     }
     options_deinit(&parsed.options);
 }
@@ -162,7 +162,7 @@ static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void 
         { "a:1,spare", "--upstream: \"a:1,spare\": \"spare\" is neither weight=N nor standby" },
         { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is neither weight=N nor standby" },
         { "a,standby", "--upstream: no port in \"a\": expected host:port" },
-        { "b:1", "--upstream: \"b:1\": this address has been said before" },
+        { "b:1", "--upstream: \"b:1\": the same address is given twice" },
         { "srv+x:1", "--upstream: port in \"srv+x:1\": SRV records tell the port: expected srv+NAME" },
     };
     const char *words[2 * (DISCOVERY_TARGETS_MAX + 1) + 1];
@@ -177,7 +177,7 @@ static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void 
         words[2 * i + 1] = "c:1";
     }
     words[2 * (DISCOVERY_TARGETS_MAX + 1)] = NULL;
-    interpret(&parsed, CONFIG_CLIENT, words, "--upstream: said more than 64 times");
+    interpret(&parsed, CONFIG_CLIENT, words, "--upstream: given more than 64 times");
     options_deinit(&parsed.options);
 }
 
@@ -193,7 +193,7 @@ static void limits_of_the_process_are_shared_out_among_workers(void **state)
     assert_int_equal(parsed.options.route.max_handshakes, 1);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
-    assert_in_range(parsed.options.workers, 1, WORKERS_MAX);
+    assert_in_range(parsed.options.workers, 1, WORKER_GROUP_MAX);
     options_deinit(&parsed.options);
 }
 
@@ -223,7 +223,7 @@ static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
         char tcp[100], passthrough[100];
         snprintf(tcp, sizeof tcp, "%s: is for --protocol forward; tcp changes nothing", settings[i].setting);
         snprintf(passthrough, sizeof passthrough,
-                 "%s: cannot be said together with --delivery passthrough, which changes nothing",
+                 "%s: cannot be combined with --delivery passthrough, which changes nothing",
                  settings[i].setting);
         expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", settings[i].setting, settings[i].value),
                        tcp);
@@ -233,13 +233,12 @@ static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
     }
 }
 
-static void what_cannot_be_meant_is_refused_by_name(void **state)
+static void a_fault_names_the_setting(void **state)
 {
     (void)state;
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "0.0.0.0:24224"),
-                   "--listen: 0.0.0.0:24224 can be reached from other machines, and what is accepted there "
-                   "is plaintext: "
-                   "listen on 127.0.0.1, [::1] or unix:PATH, or say --unsafe-listen");
+                   "--listen: other machines can reach 0.0.0.0:24224, and husk accepts plaintext there: "
+                   "listen on 127.0.0.1, [::1] or unix:PATH, or set --unsafe-listen");
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "logs.example:1"),
                    "--listen: \"logs.example\" is not an IP address, localhost or unix:PATH");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "logs.example:0"),
@@ -250,9 +249,8 @@ static void what_cannot_be_meant_is_refused_by_name(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--tls-min", "1.3", "--tls-max", "1.2"),
                    "--tls-min: is above --tls-max");
     expect_refused(CONFIG_CLIENT, WORDS("--key-passphrase-env", "A", "--key-passphrase-file", "f"),
-                   "--key-passphrase-env: cannot be said together with --key-passphrase-file");
-    expect_refused(CONFIG_CLIENT, WORDS("--eject-time", "3m"),
-                   "--eject-time: is above --eject-time-max");
+                   "--key-passphrase-env: cannot be combined with --key-passphrase-file");
+    expect_refused(CONFIG_CLIENT, WORDS("--eject-time", "3m"), "--eject-time: is above --eject-time-max");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-min-ttl", "10m"), "--dns-min-ttl: is above --dns-max-ttl");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
                    "--dns-retry-min: is above --dns-retry-max");
@@ -272,18 +270,18 @@ static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **st
     interpret(&parsed, CONFIG_CLIENT,
               WORDS("--shared-key-env", "TEST_KEY", "--username", "me", "--password-env", "TEST_PASSWORD"),
               NULL);
-    assert_ptr_equal(parsed.options.route.key[SIDE_UPSTREAM], &parsed.options.key[SIDE_UPSTREAM]);
+    assert_ptr_equal(parsed.options.route.key[SIDE_UPSTREAM], &parsed.options.keys.side[SIDE_UPSTREAM]);
     assert_null(parsed.options.route.key[SIDE_DOWNSTREAM]);
-    assert_string_equal(parsed.options.key[SIDE_UPSTREAM].shared_key, "secret");
-    assert_string_equal(parsed.options.key[SIDE_UPSTREAM].password, "hush");
+    assert_string_equal(parsed.options.keys.side[SIDE_UPSTREAM].shared_key, "secret");
+    assert_string_equal(parsed.options.keys.side[SIDE_UPSTREAM].password, "hush");
     options_deinit(&parsed.options);
 
     interpret(&parsed, CONFIG_CLIENT,
               WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you=TEST_PASSWORD"), NULL);
     assert_null(parsed.options.route.key[SIDE_UPSTREAM]);
-    assert_int_equal(parsed.options.key[SIDE_DOWNSTREAM].user_count, 1);
-    assert_string_equal(parsed.options.users[0].name, "you");
-    assert_string_equal(parsed.options.users[0].password, "hush");
+    assert_int_equal(parsed.options.keys.side[SIDE_DOWNSTREAM].user_count, 1);
+    assert_string_equal(parsed.options.keys.users[0].name, "you");
+    assert_string_equal(parsed.options.keys.users[0].password, "hush");
     options_deinit(&parsed.options);
 }
 
@@ -425,12 +423,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
         cmocka_unit_test(forward_is_spoken_at_least_once_unless_told_otherwise),
-        cmocka_unit_test(the_server_name_is_the_upstreams_host_unless_said),
-        cmocka_unit_test(upstreams_are_read_in_order_with_what_is_said_behind_them),
+        cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
+        cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
         cmocka_unit_test(upstreams_that_cannot_be_meant_are_refused_by_setting_and_text),
         cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
         cmocka_unit_test(bodies_are_rewritten_only_where_that_is_asked_for),
-        cmocka_unit_test(what_cannot_be_meant_is_refused_by_name),
+        cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_cannot_go_together_are_refused),
         cmocka_unit_test(a_rule_is_read_part_by_part),

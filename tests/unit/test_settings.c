@@ -19,7 +19,7 @@ struct target {
 
 static const char *const colours[] = { "red", "green", NULL };
 
-static const struct setting table[] = {
+static const struct setting rows_of_table[] = {
     { .name = "text", .type = SETTING_TEXT, AT(text), .value_name = "T", .required = true, .help = "a text" },
     { .name = "count",
       .type = SETTING_COUNT,
@@ -51,7 +51,9 @@ static const struct setting table[] = {
     { .name = "any", .type = SETTING_LIST, AT(list), .kind = 2, .help = "a list item without value" },
 };
 
-enum { TABLE_COUNT = sizeof table / sizeof table[0], WORDS_MAX = 16 };
+static const struct settings_table table = { rows_of_table, sizeof rows_of_table / sizeof rows_of_table[0] };
+
+enum { WORDS_MAX = 16 };
 
 struct parsed {
     struct target target;
@@ -61,7 +63,7 @@ struct parsed {
     bool good;
 };
 
-/* Parses the words up to the NULL; a list in the result is the caller's. */
+/* Parses the words up to the NULL. The caller frees lists in the result. */
 static struct parsed parse(const char *const *words)
 {
     struct parsed parsed = { .positionals = -1 };
@@ -69,8 +71,10 @@ static struct parsed parse(const char *const *words)
 
     for (; words[count]; count++)
         parsed.words[count] = (char *)(uintptr_t)words[count];
-    parsed.good = settings_parse(table, TABLE_COUNT, &parsed.target, count, parsed.words, &parsed.positionals,
-                                 &parsed.fault);
+    const struct settings_words given = { .count = count,
+                                          .items = parsed.words,
+                                          .positionals = &parsed.positionals };
+    parsed.good = settings_parse(&table, &parsed.target, &given, &parsed.fault);
     return parsed;
 }
 
@@ -80,10 +84,10 @@ static void expect_fault(struct parsed parsed, const char *text)
 {
     assert_false(parsed.good);
     assert_string_equal(parsed.fault.text, text);
-    settings_free(table, TABLE_COUNT, &parsed.target);
+    settings_free(&table, &parsed.target);
 }
 
-static void defaults_hold_where_nothing_is_said(void **state)
+static void a_setting_that_is_not_given_has_its_default(void **state)
 {
     struct parsed parsed = PARSE("--text", "x");
 
@@ -118,11 +122,11 @@ static void every_type_reads_what_a_user_writes(void **state)
     assert_int_equal(parsed.target.list.items[1].kind, 2);
     assert_null(parsed.target.list.items[1].value);
     assert_string_equal(parsed.target.list.items[2].value, "two");
-    settings_free(table, TABLE_COUNT, &parsed.target);
+    settings_free(&table, &parsed.target);
     assert_null(parsed.target.list.items);
 }
 
-static void words_are_moved_to_the_front_and_dashes_end_options(void **state)
+static void other_words_move_to_the_front_and_two_dashes_end_the_options(void **state)
 {
     struct parsed parsed = PARSE("init", "--text", "x", "dir", "-", "--", "--flag");
 
@@ -136,13 +140,13 @@ static void words_are_moved_to_the_front_and_dashes_end_options(void **state)
     assert_false(parsed.target.flag);
 }
 
-static void what_is_wrong_is_named_with_what_was_expected(void **state)
+static void a_fault_names_the_option_and_what_it_expects(void **state)
 {
     (void)state;
     expect_fault(PARSE("--count", "3"), "--text: is required (a text)");
     expect_fault(PARSE("--text"), "--text: needs a value (T)");
     expect_fault(PARSE("--text="), "--text: the value is empty");
-    expect_fault(PARSE("--text", "x", "--text", "y"), "--text: said twice");
+    expect_fault(PARSE("--text", "x", "--text", "y"), "--text: given twice");
     expect_fault(PARSE("--texture", "x"), "--texture: unknown option");
     expect_fault(PARSE("-x"), "-x: unknown option");
     expect_fault(PARSE("--unknown=value"), "--unknown: unknown option");
@@ -163,14 +167,15 @@ static void what_is_wrong_is_named_with_what_was_expected(void **state)
     expect_fault(PARSE("--allow", "a", "--allow"), "--allow: needs a value (V)");
 }
 
-static void without_positionals_a_stray_word_is_an_error(void **state)
+static void without_positionals_another_word_is_a_fault(void **state)
 {
     struct target target = { 0 };
     struct fault fault;
     char *words[] = { (char[]) { "stray" } };
+    const struct settings_words given = { .count = 1, .items = words };
 
     (void)state;
-    assert_false(settings_parse(table, TABLE_COUNT, &target, 1, words, NULL, &fault));
+    assert_false(settings_parse(&table, &target, &given, &fault));
     assert_string_equal(fault.text, "stray: unexpected argument");
 }
 
@@ -178,11 +183,11 @@ static struct parsed parse_text(const char *text, char *copy)
 {
     struct parsed parsed = { 0 };
 
-    parsed.good = settings_parse_text(table, TABLE_COUNT, &parsed.target, strcpy(copy, text), &parsed.fault);
+    parsed.good = settings_parse_text(&table, &parsed.target, strcpy(copy, text), &parsed.fault);
     return parsed;
 }
 
-static void a_text_is_words_of_parts(void **state)
+static void a_text_is_parsed_into_its_parts(void **state)
 {
     char copy[200];
     struct parsed parsed =
@@ -198,17 +203,17 @@ static void a_text_is_words_of_parts(void **state)
     assert_null(parsed.target.list.items[0].value);
     assert_string_equal(parsed.target.list.items[1].value, "a,b");
     assert_string_equal(parsed.target.list.items[2].value, " c");
-    settings_free(table, TABLE_COUNT, &parsed.target);
+    settings_free(&table, &parsed.target);
 }
 
-static void what_is_wrong_in_a_text_is_named(void **state)
+static void a_fault_in_a_text_names_the_part(void **state)
 {
     static const struct {
         const char *text, *fault;
     } rows[] = {
         { "txt=a", "\"txt\" is unknown" },
         { "--text=a", "\"--text\" is unknown" },
-        { "text=a text=b", "text: said twice" },
+        { "text=a text=b", "text: given twice" },
         { "text", "text: needs a value: text=T" },
         { "size=", "size: needs a value: size=SIZE" },
         { "any=x", "any: takes no value" },
@@ -222,54 +227,55 @@ static void what_is_wrong_in_a_text_is_named(void **state)
         struct parsed parsed = parse_text(rows[i].text, copy);
         assert_false(parsed.good);
         assert_string_equal(parsed.fault.text, rows[i].fault);
-        settings_free(table, TABLE_COUNT, &parsed.target);
+        settings_free(&table, &parsed.target);
     }
 }
 
-/* Every row of the proxy's own table: its default must be one that the row itself accepts, and it has help.
- */
-static void the_proxys_defaults_satisfy_their_own_ranges(void **state)
+/* Each row of the table of the proxy accepts its own default, and has a help text. */
+static void defaults_of_the_proxy_are_in_their_ranges(void **state)
 {
     (void)state;
     for (enum config_mode mode = CONFIG_CLIENT; mode <= CONFIG_SERVER; mode++) {
-        size_t count;
-        const struct setting *settings = config_settings(mode, &count);
+        const struct settings_table settings = config_settings(mode);
+        const struct settings_words none = { 0 };
         struct config config = { 0 };
         struct fault fault = { "" };
-        assert_false(settings_parse(settings, count, &config, 0, NULL, NULL, &fault));
+        assert_false(settings_parse(&settings, &config, &none, &fault));
         assert_memory_equal(fault.text, "--listen: is required", 21);
-        for (size_t i = 0; i < count; i++)
-            assert_non_null(settings[i].help);
+        for (size_t i = 0; i < settings.count; i++)
+            assert_non_null(settings.rows[i].help);
     }
+}
+
+static void expect_unknown(enum config_mode mode, char *word, const char *text)
+{
+    const struct settings_table settings = config_settings(mode);
+    const struct settings_words given = { .count = 1, .items = &word };
+    struct config config = { 0 };
+    struct fault fault;
+
+    assert_false(settings_parse(&settings, &config, &given, &fault));
+    assert_string_equal(fault.text, text);
 }
 
 static void each_mode_has_only_its_own_settings(void **state)
 {
-    char *client[] = { (char[]) { "--allow-any" } }, *server[] = { (char[]) { "--unsafe-listen" } };
-    struct config config = { 0 };
-    struct fault fault;
-    size_t count;
-    const struct setting *settings = config_settings(CONFIG_CLIENT, &count);
-
     (void)state;
-    assert_false(settings_parse(settings, count, &config, 1, client, NULL, &fault));
-    assert_string_equal(fault.text, "--allow-any: unknown option");
-    settings = config_settings(CONFIG_SERVER, &count);
-    assert_false(settings_parse(settings, count, &config, 1, server, NULL, &fault));
-    assert_string_equal(fault.text, "--unsafe-listen: unknown option");
+    expect_unknown(CONFIG_CLIENT, (char[]) { "--allow-any" }, "--allow-any: unknown option");
+    expect_unknown(CONFIG_SERVER, (char[]) { "--unsafe-listen" }, "--unsafe-listen: unknown option");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_hold_where_nothing_is_said),
+        cmocka_unit_test(a_setting_that_is_not_given_has_its_default),
         cmocka_unit_test(every_type_reads_what_a_user_writes),
-        cmocka_unit_test(words_are_moved_to_the_front_and_dashes_end_options),
-        cmocka_unit_test(what_is_wrong_is_named_with_what_was_expected),
-        cmocka_unit_test(without_positionals_a_stray_word_is_an_error),
-        cmocka_unit_test(a_text_is_words_of_parts),
-        cmocka_unit_test(what_is_wrong_in_a_text_is_named),
-        cmocka_unit_test(the_proxys_defaults_satisfy_their_own_ranges),
+        cmocka_unit_test(other_words_move_to_the_front_and_two_dashes_end_the_options),
+        cmocka_unit_test(a_fault_names_the_option_and_what_it_expects),
+        cmocka_unit_test(without_positionals_another_word_is_a_fault),
+        cmocka_unit_test(a_text_is_parsed_into_its_parts),
+        cmocka_unit_test(a_fault_in_a_text_names_the_part),
+        cmocka_unit_test(defaults_of_the_proxy_are_in_their_ranges),
         cmocka_unit_test(each_mode_has_only_its_own_settings),
     };
 

@@ -1,0 +1,134 @@
+#include "control/readiness.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { DIAL_MEMORY_MS = 30000 };
+
+/* ---- the upstream ---- */
+
+struct dialer_outcome readiness_recent_dial(enum end_reason outcome, uint64_t at_ms, uint64_t now_ms)
+{
+    if (now_ms - at_ms >= DIAL_MEMORY_MS)
+        return (struct dialer_outcome) { 0 };
+    return (struct dialer_outcome) { .outcome = outcome, .at_ms = at_ms };
+}
+
+/* Whether a dial failed because no program answered at that moment. A good connect disproves that. */
+static bool is_absence(enum end_reason reason)
+{
+    switch (reason) {
+    case END_UNRESOLVED:
+    case END_CONNECT_REFUSED:
+    case END_CONNECT_FAILED:
+    case END_CONNECT_TIMEOUT:
+    case END_RESET:
+    case END_TRUNCATED:
+    case END_UPSTREAM_CLOSED:
+    case END_DEAD_PEER:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_unresolved(const struct discovery *discovery)
+{
+    bool unresolved = false;
+
+    for (size_t i = 0; i < discovery->options->target_count; i++)
+        unresolved = unresolved || discovery->lookups[i].unresolved;
+    return unresolved;
+}
+
+enum end_reason readiness_upstream_failure(const struct discovery *discovery,
+                                           const struct dialer_outcome *dial)
+{
+    const struct health *health = &discovery->health;
+    bool is_probe_newer = health->is_known && health->ended_ms >= dial->at_ms;
+
+    if (!discovery->list)
+        return is_unresolved(discovery) ? END_UNRESOLVED : END_NONE;
+    if (is_probe_newer && (health->failure != END_NONE || is_absence(dial->reason)))
+        return health->failure;
+    return dial->reason;
+}
+
+/* ---- the reasons in words ---- */
+
+static void names_describe(const struct discovery *discovery, char *text, size_t size)
+{
+    for (size_t i = 0; i < discovery->options->target_count; i++) {
+        const struct discovery_lookup *lookup = &discovery->lookups[i];
+        const char *host = lookup->target->address.host;
+        size_t used = strlen(text);
+        if (lookup->unresolved)
+            snprintf(text + used, size - used, "upstream: cannot resolve %s: %s\n", host, lookup->unresolved);
+        else if (!lookup->has_answered)
+            snprintf(text + used, size - used, "upstream: %s is not resolved yet\n", host);
+    }
+}
+
+static void reason_add(char *text, size_t size, const char *subject, const char *reason)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used, "%s: %s\n", subject, reason);
+}
+
+static void upstream_describe(const struct readiness_facts *facts, char *text, size_t size)
+{
+    const struct discovery *discovery = facts->discovery;
+    enum end_reason failure = readiness_upstream_failure(discovery, &facts->dial);
+
+    if (!discovery->list)
+        names_describe(discovery, text, size);
+    else if (failure != END_NONE)
+        reason_add(text, size, "upstream", end_reason_phrase(failure));
+    else if (!discovery->health.is_known && discovery->health.options.interval_ms)
+        reason_add(text, size, "upstream", "not probed yet");
+}
+
+bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (facts->is_draining)
+        reason_add(text, size, "draining", "husk is stopping");
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        int64_t not_after = facts->certificate_not_after[side];
+        if (not_after && not_after < facts->wall_seconds)
+            reason_add(text, size, "certificate", "the own certificate has expired");
+    }
+    upstream_describe(facts, text, size);
+    return text[0] == '\0';
+}
+
+/* ---- reactions ---- */
+
+static void refusal_update(struct readiness *readiness, enum end_reason failure)
+{
+    const struct readiness_options *options = &readiness->options;
+    bool refuse = options->refuses_unhealthy && failure != END_NONE;
+
+    if (refuse == readiness->is_refusing)
+        return;
+    readiness->is_refusing = refuse;
+    if (refuse) {
+        options->on_refuse(options->owner);
+        log_say(options->log, LOG_WARN, "upstream: %s; new connections are refused",
+                end_reason_phrase(failure));
+    } else {
+        options->on_admit(options->owner);
+        log_say(options->log, LOG_INFO, "upstream may be back; connections are accepted again");
+    }
+}
+
+void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial)
+{
+    struct discovery *discovery = readiness->options.discovery;
+    enum end_reason failure = readiness_upstream_failure(discovery, dial);
+
+    if (failure != END_NONE && dial->reason != END_NONE)
+        discovery_refresh(discovery);
+    refusal_update(readiness, failure);
+}

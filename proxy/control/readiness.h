@@ -1,0 +1,56 @@
+/* Decides what speaks against being ready, and words it for /ready.
+ *
+ * Pure but for readiness_check, which reacts to a failing upstream. Reads discovery; knows nothing of
+ * workers, HTTP or the drain: its owner passes the facts. */
+#ifndef HUSK_CONTROL_READINESS_H
+#define HUSK_CONTROL_READINESS_H
+
+#include "base/end_reason.h"
+#include "base/log.h"
+#include "control/discovery.h"
+#include "link/dialer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct readiness_facts {
+    const struct discovery *discovery; /* borrowed */
+    struct dialer_outcome dial;
+    bool is_draining;
+    int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no certificate */
+    int64_t wall_seconds;                      /* the time now, since the epoch */
+};
+
+/* `dial` while it counts, for half a minute; else all zeros. */
+struct dialer_outcome readiness_recent_dial(struct dialer_outcome dial, uint64_t now_ms);
+
+/* What speaks against the upstream; END_NONE: nothing, also while nothing is known yet. The newer of probe
+ * and dial decides, with one exception: a good probe proves only that the upstream accepts connections, so it
+ * does not cancel a dial that connected and then failed, at a refused certificate for example. */
+enum end_reason readiness_upstream_failure(const struct discovery *discovery,
+                                           const struct dialer_outcome *dial);
+
+/* Writes the reasons against being ready to `text`, one per line, cut to `size`. True when there is none:
+ * `text` is empty. */
+bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
+
+struct readiness_options {
+    struct discovery *discovery; /* borrowed */
+    struct log *log;             /* borrowed */
+    bool refuses_unhealthy;      /* refuse new connections while the upstream fails */
+    void (*on_refuse)(void *owner);
+    void (*on_admit)(void *owner);
+    void *owner;
+};
+
+struct readiness {
+    struct readiness_options options;
+    bool is_refusing;
+};
+
+/* Call it about once a second. Refreshes discovery after a failed dial: the upstream may have moved, or may
+ * be back. Calls on_refuse or on_admit when that has to change. */
+void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial);
+
+#endif

@@ -1,0 +1,61 @@
+/* The credentials of the process, loaded as one set from their files, and again when the files change.
+ *
+ * Owns the set in use, the watcher of SIGHUP and the timer that looks at the files, on the loop of the
+ * control thread. A set that fails to load changes nothing: the last one stays in use. Knows nothing of who
+ * uses the credentials: `on_loaded` says that there is a new set. */
+#ifndef HUSK_CONTROL_RELOAD_H
+#define HUSK_CONTROL_RELOAD_H
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "trust/credentials.h"
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reload_options {
+    const struct credentials_options *credentials; /* borrowed: SIDE_COUNT of them; cert_file NULL: that side
+                                                      is plain */
+    uint64_t interval_ms;                          /* between two looks at the files; 0: only on SIGHUP */
+    void (*on_loaded)(void *owner);                /* `credentials` of struct reload are new */
+    void *owner;
+};
+
+/* Stamps of all files together. */
+struct reload_stamps {
+    uint64_t loaded; /* of the last attempt to load, good or bad */
+    uint64_t seen;   /* at the last look */
+};
+
+struct reload {
+    struct reload_options options;
+    struct log *log;                             /* borrowed */
+    struct credentials *credentials[SIDE_COUNT]; /* the set in use; NULL: that side is plain */
+    struct reload_stamps stamps;
+    ev_signal hangup;
+    ev_timer tick;
+    bool is_stopped;
+    uint64_t succeeded, failed; /* reloads; the first load is not counted */
+};
+
+/* Loads the first set; on_loaded is not called. The fault names the file. */
+MUST_CHECK bool reload_open(struct reload *reload, const struct reload_options *options, struct log *log,
+                            struct fault *fault);
+/* Releases the set. Safe on all zeros, and after a failure to open. */
+void reload_close(struct reload *reload);
+
+/* Begins to watch the signal and the files. The watchers live as long as the loop: a signal watcher that is
+ * stopped restores the default action, and the next SIGHUP would end the process. */
+void reload_watch(struct reload *reload, struct ev_loop *loop);
+/* From now on nothing is loaded. */
+void reload_stop(struct reload *reload);
+
+/* Looks at the files, and loads them if they are due: what the timer does. */
+void reload_look(struct reload *reload);
+
+/* Whether files with this stamp are to be loaded: they have changed since the last load, but not since the
+ * last look. Several files are seldom replaced in one moment. */
+bool reload_is_due(const struct reload_stamps *stamps, uint64_t stamp);
+
+#endif

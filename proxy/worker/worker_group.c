@@ -1,0 +1,193 @@
+#include "worker/worker_group.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- life ---- */
+
+/* TCP sockets share the port. A Unix path has one socket, whose descriptor is duplicated. */
+static int listener_descriptor(const struct worker_group *group, struct fault *fault)
+{
+    bool is_first = group->bound == 0;
+
+    if (group->options.workers == 1)
+        return socket_listen(&group->address, SOCKET_EXCLUSIVE, fault);
+    if (is_first)
+        return socket_listen(&group->address, SOCKET_SHARED, fault);
+    if (group->address.storage.ss_family != AF_UNIX)
+        return socket_listen(&group->address, SOCKET_JOINED, fault);
+    int fd = fcntl(group->listeners[0], F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        fault_set(fault, "cannot share the listening socket: out of descriptors");
+    return fd;
+}
+
+bool worker_group_bind(struct worker_group *group, const struct worker_group_options *options,
+                       struct fault *fault)
+{
+    *group = (struct worker_group) { .options = *options, .address = options->listen };
+    while (group->bound < options->workers) {
+        int fd = listener_descriptor(group, fault);
+        if (fd < 0)
+            return false;
+        group->listeners[group->bound++] = fd;
+        if (group->bound > 1)
+            continue;
+        group->address = socket_local_address(fd); /* for port 0, the others join the port that was found */
+        group->file = socket_file_of(&group->address);
+    }
+    return true;
+}
+
+bool worker_group_start(struct worker_group *group, struct credentials *const credentials[SIDE_COUNT],
+                        struct fault *fault)
+{
+    const struct worker_options options = {
+        .route = group->options.route,
+        .log = group->options.log,
+        .peers = &group->peers,
+    };
+
+    group->workers = calloc(group->bound, sizeof *group->workers);
+    if (!group->workers) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    group->peers.workers = group->workers;
+    while (group->started < group->bound) {
+        unsigned at = group->started;
+        struct credentials *shared[SIDE_COUNT] = { NULL };
+        for (enum side side = 0; side < SIDE_COUNT; side++) {
+            if (credentials[side])
+                shared[side] = credentials_share(credentials[side]);
+        }
+        int fd = group->listeners[at];
+        group->listeners[at] = -1;
+        if (!worker_start(&group->workers[at], &options, fd, shared, fault))
+            return false;
+        group->metrics[at] = &group->workers[at].reactor.metrics;
+        group->started++;
+        atomic_store(&group->peers.count, group->started);
+    }
+    return true;
+}
+
+static void worker_post(struct worker_group *group, unsigned at, struct mailbox_item item)
+{
+    if (!mailbox_post(&group->workers[at].mailbox, item))
+        log_say(group->options.log, LOG_ERROR, "out of memory: a worker was not told of a change");
+}
+
+/* For items that carry nothing. */
+static void group_post(struct worker_group *group, enum mailbox_kind kind)
+{
+    for (unsigned i = 0; i < group->started; i++)
+        worker_post(group, i, (struct mailbox_item) { .kind = kind });
+}
+
+unsigned worker_group_stop(struct worker_group *group)
+{
+    unsigned left_behind = 0;
+
+    atomic_store(&group->peers.count, 0);
+    group_post(group, MAILBOX_STOP);
+    for (unsigned i = 0; i < group->started; i++) {
+        worker_join(&group->workers[i]);
+        left_behind += atomic_load(&group->workers[i].left_behind);
+    }
+    for (unsigned i = 0; i < group->started; i++)
+        worker_free(&group->workers[i]);
+    for (unsigned i = 0; i < group->bound; i++) {
+        if (group->listeners[i] >= 0)
+            close(group->listeners[i]);
+    }
+    if (group->bound)
+        socket_file_remove(&group->file, &group->address);
+    free(group->workers);
+    group->workers = NULL;
+    group->bound = group->started = 0;
+    return left_behind;
+}
+
+/* ---- changes, for all workers ---- */
+
+void worker_group_replace_credentials(struct worker_group *group,
+                                      struct credentials *const credentials[SIDE_COUNT])
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (!credentials[side])
+            continue;
+        for (unsigned i = 0; i < group->started; i++)
+            worker_post(group, i,
+                        (struct mailbox_item) { .kind = MAILBOX_CREDENTIALS,
+                                                .side = side,
+                                                .credentials = credentials_share(credentials[side]) });
+    }
+}
+
+void worker_group_replace_endpoints(struct worker_group *group, struct endpoint_list *list)
+{
+    for (unsigned i = 0; i < group->started; i++)
+        worker_post(group, i,
+                    (struct mailbox_item) { .kind = MAILBOX_ENDPOINTS,
+                                            .endpoints = list ? endpoint_list_share(list) : NULL });
+}
+
+void worker_group_refuse(struct worker_group *group)
+{
+    group_post(group, MAILBOX_REFUSE);
+}
+
+void worker_group_admit(struct worker_group *group)
+{
+    group_post(group, MAILBOX_ADMIT);
+}
+
+/* ---- sums over the workers ---- */
+
+uint64_t worker_group_connections(const struct worker_group *group)
+{
+    uint64_t active = 0;
+
+    for (unsigned i = 0; i < group->started; i++)
+        active += metrics_active(&group->metrics[i]->side[SIDE_DOWNSTREAM]);
+    return active;
+}
+
+uint64_t worker_group_activity(const struct worker_group *group)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < group->started; i++) {
+        for (enum side side = 0; side < SIDE_COUNT; side++) {
+            const struct side_metrics *metrics = &group->metrics[i]->side[side];
+            sum += metrics_read(&metrics->opened) + metrics_read(&metrics->bytes[METRICS_RECEIVED]) +
+                   metrics_read(&metrics->bytes[METRICS_SENT]);
+        }
+    }
+    return sum;
+}
+
+bool worker_group_has_unsettled(const struct worker_group *group)
+{
+    for (unsigned i = 0; i < group->started; i++) {
+        const struct message_metrics *messages = &group->metrics[i]->messages;
+        if (metrics_read(&messages->retained_bytes) || metrics_read(&messages->paused) ||
+            metrics_read(&messages->cut_through_waiting))
+            return true;
+    }
+    return false;
+}
+
+struct dialer_outcome worker_group_last_dial(const struct worker_group *group)
+{
+    struct dialer_outcome newest = { 0 };
+
+    for (unsigned i = 0; i < group->started; i++) {
+        struct dialer_outcome dial = dialer_last_outcome(&group->workers[i].transport.dialer);
+        if (dial.at_ms >= newest.at_ms)
+            newest = dial;
+    }
+    return newest;
+}

@@ -1,0 +1,216 @@
+/* proxy/control/readiness.c: what speaks against being ready, and what is done about it. */
+#include "control/readiness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct dialer_outcome no_dial;
+
+static struct discovery_target target = { .address = { .host = "logs.example" }, .weight = 1 };
+static struct discovery_lookup resolving = { .target = &target };
+static struct discovery_options options = {
+    .targets = &target,
+    .target_count = 1,
+    .health = { .interval_ms = 1000 },
+};
+static struct endpoint_list list;
+
+/* Resolved, and probed at `ended_ms`. */
+static struct discovery probed(enum end_reason failure, uint64_t ended_ms)
+{
+    return (struct discovery) {
+        .options = &options,
+        .lookups = &resolving,
+        .list = &list,
+        .health = { .options = options.health, .is_known = true, .failure = failure, .ended_ms = ended_ms },
+    };
+}
+
+static void expect_reasons(const struct readiness_facts *facts, const char *expected)
+{
+    char text[200] = "text of before";
+
+    assert_int_equal(readiness_describe(facts, text, sizeof text), !*expected);
+    assert_string_equal(text, expected);
+}
+
+static void expect(const struct discovery *discovery, struct dialer_outcome dial, enum end_reason failure,
+                   const char *expected)
+{
+    const struct readiness_facts facts = { .discovery = discovery, .dial = dial };
+
+    assert_int_equal(readiness_upstream_failure(discovery, &dial), failure);
+    expect_reasons(&facts, expected);
+}
+
+/* ---- the upstream ---- */
+
+static void an_unknown_upstream_has_not_failed_but_is_not_ready(void **state)
+{
+    struct discovery discovery = { .options = &options,
+                                   .lookups = &resolving,
+                                   .health.options = options.health };
+
+    (void)state;
+    expect(&discovery, no_dial, END_NONE, "upstream: logs.example is not resolved yet\n");
+    discovery.list = &list;
+    expect(&discovery, no_dial, END_NONE, "upstream: not probed yet\n");
+    discovery.health.options.interval_ms = 0;
+    expect(&discovery, no_dial, END_NONE, "");
+}
+
+static void a_name_that_does_not_resolve_fails_until_it_has_resolved_once(void **state)
+{
+    struct discovery_lookup lookup = { .target = &target, .unresolved = "no such name" };
+    struct discovery discovery = { .options = &options, .lookups = &lookup };
+
+    (void)state;
+    expect(&discovery, no_dial, END_UNRESOLVED, "upstream: cannot resolve logs.example: no such name\n");
+    discovery.list = &list;
+    expect(&discovery, no_dial, END_NONE, "");
+}
+
+static void the_newer_of_probe_and_dial_decides(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100), bad = probed(END_CONNECT_REFUSED, 100);
+    const struct dialer_outcome refused_before = { END_CONNECT_REFUSED, 99 };
+    const struct dialer_outcome refused_after = { END_CONNECT_TIMEOUT, 101 };
+    const struct dialer_outcome good_before = { END_NONE, 99 }, good_after = { END_NONE, 101 };
+
+    (void)state;
+    expect(&good, no_dial, END_NONE, "");
+    expect(&good, refused_before, END_NONE, "");
+    expect(&good, (struct dialer_outcome) { END_RESET, 99 }, END_NONE, "");
+    expect(&good, refused_after, END_CONNECT_TIMEOUT, "upstream: connecting timed out\n");
+    expect(&bad, no_dial, END_CONNECT_REFUSED, "upstream: connection refused\n");
+    expect(&bad, good_before, END_CONNECT_REFUSED, "upstream: connection refused\n");
+    expect(&bad, good_after, END_NONE, "");
+}
+
+static void a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100);
+    const struct dialer_outcome rejected = { END_TLS_REJECTED, 99 };
+
+    (void)state;
+    expect(&good, rejected, END_TLS_REJECTED, "upstream: peer rejected the TLS connection\n");
+}
+
+static void a_dial_counts_for_half_a_minute(void **state)
+{
+    (void)state;
+    struct dialer_outcome dial = readiness_recent_dial(END_CONNECT_REFUSED, 1000, 30999);
+    assert_int_equal(dial.outcome, END_CONNECT_REFUSED);
+    assert_int_equal(dial.at_ms, 1000);
+    dial = readiness_recent_dial(END_CONNECT_REFUSED, 1000, 31000);
+    assert_int_equal(dial.outcome, END_NONE);
+    assert_int_equal(dial.at_ms, 0);
+}
+
+/* ---- the other reasons ---- */
+
+static void each_reason_has_a_line(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100);
+    struct readiness_facts facts = { .discovery = &good, .wall_seconds = 1000 };
+
+    (void)state;
+    expect_reasons(&facts, "");
+    facts.certificate_not_after[SIDE_UPSTREAM] = 1000; /* the last second of its validity */
+    expect_reasons(&facts, "");
+    facts.certificate_not_after[SIDE_UPSTREAM] = 999;
+    expect_reasons(&facts, "certificate: the own certificate has expired\n");
+    facts.is_draining = true;
+    facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
+    expect_reasons(&facts, "draining: husk is stopping\n"
+                           "certificate: the own certificate has expired\n"
+                           "upstream: connection refused\n");
+}
+
+/* ---- refusing connections ---- */
+
+struct calls {
+    struct log log;
+    unsigned refuse, admit;
+};
+
+static void on_refuse(void *owner)
+{
+    ((struct calls *)owner)->refuse++;
+}
+
+static void on_admit(void *owner)
+{
+    ((struct calls *)owner)->admit++;
+}
+
+static struct readiness watching(struct discovery *discovery, struct calls *calls)
+{
+    *calls = (struct calls) { 0 };
+    log_init(&calls->log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
+    return (struct readiness) { .options = { .discovery = discovery,
+                                             .log = &calls->log,
+                                             .refuses_unhealthy = true,
+                                             .on_refuse = on_refuse,
+                                             .on_admit = on_admit,
+                                             .owner = calls } };
+}
+
+static void expect_calls(const struct calls *calls, unsigned refuse, unsigned admit)
+{
+    assert_int_equal(calls->refuse, refuse);
+    assert_int_equal(calls->admit, admit);
+}
+
+static void connections_are_refused_once_per_failure_and_accepted_once_after_it(void **state)
+{
+    struct discovery discovery = probed(END_NONE, 100);
+    struct calls calls;
+    struct readiness readiness = watching(&discovery, &calls);
+
+    (void)state;
+    readiness_check(&readiness, &no_dial);
+    expect_calls(&calls, 0, 0);
+    discovery.health.failure = END_CONNECT_REFUSED;
+    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial);
+    expect_calls(&calls, 1, 0);
+    discovery.health.failure = END_NONE;
+    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial);
+    expect_calls(&calls, 1, 1);
+    log_deinit(&calls.log);
+}
+
+static void connections_are_not_refused_unless_asked_for(void **state)
+{
+    struct discovery discovery = probed(END_CONNECT_REFUSED, 100);
+    struct calls calls;
+    struct readiness readiness = watching(&discovery, &calls);
+
+    (void)state;
+    readiness.options.refuses_unhealthy = false;
+    readiness_check(&readiness, &no_dial);
+    expect_calls(&calls, 0, 0);
+    log_deinit(&calls.log);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_upstream_has_not_failed_but_is_not_ready),
+        cmocka_unit_test(a_name_that_does_not_resolve_fails_until_it_has_resolved_once),
+        cmocka_unit_test(the_newer_of_probe_and_dial_decides),
+        cmocka_unit_test(a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting),
+        cmocka_unit_test(a_dial_counts_for_half_a_minute),
+        cmocka_unit_test(each_reason_has_a_line),
+        cmocka_unit_test(connections_are_refused_once_per_failure_and_accepted_once_after_it),
+        cmocka_unit_test(connections_are_not_refused_unless_asked_for),
+    };
+
+    return cmocka_run_group_tests_name("readiness", tests, NULL, NULL);
+}

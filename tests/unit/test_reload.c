@@ -1,0 +1,188 @@
+/* proxy/control/reload.c: when files are loaded again, and what a failure changes. SIGHUP and the timer:
+ * tests/scenario/test_lifecycle.py. */
+#include "control/reload.h"
+
+#include "support/pki.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct site {
+    char directory[TEST_PATH_BYTES], cert[TEST_PATH_BYTES], key[TEST_PATH_BYTES], ca[TEST_PATH_BYTES];
+    struct test_pair authority;
+    struct credentials_options credentials[SIDE_COUNT];
+    struct log log;
+    struct reload reload;
+    unsigned loaded;          /* calls of on_loaded */
+    struct credentials *seen; /* by the last call; borrowed */
+};
+
+static void on_loaded(void *owner)
+{
+    struct site *site = owner;
+
+    site->loaded++;
+    site->seen = site->reload.credentials[SIDE_UPSTREAM];
+}
+
+static void write_pair(struct site *site, int64_t not_after)
+{
+    const struct test_profile profile = { .subject = { { NID_commonName, "husk", 0 } },
+                                          .not_before = TEST_YEAR_2000,
+                                          .not_after = not_after };
+    struct test_pair pair = test_issue(&profile, &site->authority);
+
+    test_write_certificates(site->directory, "cert.pem", &pair.certificate, 1, site->cert);
+    test_write_key(site->directory, "key.pem", pair.key, site->key);
+    test_pair_free(&pair);
+}
+
+static void open_site(struct site *site)
+{
+    struct fault fault;
+
+    *site = (struct site) { .authority = test_issue_ca("ca") };
+    test_directory_make(site->directory);
+    log_init(&site->log, open("/dev/null", O_WRONLY), LOG_ERROR, LOG_TEXT);
+    test_write_certificates(site->directory, "ca.pem", &site->authority.certificate, 1, site->ca);
+    write_pair(site, TEST_YEAR_2099);
+    site->credentials[SIDE_UPSTREAM] = (struct credentials_options) {
+        .role = TLS_CLIENT,
+        .cert_file = site->cert,
+        .key_file = site->key,
+        .ca_file = site->ca,
+        .min_version = TLS_VERSION_1_2,
+        .max_version = TLS_VERSION_1_3,
+    };
+    const struct reload_options options = { .credentials = site->credentials,
+                                            .on_loaded = on_loaded,
+                                            .owner = site };
+    if (!reload_open(&site->reload, &options, &site->log, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void close_site(struct site *site)
+{
+    reload_close(&site->reload);
+    close(site->log.fd);
+    log_deinit(&site->log);
+    test_pair_free(&site->authority);
+    test_directory_remove(site->directory);
+}
+
+static void a_change_is_due_once_it_has_stood_still_between_two_looks(void **state)
+{
+    (void)state;
+    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 1 }, 1)); /* no change */
+    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 1 }, 2)); /* new */
+    assert_true(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 2));
+    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 3)); /* changed again */
+    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 1)); /* changed back */
+}
+
+static void the_first_set_is_loaded_without_a_call(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    assert_int_equal(site.loaded, 0);
+    assert_non_null(site.reload.credentials[SIDE_UPSTREAM]);
+    assert_null(site.reload.credentials[SIDE_DOWNSTREAM]);
+    reload_look(&site.reload);
+    reload_look(&site.reload);
+    assert_int_equal(site.loaded, 0);
+    close_site(&site);
+}
+
+static void the_second_look_at_a_change_publishes_a_new_set(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    struct credentials *first = site.reload.credentials[SIDE_UPSTREAM];
+    write_pair(&site, TEST_YEAR_2099 - 1);
+    reload_look(&site.reload);
+    assert_int_equal(site.loaded, 0);
+    assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], first);
+    reload_look(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    assert_int_equal(site.reload.succeeded, 1);
+    assert_ptr_equal(site.seen, site.reload.credentials[SIDE_UPSTREAM]);
+    assert_int_equal(credentials_not_after(site.seen), TEST_YEAR_2099 - 1);
+    reload_look(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    close_site(&site);
+}
+
+static void a_set_that_fails_to_load_changes_nothing_and_is_tried_once(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    struct credentials *first = site.reload.credentials[SIDE_UPSTREAM];
+    test_write(site.directory, "key.pem", "no key", site.key);
+    for (int i = 0; i < 4; i++)
+        reload_look(&site.reload);
+    assert_int_equal(site.reload.failed, 1);
+    assert_int_equal(site.reload.succeeded, 0);
+    assert_int_equal(site.loaded, 0);
+    assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], first);
+    close_site(&site);
+}
+
+static void one_bad_side_fails_the_whole_set(void **state)
+{
+    struct site site;
+    char other[TEST_PATH_BYTES];
+    struct fault fault;
+
+    (void)state;
+    open_site(&site);
+    reload_close(&site.reload);
+    site.credentials[SIDE_DOWNSTREAM] = site.credentials[SIDE_UPSTREAM];
+    site.credentials[SIDE_UPSTREAM].cert_file = test_write(site.directory, "other.pem", "none", other);
+    const struct reload_options options = { .credentials = site.credentials,
+                                            .on_loaded = on_loaded,
+                                            .owner = &site };
+    assert_false(reload_open(&site.reload, &options, &site.log, &fault));
+    assert_null(site.reload.credentials[SIDE_DOWNSTREAM]);
+    assert_non_null(strstr(fault.text, "other.pem"));
+    close_site(&site);
+}
+
+static void nothing_is_loaded_after_a_stop(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    reload_stop(&site.reload);
+    write_pair(&site, TEST_YEAR_2099 - 1);
+    for (int i = 0; i < 3; i++)
+        reload_look(&site.reload);
+    assert_int_equal(site.loaded, 0);
+    assert_int_equal(site.reload.succeeded + site.reload.failed, 0);
+    close_site(&site);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_change_is_due_once_it_has_stood_still_between_two_looks),
+        cmocka_unit_test(the_first_set_is_loaded_without_a_call),
+        cmocka_unit_test(the_second_look_at_a_change_publishes_a_new_set),
+        cmocka_unit_test(a_set_that_fails_to_load_changes_nothing_and_is_tried_once),
+        cmocka_unit_test(one_bad_side_fails_the_whole_set),
+        cmocka_unit_test(nothing_is_loaded_after_a_stop),
+    };
+
+    return cmocka_run_group_tests_name("reload", tests, NULL, NULL);
+}
