@@ -1,4 +1,4 @@
-/* The one table of settings. A new setting is a field of struct config and a row here. */
+/* The table of all settings. A new setting is a field of struct config and a row here. */
 #include "config/config.h"
 
 #include "trust/peer_policy.h"
@@ -19,217 +19,231 @@ static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL
 #define MIB    (1024 * KIB)
 
 /* clang-format off: one setting, one paragraph. */
-/* Client settings first, server settings last, what both have between them: each mode is one slice. */
+/* First the settings of the client only, then the common ones, last those of the server only: the settings of
+ * each mode are contiguous. */
 static const struct setting settings[] = {
     { ROW("server-name", SETTING_TEXT, server_name), .value_name = "NAME",
-      .help = "name or IP address every upstream's certificate must carry, and SNI; default: each one's own "
-              "host, "
-              "for srv+NAME the target that DNS tells: trust DNS then, or say the name here" },
+      .help = "name or IP address that the certificate of every upstream must carry, also sent as SNI; "
+              "default: the host of each upstream; for srv+NAME the target from DNS, which DNS can "
+              "forge: set the name if DNS is not trusted" },
     { ROW("allow-cn-as-name", SETTING_FLAG, allow_cn_as_name),
-      .help = "match the name with the CN where a server certificate has no subjectAltName" },
+      .help = "compare the name with the CN if a server certificate has no subjectAltName" },
     { ROW("unsafe-listen", SETTING_FLAG, unsafe_listen),
-      .help = "listen on an address that other machines can reach, in plaintext" },
+      .help = "allow --listen on an address that other machines can reach; husk accepts plaintext there" },
 #define CLIENT_ONLY 3
 
     { ROW("listen", SETTING_TEXT, listen), .value_name = "ADDR", .required = true,
-      .help = "where connections are accepted: host:port, [v6]:port or unix:PATH; port 0: any free one" },
+      .help = "address on which husk accepts connections: host:port, [v6]:port or unix:PATH; port 0: "
+              "any free port" },
     { ROW("upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
-      .help = "where they are carried to: host:port, [v6]:port, unix:PATH or srv+NAME (SRV records); each "
-              "address gets its share by weight, 1 to 1000; a standby is used when no other works" },
+      .help = "address to which husk carries traffic: host:port, [v6]:port, unix:PATH or srv+NAME (SRV "
+              "records); can be given several times; connections are shared by weight, 1 to 1000; a "
+              "standby is used only while no other address works" },
     { ROW("protocol", SETTING_CHOICE, protocol), .fallback = "forward", .choices = protocols,
-      .help = "forward: messages of many agents over few upstream connections; tcp: anything, byte for byte, "
-              "one upstream connection for each accepted one" },
+      .help = "forward: carry messages of many agents over few upstream connections; tcp: carry any "
+              "bytes, with one upstream connection for each accepted connection" },
     { ROW("delivery", SETTING_CHOICE, delivery), .fallback = "at-least-once", .choices = deliveries,
-      .help = "forward: at-least-once asks for acks and sends again; passthrough changes and keeps nothing" },
+      .help = "forward: at-least-once requests acks and sends unacknowledged messages again; "
+              "passthrough changes nothing and keeps no message" },
     { ROW("retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
       .max = 16384 * MIB, .value_name = "SIZE",
-      .help = "forward: memory for messages until they are acknowledged; when it is full agents are not "
-              "read" },
+      .help = "forward: memory for unacknowledged messages; while it is full, husk does not read from "
+              "agents" },
     { ROW("cut-through-bytes", SETTING_BYTES, cut_through_bytes), .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
-      .help = "forward: a longer message goes upstream while it is read, on a connection of its own" },
+      .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },
     { ROW("batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB,
       .zero_word = "off", .value_name = "SIZE",
-      .help = "forward: messages without acks of their own that come together share one; off: none do" },
+      .help = "forward: messages that are read together and request no ack of their own share one ack, "
+              "up to this size; off: each message has an ack of its own" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help = "forward: for an agent that has stopped in the middle of a message to go on" },
+      .help = "forward: how long an agent may pause in the middle of a message" },
     { ROW("ack-timeout", SETTING_DURATION, ack_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .value_name = "D",
-      .help = "forward: for an ack, before the connection is given up and messages sent again" },
+      .help = "forward: how long to wait for an ack before the connection is closed and its messages "
+              "are sent again" },
     { ROW("delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
       .max = 24 * HOUR, .value_name = "D",
-      .help = "forward: an agent that waits for an ack is reset after so long without an upstream" },
+      .help = "forward: how long an agent that waits for an ack is kept while no upstream is available; "
+              "then its connection is reset" },
     { ROW("max-upstream-connections", SETTING_COUNT, max_upstream_connections), .fallback = "2", .min = 1,
-      .max = 64, .value_name = "N", .help = "forward: connections per worker and upstream address" },
+      .max = 64, .value_name = "N", .help = "forward: shared connections per worker and upstream address" },
     { ROW("max-connection-age", SETTING_DURATION, max_connection_age_ms), .fallback = "10m", .min = 100,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
-      .help = "forward: upstream connections are made anew after about so long, between two messages" },
+      .help = "forward: an upstream connection is replaced at about this age, between two messages" },
     { ROW("max-exclusive-connections", SETTING_COUNT, max_exclusive_connections), .fallback = "4", .min = 1,
       .max = 64, .value_name = "N",
-      .help =
-          "forward: further ones for what has one alone: messages beyond --cut-through-bytes, and those at "
-          "which one has ended" },
+      .help = "forward: additional upstream connections per worker that carry one message alone: a "
+              "message longer than --cut-through-bytes, or one at which a connection has ended" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
-      .help = "forward: connections that may break at the same message before it is dropped; off: no limit" },
+      .help = "forward: a message is dropped after this number of connections has ended at it; off: no "
+              "limit" },
     { ROW("max-ack-timeouts", SETTING_COUNT, max_ack_timeouts), .fallback = "5", .min = 1, .max = 1000000,
-      .value_name = "N", .help = "forward: ack timeouts of the same message before it is dropped" },
+      .value_name = "N", .help = "forward: a message is dropped after this number of ack timeouts" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
-      .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message" },
+      .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,
-      .value_name = "SIZE", .help = "forward: longest tag" },
+      .value_name = "SIZE", .help = "forward: longest tag that is accepted" },
     { ROW("max-depth", SETTING_COUNT, max_depth), .fallback = "64", .min = 1, .max = 128, .value_name = "N",
-      .help = "forward: deepest nesting of records and options" },
+      .help = "forward: deepest nesting of records and options that is accepted" },
     { ROW("compress", SETTING_CHOICE, compress), .fallback = "off", .choices = compressions,
-      .help = "forward: compresses bodies that are not; zstd needs Fluentd 1.19" },
+      .help = "forward: compress bodies that are not compressed; zstd requires Fluentd 1.19 or later" },
     { ROW("compress-min", SETTING_BYTES, compress_min_bytes), .fallback = "1KiB", .min = 64,
       .max = 1024 * MIB, .value_name = "SIZE", .help = "forward: shorter bodies are not compressed" },
     { ROW("strip-metadata", SETTING_FLAG, strip_metadata),
-      .help = "forward: takes out the metadata Fluent Bit 5 writes into entries, which older Fluentd cannot "
-              "read" },
+      .help = "forward: remove the metadata that Fluent Bit 5 adds to entries; older Fluentd cannot "
+              "read it" },
     { ROW("max-inflated", SETTING_BYTES, max_inflated_bytes), .fallback = "32MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
-      .help = "forward: compressed bodies that are longer inside are not looked into" },
+      .help = "forward: a compressed body is not inspected if it is longer than this after "
+              "decompression" },
 
     { ROW("rule", SETTING_LIST, rules), .value_name = "RULE",
-      .help = "forward: who may write what, the first rule that matches: any|cn=|dns=|uri=|ou=|spki= "
-              "[tags=] [tag-prefix=] [bytes-per-second=] [messages-per-second=] [burst=] [max-message=]" },
+      .help = "forward: what an agent may write; the first rule that matches the agent applies: "
+              "any|cn=|dns=|uri=|ou=|spki= [tags=] [tag-prefix=] [bytes-per-second=] "
+              "[messages-per-second=] [burst=] [max-message=]" },
 
     { ROW("shared-key-env", SETTING_TEXT, shared_key_env), .value_name = "VAR",
-      .help = "forward: variable with the shared key the aggregator asks for; husk speaks its handshake" },
+      .help = "forward: environment variable with the shared key of the aggregator; husk authenticates "
+              "itself with it" },
     { ROW("shared-key-file", SETTING_TEXT, shared_key_file), .value_name = "FILE",
-      .help = "or the file whose first line it is" },
+      .help = "forward: file whose first line is that shared key" },
     { ROW("username", SETTING_TEXT, username), .value_name = "NAME",
-      .help = "forward: user the aggregator asks for, with --password-env" },
+      .help = "forward: user name for the aggregator; requires --password-env" },
     { ROW("password-env", SETTING_TEXT, password_env), .value_name = "VAR",
-      .help = "variable with that user's password" },
+      .help = "forward: environment variable with the password of --username" },
     { ROW("accept-key-env", SETTING_TEXT, accept_key_env), .value_name = "VAR",
-      .help = "forward: variable with the shared key that agents must know; husk asks for it" },
+      .help = "forward: environment variable with the shared key that agents must know" },
     { ROW("accept-key-file", SETTING_TEXT, accept_key_file), .value_name = "FILE",
-      .help = "or the file whose first line it is" },
+      .help = "forward: file whose first line is that shared key" },
     { ROW("accept-user", SETTING_LIST, accept_users), .value_name = "NAME=VAR",
-      .help = "forward: a user that agents may be, and the variable with the password" },
+      .help = "forward: user name that agents may use, and the environment variable with its password" },
     { ROW("silence-hint", SETTING_DURATION, silence_hint_ms), .fallback = "10s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help =
-          "forward: an agent that says nothing for so long may be waiting for a shared-key handshake; told "
-          "once" },
+      .help = "forward: log a hint, once, if an agent sends nothing for this time: it may be waiting "
+              "for shared-key authentication" },
     { ROW("self-hostname", SETTING_TEXT, self_hostname), .fallback = "husk", .value_name = "NAME",
-      .help =
-          "forward: what husk calls itself in the shared-key handshake; must differ from the peer's name" },
+      .help = "forward: the name of husk in shared-key authentication; must differ from the name of the "
+              "peer" },
 
     { ROW("cert", SETTING_TEXT, cert_file), .value_name = "FILE", .required = true,
-      .help = "own certificate, PEM, followed by its intermediates" },
+      .help = "certificate of husk, PEM, followed by its intermediates" },
     { ROW("key", SETTING_TEXT, key_file), .value_name = "FILE", .required = true,
-      .help = "its private key, PEM, encrypted or not" },
+      .help = "private key of the certificate, PEM, encrypted or not" },
     { ROW("ca", SETTING_TEXT, ca_file), .value_name = "FILE", .required = true,
-      .help = "the CAs whose certificates peers must present, PEM" },
+      .help = "CAs that must have issued the certificates of peers, PEM" },
     { ROW("key-passphrase-env", SETTING_TEXT, key_passphrase_env), .value_name = "VAR",
-      .help = "environment variable that holds the key's passphrase" },
+      .help = "environment variable with the passphrase of the key" },
     { ROW("key-passphrase-file", SETTING_TEXT, key_passphrase_file), .value_name = "FILE",
-      .help = "file whose first line is the key's passphrase" },
+      .help = "file whose first line is the passphrase of the key" },
     { ROW("tls-min", SETTING_CHOICE, tls_min), .fallback = "1.2", .choices = tls_versions,
-      .help = "oldest TLS version spoken" },
+      .help = "oldest TLS version that is accepted" },
     { ROW("tls-max", SETTING_CHOICE, tls_max), .fallback = "1.3", .choices = tls_versions,
-      .help = "newest TLS version spoken" },
+      .help = "newest TLS version that is accepted" },
 
     { ROW("workers", SETTING_COUNT, workers), .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
       .value_name = "N", .help = "worker threads, 1 to 64; auto: one per CPU" },
     { ROW("max-connections", SETTING_COUNT, max_connections), .fallback = "10000", .min = 1, .max = 1000000,
-      .value_name = "N", .help = "connections accepted at a time; further ones wait in the kernel's queue" },
+      .value_name = "N",
+      .help = "accepted connections at a time; more connections wait in the kernel's queue" },
     { ROW("max-handshakes", SETTING_COUNT, max_handshakes), .fallback = "1024", .min = 1, .max = 100000,
       .value_name = "N",
-      .help = "TLS handshakes with peers under way at a time; further peers wait likewise" },
+      .help = "TLS handshakes with peers at a time; more connections wait in the kernel's queue" },
     { ROW("buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB,
       .max = 16 * MIB, .value_name = "SIZE",
       .help = "bytes kept per connection and direction while the other side is slow" },
 
     { ROW("dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE,
       .value_name = "D",
-      .help =
-          "tcp: how long a silent peer is waited for before the upstream is dialled for it; probes cost no "
-          "dial" },
+      .help = "tcp: how long to wait for the first byte of a peer before the upstream is dialled; a "
+              "connection that closes earlier costs no dial" },
     { ROW("connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D",
-      .help = "for connecting to one upstream address, and for its name to resolve" },
+      .help = "how long to wait for a connection to one upstream address, and for its name to resolve" },
     { ROW("handshake-timeout", SETTING_DURATION, handshake_timeout_ms), .fallback = "10s", .min = 10,
-      .max = 5 * MINUTE, .value_name = "D", .help = "for a whole TLS handshake" },
+      .max = 5 * MINUTE, .value_name = "D", .help = "how long a TLS handshake may take" },
     { ROW("confirm-timeout", SETTING_DURATION, confirm_timeout_ms), .fallback = "1s", .max = MINUTE,
-      .value_name = "D", .help = "for a TLS 1.3 server's first sign that it accepted our certificate" },
+      .value_name = "D",
+      .help = "how long to wait for evidence that a TLS 1.3 server accepted the certificate of husk" },
     { ROW("idle-timeout", SETTING_DURATION, idle_timeout_ms), .fallback = "off", .min = 10, .max = 168 * HOUR,
-      .zero_word = "off", .value_name = "D", .help = "ends connections on which nothing moves for so long" },
+      .zero_word = "off", .value_name = "D",
+      .help = "close a connection on which nothing moves for this time" },
     { ROW("half-close-timeout", SETTING_DURATION, half_close_timeout_ms), .fallback = "5m", .min = 10,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
-      .help = "tcp: the same once one direction has ended" },
+      .help = "tcp: the same, after one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
-      .value_name = "D", .help = "tcp: for last words to be delivered on a connection that ends" },
+      .value_name = "D", .help = "tcp: how long a connection that ends may take to deliver its last bytes" },
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
-      .help = "gives up peers that do not answer at all, however silent they are otherwise" },
+      .help = "close a connection whose peer does not answer at all for this time; an idle peer that "
+              "answers is kept" },
     { ROW("eject-time", SETTING_DURATION, eject_time_ms), .fallback = "10s", .max = HOUR, .value_name = "D",
-      .help = "an upstream address that failed is tried last for so long; doubles with each failure" },
+      .help = "how long an upstream address that failed is tried only after the others; doubles with "
+              "each failure" },
     { ROW("eject-time-max", SETTING_DURATION, eject_time_max_ms), .fallback = "2m", .max = HOUR,
-      .value_name = "D", .help = "longest time for which it is" },
+      .value_name = "D", .help = "longest time for which a failed address is tried only after the others" },
     { ROW("health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help = "how often readiness probes the upstream by a bare connect" },
+      .help = "how often to probe the upstream by a bare connect, for readiness" },
     { ROW("when-unhealthy", SETTING_CHOICE, when_unhealthy), .fallback = "accept",
       .choices = unhealthy_answers,
-      .help = "new connections while the upstream is known to fail: accept holds what agents send; refuse "
-              "sends them elsewhere" },
+      .help = "new connections while the upstream is known to fail: accept keeps agents waiting; refuse "
+              "lets them go to another address" },
     { ROW("udp-heartbeats", SETTING_COUNT, udp_heartbeats_per_second), .fallback = "1000", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
-      .help =
-          "forward: UDP heartbeats taken per second, on the port of --listen; answered while the upstream "
-          "is healthy" },
+      .help = "forward: UDP heartbeats read per second, on the port of --listen; answered while the "
+              "upstream is healthy" },
     { ROW("reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help =
-          "how often certificate, key and CA files are looked at; what has changed is loaded, as on SIGHUP" },
+      .help = "how often to look for changes of the certificate, key, CA and passphrase files; changed "
+              "files are loaded, as on SIGHUP" },
     { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR,
-      .value_name = "D", .help = "after SIGTERM, the longest time connections may go on" },
+      .value_name = "D", .help = "how long connections may go on after SIGTERM" },
     { ROW("drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",
-      .help = "after SIGTERM, husk ends once nothing has moved for so long" },
+      .help = "after SIGTERM, husk ends once nothing has moved for this time" },
 
     { ROW("dns-servers", SETTING_TEXT, dns_servers), .value_name = "LIST",
-      .help = "name servers, comma-separated, host or host:port; default: the system's" },
+      .help = "name servers, comma-separated, host or host:port; default: those of the system" },
     { ROW("dns-min-ttl", SETTING_DURATION, dns_min_ttl_ms), .fallback = "5s", .min = 10, .max = HOUR,
-      .value_name = "D", .help = "upstream names are not looked up more often than this" },
+      .value_name = "D", .help = "shortest time between two look-ups of an upstream name" },
     { ROW("dns-max-ttl", SETTING_DURATION, dns_max_ttl_ms), .fallback = "5m", .min = 10, .max = 24 * HOUR,
-      .value_name = "D", .help = "nor less often than this" },
+      .value_name = "D", .help = "longest time between two look-ups of an upstream name" },
     { ROW("dns-retry-min", SETTING_DURATION, dns_retry_min_ms), .fallback = "1s", .min = 10, .max = HOUR,
-      .value_name = "D", .help = "first delay after a failed look-up; doubles with each" },
+      .value_name = "D", .help = "delay after the first failed look-up; doubles with each further one" },
     { ROW("dns-retry-max", SETTING_DURATION, dns_retry_max_ms), .fallback = "1m", .min = 10, .max = HOUR,
-      .value_name = "D", .help = "longest delay after failed look-ups" },
+      .value_name = "D", .help = "longest delay after a failed look-up" },
 
     { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
-      .help = "where /live, /ready and /metrics are served" },
+      .help = "address that serves /live, /ready and /metrics" },
     { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
-      .max = 1000, .value_name = "N", .help = "admin connections at a time; further ones are closed" },
+      .max = 1000, .value_name = "N", .help = "admin connections at a time; more connections are closed" },
     { ROW("admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
-      .max = HOUR, .value_name = "D", .help = "for an admin request to arrive" },
+      .max = HOUR, .value_name = "D", .help = "how long an admin request may take to arrive" },
     { ROW("log-format", SETTING_CHOICE, log_format), .fallback = "text", .choices = log_formats,
-      .help = "how lines on stderr are written" },
+      .help = "format of the log lines on stderr" },
     { ROW("log-level", SETTING_CHOICE, log_level), .fallback = "info", .choices = log_levels,
-      .help = "lines below it are left out; debug tells of every connection" },
+      .help = "lowest level that is logged; debug logs every connection" },
     { ROW("log-burst", SETTING_COUNT, log_burst), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
-      .help = "lines per reason, worker and ten seconds; the rest is counted. off: no limit" },
+      .help = "log lines per reason, worker and ten seconds; further lines are only counted; off: no "
+              "limit" },
 
 #define SERVER_ONLY 6
     { ROW("allow-cn", SETTING_LIST, allow), .kind = PEER_RULE_CN, .value_name = "VALUE",
-      .help = "admit clients whose certificate has this common name (* stands for any text)" },
+      .help = "admit clients whose certificate has this common name (* matches any text)" },
     { ROW("allow-dns", SETTING_LIST, allow), .kind = PEER_RULE_DNS, .value_name = "VALUE",
-      .help = "or this DNS name (* stands for text without dots)" },
+      .help = "admit clients whose certificate has this DNS name (* matches text without dots)" },
     { ROW("allow-uri", SETTING_LIST, allow), .kind = PEER_RULE_URI, .value_name = "VALUE",
-      .help = "or this URI, such as a SPIFFE ID (* stands for text without slashes)" },
+      .help = "admit clients whose certificate has this URI, such as a SPIFFE ID (* matches text "
+              "without slashes)" },
     { ROW("allow-ou", SETTING_LIST, allow), .kind = PEER_RULE_OU, .value_name = "VALUE",
-      .help = "or this organizational unit" },
+      .help = "admit clients whose certificate has this organizational unit" },
     { ROW("allow-spki", SETTING_LIST, allow), .kind = PEER_RULE_SPKI, .value_name = "HEX",
-      .help = "or this public key: SHA-256 of its SubjectPublicKeyInfo" },
+      .help = "admit clients whose certificate has this public key: SHA-256 of its SubjectPublicKeyInfo" },
     { ROW("allow-any", SETTING_LIST, allow), .kind = PEER_RULE_ANY,
-      .help = "admit every client whose certificate the CA has signed" },
+      .help = "admit every client whose certificate is issued by the CA" },
 };
 
 /* clang-format on */
