@@ -18,7 +18,7 @@ static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL
 #define KIB    UINT64_C(1024)
 #define MIB    (1024 * KIB)
 
-/* clang-format off: one setting, one paragraph. */
+/* clang-format off */
 /* First the settings of the client only, then the common ones, last those of the server only: the settings of
  * each mode are contiguous. */
 static const struct setting settings[] = {

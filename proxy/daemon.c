@@ -228,7 +228,7 @@ static void heartbeat_start(struct daemon *daemon)
     if (!options.per_second || options.address.storage.ss_family == AF_UNIX)
         return;
     if (!heartbeat_open(&daemon->heartbeat, daemon->loop, &options, &fault))
-        log_say(&daemon->log, LOG_WARN, "UDP heartbeats will not be answered: %s", fault.text);
+        log_say(&daemon->log, LOG_WARN, "UDP heartbeats are not answered: %s", fault.text);
 }
 
 static void watchers_start(struct daemon *daemon)

@@ -64,12 +64,13 @@ static void client_print_help(FILE *out)
 
 static void server_print_help(FILE *out)
 {
-    fputs("husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
-          "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any "
-          "[options]\n\n"
-          "Accepts mutual TLS, decides who may connect and write what, and carries plaintext Forward to the "
-          "upstream beside it.\n",
-          out);
+    fputs(
+        "husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
+        "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any "
+        "[options]\n\n"
+        "Accepts mutual TLS, decides who may connect and what they may write, and carries plaintext Forward "
+        "to the upstream.\n",
+        out);
     settings_help(CONFIG_SERVER, out);
 }
 
@@ -107,19 +108,19 @@ static int help_command(int argc, char **argv);
 
 static void help_print_help(FILE *out)
 {
-    fputs("husk help [COMMAND]\n\nPrints what husk can do, or how to use one command.\n", out);
+    fputs("husk help [COMMAND]\n\nLists the commands, or prints the help of one command.\n", out);
 }
 
 static const struct command commands[] = {
-    { "client", "accept plaintext Forward here, carry its messages over mutual TLS", client_command,
+    { "client", "accept plaintext Forward, carry its messages over mutual TLS", client_command,
       client_print_help },
-    { "server", "accept mutual TLS here, carry plaintext Forward to the aggregator", server_command,
+    { "server", "accept mutual TLS, carry plaintext Forward to the aggregator", server_command,
       server_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },
-    { "send", "send events, as an agent would", send_command, send_print_help },
-    { "receive", "receive and print events, as an aggregator would", receive_command, receive_print_help },
+    { "send", "send events as an agent does", send_command, send_print_help },
+    { "receive", "receive and print events as an aggregator does", receive_command, receive_print_help },
     { "version", "print versions and build facts", version_command, version_print_help },
-    { "help", "print this, or help for a command", help_command, help_print_help },
+    { "help", "list the commands, or print the help of one", help_command, help_print_help },
 };
 
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
@@ -139,7 +140,7 @@ static void commands_print(FILE *out)
     fputs("husk carries Fluent Forward traffic over mutual TLS.\n\n", out);
     for (unsigned i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  husk %-8s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n\"husk help COMMAND\" tells more.\n", out);
+    fputs("\n\"husk help COMMAND\" prints the help of a command.\n", out);
 }
 
 static int help_command(int argc, char **argv)

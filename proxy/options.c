@@ -49,7 +49,7 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
      * port for port 0. */
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
     if (options->refuses_unhealthy && !socket_address_port(&options->listen)) {
-        fault_set(fault, "--when-unhealthy: refuse needs a port of its own to listen on, and %s has none",
+        fault_set(fault, "--when-unhealthy: refuse requires a fixed TCP port, and %s has none",
                   config->listen);
         return false;
     }

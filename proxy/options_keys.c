@@ -85,20 +85,20 @@ static bool keys_check(const struct config *config, struct fault *fault)
     bool dials = has_key(config, SIDE_UPSTREAM), accepts = has_key(config, SIDE_DOWNSTREAM);
 
     if (!dials && (config->username || config->password_env)) {
-        fault_set(fault, "--%s: goes with --shared-key-env or --shared-key-file",
+        fault_set(fault, "--%s: requires --shared-key-env or --shared-key-file",
                   config->username ? "username" : "password-env");
         return false;
     }
     if (!config->username != !config->password_env) {
-        fault_set(fault, "--username: and --password-env go together");
+        fault_set(fault, "--username: must be combined with --password-env");
         return false;
     }
     if (!accepts && config->accept_users.count) {
-        fault_set(fault, "--accept-user: goes with --accept-key-env or --accept-key-file");
+        fault_set(fault, "--accept-user: requires --accept-key-env or --accept-key-file");
         return false;
     }
     if ((dials || accepts) && config->protocol != ROUTE_FORWARD) {
-        fault_set(fault, "--%s: is for --protocol forward; tcp passes the handshake through",
+        fault_set(fault, "--%s: is for --protocol forward; tcp carries the handshake unchanged",
                   dials ? "shared-key-env" : "accept-key-env");
         return false;
     }

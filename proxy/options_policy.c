@@ -16,8 +16,8 @@ bool options_policy_set_peers(struct peer_policy *policy, const struct config *c
 
     if (!config->allow.count) {
         fault_set(fault,
-                  "nobody is allowed to connect: say who may, by --allow-cn, --allow-dns, --allow-uri, "
-                  "--allow-ou or --allow-spki, or --allow-any for every certificate of the CA");
+                  "nobody is allowed to connect: set --allow-cn, --allow-dns, --allow-uri, --allow-ou or "
+                  "--allow-spki, or --allow-any to admit every certificate of the CA");
         return false;
     }
     for (size_t i = 0; i < config->allow.count; i++) {
@@ -35,7 +35,7 @@ bool options_policy_set_peers(struct peer_policy *policy, const struct config *c
 static bool rule_set_who(struct message_rule *rule, const struct config_rule *config, struct fault *fault)
 {
     if (!config->who.count) {
-        fault_set(fault, "says nobody: any, cn=, dns=, uri=, ou= or spki=");
+        fault_set(fault, "matches nobody: set any, cn=, dns=, uri=, ou= or spki=");
         return false;
     }
     for (size_t i = 0; i < config->who.count; i++) {
@@ -65,7 +65,7 @@ static bool rule_set(struct message_rule *rule, const struct config_rule *config
     return true;
 }
 
-/* Where agents have no certificate, a rule that asks for one would never be right. */
+/* Agents of husk client have no certificate: a rule that needs one would never match. */
 static bool rule_check_plain(const struct message_rule *rule, struct fault *fault)
 {
     bool is_for_any = true;
@@ -101,7 +101,7 @@ bool options_policy_set_rules(struct message_policy *policy, enum config_mode mo
                               const struct config *config, struct fault *fault)
 {
     if (config->rules.count && config->protocol != ROUTE_FORWARD) {
-        fault_set(fault, "--rule: is for --protocol forward; tcp does not know messages");
+        fault_set(fault, "--rule: is for --protocol forward; tcp has no messages");
         return false;
     }
     for (size_t i = 0; i < config->rules.count; i++) {

@@ -59,7 +59,7 @@ static void reload_run(struct reload *reload)
     reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
     if (!set_load(reload, loaded, &fault)) {
         reload->failed++;
-        log_say(reload->log, LOG_ERROR, "reload failed, the credentials in use stay: %s", fault.text);
+        log_say(reload->log, LOG_ERROR, "reload failed, the credentials in use are kept: %s", fault.text);
         return;
     }
     set_replace(reload, loaded);

@@ -76,7 +76,7 @@ bool worker_group_start(struct worker_group *group, struct credentials *const cr
 static void worker_post(struct worker_group *group, unsigned at, struct mailbox_item item)
 {
     if (!mailbox_post(&group->workers[at].mailbox, item))
-        log_say(group->options.log, LOG_ERROR, "out of memory: a worker was not told of a change");
+        log_say(group->options.log, LOG_ERROR, "out of memory: a change did not reach a worker");
 }
 
 /* For items that carry nothing. */

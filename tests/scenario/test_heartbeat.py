@@ -149,7 +149,7 @@ def test_a_udp_port_that_is_taken_costs_a_warning_and_nothing_more(husk):
         server = husk.server(aggregator, protocol="forward")
         client = husk.client(server, protocol="forward", listen=raw.format_address(address))
     text = raw.format_address(address)
-    client.wait_for_event(level="warn", message="UDP heartbeats will not be answered: "
+    client.wait_for_event(level="warn", message="UDP heartbeats are not answered: "
                                                 f"cannot bind UDP {text}: Address already in use")
     agent = Agent(raw.connect(client.address))
     agent.send(event(7))

@@ -1,4 +1,4 @@
-/* What configuration becomes, and what is refused. */
+/* proxy/options*.c: the configuration becomes options, or a fault. */
 #include "options.h"
 
 #include <setjmp.h>
@@ -13,7 +13,7 @@ enum { WORDS_MAX = 160 };
 
 struct parsed {
     struct config config;
-    struct options options; /* must not move: the policy is referred to */
+    struct options options; /* does not move: its parts point to each other */
     struct fault fault;
 };
 
@@ -85,7 +85,7 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     options_deinit(&server.options);
 }
 
-static void forward_is_spoken_at_least_once_unless_told_otherwise(void **state)
+static void the_defaults_are_forward_and_at_least_once(void **state)
 {
     static const enum config_mode modes[] = { CONFIG_CLIENT, CONFIG_SERVER };
     struct parsed parsed;
@@ -149,7 +149,7 @@ static void upstreams_are_parsed_in_order_with_weight_and_standby(void **state)
     options_deinit(&parsed.options);
 }
 
-static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void **state)
+static void a_fault_of_an_upstream_names_its_text(void **state)
 {
     static const struct {
         const char *text, *fault;
@@ -181,7 +181,7 @@ static void upstreams_that_cannot_be_meant_are_refused_by_setting_and_text(void 
     options_deinit(&parsed.options);
 }
 
-static void limits_of_the_process_are_shared_out_among_workers(void **state)
+static void limits_of_the_process_are_divided_among_workers(void **state)
 {
     struct parsed parsed;
 
@@ -197,7 +197,7 @@ static void limits_of_the_process_are_shared_out_among_workers(void **state)
     options_deinit(&parsed.options);
 }
 
-static void bodies_are_rewritten_only_where_that_is_asked_for(void **state)
+static void bodies_are_changed_only_if_a_setting_says_so(void **state)
 {
     static const struct {
         const char *setting, *value;
@@ -254,10 +254,9 @@ static void a_fault_names_the_setting(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--dns-min-ttl", "10m"), "--dns-min-ttl: is above --dns-max-ttl");
     expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
                    "--dns-retry-min: is above --dns-retry-max");
-    expect_refused(
-        CONFIG_SERVER, WORDS(NULL),
-        "nobody is allowed to connect: say who may, by --allow-cn, --allow-dns, --allow-uri, --allow-ou or "
-        "--allow-spki, or --allow-any for every certificate of the CA");
+    expect_refused(CONFIG_SERVER, WORDS(NULL),
+                   "nobody is allowed to connect: set --allow-cn, --allow-dns, --allow-uri, --allow-ou or "
+                   "--allow-spki, or --allow-any to admit every certificate of the CA");
 }
 
 static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **state)
@@ -285,23 +284,23 @@ static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **st
     options_deinit(&parsed.options);
 }
 
-static void shared_key_settings_that_cannot_go_together_are_refused(void **state)
+static void shared_key_settings_that_contradict_each_other_are_refused(void **state)
 {
     (void)state;
     setenv("TEST_KEY", "secret", 1);
     expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--shared-key-env", "TEST_KEY"),
-                   "--shared-key-env: is for --protocol forward; tcp passes the handshake through");
+                   "--shared-key-env: is for --protocol forward; tcp carries the handshake unchanged");
     expect_refused(CONFIG_CLIENT, WORDS("--username", "me"),
-                   "--username: goes with --shared-key-env or --shared-key-file");
+                   "--username: requires --shared-key-env or --shared-key-file");
     expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_KEY", "--username", "me"),
-                   "--username: and --password-env go together");
+                   "--username: must be combined with --password-env");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-user", "you=TEST_KEY"),
-                   "--accept-user: goes with --accept-key-env or --accept-key-file");
+                   "--accept-user: requires --accept-key-env or --accept-key-file");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you"),
                    "--accept-user: \"you\" is not NAME=VAR");
 }
 
-static void a_client_may_listen_anywhere_when_told_so(void **state)
+static void a_client_listens_anywhere_with_unsafe_listen(void **state)
 {
     struct parsed parsed;
 
@@ -310,7 +309,7 @@ static void a_client_may_listen_anywhere_when_told_so(void **state)
     options_deinit(&parsed.options);
 }
 
-static void a_rule_is_read_part_by_part(void **state)
+static void a_rule_is_parsed_into_its_parts(void **state)
 {
     struct parsed parsed;
 
@@ -348,13 +347,14 @@ static void a_rule_is_read_part_by_part(void **state)
     options_deinit(&parsed.options);
 }
 
-static void rules_that_cannot_be_meant_are_refused(void **state)
+static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
 {
     static const struct {
         enum config_mode mode;
         const char *rule, *fault;
     } rows[] = {
-        { CONFIG_SERVER, "tags=a", "--rule \"tags=a\": says nobody: any, cn=, dns=, uri=, ou= or spki=" },
+        { CONFIG_SERVER, "tags=a",
+          "--rule \"tags=a\": matches nobody: set any, cn=, dns=, uri=, ou= or spki=" },
         { CONFIG_SERVER, "any tag=a", "--rule \"any tag=a\": \"tag\" is unknown" },
         { CONFIG_SERVER, "any tags=/a/",
           "--rule \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
@@ -381,10 +381,10 @@ static void rules_that_cannot_be_meant_are_refused(void **state)
         expect_refused(rows[i].mode, WORDS(allow, "--rule", rows[i].rule), rows[i].fault);
     }
     expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--rule", "any"),
-                   "--rule: is for --protocol forward; tcp does not know messages");
+                   "--rule: is for --protocol forward; tcp has no messages");
 }
 
-static void udp_heartbeats_go_with_forward(void **state)
+static void udp_heartbeats_are_for_forward(void **state)
 {
     struct parsed parsed;
 
@@ -400,7 +400,7 @@ static void udp_heartbeats_go_with_forward(void **state)
     options_deinit(&parsed.options);
 }
 
-static void refusing_needs_a_port_of_its_own(void **state)
+static void refusing_requires_a_fixed_port(void **state)
 {
     struct parsed parsed;
 
@@ -413,29 +413,29 @@ static void refusing_needs_a_port_of_its_own(void **state)
     assert_true(parsed.options.refuses_unhealthy);
     options_deinit(&parsed.options);
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "unix:/x", "--when-unhealthy", "refuse"),
-                   "--when-unhealthy: refuse needs a port of its own to listen on, and unix:/x has none");
+                   "--when-unhealthy: refuse requires a fixed TCP port, and unix:/x has none");
     expect_refused(CONFIG_CLIENT, WORDS("--when-unhealthy", "refuse"),
-                   "--when-unhealthy: refuse needs a port of its own to listen on, and 127.0.0.1:0 has none");
+                   "--when-unhealthy: refuse requires a fixed TCP port, and 127.0.0.1:0 has none");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
-        cmocka_unit_test(forward_is_spoken_at_least_once_unless_told_otherwise),
+        cmocka_unit_test(the_defaults_are_forward_and_at_least_once),
         cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
         cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
-        cmocka_unit_test(upstreams_that_cannot_be_meant_are_refused_by_setting_and_text),
-        cmocka_unit_test(limits_of_the_process_are_shared_out_among_workers),
-        cmocka_unit_test(bodies_are_rewritten_only_where_that_is_asked_for),
+        cmocka_unit_test(a_fault_of_an_upstream_names_its_text),
+        cmocka_unit_test(limits_of_the_process_are_divided_among_workers),
+        cmocka_unit_test(bodies_are_changed_only_if_a_setting_says_so),
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
-        cmocka_unit_test(shared_key_settings_that_cannot_go_together_are_refused),
-        cmocka_unit_test(a_rule_is_read_part_by_part),
-        cmocka_unit_test(rules_that_cannot_be_meant_are_refused),
-        cmocka_unit_test(a_client_may_listen_anywhere_when_told_so),
-        cmocka_unit_test(udp_heartbeats_go_with_forward),
-        cmocka_unit_test(refusing_needs_a_port_of_its_own),
+        cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),
+        cmocka_unit_test(a_rule_is_parsed_into_its_parts),
+        cmocka_unit_test(a_fault_of_a_rule_names_its_text_and_the_part),
+        cmocka_unit_test(a_client_listens_anywhere_with_unsafe_listen),
+        cmocka_unit_test(udp_heartbeats_are_for_forward),
+        cmocka_unit_test(refusing_requires_a_fixed_port),
     };
 
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
