@@ -7,11 +7,9 @@ enum { DIAL_MEMORY_MS = 30000 };
 
 /* ---- the upstream ---- */
 
-struct dialer_outcome readiness_recent_dial(enum end_reason outcome, uint64_t at_ms, uint64_t now_ms)
+struct dialer_outcome readiness_recent_dial(struct dialer_outcome dial, uint64_t now_ms)
 {
-    if (now_ms - at_ms >= DIAL_MEMORY_MS)
-        return (struct dialer_outcome) { 0 };
-    return (struct dialer_outcome) { .outcome = outcome, .at_ms = at_ms };
+    return now_ms - dial.at_ms < DIAL_MEMORY_MS ? dial : (struct dialer_outcome) { 0 };
 }
 
 /* Whether a dial failed because no program answered at that moment. A good connect disproves that. */

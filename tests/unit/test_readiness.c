@@ -103,11 +103,12 @@ static void a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting(voi
 static void a_dial_counts_for_half_a_minute(void **state)
 {
     (void)state;
-    struct dialer_outcome dial = readiness_recent_dial(END_CONNECT_REFUSED, 1000, 30999);
-    assert_int_equal(dial.outcome, END_CONNECT_REFUSED);
+    const struct dialer_outcome failed = { .reason = END_CONNECT_REFUSED, .at_ms = 1000 };
+    struct dialer_outcome dial = readiness_recent_dial(failed, 30999);
+    assert_int_equal(dial.reason, END_CONNECT_REFUSED);
     assert_int_equal(dial.at_ms, 1000);
-    dial = readiness_recent_dial(END_CONNECT_REFUSED, 1000, 31000);
-    assert_int_equal(dial.outcome, END_NONE);
+    dial = readiness_recent_dial(failed, 31000);
+    assert_int_equal(dial.reason, END_NONE);
     assert_int_equal(dial.at_ms, 0);
 }
 
