@@ -202,12 +202,11 @@ enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffe
     enum end_reason reason = bytes_take(cut_through, incoming, scanner->length, &rewrite);
     if (reason != END_NONE)
         return reason;
-    sender_file(cut_through->sender, message, dispatcher->transport->reactor->now_ms);
     if (cut_through->upstream) {
-        dispatcher_complete(dispatcher, cut_through->upstream, message);
+        dispatcher_complete(dispatcher, cut_through->sender, cut_through->upstream, message);
     } else {
         dispatcher_cancel(dispatcher, &cut_through->request);
-        dispatcher_submit(dispatcher, message);
+        dispatcher_submit(dispatcher, cut_through->sender, message);
     }
     free(cut_through);
     return END_NONE;

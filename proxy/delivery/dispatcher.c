@@ -81,8 +81,9 @@ static void on_settled(void *observer, struct message *message)
     message_leave(dispatcher, message);
 }
 
-void dispatcher_submit(struct dispatcher *dispatcher, struct message *message)
+void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
 {
+    sender_file(sender, message, now_ms(dispatcher));
     message_accept(dispatcher, message);
     message_queue_append(&dispatcher->waiting, message);
     dispatcher_dispatch(dispatcher);
@@ -219,12 +220,13 @@ void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *
     metrics_take(&metrics_of(dispatcher)->cut_through_waiting, 1);
 }
 
-void dispatcher_complete(struct dispatcher *dispatcher, struct upstream *upstream, struct message *message)
+void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, struct upstream *upstream,
+                         struct message *message)
 {
+    sender_file(sender, message, now_ms(dispatcher));
+    sender_note_upstream(sender, upstream->id);
     upstream_release(upstream);
     upstream_pool_on_released(&dispatcher->pool, upstream);
-    if (message->sender)
-        sender_note_upstream(message->sender, upstream->id);
     message_accept(dispatcher, message);
     metrics_add(&metrics_of(dispatcher)->cut_through, 1);
     upstream_file(upstream, message);

@@ -66,8 +66,8 @@ void dispatcher_end(struct dispatcher *dispatcher);
 /* Drops the messages that wait, once every sender is gone. */
 void dispatcher_deinit(struct dispatcher *dispatcher);
 
-/* Takes a complete message and sends it as soon as a connection has space. */
-void dispatcher_submit(struct dispatcher *dispatcher, struct message *message);
+/* Takes a complete message, files it with its sender, and sends it as soon as a connection has space. */
+void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message);
 
 /* An agent is gone: drops what it asked acks for and has not been sent, since the agent sends that again. */
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
@@ -90,7 +90,8 @@ bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender 
 void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request *request);
 /* A request that waits does so no longer. */
 void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request);
-/* The message that was granted `upstream` is complete: takes it. */
-void dispatcher_complete(struct dispatcher *dispatcher, struct upstream *upstream, struct message *message);
+/* The message whose request was granted `upstream` is complete: takes it and files it with its sender. */
+void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, struct upstream *upstream,
+                         struct message *message);
 
 #endif

@@ -164,8 +164,7 @@ static void on_message(void *owner, struct message *message)
     struct downstream *downstream = owner;
 
     read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
-    sender_file(&downstream->sender, message, now_ms(downstream));
-    dispatcher_submit(downstream->shared->dispatcher, message);
+    dispatcher_submit(downstream->shared->dispatcher, &downstream->sender, message);
 }
 
 static enum end_reason on_large(void *owner, const struct scanner *scanner)

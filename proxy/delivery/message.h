@@ -50,7 +50,7 @@ struct message {
     uint64_t arrived_ms;
 
     /* message_queue */
-    TAILQ_ENTRY(message) of_queue;
+    TAILQ_ENTRY(message) of_queue; /* also of lists that one function makes */
     bool is_waiting; /* for an upstream connection */
 
     /* retry */

@@ -265,8 +265,6 @@ static void relay_step(struct tunnel *tunnel)
 
 static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
 {
-    struct leg *leg = &tunnel->inlet.leg;
-
     /* A peer that was sent an alert gets to read it before the connection is gone. */
     if (!end_reason_sends_alert(reason)) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
@@ -275,7 +273,6 @@ static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
     tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
     tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
     inlet_refuse(&tunnel->inlet);
-    leg->read_over = false;
     tunnel->state = TUNNEL_LINGERING;
     tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
 }
@@ -329,7 +326,8 @@ static void linger_step(struct tunnel *tunnel)
     struct leg *leg = &tunnel->inlet.leg;
 
     leg_shut(leg);
-    if (leg_discard(leg) == LEG_BROKEN || leg->read_over || now_ms(tunnel) >= tunnel->linger_ms)
+    enum leg_status status = leg_discard(leg);
+    if (status == LEG_BROKEN || status == LEG_ENDED || now_ms(tunnel) >= tunnel->linger_ms)
         tunnel_close(tunnel, LEG_CLOSE);
     else
         leg_watch(leg, LEG_READ);
