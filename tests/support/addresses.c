@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct socket_address address_of(const char *text)
+struct socket_address addresses_parse(const char *text)
 {
     struct address written;
     struct socket_address address;
@@ -20,10 +20,10 @@ struct socket_address address_of(const char *text)
     return address;
 }
 
-struct socket_address address_at(uint16_t port)
+struct socket_address addresses_at_port(uint16_t port)
 {
     char text[ADDRESS_TEXT_BYTES];
 
     snprintf(text, sizeof text, "127.0.0.1:%u", port);
-    return address_of(text);
+    return addresses_parse(text);
 }

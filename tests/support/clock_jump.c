@@ -1,4 +1,5 @@
-/* A library to preload: the wall clock jumps by CLOCK_JUMP_SECONDS once the file CLOCK_JUMP_FILE exists. */
+/* A library for LD_PRELOAD: the wall clock jumps by CLOCK_JUMP_SECONDS as soon as the file CLOCK_JUMP_FILE
+ * exists. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <time.h>

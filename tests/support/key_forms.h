@@ -1,4 +1,5 @@
-/* One P-256 key in the forms in which OpenSSL writes it. The passphrase of all is KEY_FORMS_PASSPHRASE. */
+/* One P-256 key in each form that OpenSSL writes. Every encrypted form has the passphrase
+ * KEY_FORMS_PASSPHRASE. */
 #ifndef HUSK_TESTS_SUPPORT_KEY_FORMS_H
 #define HUSK_TESTS_SUPPORT_KEY_FORMS_H
 

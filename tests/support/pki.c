@@ -21,7 +21,7 @@
 
 enum { ONE_DAY = 86400 };
 
-EVP_PKEY *test_key_new(void)
+EVP_PKEY *pki_key_new(void)
 {
     EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
     EVP_PKEY *key = EVP_PKEY_new();
@@ -30,7 +30,7 @@ EVP_PKEY *test_key_new(void)
     return key;
 }
 
-EVP_PKEY *test_rsa_key_new(void)
+EVP_PKEY *pki_rsa_key_new(void)
 {
     RSA *rsa = RSA_new();
     BIGNUM *exponent = BN_new();
@@ -42,26 +42,26 @@ EVP_PKEY *test_rsa_key_new(void)
     return key;
 }
 
-static size_t name_length(const struct test_name *name)
+static size_t name_length(const struct pki_name *name)
 {
     return name->length ? name->length : strlen(name->bytes);
 }
 
-static void subject_set(X509 *certificate, const struct test_name *names)
+static void subject_set(X509 *certificate, const struct pki_name *names)
 {
     X509_NAME *subject = X509_get_subject_name(certificate);
 
-    for (size_t i = 0; i < TEST_NAMES_MAX && names[i].bytes; i++)
+    for (size_t i = 0; i < PKI_NAMES_MAX && names[i].bytes; i++)
         assert_true(X509_NAME_add_entry_by_NID(subject, names[i].type, V_ASN1_UTF8STRING,
                                                (unsigned char *)names[i].bytes, (int)name_length(&names[i]),
                                                -1, 0));
 }
 
-static void alternatives_set(X509 *certificate, const struct test_name *names)
+static void alternatives_set(X509 *certificate, const struct pki_name *names)
 {
     GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
 
-    for (size_t i = 0; i < TEST_NAMES_MAX && names[i].bytes; i++) {
+    for (size_t i = 0; i < PKI_NAMES_MAX && names[i].bytes; i++) {
         ASN1_STRING *value =
             ASN1_STRING_type_new(names[i].type == GEN_IPADD ? V_ASN1_OCTET_STRING : V_ASN1_IA5STRING);
         assert_true(ASN1_STRING_set(value, names[i].bytes, (int)name_length(&names[i])));
@@ -85,7 +85,7 @@ static void extension_add(X509 *certificate, X509 *issuer, int nid, const char *
     X509_EXTENSION_free(extension);
 }
 
-static void validity_set(X509 *certificate, const struct test_profile *profile)
+static void validity_set(X509 *certificate, const struct pki_profile *profile)
 {
     int is_given = profile->not_before || profile->not_after;
     time_t from = is_given ? (time_t)profile->not_before : time(NULL) - ONE_DAY;
@@ -95,12 +95,11 @@ static void validity_set(X509 *certificate, const struct test_profile *profile)
     assert_non_null(ASN1_TIME_set(X509_getm_notAfter(certificate), until));
 }
 
-struct test_pair test_issue_for(EVP_PKEY *key, const struct test_profile *profile,
-                                const struct test_pair *issuer)
+struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, const struct pki_pair *issuer)
 {
-    struct test_pair pair = { .certificate = X509_new(), .key = key };
+    struct pki_pair pair = { .certificate = X509_new(), .key = key };
     X509 *certificate = pair.certificate;
-    const struct test_pair *signer = issuer ? issuer : &pair;
+    const struct pki_pair *signer = issuer ? issuer : &pair;
 
     assert_true(X509_set_version(certificate, X509_VERSION_3) &&
                 ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), 1) &&
@@ -119,31 +118,31 @@ struct test_pair test_issue_for(EVP_PKEY *key, const struct test_profile *profil
     return pair;
 }
 
-struct test_pair test_issue(const struct test_profile *profile, const struct test_pair *issuer)
+struct pki_pair pki_issue(const struct pki_profile *profile, const struct pki_pair *issuer)
 {
-    return test_issue_for(test_key_new(), profile, issuer);
+    return pki_issue_for(pki_key_new(), profile, issuer);
 }
 
-struct test_pair test_issue_ca(const char *cn)
+struct pki_pair pki_issue_ca(const char *cn)
 {
-    return test_issue(&(struct test_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
+    return pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
 }
 
-void test_pair_free(struct test_pair *pair)
+void pki_pair_free(struct pki_pair *pair)
 {
     X509_free(pair->certificate);
     EVP_PKEY_free(pair->key);
 }
 
-void test_directory_make(char path[TEST_PATH_BYTES])
+void pki_directory_make(char path[PKI_PATH_BYTES])
 {
     const char *parent = getenv("TMPDIR");
 
-    snprintf(path, TEST_PATH_BYTES, "%.96s/husk-test-XXXXXX", parent ? parent : "/tmp");
+    snprintf(path, PKI_PATH_BYTES, "%.96s/husk-test-XXXXXX", parent ? parent : "/tmp");
     assert_non_null(mkdtemp(path));
 }
 
-void test_directory_remove(const char *path)
+void pki_directory_remove(const char *path)
 {
     DIR *directory = opendir(path);
     struct dirent *entry;
@@ -161,7 +160,7 @@ static const char *write_bio(const char *directory, const char *name, BIO *conte
     const uint8_t *bytes;
     size_t length;
 
-    snprintf(path, TEST_PATH_BYTES, "%.80s/%.40s", directory, name);
+    snprintf(path, PKI_PATH_BYTES, "%.80s/%.40s", directory, name);
     assert_true(BIO_mem_contents(content, &bytes, &length));
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
@@ -171,7 +170,7 @@ static const char *write_bio(const char *directory, const char *name, BIO *conte
     return path;
 }
 
-const char *test_write(const char *directory, const char *name, const char *text, char path[TEST_PATH_BYTES])
+const char *pki_write(const char *directory, const char *name, const char *text, char path[PKI_PATH_BYTES])
 {
     BIO *content = BIO_new(BIO_s_mem());
 
@@ -179,8 +178,8 @@ const char *test_write(const char *directory, const char *name, const char *text
     return write_bio(directory, name, content, path);
 }
 
-const char *test_write_certificates(const char *directory, const char *name, X509 *const *certificates,
-                                    size_t count, char path[TEST_PATH_BYTES])
+const char *pki_write_certificates(const char *directory, const char *name, X509 *const *certificates,
+                                   size_t count, char path[PKI_PATH_BYTES])
 {
     BIO *content = BIO_new(BIO_s_mem());
 
@@ -189,8 +188,8 @@ const char *test_write_certificates(const char *directory, const char *name, X50
     return write_bio(directory, name, content, path);
 }
 
-const char *test_write_key(const char *directory, const char *name, const EVP_PKEY *key,
-                           char path[TEST_PATH_BYTES])
+const char *pki_write_key(const char *directory, const char *name, const EVP_PKEY *key,
+                          char path[PKI_PATH_BYTES])
 {
     BIO *content = BIO_new(BIO_s_mem());
 

@@ -26,7 +26,7 @@ enum { DAY = 86400 };
 
 /* One PKI in parent/pki. */
 struct fixture {
-    char parent[TEST_PATH_BYTES], directory[TEST_PATH_BYTES];
+    char parent[PKI_PATH_BYTES], directory[PKI_PATH_BYTES];
     X509 *ca, *server, *client;
 };
 
@@ -43,7 +43,7 @@ static struct authority_options options_for(const char *directory)
 
 static const char *path_of(const struct fixture *fixture, const char *name)
 {
-    static char path[TEST_PATH_BYTES];
+    static char path[PKI_PATH_BYTES];
 
     snprintf(path, sizeof path, "%.80s/%.40s", fixture->directory, name);
     return path;
@@ -74,7 +74,7 @@ static int setup(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct fault fault = { "" };
 
-    test_directory_make(fixture->parent);
+    pki_directory_make(fixture->parent);
     snprintf(fixture->directory, sizeof fixture->directory, "%.100s/pki", fixture->parent);
     struct authority_options options = options_for(fixture->directory);
     if (!authority_init_pki(&options, &fault))
@@ -93,8 +93,8 @@ static int teardown(void **state)
     X509_free(fixture->ca);
     X509_free(fixture->server);
     X509_free(fixture->client);
-    test_directory_remove(fixture->directory);
-    test_directory_remove(fixture->parent);
+    pki_directory_remove(fixture->directory);
+    pki_directory_remove(fixture->parent);
     free(fixture);
     return 0;
 }
@@ -203,7 +203,7 @@ static void test_the_ca_may_sign_leaves_only(void **state)
 
 static int entries_in(const char *directory)
 {
-    char command[TEST_PATH_BYTES + 32];
+    char command[PKI_PATH_BYTES + 32];
     int count = 0;
 
     snprintf(command, sizeof command, "ls -A %s | wc -l", directory);
@@ -218,7 +218,7 @@ static void test_never_overwrites(void **state)
     struct fixture *fixture = *state;
     struct authority_options options = options_for(fixture->directory);
     struct fault fault;
-    char expected[TEST_PATH_BYTES + 32];
+    char expected[PKI_PATH_BYTES + 32];
 
     assert_false(authority_init_pki(&options, &fault));
     snprintf(expected, sizeof expected, "%s/ca.crt.pem: File exists", fixture->directory);
@@ -230,16 +230,16 @@ static void test_never_overwrites(void **state)
 static void test_removes_its_files_on_failure(void **state)
 {
     (void)state;
-    char directory[TEST_PATH_BYTES], path[TEST_PATH_BYTES];
+    char directory[PKI_PATH_BYTES], path[PKI_PATH_BYTES];
     struct fault fault;
 
-    test_directory_make(directory);
-    test_write(directory, "client.key.pem", "precious", path);
+    pki_directory_make(directory);
+    pki_write(directory, "client.key.pem", "precious", path);
     struct authority_options options = options_for(directory);
     assert_false(authority_init_pki(&options, &fault));
     assert_non_null(strstr(fault.text, "client.key.pem: File exists"));
     assert_int_equal(entries_in(directory), 1);
-    test_directory_remove(directory);
+    pki_directory_remove(directory);
 }
 
 static void test_creates_a_private_directory_and_names_it_on_failure(void **state)
@@ -257,17 +257,17 @@ static void test_creates_a_private_directory_and_names_it_on_failure(void **stat
 
 static void assert_refused(const char *server_name, const char *client_name, const char *expected)
 {
-    char directory[TEST_PATH_BYTES];
+    char directory[PKI_PATH_BYTES];
     struct fault fault;
 
-    test_directory_make(directory);
+    pki_directory_make(directory);
     struct authority_options options = options_for(directory);
     options.server_names = &server_name;
     options.server_name_count = server_name ? 1 : 0;
     options.client_name = client_name;
     assert_false(authority_init_pki(&options, &fault));
     assert_string_equal(fault.text, expected);
-    test_directory_remove(directory);
+    pki_directory_remove(directory);
 }
 
 static void test_refuses_invalid_names(void **state)

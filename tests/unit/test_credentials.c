@@ -26,16 +26,16 @@
 
 /* A development PKI as `husk pki init` creates it, a log file, and paths for more files. */
 struct fixture {
-    char directory[TEST_PATH_BYTES], pki[TEST_PATH_BYTES];
-    char cert[2][TEST_PATH_BYTES], key[2][TEST_PATH_BYTES], ca[TEST_PATH_BYTES]; /* by enum tls_role */
-    struct test_pair pki_ca;
-    char log_path[TEST_PATH_BYTES];
+    char directory[PKI_PATH_BYTES], pki[PKI_PATH_BYTES];
+    char cert[2][PKI_PATH_BYTES], key[2][PKI_PATH_BYTES], ca[PKI_PATH_BYTES]; /* by enum tls_role */
+    struct pki_pair pki_ca;
+    char log_path[PKI_PATH_BYTES];
     struct log log;
 };
 
 static void authority_read(struct fixture *fixture)
 {
-    char path[TEST_PATH_BYTES];
+    char path[PKI_PATH_BYTES];
 
     BIO *file = BIO_new_file(fixture->ca, "r");
     fixture->pki_ca.certificate = PEM_read_bio_X509(file, NULL, NULL, NULL);
@@ -54,7 +54,7 @@ static int setup(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
     struct fault fault;
 
-    test_directory_make(fixture->directory);
+    pki_directory_make(fixture->directory);
     snprintf(fixture->pki, sizeof fixture->pki, "%.100s/pki", fixture->directory);
     assert_true(authority_init_pki(&(struct authority_options) { .directory = fixture->pki,
                                                                  .server_names = server_names,
@@ -63,12 +63,12 @@ static int setup(void **state)
                                                                  .leaf_days = 1 },
                                    &fault));
     for (int role = 0; role < 2; role++) {
-        snprintf(fixture->cert[role], TEST_PATH_BYTES, "%.100s/%s.crt.pem", fixture->pki, role_names[role]);
-        snprintf(fixture->key[role], TEST_PATH_BYTES, "%.100s/%s.key.pem", fixture->pki, role_names[role]);
+        snprintf(fixture->cert[role], PKI_PATH_BYTES, "%.100s/%s.crt.pem", fixture->pki, role_names[role]);
+        snprintf(fixture->key[role], PKI_PATH_BYTES, "%.100s/%s.key.pem", fixture->pki, role_names[role]);
     }
     snprintf(fixture->ca, sizeof fixture->ca, "%.100s/ca.crt.pem", fixture->pki);
     authority_read(fixture);
-    test_write(fixture->directory, "log", "", fixture->log_path);
+    pki_write(fixture->directory, "log", "", fixture->log_path);
     log_init(&fixture->log, open(fixture->log_path, O_WRONLY | O_APPEND | O_CLOEXEC), LOG_DEBUG, LOG_TEXT);
     *state = fixture;
     return 0;
@@ -80,9 +80,9 @@ static int teardown(void **state)
 
     close(fixture->log.fd);
     log_deinit(&fixture->log);
-    test_pair_free(&fixture->pki_ca);
-    test_directory_remove(fixture->pki);
-    test_directory_remove(fixture->directory);
+    pki_pair_free(&fixture->pki_ca);
+    pki_directory_remove(fixture->pki);
+    pki_directory_remove(fixture->directory);
     free(fixture);
     return 0;
 }
@@ -267,13 +267,13 @@ static void test_both_ends_are_verified(void **state)
 
 static void check_key_type(struct fixture *fixture, EVP_PKEY *key)
 {
-    char cert[TEST_PATH_BYTES], key_file[TEST_PATH_BYTES];
-    struct test_pair pair = test_issue_for(
-        key, &(struct test_profile) { .alternatives = { { GEN_DNS, "server", 0 } } }, &fixture->pki_ca);
+    char cert[PKI_PATH_BYTES], key_file[PKI_PATH_BYTES];
+    struct pki_pair pair = pki_issue_for(
+        key, &(struct pki_profile) { .alternatives = { { GEN_DNS, "server", 0 } } }, &fixture->pki_ca);
     struct end client = { 0 }, server = { 0 };
 
-    test_write_certificates(fixture->directory, "typed.crt.pem", &pair.certificate, 1, cert);
-    test_write_key(fixture->directory, "typed.key.pem", key, key_file);
+    pki_write_certificates(fixture->directory, "typed.crt.pem", &pair.certificate, 1, cert);
+    pki_write_key(fixture->directory, "typed.key.pem", key, key_file);
     for (int max = TLS_VERSION_1_2; max <= TLS_VERSION_1_3; max++) {
         struct credentials_options options = options_for(fixture, TLS_CLIENT);
         options.max_version = (enum tls_version)max;
@@ -289,14 +289,14 @@ static void check_key_type(struct fixture *fixture, EVP_PKEY *key)
         credentials_release(client_set);
         credentials_release(server_set);
     }
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
 }
 
 static void test_rsa_and_ed25519_keys_work_too(void **state)
 {
     static const uint8_t seed[32] = { 7 };
 
-    check_key_type(*state, test_rsa_key_new());
+    check_key_type(*state, pki_rsa_key_new());
     check_key_type(*state, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed));
 }
 
@@ -368,7 +368,7 @@ static void test_the_policy_refuses_with_access_denied(void **state)
 }
 
 /* A client with options that husk does not use: `pair` may be empty. */
-static void strange_client_start(struct end *client, struct test_pair *pair)
+static void strange_client_start(struct end *client, struct pki_pair *pair)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_method());
 
@@ -385,9 +385,9 @@ static void test_an_expired_client_is_refused_in_the_handshake(void **state)
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
     struct credentials *server_set = load(fixture, &options);
-    struct test_pair pair = test_issue(&(struct test_profile) { .subject = { { NID_commonName, "old", 0 } },
-                                                                .not_before = TEST_YEAR_2000 - 1,
-                                                                .not_after = TEST_YEAR_2000 },
+    struct pki_pair pair = pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "old", 0 } },
+                                                                .not_before = PKI_YEAR_2000 - 1,
+                                                                .not_after = PKI_YEAR_2000 },
                                        &fixture->pki_ca);
     struct end client = { 0 }, server = { 0 };
 
@@ -398,7 +398,7 @@ static void test_an_expired_client_is_refused_in_the_handshake(void **state)
     assert_string_equal(server.check.detail, "certificate CN=old expired at 2000-01-01T00:00:00Z");
     end_finish(&client);
     end_finish(&server);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
     credentials_release(server_set);
 }
 
@@ -453,22 +453,22 @@ static int on_certificate_asked_count(SSL *ssl, void *count)
 }
 
 /* Writes a bundle of `count` CAs with long names, ours among them; returns the length of each name. */
-static size_t write_long_named_cas(struct fixture *fixture, size_t count, char path[TEST_PATH_BYTES])
+static size_t write_long_named_cas(struct fixture *fixture, size_t count, char path[PKI_PATH_BYTES])
 {
     X509 *cas[400] = { fixture->pki_ca.certificate };
-    EVP_PKEY *key = test_key_new();
+    EVP_PKEY *key = pki_key_new();
     char cn[200];
 
     assert_in_range(count, 2, 400);
     for (size_t i = 1; i < count; i++) {
         snprintf(cn, sizeof cn, "%0*zu", (int)sizeof cn - 1, i);
         EVP_PKEY_up_ref(key);
-        struct test_pair ca = test_issue_for(
-            key, &(struct test_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
+        struct pki_pair ca = pki_issue_for(
+            key, &(struct pki_profile) { .subject = { { NID_commonName, cn, 0 } }, .is_ca = 1 }, NULL);
         cas[i] = ca.certificate;
         EVP_PKEY_free(ca.key);
     }
-    test_write_certificates(fixture->directory, "cas.pem", cas, count, path);
+    pki_write_certificates(fixture->directory, "cas.pem", cas, count, path);
     int name_bytes = i2d_X509_NAME(X509_get_subject_name(cas[1]), NULL);
     while (--count)
         X509_free(cas[count]);
@@ -481,7 +481,7 @@ static void check_ca_names_told(struct fixture *fixture, size_t count, size_t to
 {
     struct credentials_options options[2] = { options_for(fixture, TLS_CLIENT),
                                               options_for(fixture, TLS_SERVER) };
-    char path[TEST_PATH_BYTES];
+    char path[PKI_PATH_BYTES];
 
     write_long_named_cas(fixture, count, path);
     options[TLS_SERVER].ca_file = path;
@@ -506,7 +506,7 @@ static void check_ca_names_told(struct fixture *fixture, size_t count, size_t to
 static void test_names_of_too_many_cas_are_not_sent(void **state)
 {
     struct fixture *fixture = *state;
-    char path[TEST_PATH_BYTES];
+    char path[PKI_PATH_BYTES];
     size_t own = (size_t)i2d_X509_NAME(X509_get_subject_name(fixture->pki_ca.certificate), NULL);
     size_t each = write_long_named_cas(fixture, 2, path);
     size_t most = (16384 - own) / each + 1;
@@ -530,13 +530,13 @@ static struct credentials *long_chain_client_start(struct fixture *fixture, stru
 
     memset(name, 'n', bytes);
     name[bytes] = '\0';
-    struct test_pair extra =
-        test_issue(&(struct test_profile) { .alternatives = { { GEN_DNS, name, 0 } } }, &fixture->pki_ca);
+    struct pki_pair extra =
+        pki_issue(&(struct pki_profile) { .alternatives = { { GEN_DNS, name, 0 } } }, &fixture->pki_ca);
     struct credentials *client_set = load(fixture, &options);
     end_start(client, client_set, "localhost");
     credentials_on_new_session(client_set, on_new_session);
     assert_true(SSL_add1_chain_cert(client->ssl, extra.certificate));
-    test_pair_free(&extra);
+    pki_pair_free(&extra);
     free(name);
     return client_set;
 }
@@ -760,9 +760,9 @@ static void test_faults_name_files_with_missing_contents(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
-    char empty[TEST_PATH_BYTES];
+    char empty[PKI_PATH_BYTES];
 
-    test_write(fixture->directory, "empty.pem", "", empty);
+    pki_write(fixture->directory, "empty.pem", "", empty);
     options.cert_file = empty;
     assert_fault(fixture, &options, "%s: holds no certificate in PEM form", empty);
     options = options_for(fixture, TLS_CLIENT);
@@ -779,17 +779,17 @@ static void test_faults_name_damaged_files(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
-    char path[TEST_PATH_BYTES];
+    char path[PKI_PATH_BYTES];
     struct fault fault;
 
-    test_write(fixture->directory, "damaged.pem",
+    pki_write(fixture->directory, "damaged.pem",
                "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", path);
     options.cert_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
     assert_memory_equal(fault.text, path, strlen(path));
     assert_non_null(strstr(fault.text, ": certificate 1 cannot be read: "));
     options = options_for(fixture, TLS_CLIENT);
-    test_write(fixture->directory, "damaged.pem",
+    pki_write(fixture->directory, "damaged.pem",
                "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n", path);
     options.key_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
@@ -812,13 +812,13 @@ static void test_a_key_of_another_certificate_is_refused(void **state)
 static void check_validity_fault(struct fixture *fixture, int64_t from, int64_t until, const char *format)
 {
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
-    char path[TEST_PATH_BYTES];
-    struct test_pair pair = test_issue(
-        &(struct test_profile) {
+    char path[PKI_PATH_BYTES];
+    struct pki_pair pair = pki_issue(
+        &(struct pki_profile) {
             .subject = { { NID_commonName, "me", 0 } }, .not_before = from, .not_after = until, .is_ca = 1 },
         NULL);
 
-    test_write_certificates(fixture->directory, "invalid.pem", &pair.certificate, 1, path);
+    pki_write_certificates(fixture->directory, "invalid.pem", &pair.certificate, 1, path);
     options.cert_file = path;
     assert_fault(fixture, &options, format, path);
     options = options_for(fixture, TLS_CLIENT);
@@ -826,14 +826,14 @@ static void check_validity_fault(struct fixture *fixture, int64_t from, int64_t 
     char wrapped[FAULT_TEXT_BYTES];
     snprintf(wrapped, sizeof wrapped, "no CA is valid now: %s", format);
     assert_fault(fixture, &options, wrapped, path);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
 }
 
 static void test_expired_and_future_certificates_are_refused(void **state)
 {
-    check_validity_fault(*state, TEST_YEAR_2000 - 1, TEST_YEAR_2000,
+    check_validity_fault(*state, PKI_YEAR_2000 - 1, PKI_YEAR_2000,
                          "%s: certificate CN=me expired at 2000-01-01T00:00:00Z");
-    check_validity_fault(*state, TEST_YEAR_2099, TEST_YEAR_2099 + 1,
+    check_validity_fault(*state, PKI_YEAR_2099, PKI_YEAR_2099 + 1,
                          "%s: certificate CN=me is not valid before 2099-01-01T00:00:00Z");
 }
 
@@ -841,32 +841,32 @@ static void test_an_expired_ca_beside_a_valid_one_is_accepted(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
-    char path[TEST_PATH_BYTES];
-    struct test_pair old = test_issue(
-        &(struct test_profile) { .not_before = TEST_YEAR_2000 - 1, .not_after = TEST_YEAR_2000, .is_ca = 1 },
+    char path[PKI_PATH_BYTES];
+    struct pki_pair old = pki_issue(
+        &(struct pki_profile) { .not_before = PKI_YEAR_2000 - 1, .not_after = PKI_YEAR_2000, .is_ca = 1 },
         NULL);
     X509 *cas[] = { old.certificate, fixture->pki_ca.certificate, fixture->pki_ca.certificate };
 
-    test_write_certificates(fixture->directory, "cas.pem", cas, 3, path);
+    pki_write_certificates(fixture->directory, "cas.pem", cas, 3, path);
     options.ca_file = path;
     credentials_release(load(fixture, &options));
-    test_pair_free(&old);
+    pki_pair_free(&old);
 }
 
 static void test_a_ca_file_contains_only_cas(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
-    char path[TEST_PATH_BYTES];
-    struct test_pair leaf =
-        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, NULL);
+    char path[PKI_PATH_BYTES];
+    struct pki_pair leaf =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, NULL);
     X509 *cas[] = { fixture->pki_ca.certificate, leaf.certificate };
 
-    options.ca_file = test_write_certificates(fixture->directory, "cas.pem", cas, 2, path);
+    options.ca_file = pki_write_certificates(fixture->directory, "cas.pem", cas, 2, path);
     assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
     options.role = TLS_CLIENT;
     assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
-    test_pair_free(&leaf);
+    pki_pair_free(&leaf);
 }
 
 /* Version 1 certificates have no extensions that could mark a CA. */
@@ -874,8 +874,8 @@ static void test_a_root_of_version_1_is_a_ca(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_SERVER);
-    char path[TEST_PATH_BYTES];
-    struct test_pair root = { .certificate = X509_new(), .key = test_key_new() };
+    char path[PKI_PATH_BYTES];
+    struct pki_pair root = { .certificate = X509_new(), .key = pki_key_new() };
     X509_NAME *name = X509_get_subject_name(root.certificate);
 
     assert_true(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const uint8_t *)"old", -1, -1, 0) &&
@@ -884,60 +884,60 @@ static void test_a_root_of_version_1_is_a_ca(void **state)
     assert_non_null(X509_gmtime_adj(X509_getm_notAfter(root.certificate), 3600));
     assert_true(X509_sign(root.certificate, root.key, EVP_sha256()));
     assert_int_equal(X509_get_version(root.certificate), X509_VERSION_1);
-    options.ca_file = test_write_certificates(fixture->directory, "cas.pem", &root.certificate, 1, path);
+    options.ca_file = pki_write_certificates(fixture->directory, "cas.pem", &root.certificate, 1, path);
     credentials_release(load(fixture, &options));
-    test_pair_free(&root);
+    pki_pair_free(&root);
 }
 
 static void test_a_chain_must_be_in_order(void **state)
 {
     struct fixture *fixture = *state;
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
-    char path[TEST_PATH_BYTES], key[TEST_PATH_BYTES];
-    struct test_pair root = test_issue_ca("root");
-    struct test_pair middle = test_issue(
-        &(struct test_profile) { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 }, &root);
-    struct test_pair leaf =
-        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, &middle);
+    char path[PKI_PATH_BYTES], key[PKI_PATH_BYTES];
+    struct pki_pair root = pki_issue_ca("root");
+    struct pki_pair middle = pki_issue(
+        &(struct pki_profile) { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 }, &root);
+    struct pki_pair leaf =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, &middle);
     X509 *good[] = { leaf.certificate, middle.certificate, root.certificate };
     X509 *gap[] = { leaf.certificate, root.certificate };
     X509 *reversed[] = { root.certificate, middle.certificate, leaf.certificate };
 
-    options.cert_file = test_write_certificates(fixture->directory, "chain.pem", good, 3, path);
-    options.key_file = test_write_key(fixture->directory, "leaf.key.pem", leaf.key, key);
+    options.cert_file = pki_write_certificates(fixture->directory, "chain.pem", good, 3, path);
+    options.key_file = pki_write_key(fixture->directory, "leaf.key.pem", leaf.key, key);
     credentials_release(load(fixture, &options));
-    test_write_certificates(fixture->directory, "chain.pem", gap, 2, path);
+    pki_write_certificates(fixture->directory, "chain.pem", gap, 2, path);
     assert_fault(fixture, &options,
                  "%s: the chain is out of order: certificate 1 (CN=leaf) is issued by CN=middle, but not by "
                  "certificate 2 (CN=root)",
                  path);
-    test_write_certificates(fixture->directory, "chain.pem", reversed, 3, path);
+    pki_write_certificates(fixture->directory, "chain.pem", reversed, 3, path);
     assert_fault(fixture, &options,
                  "%s: the chain is out of order: certificate 1 (CN=root) is issued by CN=root, but not by "
                  "certificate 2 (CN=middle)",
                  path);
-    test_pair_free(&leaf);
-    test_pair_free(&middle);
-    test_pair_free(&root);
+    pki_pair_free(&leaf);
+    pki_pair_free(&middle);
+    pki_pair_free(&root);
 }
 
 /* ---- keys and passphrases ---- */
 
 /* Options of a client with the key `pem`, a certificate for it, and the passphrase in a file. */
 static struct credentials_options options_for_key(struct fixture *fixture, const char *pem,
-                                                  const char *passphrase, char paths[3][TEST_PATH_BYTES])
+                                                  const char *passphrase, char paths[3][PKI_PATH_BYTES])
 {
     struct credentials_options options = options_for(fixture, TLS_CLIENT);
     BIO *reader = BIO_new_mem_buf(KEY_FORM_PLAIN_KEY, -1);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(reader, NULL, NULL, NULL);
-    struct test_pair pair = test_issue_for(key, &(struct test_profile) { 0 }, &fixture->pki_ca);
+    struct pki_pair pair = pki_issue_for(key, &(struct pki_profile) { 0 }, &fixture->pki_ca);
 
     options.cert_file =
-        test_write_certificates(fixture->directory, "form.crt.pem", &pair.certificate, 1, paths[0]);
-    options.key_file = test_write(fixture->directory, "form.key.pem", pem, paths[1]);
+        pki_write_certificates(fixture->directory, "form.crt.pem", &pair.certificate, 1, paths[0]);
+    options.key_file = pki_write(fixture->directory, "form.key.pem", pem, paths[1]);
     if (passphrase)
-        options.passphrase_file = test_write(fixture->directory, "passphrase", passphrase, paths[2]);
-    test_pair_free(&pair);
+        options.passphrase_file = pki_write(fixture->directory, "passphrase", passphrase, paths[2]);
+    pki_pair_free(&pair);
     BIO_free(reader);
     return options;
 }
@@ -948,7 +948,7 @@ static void test_reads_every_form_of_key(void **state)
                                          KEY_FORM_DEK_INFO_AES256, KEY_FORM_PLAIN_KEY };
     static const char *const passphrases[] = { KEY_FORMS_PASSPHRASE, KEY_FORMS_PASSPHRASE "\n",
                                                KEY_FORMS_PASSPHRASE "\r\nsecond line\n" };
-    char paths[3][TEST_PATH_BYTES];
+    char paths[3][PKI_PATH_BYTES];
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         for (size_t j = 0; j < 3; j++) {
@@ -962,7 +962,7 @@ static void test_a_wrong_passphrase_has_its_own_fault(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_AES_SHA256, KEY_FORM_PBES2_3DES_SHA1,
                                          KEY_FORM_DEK_INFO_AES256 };
-    char paths[3][TEST_PATH_BYTES], passphrase[16];
+    char paths[3][PKI_PATH_BYTES], passphrase[16];
 
     /* Repeated until padding is right by chance and a later step fails. */
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
@@ -979,7 +979,7 @@ static void test_a_wrong_passphrase_has_its_own_fault(void **state)
 static void test_a_missing_passphrase_names_the_options(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_AES_SHA256, KEY_FORM_DEK_INFO_AES256 };
-    char paths[3][TEST_PATH_BYTES];
+    char paths[3][PKI_PATH_BYTES];
 
     for (size_t i = 0; i < 2; i++) {
         struct credentials_options options = options_for_key(*state, forms[i], NULL, paths);
@@ -994,7 +994,7 @@ static void test_unsupported_encryption_has_its_own_fault(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_SHA512, KEY_FORM_PBES2_SCRYPT, KEY_FORM_PBES2_OFB,
                                          KEY_FORM_DEK_INFO_CAMELLIA };
-    char paths[3][TEST_PATH_BYTES];
+    char paths[3][PKI_PATH_BYTES];
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct credentials_options options = options_for_key(*state, forms[i], KEY_FORMS_PASSPHRASE, paths);
@@ -1008,7 +1008,7 @@ static void test_unsupported_encryption_has_its_own_fault(void **state)
 
 static void test_passphrase_from_the_environment(void **state)
 {
-    char paths[3][TEST_PATH_BYTES];
+    char paths[3][PKI_PATH_BYTES];
     struct credentials_options options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, NULL, paths);
 
     options.passphrase_env = "HUSK_TEST_PASSPHRASE";
@@ -1029,7 +1029,7 @@ static void test_passphrase_from_the_environment(void **state)
 
 static void test_faults_name_bad_passphrase_files(void **state)
 {
-    char paths[3][TEST_PATH_BYTES], large[1030];
+    char paths[3][PKI_PATH_BYTES], large[1030];
     struct credentials_options options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, "\nlate\n", paths);
 
     assert_fault(*state, &options, "%s: the passphrase is empty", paths[2]);

@@ -21,7 +21,7 @@ static struct endpoint_list *list_of(const struct place *places, size_t count)
     struct endpoint endpoints[ENDPOINTS_MAX];
 
     for (size_t i = 0; i < count; i++)
-        endpoints[i] = (struct endpoint) { .address = address_at(places[i].port),
+        endpoints[i] = (struct endpoint) { .address = addresses_at_port(places[i].port),
                                            .weight = places[i].weight,
                                            .tier = places[i].tier,
                                            .server_name = places[i].server_name };
@@ -41,7 +41,7 @@ static void pool_of(struct endpoint_pool *pool, const struct place *places, size
 static void expect_next(struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms,
                         uint16_t port)
 {
-    struct socket_address expected = address_at(port);
+    struct socket_address expected = addresses_at_port(port);
     const struct endpoint *next = endpoint_walk_next(walk, pool, now_ms);
 
     assert_non_null(next);
@@ -122,7 +122,7 @@ static void turns_are_taken_by_weight_and_evenly_spread(void **state)
 static void pools_with_different_seeds_begin_in_proportion_to_weight(void **state)
 {
     static const struct place places[] = { { 1, 300, 0, NULL }, { 2, 100, 0, NULL } };
-    struct socket_address heavy = address_at(1);
+    struct socket_address heavy = addresses_at_port(1);
     unsigned begun = 0;
 
     (void)state;
@@ -329,7 +329,7 @@ static void a_list_owns_its_names_and_has_a_limit(void **state)
 
     (void)state;
     for (size_t i = 0; i <= ENDPOINTS_MAX; i++)
-        endpoints[i] = (struct endpoint) { .address = address_at((uint16_t)(i + 1)),
+        endpoints[i] = (struct endpoint) { .address = addresses_at_port((uint16_t)(i + 1)),
                                            .weight = 1,
                                            .server_name = i % 2 ? name : NULL };
     struct endpoint_list *list = endpoint_list_new(endpoints, ENDPOINTS_MAX + 1);

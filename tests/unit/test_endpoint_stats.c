@@ -1,4 +1,5 @@
-/* proxy/relay/endpoint_stats.c, and how lists and pools of proxy/relay/endpoint.c share and write stats_registry. */
+/* proxy/relay/endpoint_stats.c, and how lists and pools of proxy/relay/endpoint.c share and write
+ * stats_registry. */
 #include "link/endpoint.h"
 
 #include "support/addresses.h"
@@ -11,7 +12,7 @@
 
 static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_registry, uint16_t port)
 {
-    struct socket_address address = address_at(port);
+    struct socket_address address = addresses_at_port(port);
     struct endpoint_stats *stats = endpoint_stats_registry_get(stats_registry, &address);
 
     assert_non_null(stats);
@@ -19,12 +20,13 @@ static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_reg
 }
 
 /* A list of these ports; each with its stats, and listed. */
-static struct endpoint_list *list_of(struct endpoint_stats_registry *stats_registry, const uint16_t *ports, size_t count)
+static struct endpoint_list *list_of(struct endpoint_stats_registry *stats_registry, const uint16_t *ports,
+                                     size_t count)
 {
     struct endpoint endpoints[ENDPOINTS_MAX];
 
     for (size_t i = 0; i < count; i++)
-        endpoints[i] = (struct endpoint) { .address = address_at(ports[i]),
+        endpoints[i] = (struct endpoint) { .address = addresses_at_port(ports[i]),
                                            .weight = 1,
                                            .stats = tally_at(stats_registry, ports[i]) };
     struct endpoint_list *list = endpoint_list_new(endpoints, count);

@@ -32,7 +32,7 @@ static bool on_asked(void *owner)
 /* `text` without a port of its own: any free one is found. */
 static bool site_open(struct site *site, const char *text, uint32_t per_second, struct fault *fault)
 {
-    struct socket_address address = address_of(text);
+    struct socket_address address = addresses_parse(text);
 
     if (!socket_address_port(&address)) {
         int probe = socket_bind_datagram(&address, fault);
@@ -56,7 +56,7 @@ static void site_close(struct site *site)
 /* An agent's socket: it hears only those whom it asks. */
 static int agent_open(const struct site *site, const char *host)
 {
-    struct socket_address address = address_of(host);
+    struct socket_address address = addresses_parse(host);
 
     socket_address_set_port(&address, socket_address_port(&site->heartbeat.options.address));
     int fd = socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);

@@ -13,17 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct identity *identity_of(const struct test_profile *profile)
+static struct identity *identity_of(const struct pki_profile *profile)
 {
-    struct test_pair pair = test_issue(profile, NULL);
+    struct pki_pair pair = pki_issue(profile, NULL);
     struct identity *identity = identity_from_certificate(pair.certificate);
 
     assert_non_null(identity);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
     return identity;
 }
 
-static void assert_described(const struct test_profile *profile, const char *expected)
+static void assert_described(const struct pki_profile *profile, const char *expected)
 {
     struct identity *identity = identity_of(profile);
     char text[64];
@@ -36,7 +36,7 @@ static void assert_described(const struct test_profile *profile, const char *exp
 static void test_reads_every_kind_of_name(void **state)
 {
     (void)state;
-    struct identity *identity = identity_of(&(struct test_profile) {
+    struct identity *identity = identity_of(&(struct pki_profile) {
         .subject = { { NID_organizationalUnitName, "logs", 0 },
                      { NID_commonName, "general", 0 },
                      { NID_organizationalUnitName, "caf\xc3\xa9", 0 },
@@ -63,7 +63,7 @@ static void test_reads_every_kind_of_name(void **state)
 static void test_spki_is_the_hash_of_the_public_key(void **state)
 {
     (void)state;
-    struct test_pair pair = test_issue(&(struct test_profile) { 0 }, NULL);
+    struct pki_pair pair = pki_issue(&(struct pki_profile) { 0 }, NULL);
     struct identity *identity = identity_from_certificate(pair.certificate);
     uint8_t *der = NULL, hash[SHA256_DIGEST_LENGTH];
     char expected[IDENTITY_SPKI_HEX_BYTES];
@@ -75,13 +75,13 @@ static void test_spki_is_the_hash_of_the_public_key(void **state)
     assert_string_equal(identity->spki, expected);
     OPENSSL_free(der);
     identity_free(identity);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
 }
 
 static void test_leaves_out_names_that_are_not_text(void **state)
 {
     (void)state;
-    struct identity *identity = identity_of(&(struct test_profile) {
+    struct identity *identity = identity_of(&(struct pki_profile) {
         .subject = { { NID_organizationalUnitName, "lo\0gs", 5 }, { NID_commonName, "client\0.evil", 12 } },
         .alternatives = { { GEN_DNS, "agent\0.evil", 11 },
                           { GEN_URI, "spiffe://a\0b", 12 },
@@ -102,8 +102,8 @@ static void test_leaves_out_names_that_are_not_text(void **state)
 static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
 {
     (void)state;
-    struct test_pair pair =
-        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "marker", 0 } } }, NULL);
+    struct pki_pair pair =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "marker", 0 } } }, NULL);
     uint8_t *der = NULL;
     int length = i2d_X509(pair.certificate, &der);
 
@@ -119,13 +119,13 @@ static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
     }
     X509_free(changed);
     OPENSSL_free(der);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
 }
 
 static void test_keeps_a_limited_number_of_names(void **state)
 {
     (void)state;
-    struct test_pair pair = test_issue(&(struct test_profile) { 0 }, NULL);
+    struct pki_pair pair = pki_issue(&(struct pki_profile) { 0 }, NULL);
     X509_NAME *subject = X509_get_subject_name(pair.certificate);
 
     for (int i = 0; i < IDENTITY_NAMES_MAX + 5; i++)
@@ -134,26 +134,26 @@ static void test_keeps_a_limited_number_of_names(void **state)
     struct identity *identity = identity_from_certificate(pair.certificate);
     assert_int_equal(identity->ou.count, IDENTITY_NAMES_MAX);
     identity_free(identity);
-    test_pair_free(&pair);
+    pki_pair_free(&pair);
 }
 
 static void test_description_prefers_uri_then_dns_then_cn(void **state)
 {
     (void)state;
     assert_described(
-        &(struct test_profile) { .subject = { { NID_commonName, "client", 0 } },
-                                 .alternatives = { { GEN_DNS, "agent", 0 }, { GEN_URI, "spiffe://a", 0 } } },
+        &(struct pki_profile) { .subject = { { NID_commonName, "client", 0 } },
+                                .alternatives = { { GEN_DNS, "agent", 0 }, { GEN_URI, "spiffe://a", 0 } } },
         "uri:spiffe://a");
-    assert_described(&(struct test_profile) { .subject = { { NID_commonName, "client", 0 } },
-                                              .alternatives = { { GEN_DNS, "agent", 0 } } },
+    assert_described(&(struct pki_profile) { .subject = { { NID_commonName, "client", 0 } },
+                                             .alternatives = { { GEN_DNS, "agent", 0 } } },
                      "dns:agent");
-    assert_described(&(struct test_profile) { .subject = { { NID_commonName, "client", 0 } } }, "cn:client");
+    assert_described(&(struct pki_profile) { .subject = { { NID_commonName, "client", 0 } } }, "cn:client");
 }
 
 static void test_description_uses_the_key_without_names_and_is_cut(void **state)
 {
     (void)state;
-    struct identity *identity = identity_of(&(struct test_profile) { 0 });
+    struct identity *identity = identity_of(&(struct pki_profile) { 0 });
     char text[12];
 
     identity_describe(identity, text, sizeof text);

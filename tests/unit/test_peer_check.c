@@ -13,7 +13,7 @@
 #include <string.h>
 
 struct fixture {
-    struct test_pair ca, other_ca;
+    struct pki_pair ca, other_ca;
     X509_STORE *store;
 };
 
@@ -21,8 +21,8 @@ static int setup(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
-    fixture->ca = test_issue_ca("our CA");
-    fixture->other_ca = test_issue_ca("another CA");
+    fixture->ca = pki_issue_ca("our CA");
+    fixture->other_ca = pki_issue_ca("another CA");
     fixture->store = X509_STORE_new();
     X509_STORE_add_cert(fixture->store, fixture->ca.certificate);
     *state = fixture;
@@ -33,8 +33,8 @@ static int teardown(void **state)
 {
     struct fixture *fixture = *state;
 
-    test_pair_free(&fixture->ca);
-    test_pair_free(&fixture->other_ca);
+    pki_pair_free(&fixture->ca);
+    pki_pair_free(&fixture->other_ca);
     X509_STORE_free(fixture->store);
     free(fixture);
     return 0;
@@ -73,19 +73,19 @@ static void check_chain(struct fixture *fixture, X509 *const *certificates, size
 }
 
 /* A certificate of our CA. */
-static void check_leaf(struct fixture *fixture, const struct test_profile *profile,
+static void check_leaf(struct fixture *fixture, const struct pki_profile *profile,
                        const struct expectation *expected)
 {
-    struct test_pair leaf = test_issue(profile, &fixture->ca);
+    struct pki_pair leaf = pki_issue(profile, &fixture->ca);
 
     check_chain(fixture, &leaf.certificate, 1, expected);
-    test_pair_free(&leaf);
+    pki_pair_free(&leaf);
 }
 
-static const struct test_profile client = { .subject = { { NID_commonName, "client", 0 } },
+static const struct pki_profile client = { .subject = { { NID_commonName, "client", 0 } },
                                             .extended_key_usage = "clientAuth" };
 
-static const struct test_profile server = {
+static const struct pki_profile server = {
     .subject = { { NID_commonName, "aggregator", 0 } },
     .alternatives = { { GEN_DNS, "aggregator.example", 0 },
                       { GEN_DNS, "*.logs.example", 0 },
@@ -95,7 +95,7 @@ static const struct test_profile server = {
     .extended_key_usage = "serverAuth",
 };
 
-static const struct test_profile cn_only_server = { .subject = { { NID_commonName, "Aggregator", 0 } },
+static const struct pki_profile cn_only_server = { .subject = { { NID_commonName, "Aggregator", 0 } },
                                                     .extended_key_usage = "serverAuth" };
 
 /* ---- chains ---- */
@@ -107,7 +107,7 @@ static void test_accepts_a_client_of_our_ca(void **state)
 
 static void test_accepts_a_certificate_without_extended_usage(void **state)
 {
-    struct test_profile profile = client;
+    struct pki_profile profile = client;
 
     profile.extended_key_usage = NULL;
     check_leaf(*state, &profile, &(struct expectation) { .rules.role = TLS_SERVER });
@@ -115,10 +115,10 @@ static void test_accepts_a_certificate_without_extended_usage(void **state)
 
 static void test_refuses_an_expired_certificate(void **state)
 {
-    struct test_profile profile = client;
+    struct pki_profile profile = client;
 
-    profile.not_before = TEST_YEAR_2000 - 86400;
-    profile.not_after = TEST_YEAR_2000;
+    profile.not_before = PKI_YEAR_2000 - 86400;
+    profile.not_after = PKI_YEAR_2000;
     check_leaf(*state, &profile,
                &(struct expectation) { .rules.role = TLS_SERVER,
                                        .reason = END_CERTIFICATE_EXPIRED,
@@ -128,10 +128,10 @@ static void test_refuses_an_expired_certificate(void **state)
 
 static void test_refuses_a_certificate_that_is_not_valid_yet(void **state)
 {
-    struct test_profile profile = client;
+    struct pki_profile profile = client;
 
-    profile.not_before = TEST_YEAR_2099;
-    profile.not_after = TEST_YEAR_2099 + 86400;
+    profile.not_before = PKI_YEAR_2099;
+    profile.not_after = PKI_YEAR_2099 + 86400;
     check_leaf(
         *state, &profile,
         &(struct expectation) { .rules.role = TLS_SERVER,
@@ -158,7 +158,7 @@ static void test_refuses_the_wrong_usage(void **state)
 static void test_refuses_another_ca(void **state)
 {
     struct fixture *fixture = *state;
-    struct test_pair leaf = test_issue(&client, &fixture->other_ca);
+    struct pki_pair leaf = pki_issue(&client, &fixture->other_ca);
     X509 *chain[] = { leaf.certificate, fixture->other_ca.certificate };
     struct expectation expected = {
         .rules.role = TLS_SERVER,
@@ -170,26 +170,26 @@ static void test_refuses_another_ca(void **state)
     check_chain(fixture, chain, 1, &expected);
     expected.detail = "the chain ends at CN=another CA, which is not in our CA file";
     check_chain(fixture, chain, 2, &expected);
-    test_pair_free(&leaf);
+    pki_pair_free(&leaf);
 }
 
 static void test_refuses_a_self_signed_certificate(void **state)
 {
-    struct test_pair leaf = test_issue(&client, NULL);
+    struct pki_pair leaf = pki_issue(&client, NULL);
 
     check_chain(*state, &leaf.certificate, 1,
                 &(struct expectation) { .rules.role = TLS_SERVER,
                                         .reason = END_CERTIFICATE_UNKNOWN_CA,
                                         .alert = SSL_AD_UNKNOWN_CA,
                                         .detail = "certificate CN=client is self-signed" });
-    test_pair_free(&leaf);
+    pki_pair_free(&leaf);
 }
 
 /* A CA that was recreated with the same name. */
 static void test_refuses_a_ca_of_the_same_name(void **state)
 {
-    struct test_pair impostor = test_issue_ca("our CA");
-    struct test_pair leaf = test_issue(&client, &impostor);
+    struct pki_pair impostor = pki_issue_ca("our CA");
+    struct pki_pair leaf = pki_issue(&client, &impostor);
 
     check_chain(*state, &leaf.certificate, 1,
                 &(struct expectation) {
@@ -197,16 +197,16 @@ static void test_refuses_a_ca_of_the_same_name(void **state)
                     .reason = END_CERTIFICATE_UNKNOWN_CA,
                     .alert = SSL_AD_UNKNOWN_CA,
                     .detail = "certificate CN=client is issued by CN=our CA, which is not in our CA file" });
-    test_pair_free(&leaf);
-    test_pair_free(&impostor);
+    pki_pair_free(&leaf);
+    pki_pair_free(&impostor);
 }
 
 static void test_refuses_a_leaf_that_acts_as_ca(void **state)
 {
     struct fixture *fixture = *state;
-    struct test_pair leaf = test_issue(&client, &fixture->ca);
-    struct test_pair forged =
-        test_issue(&(struct test_profile) { .subject = { { NID_commonName, "forged", 0 } } }, &leaf);
+    struct pki_pair leaf = pki_issue(&client, &fixture->ca);
+    struct pki_pair forged =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "forged", 0 } } }, &leaf);
     X509 *chain[] = { forged.certificate, leaf.certificate };
 
     check_chain(fixture, chain, 2,
@@ -214,16 +214,16 @@ static void test_refuses_a_leaf_that_acts_as_ca(void **state)
                                         .reason = END_CERTIFICATE_INVALID,
                                         .alert = SSL_AD_UNKNOWN_CA,
                                         .detail = "certificate CN=client: invalid CA certificate" });
-    test_pair_free(&forged);
-    test_pair_free(&leaf);
+    pki_pair_free(&forged);
+    pki_pair_free(&leaf);
 }
 
 static void test_accepts_an_intermediate_that_the_peer_sends(void **state)
 {
     struct fixture *fixture = *state;
-    struct test_pair middle = test_issue(
-        &(struct test_profile) { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 }, &fixture->ca);
-    struct test_pair leaf = test_issue(&client, &middle);
+    struct pki_pair middle = pki_issue(
+        &(struct pki_profile) { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 }, &fixture->ca);
+    struct pki_pair leaf = pki_issue(&client, &middle);
     X509 *chain[] = { leaf.certificate, middle.certificate };
     struct expectation expected = { .rules.role = TLS_SERVER };
 
@@ -232,8 +232,8 @@ static void test_accepts_an_intermediate_that_the_peer_sends(void **state)
     expected.alert = SSL_AD_UNKNOWN_CA;
     expected.detail = "certificate CN=client is issued by CN=middle, which is not in our CA file";
     check_chain(fixture, chain, 1, &expected);
-    test_pair_free(&leaf);
-    test_pair_free(&middle);
+    pki_pair_free(&leaf);
+    pki_pair_free(&middle);
 }
 
 static void test_refuses_a_peer_without_certificate(void **state)
@@ -309,9 +309,9 @@ static void test_accepts_the_cn_if_the_option_is_set(void **state)
 
 static void test_accepts_no_wildcard_in_the_cn(void **state)
 {
-    struct test_profile profile = cn_only_server;
+    struct pki_profile profile = cn_only_server;
 
-    profile.subject[0] = (struct test_name) { NID_commonName, "*.example", 0 };
+    profile.subject[0] = (struct pki_name) { NID_commonName, "*.example", 0 };
     check_leaf(*state, &profile,
                &(struct expectation) {
                    .rules = { .role = TLS_CLIENT, .allow_cn_as_name = true },
@@ -324,9 +324,9 @@ static void test_accepts_no_wildcard_in_the_cn(void **state)
 
 static void test_ignores_the_cn_beside_a_san_of_another_kind(void **state)
 {
-    struct test_profile profile = cn_only_server;
+    struct pki_profile profile = cn_only_server;
 
-    profile.alternatives[0] = (struct test_name) { GEN_URI, "spiffe://aggregator", 0 };
+    profile.alternatives[0] = (struct pki_name) { GEN_URI, "spiffe://aggregator", 0 };
     check_leaf(*state, &profile,
                &(struct expectation) {
                    .rules = { .role = TLS_CLIENT, .allow_cn_as_name = true },
@@ -338,9 +338,9 @@ static void test_ignores_the_cn_beside_a_san_of_another_kind(void **state)
 
 static void test_ignores_a_cn_with_a_nul(void **state)
 {
-    struct test_profile profile = cn_only_server;
+    struct pki_profile profile = cn_only_server;
 
-    profile.subject[0] = (struct test_name) { NID_commonName, "aggregator\0.evil", 16 };
+    profile.subject[0] = (struct pki_name) { NID_commonName, "aggregator\0.evil", 16 };
     check_leaf(
         *state, &profile,
         &(struct expectation) {
@@ -373,7 +373,7 @@ static void test_policy_decides_after_the_chain(void **state)
 static void test_a_second_check_replaces_the_first(void **state)
 {
     struct fixture *fixture = *state;
-    struct test_pair leaf = test_issue(&client, &fixture->ca), foreign = test_issue(&client, NULL);
+    struct pki_pair leaf = pki_issue(&client, &fixture->ca), foreign = pki_issue(&client, NULL);
     STACK_OF(X509) *chain = sk_X509_new_null();
     struct peer_check check = { 0 };
     struct peer_check_rules rules = { .role = TLS_SERVER, .trusted_cas = fixture->store };
@@ -392,8 +392,8 @@ static void test_a_second_check_replaces_the_first(void **state)
     assert_null(check.identity);
     peer_check_deinit(&check);
     sk_X509_free(chain);
-    test_pair_free(&leaf);
-    test_pair_free(&foreign);
+    pki_pair_free(&leaf);
+    pki_pair_free(&foreign);
 }
 
 int main(void)

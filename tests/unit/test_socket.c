@@ -39,7 +39,7 @@ static struct name system_default(void)
 
 static int listen_at(const char *text)
 {
-    struct socket_address address = address_of(text);
+    struct socket_address address = addresses_parse(text);
     struct fault fault;
     int fd = socket_listen(&address, SOCKET_EXCLUSIVE, &fault);
 

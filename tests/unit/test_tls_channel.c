@@ -16,7 +16,7 @@
 enum end { CLIENT, SERVER, END_COUNT };
 
 struct fixture {
-    char directory[TEST_PATH_BYTES];
+    char directory[PKI_PATH_BYTES];
     struct log log;
     struct buffer_pool pool;
     struct tls_io io[END_COUNT]; /* as if each end had its own worker */
@@ -38,7 +38,7 @@ struct pair {
 static struct credentials *load(struct fixture *fixture, enum end end, enum tls_version min,
                                 enum tls_version max, const struct peer_policy *policy)
 {
-    char cert[TEST_PATH_BYTES + 32], key[TEST_PATH_BYTES + 32], ca[TEST_PATH_BYTES + 32];
+    char cert[PKI_PATH_BYTES + 32], key[PKI_PATH_BYTES + 32], ca[PKI_PATH_BYTES + 32];
     const char *name = end == CLIENT ? "client" : "server";
     struct fault fault;
 
@@ -75,7 +75,7 @@ static int setup(void **state)
     };
     struct fault fault;
 
-    test_directory_make(fixture->directory);
+    pki_directory_make(fixture->directory);
     options.directory = fixture->directory;
     if (!authority_init_pki(&options, &fault))
         fail_msg("%s", fault.text);
@@ -103,7 +103,7 @@ static int teardown(void **state)
     peer_policy_deinit(&fixture->nobody);
     buffer_pool_deinit(&fixture->pool);
     log_deinit(&fixture->log);
-    test_directory_remove(fixture->directory);
+    pki_directory_remove(fixture->directory);
     free(fixture);
     return 0;
 }
