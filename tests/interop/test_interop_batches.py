@@ -211,7 +211,7 @@ def settle_a_run(server, husk, messages, **expected):
 
 def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):
     fluentd.taken("deny_keepalive")
-    server = husk.server(raw.format_address(fluentd.addresses["deny_keepalive"]), protocol="forward")
+    server = husk.server(raw.format_address(fluentd.addresses["deny_keepalive"]))
     settle_a_run(server, husk, map(event, range(COUNT)), settled=COUNT)
     assert set(fluentd.taken("deny_keepalive")) == set(range(COUNT))
 
@@ -219,7 +219,7 @@ def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):
 def test_what_fluentd_refuses_costs_no_other_message_of_its_run(husk, fluentd):
     name = next(name for name, case in CASES.items() if case[1] == REFUSING)
     fluentd.taken(name)
-    server = husk.server(raw.format_address(fluentd.addresses[name]), protocol="forward", max_attempts=3)
+    server = husk.server(raw.format_address(fluentd.addresses[name]), max_attempts=3)
     settle_a_run(server, husk, messages_of(CASES[name][2], lambda number: None), dropped=len(ODD),
                  settled=COUNT - len(ODD))
     assert set(fluentd.taken(name)) == set(range(COUNT)) - set(ODD)
@@ -259,8 +259,8 @@ def test_nothing_in_a_run_is_lost_when_fluentd_refuses_now_and_then(husk, progra
         </match>
     """))
     fluentd.wait_started()
-    server = husk.server(raw.format_address(address), protocol="forward", max_attempts="off")
-    client = husk.client(server, protocol="forward", max_attempts="off")
+    server = husk.server(raw.format_address(address), max_attempts="off")
+    client = husk.client(server, max_attempts="off")
     for tag in ("t", "small"):
         agent = forward.Agent(raw.connect(client.address))
         agent.send(*(event(number, tag=tag) for number in range(count if tag == "t" else 600)))

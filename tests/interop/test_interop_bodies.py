@@ -35,8 +35,8 @@ def fluentd(tmp_path_factory):
 def carrier(husk, fluentd):
     """A `husk client` with these options, before a husk server and Fluentd; neither insists for long."""
     def start(**options):
-        server = husk.server(fluentd, protocol="forward", max_attempts=1)
-        return husk.client(server, protocol="forward", max_attempts=1, **options)
+        server = husk.server(fluentd, max_attempts=1)
+        return husk.client(server, max_attempts=1, **options)
     return start
 
 

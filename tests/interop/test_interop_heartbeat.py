@@ -31,10 +31,10 @@ def site(husk, programs, pki, tmp_path):
     """An agent that speaks to husk client, to one that does not answer UDP, and to husk server by its own TLS."""
     class Site:
         aggregator = Aggregator()
-        server = husk.server(aggregator, protocol="forward", health_interval="50ms")
+        server = husk.server(aggregator, health_interval="50ms")
         agent = programs.add(Agent(tmp_path, {
-            "client": output(husk.client(server, protocol="forward")),
-            "mute": output(husk.client(server, protocol="forward", udp_heartbeats="off")),
+            "client": output(husk.client(server)),
+            "mute": output(husk.client(server, udp_heartbeats="off")),
             "server": output(server, f"""
                 transport tls
                 tls_cert_path {pki.ca.cert}

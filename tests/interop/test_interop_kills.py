@@ -65,7 +65,7 @@ class Restarting:
 
     def __init__(self, make):
         self.address = raw.free_address()
-        self._make = lambda: make(listen=raw.format_address(self.address), protocol="forward")
+        self._make = lambda: make(listen=raw.format_address(self.address))
         self.husk = self._make()
 
     def restart(self):

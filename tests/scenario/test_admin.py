@@ -39,7 +39,7 @@ def becomes_ready(husk):
 
 def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(husk):
     address = raw.free_address()
-    server = husk.server(raw.format_address(address), health_interval="50ms")
+    server = husk.server(raw.format_address(address), protocol="tcp", health_interval="50ms")
     becomes_unready(server, "upstream: connection refused")
     assert server.get("/live")[0] == 200
     upstream = raw.Listener(address)
@@ -50,8 +50,8 @@ def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(h
 
 
 def test_health_probes_of_a_tls_upstream_end_with_a_good_answer(husk):
-    server = husk.server(raw.Listener())
-    client = husk.client(server, health_interval="50ms", connect_timeout="100ms")
+    server = husk.server(raw.Listener(), protocol="tcp")
+    client = husk.client(server, protocol="tcp", health_interval="50ms", connect_timeout="100ms")
     becomes_ready(client)
     server.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="probe")
     time.sleep(0.5)  # that nothing more comes is what is tested
@@ -61,15 +61,15 @@ def test_health_probes_of_a_tls_upstream_end_with_a_good_answer(husk):
 
 def test_a_plain_upstream_is_probed_again_and_again(husk):
     upstream = raw.Listener()
-    husk.server(upstream, health_interval="50ms")
+    husk.server(upstream, protocol="tcp", health_interval="50ms")
     for _ in range(3):
         assert upstream.accept().recv(1) == b""
 
 
 def test_agents_dials_tell_readiness_too(husk):
     address = raw.free_address()
-    server = husk.server(raw.format_address(address))
-    client = husk.client(server)
+    server = husk.server(raw.format_address(address), protocol="tcp")
+    client = husk.client(server, protocol="tcp")
     raw.assert_reset(knock(client))
     becomes_unready(server, "upstream: connection refused")
     upstream = raw.Listener(address)
@@ -129,7 +129,7 @@ def test_failed_handshakes_are_counted_by_reason(husk, pki):
 
 @pytest.mark.parametrize("path, status", [("/", 404), ("/nothing", 404), ("/metrics/more", 404)])
 def test_other_paths_are_not_found(husk, path, status):
-    assert husk.client(NOWHERE).get(path)[0] == status
+    assert husk.client(NOWHERE, protocol="tcp").get(path)[0] == status
 
 
 @pytest.mark.parametrize("request_text, answer", [
@@ -139,7 +139,7 @@ def test_other_paths_are_not_found(husk, path, status):
     (b"GET /live HTTP/1.1\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
 ], ids=["POST", "HEAD", "no HTTP", "a head of 1 MiB"])
 def test_odd_requests_are_answered_and_survived(husk, request_text, answer):
-    client = husk.client(NOWHERE)
+    client = husk.client(NOWHERE, protocol="tcp")
     curious = raw.connect(client.admin)
     try:
         curious.sendall(request_text)
@@ -151,14 +151,14 @@ def test_odd_requests_are_answered_and_survived(husk, request_text, answer):
 
 
 def test_admin_off_opens_nothing(husk):
-    client = husk.client(NOWHERE, admin="off")
+    client = husk.client(NOWHERE, protocol="tcp", admin="off")
     client.stop()
     assert not client.events(message="admin listening")
 
 
 def test_secrets_appear_nowhere(husk, pki):
     secret = "open-sesame-4711"
-    client = husk.client(NOWHERE, certificate=pki.locked(pki.client, secret, "pkcs8"),
+    client = husk.client(NOWHERE, protocol="tcp", certificate=pki.locked(pki.client, secret, "pkcs8"),
                          key_passphrase_env="SECRET", env={"SECRET": secret}, log_level="debug")
     raw.assert_reset(knock(client))
     pages = "".join(client.get(path)[1] for path in ("/live", "/ready", "/metrics"))

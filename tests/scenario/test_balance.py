@@ -21,8 +21,8 @@ class Site:
     """agents → husk server (of TLS agents it knows nothing here: husk client) → aggregators."""
 
     def __init__(self, husk, upstreams, **options):
-        self.server = husk.server(upstreams, protocol="forward", **options)
-        self.client = husk.client(self.server, protocol="forward")
+        self.server = husk.server(upstreams, **options)
+        self.client = husk.client(self.server)
 
     def agent(self):
         return Agent(raw.connect(self.client.address))
@@ -180,8 +180,8 @@ def test_an_old_connection_waits_for_its_acks(site):
 
 def test_new_credentials_are_used_from_the_next_message_on(husk):
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol="forward")
-    client = husk.client(server, protocol="forward")
+    server = husk.server(aggregator)
+    client = husk.client(server)
     agent = Agent(raw.connect(client.address))
     carry(agent, 1)
     client.signal(signal.SIGHUP)
@@ -204,7 +204,7 @@ def test_weights_say_how_much_is_outstanding(site):
 
 def test_few_long_connections_are_even_among_workers(husk):
     """The kernel shares them out by chance."""
-    server = husk.server(Aggregator(), protocol="forward", workers=4)
+    server = husk.server(Aggregator(), workers=4)
     peers = [raw.TlsPeer(raw.connect(server.address),
                          raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake() for _ in range(4)]
     for number, peer in enumerate(peers):

@@ -39,7 +39,7 @@ def serve(sock, until=None):
 
 @pytest.mark.parametrize("batch_bytes", ["64KiB", "off"])
 def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggregator, batch_bytes):
-    server = husk.server(aggregator, protocol="forward", batch_bytes=batch_bytes, max_upstream_connections=2)
+    server = husk.server(aggregator, batch_bytes=batch_bytes, max_upstream_connections=2)
     context = raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)
     agent = forward.Agent(raw.TlsPeer(raw.connect(server.address), context).handshake())
     before = b"".join(message("t", 1, {"n": n, "x": FILLER}) for n in range(COUNT))
@@ -261,18 +261,18 @@ def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wai
 
 def test_a_run_outlives_the_delivery_timeout_its_agent_is_told_of(husk):
     address = raw.free_address()
-    client = husk.client(raw.format_address(address), protocol="forward", delivery_timeout="200ms")
+    client = husk.client(raw.format_address(address), delivery_timeout="200ms")
     agent = Agent(raw.connect(client.address))
     agent.send(event(1), event(2), event(3, "three"))
     raw.assert_reset(agent.sock)
     aggregator = Aggregator()
-    husk.server(aggregator, protocol="forward", listen=raw.format_address(address))
+    husk.server(aggregator, listen=raw.format_address(address))
     assert sorted(one.number for one in aggregator.wait_for(3)) == [1, 2, 3]
     assert client.metric("husk_messages_dropped_total") == 0
 
 
 def test_an_agent_whose_stream_finds_no_upstream_is_told_after_the_delivery_timeout(husk):
-    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="200ms",
+    client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="200ms",
                          cut_through_bytes="64KiB")
     agent = Agent(raw.connect(client.address))
     agent.send(message("t", b"x" * (1 << 20))[:200000])
@@ -283,7 +283,7 @@ def test_an_agent_whose_stream_finds_no_upstream_is_told_after_the_delivery_time
 
 def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk):
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol="forward", rule="any messages-per-second=20 burst=100ms",
+    server = husk.server(aggregator, rule="any messages-per-second=20 burst=100ms",
                          drain_quiet="50ms", drain_timeout="20s")
     agent = Agent(raw.TlsPeer(raw.connect(server.address),
                               raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake())

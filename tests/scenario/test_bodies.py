@@ -62,8 +62,8 @@ class Site:
 
     def __init__(self, husk, options):
         self.aggregator = Aggregator()
-        self.server = husk.server(self.aggregator, protocol="forward")
-        self.client = husk.client(self.server, protocol="forward", **options)
+        self.server = husk.server(self.aggregator)
+        self.client = husk.client(self.server, **options)
 
     def agent(self):
         return Agent(raw.connect(self.client.address))
@@ -206,8 +206,8 @@ def test_a_message_too_large_to_be_held_streams_through_as_it_is(site):
 
 def test_what_was_rewritten_is_sent_again_when_a_connection_ends(husk):
     aggregator = Aggregator(acks=False)
-    server = husk.server(aggregator, protocol="forward", compress="gzip")
-    client = husk.client(server, protocol="forward")
+    server = husk.server(aggregator, compress="gzip")
+    client = husk.client(server)
     agent = Agent(raw.connect(client.address))
     agent.send(message("t", ENTRIES, {"chunk": "id"}))
     aggregator.wait_for(1)

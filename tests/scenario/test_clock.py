@@ -22,7 +22,7 @@ def shim(tmp_path_factory):
 def test_clock_jump_neither_shortens_nor_prolongs_a_deadline(husk, shim, tmp_path, seconds):
     jumped = tmp_path / "jumped"
     environment = {"LD_PRELOAD": str(shim), "CLOCK_JUMP_FILE": str(jumped), "CLOCK_JUMP_SECONDS": str(seconds)}
-    server = husk.server(raw.Listener(), handshake_timeout="1s", env=environment)
+    server = husk.server(raw.Listener(), protocol="tcp", handshake_timeout="1s", env=environment)
     silent = raw.connect(server.address)
     silent.sendall(b"\x16")
     jumped.touch()

@@ -33,8 +33,8 @@ def carry_acked(agent, number, chunk):
 
 def test_forward_is_the_default_in_both_modes(husk):
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol=None)
-    client = husk.client(server, protocol=None)
+    server = husk.server(aggregator)
+    client = husk.client(server)
     agent = Agent(raw.connect(client.address))
     carry_acked(agent, 1, "one")
     assert aggregator.messages[0].raw == event(1, "one")
@@ -46,7 +46,7 @@ def test_forward_is_the_default_in_both_modes(husk):
 
 
 def test_what_the_default_does_not_carry_is_told_what_does(husk):
-    client = husk.client(Aggregator(), protocol=None)
+    client = husk.client(Aggregator())
     agent = raw.connect(client.address)
     agent.sendall(b'["t",1,{"a":1}]')
     raw.assert_reset(agent)
@@ -223,7 +223,7 @@ def test_the_client_half_sends_again_when_the_server_half_dies(route, husk):
     route.aggregator.wait_for(2)
     route.server.kill()
     route.aggregator.acks = True
-    husk.server(route.aggregator, protocol="forward", listen=raw.format_address(route.server.address))
+    husk.server(route.aggregator, listen=raw.format_address(route.server.address))
     agent.expect_ack("one")
     agent.expect_nothing_more()
     assert sorted(one.number for one in route.aggregator.wait_for(4)) == [1, 1, 2, 2]
@@ -292,7 +292,7 @@ def test_aggregator_restarted_under_load_loses_nothing(route, workers):
 
 def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
     address = raw.free_address()
-    client = husk.client(raw.format_address(address), protocol="forward")
+    client = husk.client(raw.format_address(address))
     gone, asking = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
     gone.send(event(1), event(2))
     gone.close()
@@ -300,7 +300,7 @@ def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
     asking.send(event(3, "three"))
     client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
     aggregator = Aggregator()
-    husk.server(aggregator, protocol="forward", listen=raw.format_address(address))
+    husk.server(aggregator, listen=raw.format_address(address))
     asking.expect_ack("three")
     assert sorted(one.number for one in aggregator.messages) == [1, 2, 3]
 
@@ -385,7 +385,7 @@ def test_aggregator_that_ends_its_first_connections_loses_nothing(half, by_reset
 
 
 def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
-    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="200ms")
+    client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="200ms")
     asking, other = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
     other.send(event(1))
     client.wait_for_metric("husk_messages_received_total", 1)
@@ -398,7 +398,7 @@ def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
 
 
 def test_waiting_for_an_upstream_costs_no_cpu(husk):
-    client = husk.client(raw.format_address(raw.free_address()), protocol="forward", delivery_timeout="50ms")
+    client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="50ms")
     Agent(raw.connect(client.address)).send(event(1))
     client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
 
@@ -416,8 +416,8 @@ def test_waiting_for_an_upstream_costs_no_cpu(husk):
 
 def test_passthrough_changes_no_byte(husk):
     upstream = raw.Listener()
-    server = husk.server(upstream, protocol="forward", delivery="passthrough")
-    client = husk.client(server, protocol="forward", delivery="passthrough")
+    server = husk.server(upstream, delivery="passthrough")
+    client = husk.client(server, delivery="passthrough")
     stream = b"".join(message(*elements) for elements in WITHOUT_CHUNK.values()) + event(1, FLUENTD_CHUNK)
     agent = raw.connect(client.address)
     agent.sendall(stream)

@@ -65,9 +65,8 @@ def test_a_silent_peer_ends_with_the_handshake_timeout_and_others_go_on(route):
 def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
     """The agent, which asked for no ack, notices nothing; the message goes by another upstream."""
     silent, aggregator = raw.Listener(), Aggregator()
-    server = husk.server(aggregator, protocol="forward")
-    client = husk.client([raw.format_address(silent.address), raw.format_address(server.address) + ",standby"],
-                         protocol="forward", handshake_timeout="300ms")
+    server = husk.server(aggregator)
+    client = husk.client([raw.format_address(silent.address), raw.format_address(server.address) + ",standby"], handshake_timeout="300ms")
     agent = agent_of(client)
     agent.send(event(1))
     agent.close()
@@ -79,9 +78,8 @@ def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
 
 def test_messages_go_by_the_standby_while_the_first_is_down_and_come_back(husk):
     first, standby = Aggregator(), Aggregator()
-    server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"],
-                         protocol="forward", eject_time="100ms", eject_time_max="100ms")
-    client = husk.client(server, protocol="forward")
+    server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"], eject_time="100ms", eject_time_max="100ms")
+    client = husk.client(server)
     agent = agent_of(client)
     carry_acked(agent, 1, "one")
     first.kill()

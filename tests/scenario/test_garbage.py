@@ -41,7 +41,7 @@ def test_any_bytes_at_the_clients_listener_are_carried_as_they_are(husk, garbage
 @EACH_GARBAGE
 def test_upstream_that_does_not_speak_tls_resets_the_agent(husk, garbage):
     upstream = raw.Listener()
-    client = husk.client(upstream)
+    client = husk.client(upstream, protocol="tcp")
     agent = raw.connect(client.address)
     upstream.accept().sendall(garbage)
     raw.assert_reset(agent)
@@ -55,7 +55,7 @@ def forged_record():
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_garbage_inside_tls_resets_the_aggregator_and_others_go_on(husk, pki, version):
     upstream = raw.Listener()
-    server = husk.server(upstream)
+    server = husk.server(upstream, protocol="tcp")
     context = raw.tls_context(False, pki.ca.cert, pki.client, version)
     (bad, bad_end), (good, good_end) = [
         (raw.TlsPeer(raw.connect(server.address), context).handshake(), upstream.accept()) for _ in range(2)]
@@ -80,13 +80,13 @@ def survives(server, pki, openings):
 
 
 def test_a_handshake_cut_off_at_any_byte_is_survived(husk, pki):
-    server = husk.server(raw.Listener())
+    server = husk.server(raw.Listener(), protocol="tcp")
     hello = client_hello(pki)
     survives(server, pki, [hello[:length] for length in range(1, len(hello), 37)])
 
 
 def test_a_handshake_with_flipped_bits_is_survived(husk, pki):
-    server = husk.server(raw.Listener())
+    server = husk.server(raw.Listener(), protocol="tcp")
     flips, mangled = random.Random(5), []
     for _ in range(50):
         hello = bytearray(client_hello(pki))

@@ -11,7 +11,7 @@ from support.forward import Agent, Aggregator, event
 from support.process import PATIENCE, eventually
 
 SILENCE = 0.3  # seconds in which an answer would have come
-PROBED = {"protocol": "forward", "health_interval": "50ms"}
+PROBED = {"health_interval": "50ms"}
 
 
 class Heart:
@@ -79,8 +79,8 @@ def test_udp_heartbeats_are_answered_while_the_upstream_is_healthy(husk):
 def test_what_dials_find_out_decides_about_heartbeats_too(husk):
     """Without probes, and of a TLS upstream that is there but does not let us in."""
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol="forward", allow_cn="somebody-else")
-    client = husk.client(server, protocol="forward")
+    server = husk.server(aggregator, allow_cn="somebody-else")
+    client = husk.client(server)
     heart = Heart(client.address)
     heart.expect_answer()
     agent = Agent(raw.connect(client.address))
@@ -90,12 +90,12 @@ def test_what_dials_find_out_decides_about_heartbeats_too(husk):
 
 
 def test_a_husk_that_knows_nothing_yet_answers(husk):
-    Heart(husk.client(f"{raw.HOST}:1", protocol="forward").address).expect_answer()
+    Heart(husk.client(f"{raw.HOST}:1").address).expect_answer()
 
 
 def test_no_heartbeat_is_answered_during_the_drain(husk):
     aggregator = Aggregator(acks=False)
-    client = husk.client(husk.server(aggregator, protocol="forward"), protocol="forward", drain_timeout="20s")
+    client = husk.client(husk.server(aggregator), drain_timeout="20s")
     heart = Heart(client.address)
     heart.expect_answer()
     agent = Agent(raw.connect(client.address))
@@ -108,17 +108,17 @@ def test_no_heartbeat_is_answered_during_the_drain(husk):
 
 
 def test_udp_heartbeats_over_ipv6(husk):
-    client = husk.client(Aggregator(), protocol="forward", listen="[::1]:0")
+    client = husk.client(Aggregator(), listen="[::1]:0")
     Heart(client.address).expect_answer()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
 def test_on_all_addresses_the_answer_comes_from_the_one_that_was_asked(husk, host):
-    client = husk.client(Aggregator(), protocol="forward", listen="*:0", unsafe_listen=True)
+    client = husk.client(Aggregator(), listen="*:0", unsafe_listen=True)
     Heart((host, client.address[1])).expect_answer()
 
 
-@pytest.mark.parametrize("options", [{"protocol": "forward", "udp_heartbeats": "off"}, {"protocol": "tcp"}],
+@pytest.mark.parametrize("options", [{"udp_heartbeats": "off"}, {"protocol": "tcp"}],
                          ids=["off", "tcp"])
 def test_without_udp_heartbeats_the_udp_port_stays_free(husk, options):
     client = husk.client(Aggregator(), **options)
@@ -127,13 +127,13 @@ def test_without_udp_heartbeats_the_udp_port_stays_free(husk, options):
 
 
 def test_a_unix_listener_has_no_udp_port_and_nothing_to_say_about_it(husk, tmp_path):
-    client = husk.client(Aggregator(), protocol="forward", listen=f"unix:{tmp_path}/agents", server_name="x")
+    client = husk.client(Aggregator(), listen=f"unix:{tmp_path}/agents", server_name="x")
     raw.connect(client.address).close()
     assert not client.complaints()
 
 
 def test_udp_heartbeats_beyond_the_limit_wait_for_the_next_second(husk):
-    client = husk.client(Aggregator(), protocol="forward", udp_heartbeats=2)
+    client = husk.client(Aggregator(), udp_heartbeats=2)
     heart = Heart(client.address)
     began = time.monotonic()
     for _ in range(5):
@@ -146,8 +146,8 @@ def test_a_udp_port_that_is_taken_costs_a_warning_and_nothing_more(husk):
     aggregator = Aggregator()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(address)
-        server = husk.server(aggregator, protocol="forward")
-        client = husk.client(server, protocol="forward", listen=raw.format_address(address))
+        server = husk.server(aggregator)
+        client = husk.client(server, listen=raw.format_address(address))
     text = raw.format_address(address)
     client.wait_for_event(level="warn", message="UDP heartbeats are not answered: "
                                                 f"cannot bind UDP {text}: Address already in use")
@@ -190,7 +190,7 @@ def test_what_an_agents_message_found_out_is_overruled_by_a_later_probe(husk):
     """A TLS upstream, which is not probed while it is well."""
     aggregator = Aggregator()
     address = raw.format_address(raw.free_address())
-    server = husk.server(aggregator, protocol="forward", listen=address)
+    server = husk.server(aggregator, listen=address)
     client = husk.client(server, **PROBED, listen=raw.format_address(raw.free_address()), when_unhealthy="refuse")
     agent = Agent(raw.connect(client.address))
     agent.send(event(0))
@@ -198,7 +198,7 @@ def test_what_an_agents_message_found_out_is_overruled_by_a_later_probe(husk):
     server.kill()
     agent.send(event(1))
     eventually(lambda: is_refused(client), "refused")
-    husk.server(aggregator, protocol="forward", listen=address)
+    husk.server(aggregator, listen=address)
     eventually(lambda: not is_refused(client), "accepted again")
     aggregator.wait_until(lambda messages: messages[-1].number == 1, "the held message arrives")
 

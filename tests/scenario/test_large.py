@@ -61,7 +61,7 @@ def test_a_large_message_arrives_as_it_is(route, name, delivery):
 
 def test_it_begins_to_arrive_before_it_ends(husk):
     upstream = raw.Listener()
-    client = husk.client(husk.server(upstream, protocol="forward", **LIMIT), protocol="forward", **LIMIT)
+    client = husk.client(husk.server(upstream, **LIMIT), **LIMIT)
     agent, sent = raw.connect(client.address), message("t", BODY, {"chunk": "mine"})
     agent.sendall(sent[:-1])
     aggregator = upstream.accept()
@@ -132,8 +132,8 @@ class Cutting(Aggregator):
 
 def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
     aggregator = Cutting(3, MIB // 2)
-    server = husk.server(aggregator, protocol="forward", max_upstream_connections=1, **LIMIT)
-    client = husk.client(server, protocol="forward", **LIMIT)
+    server = husk.server(aggregator, max_upstream_connections=1, **LIMIT)
+    client = husk.client(server, **LIMIT)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
     agent.send(sent)
     agent.expect_ack("mine")
@@ -145,7 +145,7 @@ def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
 @pytest.mark.parametrize("options", [{"delivery": "passthrough"}, {"retain_bytes": "256KiB"}], ids=["passthrough", "too-large"])
 def test_what_is_not_kept_is_told_to_its_agent(husk, options):
     aggregator = Cutting(2, MIB // 2)
-    client = husk.client(husk.server(aggregator, protocol="forward", **LIMIT, **options), protocol="forward", **LIMIT, **options)
+    client = husk.client(husk.server(aggregator, **LIMIT, **options), **LIMIT, **options)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
     try:
         agent.send(sent)
@@ -261,7 +261,7 @@ def flood(agent, one, most):
 def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(husk, count):
     upstream = raw.Listener()
     upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-    client = husk.client(husk.server(upstream, protocol="forward", max_upstream_connections=1), protocol="forward", max_upstream_connections=1)
+    client = husk.client(husk.server(upstream, max_upstream_connections=1), max_upstream_connections=1)
     for _ in range(count):
         flood(Agent(raw.connect(client.address)), message("t", BODY[:200000]), 64 * MIB)
     assert client.metric("husk_messages_retained_bytes") < 17 * MIB
@@ -306,8 +306,8 @@ def peak_kib(husk):
 
 def test_200_mib_need_less_than_32(husk):
     upstream, size = raw.Listener(), (20 if LIGHT else 200) * MIB
-    server = husk.server(upstream, protocol="forward", delivery="passthrough")
-    client = husk.client(server, protocol="forward", delivery="passthrough")
+    server = husk.server(upstream, delivery="passthrough")
+    client = husk.client(server, delivery="passthrough")
     agent = raw.connect(client.address)
     head = b"\x92\xa1t\xc6" + size.to_bytes(4, "big")
     with raw.Sending(agent, [head, *[BODY] * (size // MIB)]):

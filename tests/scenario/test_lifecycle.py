@@ -17,7 +17,7 @@ NOWHERE = f"{raw.HOST}:1"
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_quiet_process_ends_at_once_with_success(husk, number):
-    client = husk.client(NOWHERE)
+    client = husk.client(NOWHERE, protocol="tcp")
     client.signal(number)
     assert client.wait() == 0
     assert not client.complaints()
@@ -87,7 +87,7 @@ def test_exit_status_says_that_bytes_were_left_undelivered(husk):
 
 def test_bytes_not_even_read_yet_count_as_left_undelivered(husk):
     silent = raw.Listener()  # accepts, and never answers the handshake: the agent stays unread
-    client = husk.client(silent, drain_quiet="1h", drain_timeout="1h", handshake_timeout="1m")
+    client = husk.client(silent, protocol="tcp", drain_quiet="1h", drain_timeout="1h", handshake_timeout="1m")
     agent = raw.connect(client.address)
     agent.sendall(b"unread")
     _held = silent.accept()
@@ -110,7 +110,7 @@ def test_sighup_during_a_drain_is_ignored(husk):
 
 
 def test_sigpipe_does_not_end_it(husk):
-    client = husk.client(NOWHERE)
+    client = husk.client(NOWHERE, protocol="tcp")
     client.signal(signal.SIGPIPE)
     assert client.get("/live")[0] == 200
 
@@ -137,7 +137,7 @@ def der(certificate):
 
 def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mounted):
     upstream = raw.Listener()
-    server = husk.server(upstream, certificate=mounted(pki.server))
+    server = husk.server(upstream, protocol="tcp", certificate=mounted(pki.server))
     agent = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
     aggregator = upstream.accept()
     mounted(pki.next_server)
@@ -167,7 +167,7 @@ def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
     links = [tmp_path / f"tls{i}.pem" for i in range(len(pki.server))]
     for link in links:
         link.symlink_to(f"..data/{link.name}")
-    server = husk.server(raw.Listener(), certificate=type(pki.server)(*map(str, links)), reload_interval="50ms")
+    server = husk.server(raw.Listener(), protocol="tcp", certificate=type(pki.server)(*map(str, links)), reload_interval="50ms")
     assert shown_certificate(server, pki) == der(pki.server)
     (tmp_path / "..next").symlink_to("new")
     (tmp_path / "..next").rename(tmp_path / "..data")
@@ -179,7 +179,7 @@ def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
 def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounted, fault):
     certificate = mounted(pki.server)
-    server = husk.server(raw.Listener(), certificate=certificate)
+    server = husk.server(raw.Listener(), protocol="tcp", certificate=certificate)
     if fault == "junk":
         open(certificate.cert, "w").write("junk\n")
     elif fault == "expired":
@@ -200,11 +200,11 @@ def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounte
 
 @pytest.mark.parametrize("mode", ["client", "server"])
 def test_starts_without_upstream(husk, mode):
-    assert getattr(husk, mode)(NOWHERE).get("/live")[0] == 200
+    assert getattr(husk, mode)(NOWHERE, protocol="tcp").get("/live")[0] == 200
 
 
 def test_starts_without_dns_and_says_so(husk):
-    client = husk.client("aggregator.invalid:24224", dns_servers=f"{raw.HOST}:1", connect_timeout="500ms")
+    client = husk.client("aggregator.invalid:24224", protocol="tcp", dns_servers=f"{raw.HOST}:1", connect_timeout="500ms")
     assert client.get("/live")[0] == 200
     agent = raw.connect(client.address)
     agent.sendall(b"?")

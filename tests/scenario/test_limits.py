@@ -39,7 +39,7 @@ def cpu_seconds(program):
 
 def test_silent_upstream_ends_with_the_handshake_timeout_and_resets_the_agent(husk):
     silent = raw.Listener()
-    client = husk.client(silent, handshake_timeout="300ms")
+    client = husk.client(silent, protocol="tcp", handshake_timeout="300ms")
     agent = raw.connect(client.address)
     raw.assert_reset(agent)
     client.wait_for_event(reason="handshake_timeout", side="upstream", level="warn")
@@ -47,13 +47,13 @@ def test_silent_upstream_ends_with_the_handshake_timeout_and_resets_the_agent(hu
 
 
 def test_silent_peer_ends_with_the_handshake_timeout(husk):
-    server = husk.server(raw.Listener(), handshake_timeout="300ms")
+    server = husk.server(raw.Listener(), protocol="tcp", handshake_timeout="300ms")
     raw.assert_closed(raw.connect(server.address))
     server.wait_for_metric("husk_connections_ended_total", 1, reason="handshake_timeout", side="downstream")
 
 
 def test_a_trickle_of_bytes_does_not_extend_the_handshake_timeout(husk, pki):
-    server = husk.server(raw.Listener(), handshake_timeout="500ms")
+    server = husk.server(raw.Listener(), protocol="tcp", handshake_timeout="500ms")
     hello = raw.TlsPeer(None, raw.tls_context(False, pki.ca.cert, pki.client)).first_flight()
     peer = raw.connect(server.address)
     peer.settimeout(0.05)
@@ -95,7 +95,7 @@ def test_connections_beyond_the_limit_wait_until_one_leaves(husk):
 
 
 def test_handshakes_beyond_the_limit_wait_until_one_ends(husk, pki):
-    server = husk.server(raw.Listener(), max_handshakes=2, workers=1, handshake_timeout="500ms")
+    server = husk.server(raw.Listener(), protocol="tcp", max_handshakes=2, workers=1, handshake_timeout="500ms")
     silent = [raw.connect(server.address) for _ in range(2)]
     raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
     for peer in silent:
@@ -114,7 +114,7 @@ def test_connecting_that_is_never_answered_ends_with_the_connect_timeout(husk):
             filler.connect(full.address)
         except TimeoutError:
             break
-    client = husk.client(full, connect_timeout="300ms")
+    client = husk.client(full, protocol="tcp", connect_timeout="300ms")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     raw.assert_reset(agent)
@@ -149,7 +149,7 @@ def test_connection_is_never_idle_by_default(husk):
 def test_upstream_that_accepts_the_handshake_and_gives_no_sign_is_taken_at_its_silence(husk, pki):
     """TLS 1.3 without tickets: nothing says that the client certificate was accepted."""
     listener = raw.Listener()
-    client = husk.client(listener)
+    client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     context = raw.tls_context(True, pki.ca.cert, pki.server, "1.3")
     context.num_tickets = 0

@@ -206,8 +206,8 @@ def test_an_ack_of_several_messages_is_one_latency(half):
 def test_connections_are_told_by_address_and_state(husk):
     alive, dead = raw.Listener(), raw.format_address(raw.free_address())
     first = raw.format_address(alive.address)
-    server = husk.server([dead, first], eject_time="1m")
-    client = husk.client(server)
+    server = husk.server([dead, first], protocol="tcp", eject_time="1m")
+    client = husk.client(server, protocol="tcp")
     agents = []
     for _ in range(4):
         agent = raw.connect(client.address)
@@ -244,7 +244,7 @@ def test_the_connections_of_forward_are_told_too(route):
 
 def test_a_handshake_that_stands_still_is_told(husk):
     silent = raw.Listener()
-    client = husk.client(silent, handshake_timeout="1m")
+    client = husk.client(silent, protocol="tcp", handshake_timeout="1m")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     text = raw.format_address(silent.address)
@@ -259,8 +259,8 @@ def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk)
     first = raw.Listener(("127.0.0.2", raw.free_address()[1]))
     port = first.address[1]
     names = NameServer(hosts={NAME: ["127.0.0.2"]}, ttl=0)
-    server = husk.server(f"{NAME}:{port}", dns_servers=names.text, dns_min_ttl="50ms")
-    agent = raw.connect(husk.client(server).address)
+    server = husk.server(f"{NAME}:{port}", protocol="tcp", dns_servers=names.text, dns_min_ttl="50ms")
+    agent = raw.connect(husk.client(server, protocol="tcp").address)
     agent.sendall(b"?")
     aggregator = first.accept()
     old, new = f"127.0.0.2:{port}", f"127.0.0.3:{port}"

@@ -26,7 +26,7 @@ class Guarded:
         self._identities, self._ca = identities, husk.pki.ca
         self._agents = []  # open until the test's end: one that is dropped would reset
         self.aggregator = Aggregator()
-        self.husk = husk.server(self.aggregator, protocol="forward", allow_any=True, rule=rules, **options)
+        self.husk = husk.server(self.aggregator, allow_any=True, rule=rules, **options)
 
     def agent(self, name):
         agent = Agent(raw.TlsPeer(raw.connect(self.husk.address),
@@ -121,8 +121,8 @@ def test_tags_of_every_length_are_judged_wherever_they_lie(guarded):
 
 def test_a_clients_agents_are_anybody(husk):
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol="forward")
-    client = husk.client(server, protocol="forward", rule=["any tags=app.** tag-prefix=edge."])
+    server = husk.server(aggregator)
+    client = husk.client(server, rule=["any tags=app.** tag-prefix=edge."])
     agent = Agent(raw.connect(client.address))
     agent.send(event(1, "1", "app.x"))
     agent.expect_ack("1")
@@ -134,7 +134,7 @@ def test_a_clients_agents_are_anybody(husk):
 
 @pytest.mark.parametrize("rule", ["cn=a", "any tags=/x/", "any tag-prefix={cn}.", "any rate=1"])
 def test_a_rule_that_cannot_be_kept_stops_the_start_with_one_line(husk, rule):
-    options = husk.options(f"{raw.HOST}:1", husk.pki.client, protocol="forward", rule=rule)
+    options = husk.options(f"{raw.HOST}:1", husk.pki.client, rule=rule)
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     ended = run("client", *words)
     assert ended.returncode == 1 or ended.returncode == 2

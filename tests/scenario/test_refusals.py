@@ -34,7 +34,7 @@ VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 ])
 def test_server_refuses_a_bad_client_certificate(husk, pki, version, shown, reason):
     upstream = raw.Listener()
-    server = husk.server(upstream, allow_any=True)
+    server = husk.server(upstream, protocol="tcp", allow_any=True)
     certificate = getattr(pki, shown) if shown else None
     peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, certificate, version))
     with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -64,8 +64,8 @@ def test_agent_is_reset_when_the_server_refuses_its_client(husk, pki, version, c
 def test_a_client_that_is_refused_holds_its_messages_and_says_why(husk, version):
     """Where messages are carried: nothing reaches the aggregator, nothing is lost."""
     aggregator = Aggregator()
-    server = husk.server(aggregator, protocol="forward", allow_cn="somebody-else")
-    client = husk.client(server, protocol="forward", tls_max=version)
+    server = husk.server(aggregator, allow_cn="somebody-else")
+    client = husk.client(server, tls_max=version)
     agent = Agent(raw.connect(client.address))
     agent.send(event(0))
     client.wait_for_event(reason="tls_rejected", side="upstream", level="warn")
@@ -108,7 +108,7 @@ def test_policy_decides_who_may_connect(husk, rule, value, allowed):
 ])
 def test_client_refuses_a_bad_server_certificate(husk, pki, version, shown, reason):
     listener = raw.Listener()
-    client = husk.client(f"localhost:{listener.address[1]}")
+    client = husk.client(f"localhost:{listener.address[1]}", protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(MESSAGE)
     context = raw.tls_context(True, pki.ca.cert, getattr(pki, shown), version)
@@ -155,7 +155,7 @@ def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, p
     listener, asked = raw.Listener(), []
     context = raw.tls_context(True, pki.ca.cert, pki.misnamed_server)
     context.sni_callback = lambda _, name, __: asked.append(name)
-    client = husk.client(listener, server_name="elsewhere.example")
+    client = husk.client(listener, protocol="tcp", server_name="elsewhere.example")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     assert serve_once(listener, context) == b"?"
@@ -164,8 +164,8 @@ def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, p
 
 def test_others_go_on_while_one_is_refused(husk, pki):
     upstream = raw.Listener()
-    server = husk.server(upstream)
-    client, foreign = husk.client(server), husk.client(server, certificate=pki.foreign_client)
+    server = husk.server(upstream, protocol="tcp")
+    client, foreign = husk.client(server, protocol="tcp"), husk.client(server, protocol="tcp", certificate=pki.foreign_client)
     agent = raw.connect(client.address)
     aggregator = upstream.accept()
     raw.assert_reset(raw.connect(foreign.address))
@@ -186,7 +186,8 @@ def test_repeated_refusals_are_counted_and_not_repeated_in_the_log(husk, pki):
 # ---- what husk refuses in its own files, before it starts ----
 
 def fails_to_start(husk, certificate, *words, env=None, **options):
-    result = run("client", *flags(**husk.options(f"{raw.HOST}:1", certificate, log_format=None, **options)),
+    result = run("client", *flags(**husk.options(f"{raw.HOST}:1", certificate, protocol="tcp", log_format=None,
+                                              **options)),
                  env=env)
     lines = result.stderr.splitlines()
     assert result.returncode == 1 and len(lines) == 1, result
@@ -235,6 +236,6 @@ def test_key_that_others_may_read_is_a_warning(husk, pki, tmp_path):
     key = tmp_path / "key.pem"
     key.write_bytes(open(pki.client.key, "rb").read())
     key.chmod(0o644)
-    client = husk.client(f"{raw.HOST}:1", certificate=pki.client._replace(key=str(key)))
+    client = husk.client(f"{raw.HOST}:1", protocol="tcp", certificate=pki.client._replace(key=str(key)))
     client.stop()
     assert len(client.complaints()) == 1 and str(key) in str(client.complaints()[0])

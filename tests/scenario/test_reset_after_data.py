@@ -109,7 +109,7 @@ def test_acks_that_came_before_the_aggregators_reset_settle_their_messages(half)
 def test_a_message_that_finds_the_aggregator_gone_is_not_taken_for_delivered(husk, pki):
     """Nothing will ack it: it counts as delivered once the socket has taken it, sealed."""
     listener = raw.Listener()
-    client = husk.client(listener, protocol="forward", delivery="passthrough", workers=1)
+    client = husk.client(listener, delivery="passthrough", workers=1)
     agent = raw.connect(client.address)
     agent.sendall(event(0))
     sock = listener.accept()
@@ -146,7 +146,7 @@ def collect(peer):
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
 def test_bytes_of_agents_that_never_read_all_arrive_and_end_as_they_ended(husk, orderly, dial_delay):
     upstream = raw.Listener()
-    server = husk.server(upstream, dial_delay=dial_delay)
+    server = husk.server(upstream, protocol="tcp", dial_delay=dial_delay)
     agents = [Hasty(husk, server) for _ in range(ROUNDS)]
     data = said(orderly)
     with stopped(server):
@@ -164,7 +164,7 @@ def test_bytes_of_agents_that_never_read_all_arrive_and_end_as_they_ended(husk, 
 
 def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
     upstream = raw.Collector()
-    server = husk.server(upstream)
+    server = husk.server(upstream, protocol="tcp")
     for number in range(ROUNDS):
         agent = Hasty(husk, server)
         agent.say(b"%d" % number)
@@ -176,7 +176,7 @@ def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
 
 def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_and_then_a_reset(husk, pki):
     listener = raw.Listener()
-    client = husk.client(listener)
+    client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"message")
     upstream = listener.accept()  # the TLS handshake, which husk waits for, is still to come
@@ -223,7 +223,7 @@ def silent_agent(husk, server):
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
 def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they_ended(husk, orderly):
     listener = FullListener()
-    server = husk.server(listener, dial_delay="0ms")
+    server = husk.server(listener, protocol="tcp", dial_delay="0ms")
     agent = silent_agent(husk, server)
     agent.sock.sendall(agent.seal(b"message") + (agent.seal_end() if orderly else b""))
     raw.reset(agent.sock)
@@ -234,7 +234,7 @@ def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they
 
 def test_tls_agent_that_says_nothing_and_resets_cancels_its_dial(husk):
     listener = FullListener()
-    server = husk.server(listener, dial_delay="0ms", connect_timeout="1m")
+    server = husk.server(listener, protocol="tcp", dial_delay="0ms", connect_timeout="1m")
     agent = silent_agent(husk, server)
     agent.sock.sendall(agent.seal_end())
     raw.reset(agent.sock)

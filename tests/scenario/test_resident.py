@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(LIGHT, reason="a sanitizer's own costs would be 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
 def test_at_rest_it_takes_less_than_4_mib(husk, mode, capsys):
-    resting = getattr(husk, mode)(f"{raw.HOST}:1", workers=1)
+    resting = getattr(husk, mode)(f"{raw.HOST}:1", protocol="tcp", workers=1)
     resident = resting.resident_kib()
     with capsys.disabled():
         print(f" [{mode}: {resident} KiB resident]", end="")
@@ -22,7 +22,7 @@ def test_at_rest_it_takes_less_than_4_mib(husk, mode, capsys):
 def test_starts_in_less_than_20_ms(husk, capsys):
     def start():
         started = time.monotonic()
-        husk.client(f"{raw.HOST}:1")
+        husk.client(f"{raw.HOST}:1", protocol="tcp")
         return (time.monotonic() - started) * 1000
 
     fastest = min(start() for _ in range(5))

@@ -55,7 +55,7 @@ def accept_unless_resuming(listener, context):
 def test_upstream_that_fails_at_resumption_is_given_full_handshakes(husk, pki, version):
     """Fluentd hands out tickets, and with client_cert_auth breaks off every handshake that shows one."""
     listener = raw.Listener()
-    client = husk.client(listener, tls_max=version, workers=1)
+    client = husk.client(listener, protocol="tcp", tls_max=version, workers=1)
     context = raw.tls_context(True, pki.ca.cert, pki.server, version)
     for _ in range(3):
         agent = raw.connect(client.address)
@@ -67,12 +67,12 @@ def test_upstream_that_fails_at_resumption_is_given_full_handshakes(husk, pki, v
 def test_sessions_do_not_outlive_the_server_that_gave_them(husk, pki, version):
     """A new server process, new ticket keys: a full handshake, and its policy is asked."""
     upstream = raw.Listener()
-    server = husk.server(upstream)
+    server = husk.server(upstream, protocol="tcp")
     address = raw.format_address(server.address)
-    client = husk.client(server, tls_max=version, workers=1)
+    client = husk.client(server, protocol="tcp", tls_max=version, workers=1)
     agent = raw.connect(client.address)
     exchange(agent, upstream.accept())
     server.stop()
-    husk.server(upstream, listen=address, allow_cn="somebody-else")
+    husk.server(upstream, protocol="tcp", listen=address, allow_cn="somebody-else")
     raw.assert_reset(raw.connect(client.address))
     assert not upstream.was_dialled()

@@ -26,7 +26,7 @@ NAME = "aggregator.test"
 ], ids=["no more often than dns-min-ttl", "no less often than dns-max-ttl"])
 def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, options):
     names = NameServer(hosts={NAME: [raw.HOST]}, ttl=ttl)
-    husk.client(f"{NAME}:1", dns_servers=names.text, **options)
+    husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, **options)
     gaps = names.gaps(NAME, 4)
     assert min(gaps) >= 0.29, gaps
     assert min(gaps) < 2, gaps  # not the 5 s and more of the defaults; one may be late on a busy machine
@@ -34,7 +34,7 @@ def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, o
 
 def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
     names = NameServer()
-    client = husk.client(f"{NAME}:1", dns_servers=names.text, dns_retry_min="100ms", dns_retry_max="400ms")
+    client = husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, dns_retry_min="100ms", dns_retry_max="400ms")
     gaps = names.gaps(NAME, 6)
     for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
         assert gap >= least - 0.01, gaps
@@ -103,7 +103,7 @@ def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
 def ticketless(husk, pki, confirm_timeout):
     """An agent whose upstream gives no sign after the handshake: both ends, and when the handshake was done."""
     listener = raw.Listener()
-    client = husk.client(listener, confirm_timeout=confirm_timeout)
+    client = husk.client(listener, protocol="tcp", confirm_timeout=confirm_timeout)
     agent = raw.connect(client.address)
     context = raw.tls_context(True, pki.ca.cert, pki.server, "1.3")
     context.num_tickets = 0
@@ -220,7 +220,7 @@ def village():
 def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk, pki, village, tmp_path,
                                                                             last_words):
     listener = village.listener()
-    client = husk.client(listener, listen=f"unix:{tmp_path}/agents", admin="off", server_name="localhost",
+    client = husk.client(listener, protocol="tcp", listen=f"unix:{tmp_path}/agents", admin="off", server_name="localhost",
                          dead_peer_timeout="2s", prefix=village.enter(village.here))
     agent = raw.connect(client.address)
     agent.sendall(b"?")
@@ -246,7 +246,7 @@ def asks_in_vain(husk):
 
 
 def test_admin_connections_beyond_the_limit_are_closed_at_once(husk):
-    client = husk.client(NOWHERE, admin_max_connections=2, admin_request_timeout="1h")
+    client = husk.client(NOWHERE, protocol="tcp", admin_max_connections=2, admin_request_timeout="1h")
     silent = [raw.connect(client.admin) for _ in range(2)]
     raw.assert_closed(raw.connect(client.admin))
     assert asks_in_vain(client)
@@ -255,7 +255,7 @@ def test_admin_connections_beyond_the_limit_are_closed_at_once(husk):
 
 
 def test_an_admin_request_that_does_not_arrive_ends_with_its_timeout(husk):
-    client = husk.client(NOWHERE, admin_request_timeout="300ms")
+    client = husk.client(NOWHERE, protocol="tcp", admin_request_timeout="300ms")
     began = time.monotonic()
     slow = raw.connect(client.admin)
     slow.sendall(b"GET /live HTTP/1.1\r\n")
@@ -267,7 +267,7 @@ def test_an_admin_request_that_does_not_arrive_ends_with_its_timeout(husk):
 
 def fail_often(husk, count, **options):
     """`count` connections in vain: the lines about them, and how many were held back."""
-    client = husk.client(NOWHERE, workers=1, **options)
+    client = husk.client(NOWHERE, protocol="tcp", workers=1, **options)
     for _ in range(count):
         agent = raw.connect(client.address)
         agent.sendall(b"?")
@@ -296,7 +296,7 @@ def test_a_client_chain_that_is_too_long_is_refused_with_reason_and_detail(husk,
              for i in range(2)]
     chain = tmp_path / "chain.pem"
     chain.write_text("".join(open(one.cert).read() for one in [pki.client, *links]))
-    server = husk.server(raw.Listener())
+    server = husk.server(raw.Listener(), protocol="tcp")
     context = raw.tls_context(False, authority.cert, type(pki.client)(str(chain), pki.client.key))
     peer = raw.TlsPeer(raw.connect(server.address), context)
     with pytest.raises(OSError):

@@ -42,7 +42,7 @@ def assert_pattern(peer, length):
 def tls_agent(husk, **context):
     """A TLS agent of `husk server`, and the plain aggregator's end."""
     upstream = raw.Listener()
-    server = husk.server(upstream)
+    server = husk.server(upstream, protocol="tcp")
     agent = raw.TlsPeer(raw.connect(server.address),
                         raw.tls_context(False, husk.pki.ca.cert, husk.pki.client, **context)).handshake()
     return server, agent, upstream.accept()
@@ -51,7 +51,7 @@ def tls_agent(husk, **context):
 def tls_aggregator(husk, **context):
     """A plain agent of `husk client`, and the TLS aggregator's end."""
     listener = raw.Listener()
-    client = husk.client(listener)
+    client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     aggregator = raw.TlsPeer(listener.accept(), raw.tls_context(True, husk.pki.ca.cert, husk.pki.server, **context),
                              server_side=True).handshake()
@@ -135,8 +135,8 @@ def test_a_stream_that_stands_still_does_not_stop_others(husk):
 
 def test_unix_sockets_on_both_ends(husk, tmp_path):
     upstream = raw.Listener(str(tmp_path / "aggregator.sock"))
-    server = husk.server(upstream)
-    client = husk.client(server, listen=f"unix:{tmp_path / 'agent.sock'}")
+    server = husk.server(upstream, protocol="tcp")
+    client = husk.client(server, protocol="tcp", listen=f"unix:{tmp_path / 'agent.sock'}")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     assert upstream.accept().recv(1) == b"?"
@@ -144,8 +144,8 @@ def test_unix_sockets_on_both_ends(husk, tmp_path):
 
 def test_ipv6_on_every_leg(husk):
     upstream = raw.Listener(("::1", 0))
-    server = husk.server(upstream, listen="[::1]:0")
-    client = husk.client(server, listen="[::1]:0")
+    server = husk.server(upstream, protocol="tcp", listen="[::1]:0")
+    client = husk.client(server, protocol="tcp", listen="[::1]:0")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     assert upstream.accept().recv(1) == b"?"
@@ -328,7 +328,7 @@ def test_server_killed_in_midstream_resets_the_agent_at_once(husk):
 
 
 def test_upstream_that_refuses_connections_resets_the_agent(husk):
-    client = husk.client(raw.format_address(raw.free_address()))
+    client = husk.client(raw.format_address(raw.free_address()), protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     raw.assert_reset(agent)
@@ -338,8 +338,8 @@ def test_upstream_that_refuses_connections_resets_the_agent(husk):
 def test_second_address_is_tried_when_the_first_refuses(husk):
     """localhost has two addresses where there is IPv6; only one of them has a listener."""
     upstream = raw.Listener()
-    server = husk.server(f"localhost:{upstream.address[1]}")
-    client = husk.client(server)
+    server = husk.server(f"localhost:{upstream.address[1]}", protocol="tcp")
+    client = husk.client(server, protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     assert upstream.accept().recv(1) == b"?"
@@ -349,7 +349,7 @@ def test_second_address_is_tried_when_the_first_refuses(husk):
 
 def test_agent_that_leaves_cancels_its_dial_at_once(husk):
     silent = raw.Listener()
-    client = husk.client(silent, connect_timeout="1m", handshake_timeout="1m")
+    client = husk.client(silent, protocol="tcp", connect_timeout="1m", handshake_timeout="1m")
     rounds = 30  # at whatever moment of the dial it leaves
     for _ in range(rounds):
         agent = raw.connect(client.address)
@@ -362,7 +362,7 @@ def test_agent_that_leaves_cancels_its_dial_at_once(husk):
 
 def test_agent_that_leaves_its_message_behind_does_not_cancel_the_dial(husk):
     listener = raw.Listener()
-    client = husk.client(listener)
+    client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"message")
     upstream = listener.accept()

@@ -117,7 +117,7 @@ def test_a_name_that_does_not_resolve_hides_no_other_upstream(husk):
 
 def test_readiness_names_what_does_not_resolve_when_nothing_does(husk):
     names = NameServer()
-    server = husk.server([f"{NAME}:1", f"srv+{SERVICE}"], dns_servers=names.text)
+    server = husk.server([f"{NAME}:1", f"srv+{SERVICE}"], protocol="tcp", dns_servers=names.text)
     status, reasons = eventually(lambda: (answer := server.get("/ready"))[1].count("cannot resolve") == 2 and answer,
                                  "both names have been looked up")
     assert status == 503 and NAME in reasons and SERVICE in reasons
@@ -146,7 +146,7 @@ def test_a_standby_is_used_when_the_name_of_the_other_does_not_resolve(husk):
 
 def test_more_addresses_than_can_be_kept_are_told_of(husk):
     names = NameServer(hosts={f"{n}.test": [f"127.0.{n}.{i}" for i in range(25)] for n in range(3)})
-    server = husk.server([f"{n}.test:1" for n in range(3)], dns_servers=names.text)
+    server = husk.server([f"{n}.test:1" for n in range(3)], protocol="tcp", dns_servers=names.text)
     server.wait_for_event(message="more than 64 upstream addresses: 11 left out", level="warn")
 
 
@@ -158,7 +158,7 @@ def targets(husk, pki):
     made = []
     for name in ("one.test", "two.test"):
         listener = raw.Listener()
-        server = husk.server(listener, certificate=pki.ca.issue(name, name, "serverAuth", f"DNS:{name}"))
+        server = husk.server(listener, protocol="tcp", certificate=pki.ca.issue(name, name, "serverAuth", f"DNS:{name}"))
         made.append((server, listener))
     return made
 
@@ -170,7 +170,7 @@ def service_of(targets, *shares):
 
 def client_of(husk, targets, services, **options):
     names = NameServer(hosts={"one.test": [raw.HOST], "two.test": [raw.HOST]}, services={SERVICE: services})
-    return husk.client(f"srv+{SERVICE}", dns_servers=names.text, eject_time="100ms",
+    return husk.client(f"srv+{SERVICE}", protocol="tcp", dns_servers=names.text, eject_time="100ms",
                        eject_time_max="100ms", **options)
 
 
@@ -212,5 +212,5 @@ def test_a_host_with_the_certificate_of_another_is_refused_unless_the_name_is_pi
 
 def test_a_service_that_is_not_offered_is_told_so(husk):
     names = NameServer(services={SERVICE: [(0, 0, 0, ".")]})
-    client = husk.client(f"srv+{SERVICE}", dns_servers=names.text)
+    client = husk.client(f"srv+{SERVICE}", protocol="tcp", dns_servers=names.text)
     client.wait_for_event(message=f'cannot resolve {SERVICE}: the service is not offered (SRV target ".")', level="warn")

@@ -23,7 +23,7 @@ def refused(husk, pki):
         if mode == "server" and "allow_cn" not in options:
             options["allow_cn"] = "client"
         words_after = options.pop("words", [])
-        one_line(run(mode, *flags(**husk.options(HERE, certificate, log_format=None, **options)), *words_after),
+        one_line(run(mode, *flags(**husk.options(HERE, certificate, log_format=None, **{"protocol": "tcp", **options})), *words_after),
                  status, *words)
     return refused
 
@@ -86,11 +86,11 @@ def test_client_listens_on_loopback_only(refused):
 
 
 def test_client_listens_elsewhere_when_told_that_it_is_unsafe(husk):
-    assert husk.client(HERE, listen="0.0.0.0:0", unsafe_listen=True).address[0] == "0.0.0.0"
+    assert husk.client(HERE, protocol="tcp", listen="0.0.0.0:0", unsafe_listen=True).address[0] == "0.0.0.0"
 
 
 def test_server_listens_anywhere(husk):
-    assert husk.server(HERE, listen="0.0.0.0:0").address[0] == "0.0.0.0"
+    assert husk.server(HERE, protocol="tcp", listen="0.0.0.0:0").address[0] == "0.0.0.0"
 
 
 @pytest.mark.parametrize("option", ["cert", "key", "ca", "key_passphrase_file"])

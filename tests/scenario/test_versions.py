@@ -39,7 +39,7 @@ def test_no_version_in_common_is_said_by_the_side_that_decides(husk, client, ser
 @BOTH
 def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version):
     upstream = raw.Listener()
-    server = husk.server(upstream)
+    server = husk.server(upstream, protocol="tcp")
     agent = raw.TlsPeer(raw.connect(server.address),
                         raw.tls_context(False, pki.ca.cert, pki.client, version)).handshake()
     assert agent.tls.version() == f"TLSv{version}"
@@ -49,7 +49,7 @@ def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version)
 @BOTH
 def test_husk_client_reaches_another_tls_server_of_one_version(husk, pki, version):
     listener = raw.Listener()
-    client = husk.client(listener)
+    client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     aggregator = raw.TlsPeer(listener.accept(), raw.tls_context(True, pki.ca.cert, pki.server, version),
                              server_side=True).handshake()
@@ -59,7 +59,7 @@ def test_husk_client_reaches_another_tls_server_of_one_version(husk, pki, versio
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_older_versions_are_refused(husk, pki):
-    server = husk.server(raw.Listener())
+    server = husk.server(raw.Listener(), protocol="tcp")
     context = raw.tls_context(False, pki.ca.cert, pki.client)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1

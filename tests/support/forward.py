@@ -258,8 +258,8 @@ class Route:
 
     def __init__(self, husk, aggregator, client, server):
         self.aggregator = aggregator
-        self.server = husk.server(aggregator, protocol="forward", **server)
-        self.client = husk.client(self.server, protocol="forward", **client)
+        self.server = husk.server(aggregator, **server)
+        self.client = husk.client(self.server, **client)
 
     def agent(self):
         return Agent(raw.connect(self.client.address))
@@ -271,7 +271,7 @@ class Half:
     def __init__(self, husk, acks, options):
         self._pki = husk.pki
         self.aggregator = Aggregator(acks)
-        self.husk = husk.server(self.aggregator, protocol="forward", **options)
+        self.husk = husk.server(self.aggregator, **options)
 
     def agent(self):
         return Agent(raw.TlsPeer(raw.connect(self.husk.address),

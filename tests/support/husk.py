@@ -141,20 +141,18 @@ class Workshop:
     def tunnel(self, client=(), server=(), upstream=None):
         """`client` and `server`: options of the two halves."""
         upstream = upstream or raw.Listener()
-        server = self.server(upstream, **dict(server))
-        return Tunnel(self.client(server, **dict(client)), server, upstream)
+        server = self.server(upstream, protocol="tcp", **dict(server))
+        return Tunnel(self.client(server, protocol="tcp", **dict(client)), server, upstream)
 
     def options(self, upstream, certificate, /, **options):
-        """What every start needs, unless the test says otherwise. `upstream`: anything with an address.
-
-        Bytes unless a test is about messages: the peers of most tests are bare sockets. `protocol=None` leaves it to
-        husk."""
+        """What every start needs, unless the test says otherwise. `upstream`: anything with an address."""
         if hasattr(upstream, "address"):
             upstream = raw.format_address(upstream.address)
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
-                "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0", "protocol": "tcp",
-                # Health probes would knock at the test's own listeners.
-                "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off", "log_format": "json", **options}
+                "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
+                # Health probes would connect to the test's own listeners.
+                "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off",
+                "log_format": "json", **options}
 
     def _start(self, mode, upstream, certificate, options):
         certificate = options.pop("certificate", certificate)
