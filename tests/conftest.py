@@ -36,4 +36,4 @@ def programs():
 
 @pytest.fixture
 def husk(pki, programs):
-    return husk_support.Workshop(pki, programs)
+    return husk_support.Launcher(pki, programs)

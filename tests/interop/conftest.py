@@ -6,7 +6,7 @@ import types
 import pytest
 
 from support.fluentd import Agent, Aggregator
-from support.husk import Workshop
+from support.husk import Launcher
 from support.pki import SeedPki
 from support.process import Programs
 from support.raw import HOST, free_address
@@ -29,7 +29,7 @@ def site(request, pki, seed, tmp_path_factory):
     made = types.SimpleNamespace(expected=collections.Counter(), count=COUNT)
     try:
         start_aggregator(made, programs, directory, seed)
-        start_husks(made, Workshop(pki, programs), seed, request.param)
+        start_husks(made, Launcher(pki, programs), seed, request.param)
         start_agent(made, programs, directory, seed)
         made.aggregator.wait_started()
         made.agent.wait_started()
@@ -80,7 +80,7 @@ def start_aggregator(site, programs, directory, seed):
         {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["server"]}))
 
 
-def start_husks(site, workshop, seed, protocol):
+def start_husks(site, launcher, seed, protocol):
     def seed_files(which, name):
         return dict(certificate=which, ca=seed.ca, key_passphrase_env="PASSPHRASE",
                     env={"PASSPHRASE": SeedPki.PASSPHRASES[name]})
@@ -92,16 +92,16 @@ def start_husks(site, workshop, seed, protocol):
 
     husks = site.husks = types.SimpleNamespace()
     speaking = {"protocol": protocol}
-    husks.server = workshop.server(address_of(site.plain), **speaking)
-    husks.client = workshop.client(husks.server, **speaking)
-    husks.seed_server = workshop.server(address_of(site.plain), **speaking, **seed_files(seed.server, "server"))
-    husks.seed_client = workshop.client(husks.seed_server, **speaking, **client_files)
-    husks.to_tls = workshop.client(address_of(site.tls), **speaking, **client_files)
+    husks.server = launcher.server(address_of(site.plain), **speaking)
+    husks.client = launcher.client(husks.server, **speaking)
+    husks.seed_server = launcher.server(address_of(site.plain), **speaking, **seed_files(seed.server, "server"))
+    husks.seed_client = launcher.client(husks.seed_server, **speaking, **client_files)
+    husks.to_tls = launcher.client(address_of(site.tls), **speaking, **client_files)
     # Bytes carry the handshake between agent and aggregator; for messages, husk shakes hands with either.
     if protocol == "forward":
         speaking.update(shared_key_env="SHARED_KEY", accept_key_env="SHARED_KEY")
         client_files["env"] = {**client_files["env"], "SHARED_KEY": SHARED_KEY}
-    husks.to_tls_shared_key = workshop.client(address_of(site.tls_shared_key), **speaking, **client_files)
+    husks.to_tls_shared_key = launcher.client(address_of(site.tls_shared_key), **speaking, **client_files)
 
 
 def start_agent(site, programs, directory, seed):

@@ -83,7 +83,7 @@ CASES = {
     "tag that nothing matches": ("", None, SINGLE, True, [0, 1, 2, 4, 6, 7]),
 }
 # Here the ack of a run is lost, or says what is not so.
-WITHOUT_RUNS = {
+WITHOUT_BATCHES = {
     "chunk_size_limit below what is read at once": ("chunk_size_limit 2000", "", event_with("t", text="y" * 1000)),
     "deny_keepalive": ("deny_keepalive true", "", event_with("t")),
 }
@@ -94,9 +94,9 @@ class Aggregator(Fluentd):
 
     def __init__(self, directory):
         self._directory, self._taken = directory, {}
-        self.addresses = {name: raw.free_address() for name in (*CASES, *WITHOUT_RUNS)}
+        self.addresses = {name: raw.free_address() for name in (*CASES, *WITHOUT_BATCHES)}
         super().__init__("aggregator", directory, "".join(
-            self._path(name, *case[:2]) for name, case in {**CASES, **WITHOUT_RUNS}.items()))
+            self._path(name, *case[:2]) for name, case in {**CASES, **WITHOUT_BATCHES}.items()))
         self.wait_started()
 
     def _record(self, name):
@@ -133,7 +133,7 @@ class Aggregator(Fluentd):
 @pytest.fixture(scope="module")
 def fluentd(tmp_path_factory):
     programs = Programs()
-    yield programs.add(Aggregator(tmp_path_factory.mktemp("runs")))
+    yield programs.add(Aggregator(tmp_path_factory.mktemp("batches")))
     programs.stop()
 
 
@@ -184,9 +184,9 @@ def test_a_run_is_acked_only_if_each_of_its_messages_would_have_been(fluentd, na
 def test_fluentd_with_a_chunk_size_limit_breaks_the_promise(fluentd):
     """It holds a message against the bytes it has read at once, drops it, and acks what comes behind it."""
     name = "chunk_size_limit below what is read at once"
-    make = WITHOUT_RUNS[name][2]
-    run = [make(number, last_only(number)) for number in range(COUNT)]
-    assert acks_of(fluentd.addresses[name], *run) == ["last"]
+    make = WITHOUT_BATCHES[name][2]
+    batch = [make(number, last_only(number)) for number in range(COUNT)]
+    assert acks_of(fluentd.addresses[name], *batch) == ["last"]
     assert fluentd.taken(name) == list(range(1, COUNT))
     ids = acks_of(fluentd.addresses[name], *(make(number, on_each(number)) for number in range(COUNT)))
     assert ids == [on_each(number) for number in range(1, COUNT)], "with ids of their own, the loss is told"
@@ -198,10 +198,9 @@ def test_fluentd_that_denies_keepalive_settles_no_run(fluentd):
     assert acks_of(fluentd.addresses[name], *(event(number, on_each(number)) for number in range(COUNT)))
 
 
-def settle_a_run(server, husk, messages, **expected):
+def settle_a_batch(server, husk, messages, **expected):
     """It takes them together; returns once all are settled or dropped."""
-    context = raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)
-    agent = forward.Agent(raw.TlsPeer(raw.connect(server.address), context).handshake())
+    agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(b"".join(messages))
     for what, count in expected.items():
         server.wait_for_metric(f"husk_messages_{what}_total", count)
@@ -212,7 +211,7 @@ def settle_a_run(server, husk, messages, **expected):
 def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):
     fluentd.taken("deny_keepalive")
     server = husk.server(raw.format_address(fluentd.addresses["deny_keepalive"]))
-    settle_a_run(server, husk, map(event, range(COUNT)), settled=COUNT)
+    settle_a_batch(server, husk, map(event, range(COUNT)), settled=COUNT)
     assert set(fluentd.taken("deny_keepalive")) == set(range(COUNT))
 
 
@@ -220,7 +219,7 @@ def test_what_fluentd_refuses_costs_no_other_message_of_its_run(husk, fluentd):
     name = next(name for name, case in CASES.items() if case[1] == REFUSING)
     fluentd.taken(name)
     server = husk.server(raw.format_address(fluentd.addresses[name]), max_attempts=3)
-    settle_a_run(server, husk, messages_of(CASES[name][2], lambda number: None), dropped=len(ODD),
+    settle_a_batch(server, husk, messages_of(CASES[name][2], lambda number: None), dropped=len(ODD),
                  settled=COUNT - len(ODD))
     assert set(fluentd.taken(name)) == set(range(COUNT)) - set(ODD)
 

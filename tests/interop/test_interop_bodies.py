@@ -32,7 +32,7 @@ def fluentd(tmp_path_factory):
 
 
 @pytest.fixture
-def carrier(husk, fluentd):
+def client_with(husk, fluentd):
     """A `husk client` with these options, before a husk server and Fluentd; neither insists for long."""
     def start(**options):
         server = husk.server(fluentd, max_attempts=1)
@@ -50,8 +50,8 @@ def entries(first=0, metadata=False):
 
 
 @pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
-def test_fluentd_reads_what_husk_has_compressed(carrier, fluentd, metadata):
-    client, tag = carrier(compress="gzip", strip_metadata=metadata or None), f"gzip-{metadata}"
+def test_fluentd_reads_what_husk_has_compressed(client_with, fluentd, metadata):
+    client, tag = client_with(compress="gzip", strip_metadata=metadata or None), f"gzip-{metadata}"
     agent = agent_of(client)
     packed = b"".join(map(pack, entries(COUNT, metadata)))
     bodies = [entries(0, metadata), packed]
@@ -70,8 +70,8 @@ def messages_of(fluentd):
             if event["tag"] == "app.fb"]
 
 
-def test_fluentd_cannot_read_fluent_bit_5_as_it_is(carrier, fluentd):
-    client = carrier()
+def test_fluentd_cannot_read_fluent_bit_5_as_it_is(client_with, fluentd):
+    client = client_with()
     agent = agent_of(client)
     agent.send(CAPTURE.read_bytes())
     raw.assert_reset(agent.sock)
@@ -79,8 +79,8 @@ def test_fluentd_cannot_read_fluent_bit_5_as_it_is(carrier, fluentd):
     assert not messages_of(fluentd)
 
 
-def test_fluentd_reads_fluent_bit_5_without_metadata(carrier, fluentd):
-    before, client = len(messages_of(fluentd)), carrier(strip_metadata=True)
+def test_fluentd_reads_fluent_bit_5_without_metadata(client_with, fluentd):
+    before, client = len(messages_of(fluentd)), client_with(strip_metadata=True)
     agent = agent_of(client)
     agent.send(CAPTURE.read_bytes())
     assert agent.read_acks(2) == ["u3n3/5j09mo9TZvXEE5fFg==", "w19DuOuUT1kcTXe2Pb7XJA=="]

@@ -21,7 +21,7 @@ from test_interop import HERE
 KILLS = int(os.environ.get("HUSK_KILLS", 6))
 SEED = int(os.environ.get("HUSK_SEED", 1))
 ROUND = 5000  # events between two kills of husk client
-PATIENCE = 60.0  # an upstream that has just been killed is tried again up to 5 s later, by two husks in a row
+WAIT_SECONDS = 60.0  # an upstream that has just been killed is tried again up to 5 s later, by two husks in a row
 
 
 class Recorder:
@@ -53,7 +53,7 @@ class Recorder:
         return collections.Counter(int(number) for own_tag, number in lines if own_tag == tag)
 
     def wait_for(self, tag, count):
-        eventually(lambda: len(self.taken(tag)) >= count, f"{count} events of {tag}", PATIENCE)
+        eventually(lambda: len(self.taken(tag)) >= count, f"{count} events of {tag}", WAIT_SECONDS)
 
     def restart(self):
         self.fluentd.kill()
@@ -150,7 +150,7 @@ def test_an_agent_with_acks_loses_nothing_when_husk_client_is_killed(site, progr
     """}, ROUND))
     for sent in range(ROUND, 4 * ROUND, ROUND):
         enough = sent - ROUND + chance.randrange(ROUND // 2)
-        eventually(lambda: len(site.recorder.taken(tag)) > enough, "some have come", PATIENCE)
+        eventually(lambda: len(site.recorder.taken(tag)) > enough, "some have come", WAIT_SECONDS)
         assert len(site.recorder.taken(tag)) < sent, "it is amid its work"
         site.client.restart()
         agent.emit(tag, ROUND)

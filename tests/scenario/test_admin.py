@@ -11,7 +11,7 @@ from support.process import eventually
 NOWHERE = f"{raw.HOST}:1"
 
 
-def knock(client):
+def open_agent(client):
     """An agent's connection: what husk knows of its upstream it knows from these."""
     agent = raw.connect(client.address)
     agent.sendall(b"?")
@@ -70,10 +70,10 @@ def test_agents_dials_tell_readiness_too(husk):
     address = raw.free_address()
     server = husk.server(raw.format_address(address), protocol="tcp")
     client = husk.client(server, protocol="tcp")
-    raw.assert_reset(knock(client))
+    raw.assert_reset(open_agent(client))
     becomes_unready(server, "upstream: connection refused")
     upstream = raw.Listener(address)
-    agent = knock(client)
+    agent = open_agent(client)
     assert upstream.accept().recv(1) == b"?"
     becomes_ready(server)
     agent.close()
@@ -122,7 +122,7 @@ def test_metrics_count_what_happened(husk):
 
 def test_failed_handshakes_are_counted_by_reason(husk, pki):
     tunnel = husk.tunnel(client={"certificate": pki.foreign_client})
-    raw.assert_reset(knock(tunnel.client))
+    raw.assert_reset(open_agent(tunnel.client))
     tunnel.server.wait_for_metric("husk_handshake_failures_total", 1, reason="certificate_unknown_ca")
     tunnel.client.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="tls_rejected")
 
@@ -160,7 +160,7 @@ def test_secrets_appear_nowhere(husk, pki):
     secret = "open-sesame-4711"
     client = husk.client(NOWHERE, protocol="tcp", certificate=pki.locked(pki.client, secret, "pkcs8"),
                          key_passphrase_env="SECRET", env={"SECRET": secret}, log_level="debug")
-    raw.assert_reset(knock(client))
+    raw.assert_reset(open_agent(client))
     pages = "".join(client.get(path)[1] for path in ("/live", "/ready", "/metrics"))
     client.stop()
     assert secret not in pages + "".join(client.lines)

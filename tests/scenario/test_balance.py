@@ -5,8 +5,8 @@ import signal
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, event, message
-from support.names import NameServer
+from support.forward import Agent, Aggregator, carry_acked, event, message
+from support.name_server import NameServer
 from support.process import eventually
 
 NAME = "logs.test"
@@ -37,11 +37,10 @@ def site(husk):
 
 
 def carry(agent, number):
-    agent.send(event(number, f"{number}"))
-    agent.expect_ack(f"{number}")
+    carry_acked(agent, number, f"{number}")
 
 
-def press(agent, aggregators, first=0):
+def send_until_all_have(agent, aggregators, first=0):
     """Sends until each of them has something; none acknowledges, so that every connection is busy."""
     sent = first
 
@@ -77,7 +76,7 @@ def test_one_agents_messages_are_spread_over_busy_aggregators(site):
     aggregators = [Aggregator(acks=False) for _ in range(3)]
     site = site(*map(text, aggregators))
     agent = site.agent()
-    sent = press(agent, aggregators)
+    sent = send_until_all_have(agent, aggregators)
     settle(*aggregators)
     site.server.wait_for_metric("husk_messages_settled_total", sent)
     assert sorted(numbers_of(*aggregators)) == list(range(sent))
@@ -87,7 +86,7 @@ def test_what_one_had_not_acked_when_it_was_killed_goes_to_the_other(site):
     one, two = Aggregator(acks=False), Aggregator(acks=False)
     site = site(text(one), text(two))
     agent = site.agent()
-    sent = press(agent, [one, two])
+    sent = send_until_all_have(agent, [one, two])
     one.kill()
     settle(two)
     eventually(lambda: set(two.numbers()) | set(one.numbers()) >= set(range(sent)) and
@@ -116,9 +115,9 @@ def test_an_address_added_in_dns_takes_its_share_and_a_removed_one_is_left_betwe
     names = NameServer(hosts={NAME: ["127.0.0.2"]}, ttl=0)
     site = site(f"{NAME}:{first.address[1]}", dns_servers=names.text, dns_min_ttl="50ms")
     agent = site.agent()
-    sent = press(agent, [first])
+    sent = send_until_all_have(agent, [first])
     names.hosts[NAME] = ["127.0.0.2", "127.0.0.3"]
-    sent = press(agent, [second], sent)
+    sent = send_until_all_have(agent, [second], sent)
     names.hosts[NAME] = ["127.0.0.3"]
     settle(first, second)
     site.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="retired")
@@ -195,7 +194,7 @@ def test_weights_say_how_much_is_outstanding(site):
     heavy, light = Aggregator(acks=False), Aggregator(acks=False)
     site = site(text(heavy, ",weight=4"), text(light), retain_bytes="8MiB")
     agents = [site.agent() for _ in range(8)]
-    press(agents[0], [heavy, light])
+    send_until_all_have(agents[0], [heavy, light])
     for number in range(80):
         agents[number % 8].send(message("t", 1, {"n": 1000 + number, "pad": LARGE}))
     eventually(lambda: len(set(numbers_of(heavy, light))) >= 80, "they have arrived")
@@ -205,8 +204,7 @@ def test_weights_say_how_much_is_outstanding(site):
 def test_few_long_connections_are_even_among_workers(husk):
     """The kernel shares them out by chance."""
     server = husk.server(Aggregator(), workers=4)
-    peers = [raw.TlsPeer(raw.connect(server.address),
-                         raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake() for _ in range(4)]
+    peers = [raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client) for _ in range(4)]
     for number, peer in enumerate(peers):
         agent = Agent(peer)
         agent.send(event(number, f"{number}"))

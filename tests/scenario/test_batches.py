@@ -10,7 +10,7 @@ import pytest
 
 from support import forward, raw
 from support.forward import Agent, Aggregator, event, message
-from support.process import PATIENCE
+from support.process import WAIT_SECONDS
 
 FILLER = b"y" * 1000
 COUNT = 6000  # of about a KiB: more than the sockets on the way to an aggregator that does not read can take
@@ -40,8 +40,7 @@ def serve(sock, until=None):
 @pytest.mark.parametrize("batch_bytes", ["64KiB", "off"])
 def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggregator, batch_bytes):
     server = husk.server(aggregator, batch_bytes=batch_bytes, max_upstream_connections=2)
-    context = raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)
-    agent = forward.Agent(raw.TlsPeer(raw.connect(server.address), context).handshake())
+    agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     before = b"".join(message("t", 1, {"n": n, "x": FILLER}) for n in range(COUNT))
     last = message("t", 1, {"n": COUNT}, {"chunk": "last"})
     sending = threading.Thread(target=agent.send, args=(before, last), daemon=True)
@@ -53,19 +52,19 @@ def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggreg
     agent.sock.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
         agent.read_ack()
-    agent.sock.sock.settimeout(PATIENCE)
+    agent.sock.sock.settimeout(WAIT_SECONDS)
     threading.Thread(target=serve, args=(full,), daemon=True).start()
     agent.expect_ack("last")
 
 
 # ---- a run that fails is taken apart ----
 
-RUN = 8
+BATCH = 8
 
 
-def run_of(*options):
+def batch_of(*options):
     """In one piece, so that they are read together; `options` of the last."""
-    return b"".join((*(event(number) for number in range(RUN - 1)), event(RUN - 1, *options)))
+    return b"".join((*(event(number) for number in range(BATCH - 1)), event(BATCH - 1, *options)))
 
 
 def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
@@ -77,10 +76,10 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
     poisoned = set()
     half = half(acks=until_poisoned, max_attempts=3)
     agent = half.agent()
-    agent.send(run_of())
+    agent.send(batch_of())
     half.husk.wait_for_metric("husk_messages_dropped_total", 1)
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
-    assert half.husk.metric("husk_events_settled_total") == RUN - 1
+    half.husk.wait_for_metric("husk_messages_settled_total", BATCH - 1)
+    assert half.husk.metric("husk_events_settled_total") == BATCH - 1
     for gauge in ("retained_bytes", "waiting", "unacked"):
         assert half.husk.metric(f"husk_messages_{gauge}") == 0
 
@@ -144,31 +143,31 @@ def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_conn
     served = set()
     half = half(acks=first_only)
     agent = half.agent()
-    agent.send(run_of("last"))
+    agent.send(batch_of("last"))
     agent.expect_ack("last")
-    assert half.husk.metric("husk_messages_settled_total") == RUN
+    assert half.husk.metric("husk_messages_settled_total") == BATCH
     assert half.husk.metric("husk_messages_dropped_total") == 0
 
 
 def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
     """Its last message is one that the aggregator passes over."""
-    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="1s", max_ack_timeouts=2)
+    half = half(acks=lambda one: one.number != BATCH - 1, ack_timeout="1s", max_ack_timeouts=2)
     agent = half.agent()
-    agent.send(run_of())
+    agent.send(batch_of())
     half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="ack_timeout")
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN - 1)
+    half.husk.wait_for_metric("husk_messages_settled_total", BATCH - 1)
 
 
 def test_an_agents_ack_waits_for_all_of_a_run_that_was_taken_apart(half):
     half = half(acks=False)
     agent = half.agent()
-    come = fail_twice(half, agent, run_of("last"), lambda one: one.number != RUN - 2)
-    last_but_one = half.aggregator.wait_for(come + RUN - 1)[-1]
-    assert last_but_one.number == RUN - 2
+    come = fail_twice(half, agent, batch_of("last"), lambda one: one.number != BATCH - 2)
+    last_but_one = half.aggregator.wait_for(come + BATCH - 1)[-1]
+    assert last_but_one.number == BATCH - 2
     agent.sock.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
         agent.read_ack()
-    agent.sock.sock.settimeout(PATIENCE)
+    agent.sock.sock.settimeout(WAIT_SECONDS)
     half.aggregator.ack(last_but_one)
     agent.expect_ack("last")
 
@@ -177,10 +176,10 @@ def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_ov
     """An aggregator may not get to send the acks of what came before the message that it ends connections at."""
     half = half(acks=False)
     agent, other = half.agent(), half.agent()
-    come = fail_twice(half, agent, run_of(), False)
+    come = fail_twice(half, agent, batch_of(), False)
     half.aggregator.wait_for(come + 1)
-    agent.send(event(RUN), event(RUN + 1))
-    for number in range(RUN):
+    agent.send(event(BATCH), event(BATCH + 1))
+    for number in range(BATCH):
         first = half.aggregator.wait_for(come + 1)[-1]
         other.send(event(100 + number, f"{number}"))
         others = half.aggregator.wait_for(come + 2)[-1]
@@ -190,21 +189,22 @@ def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_ov
         other.expect_ack(f"{number}")
         half.aggregator.ack(first)
         come += 2
-    assert [one.number for one in half.aggregator.wait_for(come + 2)[-2:]] == [RUN, RUN + 1]
+    assert [one.number for one in half.aggregator.wait_for(come + 2)[-2:]] == [BATCH, BATCH + 1]
 
 
-@pytest.mark.parametrize("outlets", [1, 2])
-def test_what_goes_alone_stops_nobody_else(half, outlets):
+@pytest.mark.parametrize("connections", [1, 2])
+def test_what_goes_alone_stops_nobody_else(half, connections):
     """Not even when it is never acked, and its agent sends more than there is room for; its connection is one more,
     and goes when it is not needed any longer."""
-    half = half(acks=False, max_upstream_connections=outlets, ack_timeout="1h", retain_bytes="1MiB", buffer_bytes="64KiB")
+    half = half(acks=False, max_upstream_connections=connections, ack_timeout="1h", retain_bytes="1MiB",
+                buffer_bytes="64KiB")
     more = [message("t", 1, {"n": 0, "x": FILLER}) for _ in range(4000)]
     agent, other = half.agent(), half.agent()
-    agent.send(run_of())
-    half.aggregator.wait_for(RUN)
+    agent.send(batch_of())
+    half.aggregator.wait_for(BATCH)
     half.aggregator.acks = lambda one: one.number >= 100
     half.aggregator.end_connections()
-    half.aggregator.wait_for(2 * RUN)
+    half.aggregator.wait_for(2 * BATCH)
     flood = threading.Thread(target=agent.send, args=more, daemon=True)
     flood.start()
     select.select([], [], [], 0.3)  # for what is read though it should not be
@@ -212,10 +212,10 @@ def test_what_goes_alone_stops_nobody_else(half, outlets):
         other.send(event(number, f"{number}"))
         other.expect_ack(f"{number}")
     half.aggregator.acks = True
-    half.aggregator.ack(*half.aggregator.messages[RUN:2 * RUN])
+    half.aggregator.ack(*half.aggregator.messages[BATCH:2 * BATCH])
     flood.join()
-    half.husk.wait_for_metric("husk_messages_settled_total", RUN + 20 + len(more))
-    half.aggregator.wait_until(lambda _: sum(not one.ended for one in half.aggregator.connections) <= outlets,
+    half.husk.wait_for_metric("husk_messages_settled_total", BATCH + 20 + len(more))
+    half.aggregator.wait_until(lambda _: sum(not one.ended for one in half.aggregator.connections) <= connections,
                                "it is closed")
 
 
@@ -223,25 +223,25 @@ def test_a_run_whose_last_message_asks_holds_back_the_acks_behind_it(half):
     """What of it asked for none is not settled before it is."""
     half = half(acks=False)
     agent = half.agent()
-    agent.send(run_of("first"))
-    half.aggregator.wait_for(RUN)
-    agent.send(event(RUN, "second"))
-    half.aggregator.ack(half.aggregator.wait_for(RUN + 1)[RUN])
+    agent.send(batch_of("first"))
+    half.aggregator.wait_for(BATCH)
+    agent.send(event(BATCH, "second"))
+    half.aggregator.ack(half.aggregator.wait_for(BATCH + 1)[BATCH])
     half.husk.wait_for_metric("husk_messages_settled_total", 1)
     agent.sock.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
         agent.read_ack()
-    agent.sock.sock.settimeout(PATIENCE)
-    half.aggregator.ack(half.aggregator.messages[RUN - 1])
+    agent.sock.sock.settimeout(WAIT_SECONDS)
+    half.aggregator.ack(half.aggregator.messages[BATCH - 1])
     assert set(agent.read_acks(2)) == {"first", "second"}
 
 
 def test_limits_of_tries_count_for_a_message_not_for_its_run(half):
-    half = half(acks=lambda one: one.number != RUN - 1, ack_timeout="1s", max_ack_timeouts=1, max_attempts=1)
+    half = half(acks=lambda one: one.number != BATCH - 1, ack_timeout="1s", max_ack_timeouts=1, max_attempts=1)
     agent = half.agent()
-    agent.send(run_of())
+    agent.send(batch_of())
     half.husk.wait_for_metric("husk_messages_dropped_total", 1)
-    assert half.husk.metric("husk_messages_settled_total") == RUN - 1
+    assert half.husk.metric("husk_messages_settled_total") == BATCH - 1
 
 
 # ---- time ----
@@ -285,8 +285,7 @@ def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk
     aggregator = Aggregator()
     server = husk.server(aggregator, rule="any messages-per-second=20 burst=100ms",
                          drain_quiet="50ms", drain_timeout="20s")
-    agent = Agent(raw.TlsPeer(raw.connect(server.address),
-                              raw.tls_context(False, husk.pki.ca.cert, husk.pki.client)).handshake())
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(*(event(number) for number in range(12)))
     server.wait_for_metric("husk_agents_paused", 1)
     server.signal(signal.SIGTERM)
@@ -294,10 +293,10 @@ def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk
     assert aggregator.numbers() == list(range(12))
 
 
-def test_agents_that_dribble_large_messages_give_way(route):
-    route = route(retain_bytes="256KiB", buffer_bytes="64KiB", client={"ack_timeout": "1h"})
+def test_agents_that_dribble_large_messages_give_way(pair):
+    pair = pair(retain_bytes="256KiB", buffer_bytes="64KiB", client={"ack_timeout": "1h"})
     large, stop = message("t", b"x" * (3 << 20)), threading.Event()
-    agents = [route.agent() for _ in range(4)]
+    agents = [pair.agent() for _ in range(4)]
     for agent in agents:
         agent.send(large[:150000])
 
@@ -310,7 +309,7 @@ def test_agents_that_dribble_large_messages_give_way(route):
     threads = [threading.Thread(target=dribble, args=(agent,), daemon=True) for agent in agents]
     for thread in threads:
         thread.start()
-    other = route.agent()
+    other = pair.agent()
     for number in range(3):
         other.send(event(number, f"{number}"))
         other.expect_ack(f"{number}")

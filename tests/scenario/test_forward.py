@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import select
 import signal
@@ -11,9 +10,9 @@ import threading
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, Encoded, Route, ack, event, event_time, message, pack
-from support.husk import LIGHT, Workshop
-from support.process import PATIENCE, Programs, eventually
+from support.forward import Agent, Aggregator, Encoded, Pair, ack, carry_acked, event, event_time, message, pack
+from support.husk import LIGHT, Launcher
+from support.process import WAIT_SECONDS, Programs, eventually
 
 MIB = 1 << 20
 FLUENTD_CHUNK = "YWFhYWFhYWFhYWFhYWFhYQ==\n"
@@ -21,12 +20,6 @@ FLUENTD_CHUNK = "YWFhYWFhYWFhYWFhYWFhYQ==\n"
 
 def dropped(husk, reason):
     return husk.metric("husk_messages_dropped_total", reason=reason)
-
-
-def carry_acked(agent, number, chunk):
-    """A message and its ack, all the way."""
-    agent.send(event(number, chunk))
-    agent.expect_ack(chunk)
 
 
 # ---- without a word about the protocol ----
@@ -55,28 +48,28 @@ def test_what_the_default_does_not_carry_is_told_what_does(husk):
 
 # ---- few connections for many ----
 
-def test_short_connections_share_two_upstream_ones(route):
-    route, count = route(), 60 if LIGHT else 300
+def test_short_connections_share_two_upstream_ones(pair):
+    pair, count = pair(), 60 if LIGHT else 300
     for number in range(count):
-        agent = route.agent()
+        agent = pair.agent()
         agent.send(event(number))
         agent.close()
-    received = route.aggregator.wait_for(count)
+    received = pair.aggregator.wait_for(count)
     assert sorted(one.number for one in received) == list(range(count))
-    for husk in route.client, route.server:
+    for husk in pair.client, pair.server:
         husk.wait_for_metric("husk_messages_settled_total", count)
         assert 1 <= husk.metric("husk_connections_opened_total", side="upstream") <= 2
         assert not husk.complaints()
-    route.client.wait_for_metric("husk_connections_ended_total", count, side="downstream", reason="closed")
+    pair.client.wait_for_metric("husk_connections_ended_total", count, side="downstream", reason="closed")
 
 
-def test_a_heartbeat_opens_no_upstream_connection(route):
-    route = route()
+def test_a_heartbeat_opens_no_upstream_connection(pair):
+    pair = pair()
     for _ in range(20):
-        route.agent().close()
-    route.client.wait_for_metric("husk_connections_ended_total", 20, side="downstream", reason="probe")
-    assert route.client.metric("husk_connections_opened_total", side="upstream") == 0
-    assert not route.client.complaints()
+        pair.agent().close()
+    pair.client.wait_for_metric("husk_connections_ended_total", 20, side="downstream", reason="probe")
+    assert pair.client.metric("husk_connections_opened_total", side="upstream") == 0
+    assert not pair.client.complaints()
 
 
 # ---- ids and acks ----
@@ -85,51 +78,51 @@ def test_a_heartbeat_opens_no_upstream_connection(route):
     FLUENTD_CHUNK, bytes(range(16)), "x" * 1000, b"\xff" * 1000, "", Encoded(b"\xa3\xff\x00\xfe"),
     Encoded(b"\xdb\x00\x00\x00\x03abc"), Encoded(b"\xc5\x00\x03abc")],
     ids=["newline", "bin", "1000", "bin1000", "empty", "not-utf8", "str32", "bin16"])
-def test_an_agents_own_id_goes_up_unchanged_and_its_ack_comes_back_alike(route, chunk):
-    route = route(acks=False)
-    agent = route.agent()
+def test_an_agents_own_id_goes_up_unchanged_and_its_ack_comes_back_alike(pair, chunk):
+    pair = pair(acks=False)
+    agent = pair.agent()
     value = chunk.data if isinstance(chunk, Encoded) else pack(chunk)
     sent = b"\x93\xa1t\xc4\x03abc\x82\xa4size\x01\xa5chunk" + value
     agent.send(sent)
-    received, = route.aggregator.wait_for(1)
+    received, = pair.aggregator.wait_for(1)
     assert received.raw == sent
     assert not select.select([agent.sock], [], [], 0.1)[0], "an ack that the aggregator has not given"
-    route.aggregator.ack(received)
+    pair.aggregator.ack(received)
     agent.expect_ack(chunk)
     agent.expect_nothing_more()
 
 
-def test_acks_reach_their_own_agents_in_the_aggregators_order(route):
-    route = route(acks=False)
-    agents = [route.agent() for _ in range(5)]
+def test_acks_reach_their_own_agents_in_the_aggregators_order(pair):
+    pair = pair(acks=False)
+    agents = [pair.agent() for _ in range(5)]
     for number, agent in enumerate(agents):
         agent.send(event(number, f"{number}a"), event(number, f"{number}b"))
-    for one in reversed(route.aggregator.wait_for(10)):
-        route.aggregator.ack(one)
+    for one in reversed(pair.aggregator.wait_for(10)):
+        pair.aggregator.ack(one)
     for number, agent in enumerate(agents):
         assert agent.read_acks(2) == [f"{number}b", f"{number}a"]
         agent.expect_nothing_more()
 
 
-def test_the_same_id_of_two_agents_is_acked_to_both(route):
-    route = route(acks=False)
-    agents = [route.agent(), route.agent()]
+def test_the_same_id_of_two_agents_is_acked_to_both(pair):
+    pair = pair(acks=False)
+    agents = [pair.agent(), pair.agent()]
     for number, agent in enumerate(agents):
         agent.send(event(number, "same"))
-    route.aggregator.ack(*route.aggregator.wait_for(2))
+    pair.aggregator.ack(*pair.aggregator.wait_for(2))
     for agent in agents:
         agent.expect_ack("same")
         agent.expect_nothing_more()
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_many_acks_at_once_are_never_cut(route, half, tls):
+def test_many_acks_at_once_are_never_cut(pair, half, tls):
     """A peer that gets half an ack in one read takes that for a failure. In TLS a record is what one read gets."""
-    route, count = (half if tls else route)(acks=False), 60
-    agent = route.agent()
+    pair, count = (half if tls else pair)(acks=False), 60
+    agent = pair.agent()
     ids = [f"{number:03}" * 330 for number in range(count)]
     agent.send(*(event(number, chunk) for number, chunk in enumerate(ids)))
-    received = route.aggregator.wait_for(count)
+    received = pair.aggregator.wait_for(count)
     received[0].connection.send(b"".join(ack(one.chunk) for one in received))
     assert agent.read_acks(count) == ids
 
@@ -163,19 +156,19 @@ WITHOUT_CHUNK = {
 
 
 @pytest.fixture(scope="module")
-def shared_route(pki):
+def shared_pair(pki):
     """One for the cases that leave nothing behind."""
     programs = Programs()
-    yield Route(Workshop(pki, programs), Aggregator(), {}, {})
+    yield Pair(Launcher(pki, programs), Aggregator(), {}, {})
     programs.stop()
 
 
 @pytest.mark.parametrize("name", WITHOUT_CHUNK)
-def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_route, name):
-    elements, before = WITHOUT_CHUNK[name], len(shared_route.aggregator.messages)
-    agent = shared_route.agent()
+def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_pair, name):
+    elements, before = WITHOUT_CHUNK[name], len(shared_pair.aggregator.messages)
+    agent = shared_pair.agent()
     agent.send(message(*elements))
-    received = shared_route.aggregator.wait_for(before + 1)[before]
+    received = shared_pair.aggregator.wait_for(before + 1)[before]
     had_option = elements[-1] if received.option is not None and len(received.value) == len(elements) else None
     *untouched, option = received.value
     assert len(received.chunk) == 24 and isinstance(received.chunk, str)
@@ -186,47 +179,47 @@ def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_route
     if had_option:
         pairs = pack(had_option)[1:] if len(had_option) < 16 else pack(had_option)[3:]
         assert pairs in received.raw
-    eventually(lambda: shared_route.client.metric("husk_messages_retained_bytes") == 0, "it is settled")
+    eventually(lambda: shared_pair.client.metric("husk_messages_retained_bytes") == 0, "it is settled")
     agent.expect_nothing_more()
 
 
 # ---- the aggregator goes, and comes back ----
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["fin", "rst"])
-def test_what_was_not_acked_is_sent_again_with_the_same_ids_in_order(route, by_reset):
-    route, count = route(acks=False), 20
-    asking, other = route.agent(), route.agent()
+def test_what_was_not_acked_is_sent_again_with_the_same_ids_in_order(pair, by_reset):
+    pair, count = pair(acks=False), 20
+    asking, other = pair.agent(), pair.agent()
     asking.send(*(event(number, f"id{number}") for number in range(count)))
-    route.aggregator.wait_for(count)
+    pair.aggregator.wait_for(count)
     other.send(*(event(100 + number) for number in range(count)))
-    first = route.aggregator.wait_for(2 * count)
+    first = pair.aggregator.wait_for(2 * count)
     assert {one.connection.number for one in first} == {0}
-    route.aggregator.ack(*first[:5])
+    pair.aggregator.ack(*first[:5])
     assert asking.read_acks(5) == [f"id{number}" for number in range(5)]
-    route.aggregator.acks = True
-    route.aggregator.end_connections(by_reset)
-    again = route.aggregator.wait_for(2 * count + 2 * count - 5)[2 * count:]
+    pair.aggregator.acks = True
+    pair.aggregator.end_connections(by_reset)
+    again = pair.aggregator.wait_for(2 * count + 2 * count - 5)[2 * count:]
     assert [one.raw for one in again] == [one.raw for one in first[5:]]
     assert {one.connection.number for one in again} == {1}
     assert asking.read_acks(count - 5) == [f"id{number}" for number in range(5, count)]
     for agent in asking, other:
         agent.expect_nothing_more()
-    assert route.server.metric("husk_messages_resent_total") == 2 * count - 5
-    assert route.client.metric("husk_messages_resent_total") == 0
-    assert len(route.aggregator.messages) == 4 * count - 5
+    assert pair.server.metric("husk_messages_resent_total") == 2 * count - 5
+    assert pair.client.metric("husk_messages_resent_total") == 0
+    assert len(pair.aggregator.messages) == 4 * count - 5
 
 
-def test_the_client_half_sends_again_when_the_server_half_dies(route, husk):
-    route = route(acks=False)
-    agent = route.agent()
+def test_the_client_half_sends_again_when_the_server_half_dies(pair, husk):
+    pair = pair(acks=False)
+    agent = pair.agent()
     agent.send(event(1, "one"), event(2))
-    route.aggregator.wait_for(2)
-    route.server.kill()
-    route.aggregator.acks = True
-    husk.server(route.aggregator, listen=raw.format_address(route.server.address))
+    pair.aggregator.wait_for(2)
+    pair.server.kill()
+    pair.aggregator.acks = True
+    husk.server(pair.aggregator, listen=raw.format_address(pair.server.address))
     agent.expect_ack("one")
     agent.expect_nothing_more()
-    assert sorted(one.number for one in route.aggregator.wait_for(4)) == [1, 1, 2, 2]
+    assert sorted(one.number for one in pair.aggregator.wait_for(4)) == [1, 1, 2, 2]
 
 
 class Load(threading.Thread):
@@ -259,12 +252,12 @@ class Load(threading.Thread):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_aggregator_restarted_under_load_loses_nothing(route, workers):
-    route, restarts = route(workers=workers), 4 if LIGHT else 20 if workers == 1 else 5
-    aggregator = route.aggregator
+def test_aggregator_restarted_under_load_loses_nothing(pair, workers):
+    pair, restarts = pair(workers=workers), 4 if LIGHT else 20 if workers == 1 else 5
+    aggregator = pair.aggregator
     # Some acks are lost with the connection they were meant for.
     aggregator.acks = lambda received: received.number % 7 or random.random() < 0.9 or received.connection.end()
-    loads = [Load(route.agent(), aggregator, f"agent{number}", asks=number % 2 == 0) for number in range(4)]
+    loads = [Load(pair.agent(), aggregator, f"agent{number}", asks=number % 2 == 0) for number in range(4)]
     for load in loads:
         load.start()
     for restart in range(restarts):
@@ -275,16 +268,16 @@ def test_aggregator_restarted_under_load_loses_nothing(route, workers):
     for load in loads:
         load.stopping.set()
     for load in loads:
-        load.join(PATIENCE)
+        load.join(WAIT_SECONDS)
         assert not load.is_alive() and load.failure is None, f"{load.tag}: {load.failure!r}"
     distinct = {(one.value[0], one.number) for one in aggregator.messages}
     assert distinct == {(load.tag, number) for load in loads for number in range(load.count)}
     for load in loads:
         asked = [load.id(number) for number in range(load.count)] if load.asks else []
         assert sorted(load.acked) == sorted(asked)
-    resent = sum(half.metric("husk_messages_resent_total") for half in (route.client, route.server))
+    resent = sum(half.metric("husk_messages_resent_total") for half in (pair.client, pair.server))
     assert len(aggregator.messages) - len(distinct) <= resent
-    for half in route.client, route.server:
+    for half in pair.client, pair.server:
         half.wait_for_metric("husk_messages_settled_total", len(distinct))
         eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
         assert half.metric("husk_messages_dropped_total") == 0
@@ -307,16 +300,16 @@ def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
 
 # ---- acks that do not come ----
 
-def test_aggregator_that_falls_silent_is_given_up_for_another_connection(route):
-    route = route(acks=lambda received: received.connection.number > 0, server={"ack_timeout": "300ms"})
-    agent = route.agent()
+def test_aggregator_that_falls_silent_is_given_up_for_another_connection(pair):
+    pair = pair(acks=lambda received: received.connection.number > 0, server={"ack_timeout": "300ms"})
+    agent = pair.agent()
     agent.send(event(1, "one"), event(2))
-    first, second, again, *_ = route.aggregator.wait_for(4)
+    first, second, again, *_ = pair.aggregator.wait_for(4)
     assert again.raw == first.raw and again.connection.number == 1
     agent.expect_ack("one")
     agent.expect_nothing_more()
-    assert route.server.metric("husk_connections_ended_total", side="upstream", reason="ack_timeout") == 1
-    assert not route.client.complaints()
+    assert pair.server.metric("husk_connections_ended_total", side="upstream", reason="ack_timeout") == 1
+    assert not pair.client.complaints()
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -401,15 +394,11 @@ def test_waiting_for_an_upstream_costs_no_cpu(husk):
     client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="50ms")
     Agent(raw.connect(client.address)).send(event(1))
     client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
-
-    def spent():
-        fields = open(f"/proc/{client.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    before = spent()
+    before = client.cpu_seconds()
     # The third dial is 200 ms after the second one, the fourth 400 ms after the third one.
     ended = client.get("/metrics") and client.wait_until(
         lambda _: len(client.events(reason="connect_refused")) >= 4, "two more dials")
-    assert ended and spent() - before < (0.5 if LIGHT else 0.25)
+    assert ended and client.cpu_seconds() - before < (0.5 if LIGHT else 0.25)
 
 
 # ---- passthrough ----
@@ -428,24 +417,24 @@ def test_passthrough_changes_no_byte(husk):
     agent.close()
 
 
-def test_passthrough_resets_exactly_the_agents_with_unsettled_messages(route):
-    route = route(acks=False, delivery="passthrough")
-    waiting, settled, acked, also_waiting = [route.agent() for _ in range(4)]
+def test_passthrough_resets_exactly_the_agents_with_unsettled_messages(pair):
+    pair = pair(acks=False, delivery="passthrough")
+    waiting, settled, acked, also_waiting = [pair.agent() for _ in range(4)]
     waiting.send(event(1, "one"))
     settled.send(event(2))
     acked.send(event(3, "three"))
     also_waiting.send(event(4, "four"))
-    route.aggregator.ack(*(one for one in route.aggregator.wait_for(4) if one.number == 3))
+    pair.aggregator.ack(*(one for one in pair.aggregator.wait_for(4) if one.number == 3))
     acked.expect_ack("three")
-    route.aggregator.end_connections(by_reset=True)
+    pair.aggregator.end_connections(by_reset=True)
     for agent in waiting, also_waiting:
         raw.assert_reset(agent.sock)
-    route.aggregator.acks = True
+    pair.aggregator.acks = True
     for number, agent in enumerate((settled, acked)):
         carry_acked(agent, 10 + number, f"later{number}")
         agent.expect_nothing_more()
-    assert sorted(route.aggregator.numbers()) == [1, 2, 3, 4, 10, 11]
-    assert route.client.metric("husk_messages_dropped_total") == 2
+    assert sorted(pair.aggregator.numbers()) == [1, 2, 3, 4, 10, 11]
+    assert pair.client.metric("husk_messages_dropped_total") == 2
 
 
 # ---- bad input ----
@@ -473,21 +462,21 @@ BAD_INPUT = {
 
 
 @pytest.fixture(scope="module")
-def strict_route(pki):
+def strict_pair(pki):
     programs = Programs()
-    yield Route(Workshop(pki, programs), Aggregator(),
+    yield Pair(Launcher(pki, programs), Aggregator(),
                 {"max_tag": 32, "max_message": "1MiB", "max_depth": 4, "log_burst": "off"}, {})
     programs.stop()
 
 
-def bad_input_ends_one_agent(route, reason, misbehave):
+def bad_input_ends_one_agent(pair, reason, misbehave):
     """Its own reason, in log and metrics; a neighbour notices nothing."""
-    client, neighbour = route.client, route.agent()
+    client, neighbour = pair.client, pair.agent()
     carry_acked(neighbour, 0, "before")
     ended = client.metric("husk_connections_ended_total", side="downstream", reason=reason)
     lines = len(client.events(side="downstream", reason=reason))
     upstream = client.metric("husk_connections_opened_total", side="upstream")
-    agent = route.agent()
+    agent = pair.agent()
     misbehave(agent)
     client.wait_for_metric("husk_connections_ended_total", ended + 1, side="downstream", reason=reason)
     client.wait_until(lambda _: len(client.events(side="downstream", reason=reason)) == lines + 1, "its line")
@@ -497,28 +486,28 @@ def bad_input_ends_one_agent(route, reason, misbehave):
 
 
 @pytest.mark.parametrize("name", BAD_INPUT)
-def test_bad_input_ends_its_own_connection_only(strict_route, name):
+def test_bad_input_ends_its_own_connection_only(strict_pair, name):
     data, reason = BAD_INPUT[name]
 
     def misbehave(agent):
         agent.send(data)
         raw.assert_reset(agent.sock)
-    bad_input_ends_one_agent(strict_route, reason, misbehave)
+    bad_input_ends_one_agent(strict_pair, reason, misbehave)
 
 
-def test_a_message_cut_by_the_agents_end_is_told(strict_route):
+def test_a_message_cut_by_the_agents_end_is_told(strict_pair):
     def misbehave(agent):
         agent.send(event(1, "one")[:-3])
         agent.sock.shutdown(1)
         raw.assert_reset(agent.sock)
-    bad_input_ends_one_agent(strict_route, "message_cut", misbehave)
+    bad_input_ends_one_agent(strict_pair, "message_cut", misbehave)
 
 
-def test_a_message_cut_by_a_reset_is_no_probe(strict_route):
-    client = strict_route.client
+def test_a_message_cut_by_a_reset_is_no_probe(strict_pair):
+    client = strict_pair.client
     before = client.metric("husk_connections_ended_total", side="downstream")
     received = client.metric("husk_bytes_total", side="downstream", direction="received")
-    agent, probes = strict_route.agent(), client.metric("husk_connections_ended_total", reason="probe")
+    agent, probes = strict_pair.agent(), client.metric("husk_connections_ended_total", reason="probe")
     agent.send(event(1)[:-3])
     client.wait_for_metric("husk_bytes_total", received + 1, side="downstream", direction="received")
     agent.reset()
@@ -526,12 +515,12 @@ def test_a_message_cut_by_a_reset_is_no_probe(strict_route):
     assert client.metric("husk_connections_ended_total", reason="probe") == probes
 
 
-def test_what_was_whole_before_the_bad_input_is_delivered(route):
-    route = route()
-    agent = route.agent()
+def test_what_was_whole_before_the_bad_input_is_delivered(pair):
+    pair = pair()
+    agent = pair.agent()
     agent.send(event(1), event(2), b"GET / HTTP/1.1\r\n")
     raw.assert_reset(agent.sock)
-    assert sorted(one.number for one in route.aggregator.wait_for(2)) == [1, 2]
+    assert sorted(one.number for one in pair.aggregator.wait_for(2)) == [1, 2]
 
 
 @pytest.mark.parametrize("answer, reason", [
@@ -554,14 +543,14 @@ def test_an_aggregator_that_answers_wrongly_is_given_up_and_the_message_sent_aga
 
 # ---- back-pressure ----
 
-def test_agents_are_not_read_while_too_much_is_unacked(route):
+def test_agents_are_not_read_while_too_much_is_unacked(pair):
     limit = 64 * 1024
-    route = route(acks=False, retain_bytes=limit, buffer_bytes=limit)
-    agents, sent = [route.agent() for _ in range(3)], [0, 0, 0]
-    warm = route.agent()
+    pair = pair(acks=False, retain_bytes=limit, buffer_bytes=limit)
+    agents, sent = [pair.agent() for _ in range(3)], [0, 0, 0]
+    warm = pair.agent()
     warm.send(event(0))
-    route.aggregator.wait_for(1)
-    resident = route.client.resident_kib(), route.server.resident_kib()
+    pair.aggregator.wait_for(1)
+    resident = pair.client.resident_kib(), pair.server.resident_kib()
     one = message("t", 1, {"n": 1, "pad": "x" * 8000})
     for agent in agents:
         agent.sock.setblocking(False)
@@ -578,21 +567,21 @@ def test_agents_are_not_read_while_too_much_is_unacked(route):
                 sent[index] += taken
         assert sum(sent) < 256 * MIB, "the agents are never stopped"
     bound = limit + len(agents) * (limit + 10000)
-    for half in route.client, route.server:
+    for half in pair.client, pair.server:
         assert half.metric("husk_messages_retained_bytes") < bound
-    assert route.client.metric("husk_bytes_total", side="downstream", direction="received") < bound
+    assert pair.client.metric("husk_bytes_total", side="downstream", direction="received") < bound
     if not LIGHT:
-        assert route.client.resident_kib() < resident[0] + 2048
-        assert route.server.resident_kib() < resident[1] + 2048
-    route.aggregator.acks = True
-    route.aggregator.ack(*route.aggregator.messages)
+        assert pair.client.resident_kib() < resident[0] + 2048
+        assert pair.server.resident_kib() < resident[1] + 2048
+    pair.aggregator.acks = True
+    pair.aggregator.ack(*pair.aggregator.messages)
     for agent, rest in zip(agents, left):
-        agent.sock.settimeout(PATIENCE)
+        agent.sock.settimeout(WAIT_SECONDS)
         agent.send(rest)
         agent.expect_nothing_more()
     whole = (sum(sent) + sum(map(len, left))) // len(one) + 1
-    assert len(route.aggregator.wait_for(whole)) == whole
-    eventually(lambda: route.client.metric("husk_messages_retained_bytes") == 0, "all is settled")
+    assert len(pair.aggregator.wait_for(whole)) == whole
+    eventually(lambda: pair.client.metric("husk_messages_retained_bytes") == 0, "all is settled")
 
 
 # ---- agents that leave ----
@@ -618,16 +607,16 @@ def test_an_agent_that_left_before_its_ack_is_not_served_again(half, how):
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
-def test_an_agent_that_asked_for_nothing_may_leave_and_is_served(route, how):
-    route = route(acks=False)
-    agent = route.agent()
+def test_an_agent_that_asked_for_nothing_may_leave_and_is_served(pair, how):
+    pair = pair(acks=False)
+    agent = pair.agent()
     agent.send(event(1))
-    first, = route.aggregator.wait_for(1)
+    first, = pair.aggregator.wait_for(1)
     agent.close() if how == "fin" else agent.reset()
-    route.aggregator.acks = True
-    route.aggregator.end_connections()
-    assert route.aggregator.wait_for(2)[1].raw == first.raw
-    route.server.wait_for_metric("husk_messages_settled_total", 1)
+    pair.aggregator.acks = True
+    pair.aggregator.end_connections()
+    assert pair.aggregator.wait_for(2)[1].raw == first.raw
+    pair.server.wait_for_metric("husk_messages_settled_total", 1)
 
 
 def test_an_ack_for_an_agent_that_left_harms_nobody(half):
@@ -645,50 +634,50 @@ def test_an_ack_for_an_agent_that_left_harms_nobody(half):
 
 # ---- ending ----
 
-def test_sigterm_with_messages_unacked_is_a_failure(route):
-    route = route(acks=False)
-    agent = route.agent()
+def test_sigterm_with_messages_unacked_is_a_failure(pair):
+    pair = pair(acks=False)
+    agent = pair.agent()
     agent.send(event(1, "one"), event(2))
-    route.aggregator.wait_for(2)
-    route.client.signal(signal.SIGTERM)
-    assert route.client.wait() == 1
-    assert any("undelivered" in one["message"] for one in route.client.complaints())
+    pair.aggregator.wait_for(2)
+    pair.client.signal(signal.SIGTERM)
+    assert pair.client.wait() == 1
+    assert any("undelivered" in one["message"] for one in pair.client.complaints())
     raw.assert_reset(agent.sock)
 
 
-def test_sigterm_with_everything_acked_is_none(route):
-    route = route()
-    agent = route.agent()
+def test_sigterm_with_everything_acked_is_none(pair):
+    pair = pair()
+    agent = pair.agent()
     carry_acked(agent, 1, "one")
-    route.client.signal(signal.SIGTERM)
-    assert route.client.wait() == 0
+    pair.client.signal(signal.SIGTERM)
+    assert pair.client.wait() == 0
     assert agent.sock.recv(1) == b""
-    assert not route.client.complaints()
+    assert not pair.client.complaints()
 
 
-def test_acks_that_come_while_draining_still_reach_their_agents(route):
-    route = route(acks=False, client={"drain_quiet": "5s", "drain_timeout": "20s"})
-    agent = route.agent()
+def test_acks_that_come_while_draining_still_reach_their_agents(pair):
+    pair = pair(acks=False, client={"drain_quiet": "5s", "drain_timeout": "20s"})
+    agent = pair.agent()
     agent.send(event(1, "one"))
-    received = route.aggregator.wait_for(1)
-    route.client.signal(signal.SIGTERM)
-    route.client.wait_for_event(message="draining")
-    route.aggregator.ack(*received)
+    received = pair.aggregator.wait_for(1)
+    pair.client.signal(signal.SIGTERM)
+    pair.client.wait_for_event(message="draining")
+    pair.aggregator.ack(*received)
     agent.expect_ack("one")
     agent.close()
-    route.client.signal(signal.SIGTERM)
-    assert route.client.wait() == 0
+    pair.client.signal(signal.SIGTERM)
+    assert pair.client.wait() == 0
 
 
 # ---- sizes and cuts ----
 
-def test_a_message_of_8_mib_passes(route):
-    route = route()
-    agent = route.agent()
+def test_a_message_of_8_mib_passes(pair):
+    pair = pair()
+    agent = pair.agent()
     body = random.Random(11).randbytes(8 * MIB)
     sent = message("t", body, {"size": 1, "chunk": FLUENTD_CHUNK})
     with raw.Sending(agent.sock, [sent]):
-        received, = route.aggregator.wait_for(1)
+        received, = pair.aggregator.wait_for(1)
     assert received.raw == sent
     agent.expect_ack(FLUENTD_CHUNK)
 
@@ -714,23 +703,23 @@ def test_a_message_too_large_to_keep_passes_unchanged_and_unprotected(half, asks
     assert half.aggregator.messages.count(received) == 1
 
 
-def test_one_byte_writes_of_two_agents_do_not_mix(route):
-    route = route()
+def test_one_byte_writes_of_two_agents_do_not_mix(pair):
+    pair = pair()
     streams = [b"".join(event(number, f"{name}{number}", name) for number in range(10)) for name in "ab"]
-    agents = [route.agent(), route.agent()]
+    agents = [pair.agent(), pair.agent()]
     for at in range(len(streams[0])):
         for agent, stream in zip(agents, streams):
             agent.send(stream[at:at + 1])
-    received = route.aggregator.wait_for(20)
+    received = pair.aggregator.wait_for(20)
     for name, stream, agent in zip("ab", streams, agents):
         assert b"".join(one.raw for one in received if one.value[0] == name) == stream
         assert agent.read_acks(10) == [f"{name}{number}" for number in range(10)]
         agent.expect_nothing_more()
 
 
-def test_an_agent_in_the_middle_of_a_message_delays_nobody(route):
-    route = route(max_upstream_connections=1)
-    slow, other = route.agent(), route.agent()
+def test_an_agent_in_the_middle_of_a_message_delays_nobody(pair):
+    pair = pair(max_upstream_connections=1)
+    slow, other = pair.agent(), pair.agent()
     data = event(1, "slow")
     slow.send(data[:-1])
     carry_acked(other, 2, "other")
@@ -744,37 +733,37 @@ HINT = ("agent waits silently: if it is configured with a shared key, husk needs
         "--accept-key-file")
 
 
-def test_the_first_silent_agent_is_told_of_once(route):
-    route = route(client={"silence_hint": "200ms", "log_level": "debug"})
-    carry_acked(route.agent(), 0, "talks")
-    silent = [route.agent() for _ in range(3)]
-    hint = route.client.wait_for_event(message=HINT, level="info")
+def test_the_first_silent_agent_is_told_of_once(pair):
+    pair = pair(client={"silence_hint": "200ms", "log_level": "debug"})
+    carry_acked(pair.agent(), 0, "talks")
+    silent = [pair.agent() for _ in range(3)]
+    hint = pair.client.wait_for_event(message=HINT, level="info")
     addresses = [raw.format_address(agent.sock.getsockname()) for agent in silent]
     assert hint["peer"] in addresses
     for number, agent in enumerate(silent):  # it was no more than a line
         carry_acked(agent, number, f"late{number}")
-    late = route.agent()
+    late = pair.agent()
     assert not select.select([late.sock], [], [], 0.5)[0], "no answer, no end"
-    assert len(route.client.events(message=HINT)) == 1
+    assert len(pair.client.events(message=HINT)) == 1
 
 
 @pytest.mark.parametrize("options", [{"silence_hint": "off"}, {"accept_key_env": "KEY", "env": {"KEY": "k"}}],
                          ids=["off", "with a key"])
-def test_silence_means_nothing_when_it_is_not_to_be_told_of_or_has_been_greeted(route, options):
-    route = route(client={"silence_hint": "100ms", **options})
-    agent = route.agent()
+def test_silence_means_nothing_when_it_is_not_to_be_told_of_or_has_been_greeted(pair, options):
+    pair = pair(client={"silence_hint": "100ms", **options})
+    agent = pair.agent()
     if "accept_key_env" in options:
         assert b"HELO" in agent.sock.recv(1000)
     assert not select.select([agent.sock], [], [], 0.5)[0], "no answer, no end"
-    route.client.stop()
-    assert not route.client.events(message=HINT)
+    pair.client.stop()
+    assert not pair.client.events(message=HINT)
 
 
-def test_heartbeat_connections_are_not_silent_agents(route):
-    route = route(client={"silence_hint": "200ms"})
+def test_heartbeat_connections_are_not_silent_agents(pair):
+    pair = pair(client={"silence_hint": "200ms"})
     for _ in range(3):
-        route.agent().close()
-    talking = route.agent()
+        pair.agent().close()
+    talking = pair.agent()
     carry_acked(talking, 0, "talks")
     assert not select.select([talking.sock], [], [], 0.5)[0], "idle after its message"
-    assert not route.client.events(message=HINT)
+    assert not pair.client.events(message=HINT)

@@ -8,20 +8,20 @@ import pytest
 
 from support import raw
 from support.forward import Agent, Aggregator, event
-from support.process import PATIENCE, eventually
+from support.process import WAIT_SECONDS, eventually
 
 SILENCE = 0.3  # seconds in which an answer would have come
 PROBED = {"health_interval": "50ms"}
 
 
-class Heart:
+class UdpAgent:
     """An agent's UDP socket; like Fluentd's it hears only whom it asks."""
 
     def __init__(self, address):
         self.sock = socket.socket(raw.family_of(address), socket.SOCK_DGRAM)
         self.sock.connect(address)
 
-    def beat(self, wait=SILENCE):
+    def send_heartbeat(self, wait=SILENCE):
         """What is answered; None: nothing."""
         self.sock.settimeout(wait)
         try:
@@ -31,19 +31,18 @@ class Heart:
             return None
 
     def expect_answer(self):
-        assert self.beat(PATIENCE) == b"\0"
+        assert self.send_heartbeat(WAIT_SECONDS) == b"\0"
 
     def wait_until_answered(self):
-        eventually(lambda: self.beat() == b"\0", "a heartbeat is answered")
+        eventually(lambda: self.send_heartbeat() == b"\0", "a heartbeat is answered")
 
     def wait_until_silent(self):
-        eventually(lambda: self.beat() is None, "a heartbeat is not answered")
+        eventually(lambda: self.send_heartbeat() is None, "a heartbeat is not answered")
 
 
 def agent_of(server, pki):
-    """One that speaks TLS."""
-    context = raw.tls_context(False, pki.ca.cert, pki.client)
-    return Agent(raw.TlsPeer(raw.connect(server.address), context).handshake())
+    """An agent that speaks TLS."""
+    return Agent(raw.connect_tls(server.address, pki.ca.cert, pki.client))
 
 
 def is_refused(husk):
@@ -59,20 +58,20 @@ def is_refused(husk):
 def test_udp_heartbeats_are_answered_while_the_upstream_is_healthy(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator, **PROBED)
-    heart = Heart(server.address)
-    heart.expect_answer()
+    udp_agent = UdpAgent(server.address)
+    udp_agent.expect_answer()
     agent = agent_of(server, husk.pki)
     agent.send(event(0))  # so that there is a connection that breaks
     aggregator.wait_for(1)
     aggregator.kill()
-    heart.wait_until_silent()
+    udp_agent.wait_until_silent()
     assert server.metric("husk_upstream_healthy") == 0
-    assert heart.beat() is None
+    assert udp_agent.send_heartbeat() is None
     aggregator.revive()
-    heart.wait_until_answered()
+    udp_agent.wait_until_answered()
     assert server.metric("husk_upstream_healthy") == 1
     answered = server.metric("husk_udp_heartbeats_answered_total")
-    heart.expect_answer()
+    udp_agent.expect_answer()
     assert server.metric("husk_udp_heartbeats_answered_total") == answered + 1
 
 
@@ -81,41 +80,41 @@ def test_what_dials_find_out_decides_about_heartbeats_too(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator, allow_cn="somebody-else")
     client = husk.client(server)
-    heart = Heart(client.address)
-    heart.expect_answer()
+    udp_agent = UdpAgent(client.address)
+    udp_agent.expect_answer()
     agent = Agent(raw.connect(client.address))
     agent.send(event(0))
-    heart.wait_until_silent()
+    udp_agent.wait_until_silent()
     assert client.metric("husk_upstream_healthy") == 0
 
 
 def test_a_husk_that_knows_nothing_yet_answers(husk):
-    Heart(husk.client(f"{raw.HOST}:1").address).expect_answer()
+    UdpAgent(husk.client(f"{raw.HOST}:1").address).expect_answer()
 
 
 def test_no_heartbeat_is_answered_during_the_drain(husk):
     aggregator = Aggregator(acks=False)
     client = husk.client(husk.server(aggregator), drain_timeout="20s")
-    heart = Heart(client.address)
-    heart.expect_answer()
+    udp_agent = UdpAgent(client.address)
+    udp_agent.expect_answer()
     agent = Agent(raw.connect(client.address))
     agent.send(event(0))  # held until it is acknowledged: the drain waits
     aggregator.wait_for(1)
     client.signal(signal.SIGTERM)
     client.wait_for_event(message="draining")
-    assert heart.beat() is None
+    assert udp_agent.send_heartbeat() is None
     assert client.process.poll() is None
 
 
 def test_udp_heartbeats_over_ipv6(husk):
     client = husk.client(Aggregator(), listen="[::1]:0")
-    Heart(client.address).expect_answer()
+    UdpAgent(client.address).expect_answer()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
 def test_on_all_addresses_the_answer_comes_from_the_one_that_was_asked(husk, host):
     client = husk.client(Aggregator(), listen="*:0", unsafe_listen=True)
-    Heart((host, client.address[1])).expect_answer()
+    UdpAgent((host, client.address[1])).expect_answer()
 
 
 @pytest.mark.parametrize("options", [{"udp_heartbeats": "off"}, {"protocol": "tcp"}],
@@ -134,10 +133,10 @@ def test_a_unix_listener_has_no_udp_port_and_nothing_to_say_about_it(husk, tmp_p
 
 def test_udp_heartbeats_beyond_the_limit_wait_for_the_next_second(husk):
     client = husk.client(Aggregator(), udp_heartbeats=2)
-    heart = Heart(client.address)
+    udp_agent = UdpAgent(client.address)
     began = time.monotonic()
     for _ in range(5):
-        heart.expect_answer()
+        udp_agent.expect_answer()
     assert time.monotonic() - began > 1.5
 
 
@@ -209,8 +208,8 @@ def test_a_port_that_was_taken_meanwhile_is_listened_on_again_once_it_is_free(hu
                          when_unhealthy="refuse")
     aggregator.kill()
     eventually(lambda: is_refused(server), "refused")
-    usurper = raw.Listener(server.address)
+    other = raw.Listener(server.address)
     aggregator.revive()
     server.wait_for_event(level="error", message="cannot listen again yet: Address already in use")
-    usurper.close()
+    other.close()
     eventually(lambda: not is_refused(server), "accepted again")

@@ -117,17 +117,8 @@ def test_sigpipe_does_not_end_it(husk):
 
 # ---- reload ----
 
-@pytest.fixture
-def mounted(pki, tmp_path):
-    """The server's files where a test may change them."""
-    def mount(certificate):
-        return type(certificate)(*(shutil.copy(path, str(tmp_path / f"tls{i}.pem"))
-                                   for i, path in enumerate(certificate)))
-    return mount
-
-
 def shown_certificate(server, pki):
-    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
+    peer = raw.connect_tls(server.address, pki.ca.cert, pki.client)
     return peer.tls.getpeercert(binary_form=True)
 
 
@@ -138,7 +129,7 @@ def der(certificate):
 def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mounted):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp", certificate=mounted(pki.server))
-    agent = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client)).handshake()
+    agent = raw.connect_tls(server.address, pki.ca.cert, pki.client)
     aggregator = upstream.accept()
     mounted(pki.next_server)
     server.signal(signal.SIGHUP)
@@ -167,7 +158,8 @@ def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
     links = [tmp_path / f"tls{i}.pem" for i in range(len(pki.server))]
     for link in links:
         link.symlink_to(f"..data/{link.name}")
-    server = husk.server(raw.Listener(), protocol="tcp", certificate=type(pki.server)(*map(str, links)), reload_interval="50ms")
+    server = husk.server(raw.Listener(), protocol="tcp", certificate=type(pki.server)(*map(str, links)),
+                         reload_interval="50ms")
     assert shown_certificate(server, pki) == der(pki.server)
     (tmp_path / "..next").symlink_to("new")
     (tmp_path / "..next").rename(tmp_path / "..data")
@@ -204,7 +196,8 @@ def test_starts_without_upstream(husk, mode):
 
 
 def test_starts_without_dns_and_says_so(husk):
-    client = husk.client("aggregator.invalid:24224", protocol="tcp", dns_servers=f"{raw.HOST}:1", connect_timeout="500ms")
+    client = husk.client("aggregator.invalid:24224", protocol="tcp", dns_servers=f"{raw.HOST}:1",
+                         connect_timeout="500ms")
     assert client.get("/live")[0] == 200
     agent = raw.connect(client.address)
     agent.sendall(b"?")

@@ -7,7 +7,7 @@ import pytest
 
 from support import raw
 from support.forward import event, message, pack
-from support.names import NameServer
+from support.name_server import NameServer
 from support.process import eventually
 
 NAME = "aggregator.test"
@@ -225,21 +225,21 @@ def test_connections_are_told_by_address_and_state(husk):
     assert listed(server, first) and listed(server, dead)
 
 
-def test_the_connections_of_forward_are_told_too(route):
-    route = route()
-    agent = route.agent()
+def test_the_connections_of_forward_are_told_too(pair):
+    pair = pair()
+    agent = pair.agent()
     agent.send(event(1, "mine"))
     agent.expect_ack("mine")
-    text = raw.format_address(route.aggregator.address)
-    assert states(route.server, text) == {"ready": 1}
-    assert states(route.client, raw.format_address(route.server.address)) == {"ready": 1}
-    route.aggregator.kill()
-    eventually(lambda: states(route.server, text).get("ready") is None, "the connection is gone")
+    text = raw.format_address(pair.aggregator.address)
+    assert states(pair.server, text) == {"ready": 1}
+    assert states(pair.client, raw.format_address(pair.server.address)) == {"ready": 1}
+    pair.aggregator.kill()
+    eventually(lambda: states(pair.server, text).get("ready") is None, "the connection is gone")
     agent.send(event(2))
-    becomes(route.server, "husk_endpoint_ejected", 1, endpoint=text)
-    route.aggregator.revive()
-    becomes(route.server, "husk_endpoint_ejected", 0, endpoint=text)
-    eventually(lambda: states(route.server, text) == {"ready": 1}, "there is one again")
+    becomes(pair.server, "husk_endpoint_ejected", 1, endpoint=text)
+    pair.aggregator.revive()
+    becomes(pair.server, "husk_endpoint_ejected", 0, endpoint=text)
+    eventually(lambda: states(pair.server, text) == {"ready": 1}, "there is one again")
 
 
 def test_a_handshake_that_stands_still_is_told(husk):

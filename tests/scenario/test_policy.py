@@ -29,8 +29,7 @@ class Guarded:
         self.husk = husk.server(self.aggregator, allow_any=True, rule=rules, **options)
 
     def agent(self, name):
-        agent = Agent(raw.TlsPeer(raw.connect(self.husk.address),
-                                  raw.tls_context(False, self._ca.cert, self._identities[name])).handshake())
+        agent = Agent(raw.connect_tls(self.husk.address, self._ca.cert, self._identities[name]))
         self._agents.append(agent)
         return agent
 

@@ -165,7 +165,8 @@ def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, p
 def test_others_go_on_while_one_is_refused(husk, pki):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
-    client, foreign = husk.client(server, protocol="tcp"), husk.client(server, protocol="tcp", certificate=pki.foreign_client)
+    client = husk.client(server, protocol="tcp")
+    foreign = husk.client(server, protocol="tcp", certificate=pki.foreign_client)
     agent = raw.connect(client.address)
     aggregator = upstream.accept()
     raw.assert_reset(raw.connect(foreign.address))

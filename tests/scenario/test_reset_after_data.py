@@ -4,19 +4,18 @@ Every TLS 1.3 agent that writes and closes without ever reading does so, for it 
 
 import contextlib
 import signal
-import socket
 
 import pytest
 
 from support import raw
-from support.forward import event, message
+from support.forward import event
 from support.husk import LIGHT
 
 ROUNDS = 20 if LIGHT else 100
 ENDED = "husk_connections_ended_total"
 
 
-class Hasty:
+class WriteOnlyAgent:
     """A TLS 1.3 agent that says all it has to say with its last flight, and never reads."""
 
     def __init__(self, husk, server):
@@ -24,7 +23,7 @@ class Hasty:
         self.peer = raw.TlsPeer(raw.connect(server.address), context)
         self.flight = self.peer.last_flight()
 
-    def say(self, data, orderly=True):
+    def write(self, data, orderly=True):
         """`orderly`: with close_notify."""
         words = self.flight + self.peer.seal(data)
         self.peer.sock.sendall(words + (self.peer.seal_end() if orderly else b""))
@@ -53,10 +52,10 @@ def stopped(husk):
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
 def test_messages_of_agents_that_never_read_all_arrive(husk, half, orderly):
     half = half()
-    agents = [Hasty(husk, half.husk) for _ in range(ROUNDS)]
+    agents = [WriteOnlyAgent(husk, half.husk) for _ in range(ROUNDS)]
     with stopped(half.husk):
         for number, agent in enumerate(agents):
-            agent.say(event(number), orderly)
+            agent.write(event(number), orderly)
             agent.reset()
     half.aggregator.wait_for(ROUNDS)
     assert sorted(half.aggregator.numbers()) == list(range(ROUNDS))
@@ -67,8 +66,8 @@ def test_messages_of_agents_that_never_read_all_arrive(husk, half, orderly):
 def test_messages_of_agents_that_close_at_any_moment_all_arrive(husk, half):
     half = half()
     for number in range(ROUNDS):
-        agent = Hasty(husk, half.husk)
-        agent.say(event(number))
+        agent = WriteOnlyAgent(husk, half.husk)
+        agent.write(event(number))
         agent.close()
     half.aggregator.wait_for(ROUNDS)
     half.husk.wait_for_metric(ENDED, ROUNDS, side="downstream", reason="closed")
@@ -127,7 +126,7 @@ def test_a_message_that_finds_the_aggregator_gone_is_not_taken_for_delivered(hus
 
 # ---- bytes ----
 
-def said(orderly):
+def payload_of(orderly):
     return lambda number: b"%d " % number + (b"message " * 500) + (b"end" if orderly else b"cut")
 
 
@@ -147,11 +146,11 @@ def collect(peer):
 def test_bytes_of_agents_that_never_read_all_arrive_and_end_as_they_ended(husk, orderly, dial_delay):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp", dial_delay=dial_delay)
-    agents = [Hasty(husk, server) for _ in range(ROUNDS)]
-    data = said(orderly)
+    agents = [WriteOnlyAgent(husk, server) for _ in range(ROUNDS)]
+    data = payload_of(orderly)
     with stopped(server):
         for number, agent in enumerate(agents):
-            agent.say(data(number), orderly)
+            agent.write(data(number), orderly)
             agent.reset()
     arrived = []
     for _ in agents:
@@ -166,8 +165,8 @@ def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
     upstream = raw.Collector()
     server = husk.server(upstream, protocol="tcp")
     for number in range(ROUNDS):
-        agent = Hasty(husk, server)
-        agent.say(b"%d" % number)
+        agent = WriteOnlyAgent(husk, server)
+        agent.write(b"%d" % number)
         agent.close()
     assert sorted(map(int, upstream.wait_for(ROUNDS))) == list(range(ROUNDS))
     server.wait_for_metric(ENDED, ROUNDS, side="downstream", reason="closed")
@@ -187,42 +186,16 @@ def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_and_then_a_re
     client.wait_for_metric(ENDED, 1, side="downstream", reason="reset")
 
 
-class FullListener(raw.Listener):
-    """The kernel drops connection attempts until there is room; they are repeated."""
-
-    def __init__(self):
-        super().__init__(backlog=0)
-        self._fillers = []
-        while self._fill():
-            pass
-
-    def _fill(self):
-        filler = socket.socket()
-        filler.settimeout(0.3)
-        self._fillers.append(filler)
-        try:
-            filler.connect(self.address)
-        except TimeoutError:
-            filler.close()
-            return False
-        return True
-
-    def make_room(self):
-        for _ in self._fillers[:-1]:
-            self.accept().close()
-
-
 def silent_agent(husk, server):
     """Its dial begins before it says anything."""
-    peer = raw.TlsPeer(raw.connect(server.address),
-                       raw.tls_context(False, husk.pki.ca.cert, husk.pki.client, version="1.3")).handshake()
+    peer = raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client, version="1.3")
     server.wait_for_metric("husk_connections_opened_total", 1, side="upstream")
     return peer
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
 def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they_ended(husk, orderly):
-    listener = FullListener()
+    listener = raw.FullListener()
     server = husk.server(listener, protocol="tcp", dial_delay="0ms")
     agent = silent_agent(husk, server)
     agent.sock.sendall(agent.seal(b"message") + (agent.seal_end() if orderly else b""))
@@ -233,7 +206,7 @@ def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they
 
 
 def test_tls_agent_that_says_nothing_and_resets_cancels_its_dial(husk):
-    listener = FullListener()
+    listener = raw.FullListener()
     server = husk.server(listener, protocol="tcp", dial_delay="0ms", connect_timeout="1m")
     agent = silent_agent(husk, server)
     agent.sock.sendall(agent.seal_end())

@@ -3,11 +3,9 @@
 import gzip
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
-import struct
 import subprocess
 import threading
 import time
@@ -17,10 +15,11 @@ import fluent.sender
 import msgpack
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HUSK = os.environ.get("HUSK", str(ROOT / "build" / "husk"))
-CAPTURES = ROOT / "tests" / "support" / "captures"
-PATIENCE = 20  # seconds any one wait may take
+from support.husk import BINARY, ROOT
+from support.process import WAIT_SECONDS
+from support.raw import read_exactly, read_to_end, reset
+
+CAPTURES = ROOT / "tests/support/captures"
 RECORDINGS = sorted(path.stem for path in CAPTURES.glob("*.c2s")
                     if not re.search("sharedkey|rejected|tls", path.stem))
 ENDED_EARLY = {"fluentd-keepalive-ack"}  # recorded without the ack of the last message
@@ -30,9 +29,9 @@ class Receive:
     """One `husk receive`: its events as they come, its complaints."""
 
     def __init__(self, *options, listen="127.0.0.1:0"):
-        self.process = subprocess.Popen([HUSK, "receive", "--listen", listen, *options], stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen([BINARY, "receive", "--listen", listen, *options], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.watchdog = threading.Timer(PATIENCE, self.process.kill)
+        self.watchdog = threading.Timer(WAIT_SECONDS, self.process.kill)
         self.watchdog.start()
         self.address = re.fullmatch("husk receive: listening on (.*)\n", self.complaint()).group(1)
 
@@ -51,7 +50,7 @@ class Receive:
 
     def finish(self):
         """What it still says on stdout and stderr, and its exit status."""
-        out, err = self.process.communicate(timeout=PATIENCE)
+        out, err = self.process.communicate(timeout=WAIT_SECONDS)
         self.watchdog.cancel()
         return [json.loads(line) for line in (out or b"").splitlines()], err.decode(), self.process.returncode
 
@@ -65,34 +64,18 @@ class Receive:
             peer.connect(self.address[len("unix:"):])
         else:
             host, port = self.address.rsplit(":", 1)
-            peer = socket.create_connection((host.strip("[]"), int(port)), PATIENCE)
+            peer = socket.create_connection((host.strip("[]"), int(port)), WAIT_SECONDS)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer.settimeout(PATIENCE)
+        peer.settimeout(WAIT_SECONDS)
         return peer
 
 
 def send(to, *options, text=None):
     """Runs `husk send` to its end: exit status and stderr."""
-    done = subprocess.run([HUSK, "send", "--to", to, "--tag", "test.tag", *options], capture_output=True,
-                          timeout=PATIENCE, **({"stdin": subprocess.DEVNULL} if text is None else {"input": text}))
+    done = subprocess.run([BINARY, "send", "--to", to, "--tag", "test.tag", *options], capture_output=True,
+                          timeout=WAIT_SECONDS, **({"stdin": subprocess.DEVNULL} if text is None else {"input": text}))
     assert done.stdout == b""
     return done.returncode, done.stderr.decode()
-
-
-def read_exactly(peer, count):
-    data = b""
-    while len(data) < count:
-        more = peer.recv(count - len(data))
-        assert more, f"ended after {data!r}"
-        data += more
-    return data
-
-
-def read_to_end(peer):
-    data = b""
-    while more := peer.recv(65536):
-        data += more
-    return data
 
 
 def events_of(recorded):
@@ -275,7 +258,7 @@ def test_nothing_is_acked_when_stdout_is_gone():
         peer.sendall(msgpack.packb(["t", 1, {}, {"chunk": "id"}]))
         assert read_to_end(peer) == b""
         assert "cannot write to stdout" in receive.complaint()
-        assert receive.process.wait(PATIENCE) == 1
+        assert receive.process.wait(WAIT_SECONDS) == 1
 
 
 REFUSED = {
@@ -355,10 +338,10 @@ def test_agent_that_reads_no_acks_is_not_read():
                     except TimeoutError:
                         stalled = True
             whole = sent // len(message)
-            peer.settimeout(PATIENCE)
+            peer.settimeout(WAIT_SECONDS)
             assert read_exactly(peer, len(ack) * whole) == ack * whole
         receive.process.kill()
-        drain.join(PATIENCE)
+        drain.join(WAIT_SECONDS)
 
 
 def test_count_is_enough_and_messages_are_whole():
@@ -399,14 +382,15 @@ def test_signals_end_it_in_order(signal_number):
 @pytest.mark.parametrize("options", [["--listen", "127.0.0.1"], ["--listen", "name:1"], [],
                                      ["--listen", "127.0.0.1:0", "--count", "0"], ["word"]])
 def test_receive_usage(options):
-    done = subprocess.run([HUSK, "receive", *options], capture_output=True, timeout=PATIENCE)
+    done = subprocess.run([BINARY, "receive", *options], capture_output=True, timeout=WAIT_SECONDS)
     assert done.returncode == 2
     assert done.stderr.startswith(b"husk receive: ") and done.stderr.count(b"\n") == 1
 
 
 def test_port_in_use():
     with Receive() as receive:
-        done = subprocess.run([HUSK, "receive", "--listen", receive.address], capture_output=True, timeout=PATIENCE)
+        done = subprocess.run([BINARY, "receive", "--listen", receive.address],
+                              capture_output=True, timeout=WAIT_SECONDS)
     assert done.returncode == 1
     assert done.stderr.decode().startswith(f"husk receive: cannot listen on {receive.address}: ")
 
@@ -425,9 +409,9 @@ class Aggregator:
 
     def _run(self, serve):
         try:
-            self.listener.settimeout(PATIENCE)
+            self.listener.settimeout(WAIT_SECONDS)
             connection, _ = self.listener.accept()
-            connection.settimeout(PATIENCE)
+            connection.settimeout(WAIT_SECONDS)
             with connection:
                 serve(connection)
         except Exception as failure:  # told in the test's own thread
@@ -437,14 +421,10 @@ class Aggregator:
         return self
 
     def __exit__(self, kind, *_):
-        self.thread.join(PATIENCE)
+        self.thread.join(WAIT_SECONDS)
         self.listener.close()
         if kind is None:
             assert self.failure is None and not self.thread.is_alive()
-
-
-def reset(connection):
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def read_message(connection):
@@ -492,34 +472,34 @@ def refuse_id(connection):
     connection.recv(1)
 
 
-def leave(connection):
+def close_after_message(connection):
     read_message(connection)
 
 
-def reset_now(connection):
+def reset_after_message(connection):
     read_message(connection)
     reset(connection)
 
 
-def say_nothing(connection):
+def wait_after_message(connection):
     read_message(connection)
     connection.recv(1)
 
 
-def greet(connection):
+def send_helo(connection):
     connection.sendall(msgpack.packb(["HELO", {"nonce": b"", "auth": b"", "keepalive": True}]))
     read_to_end_or_reset(connection)
 
 
-def babble(connection):
+def send_no_forward(connection):
     connection.sendall(b"\xc1")
     read_to_end_or_reset(connection)
 
 
 @pytest.mark.parametrize("serve,why", [
-    (refuse_id, "not the ack of this message"), (leave, "no ack: .* closed the connection"),
-    (reset_now, "no ack: .* reset the connection"), (say_nothing, "no ack: .* did not answer in time"),
-    (greet, "shared-key handshake"), (babble, "not Forward")])
+    (refuse_id, "not the ack of this message"), (close_after_message, "no ack: .* closed the connection"),
+    (reset_after_message, "no ack: .* reset the connection"), (wait_after_message, "no ack: .* did not answer in time"),
+    (send_helo, "shared-key handshake"), (send_no_forward, "not Forward")])
 def test_no_ack_is_a_failure(serve, why):
     with Aggregator(serve) as aggregator:
         status, said = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
@@ -551,7 +531,7 @@ def test_reset_at_the_end_is_none_when_all_is_acked():
 
 
 def test_peer_that_leaves_while_send_waits_is_noticed():
-    with Aggregator(leave) as aggregator:
+    with Aggregator(close_after_message) as aggregator:
         status, said = send(aggregator.address, "--count", "2", "--rate", "1", "--timeout", "60s")
     assert status == 1 and re.search("closed the connection|reset the connection", said)
     assert "sent 1 events" in said
@@ -559,7 +539,7 @@ def test_peer_that_leaves_while_send_waits_is_noticed():
 
 def test_peer_that_does_not_read_is_noticed():
     done = threading.Event()
-    with Aggregator(lambda connection: done.wait(PATIENCE)) as aggregator:
+    with Aggregator(lambda connection: done.wait(WAIT_SECONDS)) as aggregator:
         status, said = send(aggregator.address, "--count", "1000000", "--batch", "10000", "--timeout", "300ms")
         done.set()
     assert status == 1 and "does not read" in said
@@ -582,4 +562,4 @@ def test_send_usage(options):
 
 def test_send_needs_an_address_and_a_tag():
     for options in (["--to", "127.0.0.1:1"], ["--tag", "t"], ["--to", "nonsense", "--tag", "t"]):
-        assert subprocess.run([HUSK, "send", *options], capture_output=True, timeout=PATIENCE).returncode == 2
+        assert subprocess.run([BINARY, "send", *options], capture_output=True, timeout=WAIT_SECONDS).returncode == 2

@@ -11,8 +11,8 @@ import time
 import pytest
 
 from support import raw
-from support.names import NameServer
-from support.process import PATIENCE, eventually
+from support.name_server import NameServer
+from support.process import WAIT_SECONDS, eventually
 
 NOWHERE = f"{raw.HOST}:1"
 NAME = "aggregator.test"
@@ -34,7 +34,8 @@ def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, o
 
 def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
     names = NameServer()
-    client = husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, dns_retry_min="100ms", dns_retry_max="400ms")
+    client = husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, dns_retry_min="100ms",
+                         dns_retry_max="400ms")
     gaps = names.gaps(NAME, 6)
     for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
         assert gap >= least - 0.01, gaps
@@ -75,11 +76,11 @@ def refusals(tunnel):
     return tunnel.server.metric("husk_connections_ended_total", side="upstream", reason="connect_refused")
 
 
-@pytest.mark.parametrize("rest, expected", [("1h", 1), ("0s", 4)])
-def test_an_address_that_failed_is_tried_last(husk, rest, expected):
+@pytest.mark.parametrize("eject_time, expected", [("1h", 1), ("0s", 4)])
+def test_an_address_that_failed_is_tried_last(husk, eject_time, expected):
     """Addresses take turns: with no rest, every other connection begins with the one that refuses."""
     upstream = HalfDeadUpstream()
-    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": rest, "eject_time_max": "1h"},
+    tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": eject_time, "eject_time_max": "1h"},
                          upstream=upstream)
     for _ in range(8):
         carry_one(tunnel)
@@ -92,7 +93,7 @@ def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
     while not refusals(tunnel):
         carry_one(tunnel)
     seen = time.monotonic()  # it rests from a moment before on
-    deadline = seen + PATIENCE
+    deadline = seen + WAIT_SECONDS
     while refusals(tunnel) == 1 and time.monotonic() < deadline:
         carry_one(tunnel)
     waited = time.monotonic() - seen
@@ -147,14 +148,14 @@ def test_a_live_peer_that_reads_nothing_is_not_dead(husk, shut):
     while select.select([], [sender], [], 0.5)[1]:
         sent += sender.send(bytes(1 << 16))
     time.sleep(SHUT_SECONDS)  # the passing of time is what is tested
-    sender.settimeout(PATIENCE)
+    sender.settimeout(WAIT_SECONDS)
     with raw.Sending(sender, [b"the end"]):
         assert raw.read_exactly(receiver, sent + 7).endswith(b"the end")
     raw.carry(receiver, sender)
     assert not tunnel.client.complaints() and not tunnel.server.complaints()
 
 
-class Village:
+class LinkedNamespaces:
     """Two network namespaces and a cable between them; cutting it leaves both ends without a word."""
 
     HERE, THERE = "10.99.0.1", "10.99.0.2"
@@ -196,7 +197,7 @@ class Village:
 
         thread = threading.Thread(target=make)
         thread.start()
-        thread.join(PATIENCE)
+        thread.join(WAIT_SECONDS)
         return made[0]
 
     def close(self):
@@ -207,29 +208,29 @@ class Village:
 
 
 @pytest.fixture
-def village():
+def namespaces():
     if os.geteuid() != 0 or subprocess.run(["unshare", "--net", "ip", "link", "add", "near", "type", "veth"],
                                            capture_output=True).returncode:
         pytest.skip("network namespaces with cables between them need root")
-    village = Village()
-    yield village
-    village.close()
+    namespaces = LinkedNamespaces()
+    yield namespaces
+    namespaces.close()
 
 
-@pytest.mark.parametrize("last_words", [b"x", b""], ids=["with bytes on their way", "while idle"])
-def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk, pki, village, tmp_path,
-                                                                            last_words):
-    listener = village.listener()
-    client = husk.client(listener, protocol="tcp", listen=f"unix:{tmp_path}/agents", admin="off", server_name="localhost",
-                         dead_peer_timeout="2s", prefix=village.enter(village.here))
+@pytest.mark.parametrize("last_bytes", [b"x", b""], ids=["with bytes on their way", "while idle"])
+def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk, pki, namespaces, tmp_path,
+                                                                            last_bytes):
+    listener = namespaces.listener()
+    client = husk.client(listener, protocol="tcp", listen=f"unix:{tmp_path}/agents", admin="off",
+                         server_name="localhost", dead_peer_timeout="2s", prefix=namespaces.enter(namespaces.here))
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     context = raw.tls_context(True, pki.ca.cert, pki.server)
     aggregator = raw.TlsPeer(listener.accept(), context, server_side=True).handshake()
     assert aggregator.recv(1) == b"?"
-    village.cut()
+    namespaces.cut()
     cut = time.monotonic()
-    agent.sendall(last_words)
+    agent.sendall(last_bytes)
     raw.assert_closed(agent)  # a Unix socket knows no reset
     assert 1 < time.monotonic() - cut < 15  # not the default's 2 minutes
     client.wait_for_event(reason="dead_peer", side="upstream", level="warn")

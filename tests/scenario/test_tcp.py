@@ -43,8 +43,7 @@ def tls_agent(husk, **context):
     """A TLS agent of `husk server`, and the plain aggregator's end."""
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
-    agent = raw.TlsPeer(raw.connect(server.address),
-                        raw.tls_context(False, husk.pki.ca.cert, husk.pki.client, **context)).handshake()
+    agent = raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client, **context)
     return server, agent, upstream.accept()
 
 

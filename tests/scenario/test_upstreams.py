@@ -7,7 +7,7 @@ import pytest
 
 from support import raw
 from support.husk import LIGHT
-from support.names import NameServer
+from support.name_server import NameServer
 from support.process import eventually
 
 NAME, SERVICE = "aggregator.test", "_fluent._tcp.test"
@@ -158,7 +158,8 @@ def targets(husk, pki):
     made = []
     for name in ("one.test", "two.test"):
         listener = raw.Listener()
-        server = husk.server(listener, protocol="tcp", certificate=pki.ca.issue(name, name, "serverAuth", f"DNS:{name}"))
+        certificate = pki.ca.issue(name, name, "serverAuth", f"DNS:{name}")
+        server = husk.server(listener, protocol="tcp", certificate=certificate)
         made.append((server, listener))
     return made
 
@@ -213,4 +214,5 @@ def test_a_host_with_the_certificate_of_another_is_refused_unless_the_name_is_pi
 def test_a_service_that_is_not_offered_is_told_so(husk):
     names = NameServer(services={SERVICE: [(0, 0, 0, ".")]})
     client = husk.client(f"srv+{SERVICE}", protocol="tcp", dns_servers=names.text)
-    client.wait_for_event(message=f'cannot resolve {SERVICE}: the service is not offered (SRV target ".")', level="warn")
+    client.wait_for_event(message=f'cannot resolve {SERVICE}: the service is not offered (SRV target ".")',
+                          level="warn")

@@ -23,8 +23,8 @@ def refused(husk, pki):
         if mode == "server" and "allow_cn" not in options:
             options["allow_cn"] = "client"
         words_after = options.pop("words", [])
-        one_line(run(mode, *flags(**husk.options(HERE, certificate, log_format=None, **{"protocol": "tcp", **options})), *words_after),
-                 status, *words)
+        options = husk.options(HERE, certificate, log_format=None, **{"protocol": "tcp", **options})
+        one_line(run(mode, *flags(**options), *words_after), status, *words)
     return refused
 
 
@@ -68,7 +68,8 @@ def test_option_said_twice_is_refused(refused):
     refused("client", 2, "--listen", listen=[HERE, HERE])
 
 
-@pytest.mark.parametrize("upstream", ["localhost:1,weight=0", "localhost:1,spare", "srv+_fluent._tcp.test:1", f"{HERE},standby"])
+@pytest.mark.parametrize("upstream", ["localhost:1,weight=0", "localhost:1,spare", "srv+_fluent._tcp.test:1",
+                                      f"{HERE},standby"])
 def test_bad_upstream_among_several_is_told_with_its_text(refused, upstream):
     refused("client", 2, "--upstream", upstream, upstream=[HERE, upstream])
 

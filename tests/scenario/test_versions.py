@@ -40,8 +40,7 @@ def test_no_version_in_common_is_said_by_the_side_that_decides(husk, client, ser
 def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
-    agent = raw.TlsPeer(raw.connect(server.address),
-                        raw.tls_context(False, pki.ca.cert, pki.client, version)).handshake()
+    agent = raw.connect_tls(server.address, pki.ca.cert, pki.client, version)
     assert agent.tls.version() == f"TLSv{version}"
     raw.carry_both_ways(agent, upstream.accept())
 

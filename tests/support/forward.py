@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from support import raw
-from support.process import PATIENCE
+from support.process import WAIT_SECONDS
 
 # ---- bytes ----
 
@@ -125,6 +125,12 @@ class Agent:
         raw.reset(self.sock)
 
 
+def carry_acked(agent, number, chunk):
+    """Sends one event with a chunk id and waits for its ack."""
+    agent.send(event(number, chunk))
+    agent.expect_ack(chunk)
+
+
 class Connection:
     """One connection of the aggregator; its reader thread alone closes the socket."""
 
@@ -216,7 +222,7 @@ class Aggregator:
         with self._changed:
             return list(self._connections)
 
-    def wait_until(self, found, what, timeout=PATIENCE):
+    def wait_until(self, found, what, timeout=WAIT_SECONDS):
         """found(messages), once that is true."""
         with self._changed:
             answer = self._changed.wait_for(lambda: found(self._messages), timeout)
@@ -243,7 +249,7 @@ class Aggregator:
     def kill(self, by_reset=True):
         """Nobody listens any more, every connection is gone."""
         self._listener.sock.shutdown(socket.SHUT_RDWR)
-        self._acceptor.join(PATIENCE)
+        self._acceptor.join(WAIT_SECONDS)
         self.end_connections(by_reset)
 
     def revive(self):
@@ -253,7 +259,7 @@ class Aggregator:
 
 # ---- husk between them ----
 
-class Route:
+class Pair:
     """agents → husk client ═ husk server → aggregator, all speaking Forward."""
 
     def __init__(self, husk, aggregator, client, server):
@@ -274,5 +280,4 @@ class Half:
         self.husk = husk.server(self.aggregator, **options)
 
     def agent(self):
-        return Agent(raw.TlsPeer(raw.connect(self.husk.address),
-                                 raw.tls_context(False, self._pki.ca.cert, self._pki.client)).handshake())
+        return Agent(raw.connect_tls(self.husk.address, self._pki.ca.cert, self._pki.client))

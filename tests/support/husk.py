@@ -10,7 +10,7 @@ import signal
 import subprocess
 
 from support import raw
-from support.process import PATIENCE, Program, eventually
+from support.process import WAIT_SECONDS, Program, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = str((ROOT / os.environ.get("HUSK", "build/husk")).resolve())
@@ -33,7 +33,7 @@ def flags(**options):
     return words
 
 
-def run(*arguments, env=None, timeout=PATIENCE):
+def run(*arguments, env=None, timeout=WAIT_SECONDS):
     """Runs husk to its end: status, stdout and stderr."""
     return subprocess.run([BINARY, *map(str, arguments)], text=True, capture_output=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZERS, **(env or {})})
@@ -71,7 +71,7 @@ class Husk(Program):
 
     def get(self, path):
         """Status and body."""
-        connection = http.client.HTTPConnection(*self.admin, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(*self.admin, timeout=WAIT_SECONDS)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -93,8 +93,19 @@ class Husk(Program):
     # ---- its process ----
 
     def resident_kib(self):
+        return self._status_kib("VmRSS")
+
+    def peak_resident_kib(self):
+        return self._status_kib("VmHWM")
+
+    def _status_kib(self, name):
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+        return int(re.search(rf"{name}:\s+(\d+) kB", status)[1])
+
+    def cpu_seconds(self):
+        """CPU time that the process has used so far."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def descriptors(self):
         return self.metric("process_open_fds")
@@ -124,7 +135,7 @@ class Tunnel:
         return agent, self.upstream.accept()
 
 
-class Workshop:
+class Launcher:
     """Starts husk with sensible options; a test says only what it is about."""
 
     def __init__(self, pki, programs):

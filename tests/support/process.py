@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-PATIENCE = 20.0  # seconds one wait may take: far more than it needs, so that a busy machine is no failure
+WAIT_SECONDS = 20.0  # seconds one wait may take: far more than it needs, so that a busy machine is no failure
 
 running = []  # what is started and not yet stopped, for the report of a failing test
 
@@ -47,7 +47,7 @@ class Program:
         head = f"{self.name} (pid {self.pid}, {'running' if state is None else f'ended with {state}'}):"
         return "\n    ".join([head, *self.lines[-count:]])
 
-    def wait_until(self, found, what, timeout=PATIENCE):
+    def wait_until(self, found, what, timeout=WAIT_SECONDS):
         """What found(lines) returns once that is true; asked again at each new line."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -61,7 +61,7 @@ class Program:
                         break
         raise AssertionError(f"{self.name} never said {what}\n{self.tail()}")
 
-    def wait_for_line(self, matches, what, timeout=PATIENCE):
+    def wait_for_line(self, matches, what, timeout=WAIT_SECONDS):
         """The first line, past ones included, that matches."""
         return self.wait_until(lambda lines: next(filter(matches, lines), None), what, timeout)
 
@@ -69,14 +69,14 @@ class Program:
         if self.process.poll() is None:
             os.kill(self.pid, number)
 
-    def wait(self, timeout=PATIENCE):
+    def wait(self, timeout=WAIT_SECONDS):
         """The exit status; all lines are read when it returns."""
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} does not end\n{self.tail()}") from None
         for reader in self._readers:
-            reader.join(PATIENCE)
+            reader.join(WAIT_SECONDS)
         if self in running:
             running.remove(self)
         return status
@@ -116,7 +116,7 @@ class Programs:
         assert not failures, "\n".join(failures)
 
 
-def eventually(condition, what, timeout=PATIENCE):
+def eventually(condition, what, timeout=WAIT_SECONDS):
     """Asks until the answer is true: for what can only be asked for, such as a counter. Returns the answer."""
     deadline = time.monotonic() + timeout
     while True:

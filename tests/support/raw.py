@@ -7,7 +7,7 @@ import ssl
 import struct
 import threading
 
-from support.process import PATIENCE
+from support.process import WAIT_SECONDS
 
 HOST = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def family_of(address):
 
 def connect(address):
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
-    sock.settimeout(PATIENCE)
+    sock.settimeout(WAIT_SECONDS)
     sock.connect(address)
     if sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,14 +48,14 @@ class Listener:
     def __init__(self, address=(HOST, 0), backlog=1024):
         self.sock = socket.socket(family_of(address), socket.SOCK_STREAM)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.settimeout(PATIENCE)
+        self.sock.settimeout(WAIT_SECONDS)
         self.sock.bind(address)
         self.sock.listen(backlog)
         self.address = self.sock.getsockname()
 
     def accept(self):
         sock, _ = self.sock.accept()
-        sock.settimeout(PATIENCE)
+        sock.settimeout(WAIT_SECONDS)
         return sock
 
     def was_dialled(self):
@@ -63,6 +63,31 @@ class Listener:
 
     def close(self):
         self.sock.close()
+
+
+class FullListener(Listener):
+    """The queue of the listening socket is full: the kernel drops each further SYN until make_room is called."""
+
+    def __init__(self):
+        super().__init__(backlog=0)
+        self._fillers = []
+        while self._fill():
+            pass
+
+    def _fill(self):
+        filler = socket.socket()
+        filler.settimeout(0.3)
+        self._fillers.append(filler)
+        try:
+            filler.connect(self.address)
+        except TimeoutError:
+            filler.close()
+            return False
+        return True
+
+    def make_room(self):
+        for _ in self._fillers[:-1]:
+            self.accept().close()
 
 
 class Collector(Listener):
@@ -96,7 +121,7 @@ class Collector(Listener):
     def wait_until(self, found):
         """found(received), once that is true. received: what each ended connection said, in no particular order."""
         with self._changed:
-            answer = self._changed.wait_for(lambda: found(self._received), PATIENCE)
+            answer = self._changed.wait_for(lambda: found(self._received), WAIT_SECONDS)
             assert answer, f"{len(self._received)} connections arrived, the last ones with {self._received[-3:]}"
             return answer
 
@@ -196,7 +221,7 @@ class Sending:
 
     def __exit__(self, kind, *_):
         if kind is None:
-            self._thread.join(PATIENCE)
+            self._thread.join(WAIT_SECONDS)
             assert not self._thread.is_alive(), "the sender is stuck"
             assert self._failure is None, f"the sender failed: {self._failure!r}"
 
@@ -216,6 +241,11 @@ def tls_context(server_side, ca, certificate=None, version=None):
     if version:
         context.minimum_version = context.maximum_version = VERSIONS[version]
     return context
+
+
+def connect_tls(address, ca, certificate=None, version=None):
+    """A TLS client's connection after the handshake."""
+    return TlsPeer(connect(address), tls_context(False, ca, certificate, version)).handshake()
 
 
 class TlsPeer:

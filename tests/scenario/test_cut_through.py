@@ -1,9 +1,6 @@
 """Messages too large to be held whole (--cut-through-bytes), under `--protocol forward`: they go upstream while they are read."""
 
-import os
-import pathlib
 import random
-import re
 import select
 import socket
 import threading
@@ -11,7 +8,7 @@ import threading
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, ack, event, message, pack
+from support.forward import Agent, Aggregator, ack, carry_acked, event, message
 from support.husk import LIGHT
 from support.process import eventually
 
@@ -27,23 +24,18 @@ LARGE = {
 }
 
 
-def carry_acked(agent, number, chunk):
-    agent.send(event(number, chunk))
-    agent.expect_ack(chunk)
-
-
-def streamed(husk):
+def cut_through_count(husk):
     return husk.metric("husk_messages_cut_through_total")
 
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "passthrough"])
 @pytest.mark.parametrize("name", LARGE)
-def test_a_large_message_arrives_as_it_is(route, name, delivery):
-    route, elements = route(delivery=delivery, **LIMIT), LARGE[name]
+def test_a_large_message_arrives_as_it_is(pair, name, delivery):
+    pair, elements = pair(delivery=delivery, **LIMIT), LARGE[name]
     asked = elements[-1].get("chunk") if isinstance(elements[-1], dict) and len(elements) > 2 else None
-    agent, sent = route.agent(), message(*elements)
+    agent, sent = pair.agent(), message(*elements)
     with raw.Sending(agent.sock, [sent, event(1)]):
-        received, after = route.aggregator.wait_for(2)
+        received, after = pair.aggregator.wait_for(2)
     assert after.number == 1
     if asked or delivery == "passthrough":
         assert received.raw == sent
@@ -53,8 +45,8 @@ def test_a_large_message_arrives_as_it_is(route, name, delivery):
     if asked:
         agent.expect_ack(asked)
     agent.expect_nothing_more()
-    for half in route.client, route.server:
-        assert streamed(half) == 1
+    for half in pair.client, pair.server:
+        assert cut_through_count(half) == 1
         half.wait_for_metric("husk_messages_settled_total", 2)
         eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
 
@@ -73,23 +65,23 @@ def test_it_begins_to_arrive_before_it_ends(husk):
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 10, 20])
-def test_an_id_that_comes_in_two_pieces_is_known(route, cut):
-    route = route(**LIMIT)
-    agent, sent = route.agent(), message("t", BODY, {"chunk": "0123456789"})
+def test_an_id_that_comes_in_two_pieces_is_known(pair, cut):
+    pair = pair(**LIMIT)
+    agent, sent = pair.agent(), message("t", BODY, {"chunk": "0123456789"})
     agent.send(sent[:-cut])
-    route.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    pair.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
     agent.send(sent[-cut:])
     agent.expect_ack("0123456789")
-    assert route.aggregator.wait_for(1)[0].raw == sent
+    assert pair.aggregator.wait_for(1)[0].raw == sent
 
 
-@pytest.mark.parametrize("outlets", [1, 2])
-def test_an_agent_in_the_middle_of_one_delays_nobody(route, outlets):
-    route = route(max_upstream_connections=outlets, **LIMIT)
-    slow, other = [route.agent() for _ in range(3)], route.agent()
+@pytest.mark.parametrize("connections", [1, 2])
+def test_an_agent_in_the_middle_of_one_delays_nobody(pair, connections):
+    pair = pair(max_upstream_connections=connections, **LIMIT)
+    slow, other = [pair.agent() for _ in range(3)], pair.agent()
     for agent in slow:
         agent.send(message("t", BODY, {"chunk": "slow"})[:-5])
-    route.server.wait_for_metric("husk_bytes_total", 3 * MIB, side="downstream", direction="received")
+    pair.server.wait_for_metric("husk_bytes_total", 3 * MIB, side="downstream", direction="received")
     for number in range(5):
         carry_acked(other, number, f"{number}")
     for agent in slow:
@@ -97,22 +89,22 @@ def test_an_agent_in_the_middle_of_one_delays_nobody(route, outlets):
         agent.expect_ack("slow")
 
 
-def test_an_agent_that_dies_in_the_middle_costs_only_its_own_connection(route):
-    route = route(acks=False, **LIMIT)
-    other, dying = route.agent(), route.agent()
+def test_an_agent_that_dies_in_the_middle_costs_only_its_own_connection(pair):
+    pair = pair(acks=False, **LIMIT)
+    other, dying = pair.agent(), pair.agent()
     other.send(event(1, "one"))
-    received, = route.aggregator.wait_for(1)
+    received, = pair.aggregator.wait_for(1)
     dying.send(message("t", BODY)[:-5])
-    route.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    pair.server.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
     dying.reset()
-    route.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="other_side")
-    route.aggregator.ack(received)
+    pair.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="other_side")
+    pair.aggregator.ack(received)
     other.expect_ack("one")
-    assert route.client.metric("husk_messages_resent_total") == route.server.metric("husk_messages_resent_total") == 0
-    assert len(route.aggregator.messages) == 1
+    assert pair.client.metric("husk_messages_resent_total") == pair.server.metric("husk_messages_resent_total") == 0
+    assert len(pair.aggregator.messages) == 1
 
 
-class Cutting(Aggregator):
+class CuttingAggregator(Aggregator):
     """Ends connections, the first few times that one has brought so many bytes."""
 
     def __init__(self, cuts, after):
@@ -131,7 +123,7 @@ class Cutting(Aggregator):
 
 
 def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
-    aggregator = Cutting(3, MIB // 2)
+    aggregator = CuttingAggregator(3, MIB // 2)
     server = husk.server(aggregator, max_upstream_connections=1, **LIMIT)
     client = husk.client(server, **LIMIT)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
@@ -142,9 +134,10 @@ def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
     assert client.metric("husk_messages_dropped_total") == server.metric("husk_messages_dropped_total") == 0
 
 
-@pytest.mark.parametrize("options", [{"delivery": "passthrough"}, {"retain_bytes": "256KiB"}], ids=["passthrough", "too-large"])
+@pytest.mark.parametrize("options", [{"delivery": "passthrough"}, {"retain_bytes": "256KiB"}],
+                         ids=["passthrough", "too-large"])
 def test_what_is_not_kept_is_told_to_its_agent(husk, options):
-    aggregator = Cutting(2, MIB // 2)
+    aggregator = CuttingAggregator(2, MIB // 2)
     client = husk.client(husk.server(aggregator, **LIMIT, **options), **LIMIT, **options)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
     try:
@@ -157,68 +150,68 @@ def test_what_is_not_kept_is_told_to_its_agent(husk, options):
     assert not aggregator.messages
 
 
-def test_it_is_kept_until_its_ack_and_sent_again(route):
-    route = route(acks=False, **LIMIT)
-    agent = route.agent()
+def test_it_is_kept_until_its_ack_and_sent_again(pair):
+    pair = pair(acks=False, **LIMIT)
+    agent = pair.agent()
     agent.send(message("t", BODY))
     agent.close()
-    first, = route.aggregator.wait_for(1)
-    assert route.server.metric("husk_messages_retained_bytes") > MIB
-    route.aggregator.acks = True
-    route.aggregator.end_connections(by_reset=True)
-    assert route.aggregator.wait_for(2)[1].raw == first.raw
-    for half in route.client, route.server:
+    first, = pair.aggregator.wait_for(1)
+    assert pair.server.metric("husk_messages_retained_bytes") > MIB
+    pair.aggregator.acks = True
+    pair.aggregator.end_connections(by_reset=True)
+    assert pair.aggregator.wait_for(2)[1].raw == first.raw
+    for half in pair.client, pair.server:
         half.wait_for_metric("husk_messages_settled_total", 1)
 
 
-def test_more_of_them_than_connections_take_turns(route):
-    route = route(max_exclusive_connections=1, **LIMIT)
-    agents = [route.agent() for _ in range(4)]
+def test_more_of_them_than_connections_take_turns(pair):
+    pair = pair(max_exclusive_connections=1, **LIMIT)
+    agents = [pair.agent() for _ in range(4)]
     with raw.Sending(agents[0].sock, [message("t", BODY, {"chunk": "0"})]), \
             raw.Sending(agents[1].sock, [message("t", BODY, {"chunk": "1"})]), \
             raw.Sending(agents[2].sock, [message("t", BODY, {"chunk": "2"})]):
         for number, agent in enumerate(agents[:3]):
             agent.expect_ack(f"{number}")
     carry_acked(agents[3], 9, "nine")
-    assert route.client.metric("husk_connections_opened_total", side="upstream") <= 3
+    assert pair.client.metric("husk_connections_opened_total", side="upstream") <= 3
 
 
-def test_an_agent_that_stops_in_the_middle_is_given_up(route):
-    route = route(message_timeout="300ms", **LIMIT)
-    agents = [route.agent(), route.agent()]
+def test_an_agent_that_stops_in_the_middle_is_given_up(pair):
+    pair = pair(message_timeout="300ms", **LIMIT)
+    agents = [pair.agent(), pair.agent()]
     agents[0].send(message("t", BODY)[:-5])
     agents[1].send(event(1)[:-1])
     for agent in agents:
         raw.assert_reset(agent.sock)
-    route.client.wait_for_metric("husk_connections_ended_total", 2, side="downstream", reason="message_stalled")
-    carry_acked(route.agent(), 2, "two")
+    pair.client.wait_for_metric("husk_connections_ended_total", 2, side="downstream", reason="message_stalled")
+    carry_acked(pair.agent(), 2, "two")
 
 
-def test_a_slow_agent_is_not_given_up_while_it_goes_on(route):
-    route = route(message_timeout="600ms")
-    agent, data = route.agent(), event(1, "one" * 20)
+def test_a_slow_agent_is_not_given_up_while_it_goes_on(pair):
+    pair = pair(message_timeout="600ms")
+    agent, data = pair.agent(), event(1, "one" * 20)
     for at in range(len(data)):
         agent.send(data[at:at + 1])
         select.select([agent.sock], [], [], 0.02)
     agent.expect_ack("one" * 20)
 
 
-def test_one_that_stalls_gives_way_when_others_wait_for_room(route):
+def test_one_that_stalls_gives_way_when_others_wait_for_room(pair):
     """Long before its own timeout, which is a minute."""
-    route = route(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB")
-    stalling, other = route.agent(), route.agent()
+    pair = pair(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB")
+    stalling, other = pair.agent(), pair.agent()
     stalling.send(message("t", BODY)[:-5])
-    route.client.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
+    pair.client.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")
     sent = message("t", BODY[:200 * KIB], {"chunk": "two"})
     with raw.Sending(other.sock, [sent]):
         other.expect_ack("two")
-    route.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="message_stalled")
+    pair.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="message_stalled")
 
 
-def test_halves_of_messages_do_not_hold_each_other_up(route):
+def test_halves_of_messages_do_not_hold_each_other_up(pair):
     """Together they are far more than may be held."""
-    route, pieces = route(retain_bytes="256KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB"), 20
-    agents = [route.agent() for _ in range(6)]
+    pair, pieces = pair(retain_bytes="256KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB"), 20
+    agents = [pair.agent() for _ in range(6)]
     messages = [message("t", BODY, {"chunk": f"{number}"}) for number in range(6)]
     size = len(messages[0]) // pieces + 1
     for piece in range(pieces):
@@ -239,13 +232,7 @@ def test_halves_of_messages_do_not_hold_each_other_up(route):
         agent.expect_ack(f"{number}")
     for thread in threads:
         thread.__exit__(None)
-    assert sorted(one.raw for one in route.aggregator.messages) == sorted(messages)
-
-
-def spent(husk):
-    """CPU seconds of it so far."""
-    fields = pathlib.Path(f"/proc/{husk.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    assert sorted(one.raw for one in pair.aggregator.messages) == sorted(messages)
 
 
 def flood(agent, one, most):
@@ -265,43 +252,39 @@ def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(hus
     for _ in range(count):
         flood(Agent(raw.connect(client.address)), message("t", BODY[:200000]), 64 * MIB)
     assert client.metric("husk_messages_retained_bytes") < 17 * MIB
-    before = spent(client)
+    before = client.cpu_seconds()
     select.select([], [], [], 0.5)
-    assert spent(client) - before < (0.3 if LIGHT else 0.1)
+    assert client.cpu_seconds() - before < (0.3 if LIGHT else 0.1)
 
 
-def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(route):
+def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(pair):
     options = {"retain_bytes": "2MiB", "buffer_bytes": "64KiB", "batch_bytes": "off", "max_upstream_connections": 1}
-    route = route(client=options, server=options)
+    pair = pair(client=options, server=options)
     one, stop = message("t", 1, {"n": 0, "pad": BODY[:300 * KIB]}), threading.Event()
 
     def keep_sending(agent):
         while not stop.is_set():
             agent.send(one)
-    busy = [threading.Thread(target=keep_sending, args=(route.agent(),), daemon=True) for _ in range(6)]
+    busy = [threading.Thread(target=keep_sending, args=(pair.agent(),), daemon=True) for _ in range(6)]
     for thread in busy:
         thread.start()
-    route.aggregator.wait_for(20)
+    pair.aggregator.wait_for(20)
     for number in range(5):
-        carry_acked(route.agent(), 1000 + number, f"{number}")
+        carry_acked(pair.agent(), 1000 + number, f"{number}")
     stop.set()
     for thread in busy:
         thread.join()
 
 
-def test_its_option_has_a_limit(route):
-    route = route(**LIMIT)
-    agent = route.agent()
+def test_its_option_has_a_limit(pair):
+    pair = pair(**LIMIT)
+    agent = pair.agent()
     try:
         agent.send(message("t", BODY, {"pad": "x" * 70000}))
         raw.assert_reset(agent.sock)
     except ConnectionError:
         pass
-    route.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="bad_option")
-
-
-def peak_kib(husk):
-    return int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{husk.pid}/status").read_text())[1])
+    pair.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="bad_option")
 
 
 def test_200_mib_need_less_than_32(husk):
@@ -316,4 +299,4 @@ def test_200_mib_need_less_than_32(husk):
         for _ in range(size // MIB):
             assert raw.read_exactly(aggregator, MIB) == BODY
     if not LIGHT:
-        assert max(peak_kib(client), peak_kib(server)) < 32 * 1024
+        assert max(client.peak_resident_kib(), server.peak_resident_kib()) < 32 * 1024

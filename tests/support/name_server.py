@@ -6,7 +6,7 @@ import threading
 import time
 
 from support import raw
-from support.process import PATIENCE
+from support.process import WAIT_SECONDS
 
 A, SRV = 1, 33
 NO_SUCH_NAME = 3
@@ -39,7 +39,7 @@ class NameServer:
             head = query[:2] + struct.pack(">HHHHH", 0x8180 | (0 if known else NO_SUCH_NAME), 1, len(answers), 0, 0)
             records = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, self._ttl, len(data)) + data
                                for data in answers)
-            self.answering.wait(PATIENCE)
+            self.answering.wait(WAIT_SECONDS)
             self._sock.sendto(head + query[12:end] + records, peer)
 
     def _answers(self, name, kind):
@@ -67,5 +67,5 @@ class NameServer:
         def asked_at():
             return [when for what, when in self._asked if what == name]
         with self._changed:
-            assert self._changed.wait_for(lambda: len(asked_at()) > count, PATIENCE), self._asked
+            assert self._changed.wait_for(lambda: len(asked_at()) > count, WAIT_SECONDS), self._asked
             return [later - sooner for sooner, later in zip(asked_at(), asked_at()[1:])][:count]

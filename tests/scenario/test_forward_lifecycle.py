@@ -1,0 +1,131 @@
+"""What happens to messages while husk runs into its limits, is reloaded, drained, or loses an upstream.
+
+For bytes: test_limits, test_lifecycle, test_upstreams."""
+
+import signal
+
+import pytest
+
+from support import raw
+from support.forward import Agent, Aggregator, carry_acked, event
+from support.process import eventually
+
+
+def agent_of(husk):
+    return Agent(raw.connect(husk.address))
+
+
+# ---- limits ----
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(pair, husk, mode):
+    pair = pair(**{mode: {"prefix": ("prlimit", "--nofile=64")}})
+    limited = getattr(pair, mode)
+    talking = pair.agent()
+    carry_acked(talking, 0, "before")
+    descriptors = limited.descriptors()
+    idle = [raw.connect(limited.address) for _ in range(100)]
+    limited.wait_for_event(level="warn", message="accepting paused: Too many open files")
+    carry_acked(talking, 1, "meanwhile")
+    for one in idle:
+        one.close()
+    eventually(lambda: limited.descriptors() <= descriptors, "descriptors return")
+    carry_acked(pair.agent(), 2, "after")
+
+
+def test_agents_beyond_the_limit_wait_until_one_leaves(pair):
+    pair = pair(client={"max_connections": 2, "workers": 1})
+    first, second = pair.agent(), pair.agent()
+    carry_acked(first, 1, "first")
+    carry_acked(second, 2, "second")
+    third = pair.agent()
+    third.send(event(3, "third"))
+    pair.client.wait_for_metric("husk_accept_throttled_total", 1)
+    carry_acked(second, 4, "again")
+    assert pair.aggregator.numbers() == [1, 2, 4]
+    first.close()
+    third.expect_ack("third")
+
+
+def test_a_silent_peer_ends_with_the_handshake_timeout_and_others_go_on(pair):
+    pair = pair(server={"handshake_timeout": "300ms", "workers": 1})
+    silent = [raw.connect(pair.server.address) for _ in range(20)]
+    carry_acked(pair.agent(), 1, "one")
+    for one in silent:
+        raw.assert_closed(one)
+    assert pair.server.metric("husk_connections_ended_total", reason="handshake_timeout", side="downstream") == 20
+
+
+def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
+    """The agent, which asked for no ack, notices nothing; the message goes by another upstream."""
+    silent, aggregator = raw.Listener(), Aggregator()
+    server = husk.server(aggregator)
+    client = husk.client([raw.format_address(silent.address), raw.format_address(server.address) + ",standby"],
+                         handshake_timeout="300ms")
+    agent = agent_of(client)
+    agent.send(event(1))
+    agent.close()
+    assert aggregator.wait_for(1)[0].number == 1
+    assert client.metric("husk_messages_dropped_total") == 0
+
+
+# ---- several upstreams ----
+
+def test_messages_go_by_the_standby_while_the_first_is_down_and_come_back(husk):
+    first, standby = Aggregator(), Aggregator()
+    server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"],
+                         eject_time="100ms", eject_time_max="100ms")
+    client = husk.client(server)
+    agent = agent_of(client)
+    carry_acked(agent, 1, "one")
+    first.kill()
+    carry_acked(agent, 2, "two")
+    assert (first.numbers(), standby.numbers()) == ([1], [2])
+    first.revive()
+
+    def comes_back():
+        standby.end_connections()
+        carry_acked(agent, 3, "more")
+        return 3 in first.numbers()
+    eventually(comes_back, "the first is used again")
+
+
+# ---- reload ----
+
+def test_what_was_held_for_a_refused_client_goes_up_after_the_reload(pair, pki, mounted):
+    pair = pair(client={"certificate": mounted(pki.foreign_client)})
+    agent = pair.agent()
+    agent.send(event(1), event(2, "two"))
+    pair.client.wait_for_event(reason="tls_rejected", side="upstream")
+    mounted(pki.client)
+    pair.client.signal(signal.SIGHUP)
+    agent.expect_ack("two")
+    assert pair.aggregator.numbers() == [1, 2]
+
+
+def test_a_reload_leaves_messages_on_their_way_alone(pair, pki, mounted):
+    pair = pair(acks=False, server={"certificate": mounted(pki.server)})
+    agent = pair.agent()
+    agent.send(event(1, "one"))
+    sent = pair.aggregator.wait_for(1)
+    mounted(pki.next_server)
+    pair.server.signal(signal.SIGHUP)
+    pair.server.wait_for_metric("husk_reloads_total", 1, result="success")
+    pair.aggregator.ack(*sent)
+    agent.expect_ack("one")
+    assert pair.aggregator.numbers() == [1] and len(pair.aggregator.connections) == 1
+    assert not pair.server.complaints() and not pair.client.complaints()
+
+
+# ---- end ----
+
+@pytest.mark.parametrize("which", ["client", "server"])
+def test_an_agent_that_comes_during_the_drain_is_served(pair, which):
+    pair = pair(**{which: {"drain_quiet": "2s", "drain_timeout": "20s"}})
+    carry_acked(pair.agent(), 0, "before")
+    draining = getattr(pair, which)
+    draining.signal(signal.SIGTERM)
+    eventually(lambda: draining.metric("husk_draining") == 1, "draining")
+    draining.signal(signal.SIGHUP)  # ignored
+    carry_acked(pair.agent(), 1, "late")
+    assert draining.wait() == 0
