@@ -28,7 +28,7 @@ def pki(tmp_path_factory):
 
 @pytest.fixture
 def programs():
-    """Stopped, and their end checked, after the test."""
+    """The programs that a test starts. After the test they are stopped, and their exit status is checked."""
     programs = process.Programs()
     yield programs
     programs.stop()

@@ -1,4 +1,4 @@
-"""The admin endpoint: alive, ready and why not, and the numbers."""
+"""The admin endpoint: /live, /ready with its reasons, and /metrics."""
 
 import re
 import time
@@ -12,13 +12,13 @@ NOWHERE = f"{raw.HOST}:1"
 
 
 def open_agent(client):
-    """An agent's connection: what husk knows of its upstream it knows from these."""
+    """Opens an agent's connection, which makes husk dial its upstream."""
     agent = raw.connect(client.address)
     agent.sendall(b"?")
     return agent
 
 
-def test_live_and_ready_with_an_upstream(husk):
+def test_husk_with_an_upstream_is_live_and_ready(husk):
     tunnel = husk.tunnel()
     for one in (tunnel.client, tunnel.server):
         assert one.get("/live")[0] == 200
@@ -26,7 +26,7 @@ def test_live_and_ready_with_an_upstream(husk):
 
 
 def becomes_unready(husk, reason):
-    """…for this reason, after whatever it says while it is still finding out."""
+    """Waits until /ready gives this reason. Other answers may come before."""
     def not_ready():
         status, reasons = husk.get("/ready")
         return status == 503 and reason in reasons
@@ -37,7 +37,7 @@ def becomes_ready(husk):
     eventually(lambda: husk.get("/ready")[0] == 200, f"{husk.name} is ready")
 
 
-def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(husk):
+def test_husk_without_its_upstream_is_unready_with_the_reason_and_stays_live(husk):
     address = raw.free_address()
     server = husk.server(raw.format_address(address), protocol="tcp", health_interval="50ms")
     becomes_unready(server, "upstream: connection refused")
@@ -49,12 +49,12 @@ def test_upstream_that_is_down_makes_it_unready_with_the_reason_and_never_dead(h
     assert server.get("/live")[0] == 200
 
 
-def test_health_probes_of_a_tls_upstream_end_with_a_good_answer(husk):
+def test_a_tls_upstream_is_probed_until_the_first_good_answer(husk):
     server = husk.server(raw.Listener(), protocol="tcp")
     client = husk.client(server, protocol="tcp", health_interval="50ms", connect_timeout="100ms")
     becomes_ready(client)
     server.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="probe")
-    time.sleep(0.5)  # that nothing more comes is what is tested
+    time.sleep(0.5)  # no further probe may come in this time
     assert server.metric("husk_connections_ended_total", side="downstream", reason="probe") == 1
     assert not server.complaints()
 
@@ -66,7 +66,7 @@ def test_a_plain_upstream_is_probed_again_and_again(husk):
         assert upstream.accept().recv(1) == b""
 
 
-def test_agents_dials_tell_readiness_too(husk):
+def test_the_dials_of_agents_decide_readiness_too(husk):
     address = raw.free_address()
     server = husk.server(raw.format_address(address), protocol="tcp")
     client = husk.client(server, protocol="tcp")
@@ -80,14 +80,14 @@ def test_agents_dials_tell_readiness_too(husk):
 
 
 def exchange(tunnel):
-    """5 bytes up, 3 bytes down."""
+    """Sends 5 bytes up and 3 bytes down."""
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator, b"12345")
     raw.carry(aggregator, agent, b"123")
     return agent, aggregator
 
 
-def test_metrics_are_prometheus_text_with_every_family(husk):
+def test_metrics_are_prometheus_text_with_each_family(husk):
     tunnel = husk.tunnel()
     _ends = exchange(tunnel)
     status, text = tunnel.client.get("/metrics")
@@ -102,7 +102,7 @@ def test_metrics_are_prometheus_text_with_every_family(husk):
         "husk_certificate_not_after_seconds", "process_open_fds", "process_resident_memory_bytes"}
 
 
-def test_metrics_count_what_happened(husk):
+def test_metrics_count_connections_bytes_and_handshakes(husk):
     tunnel = husk.tunnel()
     agent, aggregator = exchange(tunnel)
     client = tunnel.client.metric
@@ -138,19 +138,19 @@ def test_other_paths_are_not_found(husk, path, status):
     (b"not HTTP at all\r\n\r\n", b"HTTP/1.1 400"),
     (b"GET /live HTTP/1.1\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
 ], ids=["POST", "HEAD", "no HTTP", "a head of 1 MiB"])
-def test_odd_requests_are_answered_and_survived(husk, request_text, answer):
+def test_husk_answers_and_survives_unusual_requests(husk, request_text, answer):
     client = husk.client(NOWHERE, protocol="tcp")
     curious = raw.connect(client.admin)
     try:
         curious.sendall(request_text)
         first = curious.recv(len(answer))
     except ConnectionError:
-        first = b""  # answered and closed before it had been read to its end
+        first = b""  # husk answered and closed before it had read the whole request
     assert answer.startswith(first)
     assert client.get("/live")[0] == 200
 
 
-def test_admin_off_opens_nothing(husk):
+def test_admin_off_opens_no_listener(husk):
     client = husk.client(NOWHERE, protocol="tcp", admin="off")
     client.stop()
     assert not client.events(message="admin listening")

@@ -1,4 +1,4 @@
-"""The wall clock may jump: no deadline knows it."""
+"""Deadlines do not depend on the wall clock."""
 
 import subprocess
 
@@ -17,16 +17,16 @@ def shim(tmp_path_factory):
     return library
 
 
-@pytest.mark.skipif(LIGHT, reason="sanitizers want to be loaded first")
+@pytest.mark.skipif(LIGHT, reason="a sanitizer must be the first library that is loaded")
 @pytest.mark.parametrize("seconds", [-3600, 3600])
-def test_clock_jump_neither_shortens_nor_prolongs_a_deadline(husk, shim, tmp_path, seconds):
+def test_a_clock_jump_neither_shortens_nor_prolongs_a_deadline(husk, shim, tmp_path, seconds):
     jumped = tmp_path / "jumped"
     environment = {"LD_PRELOAD": str(shim), "CLOCK_JUMP_FILE": str(jumped), "CLOCK_JUMP_SECONDS": str(seconds)}
     server = husk.server(raw.Listener(), protocol="tcp", handshake_timeout="1s", env=environment)
     silent = raw.connect(server.address)
     silent.sendall(b"\x16")
     jumped.touch()
-    server.get("/live")  # its loops turn
+    server.get("/live")  # its event loops run one turn
     late = raw.connect(server.address)
     late.sendall(b"\x16")
     for peer in (silent, late):

@@ -1,4 +1,4 @@
-"""Bytes that are not what they should be: counted, closed, and nobody else notices."""
+"""Invalid bytes end their own connection, are counted, and disturb no other connection."""
 
 import random
 
@@ -20,7 +20,7 @@ def ends(husk, reason, side):
 
 
 @EACH_GARBAGE
-def test_garbage_at_the_servers_listener_is_counted_and_closed_and_others_go_on(husk, garbage):
+def test_garbage_at_the_servers_listener_is_counted_and_ends_only_its_connection(husk, garbage):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
     stranger = raw.connect(tunnel.server.address)
@@ -39,7 +39,7 @@ def test_any_bytes_at_the_clients_listener_are_carried_as_they_are(husk, garbage
 
 
 @EACH_GARBAGE
-def test_upstream_that_does_not_speak_tls_resets_the_agent(husk, garbage):
+def test_an_upstream_that_does_not_speak_tls_resets_the_agent(husk, garbage):
     upstream = raw.Listener()
     client = husk.client(upstream, protocol="tcp")
     agent = raw.connect(client.address)
@@ -53,7 +53,7 @@ def forged_record():
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_garbage_inside_tls_resets_the_aggregator_and_others_go_on(husk, pki, version):
+def test_garbage_inside_tls_resets_only_its_own_aggregator_connection(husk, pki, version):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
     context = raw.tls_context(False, pki.ca.cert, pki.client, version)
@@ -70,7 +70,7 @@ def client_hello(pki):
 
 
 def survives(server, pki, openings):
-    """Each of these is how a stranger begins; then a good peer gets through."""
+    """A stranger sends each of these first bytes; afterwards a good peer completes its handshake."""
     for opening in openings:
         stranger = raw.connect(server.address)
         stranger.sendall(opening)
@@ -79,13 +79,13 @@ def survives(server, pki, openings):
     raw.connect_tls(server.address, pki.ca.cert, pki.client)
 
 
-def test_a_handshake_cut_off_at_any_byte_is_survived(husk, pki):
+def test_husk_survives_a_handshake_that_ends_at_any_byte(husk, pki):
     server = husk.server(raw.Listener(), protocol="tcp")
     hello = client_hello(pki)
     survives(server, pki, [hello[:length] for length in range(1, len(hello), 37)])
 
 
-def test_a_handshake_with_flipped_bits_is_survived(husk, pki):
+def test_husk_survives_a_handshake_with_flipped_bits(husk, pki):
     server = husk.server(raw.Listener(), protocol="tcp")
     flips, mangled = random.Random(5), []
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""Heartbeats follow the upstream's health: UDP ones are answered or not, TCP ones refused if that is wanted."""
+"""Heartbeats and the upstream's health: UDP heartbeats are answered while it is healthy, connections refused if wanted."""
 
 import signal
 import socket
@@ -10,19 +10,19 @@ from support import raw
 from support.forward import Agent, Aggregator, event
 from support.process import WAIT_SECONDS, eventually
 
-SILENCE = 0.3  # seconds in which an answer would have come
+SILENCE = 0.3  # seconds within which an answer would arrive
 PROBED = {"health_interval": "50ms"}
 
 
 class UdpAgent:
-    """An agent's UDP socket; like Fluentd's it hears only whom it asks."""
+    """An agent's UDP socket. Like Fluentd's it receives only from the address that it sends to."""
 
     def __init__(self, address):
         self.sock = socket.socket(raw.family_of(address), socket.SOCK_DGRAM)
         self.sock.connect(address)
 
     def send_heartbeat(self, wait=SILENCE):
-        """What is answered; None: nothing."""
+        """Returns the answer. None: no answer came."""
         self.sock.settimeout(wait)
         try:
             self.sock.send(b"\0")
@@ -61,7 +61,7 @@ def test_udp_heartbeats_are_answered_while_the_upstream_is_healthy(husk):
     udp_agent = UdpAgent(server.address)
     udp_agent.expect_answer()
     agent = agent_of(server, husk.pki)
-    agent.send(event(0))  # so that there is a connection that breaks
+    agent.send(event(0))  # opens the upstream connection that ends below
     aggregator.wait_for(1)
     aggregator.kill()
     udp_agent.wait_until_silent()
@@ -75,8 +75,8 @@ def test_udp_heartbeats_are_answered_while_the_upstream_is_healthy(husk):
     assert server.metric("husk_udp_heartbeats_answered_total") == answered + 1
 
 
-def test_what_dials_find_out_decides_about_heartbeats_too(husk):
-    """Without probes, and of a TLS upstream that is there but does not let us in."""
+def test_a_failed_dial_stops_the_answers_to_heartbeats(husk):
+    """There are no probes, and the TLS upstream refuses husk's certificate."""
     aggregator = Aggregator()
     server = husk.server(aggregator, allow_cn="somebody-else")
     client = husk.client(server)
@@ -88,7 +88,7 @@ def test_what_dials_find_out_decides_about_heartbeats_too(husk):
     assert client.metric("husk_upstream_healthy") == 0
 
 
-def test_a_husk_that_knows_nothing_yet_answers(husk):
+def test_heartbeats_are_answered_before_the_first_probe_or_dial(husk):
     UdpAgent(husk.client(f"{raw.HOST}:1").address).expect_answer()
 
 
@@ -98,7 +98,7 @@ def test_no_heartbeat_is_answered_during_the_drain(husk):
     udp_agent = UdpAgent(client.address)
     udp_agent.expect_answer()
     agent = Agent(raw.connect(client.address))
-    agent.send(event(0))  # held until it is acknowledged: the drain waits
+    agent.send(event(0))  # the drain waits for its ack
     aggregator.wait_for(1)
     client.signal(signal.SIGTERM)
     client.wait_for_event(message="draining")
@@ -106,13 +106,13 @@ def test_no_heartbeat_is_answered_during_the_drain(husk):
     assert client.process.poll() is None
 
 
-def test_udp_heartbeats_over_ipv6(husk):
+def test_udp_heartbeats_are_answered_over_ipv6(husk):
     client = husk.client(Aggregator(), listen="[::1]:0")
     UdpAgent(client.address).expect_answer()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
-def test_on_all_addresses_the_answer_comes_from_the_one_that_was_asked(husk, host):
+def test_a_listener_on_all_addresses_answers_from_the_address_of_the_heartbeat(husk, host):
     client = husk.client(Aggregator(), listen="*:0", unsafe_listen=True)
     UdpAgent((host, client.address[1])).expect_answer()
 
@@ -125,13 +125,13 @@ def test_without_udp_heartbeats_the_udp_port_stays_free(husk, options):
         other.bind(client.address)
 
 
-def test_a_unix_listener_has_no_udp_port_and_nothing_to_say_about_it(husk, tmp_path):
+def test_a_unix_listener_opens_no_udp_port_and_writes_no_line(husk, tmp_path):
     client = husk.client(Aggregator(), listen=f"unix:{tmp_path}/agents", server_name="x")
     raw.connect(client.address).close()
     assert not client.complaints()
 
 
-def test_udp_heartbeats_beyond_the_limit_wait_for_the_next_second(husk):
+def test_udp_heartbeats_beyond_the_limit_are_answered_in_the_next_second(husk):
     client = husk.client(Aggregator(), udp_heartbeats=2)
     udp_agent = UdpAgent(client.address)
     began = time.monotonic()
@@ -140,7 +140,7 @@ def test_udp_heartbeats_beyond_the_limit_wait_for_the_next_second(husk):
     assert time.monotonic() - began > 1.5
 
 
-def test_a_udp_port_that_is_taken_costs_a_warning_and_nothing_more(husk):
+def test_a_udp_port_in_use_causes_only_a_warning(husk):
     address = raw.free_address()
     aggregator = Aggregator()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
@@ -157,17 +157,17 @@ def test_a_udp_port_that_is_taken_costs_a_warning_and_nothing_more(husk):
 
 # ---- TCP ----
 
-def test_connections_are_accepted_whatever_the_upstreams_health_unless_told_otherwise(husk):
+def test_connections_are_accepted_by_default_while_the_upstream_is_down(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator, **PROBED)
     aggregator.kill()
-    eventually(lambda: server.metric("husk_upstream_healthy") == 0, "known to be gone")
-    time.sleep(1.2)  # more than one look at it
+    eventually(lambda: server.metric("husk_upstream_healthy") == 0, "the upstream is known to be down")
+    time.sleep(1.2)  # longer than the interval between two checks of the health
     assert not is_refused(server)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_connections_are_refused_while_the_upstream_is_down_if_wanted(husk, workers):
+def test_when_unhealthy_refuse_refuses_connections_while_the_upstream_is_down(husk, workers):
     aggregator = Aggregator()
     server = husk.server(aggregator, **PROBED, listen=raw.format_address(raw.free_address()),
                          when_unhealthy="refuse", workers=workers)
@@ -180,13 +180,13 @@ def test_connections_are_refused_while_the_upstream_is_down_if_wanted(husk, work
     server.wait_for_event(message="upstream may be back; connections are accepted again")
     eventually(lambda: not any(is_refused(server) for _ in range(10)), "accepted again")
     agents += [agent_of(server, husk.pki) for _ in range(10)]
-    for number, agent in enumerate(agents):  # the first one has outlived it
+    for number, agent in enumerate(agents):  # the first agent's connection stayed open all the time
         agent.send(event(number))
     assert sorted(one.number for one in aggregator.wait_for(11)) == list(range(11))
 
 
-def test_what_an_agents_message_found_out_is_overruled_by_a_later_probe(husk):
-    """A TLS upstream, which is not probed while it is well."""
+def test_a_later_probe_overrules_the_failed_dial_of_a_message(husk):
+    """A TLS upstream is not probed while it is healthy."""
     aggregator = Aggregator()
     address = raw.format_address(raw.free_address())
     server = husk.server(aggregator, listen=address)
@@ -199,10 +199,10 @@ def test_what_an_agents_message_found_out_is_overruled_by_a_later_probe(husk):
     eventually(lambda: is_refused(client), "refused")
     husk.server(aggregator, listen=address)
     eventually(lambda: not is_refused(client), "accepted again")
-    aggregator.wait_until(lambda messages: messages[-1].number == 1, "the held message arrives")
+    aggregator.wait_until(lambda messages: messages[-1].number == 1, "the retained message arrives")
 
 
-def test_a_port_that_was_taken_meanwhile_is_listened_on_again_once_it_is_free(husk):
+def test_husk_listens_again_as_soon_as_its_port_is_free(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator, **PROBED, listen=raw.format_address(raw.free_address()),
                          when_unhealthy="refuse")

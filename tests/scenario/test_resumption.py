@@ -1,4 +1,4 @@
-"""Later connections to the same upstream resume the TLS session of an earlier one."""
+"""A connection resumes the TLS session of an earlier connection to the same upstream."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ def exchange(agent, aggregator):
 
 
 @BOTH
-def test_second_connection_is_resumed(husk, version):
+def test_the_second_connection_resumes_the_session(husk, version):
     tunnel = husk.tunnel(client={"tls_max": version, "workers": 1}, server={"workers": 2})
     for _ in range(4):
         exchange(*tunnel.open())
@@ -28,7 +28,7 @@ def test_second_connection_is_resumed(husk, version):
 
 
 def shows_a_session(hello):
-    """Whether a ClientHello asks for a resumption: pre_shared_key (1.3), or a filled session_ticket (1.2)."""
+    """Whether a ClientHello asks for a resumption: pre_shared_key (1.3) or a session_ticket with content (1.2)."""
     at = 5 + 4 + 2 + 32  # record, handshake, version, random
     at += 1 + hello[at]  # session id
     at += 2 + int.from_bytes(hello[at:at + 2], "big")  # ciphers
@@ -52,8 +52,8 @@ def accept_unless_resuming(listener, context):
 
 
 @BOTH
-def test_upstream_that_fails_at_resumption_is_given_full_handshakes(husk, pki, version):
-    """Fluentd hands out tickets, and with client_cert_auth breaks off every handshake that shows one."""
+def test_husk_makes_full_handshakes_with_an_upstream_that_fails_at_resumption(husk, pki, version):
+    """Fluentd sends session tickets, but with client_cert_auth it fails every handshake that offers one."""
     listener = raw.Listener()
     client = husk.client(listener, protocol="tcp", tls_max=version, workers=1)
     context = raw.tls_context(True, pki.ca.cert, pki.server, version)
@@ -64,8 +64,8 @@ def test_upstream_that_fails_at_resumption_is_given_full_handshakes(husk, pki, v
 
 
 @BOTH
-def test_sessions_do_not_outlive_the_server_that_gave_them(husk, pki, version):
-    """A new server process, new ticket keys: a full handshake, and its policy is asked."""
+def test_a_session_does_not_outlive_the_server_that_issued_it(husk, pki, version):
+    """A new server process has new ticket keys, so it does a full handshake and checks its policy."""
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
     address = raw.format_address(server.address)

@@ -1,4 +1,4 @@
-"""Bytes through husk: all of them, in order, both ways; and how the end of one side reaches the other."""
+"""--protocol tcp: all bytes arrive in order in both directions, and the end of one side reaches the other side."""
 
 import hashlib
 import random
@@ -13,11 +13,11 @@ from support.husk import LIGHT
 from support.process import eventually
 
 MIB = 1 << 20
-PATTERN = random.Random(2).randbytes(MIB + 7)  # a length that aligns with nothing
+PATTERN = random.Random(2).randbytes(MIB + 7)  # the length is no multiple of a buffer size
 
 
 def pattern(length):
-    """`length` bytes, in pieces."""
+    """Yields `length` bytes in pieces."""
     for at in range(0, length, len(PATTERN)):
         yield PATTERN[:length - at]
 
@@ -33,14 +33,14 @@ def assert_pattern(peer, length):
     digest, left = hashlib.blake2b(), length
     while left:
         data = peer.recv(min(left, 1 << 18))
-        assert data, f"ended {left} bytes early"
+        assert data, f"the connection ended {left} bytes early"
         digest.update(data)
         left -= len(data)
     assert digest.digest() == pattern_digest(length)
 
 
 def tls_agent(husk, **context):
-    """A TLS agent of `husk server`, and the plain aggregator's end."""
+    """Returns husk server, a TLS agent connected to it, and the plain aggregator's socket."""
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
     agent = raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client, **context)
@@ -48,7 +48,7 @@ def tls_agent(husk, **context):
 
 
 def tls_aggregator(husk, **context):
-    """A plain agent of `husk client`, and the TLS aggregator's end."""
+    """Returns husk client, a plain agent connected to it, and the TLS aggregator's end."""
     listener = raw.Listener()
     client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
@@ -67,7 +67,7 @@ def test_both_directions_at_once_are_byte_exact(husk):
 
 
 @pytest.mark.parametrize("tls", ["1.2", "1.3"])
-def test_200_mib_through_64_kib_of_buffer_are_byte_exact(husk, tls):
+def test_200_mib_pass_64_kib_of_buffer_byte_exact(husk, tls):
     length = (20 if LIGHT else 200) * MIB
     options = {"buffer_bytes": "64KiB", "tls_max": tls}
     tunnel = husk.tunnel(client=options, server=options)
@@ -92,27 +92,27 @@ def test_tls_records_of_one_byte_arrive_in_order(husk):
         assert raw.read_exactly(aggregator, len(data)) == data
 
 
-def test_a_tls_record_that_trickles_in_byte_by_byte_is_read(husk):
+def test_a_tls_record_that_arrives_byte_by_byte_is_read(husk):
     _, agent, aggregator = tls_agent(husk)
     record = agent.seal(b"trickle")
     with raw.Sending(agent.sock, [record[i:i + 1] for i in range(len(record))]):
         assert raw.read_exactly(aggregator, 7) == b"trickle"
 
 
-def test_the_side_that_speaks_first_may_be_the_aggregator(husk):
+def test_the_aggregator_may_send_first(husk):
     agent, aggregator = husk.tunnel().open()
     raw.carry(aggregator, agent, b"HELO")
 
 
-def test_slow_reader_stops_its_sender_and_costs_no_memory(husk):
+def test_a_slow_reader_stops_its_sender_and_costs_no_memory(husk):
     tunnel = husk.tunnel(client={"buffer_bytes": "64KiB"}, server={"buffer_bytes": "64KiB"})
     agent, aggregator = tunnel.open()
     resident = tunnel.client.resident_kib(), tunnel.server.resident_kib()
-    sent, limit = 0, 256 * MIB  # the kernel's own buffers on the way hold some MiB each
+    sent, limit = 0, 256 * MIB  # each socket buffer of the kernel on the way holds some MiB
     agent.setblocking(False)
     while select.select([], [agent], [], 0.5)[1]:
         sent += agent.send(PATTERN[sent % MIB:])
-        assert sent < limit, "the agent is never stopped"
+        assert sent < limit, "the agent can send without limit"
     if not LIGHT:
         assert tunnel.client.resident_kib() < resident[0] + 2048
         assert tunnel.server.resident_kib() < resident[1] + 2048
@@ -121,7 +121,7 @@ def test_slow_reader_stops_its_sender_and_costs_no_memory(husk):
     assert len(raw.read_to_end(aggregator)) == sent
 
 
-def test_a_stream_that_stands_still_does_not_stop_others(husk):
+def test_a_connection_that_nobody_reads_does_not_stop_others(husk):
     tunnel = husk.tunnel(client={"workers": 1}, server={"workers": 1})
     stuck, _unread = tunnel.open()
     stuck.setblocking(False)
@@ -132,7 +132,7 @@ def test_a_stream_that_stands_still_does_not_stop_others(husk):
         assert_pattern(aggregator, MIB)
 
 
-def test_unix_sockets_on_both_ends(husk, tmp_path):
+def test_unix_sockets_work_on_both_ends(husk, tmp_path):
     upstream = raw.Listener(str(tmp_path / "aggregator.sock"))
     server = husk.server(upstream, protocol="tcp")
     client = husk.client(server, protocol="tcp", listen=f"unix:{tmp_path / 'agent.sock'}")
@@ -141,7 +141,7 @@ def test_unix_sockets_on_both_ends(husk, tmp_path):
     assert upstream.accept().recv(1) == b"?"
 
 
-def test_ipv6_on_every_leg(husk):
+def test_ipv6_works_on_every_leg(husk):
     upstream = raw.Listener(("::1", 0))
     server = husk.server(upstream, protocol="tcp", listen="[::1]:0")
     client = husk.client(server, protocol="tcp", listen="[::1]:0")
@@ -150,7 +150,7 @@ def test_ipv6_on_every_leg(husk):
     assert upstream.accept().recv(1) == b"?"
 
 
-def test_message_sent_right_before_the_agents_end_arrives(husk):
+def test_bytes_sent_right_before_the_agents_end_arrive(husk):
     """Fluentd connects, sends a chunk and closes within a millisecond."""
     tunnel = husk.tunnel()
     agent = raw.connect(tunnel.client.address)
@@ -170,7 +170,7 @@ def test_many_short_connections_in_a_row_all_arrive(husk, workers):
         agent.close()
     assert sorted(map(int, tunnel.upstream.wait_for(count))) == list(range(count))
     for one, before in zip((tunnel.client, tunnel.server), descriptors):
-        eventually(lambda: one.descriptors() <= before, "no leak")
+        eventually(lambda: one.descriptors() <= before, "the descriptors are closed")
     assert not tunnel.client.complaints() and not tunnel.server.complaints()
 
 
@@ -184,14 +184,14 @@ def test_many_connections_at_once_all_arrive(husk):
     assert sorted(map(int, tunnel.upstream.wait_for(60))) == list(range(60))
 
 
-# ---- one direction ends, the other goes on ----
+# ---- one direction ends, the other stays open ----
 
-def test_agents_end_of_sending_leaves_the_way_back_open(husk):
+def test_the_end_of_the_agents_direction_leaves_the_other_direction_open(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
-    agent.sendall(b"last words")
+    agent.sendall(b"the last bytes")
     agent.shutdown(socket.SHUT_WR)
-    assert raw.read_to_end(aggregator) == b"last words"
+    assert raw.read_to_end(aggregator) == b"the last bytes"
     with raw.Sending(aggregator, pattern(2 * MIB)):
         assert_pattern(agent, 2 * MIB)
     aggregator.close()
@@ -200,12 +200,12 @@ def test_agents_end_of_sending_leaves_the_way_back_open(husk):
     assert not tunnel.client.complaints() and not tunnel.server.complaints()
 
 
-def test_aggregators_end_of_sending_leaves_the_way_forth_open(husk):
+def test_the_end_of_the_aggregators_direction_leaves_the_other_direction_open(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
-    aggregator.sendall(b"last words")
+    aggregator.sendall(b"the last bytes")
     aggregator.shutdown(socket.SHUT_WR)
-    assert raw.read_to_end(agent) == b"last words"
+    assert raw.read_to_end(agent) == b"the last bytes"
     with raw.Sending(agent, pattern(2 * MIB)):
         assert_pattern(aggregator, 2 * MIB)
     agent.close()
@@ -213,19 +213,19 @@ def test_aggregators_end_of_sending_leaves_the_way_forth_open(husk):
     assert not tunnel.client.complaints() and not tunnel.server.complaints()
 
 
-def test_progress_keeps_a_half_closed_connection_beyond_its_timeout(husk):
+def test_a_half_closed_connection_with_progress_outlives_its_timeout(husk):
     options = {"half_close_timeout": "1500ms"}
     agent, aggregator = husk.tunnel(client=options, server=options).open()
     agent.shutdown(socket.SHUT_WR)
     assert aggregator.recv(1) == b""
     for number in range(12):
-        time.sleep(0.2)  # the passing of time is what is tested: 2.4 s in all, each gap well below 1.5 s
+        time.sleep(0.2)  # 2.4 s in all, each pause well below the timeout of 1.5 s
         raw.carry(aggregator, agent, b"%02d" % number)
     aggregator.close()
     assert agent.recv(1) == b""
 
 
-def test_half_closed_connection_without_progress_ends(husk):
+def test_a_half_closed_connection_without_progress_ends(husk):
     tunnel = husk.tunnel(client={"half_close_timeout": "300ms"})
     agent, aggregator = tunnel.open()
     agent.shutdown(socket.SHUT_WR)
@@ -237,46 +237,46 @@ def test_half_closed_connection_without_progress_ends(husk):
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_close_notify_of_the_agent_is_a_half_close(husk, version):
     _, agent, aggregator = tls_agent(husk, version=version)
-    agent.sendall(b"last words")
+    agent.sendall(b"the last bytes")
     agent.close_write()
-    assert raw.read_to_end(aggregator) == b"last words"
+    assert raw.read_to_end(aggregator) == b"the last bytes"
     aggregator.sendall(b"answer")
     aggregator.close()
-    assert raw.read_to_end(agent) == b"answer"  # ends with close_notify
+    assert raw.read_to_end(agent) == b"answer"  # the end is a close_notify
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 def test_close_notify_of_the_aggregator_is_a_half_close(husk, version):
     _, agent, aggregator = tls_aggregator(husk, version=version)
-    aggregator.sendall(b"last words")
+    aggregator.sendall(b"the last bytes")
     aggregator.close_write()
-    assert raw.read_to_end(agent) == b"last words"
+    assert raw.read_to_end(agent) == b"the last bytes"
     agent.sendall(b"answer")
     agent.close()
     assert raw.read_to_end(aggregator) == b"answer"
 
 
-# ---- something breaks off ----
+# ---- a connection fails ----
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_aggregators_end_without_close_notify_resets_the_agent(husk, version):
+def test_an_aggregators_end_without_close_notify_resets_the_agent(husk, version):
     client, agent, aggregator = tls_aggregator(husk, version=version)
     raw.carry(aggregator, agent, b"cut")
-    aggregator.break_off()
+    aggregator.end_without_close_notify()
     raw.assert_reset(agent)
     client.wait_for_event(reason="truncated", side="upstream", level="warn")
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_agents_end_without_close_notify_resets_the_aggregator(husk, version):
+def test_an_agents_end_without_close_notify_resets_the_aggregator(husk, version):
     server, agent, aggregator = tls_agent(husk, version=version)
     raw.carry(agent, aggregator, b"cut")
-    agent.break_off()
+    agent.end_without_close_notify()
     raw.assert_reset(aggregator)
     server.wait_for_event(reason="truncated", side="downstream", level="warn")
 
 
-def test_agents_reset_reaches_the_aggregator_as_a_reset(husk):
+def test_an_agents_reset_resets_the_aggregator(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator, b"cut")
@@ -285,7 +285,7 @@ def test_agents_reset_reaches_the_aggregator_as_a_reset(husk):
     tunnel.client.wait_for_event(reason="reset", side="downstream")
 
 
-def test_aggregators_reset_in_midstream_reaches_the_agent_as_a_reset(husk):
+def test_an_aggregators_reset_resets_the_agent(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator, b"cut")
@@ -294,8 +294,8 @@ def test_aggregators_reset_in_midstream_reaches_the_agent_as_a_reset(husk):
     tunnel.server.wait_for_event(reason="reset", side="upstream")
 
 
-def test_aggregator_that_resets_after_it_has_read_the_agents_end_is_not_worth_a_line(husk):
-    """Fluentd closes every connection like that."""
+def test_an_aggregators_reset_after_the_agents_end_writes_no_line(husk):
+    """Fluentd closes every connection this way."""
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
     agent.sendall(b"message")
@@ -307,7 +307,7 @@ def test_aggregator_that_resets_after_it_has_read_the_agents_end_is_not_worth_a_
         assert not one.complaints()
 
 
-def test_aggregators_end_reaches_the_agent_at_once(husk):
+def test_the_aggregators_end_reaches_the_agent_at_once(husk):
     agent, aggregator = husk.tunnel().open()
     raw.carry(agent, aggregator)
     aggregator.close()
@@ -316,7 +316,7 @@ def test_aggregators_end_reaches_the_agent_at_once(husk):
     assert time.monotonic() - started < 2
 
 
-def test_server_killed_in_midstream_resets_the_agent_at_once(husk):
+def test_the_kill_of_husk_server_resets_the_agent_at_once(husk):
     tunnel = husk.tunnel()
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator, b"cut")
@@ -326,7 +326,7 @@ def test_server_killed_in_midstream_resets_the_agent_at_once(husk):
     assert time.monotonic() - started < 2
 
 
-def test_upstream_that_refuses_connections_resets_the_agent(husk):
+def test_an_upstream_that_refuses_connections_resets_the_agent(husk):
     client = husk.client(raw.format_address(raw.free_address()), protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"?")
@@ -334,8 +334,8 @@ def test_upstream_that_refuses_connections_resets_the_agent(husk):
     client.wait_for_event(reason="connect_refused", side="upstream", level="warn")
 
 
-def test_second_address_is_tried_when_the_first_refuses(husk):
-    """localhost has two addresses where there is IPv6; only one of them has a listener."""
+def test_the_second_address_is_tried_when_the_first_refuses(husk):
+    """With IPv6 localhost has two addresses, and only one of them has a listener."""
     upstream = raw.Listener()
     server = husk.server(f"localhost:{upstream.address[1]}", protocol="tcp")
     client = husk.client(server, protocol="tcp")
@@ -344,22 +344,22 @@ def test_second_address_is_tried_when_the_first_refuses(husk):
     assert upstream.accept().recv(1) == b"?"
 
 
-# ---- agents that come and go ----
+# ---- agents that close their connection ----
 
-def test_agent_that_leaves_cancels_its_dial_at_once(husk):
+def test_an_agent_that_closes_without_bytes_cancels_its_dial_at_once(husk):
     silent = raw.Listener()
     client = husk.client(silent, protocol="tcp", connect_timeout="1m", handshake_timeout="1m")
-    rounds = 30  # at whatever moment of the dial it leaves
+    rounds = 30  # the agent closes at any moment of the dial
     for _ in range(rounds):
         agent = raw.connect(client.address)
-        upstream = silent.accept()  # never answers the handshake
+        upstream = silent.accept()  # it never answers the handshake
         agent.close()
         raw.assert_closed(upstream)
     client.wait_for_metric("husk_connections_ended_total", rounds, side="downstream", reason="left")
     assert not client.complaints()
 
 
-def test_agent_that_leaves_its_message_behind_does_not_cancel_the_dial(husk):
+def test_an_agent_that_closes_after_its_bytes_does_not_cancel_the_dial(husk):
     listener = raw.Listener()
     client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
@@ -370,7 +370,7 @@ def test_agent_that_leaves_its_message_behind_does_not_cancel_the_dial(husk):
     assert raw.read_to_end(aggregator.handshake()) == b"message"
 
 
-def test_probes_cost_nothing_lasting_and_are_not_worth_a_line(husk):
+def test_probes_leave_no_descriptors_and_write_no_line(husk):
     tunnel = husk.tunnel()
     probed = tunnel.client, tunnel.server
     for one in probed:
@@ -378,7 +378,7 @@ def test_probes_cost_nothing_lasting_and_are_not_worth_a_line(husk):
         for _ in range(200):
             raw.connect(one.address).close()
         one.wait_for_metric("husk_connections_ended_total", 200, side="downstream", reason="probe")
-        eventually(lambda: one.descriptors() <= descriptors, "no leak")
+        eventually(lambda: one.descriptors() <= descriptors, "the descriptors are closed")
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator)
     assert not any(one.complaints() for one in probed)
@@ -398,9 +398,9 @@ def test_descriptors_and_memory_return_after_a_burst(husk):
 
     descriptors = tunnel.client.descriptors()
     burst()
-    eventually(lambda: tunnel.client.descriptors() <= descriptors, "no leak")
+    eventually(lambda: tunnel.client.descriptors() <= descriptors, "the descriptors are closed")
     after_one = tunnel.client.resident_kib()
     for _ in range(3):
         burst()
-    eventually(lambda: tunnel.client.descriptors() <= descriptors, "no leak")
+    eventually(lambda: tunnel.client.descriptors() <= descriptors, "the descriptors are closed")
     assert LIGHT or tunnel.client.resident_kib() <= after_one + 1024

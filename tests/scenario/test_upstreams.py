@@ -1,4 +1,4 @@
-"""Several upstreams: shares, standby, names that change, SRV records."""
+"""Several upstreams with --protocol tcp: weights, standby, names that change, SRV records."""
 
 import select
 import time
@@ -19,9 +19,9 @@ def text(listener, suffix=""):
 
 
 def dial(tunnel, listeners):
-    """One connection through the tunnel: which listener it came to."""
+    """Opens one connection through the tunnel and returns the listener that it reached."""
     agent = raw.connect(tunnel.client.address)
-    agent.sendall(b"?")  # a silent agent would be waited for before the dial
+    agent.sendall(b"?")  # without bytes the dial would wait for --dial-delay
     ready = select.select([listener.sock for listener in listeners], [], [], 20)[0]
     assert len(ready) == 1
     listener = next(listener for listener in listeners if listener.sock is ready[0])
@@ -58,11 +58,11 @@ def test_a_dead_upstream_is_tried_less_and_less_often(husk):
     def tried(count):
         dial(tunnel, [alive])
         return dead_dials(tunnel) >= count
-    eventually(lambda: tried(4), "it is tried again")
+    eventually(lambda: tried(4), "the address is tried again")
     assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
 
 
-def test_weights_say_how_connections_are_shared(husk):
+def test_connections_are_shared_by_weight(husk):
     count = 100 if LIGHT else 400
     heavy, light = raw.Listener(), raw.Listener()
     tunnel = tunnel_to(husk, [text(heavy, ",weight=3"), text(light, ",weight=1")])
@@ -86,7 +86,7 @@ def test_a_standby_is_used_only_while_the_others_are_down(husk):
         assert dial(tunnel, [primary, standby]) is primary
 
 
-def test_addresses_come_and_go_with_the_name(husk):
+def test_addresses_are_added_and_removed_with_the_name(husk):
     first = raw.Listener(("127.0.0.2", raw.free_address()[1]))
     port = first.address[1]
     second = raw.Listener(("127.0.0.3", port))
@@ -105,7 +105,7 @@ def test_addresses_come_and_go_with_the_name(husk):
         assert dial(tunnel, [first, second]) is second
 
 
-def test_a_name_that_does_not_resolve_hides_no_other_upstream(husk):
+def test_a_name_that_does_not_resolve_leaves_other_upstreams_usable(husk):
     names = NameServer()
     alive = raw.Listener()
     tunnel = tunnel_to(husk, [f"{NAME}:1", text(alive)], dns_servers=names.text)
@@ -115,7 +115,7 @@ def test_a_name_that_does_not_resolve_hides_no_other_upstream(husk):
     assert tunnel.server.get("/ready")[0] == 200
 
 
-def test_readiness_names_what_does_not_resolve_when_nothing_does(husk):
+def test_readiness_lists_the_names_when_none_resolves(husk):
     names = NameServer()
     server = husk.server([f"{NAME}:1", f"srv+{SERVICE}"], protocol="tcp", dns_servers=names.text)
     status, reasons = eventually(lambda: (answer := server.get("/ready"))[1].count("cannot resolve") == 2 and answer,
@@ -123,8 +123,8 @@ def test_readiness_names_what_does_not_resolve_when_nothing_does(husk):
     assert status == 503 and NAME in reasons and SERVICE in reasons
 
 
-def test_a_standby_waits_for_the_names_of_the_others(husk):
-    """Its address is known at once; that of the primary only when the name server has answered."""
+def test_a_standby_is_not_used_before_the_other_names_are_resolved(husk):
+    """The address of the standby is known at once, that of the primary only after an answer of the name server."""
     standby, primary = raw.Listener(), raw.Listener()
     names = NameServer(hosts={NAME: [raw.HOST]})
     names.answering.clear()
@@ -144,7 +144,7 @@ def test_a_standby_is_used_when_the_name_of_the_other_does_not_resolve(husk):
     dial(tunnel, [standby])
 
 
-def test_more_addresses_than_can_be_kept_are_told_of(husk):
+def test_addresses_beyond_the_limit_are_logged(husk):
     names = NameServer(hosts={f"{n}.test": [f"127.0.{n}.{i}" for i in range(25)] for n in range(3)})
     server = husk.server([f"{n}.test:1" for n in range(3)], protocol="tcp", dns_servers=names.text)
     server.wait_for_event(message="more than 64 upstream addresses: 11 left out", level="warn")
@@ -154,7 +154,7 @@ def test_more_addresses_than_can_be_kept_are_told_of(husk):
 
 @pytest.fixture
 def targets(husk, pki):
-    """Two servers with a certificate of their own name each, and the listeners behind them."""
+    """Two husk servers, each with a certificate for its own name, and their upstream listeners."""
     made = []
     for name in ("one.test", "two.test"):
         listener = raw.Listener()
@@ -176,7 +176,7 @@ def client_of(husk, targets, services, **options):
 
 
 class ThroughClient:
-    """What `dial` needs of a tunnel."""
+    """Gives `dial` the attribute that it needs of a tunnel."""
 
     def __init__(self, client):
         self.client = client
@@ -187,12 +187,12 @@ def test_services_are_shared_by_weight_and_each_host_proves_its_own_name(husk, t
     one, two = [listener for _, listener in targets]
     came = [dial(ThroughClient(client), [one, two]) for _ in range(12)]
     assert abs(came.count(one) - 9) <= 1
-    # A session is resumed with the host it is from, and shown to no other.
+    # A TLS session is offered only to the host that issued it.
     assert client.metric("husk_handshakes_total", side="upstream", result="full") == 2
     assert client.metric("husk_handshakes_total", side="upstream", result="resumed") == 10
 
 
-def test_services_of_a_higher_priority_number_are_standbys(husk, targets):
+def test_services_with_a_higher_priority_number_are_standbys(husk, targets):
     client = client_of(husk, targets, service_of(targets, (20, 100), (10, 1)))
     one, two = [listener for _, listener in targets]
     for _ in range(6):
@@ -211,7 +211,7 @@ def test_a_host_with_the_certificate_of_another_is_refused_unless_the_name_is_pi
     dial(ThroughClient(pinned), [targets[1][1]])
 
 
-def test_a_service_that_is_not_offered_is_told_so(husk):
+def test_a_service_that_is_not_offered_is_logged(husk):
     names = NameServer(services={SERVICE: [(0, 0, 0, ".")]})
     client = husk.client(f"srv+{SERVICE}", protocol="tcp", dns_servers=names.text)
     client.wait_for_event(message=f'cannot resolve {SERVICE}: the service is not offered (SRV target ".")',

@@ -1,11 +1,11 @@
-"""Bad usage: one line that names the option and the reason; exit 2 for usage, 1 for what fails at run time."""
+"""Bad usage: husk writes one line with the option and the reason. Exit 2: bad usage; exit 1: failure at run time."""
 
 import pytest
 
 from support import raw
 from support.husk import flags, run
 
-HERE = f"{raw.HOST}:1"  # port 1: nobody there, and nobody needed
+HERE = f"{raw.HOST}:1"  # port 1: no listener is there, and none is needed
 
 
 def one_line(result, status, *words):
@@ -17,7 +17,7 @@ def one_line(result, status, *words):
 
 @pytest.fixture
 def refused(husk, pki):
-    """Runs `husk MODE` with these options on top of good ones; it must end by itself with one line."""
+    """Runs `husk MODE` with valid options and these. husk must end with this status and one line with these words."""
     def refused(mode, status, *words, **options):
         certificate = pki.client if mode == "client" else pki.server
         if mode == "server" and "allow_cn" not in options:
@@ -29,11 +29,11 @@ def refused(husk, pki):
 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
-def test_unknown_option_is_named(refused, mode):
+def test_an_unknown_option_is_named(refused, mode):
     refused(mode, 2, "--frobnicate", frobnicate="x")
 
 
-def test_missing_value_is_named(refused):
+def test_a_missing_value_is_named(refused):
     refused("client", 2, "--workers", words=["--workers"])
 
 
@@ -51,12 +51,12 @@ def test_missing_value_is_named(refused):
     ("log_level", "loud"),
     ("admin", "nowhere"),
 ])
-def test_bad_value_is_named_with_its_option(refused, option, value):
+def test_a_bad_value_is_named_with_its_option(refused, option, value):
     refused("client", 2, "--" + option.replace("_", "-"), **{option: value})
 
 
 @pytest.mark.parametrize("option", ["listen", "upstream", "cert", "key", "ca"])
-def test_missing_option_is_named(refused, option):
+def test_a_missing_option_is_named(refused, option):
     refused("client", 2, f"--{option}", **{option: None})
 
 
@@ -64,44 +64,44 @@ def test_tls_min_above_tls_max_is_refused(refused):
     refused("client", 2, "--tls-m", tls_min="1.3", tls_max="1.2")
 
 
-def test_option_said_twice_is_refused(refused):
+def test_an_option_given_twice_is_refused(refused):
     refused("client", 2, "--listen", listen=[HERE, HERE])
 
 
 @pytest.mark.parametrize("upstream", ["localhost:1,weight=0", "localhost:1,spare", "srv+_fluent._tcp.test:1",
                                       f"{HERE},standby"])
-def test_bad_upstream_among_several_is_told_with_its_text(refused, upstream):
+def test_a_bad_upstream_among_several_is_named(refused, upstream):
     refused("client", 2, "--upstream", upstream, upstream=[HERE, upstream])
 
 
-def test_stray_word_is_refused(refused):
+def test_an_extra_word_is_refused(refused):
     refused("client", 2, "stray", words=["stray"])
 
 
-def test_server_without_any_allow_refuses_to_start(refused):
+def test_husk_server_without_an_allow_option_refuses_to_start(refused):
     refused("server", 2, "--allow-", allow_cn=None)
 
 
-def test_client_listens_on_loopback_only(refused):
+def test_husk_client_listens_only_on_loopback(refused):
     refused("client", 2, "--unsafe-listen", listen="0.0.0.0:0")
 
 
-def test_client_listens_elsewhere_when_told_that_it_is_unsafe(husk):
+def test_husk_client_listens_elsewhere_with_unsafe_listen(husk):
     assert husk.client(HERE, protocol="tcp", listen="0.0.0.0:0", unsafe_listen=True).address[0] == "0.0.0.0"
 
 
-def test_server_listens_anywhere(husk):
+def test_husk_server_listens_on_any_address(husk):
     assert husk.server(HERE, protocol="tcp", listen="0.0.0.0:0").address[0] == "0.0.0.0"
 
 
 @pytest.mark.parametrize("option", ["cert", "key", "ca", "key_passphrase_file"])
-def test_unreadable_file_is_named(refused, tmp_path, option):
+def test_an_unreadable_file_is_named(refused, tmp_path, option):
     missing = str(tmp_path / "missing.pem")
     refused("client", 1, missing, **{option: missing})
 
 
 @pytest.mark.parametrize("option", ["listen", "admin"])
-def test_address_in_use_is_named(refused, option):
+def test_an_address_in_use_is_named(refused, option):
     taken = raw.Listener()
     refused("client", 1, raw.format_address(taken.address), "in use", **{option: raw.format_address(taken.address)})
 
@@ -110,7 +110,7 @@ def test_no_command_is_a_usage_error():
     assert run().returncode == 2
 
 
-def test_unknown_command_is_named():
+def test_an_unknown_command_is_named():
     one_line(run("frobnicate"), 2, "frobnicate")
 
 
@@ -122,7 +122,7 @@ def test_help_lists_the_commands():
 
 
 @pytest.mark.parametrize("arguments", [("help", "client"), ("client", "--help")])
-def test_help_of_a_command_lists_its_options(arguments):
+def test_the_help_of_a_command_lists_its_options(arguments):
     result = run(*arguments)
     assert result.returncode == 0
     for option in ("--listen", "--upstream", "--server-name", "--handshake-timeout"):
@@ -133,6 +133,6 @@ def test_help_of_an_unknown_command_is_a_usage_error():
     one_line(run("help", "frobnicate"), 2, "frobnicate")
 
 
-def test_version_tells_husks_and_the_tls_librarys():
+def test_version_prints_the_versions_of_husk_and_of_the_tls_library():
     result = run("version")
     assert result.returncode == 0 and "husk" in result.stdout and "BoringSSL" in result.stdout

@@ -1,4 +1,4 @@
-"""TLS 1.2 only, 1.3 only, on either side and against other TLS stacks."""
+"""TLS 1.2 only and TLS 1.3 only, on either side and with another TLS library."""
 
 import ssl
 
@@ -21,14 +21,14 @@ def test_one_version_only_on_either_side_works(husk, version, client_only, serve
     assert tunnel.server.wait_for_metric("husk_tls_connections_total", 1, version=f"TLSv{version}")
 
 
-def test_both_sides_free_use_1_3(husk):
+def test_two_husks_without_limits_use_tls_1_3(husk):
     tunnel = husk.tunnel()
     raw.carry_both_ways(*tunnel.open())
     assert tunnel.client.wait_for_metric("husk_tls_connections_total", 1, version="TLSv1.3")
 
 
 @pytest.mark.parametrize("client, server", [("1.2", "1.3"), ("1.3", "1.2")])
-def test_no_version_in_common_is_said_by_the_side_that_decides(husk, client, server):
+def test_two_husks_without_a_common_version_log_the_reason(husk, client, server):
     tunnel = husk.tunnel(client=only(client), server=only(server))
     raw.assert_reset(raw.connect(tunnel.client.address))
     tunnel.server.wait_for_event(reason="tls_version", side="downstream", level="warn")
@@ -37,7 +37,7 @@ def test_no_version_in_common_is_said_by_the_side_that_decides(husk, client, ser
 
 
 @BOTH
-def test_other_tls_client_of_one_version_reaches_husk_server(husk, pki, version):
+def test_another_tls_client_of_one_version_reaches_husk_server(husk, pki, version):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
     agent = raw.connect_tls(server.address, pki.ca.cert, pki.client, version)

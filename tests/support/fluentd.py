@@ -1,4 +1,4 @@
-"""Real Fluentd, as an aggregator and as an agent; installed by tests/interop/install-peers."""
+"""Real Fluentd as an aggregator and as an agent. tests/interop/install-peers installs it."""
 
 import collections
 import json
@@ -11,11 +11,11 @@ from support.process import Program
 PEERS = pathlib.Path(os.environ.get("HUSK_PEERS", ROOT / "build/peers"))
 GEMS = PEERS / "gems"
 PLUGINS = ROOT / "tests/interop/plugins"
-CHUNK = 25  # events an agent sends in one message
+CHUNK = 25  # events in one message of an agent
 
 
 class Fluentd(Program):
-    """One process (no supervisor) of this configuration."""
+    """One Fluentd process without a supervisor."""
 
     def __init__(self, name, directory, config, env=None):
         self.directory = pathlib.Path(directory)
@@ -34,14 +34,14 @@ class Fluentd(Program):
                          {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS), **(env or {})})
 
     def wait_started(self):
-        self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it runs")
+        self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it is running")
 
     def complaints(self):
         return [line for line in self.lines if " [warn]: " in line or " [error]: " in line]
 
 
 class Aggregator(Fluentd):
-    """Prints each event as a JSON line; `sources` is the rest of its configuration."""
+    """Prints each event as a JSON line. `sources`: the `<source>` sections of the configuration."""
 
     def __init__(self, directory, sources, env=None):
         super().__init__("aggregator", directory, sources + """
@@ -57,7 +57,7 @@ class Aggregator(Fluentd):
         """, env)
 
     def numbers(self, tag):
-        """The numbers of the events with this tag, as they came."""
+        """The numbers of the events with this tag, in order of arrival."""
         events = (json.loads(line) for line in self.lines if line.startswith("{"))
         return [event["n"] for event in events if event["tag"] == tag]
 
@@ -66,9 +66,9 @@ class Aggregator(Fluentd):
 
 
 class Agent(Fluentd):
-    """Sends what is written to files through one out_forward per tag, a file a chunk.
+    """Reads events from files and sends them through one out_forward per tag. One file becomes one chunk.
 
-    `outputs`: tag → the configuration of its out_forward; each has `count` events to send from the start."""
+    `outputs`: tag → configuration of its out_forward. For each tag `count` events are there from the start."""
 
     def __init__(self, directory, outputs, count, env=None):
         self._files = pathlib.Path(directory)
@@ -79,7 +79,7 @@ class Agent(Fluentd):
             self._path(tag, output) for tag, output in outputs.items()), env)
 
     def stop(self):
-        """An orderly end takes it many seconds, and when a test is over it has nothing unsent."""
+        """Kills the agent: an orderly end takes many seconds, and at the end of a test nothing is unsent."""
         self.kill()
 
     def _path(self, tag, output):
@@ -112,7 +112,7 @@ class Agent(Fluentd):
         """
 
     def emit(self, tag, count):
-        """Numbers go on from the last call."""
+        """Adds `count` events. Their numbers continue those of the last call."""
         first = self._offered[tag]
         for start in range(first, first + count, CHUNK):
             (self._files / f"{tag}.{start}.log").write_text(
@@ -120,7 +120,7 @@ class Agent(Fluentd):
         self._offered[tag] += count
 
     def wait_for_acks(self, tag):
-        """Until every chunk that went out for this tag has had its ack."""
+        """Waits until every chunk sent with this tag is acked."""
         def count(lines, words):
             return sum(f"[{tag}] {words}" in line for line in lines)
 

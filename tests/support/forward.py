@@ -1,4 +1,4 @@
-"""Scripted Forward peers: messages built byte by byte, an agent, an aggregator that acks when told to."""
+"""Scripted Forward peers: messages, an agent, an aggregator that acks when a test wants it."""
 
 import socket
 import struct
@@ -26,29 +26,29 @@ def message(tag, *elements):
 
 
 def event(number, chunk=None, tag="t"):
-    """One numbered event, Message mode; with `chunk` the agent asks for an ack."""
+    """One numbered event in Message mode. With `chunk` the message asks for an ack."""
     return message(tag, 1, {"n": number}, *([] if chunk is None else [{"chunk": chunk}]))
 
 
 def ack(chunk):
-    """chunk: an id, or a value's bytes in an Encoded."""
+    """`chunk`: an id, or an Encoded that holds the bytes of the id."""
     return b"\x81\xa3ack" + (chunk.data if isinstance(chunk, Encoded) else pack(chunk))
 
 
 class Encoded(NamedTuple):
-    """A value as its own bytes: for headers that msgpack would write shorter."""
+    """The MessagePack bytes of a value, for headers that the msgpack module would write shorter."""
     data: bytes
 
 
 class Message(NamedTuple):
-    """What an aggregator received. A str holds bytes that are not UTF-8 as surrogates; a bin is bytes."""
+    """A message that an aggregator received. In a str, bytes that are not UTF-8 are surrogates; a bin is bytes."""
     raw: bytes
     value: Any
     connection: Any
 
     @property
     def option(self):
-        """None: there is none, or nil."""
+        """None: the message has no option, or the option is nil."""
         last = self.value[-1]
         is_message_mode = not isinstance(self.value[1], (str, bytes, list))
         return last if len(self.value) > (3 if is_message_mode else 2) else None
@@ -63,7 +63,7 @@ class Message(NamedTuple):
 
 
 class Parser:
-    """Cuts a stream into messages and keeps their bytes."""
+    """Finds the messages in a stream of bytes."""
 
     def __init__(self):
         self._unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors="surrogateescape",
@@ -71,7 +71,7 @@ class Parser:
         self._bytes, self._start = bytearray(), 0
 
     def feed(self, data):
-        """The messages that are whole now, as (bytes, value)."""
+        """Yields each message that is now complete, as (bytes, value)."""
         self._unpacker.feed(data)
         self._bytes += data
         for value in self._unpacker:
@@ -84,7 +84,7 @@ class Parser:
 # ---- peers ----
 
 class Agent:
-    """Sends what it is told, and reads acks; `sock` is a socket or anything like it."""
+    """Sends messages and reads acks. `sock`: a socket or a TlsPeer."""
 
     def __init__(self, sock):
         self.sock = sock
@@ -93,28 +93,28 @@ class Agent:
         self.sock.sendall(b"".join(messages))
 
     def read_ack(self):
-        """What one recv returns."""
+        """The bytes of one recv."""
         return self.sock.recv(1 << 20)
 
     def expect_ack(self, chunk):
-        """It comes whole, in one recv, and nothing with it."""
+        """The ack must be the only bytes of one recv."""
         got = self.read_ack()
         assert got == ack(chunk), got
 
     def read_acks(self, count):
-        """The ids; none may be cut by the end of a recv."""
+        """The ids of `count` acks. The end of a recv must not cut an ack."""
         ids = []
         while len(ids) < count:
             data, parser = self.read_ack(), Parser()
-            assert data, f"ended after {len(ids)} of {count} acks"
+            assert data, f"the connection ended after {len(ids)} of {count} acks"
             whole = list(parser.feed(data))
-            assert sum(len(one) for one, _ in whole) == len(data), f"an ack was cut: {data[-40:]}"
+            assert sum(len(one) for one, _ in whole) == len(data), f"the end of a recv cut an ack: {data[-40:]}"
             ids += [value["ack"] for _, value in whole]
         assert len(ids) == count, f"{len(ids) - count} acks too many"
         return ids
 
     def expect_nothing_more(self):
-        """It ends, and no ack is left over."""
+        """Ends its direction of the connection and checks that no further byte arrives."""
         self.sock.shutdown(socket.SHUT_WR)
         assert raw.read_to_end(self.sock) == b""
 
@@ -132,7 +132,7 @@ def carry_acked(agent, number, chunk):
 
 
 class Connection:
-    """One connection of the aggregator; its reader thread alone closes the socket."""
+    """One connection of the aggregator. Only the reader thread closes the socket."""
 
     def __init__(self, sock, number):
         self.sock, self.number, self.ended = sock, number, False
@@ -141,7 +141,7 @@ class Connection:
         try:
             self.sock.sendall(data)
         except OSError:
-            pass  # it is gone, which the test meant to happen
+            pass  # the test has ended the connection
 
     def end(self, by_reset=False):
         try:
@@ -155,7 +155,8 @@ class Connection:
 class Aggregator:
     """Records every message of every connection, in order of arrival.
 
-    `acks`: whether to ack at once, or a function of the message that says so; else it does when told."""
+    `acks`: True, or a function that returns true for a message: the message is acked at once. Otherwise the test
+    calls ack()."""
 
     def __init__(self, acks=True, address=(raw.HOST, 0)):
         self.acks = acks
@@ -195,7 +196,7 @@ class Aggregator:
                 break
             for one, value in parser.feed(data):
                 received = Message(one, value, connection)
-                # Decided before the test can know of it, given after: an agent's ack means that it is recorded.
+                # Decide before the message is recorded and ack afterwards: an acked message is always recorded.
                 is_acked = self.acks(received) if callable(self.acks) else self.acks
                 with self._changed:
                     self._messages.append(received)
@@ -223,14 +224,14 @@ class Aggregator:
             return list(self._connections)
 
     def wait_until(self, found, what, timeout=WAIT_SECONDS):
-        """found(messages), once that is true."""
+        """Waits until found(messages) is true and returns the result."""
         with self._changed:
             answer = self._changed.wait_for(lambda: found(self._messages), timeout)
-            assert answer, f"never so: {what}; {len(self._messages)} messages, the last {self._messages[-3:]}"
+            assert answer, f"did not happen: {what}; {len(self._messages)} messages, the last {self._messages[-3:]}"
             return answer
 
     def wait_for(self, count):
-        """The messages, once there are so many."""
+        """Waits for `count` messages and returns all messages."""
         return self.wait_until(lambda messages: len(messages) >= count and list(messages), f"{count} messages")
 
     def wait_for_connections(self, count):
@@ -240,14 +241,14 @@ class Aggregator:
         return [one.number for one in self.messages]
 
     def end_connections(self, by_reset=False):
-        """All of them, and waits until it is so."""
+        """Ends all connections and waits until they have ended."""
         ending = self.connections
         for connection in ending:
             connection.end(by_reset)
         self.wait_until(lambda _: all(one.ended for one in ending), "the connections end")
 
     def kill(self, by_reset=True):
-        """Nobody listens any more, every connection is gone."""
+        """Closes the listener and ends all connections."""
         self._listener.sock.shutdown(socket.SHUT_RDWR)
         self._acceptor.join(WAIT_SECONDS)
         self.end_connections(by_reset)
@@ -260,7 +261,7 @@ class Aggregator:
 # ---- husk between them ----
 
 class Pair:
-    """agents → husk client ═ husk server → aggregator, all speaking Forward."""
+    """agents → husk client ═ husk server → aggregator"""
 
     def __init__(self, husk, aggregator, client, server):
         self.aggregator = aggregator

@@ -1,4 +1,4 @@
-"""husk under test: started with JSON logs on free ports, questioned over its admin endpoint."""
+"""husk under test: starts it on free ports with JSON logs and asks its admin endpoint."""
 
 import functools
 import http.client
@@ -14,17 +14,17 @@ from support.process import WAIT_SECONDS, Program, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = str((ROOT / os.environ.get("HUSK", "build/husk")).resolve())
-LIGHT = os.environ.get("HUSK_LIGHT") == "1"  # the build is a slow one (sanitizers): scale work down
+LIGHT = os.environ.get("HUSK_LIGHT") == "1"  # the build has sanitizers and is slow: tests do less work
 
 SANITIZER_REPORT = re.compile(r"Sanitizer|runtime error:")
-# A sanitizer's findings end the program with a status of their own.
-# husk lets no other process look into it (it is not dumpable), so only root's leak check can.
+# After a finding of a sanitizer the program ends with exit status 66.
+# husk is not dumpable, so only root's processes can look into it and check for leaks.
 SANITIZERS = {"ASAN_OPTIONS": f"exitcode=66:detect_leaks={int(os.geteuid() == 0)}", "TSAN_OPTIONS": "exitcode=66",
               "UBSAN_OPTIONS": "exitcode=66:print_stacktrace=1"}
 
 
 def flags(**options):
-    """handshake_timeout="1s" → --handshake-timeout 1s; True: a flag; None: nothing; a list: many times."""
+    """handshake_timeout="1s" → --handshake-timeout 1s. True: a flag; None: nothing; a list: several times."""
     words = []
     for name, value in options.items():
         for one in value if isinstance(value, (list, tuple)) else [value]:
@@ -34,7 +34,7 @@ def flags(**options):
 
 
 def run(*arguments, env=None, timeout=WAIT_SECONDS):
-    """Runs husk to its end: status, stdout and stderr."""
+    """Runs husk until it ends. Returns status, stdout and stderr."""
     return subprocess.run([BINARY, *map(str, arguments)], text=True, capture_output=True, timeout=timeout,
                           stdin=subprocess.DEVNULL, env={**os.environ, **SANITIZERS, **(env or {})})
 
@@ -49,7 +49,7 @@ class Husk(Program):
     # ---- its log ----
 
     def events(self, **fields):
-        """Log lines, parsed, that have these fields."""
+        """The parsed log lines that have these fields."""
         parsed = [json.loads(line) for line in self.lines if line.startswith("{")]
         return [event for event in parsed if fields.items() <= event.items()]
 
@@ -70,7 +70,7 @@ class Husk(Program):
     # ---- its admin endpoint ----
 
     def get(self, path):
-        """Status and body."""
+        """Returns status and body."""
         connection = http.client.HTTPConnection(*self.admin, timeout=WAIT_SECONDS)
         try:
             connection.request("GET", path)
@@ -80,7 +80,7 @@ class Husk(Program):
             connection.close()
 
     def metric(self, name, **labels):
-        """The sum of the samples that have these labels."""
+        """The sum of the samples with these labels."""
         total = 0.0
         for sample, label_text, value in re.findall(r"^(\w+)(?:\{(.*)\})? (\S+)$", self.get("/metrics")[1], re.M):
             if sample == name and labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', label_text)).items():
@@ -111,7 +111,7 @@ class Husk(Program):
         return self.metric("process_open_fds")
 
     def stop(self):
-        """A second SIGTERM follows: it does not wait for open connections. A sanitizer's report is a failure."""
+        """Sends SIGTERM twice, so that husk does not wait for open connections. A sanitizer report fails the test."""
         self.signal(signal.SIGTERM)
         try:
             self.process.wait(0.2)
@@ -119,24 +119,24 @@ class Husk(Program):
             pass
         status = super().stop()
         report = [line for line in self.lines if SANITIZER_REPORT.search(line)]
-        assert not report and status in (0, 1, -signal.SIGKILL), f"bad end\n{self.tail(200)}"
+        assert not report and status in (0, 1, -signal.SIGKILL), f"status {status}\n{self.tail(200)}"
         return status
 
 
 class Tunnel:
-    """agent → husk client ═ husk server → aggregator, the two ends being sockets of the test."""
+    """agent → husk client ═ husk server → aggregator, with --protocol tcp. The two ends are sockets of the test."""
 
     def __init__(self, client, server, upstream):
         self.client, self.server, self.upstream = client, server, upstream
 
     def open(self):
-        """One connection through it: the agent's end and the aggregator's."""
+        """Opens one connection through the tunnel. Returns the socket of the agent and the socket of the aggregator."""
         agent = raw.connect(self.client.address)
         return agent, self.upstream.accept()
 
 
 class Launcher:
-    """Starts husk with sensible options; a test says only what it is about."""
+    """Starts husk with the options that every test needs. A test gives only the options that it is about."""
 
     def __init__(self, pki, programs):
         self.pki, self._programs = pki, programs
@@ -150,13 +150,13 @@ class Launcher:
         return self._start("server", upstream, self.pki.server, options)
 
     def tunnel(self, client=(), server=(), upstream=None):
-        """`client` and `server`: options of the two halves."""
+        """`client`, `server`: options of husk client and of husk server."""
         upstream = upstream or raw.Listener()
         server = self.server(upstream, protocol="tcp", **dict(server))
         return Tunnel(self.client(server, protocol="tcp", **dict(client)), server, upstream)
 
     def options(self, upstream, certificate, /, **options):
-        """What every start needs, unless the test says otherwise. `upstream`: anything with an address."""
+        """The options of a start; `options` override them. `upstream`: an address, or an object that has one."""
         if hasattr(upstream, "address"):
             upstream = raw.format_address(upstream.address)
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
@@ -169,5 +169,5 @@ class Launcher:
         certificate = options.pop("certificate", certificate)
         process = {name: options.pop(name) for name in ("env", "prefix") if name in options}
         husk = self._programs.add(Husk(mode, self.options(upstream, certificate, **options), **process))
-        husk.address  # it is up
+        husk.address  # waits until husk listens
         return husk

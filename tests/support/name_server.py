@@ -1,4 +1,4 @@
-"""A name server that knows what a test tells it, from one moment to the next."""
+"""A DNS server whose names a test can change at any time."""
 
 import socket
 import struct
@@ -13,13 +13,13 @@ NO_SUCH_NAME = 3
 
 
 class NameServer:
-    """hosts: name → IPv4 addresses; services: name → (priority, weight, port, target) each."""
+    """`hosts`: name → IPv4 addresses. `services`: name → list of (priority, weight, port, target)."""
 
     def __init__(self, hosts=None, services=None, ttl=3600):
         self.hosts, self.services, self._ttl = dict(hosts or {}), dict(services or {}), ttl
-        self.answering = threading.Event()  # cleared: answers wait
+        self.answering = threading.Event()  # while it is cleared, no answer is sent
         self.answering.set()
-        self._asked = []  # name and time
+        self._asked = []  # (name, time) of each question
         self._changed = threading.Condition()
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.bind((raw.HOST, 0))
@@ -63,7 +63,7 @@ class NameServer:
         return ".".join(labels), struct.unpack(">H", query[at + 1:at + 3])[0], at + 5
 
     def gaps(self, name, count):
-        """Seconds between the first questions for `name`: `count` gaps."""
+        """The first `count` intervals between two questions for `name`, in seconds."""
         def asked_at():
             return [when for what, when in self._asked if what == name]
         with self._changed:

@@ -1,4 +1,4 @@
-"""Certificates by the openssl command line: quick ones of every kind, and the seed's own, step by step."""
+"""Certificates made with the openssl command line: EC certificates of several kinds, and the RSA ones of the seed."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ LOCAL_NAMES = "DNS:localhost,IP:127.0.0.1,IP:::1"
 
 
 class Authority:
-    """A CA with EC keys, which cost nothing to make."""
+    """A CA with EC keys, which are quick to make."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -33,7 +33,7 @@ class Authority:
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def issue(self, name, cn, usage, san=None, days=30):
-        """usage: serverAuth or clientAuth. Without san the name is in the CN only; days=-1 is past."""
+        """`usage`: serverAuth or clientAuth. Without `san` the name is in the CN only. days=-1: expired."""
         made = Certificate(str(self.directory / f"{name}.crt"), str(self.directory / f"{name}.key"))
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         extensions.write_text("\n".join(
@@ -46,7 +46,7 @@ class Authority:
 
 
 class Pki:
-    """One name for each kind of certificate a test asks for; made when first asked for."""
+    """Each kind of certificate that the tests use. A certificate is made at its first use."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
@@ -77,7 +77,7 @@ class Pki:
         lambda self: self.other_ca.issue("client", "client", "clientAuth", "DNS:client"))
 
     def locked(self, certificate, passphrase, form):
-        """The same key behind a passphrase. form: "pkcs8" (PBES2) or "dek-info" (the older one)."""
+        """The certificate with its key encrypted. `form`: "pkcs8" (PBES2) or "dek-info" (the older form)."""
         locked = f"{certificate.key}.{form}"
         if form == "pkcs8":
             openssl("pkcs8", "-topk8", "-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256",
@@ -87,7 +87,7 @@ class Pki:
         return Certificate(certificate.cert, locked)
 
 
-# The seed's openssl.cnf, with the [ v3_ca ] header that its print lacks.
+# The seed's openssl.cnf, with the [ v3_ca ] header that is missing in the printed text.
 SEED_CONFIG = """
 [ ca ]
 default_ca = CA_default
@@ -163,7 +163,7 @@ emailAddress            = optional
 
 
 class SeedPki:
-    """The seed's files, by its own commands: RSA 4096, AES-encrypted keys, names in the CN only."""
+    """The seed's files, made with its commands: RSA 4096, AES-encrypted keys, names in the CN only."""
 
     PASSPHRASES = {"ca": "1000", "server": "1234", "client": "1111"}  # the last two: the seed's Secrets
 

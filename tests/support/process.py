@@ -1,4 +1,4 @@
-"""Programs the tests start: their lines as they come, their end by their own pid."""
+"""Programs that tests start: collects their output lines and ends them by their pid."""
 
 import os
 import signal
@@ -6,13 +6,13 @@ import subprocess
 import threading
 import time
 
-WAIT_SECONDS = 20.0  # seconds one wait may take: far more than it needs, so that a busy machine is no failure
+WAIT_SECONDS = 20.0  # longest wait; far more than needed, so that a busy machine fails no test
 
-running = []  # what is started and not yet stopped, for the report of a failing test
+running = []  # started and not yet stopped; the report of a failing test shows their output
 
 
 class Program:
-    """Owns one process. Every wait is for an event and bounded; a wait in vain shows the log's tail."""
+    """Owns one process. Every wait is for an event and has a limit. A failure shows the last lines."""
 
     def __init__(self, argv, name, env=None):
         self.name = name
@@ -48,7 +48,7 @@ class Program:
         return "\n    ".join([head, *self.lines[-count:]])
 
     def wait_until(self, found, what, timeout=WAIT_SECONDS):
-        """What found(lines) returns once that is true; asked again at each new line."""
+        """Waits until found(lines) is true and returns the result. `found` is called again at each new line."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
@@ -59,10 +59,10 @@ class Program:
                 if silent or not self._changed.wait(min(0.5, max(0, deadline - time.monotonic()))):
                     if silent or time.monotonic() >= deadline:
                         break
-        raise AssertionError(f"{self.name} never said {what}\n{self.tail()}")
+        raise AssertionError(f"{self.name} did not write {what}\n{self.tail()}")
 
     def wait_for_line(self, matches, what, timeout=WAIT_SECONDS):
-        """The first line, past ones included, that matches."""
+        """Waits for a line that matches. Earlier lines count."""
         return self.wait_until(lambda lines: next(filter(matches, lines), None), what, timeout)
 
     def signal(self, number):
@@ -70,7 +70,7 @@ class Program:
             os.kill(self.pid, number)
 
     def wait(self, timeout=WAIT_SECONDS):
-        """The exit status; all lines are read when it returns."""
+        """Waits for the end of the process and of its output. Returns the exit status."""
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -82,7 +82,7 @@ class Program:
         return status
 
     def stop(self):
-        """Ends it in order; by force, and as a failure, when it does not listen."""
+        """Sends SIGTERM. When the process does not end, kills it and fails the test."""
         self.signal(signal.SIGTERM)
         try:
             return self.wait()
@@ -97,7 +97,7 @@ class Program:
 
 
 class Programs:
-    """Stops, last one first, whatever was started through it."""
+    """The programs that a test started. stop() stops them, the last one first."""
 
     def __init__(self):
         self._started = []
@@ -117,11 +117,11 @@ class Programs:
 
 
 def eventually(condition, what, timeout=WAIT_SECONDS):
-    """Asks until the answer is true: for what can only be asked for, such as a counter. Returns the answer."""
+    """Calls `condition` until it returns true, and returns the result. For states without an event."""
     deadline = time.monotonic() + timeout
     while True:
         answer = condition()
         if answer:
             return answer
-        assert time.monotonic() < deadline, f"never so: {what}\n" + "\n".join(p.tail() for p in running)
+        assert time.monotonic() < deadline, f"did not happen: {what}\n" + "\n".join(p.tail() for p in running)
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Scripted peers: plain and TLS sockets that do exactly what a test says."""
+"""Scripted peers: plain and TLS sockets that a test controls step by step."""
 
 import os
 import select
@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 
 
 def parse_address(text):
-    """host:port, [v6]:port or unix:PATH, as what a socket takes: a tuple, or a path."""
+    """Converts host:port, [v6]:port or unix:PATH to a socket address: a tuple or a path."""
     if text.startswith("unix:"):
         return text[len("unix:"):]
     host, port = text.rsplit(":", 1)
@@ -43,7 +43,7 @@ def connect(address):
 
 
 class Listener:
-    """Accepts when the test says so."""
+    """A listening socket. It accepts only when the test calls accept()."""
 
     def __init__(self, address=(HOST, 0), backlog=1024):
         self.sock = socket.socket(family_of(address), socket.SOCK_STREAM)
@@ -91,7 +91,7 @@ class FullListener(Listener):
 
 
 class Collector(Listener):
-    """Accepts all there are, reads each to its end, and keeps what it read."""
+    """Accepts every connection, reads each to its end and keeps the bytes."""
 
     def __init__(self):
         super().__init__()
@@ -119,22 +119,24 @@ class Collector(Listener):
                         self._changed.notify_all()
 
     def wait_until(self, found):
-        """found(received), once that is true. received: what each ended connection said, in no particular order."""
+        """Waits until found(received) is true and returns the result.
+
+        `received`: the bytes of each connection that has ended, in any order."""
         with self._changed:
             answer = self._changed.wait_for(lambda: found(self._received), WAIT_SECONDS)
-            assert answer, f"{len(self._received)} connections arrived, the last ones with {self._received[-3:]}"
+            assert answer, f"{len(self._received)} connections ended, the last ones with {self._received[-3:]}"
             return answer
 
     def wait_for(self, count):
-        """What `count` connections said."""
+        """Waits until `count` connections have ended and returns their bytes."""
         return self.wait_until(lambda received: len(received) >= count and list(received))
 
 
 def free_address():
-    """An address nobody listens on, outside the range the kernel hands out by itself."""
+    """An address without a listener, outside the range of ports that the kernel assigns."""
     first, last = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
     for step in range(12000):
-        port = 20000 + (97 * os.getpid() + step) % 12000  # other test runs look elsewhere
+        port = 20000 + (97 * os.getpid() + step) % 12000  # test runs in parallel begin at other ports
         if first <= port <= last or port in _taken:
             continue
         with socket.socket() as probe:
@@ -160,7 +162,7 @@ def read_exactly(peer, count):
 
 
 def carry(sender, receiver, data=b"?"):
-    """What one end sends arrives at the other."""
+    """Sends `data` from one end and checks that it arrives at the other end."""
     sender.sendall(data)
     assert read_exactly(receiver, len(data)) == data
 
@@ -178,7 +180,7 @@ def read_to_end(peer):
 
 
 def assert_reset(sock):
-    """The peer broke off (RST): neither an orderly end nor silence."""
+    """The peer must reset the connection (RST)."""
     try:
         end = sock.recv(1)
     except ConnectionResetError:
@@ -187,7 +189,7 @@ def assert_reset(sock):
 
 
 def assert_closed(sock):
-    """Gone one way or the other, whatever was still under way."""
+    """The connection must end, with FIN or with RST, after any bytes."""
     try:
         while sock.recv(65536):
             pass
@@ -196,13 +198,13 @@ def assert_closed(sock):
 
 
 def reset(sock):
-    """Closes with RST."""
+    """Closes the connection with RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 class Sending:
-    """Sends in a thread of its own; leaving the block waits for its end and shows its failure."""
+    """Sends in a thread. The end of the with block waits for the thread and raises its failure."""
 
     def __init__(self, sock, pieces):
         self._sock, self._pieces, self._failure = sock, pieces, None
@@ -222,7 +224,7 @@ class Sending:
     def __exit__(self, kind, *_):
         if kind is None:
             self._thread.join(WAIT_SECONDS)
-            assert not self._thread.is_alive(), "the sender is stuck"
+            assert not self._thread.is_alive(), "the sender does not end"
             assert self._failure is None, f"the sender failed: {self._failure!r}"
 
 
@@ -232,7 +234,7 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 def tls_context(server_side, ca, certificate=None, version=None):
-    """Verifies the peer against `ca`; shows `certificate` if there is one; `version`: that one only."""
+    """Verifies the peer against `ca` and shows `certificate`, if there is one. `version`: the only version allowed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(ca)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -249,7 +251,8 @@ def connect_tls(address, ca, certificate=None, version=None):
 
 
 class TlsPeer:
-    """TLS over memory on a socket of ours: unlike ssl.SSLSocket it can end one direction alone, or break off."""
+    """TLS over memory buffers on a plain socket. Unlike ssl.SSLSocket it can end one direction alone, or without
+    close_notify."""
 
     def __init__(self, sock, context, server_side=False):
         self.sock = sock
@@ -276,14 +279,14 @@ class TlsPeer:
             self.sock.sendall(self._outgoing.read())
 
     def first_flight(self):
-        """The ClientHello, not sent."""
+        """The bytes of the ClientHello. They are not sent."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return self._outgoing.read()
 
     def last_flight(self):
-        """The handshake as far as a client's last flight (TLS 1.3: its certificate and Finished), not sent."""
+        """Does the handshake up to the client's last flight (TLS 1.3: certificate and Finished), which is not sent."""
         self.sock.sendall(self.first_flight())
         while True:
             self._incoming.write(self.sock.recv(65536))
@@ -294,7 +297,7 @@ class TlsPeer:
                 pass
 
     def seal_end(self):
-        """close_notify, not sent."""
+        """The bytes of close_notify. They are not sent."""
         try:
             self.tls.unwrap()
         except ssl.SSLWantReadError:
@@ -302,7 +305,7 @@ class TlsPeer:
         return self._outgoing.read()
 
     def seal(self, data):
-        """The records that carry data, not sent."""
+        """The TLS records that hold `data`. They are not sent."""
         self.tls.write(data)
         return self._outgoing.read()
 
@@ -314,20 +317,20 @@ class TlsPeer:
         self._run(self.tls.write, data)
 
     def recv(self, count):
-        """b"" at close_notify; an end without it raises ssl.SSLEOFError."""
+        """Returns b"" at close_notify. An end without close_notify raises ssl.SSLEOFError."""
         try:
             return self._run(self.tls.read, count)
         except ssl.SSLZeroReturnError:
             return b""
 
     def close_write(self):
-        """close_notify, and nothing more: the other direction stays open."""
+        """Sends close_notify. The other direction stays open."""
         self.sock.sendall(self.seal_end())
 
     def close(self):
         self.close_write()
         self.sock.close()
 
-    def break_off(self):
-        """FIN without close_notify."""
+    def end_without_close_notify(self):
+        """Sends FIN without close_notify."""
         self.sock.shutdown(socket.SHUT_WR)
