@@ -1,4 +1,4 @@
-"""Several upstreams under `--protocol forward`: who gets a message, when another connection is made, and when one retires."""
+"""Several upstreams of --protocol forward: which one gets a message, when husk dials, when a connection retires."""
 
 import signal
 
@@ -18,7 +18,7 @@ def text(aggregator, suffix=""):
 
 
 class Site:
-    """agents → husk server (of TLS agents it knows nothing here: husk client) → aggregators."""
+    """agents → husk client ═ husk server → several aggregators"""
 
     def __init__(self, husk, upstreams, **options):
         self.server = husk.server(upstreams, **options)
@@ -41,7 +41,7 @@ def carry(agent, number):
 
 
 def send_until_all_have(agent, aggregators, first=0):
-    """Sends until each of them has something; none acknowledges, so that every connection is busy."""
+    """Sends until each aggregator has a message. No aggregator acks, so every connection stays busy."""
     sent = first
 
     def all_have():
@@ -82,7 +82,7 @@ def test_one_agents_messages_are_spread_over_busy_aggregators(site):
     assert sorted(numbers_of(*aggregators)) == list(range(sent))
 
 
-def test_what_one_had_not_acked_when_it_was_killed_goes_to_the_other(site):
+def test_unacked_messages_of_a_killed_aggregator_go_to_the_other(site):
     one, two = Aggregator(acks=False), Aggregator(acks=False)
     site = site(text(one), text(two))
     agent = site.agent()
@@ -90,12 +90,12 @@ def test_what_one_had_not_acked_when_it_was_killed_goes_to_the_other(site):
     one.kill()
     settle(two)
     eventually(lambda: set(two.numbers()) | set(one.numbers()) >= set(range(sent)) and
-               set(two.numbers()) >= set(one.numbers()), "the other has all")
+               set(two.numbers()) >= set(one.numbers()), "the other aggregator has all messages")
     carry(agent, 10000)
     assert site.server.metric("husk_messages_dropped_total") == 0
 
 
-def test_one_that_hangs_is_left_alone(site):
+def test_an_aggregator_that_hangs_is_ejected(site):
     hung, alive = Aggregator(acks=False), Aggregator()
     site = site(text(hung), text(alive), ack_timeout="300ms", eject_time="1m")
     agents = [site.agent() for _ in range(4)]
@@ -109,7 +109,7 @@ def test_one_that_hangs_is_left_alone(site):
     assert len(hung.messages) == before and site.server.metric("husk_messages_dropped_total") == 0
 
 
-def test_an_address_added_in_dns_takes_its_share_and_a_removed_one_is_left_between_messages(site):
+def test_an_address_added_in_dns_is_used_and_a_removed_one_retires_between_messages(site):
     first = Aggregator(acks=False, address=("127.0.0.2", raw.free_address()[1]))
     second = Aggregator(acks=False, address=("127.0.0.3", first.address[1]))
     names = NameServer(hosts={NAME: ["127.0.0.2"]}, ttl=0)
@@ -127,7 +127,7 @@ def test_an_address_added_in_dns_takes_its_share_and_a_removed_one_is_left_betwe
     assert site.server.metric("husk_messages_resent_total") == 0
 
 
-def test_a_standby_serves_while_the_primary_is_down_and_is_left_when_it_is_back(site):
+def test_a_standby_is_used_only_while_the_primary_is_down(site):
     primary, standby = Aggregator(), Aggregator()
     site = site(text(standby, ",standby"), text(primary), eject_time="100ms", eject_time_max="100ms")
     agent = site.agent()
@@ -146,7 +146,7 @@ def test_a_standby_serves_while_the_primary_is_down_and_is_left_when_it_is_back(
     site.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="retired")
 
 
-def test_connections_are_made_anew_after_their_age_and_nobody_notices(site):
+def test_a_connection_is_replaced_at_its_maximum_age_without_a_lost_message(site):
     aggregator = Aggregator()
     site = site(text(aggregator), max_connection_age="150ms")
     agent, number = site.agent(), 0
@@ -174,7 +174,7 @@ def test_an_old_connection_waits_for_its_acks(site):
     assert not first.connection.ended
     aggregator.ack(first)
     agent.expect_ack("one")
-    aggregator.wait_until(lambda _: first.connection.ended, "the old one ends")
+    aggregator.wait_until(lambda _: first.connection.ended, "the old connection ends")
 
 
 def test_new_credentials_are_used_from_the_next_message_on(husk):
@@ -190,24 +190,24 @@ def test_new_credentials_are_used_from_the_next_message_on(husk):
     assert aggregator.numbers() == [1, 2]
 
 
-def test_weights_say_how_much_is_outstanding(site):
+def test_unacked_messages_are_shared_by_weight(site):
     heavy, light = Aggregator(acks=False), Aggregator(acks=False)
     site = site(text(heavy, ",weight=4"), text(light), retain_bytes="8MiB")
     agents = [site.agent() for _ in range(8)]
     send_until_all_have(agents[0], [heavy, light])
     for number in range(80):
         agents[number % 8].send(message("t", 1, {"n": 1000 + number, "pad": LARGE}))
-    eventually(lambda: len(set(numbers_of(heavy, light))) >= 80, "they have arrived")
+    eventually(lambda: len(set(numbers_of(heavy, light))) >= 80, "all messages have arrived")
     assert len(heavy.messages) > 1.5 * len(light.messages)
 
 
-def test_few_long_connections_are_even_among_workers(husk):
-    """The kernel shares them out by chance."""
+def test_few_long_connections_are_spread_evenly_over_workers(husk):
+    """The kernel distributes connections to the workers by chance."""
     server = husk.server(Aggregator(), workers=4)
     peers = [raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client) for _ in range(4)]
     for number, peer in enumerate(peers):
         agent = Agent(peer)
         agent.send(event(number, f"{number}"))
         agent.expect_ack(f"{number}")
-    # Each worker has an agent, and so a connection upstream.
+    # Each worker has one agent and therefore one upstream connection.
     assert server.metric("husk_connections_opened_total", side="upstream") == 4

@@ -1,5 +1,7 @@
-"""An ack speaks for what its agent sent before it: the husk that gives one is the aggregator of another husk, whose run
-may have come in pieces."""
+"""Batches: messages of one agent that share an ack.
+
+An agent's ack covers everything that the agent sent before. The agent may be another husk, and a batch of that husk
+may arrive in pieces."""
 
 import select
 import signal
@@ -13,7 +15,7 @@ from support.forward import Agent, Aggregator, event, message
 from support.process import WAIT_SECONDS
 
 FILLER = b"y" * 1000
-COUNT = 6000  # of about a KiB: more than the sockets on the way to an aggregator that does not read can take
+COUNT = 6000  # of about 1 KiB each; more than the socket buffers on the way can hold
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def aggregator():
 
 
 def serve(sock, until=None):
-    """Acks whatever asks for it, until `until` has been acked or the connection ends; how many were."""
+    """Acks messages until `until` is acked or the connection ends. Returns the number of acks."""
     parser, count = forward.Parser(), 0
     while data := sock.recv(1 << 18):
         for _, value in parser.feed(data):
@@ -38,14 +40,14 @@ def serve(sock, until=None):
 
 
 @pytest.mark.parametrize("batch_bytes", ["64KiB", "off"])
-def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggregator, batch_bytes):
+def test_an_ack_waits_for_earlier_messages_of_the_agent_without_acks(husk, aggregator, batch_bytes):
     server = husk.server(aggregator, batch_bytes=batch_bytes, max_upstream_connections=2)
     agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     before = b"".join(message("t", 1, {"n": n, "x": FILLER}) for n in range(COUNT))
     last = message("t", 1, {"n": COUNT}, {"chunk": "last"})
     sending = threading.Thread(target=agent.send, args=(before, last), daemon=True)
     sending.start()
-    full, other = aggregator.accept(), aggregator.accept()  # the first is not read: what follows goes by the second
+    full, other = aggregator.accept(), aggregator.accept()  # the first is not read, so later messages use the second
     settled = serve(other, "last")
     sending.join()
     server.wait_for_metric("husk_messages_settled_total", settled)
@@ -57,17 +59,17 @@ def test_an_ack_waits_for_what_the_agent_sent_before_without_asking(husk, aggreg
     agent.expect_ack("last")
 
 
-# ---- a run that fails is taken apart ----
+# ---- a batch that fails is split ----
 
 BATCH = 8
 
 
 def batch_of(*options):
-    """In one piece, so that they are read together; `options` of the last."""
+    """BATCH messages in one piece, which are read together. `options`: of the last message."""
     return b"".join((*(event(number) for number in range(BATCH - 1)), event(BATCH - 1, *options)))
 
 
-def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
+def test_a_message_that_ends_connections_costs_no_other_of_its_batch(half):
     def until_poisoned(one):
         if one.number == 4:
             poisoned.add(one.connection)
@@ -84,36 +86,38 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_run(half):
         assert half.husk.metric(f"husk_messages_{gauge}") == 0
 
 
-def fail_twice(half, agent, run, acks):
-    """The run's connection ends, and that of its second try; what comes then is acked as `acks` says."""
-    agent.send(run)
-    count = len(list(forward.Parser().feed(run)))
+def fail_twice(half, agent, batch, acks):
+    """Ends the connection of the batch and that of its second attempt. Later messages are acked according to `acks`.
+
+    Returns the number of messages that arrived before the third attempt."""
+    agent.send(batch)
+    count = len(list(forward.Parser().feed(batch)))
     half.aggregator.wait_for(count)
     half.aggregator.end_connections()
     again = half.aggregator.wait_for(2 * count)[count:]
-    assert sum(one.chunk is not None for one in again) == 1, "a connection may end for other reasons"
+    assert sum(one.chunk is not None for one in again) == 1, "the second attempt is one batch again"
     half.aggregator.acks = acks
     half.aggregator.end_connections()
     return 2 * count
 
 
-def test_a_long_run_is_taken_apart_by_eighths(half):
+def test_a_long_batch_is_split_into_eighths(half):
     count, half = 100, half(acks=False)
     agent = half.agent()
-    come = fail_twice(half, agent, b"".join(event(number) for number in range(count)), True)
+    arrived = fail_twice(half, agent, b"".join(event(number) for number in range(count)), True)
     half.husk.wait_for_metric("husk_messages_settled_total", count)
-    again = half.aggregator.messages[come:]
+    again = half.aggregator.messages[arrived:]
     assert [one.number for one in again] == list(range(count))
     assert [one.number for one in again if one.chunk] == [*range(12, count, 13), count - 1]
 
 
-def test_a_run_in_several_pieces_of_memory_is_taken_apart(half):
-    """None of its messages fits into what is kept flat; together they are one TLS record."""
+def test_a_batch_in_several_memory_segments_is_split(half):
+    """Each message spans several segments of memory; all messages together are one TLS record."""
     half = half(acks=False)
-    agent, run = half.agent(), b"".join(message("t", 1, {"n": n, "x": b"y" * 5000}) for n in range(3))
-    come = fail_twice(half, agent, run, True)
+    agent, batch = half.agent(), b"".join(message("t", 1, {"n": n, "x": b"y" * 5000}) for n in range(3))
+    arrived = fail_twice(half, agent, batch, True)
     half.husk.wait_for_metric("husk_messages_settled_total", 3)
-    again = half.aggregator.messages[come:]
+    again = half.aggregator.messages[arrived:]
     assert [one.number for one in again] == [0, 1, 2]
     assert len({one.chunk for one in again} - {None}) == 3
 
@@ -130,10 +134,10 @@ def test_one_of_many_messages_that_ends_connections_is_found(half):
     agent.send(b"".join(event(number) for number in range(count)))
     half.husk.wait_for_metric("husk_messages_settled_total", count - 1)
     half.husk.wait_for_metric("husk_messages_dropped_total", 1, reason="reset")
-    assert len(poisoned) == 5, "100 messages, 100 alone, 13, 2, and the one"
+    assert len(poisoned) == 5, "attempts with 100 messages, the same 100 isolated, 13, 2 and 1"
 
 
-def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_connection(half):
+def test_an_aggregator_that_takes_one_message_per_connection_settles_a_batch(half):
     def first_only(one):
         is_first = one.connection not in served
         served.add(one.connection)
@@ -149,8 +153,8 @@ def test_a_run_is_settled_by_an_aggregator_that_takes_one_message_from_each_conn
     assert half.husk.metric("husk_messages_dropped_total") == 0
 
 
-def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
-    """Its last message is one that the aggregator passes over."""
+def test_a_batch_without_its_ack_is_sent_again_message_by_message(half):
+    """The aggregator sends no ack for the last message of the batch."""
     half = half(acks=lambda one: one.number != BATCH - 1, ack_timeout="1s", max_ack_timeouts=2)
     agent = half.agent()
     agent.send(batch_of())
@@ -158,11 +162,11 @@ def test_a_run_whose_ack_does_not_come_goes_on_message_by_message(half):
     half.husk.wait_for_metric("husk_messages_settled_total", BATCH - 1)
 
 
-def test_an_agents_ack_waits_for_all_of_a_run_that_was_taken_apart(half):
+def test_an_agents_ack_waits_for_all_messages_of_a_split_batch(half):
     half = half(acks=False)
     agent = half.agent()
-    come = fail_twice(half, agent, batch_of("last"), lambda one: one.number != BATCH - 2)
-    last_but_one = half.aggregator.wait_for(come + BATCH - 1)[-1]
+    arrived = fail_twice(half, agent, batch_of("last"), lambda one: one.number != BATCH - 2)
+    last_but_one = half.aggregator.wait_for(arrived + BATCH - 1)[-1]
     assert last_but_one.number == BATCH - 2
     agent.sock.sock.settimeout(0.3)
     with pytest.raises(TimeoutError):
@@ -172,30 +176,30 @@ def test_an_agents_ack_waits_for_all_of_a_run_that_was_taken_apart(half):
     agent.expect_ack("last")
 
 
-def test_what_may_have_ended_a_connection_goes_alone_and_nothing_of_its_agent_overtakes_it(half):
-    """An aggregator may not get to send the acks of what came before the message that it ends connections at."""
+def test_an_isolated_message_is_not_overtaken_by_its_agents_later_messages(half):
+    """An aggregator that ends its connection at a message may not have sent the acks of earlier messages."""
     half = half(acks=False)
     agent, other = half.agent(), half.agent()
-    come = fail_twice(half, agent, batch_of(), False)
-    half.aggregator.wait_for(come + 1)
+    arrived = fail_twice(half, agent, batch_of(), False)
+    half.aggregator.wait_for(arrived + 1)
     agent.send(event(BATCH), event(BATCH + 1))
     for number in range(BATCH):
-        first = half.aggregator.wait_for(come + 1)[-1]
+        first = half.aggregator.wait_for(arrived + 1)[-1]
         other.send(event(100 + number, f"{number}"))
-        others = half.aggregator.wait_for(come + 2)[-1]
+        others = half.aggregator.wait_for(arrived + 2)[-1]
         assert [first.number, others.number] == [number, 100 + number]
         assert first.connection is not others.connection
         half.aggregator.ack(others)
         other.expect_ack(f"{number}")
         half.aggregator.ack(first)
-        come += 2
-    assert [one.number for one in half.aggregator.wait_for(come + 2)[-2:]] == [BATCH, BATCH + 1]
+        arrived += 2
+    assert [one.number for one in half.aggregator.wait_for(arrived + 2)[-2:]] == [BATCH, BATCH + 1]
 
 
 @pytest.mark.parametrize("connections", [1, 2])
-def test_what_goes_alone_stops_nobody_else(half, connections):
-    """Not even when it is never acked, and its agent sends more than there is room for; its connection is one more,
-    and goes when it is not needed any longer."""
+def test_an_isolated_message_stops_no_other_agent(half, connections):
+    """The isolated message is never acked, and its agent sends more than the read budget. The isolated message uses an
+    additional connection, which ends after use."""
     half = half(acks=False, max_upstream_connections=connections, ack_timeout="1h", retain_bytes="1MiB",
                 buffer_bytes="64KiB")
     more = [message("t", 1, {"n": 0, "x": FILLER}) for _ in range(4000)]
@@ -207,7 +211,7 @@ def test_what_goes_alone_stops_nobody_else(half, connections):
     half.aggregator.wait_for(2 * BATCH)
     flood = threading.Thread(target=agent.send, args=more, daemon=True)
     flood.start()
-    select.select([], [], [], 0.3)  # for what is read though it should not be
+    select.select([], [], [], 0.3)  # time for husk to read the agent, which it must not
     for number in range(100, 120):
         other.send(event(number, f"{number}"))
         other.expect_ack(f"{number}")
@@ -216,11 +220,11 @@ def test_what_goes_alone_stops_nobody_else(half, connections):
     flood.join()
     half.husk.wait_for_metric("husk_messages_settled_total", BATCH + 20 + len(more))
     half.aggregator.wait_until(lambda _: sum(not one.ended for one in half.aggregator.connections) <= connections,
-                               "it is closed")
+                               "the additional connection ends")
 
 
-def test_a_run_whose_last_message_asks_holds_back_the_acks_behind_it(half):
-    """What of it asked for none is not settled before it is."""
+def test_a_batch_delays_the_acks_of_later_messages_until_its_own_ack(half):
+    """The messages of the batch without an ack of their own settle together with the last one."""
     half = half(acks=False)
     agent = half.agent()
     agent.send(batch_of("first"))
@@ -236,7 +240,7 @@ def test_a_run_whose_last_message_asks_holds_back_the_acks_behind_it(half):
     assert set(agent.read_acks(2)) == {"first", "second"}
 
 
-def test_limits_of_tries_count_for_a_message_not_for_its_run(half):
+def test_attempt_limits_count_for_each_message_and_not_for_its_batch(half):
     half = half(acks=lambda one: one.number != BATCH - 1, ack_timeout="1s", max_ack_timeouts=1, max_attempts=1)
     agent = half.agent()
     agent.send(batch_of())
@@ -246,8 +250,8 @@ def test_limits_of_tries_count_for_a_message_not_for_its_run(half):
 
 # ---- time ----
 
-def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wait(half):
-    """It works through a connection in order: what is behind others is not late because of them."""
+def test_an_aggregator_has_the_ack_timeout_for_each_message(half):
+    """An aggregator reads a connection in order. A message is not late because of the messages before it."""
     half = half(acks=False, ack_timeout="600ms")
     agent, count = half.agent(), 8
     agent.send(*(event(number, f"{number}") for number in range(count)))
@@ -259,7 +263,7 @@ def test_an_aggregator_has_the_ack_timeout_for_each_message_not_for_all_that_wai
     assert half.husk.metric("husk_connections_ended_total", side="upstream") == 0
 
 
-def test_a_run_outlives_the_delivery_timeout_its_agent_is_told_of(husk):
+def test_a_batch_is_delivered_after_its_agent_was_reset_at_the_delivery_timeout(husk):
     address = raw.free_address()
     client = husk.client(raw.format_address(address), delivery_timeout="200ms")
     agent = Agent(raw.connect(client.address))
@@ -271,7 +275,7 @@ def test_a_run_outlives_the_delivery_timeout_its_agent_is_told_of(husk):
     assert client.metric("husk_messages_dropped_total") == 0
 
 
-def test_an_agent_whose_stream_finds_no_upstream_is_told_after_the_delivery_timeout(husk):
+def test_an_agent_in_a_cut_through_without_upstream_is_reset_at_the_delivery_timeout(husk):
     client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="200ms",
                          cut_through_bytes="64KiB")
     agent = Agent(raw.connect(client.address))
@@ -281,7 +285,7 @@ def test_an_agent_whose_stream_finds_no_upstream_is_told_after_the_delivery_time
     assert client.metric("husk_cut_through_waiting") == 0
 
 
-def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk):
+def test_the_drain_waits_for_messages_that_wait_for_a_rate_limit(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator, rule="any messages-per-second=20 burst=100ms",
                          drain_quiet="50ms", drain_timeout="20s")
@@ -293,7 +297,7 @@ def test_messages_that_a_rate_limit_lets_wait_are_waited_for_while_draining(husk
     assert aggregator.numbers() == list(range(12))
 
 
-def test_agents_that_dribble_large_messages_give_way(pair):
+def test_agents_that_send_large_messages_slowly_do_not_block_others(pair):
     pair = pair(retain_bytes="256KiB", buffer_bytes="64KiB", client={"ack_timeout": "1h"})
     large, stop = message("t", b"x" * (3 << 20)), threading.Event()
     agents = [pair.agent() for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Bodies rewritten on the way up: --compress and --strip-metadata, told by what the aggregator gets."""
+"""--compress and --strip-metadata rewrite bodies. The tests look at what the aggregator receives."""
 
 import ctypes
 import functools
@@ -23,7 +23,7 @@ def packed(entries):
 
 @functools.cache
 def libzstd():
-    """The library husk itself loads: no Python package for it is needed."""
+    """The libzstd that husk uses, so that no Python package is needed."""
     library = ctypes.CDLL("libzstd.so.1")
     for name in "ZSTD_compress", "ZSTD_decompress", "ZSTD_compressBound":
         getattr(library, name).restype = ctypes.c_size_t
@@ -31,16 +31,16 @@ def libzstd():
 
 
 def zstd_compress(data):
-    room = ctypes.create_string_buffer(libzstd().ZSTD_compressBound(ctypes.c_size_t(len(data))))
-    length = libzstd().ZSTD_compress(room, ctypes.c_size_t(len(room)), data, ctypes.c_size_t(len(data)), 3)
-    return room.raw[:length]
+    output = ctypes.create_string_buffer(libzstd().ZSTD_compressBound(ctypes.c_size_t(len(data))))
+    length = libzstd().ZSTD_compress(output, ctypes.c_size_t(len(output)), data, ctypes.c_size_t(len(data)), 3)
+    return output.raw[:length]
 
 
 def zstd_decompress(data):
-    room = ctypes.create_string_buffer(1 << 22)
-    length = libzstd().ZSTD_decompress(room, ctypes.c_size_t(len(room)), data, ctypes.c_size_t(len(data)))
-    assert length <= len(room), "no zstd"
-    return room.raw[:length]
+    output = ctypes.create_string_buffer(1 << 22)
+    length = libzstd().ZSTD_decompress(output, ctypes.c_size_t(len(output)), data, ctypes.c_size_t(len(data)))
+    assert length <= len(output), "the body is no zstd"
+    return output.raw[:length]
 
 
 COMPRESS = {"gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstd_compress}
@@ -69,7 +69,7 @@ class Site:
         return Agent(raw.connect(self.client.address))
 
     def carry(self, *elements):
-        """What becomes of a message that is acked all the way."""
+        """Sends a message, waits for its ack and returns it as the aggregator received it."""
         agent = self.agent()
         agent.send(message(*elements))
         agent.expect_ack(elements[-1]["chunk"])
@@ -90,7 +90,7 @@ BODIES = {"forward": ENTRIES, "bin": packed(ENTRIES), "str": packed(ENTRIES).dec
 
 @pytest.mark.parametrize("method", COMPRESS)
 @pytest.mark.parametrize("body", BODIES)
-def test_a_body_goes_up_compressed(site, method, body):
+def test_husk_compresses_a_body(site, method, body):
     site, option = site(compress=method), {"size": 200, "chunk": "id", "x": {"y": [1]}}
     received = site.carry("t", BODIES[body], option)
     assert received.value[0] == "t" and isinstance(received.value[1], bytes)
@@ -101,7 +101,7 @@ def test_a_body_goes_up_compressed(site, method, body):
     assert saved == len(message("t", BODIES[body], option)) - len(received.raw) > len(packed(ENTRIES)) / 2
 
 
-def test_a_message_without_option_gets_one_with_size_and_an_id_of_ours(site):
+def test_a_message_without_option_gets_one_with_size_and_chunk(site):
     site = site(compress="gzip")
     agent = site.agent()
     agent.send(message("t", ENTRIES))
@@ -112,7 +112,7 @@ def test_a_message_without_option_gets_one_with_size_and_an_id_of_ours(site):
     site.client.wait_for_metric("husk_messages_settled_total", 1)
 
 
-def test_what_is_compressed_already_or_short_goes_up_as_it_came(site):
+def test_compressed_and_short_bodies_go_up_unchanged(site):
     site = site(compress="gzip", compress_min=len(packed(ENTRIES)))
     for body, more in ((packed(ENTRIES[1:]), {}), (zstd_compress(packed(ENTRIES)), {"compressed": "zstd"})):
         sent = "t", body, {"chunk": "id", **more}
@@ -136,7 +136,7 @@ def test_a_fluent_bit_5_session_arrives_without_metadata(site):
 
 @pytest.mark.parametrize("method", [None, *COMPRESS])
 @pytest.mark.parametrize("asked", ["off", *COMPRESS])
-def test_metadata_goes_from_packed_bodies_too(site, method, asked):
+def test_metadata_is_stripped_from_packed_bodies_too(site, method, asked):
     site, body, option = site(strip_metadata=True, compress=asked), packed(WITH_METADATA), {"chunk": "id", "size": 200}
     if method:
         body, option = COMPRESS[method](body), {**option, "compressed": method}
@@ -148,7 +148,7 @@ def test_metadata_goes_from_packed_bodies_too(site, method, asked):
     assert site.rewritten("compressed") == (method is None and asked != "off")
 
 
-def test_metrics_and_traces_are_never_touched(site):
+def test_metrics_and_traces_are_never_rewritten(site):
     site, session = site(strip_metadata=True, compress="gzip"), (CAPTURES / "fluentbit-metrics.c2s").read_bytes()
     agent, sent = site.agent(), [value for _, value in Parser().feed(session)]
     agent.send(session)
@@ -162,7 +162,7 @@ def test_metrics_and_traces_are_never_touched(site):
 
 
 @pytest.mark.parametrize("method", COMPRESS)
-def test_a_broken_body_and_a_bomb_pass_unchanged_and_are_counted(site, method):
+def test_a_broken_body_and_one_beyond_max_inflated_pass_unchanged_and_are_counted(site, method):
     site, good = site(strip_metadata=True, max_inflated="64KiB"), COMPRESS[method](packed(WITH_METADATA))
     bomb = COMPRESS[method](packed(WITH_METADATA[:2]) * 100000)
     assert len(bomb) < 65536
@@ -174,7 +174,7 @@ def test_a_broken_body_and_a_bomb_pass_unchanged_and_are_counted(site, method):
     assert not site.client.complaints()
 
 
-def test_messages_around_a_rewritten_one_stay_as_they_are_and_in_order(site):
+def test_messages_around_a_rewritten_one_stay_unchanged_and_in_order(site):
     site, rounds = site(strip_metadata=True, compress="zstd", max_upstream_connections=1), 50
     agent = site.agent()
     agent.send(b"".join(event(n, f"{n}a") + message("t", WITH_METADATA, {"chunk": f"{n}b"}) for n in range(rounds)))
@@ -186,7 +186,7 @@ def test_messages_around_a_rewritten_one_stay_as_they_are_and_in_order(site):
 
 @pytest.mark.parametrize("options", [{"strip_metadata": True}, {"compress": "gzip"},
                                      {"strip_metadata": True, "compress": "zstd"}], ids=str)
-def test_messages_that_share_an_ack_are_rewritten_one_by_one(site, options):
+def test_each_message_of_a_batch_is_rewritten(site, options):
     site, rounds = site(max_upstream_connections=1, **options), 50
     agent, sent = site.agent(), ENTRIES if "strip_metadata" not in options else WITH_METADATA
     agent.send(b"".join(event(n) + message("t", sent) for n in range(rounds)))
@@ -194,17 +194,17 @@ def test_messages_that_share_an_ack_are_rewritten_one_by_one(site, options):
     assert [one.number for one in received[::2]] == list(range(rounds))
     assert all(entries_of(one) == ENTRIES for one in received[1::2])
     site.client.wait_for_metric("husk_messages_settled_total", 2 * rounds)
-    assert sum(one.chunk is not None for one in received) < 2 * rounds, "none shared an ack"
+    assert sum(one.chunk is not None for one in received) < 2 * rounds, "no message shared an ack"
 
 
-def test_a_message_too_large_to_be_held_streams_through_as_it_is(site):
+def test_a_cut_through_message_is_not_rewritten(site):
     site, body = site(strip_metadata=True, compress="gzip", cut_through_bytes="64KiB"), packed(WITH_METADATA) * 100
     sent = "t", body, {"chunk": "id"}
     assert site.carry(*sent).raw == message(*sent)
     assert site.rewritten("stripped") == site.rewritten("compressed") == 0
 
 
-def test_what_was_rewritten_is_sent_again_when_a_connection_ends(husk):
+def test_a_rewritten_message_is_sent_again_when_a_connection_ends(husk):
     aggregator = Aggregator(acks=False)
     server = husk.server(aggregator, compress="gzip")
     client = husk.client(server)
@@ -218,6 +218,6 @@ def test_what_was_rewritten_is_sent_again_when_a_connection_ends(husk):
     assert first.raw == second.raw and entries_of(second) == ENTRIES
 
 
-def test_without_being_asked_nothing_is_changed(site):
+def test_without_these_options_nothing_is_rewritten(site):
     sent = "t", WITH_METADATA, {"chunk": "id"}
     assert site().carry(*sent).raw == message(*sent)

@@ -1,4 +1,4 @@
-"""Messages too large to be held whole (--cut-through-bytes), under `--protocol forward`: they go upstream while they are read."""
+"""Cut-through: a message longer than --cut-through-bytes goes upstream while it is read."""
 
 import random
 import select
@@ -30,7 +30,7 @@ def cut_through_count(husk):
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "passthrough"])
 @pytest.mark.parametrize("name", LARGE)
-def test_a_large_message_arrives_as_it_is(pair, name, delivery):
+def test_a_large_message_arrives_unchanged(pair, name, delivery):
     pair, elements = pair(delivery=delivery, **LIMIT), LARGE[name]
     asked = elements[-1].get("chunk") if isinstance(elements[-1], dict) and len(elements) > 2 else None
     agent, sent = pair.agent(), message(*elements)
@@ -48,10 +48,10 @@ def test_a_large_message_arrives_as_it_is(pair, name, delivery):
     for half in pair.client, pair.server:
         assert cut_through_count(half) == 1
         half.wait_for_metric("husk_messages_settled_total", 2)
-        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
+        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "no message is retained")
 
 
-def test_it_begins_to_arrive_before_it_ends(husk):
+def test_a_large_message_begins_to_arrive_before_it_is_whole(husk):
     upstream = raw.Listener()
     client = husk.client(husk.server(upstream, **LIMIT), **LIMIT)
     agent, sent = raw.connect(client.address), message("t", BODY, {"chunk": "mine"})
@@ -65,7 +65,7 @@ def test_it_begins_to_arrive_before_it_ends(husk):
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 10, 20])
-def test_an_id_that_comes_in_two_pieces_is_known(pair, cut):
+def test_a_chunk_id_that_arrives_in_two_pieces_is_recognized(pair, cut):
     pair = pair(**LIMIT)
     agent, sent = pair.agent(), message("t", BODY, {"chunk": "0123456789"})
     agent.send(sent[:-cut])
@@ -76,7 +76,7 @@ def test_an_id_that_comes_in_two_pieces_is_known(pair, cut):
 
 
 @pytest.mark.parametrize("connections", [1, 2])
-def test_an_agent_in_the_middle_of_one_delays_nobody(pair, connections):
+def test_an_agent_in_the_middle_of_a_large_message_delays_no_other(pair, connections):
     pair = pair(max_upstream_connections=connections, **LIMIT)
     slow, other = [pair.agent() for _ in range(3)], pair.agent()
     for agent in slow:
@@ -89,7 +89,7 @@ def test_an_agent_in_the_middle_of_one_delays_nobody(pair, connections):
         agent.expect_ack("slow")
 
 
-def test_an_agent_that_dies_in_the_middle_costs_only_its_own_connection(pair):
+def test_an_agent_that_dies_in_the_middle_ends_only_its_exclusive_connection(pair):
     pair = pair(acks=False, **LIMIT)
     other, dying = pair.agent(), pair.agent()
     other.send(event(1, "one"))
@@ -105,7 +105,7 @@ def test_an_agent_that_dies_in_the_middle_costs_only_its_own_connection(pair):
 
 
 class CuttingAggregator(Aggregator):
-    """Ends connections, the first few times that one has brought so many bytes."""
+    """Resets each of the first `cuts` connections after `after` bytes."""
 
     def __init__(self, cuts, after):
         self._cuts, self._after = cuts, after
@@ -122,7 +122,7 @@ class CuttingAggregator(Aggregator):
             super()._read(connection)
 
 
-def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
+def test_a_retained_large_message_is_sent_again_on_another_connection(husk):
     aggregator = CuttingAggregator(3, MIB // 2)
     server = husk.server(aggregator, max_upstream_connections=1, **LIMIT)
     client = husk.client(server, **LIMIT)
@@ -136,7 +136,7 @@ def test_what_is_kept_of_it_begins_again_on_another_connection(husk):
 
 @pytest.mark.parametrize("options", [{"delivery": "passthrough"}, {"retain_bytes": "256KiB"}],
                          ids=["passthrough", "too-large"])
-def test_what_is_not_kept_is_told_to_its_agent(husk, options):
+def test_an_agent_is_reset_when_a_message_that_is_not_retained_is_lost(husk, options):
     aggregator = CuttingAggregator(2, MIB // 2)
     client = husk.client(husk.server(aggregator, **LIMIT, **options), **LIMIT, **options)
     agent, sent = Agent(raw.connect(client.address)), message("t", BODY, {"chunk": "mine"})
@@ -146,11 +146,11 @@ def test_what_is_not_kept_is_told_to_its_agent(husk, options):
     except ConnectionError:
         pass
     client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
-    eventually(lambda: client.metric("husk_messages_retained_bytes") == 0, "nothing is held")
+    eventually(lambda: client.metric("husk_messages_retained_bytes") == 0, "no message is retained")
     assert not aggregator.messages
 
 
-def test_it_is_kept_until_its_ack_and_sent_again(pair):
+def test_a_large_message_is_retained_until_its_ack_and_sent_again(pair):
     pair = pair(acks=False, **LIMIT)
     agent = pair.agent()
     agent.send(message("t", BODY))
@@ -164,7 +164,7 @@ def test_it_is_kept_until_its_ack_and_sent_again(pair):
         half.wait_for_metric("husk_messages_settled_total", 1)
 
 
-def test_more_of_them_than_connections_take_turns(pair):
+def test_large_messages_take_turns_on_the_exclusive_connections(pair):
     pair = pair(max_exclusive_connections=1, **LIMIT)
     agents = [pair.agent() for _ in range(4)]
     with raw.Sending(agents[0].sock, [message("t", BODY, {"chunk": "0"})]), \
@@ -176,7 +176,7 @@ def test_more_of_them_than_connections_take_turns(pair):
     assert pair.client.metric("husk_connections_opened_total", side="upstream") <= 3
 
 
-def test_an_agent_that_stops_in_the_middle_is_given_up(pair):
+def test_an_agent_that_stops_in_the_middle_is_reset_at_the_message_timeout(pair):
     pair = pair(message_timeout="300ms", **LIMIT)
     agents = [pair.agent(), pair.agent()]
     agents[0].send(message("t", BODY)[:-5])
@@ -187,7 +187,7 @@ def test_an_agent_that_stops_in_the_middle_is_given_up(pair):
     carry_acked(pair.agent(), 2, "two")
 
 
-def test_a_slow_agent_is_not_given_up_while_it_goes_on(pair):
+def test_a_slow_agent_that_makes_progress_is_not_reset(pair):
     pair = pair(message_timeout="600ms")
     agent, data = pair.agent(), event(1, "one" * 20)
     for at in range(len(data)):
@@ -196,8 +196,8 @@ def test_a_slow_agent_is_not_given_up_while_it_goes_on(pair):
     agent.expect_ack("one" * 20)
 
 
-def test_one_that_stalls_gives_way_when_others_wait_for_room(pair):
-    """Long before its own timeout, which is a minute."""
+def test_a_stalled_agent_ends_when_others_wait_for_the_read_budget(pair):
+    """The stalled agent ends long before --message-timeout, which is a minute."""
     pair = pair(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB")
     stalling, other = pair.agent(), pair.agent()
     stalling.send(message("t", BODY)[:-5])
@@ -208,8 +208,8 @@ def test_one_that_stalls_gives_way_when_others_wait_for_room(pair):
     pair.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="message_stalled")
 
 
-def test_halves_of_messages_do_not_hold_each_other_up(pair):
-    """Together they are far more than may be held."""
+def test_partial_messages_do_not_block_each_other(pair):
+    """All messages together are far larger than --retain-bytes."""
     pair, pieces = pair(retain_bytes="256KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB"), 20
     agents = [pair.agent() for _ in range(6)]
     messages = [message("t", BODY, {"chunk": f"{number}"}) for number in range(6)]
@@ -236,16 +236,16 @@ def test_halves_of_messages_do_not_hold_each_other_up(pair):
 
 
 def flood(agent, one, most):
-    """Writes until nothing more is taken for a while."""
+    """Sends until the socket accepts no byte for 0.5 s."""
     agent.sock.setblocking(False)
     sent = 0
     while select.select([], [agent.sock], [], 0.5)[1]:
         sent += agent.sock.send(one[sent % len(one):])
-        assert sent < most, "it is never stopped"
+        assert sent < most, "the agent can send without limit"
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(husk, count):
+def test_an_aggregator_that_does_not_read_stops_the_agents_without_cpu_use(husk, count):
     upstream = raw.Listener()
     upstream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     client = husk.client(husk.server(upstream, max_upstream_connections=1), max_upstream_connections=1)
@@ -257,7 +257,7 @@ def test_an_aggregator_that_does_not_read_stops_the_agents_and_costs_nothing(hus
     assert client.cpu_seconds() - before < (0.3 if LIGHT else 0.1)
 
 
-def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(pair):
+def test_a_new_agent_is_read_among_agents_that_send_all_the_time(pair):
     options = {"retain_bytes": "2MiB", "buffer_bytes": "64KiB", "batch_bytes": "off", "max_upstream_connections": 1}
     pair = pair(client=options, server=options)
     one, stop = message("t", 1, {"n": 0, "pad": BODY[:300 * KIB]}), threading.Event()
@@ -276,7 +276,7 @@ def test_a_newcomer_gets_its_turn_among_agents_that_never_stop(pair):
         thread.join()
 
 
-def test_its_option_has_a_limit(pair):
+def test_the_option_of_a_large_message_has_a_limit(pair):
     pair = pair(**LIMIT)
     agent = pair.agent()
     try:
@@ -287,7 +287,7 @@ def test_its_option_has_a_limit(pair):
     pair.client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="bad_option")
 
 
-def test_200_mib_need_less_than_32(husk):
+def test_a_message_of_200_mib_needs_less_than_32_mib(husk):
     upstream, size = raw.Listener(), (20 if LIGHT else 200) * MIB
     server = husk.server(upstream, delivery="passthrough")
     client = husk.client(server, delivery="passthrough")

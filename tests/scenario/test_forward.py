@@ -1,4 +1,4 @@
-"""Messages through husk under `--protocol forward`: each arrives, acks come back, and what fails is told."""
+"""The default, --protocol forward: messages arrive, acks come back, failures are logged and counted."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def dropped(husk, reason):
     return husk.metric("husk_messages_dropped_total", reason=reason)
 
 
-# ---- without a word about the protocol ----
+# ---- the default protocol ----
 
 def test_forward_is_the_default_in_both_modes(husk):
     aggregator = Aggregator()
@@ -33,12 +33,12 @@ def test_forward_is_the_default_in_both_modes(husk):
     assert aggregator.messages[0].raw == event(1, "one")
     silent = Agent(raw.connect(client.address))
     silent.send(event(2))
-    assert aggregator.wait_for(2)[1].chunk, "kept until it is acknowledged, though nobody asked"
+    assert aggregator.wait_for(2)[1].chunk, "husk keeps the message until an ack, though the agent asked for none"
     for one in (client, server):
         one.wait_for_metric("husk_messages_settled_total", 2)
 
 
-def test_what_the_default_does_not_carry_is_told_what_does(husk):
+def test_an_agent_that_sends_json_is_reset_with_a_line_about_protocol_tcp(husk):
     client = husk.client(Aggregator())
     agent = raw.connect(client.address)
     agent.sendall(b'["t",1,{"a":1}]')
@@ -46,9 +46,9 @@ def test_what_the_default_does_not_carry_is_told_what_does(husk):
     assert "--protocol tcp" in client.wait_for_event(reason="json", level="warn")["what"]
 
 
-# ---- few connections for many ----
+# ---- many agents share few upstream connections ----
 
-def test_short_connections_share_two_upstream_ones(pair):
+def test_short_connections_share_two_upstream_connections(pair):
     pair, count = pair(), 60 if LIGHT else 300
     for number in range(count):
         agent = pair.agent()
@@ -78,7 +78,7 @@ def test_a_heartbeat_opens_no_upstream_connection(pair):
     FLUENTD_CHUNK, bytes(range(16)), "x" * 1000, b"\xff" * 1000, "", Encoded(b"\xa3\xff\x00\xfe"),
     Encoded(b"\xdb\x00\x00\x00\x03abc"), Encoded(b"\xc5\x00\x03abc")],
     ids=["newline", "bin", "1000", "bin1000", "empty", "not-utf8", "str32", "bin16"])
-def test_an_agents_own_id_goes_up_unchanged_and_its_ack_comes_back_alike(pair, chunk):
+def test_an_agents_chunk_id_goes_up_unchanged_and_comes_back_unchanged(pair, chunk):
     pair = pair(acks=False)
     agent = pair.agent()
     value = chunk.data if isinstance(chunk, Encoded) else pack(chunk)
@@ -86,7 +86,7 @@ def test_an_agents_own_id_goes_up_unchanged_and_its_ack_comes_back_alike(pair, c
     agent.send(sent)
     received, = pair.aggregator.wait_for(1)
     assert received.raw == sent
-    assert not select.select([agent.sock], [], [], 0.1)[0], "an ack that the aggregator has not given"
+    assert not select.select([agent.sock], [], [], 0.1)[0], "the agent got an ack that the aggregator has not sent"
     pair.aggregator.ack(received)
     agent.expect_ack(chunk)
     agent.expect_nothing_more()
@@ -116,8 +116,8 @@ def test_the_same_id_of_two_agents_is_acked_to_both(pair):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_many_acks_at_once_are_never_cut(pair, half, tls):
-    """A peer that gets half an ack in one read takes that for a failure. In TLS a record is what one read gets."""
+def test_acks_that_arrive_together_reach_the_agent_whole(pair, half, tls):
+    """Agents treat half an ack in one read as a failure. In TLS one read returns one record."""
     pair, count = (half if tls else pair)(acks=False), 60
     agent = pair.agent()
     ids = [f"{number:03}" * 330 for number in range(count)]
@@ -157,14 +157,14 @@ WITHOUT_CHUNK = {
 
 @pytest.fixture(scope="module")
 def shared_pair(pki):
-    """One for the cases that leave nothing behind."""
+    """One Pair for all cases that leave no state behind."""
     programs = Programs()
     yield Pair(Launcher(pki, programs), Aggregator(), {}, {})
     programs.stop()
 
 
 @pytest.mark.parametrize("name", WITHOUT_CHUNK)
-def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_pair, name):
+def test_a_message_without_chunk_gets_one_and_is_otherwise_unchanged(shared_pair, name):
     elements, before = WITHOUT_CHUNK[name], len(shared_pair.aggregator.messages)
     agent = shared_pair.agent()
     agent.send(message(*elements))
@@ -179,14 +179,14 @@ def test_a_message_without_chunk_gets_one_and_is_the_same_otherwise(shared_pair,
     if had_option:
         pairs = pack(had_option)[1:] if len(had_option) < 16 else pack(had_option)[3:]
         assert pairs in received.raw
-    eventually(lambda: shared_pair.client.metric("husk_messages_retained_bytes") == 0, "it is settled")
+    eventually(lambda: shared_pair.client.metric("husk_messages_retained_bytes") == 0, "the message is settled")
     agent.expect_nothing_more()
 
 
-# ---- the aggregator goes, and comes back ----
+# ---- the aggregator ends and comes back ----
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["fin", "rst"])
-def test_what_was_not_acked_is_sent_again_with_the_same_ids_in_order(pair, by_reset):
+def test_unacked_messages_are_sent_again_in_order_with_the_same_ids(pair, by_reset):
     pair, count = pair(acks=False), 20
     asking, other = pair.agent(), pair.agent()
     asking.send(*(event(number, f"id{number}") for number in range(count)))
@@ -209,7 +209,7 @@ def test_what_was_not_acked_is_sent_again_with_the_same_ids_in_order(pair, by_re
     assert len(pair.aggregator.messages) == 4 * count - 5
 
 
-def test_the_client_half_sends_again_when_the_server_half_dies(pair, husk):
+def test_husk_client_sends_again_when_husk_server_dies(pair, husk):
     pair = pair(acks=False)
     agent = pair.agent()
     agent.send(event(1, "one"), event(2))
@@ -223,7 +223,7 @@ def test_the_client_half_sends_again_when_the_server_half_dies(pair, husk):
 
 
 class Load(threading.Thread):
-    """An agent that sends numbered events, at most `window` ahead of what has arrived or was acked."""
+    """An agent that sends numbered events, at most `window` more than have arrived or were acked."""
 
     def __init__(self, agent, aggregator, name, asks):
         super().__init__(daemon=True)
@@ -245,17 +245,17 @@ class Load(threading.Thread):
                 else:
                     self._aggregator.wait_until(lambda messages: any(
                         one.value[0] == self.tag and one.number == self.count - 1
-                        for one in reversed(messages)), f"what {self.tag} sent")
+                        for one in reversed(messages)), f"the events of {self.tag} arrive")
             self._agent.expect_nothing_more()
         except (OSError, AssertionError) as failure:
             self.failure = failure
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_aggregator_restarted_under_load_loses_nothing(pair, workers):
+def test_an_aggregator_that_restarts_under_load_gets_every_event(pair, workers):
     pair, restarts = pair(workers=workers), 4 if LIGHT else 20 if workers == 1 else 5
     aggregator = pair.aggregator
-    # Some acks are lost with the connection they were meant for.
+    # Some acks are lost because the connection ends.
     aggregator.acks = lambda received: received.number % 7 or random.random() < 0.9 or received.connection.end()
     loads = [Load(pair.agent(), aggregator, f"agent{number}", asks=number % 2 == 0) for number in range(4)]
     for load in loads:
@@ -279,11 +279,11 @@ def test_aggregator_restarted_under_load_loses_nothing(pair, workers):
     assert len(aggregator.messages) - len(distinct) <= resent
     for half in pair.client, pair.server:
         half.wait_for_metric("husk_messages_settled_total", len(distinct))
-        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "nothing is held")
+        eventually(lambda: half.metric("husk_messages_retained_bytes") == 0, "no message is retained")
         assert half.metric("husk_messages_dropped_total") == 0
 
 
-def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
+def test_an_upstream_that_is_down_at_first_gets_the_retained_messages(husk):
     address = raw.free_address()
     client = husk.client(raw.format_address(address))
     gone, asking = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
@@ -298,9 +298,9 @@ def test_upstream_that_is_down_at_first_gets_what_was_kept(husk):
     assert sorted(one.number for one in aggregator.messages) == [1, 2, 3]
 
 
-# ---- acks that do not come ----
+# ---- missing acks ----
 
-def test_aggregator_that_falls_silent_is_given_up_for_another_connection(pair):
+def test_messages_of_a_connection_without_acks_move_to_another_connection(pair):
     pair = pair(acks=lambda received: received.connection.number > 0, server={"ack_timeout": "300ms"})
     agent = pair.agent()
     agent.send(event(1, "one"), event(2))
@@ -313,7 +313,7 @@ def test_aggregator_that_falls_silent_is_given_up_for_another_connection(pair):
 
 
 @pytest.mark.parametrize("asks", [False, True])
-def test_aggregator_that_never_acks_is_diagnosed_and_its_message_counted(half, asks):
+def test_an_aggregator_that_never_acks_is_logged_and_its_message_dropped(half, asks):
     half = half(acks=False, ack_timeout="100ms")
     agent, idle = half.agent(), half.agent()
     agent.send(event(1, "one" if asks else None))
@@ -322,8 +322,8 @@ def test_aggregator_that_never_acks_is_diagnosed_and_its_message_counted(half, a
         raw.assert_reset(agent.sock)
     attempts = half.aggregator.numbers().count(1)
     assert 2 <= attempts <= 4
-    eventually(lambda: half.husk.metric("husk_messages_retained_bytes") == 0, "nothing is held")
-    complaints = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "why")
+    eventually(lambda: half.husk.metric("husk_messages_retained_bytes") == 0, "no message is retained")
+    complaints = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "a line with the reason")
     assert 1 <= len(complaints) <= attempts
     assert all("--delivery passthrough" in one["detail"] for one in complaints)
     half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
@@ -331,8 +331,8 @@ def test_aggregator_that_never_acks_is_diagnosed_and_its_message_counted(half, a
     carry_acked(idle, 2, "two")
 
 
-def test_several_messages_never_acked_are_each_sent_a_bounded_number_of_times(half):
-    """However many wait with the first one, the aggregator's silence is about all of them."""
+def test_each_of_several_unacked_messages_is_sent_a_limited_number_of_times(half):
+    """An ack timeout counts for every message that waits on the connection."""
     half = half(acks=False, ack_timeout="100ms")
     agent = half.agent()
     agent.send(*map(event, range(5)))
@@ -340,12 +340,12 @@ def test_several_messages_never_acked_are_each_sent_a_bounded_number_of_times(ha
     def most():
         numbers = half.aggregator.numbers()
         return max(map(numbers.count, range(5)))
-    eventually(lambda: dropped(half.husk, "ack_timeout") == 5 or most() > 4, "they are given up")
+    eventually(lambda: dropped(half.husk, "ack_timeout") == 5 or most() > 4, "all five are dropped")
     assert most() <= 4
 
 
-def test_a_message_the_aggregator_always_leaves_unacked_is_given_up(half):
-    """Fluentd sends no ack for a chunk that it drops for its size: the others must not wait, nor repeat for ever."""
+def test_a_message_that_is_never_acked_is_dropped(half):
+    """Fluentd sends no ack for a chunk that it drops for its size. Other messages must not wait or repeat for ever."""
     half = half(acks=lambda received: received.number != 13, ack_timeout="100ms")
     agent, other = half.agent(), half.agent()
     carry_acked(agent, 1, "one")
@@ -355,29 +355,29 @@ def test_a_message_the_aggregator_always_leaves_unacked_is_given_up(half):
         tries += 1
         seen = half.aggregator.numbers().count(13)
         assert seen <= 10
-        carry_acked(agent, 2, f"id{tries}")  # something settles on each connection
+        carry_acked(agent, 2, f"id{tries}")  # a message settles on each connection
         eventually(lambda: dropped(half.husk, "ack_timeout") or half.aggregator.numbers().count(13) > seen,
-                   "the next try, or the end")
+                   "the message is sent again or dropped")
     assert half.husk.metric("husk_messages_dropped_total") == 1
     carry_acked(agent, 3, "three")
 
 
 @pytest.mark.parametrize("by_reset", [False, True], ids=["fin", "rst"])
-def test_aggregator_that_ends_its_first_connections_loses_nothing(half, by_reset):
-    """A load balancer whose aggregator is still starting accepts and closes."""
+def test_an_aggregator_that_ends_its_first_connections_gets_every_message(half, by_reset):
+    """A load balancer accepts and closes while its aggregator is starting."""
     half = half(acks=False)
     agent = half.agent()
     agent.send(event(1))
     for number in range(4):
         eventually(lambda: len(half.aggregator.messages) > number or half.husk.metric("husk_messages_dropped_total"),
-                   "it is sent again")
+                   "the message is sent again")
         assert half.husk.metric("husk_messages_dropped_total") == 0
         half.aggregator.acks = number == 3
         half.aggregator.end_connections(by_reset)
     half.husk.wait_for_metric("husk_messages_settled_total", 1)
 
 
-def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
+def test_an_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
     client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="200ms")
     asking, other = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
     other.send(event(1))
@@ -387,10 +387,10 @@ def test_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
     client.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
     assert dropped(client, "undelivered") == client.metric("husk_messages_dropped_total") == 1
     client.wait_for_event(reason="undelivered")
-    assert client.metric("husk_messages_retained_bytes") > 0, "what nobody waits for is kept"
+    assert client.metric("husk_messages_retained_bytes") > 0, "the message without an ack request is kept"
 
 
-def test_waiting_for_an_upstream_costs_no_cpu(husk):
+def test_husk_uses_no_cpu_while_it_waits_for_an_upstream(husk):
     client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="50ms")
     Agent(raw.connect(client.address)).send(event(1))
     client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
@@ -470,7 +470,7 @@ def strict_pair(pki):
 
 
 def bad_input_ends_one_agent(pair, reason, misbehave):
-    """Its own reason, in log and metrics; a neighbour notices nothing."""
+    """The connection ends with `reason` in log and metrics. Another agent is not disturbed."""
     client, neighbour = pair.client, pair.agent()
     carry_acked(neighbour, 0, "before")
     ended = client.metric("husk_connections_ended_total", side="downstream", reason=reason)
@@ -479,7 +479,7 @@ def bad_input_ends_one_agent(pair, reason, misbehave):
     agent = pair.agent()
     misbehave(agent)
     client.wait_for_metric("husk_connections_ended_total", ended + 1, side="downstream", reason=reason)
-    client.wait_until(lambda _: len(client.events(side="downstream", reason=reason)) == lines + 1, "its line")
+    client.wait_until(lambda _: len(client.events(side="downstream", reason=reason)) == lines + 1, "its line appears")
     carry_acked(neighbour, 0, "after")
     neighbour.expect_nothing_more()
     assert client.metric("husk_connections_opened_total", side="upstream") == upstream
@@ -495,7 +495,7 @@ def test_bad_input_ends_its_own_connection_only(strict_pair, name):
     bad_input_ends_one_agent(strict_pair, reason, misbehave)
 
 
-def test_a_message_cut_by_the_agents_end_is_told(strict_pair):
+def test_a_message_cut_by_the_agents_end_is_logged(strict_pair):
     def misbehave(agent):
         agent.send(event(1, "one")[:-3])
         agent.sock.shutdown(1)
@@ -503,7 +503,7 @@ def test_a_message_cut_by_the_agents_end_is_told(strict_pair):
     bad_input_ends_one_agent(strict_pair, "message_cut", misbehave)
 
 
-def test_a_message_cut_by_a_reset_is_no_probe(strict_pair):
+def test_a_connection_reset_inside_a_message_is_no_probe(strict_pair):
     client = strict_pair.client
     before = client.metric("husk_connections_ended_total", side="downstream")
     received = client.metric("husk_bytes_total", side="downstream", direction="received")
@@ -515,7 +515,7 @@ def test_a_message_cut_by_a_reset_is_no_probe(strict_pair):
     assert client.metric("husk_connections_ended_total", reason="probe") == probes
 
 
-def test_what_was_whole_before_the_bad_input_is_delivered(pair):
+def test_whole_messages_before_the_bad_input_are_delivered(pair):
     pair = pair()
     agent = pair.agent()
     agent.send(event(1), event(2), b"GET / HTTP/1.1\r\n")
@@ -528,7 +528,7 @@ def test_what_was_whole_before_the_bad_input_is_delivered(pair):
     (pack({"ack": "x" * 5000}), "bad_ack"), (json.dumps({"ack": "one"}).encode(), "bad_ack"),
     (ack("another"), "unknown_ack"), (ack(b"one"), "unknown_ack"), (ack("one\n"), "unknown_ack")],
     ids=["http", "integer", "key", "long", "json", "another", "type", "newline"])
-def test_an_aggregator_that_answers_wrongly_is_given_up_and_the_message_sent_again(half, answer, reason):
+def test_a_wrong_answer_ends_the_connection_and_the_message_is_sent_again(half, answer, reason):
     half = half(acks=lambda received: received.connection.number > 0)
     agent = half.agent()
     agent.send(event(1, "one"))
@@ -543,7 +543,7 @@ def test_an_aggregator_that_answers_wrongly_is_given_up_and_the_message_sent_aga
 
 # ---- back-pressure ----
 
-def test_agents_are_not_read_while_too_much_is_unacked(pair):
+def test_agents_are_not_read_while_too_many_bytes_are_retained(pair):
     limit = 64 * 1024
     pair = pair(acks=False, retain_bytes=limit, buffer_bytes=limit)
     agents, sent = [pair.agent() for _ in range(3)], [0, 0, 0]
@@ -565,7 +565,7 @@ def test_agents_are_not_read_while_too_much_is_unacked(pair):
                 taken = agent.sock.send(left[index])
                 left[index] = left[index][taken:]
                 sent[index] += taken
-        assert sum(sent) < 256 * MIB, "the agents are never stopped"
+        assert sum(sent) < 256 * MIB, "the agents can send without limit"
     bound = limit + len(agents) * (limit + 10000)
     for half in pair.client, pair.server:
         assert half.metric("husk_messages_retained_bytes") < bound
@@ -581,14 +581,14 @@ def test_agents_are_not_read_while_too_much_is_unacked(pair):
         agent.expect_nothing_more()
     whole = (sum(sent) + sum(map(len, left))) // len(one) + 1
     assert len(pair.aggregator.wait_for(whole)) == whole
-    eventually(lambda: pair.client.metric("husk_messages_retained_bytes") == 0, "all is settled")
+    eventually(lambda: pair.client.metric("husk_messages_retained_bytes") == 0, "all messages are settled")
 
 
-# ---- agents that leave ----
+# ---- agents that close their connection ----
 
 @pytest.mark.parametrize("how", ["rst", "fin"])
-def test_an_agent_that_left_before_its_ack_is_not_served_again(half, how):
-    """It sends the message again itself."""
+def test_the_message_of_an_agent_that_closed_before_its_ack_is_not_sent_again(half, how):
+    """The agent itself sends the message again."""
     half = half(acks=False)
     agent, staying = half.agent(), half.agent()
     agent.send(event(1, "one"))
@@ -607,7 +607,7 @@ def test_an_agent_that_left_before_its_ack_is_not_served_again(half, how):
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
-def test_an_agent_that_asked_for_nothing_may_leave_and_is_served(pair, how):
+def test_an_agent_without_acks_may_close_and_its_message_is_delivered(pair, how):
     pair = pair(acks=False)
     agent = pair.agent()
     agent.send(event(1))
@@ -619,7 +619,7 @@ def test_an_agent_that_asked_for_nothing_may_leave_and_is_served(pair, how):
     pair.server.wait_for_metric("husk_messages_settled_total", 1)
 
 
-def test_an_ack_for_an_agent_that_left_harms_nobody(half):
+def test_an_ack_for_an_agent_that_closed_disturbs_no_other(half):
     half = half(acks=False)
     agent, staying = half.agent(), half.agent()
     agent.send(event(1, "one"))
@@ -632,9 +632,9 @@ def test_an_ack_for_an_agent_that_left_harms_nobody(half):
     assert half.husk.metric("husk_connections_ended_total", side="upstream") == 0
 
 
-# ---- ending ----
+# ---- the end of the process ----
 
-def test_sigterm_with_messages_unacked_is_a_failure(pair):
+def test_sigterm_with_unacked_messages_ends_with_status_1(pair):
     pair = pair(acks=False)
     agent = pair.agent()
     agent.send(event(1, "one"), event(2))
@@ -645,7 +645,7 @@ def test_sigterm_with_messages_unacked_is_a_failure(pair):
     raw.assert_reset(agent.sock)
 
 
-def test_sigterm_with_everything_acked_is_none(pair):
+def test_sigterm_without_unacked_messages_ends_with_status_0(pair):
     pair = pair()
     agent = pair.agent()
     carry_acked(agent, 1, "one")
@@ -655,7 +655,7 @@ def test_sigterm_with_everything_acked_is_none(pair):
     assert not pair.client.complaints()
 
 
-def test_acks_that_come_while_draining_still_reach_their_agents(pair):
+def test_acks_that_arrive_during_the_drain_reach_their_agents(pair):
     pair = pair(acks=False, client={"drain_quiet": "5s", "drain_timeout": "20s"})
     agent = pair.agent()
     agent.send(event(1, "one"))
@@ -683,7 +683,7 @@ def test_a_message_of_8_mib_passes(pair):
 
 
 @pytest.mark.parametrize("asks", [False, True])
-def test_a_message_too_large_to_keep_passes_unchanged_and_unprotected(half, asks):
+def test_a_message_too_large_to_retain_passes_unchanged_and_is_not_sent_again(half, asks):
     half = half(acks=False, retain_bytes="64KiB")
     agent, idle = half.agent(), half.agent()
     sent = message("t", b"x" * 200000, {"chunk": "large"} if asks else {})
@@ -733,28 +733,28 @@ HINT = ("agent waits silently: if it is configured with a shared key, husk needs
         "--accept-key-file")
 
 
-def test_the_first_silent_agent_is_told_of_once(pair):
+def test_the_first_silent_agent_is_logged_once(pair):
     pair = pair(client={"silence_hint": "200ms", "log_level": "debug"})
     carry_acked(pair.agent(), 0, "talks")
     silent = [pair.agent() for _ in range(3)]
     hint = pair.client.wait_for_event(message=HINT, level="info")
     addresses = [raw.format_address(agent.sock.getsockname()) for agent in silent]
     assert hint["peer"] in addresses
-    for number, agent in enumerate(silent):  # it was no more than a line
+    for number, agent in enumerate(silent):  # the hint is only a line: the connections still work
         carry_acked(agent, number, f"late{number}")
     late = pair.agent()
-    assert not select.select([late.sock], [], [], 0.5)[0], "no answer, no end"
+    assert not select.select([late.sock], [], [], 0.5)[0], "husk neither answers nor ends the connection"
     assert len(pair.client.events(message=HINT)) == 1
 
 
 @pytest.mark.parametrize("options", [{"silence_hint": "off"}, {"accept_key_env": "KEY", "env": {"KEY": "k"}}],
                          ids=["off", "with a key"])
-def test_silence_means_nothing_when_it_is_not_to_be_told_of_or_has_been_greeted(pair, options):
+def test_a_silent_agent_is_not_logged_when_the_hint_is_off_or_husk_asks_for_a_key(pair, options):
     pair = pair(client={"silence_hint": "100ms", **options})
     agent = pair.agent()
     if "accept_key_env" in options:
         assert b"HELO" in agent.sock.recv(1000)
-    assert not select.select([agent.sock], [], [], 0.5)[0], "no answer, no end"
+    assert not select.select([agent.sock], [], [], 0.5)[0], "husk neither answers nor ends the connection"
     pair.client.stop()
     assert not pair.client.events(message=HINT)
 
@@ -765,5 +765,5 @@ def test_heartbeat_connections_are_not_silent_agents(pair):
         pair.agent().close()
     talking = pair.agent()
     carry_acked(talking, 0, "talks")
-    assert not select.select([talking.sock], [], [], 0.5)[0], "idle after its message"
+    assert not select.select([talking.sock], [], [], 0.5)[0], "an agent that is idle after a message is not ended"
     assert not pair.client.events(message=HINT)

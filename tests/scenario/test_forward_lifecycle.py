@@ -1,6 +1,6 @@
-"""What happens to messages while husk runs into its limits, is reloaded, drained, or loses an upstream.
+"""Messages at husk's limits, during reload and drain, and after the loss of an upstream.
 
-For bytes: test_limits, test_lifecycle, test_upstreams."""
+The same for --protocol tcp: test_limits, test_lifecycle, test_upstreams."""
 
 import signal
 
@@ -29,11 +29,11 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(pair
     carry_acked(talking, 1, "meanwhile")
     for one in idle:
         one.close()
-    eventually(lambda: limited.descriptors() <= descriptors, "descriptors return")
+    eventually(lambda: limited.descriptors() <= descriptors, "the descriptors are closed")
     carry_acked(pair.agent(), 2, "after")
 
 
-def test_agents_beyond_the_limit_wait_until_one_leaves(pair):
+def test_agents_beyond_the_limit_wait_until_one_ends(pair):
     pair = pair(client={"max_connections": 2, "workers": 1})
     first, second = pair.agent(), pair.agent()
     carry_acked(first, 1, "first")
@@ -47,7 +47,7 @@ def test_agents_beyond_the_limit_wait_until_one_leaves(pair):
     third.expect_ack("third")
 
 
-def test_a_silent_peer_ends_with_the_handshake_timeout_and_others_go_on(pair):
+def test_a_silent_peer_ends_at_the_handshake_timeout_and_delays_no_other(pair):
     pair = pair(server={"handshake_timeout": "300ms", "workers": 1})
     silent = [raw.connect(pair.server.address) for _ in range(20)]
     carry_acked(pair.agent(), 1, "one")
@@ -56,8 +56,8 @@ def test_a_silent_peer_ends_with_the_handshake_timeout_and_others_go_on(pair):
     assert pair.server.metric("husk_connections_ended_total", reason="handshake_timeout", side="downstream") == 20
 
 
-def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
-    """The agent, which asked for no ack, notices nothing; the message goes by another upstream."""
+def test_an_upstream_that_never_completes_a_handshake_costs_no_message(husk):
+    """The agent asks for no ack. Its message goes to another upstream."""
     silent, aggregator = raw.Listener(), Aggregator()
     server = husk.server(aggregator)
     client = husk.client([raw.format_address(silent.address), raw.format_address(server.address) + ",standby"],
@@ -71,7 +71,7 @@ def test_an_upstream_that_never_shakes_hands_costs_no_message(husk):
 
 # ---- several upstreams ----
 
-def test_messages_go_by_the_standby_while_the_first_is_down_and_come_back(husk):
+def test_messages_go_to_the_standby_only_while_the_first_upstream_is_down(husk):
     first, standby = Aggregator(), Aggregator()
     server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"],
                          eject_time="100ms", eject_time_max="100ms")
@@ -92,7 +92,7 @@ def test_messages_go_by_the_standby_while_the_first_is_down_and_come_back(husk):
 
 # ---- reload ----
 
-def test_what_was_held_for_a_refused_client_goes_up_after_the_reload(pair, pki, mounted):
+def test_retained_messages_of_a_refused_client_go_up_after_its_reload(pair, pki, mounted):
     pair = pair(client={"certificate": mounted(pki.foreign_client)})
     agent = pair.agent()
     agent.send(event(1), event(2, "two"))
@@ -103,7 +103,7 @@ def test_what_was_held_for_a_refused_client_goes_up_after_the_reload(pair, pki, 
     assert pair.aggregator.numbers() == [1, 2]
 
 
-def test_a_reload_leaves_messages_on_their_way_alone(pair, pki, mounted):
+def test_a_reload_does_not_disturb_unacked_messages(pair, pki, mounted):
     pair = pair(acks=False, server={"certificate": mounted(pki.server)})
     agent = pair.agent()
     agent.send(event(1, "one"))
@@ -120,12 +120,12 @@ def test_a_reload_leaves_messages_on_their_way_alone(pair, pki, mounted):
 # ---- end ----
 
 @pytest.mark.parametrize("which", ["client", "server"])
-def test_an_agent_that_comes_during_the_drain_is_served(pair, which):
+def test_an_agent_that_connects_during_the_drain_is_served(pair, which):
     pair = pair(**{which: {"drain_quiet": "2s", "drain_timeout": "20s"}})
     carry_acked(pair.agent(), 0, "before")
     draining = getattr(pair, which)
     draining.signal(signal.SIGTERM)
-    eventually(lambda: draining.metric("husk_draining") == 1, "draining")
+    eventually(lambda: draining.metric("husk_draining") == 1, "husk drains")
     draining.signal(signal.SIGHUP)  # ignored
     carry_acked(pair.agent(), 1, "late")
     assert draining.wait() == 0

@@ -1,4 +1,5 @@
-"""Heartbeats and the upstream's health: UDP heartbeats are answered while it is healthy, connections refused if wanted."""
+"""Heartbeats and the upstream's health: husk answers UDP heartbeats while it is healthy, and may
+refuse connections while it is down."""
 
 import signal
 import socket

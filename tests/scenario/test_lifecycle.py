@@ -1,4 +1,4 @@
-"""Start, reload and end of the process."""
+"""Start, reload and end of the process, with --protocol tcp."""
 
 import select
 import shutil
@@ -16,7 +16,7 @@ NOWHERE = f"{raw.HOST}:1"
 # ---- end ----
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_quiet_process_ends_at_once_with_success(husk, number):
+def test_husk_without_connections_ends_at_once_with_status_0(husk, number):
     client = husk.client(NOWHERE, protocol="tcp")
     client.signal(number)
     assert client.wait() == 0
@@ -24,12 +24,12 @@ def test_quiet_process_ends_at_once_with_success(husk, number):
 
 
 @pytest.mark.parametrize("which", ["client", "server"])
-def test_draining_process_serves_its_connections_until_they_end_and_then_ends_with_success(husk, which):
+def test_husk_serves_open_connections_during_the_drain_and_ends_with_status_0(husk, which):
     tunnel = husk.tunnel(**{which: {"drain_quiet": "2s", "drain_timeout": "20s"}})
     agent, aggregator = tunnel.open()
     draining = getattr(tunnel, which)
     draining.signal(signal.SIGTERM)
-    eventually(lambda: draining.get("/ready")[0] == 503, "not ready while draining")
+    eventually(lambda: draining.get("/ready")[0] == 503, "husk is not ready while it drains")
     raw.carry_both_ways(agent, aggregator)
     assert draining.get("/live")[0] == 200
     agent.close()
@@ -37,7 +37,7 @@ def test_draining_process_serves_its_connections_until_they_end_and_then_ends_wi
     assert draining.wait() == 0
 
 
-def test_drain_ends_connections_on_which_nothing_moves_and_is_a_success(husk):
+def test_the_drain_ends_quiet_connections_with_status_0(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "200ms"})
     agent, aggregator = tunnel.open()
     raw.carry_both_ways(agent, aggregator)
@@ -47,7 +47,7 @@ def test_drain_ends_connections_on_which_nothing_moves_and_is_a_success(husk):
     raw.assert_closed(aggregator)
 
 
-def test_agent_that_comes_for_its_last_words_during_the_drain_is_served(husk):
+def test_an_agent_that_connects_during_the_drain_is_served(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "2s", "drain_timeout": "20s"})
     start_draining(tunnel.client)
     agent, aggregator = tunnel.open()
@@ -62,7 +62,7 @@ def start_draining(husk):
     eventually(lambda: husk.metric("husk_draining") == 1, "draining")
 
 
-def test_second_sigterm_ends_at_once(husk):
+def test_a_second_sigterm_ends_the_drain_at_once(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "1h", "drain_timeout": "1h"})
     agent, aggregator = tunnel.open()
     raw.carry_both_ways(agent, aggregator)
@@ -72,7 +72,7 @@ def test_second_sigterm_ends_at_once(husk):
     raw.assert_closed(agent)
 
 
-def test_exit_status_says_that_bytes_were_left_undelivered(husk):
+def test_undelivered_bytes_end_the_drain_with_status_1(husk):
     tunnel = husk.tunnel(client={"drain_quiet": "1h", "drain_timeout": "200ms", "linger_timeout": "200ms"})
     agent, _unread = tunnel.open()
     agent.setblocking(False)
@@ -85,8 +85,8 @@ def test_exit_status_says_that_bytes_were_left_undelivered(husk):
     assert len(tunnel.client.complaints()) == 1
 
 
-def test_bytes_not_even_read_yet_count_as_left_undelivered(husk):
-    silent = raw.Listener()  # accepts, and never answers the handshake: the agent stays unread
+def test_bytes_that_were_not_read_yet_count_as_undelivered(husk):
+    silent = raw.Listener()  # accepts and never answers the handshake, so husk does not read the agent
     client = husk.client(silent, protocol="tcp", drain_quiet="1h", drain_timeout="1h", handshake_timeout="1m")
     agent = raw.connect(client.address)
     agent.sendall(b"unread")
@@ -109,7 +109,7 @@ def test_sighup_during_a_drain_is_ignored(husk):
     assert tunnel.client.wait() == 0
 
 
-def test_sigpipe_does_not_end_it(husk):
+def test_sigpipe_does_not_end_husk(husk):
     client = husk.client(NOWHERE, protocol="tcp")
     client.signal(signal.SIGPIPE)
     assert client.get("/live")[0] == 200
@@ -126,7 +126,7 @@ def der(certificate):
     return ssl.PEM_cert_to_DER_cert(open(certificate.cert).read())
 
 
-def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mounted):
+def test_sighup_replaces_the_certificate_and_keeps_connections_open(husk, pki, mounted):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp", certificate=mounted(pki.server))
     agent = raw.connect_tls(server.address, pki.ca.cert, pki.client)
@@ -139,7 +139,7 @@ def test_sighup_swaps_the_certificate_and_leaves_connections_alone(husk, pki, mo
     assert not server.complaints()
 
 
-def test_clients_certificate_is_reloaded_too(husk, pki, mounted):
+def test_sighup_replaces_the_certificate_of_husk_client_too(husk, pki, mounted):
     tunnel = husk.tunnel(client={"certificate": mounted(pki.foreign_client)})
     raw.assert_reset(raw.connect(tunnel.client.address))
     mounted(pki.client)
@@ -148,8 +148,8 @@ def test_clients_certificate_is_reloaded_too(husk, pki, mounted):
     raw.carry_both_ways(*tunnel.open())
 
 
-def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
-    """As kubelet does it: files are links through ..data, which is replaced in one move."""
+def test_a_replaced_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
+    """kubelet makes each file a link through ..data and replaces ..data with one rename."""
     for name, certificate in (("old", pki.server), ("new", pki.next_server)):
         (tmp_path / name).mkdir()
         for i, path in enumerate(certificate):
@@ -169,7 +169,7 @@ def test_swapped_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
 
 
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
-def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounted, fault):
+def test_a_failed_reload_keeps_the_old_credentials_and_logs_one_line(husk, pki, mounted, fault):
     certificate = mounted(pki.server)
     server = husk.server(raw.Listener(), protocol="tcp", certificate=certificate)
     if fault == "junk":
@@ -191,11 +191,11 @@ def test_bad_reload_keeps_the_old_set_and_says_why_in_one_line(husk, pki, mounte
 # ---- start ----
 
 @pytest.mark.parametrize("mode", ["client", "server"])
-def test_starts_without_upstream(husk, mode):
+def test_husk_starts_without_upstream(husk, mode):
     assert getattr(husk, mode)(NOWHERE, protocol="tcp").get("/live")[0] == 200
 
 
-def test_starts_without_dns_and_says_so(husk):
+def test_husk_starts_without_dns_and_logs_it(husk):
     client = husk.client("aggregator.invalid:24224", protocol="tcp", dns_servers=f"{raw.HOST}:1",
                          connect_timeout="500ms")
     assert client.get("/live")[0] == 200
@@ -209,7 +209,7 @@ def test_starts_without_dns_and_says_so(husk):
     assert status == 503 and "aggregator.invalid" in reasons
 
 
-def test_aggregator_that_comes_back_is_used_again(husk):
+def test_an_aggregator_that_comes_back_is_used_again(husk):
     upstream = raw.Listener()
     tunnel = husk.tunnel(upstream=upstream)
     raw.carry_both_ways(*tunnel.open())

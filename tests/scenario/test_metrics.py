@@ -1,4 +1,4 @@
-"""The figures of `/metrics` about messages and upstream addresses, each driven by scripted peers."""
+"""/metrics: messages and upstream addresses, with scripted peers."""
 
 import re
 import time
@@ -20,13 +20,13 @@ def becomes(husk, name, value, **labels):
 
 
 def messages(husk, **figures):
-    """received=…, unacked=…: what husk_messages_… come to."""
+    """Waits until husk_messages_received_total, husk_messages_unacked, … have these values."""
     for name, value in figures.items():
         becomes(husk, f"husk_messages_{name}", value)
 
 
 def states(husk, endpoint):
-    """Connections to it by state, those there are."""
+    """The connections to the endpoint by state, without states that have none."""
     counts = {state: husk.metric("husk_upstream_connections", endpoint=endpoint, state=state) for state in STATES}
     return {state: count for state, count in counts.items() if count}
 
@@ -48,7 +48,7 @@ def listed(husk, endpoint):
     ([message("t", ENTRY * 7)], 0),
     ([event(1), message("t", [[1, {}]] * 4), message("t", ENTRY, {"size": 1}), event(2, "mine")], 7),
 ], ids=["message", "forward", "packed", "packed without size", "several at once"])
-def test_events_are_counted_as_they_come_and_when_they_are_settled(half, sent, events):
+def test_events_are_counted_when_they_arrive_and_when_they_are_settled(half, sent, events):
     half = half(acks=False)
     agent = half.agent()
     for time_sent in (1, 2):
@@ -62,7 +62,7 @@ def test_events_are_counted_as_they_come_and_when_they_are_settled(half, sent, e
         assert half.husk.metric("husk_events_settled_total") == time_sent * events
 
 
-def test_events_of_a_streamed_message_are_counted_once_it_is_whole(half):
+def test_events_of_a_cut_through_message_are_counted_when_it_is_whole(half):
     half = half(cut_through_bytes="64KiB")
     sent = message("t", b"x" * (1 << 20), {"size": 9})
     agent = half.agent()
@@ -75,7 +75,7 @@ def test_events_of_a_streamed_message_are_counted_once_it_is_whole(half):
     assert half.husk.metric("husk_events_settled_total") == 9
 
 
-def test_messages_are_unacked_from_being_sent_to_their_ack(half):
+def test_messages_are_unacked_from_their_sending_to_their_ack(half):
     half = half(acks=False)
     agent = half.agent()
     for number in range(3):
@@ -88,7 +88,7 @@ def test_messages_are_unacked_from_being_sent_to_their_ack(half):
     messages(half.husk, unacked=0, settled_total=3)
 
 
-def test_messages_that_share_an_ack_are_unacked_each(half):
+def test_each_message_of_a_batch_counts_as_unacked(half):
     half = half(acks=False)
     half.agent().send(*map(event, range(10)))
     arrived = half.aggregator.wait_for(10)
@@ -97,7 +97,7 @@ def test_messages_that_share_an_ack_are_unacked_each(half):
     messages(half.husk, unacked=0, settled_total=10)
 
 
-def test_without_acks_messages_are_unacked_only_until_the_socket_has_them(half):
+def test_messages_without_acks_are_unacked_until_the_socket_has_them(half):
     half = half(acks=False, delivery="passthrough")
     half.agent().send(*map(event, range(10)))
     half.aggregator.wait_for(10)
@@ -105,7 +105,7 @@ def test_without_acks_messages_are_unacked_only_until_the_socket_has_them(half):
     assert half.husk.metric("husk_ack_latency_seconds_count") == 0
 
 
-def test_messages_wait_while_there_is_no_connection_and_when_one_has_ended(half):
+def test_messages_wait_while_there_is_no_connection(half):
     half = half(acks=False)
     agent = half.agent()
     agent.send(event(0), event(1))
@@ -120,7 +120,7 @@ def test_messages_wait_while_there_is_no_connection_and_when_one_has_ended(half)
     messages(half.husk, unacked=0, waiting=0, settled_total=3)
 
 
-def test_an_agents_messages_wait_no_longer_when_it_has_gone(half):
+def test_messages_of_an_agent_that_closed_do_not_wait(half):
     half = half()
     half.aggregator.kill()
     agent, other = half.agent(), half.agent()
@@ -134,7 +134,7 @@ def test_an_agents_messages_wait_no_longer_when_it_has_gone(half):
 LARGE = message("t", b"x" * (1 << 20), {"chunk": "mine"})
 
 
-def test_streams_wait_for_a_connection_of_their_own(half):
+def test_cut_through_messages_wait_for_an_exclusive_connection(half):
     half = half(cut_through_bytes="64KiB", max_exclusive_connections=1, workers=1)
     half.aggregator.kill()
     agents = [half.agent() for _ in range(3)]
@@ -150,7 +150,7 @@ def test_streams_wait_for_a_connection_of_their_own(half):
         becomes(half.husk, "husk_cut_through_waiting", left)
 
 
-def test_a_stream_that_has_lost_its_connection_waits_again(half):
+def test_a_cut_through_message_that_lost_its_connection_waits_again(half):
     half = half(cut_through_bytes="64KiB")
     agent = half.agent()
     agent.send(LARGE[:100000])
@@ -164,7 +164,7 @@ def test_a_stream_that_has_lost_its_connection_waits_again(half):
     agent.expect_ack("mine")
 
 
-def test_a_stream_that_is_given_up_waits_no_longer(half):
+def test_a_dropped_cut_through_message_does_not_wait(half):
     half = half(cut_through_bytes="64KiB", delivery="passthrough")
     agent = half.agent()
     agent.send(LARGE[:100000])
@@ -174,7 +174,7 @@ def test_a_stream_that_is_given_up_waits_no_longer(half):
     assert half.husk.metric("husk_cut_through_waiting") == 0
 
 
-def test_ack_latency_is_from_sending_to_the_ack(half):
+def test_ack_latency_is_measured_from_sending_to_the_ack(half):
     half = half(acks=False)
     agent, began = half.agent(), time.monotonic()
     agent.send(event(1, "quick"))
@@ -183,7 +183,7 @@ def test_ack_latency_is_from_sending_to_the_ack(half):
     quick = time.monotonic() - began
     agent.send(event(2, "slow"))
     arrived = half.aggregator.wait_for(2)[1]
-    time.sleep(0.1)  # the latency
+    time.sleep(0.1)  # adds to the ack latency
     half.aggregator.ack(arrived)
     agent.expect_ack("slow")
     latency = half.husk.metric
@@ -193,7 +193,7 @@ def test_ack_latency_is_from_sending_to_the_ack(half):
     assert latency("husk_ack_latency_seconds_bucket", le="60") == 2
 
 
-def test_an_ack_of_several_messages_is_one_latency(half):
+def test_an_ack_of_a_batch_is_one_latency(half):
     half = half()
     half.agent().send(*map(event, range(10)))
     messages(half.husk, settled_total=10)
@@ -203,7 +203,7 @@ def test_an_ack_of_several_messages_is_one_latency(half):
 
 # ---- upstream addresses ----
 
-def test_connections_are_told_by_address_and_state(husk):
+def test_connections_are_counted_by_address_and_state(husk):
     alive, dead = raw.Listener(), raw.format_address(raw.free_address())
     first = raw.format_address(alive.address)
     server = husk.server([dead, first], protocol="tcp", eject_time="1m")
@@ -221,11 +221,11 @@ def test_connections_are_told_by_address_and_state(husk):
     for agent, aggregator in agents:
         agent.close()
         aggregator.close()
-    eventually(lambda: states(server, first) == {}, "none is left")
+    eventually(lambda: states(server, first) == {}, "no connection is left")
     assert listed(server, first) and listed(server, dead)
 
 
-def test_the_connections_of_forward_are_told_too(pair):
+def test_connections_of_forward_are_counted_by_address_and_state(pair):
     pair = pair()
     agent = pair.agent()
     agent.send(event(1, "mine"))
@@ -239,10 +239,10 @@ def test_the_connections_of_forward_are_told_too(pair):
     becomes(pair.server, "husk_endpoint_ejected", 1, endpoint=text)
     pair.aggregator.revive()
     becomes(pair.server, "husk_endpoint_ejected", 0, endpoint=text)
-    eventually(lambda: states(pair.server, text) == {"ready": 1}, "there is one again")
+    eventually(lambda: states(pair.server, text) == {"ready": 1}, "there is a connection again")
 
 
-def test_a_handshake_that_stands_still_is_told(husk):
+def test_a_handshake_that_makes_no_progress_is_counted(husk):
     silent = raw.Listener()
     client = husk.client(silent, protocol="tcp", handshake_timeout="1m")
     agent = raw.connect(client.address)
@@ -251,11 +251,11 @@ def test_a_handshake_that_stands_still_is_told(husk):
     eventually(lambda: states(client, text) == {"securing": 1}, "the handshake is under way")
     raw.reset(silent.accept())
     raw.assert_reset(agent)
-    eventually(lambda: states(client, text) == {}, "it has failed")
+    eventually(lambda: states(client, text) == {}, "the connection has ended")
     assert client.metric("husk_endpoint_ejected", endpoint=text) == 1
 
 
-def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk):
+def test_an_address_removed_from_dns_is_listed_until_its_last_connection_ends(husk):
     first = raw.Listener(("127.0.0.2", raw.free_address()[1]))
     port = first.address[1]
     names = NameServer(hosts={NAME: ["127.0.0.2"]}, ttl=0)
@@ -264,7 +264,7 @@ def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk)
     agent.sendall(b"?")
     aggregator = first.accept()
     old, new = f"127.0.0.2:{port}", f"127.0.0.3:{port}"
-    eventually(lambda: states(server, old) == {"ready": 1}, "it is connected")
+    eventually(lambda: states(server, old) == {"ready": 1}, "the connection is ready")
     names.hosts[NAME] = ["127.0.0.3"]
     eventually(lambda: listed(server, new), "the new address is listed")
     assert states(server, old) == {"ready": 1} and not listed(server, old)
@@ -274,5 +274,5 @@ def test_an_address_that_has_left_is_told_of_as_long_as_it_has_connections(husk)
     eventually(lambda: not has_series(server, "husk_upstream_connections", old), "the old address is forgotten")
 
     names.hosts[NAME] = ["127.0.0.2"]
-    eventually(lambda: listed(server, old) and not listed(server, new), "it is back")
+    eventually(lambda: listed(server, old) and not listed(server, new), "the old address is listed again")
     assert states(server, old) == {}

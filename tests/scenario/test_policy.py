@@ -1,4 +1,4 @@
-"""Who may write what: rules by identity, judged at each message's head."""
+"""--rule: which identity may write which tags. husk checks the rules at the head of each message."""
 
 import time
 
@@ -24,7 +24,7 @@ class Guarded:
 
     def __init__(self, husk, identities, rules, options):
         self._identities, self._ca = identities, husk.pki.ca
-        self._agents = []  # open until the test's end: one that is dropped would reset
+        self._agents = []  # stay open until the test's end: a deleted socket would reset its connection
         self.aggregator = Aggregator()
         self.husk = husk.server(self.aggregator, allow_any=True, rule=rules, **options)
 
@@ -34,7 +34,7 @@ class Guarded:
         return agent
 
     def expect_refused(self, agent, reason, detail):
-        """Reset, logged and counted, once."""
+        """The agent's connection must end. The reason must be logged and counted once."""
         raw.assert_closed(agent.sock)
         line = self.husk.wait_for_event(message="connection ended", reason=reason)
         assert (line["side"], line["detail"]) == ("downstream", detail)
@@ -52,7 +52,7 @@ def guarded(husk, identities):
 
 # ---- tags ----
 
-def test_a_tag_that_is_not_allowed_ends_its_agent_and_nothing_else(guarded):
+def test_a_tag_that_is_not_allowed_ends_only_its_agents_connection(guarded):
     guarded = guarded("cn=agent-a tags=kube.ns-a.*,app.**", "cn=agent.b tags=kube.ns-b.{x,y}")
     other = guarded.agent("b")
     other.send(event(1, "1", "kube.ns-b.x"))
@@ -74,7 +74,7 @@ def test_a_tag_that_is_not_allowed_ends_its_agent_and_nothing_else(guarded):
     assert guarded.aggregator.numbers() == [1, 2, 3, 5]
 
 
-def test_it_is_refused_at_its_head_while_its_body_is_still_to_come(guarded):
+def test_a_message_is_refused_at_its_head_before_its_body_arrives(guarded):
     guarded = guarded("any tags=a")
     agent = guarded.agent("a")
     agent.send(b"\x92\xa1b\xdb\x00\x10\x00\x00")
@@ -82,7 +82,7 @@ def test_it_is_refused_at_its_head_while_its_body_is_still_to_come(guarded):
     assert not guarded.aggregator.connections
 
 
-def test_what_came_before_it_is_delivered(guarded):
+def test_messages_before_a_refused_one_are_delivered(guarded):
     guarded = guarded("any tags=a")
     agent = guarded.agent("a")
     agent.send(event(1, tag="a"), event(2, tag="b"), event(3, tag="a"))
@@ -92,7 +92,7 @@ def test_what_came_before_it_is_delivered(guarded):
     assert guarded.aggregator.numbers() == [1]
 
 
-def test_whom_no_rule_is_about_may_connect_and_write_nothing(guarded):
+def test_an_identity_without_a_rule_may_connect_but_write_no_message(guarded):
     guarded = guarded("cn=agent-a")
     silent = guarded.agent("b")
     silent.sock.close_write()
@@ -103,8 +103,8 @@ def test_whom_no_rule_is_about_may_connect_and_write_nothing(guarded):
     assert not guarded.aggregator.messages
 
 
-def test_tags_of_every_length_are_judged_wherever_they_lie(guarded):
-    """Behind messages that are not whole, and across the ends of the buffer's segments."""
+def test_tags_of_any_length_are_checked_at_any_place_in_the_buffer(guarded):
+    """Tags lie behind incomplete messages and across segments of the buffer."""
     guarded = guarded("any tags=a.**", max_tag="64KiB")
     agent = guarded.agent("a")
     tags = ["a." + "x" * length for length in (0, 1, 40_000, 65_000, 65_000, 30_000, 65_000)]
@@ -118,7 +118,7 @@ def test_tags_of_every_length_are_judged_wherever_they_lie(guarded):
     assert line["detail"].endswith('"b.' + "x" * 62 + '..."')
 
 
-def test_a_clients_agents_are_anybody(husk):
+def test_rules_of_husk_client_apply_to_agents_without_identity(husk):
     aggregator = Aggregator()
     server = husk.server(aggregator)
     client = husk.client(server, rule=["any tags=app.** tag-prefix=edge."])
@@ -132,7 +132,7 @@ def test_a_clients_agents_are_anybody(husk):
 
 
 @pytest.mark.parametrize("rule", ["cn=a", "any tags=/x/", "any tag-prefix={cn}.", "any rate=1"])
-def test_a_rule_that_cannot_be_kept_stops_the_start_with_one_line(husk, rule):
+def test_an_invalid_rule_stops_the_start_with_one_line(husk, rule):
     options = husk.options(f"{raw.HOST}:1", husk.pki.client, rule=rule)
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     ended = run("client", *words)
@@ -143,7 +143,7 @@ def test_a_rule_that_cannot_be_kept_stops_the_start_with_one_line(husk, rule):
 # ---- prefixes ----
 
 @pytest.mark.parametrize("delivery", ["at-least-once", "passthrough"])
-def test_a_prefix_says_who_wrote_it(guarded, delivery):
+def test_a_tag_prefix_names_the_identity(guarded, delivery):
     guarded = guarded("cn=agent-a tags=t tag-prefix={cn}.{dns}.{uri}.{spki8}.", "any tag-prefix=from-{cn}.",
                       delivery=delivery)
     for name, number in (("a", 1), ("b", 2)):
@@ -174,7 +174,7 @@ def test_a_certificate_without_the_name_for_the_prefix_is_refused(guarded):
 
 # ---- sizes ----
 
-def test_the_longest_message_is_each_rules_own(guarded):
+def test_each_rule_has_its_own_limit_of_message_size(guarded):
     guarded = guarded("cn=agent-a max-message=1KiB", "any max-message=64KiB")
     other, agent = guarded.agent("b"), guarded.agent("a")
     long = message("t", 1, {"n": 7, "x": "x" * 1024}, {"chunk": "7"})
@@ -191,24 +191,24 @@ def test_the_longest_message_is_each_rules_own(guarded):
 # ---- rates ----
 
 def expect_in_order(aggregator, count):
-    """Everything of one agent, once, in order."""
+    """The messages of one agent must arrive once and in order."""
     aggregator.wait_until(lambda messages: len(messages) >= count, f"{count} messages")
     assert aggregator.numbers() == list(range(count))
 
 
-def test_messages_above_the_rate_wait_and_none_is_lost(guarded):
+def test_messages_above_the_rate_wait_and_are_not_lost(guarded):
     guarded = guarded("cn=agent-a messages-per-second=50 burst=100ms", "any")
     started = time.monotonic()
     agent = guarded.agent("a")
     agent.send(*(event(number) for number in range(60)))
-    agent.sock.close_write()  # what it sent is taken all the same
+    agent.sock.close_write()  # husk still reads what the agent has sent
     other = guarded.agent("b")
     other.send(event(100, "100"))
     other.expect_ack("100")
     others = [one.number for one in guarded.aggregator.messages]
-    assert 100 in others and len(others) < 60, "another identity waited too"
+    assert 100 in others and len(others) < 60, "the other identity waits too"
     guarded.aggregator.wait_for(61)
-    assert time.monotonic() - started >= 1.0  # 5 at once, the other 55 at 50 a second
+    assert time.monotonic() - started >= 1.0  # 5 messages at once, 55 more at 50 per second
     assert [number for number in guarded.aggregator.numbers() if number < 100] == list(range(60))
     assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
     assert not guarded.husk.complaints()
@@ -222,12 +222,12 @@ def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(gu
         agent.send(message("t", 1, {"n": number, "x": "x" * 50 * 1024}))
     agent.sock.close_write()
     expect_in_order(guarded.aggregator, 4)
-    assert time.monotonic() - started >= 1.3  # the last one waits for three times 50 KiB, less the burst
+    assert time.monotonic() - started >= 1.3  # the last message waits for three times 50 KiB minus the burst
     assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
     assert not guarded.husk.complaints()
 
 
-def test_a_rate_is_the_identitys_however_many_connections_it_opens(guarded):
+def test_a_rate_applies_to_all_connections_of_an_identity_together(guarded):
     guarded = guarded("any messages-per-second=50 burst=100ms")
     started = time.monotonic()
     for number in range(40):
@@ -241,7 +241,7 @@ def test_a_rate_is_the_identitys_however_many_connections_it_opens(guarded):
     assert not guarded.husk.complaints()
 
 
-def test_an_agent_that_waits_for_its_rate_is_not_idle(guarded):
+def test_the_idle_timeout_does_not_run_while_an_agent_waits_for_its_rate(guarded):
     guarded = guarded("any messages-per-second=2 burst=20ms", idle_timeout="200ms", delivery="passthrough",
                       log_level="debug")
     agent = guarded.agent("a")
@@ -253,7 +253,7 @@ def test_an_agent_that_waits_for_its_rate_is_not_idle(guarded):
     assert line["duration_ms"] >= 3 * 500 + 200 - 10
 
 
-def test_heartbeats_of_a_throttled_identity_end(guarded):
+def test_connections_without_bytes_end_while_their_identity_is_throttled(guarded):
     guarded = guarded("any bytes-per-second=1KiB burst=20ms")
     agent = guarded.agent("a")
     agent.send(message("t", 1, {"n": 0, "x": "x" * 64 * 1024}), event(1))

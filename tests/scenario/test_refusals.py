@@ -1,4 +1,4 @@
-"""Who is refused: one line with the reason on the side that decides, nothing delivered, the agent reset."""
+"""Refused peers: the refusing side logs one line with the reason, no byte is delivered, the agent is reset."""
 
 import ssl
 
@@ -12,7 +12,7 @@ MESSAGE = b"an event that must not arrive"
 
 
 def one_complaint(husk, **fields):
-    """After its end, husk has complained once, about this."""
+    """Stops husk. It must have logged one warning or error, with these fields."""
     husk.wait_for_event(reason=fields["reason"])
     husk.stop()
     complaints = husk.complaints()
@@ -50,7 +50,7 @@ def test_server_refuses_a_bad_client_certificate(husk, pki, version, shown, reas
     ("client", {"allow_cn": "somebody-else"}, "not_allowed"),
     ("foreign_client", {}, "certificate_unknown_ca"),
 ])
-def test_agent_is_reset_when_the_server_refuses_its_client(husk, pki, version, client, server, reason):
+def test_an_agent_is_reset_when_husk_server_refuses_its_client(husk, pki, version, client, server, reason):
     tunnel = husk.tunnel(client={"certificate": getattr(pki, client), "tls_max": version}, server=server)
     agent = raw.connect(tunnel.client.address)
     agent.sendall(MESSAGE)
@@ -61,8 +61,8 @@ def test_agent_is_reset_when_the_server_refuses_its_client(husk, pki, version, c
 
 
 @VERSIONS
-def test_a_client_that_is_refused_holds_its_messages_and_says_why(husk, version):
-    """Where messages are carried: nothing reaches the aggregator, nothing is lost."""
+def test_a_refused_client_retains_its_messages_and_logs_the_reason(husk, version):
+    """With --protocol forward no message reaches the aggregator, and none is lost."""
     aggregator = Aggregator()
     server = husk.server(aggregator, allow_cn="somebody-else")
     client = husk.client(server, tls_max=version)
@@ -85,7 +85,7 @@ def test_a_client_that_is_refused_holds_its_messages_and_says_why(husk, version)
     ("allow_spki", "00" * 32, False),
     ("allow_cn", ["other", "client"], True),
 ])
-def test_policy_decides_who_may_connect(husk, rule, value, allowed):
+def test_allow_options_decide_who_may_connect(husk, rule, value, allowed):
     tunnel = husk.tunnel(server={rule: value})
     agent = raw.connect(tunnel.client.address)
     if allowed:
@@ -122,11 +122,11 @@ def test_client_refuses_a_bad_server_certificate(husk, pki, version, shown, reas
 
 
 def serve_once(listener, context):
-    """Accepts as a TLS server and takes one byte."""
+    """Accepts one connection as a TLS server and reads one byte."""
     return raw.TlsPeer(listener.accept(), context, server_side=True).handshake().recv(1)
 
 
-def test_name_in_cn_only_is_refused_with_the_way_out(husk, pki):
+def test_a_server_name_only_in_the_cn_is_refused_with_advice(husk, pki):
     tunnel = husk.tunnel(client={"server_name": "localhost"}, server={"certificate": pki.cn_only_server})
     agent = raw.connect(tunnel.client.address)
     raw.assert_reset(agent)
@@ -138,20 +138,20 @@ def test_name_in_cn_only_is_refused_with_the_way_out(husk, pki):
     {"server_name": "localhost", "allow_cn_as_name": True},
     {"server_name": "localhost", "allow_cn_as_name": True, "tls_max": "1.2"},
 ])
-def test_name_in_cn_only_is_accepted_when_told_so(husk, pki, options):
+def test_a_server_name_only_in_the_cn_is_accepted_with_allow_cn_as_name(husk, pki, options):
     tunnel = husk.tunnel(client=options, server={"certificate": pki.cn_only_server})
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator)
 
 
-def test_cn_does_not_count_where_there_are_sans(husk, pki):
+def test_the_cn_is_ignored_in_a_certificate_with_sans(husk, pki):
     tunnel = husk.tunnel(client={"server_name": "localhost", "allow_cn_as_name": True},
                          server={"certificate": pki.misnamed_server})
     raw.assert_reset(raw.connect(tunnel.client.address))
     one_complaint(tunnel.client, reason="certificate_name")
 
 
-def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, pki):
+def test_server_name_replaces_the_upstreams_name_and_is_sent_as_sni(husk, pki):
     listener, asked = raw.Listener(), []
     context = raw.tls_context(True, pki.ca.cert, pki.misnamed_server)
     context.sni_callback = lambda _, name, __: asked.append(name)
@@ -162,7 +162,7 @@ def test_server_name_is_checked_instead_of_the_upstreams_and_sent_as_sni(husk, p
     assert asked == ["elsewhere.example"]
 
 
-def test_others_go_on_while_one_is_refused(husk, pki):
+def test_a_refused_client_does_not_disturb_others(husk, pki):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")
     client = husk.client(server, protocol="tcp")
@@ -173,7 +173,7 @@ def test_others_go_on_while_one_is_refused(husk, pki):
     raw.carry(agent, aggregator)
 
 
-def test_repeated_refusals_are_counted_and_not_repeated_in_the_log(husk, pki):
+def test_refusals_beyond_log_burst_are_counted_and_not_logged(husk, pki):
     tunnel = husk.tunnel(client={"certificate": pki.foreign_client}, server={"log_burst": 3})
     for _ in range(10):
         raw.assert_reset(raw.connect(tunnel.client.address))
@@ -184,7 +184,7 @@ def test_repeated_refusals_are_counted_and_not_repeated_in_the_log(husk, pki):
     assert summed_up["reason"] == "certificate_unknown_ca" and summed_up["suppressed"] == 7
 
 
-# ---- what husk refuses in its own files, before it starts ----
+# ---- husk refuses its own files at the start ----
 
 def fails_to_start(husk, certificate, *words, env=None, **options):
     result = run("client", *flags(**husk.options(f"{raw.HOST}:1", certificate, protocol="tcp", log_format=None,
@@ -201,14 +201,14 @@ LOCKED = pytest.mark.parametrize("form", ["pkcs8", "dek-info"])
 
 @LOCKED
 @pytest.mark.parametrize("given", ["wrong", None])
-def test_wrong_or_missing_passphrase_is_one_line_with_the_files_name(husk, pki, form, given):
+def test_a_wrong_or_missing_passphrase_is_one_line_with_the_file_name(husk, pki, form, given):
     locked = pki.locked(pki.client, "right", form)
     fails_to_start(husk, locked, locked.key, "passphrase", env={"SECRET": given} if given else None,
                    key_passphrase_env="SECRET" if given else None)
 
 
 @LOCKED
-def test_passphrase_from_the_environment_or_a_file_opens_the_key(husk, pki, tmp_path, form):
+def test_a_passphrase_from_the_environment_or_a_file_decrypts_the_key(husk, pki, tmp_path, form):
     (tmp_path / "passphrase").write_text("right\n")
     tunnel = husk.tunnel(
         client={"certificate": pki.locked(pki.client, "right", form), "key_passphrase_env": "SECRET",
@@ -219,21 +219,21 @@ def test_passphrase_from_the_environment_or_a_file_opens_the_key(husk, pki, tmp_
     raw.carry(agent, aggregator)
 
 
-def test_key_of_another_certificate_is_one_line_with_the_files_name(husk, pki):
+def test_the_key_of_another_certificate_is_one_line_with_the_file_name(husk, pki):
     fails_to_start(husk, pki.client._replace(key=pki.server.key), pki.server.key, "match")
 
 
-def test_own_expired_certificate_is_one_line_with_the_files_name(husk, pki):
+def test_an_expired_own_certificate_is_one_line_with_the_file_name(husk, pki):
     fails_to_start(husk, pki.expired_client, pki.expired_client.cert, "expired")
 
 
-def test_file_that_is_no_certificate_is_one_line_with_its_name(husk, pki, tmp_path):
+def test_a_file_without_a_certificate_is_one_line_with_the_file_name(husk, pki, tmp_path):
     junk = tmp_path / "junk.pem"
     junk.write_text("not a certificate\n")
     fails_to_start(husk, pki.client._replace(cert=str(junk)), str(junk))
 
 
-def test_key_that_others_may_read_is_a_warning(husk, pki, tmp_path):
+def test_a_key_that_other_users_may_read_is_a_warning(husk, pki, tmp_path):
     key = tmp_path / "key.pem"
     key.write_bytes(open(pki.client.key, "rb").read())
     key.chmod(0o644)

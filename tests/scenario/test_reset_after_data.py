@@ -1,6 +1,7 @@
-"""A peer that closes with something of husk's unread resets the connection: what it sent before arrives all the same.
+"""Bytes that a peer sends before it resets the connection arrive.
 
-Every TLS 1.3 agent that writes and closes without ever reading does so, for it leaves husk's session tickets unread."""
+A peer that closes its socket with unread bytes resets the connection. A TLS 1.3 agent that never reads leaves husk's
+session tickets unread."""
 
 import contextlib
 import signal
@@ -16,7 +17,7 @@ ENDED = "husk_connections_ended_total"
 
 
 class WriteOnlyAgent:
-    """A TLS 1.3 agent that says all it has to say with its last flight, and never reads."""
+    """A TLS 1.3 agent that sends its data together with its last flight and never reads."""
 
     def __init__(self, husk, server):
         context = raw.tls_context(False, husk.pki.ca.cert, husk.pki.client, version="1.3")
@@ -24,22 +25,22 @@ class WriteOnlyAgent:
         self.flight = self.peer.last_flight()
 
     def write(self, data, orderly=True):
-        """`orderly`: with close_notify."""
-        words = self.flight + self.peer.seal(data)
-        self.peer.sock.sendall(words + (self.peer.seal_end() if orderly else b""))
+        """`orderly`: close_notify follows the data."""
+        records = self.flight + self.peer.seal(data)
+        self.peer.sock.sendall(records + (self.peer.seal_end() if orderly else b""))
 
     def close(self):
-        """Before or after the tickets come, as it happens: the kernel resets then, or when they do."""
+        """Closes at a random moment. The kernel resets when the session tickets are or become unread."""
         self.peer.sock.close()
 
     def reset(self):
-        """As if the tickets had come."""
+        """Resets the connection, as the kernel does when the session tickets have arrived."""
         raw.reset(self.peer.sock)
 
 
 @contextlib.contextmanager
 def stopped(husk):
-    """What is sent meanwhile it finds all at once."""
+    """Stops the process, so that it later finds all bytes of this time at once."""
     husk.signal(signal.SIGSTOP)
     try:
         yield
@@ -74,7 +75,7 @@ def test_messages_of_agents_that_close_at_any_moment_all_arrive(husk, half):
     assert sorted(half.aggregator.numbers()) == list(range(ROUNDS))
 
 
-def test_messages_after_one_whose_ack_finds_the_agent_gone_arrive(half):
+def test_messages_arrive_after_an_ack_that_could_not_be_sent(half):
     half = half(acks=False, workers=1)
     agent = half.agent()
     agent.send(event(0, "asked"))
@@ -89,8 +90,8 @@ def test_messages_after_one_whose_ack_finds_the_agent_gone_arrive(half):
 
 # ---- acks ----
 
-def test_acks_that_came_before_the_aggregators_reset_settle_their_messages(half):
-    """A new message finds the aggregator gone before the acks are read."""
+def test_acks_before_the_aggregators_reset_settle_their_messages(half):
+    """husk sends a new message to the ended connection before it reads the acks."""
     half = half(acks=False, workers=1)
     agent = half.agent()
     agent.send(*(event(number, f"{number}") for number in range(10)))
@@ -102,11 +103,11 @@ def test_acks_that_came_before_the_aggregators_reset_settle_their_messages(half)
         agent.send(event(10, "10"))
     assert agent.read_acks(11) == [f"{number}" for number in range(11)]
     assert half.aggregator.numbers() == list(range(11))
-    assert half.husk.metric("husk_messages_resent_total") <= 1  # the new one, if it came before the reset was seen
+    assert half.husk.metric("husk_messages_resent_total") <= 1  # the new message, at most
 
 
-def test_a_message_that_finds_the_aggregator_gone_is_not_taken_for_delivered(husk, pki):
-    """Nothing will ack it: it counts as delivered once the socket has taken it, sealed."""
+def test_a_message_sent_to_a_reset_connection_is_not_settled(husk, pki):
+    """Without acks a message counts as delivered when the socket has accepted its sealed bytes."""
     listener = raw.Listener()
     client = husk.client(listener, delivery="passthrough", workers=1)
     agent = raw.connect(client.address)
@@ -121,7 +122,7 @@ def test_a_message_that_finds_the_aggregator_gone_is_not_taken_for_delivered(hus
         agent.sendall(event(1))
     client.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="reset")
     client.wait_for_metric("husk_messages_received_total", 2)
-    assert client.metric("husk_messages_settled_total") == 1  # it waits, or was dropped with the connection
+    assert client.metric("husk_messages_settled_total") == 1  # the second message waits or was dropped
 
 
 # ---- bytes ----
@@ -131,7 +132,7 @@ def payload_of(orderly):
 
 
 def collect(peer):
-    """What it said until it ended, and whether by a reset."""
+    """Reads to the end. Returns the bytes and how the connection ended."""
     data = bytearray()
     try:
         while more := peer.recv(1 << 18):
@@ -143,7 +144,7 @@ def collect(peer):
 
 @pytest.mark.parametrize("dial_delay", ["0ms", "1m"])
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
-def test_bytes_of_agents_that_never_read_all_arrive_and_end_as_they_ended(husk, orderly, dial_delay):
+def test_bytes_of_agents_that_never_read_all_arrive_with_the_same_end(husk, orderly, dial_delay):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp", dial_delay=dial_delay)
     agents = [WriteOnlyAgent(husk, server) for _ in range(ROUNDS)]
@@ -173,12 +174,12 @@ def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
     assert not server.complaints()
 
 
-def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_and_then_a_reset(husk, pki):
+def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_before_a_reset(husk, pki):
     listener = raw.Listener()
     client = husk.client(listener, protocol="tcp")
     agent = raw.connect(client.address)
     agent.sendall(b"message")
-    upstream = listener.accept()  # the TLS handshake, which husk waits for, is still to come
+    upstream = listener.accept()  # husk still waits for the TLS handshake
     raw.reset(agent)
     aggregator = raw.TlsPeer(upstream, raw.tls_context(True, pki.ca.cert, pki.server), server_side=True).handshake()
     assert raw.read_exactly(aggregator, 7) == b"message"
@@ -187,14 +188,14 @@ def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_and_then_a_re
 
 
 def silent_agent(husk, server):
-    """Its dial begins before it says anything."""
+    """A TLS agent that has sent no byte, but whose dial has begun."""
     peer = raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client, version="1.3")
     server.wait_for_metric("husk_connections_opened_total", 1, side="upstream")
     return peer
 
 
 @pytest.mark.parametrize("orderly", [True, False], ids=["close_notify", "cut"])
-def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they_ended(husk, orderly):
+def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_with_the_same_end(husk, orderly):
     listener = raw.FullListener()
     server = husk.server(listener, protocol="tcp", dial_delay="0ms")
     agent = silent_agent(husk, server)
@@ -205,7 +206,7 @@ def test_bytes_of_a_tls_agent_that_resets_during_the_dial_arrive_and_end_as_they
     server.wait_for_metric(ENDED, 1, side="downstream", reason="closed" if orderly else "reset")
 
 
-def test_tls_agent_that_says_nothing_and_resets_cancels_its_dial(husk):
+def test_a_tls_agent_that_resets_without_bytes_cancels_its_dial(husk):
     listener = raw.FullListener()
     server = husk.server(listener, protocol="tcp", dial_delay="0ms", connect_timeout="1m")
     agent = silent_agent(husk, server)

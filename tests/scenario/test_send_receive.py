@@ -1,4 +1,4 @@
-"""husk send and husk receive: against each other, against recordings of real agents, and against odd peers."""
+"""husk send and husk receive: with each other, with recordings of real agents, and with unusual peers."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ ENDED_EARLY = {"fluentd-keepalive-ack"}  # recorded without the ack of the last 
 
 
 class Receive:
-    """One `husk receive`: its events as they come, its complaints."""
+    """A running `husk receive`: its events on stdout and its lines on stderr."""
 
     def __init__(self, *options, listen="127.0.0.1:0"):
         self.process = subprocess.Popen([BINARY, "receive", "--listen", listen, *options], stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ class Receive:
         return self.process.stderr.readline().decode()
 
     def finish(self):
-        """What it still says on stdout and stderr, and its exit status."""
+        """Waits for the end. Returns the remaining events, the remaining stderr and the exit status."""
         out, err = self.process.communicate(timeout=WAIT_SECONDS)
         self.watchdog.cancel()
         return [json.loads(line) for line in (out or b"").splitlines()], err.decode(), self.process.returncode
@@ -71,7 +71,7 @@ class Receive:
 
 
 def send(to, *options, text=None):
-    """Runs `husk send` to its end: exit status and stderr."""
+    """Runs `husk send` until it ends. Returns exit status and stderr."""
     done = subprocess.run([BINARY, "send", "--to", to, "--tag", "test.tag", *options], capture_output=True,
                           timeout=WAIT_SECONDS, **({"stdin": subprocess.DEVNULL} if text is None else {"input": text}))
     assert done.stdout == b""
@@ -79,7 +79,7 @@ def send(to, *options, text=None):
 
 
 def events_of(recorded):
-    """How many events recorded messages hold, counted by another MessagePack library."""
+    """The number of events in recorded messages, counted with another MessagePack library."""
     count = 0
     unpacker = msgpack.Unpacker(raw=True, strict_map_key=False)
     unpacker.feed(recorded)
@@ -102,7 +102,7 @@ def events_of(recorded):
 
 @pytest.mark.parametrize("piece", [1, 2, 7, 100, 1 << 20])
 @pytest.mark.parametrize("recording", RECORDINGS)
-def test_recording_is_acked_byte_for_byte(recording, piece):
+def test_the_acks_of_a_recording_are_byte_exact(recording, piece):
     sent = (CAPTURES / f"{recording}.c2s").read_bytes()
     with Receive() as receive, receive.dial() as peer:
         for at in range(0, len(sent), piece):
@@ -119,7 +119,7 @@ def test_recording_is_acked_byte_for_byte(recording, piece):
     assert (complaints, status) == ("", 0)
 
 
-def test_there_are_recordings():
+def test_recordings_exist():
     assert len(RECORDINGS) >= 15
 
 
@@ -132,12 +132,12 @@ def test_fluentbit_metadata_and_metrics_become_json():
     assert events[0]["record"]["metrics"][0]["meta"]["opts"]["name"] == "uptime"
 
 
-def test_python_fluent_logger():
+def test_events_of_pythons_fluent_logger_arrive():
     with Receive("--count", "2") as receive:
         host, port = receive.address.rsplit(":", 1)
         logger = fluent.sender.FluentSender("app", host=host, port=int(port), nanosecond_precision=True)
         assert logger.emit("first", {"text": "é", "list": [1, 2.5, None]})
-        logger.emit_with_time("second", 1700000000, {"n": 2})  # False if the receiver is done and gone by then
+        logger.emit_with_time("second", 1700000000, {"n": 2})  # False if the receiver has already ended
         logger.close()
         events, complaints, status = receive.finish()
     assert events[0]["tag"] == "app.first"
@@ -163,7 +163,7 @@ def test_samples_arrive_in_order(mode, batch, messages, ack):
     assert (status, receive_status, complaints) == (0, 0, "")
 
 
-def test_json_lines_survive():
+def test_json_lines_arrive_unchanged():
     records = [
         {"max": 18446744073709551615, "min": -9223372036854775808, "float": 0.1, "one": 1.0, "large": 1e300},
         {"nested": {"list": [[], {}, [None, True, False, {"x": [1]}]]}, "": "empty key"},
@@ -181,7 +181,7 @@ def test_json_lines_survive():
 
 @pytest.mark.parametrize("line,why", [(b'{"n":3', "premature EOF"), (b"[3]", "not an object"),
                                       (b'{"n":"\xff"}', "not UTF-8"), (b"nonsense", "invalid")])
-def test_bad_json_line_is_named_and_the_ones_before_are_sent(line, why):
+def test_a_bad_json_line_is_named_and_the_lines_before_are_sent(line, why):
     with Receive("--count", "2") as receive:
         status, said = send(receive.address, "--batch", "10", text=b'{"n":1}\n\n{"n":2}\n' + line + b'\n{"n":4}\n')
         events, _, _ = receive.finish()
@@ -191,7 +191,7 @@ def test_bad_json_line_is_named_and_the_ones_before_are_sent(line, why):
     assert [event["record"] for event in events] == [{"n": 1}, {"n": 2}]
 
 
-def test_unix_socket(tmp_path):
+def test_send_and_receive_use_a_unix_socket(tmp_path):
     path = tmp_path / "forward.sock"
     with Receive("--count", "5", listen=f"unix:{path}") as receive:
         assert receive.address == f"unix:{path}"
@@ -201,7 +201,7 @@ def test_unix_socket(tmp_path):
     assert not path.exists()
 
 
-def test_ipv6_and_names():
+def test_send_and_receive_use_ipv6():
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
     with Receive("--count", "2", listen="[::1]:0") as receive:
@@ -210,19 +210,19 @@ def test_ipv6_and_names():
         assert receive.finish()[2] == 0
 
 
-def test_rate_is_kept():
+def test_send_keeps_its_rate():
     with Receive("--count", "11") as receive:
         started = time.monotonic()
         assert send(receive.address, "--count", "11", "--rate", "50")[0] == 0
         assert time.monotonic() - started >= 0.2
         events, _, _ = receive.finish()
     first, last = (float(event["time"][-11:-1]) for event in (events[0], events[-1]))
-    assert (last - first) % 60 >= 0.18  # ten pauses of 20 ms, if the first was not late for its own time
+    assert (last - first) % 60 >= 0.18  # ten pauses of 20 ms; the first event may be late
 
 
-# ---- receive, on its own ----
+# ---- receive alone ----
 
-def test_many_connections_at_once():
+def test_receive_serves_many_connections_at_once():
     with Receive("--count", "150") as receive:
         peers = [receive.dial() for _ in range(50)]
         halves = [msgpack.packb(["t", number, {}, {"chunk": str(number)}]) for number in range(50)]
@@ -244,14 +244,14 @@ def test_many_connections_at_once():
 
 
 @pytest.mark.parametrize("chunk", [b"\x00\xff\n", "id\n", "x" * 40, "y" * 300, b""])
-def test_ack_has_the_type_and_bytes_of_the_id(chunk):
+def test_an_ack_has_the_type_and_bytes_of_the_chunk_id(chunk):
     with Receive() as receive, receive.dial() as peer:
         peer.sendall(msgpack.packb(["t", 1, {}, {"chunk": chunk}]))
         expected = msgpack.packb({"ack": chunk})
-        assert peer.recv(65536) == expected  # in one piece
+        assert peer.recv(65536) == expected  # in one recv
 
 
-def test_nothing_is_acked_when_stdout_is_gone():
+def test_receive_acks_nothing_when_stdout_is_closed():
     with Receive() as receive, receive.dial() as peer:
         receive.process.stdout.close()
         receive.process.stdout = None
@@ -281,7 +281,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_stranger_is_reset_and_the_others_go_on(case):
+def test_a_bad_peer_is_reset_and_others_are_not_disturbed(case):
     sent, why = REFUSED[case]
     with Receive("--max-message", "4096") as receive, receive.dial() as good, receive.dial() as bad:
         name = "%s:%d" % bad.getsockname()
@@ -299,7 +299,7 @@ def test_stranger_is_reset_and_the_others_go_on(case):
     assert (complaints, status) == ("", 0)
 
 
-def test_end_in_the_middle_is_told():
+def test_an_end_inside_a_message_is_reported():
     with Receive() as receive, receive.dial() as peer:
         peer.sendall(b"\x93\xa1t")
         peer.shutdown(socket.SHUT_WR)
@@ -307,7 +307,7 @@ def test_end_in_the_middle_is_told():
         assert read_to_end(peer) == b""
 
 
-def test_odd_values_stay_valid_json():
+def test_unusual_values_become_valid_json():
     record = {1: "int", None: "nil", b"\xff": b"\x00\xfe", "ext": msgpack.ExtType(5, b"\x01"), "nan": float("nan")}
     with Receive("--count", "1") as receive, receive.dial() as peer:
         peer.sendall(msgpack.packb([b"\xff", 1.5, record]))
@@ -316,8 +316,8 @@ def test_odd_values_stay_valid_json():
         "1": "int", "null": "nil", "\\xff": "\0\\xfe", "ext": {"ext": 5, "hex": "01"}, "nan": None}}]
 
 
-def test_agent_that_reads_no_acks_is_not_read():
-    """Acks are owed, not piled up: the agent stalls, and gets every one of them when it reads at last."""
+def test_an_agent_that_reads_no_acks_is_not_read():
+    """husk does not collect acks in memory: it stops reading the agent, which gets every ack when it reads again."""
     message = msgpack.packb(["t", 1, {}, {"chunk": "x" * 1000}])
     ack = msgpack.packb({"ack": "x" * 1000})
     with Receive() as receive, open(os.devnull, "wb") as nowhere:
@@ -344,7 +344,7 @@ def test_agent_that_reads_no_acks_is_not_read():
         drain.join(WAIT_SECONDS)
 
 
-def test_count_is_enough_and_messages_are_whole():
+def test_receive_ends_after_the_whole_message_that_reaches_count():
     with Receive("--count", "2") as receive, receive.dial() as peer:
         message = msgpack.packb(["t", [[1, {}], [2, {}], [3, {}]], {"chunk": "id"}])
         peer.sendall(message + message)
@@ -364,14 +364,14 @@ def read_to_end_or_reset(peer):
     return data
 
 
-def test_timeout():
+def test_receive_ends_at_its_timeout():
     with Receive("--count", "2", "--timeout", "100ms") as receive:
         _, complaints, status = receive.finish()
     assert (complaints, status) == ("husk receive: timed out with 0 of 2 events\n", 1)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_end_it_in_order(signal_number):
+def test_signals_end_receive_with_status_0(signal_number):
     with Receive() as receive, receive.dial() as peer:
         peer.sendall(msgpack.packb(["t", 1, {}]))
         assert receive.event()["tag"] == "t"
@@ -381,13 +381,13 @@ def test_signals_end_it_in_order(signal_number):
 
 @pytest.mark.parametrize("options", [["--listen", "127.0.0.1"], ["--listen", "name:1"], [],
                                      ["--listen", "127.0.0.1:0", "--count", "0"], ["word"]])
-def test_receive_usage(options):
+def test_receive_refuses_bad_usage(options):
     done = subprocess.run([BINARY, "receive", *options], capture_output=True, timeout=WAIT_SECONDS)
     assert done.returncode == 2
     assert done.stderr.startswith(b"husk receive: ") and done.stderr.count(b"\n") == 1
 
 
-def test_port_in_use():
+def test_receive_names_an_address_in_use():
     with Receive() as receive:
         done = subprocess.run([BINARY, "receive", "--listen", receive.address],
                               capture_output=True, timeout=WAIT_SECONDS)
@@ -395,10 +395,10 @@ def test_port_in_use():
     assert done.stderr.decode().startswith(f"husk receive: cannot listen on {receive.address}: ")
 
 
-# ---- send, on its own ----
+# ---- send alone ----
 
 class Aggregator:
-    """A listener whose one connection is served by `serve(connection)`, in a thread."""
+    """A listener with one connection. `serve(connection)` serves it in a thread."""
 
     def __init__(self, serve):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -414,7 +414,7 @@ class Aggregator:
             connection.settimeout(WAIT_SECONDS)
             with connection:
                 serve(connection)
-        except Exception as failure:  # told in the test's own thread
+        except Exception as failure:  # the test's thread reports it
             self.failure = failure
 
     def __enter__(self):
@@ -437,7 +437,7 @@ def read_message(connection):
 
 @pytest.mark.parametrize("ack", [False, True])
 @pytest.mark.parametrize("mode", ["message", "forward", "packed"])
-def test_shape_of_messages(mode, ack):
+def test_send_writes_each_mode_of_message(mode, ack):
     messages = []
 
     def serve(connection):
@@ -500,7 +500,7 @@ def send_no_forward(connection):
     (refuse_id, "not the ack of this message"), (close_after_message, "no ack: .* closed the connection"),
     (reset_after_message, "no ack: .* reset the connection"), (wait_after_message, "no ack: .* did not answer in time"),
     (send_helo, "shared-key handshake"), (send_no_forward, "not Forward")])
-def test_no_ack_is_a_failure(serve, why):
+def test_send_fails_without_an_ack(serve, why):
     with Aggregator(serve) as aggregator:
         status, said = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
     assert status == 1
@@ -508,7 +508,7 @@ def test_no_ack_is_a_failure(serve, why):
     assert said.endswith(", 0 acked)\n")
 
 
-def test_reset_at_the_end_is_a_failure_without_acks():
+def test_send_without_acks_fails_at_a_reset_at_the_end():
     def serve(connection):
         read_to_end(connection)
         reset(connection)
@@ -519,8 +519,8 @@ def test_reset_at_the_end_is_a_failure_without_acks():
     assert re.match("husk send: the last events may be lost .*: .* reset the connection", said)
 
 
-def test_reset_at_the_end_is_none_when_all_is_acked():
-    """Fluentd ends every connection this way."""
+def test_send_with_all_acks_ignores_a_reset_at_the_end():
+    """Fluentd resets every connection at its end."""
     def serve(connection):
         connection.sendall(msgpack.packb({"ack": read_message(connection)[-1]["chunk"]}))
         assert connection.recv(1) == b""
@@ -530,14 +530,14 @@ def test_reset_at_the_end_is_none_when_all_is_acked():
         assert send(aggregator.address, "--count", "1", "--ack") == (0, "sent 1 events in 1 messages, 1 acked\n")
 
 
-def test_peer_that_leaves_while_send_waits_is_noticed():
+def test_send_notices_a_peer_that_closes_during_a_pause():
     with Aggregator(close_after_message) as aggregator:
         status, said = send(aggregator.address, "--count", "2", "--rate", "1", "--timeout", "60s")
     assert status == 1 and re.search("closed the connection|reset the connection", said)
     assert "sent 1 events" in said
 
 
-def test_peer_that_does_not_read_is_noticed():
+def test_send_fails_when_the_peer_does_not_read():
     done = threading.Event()
     with Aggregator(lambda connection: done.wait(WAIT_SECONDS)) as aggregator:
         status, said = send(aggregator.address, "--count", "1000000", "--batch", "10000", "--timeout", "300ms")
@@ -545,7 +545,7 @@ def test_peer_that_does_not_read_is_noticed():
     assert status == 1 and "does not read" in said
 
 
-def test_nobody_there():
+def test_send_fails_without_a_listener():
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = "127.0.0.1:%d" % closed.getsockname()[1]
     assert send(address, "--count", "1") == (
@@ -554,7 +554,7 @@ def test_nobody_there():
 
 @pytest.mark.parametrize("options", [["--batch", "2", "--mode", "message"], ["--count", "0"], ["--mode", "other"],
                                      ["--batch", "0"], ["--timeout", "5"], ["word"]])
-def test_send_usage(options):
+def test_send_refuses_bad_usage(options):
     status, said = send("127.0.0.1:1", *options)
     assert status == 2
     assert said.startswith("husk send: ") and said.count("\n") == 1

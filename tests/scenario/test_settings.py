@@ -1,4 +1,4 @@
-"""Settings that are about time and number: each does what its help says, and its default is not what was seen."""
+"""Settings with a time or a number: each works as its help says, and the test can tell it from the default."""
 
 import ctypes
 import http.client
@@ -24,28 +24,28 @@ NAME = "aggregator.test"
     (0, {"dns_min_ttl": "300ms"}),
     (3600, {"dns_min_ttl": "10ms", "dns_max_ttl": "300ms"}),
 ], ids=["no more often than dns-min-ttl", "no less often than dns-max-ttl"])
-def test_a_name_is_looked_up_again_after_its_time_within_the_limits(husk, ttl, options):
+def test_a_name_is_looked_up_again_after_its_ttl_within_the_limits(husk, ttl, options):
     names = NameServer(hosts={NAME: [raw.HOST]}, ttl=ttl)
     husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, **options)
     gaps = names.gaps(NAME, 4)
     assert min(gaps) >= 0.29, gaps
-    assert min(gaps) < 2, gaps  # not the 5 s and more of the defaults; one may be late on a busy machine
+    assert min(gaps) < 2, gaps  # the defaults are 5 s and more; one interval may be longer on a busy machine
 
 
-def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
+def test_failed_look_ups_are_repeated_at_growing_intervals_up_to_the_limit(husk):
     names = NameServer()
     client = husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, dns_retry_min="100ms",
                          dns_retry_max="400ms")
     gaps = names.gaps(NAME, 6)
     for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
         assert gap >= least - 0.01, gaps
-    assert gaps[0] < 0.9, gaps  # not the default's 1 s
-    assert min(gaps[3:]) < 0.75, gaps  # and not the next doubling: 0.8 s
+    assert gaps[0] < 0.9, gaps  # the default is 1 s
+    assert min(gaps[3:]) < 0.75, gaps  # the next doubling would be 0.8 s
 
     names.hosts[NAME] = [raw.HOST]
     client.wait_for_event(message=f"{NAME} resolves again")
 
-    def dialled():  # the workers learn of the address a little later than the log
+    def dialled():  # the workers get the address a little after the log line
         agent = raw.connect(client.address)
         agent.sendall(b"?")
         raw.assert_reset(agent)
@@ -56,7 +56,7 @@ def test_failed_look_ups_are_repeated_slower_and_slower_up_to_the_limit(husk):
 # ---- upstream ----
 
 class HalfDeadUpstream(raw.Listener):
-    """A name with two addresses, one of which refuses connections."""
+    """A name with two addresses. One of them refuses connections."""
 
     def __init__(self):
         port = raw.free_address()[1]
@@ -77,8 +77,8 @@ def refusals(tunnel):
 
 
 @pytest.mark.parametrize("eject_time, expected", [("1h", 1), ("0s", 4)])
-def test_an_address_that_failed_is_tried_last(husk, eject_time, expected):
-    """Addresses take turns: with no rest, every other connection begins with the one that refuses."""
+def test_an_ejected_address_is_tried_last(husk, eject_time, expected):
+    """Addresses take turns. Without ejection every second connection begins with the address that refuses."""
     upstream = HalfDeadUpstream()
     tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": eject_time, "eject_time_max": "1h"},
                          upstream=upstream)
@@ -87,12 +87,12 @@ def test_an_address_that_failed_is_tried_last(husk, eject_time, expected):
     assert refusals(tunnel) == expected
 
 
-def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
+def test_an_ejected_address_is_tried_again_after_the_eject_time(husk):
     upstream = HalfDeadUpstream()
     tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": "700ms"}, upstream=upstream)
     while not refusals(tunnel):
         carry_one(tunnel)
-    seen = time.monotonic()  # it rests from a moment before on
+    seen = time.monotonic()  # the ejection began a moment before
     deadline = seen + WAIT_SECONDS
     while refusals(tunnel) == 1 and time.monotonic() < deadline:
         carry_one(tunnel)
@@ -102,7 +102,7 @@ def test_an_address_that_failed_is_tried_last_only_for_so_long(husk):
 
 
 def ticketless(husk, pki, confirm_timeout):
-    """An agent whose upstream gives no sign after the handshake: both ends, and when the handshake was done."""
+    """Returns an agent, its upstream, which sends no session tickets, and husk client. The handshake is done."""
     listener = raw.Listener()
     client = husk.client(listener, protocol="tcp", confirm_timeout=confirm_timeout)
     agent = raw.connect(client.address)
@@ -112,7 +112,7 @@ def ticketless(husk, pki, confirm_timeout):
     return agent, raw.TlsPeer(listener.accept(), context, server_side=True).handshake(), client
 
 
-def test_an_upstream_without_a_sign_is_taken_at_its_silence_after_the_confirm_timeout(husk, pki):
+def test_an_unconfirmed_upstream_is_used_after_the_confirm_timeout(husk, pki):
     def wait():
         _agent, aggregator, client = ticketless(husk, pki, "50ms")
         shaken = time.monotonic()
@@ -120,13 +120,13 @@ def test_an_upstream_without_a_sign_is_taken_at_its_silence_after_the_confirm_ti
         assert client.metric("husk_upstream_unconfirmed_total") == 1
         return time.monotonic() - shaken
 
-    assert min(wait() for _ in range(3)) < 0.9  # not the default's 1 s
+    assert min(wait() for _ in range(3)) < 0.9  # the default is 1 s
 
 
-def test_an_upstream_without_a_sign_gets_nothing_within_the_confirm_timeout(husk, pki):
+def test_an_unconfirmed_upstream_gets_no_byte_within_the_confirm_timeout(husk, pki):
     agent, aggregator, client = ticketless(husk, pki, "1m")
-    assert not select.select([aggregator.sock], [], [], 1.5)[0], "longer than the default's 1 s"
-    aggregator.sendall(b"!")  # a sign
+    assert not select.select([aggregator.sock], [], [], 1.5)[0], "husk waits longer than the default of 1 s"
+    aggregator.sendall(b"!")  # confirms that the certificate was accepted
     assert aggregator.recv(1) == b"?"
     assert agent.recv(1) == b"!"
     assert client.metric("husk_upstream_unconfirmed_total") == 0
@@ -134,11 +134,11 @@ def test_an_upstream_without_a_sign_gets_nothing_within_the_confirm_timeout(husk
 
 # ---- dead peers ----
 
-SHUT_SECONDS = 3.5  # well above dead_peer_timeout
+SHUT_SECONDS = 3.5  # much longer than dead_peer_timeout
 
 
 @pytest.mark.parametrize("shut", ["aggregator", "agent"])
-def test_a_live_peer_that_reads_nothing_is_not_dead(husk, shut):
+def test_a_live_peer_that_does_not_read_is_not_dead(husk, shut):
     options = {"dead_peer_timeout": "1s"}
     tunnel = husk.tunnel(client=options, server=options)
     agent, aggregator = tunnel.open()
@@ -147,7 +147,7 @@ def test_a_live_peer_that_reads_nothing_is_not_dead(husk, shut):
     sent = 0
     while select.select([], [sender], [], 0.5)[1]:
         sent += sender.send(bytes(1 << 16))
-    time.sleep(SHUT_SECONDS)  # the passing of time is what is tested
+    time.sleep(SHUT_SECONDS)
     sender.settimeout(WAIT_SECONDS)
     with raw.Sending(sender, [b"the end"]):
         assert raw.read_exactly(receiver, sent + 7).endswith(b"the end")
@@ -156,7 +156,7 @@ def test_a_live_peer_that_reads_nothing_is_not_dead(husk, shut):
 
 
 class LinkedNamespaces:
-    """Two network namespaces and a cable between them; cutting it leaves both ends without a word."""
+    """Two network namespaces and a link between them. cut() removes an address, so that no packet tells either end."""
 
     HERE, THERE = "10.99.0.1", "10.99.0.2"
 
@@ -170,7 +170,7 @@ class LinkedNamespaces:
 
     @staticmethod
     def _namespace():
-        """Lives as long as its process, which says when it is there."""
+        """A namespace that exists as long as its process. The process writes a line when the namespace exists."""
         process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep 600"],
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         process.stdout.readline()
@@ -187,12 +187,12 @@ class LinkedNamespaces:
         self._run(self.there, "ip", "address", "flush", "dev", "far")
 
     def listener(self):
-        """A listening socket over there: a socket stays in the namespace it was made in."""
+        """A listening socket in the other namespace: a socket belongs to the namespace in which it was made."""
         made = []
 
         def make():
             with open(f"/proc/{self.there.pid}/ns/net") as namespace:
-                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0  # of this thread alone
+                assert ctypes.CDLL(None).setns(namespace.fileno(), 0) == 0  # only of this thread
             made.append(raw.Listener((self.THERE, 0)))
 
         thread = threading.Thread(target=make)
@@ -211,14 +211,14 @@ class LinkedNamespaces:
 def namespaces():
     if os.geteuid() != 0 or subprocess.run(["unshare", "--net", "ip", "link", "add", "near", "type", "veth"],
                                            capture_output=True).returncode:
-        pytest.skip("network namespaces with cables between them need root")
+        pytest.skip("linked network namespaces need root")
     namespaces = LinkedNamespaces()
     yield namespaces
     namespaces.close()
 
 
-@pytest.mark.parametrize("last_bytes", [b"x", b""], ids=["with bytes on their way", "while idle"])
-def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk, pki, namespaces, tmp_path,
+@pytest.mark.parametrize("last_bytes", [b"x", b""], ids=["with unacked bytes", "while idle"])
+def test_a_peer_that_vanishes_ends_at_the_dead_peer_timeout(husk, pki, namespaces, tmp_path,
                                                                             last_bytes):
     listener = namespaces.listener()
     client = husk.client(listener, protocol="tcp", listen=f"unix:{tmp_path}/agents", admin="off",
@@ -231,14 +231,14 @@ def test_a_peer_that_is_gone_without_a_word_ends_with_the_dead_peer_timeout(husk
     namespaces.cut()
     cut = time.monotonic()
     agent.sendall(last_bytes)
-    raw.assert_closed(agent)  # a Unix socket knows no reset
-    assert 1 < time.monotonic() - cut < 15  # not the default's 2 minutes
+    raw.assert_closed(agent)  # a Unix socket has no reset
+    assert 1 < time.monotonic() - cut < 15  # the default is 2 minutes
     client.wait_for_event(reason="dead_peer", side="upstream", level="warn")
 
 
 # ---- admin ----
 
-def asks_in_vain(husk):
+def gets_no_answer(husk):
     try:
         husk.get("/live")
     except (ConnectionError, http.client.HTTPException):
@@ -250,12 +250,12 @@ def test_admin_connections_beyond_the_limit_are_closed_at_once(husk):
     client = husk.client(NOWHERE, protocol="tcp", admin_max_connections=2, admin_request_timeout="1h")
     silent = [raw.connect(client.admin) for _ in range(2)]
     raw.assert_closed(raw.connect(client.admin))
-    assert asks_in_vain(client)
+    assert gets_no_answer(client)
     silent[0].close()
-    eventually(lambda: not asks_in_vain(client), "/live is answered again")
+    eventually(lambda: not gets_no_answer(client), "/live is answered again")
 
 
-def test_an_admin_request_that_does_not_arrive_ends_with_its_timeout(husk):
+def test_an_incomplete_admin_request_ends_at_its_timeout(husk):
     client = husk.client(NOWHERE, protocol="tcp", admin_request_timeout="300ms")
     began = time.monotonic()
     slow = raw.connect(client.admin)
@@ -267,7 +267,7 @@ def test_an_admin_request_that_does_not_arrive_ends_with_its_timeout(husk):
 # ---- log ----
 
 def fail_often(husk, count, **options):
-    """`count` connections in vain: the lines about them, and how many were held back."""
+    """Makes `count` connections that fail. Returns the lines about them and the number of suppressed lines."""
     client = husk.client(NOWHERE, protocol="tcp", workers=1, **options)
     for _ in range(count):
         agent = raw.connect(client.address)
@@ -279,7 +279,7 @@ def fail_often(husk, count, **options):
             sum(event.get("suppressed", 0) for event in client.events()))
 
 
-def test_lines_beyond_the_burst_are_counted_instead(husk):
+def test_lines_beyond_log_burst_are_counted_and_not_written(husk):
     lines, suppressed = fail_often(husk, 10, log_burst=3)
     assert (len(lines), suppressed) == (3, 7)
 
@@ -291,7 +291,7 @@ def test_log_burst_off_writes_every_line(husk):
 
 # ---- certificates ----
 
-def test_a_client_chain_that_is_too_long_is_refused_with_reason_and_detail(husk, pki, tmp_path):
+def test_a_client_chain_that_is_too_long_is_refused_with_a_reason(husk, pki, tmp_path):
     authority = pki.ca
     links = [authority.issue(f"link{i}", "link", "clientAuth", ",".join(f"DNS:{i}.{n}.{'n' * 50}" for n in range(300)))
              for i in range(2)]

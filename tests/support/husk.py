@@ -124,7 +124,7 @@ class Husk(Program):
 
 
 class Tunnel:
-    """agent → husk client ═ husk server → aggregator, with --protocol tcp. The two ends are sockets of the test."""
+    """agent → husk client ═ husk server → aggregator, with --protocol tcp. The ends are sockets of the test."""
 
     def __init__(self, client, server, upstream):
         self.client, self.server, self.upstream = client, server, upstream
