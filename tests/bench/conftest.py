@@ -1,4 +1,4 @@
-"""The benchmark suite's own modules."""
+"""Makes the modules of bench/ importable."""
 
 import pathlib
 import sys

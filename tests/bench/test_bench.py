@@ -1,4 +1,4 @@
-"""The benchmark suite works: generators reach the sink through a pair, and verdicts are what the figures say."""
+"""The benchmark suite works: generators reach the sink through two proxies, and verdicts follow from the figures."""
 
 import pathlib
 import socket
@@ -47,7 +47,7 @@ def sink(bench):
     program.stop()
 
 
-def test_the_sink_acknowledges_ids_that_a_read_cuts(sink):
+def test_the_sink_acks_a_chunk_id_that_a_read_cuts(sink):
     program, agent = sink
     sent = 0
 
@@ -79,13 +79,13 @@ def test_round_trips_are_timed(bench, rate, monkeypatch):
     assert not rate or 0 < figures["p50_us"] <= figures["p99_us"] <= figures["max_us"]
 
 
-def test_handshakes_are_resumed_only_when_asked(bench):
+def test_handshakes_are_resumed_only_in_mode_resumed(bench):
     shares = {mode: scenarios.Handshakes(10, mode).measure(bench, candidate("husk-tcp"))["resumed_share"]
               for mode in ("full", "resumed")}
     assert shares == {"full": 0, "resumed": 1}
 
 
-def test_idle_connections_are_weighed(bench):
+def test_the_memory_of_idle_connections_is_measured(bench):
     assert scenarios.Idle(10, first=1).measure(bench, candidate("husk"))["client_rest_mib"] > 0
 
 
@@ -93,14 +93,14 @@ def test_paced_messages_go_over_all_connections(bench):
     assert scenarios.Spread(20, 100, 2000).measure(bench, candidate("husk"))["both_cpu_us_per_message"] > 0
 
 
-def test_a_program_that_cannot_start_is_a_failure_with_its_reason(bench):
+def test_a_program_that_cannot_start_fails_with_its_reason(bench):
     broken = candidates.Candidate("broken", "peer", candidate("husk").client,
                                   lambda site: [site.build / "husk", "server", "--nonsense"])
     with pytest.raises(scenarios.Failed, match="does not start: .*nonsense"):
         scenarios.Idle(1).measure(bench, broken)
 
 
-def test_medians_and_spread():
+def test_summaries_hold_median_and_range():
     summary = summarize([{"a": 3.0}, {"a": 1.0}, {"failed": "why"}, {"a": 2.0}])
     assert summary == {"rounds": 3, "a": {"median": 2.0, "min": 1.0, "max": 3.0}, "failed": "why"}
     assert summarize([{"a": 1.0}, {"a": 2.0}])["a"]["median"] == 1.5
@@ -108,7 +108,7 @@ def test_medians_and_spread():
 
 
 @pytest.mark.parametrize("ours, verdict", [(0.75, "holds"), (0.76, "**falls short**"), (None, "not measured")])
-def test_verdicts(ours, verdict):
+def test_verdicts_follow_from_the_medians(ours, verdict):
     figures = {"p": 1.0, "q": 1.2, "husk": ours}
     found = {name: {"client_cpu_s_per_gb": {"median": value}} for name, value in figures.items() if value}
     results = {"scenarios": {"bulk": {"title": "", "candidates": found}},

@@ -1,4 +1,4 @@
-"""The calculator's arithmetic: constants are found again in results made from them, and needs follow from them."""
+"""The capacity calculator finds the constants of given results, and computes the needs from the constants."""
 
 import capacity
 import pytest
@@ -11,7 +11,7 @@ def figure(value):
 
 
 def results():
-    """As a run on a machine of just these constants would give them."""
+    """The results of a benchmark on a machine with exactly these constants."""
     half = capacity.Half(BYTE_S, MESSAGE_S, WAKE_S, 0, 0)
 
     def both(name, value):
@@ -36,7 +36,7 @@ def demand(**changes):
                               "agents_per_node": 50, "utilisation": 0.5, "replica_workers": 2, **changes})
 
 
-def test_constants_are_found_in_results():
+def test_constants_are_computed_from_results():
     for half in (capacity.constants(results()).client, capacity.constants(results()).server):
         assert half.byte_s == pytest.approx(BYTE_S)
         assert half.message_s == pytest.approx(MESSAGE_S)
@@ -67,22 +67,22 @@ def test_connections_add_up():
     assert (sidecar.processes, sidecar.downstream, sidecar.upstream) == (1000, 1, 2)
     assert (gateway.processes, gateway.downstream) == (20, 50)
     assert behind_sidecars.processes * behind_sidecars.downstream >= 2000
-    assert behind_gateways.processes == behind_sidecars.processes  # the same load, fewer connections
+    assert behind_gateways.processes == behind_sidecars.processes  # the same load over fewer connections
     assert behind_gateways.downstream < behind_sidecars.downstream
 
 
-def test_memory_has_room_for_what_is_kept():
+def test_memory_includes_the_retained_messages():
     sidecar, server, *_ = capacity.needs(demand(), capacity.constants(results()))
     assert sidecar.working_bytes == (4 << 20) + 2048
     assert server.limit_bytes - server.working_bytes == 16 << 20
 
 
-def test_coming_back_takes_handshakes():
+def test_reconnecting_takes_the_time_of_the_handshakes():
     known = capacity.constants(results())
     server = list(capacity.needs(demand(), known))[1]
     assert capacity.reconnect_seconds(server, known) == pytest.approx(server.downstream * 0.5e-3 / server.workers)
 
 
-def test_the_check_compares_with_points_of_the_run():
+def test_predictions_are_compared_with_measured_points():
     [(what, predicted, measured)] = capacity.predictions(results())
     assert "arrays" in what and predicted == pytest.approx(measured)

@@ -1,7 +1,7 @@
 // Go's fluent-logger, which is also Docker's: agent_go HOST PORT TAG COUNT MODE
 //
-// MODE names what is wanted: "kept" (one connection for all events) or "each" (one for each), "async" (as Docker does
-// it), "ack".
+// MODE holds "kept" (one connection for all events) or "each" (one connection per event), "async" (Docker's mode), and
+// "ack" (every event asks for an ack).
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""One site for all interop tests: a Fluentd aggregator, the husks in front of it, a Fluentd agent."""
+"""One site for all interop tests: a Fluentd aggregator, several husks in front of it, a Fluentd agent."""
 
 import collections
 import types
@@ -23,7 +23,7 @@ def seed(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=["tcp", "forward"])
 def site(request, pki, seed, tmp_path_factory):
-    """Torn down in the direction events flow, so that all are through when they are counted once more."""
+    """The programs stop in the direction of the events. Then every event has arrived, and all are counted again."""
     programs = Programs()
     directory = tmp_path_factory.mktemp("site")
     made = types.SimpleNamespace(expected=collections.Counter(), count=COUNT)
@@ -35,11 +35,11 @@ def site(request, pki, seed, tmp_path_factory):
         made.agent.wait_started()
         yield made
         for program in (made.agent, *vars(made.husks).values()):
-            assert not program.complaints(), f"{program.name} has nothing to complain of\n{program.tail()}"
+            assert not program.complaints(), f"{program.name} logged a warning or an error\n{program.tail()}"
         for program in (made.agent, *vars(made.husks).values(), made.aggregator):
             program.stop()
         for tag, count in made.expected.items():
-            assert sorted(made.aggregator.numbers(tag)) == list(range(count)), f"{tag}: each event once"
+            assert sorted(made.aggregator.numbers(tag)) == list(range(count)), f"{tag}: each event must arrive once"
     finally:
         programs.stop()
 
@@ -87,21 +87,21 @@ def start_husks(site, launcher, seed, protocol):
 
     client_files = dict(seed_files(seed.client, "client"), server_name="server", allow_cn_as_name=True)
 
-    def address_of(address):
+    def text_of(address):
         return f"{address[0]}:{address[1]}"
 
     husks = site.husks = types.SimpleNamespace()
-    speaking = {"protocol": protocol}
-    husks.server = launcher.server(address_of(site.plain), **speaking)
-    husks.client = launcher.client(husks.server, **speaking)
-    husks.seed_server = launcher.server(address_of(site.plain), **speaking, **seed_files(seed.server, "server"))
-    husks.seed_client = launcher.client(husks.seed_server, **speaking, **client_files)
-    husks.to_tls = launcher.client(address_of(site.tls), **speaking, **client_files)
-    # Bytes carry the handshake between agent and aggregator; for messages, husk shakes hands with either.
+    protocol_options = {"protocol": protocol}
+    husks.server = launcher.server(text_of(site.plain), **protocol_options)
+    husks.client = launcher.client(husks.server, **protocol_options)
+    husks.seed_server = launcher.server(text_of(site.plain), **protocol_options, **seed_files(seed.server, "server"))
+    husks.seed_client = launcher.client(husks.seed_server, **protocol_options, **client_files)
+    husks.to_tls = launcher.client(text_of(site.tls), **protocol_options, **client_files)
+    # With tcp, agent and aggregator authenticate each other. With forward, husk does it with each of them.
     if protocol == "forward":
-        speaking.update(shared_key_env="SHARED_KEY", accept_key_env="SHARED_KEY")
+        protocol_options.update(shared_key_env="SHARED_KEY", accept_key_env="SHARED_KEY")
         client_files["env"] = {**client_files["env"], "SHARED_KEY": SHARED_KEY}
-    husks.to_tls_shared_key = launcher.client(address_of(site.tls_shared_key), **speaking, **client_files)
+    husks.to_tls_shared_key = launcher.client(text_of(site.tls_shared_key), **protocol_options, **client_files)
 
 
 def start_agent(site, programs, directory, seed):

@@ -1,6 +1,6 @@
-"""Unmodified agents and aggregators around husk: every event arrives once, acks included.
+"""Unmodified agents and aggregators around husk: every event arrives once, and acks come back.
 
-The site counts all events again when everything has stopped: see conftest.py."""
+The fixture `site` in conftest.py counts all events again after all programs have stopped."""
 
 import pathlib
 import sys
@@ -16,41 +16,41 @@ HERE = pathlib.Path(__file__).parent
 
 
 def expect(site, tag):
-    """Waits for all events sent so far with this tag; none may have come twice."""
+    """Waits for all events sent so far with this tag. Each must arrive exactly once."""
     site.expected[tag] += site.count
     site.aggregator.wait_for(tag, site.expected[tag])
     assert sorted(site.aggregator.numbers(tag)) == list(range(site.expected[tag]))
 
 
 def expect_from_fluentd(site, tag):
-    """The agent has had them since its start."""
+    """The same for events that the Fluentd agent has had since its start."""
     expect(site, tag)
     if tag.endswith("ack"):
         site.agent.wait_for_acks(tag)
 
 
 @pytest.mark.parametrize("tag", ["plain", "ack", "gzip", "keepalive", "keepalive-ack"])
-def test_fluentd_through_both_halves_delivers_each_event_once(site, tag):
+def test_fluentd_through_two_husks_delivers_each_event_once(site, tag):
     expect_from_fluentd(site, tag)
 
 
-def test_fluentd_through_both_halves_with_the_seeds_files_delivers_each_event_once(site):
+def test_fluentd_through_two_husks_with_the_seeds_files_delivers_each_event_once(site):
     expect_from_fluentd(site, "seed-ack")
 
 
 @pytest.mark.parametrize("tag", ["client-half", "client-half-ack",
                                  "client-half-shared-key", "client-half-shared-key-ack"])
-def test_fluentd_through_husk_client_to_fluentds_own_tls_input(site, tag):
+def test_fluentd_delivers_each_event_once_through_husk_client_to_fluentds_tls_input(site, tag):
     expect_from_fluentd(site, tag)
 
 
 @pytest.mark.parametrize("tag", ["server-half", "server-half-ack", "server-half-tls13-keepalive-ack"])
-def test_fluentds_own_tls_output_through_husk_server(site, tag):
+def test_fluentds_tls_output_delivers_each_event_once_through_husk_server(site, tag):
     expect_from_fluentd(site, tag)
 
 
-def test_chunks_of_an_agent_that_never_reads_its_session_tickets_all_arrive(site):
-    """Its close resets the connection. Nothing acks a chunk, so one that is lost is never sent again."""
+def test_all_chunks_of_an_agent_that_never_reads_its_session_tickets_arrive(site):
+    """The agent's close resets the connection. Chunks have no acks, so a lost chunk is never sent again."""
     tag = "server-half-tls13"
     for _ in range(9):
         site.agent.emit(tag, site.count)
@@ -90,8 +90,8 @@ LOGGERS = {
     ("go", "async"),
     ("go", "async-ack"),
 ])
-def test_logger_library_through_both_halves_delivers_each_event_once(site, logger, mode):
-    """It ends with success only when its acks, if it asks for them, have come."""
+def test_a_logger_library_through_two_husks_delivers_each_event_once(site, logger, mode):
+    """The program ends with status 0 only after all acks that it asked for."""
     tag = f"{logger}-{mode}"
     program = Program([*LOGGERS[logger], HOST, str(site.husks.client.address[1]), tag, str(site.count),
                        *([mode] if mode else [])],

@@ -1,6 +1,6 @@
-"""What an ack of a real Fluentd says of the messages before it, for a run: messages of which only the last has an id.
+"""What an ack of a real Fluentd means for a batch: several messages of which only the last has a chunk id.
 
-docs/delivery.md, "Runs", has the table; the same was tried with Fluent Bit, which is not among the peers here."""
+docs/delivery.md has the table of the results. The same was tried with Fluent Bit, which these tests do not install."""
 
 import pytest
 
@@ -10,14 +10,14 @@ from support.forward import event, message, pack
 from support.process import Programs, eventually
 
 COUNT = 8
-ODD = (3, 5)  # the places of what is wrong in a run
+ODD = (3, 5)  # the positions of the odd messages in a batch
 
 BROKEN = pack([1, {"n": 3}]) + b"\xc1\xc1"
 CUT = pack([1, {"n": 3}]) + pack([1, {"n": 5, "text": "longer"}])[:-4]
 
 
 def odd(*elements):
-    """A maker of messages with this tag and body; with `chunk` they ask for an ack."""
+    """Returns a function that makes a message with this body. With `chunk` the message asks for an ack."""
     def make(_, chunk=None):
         return message("odd", *elements, *([] if chunk is None else [{"chunk": chunk}]))
     return make
@@ -60,7 +60,7 @@ FAILING = """
 """
 SINGLE = event_with("odd")
 
-# name: more for the source, more for the label, what is odd, whether the run is acked, and which of it is taken then
+# name: (text for <source>, text for <label>, maker of the odd messages, whether the batch is acked, numbers taken then)
 CASES = {
     "output that raises": ("", REFUSING, SINGLE, False, [0, 1, 2]),
     "filter that raises": ("", FAILING, SINGLE, True, range(COUNT)),
@@ -77,12 +77,12 @@ CASES = {
     "body that is no gzip": ("", "", lambda _, chunk=None: message(
         "odd", b"\x1f\x8b\x08 it is not", {"compressed": "gzip", **({} if chunk is None else {"chunk": chunk})}),
         False, [0, 1, 2]),
-    "record that is none": ("", "", odd(1, None), True, [0, 1, 2, 4, 6, 7]),
+    "record that is nil": ("", "", odd(1, None), True, [0, 1, 2, 4, 6, 7]),
     "record that is no map, skip_invalid_event": (
         "skip_invalid_event true", "", odd(1, "text"), True, [0, 1, 2, 4, 6, 7]),
     "tag that nothing matches": ("", None, SINGLE, True, [0, 1, 2, 4, 6, 7]),
 }
-# Here the ack of a run is lost, or says what is not so.
+# Configurations in which the ack of a batch is lost or wrong.
 WITHOUT_BATCHES = {
     "chunk_size_limit below what is read at once": ("chunk_size_limit 2000", "", event_with("t", text="y" * 1000)),
     "deny_keepalive": ("deny_keepalive true", "", event_with("t")),
@@ -90,7 +90,7 @@ WITHOUT_BATCHES = {
 
 
 class Aggregator(Fluentd):
-    """A source, a label and a record of its own for each case."""
+    """A Fluentd with its own source, label and recorder file for each case."""
 
     def __init__(self, directory):
         self._directory, self._taken = directory, {}
@@ -123,7 +123,7 @@ class Aggregator(Fluentd):
         """
 
     def taken(self, name):
-        """Since it was last asked, in order; an event without a number counts nothing."""
+        """The sorted numbers of the events recorded since the last call. Events without a number are ignored."""
         words = [line.split(" ") for line in self._record(name).read_text().splitlines()]
         first = self._taken.get(name, 0)
         self._taken[name] = len(words)
@@ -138,7 +138,7 @@ def fluentd(tmp_path_factory):
 
 
 def acks_of(address, *messages):
-    """The ids acked on a connection of their own, until it ends or the last message's ack is there."""
+    """Sends messages on a new connection. Returns the acked ids up to "last" or up to the connection's end."""
     sock, got = raw.connect(address), b""
     sock.sendall(b"".join(messages))
     while forward.ack("last") not in got:
@@ -154,7 +154,7 @@ def acks_of(address, *messages):
 
 
 def messages_of(make, ids):
-    """COUNT of them; `ids`: number → chunk id, or None."""
+    """COUNT messages. `ids`: number → chunk id or None."""
     return [(make if number in ODD else event)(number, ids(number)) for number in range(COUNT)]
 
 
@@ -167,55 +167,55 @@ def on_each(number):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_is_acked_only_if_each_of_its_messages_would_have_been(fluentd, name):
-    """Or says that it has not been: what is acked though not taken is so with an id, too."""
+def test_a_batch_is_acked_only_if_each_of_its_messages_would_be(fluentd, name):
+    """A message that Fluentd acks without taking it is also acked when it has its own id."""
     *_, make, is_acked, taken = CASES[name]
     assert acks_of(fluentd.addresses[name], *messages_of(make, last_only)) == ["last"] * is_acked
     assert fluentd.taken(name) == list(taken)
     ids = acks_of(fluentd.addresses[name], *messages_of(make, on_each))
     if is_acked:
         expected = set(map(on_each, range(COUNT)))
-        # A record that is nil is the one thing Fluentd passes over without an ack: there is nothing in it to lose.
-        assert set(ids) == expected - ({"3", "5"} if name == "record that is none" else set())
+        # Fluentd skips only a record that is nil without an ack. Such a message holds nothing that can be lost.
+        assert set(ids) == expected - ({"3", "5"} if name == "record that is nil" else set())
     else:
         assert "last" not in ids and not {"3", "5"} <= set(ids)
 
 
-def test_fluentd_with_a_chunk_size_limit_breaks_the_promise(fluentd):
-    """It holds a message against the bytes it has read at once, drops it, and acks what comes behind it."""
+def test_fluentd_with_a_chunk_size_limit_acks_a_batch_that_lost_a_message(fluentd):
+    """Fluentd compares the limit with the bytes of one read, drops the message, and acks the messages after it."""
     name = "chunk_size_limit below what is read at once"
     make = WITHOUT_BATCHES[name][2]
     batch = [make(number, last_only(number)) for number in range(COUNT)]
     assert acks_of(fluentd.addresses[name], *batch) == ["last"]
     assert fluentd.taken(name) == list(range(1, COUNT))
     ids = acks_of(fluentd.addresses[name], *(make(number, on_each(number)) for number in range(COUNT)))
-    assert ids == [on_each(number) for number in range(1, COUNT)], "with ids of their own, the loss is told"
+    assert ids == [on_each(number) for number in range(1, COUNT)], "the missing ack shows the loss"
 
 
-def test_fluentd_that_denies_keepalive_settles_no_run(fluentd):
+def test_fluentd_that_denies_keepalive_acks_no_batch(fluentd):
     name = "deny_keepalive"
     assert acks_of(fluentd.addresses[name], *(event(number, last_only(number)) for number in range(COUNT))) == []
     assert acks_of(fluentd.addresses[name], *(event(number, on_each(number)) for number in range(COUNT)))
 
 
 def settle_a_batch(server, husk, messages, **expected):
-    """It takes them together; returns once all are settled or dropped."""
+    """Sends the messages together and waits until all are settled or dropped."""
     agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(b"".join(messages))
     for what, count in expected.items():
         server.wait_for_metric(f"husk_messages_{what}_total", count)
     assert server.metric("husk_messages_received_total") == sum(expected.values())
-    assert server.metric("husk_messages_resent_total") >= 2 * COUNT, "together, then alone, then in parts"
+    assert server.metric("husk_messages_resent_total") >= 2 * COUNT, "batch, isolated batch, parts"
 
 
-def test_a_run_gets_through_to_a_fluentd_that_denies_keepalive(husk, fluentd):
+def test_a_batch_reaches_a_fluentd_that_denies_keepalive(husk, fluentd):
     fluentd.taken("deny_keepalive")
     server = husk.server(raw.format_address(fluentd.addresses["deny_keepalive"]))
     settle_a_batch(server, husk, map(event, range(COUNT)), settled=COUNT)
     assert set(fluentd.taken("deny_keepalive")) == set(range(COUNT))
 
 
-def test_what_fluentd_refuses_costs_no_other_message_of_its_run(husk, fluentd):
+def test_a_message_that_fluentd_refuses_costs_no_other_of_its_batch(husk, fluentd):
     name = next(name for name, case in CASES.items() if case[1] == REFUSING)
     fluentd.taken(name)
     server = husk.server(raw.format_address(fluentd.addresses[name]), max_attempts=3)
@@ -225,8 +225,8 @@ def test_what_fluentd_refuses_costs_no_other_message_of_its_run(husk, fluentd):
 
 
 @pytest.mark.parametrize("overflow_action", ["throw_exception", "block"])
-def test_nothing_in_a_run_is_lost_when_fluentd_refuses_now_and_then(husk, programs, tmp_path, overflow_action):
-    """Each refusal ends the connection; a full buffer refuses, or makes the connection wait."""
+def test_no_message_of_a_batch_is_lost_when_fluentd_sometimes_refuses(husk, programs, tmp_path, overflow_action):
+    """Each refusal ends the connection. A full buffer refuses a chunk or makes the connection wait."""
     address, record, gate, count = raw.free_address(), tmp_path / "taken", tmp_path / "gate", 3000
     fluentd = programs.add(Fluentd("aggregator", tmp_path, f"""
         <source>
@@ -267,10 +267,10 @@ def test_nothing_in_a_run_is_lost_when_fluentd_refuses_now_and_then(husk, progra
     fluentd.wait_for_line(lambda line: "failed to write data into buffer by buffer overflow" in line, "an overflow")
     gate.touch()
     client.wait_for_metric("husk_messages_settled_total", count + 600)
-    assert sum("refused" in line for line in fluentd.complaints()), "it did refuse"
+    assert sum("refused" in line for line in fluentd.complaints()), "Fluentd refused no chunk"
 
     def missing(path, expected):
         return set(range(expected)) - {int(line.split(" ")[1]) for line in path.read_text().splitlines()}
     assert not missing(record, count)
-    eventually(lambda: not missing(tmp_path / "taken.small", 600), "what is in the buffer is written")
+    eventually(lambda: not missing(tmp_path / "taken.small", 600), "Fluentd writes its buffer")
     assert client.metric("husk_messages_dropped_total") == 0

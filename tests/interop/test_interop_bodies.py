@@ -1,4 +1,5 @@
-"""Bodies that husk rewrites, read by a real Fluentd: gzip, and Fluent Bit 5's entries, which it cannot read as they are."""
+"""A real Fluentd reads bodies that husk has rewritten: gzip, and entries of Fluent Bit 5, which it
+cannot read unchanged."""
 
 import json
 import pathlib
@@ -33,7 +34,7 @@ def fluentd(tmp_path_factory):
 
 @pytest.fixture
 def client_with(husk, fluentd):
-    """A `husk client` with these options, before a husk server and Fluentd; neither insists for long."""
+    """Starts husk server in front of Fluentd and husk client with these options. Each tries a message once."""
     def start(**options):
         server = husk.server(fluentd, max_attempts=1)
         return husk.client(server, max_attempts=1, **options)
@@ -50,7 +51,7 @@ def entries(first=0, metadata=False):
 
 
 @pytest.mark.parametrize("metadata", [False, True], ids=["plain", "metadata"])
-def test_fluentd_reads_what_husk_has_compressed(client_with, fluentd, metadata):
+def test_fluentd_reads_bodies_that_husk_has_compressed(client_with, fluentd, metadata):
     client, tag = client_with(compress="gzip", strip_metadata=metadata or None), f"gzip-{metadata}"
     agent = agent_of(client)
     packed = b"".join(map(pack, entries(COUNT, metadata)))
@@ -65,12 +66,12 @@ def test_fluentd_reads_what_husk_has_compressed(client_with, fluentd, metadata):
 
 
 def messages_of(fluentd):
-    """What Fluent Bit's session says, as Fluentd has printed it."""
+    """The events of Fluent Bit's session that Fluentd has printed."""
     return [event for event in (json.loads(line) for line in fluentd.lines if line.startswith("{"))
             if event["tag"] == "app.fb"]
 
 
-def test_fluentd_cannot_read_fluent_bit_5_as_it_is(client_with, fluentd):
+def test_fluentd_cannot_read_unchanged_entries_of_fluent_bit_5(client_with, fluentd):
     client = client_with()
     agent = agent_of(client)
     agent.send(CAPTURE.read_bytes())
@@ -79,7 +80,7 @@ def test_fluentd_cannot_read_fluent_bit_5_as_it_is(client_with, fluentd):
     assert not messages_of(fluentd)
 
 
-def test_fluentd_reads_fluent_bit_5_without_metadata(client_with, fluentd):
+def test_fluentd_reads_entries_of_fluent_bit_5_without_metadata(client_with, fluentd):
     before, client = len(messages_of(fluentd)), client_with(strip_metadata=True)
     agent = agent_of(client)
     agent.send(CAPTURE.read_bytes())

@@ -1,4 +1,4 @@
-"""Real Fluentd with `heartbeat_type udp`: attached through husk while its upstream lives, and again once it is back."""
+"""Real Fluentd with `heartbeat_type udp`: it uses husk while husk's upstream is healthy."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from support.forward import Aggregator
 from support.process import eventually
 from support.raw import HOST
 
-BEATS = 60  # an agent that nobody answers has given up long before
+BEATS = 60  # without answers an agent detaches the server after far fewer heartbeats
 COUNT = 25
 
 
@@ -28,7 +28,7 @@ def output(husk, more=""):
 
 @pytest.fixture
 def site(husk, programs, pki, tmp_path):
-    """An agent that speaks to husk client, to one that does not answer UDP, and to husk server by its own TLS."""
+    """A Fluentd agent with three outputs: husk client, husk client without UDP heartbeats, husk server by TLS."""
     class Site:
         aggregator = Aggregator()
         server = husk.server(aggregator, health_interval="50ms")

@@ -1,6 +1,6 @@
-"""Programs killed at random under load: at least once, every numbered event is accounted for.
+"""Programs are killed at random under load, and every numbered event arrives at least once.
 
-HUSK_KILLS says how often (default 6), HUSK_SEED when and whom."""
+HUSK_KILLS: number of kills (default 6). HUSK_SEED: seed of the random times and programs."""
 
 import collections
 import os
@@ -21,11 +21,11 @@ from test_interop import HERE
 KILLS = int(os.environ.get("HUSK_KILLS", 6))
 SEED = int(os.environ.get("HUSK_SEED", 1))
 ROUND = 5000  # events between two kills of husk client
-WAIT_SECONDS = 60.0  # an upstream that has just been killed is tried again up to 5 s later, by two husks in a row
+WAIT_SECONDS = 60.0  # after a kill each of two husks may wait up to 5 s before it dials again
 
 
 class Recorder:
-    """A Fluentd that has each event in a file before it acks it, so that a kill costs it nothing it has acked."""
+    """A Fluentd that writes each event to a file before it acks the event, so that a kill loses no acked event."""
 
     def __init__(self, programs, directory):
         self.address, self._programs, self._directory = raw.free_address(), programs, directory
@@ -48,7 +48,7 @@ class Recorder:
         self.fluentd.wait_started()
 
     def taken(self, tag):
-        """How often each number has come."""
+        """Number of an event → how often it has arrived."""
         lines = (line.split(" ") for line in self.path.read_text().splitlines())
         return collections.Counter(int(number) for own_tag, number in lines if own_tag == tag)
 
@@ -61,7 +61,7 @@ class Recorder:
 
 
 class Restarting:
-    """A husk on an address of its own; `make` starts one."""
+    """A husk with a fixed address. `make` starts it."""
 
     def __init__(self, make):
         self.address = raw.free_address()
@@ -74,7 +74,7 @@ class Restarting:
 
 
 class Flood:
-    """Agents that want no acks and send tiny messages until they are told to stop."""
+    """Agents without acks that send small messages until stop() is called."""
 
     BURST = 40
 
@@ -121,7 +121,7 @@ def test_nothing_is_lost_when_husk_server_and_fluentd_are_killed(site, programs)
             tag = f"python{number}"
             loggers[tag] = programs.add(Program([sys.executable, HERE / "agent_python.py", site.client.address[0],
                                                  str(site.client.address[1]), tag, "2000"], tag))
-        time.sleep(chance.uniform(0.05, 0.8))  # the moment is the experiment
+        time.sleep(chance.uniform(0.05, 0.8))  # a random moment
         name = chance.choice(["server", "recorder"])
         restarts[name] += 1
         vars(site)[name].restart()
@@ -150,8 +150,8 @@ def test_an_agent_with_acks_loses_nothing_when_husk_client_is_killed(site, progr
     """}, ROUND))
     for sent in range(ROUND, 4 * ROUND, ROUND):
         enough = sent - ROUND + chance.randrange(ROUND // 2)
-        eventually(lambda: len(site.recorder.taken(tag)) > enough, "some have come", WAIT_SECONDS)
-        assert len(site.recorder.taken(tag)) < sent, "it is amid its work"
+        eventually(lambda: len(site.recorder.taken(tag)) > enough, "some events have arrived", WAIT_SECONDS)
+        assert len(site.recorder.taken(tag)) < sent, "all events arrived before the kill"
         site.client.restart()
         agent.emit(tag, ROUND)
     site.recorder.wait_for(tag, 4 * ROUND)

@@ -1,5 +1,5 @@
-"""What the Kubernetes tests share: the rendered objects, the commands README.md tells a user to type, and the npm
-packages they are checked with."""
+"""Fixtures of the Kubernetes tests: the rendered objects, the Secrets that the commands of README.md make, and the npm
+packages that check them."""
 
 import pathlib
 import re
@@ -14,7 +14,7 @@ from support_k8s import README, REPOSITORY, run, succeed
 
 @pytest.fixture(scope="session")
 def objects():
-    """Everything `kubectl apply -k k8s/base` would send, by (kind, name)."""
+    """The objects that `kubectl apply -k k8s/base` would send, by (kind, name)."""
     rendered = list(yaml.safe_load_all(succeed("kubectl", "kustomize", REPOSITORY / "k8s/base")))
     by_name = {(each["kind"], each["metadata"]["name"]): each for each in rendered}
     assert len(by_name) == len(rendered)
@@ -23,7 +23,7 @@ def objects():
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
-    """The files of the article: RSA, encrypted keys with two passphrases, names in the CN alone."""
+    """The files of the article: RSA, keys encrypted with two passphrases, names only in the CN."""
     top = tmp_path_factory.mktemp("pki")
     for directory in ("certs", "private"):
         (top / directory).mkdir()
@@ -45,7 +45,7 @@ def pki(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def secrets(pki):
-    """The Secrets that README.md's own commands make out of those files, by name: {key: bytes as base64}."""
+    """The Secrets that the commands of README.md make from these files: name → {key: base64}."""
     made = {}
     text = README.read_text().replace("\\\n", " ")
     for line in re.findall(r"^kubectl .*create secret generic .*$", text, re.MULTILINE):
@@ -57,7 +57,7 @@ def secrets(pki):
 
 @pytest.fixture(scope="session")
 def checkers():
-    """The directory where the npm packages of schema/package.json are; installs them once."""
+    """The directory with the npm packages of schema/package.json. They are installed once."""
     wanted = pathlib.Path(__file__).parent / "schema"
     here = REPOSITORY / "build/peers/k8s"
     stamp = here / "installed"

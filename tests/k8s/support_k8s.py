@@ -1,4 +1,4 @@
-"""Where things are, and how commands are run."""
+"""Paths, and functions that run commands."""
 
 import os
 import pathlib

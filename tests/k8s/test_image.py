@@ -1,5 +1,6 @@
-"""k8s/image: the Dockerfile is well formed and ends in nothing but husk and its libraries. No container engine runs
-here; the script that fills the image does, and what it makes is tried with chroot."""
+"""k8s/image: the Dockerfile is well formed, and the image holds only husk and its libraries.
+
+The tests run no container engine. They run the script that fills the image and try the result with chroot."""
 
 import json
 import os
@@ -11,7 +12,7 @@ DOCKERFILE = REPOSITORY / "k8s/image/Dockerfile"
 
 
 def instructions():
-    """(keyword, rest) of each instruction, continuation lines joined and comments gone."""
+    """(keyword, rest) of each instruction, with continuation lines joined and without comments."""
     text = "".join(line for line in DOCKERFILE.read_text().splitlines(True) if not line.startswith("#"))
     joined = text.replace("\\\n", " ")
     return [tuple(line.split(None, 1)) for line in joined.splitlines() if line.strip()]
@@ -24,13 +25,13 @@ def lint(checkers, text):
     return json.loads(succeed("node", "-e", script, cwd=checkers, input=text))
 
 
-def test_dockerfile_is_well_formed(checkers):
+def test_the_dockerfile_is_well_formed(checkers):
     text = DOCKERFILE.read_text()
     assert lint(checkers, text) == []
     assert lint(checkers, text.replace("WORKDIR", "WORKDIRECTORY")) == ["Unknown instruction: WORKDIRECTORY"]
 
 
-def test_final_stage():
+def test_the_final_stage_holds_only_the_root_file_system():
     lines = instructions()
     last = max(index for index, (keyword, _) in enumerate(lines) if keyword == "FROM")
     assert lines[last] == ("FROM", "scratch")
@@ -44,7 +45,7 @@ def test_final_stage():
     assert {image for image, *_ in stages} == {"debian:12-slim"}
 
 
-def test_build_context_holds_what_is_copied():
+def test_the_build_context_holds_all_sources():
     allowed = {line[1:].strip() for line in (REPOSITORY / ".dockerignore").read_text().splitlines()
                if line.startswith("!")}
     assert all((REPOSITORY / name).exists() for name in allowed)
@@ -53,7 +54,7 @@ def test_build_context_holds_what_is_copied():
     assert {word.split("/")[0] for word in re.findall(r"\w+/[*\w/.]+", sources)} <= allowed
 
 
-def test_root_file_system_runs_husk(tmp_path):
+def test_the_root_file_system_runs_husk(tmp_path):
     root = tmp_path / "root"
     succeed(REPOSITORY / "k8s/image/rootfs.sh", HUSK, root)
     packages = {path.name for path in (root / "var/lib/dpkg/status.d").iterdir()}
@@ -69,7 +70,7 @@ def test_root_file_system_runs_husk(tmp_path):
     assert done.returncode == 0 and "husk" in done.stdout, done.stdout + done.stderr
 
 
-def test_root_file_system_says_what_is_missing(tmp_path):
+def test_the_script_of_the_root_file_system_refuses_bad_usage(tmp_path):
     done = run(REPOSITORY / "k8s/image/rootfs.sh", HUSK)
     assert done.returncode == 2 and "usage:" in done.stderr
     done = run(REPOSITORY / "k8s/image/rootfs.sh", REPOSITORY / "Makefile", tmp_path / "root")

@@ -1,5 +1,5 @@
-"""k8s/base, rendered as `kubectl apply -k` would send it: is it valid, does it refer to nothing that is missing, is it
-as locked down as it claims, and do its husk command lines work?"""
+"""k8s/base, rendered as `kubectl apply -k` would send it: the objects are valid, their references exist, their security
+settings are strict, and their husk command lines work."""
 
 import base64
 import copy
@@ -45,7 +45,7 @@ def containers_of(objects, mode):
 
 
 def options_of(objects, mode):
-    """husk's arguments as {name: value}; a flag's value is None."""
+    """husk's arguments as {name: value}. The value of a flag is None."""
     subcommand, *words = husk_of(objects, mode)["args"]
     assert subcommand == mode
     options = {}
@@ -58,7 +58,7 @@ def options_of(objects, mode):
 
 
 def values_of(node, key):
-    """Every value filed under `key`, at any depth."""
+    """Every value of `key`, at any depth."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key:
@@ -69,10 +69,10 @@ def values_of(node, key):
             yield from values_of(each, key)
 
 
-# ---- what there is -----------------------------------------------------------------------------------------
+# ---- the objects -------------------------------------------------------------------------------------------
 
 
-def test_objects_present(objects):
+def test_base_has_exactly_these_objects(objects):
     names = {(kind, re.sub(r"-[a-z0-9]{10}$", "", name) if kind == "ConfigMap" else name) for kind, name in objects}
     assert names == {
         ("Namespace", "logging"),
@@ -92,7 +92,7 @@ def test_no_secret_is_committed(objects):
         assert not path.is_file() or "PRIVATE KEY" not in path.read_text(), path
 
 
-def test_images_are_pinned(objects):
+def test_images_have_fixed_versions(objects):
     version = re.search(r"^VERSION\s*:=\s*(\S+)", (REPOSITORY / "Makefile").read_text(), re.MULTILINE).group(1)
     for mode in MODES:
         assert husk_of(objects, mode)["image"] == f"husk:{version}"
@@ -111,7 +111,7 @@ def test_yaml_is_tidy():
 
 
 def schema_errors(checkers, objects):
-    """Each object as a literal of its Kubernetes type: the compiler refuses unknown fields and wrong types."""
+    """Writes each object as a literal of its Kubernetes type. The compiler refuses unknown fields and wrong types."""
     lines = []
     for number, each in enumerate(objects.values()):
         kind = each["kind"]
@@ -125,7 +125,7 @@ def schema_errors(checkers, objects):
     return errors
 
 
-def test_schema(checkers, objects):
+def test_objects_match_the_schema(checkers, objects):
     assert schema_errors(checkers, objects) == []
 
 
@@ -147,18 +147,18 @@ def unknown_policy_field(objects):
     (quote_a_number, "Type 'string' is not assignable to type 'number'"),
     (unknown_policy_field, """'"port"' does not exist"""),
 ])
-def test_schema_check_finds(checkers, objects, damage, message):
+def test_the_schema_check_finds_a_damaged_object(checkers, objects, damage, message):
     damaged = copy.deepcopy(objects)
     damage(damaged)
     errors = schema_errors(checkers, damaged)
     assert len(errors) == 1 and message in errors[0], errors
 
 
-# ---- nothing refers to what is not there -------------------------------------------------------------------
+# ---- references --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_references(objects, secrets, mode):
+def test_references_exist(objects, secrets, mode):
     workload, pod = objects[MODES[mode]], pod_of(objects, mode)
     assert ("ServiceAccount", pod["serviceAccountName"]) in objects
 
@@ -195,7 +195,7 @@ def test_secrets_have_the_keys_of_the_article(secrets):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_files_husk_reads_are_mounted(objects, mode):
+def test_the_files_that_husk_reads_are_mounted(objects, mode):
     volumes = {each["name"]: each for each in pod_of(objects, mode)["volumes"]}
     mounted = {mount["mountPath"] + "/" + item["path"]
                for mount in husk_of(objects, mode)["volumeMounts"]
@@ -218,7 +218,7 @@ def test_husk_is_a_native_sidecar(objects, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_probes(objects, mode):
+def test_probes_ask_the_admin_port(objects, mode):
     husk = husk_of(objects, mode)
     for probe, path in (("startupProbe", "/live"), ("livenessProbe", "/live"), ("readinessProbe", "/ready")):
         assert husk[probe]["httpGet"] == {"path": path, "port": ADMIN_PORT}
@@ -227,13 +227,13 @@ def test_probes(objects, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_security_context(objects, mode):
+def test_containers_have_a_strict_security_context(objects, mode):
     pod = pod_of(objects, mode)
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert pod["automountServiceAccountToken"] is False
     assert objects["ServiceAccount", pod["serviceAccountName"]]["automountServiceAccountToken"] is False
     for container in containers_of(objects, mode):
-        # The one exception, explained where it is made: Fluent Bit reads files that belong to the node's root.
+        # The only exception: Fluent Bit reads files that belong to the node's root.
         root = container["name"] == "fluent-bit"
         context = container["securityContext"]
         assert context["runAsNonRoot"] is not root and (context["runAsUser"] == 0) is root
@@ -250,7 +250,7 @@ def test_security_context(objects, mode):
     assert writable == ({"state"} if mode == "client" else {"buffer", "tmp"})
 
 
-# ---- ports and names agree ---------------------------------------------------------------------------------
+# ---- ports and names ---------------------------------------------------------------------------------------
 
 
 def test_ports_are_numbers_and_stay_off_the_node(objects):
@@ -261,11 +261,11 @@ def test_ports_are_numbers_and_stay_off_the_node(objects):
             assert isinstance(port["port"], int) and isinstance(port.get("targetPort", 0), int)
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert all(isinstance(each["httpGet"]["port"], int) for each in values_of(rendered, probe))
-    # Fluentd's metrics have it in today's charts.
+    # The charts use this port for Fluentd's metrics.
     assert "24231" not in json.dumps(rendered)
 
 
-def test_client_dials_the_service(objects):
+def test_husk_client_dials_the_service(objects):
     options = options_of(objects, "client")
     host, port = options["--upstream"].split(":")
     service, namespace, svc = host.split(".")
@@ -288,7 +288,7 @@ def test_services_reach_husk(objects, name):
     assert (service.get("clusterIP") == "None") == (objects["StatefulSet", "fluentd"]["spec"]["serviceName"] == name)
 
 
-def test_network_policies_admit_tls_and_admin_alone(objects):
+def test_network_policies_admit_only_tls_and_admin(objects):
     labels = {name: objects[kind, name]["spec"]["template"]["metadata"]["labels"] for kind, name in MODES.values()}
     admitted = {}
     for name in labels:
@@ -296,7 +296,7 @@ def test_network_policies_admit_tls_and_admin_alone(objects):
         assert spec["podSelector"]["matchLabels"].items() <= labels[name].items()
         admitted[name] = {port["port"] for rule in spec["ingress"] for port in rule["ports"]
                           if port["protocol"] == "TCP"}
-        assert len(admitted[name]) == sum(len(rule["ports"]) for rule in spec["ingress"]), "no UDP: nobody here needs it"
+        assert len(admitted[name]) == sum(len(rule["ports"]) for rule in spec["ingress"]), "no UDP is needed"
         assert all(rule["from"] for rule in spec["ingress"]), "an empty list would admit everybody"
     assert admitted == {"fluentd": {TLS_PORT, ADMIN_PORT}, "fluent-bit": {ADMIN_PORT, 2020}}
 
@@ -306,7 +306,7 @@ def test_network_policies_admit_tls_and_admin_alone(objects):
     assert {port["port"] for rule in egress for port in rule["ports"]} == {TLS_PORT, 53}
 
 
-# ---- the neighbours' configuration -------------------------------------------------------------------------
+# ---- the configuration of Fluent Bit and Fluentd -----------------------------------------------------------
 
 
 def file_of(objects, mode, name):
@@ -314,7 +314,7 @@ def file_of(objects, mode, name):
     return objects["ConfigMap", volume["configMap"]["name"]]["data"][name]
 
 
-def test_fluent_bit_configuration(objects):
+def test_fluent_bit_sends_to_husk_client(objects):
     configuration = yaml.safe_load(file_of(objects, "client", "fluent-bit.yaml"))
     container = agent_or_aggregator_of(objects, "client")
     (mount,) = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "config"]
@@ -336,8 +336,8 @@ def test_fluent_bit_configuration(objects):
     assert configuration["service"]["grace"] < pod_of(objects, "client")["terminationGracePeriodSeconds"]
 
 
-def test_fluentd_configuration(objects, tmp_path):
-    """The real Fluentd reads it; and it listens where husk hands over, on loopback."""
+def test_fluentd_listens_for_husk_server(objects, tmp_path):
+    """The real Fluentd accepts the configuration, and its source listens on husk's upstream address, on loopback."""
     text = file_of(objects, "server", "fluent.conf")
     values = dict(re.findall(r"^\s+(bind|port|path|shared_key) (.*)$", text, re.MULTILINE))
     listens = f"{values['bind']}:{values['port']}"
@@ -353,7 +353,7 @@ def test_fluentd_configuration(objects, tmp_path):
             env={**os.environ, **gems, "SHARED_KEY": "shared1234"})
 
 
-# ---- husk understands its command lines --------------------------------------------------------------------
+# ---- the command lines of husk -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -363,7 +363,7 @@ def test_husk_knows_the_options(objects, mode):
 
 
 class Running:
-    """husk, started with a Pod's own arguments: only addresses and the mount point are other ones."""
+    """husk with the arguments of a Pod. Only the addresses and the mount point differ."""
 
     def __init__(self, objects, secrets, mode, directory, **addresses):
         options = options_of(objects, mode)
@@ -384,11 +384,11 @@ class Running:
         self.process = subprocess.Popen([HUSK, mode, *words], stdout=self.log, stderr=self.log)
 
     def probe(self, path, deadline_s=20):
-        """What a kubelet does: ask until the answer is 200."""
+        """Asks until the answer is 200, as a kubelet does."""
         deadline = time.monotonic() + deadline_s
         answer = None
         while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"husk ended: {self.told()}"
+            assert self.process.poll() is None, f"husk ended: {self.read_log()}"
             connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=5)
             try:
                 connection.request("GET", path)
@@ -401,9 +401,9 @@ class Running:
             finally:
                 connection.close()
             time.sleep(0.02)
-        raise AssertionError(f"{path}: {answer}; {self.told()}")
+        raise AssertionError(f"{path}: {answer}; {self.read_log()}")
 
-    def told(self):
+    def read_log(self):
         self.log.seek(0)
         return self.log.read()
 
@@ -423,7 +423,7 @@ def free_port():
 
 
 def read_value(connection, unpacker):
-    """The next msgpack value; None at the end."""
+    """The next MessagePack value. None: the connection has ended."""
     while True:
         for value in unpacker:
             return value
@@ -438,7 +438,7 @@ def key_digest(salt, hostname, nonce):
 
 
 def be_fluent_bit(connection, message):
-    """Asked for the key, shows it, has the other side show it, sends, and has its ack."""
+    """Does the shared-key handshake of an agent, sends the message and waits for its ack."""
     unpacker = msgpack.Unpacker(raw=True)
     helo, options = read_value(connection, unpacker)
     nonce = options[b"nonce"]
@@ -452,7 +452,7 @@ def be_fluent_bit(connection, message):
 
 
 def be_fluentd(connection):
-    """Asks for the key, shows it, acks what comes; the message, or None for a mere probe."""
+    """Does the shared-key handshake of an aggregator and acks one message. Returns it; None: the peer was a probe."""
     unpacker = msgpack.Unpacker(raw=True)
     connection.sendall(msgpack.packb(["HELO", {"nonce": b"n" * 16, "auth": b"", "keepalive": True}]))
     ping = read_value(connection, unpacker)
@@ -467,7 +467,7 @@ def be_fluentd(connection):
 
 
 def accept_message(aggregator, received):
-    """Probes of husk's own come and go before the connection that brings it."""
+    """Accepts connections until one brings a message. husk's probes bring none."""
     while not received:
         connection, _ = aggregator.accept()
         connection.settimeout(20)
@@ -476,8 +476,8 @@ def accept_message(aggregator, received):
 
 
 def test_the_pods_command_lines_work_together(objects, secrets, tmp_path):
-    """Both sidecars with the article's Secrets, as a Pod would mount them: alive, ready; Fluent Bit's message goes
-    through, without its metadata, and so does Fluentd's ack; each side is shown the shared key it waits for."""
+    """Both sidecars run with the article's Secrets and become live and ready. Fluent Bit's message arrives without its
+    metadata, and Fluentd's ack comes back. husk does the shared-key handshake with both."""
     running, received = [], []
     with socket.create_server(("127.0.0.1", 0)) as aggregator:
         aggregator.settimeout(20)
@@ -511,7 +511,7 @@ def test_the_pods_command_lines_work_together(objects, secrets, tmp_path):
 # ---- the document ------------------------------------------------------------------------------------------
 
 
-def test_readme_names_what_it_should():
+def test_the_readme_names_the_important_words():
     text = README.read_text()
     for word in ("kubectl apply -k k8s/base", "--from-literal 'server.key.passphrase=", "24231", "shared1234",
                  "not run on a live cluster"):

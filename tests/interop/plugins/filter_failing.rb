@@ -6,7 +6,7 @@ module Fluent::Plugin
     Fluent::Plugin.register_filter("failing", self)
 
     def filter(_tag, _time, _record)
-      raise "failing, as it should"
+      raise "fails by design"
     end
   end
 end

@@ -1,6 +1,6 @@
-# An output that has each event's number in a file before Fluentd can ack it: `path`, a line "tag number" for each.
-# With `<buffer>` it is the usual kind, which writes later. `refuse_each`: numbers that it divides are refused once.
-# `gate`: while this file is missing, chunks are refused.
+# An output that writes each event to the file `path`, as a line "tag number", before Fluentd can ack the event.
+# With `<buffer>` it is a buffered output, which writes later. `refuse`: every event is refused. `refuse_each`: an event
+# is refused once when its number is a multiple. `gate`: chunks are refused while this file does not exist.
 require "fluent/plugin/output"
 
 module Fluent::Plugin
