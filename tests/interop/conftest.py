@@ -35,7 +35,7 @@ def site(request, pki, seed, tmp_path_factory):
         made.agent.wait_started()
         yield made
         for program in (made.agent, *vars(made.husks).values()):
-            assert not program.complaints(), f"{program.name} logged a warning or an error\n{program.tail()}"
+            assert not program.problems(), f"{program.name} logged a warning or an error\n{program.tail()}"
         for program in (made.agent, *vars(made.husks).values(), made.aggregator):
             program.stop()
         for tag, count in made.expected.items():

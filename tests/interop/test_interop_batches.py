@@ -267,7 +267,7 @@ def test_no_message_of_a_batch_is_lost_when_fluentd_sometimes_refuses(husk, prog
     fluentd.wait_for_line(lambda line: "failed to write data into buffer by buffer overflow" in line, "an overflow")
     gate.touch()
     client.wait_for_metric("husk_messages_settled_total", count + 600)
-    assert sum("refused" in line for line in fluentd.complaints()), "Fluentd refused no chunk"
+    assert sum("refused" in line for line in fluentd.problems()), "Fluentd refused no chunk"
 
     def missing(path, expected):
         return set(range(expected)) - {int(line.split(" ")[1]) for line in path.read_text().splitlines()}

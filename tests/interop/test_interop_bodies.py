@@ -87,4 +87,4 @@ def test_fluentd_reads_entries_of_fluent_bit_5_without_metadata(client_with, flu
     assert agent.read_acks(2) == ["u3n3/5j09mo9TZvXEE5fFg==", "w19DuOuUT1kcTXe2Pb7XJA=="]
     fluentd.wait_until(lambda _: len(messages_of(fluentd)) >= before + 2, "Fluent Bit's events")
     assert messages_of(fluentd)[before:] == [{"message": "hello from fluent-bit", "k": 1, "tag": "app.fb"}] * 2
-    assert not client.complaints()
+    assert not client.problems()

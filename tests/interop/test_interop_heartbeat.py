@@ -43,14 +43,14 @@ def site(husk, programs, pki, tmp_path):
             """),
         }, COUNT))
 
-        def said(self, tag, words):
+        def count_lines(self, tag, words):
             return sum(f"[{tag}] {words}" in line for line in self.agent.lines)
 
-        def wait_until_said(self, tag, words, count=1):
-            self.agent.wait_until(lambda _: self.said(tag, words) >= count, f"{words} about {tag}")
+        def wait_for_log(self, tag, words, count=1):
+            self.agent.wait_until(lambda _: self.count_lines(tag, words) >= count, f"{words} about {tag}")
 
         def wait_for_beats(self, tag, count):
-            self.wait_until_said(tag, "sending heartbeat", self.said(tag, "sending heartbeat") + count)
+            self.wait_for_log(tag, "sending heartbeat", self.count_lines(tag, "sending heartbeat") + count)
 
         def events_of(self, tag):
             return [one for one in self.aggregator.messages if one.value[0] == tag]
@@ -61,15 +61,15 @@ def site(husk, programs, pki, tmp_path):
 def test_fluentd_with_udp_heartbeats_stays_attached_exactly_while_they_are_answered(site):
     site.agent.wait_started()
     site.wait_for_beats("client", BEATS)
-    site.wait_until_said("mute", "detached forwarding server")
+    site.wait_for_log("mute", "detached forwarding server")
     for tag in "client", "server":
         eventually(lambda: site.events_of(tag), f"events of {tag}")
-        assert not site.said(tag, "detached"), site.agent.tail()
+        assert not site.count_lines(tag, "detached"), site.agent.tail()
 
     site.aggregator.kill()
-    site.wait_until_said("server", "detached forwarding server")
+    site.wait_for_log("server", "detached forwarding server")
     site.aggregator.revive()
-    site.wait_until_said("server", "recovered forwarding server")
+    site.wait_for_log("server", "recovered forwarding server")
     before = len(site.events_of("server"))
     site.agent.emit("server", COUNT)
     eventually(lambda: len(site.events_of("server")) > before, "events after the recovery")

@@ -56,7 +56,7 @@ def test_a_tls_upstream_is_probed_until_the_first_good_answer(husk):
     server.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="probe")
     time.sleep(0.5)  # no further probe may come in this time
     assert server.metric("husk_connections_ended_total", side="downstream", reason="probe") == 1
-    assert not server.complaints()
+    assert not server.problems()
 
 
 def test_a_plain_upstream_is_probed_again_and_again(husk):

@@ -155,7 +155,7 @@ def test_a_connection_is_replaced_at_its_maximum_age_without_a_lost_message(site
         number += 1
     agent.expect_nothing_more()
     assert aggregator.numbers() == list(range(number))
-    assert not site.server.complaints()
+    assert not site.server.problems()
 
 
 def test_an_old_connection_waits_for_its_acks(site):

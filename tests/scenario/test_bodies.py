@@ -171,7 +171,7 @@ def test_a_broken_body_and_one_beyond_max_inflated_pass_unchanged_and_are_counte
         assert site.carry(*sent).raw == message(*sent)
         assert site.client.metric("husk_bodies_unreadable_total") == count
     assert entries_of(site.carry("t", good, {"chunk": "id", "compressed": method})) == ENTRIES
-    assert not site.client.complaints()
+    assert not site.client.problems()
 
 
 def test_messages_around_a_rewritten_one_stay_unchanged_and_in_order(site):

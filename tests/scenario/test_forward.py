@@ -59,7 +59,7 @@ def test_short_connections_share_two_upstream_connections(pair):
     for husk in pair.client, pair.server:
         husk.wait_for_metric("husk_messages_settled_total", count)
         assert 1 <= husk.metric("husk_connections_opened_total", side="upstream") <= 2
-        assert not husk.complaints()
+        assert not husk.problems()
     pair.client.wait_for_metric("husk_connections_ended_total", count, side="downstream", reason="closed")
 
 
@@ -69,7 +69,7 @@ def test_a_heartbeat_opens_no_upstream_connection(pair):
         pair.agent().close()
     pair.client.wait_for_metric("husk_connections_ended_total", 20, side="downstream", reason="probe")
     assert pair.client.metric("husk_connections_opened_total", side="upstream") == 0
-    assert not pair.client.complaints()
+    assert not pair.client.problems()
 
 
 # ---- ids and acks ----
@@ -309,7 +309,7 @@ def test_messages_of_a_connection_without_acks_move_to_another_connection(pair):
     agent.expect_ack("one")
     agent.expect_nothing_more()
     assert pair.server.metric("husk_connections_ended_total", side="upstream", reason="ack_timeout") == 1
-    assert not pair.client.complaints()
+    assert not pair.client.problems()
 
 
 @pytest.mark.parametrize("asks", [False, True])
@@ -323,9 +323,9 @@ def test_an_aggregator_that_never_acks_is_logged_and_its_message_dropped(half, a
     attempts = half.aggregator.numbers().count(1)
     assert 2 <= attempts <= 4
     eventually(lambda: half.husk.metric("husk_messages_retained_bytes") == 0, "no message is retained")
-    complaints = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "a line with the reason")
-    assert 1 <= len(complaints) <= attempts
-    assert all("--delivery passthrough" in one["detail"] for one in complaints)
+    problems = half.husk.wait_until(lambda _: half.husk.events(reason="ack_timeout"), "a line with the reason")
+    assert 1 <= len(problems) <= attempts
+    assert all("--delivery passthrough" in one["detail"] for one in problems)
     half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="undelivered")
     half.aggregator.acks = True
     carry_acked(idle, 2, "two")
@@ -641,7 +641,7 @@ def test_sigterm_with_unacked_messages_ends_with_status_1(pair):
     pair.aggregator.wait_for(2)
     pair.client.signal(signal.SIGTERM)
     assert pair.client.wait() == 1
-    assert any("undelivered" in one["message"] for one in pair.client.complaints())
+    assert any("undelivered" in one["message"] for one in pair.client.problems())
     raw.assert_reset(agent.sock)
 
 
@@ -652,7 +652,7 @@ def test_sigterm_without_unacked_messages_ends_with_status_0(pair):
     pair.client.signal(signal.SIGTERM)
     assert pair.client.wait() == 0
     assert agent.sock.recv(1) == b""
-    assert not pair.client.complaints()
+    assert not pair.client.problems()
 
 
 def test_acks_that_arrive_during_the_drain_reach_their_agents(pair):

@@ -114,7 +114,7 @@ def test_a_reload_does_not_disturb_unacked_messages(pair, pki, mounted):
     pair.aggregator.ack(*sent)
     agent.expect_ack("one")
     assert pair.aggregator.numbers() == [1] and len(pair.aggregator.connections) == 1
-    assert not pair.server.complaints() and not pair.client.complaints()
+    assert not pair.server.problems() and not pair.client.problems()
 
 
 # ---- end ----

@@ -129,7 +129,7 @@ def test_without_udp_heartbeats_the_udp_port_stays_free(husk, options):
 def test_a_unix_listener_opens_no_udp_port_and_writes_no_line(husk, tmp_path):
     client = husk.client(Aggregator(), listen=f"unix:{tmp_path}/agents", server_name="x")
     raw.connect(client.address).close()
-    assert not client.complaints()
+    assert not client.problems()
 
 
 def test_udp_heartbeats_beyond_the_limit_are_answered_in_the_next_second(husk):

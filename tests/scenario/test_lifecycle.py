@@ -20,7 +20,7 @@ def test_husk_without_connections_ends_at_once_with_status_0(husk, number):
     client = husk.client(NOWHERE, protocol="tcp")
     client.signal(number)
     assert client.wait() == 0
-    assert not client.complaints()
+    assert not client.problems()
 
 
 @pytest.mark.parametrize("which", ["client", "server"])
@@ -82,7 +82,7 @@ def test_undelivered_bytes_end_the_drain_with_status_1(husk):
     assert tunnel.client.wait() == 1
     agent.settimeout(20)
     raw.assert_reset(agent)
-    assert len(tunnel.client.complaints()) == 1
+    assert len(tunnel.client.problems()) == 1
 
 
 def test_bytes_that_were_not_read_yet_count_as_undelivered(husk):
@@ -136,7 +136,7 @@ def test_sighup_replaces_the_certificate_and_keeps_connections_open(husk, pki, m
     server.wait_for_metric("husk_reloads_total", 1, result="success")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
     raw.carry_both_ways(agent, aggregator)
-    assert not server.complaints()
+    assert not server.problems()
 
 
 def test_sighup_replaces_the_certificate_of_husk_client_too(husk, pki, mounted):
@@ -165,7 +165,7 @@ def test_a_replaced_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path)
     (tmp_path / "..next").rename(tmp_path / "..data")
     server.wait_for_metric("husk_reloads_total", 1, result="success")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
-    assert not server.complaints()
+    assert not server.problems()
 
 
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
@@ -184,8 +184,8 @@ def test_a_failed_reload_keeps_the_old_credentials_and_logs_one_line(husk, pki, 
     server.wait_for_metric("husk_reloads_total", 1, result="failure")
     assert shown_certificate(server, pki) == der(pki.server)
     server.stop()
-    assert len(server.complaints()) == 1
-    assert any(path in str(server.complaints()[0]) for path in certificate)
+    assert len(server.problems()) == 1
+    assert any(path in str(server.problems()[0]) for path in certificate)
 
 
 # ---- start ----
@@ -203,7 +203,7 @@ def test_husk_starts_without_dns_and_logs_it(husk):
     agent.sendall(b"?")
     raw.assert_reset(agent)
     client.wait_for_event(reason="unresolved", side="upstream", level="warn")
-    client.wait_until(lambda _: [e for e in client.complaints() if e["message"].startswith("cannot resolve")],
+    client.wait_until(lambda _: [e for e in client.problems() if e["message"].startswith("cannot resolve")],
                       "a line about the name")
     status, reasons = client.get("/ready")
     assert status == 503 and "aggregator.invalid" in reasons

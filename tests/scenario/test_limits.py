@@ -113,7 +113,7 @@ def test_an_idle_connection_ends_at_the_idle_timeout_without_a_line(husk):
     raw.assert_closed(agent)
     raw.assert_closed(aggregator)
     tunnel.client.wait_for_metric("husk_connections_ended_total", 1, reason="idle")
-    assert not tunnel.client.complaints()
+    assert not tunnel.client.problems()
 
 
 def test_traffic_in_one_direction_keeps_a_connection_from_being_idle(husk):

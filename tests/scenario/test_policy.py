@@ -211,7 +211,7 @@ def test_messages_above_the_rate_wait_and_are_not_lost(guarded):
     assert time.monotonic() - started >= 1.0  # 5 messages at once, 55 more at 50 per second
     assert [number for number in guarded.aggregator.numbers() if number < 100] == list(range(60))
     assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
-    assert not guarded.husk.complaints()
+    assert not guarded.husk.problems()
 
 
 def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(guarded):
@@ -224,7 +224,7 @@ def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(gu
     expect_in_order(guarded.aggregator, 4)
     assert time.monotonic() - started >= 1.3  # the last message waits for three times 50 KiB minus the burst
     assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
-    assert not guarded.husk.complaints()
+    assert not guarded.husk.problems()
 
 
 def test_a_rate_applies_to_all_connections_of_an_identity_together(guarded):
@@ -238,7 +238,7 @@ def test_a_rate_applies_to_all_connections_of_an_identity_together(guarded):
     assert time.monotonic() - started >= 0.6
     assert sorted(one.number for one in received) == list(range(40))
     assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
-    assert not guarded.husk.complaints()
+    assert not guarded.husk.problems()
 
 
 def test_the_idle_timeout_does_not_run_while_an_agent_waits_for_its_rate(guarded):

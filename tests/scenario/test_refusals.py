@@ -11,13 +11,13 @@ from support.husk import flags, run
 MESSAGE = b"an event that must not arrive"
 
 
-def one_complaint(husk, **fields):
+def one_problem(husk, **fields):
     """Stops husk. It must have logged one warning or error, with these fields."""
     husk.wait_for_event(reason=fields["reason"])
     husk.stop()
-    complaints = husk.complaints()
-    assert len(complaints) == 1 and fields.items() <= complaints[0].items(), complaints
-    return complaints[0]
+    problems = husk.problems()
+    assert len(problems) == 1 and fields.items() <= problems[0].items(), problems
+    return problems[0]
 
 
 # ---- the server decides ----
@@ -41,7 +41,7 @@ def test_server_refuses_a_bad_client_certificate(husk, pki, version, shown, reas
         peer.handshake()
         peer.sendall(MESSAGE)
         peer.recv(1)
-    one_complaint(server, reason=reason, side="downstream", level="warn", message="connection ended")
+    one_problem(server, reason=reason, side="downstream", level="warn", message="connection ended")
     assert not upstream.was_dialled()
 
 
@@ -55,8 +55,8 @@ def test_an_agent_is_reset_when_husk_server_refuses_its_client(husk, pki, versio
     agent = raw.connect(tunnel.client.address)
     agent.sendall(MESSAGE)
     raw.assert_reset(agent)
-    one_complaint(tunnel.server, reason=reason, side="downstream")
-    one_complaint(tunnel.client, reason="tls_rejected", side="upstream")
+    one_problem(tunnel.server, reason=reason, side="downstream")
+    one_problem(tunnel.client, reason="tls_rejected", side="upstream")
     assert not tunnel.upstream.was_dialled()
 
 
@@ -93,7 +93,7 @@ def test_allow_options_decide_who_may_connect(husk, rule, value, allowed):
         assert tunnel.upstream.accept().recv(1) == b"?"
     else:
         raw.assert_reset(agent)
-        one_complaint(tunnel.server, reason="not_allowed", side="downstream")
+        one_problem(tunnel.server, reason="not_allowed", side="downstream")
 
 
 # ---- the client decides ----
@@ -118,7 +118,7 @@ def test_client_refuses_a_bad_server_certificate(husk, pki, version, shown, reas
         received = peer.recv(100)
     assert not received
     raw.assert_reset(agent)
-    one_complaint(client, reason=reason, side="upstream", level="warn", message="connection ended")
+    one_problem(client, reason=reason, side="upstream", level="warn", message="connection ended")
 
 
 def serve_once(listener, context):
@@ -130,7 +130,7 @@ def test_a_server_name_only_in_the_cn_is_refused_with_advice(husk, pki):
     tunnel = husk.tunnel(client={"server_name": "localhost"}, server={"certificate": pki.cn_only_server})
     agent = raw.connect(tunnel.client.address)
     raw.assert_reset(agent)
-    detail = one_complaint(tunnel.client, reason="certificate_name")["detail"]
+    detail = one_problem(tunnel.client, reason="certificate_name")["detail"]
     assert "--server-name" in detail and "--allow-cn-as-name" in detail
 
 
@@ -148,7 +148,7 @@ def test_the_cn_is_ignored_in_a_certificate_with_sans(husk, pki):
     tunnel = husk.tunnel(client={"server_name": "localhost", "allow_cn_as_name": True},
                          server={"certificate": pki.misnamed_server})
     raw.assert_reset(raw.connect(tunnel.client.address))
-    one_complaint(tunnel.client, reason="certificate_name")
+    one_problem(tunnel.client, reason="certificate_name")
 
 
 def test_server_name_replaces_the_upstreams_name_and_is_sent_as_sni(husk, pki):
@@ -179,8 +179,8 @@ def test_refusals_beyond_log_burst_are_counted_and_not_logged(husk, pki):
         raw.assert_reset(raw.connect(tunnel.client.address))
     tunnel.server.wait_for_metric("husk_handshake_failures_total", 10, reason="certificate_unknown_ca")
     tunnel.server.stop()
-    *told, summed_up = tunnel.server.complaints()
-    assert len(told) == 3
+    *logged, summed_up = tunnel.server.problems()
+    assert len(logged) == 3
     assert summed_up["reason"] == "certificate_unknown_ca" and summed_up["suppressed"] == 7
 
 
@@ -239,4 +239,4 @@ def test_a_key_that_other_users_may_read_is_a_warning(husk, pki, tmp_path):
     key.chmod(0o644)
     client = husk.client(f"{raw.HOST}:1", protocol="tcp", certificate=pki.client._replace(key=str(key)))
     client.stop()
-    assert len(client.complaints()) == 1 and str(key) in str(client.complaints()[0])
+    assert len(client.problems()) == 1 and str(key) in str(client.problems()[0])

@@ -61,7 +61,7 @@ def test_messages_of_agents_that_never_read_all_arrive(husk, half, orderly):
     half.aggregator.wait_for(ROUNDS)
     assert sorted(half.aggregator.numbers()) == list(range(ROUNDS))
     half.husk.wait_for_metric(ENDED, ROUNDS, side="downstream", reason="closed" if orderly else "reset")
-    assert bool(half.husk.complaints()) != orderly
+    assert bool(half.husk.problems()) != orderly
 
 
 def test_messages_of_agents_that_close_at_any_moment_all_arrive(husk, half):
@@ -159,7 +159,7 @@ def test_bytes_of_agents_that_never_read_all_arrive_with_the_same_end(husk, orde
             arrived.append(collect(aggregator))
     assert sorted(arrived) == sorted((data(number), "end" if orderly else "reset") for number in range(ROUNDS))
     server.wait_for_metric(ENDED, ROUNDS, side="downstream", reason="closed" if orderly else "reset")
-    assert bool(server.complaints()) != orderly
+    assert bool(server.problems()) != orderly
 
 
 def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
@@ -171,7 +171,7 @@ def test_bytes_of_agents_that_close_at_any_moment_all_arrive(husk):
         agent.close()
     assert sorted(map(int, upstream.wait_for(ROUNDS))) == list(range(ROUNDS))
     server.wait_for_metric(ENDED, ROUNDS, side="downstream", reason="closed")
-    assert not server.complaints()
+    assert not server.problems()
 
 
 def test_bytes_of_a_plain_agent_that_resets_during_the_dial_arrive_before_a_reset(husk, pki):
@@ -213,5 +213,5 @@ def test_a_tls_agent_that_resets_without_bytes_cancels_its_dial(husk):
     agent.sock.sendall(agent.seal_end())
     raw.reset(agent.sock)
     server.wait_for_metric(ENDED, 1, side="downstream", reason="left")
-    assert not server.complaints()
+    assert not server.problems()
     listener.close()

@@ -60,7 +60,7 @@ def test_husk_makes_full_handshakes_with_an_upstream_that_fails_at_resumption(hu
     for _ in range(3):
         agent = raw.connect(client.address)
         exchange(agent, accept_unless_resuming(listener, context))
-    assert not client.complaints()
+    assert not client.problems()
 
 
 @BOTH

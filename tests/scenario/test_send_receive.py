@@ -33,7 +33,7 @@ class Receive:
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.watchdog = threading.Timer(WAIT_SECONDS, self.process.kill)
         self.watchdog.start()
-        self.address = re.fullmatch("husk receive: listening on (.*)\n", self.complaint()).group(1)
+        self.address = re.fullmatch("husk receive: listening on (.*)\n", self.read_error_line()).group(1)
 
     def __enter__(self):
         return self
@@ -45,7 +45,7 @@ class Receive:
     def event(self):
         return json.loads(self.process.stdout.readline())
 
-    def complaint(self):
+    def read_error_line(self):
         return self.process.stderr.readline().decode()
 
     def finish(self):
@@ -109,14 +109,14 @@ def test_the_acks_of_a_recording_are_byte_exact(recording, piece):
             peer.sendall(sent[at:at + piece])
         peer.shutdown(socket.SHUT_WR)
         answer = read_to_end(peer)
-        events, complaints, status = receive.stop()
+        events, errors, status = receive.stop()
     recorded = (CAPTURES / f"{recording}.s2c").read_bytes()
     if recording in ENDED_EARLY:
         assert len(recorded) < len(answer) and answer.startswith(recorded)
     else:
         assert answer == recorded
     assert len(events) == events_of(sent)
-    assert (complaints, status) == ("", 0)
+    assert (errors, status) == ("", 0)
 
 
 def test_recordings_exist():
@@ -139,12 +139,12 @@ def test_events_of_pythons_fluent_logger_arrive():
         assert logger.emit("first", {"text": "é", "list": [1, 2.5, None]})
         logger.emit_with_time("second", 1700000000, {"n": 2})  # False if the receiver has already ended
         logger.close()
-        events, complaints, status = receive.finish()
+        events, errors, status = receive.finish()
     assert events[0]["tag"] == "app.first"
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", events[0]["time"])
     assert events[0]["record"] == {"text": "é", "list": [1, 2.5, None]}
     assert events[1] == {"tag": "app.second", "time": 1700000000, "record": {"n": 2}}
-    assert (complaints, status) == ("", 0)
+    assert (errors, status) == ("", 0)
 
 
 # ---- send to receive ----
@@ -154,13 +154,13 @@ def test_events_of_pythons_fluent_logger_arrive():
                                                  ("forward", 1, 100), ("forward", 7, 15), ("packed", 100, 1)])
 def test_samples_arrive_in_order(mode, batch, messages, ack):
     with Receive("--count", "100") as receive:
-        status, said = send(receive.address, "--count", "100", "--mode", mode, "--batch", str(batch),
+        status, output = send(receive.address, "--count", "100", "--mode", mode, "--batch", str(batch),
                             *(["--ack"] if ack else []))
-        events, complaints, receive_status = receive.finish()
-    assert said == f"sent 100 events in {messages} messages" + (f", {messages} acked\n" if ack else "\n")
+        events, errors, receive_status = receive.finish()
+    assert output == f"sent 100 events in {messages} messages" + (f", {messages} acked\n" if ack else "\n")
     assert [event["record"]["sequence"] for event in events] == list(range(100))
     assert {event["tag"] for event in events} == {"test.tag"}
-    assert (status, receive_status, complaints) == (0, 0, "")
+    assert (status, receive_status, errors) == (0, 0, "")
 
 
 def test_json_lines_arrive_unchanged():
@@ -172,9 +172,9 @@ def test_json_lines_arrive_unchanged():
     ]
     lines = "".join(json.dumps(record, ensure_ascii=index % 2 == 0) + "\n" for index, record in enumerate(records))
     with Receive("--count", str(len(records))) as receive:
-        status, said = send(receive.address, "--ack", text=("\n" + lines + "  \n").encode())
+        status, output = send(receive.address, "--ack", text=("\n" + lines + "  \n").encode())
         events, _, _ = receive.finish()
-    assert (status, said) == (0, "sent 4 events in 4 messages, 4 acked\n")
+    assert (status, output) == (0, "sent 4 events in 4 messages, 4 acked\n")
     assert [event["record"] for event in events] == records
     assert isinstance(events[0]["record"]["one"], float)
 
@@ -183,11 +183,11 @@ def test_json_lines_arrive_unchanged():
                                       (b'{"n":"\xff"}', "not UTF-8"), (b"nonsense", "invalid")])
 def test_a_bad_json_line_is_named_and_the_lines_before_are_sent(line, why):
     with Receive("--count", "2") as receive:
-        status, said = send(receive.address, "--batch", "10", text=b'{"n":1}\n\n{"n":2}\n' + line + b'\n{"n":4}\n')
+        status, output = send(receive.address, "--batch", "10", text=b'{"n":1}\n\n{"n":2}\n' + line + b'\n{"n":4}\n')
         events, _, _ = receive.finish()
     assert status == 1
-    assert said.startswith("husk send: stdin line 4: ") and why in said
-    assert said.endswith("(sent 2 events in 1 messages)\n") and said.count("\n") == 1
+    assert output.startswith("husk send: stdin line 4: ") and why in output
+    assert output.endswith("(sent 2 events in 1 messages)\n") and output.count("\n") == 1
     assert [event["record"] for event in events] == [{"n": 1}, {"n": 2}]
 
 
@@ -235,12 +235,12 @@ def test_receive_serves_many_connections_at_once():
             assert read_exactly(peer, 2 * len(ack)) == 2 * ack
         for peer, message in zip(peers, halves):
             peer.sendall(message)
-        events, complaints, status = receive.finish()
+        events, errors, status = receive.finish()
         for peer in peers:
             read_to_end(peer)
             peer.close()
     assert sorted(event["time"] for event in events) == sorted(list(range(50)) * 3)
-    assert (complaints, status) == ("", 0)
+    assert (errors, status) == ("", 0)
 
 
 @pytest.mark.parametrize("chunk", [b"\x00\xff\n", "id\n", "x" * 40, "y" * 300, b""])
@@ -257,7 +257,7 @@ def test_receive_acks_nothing_when_stdout_is_closed():
         receive.process.stdout = None
         peer.sendall(msgpack.packb(["t", 1, {}, {"chunk": "id"}]))
         assert read_to_end(peer) == b""
-        assert "cannot write to stdout" in receive.complaint()
+        assert "cannot write to stdout" in receive.read_error_line()
         assert receive.process.wait(WAIT_SECONDS) == 1
 
 
@@ -288,22 +288,23 @@ def test_a_bad_peer_is_reset_and_others_are_not_disturbed(case):
         bad.sendall(msgpack.packb(["before", 1, {}, {"chunk": "kept"}]))
         assert read_exactly(bad, 10) == msgpack.packb({"ack": "kept"})
         bad.sendall(sent)
-        said = receive.complaint()
-        assert said.startswith(f"husk receive: {name}: ") and said.endswith("; connection reset\n") and why in said
+        output = receive.read_error_line()
+        assert output.startswith(f"husk receive: {name}: ") and output.endswith("; connection reset\n")
+        assert why in output
         with pytest.raises(ConnectionResetError):
             bad.recv(1)
         good.sendall(msgpack.packb(["after", 2, {}, {"chunk": "good"}]))
         assert read_exactly(good, 10) == msgpack.packb({"ack": "good"})
-        events, complaints, status = receive.stop()
+        events, errors, status = receive.stop()
     assert [event["tag"] for event in events] == ["before", "after"]
-    assert (complaints, status) == ("", 0)
+    assert (errors, status) == ("", 0)
 
 
 def test_an_end_inside_a_message_is_reported():
     with Receive() as receive, receive.dial() as peer:
         peer.sendall(b"\x93\xa1t")
         peer.shutdown(socket.SHUT_WR)
-        assert receive.complaint().endswith(": ended in the middle of a message\n")
+        assert receive.read_error_line().endswith(": ended in the middle of a message\n")
         assert read_to_end(peer) == b""
 
 
@@ -349,9 +350,9 @@ def test_receive_ends_after_the_whole_message_that_reaches_count():
         message = msgpack.packb(["t", [[1, {}], [2, {}], [3, {}]], {"chunk": "id"}])
         peer.sendall(message + message)
         assert read_to_end_or_reset(peer) == msgpack.packb({"ack": "id"})
-        events, complaints, status = receive.finish()
+        events, errors, status = receive.finish()
     assert [event["time"] for event in events] == [1, 2, 3]
-    assert (complaints, status) == ("", 0)
+    assert (errors, status) == ("", 0)
 
 
 def read_to_end_or_reset(peer):
@@ -366,8 +367,8 @@ def read_to_end_or_reset(peer):
 
 def test_receive_ends_at_its_timeout():
     with Receive("--count", "2", "--timeout", "100ms") as receive:
-        _, complaints, status = receive.finish()
-    assert (complaints, status) == ("husk receive: timed out with 0 of 2 events\n", 1)
+        _, errors, status = receive.finish()
+    assert (errors, status) == ("husk receive: timed out with 0 of 2 events\n", 1)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -502,10 +503,10 @@ def send_no_forward(connection):
     (send_helo, "shared-key handshake"), (send_no_forward, "not Forward")])
 def test_send_fails_without_an_ack(serve, why):
     with Aggregator(serve) as aggregator:
-        status, said = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
+        status, output = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
     assert status == 1
-    assert said.startswith("husk send: ") and said.count("\n") == 1 and re.search(why, said)
-    assert said.endswith(", 0 acked)\n")
+    assert output.startswith("husk send: ") and output.count("\n") == 1 and re.search(why, output)
+    assert output.endswith(", 0 acked)\n")
 
 
 def test_send_without_acks_fails_at_a_reset_at_the_end():
@@ -514,9 +515,9 @@ def test_send_without_acks_fails_at_a_reset_at_the_end():
         reset(connection)
 
     with Aggregator(serve) as aggregator:
-        status, said = send(aggregator.address, "--count", "3")
+        status, output = send(aggregator.address, "--count", "3")
     assert status == 1
-    assert re.match("husk send: the last events may be lost .*: .* reset the connection", said)
+    assert re.match("husk send: the last events may be lost .*: .* reset the connection", output)
 
 
 def test_send_with_all_acks_ignores_a_reset_at_the_end():
@@ -532,17 +533,17 @@ def test_send_with_all_acks_ignores_a_reset_at_the_end():
 
 def test_send_notices_a_peer_that_closes_during_a_pause():
     with Aggregator(close_after_message) as aggregator:
-        status, said = send(aggregator.address, "--count", "2", "--rate", "1", "--timeout", "60s")
-    assert status == 1 and re.search("closed the connection|reset the connection", said)
-    assert "sent 1 events" in said
+        status, output = send(aggregator.address, "--count", "2", "--rate", "1", "--timeout", "60s")
+    assert status == 1 and re.search("closed the connection|reset the connection", output)
+    assert "sent 1 events" in output
 
 
 def test_send_fails_when_the_peer_does_not_read():
     done = threading.Event()
     with Aggregator(lambda connection: done.wait(WAIT_SECONDS)) as aggregator:
-        status, said = send(aggregator.address, "--count", "1000000", "--batch", "10000", "--timeout", "300ms")
+        status, output = send(aggregator.address, "--count", "1000000", "--batch", "10000", "--timeout", "300ms")
         done.set()
-    assert status == 1 and "does not read" in said
+    assert status == 1 and "does not read" in output
 
 
 def test_send_fails_without_a_listener():
@@ -555,9 +556,9 @@ def test_send_fails_without_a_listener():
 @pytest.mark.parametrize("options", [["--batch", "2", "--mode", "message"], ["--count", "0"], ["--mode", "other"],
                                      ["--batch", "0"], ["--timeout", "5"], ["word"]])
 def test_send_refuses_bad_usage(options):
-    status, said = send("127.0.0.1:1", *options)
+    status, output = send("127.0.0.1:1", *options)
     assert status == 2
-    assert said.startswith("husk send: ") and said.count("\n") == 1
+    assert output.startswith("husk send: ") and output.count("\n") == 1
 
 
 def test_send_needs_an_address_and_a_tag():

@@ -152,7 +152,7 @@ def test_a_live_peer_that_does_not_read_is_not_dead(husk, shut):
     with raw.Sending(sender, [b"the end"]):
         assert raw.read_exactly(receiver, sent + 7).endswith(b"the end")
     raw.carry(receiver, sender)
-    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+    assert not tunnel.client.problems() and not tunnel.server.problems()
 
 
 class LinkedNamespaces:

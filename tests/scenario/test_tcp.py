@@ -171,7 +171,7 @@ def test_many_short_connections_in_a_row_all_arrive(husk, workers):
     assert sorted(map(int, tunnel.upstream.wait_for(count))) == list(range(count))
     for one, before in zip((tunnel.client, tunnel.server), descriptors):
         eventually(lambda: one.descriptors() <= before, "the descriptors are closed")
-    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+    assert not tunnel.client.problems() and not tunnel.server.problems()
 
 
 def test_many_connections_at_once_all_arrive(husk):
@@ -197,7 +197,7 @@ def test_the_end_of_the_agents_direction_leaves_the_other_direction_open(husk):
     aggregator.close()
     assert agent.recv(1) == b""
     tunnel.client.wait_for_metric("husk_connections_ended_total", 2, reason="closed")
-    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+    assert not tunnel.client.problems() and not tunnel.server.problems()
 
 
 def test_the_end_of_the_aggregators_direction_leaves_the_other_direction_open(husk):
@@ -210,7 +210,7 @@ def test_the_end_of_the_aggregators_direction_leaves_the_other_direction_open(hu
         assert_pattern(aggregator, 2 * MIB)
     agent.close()
     assert aggregator.recv(1) == b""
-    assert not tunnel.client.complaints() and not tunnel.server.complaints()
+    assert not tunnel.client.problems() and not tunnel.server.problems()
 
 
 def test_a_half_closed_connection_with_progress_outlives_its_timeout(husk):
@@ -304,7 +304,7 @@ def test_an_aggregators_reset_after_the_agents_end_writes_no_line(husk):
     raw.reset(aggregator)
     for one in (tunnel.client, tunnel.server):
         one.wait_for_metric("husk_connections_ended_total", 2)
-        assert not one.complaints()
+        assert not one.problems()
 
 
 def test_the_aggregators_end_reaches_the_agent_at_once(husk):
@@ -356,7 +356,7 @@ def test_an_agent_that_closes_without_bytes_cancels_its_dial_at_once(husk):
         agent.close()
         raw.assert_closed(upstream)
     client.wait_for_metric("husk_connections_ended_total", rounds, side="downstream", reason="left")
-    assert not client.complaints()
+    assert not client.problems()
 
 
 def test_an_agent_that_closes_after_its_bytes_does_not_cancel_the_dial(husk):
@@ -381,7 +381,7 @@ def test_probes_leave_no_descriptors_and_write_no_line(husk):
         eventually(lambda: one.descriptors() <= descriptors, "the descriptors are closed")
     agent, aggregator = tunnel.open()
     raw.carry(agent, aggregator)
-    assert not any(one.complaints() for one in probed)
+    assert not any(one.problems() for one in probed)
 
 
 def test_descriptors_and_memory_return_after_a_burst(husk):

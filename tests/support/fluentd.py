@@ -36,7 +36,8 @@ class Fluentd(Program):
     def wait_started(self):
         self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it is running")
 
-    def complaints(self):
+    def problems(self):
+        """The warnings and errors in the log."""
         return [line for line in self.lines if " [warn]: " in line or " [error]: " in line]
 
 

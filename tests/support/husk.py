@@ -56,7 +56,8 @@ class Husk(Program):
     def wait_for_event(self, **fields):
         return self.wait_until(lambda _: self.events(**fields), f"{fields}")[0]
 
-    def complaints(self):
+    def problems(self):
+        """The warnings and errors in the log."""
         return [event for event in self.events() if event["level"] in ("warn", "error")]
 
     @functools.cached_property

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 struct site {
-    char directory[TEST_PATH_BYTES], cert[TEST_PATH_BYTES], key[TEST_PATH_BYTES], ca[TEST_PATH_BYTES];
-    struct test_pair authority;
+    char directory[PKI_PATH_BYTES], cert[PKI_PATH_BYTES], key[PKI_PATH_BYTES], ca[PKI_PATH_BYTES];
+    struct pki_pair authority;
     struct credentials_options credentials[SIDE_COUNT];
     struct log log;
     struct reload reload;
@@ -32,25 +32,25 @@ static void on_loaded(void *owner)
 
 static void write_pair(struct site *site, int64_t not_after)
 {
-    const struct test_profile profile = { .subject = { { NID_commonName, "husk", 0 } },
-                                          .not_before = TEST_YEAR_2000,
+    const struct pki_profile profile = { .subject = { { NID_commonName, "husk", 0 } },
+                                          .not_before = PKI_YEAR_2000,
                                           .not_after = not_after };
-    struct test_pair pair = test_issue(&profile, &site->authority);
+    struct pki_pair pair = pki_issue(&profile, &site->authority);
 
-    test_write_certificates(site->directory, "cert.pem", &pair.certificate, 1, site->cert);
-    test_write_key(site->directory, "key.pem", pair.key, site->key);
-    test_pair_free(&pair);
+    pki_write_certificates(site->directory, "cert.pem", &pair.certificate, 1, site->cert);
+    pki_write_key(site->directory, "key.pem", pair.key, site->key);
+    pki_pair_free(&pair);
 }
 
 static void open_site(struct site *site)
 {
     struct fault fault;
 
-    *site = (struct site) { .authority = test_issue_ca("ca") };
-    test_directory_make(site->directory);
+    *site = (struct site) { .authority = pki_issue_ca("ca") };
+    pki_directory_make(site->directory);
     log_init(&site->log, open("/dev/null", O_WRONLY), LOG_ERROR, LOG_TEXT);
-    test_write_certificates(site->directory, "ca.pem", &site->authority.certificate, 1, site->ca);
-    write_pair(site, TEST_YEAR_2099);
+    pki_write_certificates(site->directory, "ca.pem", &site->authority.certificate, 1, site->ca);
+    write_pair(site, PKI_YEAR_2099);
     site->credentials[SIDE_UPSTREAM] = (struct credentials_options) {
         .role = TLS_CLIENT,
         .cert_file = site->cert,
@@ -71,8 +71,8 @@ static void close_site(struct site *site)
     reload_close(&site->reload);
     close(site->log.fd);
     log_deinit(&site->log);
-    test_pair_free(&site->authority);
-    test_directory_remove(site->directory);
+    pki_pair_free(&site->authority);
+    pki_directory_remove(site->directory);
 }
 
 static void a_change_is_due_once_it_has_stood_still_between_two_looks(void **state)
@@ -107,7 +107,7 @@ static void the_second_look_at_a_change_publishes_a_new_set(void **state)
     (void)state;
     open_site(&site);
     struct credentials *first = site.reload.credentials[SIDE_UPSTREAM];
-    write_pair(&site, TEST_YEAR_2099 - 1);
+    write_pair(&site, PKI_YEAR_2099 - 1);
     reload_look(&site.reload);
     assert_int_equal(site.loaded, 0);
     assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], first);
@@ -115,7 +115,7 @@ static void the_second_look_at_a_change_publishes_a_new_set(void **state)
     assert_int_equal(site.loaded, 1);
     assert_int_equal(site.reload.succeeded, 1);
     assert_ptr_equal(site.seen, site.reload.credentials[SIDE_UPSTREAM]);
-    assert_int_equal(credentials_not_after(site.seen), TEST_YEAR_2099 - 1);
+    assert_int_equal(credentials_not_after(site.seen), PKI_YEAR_2099 - 1);
     reload_look(&site.reload);
     assert_int_equal(site.loaded, 1);
     close_site(&site);
@@ -128,7 +128,7 @@ static void a_set_that_fails_to_load_changes_nothing_and_is_tried_once(void **st
     (void)state;
     open_site(&site);
     struct credentials *first = site.reload.credentials[SIDE_UPSTREAM];
-    test_write(site.directory, "key.pem", "no key", site.key);
+    pki_write(site.directory, "key.pem", "no key", site.key);
     for (int i = 0; i < 4; i++)
         reload_look(&site.reload);
     assert_int_equal(site.reload.failed, 1);
@@ -141,14 +141,14 @@ static void a_set_that_fails_to_load_changes_nothing_and_is_tried_once(void **st
 static void one_bad_side_fails_the_whole_set(void **state)
 {
     struct site site;
-    char other[TEST_PATH_BYTES];
+    char other[PKI_PATH_BYTES];
     struct fault fault;
 
     (void)state;
     open_site(&site);
     reload_close(&site.reload);
     site.credentials[SIDE_DOWNSTREAM] = site.credentials[SIDE_UPSTREAM];
-    site.credentials[SIDE_UPSTREAM].cert_file = test_write(site.directory, "other.pem", "none", other);
+    site.credentials[SIDE_UPSTREAM].cert_file = pki_write(site.directory, "other.pem", "none", other);
     const struct reload_options options = { .credentials = site.credentials,
                                             .on_loaded = on_loaded,
                                             .owner = &site };
@@ -165,7 +165,7 @@ static void nothing_is_loaded_after_a_stop(void **state)
     (void)state;
     open_site(&site);
     reload_stop(&site.reload);
-    write_pair(&site, TEST_YEAR_2099 - 1);
+    write_pair(&site, PKI_YEAR_2099 - 1);
     for (int i = 0; i < 3; i++)
         reload_look(&site.reload);
     assert_int_equal(site.loaded, 0);
