@@ -19,8 +19,8 @@ static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL
 #define MIB    (1024 * KIB)
 
 /* clang-format off */
-/* First the settings of the client only, then the common ones, last those of the server only: the settings of
- * each mode are contiguous. */
+/* First the settings of the client only, then the common settings, then the settings of the server only: the
+ * settings of each mode are contiguous. */
 static const struct setting settings[] = {
     { ROW("server-name", SETTING_TEXT, server_name), .value_name = "NAME",
       .help = "name or IP address that the certificate of every upstream must carry, also sent as SNI; "
@@ -205,7 +205,7 @@ static const struct setting settings[] = {
       .help = "after SIGTERM, husk ends once nothing has moved for this time" },
 
     { ROW("dns-servers", SETTING_TEXT, dns_servers), .value_name = "LIST",
-      .help = "name servers, comma-separated, host or host:port; default: those of the system" },
+      .help = "name servers, comma-separated, host or host:port; default: the name servers of the system" },
     { ROW("dns-min-ttl", SETTING_DURATION, dns_min_ttl_ms), .fallback = "5s", .min = 10, .max = HOUR,
       .value_name = "D", .help = "shortest time between two look-ups of an upstream name" },
     { ROW("dns-max-ttl", SETTING_DURATION, dns_max_ttl_ms), .fallback = "5m", .min = 10, .max = 24 * HOUR,

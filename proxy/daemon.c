@@ -34,7 +34,7 @@ struct daemon {
     ev_timer watch;
 };
 
-/* ---- facts, for those who ask ---- */
+/* ---- answers to questions of the parts ---- */
 
 static struct dialer_outcome last_dial(const struct daemon *daemon)
 {
@@ -107,7 +107,7 @@ static void on_activity_asked(void *owner, struct drain_activity *activity)
     activity->has_unsettled = worker_group_has_unsettled(&daemon->workers);
 }
 
-/* ---- events, passed on ---- */
+/* ---- events from one part to another ---- */
 
 static void on_endpoints(void *owner, struct endpoint_list *list)
 {
@@ -156,7 +156,7 @@ static void on_watch(struct ev_loop *loop, ev_timer *timer, int events)
     readiness_check(&daemon->readiness, &dial);
 }
 
-/* ---- parts, put together ---- */
+/* ---- the parts ---- */
 
 static bool credentials_open(struct daemon *daemon, struct fault *fault)
 {

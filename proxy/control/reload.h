@@ -2,7 +2,7 @@
  *
  * Owns the set in use, the watcher of SIGHUP and the timer that looks at the files, on the loop of the
  * control thread. A set that fails to load changes nothing: the last one stays in use. Knows nothing of who
- * uses the credentials: `on_loaded` says that there is a new set. */
+ * uses the credentials: `on_loaded` announces a new set. */
 #ifndef HUSK_CONTROL_RELOAD_H
 #define HUSK_CONTROL_RELOAD_H
 

@@ -1,4 +1,4 @@
-/* Accepts connections, pauses while a limit is reached, and refuses connections when told to.
+/* Accepts connections, pauses while a limit is reached, and refuses connections on request.
  *
  * Owns its listening descriptor and one reserve descriptor. When the process is out of descriptors, the
  * reserve is spent to accept and reset the next connection, so that its peer learns of the failure. Belongs
@@ -36,8 +36,8 @@ struct listener {
     ev_timer pause;
     double pause_seconds; /* length of the last pause; 0 after an accepted connection */
     bool throttled;
-    enum listener_mode wanted; /* as told */
-    enum listener_mode actual; /* listening again can fail for a while */
+    enum listener_mode wanted; /* the mode last set */
+    enum listener_mode actual; /* the mode of the socket: listening again can fail for a while */
     struct metrics *metrics;
     struct log *log;
     struct log_limiter limiter;

@@ -29,7 +29,7 @@ static bool on_asked(void *owner)
     return ((struct site *)owner)->is_healthy;
 }
 
-/* `text` without a port of its own: any free one is found. */
+/* If `text` has no port, finds a free one. */
 static bool site_open(struct site *site, const char *text, uint32_t per_second, struct fault *fault)
 {
     struct socket_address address = addresses_parse(text);
@@ -53,7 +53,7 @@ static void site_close(struct site *site)
     ev_loop_destroy(site->loop);
 }
 
-/* An agent's socket: it hears only those whom it asks. */
+/* The socket of an agent: it receives only from the address that it asks. */
 static int agent_open(const struct site *site, const char *host)
 {
     struct socket_address address = addresses_parse(host);
@@ -70,7 +70,7 @@ static void ask(int agent, const void *bytes, size_t length)
     assert_int_equal(send(agent, bytes, length, 0), length);
 }
 
-/* One byte, and it is zero. */
+/* True: one zero byte was received. */
 static bool is_answered(int agent)
 {
     char answer[16] = "x";
@@ -91,7 +91,7 @@ static void expect_answer(struct site *site, int agent)
         loop_turn(site->loop);
 }
 
-static void each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it(void **state)
+static void each_datagram_is_answered_with_one_zero_byte(void **state)
 {
     struct site site;
     struct fault fault;
@@ -107,7 +107,7 @@ static void each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it(void 
     expect_answer(&site, agent);
     ask(agent, large, sizeof large);
     expect_answer(&site, agent);
-    for (int i = 0; i < 200; i++) { /* more than one wake-up takes */
+    for (int i = 0; i < 200; i++) { /* more than are read in one turn of the loop */
         ask(agent, "\0", 1);
     }
     for (int i = 0; i < 200; i++)
@@ -150,7 +150,7 @@ static void health_decides_at_each_datagram(void **state)
     assert_false(is_answered(agent));
     site.is_healthy = true;
     loop_run_for(site.loop, QUIET_MS);
-    assert_false(is_answered(agent)); /* what was not answered then is not answered now */
+    assert_false(is_answered(agent)); /* the earlier datagrams are not answered later */
     ask(agent, "\0", 1);
     expect_answer(&site, agent);
     close(agent);
@@ -179,7 +179,7 @@ static void the_answer_comes_from_the_address_that_was_asked(void **state)
     }
 }
 
-static void beyond_the_limit_it_rests_until_the_second_is_over(void **state)
+static void beyond_the_limit_reading_pauses_until_the_second_is_over(void **state)
 {
     struct site site;
     struct fault fault;
@@ -202,7 +202,7 @@ static void beyond_the_limit_it_rests_until_the_second_is_over(void **state)
     site_close(&site);
 }
 
-static void two_that_answer_do_not_answer_each_other(void **state)
+static void two_heartbeat_sockets_do_not_answer_each_other(void **state)
 {
     struct site here, there;
     struct fault fault;
@@ -223,7 +223,7 @@ static void two_that_answer_do_not_answer_each_other(void **state)
     site_close(&here);
 }
 
-static void a_port_in_use_is_a_fault_that_says_so(void **state)
+static void a_port_in_use_is_a_fault(void **state)
 {
     struct site first, second;
     struct fault fault;
@@ -242,13 +242,13 @@ static void a_port_in_use_is_a_fault_that_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_datagram_is_answered_with_one_zero_byte_whatever_is_in_it),
+        cmocka_unit_test(each_datagram_is_answered_with_one_zero_byte),
         cmocka_unit_test(an_empty_datagram_is_not_answered),
         cmocka_unit_test(health_decides_at_each_datagram),
         cmocka_unit_test(the_answer_comes_from_the_address_that_was_asked),
-        cmocka_unit_test(beyond_the_limit_it_rests_until_the_second_is_over),
-        cmocka_unit_test(two_that_answer_do_not_answer_each_other),
-        cmocka_unit_test(a_port_in_use_is_a_fault_that_says_so),
+        cmocka_unit_test(beyond_the_limit_reading_pauses_until_the_second_is_over),
+        cmocka_unit_test(two_heartbeat_sockets_do_not_answer_each_other),
+        cmocka_unit_test(a_port_in_use_is_a_fault),
     };
 
     return cmocka_run_group_tests_name("heartbeat", tests, NULL, NULL);
