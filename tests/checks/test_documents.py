@@ -1,0 +1,46 @@
+"""docs/tests.md names every unit of the product and every test, and nothing else."""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/tests.md").read_text()
+
+
+def page_units():
+    units, folder = set(), None
+    for line in PAGE.splitlines():
+        if heading := re.fullmatch(r"## (\S+)/", line):
+            folder = heading[1]
+        elif line.startswith("## "):
+            folder = None
+        elif folder and (row := re.match(r"\| `(\w+)` \|", line)):
+            units.add(f"{folder}/{row[1]}")
+    return units
+
+
+def tree_units():
+    files = [*ROOT.glob("proxy/**/*.[ch]"), *ROOT.glob("config/*.[ch]")]
+    return {str(file.relative_to(ROOT).with_suffix("")) for file in files}
+
+
+def page_tests():
+    return set(re.findall(r"`(\w+/\w+\.(?:c|py))`", PAGE))
+
+
+def tree_tests():
+    patterns = ("unit/test_*.c", "fuzz/fuzz_*.c", "*/test_*.py")
+    return {str(file.relative_to(ROOT / "tests")) for pattern in patterns for file in (ROOT / "tests").glob(pattern)}
+
+
+def test_the_page_names_every_unit_and_no_other():
+    assert page_units() == tree_units()
+
+
+def test_the_page_names_every_test_and_no_other():
+    assert page_tests() == tree_tests()
+
+
+def test_the_page_has_a_test_for_each_unit():
+    rows = [line for line in PAGE.splitlines() if re.match(r"\| `\w+` \|", line)]
+    assert rows and all(re.search(r"`\w+/\w+\.(?:c|py)`", row) for row in rows)
