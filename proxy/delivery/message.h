@@ -51,7 +51,7 @@ struct message {
 
     /* message_queue */
     TAILQ_ENTRY(message) of_queue; /* also of lists that one function makes */
-    bool is_waiting; /* for an upstream connection */
+    bool is_waiting;               /* for an upstream connection */
 
     /* retry */
     unsigned attempts;     /* connections that broke while it was the oldest they had not settled */

@@ -163,7 +163,8 @@ static void listening_start(struct worker *worker, const struct worker_options *
     mailbox_open(&worker->mailbox, reactor->loop, on_item, worker);
     socket_tune(listen_fd, options->route->dead_peer_ms);
     listener_open(&worker->listener, &listener);
-    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full, worker);
+    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full,
+                   worker);
 }
 
 bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,

@@ -386,9 +386,9 @@ static void test_an_expired_client_is_refused_in_the_handshake(void **state)
     struct credentials_options options = options_for(fixture, TLS_SERVER);
     struct credentials *server_set = load(fixture, &options);
     struct pki_pair pair = pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "old", 0 } },
-                                                                .not_before = PKI_YEAR_2000 - 1,
-                                                                .not_after = PKI_YEAR_2000 },
-                                       &fixture->pki_ca);
+                                                             .not_before = PKI_YEAR_2000 - 1,
+                                                             .not_after = PKI_YEAR_2000 },
+                                     &fixture->pki_ca);
     struct end client = { 0 }, server = { 0 };
 
     strange_client_start(&client, &pair);
@@ -783,14 +783,14 @@ static void test_faults_name_damaged_files(void **state)
     struct fault fault;
 
     pki_write(fixture->directory, "damaged.pem",
-               "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", path);
+              "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", path);
     options.cert_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
     assert_memory_equal(fault.text, path, strlen(path));
     assert_non_null(strstr(fault.text, ": certificate 1 cannot be read: "));
     options = options_for(fixture, TLS_CLIENT);
     pki_write(fixture->directory, "damaged.pem",
-               "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n", path);
+              "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n", path);
     options.key_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
     assert_memory_equal(fault.text, path, strlen(path));

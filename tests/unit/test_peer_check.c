@@ -83,7 +83,7 @@ static void check_leaf(struct fixture *fixture, const struct pki_profile *profil
 }
 
 static const struct pki_profile client = { .subject = { { NID_commonName, "client", 0 } },
-                                            .extended_key_usage = "clientAuth" };
+                                           .extended_key_usage = "clientAuth" };
 
 static const struct pki_profile server = {
     .subject = { { NID_commonName, "aggregator", 0 } },
@@ -96,7 +96,7 @@ static const struct pki_profile server = {
 };
 
 static const struct pki_profile cn_only_server = { .subject = { { NID_commonName, "Aggregator", 0 } },
-                                                    .extended_key_usage = "serverAuth" };
+                                                   .extended_key_usage = "serverAuth" };
 
 /* ---- chains ---- */
 

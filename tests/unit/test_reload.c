@@ -33,8 +33,8 @@ static void on_loaded(void *owner)
 static void write_pair(struct site *site, int64_t not_after)
 {
     const struct pki_profile profile = { .subject = { { NID_commonName, "husk", 0 } },
-                                          .not_before = PKI_YEAR_2000,
-                                          .not_after = not_after };
+                                         .not_before = PKI_YEAR_2000,
+                                         .not_after = not_after };
     struct pki_pair pair = pki_issue(&profile, &site->authority);
 
     pki_write_certificates(site->directory, "cert.pem", &pair.certificate, 1, site->cert);
