@@ -45,8 +45,10 @@ static void ack_free(struct agent_acks *acks, struct agent_ack *ack)
 
 void agent_acks_clear(struct agent_acks *acks)
 {
-    while (!TAILQ_EMPTY(&acks->queue))
-        ack_free(acks, TAILQ_FIRST(&acks->queue));
+    for (struct agent_ack *ack = TAILQ_FIRST(&acks->queue), *next; ack; ack = next) {
+        next = TAILQ_NEXT(ack, link);
+        ack_free(acks, ack);
+    }
 }
 
 bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out, size_t limit_bytes)
