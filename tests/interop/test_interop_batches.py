@@ -205,7 +205,7 @@ def settle_a_batch(server, husk, messages, **expected):
     for what, count in expected.items():
         server.wait_for_metric(f"husk_messages_{what}_total", count)
     assert server.metric("husk_messages_received_total") == sum(expected.values())
-    assert server.metric("husk_messages_resent_total") >= 2 * COUNT, "batch, isolated batch, parts"
+    assert server.metric("husk_messages_retried_total") >= 2 * COUNT, "batch, isolated batch, parts"
 
 
 def test_a_batch_reaches_a_fluentd_that_denies_keepalive(husk, fluentd):

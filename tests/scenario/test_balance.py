@@ -124,7 +124,7 @@ def test_an_address_added_in_dns_is_used_and_a_removed_one_retires_between_messa
     carry(agent, 10000)
     assert second.messages[-1].number == 10000
     assert sorted(numbers_of(first, second)) == [*range(sent), 10000]
-    assert site.server.metric("husk_messages_resent_total") == 0
+    assert site.server.metric("husk_messages_retried_total") == 0
 
 
 def test_a_standby_is_used_only_while_the_primary_is_down(site):

@@ -291,7 +291,7 @@ def test_the_drain_waits_for_messages_that_wait_for_a_rate_limit(husk):
                          drain_quiet="50ms", drain_timeout="20s")
     agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(*(event(number) for number in range(12)))
-    server.wait_for_metric("husk_agents_paused", 1)
+    server.wait_for_metric("husk_rate_limited_agents", 1)
     server.signal(signal.SIGTERM)
     assert server.wait() in (0, 1)
     assert aggregator.numbers() == list(range(12))

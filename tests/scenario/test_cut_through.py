@@ -100,7 +100,7 @@ def test_an_agent_that_dies_in_the_middle_ends_only_its_exclusive_connection(pai
     pair.server.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="other_side")
     pair.aggregator.ack(received)
     other.expect_ack("one")
-    assert pair.client.metric("husk_messages_resent_total") == pair.server.metric("husk_messages_resent_total") == 0
+    assert pair.client.metric("husk_messages_retried_total") == pair.server.metric("husk_messages_retried_total") == 0
     assert len(pair.aggregator.messages) == 1
 
 
@@ -130,7 +130,7 @@ def test_a_retained_large_message_is_sent_again_on_another_connection(husk):
     agent.send(sent)
     agent.expect_ack("mine")
     assert [one.raw for one in aggregator.messages] == [sent]
-    assert server.metric("husk_messages_resent_total") >= 1
+    assert server.metric("husk_messages_retried_total") >= 1
     assert client.metric("husk_messages_dropped_total") == server.metric("husk_messages_dropped_total") == 0
 
 

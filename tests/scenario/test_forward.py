@@ -204,8 +204,8 @@ def test_unacked_messages_are_sent_again_in_order_with_the_same_ids(pair, by_res
     assert asking.read_acks(count - 5) == [f"id{number}" for number in range(5, count)]
     for agent in asking, other:
         agent.expect_nothing_more()
-    assert pair.server.metric("husk_messages_resent_total") == 2 * count - 5
-    assert pair.client.metric("husk_messages_resent_total") == 0
+    assert pair.server.metric("husk_messages_retried_total") == 2 * count - 5
+    assert pair.client.metric("husk_messages_retried_total") == 0
     assert len(pair.aggregator.messages) == 4 * count - 5
 
 
@@ -275,7 +275,7 @@ def test_an_aggregator_that_restarts_under_load_gets_every_event(pair, workers):
     for load in loads:
         asked = [load.id(number) for number in range(load.count)] if load.asks else []
         assert sorted(load.acked) == sorted(asked)
-    resent = sum(half.metric("husk_messages_resent_total") for half in (pair.client, pair.server))
+    resent = sum(half.metric("husk_messages_retried_total") for half in (pair.client, pair.server))
     assert len(aggregator.messages) - len(distinct) <= resent
     for half in pair.client, pair.server:
         half.wait_for_metric("husk_messages_settled_total", len(distinct))

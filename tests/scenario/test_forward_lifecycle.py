@@ -40,7 +40,7 @@ def test_agents_beyond_the_limit_wait_until_one_ends(pair):
     carry_acked(second, 2, "second")
     third = pair.agent()
     third.send(event(3, "third"))
-    pair.client.wait_for_metric("husk_accept_throttled_total", 1)
+    pair.client.wait_for_metric("husk_accept_limited_total", 1)
     carry_acked(second, 4, "again")
     assert pair.aggregator.numbers() == [1, 2, 4]
     first.close()

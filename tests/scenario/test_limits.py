@@ -24,7 +24,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk
     for agent in agents:
         agent.close()
     eventually(lambda: limited.descriptors() <= descriptors, "the descriptors are closed")
-    assert limited.metric("husk_accept_pauses_total") >= 1
+    assert limited.metric("husk_accept_errors_total") >= 1
     agent = raw.connect(tunnel.client.address)
     agent.sendall(b"served again")
     agent.close()
@@ -79,7 +79,7 @@ def test_connections_beyond_the_limit_wait_until_one_ends(husk):
     second, second_end = tunnel.open()
     third = raw.connect(tunnel.client.address)  # only the kernel accepts it
     third.sendall(b"3")
-    tunnel.client.wait_for_metric("husk_accept_throttled_total", 1)
+    tunnel.client.wait_for_metric("husk_accept_limited_total", 1)
     second.sendall(b"2")
     assert second_end.recv(1) == b"2"
     assert not tunnel.upstream.was_dialled()
@@ -94,7 +94,7 @@ def test_handshakes_beyond_the_limit_wait_until_one_ends(husk, pki):
     raw.connect_tls(server.address, pki.ca.cert, pki.client)
     for peer in silent:
         raw.assert_closed(peer)
-    assert server.metric("husk_accept_throttled_total") >= 1
+    assert server.metric("husk_accept_limited_total") >= 1
 
 
 def test_a_connect_without_an_answer_ends_at_the_connect_timeout(husk):

@@ -210,7 +210,7 @@ def test_messages_above_the_rate_wait_and_are_not_lost(guarded):
     guarded.aggregator.wait_for(61)
     assert time.monotonic() - started >= 1.0  # 5 messages at once, 55 more at 50 per second
     assert [number for number in guarded.aggregator.numbers() if number < 100] == list(range(60))
-    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
+    assert guarded.husk.metric("husk_rate_limited_total") >= 1
     assert not guarded.husk.problems()
 
 
@@ -223,7 +223,7 @@ def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(gu
     agent.sock.close_write()
     expect_in_order(guarded.aggregator, 4)
     assert time.monotonic() - started >= 1.3  # the last message waits for three times 50 KiB minus the burst
-    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
+    assert guarded.husk.metric("husk_rate_limited_total") >= 1
     assert not guarded.husk.problems()
 
 
@@ -237,7 +237,7 @@ def test_a_rate_applies_to_all_connections_of_an_identity_together(guarded):
     received = guarded.aggregator.wait_for(40)
     assert time.monotonic() - started >= 0.6
     assert sorted(one.number for one in received) == list(range(40))
-    assert guarded.husk.metric("husk_downstream_throttled_total") >= 1
+    assert guarded.husk.metric("husk_rate_limited_total") >= 1
     assert not guarded.husk.problems()
 
 
@@ -257,7 +257,7 @@ def test_connections_without_bytes_end_while_their_identity_is_throttled(guarded
     guarded = guarded("any bytes-per-second=1KiB burst=20ms")
     agent = guarded.agent("a")
     agent.send(message("t", 1, {"n": 0, "x": "x" * 64 * 1024}), event(1))
-    guarded.husk.wait_for_metric("husk_downstream_throttled_total", 1)
+    guarded.husk.wait_for_metric("husk_rate_limited_total", 1)
     for _ in range(5):
         guarded.agent("a").sock.close_write()
     guarded.husk.wait_for_metric("husk_connections_ended_total", 5, side="downstream", reason="probe")

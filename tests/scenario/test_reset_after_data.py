@@ -103,7 +103,7 @@ def test_acks_before_the_aggregators_reset_settle_their_messages(half):
         agent.send(event(10, "10"))
     assert agent.read_acks(11) == [f"{number}" for number in range(11)]
     assert half.aggregator.numbers() == list(range(11))
-    assert half.husk.metric("husk_messages_resent_total") <= 1  # the new message, at most
+    assert half.husk.metric("husk_messages_retried_total") <= 1  # the new message, at most
 
 
 def test_a_message_sent_to_a_reset_connection_is_not_settled(husk, pki):

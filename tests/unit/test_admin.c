@@ -313,7 +313,7 @@ static void test_metrics(void **state)
     assert_int_equal(answer.status, 200);
     assert_non_null(strstr(answer.head, "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     assert_non_null(
-        memmem(answer.body, answer.body_length, "\nhusk_accept_pauses_total{route=\"forward\"} 42\n", 46));
+        memmem(answer.body, answer.body_length, "\nhusk_accept_errors_total{route=\"forward\"} 42\n", 46));
     assert_non_null(memmem(answer.body, answer.body_length, "\nprocess_open_fds ", 18));
     assert_int_equal(answer.body[answer.body_length - 1], '\n');
     client_close(&client);

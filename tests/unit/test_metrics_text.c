@@ -215,7 +215,7 @@ static void test_zero_series_are_written(void **state)
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 0);
-    assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_accept_errors_total{route=\"forward\"}"), 0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
 }
 
@@ -259,10 +259,10 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(UP("tls_ciphers_total", ",cipher=\"CHACHA20_POLY1305\""), 6);
     assert_int_equal(
         value_of(&f->all, "husk_connections_opened_total{route=\"forward\",side=\"downstream\"}"), 0);
-    assert_int_equal(value_of(&f->all, "husk_accept_pauses_total{route=\"forward\"}"), 2);
-    assert_int_equal(value_of(&f->all, "husk_accept_throttled_total{route=\"forward\"}"), 3);
+    assert_int_equal(value_of(&f->all, "husk_accept_errors_total{route=\"forward\"}"), 2);
+    assert_int_equal(value_of(&f->all, "husk_accept_limited_total{route=\"forward\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
-    assert_int_equal(value_of(&f->all, "husk_downstream_throttled_total{route=\"forward\"}"), 5);
+    assert_int_equal(value_of(&f->all, "husk_rate_limited_total{route=\"forward\"}"), 5);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"compressed\"}"),
                      6);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"stripped\"}"), 7);
