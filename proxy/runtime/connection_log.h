@@ -1,8 +1,8 @@
-/* One log line for each connection that ended, and one for those it left out.
+/* Logs the end of each connection of a worker.
  *
- * A failure is a warning, at most --log-burst of them per reason and LOG_LIMITER_WINDOW_MS; the others are
- * counted and told in sum when the window is over. An ordinary end is a debug line. Belongs to its worker's
- * thread. */
+ * A failure is a warning. Each reason has at most --log-burst warnings per LOG_LIMITER_WINDOW_MS. Further
+ * failures are counted, and the counts are logged when the window is over. An end in order is a debug line.
+ * Belongs to its worker's thread. */
 #ifndef HUSK_RUNTIME_CONNECTION_LOG_H
 #define HUSK_RUNTIME_CONNECTION_LOG_H
 
@@ -16,30 +16,30 @@ struct connection_log {
     struct log *log;                   /* borrowed */
     const struct route_options *route; /* borrowed */
     struct log_limiter limiters[END_REASON_COUNT];
-    struct timer summary; /* runs while lines were left out */
-    bool has_hinted;
+    struct timer summary; /* runs while counts wait to be logged */
+    bool has_hinted;      /* connection_log_hint has logged */
 };
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
                          const struct route_options *route);
-/* Tells of what was left out and stops. */
+/* Logs the remaining counts and stops the timer. */
 void connection_log_close(struct connection_log *connection_log);
 
-/* All borrowed. What is NULL or empty is left out. */
+/* All pointers are borrowed. A field that is NULL or empty does not appear in the log line. */
 struct connection_end {
-    enum side side; /* where the reason was found */
+    enum side side; /* the side that ended or failed */
     enum end_reason reason;
     const char *phase;
     const char *detail;
-    const struct leg *inlet;               /* for the identity of its peer */
-    const struct socket_address *peer;     /* who called */
-    const struct socket_address *upstream; /* whom we dialled */
-    uint64_t opened_ms;                    /* in the reactor's now_ms */
+    const struct leg *inlet;               /* its TLS channel knows the peer's identity */
+    const struct socket_address *peer;     /* address of the accepted connection's peer */
+    const struct socket_address *upstream; /* address that husk dialled */
+    uint64_t opened_ms;                    /* on the reactor's clock */
 };
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);
 
-/* Says `hint` about a peer, once. */
+/* Logs `hint` and the peer's address. Only the first call logs. */
 void connection_log_hint(struct connection_log *connection_log, const char *hint,
                          const struct socket_address *peer);
 

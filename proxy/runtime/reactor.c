@@ -36,7 +36,7 @@ static void task_unqueue(struct reactor *reactor, struct task *task)
 
 static void tasks_run(struct reactor *reactor)
 {
-    /* A task that is queued meanwhile waits for the next turn. */
+    /* A task that is queued by one of these tasks runs in the next turn. */
     for (unsigned left = reactor->task_count; left && reactor->task_count; left--) {
         struct task *task = TAILQ_FIRST(&reactor->tasks);
         task_unqueue(reactor, task);
@@ -69,15 +69,15 @@ static void clock_read(struct reactor *reactor)
     reactor->now_ms = reactor->now_us / 1000;
 }
 
-static void on_wakeup(struct ev_loop *loop, ev_check *wakeup, int events)
+static void on_check(struct ev_loop *loop, ev_check *check, int events)
 {
     (void)loop, (void)events;
-    clock_read(wakeup->data);
+    clock_read(check->data);
 }
 
-static void on_turn(struct ev_loop *loop, ev_prepare *turn, int events)
+static void on_prepare(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
-    struct reactor *reactor = turn->data;
+    struct reactor *reactor = prepare->data;
 
     (void)events;
     tasks_run(reactor);
@@ -101,7 +101,7 @@ static void on_trim(struct ev_loop *loop, ev_timer *trim, int events)
     buffer_pool_trim(&reactor->pool);
 }
 
-/* ---- life ---- */
+/* ---- open and close ---- */
 
 bool reactor_open(struct reactor *reactor, struct fault *fault)
 {
@@ -114,14 +114,14 @@ bool reactor_open(struct reactor *reactor, struct fault *fault)
         fault_set(fault, "cannot set up a worker: out of memory or descriptors");
         return false;
     }
-    ev_check_init(&reactor->wakeup, on_wakeup);
-    ev_set_priority(&reactor->wakeup, EV_MAXPRI);
-    ev_prepare_init(&reactor->turn, on_turn);
+    ev_check_init(&reactor->check, on_check);
+    ev_set_priority(&reactor->check, EV_MAXPRI);
+    ev_prepare_init(&reactor->prepare, on_prepare);
     ev_idle_init(&reactor->busy, on_busy);
     ev_timer_init(&reactor->trim, on_trim, 0, 0);
-    reactor->wakeup.data = reactor->turn.data = reactor->busy.data = reactor->trim.data = reactor;
-    ev_check_start(reactor->loop, &reactor->wakeup);
-    ev_prepare_start(reactor->loop, &reactor->turn);
+    reactor->check.data = reactor->prepare.data = reactor->busy.data = reactor->trim.data = reactor;
+    ev_check_start(reactor->loop, &reactor->check);
+    ev_prepare_start(reactor->loop, &reactor->prepare);
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* What every connection of one worker uses: the event loop, the clock, memory for bytes, counters, and tasks.
  *
- * A connection is a task: the watchers of its legs and its timer run it, and so does reactor_queue, once, on
- * the next turn of the loop. A task that has ended is freed between two turns, never inside a callback of its
- * own. Belongs to its worker's thread; other threads may read the counters. */
+ * A connection is a task. The watchers of its legs and its timer run the task at once. reactor_queue runs the
+ * task once, in the next turn of the loop. A task that has ended is freed between two turns, never inside one
+ * of its own callbacks. Belongs to its worker's thread; other threads may read the counters. */
 #ifndef HUSK_RUNTIME_REACTOR_H
 #define HUSK_RUNTIME_REACTOR_H
 
@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* The first member of a connection's struct, which malloc has allocated. */
+/* First member of a connection's struct. malloc allocates the struct; reactor_reap frees it. */
 struct task {
     TAILQ_ENTRY(task) link;
     bool is_queued;
@@ -27,21 +27,21 @@ TAILQ_HEAD(task_queue, task);
 
 struct reactor {
     struct ev_loop *loop;
-    uint64_t now_us, now_ms; /* clock_monotonic_us and _ms at the start of this turn of the loop: reading the
-                                clock is slow on many virtual machines */
+    uint64_t now_us, now_ms; /* the reactor's clock: clock_monotonic_us and _ms, read once per turn of the
+                                loop, because reading the clock is slow on many virtual machines */
     struct metrics metrics;
     struct buffer_pool pool;
     struct leg_io io;
-    struct task_queue tasks; /* to run on the next turn */
-    unsigned task_count;     /* of them */
-    struct task_queue ended; /* to free between two turns */
-    ev_check wakeup;         /* first in a turn: reads the clock */
-    ev_prepare turn;         /* between two turns: runs tasks, frees ended ones */
+    struct task_queue tasks; /* run in the next turn */
+    unsigned task_count;     /* number of queued tasks */
+    struct task_queue ended; /* freed between two turns */
+    ev_check check;          /* runs first in a turn: reads the clock */
+    ev_prepare prepare;      /* runs between two turns: runs tasks, frees ended ones */
     ev_idle busy;            /* active while tasks are queued, so that the loop does not sleep */
-    ev_timer trim;           /* runs while the pool has more idle segments than it keeps */
+    ev_timer trim;           /* active while the pool has more idle segments than its limit */
 };
 
-/* The reactor must not move in memory afterwards. Close it also after a failure. */
+/* The reactor must not move in memory afterwards. Call reactor_close also after a failure. */
 MUST_CHECK bool reactor_open(struct reactor *reactor, struct fault *fault);
 /* Runs the loop until reactor_stop. */
 void reactor_run(struct reactor *reactor);
@@ -49,9 +49,9 @@ void reactor_run(struct reactor *reactor);
 void reactor_stop(struct reactor *reactor);
 void reactor_close(struct reactor *reactor);
 
-/* Runs `task` on the next turn of the loop. A task that is queued already runs once. */
+/* Runs `task` in the next turn of the loop. A task that is queued twice runs once. */
 void reactor_queue(struct reactor *reactor, struct task *task);
-/* Frees `task` between two turns of the loop. It does not run any more. */
+/* Frees `task` between two turns of the loop. The task does not run any more. */
 void reactor_reap(struct reactor *reactor, struct task *task);
 
 /* Runs a task now; `task` is a struct task. For the callbacks of legs and timers. */

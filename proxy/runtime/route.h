@@ -1,7 +1,7 @@
-/* What a route asks of its connections: limits and deadlines, the same for every worker, never changed.
+/* The options of a route: limits and deadlines of its connections, the same for every worker.
  *
- * Pure data. The mode (client, server) is not among it: it has become credentials on one side or the other.
- */
+ * Pure data, made from the settings and never changed. The mode (client or server) is not here: it decides
+ * only which side has credentials. */
 #ifndef HUSK_RUNTIME_ROUTE_H
 #define HUSK_RUNTIME_ROUTE_H
 
@@ -18,41 +18,55 @@ struct message_policy;
 enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
 enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
 
+/* Each field names its setting. The name of a field ends in its unit; counts have none. */
 struct route_options {
-    enum route_protocol protocol;
-    enum route_delivery delivery;
-    struct scanner_limits scanner;
-    const struct handshake_options *key[SIDE_COUNT]; /* shared-key handshake on that side; NULL: none */
-    const struct message_policy *policy;             /* who may write what; NULL: no rules */
-    struct body_options body;
-    uint64_t retain_bytes;              /* per worker: of messages between an agent and their settlement */
-    uint64_t cut_through_bytes;         /* a message beyond it is streamed */
-    uint64_t batch_bytes;               /* messages read together share an ack up to this size; 0: none do */
-    uint64_t message_timeout_ms;        /* for an agent to go on in the middle of a message; 0: none */
-    uint64_t ack_timeout_ms;            /* for an aggregator's ack, before its connection is given up */
-    uint64_t delivery_timeout_ms;       /* for a message whose agent waits for the ack, before it is told */
-    unsigned max_attempts;              /* connections a message may end; 0: no limit */
-    unsigned max_ack_timeouts;          /* connections given up for a message's ack */
-    unsigned max_upstream_connections;  /* per worker and endpoint: connections that messages share */
-    uint64_t max_connection_age_ms;     /* then one retires, a tenth earlier or later; 0: never */
-    unsigned max_exclusive_connections; /* per worker: such that a streamed message has to itself */
-    const char *name;                   /* in logs and metrics */
-    const char *server_name;        /* what an upstream with TLS must prove; NULL: what its endpoint says */
-    uint64_t dial_delay_ms;         /* how long a silent peer is waited for before the upstream is dialled */
-    uint64_t connect_timeout_ms;    /* per address */
-    uint64_t handshake_timeout_ms;  /* from accept, or from connect */
-    uint64_t confirm_timeout_ms;    /* for evidence that a TLS 1.3 server accepted our certificate */
-    uint64_t silence_hint_ms;       /* of an agent that is asked for no key; 0: never told of */
-    uint64_t idle_timeout_ms;       /* without progress; 0: none */
-    uint64_t half_close_timeout_ms; /* the same once one direction has ended; 0: none */
-    uint64_t linger_timeout_ms;     /* for last words to be delivered on a connection that ends */
-    uint64_t eject_time_ms;         /* a failed address is tried last for so long; doubles */
-    uint64_t eject_time_max_ms;     /* up to this */
-    unsigned dead_peer_ms;          /* see socket_tune */
-    size_t buffer_bytes;            /* kept per connection and direction at the most */
-    unsigned max_connections;       /* per worker */
-    unsigned max_handshakes;        /* per worker: TLS handshakes of accepted connections under way */
-    uint32_t log_burst;             /* lines per reason and ten seconds; 0: no limit */
+    const char *name;             /* of the route, in logs and metrics */
+    enum route_protocol protocol; /* --protocol */
+
+    /* ---- messages: --protocol forward ---- */
+
+    enum route_delivery delivery;        /* --delivery */
+    struct scanner_limits scanner;       /* --max-message, --max-tag, --max-depth */
+    struct body_options body;            /* --compress, --compress-min, --strip-metadata, --max-inflated */
+    const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
+    const struct handshake_options *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*,
+                                                        upstream --shared-key-*; NULL: none on that side */
+    uint64_t retain_bytes;        /* --retain-bytes, divided by the workers: bytes of unsettled messages */
+    uint64_t cut_through_bytes;   /* --cut-through-bytes: a longer message is cut through */
+    uint64_t batch_bytes;         /* --batch-bytes: a longer batch takes no more messages; 0: no batches */
+    uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
+    uint64_t ack_timeout_ms;      /* --ack-timeout: an aggregator that takes longer loses its connection */
+    uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */
+    unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
+    unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
+    unsigned max_upstream_connections;  /* --max-upstream-connections: shared, per worker and endpoint */
+    unsigned max_exclusive_connections; /* --max-exclusive-connections: per worker */
+    uint64_t max_connection_age_ms;     /* --max-connection-age: when an upstream connection retires, a tenth
+                                           earlier or later; 0: never */
+    uint64_t silence_hint_ms; /* --silence-hint: an agent that sends nothing for longer is logged; 0: never */
+
+    /* ---- connections ---- */
+
+    const char *server_name; /* --server-name: the name that an upstream's certificate must have; NULL: the
+                                name of its endpoint */
+    uint64_t dial_delay_ms;  /* --dial-delay: wait for the first byte of a peer before the dial (tcp) */
+    uint64_t connect_timeout_ms;   /* --connect-timeout: per address */
+    uint64_t handshake_timeout_ms; /* --handshake-timeout: TLS from accept or connect; authentication from its
+                                      begin */
+    uint64_t confirm_timeout_ms;   /* --confirm-timeout: wait for evidence that a TLS 1.3 server accepted our
+                                      certificate */
+    uint64_t idle_timeout_ms;      /* --idle-timeout: a connection without progress ends; 0: never */
+    uint64_t half_close_timeout_ms; /* --half-close-timeout: the same after one direction has ended (tcp); 0:
+                                       never */
+    uint64_t linger_timeout_ms; /* --linger-timeout: a connection that ends delivers its last bytes (tcp) */
+    uint64_t eject_time_ms;     /* --eject-time: an address is ejected after its first failure; doubles */
+    uint64_t eject_time_max_ms; /* --eject-time-max: longest ejection */
+    unsigned dead_peer_ms;      /* --dead-peer-timeout: see socket_tune; 0: off */
+    size_t buffer_bytes;        /* --buffer-bytes: most bytes kept per connection and direction */
+    unsigned max_connections;   /* --max-connections, divided by the workers: accepted connections */
+    unsigned max_handshakes;    /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
+                                   accepted connections */
+    uint32_t log_burst;         /* --log-burst: lines per reason and LOG_LIMITER_WINDOW_MS; 0: no limit */
 };
 
 #endif
