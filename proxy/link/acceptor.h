@@ -1,6 +1,8 @@
-/* What the accepted connections of one worker share: credentials, and how many connections there are.
+/* What the accepted connections of one worker share: the credentials, and the numbers of connections and TLS
+ * handshakes.
  *
- * Owns a reference to the credentials. Belongs to its worker's thread, but for `connections`. */
+ * Owns a reference to the credentials. Belongs to its worker's thread; other threads use only
+ * `connections`. */
 #ifndef HUSK_LINK_ACCEPTOR_H
 #define HUSK_LINK_ACCEPTOR_H
 
@@ -17,9 +19,9 @@ struct acceptor {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     struct credentials *credentials;   /* shared; NULL: agents connect in plaintext */
-    _Atomic unsigned connections;      /* accepted here, and reserved by other workers that pass one on */
-    unsigned handshakes;               /* TLS handshakes under way, of these connections */
-    acceptor_on_change *on_change;     /* NULL: nobody is told */
+    _Atomic unsigned connections;      /* accepted here, or on their way here from another worker */
+    unsigned handshakes;               /* unfinished TLS handshakes of these connections */
+    acceptor_on_change *on_change;     /* NULL: no observer */
     void *owner;
 };
 
@@ -29,29 +31,32 @@ void acceptor_init(struct acceptor *acceptor, struct reactor *reactor, const str
 /* Safe on all zeros. */
 void acceptor_deinit(struct acceptor *acceptor);
 
-/* Calls on_change with `owner` from now on. */
+/* From now on, calls on_change with `owner` after each acceptor_count. */
 void acceptor_observe(struct acceptor *acceptor, acceptor_on_change *on_change, void *owner);
 
-/* For connections that come from now on. Takes a reference. */
+/* Sets the credentials of connections accepted from now on. Takes a reference. */
 void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *credentials);
 
-/* A connection has come (+1) or gone (-1), a TLS handshake has begun (+1) or is over (-1). */
+/* Adds to the numbers: +1 when a connection or a TLS handshake begins, -1 when it ends. */
 void acceptor_count(struct acceptor *acceptor, int connections, int handshakes);
 
-/* From any thread: a connection is on its way to this worker, or has arrived or was lost. */
+/* Counts a connection that another worker passes on to this one, until the connection arrives or is lost.
+ * From any thread. */
 void acceptor_reserve(struct acceptor *acceptor);
 void acceptor_unreserve(struct acceptor *acceptor);
+/* From any thread. */
 unsigned acceptor_connections(const struct acceptor *acceptor);
 
-/* --max-handshakes are under way: others wait. */
+/* --max-handshakes is reached: new connections wait. */
 bool acceptor_handshakes_are_full(const struct acceptor *acceptor);
 /* --max-connections or --max-handshakes is reached. */
 bool acceptor_is_full(const struct acceptor *acceptor);
 
 enum { ACCEPTOR_FULL_HANDSHAKE_MS = 1000 };
 
-/* When a TLS handshake of a connection accepted at `accepted_ms` must be over. While others wait, a handshake
- * has ACCEPTOR_FULL_HANDSHAKE_MS at most: connections that never finish one must not keep others out. */
+/* The deadline of the TLS handshake of a connection accepted at `accepted_ms`. While --max-handshakes is
+ * reached, a handshake may take at most ACCEPTOR_FULL_HANDSHAKE_MS: connections that never finish a handshake
+ * must not keep others out. */
 uint64_t acceptor_handshake_deadline_ms(const struct acceptor *acceptor, uint64_t accepted_ms);
 
 #endif

@@ -1,7 +1,7 @@
-/* The shared-key handshake on one connection, in either role, while it lasts.
+/* The shared-key handshake of one connection, in either role.
  *
- * Owns its state, which is freed once the handshake is over. Knows buffers, not sockets: what it sends is put
- * into `out`. Belongs to its worker's thread. */
+ * Owns the state of the handshake until the handshake is over. Uses buffers and knows no socket. Belongs to
+ * its worker's thread. */
 #ifndef HUSK_LINK_AUTHENTICATION_H
 #define HUSK_LINK_AUTHENTICATION_H
 
@@ -12,29 +12,30 @@
 
 struct authentication_run;
 
-/* All zeros: there is none, or it is over. */
+/* All zeros: not begun, or over. */
 struct authentication {
     struct authentication_run *run;
 };
 
-/* Begins a handshake that must be over at `deadline_ms` (in the reactor's now_ms). The accepting side's HELO
- * is put into `out`. END_NONE, or why not. */
+/* Begins a handshake with the deadline `deadline_ms` (on the reactor's clock). The accepting role appends its
+ * HELO to `out`. END_NONE, or why it failed. */
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
                                      const struct handshake_options *options, uint64_t deadline_ms,
                                      struct buffer *out);
 
-/* 0: it is not running. */
+/* 0: no handshake is running. */
 uint64_t authentication_deadline_ms(const struct authentication *authentication);
 bool authentication_is_running(const struct authentication *authentication);
 
-/* Takes the bytes of the handshake off the front of `in`. END_NONE while it goes on, or once it has
- * succeeded; else why it failed: `out` should still be sent. */
+/* Removes handshake messages from the front of `in` and appends the answers to `out`. END_NONE while the
+ * handshake goes on and when it has succeeded; else why it failed. Send `out` also after a failure. */
 enum end_reason authentication_advance(struct authentication *authentication, struct buffer *in,
                                        struct buffer *out);
 
-/* For the log, once it has failed. Never contains a secret; empty when there is nothing to say. */
+/* Describes a failed handshake for the log; empty: no details. Never contains a secret. */
 const char *authentication_detail(const struct authentication *authentication);
 
+/* Frees the state. Harmless if no handshake is running. */
 void authentication_end(struct authentication *authentication);
 
 #endif

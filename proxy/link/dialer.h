@@ -21,8 +21,8 @@ struct dialer {
     struct credentials *credentials;   /* shared; NULL: the upstream is dialled in plaintext */
     struct tls_sessions sessions;
     struct endpoint_pool endpoints;
-    bool is_resolved;         /* the upstream's names have been looked up, with success or not */
-    _Atomic uint64_t outcome; /* now_ms × END_REASON_COUNT + reason; 0: none yet */
+    bool is_resolved;         /* a lookup of the upstream's names has ended, with success or not */
+    _Atomic uint64_t outcome; /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
 /* Takes a reference to `credentials`. */
@@ -31,20 +31,20 @@ void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct ro
 /* Safe on all zeros. */
 void dialer_deinit(struct dialer *dialer);
 
-/* For connections dialled from now on. Takes a reference. */
+/* Sets the credentials of connections dialled from now on. Takes a reference. */
 void dialer_set_credentials(struct dialer *dialer, struct credentials *credentials);
-/* The upstream's addresses have changed. Takes a reference; NULL: no name resolves, the last addresses stay.
- */
+/* Sets the upstream's addresses. Takes a reference to `list`. NULL: no name resolves; the last addresses stay
+ * in use. */
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
 
-/* A dial went well (END_NONE), or a dial or a connection failed. Failures of this process (out of memory,
- * descriptors) do not count. */
+/* Records that a dial succeeded (END_NONE), or that a dial or a connection failed. Ignores failures of this
+ * process (out of memory, out of descriptors). */
 void dialer_report(struct dialer *dialer, enum end_reason outcome);
 
-/* The last report. */
+/* The last outcome that was recorded. */
 struct dialer_outcome {
     enum end_reason reason;
-    uint64_t at_ms; /* clock_monotonic_ms; 0: there was none */
+    uint64_t at_ms; /* clock_monotonic_ms; 0: no dial yet */
 };
 
 /* From any thread. */

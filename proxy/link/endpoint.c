@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPINS_MAX = 256 };
+enum { SHUFFLE_STEPS_MAX = 256 };
 
 /* ---- lists ---- */
 
@@ -65,8 +65,8 @@ size_t endpoint_list_find(const struct endpoint_list *list, const struct socket_
     return at;
 }
 
-/* All but the address. */
-static bool traits_equal(const struct endpoint *a, const struct endpoint *b)
+/* Compares what endpoint_list_equal compares, without the address. */
+static bool properties_equal(const struct endpoint *a, const struct endpoint *b)
 {
     if (a->weight != b->weight || a->tier != b->tier || !a->server_name != !b->server_name)
         return false;
@@ -77,13 +77,13 @@ bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_li
 {
     for (size_t i = 0; i < a->count; i++) {
         size_t at = endpoint_list_find(b, &a->endpoints[i].address);
-        if (at == b->count || !traits_equal(&a->endpoints[i], &b->endpoints[at]))
+        if (at == b->count || !properties_equal(&a->endpoints[i], &b->endpoints[at]))
             return false;
     }
     return a->count == b->count;
 }
 
-/* ---- whose turn it is ---- */
+/* ---- weighted round-robin ---- */
 
 uint64_t endpoint_pool_random(struct endpoint_pool *pool)
 {
@@ -93,26 +93,27 @@ uint64_t endpoint_pool_random(struct endpoint_pool *pool)
     return pool->random;
 }
 
-/* Smooth weighted round-robin: all candidates gain by their weight, and who is ahead pays what all gained. */
+/* Smooth weighted round-robin: adds its weight to the current weight of each candidate, picks the highest
+ * current weight, and subtracts the sum of all weights from it. */
 static size_t weighted_next(struct endpoint_pool *pool, uint64_t candidates)
 {
     size_t next = pool->list->count;
-    int64_t gained = 0;
+    int64_t total = 0;
 
     for (size_t i = 0; i < pool->list->count; i++) {
         if (!(candidates & (UINT64_C(1) << i)))
             continue;
         pool->status[i].current_weight += pool->list->endpoints[i].weight;
-        gained += pool->list->endpoints[i].weight;
+        total += pool->list->endpoints[i].weight;
         if (next == pool->list->count || pool->status[i].current_weight > pool->status[next].current_weight)
             next = i;
     }
-    if (gained)
-        pool->status[next].current_weight -= gained;
+    if (total)
+        pool->status[next].current_weight -= total;
     return next;
 }
 
-/* Those of the lowest tier that is among `wanted`. */
+/* The endpoints of the lowest tier among `wanted`; one bit per endpoint. */
 static uint64_t lowest_tier(const struct endpoint_list *list, uint64_t wanted)
 {
     unsigned tier = UINT32_MAX;
@@ -128,14 +129,14 @@ static uint64_t lowest_tier(const struct endpoint_list *list, uint64_t wanted)
     return members;
 }
 
-/* Many processes that know the same list must not all begin with the same endpoint. */
+/* Processes with the same list must not all begin with the same endpoint. */
 static void weights_shuffle(struct endpoint_pool *pool)
 {
     uint64_t left = UINT64_MAX, members;
 
     while ((members = lowest_tier(pool->list, left))) {
         left &= ~members;
-        for (uint64_t spins = endpoint_pool_random(pool) % SPINS_MAX; spins; spins--)
+        for (uint64_t steps = endpoint_pool_random(pool) % SHUFFLE_STEPS_MAX; steps; steps--)
             weighted_next(pool, members);
     }
 }
@@ -182,7 +183,7 @@ bool endpoint_is_ejected(const struct endpoint_pool *pool, size_t at, uint64_t n
     return now_ms < pool->status[at].ejected_until_ms;
 }
 
-/* Without jitter. */
+/* The time of an ejection, without jitter. */
 static uint64_t eject_ms(const struct endpoint_pool *pool, unsigned failures)
 {
     uint64_t duration_ms = pool->eject_min_ms;
@@ -211,7 +212,8 @@ bool endpoint_walk_begin_at(struct endpoint_walk *walk, struct endpoint_pool *po
     return true;
 }
 
-/* Endpoints not tried yet that are not ejected; none when the walk's list is no longer the pool's. */
+/* The endpoints that are neither tried nor ejected; none when the pool's list is no longer the walk's
+ * list. */
 static uint64_t walk_available(const struct endpoint_walk *walk, const struct endpoint_pool *pool,
                                uint64_t now_ms)
 {
@@ -229,7 +231,8 @@ static void ejection_publish(const struct endpoint_pool *pool, size_t at)
     endpoint_stats_eject(pool->list->endpoints[at].stats, pool->status[at].ejected_until_ms);
 }
 
-/* The best available one of the lowest tier not tried yet; the list's count when all have been. */
+/* The endpoint of the lowest tier not tried yet whose ejection ends first; the list's count when all have
+ * been tried. */
 static size_t walk_last_resort(const struct endpoint_walk *walk, const struct endpoint_pool *pool)
 {
     uint64_t members = lowest_tier(walk->list, ~walk->tried);
@@ -291,7 +294,7 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
     status->is_probed = false;
     status->failures += status->failures < UINT32_MAX;
     uint64_t duration_ms = eject_ms(pool, status->failures);
-    /* Up to a quarter longer, so that many that saw it fail do not come back in step. */
+    /* Up to a quarter longer: workers that saw the same failure must not all dial again at the same time. */
     status->ejected_until_ms = now_ms + duration_ms + endpoint_pool_random(pool) % (duration_ms / 4 + 1);
     ejection_publish(pool, at);
 }

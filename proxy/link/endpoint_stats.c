@@ -35,18 +35,18 @@ void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms)
 
 /* ---- the registry ---- */
 
-static struct endpoint_stats *tally_of(struct endpoint_metrics *metrics)
+static struct endpoint_stats *stats_of(struct endpoint_metrics *metrics)
 {
     return (struct endpoint_stats *)metrics;
 }
 
-struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *stats_registry,
+struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *registry,
                                                    const struct socket_address *address)
 {
-    struct endpoint_metrics **end = &stats_registry->first;
+    struct endpoint_metrics **end = &registry->first;
 
     for (; *end; end = &(*end)->next) {
-        struct endpoint_stats *stats = tally_of(*end);
+        struct endpoint_stats *stats = stats_of(*end);
         if (socket_address_equal(&stats->address, address))
             return stats;
     }
@@ -61,14 +61,14 @@ struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registr
     return stats;
 }
 
-void endpoint_stats_registry_unlist(struct endpoint_stats_registry *stats_registry)
+void endpoint_stats_registry_unlist(struct endpoint_stats_registry *registry)
 {
-    struct endpoint_metrics **at = &stats_registry->first;
+    struct endpoint_metrics **at = &registry->first;
 
     while (*at) {
-        struct endpoint_stats *stats = tally_of(*at);
+        struct endpoint_stats *stats = stats_of(*at);
         stats->metrics.is_listed = false;
-        /* Nobody but the control thread makes lists: what it alone has, nobody can come to share. */
+        /* Only the control thread makes lists, so nobody else can share these stats any more. */
         if (atomic_load_explicit(&stats->references, memory_order_acquire) > 1) {
             at = &stats->metrics.next;
             continue;
@@ -84,11 +84,11 @@ void endpoint_stats_list(struct endpoint_stats *stats)
         stats->metrics.is_listed = true;
 }
 
-void endpoint_stats_registry_deinit(struct endpoint_stats_registry *stats_registry)
+void endpoint_stats_registry_deinit(struct endpoint_stats_registry *registry)
 {
-    for (struct endpoint_metrics *metrics = stats_registry->first, *next; metrics; metrics = next) {
+    for (struct endpoint_metrics *metrics = registry->first, *next; metrics; metrics = next) {
         next = metrics->next;
-        endpoint_stats_release(tally_of(metrics));
+        endpoint_stats_release(stats_of(metrics));
     }
-    stats_registry->first = NULL;
+    registry->first = NULL;
 }

@@ -1,9 +1,8 @@
-/* What is counted of one upstream address: connections by state, and whether it rests.
+/* Counts the connections of one upstream address by state, and tells whether the address is ejected.
  *
- * Lists of endpoints come and go with the answers of DNS, and connections outlive them: stats_registry are
- * shared by all lists that have the address, and by the registry of them, which finds them again and is what
- * a scrape reads. The registry belongs to the control thread; the stats_registry are written by all workers.
- */
+ * The stats of an address live longer than a list of endpoints: lists change with the answers of DNS. All
+ * lists that have the address share its stats, and so does the registry, which finds the stats again and
+ * which a scrape reads. The registry belongs to the control thread; all workers write the stats. */
 #ifndef HUSK_LINK_ENDPOINT_STATS_H
 #define HUSK_LINK_ENDPOINT_STATS_H
 
@@ -21,33 +20,32 @@ struct endpoint_stats {
 };
 
 struct endpoint_stats *endpoint_stats_share(struct endpoint_stats *stats);
-/* NULL is fine, here and below. */
+/* NULL is allowed, here and below. */
 void endpoint_stats_release(struct endpoint_stats *stats);
 
-/* A connection has come into a state, or leaves it. */
+/* A connection enters or leaves a state. */
 void endpoint_stats_enter(struct endpoint_stats *stats, enum metrics_outlet_state state);
 void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_state state);
 
-/* It rests up to that moment of clock_monotonic_ms; 0: it does not. The newest news counts, whichever
- * worker's. */
+/* The address is ejected until `until_ms` (clock_monotonic_ms); 0: it is not. The last call of any worker
+ * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
 /* ---- the control thread's registry ---- */
 
 /* Zero-initialise. */
 struct endpoint_stats_registry {
-    struct endpoint_metrics *first; /* each in its stats; shared */
+    struct endpoint_metrics *first; /* a list of the metrics inside the stats; shared */
 };
 
-/* The address's stats, made if there is none yet. Borrowed; NULL when out of memory. */
-struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *stats_registry,
+/* The stats of the address; makes them if there are none. Borrowed; NULL when out of memory. */
+struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *registry,
                                                    const struct socket_address *address);
-/* No address is listed any more, until endpoint_stats_list says so; stats_registry nobody else shares are
- * dropped.
- */
-void endpoint_stats_registry_unlist(struct endpoint_stats_registry *stats_registry);
+/* Marks all addresses as not listed; endpoint_stats_list marks an address as listed again. Frees stats that
+ * only the registry shares. */
+void endpoint_stats_registry_unlist(struct endpoint_stats_registry *registry);
 void endpoint_stats_list(struct endpoint_stats *stats);
 /* Safe on all zeros. */
-void endpoint_stats_registry_deinit(struct endpoint_stats_registry *stats_registry);
+void endpoint_stats_registry_deinit(struct endpoint_stats_registry *registry);
 
 #endif

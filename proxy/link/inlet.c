@@ -77,8 +77,8 @@ enum inlet_activity inlet_check(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
 
-    /* Once the dial has begun, a TLS peer's close_notify may be a half-close, and is left for the upstream. A
-     * peer that has reset is gone: reading tells whether it left anything. */
+    /* In INLET_READY the upstream is dialled. A close_notify may then be a half-close and stays unread for
+     * the upstream. After a reset, reading tells whether the peer has sent bytes. */
     if (leg->tls && !received->length &&
         (inlet->state == INLET_WAITING || socket_check(leg->fd, 0) == END_RESET))
         (void)leg_read(leg, received, route_of(inlet)->buffer_bytes);
@@ -88,7 +88,7 @@ enum inlet_activity inlet_check(struct inlet *inlet, struct buffer *received)
         return INLET_GONE;
     switch (socket_peek(leg->fd)) {
     case SOCKET_HAS_DATA:
-        /* Of TLS, less than a record: it is read when the rest is there. */
+        /* a TLS record is incomplete: it is read when the rest has arrived */
         return leg->tls && inlet->state == INLET_WAITING ? INLET_SILENT : INLET_HAS_DATA;
     case SOCKET_ENDED:
         return INLET_GONE;

@@ -100,7 +100,7 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
     return true;
 }
 
-/* The same for the addresses not tried yet; END_NONE, or why the last one failed. */
+/* Begins to connect to the next address not tried yet. END_NONE, or why the last address failed. */
 static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason reason)
 {
     struct dialer *dialer = outlet->dialer;
@@ -117,13 +117,13 @@ static enum end_reason outlet_dial_next(struct outlet *outlet, enum end_reason r
     return reason;
 }
 
-/* The current attempt failed: END_NONE when there is another one. */
+/* The current attempt failed: begins another one. END_NONE, or the reason when no attempt is left. */
 static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason)
 {
     leg_break(&outlet->leg, reason);
     if (outlet->leg.tls && tls_channel_drop_rejected_sessions(outlet->leg.tls) &&
         outlet_dial(outlet, &reason))
-        return END_NONE; /* the same address, without a session */
+        return END_NONE; /* the same address again, without a TLS session */
     outlet_blame_endpoint(outlet);
     return outlet_dial_next(outlet, reason);
 }
@@ -148,17 +148,18 @@ static void outlet_become_ready(struct outlet *outlet)
     outlet_enter(outlet, outlet->endpoint, OUTLET_READY);
     outlet->deadline_ms = 0;
     if (outlet->leg.tls && tls_channel_stop_resuming(outlet->leg.tls))
-        log_say(dialer->log, LOG_INFO, "upstream fails on resumed TLS sessions: full handshakes from now on");
+        log_say(dialer->log, LOG_INFO,
+                "the upstream fails on resumed TLS sessions: husk makes full handshakes from now on");
     endpoint_walk_report(&outlet->walk, &dialer->endpoints, ENDPOINT_WORKED, now_ms(outlet));
 }
 
 static enum end_reason outlet_connect(struct outlet *outlet)
 {
     struct dialer *dialer = outlet->dialer;
-    bool late = now_ms(outlet) >= outlet->deadline_ms;
+    bool is_late = now_ms(outlet) >= outlet->deadline_ms;
 
     if (outlet->leg.blocked)
-        return late ? outlet_fail(outlet, END_CONNECT_TIMEOUT) : END_NONE;
+        return is_late ? outlet_fail(outlet, END_CONNECT_TIMEOUT) : END_NONE;
     enum end_reason reason = socket_connect_outcome(outlet->leg.fd);
     if (reason != END_NONE)
         return outlet_fail(outlet, reason);
@@ -168,7 +169,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     }
     const char *name =
         route_of(outlet)->server_name ? route_of(outlet)->server_name : outlet->endpoint->server_name;
-    assert(name); /* else any server of the CA would do */
+    assert(name); /* without a name, every certificate of the CA would be accepted */
     struct tls_channel *tls =
         tls_channel_new(&dialer->reactor->io.tls, dialer->credentials, name, &dialer->sessions);
     if (!tls)
@@ -179,7 +180,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     return END_NONE;
 }
 
-/* SECURING and CONFIRMING read alike: only what they wait for differs. */
+/* Both states read the handshake; they differ in what they wait for. */
 static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *received)
 {
     struct dialer *dialer = outlet->dialer;
@@ -194,16 +195,16 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
         outlet_enter(outlet, outlet->endpoint, OUTLET_CONFIRMING);
         outlet->deadline_ms = now_ms(outlet) + route_of(outlet)->confirm_timeout_ms;
     }
-    bool late = now_ms(outlet) >= outlet->deadline_ms;
+    bool is_late = now_ms(outlet) >= outlet->deadline_ms;
     if (outlet->state == OUTLET_SECURING)
-        return late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
-    /* A server that sends neither tickets nor data gives no sign: after a while it is taken at its silence.
-     */
-    if (late && !tls_channel_is_confirmed(leg->tls))
+        return is_late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
+    /* A server that sends neither session tickets nor data gives no evidence. After --confirm-timeout husk
+     * assumes that the server accepted the certificate. */
+    if (is_late && !tls_channel_is_confirmed(leg->tls))
         metrics_add(&dialer->reactor->metrics.unconfirmed, 1);
-    if (late)
+    if (is_late)
         leg_count_handshake(leg);
-    if (late || leg->read_over || tls_channel_is_confirmed(leg->tls))
+    if (is_late || leg->read_over || tls_channel_is_confirmed(leg->tls))
         outlet_become_ready(outlet);
     return END_NONE;
 }

@@ -1,11 +1,12 @@
-/* A connection we dial: a leg, and the steps from an upstream's name to a connection fit for traffic.
+/* A dialled connection: a leg, and its states from the upstream's name until the connection can carry
+ * traffic.
  *
  *   RESOLVING ─▶ CONNECTING ─▶ SECURING ─▶ CONFIRMING ─▶ READY
  *                    ▲             │            │
  *                    └─ next address ◀──────────┘
  *
- * Owns its leg and its walk over the addresses. Its owner calls outlet_advance when anything happens. Belongs
- * to its worker's thread. */
+ * Owns its leg and its walk over the addresses. The owner calls outlet_advance after every event. Belongs to
+ * its worker's thread. */
 #ifndef HUSK_LINK_OUTLET_H
 #define HUSK_LINK_OUTLET_H
 
@@ -16,41 +17,44 @@ enum outlet_state {
     OUTLET_RESOLVING, /* the name has no address yet */
     OUTLET_CONNECTING,
     OUTLET_SECURING,   /* TLS handshake */
-    OUTLET_CONFIRMING, /* TLS 1.3: has the server accepted our certificate? */
+    OUTLET_CONFIRMING, /* TLS 1.3: waits for evidence that the server accepted our certificate */
     OUTLET_READY
 };
 
 struct outlet {
     struct leg leg;
     struct dialer *dialer; /* borrowed */
-    struct task *task;     /* borrowed: its owner */
+    struct task *task;     /* borrowed: the task of its owner */
     enum outlet_state state;
-    uint64_t deadline_ms; /* in the reactor's now_ms; 0: none */
+    uint64_t deadline_ms; /* on the reactor's clock; 0: none */
     struct endpoint_walk walk;
-    const struct endpoint *endpoint; /* of the current attempt, in the walk; NULL before the first. Its stats
-                                        count the outlet in its state */
+    const struct endpoint *endpoint; /* of the current attempt, borrowed from the walk; NULL before the first
+                                        attempt. Its stats count the outlet in its state */
 };
 
-/* Dials nothing before the first outlet_advance. Runs `task` when something may be possible. */
+/* Dials nothing before the first outlet_advance. Runs `task` when the outlet may advance. */
 void outlet_open(struct outlet *outlet, struct dialer *dialer, struct task *task);
 
-/* Before the first outlet_advance: dials the endpoint at index `at` of the dialer's list, and no other. */
+/* Makes the outlet dial only the endpoint at index `at` of the dialer's list. Call it before the first
+ * outlet_advance. */
 void outlet_aim(struct outlet *outlet, size_t at);
 
-/* Goes as far as it can. END_NONE while it lives; else why the last address failed, its leg still open for
- * its detail. Bytes that arrive with the end of the handshake are put into `received`. */
+/* Advances the state as far as possible. END_NONE while the connection lives; else why the last address
+ * failed: its leg stays open for leg_detail. Bytes that arrive with the end of the handshake are put into
+ * `received`. */
 enum end_reason outlet_advance(struct outlet *outlet, struct buffer *received);
 
-/* A ready connection was of no use: its address counts as failed. */
+/* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);
 
-/* Of the current attempt; NULL before the first, and once it is closed. Borrowed from the walk. */
+/* The address of the current attempt; NULL before the first attempt and after outlet_close. Borrowed from the
+ * walk. */
 const struct socket_address *outlet_address(const struct outlet *outlet);
 
-/* The state as log lines name it: "resolve", "connect", "handshake", "confirm", "relay". */
+/* The name of a state in log lines: "resolve", "connect", "handshake", "confirm", "relay". */
 const char *outlet_state_name(enum outlet_state state);
 
-/* Sets the interest of the leg while the outlet is not ready. */
+/* Sets what the leg's watcher waits for while the outlet is not ready. */
 void outlet_watch(struct outlet *outlet);
 
 void outlet_close(struct outlet *outlet, enum leg_closing closing);
