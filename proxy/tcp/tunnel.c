@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 enum {
-    STEP_BYTES = 256 * 1024, /* moved per turn and connection, so that a bulky one starves nobody */
-    UNSENT_CHECK_MS = 20,    /* how often the kernel is asked whether it has sent all */
-    UNREAD_CHECK_MS = 500    /* how often a peer that nobody reads is looked at */
+    STEP_BYTES = 256 * 1024, /* moved per step, so that one busy connection does not delay others */
+    UNSENT_CHECK_MS = 20,    /* how often husk asks the kernel whether all bytes are sent */
+    UNREAD_CHECK_MS = 500    /* how often husk checks a peer that it does not read */
 };
 
 static void tunnel_step(struct tunnel *tunnel);
@@ -42,7 +42,7 @@ static void on_task(struct task *task)
     tunnel_step((struct tunnel *)task);
 }
 
-/* ---- life ---- */
+/* ---- begin and end ---- */
 
 void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address *peer)
 {
@@ -94,7 +94,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
     connection_log_write(&tunnel->tunnels->transport->connection_log, &end);
 }
 
-/* Frees all but the memory of the struct. */
+/* Frees everything but the struct, which the reactor frees. */
 static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 {
     tunnel->state = TUNNEL_ENDED;
@@ -113,13 +113,13 @@ static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_rea
     bool both = reason == END_CLOSED || reason == END_SHUTDOWN;
 
     if (tunnel_leg(tunnel, side)->fd < 0)
-        metrics_add(&metrics[side].opened, 1); /* a dial that did not come as far as a descriptor */
+        metrics_add(&metrics[side].opened, 1); /* a dial that failed before it had a descriptor */
     metrics_add(&metrics[side].ended[reason], 1);
     if (tunnel_leg(tunnel, other(side))->fd >= 0)
         metrics_add(&metrics[other(side)].ended[both ? reason : END_OTHER_SIDE], 1);
 }
 
-/* True when no byte of a peer still waits here: neither read nor, in the kernel's buffer, unread. */
+/* Whether no byte of a peer waits in husk, or unread in the kernel. */
 static bool tunnel_is_drained(struct tunnel *tunnel)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
@@ -133,7 +133,7 @@ static bool tunnel_is_drained(struct tunnel *tunnel)
 
 static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    /* Whoever waits at an end that broke off must learn it by a reset, so that it sends again. */
+    /* A peer whose bytes may be lost must see a reset, so that it sends them again. */
     bool in_order = end_reason_is_benign(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
     enum leg_closing closing = in_order && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
 
@@ -149,25 +149,26 @@ static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason re
 
 static bool tunnel_stop(struct tunnel *tunnel)
 {
-    bool nothing_lost = tunnel_is_drained(tunnel);
+    bool is_drained = tunnel_is_drained(tunnel);
 
     if (tunnel->state == TUNNEL_LINGERING)
-        tunnel_close(tunnel, LEG_CLOSE); /* counted when it was refused */
+        tunnel_close(tunnel, LEG_CLOSE); /* its end was counted by tunnel_refuse */
     else
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
-    return nothing_lost;
+    return is_drained;
 }
 
 /* ---- relaying ---- */
 
 static bool reads_from(struct tunnel *tunnel, enum side side)
 {
-    /* Half a window of hysteresis: reads stay large. */
+    /* Reading waits until half of the buffer is free, so that reads are large. */
     return !tunnel_leg(tunnel, side)->read_over && tunnel_leg(tunnel, other(side))->broken == END_NONE &&
            tunnel->pending[side].length <= route_of(tunnel)->buffer_bytes / 2;
 }
 
-/* Moves bytes from `side` to the other once; returns how many, or 1 when something else happened. */
+/* Moves bytes from `side` to the other side once. Returns the number of bytes read and written, plus 1 for a
+ * new end or failure. */
 static size_t relay_move(struct tunnel *tunnel, enum side side)
 {
     struct leg *from = tunnel_leg(tunnel, side);
@@ -191,14 +192,14 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
     return moved;
 }
 
-/* True when all that was read from `side` is with the other's socket. */
+/* Whether the other side's socket has taken all bytes that were read from `side`. */
 static bool relay_is_drained(struct tunnel *tunnel, enum side side)
 {
     return !tunnel->pending[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
 }
 
-/* What follows from the end of one direction; true when the tunnel has ended. */
-static bool relay_settle(struct tunnel *tunnel)
+/* Passes on the end of a direction, or ends the tunnel. True when the tunnel has ended. */
+static bool relay_pass_ends(struct tunnel *tunnel)
 {
     bool finished = true;
 
@@ -206,7 +207,7 @@ static bool relay_settle(struct tunnel *tunnel)
         struct leg *from = tunnel_leg(tunnel, side);
         struct leg *to = tunnel_leg(tunnel, other(side));
         bool over = from->read_over && relay_is_drained(tunnel, side);
-        /* Our reset would make the kernel throw away what it has not sent yet. */
+        /* A reset would make the kernel discard bytes that it has not sent yet. */
         if (from->broken != END_NONE && over && to->broken == END_NONE && !socket_has_sent(to->fd))
             return false;
         if (from->broken != END_NONE && (over || to->broken != END_NONE)) {
@@ -222,17 +223,17 @@ static bool relay_settle(struct tunnel *tunnel)
     return finished;
 }
 
-/* When both peers are to be looked at again. */
+/* When to check both peers again. */
 static uint64_t relay_next_check(struct tunnel *tunnel)
 {
     unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
     bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
     bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
-    uint64_t pause_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
+    uint64_t interval_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
 
-    if (!all_are_read && pause_ms > UNREAD_CHECK_MS)
-        pause_ms = UNREAD_CHECK_MS;
-    return now_ms(tunnel) + (ends ? UNSENT_CHECK_MS : pause_ms);
+    if (!all_are_read && interval_ms > UNREAD_CHECK_MS)
+        interval_ms = UNREAD_CHECK_MS;
+    return now_ms(tunnel) + (ends ? UNSENT_CHECK_MS : interval_ms);
 }
 
 static void relay_step(struct tunnel *tunnel)
@@ -247,7 +248,7 @@ static void relay_step(struct tunnel *tunnel)
         tunnel->progress_ms = now_ms(tunnel);
         tunnel->linger_ms = 0;
     }
-    if (relay_settle(tunnel))
+    if (relay_pass_ends(tunnel))
         return;
     if (moved)
         reactor_queue(reactor_of(tunnel), &tunnel->task);
@@ -261,11 +262,11 @@ static void relay_step(struct tunnel *tunnel)
     }
 }
 
-/* ---- the way there ---- */
+/* ---- from accept to relay ---- */
 
 static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
 {
-    /* A peer that was sent an alert gets to read it before the connection is gone. */
+    /* After an alert, the connection stays open until the peer has had time to read it. */
     if (!end_reason_sends_alert(reason)) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
         return;
@@ -300,7 +301,8 @@ static void dial_step(struct tunnel *tunnel)
     struct leg *inlet = &tunnel->inlet.leg;
     enum inlet_activity activity = inlet_check(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
-    /* One that has sent something stays unread until it can be served, even if it breaks meanwhile. */
+    /* A peer that has sent bytes stays unread until the upstream is ready, even if its connection breaks
+     * before. */
     if (activity == INLET_GONE) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
@@ -335,14 +337,15 @@ static void linger_step(struct tunnel *tunnel)
 
 /* ---- deadlines ---- */
 
-/* When the lack of progress ends a relaying tunnel; 0: never. */
+/* When a relaying tunnel without progress ends; 0: never. */
 static uint64_t idle_deadline(struct tunnel *tunnel)
 {
     const struct route_options *route = route_of(tunnel);
     bool half_closed = tunnel->inlet.leg.read_over || tunnel->outlet.leg.read_over;
-    uint64_t patience = timer_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
+    uint64_t timeout_ms =
+        timer_earlier(route->idle_timeout_ms, half_closed ? route->half_close_timeout_ms : 0);
 
-    return patience ? tunnel->progress_ms + patience : 0;
+    return timeout_ms ? tunnel->progress_ms + timeout_ms : 0;
 }
 
 static uint64_t tunnel_deadline(struct tunnel *tunnel)
@@ -362,17 +365,18 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     return 0;
 }
 
-/* What a peer sent before it reset, its orderly end too, still goes to the other side, which has as much time
- * for it as after an orderly end alone. */
+/* Whether the tunnel goes on after a reset from `side`. Bytes and an end that the peer sent before its reset
+ * still go to the other side, within --half-close-timeout. */
 static bool relay_outlives_reset(struct tunnel *tunnel, enum side side)
 {
-    unsigned patience_ms = route_of(tunnel)->half_close_timeout_ms;
+    unsigned timeout_ms = route_of(tunnel)->half_close_timeout_ms;
 
-    return reads_from(tunnel, side) || !patience_ms || now_ms(tunnel) < tunnel->progress_ms + patience_ms;
+    return reads_from(tunnel, side) || !timeout_ms || now_ms(tunnel) < tunnel->progress_ms + timeout_ms;
 }
 
-/* Peers that are gone without a word, or whose word nobody reads because the other side is stuck. */
-static bool relay_lost_a_peer(struct tunnel *tunnel)
+/* Ends the tunnel if a peer is dead, or has reset its connection while husk does not read it. True when the
+ * tunnel has ended. */
+static bool relay_end_if_peer_lost(struct tunnel *tunnel)
 {
     unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
 
@@ -382,7 +386,7 @@ static bool relay_lost_a_peer(struct tunnel *tunnel)
         enum end_reason reason = leg->send_error ? END_RESET : socket_check(leg->fd, dead_peer_ms);
         if (reason == END_NONE || leg->broken != END_NONE ||
             (reason == END_RESET && relay_outlives_reset(tunnel, side)))
-            continue; /* what is read will tell more */
+            continue; /* reading tells more */
         leg_break(leg, reason);
         tunnel_end(tunnel, side, reason);
         return true;
@@ -390,7 +394,8 @@ static bool relay_lost_a_peer(struct tunnel *tunnel)
     return false;
 }
 
-/* Ends a relaying tunnel whose time is up; the other phases look at their deadlines themselves. */
+/* Ends a relaying tunnel after one of its deadlines. The steps of the other states check their deadlines
+ * themselves. */
 static void relay_end_if_late(struct tunnel *tunnel)
 {
     uint64_t now = now_ms(tunnel);
@@ -401,14 +406,14 @@ static void relay_end_if_late(struct tunnel *tunnel)
         tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
         return;
     }
-    if (tunnel->check_ms && now >= tunnel->check_ms && relay_lost_a_peer(tunnel))
+    if (tunnel->check_ms && now >= tunnel->check_ms && relay_end_if_peer_lost(tunnel))
         return;
     if (idle && now >= idle)
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_IDLE);
 }
 
-/* The one reaction to any event: moves bytes until nothing moves or the turn is over, then computes interest
- * and deadline from the state. */
+/* Reacts to every event: moves bytes until nothing moves or STEP_BYTES have moved, then sets the watchers and
+ * the timer from the state. */
 static void tunnel_step(struct tunnel *tunnel)
 {
     if (tunnel->state == TUNNEL_ADMITTING)
@@ -426,7 +431,7 @@ static void tunnel_step(struct tunnel *tunnel)
         timer_set(&tunnel->timer, tunnel_deadline(tunnel));
 }
 
-/* ---- all of them ---- */
+/* ---- all tunnels of a worker ---- */
 
 void tunnels_init(struct tunnels *tunnels, struct transport *transport)
 {

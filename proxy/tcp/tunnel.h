@@ -1,11 +1,12 @@
-/* The connections of `protocol: tcp`: one inlet, one outlet, bytes both ways, nothing parsed.
+/* One connection of `protocol: tcp`: an inlet and an outlet. Copies bytes in both directions and parses
+ * nothing.
  *
  *   ADMITTING ──inlet ready──▶ DIALLING ──outlet ready──▶ RELAYING ──▶ ENDED
  *       └──refused by TLS──▶ LINGERING ──▶ ENDED
  *
- * A tunnel owns its inlet, its outlet and the bytes between them. Half-close is kept: FIN ↔ close_notify.
- * When one side breaks, the bytes read from it before are still delivered, then the other side is reset.
- * Belongs to its worker's thread. */
+ * Owns its inlet, its outlet and the bytes between them. An end of one direction is passed on: FIN ↔
+ * close_notify. When one side breaks, the other side first receives the bytes that were read before, then a
+ * reset. Belongs to its worker's thread. */
 #ifndef HUSK_TCP_TUNNEL_H
 #define HUSK_TCP_TUNNEL_H
 
@@ -21,15 +22,15 @@ enum tunnel_state { TUNNEL_ADMITTING, TUNNEL_DIALLING, TUNNEL_RELAYING, TUNNEL_L
 struct tunnel {
     struct task task; /* first */
     LIST_ENTRY(tunnel) sibling;
-    struct tunnels *tunnels; /* borrowed: whose list it is in */
+    struct tunnels *tunnels; /* borrowed: the tunnel is in its list */
     enum tunnel_state state;
     struct inlet inlet;
     struct outlet outlet;
-    struct buffer pending[SIDE_COUNT]; /* bytes read from that side, not yet taken by the other */
-    uint64_t progress_ms;              /* when bytes last moved, in the reactor's now_ms, as below */
-    uint64_t check_ms;                 /* when both peers are looked at again; 0: never */
-    uint64_t linger_ms;                /* when it ends although bytes are undelivered; 0: no deadline */
-    struct timer timer;                /* set to the earliest of all deadlines */
+    struct buffer pending[SIDE_COUNT]; /* read from this side, not taken by the other side yet */
+    uint64_t progress_ms;              /* when bytes last moved; on the reactor's clock, as below */
+    uint64_t check_ms;                 /* when both peers are checked again; 0: never */
+    uint64_t linger_ms;                /* when the tunnel ends even if bytes are undelivered; 0: never */
+    struct timer timer;                /* for the earliest of all deadlines */
 };
 
 /* The tunnels of one worker. */
@@ -39,16 +40,17 @@ struct tunnels {
 };
 
 void tunnels_init(struct tunnels *tunnels, struct transport *transport);
-/* Ends all: in order where no byte is on its way, else by reset. Returns how many had bytes on their way. */
+/* Ends all tunnels: by a reset if bytes are undelivered, else in order. Returns the number of tunnels with
+ * undelivered bytes. */
 unsigned tunnels_close(struct tunnels *tunnels);
 
-/* Takes `fd`. When there is no memory the connection is reset. */
+/* Takes `fd`. Resets the connection when out of memory. */
 void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address *peer);
 
-/* The upstream's addresses are known, or have changed. */
+/* The upstream's addresses are known for the first time, or have changed. */
 void tunnels_endpoints_changed(struct tunnels *tunnels);
 
-/* The deadlines of TLS handshakes may have come nearer: they are looked at. */
+/* The deadlines of TLS handshakes may be earlier now: checks them in the next turn of the loop. */
 void tunnels_check_handshakes(struct tunnels *tunnels);
 
 #endif
