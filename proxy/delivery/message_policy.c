@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Pauses are not shorter than this: where many connections share a rate, each would be woken for every token.
- */
+/* The shortest pause. With a shorter one, many connections that share a rate would all wake for each
+ * token. */
 enum { PAUSE_MS_MIN = 10 };
 enum { DETAIL_BYTES = 448, TAG_SHOWN_BYTES = 64, RULE_SHOWN_BYTES = 120, IDENTITY_BYTES = 2048 };
 enum { TAG_TEXT_BYTES = (4 * TAG_SHOWN_BYTES) + 4 };
@@ -49,7 +49,7 @@ struct message_rule *message_policy_add(struct message_policy *policy, const cha
     return rule;
 }
 
-/* Bytes up to the comma that ends the first pattern of a list, or to its end. */
+/* The number of bytes up to the comma that ends the first pattern of a list, or up to the end. */
 static size_t pattern_length(const char *list)
 {
     unsigned depth = 0;
@@ -96,40 +96,40 @@ bool message_rule_set_tags(struct message_rule *rule, const char *list, struct f
 /* ---- prefixes ---- */
 
 enum { NAME_CN, NAME_URI, NAME_DNS, NAME_SPKI8, NAME_COUNT };
-static const char *const name_words[NAME_COUNT] = {
+static const char *const name_texts[NAME_COUNT] = {
     [NAME_CN] = "{cn}", [NAME_URI] = "{uri}", [NAME_DNS] = "{dns}", [NAME_SPKI8] = "{spki8}"
 };
 
-/* Which name stands here; NAME_COUNT: none. */
+/* The name that `text` begins with; NAME_COUNT: none. */
 static unsigned name_at(const char *text)
 {
     unsigned name = 0;
 
-    while (name < NAME_COUNT && strncmp(text, name_words[name], strlen(name_words[name])) != 0)
+    while (name < NAME_COUNT && strncmp(text, name_texts[name], strlen(name_texts[name])) != 0)
         name++;
     return name;
 }
 
 static bool prefix_check(const char *prefix, struct fault *fault)
 {
-    bool is_open = false; /* a name, and no dot behind it yet */
+    bool is_open = false; /* after a name, before the dot that must follow */
 
     for (const char *at = prefix; *at;) {
         unsigned name = *at == '{' || *at == '}' ? name_at(at) : NAME_COUNT;
         if (name == NAME_COUNT && (*at == '{' || *at == '}')) {
-            fault_set(fault, "\"%s\" has braces that are none of {cn}, {uri}, {dns} and {spki8}", prefix);
+            fault_set(fault, "\"%s\": braces are only allowed in {cn}, {uri}, {dns} and {spki8}", prefix);
             return false;
         }
         if (name < NAME_COUNT && is_open)
             break;
         is_open = name < NAME_COUNT || (is_open && *at != '.');
-        at += name < NAME_COUNT ? strlen(name_words[name]) : 1;
+        at += name < NAME_COUNT ? strlen(name_texts[name]) : 1;
     }
     if (is_open) {
         fault_set(
             fault,
-            "\"%s\": behind a name there must be a dot, before the next name and before the end, or one "
-            "identity's tags could begin like another's",
+            "\"%s\": each name must be followed by a dot, before the next name and before the end; otherwise "
+            "the tags of one identity could begin like those of another",
             prefix);
         return false;
     }
@@ -170,7 +170,7 @@ static const char *name_value(unsigned name, const struct identity *identity)
 }
 
 struct expansion {
-    size_t length; /* more than fits: it is too long */
+    size_t length; /* longer than `bytes`: the prefix is too long */
     char bytes[REWRITE_PREFIX_BYTES_MAX];
 };
 
@@ -181,7 +181,7 @@ static void expansion_add(struct expansion *expansion, const char *bytes, size_t
     expansion->length += length;
 }
 
-static bool stays(char byte)
+static bool is_unescaped(char byte)
 {
     return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
            byte == '-' || byte == '_';
@@ -196,7 +196,7 @@ static void expansion_add_name(struct expansion *expansion, unsigned name, const
         char byte = value[i];
         if (name == NAME_DNS && byte >= 'A' && byte <= 'Z')
             byte += 'a' - 'A';
-        if (stays(byte)) {
+        if (is_unescaped(byte)) {
             expansion_add(expansion, &byte, 1);
             continue;
         }
@@ -207,8 +207,9 @@ static void expansion_add_name(struct expansion *expansion, unsigned name, const
 
 /* ---- details ---- */
 
-/* "rule 2 (cn=agent tags=app.**): " and the rest; a detail that there is no memory for is left out. */
-PRINTF_LIKE(2, 3) static void permit_tell(struct message_permit *permit, const char *format, ...)
+/* Sets the detail: "rule 2 (cn=agent tags=app.**): " if a rule matches, then the text. Without a detail when
+ * out of memory. */
+PRINTF_LIKE(2, 3) static void permit_set_detail(struct message_permit *permit, const char *format, ...)
 {
     const struct message_rule *rule = permit->rule;
     size_t used = 0;
@@ -227,7 +228,7 @@ PRINTF_LIKE(2, 3) static void permit_tell(struct message_permit *permit, const c
     va_end(arguments);
 }
 
-/* Printable, and not endless: whatever a peer may have sent. */
+/* Makes the tag printable and limits its length, because a peer can send any bytes. */
 static void tag_describe(char text[TAG_TEXT_BYTES], const uint8_t *tag, size_t length)
 {
     size_t shown = length < TAG_SHOWN_BYTES ? length : TAG_SHOWN_BYTES, used = 0;
@@ -267,8 +268,8 @@ static unsigned head_of(const char *identity)
     return hash % MESSAGE_METERS_HEADS;
 }
 
-/* A meter that nobody uses and that is as good as new is dropped: so there are no more of them than
- * identities that were here lately. */
+/* Finds a meter. Frees unused meters with full buckets in the same list, so that there are only meters of
+ * identities that were connected recently: a new meter is full too. */
 static struct message_meter *meter_find(struct message_meter **link, const struct message_rule *rule,
                                         const char *identity, uint64_t now_ms)
 {
@@ -324,15 +325,15 @@ static enum end_reason permit_expand(struct message_permit *permit, const struct
         }
         const char *value = name_value(name, identity);
         if (!value) {
-            permit_tell(permit, "the certificate has no name for %s", name_words[name]);
+            permit_set_detail(permit, "the certificate has no name for %s", name_texts[name]);
             return END_NOT_ALLOWED;
         }
         expansion_add_name(&expansion, name, value);
-        at += strlen(name_words[name]);
+        at += strlen(name_texts[name]);
     }
     if (expansion.length > sizeof expansion.bytes) {
-        permit_tell(permit, "the tag prefix becomes %zu bytes long, more than %d", expansion.length,
-                    REWRITE_PREFIX_BYTES_MAX);
+        permit_set_detail(permit, "the tag prefix becomes %zu bytes long, more than %d", expansion.length,
+                          REWRITE_PREFIX_BYTES_MAX);
         return END_NOT_ALLOWED;
     }
     permit->prefix = malloc(expansion.length + 1);
@@ -394,9 +395,9 @@ enum end_reason message_permit_judge(struct message_permit *permit, const uint8_
     }
     tag_describe(text, tag, length);
     if (rule)
-        permit_tell(permit, "does not allow the tag \"%s\"", text);
+        permit_set_detail(permit, "does not allow the tag \"%s\"", text);
     else
-        permit_tell(permit, "no rule is about this identity, whose tag is \"%s\"", text);
+        permit_set_detail(permit, "no rule matches this identity, whose tag is \"%s\"", text);
     return END_TAG_NOT_ALLOWED;
 }
 
@@ -410,7 +411,7 @@ uint64_t message_permit_message_bytes(const struct message_permit *permit, uint6
 void message_permit_note_length(struct message_permit *permit)
 {
     if (permit->rule && permit->rule->message_bytes)
-        permit_tell(permit, "allows %llu bytes", (unsigned long long)permit->rule->message_bytes);
+        permit_set_detail(permit, "allows %llu bytes", (unsigned long long)permit->rule->message_bytes);
 }
 
 uint64_t message_permit_wait_ms(const struct message_permit *permit, uint64_t now_ms)

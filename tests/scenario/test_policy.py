@@ -99,7 +99,7 @@ def test_an_identity_without_a_rule_may_connect_but_write_no_message(guarded):
     guarded.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="probe")
     agent = guarded.agent("b")
     agent.send(event(1, tag="x"))
-    guarded.expect_refused(agent, "tag_not_allowed", 'no rule is about this identity, whose tag is "x"')
+    guarded.expect_refused(agent, "tag_not_allowed", 'no rule matches this identity, whose tag is "x"')
     assert not guarded.aggregator.messages
 
 

@@ -133,7 +133,7 @@ static void whom_no_rule_is_about_may_write_nothing(void **state)
     add(f, "a");
     open_as(f, &permit, "b");
     assert_int_equal(judge(&permit, "x"), END_TAG_NOT_ALLOWED);
-    assert_string_equal(message_permit_detail(&permit), "no rule is about this identity, whose tag is \"x\"");
+    assert_string_equal(message_permit_detail(&permit), "no rule matches this identity, whose tag is \"x\"");
     message_permit_close(&permit);
 }
 
@@ -256,8 +256,8 @@ static void expect_bad_prefix(struct message_rule *rule, const char *prefix, con
 static void prefixes_that_could_be_mistaken_are_refused(void **state)
 {
 #define NO_DOT                                                                                               \
-    "behind a name there must be a dot, before the next name and before the end, or one identity's tags "    \
-    "could begin like another's"
+    "each name must be followed by a dot, before the next name and before the end; otherwise the tags of "   \
+    "one identity could begin like those of another"
     struct message_rule *rule = add(*state, "a");
     char longest[REWRITE_PREFIX_BYTES_MAX + 2] = { 0 };
 
@@ -265,8 +265,8 @@ static void prefixes_that_could_be_mistaken_are_refused(void **state)
     expect_bad_prefix(rule, "{cn}-", "\"{cn}-\": " NO_DOT);
     expect_bad_prefix(rule, "{cn}{dns}.", "\"{cn}{dns}.\": " NO_DOT);
     expect_bad_prefix(rule, "{cn}-{dns}.", "\"{cn}-{dns}.\": " NO_DOT);
-    expect_bad_prefix(rule, "{ou}.", "\"{ou}.\" has braces that are none of {cn}, {uri}, {dns} and {spki8}");
-    expect_bad_prefix(rule, "a}.", "\"a}.\" has braces that are none of {cn}, {uri}, {dns} and {spki8}");
+    expect_bad_prefix(rule, "{ou}.", "\"{ou}.\": braces are only allowed in {cn}, {uri}, {dns} and {spki8}");
+    expect_bad_prefix(rule, "a}.", "\"a}.\": braces are only allowed in {cn}, {uri}, {dns} and {spki8}");
     memset(longest, 'a', sizeof longest - 1);
     expect_bad_prefix(rule, longest, "is longer than 256 bytes");
     assert_false(message_rule_needs_identity(rule));

@@ -360,8 +360,8 @@ static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
           "--rule \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
         { CONFIG_SERVER, "any tags=a,,b", "--rule \"any tags=a,,b\": tags: \"\": the pattern is empty" },
         { CONFIG_SERVER, "any tag-prefix={x}.",
-          "--rule \"any tag-prefix={x}.\": tag-prefix: \"{x}.\" has braces that are none of {cn}, {uri}, "
-          "{dns} and {spki8}" },
+          "--rule \"any tag-prefix={x}.\": tag-prefix: \"{x}.\": braces are only allowed in {cn}, "
+          "{uri}, {dns} and {spki8}" },
         { CONFIG_SERVER, "spki=12",
           "--rule \"spki=12\": \"12\" is not a SHA-256 hash: expected 64 hex digits" },
         { CONFIG_SERVER, "any max-message=512MiB",
