@@ -1,4 +1,4 @@
-/* The acks an agent is owed and has not been sent. Pure. */
+/* The acks that an agent has not been sent yet. Pure. */
 #ifndef HUSK_DELIVERY_AGENT_ACKS_H
 #define HUSK_DELIVERY_AGENT_ACKS_H
 
@@ -9,7 +9,7 @@ struct agent_ack;
 
 struct agent_acks {
     TAILQ_HEAD(, agent_ack) queue; /* in the order their messages settled */
-    size_t bytes;                  /* of them */
+    size_t bytes;                  /* of all acks in the queue */
 };
 
 void agent_acks_init(struct agent_acks *acks);
@@ -20,8 +20,8 @@ bool agent_acks_is_empty(const struct agent_acks *acks);
 /* Adds the ack of a message. False when out of memory. */
 MUST_CHECK bool agent_acks_add(struct agent_acks *acks, const struct message *message);
 
-/* Moves the acks of messages with an ordinal below `end` to `out`, which is to hold `limit_bytes` at most. No
- * ack is cut in two: agents take half an ack for a failure. False when out of memory. */
+/* Moves the acks of messages with an ordinal below `end` to `out`, as long as `out` holds at most
+ * `limit_bytes`. Moves only whole acks: agents treat half an ack as a failure. False when out of memory. */
 MUST_CHECK bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out,
                                   size_t limit_bytes);
 

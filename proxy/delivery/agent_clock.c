@@ -3,8 +3,8 @@
 #include "runtime/timer.h"
 
 enum {
-    PRESSURE_STALL_MS = 1000,  /* under pressure: an agent that stalls must not block others for long */
-    PRESSURE_BYTES_PER_MS = 64 /* nor an agent that sends slowly and holds budget that they need */
+    PRESSURE_STALL_MS = 1000,  /* under pressure: longest pause in a message */
+    PRESSURE_BYTES_PER_MS = 64 /* under pressure: lowest rate of an agent that holds budget */
 };
 
 void agent_clock_pause(struct agent_clock *clock, struct message_metrics *metrics, uint64_t now_ms,

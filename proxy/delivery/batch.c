@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-/* A copy and not shared slices: taking messages changes their bytes in place. */
+/* Copies the bytes, because message_take changes bytes in place, and slices are shared. */
 static bool bytes_copy(const struct message *batch, struct buffer *to)
 {
     if (batch->flat_length)
@@ -17,8 +17,8 @@ static bool bytes_copy(const struct message *batch, struct buffer *to)
     return true;
 }
 
-/* Takes the next part, of up to `most` messages, off the front of what is left of the batch's bytes. NULL
- * when out of memory. */
+/* Removes the next part, of up to `most` messages, from the front of `left`, the remaining bytes of the
+ * batch. NULL when out of memory. */
 static struct message *part_take(struct buffer *left, const struct message *batch, unsigned most,
                                  struct chunk_ids *ids)
 {
@@ -32,7 +32,7 @@ static struct message *part_take(struct buffer *left, const struct message *batc
 
     do {
         bool is_whole = message_scan(&last, &limits, left, source.length);
-        assert(is_whole); /* it was when the batch was put together */
+        assert(is_whole); /* it was whole when the batch was made */
         (void)is_whole;
         source.length += last.length;
         source.events += last.entries;

@@ -26,15 +26,16 @@ static void rewrites_count(struct body_metrics *metrics, const struct body_resul
 /* Puts `bytes` in place of `message`. False when out of memory. */
 static bool message_replace(struct buffer *incoming, struct span message, struct buffer *bytes)
 {
-    struct buffer now;
+    struct buffer replaced;
 
-    buffer_init(&now, incoming->pool);
-    bool done = buffer_move(&now, incoming, (size_t)message.start);
+    buffer_init(&replaced, incoming->pool);
+    bool done = buffer_move(&replaced, incoming, (size_t)message.start);
     if (done)
         buffer_consume(incoming, (size_t)(message.end - message.start));
-    done = done && buffer_move(&now, bytes, bytes->length) && buffer_move(&now, incoming, incoming->length);
+    done = done && buffer_move(&replaced, bytes, bytes->length) &&
+           buffer_move(&replaced, incoming, incoming->length);
     buffer_clear(incoming);
-    *incoming = now;
+    *incoming = replaced;
     return done;
 }
 
@@ -45,13 +46,13 @@ bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, si
     struct scanner rewritten;
 
     if (!body_options_ask(&filter->rewriter.options))
-        return true; /* usual, for every message */
+        return true; /* the usual case */
     enum body_status status = body_rewrite(&filter->rewriter, incoming, start, scanner, &result);
     bool done = true;
 
     if (status == BODY_UNREADABLE)
         metrics_add(&filter->metrics->unreadable, 1);
-    /* A body that husk compresses again may be longer than before, and longer than a message may be. */
+    /* A body that husk compresses again can be longer than before, and longer than --max-message. */
     if (status == BODY_REWRITTEN && message_scan(&rewritten, &scanner->limits, &result.bytes, 0)) {
         struct span message = { start, start + scanner->length };
         rewrites_count(filter->metrics, &result, scanner->length);

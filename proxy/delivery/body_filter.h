@@ -1,7 +1,8 @@
-/* Rewrites the body of a message on its way up, if settings ask for it: after the framer has found the
- * message, before its head and option are changed. One per worker; owns the rewriter and counts what it does.
+/* Rewrites the body of a message, if --compress or --strip-metadata is set: after the framer has found the
+ * message, before its head and option are changed. One per worker.
  *
- * Knows neither agent nor aggregator. Belongs to its worker's thread. */
+ * Owns the rewriter and counts the rewritten messages. Knows neither agent nor aggregator. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_BODY_FILTER_H
 #define HUSK_DELIVERY_BODY_FILTER_H
 
@@ -23,9 +24,9 @@ void body_filter_init(struct body_filter *filter, const struct body_options *opt
                       struct body_metrics *metrics);
 void body_filter_deinit(struct body_filter *filter);
 
-/* Rewrites the message that begins `start` bytes into `incoming` and that `scanner` has just ended. Bytes in
- * front of the message and behind it stay, and `scanner` describes the message as it is afterwards. False
- * when out of memory: then `incoming` is no longer whole. */
+/* Rewrites the message that begins at offset `start` of `incoming`; `scanner` has just found its end. Bytes
+ * before and after the message stay. Afterwards `scanner` describes the rewritten message. False when out of
+ * memory: `incoming` is incomplete then. */
 MUST_CHECK bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
                                     struct scanner *scanner);
 

@@ -1,5 +1,5 @@
-/* Chunk ids for messages that bring none of their own: they never repeat, and are unlikely to meet another
- * process's. */
+/* Makes chunk ids for messages that have none. An id never repeats in a worker, and very probably not in
+ * another worker or process. */
 #ifndef HUSK_DELIVERY_CHUNK_IDS_H
 #define HUSK_DELIVERY_CHUNK_IDS_H
 

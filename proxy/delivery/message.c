@@ -6,7 +6,7 @@
 
 enum { FLAT_BYTES_MAX = 4096 };
 
-/* Where a message is put together: a flat area or slices. */
+/* Where the bytes of a message are put: a flat area or slices. */
 struct assembly {
     uint8_t *flat; /* NULL: slices */
     struct buffer *slices;
@@ -31,7 +31,7 @@ static bool assembly_put(struct assembly *assembly, const uint8_t *bytes, size_t
     return true;
 }
 
-/* Takes the bytes of `range` in order, drops those that are cut out, and puts in the new ones. */
+/* Moves the bytes of `range` to the assembly and applies the edits of `rewrite`. */
 static bool range_assemble(struct assembly *assembly, struct buffer *incoming, struct span range,
                            const struct rewrite *rewrite)
 {
@@ -42,7 +42,7 @@ static bool range_assemble(struct assembly *assembly, struct buffer *incoming, s
         size_t length = edit->insert.end - edit->insert.start;
         if (edit->at < range.start)
             continue;
-        if (edit->remove == length) { /* in place: nobody else shares these bytes yet */
+        if (edit->remove == length) { /* in place: no other buffer shares these bytes yet */
             buffer_patch(incoming, edit->at - at, rewrite->bytes + edit->insert.start, length);
             continue;
         }

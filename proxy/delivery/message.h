@@ -1,13 +1,13 @@
-/* What goes from an agent to an upstream connection in one piece: one Forward message, or a batch of them.
+/* The unit that husk sends upstream and keeps: one Forward message, or a batch of them.
  *
- * A batch is several messages of one sender that were read together. Only its last one may have a chunk id,
- * and the ack of that one settles all of them, since an aggregator works through a connection in order.
+ * A batch is several messages of one sender that were read together. Only the last message of a batch has a
+ * chunk id. Its ack settles the whole batch, because an aggregator processes a connection in order.
  *
- * Long messages are slices of the segments they were read into, so that keeping them costs no copy. Short
- * ones lie flat behind the struct, so that they do not keep segments alive.
+ * A long message consists of slices of the segments into which it was read: keeping it costs no copy. A short
+ * message is copied behind the struct, so that it does not keep a segment in memory.
  *
- * A message has one owner at a time: the dispatcher while it waits, the ledger of an upstream connection once
- * it is sent. Each group of fields is written by the unit named above it, and by no other. */
+ * A message has one owner at a time: the dispatcher while the message waits, then the ledger of an upstream
+ * connection. Each group of fields is written only by the unit named above it. */
 #ifndef HUSK_DELIVERY_MESSAGE_H
 #define HUSK_DELIVERY_MESSAGE_H
 
@@ -26,7 +26,7 @@ struct sender;
 enum message_ack {
     MESSAGE_NO_ACK,    /* nobody: neither the agent nor husk asked */
     MESSAGE_OUR_ACK,   /* husk asked, to know that the message arrived */
-    MESSAGE_AGENT_ACK, /* the agent asked: its ack is passed on */
+    MESSAGE_AGENT_ACK, /* the agent asked: husk passes the ack on */
 };
 
 struct message {
@@ -36,39 +36,39 @@ struct message {
     /* message */
     enum message_ack ack;
     unsigned count;       /* Forward messages in it */
-    uint64_t events;      /* in them, as far as they say how many */
-    bool is_protected;    /* by husk: kept until its ack comes */
-    bool is_kept;         /* its bytes are still here: it can be sent again */
-    struct buffer slices; /* of long ones */
-    size_t flat_length;   /* of short ones; else 0 */
-    uint8_t *flat;        /* behind the id, in the same allocation */
+    uint64_t events;      /* events in these messages, as far as the messages state the number */
+    bool is_protected;    /* husk keeps it until its ack comes */
+    bool is_kept;         /* its bytes are in memory: it can be sent again */
+    struct buffer slices; /* the bytes of a long message */
+    size_t flat_length;   /* of a short message; 0: it is long */
+    uint8_t *flat;        /* the bytes of a short message, behind the id in the same allocation */
 
     /* sender */
     struct sender *sender; /* borrowed; NULL: the agent is gone */
     TAILQ_ENTRY(message) of_sender;
-    uint64_t ordinal; /* rises among the messages of one sender */
+    uint64_t ordinal; /* number among the messages of its sender, rising */
     uint64_t arrived_ms;
 
     /* message_queue */
-    TAILQ_ENTRY(message) of_queue; /* also of lists that one function makes */
+    TAILQ_ENTRY(message) of_queue; /* also for the temporary lists of a function */
     bool is_waiting;               /* for an upstream connection */
 
     /* retry */
-    unsigned attempts;     /* connections that broke while it was the oldest they had not settled */
+    unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
     unsigned ack_timeouts; /* connections given up because its ack did not come */
 
     /* read_budget */
-    uint64_t retained_bytes; /* counted for it */
+    uint64_t retained_bytes; /* counted for this message */
 
-    uint8_t id[]; /* message */
+    uint8_t id[]; /* written by message: the chunk id */
 };
 
 TAILQ_HEAD(message_list, message);
 
-/* What message_take needs to know. All borrowed. */
+/* Input of message_take. All pointers are borrowed. */
 struct message_source {
-    uint64_t length;               /* bytes of the batch at the front of the buffer */
-    const struct scanner *last;    /* at the end of its last message */
+    uint64_t length;               /* length of the batch at the front of the buffer */
+    const struct scanner *last;    /* has just found the end of the last message */
     const struct rewrite *rewrite; /* of the last message */
     unsigned count;
     uint64_t events;
@@ -76,34 +76,34 @@ struct message_source {
     bool is_protected;
 };
 
-/* Takes a message or batch off the front of `incoming`. NULL when out of memory: then `incoming` is no longer
- * whole.
- */
+/* Removes a message or batch from the front of `incoming`. NULL when out of memory: `incoming` is incomplete
+ * then. */
 struct message *message_take(struct buffer *incoming, const struct message_source *source);
 
 /* Frees a message that nobody refers to any more. */
 void message_free(struct message *message);
 
-/* Puts its bytes, which are kept, at the end of `to`. False when out of memory. */
+/* Appends the bytes of the message, which must be kept, to `to`. False when out of memory. */
 MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
 
-/* Its bytes are not needed any more: it cannot be sent again. */
+/* Discards the bytes of the message: it cannot be sent again. */
 void message_discard_bytes(struct message *message);
 
-/* An agent that asked for the ack of a single message sends it again when no ack comes. Of a batch it would
- * send only the last message. */
+/* Whether the agent sends the message again if no ack comes: it requested the ack of this message alone. Of a
+ * batch, the agent would send only the last message. */
 static inline bool message_comes_again(const struct message *message)
 {
     return message->ack == MESSAGE_AGENT_ACK && message->count == 1;
 }
 
-/* The agent did not ask for the ack of this message, or of a part of it. */
+/* Whether the agent did not request the ack of this message, or of a part of this batch. */
 static inline bool message_is_unasked(const struct message *message)
 {
     return message->ack != MESSAGE_AGENT_ACK || message->count > 1;
 }
 
-/* A connection has ended at this message: it is sent alone, and its sender's later messages wait for it. */
+/* Whether a connection has ended at this message. It is then sent alone, and later messages of its sender
+ * wait for it. */
 static inline bool message_is_isolated(const struct message *message)
 {
     return message->attempts > 0;
@@ -114,8 +114,7 @@ static inline struct message *message_of(struct ledger_entry *entry)
     return (struct message *)entry;
 }
 
-/* Scans the message that begins `at` bytes into `bytes`; false when it is not whole, or not within `limits`.
- */
+/* Scans the message at offset `at` of `bytes`. False when the message is incomplete or exceeds `limits`. */
 MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limits *limits,
                              const struct buffer *bytes, size_t at);
 
@@ -123,31 +122,31 @@ MUST_CHECK bool message_scan(struct scanner *scanner, const struct scanner_limit
 
 enum {
     MESSAGE_OPTION_BYTES_MAX = 65536
-}; /* longest option of such a message: it is held back until it is whole */
+}; /* longest option of such a message: it is held until the message is whole */
 
 enum message_protection { MESSAGE_UNPROTECTED, MESSAGE_PROTECTED };
 
-/* A message without bytes, size and id. A protected one keeps its bytes. NULL when out of memory. */
+/* A message without bytes, size and id. A protected message keeps its bytes. NULL when out of memory. */
 struct message *message_open(struct buffer_pool *pool, enum message_protection protection);
-/* Adds bytes that are to be sent. They stay in `piece`; a kept message shares them. False when out of memory.
- */
+/* Adds bytes that are sent upstream. They stay in `piece`; a kept message shares them. False when out of
+ * memory. */
 MUST_CHECK bool message_grow(struct message *message, const struct buffer *piece);
-/* Its bytes are kept from now on: none has been sent yet. */
+/* Keeps the bytes of the message from now on. If they were not kept before, none may have been added. */
 void message_keep(struct message *message);
-/* It is too much to keep: discards its bytes, and does not protect it any more. */
+/* The message needs too much memory: discards its bytes and no longer protects it. */
 void message_unprotect(struct message *message);
 
-/* What is known at its end. */
+/* What is known at the end of a message. */
 struct message_summary {
-    const uint8_t *id; /* copied: the chunk id's value */
+    const uint8_t *id; /* copied: the value of the chunk id */
     size_t id_length;  /* at most SCANNER_CHUNK_BYTES_MAX */
     uint64_t events;
     enum message_ack ack;
 };
 void message_complete(struct message *message, const struct message_summary *summary);
 
-/* Moves bytes `range` of a message, counted as they were read, off the front of `incoming` to the end of
- * `out`, with those edits of `rewrite` that lie at or behind range.start. False when out of memory. */
+/* Moves the bytes `range` of a message, counted as read, from the front of `incoming` to the end of `out`.
+ * Applies the edits of `rewrite` at or after range.start. False when out of memory. */
 MUST_CHECK bool message_move(struct buffer *out, struct buffer *incoming, struct span range,
                              const struct rewrite *rewrite);
 

@@ -1,4 +1,4 @@
-/* The messages that wait for an upstream connection, oldest first, and how much they are. Pure. */
+/* The messages that wait for an upstream connection, oldest first, with their number and size. Pure. */
 #ifndef HUSK_DELIVERY_MESSAGE_QUEUE_H
 #define HUSK_DELIVERY_MESSAGE_QUEUE_H
 
@@ -12,8 +12,8 @@ struct message_queue {
 
 void message_queue_init(struct message_queue *queue);
 void message_queue_append(struct message_queue *queue, struct message *message);
-/* Puts `messages` (by of_queue) in front of those that wait, in their order; `messages` is empty afterwards.
- */
+/* Inserts `messages` (by of_queue) before the waiting messages, in their order. `messages` is empty
+ * afterwards. */
 void message_queue_prepend(struct message_queue *queue, struct message_list *messages);
 void message_queue_remove(struct message_queue *queue, struct message *message);
 

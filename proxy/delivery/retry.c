@@ -1,8 +1,8 @@
 #include "delivery/retry.h"
 
 enum {
-    FRUITLESS_TIMEOUTS_MAX = 3, /* ack timeouts of an aggregator that has never acknowledged anything */
-    BATCH_PARTS = 8             /* of a batch at which connections end */
+    NEVER_ACKED_TIMEOUTS_MAX = 3, /* then husk gives up an aggregator without any ack */
+    BATCH_PARTS = 8               /* into which an isolated batch is split */
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts)
@@ -43,9 +43,9 @@ static bool attempts_are_left(const struct retry *retry, const struct message *m
 
 static bool is_worth_sending(const struct retry *retry, const struct message *message)
 {
-    if (!message->is_kept || (!retry->has_acked && retry->ack_timeouts >= FRUITLESS_TIMEOUTS_MAX))
+    if (!message->is_kept || (!retry->has_acked && retry->ack_timeouts >= NEVER_ACKED_TIMEOUTS_MAX))
         return false;
-    /* A batch is split until it is known which of its messages is at fault. */
+    /* A batch is split until the message at fault is known. */
     return message->count > 1 ||
            (attempts_are_left(retry, message) && message->ack_timeouts < retry->max_ack_timeouts);
 }
@@ -58,7 +58,7 @@ enum retry_verdict retry_decide(const struct retry *retry, const struct message 
         return RETRY_GIVE_UP;
     if (!is_worth_sending(retry, message))
         return RETRY_GIVE_UP;
-    /* Connections end for other reasons than a message, so a batch is sent alone first. */
+    /* A connection can end for other reasons than a message, so the batch is first sent again alone. */
     bool is_to_split = message->count > 1 && (message->attempts > 1 || message->ack_timeouts);
     return is_to_split ? RETRY_SPLIT : RETRY_AGAIN;
 }
@@ -78,6 +78,5 @@ const char *retry_hint(const struct retry *retry, enum end_reason reason)
     if (reason != END_ACK_TIMEOUT || retry->has_acked)
         return NULL;
     return "the aggregator has never acknowledged anything: is it a Forward input that sends acks? If it is "
-           "not, "
-           "use --delivery passthrough";
+           "not, use --delivery passthrough";
 }

@@ -1,4 +1,5 @@
-/* What becomes of a message whose upstream connection ended: sent again, isolated, split, or given up.
+/* Decides what happens to a message whose upstream connection has ended: it is sent again, isolated, split,
+ * or given up.
  *
  * One per worker. Pure: counts failures and decides; it moves no message. */
 #ifndef HUSK_DELIVERY_RETRY_H
@@ -8,9 +9,9 @@
 #include "delivery/sender.h"
 
 struct retry {
-    unsigned max_attempts;     /* connections a message may end; 0: no limit */
-    unsigned max_ack_timeouts; /* connections given up for a message's ack */
-    bool has_acked;            /* an aggregator has acknowledged something */
+    unsigned max_attempts;     /* --max-attempts: connections that may end at a message; 0: no limit */
+    unsigned max_ack_timeouts; /* --max-ack-timeouts: ack timeouts that a message may have */
+    bool has_acked;            /* an aggregator has acknowledged a message */
     unsigned ack_timeouts;     /* of all messages */
 };
 
@@ -21,30 +22,30 @@ void retry_note_ack(struct retry *retry);
 /* A connection has ended for `reason`. */
 void retry_note_end(struct retry *retry, enum end_reason reason);
 
-/* Counts a failure against the message that a connection ended at: the oldest it had not settled. From then
- * on the message is isolated, unless only its ack was late. */
+/* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
+ * connection. From then on the message is isolated, unless only its ack was late. */
 void retry_count_failure(struct message *message, enum end_reason reason);
 
-/* `part` was made of a batch: it is isolated if the batch was. */
+/* `part` is a part of `batch`: isolates it if the batch is isolated. */
 void retry_inherit(struct message *part, const struct message *batch);
 
 enum retry_verdict {
-    RETRY_AGAIN,
-    RETRY_SPLIT,   /* a batch: its messages are sent in parts, see retry_part_count */
-    RETRY_GIVE_UP, /* dropped for the reason its connection ended for */
-    RETRY_LEFT,    /* dropped because its agent is gone and sends it again elsewhere */
+    RETRY_AGAIN,   /* send it again */
+    RETRY_SPLIT,   /* a batch: send it in parts, see retry_part_count */
+    RETRY_GIVE_UP, /* drop it, for the reason why its connection ended */
+    RETRY_LEFT,    /* drop it, because its agent has ended and sends it again elsewhere */
 };
-/* About a message whose connection has ended, its failure counted. */
+/* The decision about a message whose connection has ended. Call retry_count_failure before. */
 enum retry_verdict retry_decide(const struct retry *retry, const struct message *message);
 
-/* How many messages a part of a batch has at the most. */
+/* The most messages that a part of a batch has. */
 unsigned retry_part_count(const struct message *batch);
 
-/* Whether a cut-through message, of which `sent_bytes` have gone to the connection that ended, can begin
- * again. */
+/* Whether a cut-through message can begin again after `sent_bytes` of it were sent on a connection that
+ * ended. */
 bool retry_can_restart(const struct retry *retry, const struct message *message, uint64_t sent_bytes);
 
-/* A hint for the log line about a connection that ended for `reason`; NULL: there is none. */
+/* A hint for the log line of a connection that ended for `reason`; NULL: none. */
 const char *retry_hint(const struct retry *retry, enum end_reason reason);
 
 #endif

@@ -12,10 +12,10 @@ void sender_release(struct sender *sender)
         sender_remove(sender, TAILQ_FIRST(&sender->unsettled));
 }
 
-/* ---- its messages ---- */
+/* ---- messages ---- */
 
-/* The message has been put in its place. */
-static void message_own(struct sender *sender, struct message *message)
+/* The message has been inserted into the list. */
+static void message_adopt(struct sender *sender, struct message *message)
 {
     message->sender = sender;
     sender->unasked += message_is_unasked(message);
@@ -29,7 +29,7 @@ void sender_file(struct sender *sender, struct message *message, uint64_t now_ms
     message->ordinal = sender->filed;
     TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
     sender->filed += message->count;
-    message_own(sender, message);
+    message_adopt(sender, message);
 }
 
 static const struct message *isolated_from(const struct message *message)
@@ -62,7 +62,7 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
             TAILQ_INSERT_BEFORE(next, part, of_sender);
         else
             TAILQ_INSERT_TAIL(&sender->unsettled, part, of_sender);
-        message_own(sender, part);
+        message_adopt(sender, part);
     }
 }
 
@@ -82,7 +82,7 @@ void sender_wake(struct sender *sender)
     sender->events->on_wake(sender->owner);
 }
 
-/* ---- their order ---- */
+/* ---- order ---- */
 
 void sender_note_isolated(struct sender *sender, const struct message *message)
 {
@@ -113,7 +113,7 @@ uint64_t sender_first_unasked(const struct sender *sender)
     return UINT64_MAX;
 }
 
-/* ---- what it remembers ---- */
+/* ---- notes ---- */
 
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id)
 {
