@@ -17,7 +17,7 @@ static void message_retain(struct cut_through *cut_through, uint64_t bytes)
     read_budget_retain(cut_through->dispatcher->budget, &cut_through->message->retained_bytes, bytes);
 }
 
-/* ---- reports of the dispatcher ---- */
+/* ---- callbacks of the dispatcher ---- */
 
 static void on_granted(struct exclusive_request *request, struct upstream *upstream)
 {
@@ -66,7 +66,7 @@ static const struct exclusive_events exclusive_events = {
     .on_overdue = on_overdue,
 };
 
-/* ---- life ---- */
+/* ---- begin and end ---- */
 
 struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sender *sender,
                                      const struct message_permit *permit, const struct scanner *scanner)
@@ -112,13 +112,13 @@ bool cut_through_is_blocked(const struct cut_through *cut_through)
 
 /* ---- bytes ---- */
 
-/* Our chunk id, if the head has promised one. */
+/* Our chunk id, if the head announces one; else NULL. */
 static const uint8_t *chunk_value_of(const struct cut_through *cut_through)
 {
     return cut_through->has_chunk_value ? cut_through->chunk_value : NULL;
 }
 
-/* Passes on bytes as they are to be sent. */
+/* Sends rewritten bytes if there is a connection, and keeps them if the message is kept. */
 static bool piece_put(struct cut_through *cut_through, struct buffer *piece)
 {
     struct message *message = cut_through->message;
@@ -135,7 +135,8 @@ static bool piece_put(struct cut_through *cut_through, struct buffer *piece)
     return !cut_through->upstream || upstream_put(cut_through->upstream, piece);
 }
 
-/* Takes the message's bytes up to `end`, as read, off `incoming` and passes them on. */
+/* Removes the bytes of the message up to `end`, counted as read, from `incoming`, rewrites them and sends
+ * them. */
 static enum end_reason bytes_take(struct cut_through *cut_through, struct buffer *incoming, uint64_t end,
                                   const struct rewrite *rewrite)
 {
@@ -165,7 +166,7 @@ enum end_reason cut_through_flow(struct cut_through *cut_through, struct buffer 
     return bytes_take(cut_through, incoming, end, &rewrite);
 }
 
-/* What the end of the message tells about its ack. */
+/* Tells the message its chunk id and who waits for its ack. */
 static void message_summarize(struct cut_through *cut_through, const struct buffer *incoming,
                               const struct scanner *scanner)
 {
@@ -198,7 +199,7 @@ enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffe
     rewrite_plan(&rewrite, scanner, cut_through->permit->prefix, cut_through->permit->prefix_length,
                  chunk_value_of(cut_through));
     if (!cut_through->upstream)
-        message_keep(message); /* read whole before any of it could be sent */
+        message_keep(message); /* the whole message was read before a connection was granted */
     enum end_reason reason = bytes_take(cut_through, incoming, scanner->length, &rewrite);
     if (reason != END_NONE)
         return reason;

@@ -1,12 +1,12 @@
-/* A message too large to hold: it goes upstream while it is read, on a connection of its own.
+/* A message that is too large to hold: it goes upstream while it is read, on an exclusive connection.
  *
- *   WAITING ──granted a connection──▶ FLOWING ──last byte──▶ the dispatcher's
+ *   WAITING ──granted a connection──▶ FLOWING ──last byte──▶ the dispatcher takes the message
  *      ▲                                 │
  *      └── connection ends, bytes kept ──┘   (not kept: the sender is told that it failed)
  *
- * Stands between the downstream connection that reads it, its owner, and the upstream connection it has
- * exclusively. A protected message keeps its bytes too, as long as there is memory for them. The option is
- * held back until the message is whole: the ack is asked for in it. */
+ * Connects the downstream connection, which reads the message and owns the cut-through, with an upstream
+ * connection. A protected message also keeps its bytes, as long as the read budget allows. The option is sent
+ * last, when the message is whole, because the option requests the ack. */
 #ifndef HUSK_DELIVERY_CUT_THROUGH_H
 #define HUSK_DELIVERY_CUT_THROUGH_H
 
@@ -19,33 +19,33 @@ struct cut_through {
     struct dispatcher *dispatcher;       /* borrowed */
     struct sender *sender;               /* borrowed */
     const struct message_permit *permit; /* borrowed */
-    struct upstream *upstream;           /* its own for the time; NULL: it waits */
+    struct upstream *upstream;           /* borrowed: its exclusive connection; NULL: it waits for one */
     struct message *message;             /* owned: the bytes that are kept, and what its end tells */
-    uint64_t taken_bytes;                /* of the message, as read, that have gone on */
-    bool has_chunk_value;                /* the head has promised a chunk id of ours */
+    uint64_t taken_bytes; /* bytes of the message, as read, that were taken from the buffer of the agent */
+    bool has_chunk_value; /* the head that was sent announces a chunk id of ours */
     uint8_t chunk_value[CHUNK_ID_VALUE_BYTES];
 };
 
-/* Begins with a message whose head is scanned, and asks for a connection. NULL when out of memory. Borrows
- * the other arguments until it ends. */
+/* Begins a cut-through for a message whose head is scanned, and requests a connection. Borrows `dispatcher`,
+ * `sender` and `permit` until the cut-through ends. NULL when out of memory. */
 struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sender *sender,
                                      const struct message_permit *permit, const struct scanner *scanner);
 
-/* Takes what `scanner` has scanned off the front of `incoming`, as far as the connection takes it. END_NONE,
- * or why the message cannot go on. */
+/* Removes the scanned bytes from the front of `incoming` and sends them, as far as the connection has space.
+ * END_NONE, or why the message cannot go on. */
 enum end_reason cut_through_flow(struct cut_through *cut_through, struct buffer *incoming,
                                  const struct scanner *scanner);
 
-/* The message's last byte is scanned: files the message, hands it over, and frees the cut-through. END_NONE,
- * or why the message cannot go on: then the cut-through stays. */
+/* The last byte of the message is scanned: hands the message to the dispatcher and frees the cut-through.
+ * END_NONE, or why the message cannot go on: the cut-through stays then. */
 enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffer *incoming,
                                    const struct scanner *scanner);
 
-/* The agent is gone in the middle of the message: ends the connection, if there is one, and frees the
- * cut-through. */
+/* The agent has ended in the middle of the message: ends the upstream connection, if there is one, and frees
+ * the cut-through. */
 void cut_through_abort(struct cut_through *cut_through);
 
-/* It waits, or its connection takes no more for the moment: its agent is not read. */
+/* The message waits for a connection, or its connection has no space: the agent is not read. */
 bool cut_through_is_blocked(const struct cut_through *cut_through);
 
 #endif

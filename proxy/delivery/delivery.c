@@ -1,6 +1,6 @@
 #include "delivery/delivery.h"
 
-/* The deadlines of agents that stall have come nearer. */
+/* Under pressure, an agent in the middle of a message has an earlier deadline. */
 static void on_pressure(void *owner)
 {
     struct delivery *delivery = owner;

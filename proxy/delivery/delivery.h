@@ -1,7 +1,7 @@
 /* The Forward engine of one worker: what `protocol: forward` does with accepted connections.
  *
- * Puts together the parts: downstream connections, read budget, dispatcher and what they share. Belongs to
- * its worker's thread. */
+ * Connects its parts: downstream connections, read budget, dispatcher, and what they share. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_DELIVERY_H
 #define HUSK_DELIVERY_DELIVERY_H
 
@@ -18,19 +18,20 @@ struct delivery {
 /* Borrows `transport`. The engine must not move in memory afterwards. False when the system gives no
  * randomness. */
 MUST_CHECK bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault);
-/* Ends every connection. Returns how many messages, and agents with anything else on its way, are left
- * behind. */
+/* Ends every connection. Returns the number of unsettled messages, plus the number of agents with other
+ * undelivered bytes. */
 unsigned delivery_end(struct delivery *delivery);
-/* Frees it, once the loop has ended. */
+/* Frees the engine. Call it after the loop has ended. */
 void delivery_close(struct delivery *delivery);
 
 /* Takes `fd`. */
 void delivery_accept(struct delivery *delivery, int fd, const struct socket_address *peer);
 
-/* The upstream's addresses are known, or have changed; the credentials for the upstream have. */
+/* The upstream's addresses are known for the first time or have changed; the credentials for the upstream
+ * have changed. */
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
-/* The deadlines of TLS handshakes may have come nearer. */
+/* The deadlines of TLS handshakes may be earlier now. */
 void delivery_check_handshakes(struct delivery *delivery);
 
 #endif

@@ -1,6 +1,6 @@
 #include "delivery/dispatcher.h"
 
-enum { WAITING_TICK_MS = 500 }; /* how often waiting messages are looked at */
+enum { WAITING_TICK_MS = 500 }; /* how often waiting messages and agents are checked */
 
 static struct message_metrics *metrics_of(const struct dispatcher *dispatcher)
 {
@@ -17,20 +17,21 @@ static void tick_set(struct dispatcher *dispatcher)
     timer_set(&dispatcher->timer, now_ms(dispatcher) + WAITING_TICK_MS);
 }
 
-/* Tells the metrics how many messages wait, once a change is complete. */
+/* Publishes the number of waiting messages. Call it when a change is complete, so that a scrape sees no state
+ * in between. */
 static void waiting_publish(struct dispatcher *dispatcher)
 {
     atomic_store_explicit(&metrics_of(dispatcher)->waiting, dispatcher->waiting.count, memory_order_relaxed);
 }
 
-/* ---- the life of a message ---- */
+/* ---- one message ---- */
 
 static void message_retain(struct dispatcher *dispatcher, struct message *message, uint64_t bytes)
 {
     read_budget_retain(dispatcher->budget, &message->retained_bytes, bytes);
 }
 
-/* The message is between its agent and its settlement from now on. */
+/* From now on the message counts as unsettled and retained. */
 static void message_enter(struct dispatcher *dispatcher, struct message *message)
 {
     dispatcher->unsettled_count += message->count;
@@ -55,7 +56,7 @@ static void message_accept(struct dispatcher *dispatcher, struct message *messag
     message_enter(dispatcher, message);
 }
 
-/* The message goes no further: counts it, and tells its agent if that is still there. */
+/* Drops and counts a message, and tells its sender if the sender still exists. */
 static void message_drop(struct dispatcher *dispatcher, struct message *message, enum end_reason reason)
 {
     struct sender *sender = message->sender;
@@ -93,7 +94,7 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
 {
     for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_sender);
-        /* Sending it now would only duplicate it. */
+        /* Other messages are delivered; these would be duplicates, because the agent sends them again. */
         if (!message->is_waiting || !message_comes_again(message))
             continue;
         message_queue_remove(&dispatcher->waiting, message);
@@ -106,7 +107,7 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
 
 /* ---- dispatching ---- */
 
-/* Another connection may help. When none may be dialled yet, the timer asks again. */
+/* Dials another connection if that helps. If no dial is allowed yet, the timer tries again. */
 static void dial(struct dispatcher *dispatcher, enum upstream_need need)
 {
     timer_set(&dispatcher->timer, upstream_pool_dial(&dispatcher->pool, need));
@@ -125,7 +126,7 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
     if (message->sender)
         sender_note_upstream(message->sender, upstream->id);
     upstream_send(upstream, message);
-    if (!message->is_protected) { /* its bytes are with the connection, and are not sent again */
+    if (!message->is_protected) { /* its bytes are in the connection's buffer and are not sent again */
         message_discard_bytes(message);
         message_retain(dispatcher, message, sizeof *message);
     }
@@ -165,8 +166,9 @@ static void requests_grant(struct dispatcher *dispatcher)
     }
 }
 
-/* Whole messages wait although connections are ready. Without any connection as many are held as may be. The
- * lower limit makes reads large when they go on. */
+/* Congested: whole messages wait although a connection is ready. While no connection is ready, only the read
+ * budget limits what is held. Congestion ends at a quarter of the limit, so that reads are large when they
+ * resume. */
 static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 {
     uint64_t limit_bytes = dispatcher->transport->route->buffer_bytes;
@@ -179,11 +181,11 @@ static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 
 void dispatcher_dispatch(struct dispatcher *dispatcher)
 {
-    messages_send(dispatcher); /* first: an isolated message is soon done with its connection */
+    messages_send(dispatcher); /* an isolated message is fast: before requests */
     requests_grant(dispatcher);
     dial(dispatcher, UPSTREAM_FOR_BALANCE);
     read_budget_set_congestion(dispatcher->budget, congestion_of(dispatcher));
-    read_budget_pass_turn(dispatcher->budget);
+    read_budget_admit_next(dispatcher->budget);
     if (read_budget_is_awaited(dispatcher->budget))
         tick_set(dispatcher);
 }
@@ -234,7 +236,7 @@ void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, s
 
 /* ---- failures ---- */
 
-/* Puts the parts of a batch in its place. */
+/* Replaces a batch by its parts. */
 static void batch_replace(struct dispatcher *dispatcher, struct message *batch, struct message_list *parts)
 {
     struct message *part;
@@ -246,7 +248,7 @@ static void batch_replace(struct dispatcher *dispatcher, struct message *batch, 
     message_leave(dispatcher, batch);
 }
 
-/* The connection of the message has ended: the message is added to `again`, or goes no further. */
+/* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */
 static void message_return(struct dispatcher *dispatcher, struct message *message, enum end_reason reason,
                            struct message_list *again)
 {
@@ -259,7 +261,7 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
     }
     metrics_add(&metrics_of(dispatcher)->resent, message->count);
     if (message->sender)
-        sender_wake(message->sender); /* it may be blocked, or not any more */
+        sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
     if (verdict == RETRY_SPLIT &&
         batch_split(message, retry_part_count(message), dispatcher->chunk_ids, &parts))
         batch_replace(dispatcher, message, &parts);
@@ -292,7 +294,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
         dispatcher_dispatch(dispatcher);
 }
 
-/* ---- the other reports of upstream connections ---- */
+/* ---- other callbacks of upstream connections ---- */
 
 static void on_ready(void *observer, struct upstream *upstream)
 {
@@ -335,16 +337,16 @@ static const struct upstream_events upstream_events = {
     .on_ended = on_ended,
 };
 
-/* ---- what waits for too long ---- */
+/* ---- messages that wait for too long ---- */
 
-/* Whether the agent waits for the ack of a message that came at or before `deadline_ms`. */
+/* Whether the agent waits for the ack of a message that arrived at or before `deadline_ms`. */
 static bool is_overdue(const struct message *message, uint64_t deadline_ms)
 {
     return message->sender && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
 }
 
-/* Tells one agent that waits for the ack of a batch. The batch stays: its agent would send only its last
- * message again. False when there is none. */
+/* Tells the agent of one overdue batch. The batch stays in the queue: its agent would send only the last
+ * message again. False when no batch is overdue. */
 static bool overdue_batch_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
 {
     const struct message *message;
@@ -358,7 +360,7 @@ static bool overdue_batch_tell(struct dispatcher *dispatcher, uint64_t deadline_
     return false;
 }
 
-/* The same for a message that is cut through. */
+/* Tells the agent of one overdue request. False when no request is overdue. */
 static bool overdue_request_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
 {
     struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests);
@@ -369,8 +371,8 @@ static bool overdue_request_tell(struct dispatcher *dispatcher, uint64_t deadlin
     return true;
 }
 
-/* Agents that wait for an ack, or to go on with a large message, are told that it will not come, so that they
- * try elsewhere. */
+/* After --delivery-timeout, tells agents that their messages are not delivered, so that they try another
+ * address. */
 static void overdue_drop(struct dispatcher *dispatcher)
 {
     uint64_t timeout_ms = dispatcher->transport->route->delivery_timeout_ms;
@@ -384,7 +386,7 @@ static void overdue_drop(struct dispatcher *dispatcher)
         message_queue_remove(&dispatcher->waiting, message);
         TAILQ_INSERT_TAIL(&overdue, message, of_queue);
     }
-    while (!TAILQ_EMPTY(&overdue)) { /* each may take other messages of its sender out of the queue */
+    while (!TAILQ_EMPTY(&overdue)) { /* dropping one can remove other messages of its sender from the queue */
         struct message *message = TAILQ_FIRST(&overdue);
         TAILQ_REMOVE(&overdue, message, of_queue);
         message_drop(dispatcher, message, END_UNDELIVERED);
@@ -406,7 +408,7 @@ static void on_timer(void *owner)
     tick_set(dispatcher);
 }
 
-/* ---- life ---- */
+/* ---- begin and end ---- */
 
 void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options)
 {

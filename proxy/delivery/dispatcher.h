@@ -1,10 +1,9 @@
 /* Hands messages from senders to upstream connections; one per worker.
  *
- * Owns the messages that wait, and the pool of upstream connections, which report to it. A complete message
- * is written whole behind the messages before it. While no connection has space, or the memory for retained
- * messages is spent, agents are not read: that is the back-pressure, there is no other limit on the queue.
- * Belongs to its worker's thread.
- */
+ * Owns the messages that wait and the pool of upstream connections, and observes these connections. A
+ * complete message is written whole, after the messages before it. While no connection has space, or the read
+ * budget is spent, agents are not read: this back-pressure is the only limit of the queue. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_DISPATCHER_H
 #define HUSK_DELIVERY_DISPATCHER_H
 
@@ -17,19 +16,19 @@
 
 struct exclusive_request;
 
-/* Told to a message that is cut through, synchronously. */
+/* Synchronous callbacks to the owner of a request. */
 struct exclusive_events {
-    /* The connection is its own now. */
+    /* The request has `upstream` exclusively from now on. */
     void (*on_granted)(struct exclusive_request *request, struct upstream *upstream);
-    /* The connection takes more bytes. */
+    /* The connection has space for more bytes. */
     void (*on_space)(struct exclusive_request *request);
     /* The connection has ended for `reason`; the request waits again. */
     void (*on_lost)(struct exclusive_request *request, enum end_reason reason);
-    /* It has waited for --delivery-timeout. */
+    /* The request has waited for --delivery-timeout. */
     void (*on_overdue)(struct exclusive_request *request);
 };
 
-/* Asks for an upstream connection exclusively. The first member of the struct that asks. */
+/* A request for an exclusive upstream connection. First member of the struct of its owner. */
 struct exclusive_request {
     TAILQ_ENTRY(exclusive_request) link; /* in the dispatcher's queue while it waits */
     const struct exclusive_events *events;
@@ -43,12 +42,12 @@ struct dispatcher {
     struct upstream_pool pool;
     struct retry retry;
     struct message_queue waiting;
-    TAILQ_HEAD(, exclusive_request) requests; /* that wait, oldest first */
+    TAILQ_HEAD(, exclusive_request) requests; /* waiting, oldest first */
     unsigned unsettled_count;                 /* Forward messages that wait or are in a ledger */
     bool is_closing;
     struct timer timer;
-    void (*on_pressure)(void *owner); /* from time to time while agents wait for budget or for a connection */
-    void *owner;                      /* of on_pressure; borrowed */
+    void (*on_pressure)(void *owner); /* agents wait for budget or a connection; called regularly */
+    void *owner;                      /* borrowed: passed to on_pressure */
 };
 
 struct dispatcher_options {
@@ -63,34 +62,35 @@ struct dispatcher_options {
 void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options);
 /* Stops dispatching and ends every upstream connection. */
 void dispatcher_end(struct dispatcher *dispatcher);
-/* Drops the messages that wait, once every sender is gone. */
+/* Drops the messages that wait. Call it after every sender has ended. */
 void dispatcher_deinit(struct dispatcher *dispatcher);
 
 /* Takes a complete message, files it with its sender, and sends it as soon as a connection has space. */
 void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message);
 
-/* An agent is gone: drops what it asked acks for and has not been sent, since the agent sends that again. */
+/* The agent has ended: drops waiting messages that the agent sends again (message_comes_again). */
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 
-/* Sends waiting messages where connections have space, and dials when there are too few. */
+/* Sends waiting messages to connections that have space, and dials more connections if needed. */
 void dispatcher_dispatch(struct dispatcher *dispatcher);
 
 /* The upstream's addresses have changed, or are known for the first time. */
 void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
 
-/* An agent waits for budget, or a message for a connection to itself. */
+/* An agent waits for read budget, or a request for a connection. */
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
-/* A message of the sender must wait for an isolated one although a connection is ready: reading more would
- * only spend budget. */
+/* The sender's messages wait for an isolated one although a connection is ready. Reading more from its agent
+ * would only spend budget. */
 bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender *sender);
 
 /* ---- for messages that are cut through ---- */
 
-/* The request waits for a connection; on_granted may be called at once. */
+/* Queues a request. on_granted may be called at once. */
 void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request *request);
-/* A request that waits does so no longer. */
+/* Removes a waiting request from the queue. */
 void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request);
-/* The message whose request was granted `upstream` is complete: takes it and files it with its sender. */
+/* The message of the request that was granted `upstream` is complete: takes the message, files it with its
+ * sender, and releases the connection. */
 void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, struct upstream *upstream,
                          struct message *message);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 enum {
-    STEP_BYTES = 256 * 1024,
-    ACKS_BYTES_MAX = 64 * 1024, /* owed to an agent that is read */
+    STEP_BYTES = 256 * 1024,    /* moved per step, so that one busy connection does not delay others */
+    ACKS_BYTES_MAX = 64 * 1024, /* an agent with more unsent acks is not read */
 };
 
 #define SILENCE_HINT                                                                                         \
@@ -73,7 +73,7 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
     connection_log_write(&downstream->shared->transport->connection_log, &end);
 }
 
-/* All its bytes have been passed on: nothing is unsettled, and nothing half read. */
+/* Whether nothing is unsettled, half read or unsent. */
 static bool is_settled(const struct downstream *downstream)
 {
     return TAILQ_EMPTY(&downstream->sender.unsettled) && !downstream->cut_through &&
@@ -81,7 +81,7 @@ static bool is_settled(const struct downstream *downstream)
            agent_acks_is_empty(&downstream->acks) && !downstream->inlet.leg.unsent.length;
 }
 
-/* Its messages go on without it, or are dropped where the agent sends them again. */
+/* Releases the messages: they are delivered without the agent, or dropped if the agent sends them again. */
 static void messages_release(struct downstream *downstream)
 {
     if (downstream->cut_through)
@@ -102,9 +102,9 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     downstream->state = DOWNSTREAM_ENDED;
     bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_settled(downstream);
     if (in_order && leg->tls && leg_is_secured(leg))
-        (void)leg_finish(leg); /* close_notify; a plaintext leg's FIN comes with its close */
+        (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     messages_release(downstream);
-    /* An agent that is refused by a PONG, or by an alert, gets to read it. */
+    /* An agent that is refused by a PONG or an alert must be able to read it: no reset. */
     bool has_answer = end_reason_sends_alert(reason) ||
                       (was_authenticating && leg->broken == END_NONE && !downstream->outgoing.length);
     inlet_close(&downstream->inlet, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
@@ -120,7 +120,7 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     reactor_reap(reactor_of(downstream), &downstream->task);
 }
 
-/* ---- reports of the sender and of the read budget ---- */
+/* ---- callbacks of the sender and of the read budget ---- */
 
 static void on_settled(void *owner, const struct message *message)
 {
@@ -154,10 +154,10 @@ static bool is_mid_message(const void *owner)
     return framer_is_mid_message(&downstream->framer);
 }
 
-const struct read_budget_events downstream_budget_events = { .on_turn = on_wake,
+const struct read_budget_events downstream_budget_events = { .on_admitted = on_wake,
                                                              .is_mid_message = is_mid_message };
 
-/* ---- reports of the framer ---- */
+/* ---- callbacks of the framer ---- */
 
 static void on_message(void *owner, struct message *message)
 {
@@ -197,9 +197,10 @@ const struct framer_events downstream_framer_events = {
     .on_large_end = on_large_end,
 };
 
-/* ---- whether it is read ---- */
+/* ---- whether the agent is read ---- */
 
-/* It would be read if there was budget. An agent that was reset takes no acks, but is read to its end. */
+/* Whether the agent is read if there is budget. After a reset (leg_can_send) acks are not sent, but the agent
+ * is read to its end. */
 static bool wants_budget(const struct downstream *downstream)
 {
     const struct leg *leg = &downstream->inlet.leg;
@@ -219,7 +220,7 @@ static bool is_behind_isolated(const struct downstream *downstream)
     return dispatcher_blocks(downstream->shared->dispatcher, &downstream->sender);
 }
 
-/* How long a rate limit makes its next message wait. */
+/* How long a rate limit makes the agent's next message wait. */
 static uint64_t wait_ms(const struct downstream *downstream)
 {
     return downstream->state == DOWNSTREAM_READING ? framer_wait_ms(&downstream->framer, now_ms(downstream))
@@ -238,9 +239,10 @@ static void pause_update(struct downstream *downstream)
                       wait_ms(downstream));
 }
 
-/* ---- the way to the first message: END_NONE while it waits or goes on, else why the connection ends ---- */
+/* ---- before the first message: END_NONE while the connection lives, else why it ends ---- */
 
-/* The peer is known, and so is what it may write. The shared-key handshake begins, if there is one. */
+/* The peer's identity is known: determines what the agent may write, and begins shared-key authentication if
+ * it is configured. */
 static enum end_reason admit(struct downstream *downstream)
 {
     const struct route_options *route = route_of(downstream);
@@ -258,7 +260,7 @@ static enum end_reason admit(struct downstream *downstream)
                                 now_ms(downstream) + route->handshake_timeout_ms, &downstream->outgoing);
 }
 
-/* The TLS handshake, if there is one. */
+/* Advances the TLS handshake, if there is one. */
 static enum end_reason secure(struct downstream *downstream)
 {
     if (downstream->inlet.state == INLET_SECURING) {
@@ -275,7 +277,7 @@ static enum end_reason authenticate(struct downstream *downstream)
                                                     framer_bytes(&downstream->framer), &downstream->outgoing);
 
     if (reason != END_NONE)
-        (void)leg_write(&downstream->inlet.leg, &downstream->outgoing); /* a PONG that says no */
+        (void)leg_write(&downstream->inlet.leg, &downstream->outgoing); /* a PONG that refuses the agent */
     else if (!authentication_is_running(&downstream->authentication))
         downstream->state = DOWNSTREAM_READING;
     return reason;
@@ -283,7 +285,7 @@ static enum end_reason authenticate(struct downstream *downstream)
 
 /* ---- moving bytes ---- */
 
-/* As many acks as fit in one record go out together. */
+/* Puts as many acks into `outgoing` as fit in one TLS record. */
 static void acks_gather(struct downstream *downstream)
 {
     if (downstream->outgoing.length || agent_acks_is_empty(&downstream->acks))
@@ -293,7 +295,8 @@ static void acks_gather(struct downstream *downstream)
         leg_break(&downstream->inlet.leg, END_NO_MEMORY);
 }
 
-/* An agent that overdraws the budget is read to the end of its message, as exactly as TLS allows. */
+/* How many bytes may be held. An agent that overdraws the budget is read to the end of its message, plus up
+ * to two TLS records. */
 static size_t read_window(const struct downstream *downstream)
 {
     const struct framer *framer = &downstream->framer;
@@ -304,7 +307,7 @@ static size_t read_window(const struct downstream *downstream)
     return framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
 }
 
-/* How many bytes came, or 1 for their end. */
+/* Reads once. Returns the number of bytes, plus 1 for the end of input. */
 static size_t bytes_read(struct downstream *downstream)
 {
     struct leg *leg = &downstream->inlet.leg;
@@ -317,7 +320,7 @@ static size_t bytes_read(struct downstream *downstream)
     return incoming->length - before + leg->read_over;
 }
 
-/* Moves bytes both ways once; END_NONE, or what was wrong with them. */
+/* Moves bytes in both directions once. END_NONE, or why the agent's bytes are refused. */
 static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
 {
     acks_gather(downstream);
@@ -363,7 +366,7 @@ static enum end_reason authentication_verdict(const struct downstream *downstrea
     return is_late ? END_KEY_TIMEOUT : END_NONE;
 }
 
-/* Why it must end; END_NONE when it goes on. */
+/* Why the connection must end; END_NONE: it goes on. */
 static enum end_reason verdict(const struct downstream *downstream, const struct agent_facts *facts)
 {
     const struct leg *leg = &downstream->inlet.leg;
@@ -387,7 +390,8 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
     return END_NONE;
 }
 
-/* An agent that was read goes to the end of the queue, if it has to wait again. */
+/* Queues the agent for read budget, or removes it from the queue. An agent that was read and must wait again
+ * goes to the end of the queue. */
 static void budget_queue(struct downstream *downstream, size_t moved)
 {
     struct read_budget *budget = downstream->shared->budget;
@@ -404,21 +408,21 @@ static void budget_queue(struct downstream *downstream, size_t moved)
     agent_clock_progress(&downstream->clock, &facts, was_blocked ? SIZE_MAX : moved);
 }
 
-/* What an idle agent does not need goes back, what it holds is counted, and others get their turn. */
+/* Returns the scan of an idle agent, counts the bytes that the agent holds, and lets a waiting agent read. */
 static void budget_account(struct downstream *downstream)
 {
     struct read_budget *budget = downstream->shared->budget;
     size_t buffer_bytes = route_of(downstream)->buffer_bytes, length = downstream->framer.incoming.length;
 
-    framer_rest(&downstream->framer);
+    framer_return_scan(&downstream->framer);
     read_budget_set_excess(budget, &downstream->share, length > buffer_bytes ? length - buffer_bytes : 0);
     if (downstream->cut_through || !framer_is_mid_message(&downstream->framer))
         read_budget_end_overdraft(budget, &downstream->share);
-    read_budget_pass_turn(budget);
+    read_budget_admit_next(budget);
 }
 
-/* Moves bytes until nothing moves or the step's share of them is spent, then computes interest and timer. */
-static enum end_reason carry(struct downstream *downstream)
+/* Moves bytes until nothing moves or STEP_BYTES have moved, then sets the watcher and the timer. */
+static enum end_reason transfer_step(struct downstream *downstream)
 {
     enum end_reason reason;
     size_t total = 0, moved;
@@ -460,12 +464,12 @@ static void downstream_step(struct downstream *downstream)
         return;
     }
     if (reason == END_NONE)
-        reason = carry(downstream);
+        reason = transfer_step(downstream);
     if (reason != END_NONE)
         downstream_end(downstream, reason);
 }
 
-/* ---- for its owner ---- */
+/* ---- open and stop ---- */
 
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer)
 {

@@ -2,10 +2,10 @@
  *
  *   SECURING ──TLS handshake, if any──▶ AUTHENTICATING ──shared key, if any──▶ READING ──▶ ENDED
  *
- * Owns its inlet, its framer, its cut-through while one is under way, and the acks the agent is owed. A
- * message it has submitted belongs to the dispatcher. The connection stays open until all its messages are
- * settled, so that a failure can still be told by a reset. An idle one owns no scanner and no buffer. Belongs
- * to its worker's thread. */
+ * Owns its inlet, its framer, its cut-through during a large message, and the acks that the agent has not
+ * been sent. The dispatcher owns the messages that were submitted. The connection stays open until all its
+ * messages are settled, so that a reset can still tell the agent of a failure. An idle connection owns no
+ * scanner and no buffer. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
 
@@ -33,7 +33,7 @@ struct downstream {
     LIST_ENTRY(downstream) sibling;
     struct downstream_shared *shared; /* borrowed */
     enum downstream_state state;
-    bool is_blocked; /* it would be read if there was budget, or if its cut-through could flow */
+    bool is_blocked; /* would be read, but has no budget, or its cut-through is blocked */
     struct inlet inlet;
     struct authentication authentication;
     struct message_permit permit; /* what the agent may write */
@@ -41,8 +41,8 @@ struct downstream {
     struct sender sender;
     struct cut_through *cut_through; /* owned; NULL: no message is cut through */
     struct read_share share;         /* of the read budget */
-    struct agent_acks acks;          /* owed to the agent */
-    struct buffer outgoing;          /* acks and handshake messages to be written: one record of them */
+    struct agent_acks acks;          /* not sent to the agent yet */
+    struct buffer outgoing;          /* handshake messages, or one TLS record of acks, to be written */
     struct agent_clock clock;
     struct timer timer;
 };
@@ -57,15 +57,17 @@ struct downstream_shared {
     LIST_HEAD(, downstream) list;
 };
 
-/* How the read budget and the framers call downstream connections. */
+/* Callbacks for the read budget and the framers. */
 extern const struct read_budget_events downstream_budget_events;
 extern const struct framer_events downstream_framer_events;
 
-/* Takes `fd`; the connection is in the list until it ends. When there is no memory it is reset. */
+/* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);
-/* Ends it because husk stops. False when bytes on their way are lost that belong to no unsettled message. */
+/* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
+ * message. */
 bool downstream_stop(struct downstream *downstream);
-/* Runs it soon: what it waits for may have come, or its deadlines may have come nearer. */
+/* Runs the connection in the next turn of the loop: it may be able to go on, or its deadlines may be earlier
+ * now. */
 void downstream_wake(struct downstream *downstream);
 
 #endif

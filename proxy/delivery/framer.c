@@ -7,13 +7,13 @@ static struct scanner *current(const struct framer *framer)
     return &framer->scan->scanners[framer->scan->at];
 }
 
-/* The scanner that tells about the message before the current one. */
+/* The scanner that describes the message before the current one. */
 static const struct scanner *previous(const struct framer *framer)
 {
     return &framer->scan->scanners[!framer->scan->at];
 }
 
-/* ---- life ---- */
+/* ---- init and deinit ---- */
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
                  struct message_permit *permit)
@@ -50,7 +50,7 @@ static bool scan_begin(struct framer *framer)
     return true;
 }
 
-void framer_rest(struct framer *framer)
+void framer_return_scan(struct framer *framer)
 {
     if (framer->scan && !framer_is_mid_message(framer))
         scan_return(framer);
@@ -71,7 +71,7 @@ void framer_shared_deinit(struct framer_shared *shared)
 
 /* ---- batches ---- */
 
-/* Hands up the whole messages at the front, of which `last` is the last. */
+/* Hands up the batch at the front of `incoming`; `last` describes its last message. */
 static enum end_reason batch_hand_up(struct framer *framer, const struct scanner *last)
 {
     const struct route_options *route = framer->shared->route;
@@ -106,16 +106,16 @@ static enum end_reason batch_hand_up(struct framer *framer, const struct scanner
     return END_NONE;
 }
 
-/* Whether the batch, whose last message is `last`, goes up without waiting for the next message: it has an
- * ack, is long enough, must be changed in more places than its end, or there is nothing behind it. */
+/* Whether the batch is handed up without waiting for another message: its `last` message requests an ack, the
+ * batch is long enough, each message needs a tag prefix, or no more bytes have arrived. */
 static bool batch_is_complete(const struct framer *framer, const struct scanner *last)
 {
     return scanner_asks_ack(last) || framer->batch_bytes >= framer->shared->route->batch_bytes ||
            framer->permit->prefix_length || framer->scanned_bytes == framer->incoming.length;
 }
 
-/* Whether a message, scanned to its end, cannot share the ack of the batch before it: in passthrough that
- * batch settles without an ack, and a batch must not be too long to keep. */
+/* Whether the message `whole` cannot join the batch before it. In passthrough mode a batch has no ack, so a
+ * message that requests an ack stays alone. Else a batch must not be too long to retain. */
 static bool batch_cannot_grow(const struct framer *framer, const struct scanner *whole)
 {
     const struct route_options *route = framer->shared->route;
@@ -126,7 +126,7 @@ static bool batch_cannot_grow(const struct framer *framer, const struct scanner 
 
 /* ---- one message ---- */
 
-/* The head of the message under way is known, and nothing of it has gone up: may the agent write it? */
+/* The head of the current message is scanned and nothing of the message is handed up: checks the tag. */
 static enum end_reason message_judge(struct framer *framer)
 {
     const struct span *tag = &current(framer)->tag;
@@ -144,20 +144,19 @@ static enum end_reason message_judge(struct framer *framer)
     return reason;
 }
 
-/* Has the body of the message that has just ended rewritten, if settings ask for it. False when out of
- * memory. */
+/* Rewrites the body of the message that has just ended, if settings ask for it. False when out of memory. */
 static bool message_rewrite(struct framer *framer)
 {
     struct scanner *whole = current(framer);
     bool done = body_filter_rewrite(framer->shared->bodies, &framer->incoming, framer->batch_bytes, whole);
 
     if (!done)
-        framer->batch_bytes = framer->batch_count = 0; /* the messages in front of it are not whole either */
+        framer->batch_bytes = framer->batch_count = 0; /* the messages before it are incomplete too */
     framer->scanned_bytes = framer->batch_bytes + (size_t)whole->length;
     return done;
 }
 
-/* Calls `on_bytes` for the large message under way, and counts the bytes that the owner has taken. */
+/* Calls `on_bytes` for the large message, and subtracts the bytes that the owner has removed. */
 static enum end_reason large_hand_up(struct framer *framer,
                                      enum end_reason (*on_bytes)(void *owner, const struct scanner *scanner))
 {
@@ -222,7 +221,7 @@ static enum end_reason message_refuse(struct framer *framer)
     }
 }
 
-/* A message that is too large to hold goes up while it is read. */
+/* Hands up a message that is too large to hold, while it is read. */
 static enum end_reason large_advance(struct framer *framer)
 {
     const struct scanner *scanner = current(framer);
@@ -235,7 +234,7 @@ static enum end_reason large_advance(struct framer *framer)
     return large_hand_up(framer, framer->shared->events->on_large);
 }
 
-/* ---- all of them ---- */
+/* ---- all messages ---- */
 
 uint64_t framer_wait_ms(const struct framer *framer, uint64_t now_ms)
 {
@@ -276,7 +275,7 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
     while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length &&
            !framer_wait_ms(framer, now_ms))
         reason = scan_step(framer, now_ms);
-    /* Whole messages go up, whatever came behind them. */
+    /* Whole messages are handed up even if the bytes after them are refused. */
     if (framer->batch_count) {
         enum end_reason batch_reason = batch_hand_up(framer, previous(framer));
         reason = reason == END_NONE ? batch_reason : reason;

@@ -87,8 +87,8 @@ bool read_budget_is_awaited(const struct read_budget *budget)
     return !TAILQ_EMPTY(&budget->queue);
 }
 
-/* Only parts of messages fill the budget: the first agent that waits in the middle of a message may complete
- * it. */
+/* Only incomplete messages fill the budget: the first waiting agent in the middle of a message may complete
+ * its message. */
 static void overdraft_grant(struct read_budget *budget)
 {
     struct read_share *share;
@@ -98,18 +98,18 @@ static void overdraft_grant(struct read_budget *budget)
     TAILQ_FOREACH (share, &budget->queue, link) {
         if (budget->events->is_mid_message(share->owner)) {
             budget->overdrawn_by = share;
-            budget->events->on_turn(share->owner);
+            budget->events->on_admitted(share->owner);
             return;
         }
     }
 }
 
-void read_budget_pass_turn(struct read_budget *budget)
+void read_budget_admit_next(struct read_budget *budget)
 {
     if (TAILQ_EMPTY(&budget->queue))
         return;
     if (has_space(budget))
-        budget->events->on_turn(TAILQ_FIRST(&budget->queue)->owner);
+        budget->events->on_admitted(TAILQ_FIRST(&budget->queue)->owner);
     else
         overdraft_grant(budget);
 }
@@ -119,5 +119,5 @@ void read_budget_release(struct read_budget *budget, struct read_share *share)
     read_budget_leave(budget, share);
     read_budget_set_excess(budget, share, 0);
     read_budget_end_overdraft(budget, share);
-    read_budget_pass_turn(budget);
+    read_budget_admit_next(budget);
 }

@@ -1,15 +1,15 @@
-/* How many of the agents' bytes a worker may hold, and which agent is read next once that is spent: the
+/* How many bytes of agents a worker may hold, and which agent is read next when the budget is spent: the
  * back-pressure of `protocol: forward`.
  *
  * The budget is spent when
- *   - messages retained until they are settled reach --retain-bytes, or
- *   - they do together with the excess: parts of messages that are not whole yet, beyond an agent's own
- * buffer, or
+ *   - the retained bytes (messages that are not settled) reach the worker's part of --retain-bytes, or
+ *   - the retained bytes and the excess together reach it (the excess: what agents have sent of incomplete
+ *     messages, beyond their own buffers), or
  *   - the dispatcher is congested: whole messages wait although upstream connections are ready.
  *
- * Agents then wait in a queue and are read in the order they came. One agent at a time may overdraw the
- * budget up to the end of its message, so that halves of messages cannot block each other. Pure: knows agents
- * by their share, and nothing of connections. */
+ * Agents then wait in a queue and are read in its order. One agent at a time may overdraw the budget up to
+ * the end of its message: otherwise incomplete messages could block each other. Pure: knows agents by their
+ * share, and nothing of connections. */
 #ifndef HUSK_DELIVERY_READ_BUDGET_H
 #define HUSK_DELIVERY_READ_BUDGET_H
 
@@ -19,17 +19,17 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* What one agent takes of the budget. */
+/* What one agent uses of the budget. */
 struct read_share {
-    TAILQ_ENTRY(read_share) link; /* in the queue; tqe_prev is NULL while it does not wait */
+    TAILQ_ENTRY(read_share) link; /* in the queue; tqe_prev is NULL while the agent does not wait */
     void *owner;                  /* borrowed: passed to the callbacks */
     uint64_t excess_bytes;
 };
 
 struct read_budget_events {
     /* The agent may be read. */
-    void (*on_turn)(void *owner);
-    /* Whether the agent has sent a part of a message and the rest is still to come. */
+    void (*on_admitted)(void *owner);
+    /* Whether the agent has sent a part of a message and the rest is missing. */
     bool (*is_mid_message)(const void *owner);
 };
 
@@ -40,7 +40,7 @@ struct read_budget {
     uint64_t retained_bytes, excess_bytes;
     bool is_congested;
     TAILQ_HEAD(, read_share) queue;
-    struct read_share *overdrawn_by; /* NULL: nobody */
+    struct read_share *overdrawn_by; /* NULL: no agent overdraws the budget */
 };
 
 void read_budget_init(struct read_budget *budget, const struct read_budget_events *events,
@@ -48,12 +48,12 @@ void read_budget_init(struct read_budget *budget, const struct read_budget_event
 
 /* ---- for messages ---- */
 
-/* Counts `bytes` for a message, in place of what `counted` says; *counted becomes `bytes`. */
+/* Counts `bytes` for a message instead of `*counted`, and sets `*counted` to `bytes`. */
 void read_budget_retain(struct read_budget *budget, uint64_t *counted, uint64_t bytes);
-/* The retained bytes are below the limit. */
+/* Whether the retained bytes are below the limit. */
 bool read_budget_can_retain(const struct read_budget *budget);
 
-/* Whole messages wait although upstream connections are ready, or no longer. */
+/* Whether whole messages wait although upstream connections are ready. */
 enum read_congestion { READ_FREE, READ_CONGESTED };
 void read_budget_set_congestion(struct read_budget *budget, enum read_congestion congestion);
 
@@ -64,26 +64,26 @@ void read_share_init(struct read_share *share, void *owner);
 /* Whether the agent may be read now. */
 bool read_budget_admits(const struct read_budget *budget, const struct read_share *share);
 
-/* The agent may not be read: it waits until on_turn. Harmless if it waits already. */
+/* The agent waits until on_admitted. Harmless if it waits already. */
 void read_budget_wait(struct read_budget *budget, struct read_share *share);
-/* The agent does not wait any more. Harmless if it does not wait. */
+/* The agent no longer waits. Harmless if it does not wait. */
 void read_budget_leave(struct read_budget *budget, struct read_share *share);
 
-/* Counts what was read of a message that is not whole, beyond the agent's own buffer. */
+/* Counts the bytes that were read of an incomplete message, beyond the agent's own buffer. */
 void read_budget_set_excess(struct read_budget *budget, struct read_share *share, uint64_t excess_bytes);
 
 bool read_budget_is_overdrawn_by(const struct read_budget *budget, const struct read_share *share);
-/* The agent's message is complete, or needs no budget any more. Harmless if another agent overdraws. */
+/* The agent's message is complete or needs no more budget. Harmless if another agent overdraws. */
 void read_budget_end_overdraft(struct read_budget *budget, struct read_share *share);
 
-/* The agent is gone: its share is free for others. */
+/* The agent has ended: its share is free for others. */
 void read_budget_release(struct read_budget *budget, struct read_share *share);
 
-/* Some agent waits. */
+/* Whether an agent waits. */
 bool read_budget_is_awaited(const struct read_budget *budget);
 
-/* Calls on_turn for the agent whose turn it is, if any may be read. For everyone that has freed some budget.
- */
-void read_budget_pass_turn(struct read_budget *budget);
+/* Calls on_admitted for the next agent that waits, if an agent may be read. Call it after budget was
+ * freed. */
+void read_budget_admit_next(struct read_budget *budget);
 
 #endif

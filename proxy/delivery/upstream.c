@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 enum {
-    STEP_BYTES = 256 * 1024,
+    STEP_BYTES = 256 * 1024, /* moved per step, so that one busy connection does not delay others */
     INCOMING_BYTES = 64 * 1024,
-    FLUSH_BYTES = 240 * 1024 /* written at once, while the processor's cache still has them */
+    FLUSH_BYTES = 240 * 1024 /* more bytes are written at once, while they are in the processor's cache */
 };
 
 static void upstream_step(struct upstream *upstream);
@@ -33,7 +33,7 @@ static struct message_metrics *metrics_of(const struct upstream *upstream)
     return &reactor_of(upstream)->metrics.messages;
 }
 
-/* ---- life ---- */
+/* ---- open and end ---- */
 
 struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id, size_t endpoint_at)
 {
@@ -101,7 +101,7 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
         return;
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
-    /* The outlet has counted a dial that failed. */
+    /* The outlet has already counted a failed dial. */
     if (upstream->outlet.state == OUTLET_READY && (!upstream->has_settled || reason == END_ACK_TIMEOUT))
         outlet_blame_endpoint(&upstream->outlet);
 }
@@ -168,7 +168,7 @@ const struct message *upstream_failed_message(const struct upstream *upstream, e
     return entry ? message_of(entry) : NULL;
 }
 
-/* The message leaves the ledger, for whatever reason. */
+/* A message leaves the ledger. */
 static struct message *message_leave(struct upstream *upstream, struct ledger_entry *entry)
 {
     struct message *message = message_of(entry);
@@ -200,7 +200,7 @@ bool upstream_is_available(const struct upstream *upstream)
     return upstream->use == UPSTREAM_SHARED && !upstream->is_retiring && upstream_has_space(upstream);
 }
 
-/* A failure shows on the next step. */
+/* The next step reports a failure. */
 static void flush(struct upstream *upstream)
 {
     if (upstream->outgoing.length >= FLUSH_BYTES)
@@ -219,8 +219,8 @@ void upstream_file(struct upstream *upstream, struct message *message)
 
 void upstream_send(struct upstream *upstream, struct message *message)
 {
-    /* Filed even if memory ran out half-way: then the connection ends, and the message goes back with the
-     * others. */
+    /* The message is filed even if memory ran out: the connection then ends, and the message goes back with
+     * the others. */
     if (!message_write(message, &upstream->outgoing))
         leg_break(&upstream->outlet.leg, END_NO_MEMORY);
     upstream->queued_bytes += message->entry.size;
@@ -250,7 +250,7 @@ void upstream_release(struct upstream *upstream)
 void upstream_abort(struct upstream *upstream)
 {
     upstream_release(upstream);
-    leg_break(&upstream->outlet.leg, END_OTHER_SIDE); /* by reset: the message is cut */
+    leg_break(&upstream->outlet.leg, END_OTHER_SIDE); /* by a reset: the message is incomplete */
     upstream_end(upstream, END_OTHER_SIDE);
 }
 
@@ -269,8 +269,7 @@ static void message_settle(struct upstream *upstream, struct ledger_entry *entry
 /* Messages that expect no ack settle once the socket has taken them. */
 static void taken_settle(struct upstream *upstream)
 {
-    /* Sealed records that wait are a little longer than their plaintext: a message settles late, never early.
-     */
+    /* Unsent TLS records are a little longer than their plaintext: a message settles late, never early. */
     uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length;
     uint64_t taken = upstream->queued_bytes > pending ? upstream->queued_bytes - pending : 0;
     struct ledger_entry *entry;
@@ -279,15 +278,15 @@ static void taken_settle(struct upstream *upstream)
         message_settle(upstream, entry);
 }
 
-/* `now_us` is as old as this turn of the loop, and an aggregator may repeat an id that was just sent again.
- */
+/* `now_us` is the start of this turn of the loop. filed_us can be later: an aggregator may repeat an ack
+ * whose message was just sent again. */
 static void latency_observe(struct upstream *upstream, const struct ledger_entry *entry, uint64_t now_us)
 {
     metrics_observe(&metrics_of(upstream)->ack_latency, &metrics_ack_bounds,
                     now_us > entry->filed_us ? now_us - entry->filed_us : 0);
 }
 
-/* Settles the messages of the acks that are whole; END_NONE, or what was wrong with the acks. */
+/* Settles the messages of the complete acks. END_NONE, or why the acks are refused. */
 static enum end_reason acks_take(struct upstream *upstream)
 {
     uint8_t bytes[ACK_BYTES_MAX];
@@ -317,8 +316,7 @@ static enum end_reason acks_take(struct upstream *upstream)
     return END_NONE;
 }
 
-/* ---- the step: each state's part returns END_NONE while it waits or goes on, else why the connection ends
- * ---- */
+/* ---- steps of the states: END_NONE while the connection lives, else why it ends ---- */
 
 static enum end_reason dial(struct upstream *upstream)
 {
@@ -335,7 +333,7 @@ static enum end_reason dial(struct upstream *upstream)
                                 &upstream->outgoing);
 }
 
-/* The shared-key handshake, if there is one. */
+/* Advances shared-key authentication, if it is configured. */
 static enum end_reason authenticate(struct upstream *upstream)
 {
     struct leg *leg = &upstream->outlet.leg;
@@ -357,16 +355,15 @@ static enum end_reason authenticate(struct upstream *upstream)
         bool is_late = reactor_of(upstream)->now_ms >= authentication_deadline_ms(&upstream->authentication);
         return is_late ? END_KEY_TIMEOUT : END_NONE;
     }
-    upstream->queued_bytes =
-        upstream->outgoing.length; /* the rest of the handshake goes before the messages */
+    upstream->queued_bytes = upstream->outgoing.length; /* the handshake's last bytes go first */
     upstream->state = UPSTREAM_READY;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
     return END_NONE;
 }
 
-/* An aggregator works through a connection in order: its time for a message begins when it is through with
- * those before it. */
+/* An aggregator processes a connection in order: the time for a message begins when the messages before it
+ * are acknowledged. */
 static uint64_t ack_deadline(const struct upstream *upstream)
 {
     const struct ledger_entry *oldest = ledger_oldest_awaiting(&upstream->ledger);
@@ -384,7 +381,7 @@ static bool is_settled(const struct upstream *upstream)
            !upstream->outlet.leg.unsent.length;
 }
 
-/* Keepalive does not notice a peer that is gone while bytes are on their way to it. */
+/* Keepalive does not detect a dead peer while bytes are on their way to it. */
 static enum end_reason peer_check(struct upstream *upstream)
 {
     uint64_t now_ms = reactor_of(upstream)->now_ms;
@@ -397,7 +394,7 @@ static enum end_reason peer_check(struct upstream *upstream)
     return reason == END_DEAD_PEER ? reason : END_NONE; /* reading tells more about a reset */
 }
 
-/* Why a ready connection cannot go on; END_NONE when it can. */
+/* Why a ready connection must end; END_NONE: it goes on. */
 static enum end_reason verdict(const struct upstream *upstream)
 {
     const struct leg *leg = &upstream->outlet.leg;
@@ -413,8 +410,8 @@ static enum end_reason verdict(const struct upstream *upstream)
     return upstream->is_retiring && is_settled(upstream) ? END_RETIRED : END_NONE;
 }
 
-/* Moves messages and acks until nothing moves or the step's share of bytes is spent; then it runs again soon.
- */
+/* Moves messages and acks until nothing moves or STEP_BYTES have moved. After STEP_BYTES the connection
+ * continues in the next turn. */
 static enum end_reason bytes_move(struct upstream *upstream)
 {
     struct leg *leg = &upstream->outlet.leg;
@@ -437,7 +434,7 @@ static enum end_reason bytes_move(struct upstream *upstream)
     return reason;
 }
 
-static enum end_reason carry(struct upstream *upstream)
+static enum end_reason ready_step(struct upstream *upstream)
 {
     const struct upstream_shared *shared = upstream->shared;
     bool was_isolated = upstream->use == UPSTREAM_ISOLATED;
@@ -492,7 +489,7 @@ static void upstream_step(struct upstream *upstream)
     if (reason == END_NONE && upstream->state == UPSTREAM_AUTHENTICATING)
         reason = authenticate(upstream);
     if (reason == END_NONE && upstream->state == UPSTREAM_READY)
-        reason = carry(upstream);
+        reason = ready_step(upstream);
     if (reason != END_NONE)
         upstream_end(upstream, reason);
     else

@@ -2,10 +2,10 @@
  *
  *   DIALLING ──outlet ready──▶ AUTHENTICATING ──shared key, if any──▶ READY ──▶ ENDED
  *
- * A connection retires when it is old, or its address or its credentials are no longer in use: it takes no
- * more messages and ends once those it has are settled.
+ * A connection retires when it is old, or when its address or its credentials are no longer in use. It then
+ * takes no more messages and ends when its messages are settled.
  *
- * Owns its outlet, the bytes to be written, and, until they are settled, the messages sent on it. Reports to
+ * Owns its outlet, the bytes to be written and, until they are settled, the messages sent on it. Reports to
  * its observer and knows nothing above it. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_UPSTREAM_H
 #define HUSK_DELIVERY_UPSTREAM_H
@@ -19,31 +19,31 @@
 
 enum upstream_state { UPSTREAM_DIALLING, UPSTREAM_AUTHENTICATING, UPSTREAM_READY, UPSTREAM_ENDED };
 
-/* Who may send on it. */
+/* Which messages may use the connection. */
 enum upstream_use {
-    UPSTREAM_SHARED,   /* everybody */
-    UPSTREAM_ISOLATED, /* one message at which a connection has ended: if this one ends too, the message is at
-                          fault */
-    UPSTREAM_CUT_THROUGH, /* one message that is sent while it is read */
+    UPSTREAM_SHARED,   /* messages of all senders */
+    UPSTREAM_ISOLATED, /* one message at which another connection has ended: if this connection ends too, the
+                          message is at fault */
+    UPSTREAM_CUT_THROUGH, /* one message that is cut through */
 };
 
 struct upstream;
 
-/* Told to the observer, synchronously. Only on_ended may be the last call about a connection. */
+/* Synchronous callbacks to the observer. on_ended is the last one of a connection. */
 struct upstream_events {
-    /* It can carry messages. */
+    /* The connection can carry messages. */
     void (*on_ready)(void *observer, struct upstream *upstream);
-    /* A message got through: acknowledged, or sent with no ack to be expected. The observer takes the
+    /* A message is settled: acknowledged, or sent without an ack to expect. The observer takes the
      * message. */
     void (*on_settled)(void *observer, struct message *message);
-    /* It has moved bytes, and may have space. */
+    /* Bytes have moved, and the connection may have space. */
     void (*on_progress)(void *observer, struct upstream *upstream);
-    /* The message that was isolated on it has settled: others may use it. */
+    /* The isolated message has settled: other messages may use the connection. */
     void (*on_released)(void *observer, struct upstream *upstream);
-    /* It has reached the age set by upstream_set_retirement. */
+    /* The connection has reached the age set by upstream_set_retirement. */
     void (*on_old)(void *observer, struct upstream *upstream);
-    /* It has ended; upstream_take_unsettled gives its messages back. It is freed on the next turn of the
-     * loop. */
+    /* The connection has ended; upstream_take_unsettled returns its messages. The connection is freed in the
+     * next turn of the loop. */
     void (*on_ended)(void *observer, struct upstream *upstream, enum end_reason reason);
 };
 
@@ -57,73 +57,73 @@ struct upstream_shared {
 
 struct upstream {
     struct task task;                     /* first */
-    LIST_ENTRY(upstream) sibling;         /* the pool's */
+    LIST_ENTRY(upstream) sibling;         /* in the list of the pool */
     const struct upstream_shared *shared; /* borrowed */
     uint64_t id;                          /* unique in its worker; not 0 */
-    size_t endpoint_at; /* its endpoint's index in the dialer's list; beyond it: unknown, or gone */
+    size_t endpoint_at; /* index of its endpoint in the dialer's list; beyond the list: unknown, or removed */
     enum upstream_state state;
     enum upstream_use use;
     bool is_retiring;
-    bool has_settled;      /* a message has got through */
-    void *holder;          /* borrowed: who cuts a message through; NULL: nobody */
-    uint64_t retire_at_ms; /* in the reactor's now_ms, as below; 0: not because of its age */
-    uint64_t oldest_ms;    /* since when the oldest message that expects an ack is the oldest */
-    uint64_t check_ms;     /* when the peer is looked at again */
+    bool has_settled;      /* a message has settled */
+    void *holder;          /* borrowed: set by upstream_hold; NULL: not held */
+    uint64_t retire_at_ms; /* on the reactor's clock, as below; 0: its age is not limited */
+    uint64_t oldest_ms;    /* when an ack made another message the oldest; see ack_deadline */
+    uint64_t check_ms;     /* when the peer is checked again */
     struct outlet outlet;
     struct authentication authentication;
     struct buffer outgoing; /* messages to be written to the socket */
-    struct buffer incoming; /* acks read from it */
-    uint64_t queued_bytes;  /* ever put into outgoing */
-    struct ledger ledger;   /* messages sent and not settled */
+    struct buffer incoming; /* acks read from the socket */
+    uint64_t queued_bytes;  /* all bytes that were ever put into outgoing */
+    struct ledger ledger;   /* messages that are sent and not settled */
     uint64_t opened_ms;
     struct timer timer;
 };
 
-/* Begins to dial the endpoint at that index of the dialer's list; ENDPOINTS_MAX: any that answers. NULL when
- * out of memory. */
+/* Begins to dial the endpoint at index `endpoint_at` of the dialer's list; ENDPOINTS_MAX: any endpoint. NULL
+ * when out of memory. */
 struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id, size_t endpoint_at);
 
-/* Ends it: its messages go back to the observer. Harmless when it has ended. */
+/* Ends the connection: its messages go back to the observer. Harmless if it has ended. */
 void upstream_end(struct upstream *upstream, enum end_reason reason);
-/* Something failed that its next step reports: it ends then. */
+/* Something failed: the next step of the connection ends it for `reason`. */
 void upstream_fail(struct upstream *upstream, enum end_reason reason);
-/* Takes it out of use as soon as its messages are settled. */
+/* The connection takes no more messages and ends when its messages are settled. */
 void upstream_retire(struct upstream *upstream);
-/* on_old is called at `retire_at_ms`. */
+/* Makes the connection call on_old at `retire_at_ms`. */
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms);
-/* Looks its address up in the dialer's list again, which has changed. False when the address has left the
- * list. */
+/* The dialer's list has changed: looks up the connection's address again. False when the list no longer has
+ * the address. */
 bool upstream_locate(struct upstream *upstream);
-/* Runs it soon: what it waits for may have come. */
+/* Runs the connection in the next turn of the loop: it may be able to go on. */
 void upstream_wake(struct upstream *upstream);
 
-/* It takes more bytes for the moment. */
+/* Whether the connection takes more bytes at the moment. */
 bool upstream_has_space(const struct upstream *upstream);
-/* It can take a message of anybody now. */
+/* Whether the connection can take a message of any sender now. */
 bool upstream_is_available(const struct upstream *upstream);
 
-/* Takes a message and writes it behind the others. An isolated one has the connection to itself. */
+/* Takes a message and writes it after the others. An isolated message has the connection exclusively. */
 void upstream_send(struct upstream *upstream, struct message *message);
 
 /* ---- for a message that is cut through ---- */
 
-/* `holder` has the connection to itself until upstream_file or upstream_abort. */
+/* `holder` has the connection exclusively until upstream_release or upstream_abort. */
 void upstream_hold(struct upstream *upstream, void *holder);
 /* Writes a piece of the message. False when out of memory. */
 MUST_CHECK bool upstream_put(struct upstream *upstream, struct buffer *piece);
-/* Others may use it again. */
+/* Other messages may use the connection again. */
 void upstream_release(struct upstream *upstream);
-/* Takes the message, whose last byte has been put, into the ledger. */
+/* Takes the message, whose last byte was written by upstream_put, into the ledger. */
 void upstream_file(struct upstream *upstream, struct message *message);
-/* The message is cut: ends the connection by a reset, without a word to the holder. */
+/* The message is incomplete: ends the connection by a reset and does not call the holder. */
 void upstream_abort(struct upstream *upstream);
 
-/* ---- once it has ended ---- */
+/* ---- after the end ---- */
 
-/* The message that failed, for retry_count_failure: the oldest, or the oldest that expects an ack. NULL:
- * none. */
+/* The message at which the connection failed, for retry_count_failure: the oldest unsettled message, or after
+ * an ack timeout the oldest one that expects an ack. NULL: none. */
 const struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason);
-/* Gives back the oldest unsettled message; NULL: there is none. */
+/* Removes and returns the oldest unsettled message; NULL: none is left. */
 struct message *upstream_take_unsettled(struct upstream *upstream);
 
 #endif

@@ -4,8 +4,8 @@ enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
     RETIRE_AGAIN_MS = 1000,
-    BUSY_BYTES = 64 * 1024,    /* outstanding on every connection: another endpoint may help */
-    UNEVEN_BYTES = 256 * 1024, /* so much busier than another one, a connection loses its senders to it */
+    BUSY_BYTES = 64 * 1024,    /* outstanding bytes of a busy connection: another endpoint may help */
+    UNEVEN_BYTES = 256 * 1024, /* a connection loses its senders to one that has so much less */
 };
 
 static const struct route_options *route_of(const struct upstream_pool *pool)
@@ -47,13 +47,13 @@ static bool is_usable(const struct upstream_pool *pool, size_t at)
     return !endpoint_is_ejected(endpoint_pool_of(pool), at, now_ms(pool));
 }
 
-/* It did not work the last time. */
+/* Whether the endpoint has failed since its last success. */
 static bool has_failed(const struct upstream_pool *pool, size_t at)
 {
     return at < ENDPOINTS_MAX && endpoint_pool_of(pool)->status[at].failures;
 }
 
-/* The tier in use: the lowest with an endpoint that is not ejected; UINT32_MAX: all of them are. */
+/* The lowest tier with an endpoint that is not ejected; UINT32_MAX: all are ejected. */
 static unsigned usable_tier(const struct upstream_pool *pool)
 {
     const struct endpoint_list *list = endpoints(pool);
@@ -73,7 +73,7 @@ static const struct endpoint *endpoint_of(const struct upstream_pool *pool, cons
     return list && upstream->endpoint_at < list->count ? &list->endpoints[upstream->endpoint_at] : NULL;
 }
 
-/* Its outstanding bytes, as a multiple of its endpoint's share. */
+/* The outstanding bytes of a connection, divided by the weight of its endpoint. */
 static uint64_t load_of(const struct upstream_pool *pool, const struct upstream *upstream)
 {
     const struct endpoint *endpoint = endpoint_of(pool, upstream);
@@ -148,13 +148,13 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool)
 
 /* ---- dialling ---- */
 
-/* What a look over the connections tells before a dial. */
+/* What is counted over all connections before a dial. */
 struct survey {
     bool is_dialling;
-    bool has_idle; /* one in the tier in use has next to nothing outstanding */
+    bool has_idle; /* a connection of the tier in use is not busy */
     unsigned exclusive;
-    unsigned count;                 /* of the shared ones that do not retire */
-    unsigned shared[ENDPOINTS_MAX]; /* the same, by endpoint */
+    unsigned count;                 /* shared connections that do not retire */
+    unsigned shared[ENDPOINTS_MAX]; /* the same, per endpoint */
 };
 
 static void survey_make(struct survey *survey, const struct upstream_pool *pool, unsigned tier)
@@ -163,7 +163,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
 
     *survey = (struct survey) { 0 };
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        /* An endpoint that swallows connections must not keep others from being dialled. */
+        /* An endpoint that does not answer must not keep others from being dialled. */
         if (upstream->state < UPSTREAM_READY && !has_failed(pool, upstream->endpoint_at))
             survey->is_dialling = true;
         survey->exclusive += is_exclusive(upstream);
@@ -178,7 +178,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
     }
 }
 
-/* The endpoint of the tier in use that has the fewest connections for its weight, and less than `max`;
+/* The endpoint of the tier in use with the fewest connections for its weight, and less than `max`;
  * ENDPOINTS_MAX when there is none. */
 static size_t endpoint_pick(const struct upstream_pool *pool, const struct survey *survey, unsigned tier,
                             unsigned max)
@@ -194,7 +194,7 @@ static size_t endpoint_pick(const struct upstream_pool *pool, const struct surve
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
         if (has_failed(pool, at))
-            share += UINT32_MAX; /* behind all that work */
+            share += UINT32_MAX; /* after all endpoints that work */
         if (best == ENDPOINTS_MAX || share < best_share) {
             best = at;
             best_share = share;
@@ -215,7 +215,7 @@ static uint64_t dial(struct upstream_pool *pool, size_t at)
     return 0;
 }
 
-/* While every endpoint is ejected, or none is known, any that answers is taken, with a back-off. */
+/* For the case that every endpoint is ejected or none is known: dials any endpoint, with a back-off. */
 static uint64_t dial_any(struct upstream_pool *pool, const struct survey *survey)
 {
     if (survey->count)
@@ -240,34 +240,34 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
         return 0;
     size_t at = endpoint_pick(pool, &survey, tier,
                               need == UPSTREAM_FOR_BALANCE ? 1 : route->max_upstream_connections);
-    /* Exclusive connections come on top of the shared ones. */
+    /* Exclusive connections are allowed in addition to the shared ones. */
     if (at == ENDPOINTS_MAX && need == UPSTREAM_FOR_EXCLUSIVE)
         at = endpoint_pick(pool, &survey, tier,
                            route->max_upstream_connections + route->max_exclusive_connections -
                                survey.exclusive);
     if (at == ENDPOINTS_MAX)
         return 0;
-    /* When every endpoint that is left has failed, there is a back-off. */
+    /* If only failed endpoints are left, there is a back-off. */
     if (now_ms(pool) < pool->redial_at_ms && (has_failed(pool, at) || endpoints(pool)->count == 1))
         return pool->redial_at_ms;
     return dial(pool, at);
 }
 
-/* ---- what has happened to a connection ---- */
+/* ---- events of a connection ---- */
 
 void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstream)
 {
     uint64_t age_ms = route_of(pool)->max_connection_age_ms;
     struct upstream *other;
 
-    /* A tenth more or less, so that connections opened together do not retire together. */
+    /* Up to a tenth more or less, so that connections opened together do not retire together. */
     if (age_ms)
         upstream_set_retirement(upstream, now_ms(pool) + age_ms - age_ms / 10 +
                                               endpoint_pool_random(endpoint_pool_of(pool)) % (age_ms / 5));
     if (!endpoints(pool))
         return;
     if (!upstream_locate(upstream))
-        upstream_retire(upstream); /* its address left the list while it was dialled */
+        upstream_retire(upstream); /* its address was removed during the dial */
     LIST_FOREACH (other, &pool->list, sibling) {
         if (tier_of(pool, other) > tier_of(pool, upstream))
             upstream_retire(other);
@@ -309,7 +309,7 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
 {
     LIST_REMOVE(upstream, sibling);
     if (!upstream->has_settled && !end_reason_is_ours(reason))
-        redial_later(pool); /* it was of no use, and the next one may not be either */
+        redial_later(pool); /* it settled nothing, and the next connection may not either */
 }
 
 void upstream_pool_on_settled(struct upstream_pool *pool)
