@@ -1,5 +1,5 @@
-/* Keeps a worker within its limits: stops accepting while --max-connections or --max-handshakes is reached,
- * and has the deadlines of TLS handshakes looked at while others wait for their end.
+/* Keeps a worker within its limits: stops accepting while --max-connections or --max-handshakes is reached.
+ * While --max-handshakes is reached, makes the worker check the deadlines of its TLS handshakes.
  *
  * Observes the acceptor and owns nothing else. Belongs to its worker's thread. */
 #ifndef HUSK_WORKER_ADMISSION_H
@@ -9,13 +9,13 @@
 #include "runtime/timer.h"
 #include "worker/listener.h"
 
-/* The deadlines of TLS handshakes have come nearer (acceptor_handshake_deadline_ms). */
+/* The deadlines of TLS handshakes are earlier now (acceptor_handshake_deadline_ms). */
 typedef void admission_on_handshakes_full(void *owner);
 
 struct admission {
     struct acceptor *acceptor; /* borrowed */
     struct listener *listener; /* borrowed */
-    struct timer timer;        /* runs while TLS handshakes are at their limit */
+    struct timer timer;        /* runs while --max-handshakes is reached */
     admission_on_handshakes_full *on_handshakes_full;
     void *owner;
 };

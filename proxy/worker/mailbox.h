@@ -1,6 +1,6 @@
 /* The only way from one thread to another: a queue of items, and an ev_async that wakes the receiving loop.
  *
- * Any thread posts; the loop of the mailbox's owner delivers the items in the order of posting. An item owns
+ * Any thread posts items; the loop of the mailbox's owner delivers them in the order of posting. An item owns
  * what it carries until it is delivered. */
 #ifndef HUSK_WORKER_MAILBOX_H
 #define HUSK_WORKER_MAILBOX_H
@@ -35,7 +35,7 @@ struct mailbox_item {
     struct socket_address peer;      /* MAILBOX_CONNECTION */
 };
 
-/* Takes what the item carries; the item itself stays the mailbox's. */
+/* Takes what the item carries; the mailbox frees the item itself. */
 typedef void mailbox_on_item(void *owner, const struct mailbox_item *item);
 
 struct mailbox {

@@ -15,8 +15,8 @@ static void connection_open(struct worker *worker, int fd, const struct socket_a
         tunnels_accept(&worker->tunnels, fd, peer);
 }
 
-/* The kernel distributes connections by hash, which leaves few long ones uneven: the worker with the fewest
- * gets the next one. NULL: that is the worker that has accepted it. */
+/* The worker with the fewest connections, which gets the accepted connection; NULL: this worker. The kernel
+ * distributes connections by hash, so a few long connections can be distributed unevenly. */
 static struct worker *less_loaded(const struct worker *worker)
 {
     unsigned count = atomic_load_explicit(&worker->peers->count, memory_order_acquire);
@@ -119,7 +119,7 @@ static void on_item(void *owner, const struct mailbox_item *item)
     }
 }
 
-/* ---- life ---- */
+/* ---- start and end ---- */
 
 static void worker_deinit(struct worker *worker)
 {
@@ -136,7 +136,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* The control thread takes the signals of the process; a worker must not. */
+/* The control thread handles the signals of the process; a worker must not receive them. */
 static bool thread_start(struct worker *worker)
 {
     sigset_t all, before;

@@ -16,9 +16,9 @@
 
 struct worker;
 
-/* The workers of a process that may be given connections. */
+/* The workers of a process to which an accepted connection can be passed. */
 struct worker_peers {
-    struct worker *workers; /* they do not move in memory */
+    struct worker *workers; /* do not move in memory */
     _Atomic unsigned count;
 };
 
@@ -39,18 +39,18 @@ struct worker {
     struct mailbox mailbox;
     struct listener listener;
     struct admission admission;
-    _Atomic unsigned
-        left_behind; /* connections and messages with undelivered bytes when the worker stopped */
+    _Atomic unsigned left_behind; /* connections and messages with undelivered bytes at the end */
 };
 
-/* Starts the thread. Takes `listen_fd` (also on failure) and one reference to each of `credentials`; NULL:
- * that side is plaintext. Copies `options`. The worker does not move in memory. */
+/* Starts the thread. Takes `listen_fd`, also on failure. Takes a reference to each of `credentials`; NULL:
+ * that side is plaintext. Copies `options`. The worker must not move in memory afterwards. */
 MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,
                              struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
 
 /* Waits for the thread to end (post MAILBOX_STOP first). */
 void worker_join(struct worker *worker);
-/* Frees what the worker owns, once all workers have ended: until then the others may post to it. */
+/* Frees what the worker owns. Call it after all workers have ended: until then other workers may post to its
+ * mailbox. */
 void worker_free(struct worker *worker);
 
 #endif

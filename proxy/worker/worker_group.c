@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- life ---- */
+/* ---- bind, start and stop ---- */
 
 /* TCP sockets share the port. A Unix path has one socket, whose descriptor is duplicated. */
 static int listener_descriptor(const struct worker_group *group, struct fault *fault)
@@ -34,7 +34,7 @@ bool worker_group_bind(struct worker_group *group, const struct worker_group_opt
         group->listeners[group->bound++] = fd;
         if (group->bound > 1)
             continue;
-        group->address = socket_local_address(fd); /* for port 0, the others join the port that was found */
+        group->address = socket_local_address(fd); /* the other sockets join a port chosen for port 0 */
         group->file = socket_file_of(&group->address);
     }
     return true;

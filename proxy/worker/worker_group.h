@@ -28,14 +28,14 @@ struct worker_group_options {
 /* Zero-initialise. */
 struct worker_group {
     struct worker_group_options options;
-    struct socket_address address; /* the one really bound, for port 0 */
+    struct socket_address address; /* the bound address; differs from options.listen if that has port 0 */
     struct socket_file file;
-    int listeners[WORKER_GROUP_MAX]; /* of workers not started yet */
+    int listeners[WORKER_GROUP_MAX]; /* of workers that are not started; -1: started */
     unsigned bound;                  /* listeners that were opened */
     unsigned started;                /* workers that run */
     struct worker *workers;
     struct worker_peers peers;
-    const struct metrics *metrics[WORKER_GROUP_MAX]; /* of the started workers */
+    const struct metrics *metrics[WORKER_GROUP_MAX]; /* of each started worker */
 };
 
 /* Binds one listening socket per worker; connections wait in the kernel's queue. The fault names no setting.
@@ -64,11 +64,11 @@ void worker_group_admit(struct worker_group *group);
 
 /* Accepted connections that have not ended. */
 uint64_t worker_group_connections(const struct worker_group *group);
-/* A number that changes whenever a connection comes or a byte moves. */
+/* A number that changes with each new connection and each byte that moves. */
 uint64_t worker_group_activity(const struct worker_group *group);
 /* Whether a worker has unsettled messages. */
 bool worker_group_has_unsettled(const struct worker_group *group);
-/* The newest dial of any worker. */
+/* The outcome of the newest dial of all workers. */
 struct dialer_outcome worker_group_last_dial(const struct worker_group *group);
 
 #endif
