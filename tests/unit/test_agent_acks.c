@@ -1,0 +1,127 @@
+/* proxy/delivery/agent_acks.c: which acks go to an agent, in which order, and never in part. */
+#include "delivery/agent_acks.h"
+
+#include "support/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#define ACK(id)                                                                                              \
+    "\x81\xa3"                                                                                               \
+    "ack"                                                                                                    \
+    "\xa1" id
+enum { ACK_BYTES = sizeof ACK("a") - 1 };
+
+struct fixture {
+    struct buffer_pool pool;
+    struct agent_acks acks;
+    struct buffer out;
+};
+
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    fixture = (struct fixture) { 0 };
+    agent_acks_init(&fixture.acks);
+    buffer_init(&fixture.out, &fixture.pool);
+    *state = &fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    agent_acks_clear(&f->acks);
+    buffer_clear(&f->out);
+    buffer_pool_deinit(&f->pool);
+    return 0;
+}
+
+/* Adds the ack of the message `id`. */
+static void add(struct fixture *f, const char *id, uint64_t ordinal)
+{
+    struct message *message = messages_make(&f->pool, id, MESSAGE_AGENT_ACK, 1);
+
+    message->ordinal = ordinal;
+    assert_true(agent_acks_add(&f->acks, message));
+    message_free(message); /* the ack does not need it any more */
+}
+
+static void expect_out(const struct fixture *f, const char *bytes)
+{
+    messages_expect_buffer(&f->out, bytes, strlen(bytes));
+}
+
+static void acks_go_in_the_order_their_messages_settled(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(agent_acks_is_empty(&f->acks));
+    add(f, "b", 7);
+    add(f, "a", 3);
+    assert_false(agent_acks_is_empty(&f->acks));
+    assert_int_equal(f->acks.bytes, 2 * ACK_BYTES);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, ACK("b") ACK("a"));
+    assert_true(agent_acks_is_empty(&f->acks));
+    assert_int_equal(f->acks.bytes, 0);
+}
+
+static void an_ack_of_a_later_message_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "a", 4);
+    add(f, "b", 5);
+    add(f, "c", 3);
+    assert_true(agent_acks_gather(&f->acks, 5, &f->out, SIZE_MAX));
+    expect_out(f, ACK("a") ACK("c"));
+    assert_int_equal(f->acks.bytes, ACK_BYTES);
+    assert_true(agent_acks_gather(&f->acks, 6, &f->out, SIZE_MAX));
+    expect_out(f, ACK("a") ACK("c") ACK("b"));
+}
+
+static void no_ack_is_cut_in_two(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "a", 0);
+    add(f, "b", 1);
+    assert_true(buffer_append(&f->out, "x", 1));
+    assert_true(agent_acks_gather(&f->acks, 2, &f->out, ACK_BYTES));
+    expect_out(f, "x");
+    assert_true(agent_acks_gather(&f->acks, 2, &f->out, 2 * ACK_BYTES));
+    expect_out(f, "x" ACK("a"));
+    assert_true(agent_acks_gather(&f->acks, 2, &f->out, 1 + 2 * ACK_BYTES));
+    expect_out(f, "x" ACK("a") ACK("b"));
+}
+
+static void cleared_acks_are_not_sent(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "a", 0);
+    add(f, "b", 1);
+    agent_acks_clear(&f->acks);
+    assert_true(agent_acks_is_empty(&f->acks));
+    assert_int_equal(f->acks.bytes, 0);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(acks_go_in_the_order_their_messages_settled, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_ack_of_a_later_message_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_ack_is_cut_in_two, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cleared_acks_are_not_sent, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("agent_acks", tests, NULL, NULL);
+}
