@@ -1,0 +1,241 @@
+/* proxy/delivery/retry.c: what becomes of a message whose upstream connection has ended. */
+#include "delivery/retry.h"
+
+#include "support/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+enum { MAX_ATTEMPTS = 3, MAX_ACK_TIMEOUTS = 2 };
+
+static void ignore_settled(void *owner, const struct message *message)
+{
+    (void)owner, (void)message;
+}
+
+static void ignore(void *owner)
+{
+    (void)owner;
+}
+
+static const struct sender_events events = {
+    .on_settled = ignore_settled,
+    .on_undelivered = ignore,
+    .on_wake = ignore,
+};
+
+struct fixture {
+    struct buffer_pool pool;
+    struct retry retry;
+    struct sender sender;
+    struct message *message; /* the agent's, and wants an ack */
+    struct message *batch;   /* of 20 messages */
+};
+
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    *f = (struct fixture) { 0 };
+    retry_init(&f->retry, MAX_ATTEMPTS, MAX_ACK_TIMEOUTS);
+    sender_init(&f->sender, &events, NULL);
+    f->message = messages_make(&f->pool, "m", MESSAGE_AGENT_ACK, 1);
+    f->batch = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, 20);
+    sender_file(&f->sender, f->message, 0);
+    sender_file(&f->sender, f->batch, 0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_release(&f->sender);
+    message_free(f->message);
+    message_free(f->batch);
+    buffer_pool_deinit(&f->pool);
+    return 0;
+}
+
+static void a_connection_that_ends_at_a_message_isolates_it(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN); /* it did not end at this message */
+    assert_false(message_is_isolated(f->message));
+    retry_count_failure(f->message, END_RESET);
+    assert_true(message_is_isolated(f->message));
+    assert_true(sender_blocks(&f->sender, f->batch));
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+}
+
+static void a_late_ack_does_not_isolate(void **state)
+{
+    struct fixture *f = *state;
+
+    retry_count_failure(f->message, END_ACK_TIMEOUT);
+    assert_false(message_is_isolated(f->message));
+    assert_false(sender_is_blocked(&f->sender));
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+}
+
+static void a_message_is_given_up_after_so_many_connections(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
+        assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+        retry_count_failure(f->message, END_UPSTREAM_CLOSED);
+    }
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+    retry_init(&f->retry, 0, MAX_ACK_TIMEOUTS); /* 0: no limit */
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+}
+
+static void a_message_is_given_up_after_so_many_ack_timeouts(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned timeouts = 1; timeouts <= MAX_ACK_TIMEOUTS; timeouts++) {
+        assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+        retry_count_failure(f->message, END_ACK_TIMEOUT);
+    }
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+}
+
+static void a_message_without_bytes_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+
+    message_discard_bytes(f->message);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+    message_discard_bytes(f->batch);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_GIVE_UP);
+}
+
+static void nothing_is_sent_again_to_an_aggregator_that_never_acknowledges(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned timeouts = 1; timeouts <= 3; timeouts++) {
+        assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+        retry_note_end(&f->retry, END_RESET); /* does not count */
+        retry_note_end(&f->retry, END_ACK_TIMEOUT);
+    }
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_GIVE_UP);
+    retry_note_ack(&f->retry);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+}
+
+static void a_message_that_its_agent_sends_again_is_dropped_with_the_agent(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_note_end(&f->sender);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN); /* the agent would send its last one */
+    sender_release(&f->sender);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_LEFT);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
+}
+
+static void a_message_that_husk_protects_outlives_its_agent(void **state)
+{
+    struct fixture *f = *state;
+    struct message *ours = messages_make(&f->pool, "o", MESSAGE_OUR_ACK, 1);
+
+    assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
+    retry_count_failure(ours, END_RESET); /* there is no sender to tell */
+    assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
+    message_free(ours);
+}
+
+static void a_batch_is_sent_alone_and_then_split(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
+    retry_count_failure(f->batch, END_RESET);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
+    for (unsigned attempts = 2; attempts <= MAX_ATTEMPTS + 1; attempts++) {
+        retry_count_failure(f->batch, END_RESET);
+        assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT); /* it is never given up as one */
+    }
+    assert_int_equal(retry_part_count(f->batch), 3); /* 20 messages in eight parts at the most */
+}
+
+static void a_batch_with_a_late_ack_is_split_into_its_messages(void **state)
+{
+    struct fixture *f = *state;
+
+    retry_count_failure(f->batch, END_ACK_TIMEOUT);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
+    assert_int_equal(retry_part_count(f->batch), 1);
+}
+
+static void a_part_is_isolated_as_its_batch_was(void **state)
+{
+    struct fixture *f = *state;
+    struct message *part = messages_make(&f->pool, "p", MESSAGE_OUR_ACK, 1);
+
+    retry_inherit(part, f->batch);
+    assert_false(message_is_isolated(part));
+    f->batch->attempts = 5;
+    retry_inherit(part, f->batch);
+    assert_int_equal(part->attempts, 1); /* it has its own attempts */
+    message_free(part);
+}
+
+static void a_cut_through_message_restarts_while_nothing_is_lost(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(retry_can_restart(&f->retry, f->message, 100));
+    message_discard_bytes(f->message);
+    assert_false(retry_can_restart(&f->retry, f->message, 100));
+    assert_true(retry_can_restart(&f->retry, f->message, 0));
+    f->message->attempts = MAX_ATTEMPTS - 1;
+    assert_true(retry_can_restart(&f->retry, f->message, 0));
+    f->message->attempts = MAX_ATTEMPTS;
+    assert_false(retry_can_restart(&f->retry, f->message, 0));
+}
+
+static void the_hint_is_for_aggregators_that_never_acknowledge(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(retry_hint(&f->retry, END_RESET));
+    assert_non_null(strstr(retry_hint(&f->retry, END_ACK_TIMEOUT), "--delivery passthrough"));
+    retry_note_ack(&f->retry);
+    assert_null(retry_hint(&f->retry, END_ACK_TIMEOUT));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_connection_that_ends_at_a_message_isolates_it),
+        TEST(a_late_ack_does_not_isolate),
+        TEST(a_message_is_given_up_after_so_many_connections),
+        TEST(a_message_is_given_up_after_so_many_ack_timeouts),
+        TEST(a_message_without_bytes_is_given_up),
+        TEST(nothing_is_sent_again_to_an_aggregator_that_never_acknowledges),
+        TEST(a_message_that_its_agent_sends_again_is_dropped_with_the_agent),
+        TEST(a_message_that_husk_protects_outlives_its_agent),
+        TEST(a_batch_is_sent_alone_and_then_split),
+        TEST(a_batch_with_a_late_ack_is_split_into_its_messages),
+        TEST(a_part_is_isolated_as_its_batch_was),
+        TEST(a_cut_through_message_restarts_while_nothing_is_lost),
+        TEST(the_hint_is_for_aggregators_that_never_acknowledge),
+    };
+
+    return cmocka_run_group_tests_name("retry", tests, NULL, NULL);
+}

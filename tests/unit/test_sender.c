@@ -1,0 +1,304 @@
+/* proxy/delivery/sender.c: an agent's unsettled messages, their order, and who blocks whom. */
+#include "delivery/sender.h"
+
+#include "support/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { NOW_MS = 1000, MESSAGES = 5 };
+
+struct fixture {
+    struct buffer_pool pool;
+    struct sender sender;
+    struct message *messages[MESSAGES]; /* single ones that the agent wants acks of, but for the batch [2] and
+                                           [3], which has no ack */
+    const struct message *settled;
+    unsigned undelivered, wakes;
+};
+
+static struct fixture fixture;
+
+static void on_settled(void *owner, const struct message *message)
+{
+    ((struct fixture *)owner)->settled = message;
+}
+
+static void on_undelivered(void *owner)
+{
+    ((struct fixture *)owner)->undelivered++;
+}
+
+static void on_wake(void *owner)
+{
+    ((struct fixture *)owner)->wakes++;
+}
+
+static const struct sender_events events = {
+    .on_settled = on_settled,
+    .on_undelivered = on_undelivered,
+    .on_wake = on_wake,
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    *f = (struct fixture) { 0 };
+    f->messages[0] = messages_make(&f->pool, "a", MESSAGE_AGENT_ACK, 1);
+    f->messages[1] = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, 1);
+    f->messages[2] = messages_make(&f->pool, "c", MESSAGE_AGENT_ACK, 3);
+    f->messages[3] = messages_make(&f->pool, "d", MESSAGE_NO_ACK, 1);
+    f->messages[4] = messages_make(&f->pool, "e", MESSAGE_AGENT_ACK, 1);
+    sender_init(&f->sender, &events, f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < MESSAGES; i++)
+        message_free(f->messages[i]);
+    buffer_pool_deinit(&f->pool);
+    return 0;
+}
+
+/* Files the first `count` messages. */
+static void file(struct fixture *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        sender_file(&f->sender, f->messages[i], NOW_MS + i);
+}
+
+static void isolate(struct fixture *f, unsigned at)
+{
+    f->messages[at]->attempts = 1;
+    sender_note_isolated(&f->sender, f->messages[at]);
+}
+
+static void filed_messages_have_rising_ordinals(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 5);
+    assert_int_equal(f->messages[0]->ordinal, 0);
+    assert_int_equal(f->messages[1]->ordinal, 1);
+    assert_int_equal(f->messages[2]->ordinal, 2); /* a batch takes as many as it has messages */
+    assert_int_equal(f->messages[3]->ordinal, 5);
+    assert_int_equal(f->messages[4]->ordinal, 6);
+    assert_int_equal(f->sender.filed, 7);
+    assert_int_equal(f->messages[4]->arrived_ms, NOW_MS + 4);
+    assert_ptr_equal(f->messages[4]->sender, &f->sender);
+    assert_ptr_equal(TAILQ_FIRST(&f->sender.unsettled), f->messages[0]);
+    assert_ptr_equal(TAILQ_LAST(&f->sender.unsettled, message_list), f->messages[4]);
+    sender_release(&f->sender);
+}
+
+static void a_settled_message_leaves_and_its_owner_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 2);
+    sender_settle(&f->sender, f->messages[0]);
+    assert_ptr_equal(f->settled, f->messages[0]);
+    assert_null(f->messages[0]->sender);
+    assert_ptr_equal(TAILQ_FIRST(&f->sender.unsettled), f->messages[1]);
+    sender_remove(&f->sender, f->messages[1]);
+    assert_ptr_equal(f->settled, f->messages[0]); /* a removed message has not settled */
+    assert_true(TAILQ_EMPTY(&f->sender.unsettled));
+}
+
+static void messages_of_a_released_sender_have_no_sender(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 5);
+    isolate(f, 1);
+    sender_release(&f->sender);
+    for (unsigned i = 0; i < MESSAGES; i++)
+        assert_null(f->messages[i]->sender);
+    assert_true(TAILQ_EMPTY(&f->sender.unsettled));
+    assert_false(sender_is_blocked(&f->sender));
+    assert_int_equal(f->sender.unasked, 0);
+    assert_null(f->settled);
+}
+
+static void an_isolated_message_blocks_later_ones_only(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 5);
+    assert_false(sender_is_blocked(&f->sender));
+    assert_false(sender_blocks(&f->sender, f->messages[4]));
+    isolate(f, 1);
+    assert_true(sender_is_blocked(&f->sender));
+    assert_false(sender_blocks(&f->sender, f->messages[0]));
+    assert_false(sender_blocks(&f->sender, f->messages[1]));
+    assert_true(sender_blocks(&f->sender, f->messages[2]));
+    sender_release(&f->sender);
+}
+
+static void the_oldest_isolated_message_blocks(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 5);
+    isolate(f, 3);
+    isolate(f, 1);
+    isolate(f, 4);
+    assert_ptr_equal(f->sender.isolated, f->messages[1]);
+    sender_settle(&f->sender, f->messages[1]);
+    assert_ptr_equal(f->sender.isolated, f->messages[3]);
+    assert_false(sender_blocks(&f->sender, f->messages[2]));
+    assert_true(sender_blocks(&f->sender, f->messages[4]));
+    sender_remove(&f->sender, f->messages[4]);
+    assert_ptr_equal(f->sender.isolated, f->messages[3]);
+    sender_remove(&f->sender, f->messages[3]);
+    assert_false(sender_is_blocked(&f->sender));
+    sender_release(&f->sender);
+}
+
+static void a_message_that_is_isolated_already_blocks_once_filed(void **state)
+{
+    struct fixture *f = *state;
+
+    f->messages[0]->attempts = 1;
+    file(f, 2);
+    assert_true(sender_blocks(&f->sender, f->messages[1]));
+    sender_release(&f->sender);
+}
+
+static void the_first_unasked_message_is_the_oldest_batch_or_message_without_ack(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 2);
+    assert_int_equal(sender_first_unasked(&f->sender), UINT64_MAX);
+    sender_release(&f->sender);
+    sender_init(&f->sender, &events, f);
+    file(f, 5);
+    assert_int_equal(sender_first_unasked(&f->sender), 2);
+    sender_settle(&f->sender, f->messages[2]);
+    assert_int_equal(sender_first_unasked(&f->sender), 5);
+    sender_settle(&f->sender, f->messages[3]);
+    assert_int_equal(sender_first_unasked(&f->sender), UINT64_MAX);
+    sender_release(&f->sender);
+}
+
+/* Replaces the batch [2] by two parts; returns them in `parts`. */
+static void replace_batch(struct fixture *f, struct message *parts[2])
+{
+    struct message_list list = TAILQ_HEAD_INITIALIZER(list);
+
+    parts[0] = messages_make(&f->pool, "p", MESSAGE_OUR_ACK, 2);
+    parts[1] = messages_make(&f->pool, "q", MESSAGE_AGENT_ACK, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        parts[i]->attempts = f->messages[2]->attempts;
+        TAILQ_INSERT_TAIL(&list, parts[i], of_queue);
+    }
+    sender_replace(&f->sender, f->messages[2], &list);
+}
+
+static void parts_take_the_place_of_their_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2];
+
+    file(f, 4);
+    replace_batch(f, parts);
+    assert_null(f->messages[2]->sender);
+    assert_ptr_equal(TAILQ_NEXT(f->messages[1], of_sender), parts[0]);
+    assert_ptr_equal(TAILQ_NEXT(parts[0], of_sender), parts[1]);
+    assert_ptr_equal(TAILQ_NEXT(parts[1], of_sender), f->messages[3]);
+    assert_int_equal(parts[0]->ordinal, 2);
+    assert_int_equal(parts[1]->ordinal, 4);
+    assert_int_equal(parts[0]->arrived_ms, NOW_MS + 2);
+    assert_ptr_equal(parts[1]->sender, &f->sender);
+    assert_int_equal(f->sender.unasked, 2); /* the first part and the message without ack */
+    sender_release(&f->sender);
+    message_free(parts[0]);
+    message_free(parts[1]);
+}
+
+static void parts_of_the_last_batch_stay_last(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2];
+
+    file(f, 3);
+    replace_batch(f, parts);
+    assert_ptr_equal(TAILQ_LAST(&f->sender.unsettled, message_list), parts[1]);
+    sender_release(&f->sender);
+    message_free(parts[0]);
+    message_free(parts[1]);
+}
+
+static void parts_of_an_isolated_batch_block(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2];
+
+    file(f, 4);
+    isolate(f, 2);
+    replace_batch(f, parts);
+    assert_ptr_equal(f->sender.isolated, parts[0]);
+    assert_true(sender_blocks(&f->sender, parts[1]));
+    sender_settle(&f->sender, parts[0]);
+    assert_ptr_equal(f->sender.isolated, parts[1]);
+    assert_true(sender_blocks(&f->sender, f->messages[3]));
+    sender_settle(&f->sender, parts[1]);
+    assert_false(sender_is_blocked(&f->sender));
+    sender_release(&f->sender);
+    message_free(parts[0]);
+    message_free(parts[1]);
+}
+
+static void the_owner_is_told_of_failure_and_of_space(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_fail(&f->sender);
+    assert_int_equal(f->undelivered, 1);
+    assert_int_equal(f->wakes, 0);
+    sender_wake(&f->sender);
+    assert_int_equal(f->wakes, 1);
+    assert_int_equal(f->undelivered, 1);
+}
+
+static void a_sender_remembers_its_connection_and_its_end(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(f->sender.upstream_id, 0);
+    assert_false(f->sender.has_ended);
+    sender_note_upstream(&f->sender, 7);
+    sender_note_end(&f->sender);
+    assert_int_equal(f->sender.upstream_id, 7);
+    assert_true(f->sender.has_ended);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(filed_messages_have_rising_ordinals),
+        TEST(a_settled_message_leaves_and_its_owner_is_told),
+        TEST(messages_of_a_released_sender_have_no_sender),
+        TEST(an_isolated_message_blocks_later_ones_only),
+        TEST(the_oldest_isolated_message_blocks),
+        TEST(a_message_that_is_isolated_already_blocks_once_filed),
+        TEST(the_first_unasked_message_is_the_oldest_batch_or_message_without_ack),
+        TEST(parts_take_the_place_of_their_batch),
+        TEST(parts_of_the_last_batch_stay_last),
+        TEST(parts_of_an_isolated_batch_block),
+        TEST(the_owner_is_told_of_failure_and_of_space),
+        TEST(a_sender_remembers_its_connection_and_its_end),
+    };
+
+    return cmocka_run_group_tests_name("sender", tests, NULL, NULL);
+}
