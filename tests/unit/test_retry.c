@@ -168,7 +168,19 @@ static void a_batch_is_sent_alone_and_then_split(void **state)
         retry_count_failure(f->batch, END_RESET);
         assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT); /* it is never given up as one */
     }
-    assert_int_equal(retry_part_count(f->batch), 3); /* 20 messages in eight parts at the most */
+}
+
+static void an_isolated_batch_has_eight_parts_at_most(void **state)
+{
+    static const unsigned counts[][2] = { { 2, 1 }, { 8, 1 }, { 9, 2 }, { 24, 3 }, { 25, 4 } };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct message *batch = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, counts[i][0]);
+        batch->attempts = 2;
+        assert_int_equal(retry_part_count(batch), counts[i][1]);
+        message_free(batch);
+    }
 }
 
 static void a_batch_with_a_late_ack_is_split_into_its_messages(void **state)
@@ -231,6 +243,7 @@ int main(void)
         TEST(a_message_that_its_agent_sends_again_is_dropped_with_the_agent),
         TEST(a_message_that_husk_protects_outlives_its_agent),
         TEST(a_batch_is_sent_alone_and_then_split),
+        TEST(an_isolated_batch_has_eight_parts_at_most),
         TEST(a_batch_with_a_late_ack_is_split_into_its_messages),
         TEST(a_part_is_isolated_as_its_batch_was),
         TEST(a_cut_through_message_restarts_while_nothing_is_lost),

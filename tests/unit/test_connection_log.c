@@ -1,0 +1,172 @@
+/* proxy/runtime/connection_log.c: which ends of connections are logged, and the sum of the others. */
+#include "runtime/connection_log.h"
+
+#include "support/addresses.h"
+#include "support/runtime.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+enum { BURST = 2 };
+
+struct fixture {
+    struct runtime runtime;
+    struct connection_log connection_log;
+    char text[RUNTIME_LOG_BYTES]; /* of the last expect_log */
+};
+
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    runtime_open(&f->runtime);
+    f->runtime.route.log_burst = BURST;
+    runtime_pass(&f->runtime, LOG_LIMITER_WINDOW_MS);
+    connection_log_init(&f->connection_log, &f->runtime.reactor, &f->runtime.log, &f->runtime.route);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    connection_log_close(&f->connection_log);
+    runtime_close(&f->runtime);
+    return 0;
+}
+
+static void end(struct fixture *f, enum end_reason reason)
+{
+    connection_log_write(&f->connection_log,
+                         &(struct connection_end) { .side = SIDE_UPSTREAM,
+                                                    .reason = reason,
+                                                    .phase = "deliver",
+                                                    .opened_us = f->runtime.reactor.now_us });
+}
+
+/* So many lines have been logged since the last call; all of them contain `part`. */
+static void expect_log(struct fixture *f, unsigned lines, const char *part)
+{
+    char text[RUNTIME_LOG_BYTES];
+
+    runtime_read_log(&f->runtime, f->text);
+    strcpy(text, f->text);
+    for (char *rest = text, *line; (line = strsep(&rest, "\n")) && *line; lines--) {
+        assert_true(lines > 0);
+        if (!strstr(line, part))
+            fail_msg("no \"%s\" in: %s", part, line);
+    }
+    assert_int_equal(lines, 0);
+}
+
+static void a_failure_is_a_warning_with_all_that_is_known(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address peer = address_at(1), upstream = address_at(2);
+
+    connection_log_write(&f->connection_log,
+                         &(struct connection_end) { .side = SIDE_DOWNSTREAM,
+                                                    .reason = END_RESET,
+                                                    .phase = "read",
+                                                    .detail = "a detail",
+                                                    .peer = &peer,
+                                                    .upstream = &upstream,
+                                                    .opened_us = f->runtime.reactor.now_us - 7000 });
+    expect_log(f, 1,
+               " warn connection ended route=test side=downstream phase=read reason=reset what=\"connection "
+               "reset by peer\" detail=\"a detail\" peer=127.0.0.1:1 upstream=127.0.0.1:2 duration_ms=7");
+}
+
+static void what_is_unknown_is_left_out(void **state)
+{
+    struct fixture *f = *state;
+
+    end(f, END_RESET);
+    expect_log(f, 1, "reset by peer\" duration_ms=0");
+}
+
+static void failures_beyond_the_burst_are_counted_by_reason(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < BURST + 3; i++)
+        end(f, END_RESET);
+    end(f, END_IO_ERROR);
+    for (unsigned i = 0; i < BURST; i++)
+        end(f, END_NOT_TLS);
+    expect_log(f, 2 * BURST + 1, "warn connection ended");
+    assert_int_equal(f->connection_log.summary.fires_at_ms,
+                     f->runtime.reactor.now_ms + LOG_LIMITER_WINDOW_MS);
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+    expect_log(f, 1, "warn more connections ended route=test reason=reset suppressed=3");
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner); /* told once */
+    expect_log(f, 0, "");
+}
+
+static void the_next_line_tells_what_was_left_out(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < BURST + 3; i++)
+        end(f, END_RESET);
+    expect_log(f, BURST, "reason=reset");
+    runtime_pass(&f->runtime, LOG_LIMITER_WINDOW_MS);
+    end(f, END_RESET);
+    expect_log(f, 1, "suppressed=3");
+}
+
+static void ordinary_ends_are_debug_lines_without_limit(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < BURST + 3; i++)
+        end(f, END_RETIRED);
+    expect_log(f, BURST + 3, " debug connection ended");
+    assert_int_equal(f->connection_log.summary.fires_at_ms, 0);
+}
+
+static void a_close_tells_what_was_left_out(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < BURST + 1; i++)
+        end(f, END_RESET);
+    expect_log(f, BURST, "reason=reset");
+    connection_log_close(&f->connection_log);
+    expect_log(f, 1, "suppressed=1");
+    assert_false(ev_is_active(&f->connection_log.summary.watcher));
+}
+
+static void a_hint_is_given_once(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address peer = address_at(1);
+
+    connection_log_hint(&f->connection_log, "look here", &peer);
+    expect_log(f, 1, " info look here route=test peer=127.0.0.1:1");
+    connection_log_hint(&f->connection_log, "look here", &peer);
+    expect_log(f, 0, "");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_failure_is_a_warning_with_all_that_is_known),
+        TEST(what_is_unknown_is_left_out),
+        TEST(failures_beyond_the_burst_are_counted_by_reason),
+        TEST(the_next_line_tells_what_was_left_out),
+        TEST(ordinary_ends_are_debug_lines_without_limit),
+        TEST(a_close_tells_what_was_left_out),
+        TEST(a_hint_is_given_once),
+    };
+
+    return cmocka_run_group_tests_name("connection_log", tests, NULL, NULL);
+}
