@@ -1,0 +1,16 @@
+/* Upstream connections without a socket: the test says what would have happened on one. */
+#ifndef HUSK_TESTS_SUPPORT_UPSTREAMS_H
+#define HUSK_TESTS_SUPPORT_UPSTREAMS_H
+
+#include "delivery/upstream.h"
+
+/* The dial of `upstream` has succeeded: it can carry messages. */
+void upstreams_make_ready(struct upstream *upstream);
+
+/* The aggregator has acknowledged the oldest message of `upstream`. */
+void upstreams_settle(struct upstream *upstream);
+
+/* Files a message of so many bytes, whose chunk id is "x", without bytes to write. */
+void upstreams_load(struct upstream *upstream, size_t bytes);
+
+#endif

@@ -1,0 +1,561 @@
+/* proxy/delivery/upstream_pool.c: which connection takes a message, when another is dialled, and when one
+ * retires. */
+#include "delivery/upstream_pool.h"
+
+#include "support/runtime.h"
+#include "support/upstreams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+enum { BUSY_BYTES = 64 * 1024, UNEVEN_BYTES = 256 * 1024 };
+
+struct fixture {
+    struct runtime runtime;
+    struct retry retry;
+    struct upstream_pool pool;
+};
+
+static struct fixture fixture;
+
+static void on_ready(void *observer, struct upstream *upstream)
+{
+    upstream_pool_on_ready(observer, upstream);
+}
+
+static void on_settled(void *observer, struct message *message)
+{
+    upstream_pool_on_settled(observer);
+    message_free(message);
+}
+
+static void on_progress(void *observer, struct upstream *upstream)
+{
+    (void)observer, (void)upstream;
+}
+
+static void on_released(void *observer, struct upstream *upstream)
+{
+    upstream_pool_on_released(observer, upstream);
+}
+
+static void on_old(void *observer, struct upstream *upstream)
+{
+    upstream_pool_on_old(observer, upstream);
+}
+
+static void on_ended(void *observer, struct upstream *upstream, enum end_reason reason)
+{
+    struct message *message;
+
+    while ((message = upstream_take_unsettled(upstream)))
+        message_free(message);
+    upstream_pool_on_ended(observer, upstream, reason);
+}
+
+static const struct upstream_events events = { on_ready,    on_settled, on_progress,
+                                               on_released, on_old,     on_ended };
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    runtime_open(&f->runtime);
+    retry_init(&f->retry, 0, 1);
+    upstream_pool_init(&f->pool, &(struct upstream_shared) { .transport = &f->runtime.transport,
+                                                             .retry = &f->retry,
+                                                             .events = &events,
+                                                             .observer = &f->pool });
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    upstream_pool_end(&f->pool, END_SHUTDOWN);
+    assert_true(LIST_EMPTY(&f->pool.list));
+    runtime_close(&f->runtime);
+    return 0;
+}
+
+static uint64_t now_ms(const struct fixture *f)
+{
+    return f->runtime.reactor.now_ms;
+}
+
+static unsigned count(const struct fixture *f)
+{
+    const struct upstream *upstream;
+    unsigned found = 0;
+
+    LIST_FOREACH (upstream, &f->pool.list, sibling)
+        found++;
+    return found;
+}
+
+/* Two endpoints in tier 0. */
+static void set_two(struct fixture *f)
+{
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
+}
+
+static void set_one(struct fixture *f)
+{
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1 }, NULL, 1);
+}
+
+/* A dial that takes place. */
+static struct upstream *dial(struct fixture *f, enum upstream_need need)
+{
+    unsigned before = count(f);
+
+    assert_int_equal(upstream_pool_dial(&f->pool, need), 0);
+    assert_int_equal(count(f), before + 1);
+    return LIST_FIRST(&f->pool.list);
+}
+
+static struct upstream *dial_ready(struct fixture *f, enum upstream_need need)
+{
+    struct upstream *upstream = dial(f, need);
+
+    upstreams_make_ready(upstream);
+    return upstream;
+}
+
+/* No dial takes place; the pool is to be asked again at `again_ms`. */
+static void expect_no_dial(struct fixture *f, enum upstream_need need, uint64_t again_ms)
+{
+    unsigned before = count(f);
+
+    assert_int_equal(upstream_pool_dial(&f->pool, need), again_ms);
+    assert_int_equal(count(f), before);
+}
+
+/* ---- picking ---- */
+
+static void a_connection_is_picked_once_it_is_ready(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial(f, UPSTREAM_FOR_MESSAGE);
+    assert_null(upstream_pool_pick(&f->pool, 0));
+    assert_null(upstream_pool_pick_exclusive(&f->pool));
+    assert_false(upstream_pool_is_ready(&f->pool));
+    upstreams_make_ready(upstream);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
+    assert_ptr_equal(upstream_pool_pick_exclusive(&f->pool), upstream);
+    assert_true(upstream_pool_is_ready(&f->pool));
+    upstream_retire(upstream);
+    assert_null(upstream_pool_pick(&f->pool, upstream->id));
+}
+
+/* Two ready connections, to an endpoint each. */
+static void make_pair(struct fixture *f, struct upstream *pair[2])
+{
+    set_two(f);
+    pair[0] = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(pair[0], BUSY_BYTES);
+    pair[1] = dial_ready(f, UPSTREAM_FOR_BALANCE);
+    upstreams_settle(pair[0]);
+    assert_int_equal(pair[0]->endpoint_at, 0);
+    assert_int_equal(pair[1]->endpoint_at, 1);
+}
+
+static void the_least_loaded_connection_is_picked(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstreams_load(pair[0], 10);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), pair[1]);
+    upstreams_load(pair[1], 20);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), pair[0]);
+}
+
+static void load_counts_by_weight(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    f->runtime.transport.dialer.endpoints.list->endpoints[0].weight = 3 * ENDPOINT_WEIGHT_UNIT;
+    upstreams_load(pair[0], 29);
+    upstreams_load(pair[1], 10);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), pair[0]);
+    upstreams_load(pair[0], 10);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), pair[1]);
+}
+
+static void a_sender_stays_on_its_connection_while_load_is_even(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstreams_load(pair[0], UNEVEN_BYTES);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, pair[0]->id), pair[0]);
+    upstreams_load(pair[0], 1);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, pair[0]->id), pair[1]);
+}
+
+static void a_sender_leaves_a_connection_of_a_higher_tier(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    f->runtime.transport.dialer.endpoints.list->endpoints[1].tier = 1;
+    upstreams_load(pair[0], BUSY_BYTES);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, pair[1]->id), pair[0]);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), pair[0]);
+}
+
+static void only_an_idle_connection_is_exclusive(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstreams_load(pair[1], 1);
+    assert_ptr_equal(upstream_pool_pick_exclusive(&f->pool), pair[0]);
+    upstreams_load(pair[0], 1);
+    assert_null(upstream_pool_pick_exclusive(&f->pool));
+}
+
+static void exclusive_connections_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstream_hold(pair[0], f);
+    assert_null(upstream_pool_pick_exclusive(&f->pool));
+    assert_ptr_equal(upstream_pool_pick(&f->pool, pair[0]->id), pair[1]); /* not to be shared */
+    f->runtime.route.max_exclusive_connections = 2;
+    assert_ptr_equal(upstream_pool_pick_exclusive(&f->pool), pair[1]);
+    upstream_release(pair[0]);
+    f->runtime.route.max_exclusive_connections = 1;
+    assert_non_null(upstream_pool_pick_exclusive(&f->pool));
+}
+
+/* ---- dialling ---- */
+
+static void one_dial_at_a_time_is_under_way(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    f->runtime.route.max_upstream_connections = 2;
+    dial(f, UPSTREAM_FOR_MESSAGE);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+    expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
+    upstreams_make_ready(LIST_FIRST(&f->pool.list));
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+static void connections_per_endpoint_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    f->runtime.route.max_upstream_connections = 2;
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(dial_ready(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, i % 2);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+    upstream_retire(LIST_FIRST(&f->pool.list)); /* does not count any more */
+    assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
+}
+
+static void a_dial_for_balance_waits_until_connections_are_busy(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    f->runtime.route.max_upstream_connections = 2;
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0); /* nobody has anything to send */
+    struct upstream *first = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(first, BUSY_BYTES - 1);
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0);
+    upstreams_load(first, 1);
+    struct upstream *second = dial_ready(f, UPSTREAM_FOR_BALANCE);
+    assert_int_equal(second->endpoint_at, 1);
+    upstreams_load(second, BUSY_BYTES);
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0); /* every endpoint has one */
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+static void one_endpoint_needs_no_balance(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    upstreams_load(dial_ready(f, UPSTREAM_FOR_MESSAGE), BUSY_BYTES);
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0);
+}
+
+static void exclusive_connections_come_on_top_of_shared_ones(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    upstreams_load(dial_ready(f, UPSTREAM_FOR_MESSAGE), 1);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+    struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+    upstream_hold(exclusive, f);
+    expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+    f->runtime.route.max_exclusive_connections = 2;
+    dial(f, UPSTREAM_FOR_EXCLUSIVE);
+}
+
+static void a_failed_endpoint_is_dialled_behind_others(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
+    runtime_pass(&f->runtime, 500); /* it is no longer ejected */
+    assert_int_equal(dial_ready(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
+    assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 0);
+}
+
+static void a_dial_to_a_failed_endpoint_does_not_hold_up_others(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
+    runtime_pass(&f->runtime, 500);
+    struct upstream *second = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    dial(f, UPSTREAM_FOR_MESSAGE); /* hangs */
+    upstream_retire(second);
+    assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
+}
+
+/* ---- back-off ---- */
+
+static void dials_back_off_while_no_connection_is_of_use(void **state)
+{
+    static const uint64_t delays_ms[] = { 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
+    struct fixture *f = *state;
+
+    set_one(f);
+    for (size_t i = 0; i < sizeof delays_ms / sizeof delays_ms[0]; i++) {
+        upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
+        uint64_t again_ms = now_ms(f) + delays_ms[i];
+        expect_no_dial(f, UPSTREAM_FOR_MESSAGE, again_ms);
+        runtime_pass(&f->runtime, delays_ms[i] - 1);
+        expect_no_dial(f, UPSTREAM_FOR_MESSAGE, again_ms);
+        runtime_pass(&f->runtime, 1);
+    }
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(upstream, 1);
+    upstreams_settle(upstream);
+    upstream_end(upstream, END_CLOSED); /* it was of use: no back-off */
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+static void a_connection_that_husk_ends_causes_no_back_off(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RETIRED);
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+static void an_endpoint_that_works_needs_no_back_off_of_another(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
+    assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
+}
+
+static void without_a_usable_endpoint_one_dial_takes_any(void **state)
+{
+    struct fixture *f = *state;
+
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0);
+    struct upstream *upstream = dial(f, UPSTREAM_FOR_MESSAGE); /* before names are resolved */
+    assert_int_equal(upstream->endpoint_at, ENDPOINTS_MAX);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+    set_two(f);
+    upstreams_make_ready(upstream);
+    assert_int_equal(upstream->endpoint_at, 0); /* where it is in the list */
+}
+
+/* ---- tiers ---- */
+
+static void a_higher_tier_is_used_while_lower_ones_are_ejected(void **state)
+{
+    struct fixture *f = *state;
+
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, (const unsigned[]) { 0, 1 }, 2);
+    struct upstream *primary = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(primary->endpoint_at, 0);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0); /* not for load */
+    upstream_end(primary, END_RESET);
+    struct upstream *standby = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(standby->endpoint_at, 1);
+    assert_false(standby->is_retiring);
+    runtime_pass(&f->runtime, 500);
+    primary = dial(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(primary->endpoint_at, 0);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), standby); /* until the primary is ready */
+    upstreams_make_ready(primary);
+    assert_true(standby->is_retiring);
+    assert_false(primary->is_retiring);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, standby->id), primary);
+}
+
+/* ---- retirement ---- */
+
+static void the_age_of_a_connection_counts_from_when_it_is_ready(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    assert_int_equal(dial_ready(f, UPSTREAM_FOR_MESSAGE)->retire_at_ms, 0);
+    f->runtime.route.max_connection_age_ms = 10000;
+    struct upstream *upstream = dial(f, UPSTREAM_FOR_MESSAGE);
+    runtime_pass(&f->runtime, 300);
+    upstreams_make_ready(upstream);
+    assert_int_equal(upstream->retire_at_ms, now_ms(f) + 9000); /* a tenth earlier; nothing by chance */
+}
+
+static void retirements_differ_by_chance(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t earliest_ms = UINT64_MAX, latest_ms = 0;
+
+    set_one(f);
+    f->runtime.route.max_connection_age_ms = 10000;
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    f->runtime.transport.dialer.endpoints.random = 1;
+    for (unsigned i = 0; i < 1000; i++) {
+        upstream_pool_on_ready(&f->pool, upstream);
+        uint64_t age_ms = upstream->retire_at_ms - now_ms(f);
+        earliest_ms = age_ms < earliest_ms ? age_ms : earliest_ms;
+        latest_ms = age_ms > latest_ms ? age_ms : latest_ms;
+    }
+    assert_in_range(earliest_ms, 9000, 9100);
+    assert_in_range(latest_ms, 10900, 10999);
+}
+
+static void a_few_old_connections_retire_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstream_pool_on_old(&f->pool, pair[0]);
+    upstream_pool_on_old(&f->pool, pair[1]);
+    assert_true(pair[0]->is_retiring);
+    assert_false(pair[1]->is_retiring);
+    assert_int_equal(pair[1]->retire_at_ms, now_ms(f) + 1000);
+    upstream_end(pair[0], END_RETIRED);
+    upstream_pool_on_old(&f->pool, pair[1]);
+    assert_true(pair[1]->is_retiring);
+}
+
+static void a_released_connection_retires_if_there_are_too_many(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *first = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(first, 1);
+    struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+    upstream_hold(exclusive, f);
+    upstream_release(exclusive);
+    upstream_pool_on_released(&f->pool, exclusive);
+    assert_true(exclusive->is_retiring);
+    upstream_pool_on_released(&f->pool, first); /* now it is the only one */
+    assert_false(first->is_retiring);
+}
+
+static void a_connection_retires_when_its_address_is_gone(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 3, 2 }, NULL, 2);
+    upstream_pool_endpoints_changed(&f->pool);
+    assert_true(pair[0]->is_retiring);
+    assert_false(pair[1]->is_retiring);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2, 3 }, NULL, 2);
+    upstream_pool_endpoints_changed(&f->pool);
+    assert_false(pair[1]->is_retiring);
+    assert_int_equal(pair[1]->endpoint_at, 0);
+}
+
+static void a_connection_whose_address_left_while_it_was_dialled_retires(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial(f, UPSTREAM_FOR_MESSAGE);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2 }, NULL, 1);
+    upstream_pool_endpoints_changed(&f->pool);
+    assert_false(upstream->is_retiring); /* it has no address yet */
+    upstreams_make_ready(upstream);
+    assert_true(upstream->is_retiring);
+}
+
+static void all_connections_retire_with_their_credentials(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    make_pair(f, pair);
+    upstream_pool_retire_all(&f->pool);
+    assert_true(pair[0]->is_retiring && pair[1]->is_retiring);
+    assert_null(upstream_pool_pick(&f->pool, 0));
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_connection_is_picked_once_it_is_ready),
+        TEST(the_least_loaded_connection_is_picked),
+        TEST(load_counts_by_weight),
+        TEST(a_sender_stays_on_its_connection_while_load_is_even),
+        TEST(a_sender_leaves_a_connection_of_a_higher_tier),
+        TEST(only_an_idle_connection_is_exclusive),
+        TEST(exclusive_connections_have_a_limit),
+        TEST(one_dial_at_a_time_is_under_way),
+        TEST(connections_per_endpoint_have_a_limit),
+        TEST(a_dial_for_balance_waits_until_connections_are_busy),
+        TEST(one_endpoint_needs_no_balance),
+        TEST(exclusive_connections_come_on_top_of_shared_ones),
+        TEST(a_failed_endpoint_is_dialled_behind_others),
+        TEST(a_dial_to_a_failed_endpoint_does_not_hold_up_others),
+        TEST(dials_back_off_while_no_connection_is_of_use),
+        TEST(a_connection_that_husk_ends_causes_no_back_off),
+        TEST(an_endpoint_that_works_needs_no_back_off_of_another),
+        TEST(without_a_usable_endpoint_one_dial_takes_any),
+        TEST(a_higher_tier_is_used_while_lower_ones_are_ejected),
+        TEST(the_age_of_a_connection_counts_from_when_it_is_ready),
+        TEST(retirements_differ_by_chance),
+        TEST(a_few_old_connections_retire_at_a_time),
+        TEST(a_released_connection_retires_if_there_are_too_many),
+        TEST(a_connection_retires_when_its_address_is_gone),
+        TEST(a_connection_whose_address_left_while_it_was_dialled_retires),
+        TEST(all_connections_retire_with_their_credentials),
+    };
+
+    return cmocka_run_group_tests_name("upstream_pool", tests, NULL, NULL);
+}
