@@ -66,7 +66,7 @@ void runtime_set_endpoints(struct runtime *runtime, const uint16_t *ports, const
     struct endpoint endpoints[ENDPOINTS_MAX];
 
     for (size_t i = 0; i < count; i++)
-        endpoints[i] = (struct endpoint) { .address = address_at(ports[i]),
+        endpoints[i] = (struct endpoint) { .address = addresses_at_port(ports[i]),
                                            .weight = ENDPOINT_WEIGHT_UNIT,
                                            .tier = tiers ? tiers[i] : 0 };
     struct endpoint_list *list = endpoint_list_new(endpoints, count);

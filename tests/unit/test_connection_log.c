@@ -68,7 +68,7 @@ static void expect_log(struct fixture *f, unsigned lines, const char *part)
 static void a_failure_is_a_warning_with_all_that_is_known(void **state)
 {
     struct fixture *f = *state;
-    struct socket_address peer = address_at(1), upstream = address_at(2);
+    struct socket_address peer = addresses_at_port(1), upstream = addresses_at_port(2);
 
     connection_log_write(&f->connection_log,
                          &(struct connection_end) { .side = SIDE_DOWNSTREAM,
@@ -146,7 +146,7 @@ static void a_close_tells_what_was_left_out(void **state)
 static void a_hint_is_given_once(void **state)
 {
     struct fixture *f = *state;
-    struct socket_address peer = address_at(1);
+    struct socket_address peer = addresses_at_port(1);
 
     connection_log_hint(&f->connection_log, "look here", &peer);
     expect_log(f, 1, " info look here route=test peer=127.0.0.1:1");
