@@ -58,12 +58,12 @@ struct message_metrics {
     metrics_counter settled;         /* acknowledged, or sent without expecting an ack */
     metrics_counter events_received; /* events in received messages, where a message says how many */
     metrics_counter events_settled;  /* the same for settled messages */
-    metrics_counter resent;          /* taken back from an ended connection, to be sent again */
+    metrics_counter retried;         /* taken back from an ended connection, to be sent again */
     metrics_counter cut_through;     /* sent while they were read: too large to hold */
     metrics_counter unprotected;     /* too large to keep: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
-    metrics_counter throttled;                 /* times that a rate limit stopped reading from an agent */
-    metrics_counter paused;               /* gauge: agents with read messages that wait for a rate limit */
+    metrics_counter rate_limited;              /* times that a rate limit stopped reading from an agent */
+    metrics_counter rate_limited_agents;  /* gauge: agents with read messages that wait for a rate limit */
     metrics_counter retained_bytes;       /* gauge: bytes of messages from reading until settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
     metrics_counter waiting;              /* gauge: complete messages that no upstream connection takes */
@@ -101,8 +101,8 @@ struct metrics {
     struct side_metrics side[SIDE_COUNT];
     struct message_metrics messages;
     struct body_metrics bodies;
-    metrics_counter accept_pauses;    /* accepting paused because descriptors or memory ran out */
-    metrics_counter accept_throttled; /* accepting paused because of a connection or handshake limit */
+    metrics_counter accept_errors;  /* accepting paused because descriptors or memory ran out */
+    metrics_counter accept_limited; /* accepting paused because of a connection or handshake limit */
     metrics_counter unconfirmed; /* upstream connections used without evidence that the server accepted us */
 };
 

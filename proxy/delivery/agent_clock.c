@@ -15,10 +15,10 @@ void agent_clock_pause(struct agent_clock *clock, struct message_metrics *metric
     if (!wait_ms && !was_paused)
         return;
     if (wait_ms && !was_paused) {
-        metrics_add(&metrics->throttled, 1);
-        metrics_add(&metrics->paused, 1);
+        metrics_add(&metrics->rate_limited, 1);
+        metrics_add(&metrics->rate_limited_agents, 1);
     } else if (!wait_ms) {
-        metrics_take(&metrics->paused, 1);
+        metrics_take(&metrics->rate_limited_agents, 1);
     }
     clock->progress_ms = now_ms;
     clock->paused_until_ms = wait_ms ? now_ms + wait_ms : 0;

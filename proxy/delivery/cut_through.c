@@ -46,7 +46,7 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
     cut_through->upstream = NULL;
     retry_count_failure(cut_through->message, reason);
     if (retry_can_restart(&cut_through->dispatcher->retry, cut_through->message, cut_through->taken_bytes)) {
-        metrics_add(&metrics->resent, 1);
+        metrics_add(&metrics->retried, 1);
         return;
     }
     metrics_add(&metrics->received, 1);
@@ -105,9 +105,9 @@ void cut_through_abort(struct cut_through *cut_through)
     free(cut_through);
 }
 
-bool cut_through_is_blocked(const struct cut_through *cut_through)
+bool cut_through_can_flow(const struct cut_through *cut_through)
 {
-    return !cut_through->upstream || !upstream_has_space(cut_through->upstream);
+    return cut_through->upstream && upstream_has_space(cut_through->upstream);
 }
 
 /* ---- bytes ---- */
@@ -158,7 +158,7 @@ enum end_reason cut_through_flow(struct cut_through *cut_through, struct buffer 
 
     if (scanner->option.start && scanner->announced - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
         return END_BAD_OPTION;
-    if (cut_through_is_blocked(cut_through) || end == cut_through->taken_bytes)
+    if (!cut_through_can_flow(cut_through) || end == cut_through->taken_bytes)
         return END_NONE;
     if (!cut_through->taken_bytes)
         rewrite_plan_head(&rewrite, scanner, cut_through->permit->prefix, cut_through->permit->prefix_length,

@@ -73,7 +73,7 @@ void delivery_endpoints_changed(struct delivery *delivery)
 
 void delivery_credentials_changed(struct delivery *delivery)
 {
-    upstream_pool_retire_all(&delivery->dispatcher.pool);
+    dispatcher_credentials_changed(&delivery->dispatcher);
 }
 
 void delivery_check_handshakes(struct delivery *delivery)

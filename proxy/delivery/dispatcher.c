@@ -136,7 +136,7 @@ static void messages_send(struct dispatcher *dispatcher)
 {
     for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_queue);
-        if (message->sender && sender_blocks(message->sender, message))
+        if (message->sender && sender_must_wait(message->sender, message))
             continue;
         struct upstream *upstream = upstream_for(dispatcher, message);
         if (upstream) {
@@ -195,9 +195,9 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
     return read_budget_is_awaited(dispatcher->budget) || !TAILQ_EMPTY(&dispatcher->requests);
 }
 
-bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender *sender)
+bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
 {
-    return sender_is_blocked(sender) && upstream_pool_is_ready(&dispatcher->pool);
+    return sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool);
 }
 
 /* ---- messages that are cut through ---- */
@@ -259,7 +259,7 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
         message_drop(dispatcher, message, verdict == RETRY_LEFT ? END_LEFT : reason);
         return;
     }
-    metrics_add(&metrics_of(dispatcher)->resent, message->count);
+    metrics_add(&metrics_of(dispatcher)->retried, message->count);
     if (message->sender)
         sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
     if (verdict == RETRY_SPLIT &&

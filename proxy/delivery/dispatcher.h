@@ -81,7 +81,7 @@ void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
 /* The sender's messages wait for an isolated one although a connection is ready. Reading more from its agent
  * would only spend budget. */
-bool dispatcher_blocks(const struct dispatcher *dispatcher, const struct sender *sender);
+bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender);
 
 /* ---- for messages that are cut through ---- */
 

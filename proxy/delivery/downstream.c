@@ -211,13 +211,13 @@ static bool wants_budget(const struct downstream *downstream)
 static bool has_budget(const struct downstream *downstream)
 {
     if (downstream->cut_through)
-        return !cut_through_is_blocked(downstream->cut_through);
+        return cut_through_can_flow(downstream->cut_through);
     return read_budget_admits(downstream->shared->budget, &downstream->share);
 }
 
-static bool is_behind_isolated(const struct downstream *downstream)
+static bool must_wait(const struct downstream *downstream)
 {
-    return dispatcher_blocks(downstream->shared->dispatcher, &downstream->sender);
+    return dispatcher_must_wait(downstream->shared->dispatcher, &downstream->sender);
 }
 
 /* How long a rate limit makes the agent's next message wait. */
@@ -229,7 +229,7 @@ static uint64_t wait_ms(const struct downstream *downstream)
 
 static bool reads(const struct downstream *downstream)
 {
-    return wants_budget(downstream) && has_budget(downstream) && !is_behind_isolated(downstream) &&
+    return wants_budget(downstream) && has_budget(downstream) && !must_wait(downstream) &&
            !wait_ms(downstream);
 }
 
@@ -349,7 +349,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
         .now_ms = now_ms(downstream),
         .is_untouched = framer_is_untouched(framer) && !downstream->inlet.leg.read_over,
         .is_mid_message = framer_is_mid_message(framer),
-        .waits_for_husk = downstream->is_blocked || is_behind_isolated(downstream),
+        .waits_for_husk = downstream->waits_for_budget || must_wait(downstream),
         .holds_budget = downstream->cut_through || downstream->share.excess_bytes ||
                         read_budget_is_overdrawn_by(shared->budget, &downstream->share),
         .is_under_pressure = dispatcher_is_under_pressure(shared->dispatcher),
@@ -395,17 +395,17 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
 static void budget_queue(struct downstream *downstream, size_t moved)
 {
     struct read_budget *budget = downstream->shared->budget;
-    bool was_blocked = downstream->is_blocked;
+    bool was_waiting = downstream->waits_for_budget;
 
-    downstream->is_blocked = wants_budget(downstream) && !has_budget(downstream);
-    if (moved || !downstream->is_blocked || downstream->cut_through)
+    downstream->waits_for_budget = wants_budget(downstream) && !has_budget(downstream);
+    if (moved || !downstream->waits_for_budget || downstream->cut_through)
         read_budget_leave(budget, &downstream->share);
-    if (downstream->is_blocked && !downstream->cut_through)
+    if (downstream->waits_for_budget && !downstream->cut_through)
         read_budget_wait(budget, &downstream->share);
-    if (!moved && !was_blocked)
+    if (!moved && !was_waiting)
         return;
     const struct agent_facts facts = facts_of(downstream);
-    agent_clock_progress(&downstream->clock, &facts, was_blocked ? SIZE_MAX : moved);
+    agent_clock_progress(&downstream->clock, &facts, was_waiting ? SIZE_MAX : moved);
 }
 
 /* Returns the scan of an idle agent, counts the bytes that the agent holds, and lets a waiting agent read. */

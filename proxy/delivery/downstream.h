@@ -33,7 +33,7 @@ struct downstream {
     LIST_ENTRY(downstream) sibling;
     struct downstream_shared *shared; /* borrowed */
     enum downstream_state state;
-    bool is_blocked; /* would be read, but has no budget, or its cut-through is blocked */
+    bool waits_for_budget; /* would be read, but has no budget, or its cut-through is blocked */
     struct inlet inlet;
     struct authentication authentication;
     struct message_permit permit; /* what the agent may write */

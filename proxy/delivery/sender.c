@@ -90,12 +90,12 @@ void sender_note_isolated(struct sender *sender, const struct message *message)
         sender->isolated = message;
 }
 
-bool sender_is_blocked(const struct sender *sender)
+bool sender_has_isolated(const struct sender *sender)
 {
     return sender->isolated;
 }
 
-bool sender_blocks(const struct sender *sender, const struct message *message)
+bool sender_must_wait(const struct sender *sender, const struct message *message)
 {
     return sender->isolated && sender->isolated->ordinal < message->ordinal;
 }

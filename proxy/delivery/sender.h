@@ -51,9 +51,9 @@ void sender_wake(struct sender *sender);
 /* A message of the sender has become isolated. */
 void sender_note_isolated(struct sender *sender, const struct message *message);
 /* Whether an isolated message is unsettled: later messages must not overtake it. */
-bool sender_is_blocked(const struct sender *sender);
+bool sender_has_isolated(const struct sender *sender);
 /* Whether the message must wait for an isolated one that the agent sent before it. */
-bool sender_blocks(const struct sender *sender, const struct message *message);
+bool sender_must_wait(const struct sender *sender, const struct message *message);
 
 /* The upstream connection with this id has taken the last message. */
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id);

@@ -71,7 +71,7 @@ static void listener_pause(struct listener *listener, int error)
             socket_close_by_reset(fd);
         listener->reserve = reserve_open();
     }
-    metrics_add(&listener->metrics->accept_pauses, 1);
+    metrics_add(&listener->metrics->accept_errors, 1);
     pause_log(listener, LOG_WARN, "accepting paused", error);
     listener->pause_seconds = listener->pause_seconds == 0 ? pause_seconds_min : listener->pause_seconds * 2;
     if (listener->pause_seconds > pause_seconds_max)
@@ -155,7 +155,7 @@ void listener_admit(struct listener *listener, enum listener_admission admission
         return;
     listener->throttled = throttle;
     if (throttle)
-        metrics_add(&listener->metrics->accept_throttled, 1);
+        metrics_add(&listener->metrics->accept_limited, 1);
     listener_watch(listener);
 }
 

@@ -173,7 +173,7 @@ bool worker_group_has_unsettled(const struct worker_group *group)
 {
     for (unsigned i = 0; i < group->started; i++) {
         const struct message_metrics *messages = &group->metrics[i]->messages;
-        if (metrics_read(&messages->retained_bytes) || metrics_read(&messages->paused) ||
+        if (metrics_read(&messages->retained_bytes) || metrics_read(&messages->rate_limited_agents) ||
             metrics_read(&messages->cut_through_waiting))
             return true;
     }

@@ -307,7 +307,7 @@ static void test_metrics(void **state)
 
     open_admin(f);
     client_connect(f, &client);
-    metrics_add(&f->metrics.accept_pauses, 42);
+    metrics_add(&f->metrics.accept_errors, 42);
     client_say(&client, GET("/metrics"));
     take_answer(&client, &answer);
     assert_int_equal(answer.status, 200);

@@ -168,15 +168,15 @@ static void a_pause_is_counted_once_and_ends(void **state)
     (void)state;
     agent_clock_pause(&clock, &metrics, START_MS + 100, 0);
     assert_int_equal(clock.progress_ms, START_MS); /* no pause: nothing changes */
-    assert_int_equal(metrics_read(&metrics.throttled), 0);
+    assert_int_equal(metrics_read(&metrics.rate_limited), 0);
     agent_clock_pause(&clock, &metrics, START_MS + 200, 500);
     agent_clock_pause(&clock, &metrics, START_MS + 300, 450);
-    assert_int_equal(metrics_read(&metrics.throttled), 1);
-    assert_int_equal(metrics_read(&metrics.paused), 1);
+    assert_int_equal(metrics_read(&metrics.rate_limited), 1);
+    assert_int_equal(metrics_read(&metrics.rate_limited_agents), 1);
     assert_int_equal(agent_clock_deadline(&clock, &facts), START_MS + 750);
     agent_clock_pause(&clock, &metrics, START_MS + 750, 0);
-    assert_int_equal(metrics_read(&metrics.throttled), 1);
-    assert_int_equal(metrics_read(&metrics.paused), 0);
+    assert_int_equal(metrics_read(&metrics.rate_limited), 1);
+    assert_int_equal(metrics_read(&metrics.rate_limited_agents), 0);
     assert_int_equal(clock.paused_until_ms, 0);
     assert_int_equal(clock.progress_ms, START_MS + 750); /* an agent that was paused was not idle */
 }

@@ -47,7 +47,7 @@ static void end(struct fixture *f, enum end_reason reason)
                          &(struct connection_end) { .side = SIDE_UPSTREAM,
                                                     .reason = reason,
                                                     .phase = "deliver",
-                                                    .opened_us = f->runtime.reactor.now_us });
+                                                    .opened_ms = f->runtime.reactor.now_ms });
 }
 
 /* So many lines have been logged since the last call; all of them contain `part`. */
@@ -77,7 +77,7 @@ static void a_failure_is_a_warning_with_all_that_is_known(void **state)
                                                     .detail = "a detail",
                                                     .peer = &peer,
                                                     .upstream = &upstream,
-                                                    .opened_us = f->runtime.reactor.now_us - 7000 });
+                                                    .opened_ms = f->runtime.reactor.now_ms - 7 });
     expect_log(f, 1,
                " warn connection ended route=test side=downstream phase=read reason=reset what=\"connection "
                "reset by peer\" detail=\"a detail\" peer=127.0.0.1:1 upstream=127.0.0.1:2 duration_ms=7");

@@ -235,11 +235,11 @@ static void test_workers_are_summed(void **state)
     metrics_add(&up1->handshakes_resumed, 4);
     metrics_add(&up0->tls_versions[METRICS_TLS_1_3], 5);
     metrics_add(&up0->ciphers[METRICS_CHACHA20_POLY1305], 6);
-    metrics_add(&f->workers[0].accept_pauses, 1);
-    metrics_add(&f->workers[1].accept_pauses, 1);
-    metrics_add(&f->workers[1].accept_throttled, 3);
+    metrics_add(&f->workers[0].accept_errors, 1);
+    metrics_add(&f->workers[1].accept_errors, 1);
+    metrics_add(&f->workers[1].accept_limited, 3);
     metrics_add(&f->workers[1].unconfirmed, 4);
-    metrics_add(&f->workers[0].messages.throttled, 5);
+    metrics_add(&f->workers[0].messages.rate_limited, 5);
     metrics_add(&f->workers[0].bodies.rewritten[METRICS_BODY_COMPRESSED], 6);
     metrics_add(&f->workers[1].bodies.rewritten[METRICS_BODY_STRIPPED], 7);
     metrics_add(&f->workers[1].bodies.unreadable, 8);

@@ -71,7 +71,7 @@ static void a_connection_that_ends_at_a_message_isolates_it(void **state)
     assert_false(message_is_isolated(f->message));
     retry_count_failure(f->message, END_RESET);
     assert_true(message_is_isolated(f->message));
-    assert_true(sender_blocks(&f->sender, f->batch));
+    assert_true(sender_must_wait(&f->sender, f->batch));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
 }
 
@@ -81,7 +81,7 @@ static void a_late_ack_does_not_isolate(void **state)
 
     retry_count_failure(f->message, END_ACK_TIMEOUT);
     assert_false(message_is_isolated(f->message));
-    assert_false(sender_is_blocked(&f->sender));
+    assert_false(sender_has_isolated(&f->sender));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
 }
 

@@ -122,7 +122,7 @@ static void messages_of_a_released_sender_have_no_sender(void **state)
     for (unsigned i = 0; i < MESSAGES; i++)
         assert_null(f->messages[i]->sender);
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
-    assert_false(sender_is_blocked(&f->sender));
+    assert_false(sender_has_isolated(&f->sender));
     assert_int_equal(f->sender.unasked, 0);
     assert_null(f->settled);
 }
@@ -132,13 +132,13 @@ static void an_isolated_message_blocks_later_ones_only(void **state)
     struct fixture *f = *state;
 
     file(f, 5);
-    assert_false(sender_is_blocked(&f->sender));
-    assert_false(sender_blocks(&f->sender, f->messages[4]));
+    assert_false(sender_has_isolated(&f->sender));
+    assert_false(sender_must_wait(&f->sender, f->messages[4]));
     isolate(f, 1);
-    assert_true(sender_is_blocked(&f->sender));
-    assert_false(sender_blocks(&f->sender, f->messages[0]));
-    assert_false(sender_blocks(&f->sender, f->messages[1]));
-    assert_true(sender_blocks(&f->sender, f->messages[2]));
+    assert_true(sender_has_isolated(&f->sender));
+    assert_false(sender_must_wait(&f->sender, f->messages[0]));
+    assert_false(sender_must_wait(&f->sender, f->messages[1]));
+    assert_true(sender_must_wait(&f->sender, f->messages[2]));
     sender_release(&f->sender);
 }
 
@@ -153,12 +153,12 @@ static void the_oldest_isolated_message_blocks(void **state)
     assert_ptr_equal(f->sender.isolated, f->messages[1]);
     sender_settle(&f->sender, f->messages[1]);
     assert_ptr_equal(f->sender.isolated, f->messages[3]);
-    assert_false(sender_blocks(&f->sender, f->messages[2]));
-    assert_true(sender_blocks(&f->sender, f->messages[4]));
+    assert_false(sender_must_wait(&f->sender, f->messages[2]));
+    assert_true(sender_must_wait(&f->sender, f->messages[4]));
     sender_remove(&f->sender, f->messages[4]);
     assert_ptr_equal(f->sender.isolated, f->messages[3]);
     sender_remove(&f->sender, f->messages[3]);
-    assert_false(sender_is_blocked(&f->sender));
+    assert_false(sender_has_isolated(&f->sender));
     sender_release(&f->sender);
 }
 
@@ -168,7 +168,7 @@ static void a_message_that_is_isolated_already_blocks_once_filed(void **state)
 
     f->messages[0]->attempts = 1;
     file(f, 2);
-    assert_true(sender_blocks(&f->sender, f->messages[1]));
+    assert_true(sender_must_wait(&f->sender, f->messages[1]));
     sender_release(&f->sender);
 }
 
@@ -246,12 +246,12 @@ static void parts_of_an_isolated_batch_block(void **state)
     isolate(f, 2);
     replace_batch(f, parts);
     assert_ptr_equal(f->sender.isolated, parts[0]);
-    assert_true(sender_blocks(&f->sender, parts[1]));
+    assert_true(sender_must_wait(&f->sender, parts[1]));
     sender_settle(&f->sender, parts[0]);
     assert_ptr_equal(f->sender.isolated, parts[1]);
-    assert_true(sender_blocks(&f->sender, f->messages[3]));
+    assert_true(sender_must_wait(&f->sender, f->messages[3]));
     sender_settle(&f->sender, parts[1]);
-    assert_false(sender_is_blocked(&f->sender));
+    assert_false(sender_has_isolated(&f->sender));
     sender_release(&f->sender);
     message_free(parts[0]);
     message_free(parts[1]);
