@@ -23,7 +23,7 @@ static void rewrites_count(struct body_metrics *metrics, const struct body_resul
         metrics_add(&metrics->saved_bytes, length - result->bytes.length);
 }
 
-/* Puts `bytes` in place of `message`. False when out of memory. */
+/* Replaces `message` by `bytes`. False when out of memory. */
 static bool message_replace(struct buffer *incoming, struct span message, struct buffer *bytes)
 {
     struct buffer replaced;

@@ -10,7 +10,7 @@ enum {
 };
 
 #define SILENCE_HINT                                                                                         \
-    "agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "           \
+    "an agent sends nothing: if it is configured with a shared key, set --accept-key-env or "                \
     "--accept-key-file"
 
 static void downstream_step(struct downstream *downstream);
@@ -199,8 +199,7 @@ const struct framer_events downstream_framer_events = {
 
 /* ---- whether the agent is read ---- */
 
-/* Whether the agent is read if there is budget. After a reset (leg_can_send) acks are not sent, but the agent
- * is read to its end. */
+/* Whether the agent is read if there is budget. After a reset it gets no acks, but is read to its end. */
 static bool wants_budget(const struct downstream *downstream)
 {
     const struct leg *leg = &downstream->inlet.leg;
@@ -241,8 +240,7 @@ static void pause_update(struct downstream *downstream)
 
 /* ---- before the first message: END_NONE while the connection lives, else why it ends ---- */
 
-/* The peer's identity is known: determines what the agent may write, and begins shared-key authentication if
- * it is configured. */
+/* The peer's identity is known: opens the permit, and begins shared-key authentication if configured. */
 static enum end_reason admit(struct downstream *downstream)
 {
     const struct route_options *route = route_of(downstream);
@@ -295,8 +293,7 @@ static void acks_gather(struct downstream *downstream)
         leg_break(&downstream->inlet.leg, END_NO_MEMORY);
 }
 
-/* How many bytes may be held. An agent that overdraws the budget is read to the end of its message, plus up
- * to two TLS records. */
+/* An agent that overdraws the budget is read to the end of its message, plus up to two TLS records. */
 static size_t read_window(const struct downstream *downstream)
 {
     const struct framer *framer = &downstream->framer;
@@ -390,8 +387,7 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
     return END_NONE;
 }
 
-/* Queues the agent for read budget, or removes it from the queue. An agent that was read and must wait again
- * goes to the end of the queue. */
+/* Queues the agent, or removes it. After being read, an agent that must wait again goes to the end. */
 static void budget_queue(struct downstream *downstream, size_t moved)
 {
     struct read_budget *budget = downstream->shared->budget;

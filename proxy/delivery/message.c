@@ -67,7 +67,7 @@ bool message_move(struct buffer *out, struct buffer *incoming, struct span range
 struct message *message_take(struct buffer *incoming, const struct message_source *source)
 {
     const struct rewrite *rewrite = source->rewrite;
-    uint64_t before = source->length - source->last->length; /* the messages in front of the last one */
+    uint64_t before = source->length - source->last->length; /* the messages before the last one */
     uint64_t size = source->length + (uint64_t)rewrite->growth;
     size_t flat_length = size <= FLAT_BYTES_MAX ? (size_t)size : 0;
     size_t id_length = rewrite->chunk.end - rewrite->chunk.start;

@@ -44,7 +44,7 @@ struct message {
     uint8_t *flat;        /* the bytes of a short message, behind the id in the same allocation */
 
     /* sender */
-    struct sender *sender; /* borrowed; NULL: the agent is gone */
+    struct sender *sender; /* borrowed; NULL: the agent has ended */
     TAILQ_ENTRY(message) of_sender;
     uint64_t ordinal; /* number among the messages of its sender, rising */
     uint64_t arrived_ms;

@@ -57,7 +57,7 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
 
 /* The upstream connection with this id has taken the last message. */
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id);
-/* The agent sends nothing more. */
+/* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 
 /* The ordinal of the oldest unsettled message whose ack the agent did not request; UINT64_MAX: none. Acks of

@@ -266,7 +266,7 @@ static void message_settle(struct upstream *upstream, struct ledger_entry *entry
     upstream->shared->events->on_settled(upstream->shared->observer, message);
 }
 
-/* Messages that expect no ack settle once the socket has taken them. */
+/* Messages that expect no ack settle when the socket has taken them. */
 static void taken_settle(struct upstream *upstream)
 {
     /* Unsent TLS records are a little longer than their plaintext: a message settles late, never early. */

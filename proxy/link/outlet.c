@@ -78,7 +78,7 @@ const struct socket_address *outlet_address(const struct outlet *outlet)
     return outlet->endpoint ? &outlet->endpoint->address : NULL;
 }
 
-/* Begins to connect to the current address; true when an attempt is under way. */
+/* Begins to connect to the current address. True when the attempt has begun. */
 static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 {
     struct reactor *reactor = outlet->dialer->reactor;

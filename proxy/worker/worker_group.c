@@ -79,7 +79,7 @@ static void worker_post(struct worker_group *group, unsigned at, struct mailbox_
         log_say(group->options.log, LOG_ERROR, "out of memory: a change did not reach a worker");
 }
 
-/* For items that carry nothing. */
+/* For items without content. */
 static void group_post(struct worker_group *group, enum mailbox_kind kind)
 {
     for (unsigned i = 0; i < group->started; i++)

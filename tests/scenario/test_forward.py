@@ -729,7 +729,7 @@ def test_an_agent_in_the_middle_of_a_message_delays_nobody(pair):
 
 # ---- silence ----
 
-HINT = ("agent waits silently: if it is configured with a shared key, husk needs --accept-key-env or "
+HINT = ("an agent sends nothing: if it is configured with a shared key, set --accept-key-env or "
         "--accept-key-file")
 
 
