@@ -36,7 +36,8 @@ struct health {
 void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options);
 void health_close(struct health *health);
 
-/* Takes a reference to `list` and begins a round at once. The result of the last round stands until it ends.
+/* Takes over the caller's reference to `list` and begins a round at once. The result of the last round stands
+ * until it ends.
  */
 void health_replace(struct health *health, struct endpoint_list *list);
 

@@ -24,6 +24,11 @@ void agent_clock_pause(struct agent_clock *clock, struct message_metrics *metric
     clock->paused_until_ms = wait_ms ? now_ms + wait_ms : 0;
 }
 
+void agent_clock_start(struct agent_clock *clock, uint64_t now_ms)
+{
+    clock->progress_ms = now_ms;
+}
+
 void agent_clock_progress(struct agent_clock *clock, const struct agent_facts *facts, size_t moved)
 {
     uint64_t earned_ms = moved / PRESSURE_BYTES_PER_MS;

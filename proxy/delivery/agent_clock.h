@@ -28,9 +28,11 @@ struct agent_facts {
 void agent_clock_pause(struct agent_clock *clock, struct message_metrics *metrics, uint64_t now_ms,
                        uint64_t wait_ms);
 
-/* Records that bytes have moved; SIZE_MAX: the agent could not move any until now. Any byte is progress. But
- * under pressure, each byte of an agent that holds budget counts for a fixed time only, so that an agent that
- * sends slowly does not block others. */
+/* The connection is new, or husk has not read it until now: its time begins at now_ms. */
+void agent_clock_start(struct agent_clock *clock, uint64_t now_ms);
+
+/* Records that bytes have moved. Any byte is progress. But under pressure, each byte of an agent that holds
+ * budget counts for a fixed time only, so that an agent that sends slowly does not block others. */
 void agent_clock_progress(struct agent_clock *clock, const struct agent_facts *facts, size_t moved);
 
 /* The agent has paused for too long in the middle of a message. */

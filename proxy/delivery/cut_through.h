@@ -45,7 +45,7 @@ enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffe
  * the cut-through. */
 void cut_through_abort(struct cut_through *cut_through);
 
-/* The message waits for a connection, or its connection has no space: the agent is not read. */
+/* It has a connection with space. While it cannot flow, the agent is not read. */
 bool cut_through_can_flow(const struct cut_through *cut_through);
 
 #endif

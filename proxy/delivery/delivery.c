@@ -27,16 +27,7 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
                      &reactor->metrics.messages.retained_bytes);
     body_filter_init(&delivery->bodies, &transport->route->body, &reactor->metrics.bodies);
     dispatcher_init(&delivery->dispatcher, &dispatcher);
-    delivery->downstreams = (struct downstream_shared) {
-        .transport = transport,
-        .dispatcher = &delivery->dispatcher,
-        .budget = &delivery->budget,
-        .framing = { .events = &downstream_framer_events,
-                     .route = transport->route,
-                     .bodies = &delivery->bodies,
-                     .chunk_ids = &delivery->chunk_ids },
-    };
-    LIST_INIT(&delivery->downstreams.list);
+    downstream_shared_init(&delivery->downstreams, &delivery->dispatcher, &delivery->bodies);
     if (chunk_ids_init(&delivery->chunk_ids))
         return true;
     fault_set(fault, "cannot set up a worker: the system gives no randomness");
@@ -56,8 +47,7 @@ unsigned delivery_end(struct delivery *delivery)
 
 void delivery_close(struct delivery *delivery)
 {
-    framer_shared_deinit(&delivery->downstreams.framing);
-    message_meters_deinit(&delivery->downstreams.meters);
+    downstream_shared_deinit(&delivery->downstreams);
     body_filter_deinit(&delivery->bodies);
 }
 
@@ -81,7 +71,7 @@ void delivery_check_handshakes(struct delivery *delivery)
     struct downstream *downstream;
 
     LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
-        if (downstream->state == DOWNSTREAM_SECURING)
+        if (downstream->access.state == ACCESS_SECURING)
             downstream_wake(downstream);
     }
 }

@@ -82,14 +82,6 @@ static void on_settled(void *observer, struct message *message)
     message_leave(dispatcher, message);
 }
 
-void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
-{
-    sender_file(sender, message, now_ms(dispatcher));
-    message_accept(dispatcher, message);
-    message_queue_append(&dispatcher->waiting, message);
-    dispatcher_dispatch(dispatcher);
-}
-
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
 {
     for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
@@ -122,7 +114,6 @@ static struct upstream *upstream_for(struct dispatcher *dispatcher, const struct
 
 static void message_send(struct dispatcher *dispatcher, struct message *message, struct upstream *upstream)
 {
-    message_queue_remove(&dispatcher->waiting, message);
     if (message->sender)
         sender_note_upstream(message->sender, upstream->id);
     upstream_send(upstream, message);
@@ -140,6 +131,7 @@ static void messages_send(struct dispatcher *dispatcher)
             continue;
         struct upstream *upstream = upstream_for(dispatcher, message);
         if (upstream) {
+            message_queue_remove(&dispatcher->waiting, message);
             message_send(dispatcher, message, upstream);
             continue;
         }
@@ -179,7 +171,7 @@ static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
     return is_congested ? READ_CONGESTED : READ_FREE;
 }
 
-void dispatcher_dispatch(struct dispatcher *dispatcher)
+static void dispatch(struct dispatcher *dispatcher)
 {
     messages_send(dispatcher); /* an isolated message is fast: before requests */
     requests_grant(dispatcher);
@@ -188,6 +180,26 @@ void dispatcher_dispatch(struct dispatcher *dispatcher)
     read_budget_admit_next(dispatcher->budget);
     if (read_budget_is_awaited(dispatcher->budget))
         tick_set(dispatcher);
+}
+
+/* Sends a message at once if none waits before it. */
+static bool message_try(struct dispatcher *dispatcher, struct message *message)
+{
+    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || sender_must_wait(message->sender, message);
+    struct upstream *upstream = must_wait ? NULL : upstream_for(dispatcher, message);
+
+    if (upstream)
+        message_send(dispatcher, message, upstream);
+    return upstream;
+}
+
+void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
+{
+    sender_file(sender, message, now_ms(dispatcher));
+    message_accept(dispatcher, message);
+    if (!message_try(dispatcher, message))
+        message_queue_append(&dispatcher->waiting, message);
+    dispatch(dispatcher);
 }
 
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
@@ -213,7 +225,7 @@ void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request 
 {
     request_enqueue(dispatcher, request);
     tick_set(dispatcher);
-    dispatcher_dispatch(dispatcher);
+    dispatch(dispatcher);
 }
 
 void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request)
@@ -291,7 +303,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
         request->events->on_lost(request, reason);
     }
     if (!dispatcher->is_closing)
-        dispatcher_dispatch(dispatcher);
+        dispatch(dispatcher);
 }
 
 /* ---- other callbacks of upstream connections ---- */
@@ -301,7 +313,7 @@ static void on_ready(void *observer, struct upstream *upstream)
     struct dispatcher *dispatcher = observer;
 
     upstream_pool_on_ready(&dispatcher->pool, upstream);
-    dispatcher_dispatch(dispatcher);
+    dispatch(dispatcher);
 }
 
 static void on_progress(void *observer, struct upstream *upstream)
@@ -311,7 +323,7 @@ static void on_progress(void *observer, struct upstream *upstream)
 
     if (request && upstream_has_space(upstream))
         request->events->on_space(request);
-    dispatcher_dispatch(dispatcher);
+    dispatch(dispatcher);
 }
 
 static void on_released(void *observer, struct upstream *upstream)
@@ -401,7 +413,7 @@ static void on_timer(void *owner)
     struct dispatcher *dispatcher = owner;
 
     overdue_drop(dispatcher);
-    dispatcher_dispatch(dispatcher);
+    dispatch(dispatcher);
     if (!dispatcher_is_under_pressure(dispatcher))
         return;
     dispatcher->on_pressure(dispatcher->owner);
@@ -453,5 +465,10 @@ void dispatcher_deinit(struct dispatcher *dispatcher)
 void dispatcher_endpoints_changed(struct dispatcher *dispatcher)
 {
     upstream_pool_endpoints_changed(&dispatcher->pool);
-    dispatcher_dispatch(dispatcher);
+    dispatch(dispatcher);
+}
+
+void dispatcher_credentials_changed(struct dispatcher *dispatcher)
+{
+    upstream_pool_retire_all(&dispatcher->pool);
 }

@@ -71,11 +71,10 @@ void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, str
 /* The agent has ended: drops waiting messages that the agent sends again (message_comes_again). */
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 
-/* Sends waiting messages to connections that have space, and dials more connections if needed. */
-void dispatcher_dispatch(struct dispatcher *dispatcher);
-
 /* The upstream's addresses have changed, or are known for the first time. */
 void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
+/* The credentials for the upstream have changed: its connections retire. */
+void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 
 /* An agent waits for read budget, or a request for a connection. */
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);

@@ -15,9 +15,9 @@ enum {
 
 static void downstream_step(struct downstream *downstream);
 
-static void on_task(struct task *task)
+static void on_task(void *task)
 {
-    downstream_step((struct downstream *)task);
+    downstream_step(task);
 }
 
 static struct reactor *reactor_of(const struct downstream *downstream)
@@ -42,31 +42,16 @@ void downstream_wake(struct downstream *downstream)
 
 /* ---- end ---- */
 
-static const char *phase_name(const struct downstream *downstream)
-{
-    static const char *const names[] = { "handshake", "shared_key", "read", "ended" };
-
-    return names[downstream->state];
-}
-
-static const char *end_detail(const struct downstream *downstream)
-{
-    if (*message_permit_detail(&downstream->permit))
-        return message_permit_detail(&downstream->permit);
-    return downstream->state == DOWNSTREAM_AUTHENTICATING ? authentication_detail(&downstream->authentication)
-                                                          : leg_detail(&downstream->inlet.leg);
-}
-
 static void end_report(struct downstream *downstream, enum end_reason reason)
 {
     const struct connection_end end = {
         .side = SIDE_DOWNSTREAM,
         .reason = reason,
-        .phase = phase_name(downstream),
-        .detail = end_detail(downstream),
-        .inlet = &downstream->inlet.leg,
-        .peer = &downstream->inlet.peer,
-        .opened_ms = downstream->inlet.accepted_ms,
+        .phase = agent_access_phase(&downstream->access),
+        .detail = agent_access_detail(&downstream->access),
+        .inlet = &downstream->access.inlet.leg,
+        .peer = &downstream->access.inlet.peer,
+        .opened_ms = downstream->access.inlet.accepted_ms,
     };
 
     metrics_add(&reactor_of(downstream)->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
@@ -74,11 +59,11 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
 }
 
 /* Whether nothing is unsettled, half read or unsent. */
-static bool is_settled(const struct downstream *downstream)
+static bool is_drained(const struct downstream *downstream)
 {
     return TAILQ_EMPTY(&downstream->sender.unsettled) && !downstream->cut_through &&
            !downstream->framer.incoming.length && !downstream->outgoing.length &&
-           agent_acks_is_empty(&downstream->acks) && !downstream->inlet.leg.unsent.length;
+           agent_acks_is_empty(&downstream->acks) && !downstream->access.inlet.leg.unsent.length;
 }
 
 /* Releases the messages: they are delivered without the agent, or dropped if the agent sends them again. */
@@ -93,23 +78,17 @@ static void messages_release(struct downstream *downstream)
 
 static void downstream_end(struct downstream *downstream, enum end_reason reason)
 {
-    struct leg *leg = &downstream->inlet.leg;
+    struct leg *leg = &downstream->access.inlet.leg;
 
-    if (downstream->state == DOWNSTREAM_ENDED)
+    if (downstream->access.state == ACCESS_CLOSED)
         return;
     end_report(downstream, reason);
-    bool was_authenticating = downstream->state == DOWNSTREAM_AUTHENTICATING;
-    downstream->state = DOWNSTREAM_ENDED;
-    bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_settled(downstream);
+    bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_drained(downstream);
+    bool has_refused = agent_access_has_refused(&downstream->access, reason, &downstream->outgoing);
     if (in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
+    agent_access_close(&downstream->access, in_order || has_refused ? LEG_CLOSE : LEG_RESET);
     messages_release(downstream);
-    /* An agent that is refused by a PONG or an alert must be able to read it: no reset. */
-    bool has_answer = end_reason_sends_alert(reason) ||
-                      (was_authenticating && leg->broken == END_NONE && !downstream->outgoing.length);
-    inlet_close(&downstream->inlet, in_order || has_answer ? LEG_CLOSE : LEG_RESET);
-    authentication_end(&downstream->authentication);
-    message_permit_close(&downstream->permit);
     agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
     agent_acks_clear(&downstream->acks);
     framer_deinit(&downstream->framer);
@@ -127,7 +106,7 @@ static void on_settled(void *owner, const struct message *message)
     struct downstream *downstream = owner;
 
     if (message->ack == MESSAGE_AGENT_ACK && !agent_acks_add(&downstream->acks, message))
-        leg_break(&downstream->inlet.leg, END_NO_MEMORY);
+        leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
     downstream_wake(downstream);
 }
 
@@ -173,7 +152,7 @@ static enum end_reason on_large(void *owner, const struct scanner *scanner)
 
     if (!downstream->cut_through)
         downstream->cut_through = cut_through_open(downstream->shared->dispatcher, &downstream->sender,
-                                                   &downstream->permit, scanner);
+                                                   &downstream->access.permit, scanner);
     if (!downstream->cut_through)
         return END_NO_MEMORY;
     return cut_through_flow(downstream->cut_through, framer_bytes(&downstream->framer), scanner);
@@ -191,7 +170,7 @@ static enum end_reason on_large_end(void *owner, const struct scanner *scanner)
     return reason;
 }
 
-const struct framer_events downstream_framer_events = {
+static const struct framer_events framer_events = {
     .on_message = on_message,
     .on_large = on_large,
     .on_large_end = on_large_end,
@@ -202,7 +181,7 @@ const struct framer_events downstream_framer_events = {
 /* Whether the agent is read if there is budget. After a reset it gets no acks, but is read to its end. */
 static bool wants_budget(const struct downstream *downstream)
 {
-    const struct leg *leg = &downstream->inlet.leg;
+    const struct leg *leg = &downstream->access.inlet.leg;
 
     return !leg->read_over && (downstream->acks.bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
 }
@@ -222,8 +201,9 @@ static bool must_wait(const struct downstream *downstream)
 /* How long a rate limit makes the agent's next message wait. */
 static uint64_t wait_ms(const struct downstream *downstream)
 {
-    return downstream->state == DOWNSTREAM_READING ? framer_wait_ms(&downstream->framer, now_ms(downstream))
-                                                   : 0;
+    return downstream->access.state == ACCESS_GRANTED
+               ? framer_wait_ms(&downstream->framer, now_ms(downstream))
+               : 0;
 }
 
 static bool reads(const struct downstream *downstream)
@@ -238,49 +218,6 @@ static void pause_update(struct downstream *downstream)
                       wait_ms(downstream));
 }
 
-/* ---- before the first message: END_NONE while the connection lives, else why it ends ---- */
-
-/* The peer's identity is known: opens the permit, and begins shared-key authentication if configured. */
-static enum end_reason admit(struct downstream *downstream)
-{
-    const struct route_options *route = route_of(downstream);
-    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
-    const struct tls_channel *tls = downstream->inlet.leg.tls;
-
-    downstream->state = DOWNSTREAM_READING;
-    enum end_reason reason =
-        message_permit_open(&downstream->permit, route->policy, &downstream->shared->meters,
-                            tls ? tls_channel_peer(tls) : NULL, now_ms(downstream));
-    if (reason != END_NONE || !key)
-        return reason;
-    downstream->state = DOWNSTREAM_AUTHENTICATING;
-    return authentication_begin(&downstream->authentication, HANDSHAKE_ACCEPTING, key,
-                                now_ms(downstream) + route->handshake_timeout_ms, &downstream->outgoing);
-}
-
-/* Advances the TLS handshake, if there is one. */
-static enum end_reason secure(struct downstream *downstream)
-{
-    if (downstream->inlet.state == INLET_SECURING) {
-        enum end_reason reason = inlet_advance(&downstream->inlet, framer_bytes(&downstream->framer));
-        if (reason != END_NONE || downstream->inlet.state == INLET_SECURING)
-            return reason;
-    }
-    return admit(downstream);
-}
-
-static enum end_reason authenticate(struct downstream *downstream)
-{
-    enum end_reason reason = authentication_advance(&downstream->authentication,
-                                                    framer_bytes(&downstream->framer), &downstream->outgoing);
-
-    if (reason != END_NONE)
-        (void)leg_write(&downstream->inlet.leg, &downstream->outgoing); /* a PONG that refuses the agent */
-    else if (!authentication_is_running(&downstream->authentication))
-        downstream->state = DOWNSTREAM_READING;
-    return reason;
-}
-
 /* ---- moving bytes ---- */
 
 /* Puts as many acks into `outgoing` as fit in one TLS record. */
@@ -290,7 +227,7 @@ static void acks_gather(struct downstream *downstream)
         return;
     if (!agent_acks_gather(&downstream->acks, sender_first_unasked(&downstream->sender),
                            &downstream->outgoing, TLS_RECORD_BYTES))
-        leg_break(&downstream->inlet.leg, END_NO_MEMORY);
+        leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
 }
 
 /* An agent that overdraws the budget is read to the end of its message, plus up to two TLS records. */
@@ -307,7 +244,7 @@ static size_t read_window(const struct downstream *downstream)
 /* Reads once. Returns the number of bytes, plus 1 for the end of input. */
 static size_t bytes_read(struct downstream *downstream)
 {
-    struct leg *leg = &downstream->inlet.leg;
+    struct leg *leg = &downstream->access.inlet.leg;
     struct buffer *incoming = framer_bytes(&downstream->framer);
     size_t before = incoming->length;
 
@@ -322,14 +259,15 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
 {
     acks_gather(downstream);
     size_t before = downstream->outgoing.length;
-    (void)leg_write(&downstream->inlet.leg, &downstream->outgoing);
+    (void)leg_write(&downstream->access.inlet.leg, &downstream->outgoing);
     *moved = before - downstream->outgoing.length;
     if (reads(downstream))
         *moved += bytes_read(downstream);
-    if (downstream->state == DOWNSTREAM_AUTHENTICATING) {
-        enum end_reason reason = authenticate(downstream);
-        if (reason != END_NONE || downstream->state == DOWNSTREAM_AUTHENTICATING)
-            return reason;
+    if (downstream->access.state == ACCESS_AUTHENTICATING) {
+        struct step step = agent_access_authenticate(&downstream->access, framer_bytes(&downstream->framer),
+                                                     &downstream->outgoing);
+        if (step.outcome != STEP_GOES_ON)
+            return step.reason;
     }
     return framer_advance(&downstream->framer, now_ms(downstream));
 }
@@ -344,7 +282,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
     return (struct agent_facts) {
         .route = shared->transport->route,
         .now_ms = now_ms(downstream),
-        .is_untouched = framer_is_untouched(framer) && !downstream->inlet.leg.read_over,
+        .is_untouched = framer_is_untouched(framer) && !downstream->access.inlet.leg.read_over,
         .is_mid_message = framer_is_mid_message(framer),
         .waits_for_husk = downstream->waits_for_budget || must_wait(downstream),
         .holds_budget = downstream->cut_through || downstream->share.excess_bytes ||
@@ -355,30 +293,20 @@ static struct agent_facts facts_of(const struct downstream *downstream)
 
 /* ---- the step ---- */
 
-static enum end_reason authentication_verdict(const struct downstream *downstream)
-{
-    if (downstream->inlet.leg.read_over)
-        return END_PROBE;
-    bool is_late = now_ms(downstream) >= authentication_deadline_ms(&downstream->authentication);
-    return is_late ? END_KEY_TIMEOUT : END_NONE;
-}
-
 /* Why the connection must end; END_NONE: it goes on. */
 static enum end_reason verdict(const struct downstream *downstream, const struct agent_facts *facts)
 {
-    const struct leg *leg = &downstream->inlet.leg;
+    const struct leg *leg = &downstream->access.inlet.leg;
     const struct framer *framer = &downstream->framer;
-    enum end_reason reason = END_NONE;
+    enum end_reason reason = agent_access_verdict(&downstream->access);
 
     if (leg->broken != END_NONE)
         return leg->broken == END_RESET && framer_is_untouched(framer) ? END_PROBE : leg->broken;
-    if (downstream->state == DOWNSTREAM_AUTHENTICATING)
-        reason = authentication_verdict(downstream);
     if (reason != END_NONE)
         return reason;
     if (leg->read_over && facts->is_mid_message)
         return END_MESSAGE_CUT;
-    if (leg->read_over && is_settled(downstream))
+    if (leg->read_over && is_drained(downstream))
         return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
     if (agent_clock_is_stalled(&downstream->clock, facts))
         return END_MESSAGE_STALLED;
@@ -401,7 +329,10 @@ static void budget_queue(struct downstream *downstream, size_t moved)
     if (!moved && !was_waiting)
         return;
     const struct agent_facts facts = facts_of(downstream);
-    agent_clock_progress(&downstream->clock, &facts, was_waiting ? SIZE_MAX : moved);
+    if (was_waiting)
+        agent_clock_start(&downstream->clock, facts.now_ms);
+    else
+        agent_clock_progress(&downstream->clock, &facts, moved);
 }
 
 /* Returns the scan of an idle agent, counts the bytes that the agent holds, and lets a waiting agent read. */
@@ -418,7 +349,7 @@ static void budget_account(struct downstream *downstream)
 }
 
 /* Moves bytes until nothing moves or STEP_BYTES have moved, then sets the watcher and the timer. */
-static enum end_reason transfer_step(struct downstream *downstream)
+static struct step transfer_step(struct downstream *downstream)
 {
     enum end_reason reason;
     size_t total = 0, moved;
@@ -435,37 +366,59 @@ static enum end_reason transfer_step(struct downstream *downstream)
     if (reason == END_NONE)
         reason = verdict(downstream, &facts);
     if (reason != END_NONE)
-        return reason;
+        return step_waits_unless(reason);
     budget_account(downstream);
     if (agent_clock_is_silent(&downstream->clock, &facts))
         connection_log_hint(&downstream->shared->transport->connection_log, SILENCE_HINT,
-                            &downstream->inlet.peer);
+                            &downstream->access.inlet.peer);
     if (moved && (goes_on || downstream->outgoing.length || !agent_acks_is_empty(&downstream->acks)))
         downstream_wake(downstream);
-    leg_watch(&downstream->inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
+    leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
-    timer_set(&downstream->timer, authentication_deadline_ms(&downstream->authentication));
-    return END_NONE;
+    timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
+    return step_waits_unless(END_NONE);
 }
 
 static void downstream_step(struct downstream *downstream)
 {
-    enum end_reason reason = END_NONE;
+    struct step step = step_goes_on_unless(END_NONE);
 
-    if (downstream->state == DOWNSTREAM_SECURING)
-        reason = secure(downstream);
-    if (reason == END_NONE && downstream->state == DOWNSTREAM_SECURING) {
-        leg_watch(&downstream->inlet.leg, LEG_READ);
-        timer_set(&downstream->timer, downstream->inlet.deadline_ms);
+    if (downstream->access.state == ACCESS_SECURING)
+        step = agent_access_secure(&downstream->access, &downstream->shared->meters,
+                                   framer_bytes(&downstream->framer), &downstream->outgoing);
+    if (step.outcome == STEP_WAITS) {
+        leg_watch(&downstream->access.inlet.leg, LEG_READ);
+        timer_set(&downstream->timer, downstream->access.inlet.deadline_ms);
         return;
     }
-    if (reason == END_NONE)
-        reason = transfer_step(downstream);
-    if (reason != END_NONE)
-        downstream_end(downstream, reason);
+    if (step.outcome == STEP_GOES_ON)
+        step = transfer_step(downstream);
+    if (step.outcome == STEP_ENDS)
+        downstream_end(downstream, step.reason);
 }
 
 /* ---- open and stop ---- */
+
+void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
+                            struct body_filter *bodies)
+{
+    *shared = (struct downstream_shared) {
+        .transport = dispatcher->transport,
+        .dispatcher = dispatcher,
+        .budget = dispatcher->budget,
+        .framing = { .events = &framer_events,
+                     .route = dispatcher->transport->route,
+                     .bodies = bodies,
+                     .chunk_ids = dispatcher->chunk_ids },
+    };
+    LIST_INIT(&shared->list);
+}
+
+void downstream_shared_deinit(struct downstream_shared *shared)
+{
+    framer_shared_deinit(&shared->framing);
+    message_meters_deinit(&shared->meters);
+}
 
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer)
 {
@@ -478,21 +431,22 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     }
     downstream->task.run = on_task;
     downstream->shared = shared;
-    downstream->clock.progress_ms = reactor->now_ms;
-    framer_init(&downstream->framer, &shared->framing, &reactor->pool, downstream, &downstream->permit);
+    agent_clock_start(&downstream->clock, reactor->now_ms);
+    framer_init(&downstream->framer, &shared->framing, &reactor->pool, downstream,
+                &downstream->access.permit);
     sender_init(&downstream->sender, &sender_events, downstream);
     read_share_init(&downstream->share, downstream);
     agent_acks_init(&downstream->acks);
     buffer_init(&downstream->outgoing, &reactor->pool);
-    timer_init(&downstream->timer, reactor, task_run, &downstream->task);
+    timer_init(&downstream->timer, reactor, on_task, &downstream->task);
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);
-    inlet_open(&downstream->inlet, &shared->transport->acceptor, fd, peer, &downstream->task);
+    agent_access_open(&downstream->access, &shared->transport->acceptor, fd, peer, &downstream->task);
     downstream_step(downstream);
 }
 
 bool downstream_stop(struct downstream *downstream)
 {
-    bool nothing_lost = !TAILQ_EMPTY(&downstream->sender.unsettled) || is_settled(downstream);
+    bool nothing_lost = !TAILQ_EMPTY(&downstream->sender.unsettled) || is_drained(downstream);
 
     downstream_end(downstream, END_SHUTDOWN);
     return nothing_lost;

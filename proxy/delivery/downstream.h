@@ -1,42 +1,30 @@
 /* One agent's connection under `protocol: forward`: bytes in, messages out, acks back.
  *
- *   SECURING ──TLS handshake, if any──▶ AUTHENTICATING ──shared key, if any──▶ READING ──▶ ENDED
+ *   SECURING ──TLS, permit──▶ AUTHENTICATING ──shared key──▶ GRANTED ──▶ CLOSED     (see agent_access.h)
  *
- * Owns its inlet, its framer, its cut-through during a large message, and the acks that the agent has not
+ * Reads messages once access is granted. Owns its access, its framer, its cut-through during a large message, and the acks that the agent has not
  * been sent. The dispatcher owns the messages that were submitted. The connection stays open until all its
  * messages are settled, so that a reset can still tell the agent of a failure. An idle connection owns no
  * scanner and no buffer. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
 
+#include "delivery/agent_access.h"
 #include "delivery/agent_acks.h"
 #include "delivery/agent_clock.h"
 #include "delivery/cut_through.h"
 #include "delivery/dispatcher.h"
 #include "delivery/framer.h"
-#include "delivery/message_policy.h"
 #include "delivery/read_budget.h"
 #include "delivery/sender.h"
-#include "link/authentication.h"
-#include "link/inlet.h"
 #include "runtime/timer.h"
-
-enum downstream_state {
-    DOWNSTREAM_SECURING,
-    DOWNSTREAM_AUTHENTICATING,
-    DOWNSTREAM_READING,
-    DOWNSTREAM_ENDED
-};
 
 struct downstream {
     struct task task; /* first */
     LIST_ENTRY(downstream) sibling;
     struct downstream_shared *shared; /* borrowed */
-    enum downstream_state state;
+    struct agent_access access;
     bool waits_for_budget; /* would be read, but has no budget, or its cut-through is blocked */
-    struct inlet inlet;
-    struct authentication authentication;
-    struct message_permit permit; /* what the agent may write */
     struct framer framer;
     struct sender sender;
     struct cut_through *cut_through; /* owned; NULL: no message is cut through */
@@ -57,9 +45,14 @@ struct downstream_shared {
     LIST_HEAD(, downstream) list;
 };
 
-/* Callbacks for the read budget and the framers. */
+/* Borrows the arguments. */
+void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
+                            struct body_filter *bodies);
+/* Call it after every connection has ended. */
+void downstream_shared_deinit(struct downstream_shared *shared);
+
+/* Callbacks for the read budget. */
 extern const struct read_budget_events downstream_budget_events;
-extern const struct framer_events downstream_framer_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);

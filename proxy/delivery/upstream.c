@@ -13,9 +13,9 @@ enum {
 
 static void upstream_step(struct upstream *upstream);
 
-static void on_task(struct task *task)
+static void on_task(void *task)
 {
-    upstream_step((struct upstream *)task);
+    upstream_step(task);
 }
 
 static struct reactor *reactor_of(const struct upstream *upstream)
@@ -49,7 +49,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->opened_ms = reactor->now_ms;
     buffer_init(&upstream->outgoing, &reactor->pool);
     buffer_init(&upstream->incoming, &reactor->pool);
-    timer_init(&upstream->timer, reactor, task_run, &upstream->task);
+    timer_init(&upstream->timer, reactor, on_task, &upstream->task);
     outlet_open(&upstream->outlet, &shared->transport->dialer, &upstream->task);
     if (endpoint_at < ENDPOINTS_MAX)
         outlet_aim(&upstream->outlet, endpoint_at);
@@ -227,7 +227,7 @@ void upstream_send(struct upstream *upstream, struct message *message)
     upstream_file(upstream, message);
 }
 
-void upstream_hold(struct upstream *upstream, void *holder)
+void upstream_hold(struct upstream *upstream, struct exclusive_request *holder)
 {
     upstream->use = UPSTREAM_CUT_THROUGH;
     upstream->holder = holder;
@@ -316,25 +316,25 @@ static enum end_reason acks_take(struct upstream *upstream)
     return END_NONE;
 }
 
-/* ---- steps of the states: END_NONE while the connection lives, else why it ends ---- */
+/* ---- steps of the states ---- */
 
-static enum end_reason dial(struct upstream *upstream)
+static struct step dial(struct upstream *upstream)
 {
     const struct handshake_options *key = route_of(upstream)->key[SIDE_UPSTREAM];
-    enum end_reason reason = outlet_advance(&upstream->outlet, &upstream->incoming);
+    struct step step = outlet_advance(&upstream->outlet, &upstream->incoming);
 
-    if (reason != END_NONE || upstream->outlet.state != OUTLET_READY)
-        return reason;
+    if (step.outcome != STEP_GOES_ON)
+        return step;
     upstream->state = UPSTREAM_AUTHENTICATING;
     if (!key)
-        return END_NONE;
+        return step;
     uint64_t deadline_ms = reactor_of(upstream)->now_ms + route_of(upstream)->handshake_timeout_ms;
-    return authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key, deadline_ms,
-                                &upstream->outgoing);
+    return step_goes_on_unless(authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key,
+                                                    deadline_ms, &upstream->outgoing));
 }
 
 /* Advances shared-key authentication, if it is configured. */
-static enum end_reason authenticate(struct upstream *upstream)
+static struct step authenticate(struct upstream *upstream)
 {
     struct leg *leg = &upstream->outlet.leg;
     enum end_reason reason = END_NONE;
@@ -347,19 +347,19 @@ static enum end_reason authenticate(struct upstream *upstream)
             (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
         reason = authentication_advance(&upstream->authentication, &upstream->incoming, &upstream->outgoing);
     } while (reason == END_NONE && before != upstream->incoming.length + upstream->outgoing.length);
-    if (reason != END_NONE)
-        return reason;
-    if (authentication_is_running(&upstream->authentication)) {
-        if (leg->broken != END_NONE || leg->read_over)
-            return leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED;
+    if (reason == END_NONE && authentication_is_running(&upstream->authentication)) {
         bool is_late = reactor_of(upstream)->now_ms >= authentication_deadline_ms(&upstream->authentication);
-        return is_late ? END_KEY_TIMEOUT : END_NONE;
+        if (leg->broken != END_NONE || leg->read_over)
+            return step_waits_unless(leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED);
+        return step_waits_unless(is_late ? END_KEY_TIMEOUT : END_NONE);
     }
+    if (reason != END_NONE)
+        return step_waits_unless(reason);
     upstream->queued_bytes = upstream->outgoing.length; /* the handshake's last bytes go first */
     upstream->state = UPSTREAM_READY;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
-    return END_NONE;
+    return step_goes_on_unless(END_NONE);
 }
 
 /* An aggregator processes a connection in order: the time for a message begins when the messages before it
@@ -375,14 +375,14 @@ static uint64_t ack_deadline(const struct upstream *upstream)
     return since_ms + route_of(upstream)->ack_timeout_ms;
 }
 
-static bool is_settled(const struct upstream *upstream)
+static bool is_drained(const struct upstream *upstream)
 {
     return !upstream->ledger.count && upstream->use != UPSTREAM_CUT_THROUGH && !upstream->outgoing.length &&
            !upstream->outlet.leg.unsent.length;
 }
 
 /* Keepalive does not detect a dead peer while bytes are on their way to it. */
-static enum end_reason peer_check(struct upstream *upstream)
+static enum end_reason liveness_check(struct upstream *upstream)
 {
     uint64_t now_ms = reactor_of(upstream)->now_ms;
     unsigned dead_peer_ms = route_of(upstream)->dead_peer_ms;
@@ -407,7 +407,7 @@ static enum end_reason verdict(const struct upstream *upstream)
         return is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED;
     if (deadline_ms && reactor_of(upstream)->now_ms >= deadline_ms)
         return END_ACK_TIMEOUT;
-    return upstream->is_retiring && is_settled(upstream) ? END_RETIRED : END_NONE;
+    return upstream->is_retiring && is_drained(upstream) ? END_RETIRED : END_NONE;
 }
 
 /* Moves messages and acks until nothing moves or STEP_BYTES have moved. After STEP_BYTES the connection
@@ -434,7 +434,7 @@ static enum end_reason bytes_move(struct upstream *upstream)
     return reason;
 }
 
-static enum end_reason ready_step(struct upstream *upstream)
+static struct step ready_step(struct upstream *upstream)
 {
     const struct upstream_shared *shared = upstream->shared;
     bool was_isolated = upstream->use == UPSTREAM_ISOLATED;
@@ -446,13 +446,12 @@ static enum end_reason ready_step(struct upstream *upstream)
     if (reason == END_NONE)
         reason = verdict(upstream);
     if (reason == END_NONE)
-        reason = peer_check(upstream);
-    if (reason != END_NONE)
-        return reason;
-    shared->events->on_progress(shared->observer, upstream);
-    if (was_isolated && upstream->use == UPSTREAM_SHARED)
+        reason = liveness_check(upstream);
+    if (reason == END_NONE)
+        shared->events->on_progress(shared->observer, upstream);
+    if (reason == END_NONE && was_isolated && upstream->use == UPSTREAM_SHARED)
         shared->events->on_released(shared->observer, upstream);
-    return END_NONE;
+    return step_waits_unless(reason);
 }
 
 static void watch(struct upstream *upstream)
@@ -480,18 +479,17 @@ static void watch(struct upstream *upstream)
 
 static void upstream_step(struct upstream *upstream)
 {
-    enum end_reason reason = END_NONE;
+    bool is_unwanted = upstream->is_retiring && upstream->state < UPSTREAM_READY;
+    struct step step = step_goes_on_unless(is_unwanted ? END_RETIRED : END_NONE);
 
-    if (upstream->is_retiring && upstream->state < UPSTREAM_READY)
-        reason = END_RETIRED;
-    if (reason == END_NONE && upstream->state == UPSTREAM_DIALLING)
-        reason = dial(upstream);
-    if (reason == END_NONE && upstream->state == UPSTREAM_AUTHENTICATING)
-        reason = authenticate(upstream);
-    if (reason == END_NONE && upstream->state == UPSTREAM_READY)
-        reason = ready_step(upstream);
-    if (reason != END_NONE)
-        upstream_end(upstream, reason);
+    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_DIALLING)
+        step = dial(upstream);
+    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_AUTHENTICATING)
+        step = authenticate(upstream);
+    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_READY)
+        step = ready_step(upstream);
+    if (step.outcome == STEP_ENDS)
+        upstream_end(upstream, step.reason);
     else
         watch(upstream);
 }

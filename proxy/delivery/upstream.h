@@ -27,6 +27,7 @@ enum upstream_use {
     UPSTREAM_CUT_THROUGH, /* one message that is cut through */
 };
 
+struct exclusive_request;
 struct upstream;
 
 /* Synchronous callbacks to the observer. on_ended is the last one of a connection. */
@@ -64,11 +65,11 @@ struct upstream {
     enum upstream_state state;
     enum upstream_use use;
     bool is_retiring;
-    bool has_settled;      /* a message has settled */
-    void *holder;          /* borrowed: set by upstream_hold; NULL: not held */
-    uint64_t retire_at_ms; /* on the reactor's clock, as below; 0: its age is not limited */
-    uint64_t oldest_ms;    /* when an ack made another message the oldest; see ack_deadline */
-    uint64_t check_ms;     /* when the peer is checked again */
+    bool has_settled;                 /* a message has settled */
+    struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
+    uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
+    uint64_t oldest_ms;               /* when an ack made another message the oldest; see ack_deadline */
+    uint64_t check_ms;                /* when the peer is checked again */
     struct outlet outlet;
     struct authentication authentication;
     struct buffer outgoing; /* messages to be written to the socket */
@@ -108,7 +109,7 @@ void upstream_send(struct upstream *upstream, struct message *message);
 /* ---- for a message that is cut through ---- */
 
 /* `holder` has the connection exclusively until upstream_release or upstream_abort. */
-void upstream_hold(struct upstream *upstream, void *holder);
+void upstream_hold(struct upstream *upstream, struct exclusive_request *holder);
 /* Writes a piece of the message. False when out of memory. */
 MUST_CHECK bool upstream_put(struct upstream *upstream, struct buffer *piece);
 /* Other messages may use the connection again. */

@@ -25,7 +25,7 @@ struct acceptor {
     void *owner;
 };
 
-/* Takes a reference to `credentials`. */
+/* Takes over the caller's reference to `credentials`. */
 void acceptor_init(struct acceptor *acceptor, struct reactor *reactor, const struct route_options *route,
                    struct credentials *credentials);
 /* Safe on all zeros. */
@@ -34,7 +34,7 @@ void acceptor_deinit(struct acceptor *acceptor);
 /* From now on, calls on_change with `owner` after each acceptor_count. */
 void acceptor_observe(struct acceptor *acceptor, acceptor_on_change *on_change, void *owner);
 
-/* Sets the credentials of connections accepted from now on. Takes a reference. */
+/* Sets the credentials of connections accepted from now on. Takes over the caller's reference. */
 void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *credentials);
 
 /* Adds to the numbers: +1 when a connection or a TLS handshake begins, -1 when it ends. */

@@ -25,16 +25,16 @@ struct dialer {
     _Atomic uint64_t outcome; /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
-/* Takes a reference to `credentials`. */
+/* Takes over the caller's reference to `credentials`. */
 void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct route_options *route,
                  struct log *log, struct credentials *credentials);
 /* Safe on all zeros. */
 void dialer_deinit(struct dialer *dialer);
 
-/* Sets the credentials of connections dialled from now on. Takes a reference. */
+/* Sets the credentials of connections dialled from now on. Takes over the caller's reference. */
 void dialer_set_credentials(struct dialer *dialer, struct credentials *credentials);
-/* Sets the upstream's addresses. Takes a reference to `list`. NULL: no name resolves; the last addresses stay
- * in use. */
+/* Sets the upstream's addresses. Takes over the caller's reference to `list`. NULL: no name resolves; the
+ * last addresses stay in use. */
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
 
 /* Records that a dial succeeded (END_NONE), or that a dial or a connection failed. Ignores failures of this

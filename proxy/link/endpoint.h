@@ -66,7 +66,7 @@ struct endpoint_pool {
  * depend on it. 0: no randomness. */
 void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms,
                         uint64_t seed);
-/* Replaces the list. Takes a reference to `list`. Addresses that stay keep their health. */
+/* Replaces the list. Takes over the caller's reference to `list`. Addresses that stay keep their health. */
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);
 

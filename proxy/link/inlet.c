@@ -26,7 +26,7 @@ void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const st
     };
     leg_open(&inlet->leg, fd,
              &(struct leg_options) {
-                 .io = &reactor->io, .metrics = metrics, .on_ready = task_run, .owner = task });
+                 .io = &reactor->io, .metrics = metrics, .on_ready = task->run, .owner = task });
     metrics_add(&metrics->opened, 1);
     acceptor_count(acceptor, 1, inlet->state == INLET_SECURING);
     if (inlet->state == INLET_WAITING) {
@@ -73,7 +73,7 @@ static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *received
     return leg->broken;
 }
 
-enum inlet_activity inlet_check(struct inlet *inlet, struct buffer *received)
+enum inlet_activity inlet_poll(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
 
@@ -106,25 +106,23 @@ enum end_reason inlet_departure(const struct inlet *inlet)
     return inlet->state == INLET_READY ? END_LEFT : END_PROBE;
 }
 
-enum end_reason inlet_advance(struct inlet *inlet, struct buffer *received)
+struct step inlet_advance(struct inlet *inlet, struct buffer *received)
 {
-    struct leg *leg = &inlet->leg;
-
-    if (leg->broken != END_NONE)
-        return leg->broken;
+    if (inlet->leg.broken != END_NONE)
+        return step_waits_unless(inlet->leg.broken);
     if (inlet->state == INLET_SECURING) {
         enum end_reason reason = inlet_secure(inlet, received);
         if (reason != END_NONE || inlet->state == INLET_SECURING)
-            return reason;
+            return step_waits_unless(reason);
     }
     if (inlet->state == INLET_WAITING) {
-        enum inlet_activity activity = inlet_check(inlet, received);
+        enum inlet_activity activity = inlet_poll(inlet, received);
         if (activity == INLET_GONE)
-            return inlet_departure(inlet);
-        if (activity == INLET_HAS_DATA || now_ms(inlet) >= inlet->deadline_ms) {
-            inlet->state = INLET_READY;
-            inlet->deadline_ms = 0;
-        }
+            return step_waits_unless(inlet_departure(inlet));
+        if (activity == INLET_SILENT && now_ms(inlet) < inlet->deadline_ms)
+            return step_waits_unless(END_NONE);
+        inlet->state = INLET_READY;
+        inlet->deadline_ms = 0;
     }
-    return END_NONE;
+    return step_goes_on_unless(END_NONE);
 }

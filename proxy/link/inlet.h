@@ -8,6 +8,7 @@
 #ifndef HUSK_LINK_INLET_H
 #define HUSK_LINK_INLET_H
 
+#include "base/step.h"
 #include "link/acceptor.h"
 #include "wire/address.h"
 #include "wire/leg.h"
@@ -29,10 +30,10 @@ void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const st
                 struct task *task);
 void inlet_close(struct inlet *inlet, enum leg_closing closing);
 
-/* Advances the state as far as possible. END_NONE while the connection lives; else why it must end. Bytes of
+/* Advances the state as far as possible. Goes on once READY. Bytes of
  * a plaintext peer stay in the socket: husk does not accept them before the upstream is connected. The first
  * bytes of a TLS peer are put into `received`, because only reading distinguishes data from an end. */
-enum end_reason inlet_advance(struct inlet *inlet, struct buffer *received);
+struct step inlet_advance(struct inlet *inlet, struct buffer *received);
 
 /* The TLS handshake has failed and the leg stays open to deliver an alert: the handshake is no longer
  * counted. */
@@ -44,7 +45,7 @@ enum inlet_activity {
     INLET_HAS_DATA, /* it has sent bytes, which can stay unread */
     INLET_GONE,     /* it has left and sent no payload: see inlet_departure */
 };
-enum inlet_activity inlet_check(struct inlet *inlet, struct buffer *received);
+enum inlet_activity inlet_poll(struct inlet *inlet, struct buffer *received);
 
 /* The reason to report after INLET_GONE: a probe, a peer that left, or a failure. */
 enum end_reason inlet_departure(const struct inlet *inlet);

@@ -90,9 +90,10 @@ static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
     if (outlet->leg.fd >= 0)
         metrics_add(&metrics->ended[outlet->leg.broken], 1); /* the attempt before this one */
     leg_close(&outlet->leg, LEG_CLOSE);
-    leg_open(&outlet->leg, fd,
-             &(struct leg_options) {
-                 .io = &reactor->io, .metrics = metrics, .on_ready = task_run, .owner = outlet->task });
+    leg_open(
+        &outlet->leg, fd,
+        &(struct leg_options) {
+            .io = &reactor->io, .metrics = metrics, .on_ready = outlet->task->run, .owner = outlet->task });
     metrics_add(&metrics->opened, 1);
     leg_await_connect(&outlet->leg);
     outlet_enter(outlet, outlet->endpoint, OUTLET_CONNECTING);
@@ -209,7 +210,7 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
     return END_NONE;
 }
 
-enum end_reason outlet_advance(struct outlet *outlet, struct buffer *received)
+struct step outlet_advance(struct outlet *outlet, struct buffer *received)
 {
     for (;;) {
         enum outlet_state before = outlet->state;
@@ -227,9 +228,9 @@ enum end_reason outlet_advance(struct outlet *outlet, struct buffer *received)
             reason = outlet_secure(outlet, received);
             break;
         case OUTLET_READY:
-            return END_NONE;
+            return step_goes_on_unless(END_NONE);
         }
         if (reason != END_NONE || (outlet->state == before && outlet->endpoint == endpoint))
-            return reason;
+            return step_waits_unless(reason);
     }
 }

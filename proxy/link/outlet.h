@@ -10,6 +10,7 @@
 #ifndef HUSK_LINK_OUTLET_H
 #define HUSK_LINK_OUTLET_H
 
+#include "base/step.h"
 #include "link/dialer.h"
 #include "wire/leg.h"
 
@@ -39,10 +40,10 @@ void outlet_open(struct outlet *outlet, struct dialer *dialer, struct task *task
  * outlet_advance. */
 void outlet_aim(struct outlet *outlet, size_t at);
 
-/* Advances the state as far as possible. END_NONE while the connection lives; else why the last address
+/* Advances the state as far as possible. Goes on once READY. Ends with the reason why the last address
  * failed: its leg stays open for leg_detail. Bytes that arrive with the end of the handshake are put into
  * `received`. */
-enum end_reason outlet_advance(struct outlet *outlet, struct buffer *received);
+struct step outlet_advance(struct outlet *outlet, struct buffer *received);
 
 /* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);

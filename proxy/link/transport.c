@@ -5,7 +5,6 @@ void transport_init(struct transport *transport, struct reactor *reactor, const 
 {
     transport->reactor = reactor;
     transport->route = route;
-    transport->log = log;
     acceptor_init(&transport->acceptor, reactor, route, credentials[SIDE_DOWNSTREAM]);
     dialer_init(&transport->dialer, reactor, route, log, credentials[SIDE_UPSTREAM]);
     connection_log_init(&transport->connection_log, reactor, log, route);

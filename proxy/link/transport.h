@@ -11,14 +11,13 @@
 struct transport {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
-    struct log *log;                   /* borrowed */
     struct acceptor acceptor;
     struct dialer dialer;
     struct connection_log connection_log;
 };
 
-/* Takes a reference to each of `credentials`; NULL: that side is plaintext. Borrows the rest. The transport
- * must not move in memory afterwards. */
+/* Takes over one reference of the caller to each of `credentials`; NULL: that side is plaintext. Borrows the
+ * rest. The transport must not move in memory afterwards. */
 void transport_init(struct transport *transport, struct reactor *reactor, const struct route_options *route,
                     struct log *log, struct credentials *const credentials[SIDE_COUNT]);
 void transport_deinit(struct transport *transport);

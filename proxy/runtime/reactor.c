@@ -8,11 +8,6 @@ enum { POOL_IDLE_SEGMENTS = 16 };
 
 static const double trim_seconds = 0.5;
 
-void task_run(void *task)
-{
-    ((struct task *)task)->run(task);
-}
-
 /* ---- tasks ---- */
 
 void reactor_queue(struct reactor *reactor, struct task *task)

@@ -20,7 +20,7 @@
 struct task {
     TAILQ_ENTRY(task) link;
     bool is_queued;
-    void (*run)(struct task *task);
+    void (*run)(void *task); /* also the callback of its legs and timers */
 };
 
 TAILQ_HEAD(task_queue, task);
@@ -53,8 +53,5 @@ void reactor_close(struct reactor *reactor);
 void reactor_queue(struct reactor *reactor, struct task *task);
 /* Frees `task` between two turns of the loop. The task does not run any more. */
 void reactor_reap(struct reactor *reactor, struct task *task);
-
-/* Runs a task now; `task` is a struct task. For the callbacks of legs and timers. */
-void task_run(void *task);
 
 #endif

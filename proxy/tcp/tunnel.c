@@ -37,9 +37,9 @@ static enum side other(enum side side)
     return side == SIDE_DOWNSTREAM ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
 }
 
-static void on_task(struct task *task)
+static void on_task(void *task)
 {
-    tunnel_step((struct tunnel *)task);
+    tunnel_step(task);
 }
 
 /* ---- begin and end ---- */
@@ -57,7 +57,7 @@ void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address
     tunnel->tunnels = tunnels;
     tunnel->task.run = on_task;
     tunnel->progress_ms = reactor->now_ms;
-    timer_init(&tunnel->timer, reactor, task_run, &tunnel->task);
+    timer_init(&tunnel->timer, reactor, on_task, &tunnel->task);
     buffer_init(&tunnel->pending[SIDE_DOWNSTREAM], &reactor->pool);
     buffer_init(&tunnel->pending[SIDE_UPSTREAM], &reactor->pool);
     LIST_INSERT_HEAD(&tunnels->list, tunnel, sibling);
@@ -281,25 +281,28 @@ static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
 static void admit_step(struct tunnel *tunnel)
 {
     bool was_securing = tunnel->inlet.state == INLET_SECURING;
-    enum end_reason reason = inlet_advance(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
+    struct step step = inlet_advance(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
-    if (reason != END_NONE) {
-        if (was_securing && tunnel->inlet.state == INLET_SECURING)
-            tunnel_refuse(tunnel, reason);
-        else
-            tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
-        return;
-    }
-    if (tunnel->inlet.state == INLET_READY)
+    switch (step.outcome) {
+    case STEP_GOES_ON:
         tunnel->state = TUNNEL_DIALLING;
-    else
+        break;
+    case STEP_WAITS:
         leg_watch(&tunnel->inlet.leg, LEG_READ);
+        break;
+    case STEP_ENDS:
+        if (was_securing && tunnel->inlet.state == INLET_SECURING)
+            tunnel_refuse(tunnel, step.reason);
+        else
+            tunnel_end(tunnel, SIDE_DOWNSTREAM, step.reason);
+        break;
+    }
 }
 
 static void dial_step(struct tunnel *tunnel)
 {
     struct leg *inlet = &tunnel->inlet.leg;
-    enum inlet_activity activity = inlet_check(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
+    enum inlet_activity activity = inlet_poll(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
     /* A peer that has sent bytes stays unread until the upstream is ready, even if its connection breaks
      * before. */
@@ -307,14 +310,14 @@ static void dial_step(struct tunnel *tunnel)
         tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
     }
-    enum end_reason reason = outlet_advance(&tunnel->outlet, &tunnel->pending[SIDE_UPSTREAM]);
-    if (reason != END_NONE) {
-        dialer_report(&tunnel->tunnels->transport->dialer, reason);
-        tunnel_end(tunnel, SIDE_UPSTREAM, reason);
+    struct step step = outlet_advance(&tunnel->outlet, &tunnel->pending[SIDE_UPSTREAM]);
+    if (step.outcome == STEP_ENDS) {
+        dialer_report(&tunnel->tunnels->transport->dialer, step.reason);
+        tunnel_end(tunnel, SIDE_UPSTREAM, step.reason);
         return;
     }
     tunnel->check_ms = now_ms(tunnel) + UNREAD_CHECK_MS;
-    if (tunnel->outlet.state == OUTLET_READY) {
+    if (step.outcome == STEP_GOES_ON) {
         dialer_report(&tunnel->tunnels->transport->dialer, END_NONE);
         tunnel->state = TUNNEL_RELAYING;
         return;

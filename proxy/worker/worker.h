@@ -39,11 +39,12 @@ struct worker {
     struct mailbox mailbox;
     struct listener listener;
     struct admission admission;
-    _Atomic unsigned left_behind; /* connections and messages with undelivered bytes at the end */
+    unsigned left_behind; /* connections and messages with undelivered bytes at the end */
 };
 
-/* Starts the thread. Takes `listen_fd`, also on failure. Takes a reference to each of `credentials`; NULL:
- * that side is plaintext. Copies `options`. The worker must not move in memory afterwards. */
+/* Starts the thread. Takes `listen_fd`, also on failure. Takes over one reference of the caller to each of
+ * `credentials`; NULL: that side is plaintext. Copies `options`. The worker must not move in memory
+ * afterwards. */
 MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,
                              struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
 

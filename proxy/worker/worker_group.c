@@ -94,7 +94,7 @@ unsigned worker_group_stop(struct worker_group *group)
     group_post(group, MAILBOX_STOP);
     for (unsigned i = 0; i < group->started; i++) {
         worker_join(&group->workers[i]);
-        left_behind += atomic_load(&group->workers[i].left_behind);
+        left_behind += group->workers[i].left_behind;
     }
     for (unsigned i = 0; i < group->started; i++)
         worker_free(&group->workers[i]);

@@ -341,7 +341,7 @@ static void messages_are_the_same_wherever_the_bytes_are_cut(void **state)
         assert_int_equal(frame(f, cut, bytes, &ids), sizeof stream - 1);
         assert_memory_equal(bytes, stream, sizeof stream - 1);
         assert_int_equal(ids, 2);
-        framer_trim(&f->framer);
+        framer_return_scan(&f->framer);
     }
 }
 
@@ -396,7 +396,7 @@ static void a_large_message_goes_up_while_it_is_read(void **state)
     assert_int_equal(f->large_taken, CUT_THROUGH_BYTES + 8);
     EXPECT_COUNTS(f, 1);
     assert_false(framer_is_mid_message(&f->framer));
-    framer_trim(&f->framer);
+    framer_return_scan(&f->framer);
     assert_int_equal(framer_window(&f->framer), BUFFER_BYTES);
 }
 
@@ -571,7 +571,7 @@ static void the_scan_is_shared_by_agents_between_messages(void **state)
     assert_int_equal(advance(f), END_NONE);
     const struct framer_scan *scan = f->framer.scan;
     assert_non_null(scan);
-    framer_trim(&f->framer);
+    framer_return_scan(&f->framer);
     assert_null(f->framer.scan);
     assert_ptr_equal(f->shared.spare, scan);
     framer_init(&other, &f->shared, &f->pool, f, &f->permit);
@@ -579,14 +579,14 @@ static void the_scan_is_shared_by_agents_between_messages(void **state)
     assert_int_equal(framer_advance(&other, NOW_MS), END_NONE);
     assert_ptr_equal(other.scan, scan);
     assert_null(f->shared.spare);
-    framer_trim(&other); /* in the middle of a message: the scan stays */
+    framer_return_scan(&other); /* in the middle of a message: the scan stays */
     assert_ptr_equal(other.scan, scan);
     send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
     assert_ptr_not_equal(f->framer.scan, scan);
     framer_deinit(&other);
     assert_ptr_equal(f->shared.spare, scan);
-    framer_trim(&f->framer); /* one spare is kept */
+    framer_return_scan(&f->framer); /* one spare is kept */
 }
 
 static void only_the_first_byte_of_an_agent_can_be_json(void **state)
@@ -595,7 +595,7 @@ static void only_the_first_byte_of_an_agent_can_be_json(void **state)
 
     send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
-    framer_trim(&f->framer);
+    framer_return_scan(&f->framer);
     send_bytes(f, "{", 1);
     assert_int_equal(advance(f), END_NOT_FORWARD);
 }

@@ -21,7 +21,7 @@ struct fixture {
 
 static struct fixture fixture;
 
-static void on_run(struct task *task)
+static void on_run(void *task)
 {
     struct job *job = (struct job *)task;
 
@@ -147,7 +147,7 @@ static void a_queued_task_that_is_reaped_does_not_run(void **state)
     reactor_reap(&f->reactor, &other->task);
 }
 
-static void on_stop(struct task *task)
+static void on_stop(void *task)
 {
     struct job *job = (struct job *)task;
 

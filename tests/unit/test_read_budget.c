@@ -23,7 +23,7 @@ struct fixture {
 
 static struct fixture fixture;
 
-static void on_turn(void *owner)
+static void on_admitted(void *owner)
 {
     ((struct agent *)owner)->turns++;
 }
@@ -33,7 +33,8 @@ static bool is_mid_message(const void *owner)
     return ((const struct agent *)owner)->is_mid_message;
 }
 
-static const struct read_budget_events events = { .on_turn = on_turn, .is_mid_message = is_mid_message };
+static const struct read_budget_events events = { .on_admitted = on_admitted,
+                                                  .is_mid_message = is_mid_message };
 
 static int set_up(void **state)
 {
@@ -57,7 +58,7 @@ static void expect_turn(struct fixture *f, unsigned expected)
 
     for (unsigned i = 0; i < AGENTS; i++)
         before[i] = f->agents[i].turns;
-    read_budget_pass_turn(&f->budget);
+    read_budget_admit_next(&f->budget);
     for (unsigned i = 0; i < AGENTS; i++)
         assert_int_equal(f->agents[i].turns - before[i], i == expected);
 }

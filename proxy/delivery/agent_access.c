@@ -1,0 +1,99 @@
+#include "delivery/agent_access.h"
+
+static uint64_t now_ms(const struct agent_access *access)
+{
+    return access->inlet.acceptor->reactor->now_ms;
+}
+
+void agent_access_open(struct agent_access *access, struct acceptor *acceptor, int fd,
+                       const struct socket_address *peer, struct task *task)
+{
+    *access = (struct agent_access) { .state = ACCESS_SECURING };
+    inlet_open(&access->inlet, acceptor, fd, peer, task);
+}
+
+void agent_access_close(struct agent_access *access, enum leg_closing closing)
+{
+    access->state = ACCESS_CLOSED;
+    inlet_close(&access->inlet, closing);
+    authentication_end(&access->authentication);
+    message_permit_close(&access->permit);
+}
+
+/* ---- steps ---- */
+
+/* The peer's identity is known. */
+static struct step permit_open(struct agent_access *access, struct message_meters *meters, struct buffer *out)
+{
+    const struct route_options *route = access->inlet.acceptor->route;
+    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
+    const struct tls_channel *tls = access->inlet.leg.tls;
+    const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
+
+    access->state = ACCESS_GRANTED;
+    enum end_reason reason =
+        message_permit_open(&access->permit, route->policy, meters, identity, now_ms(access));
+    if (reason == END_NONE && key) {
+        access->state = ACCESS_AUTHENTICATING;
+        reason = authentication_begin(&access->authentication, HANDSHAKE_ACCEPTING, key,
+                                      now_ms(access) + route->handshake_timeout_ms, out);
+    }
+    return step_goes_on_unless(reason);
+}
+
+struct step agent_access_secure(struct agent_access *access, struct message_meters *meters,
+                                struct buffer *received, struct buffer *out)
+{
+    struct step step = step_goes_on_unless(END_NONE);
+
+    if (access->inlet.state == INLET_SECURING)
+        step = inlet_advance(&access->inlet, received);
+    if (step.outcome == STEP_ENDS || access->inlet.state == INLET_SECURING)
+        return step;
+    return permit_open(access, meters, out);
+}
+
+struct step agent_access_authenticate(struct agent_access *access, struct buffer *in, struct buffer *out)
+{
+    enum end_reason reason = authentication_advance(&access->authentication, in, out);
+
+    if (reason != END_NONE)
+        (void)leg_write(&access->inlet.leg, out);
+    else if (!authentication_is_running(&access->authentication))
+        access->state = ACCESS_GRANTED;
+    return access->state == ACCESS_GRANTED ? step_goes_on_unless(END_NONE) : step_waits_unless(reason);
+}
+
+enum end_reason agent_access_verdict(const struct agent_access *access)
+{
+    if (access->state != ACCESS_AUTHENTICATING)
+        return END_NONE;
+    if (access->inlet.leg.read_over)
+        return END_PROBE;
+    return now_ms(access) >= authentication_deadline_ms(&access->authentication) ? END_KEY_TIMEOUT : END_NONE;
+}
+
+bool agent_access_has_refused(const struct agent_access *access, enum end_reason reason,
+                              const struct buffer *out)
+{
+    bool has_sent_pong = access->state == ACCESS_AUTHENTICATING && access->inlet.leg.broken == END_NONE;
+
+    return end_reason_sends_alert(reason) || (has_sent_pong && !out->length);
+}
+
+/* ---- for the log ---- */
+
+const char *agent_access_phase(const struct agent_access *access)
+{
+    static const char *const names[] = { "handshake", "shared_key", "read" };
+
+    return names[access->state];
+}
+
+const char *agent_access_detail(const struct agent_access *access)
+{
+    if (*message_permit_detail(&access->permit))
+        return message_permit_detail(&access->permit);
+    return access->state == ACCESS_AUTHENTICATING ? authentication_detail(&access->authentication)
+                                                  : leg_detail(&access->inlet.leg);
+}
