@@ -1,0 +1,528 @@
+/* proxy/delivery/dispatcher.c: messages on their way from senders to upstream connections and back. */
+#include "delivery/dispatcher.h"
+
+#include "support/messages.h"
+#include "support/runtime.h"
+#include "support/upstreams.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* A sender and its owner, who drops the sender when a message cannot be delivered, as an agent's connection
+ * does. */
+struct agent {
+    struct sender sender;
+    struct dispatcher *dispatcher;
+    unsigned settled, undelivered, wakes;
+};
+
+struct request {
+    struct exclusive_request request; /* first */
+    struct upstream *granted;
+    enum end_reason lost;
+    unsigned spaces, overdue;
+    struct dispatcher *dispatcher;
+};
+
+struct fixture {
+    struct runtime runtime;
+    struct read_budget budget;
+    struct chunk_ids chunk_ids;
+    struct dispatcher dispatcher;
+    struct agent agents[2];
+    struct request request;
+    unsigned pressures;
+};
+
+static struct fixture fixture;
+
+/* ---- callbacks ---- */
+
+static void on_settled(void *owner, const struct message *message)
+{
+    ((struct agent *)owner)->settled += message->count;
+}
+
+static void on_undelivered(void *owner)
+{
+    struct agent *agent = owner;
+
+    agent->undelivered++;
+    dispatcher_forget(agent->dispatcher, &agent->sender);
+    sender_release(&agent->sender);
+}
+
+static void on_wake(void *owner)
+{
+    ((struct agent *)owner)->wakes++;
+}
+
+static const struct sender_events sender_events = { on_settled, on_undelivered, on_wake };
+
+static void on_turn(void *owner)
+{
+    (void)owner;
+}
+
+static bool is_mid_message(const void *owner)
+{
+    (void)owner;
+    return false;
+}
+
+static const struct read_budget_events budget_events = { on_turn, is_mid_message };
+
+static void on_granted(struct exclusive_request *request, struct upstream *upstream)
+{
+    ((struct request *)request)->granted = upstream;
+}
+
+static void on_space(struct exclusive_request *request)
+{
+    ((struct request *)request)->spaces++;
+}
+
+static void on_lost(struct exclusive_request *request, enum end_reason reason)
+{
+    ((struct request *)request)->lost = reason;
+}
+
+static void on_overdue(struct exclusive_request *request)
+{
+    struct request *overdue = (struct request *)request;
+
+    overdue->overdue++;
+    dispatcher_cancel(overdue->dispatcher, request);
+}
+
+static const struct exclusive_events exclusive_events = { on_granted, on_space, on_lost, on_overdue };
+
+static void on_pressure(void *owner)
+{
+    ((struct fixture *)owner)->pressures++;
+}
+
+/* ---- life ---- */
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    *f = (struct fixture) { .chunk_ids = { .seed = 1 } };
+    runtime_open(&f->runtime);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
+    read_budget_init(&f->budget, &budget_events, f->runtime.route.retain_bytes,
+                     &f->runtime.reactor.metrics.messages.retained_bytes);
+    dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
+                                                                   .budget = &f->budget,
+                                                                   .chunk_ids = &f->chunk_ids,
+                                                                   .on_pressure = on_pressure,
+                                                                   .owner = f });
+    for (unsigned i = 0; i < 2; i++) {
+        f->agents[i].dispatcher = &f->dispatcher;
+        sender_init(&f->agents[i].sender, &sender_events, &f->agents[i]);
+    }
+    f->request =
+        (struct request) { .request = { .events = &exclusive_events }, .dispatcher = &f->dispatcher };
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 2; i++)
+        sender_release(&f->agents[i].sender);
+    dispatcher_end(&f->dispatcher);
+    dispatcher_deinit(&f->dispatcher);
+    assert_int_equal(f->dispatcher.unsettled_count, 0);
+    assert_int_equal(f->budget.retained_bytes, 0);
+    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacked), 0);
+    runtime_close(&f->runtime);
+    return 0;
+}
+
+static const struct message_metrics *metrics_of(const struct fixture *f)
+{
+    return &f->runtime.reactor.metrics.messages;
+}
+
+/* A message of the agent at `agent` is submitted. */
+static struct message *submit(struct fixture *f, unsigned agent, const char *name, enum message_ack ack,
+                              unsigned count)
+{
+    struct message *message = messages_make(&f->runtime.reactor.pool, name, ack, count);
+
+    sender_file(&f->agents[agent].sender, message, f->runtime.reactor.now_ms);
+    dispatcher_submit(&f->dispatcher, message);
+    return message;
+}
+
+/* The connection dialled last becomes ready. */
+static struct upstream *make_ready(struct fixture *f)
+{
+    struct upstream *upstream = LIST_FIRST(&f->dispatcher.pool.list);
+
+    assert_non_null(upstream);
+    assert_int_equal(upstream->state, UPSTREAM_DIALLING);
+    upstreams_make_ready(upstream);
+    return upstream;
+}
+
+/* The unsettled messages of the connection are `messages`, in order. */
+static void expect_sent(const struct upstream *upstream, struct message *const *messages, unsigned count)
+{
+    struct ledger_entry *entry = upstream->ledger.first;
+
+    for (unsigned i = 0; i < count; i++, entry = entry->next) {
+        assert_non_null(entry);
+        assert_ptr_equal(message_of(entry), messages[i]);
+    }
+    assert_null(entry);
+}
+
+#define EXPECT_SENT(upstream, ...)                                                                           \
+    expect_sent(upstream, (struct message *const[]) { __VA_ARGS__ },                                         \
+                sizeof((struct message *const[]) { __VA_ARGS__ }) / sizeof(struct message *))
+
+static void timer_fire(struct fixture *f)
+{
+    f->dispatcher.timer.fires_at_ms = 0;
+    f->dispatcher.timer.on_fire(f->dispatcher.timer.owner);
+}
+
+/* ---- sending ---- */
+
+static void a_message_waits_for_a_connection_and_settles(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    uint64_t bytes = message->entry.size;
+
+    assert_int_equal(f->dispatcher.unsettled_count, 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->received), 1);
+    assert_int_equal(f->budget.retained_bytes, sizeof *message + bytes);
+    struct upstream *upstream = make_ready(f);
+    EXPECT_SENT(upstream, message);
+    assert_false(message->is_waiting);
+    messages_expect_bytes(message, message->flat, message->flat_length); /* still kept */
+    messages_expect_buffer(&upstream->outgoing, message->flat, message->flat_length);
+    assert_int_equal(f->agents[0].sender.upstream_id, upstream->id);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 0);
+    upstreams_settle(upstream);
+    assert_int_equal(f->agents[0].settled, 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->settled), 1);
+    assert_int_equal(f->budget.retained_bytes, 0);
+    assert_int_equal(f->dispatcher.unsettled_count, 0);
+}
+
+static void an_unprotected_message_is_not_kept_once_it_is_sent(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = submit(f, 0, "a", MESSAGE_NO_ACK, 1);
+
+    assert_int_equal(metrics_read(&metrics_of(f)->unprotected), 1);
+    assert_true(message->is_kept);
+    make_ready(f);
+    assert_false(message->is_kept);
+    assert_int_equal(f->budget.retained_bytes, sizeof *message);
+}
+
+static void messages_are_sent_in_order_while_a_connection_has_space(void **state)
+{
+    struct fixture *f = *state;
+    struct message *first = submit(f, 0, "a", MESSAGE_OUR_ACK, 1),
+                   *second = submit(f, 1, "b", MESSAGE_OUR_ACK, 1);
+    struct message *third = submit(f, 0, "c", MESSAGE_OUR_ACK, 1);
+
+    f->runtime.route.buffer_bytes = (size_t)(first->entry.size + second->entry.size);
+    struct upstream *upstream = make_ready(f);
+    EXPECT_SENT(upstream, first, second);
+    assert_true(third->is_waiting);
+    buffer_clear(&upstream->outgoing); /* the socket has taken them */
+    dispatcher_dispatch(&f->dispatcher);
+    EXPECT_SENT(upstream, first, second, third);
+}
+
+static void agents_are_not_read_while_messages_wait_at_ready_connections(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
+    struct read_share share;
+    size_t bytes = (size_t)message->entry.size;
+
+    read_share_init(&share, NULL);
+    f->runtime.route.buffer_bytes = 2 * bytes;
+    for (unsigned i = 0; i < 4; i++)
+        submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
+    assert_true(read_budget_admits(&f->budget, &share)); /* no connection is ready */
+    struct upstream *upstream = make_ready(f);
+    assert_int_equal(f->dispatcher.waiting.bytes, 3 * bytes);
+    assert_false(read_budget_admits(&f->budget, &share));
+    buffer_clear(&upstream->outgoing);
+    dispatcher_dispatch(&f->dispatcher);
+    assert_int_equal(f->dispatcher.waiting.bytes, bytes);
+    assert_false(read_budget_admits(&f->budget, &share)); /* not before most of them are gone */
+    buffer_clear(&upstream->outgoing);
+    dispatcher_dispatch(&f->dispatcher);
+    assert_true(read_budget_admits(&f->budget, &share));
+}
+
+/* ---- connections that end ---- */
+
+static void a_message_at_which_a_connection_ends_is_sent_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct message *first = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    struct message *second = submit(f, 0, "b", MESSAGE_AGENT_ACK, 1);
+    struct message *other = submit(f, 1, "c", MESSAGE_AGENT_ACK, 1);
+
+    upstream_end(make_ready(f), END_RESET);
+    assert_true(message_is_isolated(first));
+    assert_false(message_is_isolated(second));
+    assert_int_equal(metrics_read(&metrics_of(f)->resent), 3);
+    assert_int_equal(metrics_read(&metrics_of(f)->unacked), 0);
+    struct upstream *exclusive = make_ready(f);
+    EXPECT_SENT(exclusive, first);
+    assert_int_equal(exclusive->use, UPSTREAM_ISOLATED);
+    assert_true(dispatcher_blocks(&f->dispatcher, &f->agents[0].sender));
+    assert_false(dispatcher_blocks(&f->dispatcher, &f->agents[1].sender));
+    struct upstream *shared = make_ready(f); /* dialled for the message of the other agent */
+    EXPECT_SENT(shared, other);
+    assert_true(second->is_waiting); /* it must not overtake the isolated one */
+    upstreams_settle(exclusive);
+    assert_false(second->is_waiting);
+    assert_false(dispatcher_blocks(&f->dispatcher, &f->agents[0].sender));
+}
+
+static void a_message_is_given_up_after_so_many_attempts(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    for (unsigned attempt = 0; attempt < f->runtime.route.max_attempts; attempt++) {
+        assert_int_equal(f->agents[0].undelivered, 0);
+        upstream_end(make_ready(f), END_RESET);
+        runtime_pass(&f->runtime, 10000); /* longer than any back-off */
+        dispatcher_dispatch(&f->dispatcher);
+    }
+    assert_int_equal(f->agents[0].undelivered, 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
+    assert_int_equal(f->dispatcher.unsettled_count, 0);
+}
+
+static void a_batch_that_fails_twice_is_split(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 3);
+    upstream_end(make_ready(f), END_RESET);
+    assert_int_equal(f->dispatcher.waiting.count, 3);
+    upstream_end(make_ready(f), END_RESET);
+    assert_int_equal(f->dispatcher.waiting.count, 3);
+    assert_int_equal(f->dispatcher.unsettled_count, 3);
+    runtime_pass(&f->runtime, 10000);
+    dispatcher_dispatch(&f->dispatcher);
+    struct upstream *upstream = make_ready(f);
+    for (unsigned i = 1; i <= 3; i++) { /* one after the other, each alone */
+        assert_int_equal(upstream->ledger.count, 1);
+        upstreams_settle(upstream);
+        assert_int_equal(f->agents[0].settled, i);
+    }
+}
+
+static void a_message_of_an_agent_that_is_gone_is_not_sent_again(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    submit(f, 0, "b", MESSAGE_OUR_ACK, 1);
+    struct upstream *upstream = make_ready(f);
+    sender_release(&f->agents[0].sender);
+    upstream_end(upstream, END_UPSTREAM_CLOSED);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_LEFT]), 1);
+    assert_int_equal(f->dispatcher.waiting.count, 1); /* nobody else would send the other one */
+}
+
+static void waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    struct message *ours = submit(f, 0, "b", MESSAGE_OUR_ACK, 1);
+    struct message *batch = submit(f, 0, "c", MESSAGE_AGENT_ACK, 2);
+    struct message *other = submit(f, 1, "d", MESSAGE_AGENT_ACK, 1);
+    dispatcher_forget(&f->dispatcher, &f->agents[0].sender);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_LEFT]), 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 4);
+    assert_int_equal(f->agents[0].undelivered, 0);
+    EXPECT_SENT(make_ready(f), ours, batch, other);
+}
+
+/* ---- time ---- */
+
+static void an_agent_is_told_that_its_message_waits_for_too_long(void **state)
+{
+    struct fixture *f = *state;
+    struct message *ours = submit(f, 1, "b", MESSAGE_OUR_ACK, 1);
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    runtime_pass(&f->runtime, f->runtime.route.delivery_timeout_ms - 1);
+    timer_fire(f);
+    assert_int_equal(f->agents[0].undelivered, 0);
+    runtime_pass(&f->runtime, 1);
+    timer_fire(f);
+    assert_int_equal(f->agents[0].undelivered, 1);
+    assert_int_equal(f->agents[1].undelivered, 0);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_UNDELIVERED]), 1);
+    assert_true(ours->is_waiting); /* its agent does not wait for an ack */
+}
+
+static void a_batch_that_waits_for_too_long_stays(void **state)
+{
+    struct fixture *f = *state;
+    struct message *batch = submit(f, 0, "a", MESSAGE_AGENT_ACK, 2);
+
+    runtime_pass(&f->runtime, f->runtime.route.delivery_timeout_ms);
+    timer_fire(f);
+    assert_int_equal(f->agents[0].undelivered, 1);
+    EXPECT_SENT(make_ready(f), batch);
+}
+
+static void pressure_is_told_while_an_agent_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct read_share share;
+
+    read_share_init(&share, NULL);
+    timer_fire(f);
+    assert_int_equal(f->pressures, 0);
+    assert_int_equal(f->dispatcher.timer.fires_at_ms, 0);
+    read_budget_wait(&f->budget, &share);
+    assert_true(dispatcher_is_under_pressure(&f->dispatcher));
+    timer_fire(f);
+    assert_int_equal(f->pressures, 1);
+    assert_int_equal(f->dispatcher.timer.fires_at_ms, f->runtime.reactor.now_ms + 500);
+    read_budget_leave(&f->budget, &share);
+    assert_false(dispatcher_is_under_pressure(&f->dispatcher));
+}
+
+/* ---- exclusive connections ---- */
+
+static void a_request_is_granted_an_idle_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    dispatcher_request(&f->dispatcher, &f->request.request);
+    assert_true(dispatcher_is_under_pressure(&f->dispatcher));
+    assert_int_equal(metrics_read(&metrics_of(f)->cut_through_waiting), 1);
+    struct upstream *upstream = make_ready(f);
+    assert_ptr_equal(f->request.granted, upstream);
+    assert_int_equal(upstream->use, UPSTREAM_CUT_THROUGH);
+    assert_false(dispatcher_is_under_pressure(&f->dispatcher));
+    assert_int_equal(metrics_read(&metrics_of(f)->cut_through_waiting), 0);
+    struct message *message = submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
+    assert_true(message->is_waiting); /* not on this connection */
+    upstream->shared->events->on_progress(upstream->shared->observer, upstream);
+    assert_int_equal(f->request.spaces, 1);
+    upstream_release(upstream);
+    dispatcher_dispatch(&f->dispatcher);
+    EXPECT_SENT(upstream, message);
+}
+
+static void a_request_whose_connection_ends_waits_again(void **state)
+{
+    struct fixture *f = *state;
+
+    dispatcher_request(&f->dispatcher, &f->request.request);
+    struct upstream *first = make_ready(f);
+    upstream_end(first, END_RESET);
+    assert_int_equal(f->request.lost, END_RESET);
+    assert_int_equal(metrics_read(&metrics_of(f)->cut_through_waiting), 1);
+    struct upstream *second = make_ready(f);
+    assert_ptr_equal(f->request.granted, second);
+    upstream_release(second);
+}
+
+static void a_request_that_waits_for_too_long_is_told(void **state)
+{
+    struct fixture *f = *state;
+
+    dispatcher_request(&f->dispatcher, &f->request.request);
+    runtime_pass(&f->runtime, f->runtime.route.delivery_timeout_ms - 1);
+    timer_fire(f);
+    assert_int_equal(f->request.overdue, 0);
+    runtime_pass(&f->runtime, 1);
+    timer_fire(f);
+    assert_int_equal(f->request.overdue, 1);
+    make_ready(f);
+    assert_null(f->request.granted); /* it was cancelled */
+}
+
+static void a_complete_message_joins_the_others(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = messages_make(&f->runtime.reactor.pool, "a", MESSAGE_AGENT_ACK, 1);
+
+    dispatcher_request(&f->dispatcher, &f->request.request);
+    struct upstream *upstream = make_ready(f);
+    sender_file(&f->agents[0].sender, message, f->runtime.reactor.now_ms);
+    dispatcher_complete(&f->dispatcher, upstream, message);
+    EXPECT_SENT(upstream, message);
+    assert_int_equal(upstream->use, UPSTREAM_SHARED);
+    assert_int_equal(f->agents[0].sender.upstream_id, upstream->id);
+    assert_int_equal(metrics_read(&metrics_of(f)->cut_through), 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->received), 1);
+    upstreams_settle(upstream);
+    assert_int_equal(f->agents[0].settled, 1);
+}
+
+/* ---- the end ---- */
+
+static void messages_that_wait_at_the_end_are_dropped(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_OUR_ACK, 2);
+    submit(f, 0, "b", MESSAGE_OUR_ACK, 1);
+    make_ready(f);
+    sender_release(&f->agents[0].sender);
+    dispatcher_end(&f->dispatcher);
+    assert_true(LIST_EMPTY(&f->dispatcher.pool.list)); /* and nothing is dialled */
+    assert_int_equal(f->dispatcher.unsettled_count, 3);
+    dispatcher_deinit(&f->dispatcher);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_SHUTDOWN]), 3);
+    assert_int_equal(f->dispatcher.unsettled_count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_message_waits_for_a_connection_and_settles),
+        TEST(an_unprotected_message_is_not_kept_once_it_is_sent),
+        TEST(messages_are_sent_in_order_while_a_connection_has_space),
+        TEST(agents_are_not_read_while_messages_wait_at_ready_connections),
+        TEST(a_message_at_which_a_connection_ends_is_sent_alone),
+        TEST(a_message_is_given_up_after_so_many_attempts),
+        TEST(a_batch_that_fails_twice_is_split),
+        TEST(a_message_of_an_agent_that_is_gone_is_not_sent_again),
+        TEST(waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again),
+        TEST(an_agent_is_told_that_its_message_waits_for_too_long),
+        TEST(a_batch_that_waits_for_too_long_stays),
+        TEST(pressure_is_told_while_an_agent_waits),
+        TEST(a_request_is_granted_an_idle_connection),
+        TEST(a_request_whose_connection_ends_waits_again),
+        TEST(a_request_that_waits_for_too_long_is_told),
+        TEST(a_complete_message_joins_the_others),
+        TEST(messages_that_wait_at_the_end_are_dropped),
+    };
+
+    return cmocka_run_group_tests_name("dispatcher", tests, NULL, NULL);
+}
