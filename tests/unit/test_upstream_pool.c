@@ -311,7 +311,30 @@ static void exclusive_connections_come_on_top_of_shared_ones(void **state)
     expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
     f->runtime.route.max_exclusive_connections = 2;
-    dial(f, UPSTREAM_FOR_EXCLUSIVE);
+    upstreams_load(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), 1);
+    expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0); /* the limit counts those that are not held yet */
+}
+
+static void endpoints_are_dialled_in_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    for (unsigned i = 0; i < 4; i++) {
+        struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+        assert_int_equal(upstream->endpoint_at, i % 2);
+        upstream_end(upstream, END_RETIRED);
+    }
+}
+
+static void exclusive_connections_in_use_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    upstream_hold(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), f);
+    expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
+    dial(f, UPSTREAM_FOR_MESSAGE);
 }
 
 static void a_failed_endpoint_is_dialled_behind_others(void **state)
@@ -322,6 +345,9 @@ static void a_failed_endpoint_is_dialled_behind_others(void **state)
     upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
     assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
     runtime_pass(&f->runtime, 500); /* it is no longer ejected */
+    struct upstream *second = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(second->endpoint_at, 1);
+    upstream_end(second, END_RETIRED); /* the turn of the failed one, but it has failed */
     assert_int_equal(dial_ready(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
     assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 0);
 }
@@ -359,7 +385,18 @@ static void dials_back_off_while_no_connection_is_of_use(void **state)
     upstreams_load(upstream, 1);
     upstreams_settle(upstream);
     upstream_end(upstream, END_CLOSED); /* it was of use: no back-off */
-    dial(f, UPSTREAM_FOR_MESSAGE);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RESET);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + delays_ms[0]); /* delays begin again */
+}
+
+static void a_failure_of_this_process_backs_off_from_the_only_endpoint(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    upstream_end(dial(f, UPSTREAM_FOR_MESSAGE), END_NO_DESCRIPTOR);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
 }
 
 static void a_connection_that_husk_ends_causes_no_back_off(void **state)
@@ -541,9 +578,12 @@ int main(void)
         TEST(a_dial_for_balance_waits_until_connections_are_busy),
         TEST(one_endpoint_needs_no_balance),
         TEST(exclusive_connections_come_on_top_of_shared_ones),
+        TEST(endpoints_are_dialled_in_turn),
+        TEST(exclusive_connections_in_use_have_a_limit),
         TEST(a_failed_endpoint_is_dialled_behind_others),
         TEST(a_dial_to_a_failed_endpoint_does_not_hold_up_others),
         TEST(dials_back_off_while_no_connection_is_of_use),
+        TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),
         TEST(without_a_usable_endpoint_one_dial_takes_any),
