@@ -364,6 +364,20 @@ static void a_message_read_whole_before_its_grant_joins_the_queue(void **state)
     assert_int_equal(f->settled, 1);
 }
 
+static void a_message_without_protection_is_kept_until_it_is_sent(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.delivery = ROUTE_PASSTHROUGH;
+    RECEIVE(f, HEAD);
+    struct cut_through *cut_through = open(f);
+    RECEIVE(f, BODY);
+    finish(f, cut_through);
+    struct upstream *upstream = make_ready(f);
+    messages_expect_buffer(&upstream->outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
+    assert_false(message_of(upstream->ledger.first)->is_kept);
+}
+
 static void an_agent_that_leaves_cuts_the_connection(void **state)
 {
     struct fixture *f = *state;
@@ -414,6 +428,7 @@ int main(void)
         TEST(a_kept_message_begins_again_on_another_connection),
         TEST(a_message_that_is_not_kept_is_lost_with_its_connection),
         TEST(a_message_read_whole_before_its_grant_joins_the_queue),
+        TEST(a_message_without_protection_is_kept_until_it_is_sent),
         TEST(an_agent_that_leaves_cuts_the_connection),
         TEST(an_agent_that_leaves_withdraws_its_request),
         TEST(an_option_that_is_too_long_is_refused),

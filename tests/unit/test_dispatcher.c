@@ -364,6 +364,34 @@ static void waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_agai
     EXPECT_SENT(make_ready(f), ours, batch, other);
 }
 
+static void a_message_that_was_sent_is_not_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    struct upstream *upstream = make_ready(f);
+
+    dispatcher_forget(&f->dispatcher, &f->agents[0].sender);
+    EXPECT_SENT(upstream, message);
+    upstreams_settle(upstream);
+    assert_int_equal(f->agents[0].settled, 1);
+}
+
+static void others_do_not_wait_for_the_connection_of_an_isolated_message(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    struct message *second = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1), *third;
+
+    f->runtime.route.buffer_bytes = 1; /* space for one message */
+    struct upstream *ends = make_ready(f), *stays = make_ready(f);
+    f->runtime.route.buffer_bytes = 4096;
+    upstream_end(ends, END_RESET);
+    EXPECT_SENT(stays, second);
+    assert_true(message_is_isolated(isolated) && isolated->is_waiting); /* no connection is idle */
+    third = submit(f, 1, "c", MESSAGE_AGENT_ACK, 1);
+    EXPECT_SENT(stays, second, third);
+}
+
 /* ---- time ---- */
 
 static void an_agent_is_told_that_its_message_waits_for_too_long(void **state)
@@ -514,6 +542,8 @@ int main(void)
         TEST(a_batch_that_fails_twice_is_split),
         TEST(a_message_of_an_agent_that_is_gone_is_not_sent_again),
         TEST(waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again),
+        TEST(a_message_that_was_sent_is_not_forgotten),
+        TEST(others_do_not_wait_for_the_connection_of_an_isolated_message),
         TEST(an_agent_is_told_that_its_message_waits_for_too_long),
         TEST(a_batch_that_waits_for_too_long_stays),
         TEST(pressure_is_told_while_an_agent_waits),

@@ -430,6 +430,14 @@ static void without_a_usable_endpoint_one_dial_takes_any(void **state)
     assert_int_equal(upstream->endpoint_at, 0); /* where it is in the list */
 }
 
+static void without_a_usable_endpoint_one_connection_is_enough(void **state)
+{
+    struct fixture *f = *state;
+
+    dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
+}
+
 /* ---- tiers ---- */
 
 static void a_higher_tier_is_used_while_lower_ones_are_ejected(void **state)
@@ -587,6 +595,7 @@ int main(void)
         TEST(a_connection_that_husk_ends_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),
         TEST(without_a_usable_endpoint_one_dial_takes_any),
+        TEST(without_a_usable_endpoint_one_connection_is_enough),
         TEST(a_higher_tier_is_used_while_lower_ones_are_ejected),
         TEST(the_age_of_a_connection_counts_from_when_it_is_ready),
         TEST(retirements_differ_by_chance),
