@@ -2,10 +2,10 @@
  *
  *   SECURING ──TLS, permit──▶ AUTHENTICATING ──shared key──▶ GRANTED ──▶ CLOSED     (see agent_access.h)
  *
- * Reads messages once access is granted. Owns its access, its framer, its cut-through during a large message, and the acks that the agent has not
- * been sent. The dispatcher owns the messages that were submitted. The connection stays open until all its
- * messages are settled, so that a reset can still tell the agent of a failure. An idle connection owns no
- * scanner and no buffer. Belongs to its worker's thread. */
+ * Reads messages once access is granted. Owns its access, its framer, its cut-through during a large message,
+ * and the acks that the agent has not been sent. The dispatcher owns the messages that were submitted. The
+ * connection stays open until all its messages are settled, so that a reset can still tell the agent of a
+ * failure. An idle connection owns no scanner and no buffer. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
 

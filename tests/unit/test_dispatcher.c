@@ -156,8 +156,7 @@ static struct message *submit(struct fixture *f, unsigned agent, const char *nam
 {
     struct message *message = messages_make(&f->runtime.reactor.pool, name, ack, count);
 
-    sender_file(&f->agents[agent].sender, message, f->runtime.reactor.now_ms);
-    dispatcher_submit(&f->dispatcher, message);
+    dispatcher_submit(&f->dispatcher, &f->agents[agent].sender, message);
     return message;
 }
 
@@ -243,8 +242,8 @@ static void messages_are_sent_in_order_while_a_connection_has_space(void **state
     struct upstream *upstream = make_ready(f);
     EXPECT_SENT(upstream, first, second);
     assert_true(third->is_waiting);
-    buffer_clear(&upstream->outgoing); /* the socket has taken them */
-    dispatcher_dispatch(&f->dispatcher);
+    buffer_clear(&upstream->outgoing);            /* the socket has taken them */
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     EXPECT_SENT(upstream, first, second, third);
 }
 
@@ -264,11 +263,11 @@ static void agents_are_not_read_while_messages_wait_at_ready_connections(void **
     assert_int_equal(f->dispatcher.waiting.bytes, 3 * bytes);
     assert_false(read_budget_admits(&f->budget, &share));
     buffer_clear(&upstream->outgoing);
-    dispatcher_dispatch(&f->dispatcher);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     assert_int_equal(f->dispatcher.waiting.bytes, bytes);
     assert_false(read_budget_admits(&f->budget, &share)); /* not before most of them are gone */
     buffer_clear(&upstream->outgoing);
-    dispatcher_dispatch(&f->dispatcher);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     assert_true(read_budget_admits(&f->budget, &share));
 }
 
@@ -284,19 +283,19 @@ static void a_message_at_which_a_connection_ends_is_sent_alone(void **state)
     upstream_end(make_ready(f), END_RESET);
     assert_true(message_is_isolated(first));
     assert_false(message_is_isolated(second));
-    assert_int_equal(metrics_read(&metrics_of(f)->resent), 3);
+    assert_int_equal(metrics_read(&metrics_of(f)->retried), 3);
     assert_int_equal(metrics_read(&metrics_of(f)->unacked), 0);
     struct upstream *exclusive = make_ready(f);
     EXPECT_SENT(exclusive, first);
     assert_int_equal(exclusive->use, UPSTREAM_ISOLATED);
-    assert_true(dispatcher_blocks(&f->dispatcher, &f->agents[0].sender));
-    assert_false(dispatcher_blocks(&f->dispatcher, &f->agents[1].sender));
+    assert_true(dispatcher_must_wait(&f->dispatcher, &f->agents[0].sender));
+    assert_false(dispatcher_must_wait(&f->dispatcher, &f->agents[1].sender));
     struct upstream *shared = make_ready(f); /* dialled for the message of the other agent */
     EXPECT_SENT(shared, other);
     assert_true(second->is_waiting); /* it must not overtake the isolated one */
     upstreams_settle(exclusive);
     assert_false(second->is_waiting);
-    assert_false(dispatcher_blocks(&f->dispatcher, &f->agents[0].sender));
+    assert_false(dispatcher_must_wait(&f->dispatcher, &f->agents[0].sender));
 }
 
 static void a_message_is_given_up_after_so_many_attempts(void **state)
@@ -308,8 +307,8 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
     for (unsigned attempt = 0; attempt < f->runtime.route.max_attempts; attempt++) {
         assert_int_equal(f->agents[0].undelivered, 0);
         upstream_end(make_ready(f), END_RESET);
-        runtime_pass(&f->runtime, 10000); /* longer than any back-off */
-        dispatcher_dispatch(&f->dispatcher);
+        runtime_pass(&f->runtime, 10000);             /* longer than any back-off */
+        dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     }
     assert_int_equal(f->agents[0].undelivered, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
@@ -327,7 +326,7 @@ static void a_batch_that_fails_twice_is_split(void **state)
     assert_int_equal(f->dispatcher.waiting.count, 3);
     assert_int_equal(f->dispatcher.unsettled_count, 3);
     runtime_pass(&f->runtime, 10000);
-    dispatcher_dispatch(&f->dispatcher);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     struct upstream *upstream = make_ready(f);
     for (unsigned i = 1; i <= 3; i++) { /* one after the other, each alone */
         assert_int_equal(upstream->ledger.count, 1);
@@ -459,7 +458,7 @@ static void a_request_is_granted_an_idle_connection(void **state)
     upstream->shared->events->on_progress(upstream->shared->observer, upstream);
     assert_int_equal(f->request.spaces, 1);
     upstream_release(upstream);
-    dispatcher_dispatch(&f->dispatcher);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     EXPECT_SENT(upstream, message);
 }
 
@@ -499,8 +498,7 @@ static void a_complete_message_joins_the_others(void **state)
 
     dispatcher_request(&f->dispatcher, &f->request.request);
     struct upstream *upstream = make_ready(f);
-    sender_file(&f->agents[0].sender, message, f->runtime.reactor.now_ms);
-    dispatcher_complete(&f->dispatcher, upstream, message);
+    dispatcher_complete(&f->dispatcher, &f->agents[0].sender, upstream, message);
     EXPECT_SENT(upstream, message);
     assert_int_equal(upstream->use, UPSTREAM_SHARED);
     assert_int_equal(f->agents[0].sender.upstream_id, upstream->id);

@@ -21,7 +21,7 @@ struct fixture {
 
 static struct fixture fixture;
 
-static void on_run(struct task *task)
+static void on_run(void *task)
 {
     (void)task;
 }
@@ -29,7 +29,7 @@ static void on_run(struct task *task)
 static int set_up(void **state)
 {
     struct fixture *f = &fixture;
-    struct socket_address peer = address_at(1);
+    struct socket_address peer = addresses_at_port(1);
     int ends[2];
 
     *f = (struct fixture) { .task = { .run = on_run } };
@@ -64,7 +64,7 @@ static int tear_down(void **state)
 
 static enum end_reason advance(struct fixture *f)
 {
-    return inlet_advance(&f->inlet, &f->received);
+    return inlet_advance(&f->inlet, &f->received).reason;
 }
 
 static void a_plaintext_connection_waits_and_is_counted(void **state)
@@ -78,7 +78,7 @@ static void a_plaintext_connection_waits_and_is_counted(void **state)
     assert_int_equal(f->inlet.deadline_ms, f->runtime.reactor.now_ms + f->runtime.route.dial_delay_ms);
     assert_int_equal(advance(f), END_NONE);
     assert_int_equal(f->inlet.state, INLET_WAITING);
-    assert_int_equal(inlet_check(&f->inlet, &f->received), INLET_SILENT);
+    assert_int_equal(inlet_poll(&f->inlet, &f->received), INLET_SILENT);
 }
 
 static void the_first_byte_makes_it_ready_and_stays_unread(void **state)
@@ -87,7 +87,7 @@ static void the_first_byte_makes_it_ready_and_stays_unread(void **state)
     char byte;
 
     assert_int_equal(write(f->peer, "x", 1), 1);
-    assert_int_equal(inlet_check(&f->inlet, &f->received), INLET_HAS_DATA);
+    assert_int_equal(inlet_poll(&f->inlet, &f->received), INLET_HAS_DATA);
     assert_int_equal(advance(f), END_NONE);
     assert_int_equal(f->inlet.state, INLET_READY);
     assert_int_equal(f->inlet.deadline_ms, 0);
@@ -112,7 +112,7 @@ static void a_peer_that_closes_without_a_byte_is_a_probe(void **state)
     struct fixture *f = *state;
 
     peer_close(f);
-    assert_int_equal(inlet_check(&f->inlet, &f->received), INLET_GONE);
+    assert_int_equal(inlet_poll(&f->inlet, &f->received), INLET_GONE);
     assert_int_equal(advance(f), END_PROBE);
 }
 
@@ -123,7 +123,7 @@ static void a_peer_that_closes_during_the_dial_has_left(void **state)
     runtime_pass(&f->runtime, f->runtime.route.dial_delay_ms);
     assert_int_equal(advance(f), END_NONE);
     peer_close(f);
-    assert_int_equal(inlet_check(&f->inlet, &f->received), INLET_GONE);
+    assert_int_equal(inlet_poll(&f->inlet, &f->received), INLET_GONE);
     assert_int_equal(inlet_departure(&f->inlet), END_LEFT);
 }
 
@@ -135,7 +135,7 @@ static void a_peer_that_writes_and_closes_has_data(void **state)
     peer_close(f);
     assert_int_equal(advance(f), END_NONE);
     assert_int_equal(f->inlet.state, INLET_READY);
-    assert_int_equal(inlet_check(&f->inlet, &f->received), INLET_HAS_DATA);
+    assert_int_equal(inlet_poll(&f->inlet, &f->received), INLET_HAS_DATA);
 }
 
 static void a_broken_leg_ends_the_inlet_for_its_reason(void **state)

@@ -1,6 +1,6 @@
 /* proxy/delivery/upstream_pool.c: which connection takes a message, when another is dialled, and when one
  * retires. */
-#include "delivery/upstream_pool.h"
+#include "delivery/dispatcher.h"
 
 #include "support/runtime.h"
 #include "support/upstreams.h"
@@ -19,6 +19,7 @@ struct fixture {
 };
 
 static struct fixture fixture;
+static struct exclusive_request holder;
 
 static void on_ready(void *observer, struct upstream *upstream)
 {
@@ -234,7 +235,7 @@ static void exclusive_connections_have_a_limit(void **state)
     struct upstream *pair[2];
 
     make_pair(f, pair);
-    upstream_hold(pair[0], &f->request);
+    upstream_hold(pair[0], &holder);
     assert_null(upstream_pool_pick_exclusive(&f->pool));
     assert_ptr_equal(upstream_pool_pick(&f->pool, pair[0]->id), pair[1]); /* not to be shared */
     f->runtime.route.max_exclusive_connections = 2;
@@ -307,7 +308,7 @@ static void exclusive_connections_come_on_top_of_shared_ones(void **state)
     upstreams_load(dial_ready(f, UPSTREAM_FOR_MESSAGE), 1);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
     struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
-    upstream_hold(exclusive, &f->request);
+    upstream_hold(exclusive, &holder);
     expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
     f->runtime.route.max_exclusive_connections = 2;
@@ -332,7 +333,7 @@ static void exclusive_connections_in_use_have_a_limit(void **state)
     struct fixture *f = *state;
 
     set_two(f);
-    upstream_hold(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), f);
+    upstream_hold(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), &holder);
     expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
     dial(f, UPSTREAM_FOR_MESSAGE);
 }
@@ -520,7 +521,7 @@ static void a_released_connection_retires_if_there_are_too_many(void **state)
     struct upstream *first = dial_ready(f, UPSTREAM_FOR_MESSAGE);
     upstreams_load(first, 1);
     struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
-    upstream_hold(exclusive, &f->request);
+    upstream_hold(exclusive, &holder);
     upstream_release(exclusive);
     upstream_pool_on_released(&f->pool, exclusive);
     assert_true(exclusive->is_retiring);
