@@ -159,7 +159,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     struct dialer *dialer = outlet->dialer;
     bool is_late = now_ms(outlet) >= outlet->deadline_ms;
 
-    if (outlet->leg.blocked)
+    if (outlet->leg.write_blocked)
         return is_late ? outlet_fail(outlet, END_CONNECT_TIMEOUT) : END_NONE;
     enum end_reason reason = socket_connect_outcome(outlet->leg.fd);
     if (reason != END_NONE)

@@ -38,7 +38,7 @@ static void on_watcher(struct ev_loop *loop, ev_io *watcher, int events)
 
     (void)loop;
     if (events & EV_WRITE)
-        leg->blocked = false;
+        leg->write_blocked = false;
     if (events & EV_READ)
         leg->drained = false;
     leg->on_ready(leg->owner);
@@ -60,7 +60,7 @@ void leg_open(struct leg *leg, int fd, const struct leg_options *options)
 
 void leg_await_connect(struct leg *leg)
 {
-    leg->blocked = true;
+    leg->write_blocked = true;
 }
 
 bool leg_is_secured(const struct leg *leg)
@@ -117,7 +117,7 @@ static enum leg_status send_failed(struct leg *leg, int error)
     if (error != ECONNRESET && error != EPIPE)
         return leg_broken(leg, failure_reason(leg, error));
     leg->send_error = error;
-    leg->blocked = false;
+    leg->write_blocked = false;
     leg->drained = false; /* the watcher may not have reported yet what the peer sent before its reset */
     return LEG_WAITING;
 }
@@ -139,11 +139,11 @@ static enum leg_status socket_write(struct leg *leg, struct buffer *from)
     if (sent < 0) {
         if (errno != EAGAIN)
             return send_failed(leg, errno);
-        leg->blocked = true;
+        leg->write_blocked = true;
         return LEG_WAITING;
     }
     buffer_consume(from, (size_t)sent);
-    leg->blocked = (size_t)sent < offered;
+    leg->write_blocked = (size_t)sent < offered;
     return LEG_MOVED;
 }
 
@@ -166,7 +166,7 @@ static void records_send(struct leg *leg, enum records kind)
         int error = sent < 0 ? errno : 0;
         at += sent > 0 ? sent : 0;
         left -= sent > 0 ? (size_t)sent : 0;
-        leg->blocked = left > 0;
+        leg->write_blocked = left > 0;
         if (error && error != EAGAIN && error != EINTR && send_failed(leg, error) == LEG_BROKEN)
             return;
     }
@@ -180,7 +180,7 @@ static enum leg_status unsent_flush(struct leg *leg)
 {
     if (leg->broken != END_NONE)
         return LEG_BROKEN;
-    while (leg->unsent.length && !leg->blocked && !leg->send_error) {
+    while (leg->unsent.length && !leg->write_blocked && !leg->send_error) {
         if (socket_write(leg, &leg->unsent) == LEG_BROKEN)
             return LEG_BROKEN;
     }
@@ -193,7 +193,7 @@ enum leg_status leg_write(struct leg *leg, struct buffer *from)
 {
     if (leg->broken != END_NONE)
         return LEG_BROKEN;
-    if (leg->blocked)
+    if (leg->write_blocked)
         return LEG_WAITING;
     enum leg_status status = unsent_flush(leg);
     if (status != LEG_MOVED || !from->length)
@@ -361,7 +361,7 @@ void leg_shut(struct leg *leg)
 
     if (leg->finished)
         return;
-    while (leg->unsent.length && !leg->blocked && !leg->send_error && status != LEG_BROKEN)
+    while (leg->unsent.length && !leg->write_blocked && !leg->send_error && status != LEG_BROKEN)
         status = socket_write(leg, &leg->unsent);
     if (leg->unsent.length && !leg->send_error && status != LEG_BROKEN)
         return;
@@ -383,7 +383,7 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls)
 
 void leg_watch(struct leg *leg, enum leg_interest interest)
 {
-    int events = (interest == LEG_READ ? EV_READ : 0) | (leg->blocked ? EV_WRITE : 0);
+    int events = (interest == LEG_READ ? EV_READ : 0) | (leg->write_blocked ? EV_WRITE : 0);
 
     if (leg->fd < 0 || (leg->watcher.events & (EV_READ | EV_WRITE)) == events)
         return;

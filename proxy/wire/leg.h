@@ -32,9 +32,9 @@ void leg_io_deinit(struct leg_io *io);
 /* The leg may be ready to read or to write. */
 typedef void leg_on_ready(void *owner);
 
+/* An idle connection is little more than its leg, so the flags are bits. */
 struct leg {
     struct leg_io *io; /* borrowed */
-    int fd;            /* -1: not open */
     struct tls_channel *tls;
     struct side_metrics *metrics; /* borrowed: counts bytes and handshakes */
     struct buffer unsent;         /* sealed records that the socket has not taken yet */
@@ -42,14 +42,15 @@ struct leg {
     leg_on_ready *on_ready;
     void *owner;
     uint64_t tls_started_us;
+    int fd;                 /* -1: not open */
     enum end_reason broken; /* END_NONE, or why the leg failed; nothing is sent after that */
     int send_error;         /* 0, or the errno of a send that failed because of a reset (see leg_can_send) */
-    bool read_over;         /* nothing more is read: the peer ended its direction, or the leg is broken */
-    bool blocked;           /* the socket did not take all of the last write, or it is still connecting */
-    bool drained;           /* the last read emptied the socket; the watcher reports new input */
-    bool handshake_counted; /* as a success, in the metrics */
-    bool finishing;         /* close_notify is sealed */
-    bool finished;          /* FIN is sent */
+    bool read_over : 1;     /* nothing more is read: the peer ended its direction, or the leg is broken */
+    bool write_blocked : 1; /* the socket did not take all of the last write, or it is still connecting */
+    bool drained : 1;       /* the last read emptied the socket; the watcher reports new input */
+    bool handshake_counted : 1; /* as a success, in the metrics */
+    bool finishing : 1;         /* close_notify is sealed */
+    bool finished : 1;          /* FIN is sent */
 };
 
 struct leg_options {
@@ -62,7 +63,8 @@ struct leg_options {
 /* Takes `fd`, copies `options`. The watcher stays idle until leg_watch. */
 void leg_open(struct leg *leg, int fd, const struct leg_options *options);
 
-/* The socket is still connecting: `blocked` stays true until the watcher reports that it is writable. */
+/* The socket is still connecting: `write_blocked` stays true until the watcher reports that it is writable.
+ */
 void leg_await_connect(struct leg *leg);
 
 /* Takes `tls`; in the client's role this sends the first flight. */

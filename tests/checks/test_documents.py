@@ -44,3 +44,13 @@ def test_the_page_names_every_test_and_no_other():
 def test_the_page_has_a_test_for_each_unit():
     rows = [line for line in PAGE.splitlines() if re.match(r"\| `\w+` \|", line)]
     assert rows and all(re.search(r"`\w+/\w+\.(?:c|py)`", row) for row in rows)
+
+
+def test_the_walks_name_functions_of_their_files():
+    page = (ROOT / "docs/ARCHITECTURE.md").read_text()
+    stops = re.findall(r"^\| \d+ \| `(\S+)` \| (.*) \|$", page, re.M)
+    assert len(stops) == 33
+    for file, text in stops:
+        source = (ROOT / "proxy" / file).read_text()
+        for function in re.findall(r"`([a-z_]+_[a-z_]+)`", text):
+            assert re.search(rf"\b{function}\(", source), f"{file} has no {function}"
