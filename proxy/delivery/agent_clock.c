@@ -57,7 +57,7 @@ static uint64_t idle_deadline(const struct agent_clock *clock, const struct agen
 {
     uint64_t timeout_ms = facts->route->idle_timeout_ms;
 
-    return timeout_ms ? clock->progress_ms + timeout_ms : 0;
+    return timeout_ms && !facts->has_unsettled ? clock->progress_ms + timeout_ms : 0;
 }
 
 static uint64_t silence_deadline(const struct agent_clock *clock, const struct agent_facts *facts)

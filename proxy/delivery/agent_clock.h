@@ -18,6 +18,7 @@ struct agent_facts {
     uint64_t now_ms;
     bool is_untouched;      /* no byte of a message has come, and no end */
     bool is_mid_message;    /* a part of a message has come, and the rest has not */
+    bool has_unsettled;     /* a message of the agent is unsettled */
     bool waits_for_husk;    /* husk does not read the agent at the moment */
     bool holds_budget;      /* the agent holds read budget beyond its own buffer, or an upstream connection */
     bool is_under_pressure; /* other agents wait for read budget or for an exclusive connection */
@@ -37,7 +38,7 @@ void agent_clock_progress(struct agent_clock *clock, const struct agent_facts *f
 
 /* The agent has paused for too long in the middle of a message. */
 bool agent_clock_is_stalled(const struct agent_clock *clock, const struct agent_facts *facts);
-/* Nothing has moved for --idle-timeout. */
+/* Nothing has moved for --idle-timeout, and nothing is unsettled. */
 bool agent_clock_is_idle(const struct agent_clock *clock, const struct agent_facts *facts);
 /* The agent has sent nothing for --silence-hint: it may wait for a HELO that husk does not send. */
 bool agent_clock_is_silent(const struct agent_clock *clock, const struct agent_facts *facts);

@@ -193,9 +193,12 @@ static bool has_budget(const struct downstream *downstream)
     return read_budget_admits(downstream->shared->budget, &downstream->share);
 }
 
+/* Whether what the agent sends waits behind an isolated message. A message that is cut through does not: its
+ * connection may be the one that the isolated message needs. */
 static bool must_wait(const struct downstream *downstream)
 {
-    return dispatcher_must_wait(downstream->shared->dispatcher, &downstream->sender);
+    return !downstream->cut_through &&
+           dispatcher_must_wait(downstream->shared->dispatcher, &downstream->sender);
 }
 
 /* How long a rate limit makes the agent's next message wait. */
@@ -249,8 +252,6 @@ static size_t bytes_read(struct downstream *downstream)
     size_t before = incoming->length;
 
     (void)leg_read(leg, incoming, read_window(downstream));
-    if (leg->read_over)
-        sender_note_end(&downstream->sender);
     return incoming->length - before + leg->read_over;
 }
 
@@ -263,6 +264,8 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
     *moved = before - downstream->outgoing.length;
     if (reads(downstream))
         *moved += bytes_read(downstream);
+    if (downstream->access.inlet.leg.read_over) /* perhaps since the TLS handshake */
+        sender_note_end(&downstream->sender);
     if (downstream->access.state == ACCESS_AUTHENTICATING) {
         struct step step = agent_access_authenticate(&downstream->access, framer_bytes(&downstream->framer),
                                                      &downstream->outgoing);
@@ -284,6 +287,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
         .now_ms = now_ms(downstream),
         .is_untouched = framer_is_untouched(framer) && !downstream->access.inlet.leg.read_over,
         .is_mid_message = framer_is_mid_message(framer),
+        .has_unsettled = !TAILQ_EMPTY(&downstream->sender.unsettled),
         .waits_for_husk = downstream->waits_for_budget || must_wait(downstream),
         .holds_budget = downstream->cut_through || downstream->share.excess_bytes ||
                         read_budget_is_overdrawn_by(shared->budget, &downstream->share),
@@ -310,7 +314,7 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
         return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
     if (agent_clock_is_stalled(&downstream->clock, facts))
         return END_MESSAGE_STALLED;
-    if (TAILQ_EMPTY(&downstream->sender.unsettled) && agent_clock_is_idle(&downstream->clock, facts))
+    if (agent_clock_is_idle(&downstream->clock, facts))
         return END_IDLE;
     return END_NONE;
 }

@@ -164,6 +164,23 @@ def test_a_large_message_is_retained_until_its_ack_and_sent_again(pair):
         half.wait_for_metric("husk_messages_settled_total", 1)
 
 
+def test_a_cut_through_goes_on_while_an_earlier_message_of_its_agent_is_isolated(half):
+    """Both need the only exclusive connection. The isolated message gets it when the large message is complete."""
+    acked = []
+    half = half(acks=lambda _: acked, max_exclusive_connections=1, workers=1, **LIMIT)
+    agent, large = half.agent(), message("t", 1, {"n": 2, "pad": "x" * 3 * MIB})
+    agent.send(event(1))
+    half.aggregator.wait_for(1)
+    agent.send(large[:300 * KIB])
+    eventually(lambda: len(half.aggregator.connections) == 2, "the large message has a connection of its own")
+    acked.append(True)
+    half.aggregator.connections[0].end()
+    agent.send(large[300 * KIB:])
+    half.aggregator.wait_for(3)
+    assert sorted(half.aggregator.numbers()) == [1, 1, 2]
+    half.husk.wait_for_metric("husk_messages_settled_total", 2)
+
+
 def test_large_messages_take_turns_on_the_exclusive_connections(pair):
     pair = pair(max_exclusive_connections=1, **LIMIT)
     agents = [pair.agent() for _ in range(4)]

@@ -6,6 +6,7 @@ import random
 import select
 import signal
 import threading
+import time
 
 import pytest
 
@@ -388,6 +389,20 @@ def test_an_agent_that_waits_longer_than_the_delivery_timeout_is_reset(husk):
     assert dropped(client, "undelivered") == client.metric("husk_messages_dropped_total") == 1
     client.wait_for_event(reason="undelivered")
     assert client.metric("husk_messages_retained_bytes") > 0, "the message without an ack request is kept"
+
+
+def test_an_agent_with_an_unsettled_message_is_not_idle_and_costs_no_cpu(half):
+    half = half(acks=False, idle_timeout="50ms")
+    agent = half.agent()
+    agent.send(event(1, "asked"))
+    received, = half.aggregator.wait_for(1)
+    time.sleep(0.2)
+    before = half.husk.cpu_seconds()
+    time.sleep(1)
+    assert half.husk.cpu_seconds() - before < (0.5 if LIGHT else 0.25)
+    half.aggregator.ack(received)
+    assert agent.read_acks(1) == ["asked"]
+    half.husk.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="idle")
 
 
 def test_husk_uses_no_cpu_while_it_waits_for_an_upstream(husk):

@@ -88,6 +88,18 @@ def test_messages_arrive_after_an_ack_that_could_not_be_sent(half):
     half.husk.wait_for_metric(ENDED, 1, side="downstream", reason="reset")
 
 
+def test_the_end_of_an_agent_counts_although_it_arrives_during_the_handshake(husk, half):
+    """The agent waits for no ack, so it sends its message again, and husk must not."""
+    half = half(acks=False, workers=1)
+    agent = WriteOnlyAgent(husk, half.husk)
+    agent.write(event(1, "asked"))
+    half.aggregator.wait_for(1)
+    half.aggregator.end_connections()
+    half.husk.wait_for_metric(ENDED, 1, side="downstream", reason="undelivered")
+    assert half.husk.metric("husk_messages_retried_total") == 0
+    assert len(half.aggregator.messages) == 1
+
+
 # ---- acks ----
 
 def test_acks_before_the_aggregators_reset_settle_their_messages(half):

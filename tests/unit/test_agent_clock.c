@@ -72,6 +72,9 @@ static void an_agent_is_idle_after_the_timeout(void **state)
     assert_false(agent_clock_is_idle(&clock, &facts));
     facts.now_ms++;
     assert_true(agent_clock_is_idle(&clock, &facts));
+    facts.has_unsettled = true; /* the agent waits for husk, and no deadline is due */
+    assert_false(agent_clock_is_idle(&clock, &facts));
+    assert_int_equal(agent_clock_deadline(&clock, &facts), 0);
 }
 
 static void an_agent_that_has_sent_nothing_is_silent(void **state)
