@@ -1,6 +1,7 @@
 /* proxy/delivery/cut_through.c: a large message on its way while it is read. */
 #include "delivery/cut_through.h"
 
+#include "support/budget.h"
 #include "support/messages.h"
 #include "support/runtime.h"
 #include "support/upstreams.h"
@@ -57,19 +58,6 @@ static void on_wake(void *owner)
 
 static const struct sender_events sender_events = { on_settled, on_undelivered, on_wake };
 
-static void on_turn(void *owner)
-{
-    (void)owner;
-}
-
-static bool is_mid_message(const void *owner)
-{
-    (void)owner;
-    return false;
-}
-
-static const struct read_budget_events budget_events = { on_turn, is_mid_message };
-
 static void on_pressure(void *owner)
 {
     (void)owner;
@@ -83,7 +71,7 @@ static int set_up(void **state)
     runtime_open(&f->runtime);
     f->runtime.route.buffer_bytes = BUFFER_BYTES;
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
-    read_budget_init(&f->budget, &budget_events, f->runtime.route.retain_bytes,
+    read_budget_init(&f->budget, &budget_without_agents, f->runtime.route.retain_bytes,
                      &f->runtime.reactor.metrics.messages.retained_bytes);
     dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
                                                                    .budget = &f->budget,
