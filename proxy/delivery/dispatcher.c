@@ -69,14 +69,14 @@ static void message_drop(struct dispatcher *dispatcher, struct message *message,
         sender_fail(sender);
 }
 
-static void on_settled(void *observer, struct message *message)
+static void on_settled(void *observer, struct upstream *upstream, struct message *message)
 {
     struct dispatcher *dispatcher = observer;
     struct message_metrics *metrics = metrics_of(dispatcher);
 
     metrics_add(&metrics->settled, message->count);
     metrics_add(&metrics->events_settled, message->events);
-    upstream_pool_on_settled(&dispatcher->pool);
+    upstream_pool_on_settled(&dispatcher->pool, upstream);
     if (message->sender)
         sender_settle(message->sender, message);
     message_leave(dispatcher, message);
@@ -129,6 +129,10 @@ static void messages_send(struct dispatcher *dispatcher)
         next = TAILQ_NEXT(message, of_queue);
         if (message->sender && sender_must_wait(message->sender, message))
             continue;
+        if (message->retry_at_ms > now_ms(dispatcher)) {
+            timer_set(&dispatcher->timer, message->retry_at_ms);
+            continue;
+        }
         struct upstream *upstream = upstream_for(dispatcher, message);
         if (upstream) {
             message_queue_remove(&dispatcher->waiting, message);
@@ -200,6 +204,11 @@ void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, str
     if (!message_try(dispatcher, message))
         message_queue_append(&dispatcher->waiting, message);
     dispatch(dispatcher);
+}
+
+void dispatcher_watch_pressure(struct dispatcher *dispatcher)
+{
+    tick_set(dispatcher);
 }
 
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
@@ -293,7 +302,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
     retry_note_end(&dispatcher->retry, reason);
     while ((message = upstream_take_unsettled(upstream))) {
         if (message == failed)
-            retry_count_failure(message, reason);
+            retry_count_failure(message, reason, now_ms(dispatcher));
         message_return(dispatcher, message, reason, &again);
     }
     message_queue_prepend(&dispatcher->waiting, &again);

@@ -76,6 +76,8 @@ void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
 /* The credentials for the upstream have changed: its connections retire. */
 void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 
+/* An agent has begun to wait for read budget: on_pressure is called from time to time. */
+void dispatcher_watch_pressure(struct dispatcher *dispatcher);
 /* An agent waits for read budget, or a request for a connection. */
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
 /* The sender's messages wait for an isolated one although a connection is ready. Reading more from its agent

@@ -328,8 +328,10 @@ static void budget_queue(struct downstream *downstream, size_t moved)
     downstream->waits_for_budget = wants_budget(downstream) && !has_budget(downstream);
     if (moved || !downstream->waits_for_budget || downstream->cut_through)
         read_budget_leave(budget, &downstream->share);
-    if (downstream->waits_for_budget && !downstream->cut_through)
+    if (downstream->waits_for_budget && !downstream->cut_through) {
         read_budget_wait(budget, &downstream->share);
+        dispatcher_watch_pressure(downstream->shared->dispatcher);
+    }
     if (!moved && !was_waiting)
         return;
     const struct agent_facts facts = facts_of(downstream);

@@ -54,6 +54,7 @@ struct message {
     bool is_waiting;               /* for an upstream connection */
 
     /* retry */
+    uint64_t retry_at_ms;  /* not sent again before; 0: at once */
     unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
     unsigned ack_timeouts; /* connections given up because its ack did not come */
 

@@ -20,13 +20,26 @@ void retry_note_end(struct retry *retry, enum end_reason reason)
     retry->ack_timeouts += reason == END_ACK_TIMEOUT;
 }
 
-void retry_count_failure(struct message *message, enum end_reason reason)
+/* How long a message waits that connections have ended at so often. */
+static uint64_t delay_ms(unsigned attempts)
+{
+    uint64_t delay = RETRY_DELAY_MIN_MS;
+
+    if (attempts < 2)
+        return 0;
+    for (; attempts > 2 && delay < RETRY_DELAY_MAX_MS; attempts--)
+        delay *= 2;
+    return delay < RETRY_DELAY_MAX_MS ? delay : RETRY_DELAY_MAX_MS;
+}
+
+void retry_count_failure(struct message *message, enum end_reason reason, uint64_t now_ms)
 {
     if (reason == END_ACK_TIMEOUT) {
         message->ack_timeouts++;
         return;
     }
     message->attempts++;
+    message->retry_at_ms = now_ms + delay_ms(message->attempts);
     if (message->sender)
         sender_note_isolated(message->sender, message);
 }

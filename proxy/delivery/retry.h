@@ -8,6 +8,8 @@
 #include "base/end_reason.h"
 #include "delivery/sender.h"
 
+enum { RETRY_DELAY_MIN_MS = 100, RETRY_DELAY_MAX_MS = 5000 };
+
 struct retry {
     unsigned max_attempts;     /* --max-attempts: connections that may end at a message; 0: no limit */
     unsigned max_ack_timeouts; /* --max-ack-timeouts: ack timeouts that a message may have */
@@ -23,8 +25,9 @@ void retry_note_ack(struct retry *retry);
 void retry_note_end(struct retry *retry, enum end_reason reason);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
- * connection. From then on the message is isolated, unless only its ack was late. */
-void retry_count_failure(struct message *message, enum end_reason reason);
+ * connection. From then on the message is isolated, unless only its ack was late. The first retry is at once,
+ * so that an innocent message is found out quickly; the next ones wait, up to RETRY_DELAY_MAX_MS. */
+void retry_count_failure(struct message *message, enum end_reason reason, uint64_t now_ms);
 
 /* `part` is a part of `batch`: isolates it if the batch is isolated. */
 void retry_inherit(struct message *part, const struct message *batch);

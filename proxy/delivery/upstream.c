@@ -47,6 +47,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->id = id;
     upstream->endpoint_at = endpoint_at;
     upstream->opened_ms = reactor->now_ms;
+    ack_timer_init(&upstream->ack_timer, shared->transport->route->ack_timeout_ms);
     buffer_init(&upstream->outgoing, &reactor->pool);
     buffer_init(&upstream->incoming, &reactor->pool);
     timer_init(&upstream->timer, reactor, on_task, &upstream->task);
@@ -101,8 +102,9 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
         return;
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
-    /* The outlet has already counted a failed dial. */
-    if (upstream->outlet.state == OUTLET_READY && (!upstream->has_settled || reason == END_ACK_TIMEOUT))
+    /* The outlet has already counted a failed dial, and the failure of an isolated message is its own. */
+    bool is_useless = !upstream->settled_count || reason == END_ACK_TIMEOUT;
+    if (upstream->outlet.state == OUTLET_READY && upstream->use != UPSTREAM_ISOLATED && is_useless)
         outlet_blame_endpoint(&upstream->outlet);
 }
 
@@ -260,30 +262,28 @@ static void message_settle(struct upstream *upstream, struct ledger_entry *entry
 {
     struct message *message = message_leave(upstream, entry);
 
-    upstream->has_settled = true;
+    upstream->settled_count++;
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream->use = UPSTREAM_SHARED;
-    upstream->shared->events->on_settled(upstream->shared->observer, message);
+    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
+}
+
+/* The offset in the connection's stream up to which the socket has the bytes, and the peer all but `unsent`.
+ * TLS records are a little longer than their plaintext: the offset is too low, never too high. */
+static uint64_t bytes_taken(const struct upstream *upstream, size_t unsent)
+{
+    uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length + unsent;
+
+    return upstream->queued_bytes > pending ? upstream->queued_bytes - pending : 0;
 }
 
 /* Messages that expect no ack settle when the socket has taken them. */
 static void taken_settle(struct upstream *upstream)
 {
-    /* Unsent TLS records are a little longer than their plaintext: a message settles late, never early. */
-    uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length;
-    uint64_t taken = upstream->queued_bytes > pending ? upstream->queued_bytes - pending : 0;
     struct ledger_entry *entry;
 
-    while ((entry = ledger_settle_taken(&upstream->ledger, taken)))
+    while ((entry = ledger_settle_taken(&upstream->ledger, bytes_taken(upstream, 0))))
         message_settle(upstream, entry);
-}
-
-/* `now_us` is the start of this turn of the loop. filed_us can be later: an aggregator may repeat an ack
- * whose message was just sent again. */
-static void latency_observe(struct upstream *upstream, const struct ledger_entry *entry, uint64_t now_us)
-{
-    metrics_observe(&metrics_of(upstream)->ack_latency, &metrics_ack_bounds,
-                    now_us > entry->filed_us ? now_us - entry->filed_us : 0);
 }
 
 /* Settles the messages of the complete acks. END_NONE, or why the acks are refused. */
@@ -307,9 +307,11 @@ static enum end_reason acks_take(struct upstream *upstream)
             ledger_settle_ack(&upstream->ledger, bytes + id.start, id.end - id.start);
         if (!entry)
             return END_UNKNOWN_ACK;
-        latency_observe(upstream, entry, now_us);
+        /* filed_us can be later: an aggregator may repeat an ack whose message was just sent again. */
+        metrics_observe(&metrics_of(upstream)->ack_latency, &metrics_ack_bounds,
+                        now_us > entry->filed_us ? now_us - entry->filed_us : 0);
         if (entry == oldest)
-            upstream->oldest_ms = now_us / 1000;
+            ack_timer_restart(&upstream->ack_timer, now_us / 1000);
         retry_note_ack(upstream->shared->retry);
         message_settle(upstream, entry);
     }
@@ -362,17 +364,21 @@ static struct step authenticate(struct upstream *upstream)
     return step_goes_on_unless(END_NONE);
 }
 
-/* An aggregator processes a connection in order: the time for a message begins when the messages before it
- * are acknowledged. */
 static uint64_t ack_deadline(const struct upstream *upstream)
 {
-    const struct ledger_entry *oldest = ledger_oldest_awaiting(&upstream->ledger);
+    return ack_timer_deadline(&upstream->ack_timer, ledger_oldest_awaiting(&upstream->ledger));
+}
 
-    if (!oldest)
-        return 0;
-    uint64_t filed_ms = oldest->filed_us / 1000;
-    uint64_t since_ms = filed_ms > upstream->oldest_ms ? filed_ms : upstream->oldest_ms;
-    return since_ms + route_of(upstream)->ack_timeout_ms;
+static enum end_reason ack_check(struct upstream *upstream)
+{
+    uint64_t now_ms = reactor_of(upstream)->now_ms, deadline_ms = ack_deadline(upstream);
+
+    if (!deadline_ms || now_ms < deadline_ms)
+        return END_NONE;
+    uint64_t taken = bytes_taken(upstream, socket_unsent(upstream->outlet.leg.fd));
+    bool is_late =
+        ack_timer_is_late(&upstream->ack_timer, ledger_oldest_awaiting(&upstream->ledger), taken, now_ms);
+    return is_late ? END_ACK_TIMEOUT : END_NONE;
 }
 
 static bool is_drained(const struct upstream *upstream)
@@ -398,15 +404,12 @@ static enum end_reason liveness_check(struct upstream *upstream)
 static enum end_reason verdict(const struct upstream *upstream)
 {
     const struct leg *leg = &upstream->outlet.leg;
-    uint64_t deadline_ms = ack_deadline(upstream);
     bool is_in_use = upstream->ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
 
     if (leg->broken != END_NONE)
         return leg->broken;
     if (leg->read_over)
         return is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED;
-    if (deadline_ms && reactor_of(upstream)->now_ms >= deadline_ms)
-        return END_ACK_TIMEOUT;
     return upstream->is_retiring && is_drained(upstream) ? END_RETIRED : END_NONE;
 }
 
@@ -445,6 +448,8 @@ static struct step ready_step(struct upstream *upstream)
         shared->events->on_old(shared->observer, upstream);
     if (reason == END_NONE)
         reason = verdict(upstream);
+    if (reason == END_NONE)
+        reason = ack_check(upstream);
     if (reason == END_NONE)
         reason = liveness_check(upstream);
     if (reason == END_NONE)

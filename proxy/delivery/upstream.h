@@ -10,6 +10,7 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_H
 #define HUSK_DELIVERY_UPSTREAM_H
 
+#include "delivery/ack_timer.h"
 #include "delivery/message.h"
 #include "delivery/retry.h"
 #include "link/authentication.h"
@@ -36,7 +37,7 @@ struct upstream_events {
     void (*on_ready)(void *observer, struct upstream *upstream);
     /* A message is settled: acknowledged, or sent without an ack to expect. The observer takes the
      * message. */
-    void (*on_settled)(void *observer, struct message *message);
+    void (*on_settled)(void *observer, struct upstream *upstream, struct message *message);
     /* Bytes have moved, and the connection may have space. */
     void (*on_progress)(void *observer, struct upstream *upstream);
     /* The isolated message has settled: other messages may use the connection. */
@@ -65,10 +66,10 @@ struct upstream {
     enum upstream_state state;
     enum upstream_use use;
     bool is_retiring;
-    bool has_settled;                 /* a message has settled */
+    unsigned settled_count;           /* messages that got through */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
-    uint64_t oldest_ms;               /* when an ack made another message the oldest; see ack_deadline */
+    struct ack_timer ack_timer;       /* of the oldest message that expects an ack */
     uint64_t check_ms;                /* when the peer is checked again */
     struct outlet outlet;
     struct authentication authentication;

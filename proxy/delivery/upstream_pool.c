@@ -1,5 +1,7 @@
 #include "delivery/upstream_pool.h"
 
+#include <string.h>
+
 enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
@@ -103,12 +105,18 @@ static bool is_better(const struct upstream_pool *pool, const struct upstream *a
     return tier_a != tier_b ? tier_a < tier_b : load_of(pool, a) < load_of(pool, b);
 }
 
+static struct send_window *window_of(struct upstream_pool *pool, const struct upstream *upstream)
+{
+    return &pool->windows[upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX];
+}
+
 struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
 {
     struct upstream *best = NULL, *last = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!upstream_is_available(upstream))
+        if (!upstream_is_available(upstream) ||
+            !send_window_admits(window_of(pool, upstream), upstream->ledger.count))
             continue;
         if (upstream->id == last_id)
             last = upstream;
@@ -308,19 +316,25 @@ static void redial_later(struct upstream_pool *pool)
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
     LIST_REMOVE(upstream, sibling);
-    if (!upstream->has_settled && !end_reason_is_ours(reason))
+    if (upstream->use == UPSTREAM_ISOLATED || end_reason_is_ours(reason))
+        return;
+    if (upstream->ledger.count)
+        send_window_on_failed(window_of(pool, upstream), upstream->settled_count);
+    if (!upstream->settled_count)
         redial_later(pool); /* it settled nothing, and the next connection may not either */
 }
 
-void upstream_pool_on_settled(struct upstream_pool *pool)
+void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream)
 {
     pool->redial_at_ms = pool->redial_delay_ms = 0;
+    send_window_on_settled(window_of(pool, upstream));
 }
 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool)
 {
     struct upstream *upstream;
 
+    memset(pool->windows, 0, sizeof pool->windows); /* the indices mean other endpoints now */
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!upstream_locate(upstream))
             upstream_retire(upstream);

@@ -8,6 +8,7 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_POOL_H
 #define HUSK_DELIVERY_UPSTREAM_POOL_H
 
+#include "delivery/send_window.h"
 #include "delivery/upstream.h"
 
 struct upstream_pool {
@@ -17,6 +18,8 @@ struct upstream_pool {
     uint64_t redial_at_ms;    /* back-off while endpoints fail: no dial before this time; 0: none */
     uint64_t redial_delay_ms; /* length of the last back-off; doubles */
     size_t next_endpoint;     /* index of the endpoint that is preferred when all others are equal */
+    struct send_window
+        windows[ENDPOINTS_MAX + 1]; /* by endpoint; the last one for connections to unknown ones */
 };
 
 /* Copies `shared`. Its observer receives the callbacks of each connection and passes on_ready, on_released,
@@ -54,10 +57,12 @@ void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstrea
 void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upstream);
 /* The connection is old: it retires, unless too many retire already. */
 void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream);
-/* The connection has ended: it leaves the pool. If it has settled no message, the next dial waits. */
+/* The connection has ended: it leaves the pool. If it has settled no message, the next dial waits, unless an
+ * isolated message ended it. The send window of its endpoint shrinks if messages were unsettled. */
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason);
-/* A message was settled: dials need no back-off. */
-void upstream_pool_on_settled(struct upstream_pool *pool);
+/* A message was settled on the connection: dials need no back-off, and the send window of its endpoint grows.
+ */
+void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream);
 
 /* The addresses have changed: connections to removed addresses retire. */
 void upstream_pool_endpoints_changed(struct upstream_pool *pool);

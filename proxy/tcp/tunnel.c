@@ -208,7 +208,7 @@ static bool relay_pass_ends(struct tunnel *tunnel)
         struct leg *to = tunnel_leg(tunnel, other(side));
         bool over = from->read_over && relay_is_drained(tunnel, side);
         /* A reset would make the kernel discard bytes that it has not sent yet. */
-        if (from->broken != END_NONE && over && to->broken == END_NONE && !socket_has_sent(to->fd))
+        if (from->broken != END_NONE && over && to->broken == END_NONE && socket_unsent(to->fd))
             return false;
         if (from->broken != END_NONE && (over || to->broken != END_NONE)) {
             tunnel_end(tunnel, side, from->broken);

@@ -240,11 +240,11 @@ enum end_reason socket_check(int fd, unsigned dead_peer_ms)
     return is_repeating && is_silent ? END_DEAD_PEER : END_NONE;
 }
 
-bool socket_has_sent(int fd)
+size_t socket_unsent(int fd)
 {
     int unsent = 0;
 
-    return ioctl(fd, SIOCOUTQ, &unsent) != 0 || unsent == 0;
+    return ioctl(fd, SIOCOUTQ, &unsent) == 0 && unsent > 0 ? (size_t)unsent : 0;
 }
 
 enum end_reason socket_reason_of_errno(int error)

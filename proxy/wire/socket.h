@@ -68,8 +68,8 @@ enum end_reason socket_check(int fd, unsigned dead_peer_ms);
 /* How many times per dead_peer_ms to call socket_check. */
 enum { SOCKET_CHECKS_PER_DEAD_PEER = 4 };
 
-/* True when the peer has acknowledged all bytes written, and when the kernel does not tell. */
-bool socket_has_sent(int fd);
+/* Bytes written that the peer's kernel has not acknowledged; 0 also when the kernel does not tell. */
+size_t socket_unsent(int fd);
 
 /* Maps errno to the reason why a connection ends. */
 enum end_reason socket_reason_of_errno(int error);

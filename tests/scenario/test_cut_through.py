@@ -214,8 +214,8 @@ def test_a_slow_agent_that_makes_progress_is_not_reset(pair):
 
 
 def test_a_stalled_agent_ends_when_others_wait_for_the_read_budget(pair):
-    """The stalled agent ends long before --message-timeout, which is a minute."""
-    pair = pair(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB")
+    """The stalled agent ends long before --message-timeout, which is a minute. No other timer may wake husk."""
+    pair = pair(retain_bytes="64KiB", buffer_bytes="64KiB", cut_through_bytes="4MiB", silence_hint="off")
     stalling, other = pair.agent(), pair.agent()
     stalling.send(message("t", BODY)[:-5])
     pair.client.wait_for_metric("husk_bytes_total", MIB, side="downstream", direction="received")

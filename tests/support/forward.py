@@ -156,7 +156,10 @@ class Aggregator:
     """Records every message of every connection, in order of arrival.
 
     `acks`: True, or a function that returns true for a message: the message is acked at once. Otherwise the test
-    calls ack()."""
+    calls ack(). A function may return REFUSE: the message gets no ack, and its connection ends at once, with all that
+    is behind the message. The OpenTelemetry Collector does so when its pipeline refuses a message."""
+
+    REFUSE = "refuse"
 
     def __init__(self, acks=True, address=(raw.HOST, 0)):
         self.acks = acks
@@ -201,8 +204,13 @@ class Aggregator:
                 with self._changed:
                     self._messages.append(received)
                     self._changed.notify_all()
+                if is_acked == self.REFUSE:
+                    data = b""
+                    break
                 if is_acked:
                     self.ack(received)
+            if not data:
+                break
         connection.sock.close()
         with self._changed:
             connection.ended = True

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 
 from support.process import WAIT_SECONDS
 
@@ -88,6 +89,38 @@ class FullListener(Listener):
     def make_room(self):
         for _ in self._fillers[:-1]:
             self.accept().close()
+
+
+class SlowLink(Listener):
+    """Carries each connection to `target`, at so many bytes per second in that direction."""
+
+    def __init__(self, target, bytes_per_second):
+        super().__init__()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        self.sock.settimeout(None)
+        self._target, self._rate = target, bytes_per_second
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                near, _ = self.sock.accept()
+            except OSError:
+                return
+            far = connect(self._target)
+            for source, sink, rate in ((near, far, self._rate), (far, near, None)):
+                source.settimeout(None)
+                threading.Thread(target=self._carry, args=(source, sink, rate), daemon=True).start()
+
+    @staticmethod
+    def _carry(source, sink, rate):
+        try:
+            while data := source.recv(rate // 50 if rate else 65536):
+                sink.sendall(data)
+                time.sleep(len(data) / rate if rate else 0)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
 
 class Collector(Listener):

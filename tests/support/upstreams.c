@@ -30,10 +30,10 @@ void upstreams_settle(struct upstream *upstream)
     struct message *message = upstream_take_unsettled(upstream);
 
     assert_non_null(message);
-    upstream->has_settled = true;
+    upstream->settled_count++;
     if (was_isolated)
         upstream->use = UPSTREAM_SHARED;
-    shared->events->on_settled(shared->observer, message);
+    shared->events->on_settled(shared->observer, upstream, message);
     shared->events->on_progress(shared->observer, upstream);
     if (was_isolated)
         shared->events->on_released(shared->observer, upstream);

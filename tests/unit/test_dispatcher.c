@@ -303,6 +303,23 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
     assert_int_equal(f->dispatcher.unsettled_count, 0);
 }
 
+static void an_isolated_message_waits_before_its_next_attempt_and_others_do_not(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    upstream_end(make_ready(f), END_RESET);
+    upstream_end(make_ready(f), END_RESET); /* the first retry was at once */
+    struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
+    struct upstream *upstream = make_ready(f);
+    EXPECT_SENT(upstream, other);
+    upstreams_settle(upstream);
+    assert_int_equal(upstream->ledger.count, 0);
+    runtime_pass(&f->runtime, RETRY_DELAY_MIN_MS);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
+    assert_int_equal(upstream->ledger.count, 1);
+}
+
 static void a_batch_that_fails_twice_is_split(void **state)
 {
     struct fixture *f = *state;
@@ -525,6 +542,7 @@ int main(void)
         TEST(agents_are_not_read_while_messages_wait_at_ready_connections),
         TEST(a_message_at_which_a_connection_ends_is_sent_alone),
         TEST(a_message_is_given_up_after_so_many_attempts),
+        TEST(an_isolated_message_waits_before_its_next_attempt_and_others_do_not),
         TEST(a_batch_that_fails_twice_is_split),
         TEST(a_message_of_an_agent_that_is_gone_is_not_sent_again),
         TEST(waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again),

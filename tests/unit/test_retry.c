@@ -10,6 +10,7 @@
 #include <string.h>
 
 enum { MAX_ATTEMPTS = 3, MAX_ACK_TIMEOUTS = 2 };
+enum { NOW_MS = 1000 };
 
 static void ignore_settled(void *owner, const struct message *message)
 {
@@ -69,17 +70,28 @@ static void a_connection_that_ends_at_a_message_isolates_it(void **state)
 
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN); /* it did not end at this message */
     assert_false(message_is_isolated(f->message));
-    retry_count_failure(f->message, END_RESET);
+    retry_count_failure(f->message, END_RESET, NOW_MS);
     assert_true(message_is_isolated(f->message));
     assert_true(sender_must_wait(&f->sender, f->batch));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+}
+
+static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
+{
+    static const uint64_t delays_ms[] = { 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof delays_ms / sizeof delays_ms[0]; i++) {
+        retry_count_failure(f->message, END_RESET, NOW_MS);
+        assert_int_equal(f->message->retry_at_ms, NOW_MS + delays_ms[i]);
+    }
 }
 
 static void a_late_ack_does_not_isolate(void **state)
 {
     struct fixture *f = *state;
 
-    retry_count_failure(f->message, END_ACK_TIMEOUT);
+    retry_count_failure(f->message, END_ACK_TIMEOUT, NOW_MS);
     assert_false(message_is_isolated(f->message));
     assert_false(sender_has_isolated(&f->sender));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
@@ -91,7 +103,7 @@ static void a_message_is_given_up_after_so_many_connections(void **state)
 
     for (unsigned attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        retry_count_failure(f->message, END_UPSTREAM_CLOSED);
+        retry_count_failure(f->message, END_UPSTREAM_CLOSED, NOW_MS);
     }
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
     retry_init(&f->retry, 0, MAX_ACK_TIMEOUTS); /* 0: no limit */
@@ -104,7 +116,7 @@ static void a_message_is_given_up_after_so_many_ack_timeouts(void **state)
 
     for (unsigned timeouts = 1; timeouts <= MAX_ACK_TIMEOUTS; timeouts++) {
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        retry_count_failure(f->message, END_ACK_TIMEOUT);
+        retry_count_failure(f->message, END_ACK_TIMEOUT, NOW_MS);
     }
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
 }
@@ -152,7 +164,7 @@ static void a_message_that_husk_protects_outlives_its_agent(void **state)
     struct message *ours = messages_make(&f->pool, "o", MESSAGE_OUR_ACK, 1);
 
     assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
-    retry_count_failure(ours, END_RESET); /* there is no sender to tell */
+    retry_count_failure(ours, END_RESET, NOW_MS); /* there is no sender to tell */
     assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
     message_free(ours);
 }
@@ -162,10 +174,10 @@ static void a_batch_is_sent_alone_and_then_split(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
-    retry_count_failure(f->batch, END_RESET);
+    retry_count_failure(f->batch, END_RESET, NOW_MS);
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
     for (unsigned attempts = 2; attempts <= MAX_ATTEMPTS + 1; attempts++) {
-        retry_count_failure(f->batch, END_RESET);
+        retry_count_failure(f->batch, END_RESET, NOW_MS);
         assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT); /* it is never given up as one */
     }
 }
@@ -187,7 +199,7 @@ static void a_batch_with_a_late_ack_is_split_into_its_messages(void **state)
 {
     struct fixture *f = *state;
 
-    retry_count_failure(f->batch, END_ACK_TIMEOUT);
+    retry_count_failure(f->batch, END_ACK_TIMEOUT, NOW_MS);
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
     assert_int_equal(retry_part_count(f->batch), 1);
 }
@@ -235,6 +247,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_connection_that_ends_at_a_message_isolates_it),
+        TEST(the_first_retry_is_at_once_and_the_next_ones_wait),
         TEST(a_late_ack_does_not_isolate),
         TEST(a_message_is_given_up_after_so_many_connections),
         TEST(a_message_is_given_up_after_so_many_ack_timeouts),

@@ -26,9 +26,9 @@ static void on_ready(void *observer, struct upstream *upstream)
     upstream_pool_on_ready(observer, upstream);
 }
 
-static void on_settled(void *observer, struct message *message)
+static void on_settled(void *observer, struct upstream *upstream, struct message *message)
 {
-    upstream_pool_on_settled(observer);
+    upstream_pool_on_settled(observer, upstream);
     message_free(message);
 }
 
@@ -51,9 +51,9 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
 {
     struct message *message;
 
+    upstream_pool_on_ended(observer, upstream, reason);
     while ((message = upstream_take_unsettled(upstream)))
         message_free(message);
-    upstream_pool_on_ended(observer, upstream, reason);
 }
 
 static const struct upstream_events events = { on_ready,    on_settled, on_progress,
@@ -390,6 +390,50 @@ static void dials_back_off_while_no_connection_is_of_use(void **state)
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + delays_ms[0]); /* delays begin again */
 }
 
+static void a_connection_that_an_isolated_message_ends_causes_no_back_off(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+    upstreams_load(upstream, 1);
+    upstream->use = UPSTREAM_ISOLATED;
+    upstream_end(upstream, END_RESET);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RETIRED); /* at once, also for others */
+}
+
+static void fewer_messages_are_unsettled_after_a_connection_has_ended(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    for (unsigned i = 0; i < 5; i++)
+        upstreams_load(upstream, 1);
+    for (unsigned i = 0; i < 4; i++)
+        upstreams_settle(upstream);
+    upstream_end(upstream, END_RESET);
+    upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
+        upstreams_load(upstream, 1);
+    }
+    assert_null(upstream_pool_pick(&f->pool, 0)); /* half of the four that got through */
+    upstreams_settle(upstream);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
+    upstreams_load(upstream, 1);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream); /* it has grown by one */
+    upstreams_load(upstream, 1);
+    assert_null(upstream_pool_pick(&f->pool, 0));
+    upstream_end(upstream, END_RETIRED); /* husk ended it: nothing shrinks */
+    upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(upstream, 1);
+    upstreams_load(upstream, 1);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
+    upstream_end(upstream, END_RETIRED);
+}
+
 static void a_failure_of_this_process_backs_off_from_the_only_endpoint(void **state)
 {
     struct fixture *f = *state;
@@ -592,6 +636,8 @@ int main(void)
         TEST(a_failed_endpoint_is_dialled_behind_others),
         TEST(a_dial_to_a_failed_endpoint_does_not_hold_up_others),
         TEST(dials_back_off_while_no_connection_is_of_use),
+        TEST(a_connection_that_an_isolated_message_ends_causes_no_back_off),
+        TEST(fewer_messages_are_unsettled_after_a_connection_has_ended),
         TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),

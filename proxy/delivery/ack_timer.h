@@ -1,0 +1,32 @@
+/* When the ack of the oldest message on an upstream connection is late.
+ *
+ * An aggregator processes a connection in order, so the time for a message begins when the ack of the message
+ * before it has come, and not before its own last byte is sent: while its bytes move, the time stands still.
+ * Bytes are looked at twice per timeout. Pure; all times are on the reactor's clock. */
+#ifndef HUSK_DELIVERY_ACK_TIMER_H
+#define HUSK_DELIVERY_ACK_TIMER_H
+
+#include "forward/ledger.h"
+
+struct ack_timer {
+    uint64_t timeout_ms;  /* --ack-timeout */
+    uint64_t since_ms;    /* when the oldest message became the oldest, or its bytes were last seen to move */
+    uint64_t check_ms;    /* when the bytes were last looked at; 0: not yet */
+    uint64_t taken_bytes; /* of the connection's stream by the peer, at that time */
+};
+
+void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms);
+
+/* The ack of the oldest message has come: the next one is the oldest. */
+void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms);
+
+/* When ack_timer_is_late must be called. `oldest` is the oldest message that expects an ack; NULL: there is
+ * none, and the deadline is 0. */
+uint64_t ack_timer_deadline(const struct ack_timer *timer, const struct ledger_entry *oldest);
+
+/* Looks at the bytes: the peer has taken the connection's stream up to the offset `taken_bytes`. True when
+ * the ack of `oldest` is late. */
+bool ack_timer_is_late(struct ack_timer *timer, const struct ledger_entry *oldest, uint64_t taken_bytes,
+                       uint64_t now_ms);
+
+#endif

@@ -1,0 +1,24 @@
+#include "delivery/send_window.h"
+
+static size_t size_of(const struct send_window *window)
+{
+    return SEND_WINDOW_OPEN - window->missing;
+}
+
+bool send_window_admits(const struct send_window *window, size_t unsettled)
+{
+    return !window->missing || unsettled < size_of(window);
+}
+
+void send_window_on_settled(struct send_window *window)
+{
+    window->missing -= window->missing > 0;
+}
+
+void send_window_on_failed(struct send_window *window, size_t settled)
+{
+    size_t size = settled > 1 ? settled / 2 : 1;
+
+    if (size < size_of(window))
+        window->missing = SEND_WINDOW_OPEN - (unsigned)size;
+}
