@@ -5,9 +5,14 @@ static size_t size_of(const struct send_window *window)
     return SEND_WINDOW_OPEN - window->missing;
 }
 
+bool send_window_is_open(const struct send_window *window)
+{
+    return !window->missing;
+}
+
 bool send_window_admits(const struct send_window *window, size_t unsettled)
 {
-    return !window->missing || unsettled < size_of(window);
+    return send_window_is_open(window) || unsettled < size_of(window);
 }
 
 void send_window_on_settled(struct send_window *window)

@@ -1,4 +1,4 @@
-/* How many messages may be unsettled on a shared upstream connection to one address.
+/* How many messages may be unsettled on the shared upstream connections to one address together.
  *
  * When a connection ends, everything unsettled on it is sent again. An aggregator that refuses a message now
  * and then by closing the connection would get each message many times. Therefore a connection that ends with
@@ -16,6 +16,8 @@ struct send_window {
     unsigned missing; /* messages below SEND_WINDOW_OPEN, so that all zeros are an open window */
 };
 
+/* The window is no limit. */
+bool send_window_is_open(const struct send_window *window);
 /* Another message may be sent while so many are unsettled. */
 bool send_window_admits(const struct send_window *window, size_t unsettled);
 

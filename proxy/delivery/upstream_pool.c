@@ -105,9 +105,25 @@ static bool is_better(const struct upstream_pool *pool, const struct upstream *a
     return tier_a != tier_b ? tier_a < tier_b : load_of(pool, a) < load_of(pool, b);
 }
 
-static struct send_window *window_of(struct upstream_pool *pool, const struct upstream *upstream)
+static size_t window_index(const struct upstream *upstream)
 {
-    return &pool->windows[upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX];
+    return upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX;
+}
+
+/* The window of its endpoint has space. */
+static bool window_admits(const struct upstream_pool *pool, const struct upstream *upstream)
+{
+    const struct send_window *window = &pool->windows[window_index(upstream)];
+    const struct upstream *other;
+    size_t unsettled = 0;
+
+    if (send_window_is_open(window))
+        return true;
+    LIST_FOREACH (other, &pool->list, sibling) {
+        if (!is_exclusive(other) && window_index(other) == window_index(upstream))
+            unsettled += other->ledger.count;
+    }
+    return send_window_admits(window, unsettled);
 }
 
 struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
@@ -115,8 +131,7 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     struct upstream *best = NULL, *last = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!upstream_is_available(upstream) ||
-            !send_window_admits(window_of(pool, upstream), upstream->ledger.count))
+        if (!upstream_is_available(upstream) || !window_admits(pool, upstream))
             continue;
         if (upstream->id == last_id)
             last = upstream;
@@ -158,6 +173,7 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool)
 
 /* What is counted over all connections before a dial. */
 struct survey {
+    bool is_exclusive; /* the dial is for a message that needs a connection to itself */
     bool is_dialling;
     bool has_idle; /* a connection of the tier in use is not busy */
     unsigned exclusive;
@@ -198,7 +214,10 @@ static size_t endpoint_pick(const struct upstream_pool *pool, const struct surve
     for (size_t i = 0; list && i < list->count; i++) {
         size_t at = (pool->next_endpoint + i) % list->count;
         const struct endpoint *endpoint = &list->endpoints[at];
-        if (endpoint->tier != tier || survey->shared[at] >= max || !is_usable(pool, at))
+        /* While the window of an endpoint is closed, more shared connections are of no use. */
+        bool is_full =
+            !survey->is_exclusive && survey->shared[at] && !send_window_is_open(&pool->windows[at]);
+        if (endpoint->tier != tier || survey->shared[at] >= max || is_full || !is_usable(pool, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
         if (has_failed(pool, at))
@@ -240,6 +259,7 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
         return 0;
     unsigned tier = usable_tier(pool);
     survey_make(&survey, pool, tier);
+    survey.is_exclusive = need == UPSTREAM_FOR_EXCLUSIVE;
     if (survey.is_dialling || (need == UPSTREAM_FOR_BALANCE && (survey.has_idle || !survey.count)))
         return 0;
     if (tier == UINT32_MAX)
@@ -319,7 +339,7 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
     if (upstream->use == UPSTREAM_ISOLATED || end_reason_is_ours(reason))
         return;
     if (upstream->ledger.count)
-        send_window_on_failed(window_of(pool, upstream), upstream->settled_count);
+        send_window_on_failed(&pool->windows[window_index(upstream)], upstream->settled_count);
     if (!upstream->settled_count)
         redial_later(pool); /* it settled nothing, and the next connection may not either */
 }
@@ -327,7 +347,7 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream)
 {
     pool->redial_at_ms = pool->redial_delay_ms = 0;
-    send_window_on_settled(window_of(pool, upstream));
+    send_window_on_settled(&pool->windows[window_index(upstream)]);
 }
 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool)

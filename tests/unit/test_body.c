@@ -516,7 +516,7 @@ static void the_result_does_not_depend_on_slices(void **state)
     static const char option[] = "\x82\xaa"
                                  "compressed\xa4gzip\xa1k\xc0";
     struct fixture *fixture = *state;
-    size_t cuts[2];
+    size_t cuts[2], stride = getenv("HUSK_LIGHT") ? 5 : 1;
 
     fixture->cuts = cuts;
     fixture->cut_count = 2;
@@ -527,7 +527,7 @@ static void the_result_does_not_depend_on_slices(void **state)
             compress_body(fixture, COMPRESSION_GZIP);
         make_message(fixture, kind == 1 ? FORM_FORWARD : FORM_BIN, 5, kind == 2 ? option : NULL,
                      sizeof option - 1);
-        for (cuts[0] = 0; cuts[0] <= fixture->before.length; cuts[0]++) {
+        for (cuts[0] = 0; cuts[0] <= fixture->before.length; cuts[0] += stride) {
             for (cuts[1] = cuts[0]; cuts[1] <= fixture->before.length; cuts[1] += 7) {
                 expect_rewritten(fixture, kind == 3, true);
             }

@@ -426,6 +426,10 @@ static void fewer_messages_are_unsettled_after_a_connection_has_ended(void **sta
     assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream); /* it has grown by one */
     upstreams_load(upstream, 1);
     assert_null(upstream_pool_pick(&f->pool, 0));
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0); /* order is kept, and the aggregator spared */
+    struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+    assert_null(upstream_pool_pick(&f->pool, 0)); /* the window is that of the address */
+    upstream_end(exclusive, END_RETIRED);
     upstream_end(upstream, END_RETIRED); /* husk ended it: nothing shrinks */
     upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
     upstreams_load(upstream, 1);
