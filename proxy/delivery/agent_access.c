@@ -85,7 +85,7 @@ bool agent_access_has_refused(const struct agent_access *access, enum end_reason
 
 const char *agent_access_phase(const struct agent_access *access)
 {
-    static const char *const names[] = { "handshake", "shared_key", "read" };
+    static const char *const names[] = { "handshake", "shared_key", "read", "closed" };
 
     return names[access->state];
 }

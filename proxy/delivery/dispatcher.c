@@ -349,6 +349,13 @@ static void on_old(void *observer, struct upstream *upstream)
     upstream_pool_on_old(&dispatcher->pool, upstream);
 }
 
+static bool is_proven(void *observer, const struct upstream *upstream)
+{
+    const struct dispatcher *dispatcher = observer;
+
+    return upstream_pool_is_proven(&dispatcher->pool, upstream);
+}
+
 static const struct upstream_events upstream_events = {
     .on_ready = on_ready,
     .on_settled = on_settled,
@@ -356,6 +363,7 @@ static const struct upstream_events upstream_events = {
     .on_released = on_released,
     .on_old = on_old,
     .on_ended = on_ended,
+    .is_proven = is_proven,
 };
 
 /* ---- messages that wait for too long ---- */

@@ -60,14 +60,9 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
 
 static const char *phase_name(const struct upstream *upstream)
 {
-    switch (upstream->state) {
-    case UPSTREAM_AUTHENTICATING:
+    if (upstream->state == UPSTREAM_AUTHENTICATING)
         return "shared_key";
-    case UPSTREAM_READY:
-        return "deliver";
-    default:
-        return outlet_state_name(upstream->outlet.state);
-    }
+    return upstream->state == UPSTREAM_READY ? "deliver" : outlet_state_name(upstream->outlet.state);
 }
 
 static const char *end_detail(const struct upstream *upstream, enum end_reason reason)
@@ -79,6 +74,14 @@ static const char *end_detail(const struct upstream *upstream, enum end_reason r
     return authentication_is_running(&upstream->authentication)
                ? authentication_detail(&upstream->authentication)
                : leg_detail(&upstream->outlet.leg);
+}
+
+/* An isolated message is at fault where others get through. */
+static bool is_messages_fault(const struct upstream *upstream)
+{
+    const struct upstream_shared *shared = upstream->shared;
+
+    return upstream->use == UPSTREAM_ISOLATED && shared->events->is_proven(shared->observer, upstream);
 }
 
 static void end_report(struct upstream *upstream, enum end_reason reason)
@@ -102,9 +105,9 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
         return;
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
-    /* The outlet has already counted a failed dial, and the failure of an isolated message is its own. */
+    /* The outlet has already counted a failed dial. */
     bool is_useless = !upstream->settled_count || reason == END_ACK_TIMEOUT;
-    if (upstream->outlet.state == OUTLET_READY && upstream->use != UPSTREAM_ISOLATED && is_useless)
+    if (upstream->outlet.state == OUTLET_READY && is_useless && !is_messages_fault(upstream))
         outlet_blame_endpoint(&upstream->outlet);
 }
 
@@ -446,12 +449,9 @@ static struct step ready_step(struct upstream *upstream)
     if (upstream->retire_at_ms && !upstream->is_retiring &&
         reactor_of(upstream)->now_ms >= upstream->retire_at_ms)
         shared->events->on_old(shared->observer, upstream);
-    if (reason == END_NONE)
-        reason = verdict(upstream);
-    if (reason == END_NONE)
-        reason = ack_check(upstream);
-    if (reason == END_NONE)
-        reason = liveness_check(upstream);
+    reason = reason != END_NONE ? reason : verdict(upstream);
+    reason = reason != END_NONE ? reason : ack_check(upstream);
+    reason = reason != END_NONE ? reason : liveness_check(upstream);
     if (reason == END_NONE)
         shared->events->on_progress(shared->observer, upstream);
     if (reason == END_NONE && was_isolated && upstream->use == UPSTREAM_SHARED)

@@ -47,6 +47,8 @@ struct upstream_events {
     /* The connection has ended; upstream_take_unsettled returns its messages. The connection is freed in the
      * next turn of the loop. */
     void (*on_ended)(void *observer, struct upstream *upstream, enum end_reason reason);
+    /* Whether messages get through on another connection to the same address. */
+    bool (*is_proven)(void *observer, const struct upstream *upstream);
 };
 
 /* What the upstream connections of one worker share. All borrowed. */

@@ -110,20 +110,19 @@ static size_t window_index(const struct upstream *upstream)
     return upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX;
 }
 
-/* The window of its endpoint has space. */
-static bool window_admits(const struct upstream_pool *pool, const struct upstream *upstream)
+/* The window of the endpoint has space; `at` as window_index returns it. */
+static bool window_admits(const struct upstream_pool *pool, size_t at)
 {
-    const struct send_window *window = &pool->windows[window_index(upstream)];
-    const struct upstream *other;
+    const struct upstream *upstream;
     size_t unsettled = 0;
 
-    if (send_window_is_open(window))
+    if (send_window_is_open(&pool->windows[at]))
         return true;
-    LIST_FOREACH (other, &pool->list, sibling) {
-        if (!is_exclusive(other) && window_index(other) == window_index(upstream))
-            unsettled += other->ledger.count;
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (!is_exclusive(upstream) && window_index(upstream) == at)
+            unsettled += upstream->ledger.count;
     }
-    return send_window_admits(window, unsettled);
+    return send_window_admits(&pool->windows[at], unsettled);
 }
 
 struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
@@ -131,7 +130,7 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     struct upstream *best = NULL, *last = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!upstream_is_available(upstream) || !window_admits(pool, upstream))
+        if (!upstream_is_available(upstream) || !window_admits(pool, window_index(upstream)))
             continue;
         if (upstream->id == last_id)
             last = upstream;
@@ -173,7 +172,7 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool)
 
 /* What is counted over all connections before a dial. */
 struct survey {
-    bool is_exclusive; /* the dial is for a message that needs a connection to itself */
+    bool needs_window; /* another shared connection is of no use while the window of its endpoint is full */
     bool is_dialling;
     bool has_idle; /* a connection of the tier in use is not busy */
     unsigned exclusive;
@@ -214,9 +213,7 @@ static size_t endpoint_pick(const struct upstream_pool *pool, const struct surve
     for (size_t i = 0; list && i < list->count; i++) {
         size_t at = (pool->next_endpoint + i) % list->count;
         const struct endpoint *endpoint = &list->endpoints[at];
-        /* While the window of an endpoint is closed, more shared connections are of no use. */
-        bool is_full =
-            !survey->is_exclusive && survey->shared[at] && !send_window_is_open(&pool->windows[at]);
+        bool is_full = survey->needs_window && !window_admits(pool, at);
         if (endpoint->tier != tier || survey->shared[at] >= max || is_full || !is_usable(pool, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
@@ -259,7 +256,7 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
         return 0;
     unsigned tier = usable_tier(pool);
     survey_make(&survey, pool, tier);
-    survey.is_exclusive = need == UPSTREAM_FOR_EXCLUSIVE;
+    survey.needs_window = need != UPSTREAM_FOR_EXCLUSIVE;
     if (survey.is_dialling || (need == UPSTREAM_FOR_BALANCE && (survey.has_idle || !survey.count)))
         return 0;
     if (tier == UINT32_MAX)
@@ -325,6 +322,17 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
 
+bool upstream_pool_is_proven(const struct upstream_pool *pool, const struct upstream *upstream)
+{
+    const struct upstream *other;
+
+    LIST_FOREACH (other, &pool->list, sibling) {
+        if (other != upstream && other->endpoint_at == upstream->endpoint_at && other->settled_count)
+            return true;
+    }
+    return false;
+}
+
 static void redial_later(struct upstream_pool *pool)
 {
     uint64_t delay_ms = pool->redial_delay_ms ? pool->redial_delay_ms * 2 : REDIAL_MIN_MS;
@@ -335,10 +343,12 @@ static void redial_later(struct upstream_pool *pool)
 
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
+    bool is_isolated = upstream->use == UPSTREAM_ISOLATED;
+
     LIST_REMOVE(upstream, sibling);
-    if (upstream->use == UPSTREAM_ISOLATED || end_reason_is_ours(reason))
+    if (end_reason_is_ours(reason) || (is_isolated && upstream_pool_is_proven(pool, upstream)))
         return;
-    if (upstream->ledger.count)
+    if (upstream->ledger.count && !is_isolated)
         send_window_on_failed(&pool->windows[window_index(upstream)], upstream->settled_count);
     if (!upstream->settled_count)
         redial_later(pool); /* it settled nothing, and the next connection may not either */

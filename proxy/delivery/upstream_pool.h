@@ -57,8 +57,11 @@ void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstrea
 void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upstream);
 /* The connection is old: it retires, unless too many retire already. */
 void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream);
+/* Whether messages get through on another connection to the same address. If so, and an isolated message has
+ * ended the connection, the message is at fault and not the address. */
+bool upstream_pool_is_proven(const struct upstream_pool *pool, const struct upstream *upstream);
 /* The connection has ended: it leaves the pool. If it has settled no message, the next dial waits, unless an
- * isolated message ended it. The send window of its endpoint shrinks if messages were unsettled. */
+ * isolated message is at fault. The send window of its endpoint shrinks if messages were unsettled. */
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason);
 /* A message was settled on the connection: dials need no back-off, and the send window of its endpoint grows.
  */

@@ -59,3 +59,15 @@ def test_an_aggregator_that_refuses_now_and_then_gets_few_repeats(half, chunks):
     assert half.husk.metric("husk_messages_dropped_total") == 0
     assert len(half.aggregator.messages) <= 3 * count
     assert half.husk.metric(RETRIED) <= 8 * count  # without a window: more than 100
+
+
+def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connection(husk):
+    """Nothing gets through there any more, so the address may be at fault, although the message is isolated."""
+    first = Aggregator(acks=lambda one: True if one.number == 0 else Aggregator.REFUSE)
+    standby = Aggregator()
+    server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"])
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    for number in range(2):
+        agent.send(event(number, f"{number}"))
+        agent.expect_ack(f"{number}")
+    assert (standby.numbers(), first.numbers().count(1)) == ([1], 2)

@@ -56,8 +56,13 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
         message_free(message);
 }
 
-static const struct upstream_events events = { on_ready,    on_settled, on_progress,
-                                               on_released, on_old,     on_ended };
+static bool is_proven(void *observer, const struct upstream *upstream)
+{
+    return upstream_pool_is_proven(observer, upstream);
+}
+
+static const struct upstream_events events = { on_ready, on_settled, on_progress, on_released,
+                                               on_old,   on_ended,   is_proven };
 
 static int set_up(void **state)
 {
@@ -390,17 +395,39 @@ static void dials_back_off_while_no_connection_is_of_use(void **state)
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + delays_ms[0]); /* delays begin again */
 }
 
-static void a_connection_that_an_isolated_message_ends_causes_no_back_off(void **state)
+static struct upstream *dial_isolated(struct fixture *f)
 {
-    struct fixture *f = *state;
-
-    set_one(f);
     struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+
     upstreams_load(upstream, 1);
     upstream->use = UPSTREAM_ISOLATED;
-    upstream_end(upstream, END_RESET);
-    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
-    upstream_end(dial_ready(f, UPSTREAM_FOR_MESSAGE), END_RETIRED); /* at once, also for others */
+    return upstream;
+}
+
+static void an_isolated_message_is_at_fault_where_others_get_through(void **state)
+{
+    struct fixture *f = *state;
+    const struct endpoint_status *status = f->runtime.transport.dialer.endpoints.status;
+
+    set_one(f);
+    struct upstream *other = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(other, 1);
+    upstreams_settle(other);
+    upstream_end(dial_isolated(f), END_RESET);
+    assert_int_equal(status[0].failures, 0);
+    upstream_end(dial_isolated(f), END_RESET); /* at once: there is no back-off */
+    assert_int_equal(status[0].failures, 0);
+}
+
+static void an_isolated_message_is_not_at_fault_where_nothing_gets_through(void **state)
+{
+    struct fixture *f = *state;
+    const struct endpoint_status *status = f->runtime.transport.dialer.endpoints.status;
+
+    set_one(f);
+    upstream_end(dial_isolated(f), END_RESET);
+    assert_int_equal(status[0].failures, 1);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
 }
 
 static void fewer_messages_are_unsettled_after_a_connection_has_ended(void **state)
@@ -640,7 +667,8 @@ int main(void)
         TEST(a_failed_endpoint_is_dialled_behind_others),
         TEST(a_dial_to_a_failed_endpoint_does_not_hold_up_others),
         TEST(dials_back_off_while_no_connection_is_of_use),
-        TEST(a_connection_that_an_isolated_message_ends_causes_no_back_off),
+        TEST(an_isolated_message_is_at_fault_where_others_get_through),
+        TEST(an_isolated_message_is_not_at_fault_where_nothing_gets_through),
         TEST(fewer_messages_are_unsettled_after_a_connection_has_ended),
         TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
