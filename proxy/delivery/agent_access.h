@@ -1,7 +1,8 @@
 /* What an agent must pass before husk reads its messages: the TLS handshake, the permit for its identity, and
  * shared-key authentication. Each is left out where it is not configured.
  *
- *   SECURING ──TLS, permit──▶ AUTHENTICATING ──shared key──▶ GRANTED ──▶ CLOSED
+ *   SECURING ──TLS, permit──▶ AUTHENTICATING ──shared key──▶ GRANTED        (each of them: ──end──▶ CLOSED)
+ *       └──TLS, permit, no shared key configured──────────────┘
  *
  * Owns the inlet and the permit. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_AGENT_ACCESS_H
