@@ -1,8 +1,9 @@
 /* When the ack of the oldest message on an upstream connection is late.
  *
- * An aggregator processes a connection in order, so the time for a message begins when the ack of the message
- * before it has come, and not before its own last byte is sent: while its bytes move, the time stands still.
- * Bytes are looked at twice per timeout. Pure; all times are on the reactor's clock. */
+ * An aggregator processes a connection in order. The time for a message begins when the ack of the message
+ * before it has come and the peer has the last byte of the message; it stops while bytes of the message move.
+ * The bytes are checked twice per timeout. The first check only records them, so a message whose last byte
+ * arrives shortly before that check has half of the timeout. Pure; all times are on the reactor's clock. */
 #ifndef HUSK_DELIVERY_ACK_TIMER_H
 #define HUSK_DELIVERY_ACK_TIMER_H
 
@@ -11,8 +12,8 @@
 struct ack_timer {
     uint64_t timeout_ms;  /* --ack-timeout */
     uint64_t since_ms;    /* when the oldest message became the oldest, or its bytes were last seen to move */
-    uint64_t check_ms;    /* when the bytes were last looked at; 0: not yet */
-    uint64_t taken_bytes; /* of the connection's stream by the peer, at that time */
+    uint64_t check_ms;    /* when the bytes were last checked; 0: not yet */
+    uint64_t taken_bytes; /* offset in the stream that the peer had taken at check_ms */
 };
 
 void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms);
@@ -24,7 +25,7 @@ void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms);
  * none, and the deadline is 0. */
 uint64_t ack_timer_deadline(const struct ack_timer *timer, const struct ledger_entry *oldest);
 
-/* Looks at the bytes: the peer has taken the connection's stream up to the offset `taken_bytes`. True when
+/* Checks the bytes: the peer has taken the connection's stream up to the offset `taken_bytes`. True when
  * the ack of `oldest` is late. */
 bool ack_timer_is_late(struct ack_timer *timer, const struct ledger_entry *oldest, uint64_t taken_bytes,
                        uint64_t now_ms);

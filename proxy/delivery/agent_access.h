@@ -39,8 +39,8 @@ struct step agent_access_authenticate(struct agent_access *access, struct buffer
  * goes on, or is over. */
 enum end_reason agent_access_verdict(const struct agent_access *access);
 
-/* Whether an agent that ends for `reason` has been sent a TLS alert, or a PONG of which nothing is left in
- * `out`. A reset would keep the agent from reading it. */
+/* Whether an agent that ends for `reason` was sent a TLS alert or, while AUTHENTICATING, everything in `out`.
+ * Such an agent is closed without a reset, so that it can read the answer. */
 bool agent_access_has_refused(const struct agent_access *access, enum end_reason reason,
                               const struct buffer *out);
 

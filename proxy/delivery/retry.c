@@ -20,7 +20,7 @@ void retry_note_end(struct retry *retry, enum end_reason reason)
     retry->ack_timeouts += reason == END_ACK_TIMEOUT;
 }
 
-/* How long a message waits that connections have ended at so often. */
+/* The delay before attempt number `attempts` + 1. */
 static uint64_t delay_ms(unsigned attempts)
 {
     uint64_t delay = RETRY_DELAY_MIN_MS;

@@ -18,12 +18,12 @@ struct send_window {
 
 /* The window is no limit. */
 bool send_window_is_open(const struct send_window *window);
-/* Another message may be sent while so many are unsettled. */
+/* Another message may be sent while `unsettled` messages are in flight. */
 bool send_window_admits(const struct send_window *window, size_t unsettled);
 
 /* A message got through. */
 void send_window_on_settled(struct send_window *window);
-/* A connection has ended with messages unsettled, after so many others had got through. */
+/* A connection has ended with messages unsettled. `settled`: messages that got through on it before. */
 void send_window_on_failed(struct send_window *window, size_t settled);
 
 #endif

@@ -271,8 +271,8 @@ static void message_settle(struct upstream *upstream, struct ledger_entry *entry
     upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
 }
 
-/* The offset in the connection's stream up to which the socket has the bytes, and the peer all but `unsent`.
- * TLS records are a little longer than their plaintext: the offset is too low, never too high. */
+/* The stream offset that the socket has taken; with `unsent`, the bytes that the peer has not acknowledged,
+ * the offset that the peer has. TLS records are longer than their plaintext: never too high. */
 static uint64_t bytes_taken(const struct upstream *upstream, size_t unsent)
 {
     uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length + unsent;
