@@ -150,6 +150,24 @@ bool msgpack_bytes_next_whole(struct msgpack_bytes *reader, struct msgpack_item 
     return true;
 }
 
+bool msgpack_bytes_integer(const struct msgpack_bytes *reader, const struct msgpack_item *item,
+                           uint64_t *value)
+{
+    uint8_t first = reader->bytes[item->start];
+    bool is_signed = first >= 0xd0 && first <= 0xd3;
+
+    *value = 0;
+    if (first <= 0x7f) {
+        *value = first;
+        return true;
+    }
+    if (!(first >= 0xcc && first <= 0xd3) || (is_signed && item->body[0] & 0x80))
+        return false;
+    for (uint64_t i = 0; i < item->count; i++)
+        *value = *value << 8 | item->body[i];
+    return true;
+}
+
 bool msgpack_item_is(const struct msgpack_item *item, const char *text)
 {
     return (item->kind == MSGPACK_STR || item->kind == MSGPACK_BIN) && item->count == strlen(text) &&
@@ -205,4 +223,31 @@ size_t msgpack_bytes_put_header(uint8_t to[MSGPACK_HEADER_BYTES_MAX], enum msgpa
     for (size_t i = 1; i < width; i++)
         to[i] = (uint8_t)(count >> 8 * (width - 1 - i));
     return width;
+}
+
+size_t msgpack_bytes_put_integer(uint8_t to[MSGPACK_INTEGER_BYTES_MAX], uint64_t value)
+{
+    unsigned exponent = 0; /* the value takes 1 << exponent bytes after the first one */
+    size_t width;
+
+    if (value <= 0x7f) {
+        to[0] = (uint8_t)value;
+        return 1;
+    }
+    while (exponent < 3 && value >> (8U << exponent))
+        exponent++;
+    width = 1U << exponent;
+    to[0] = (uint8_t)(0xcc + exponent);
+    for (size_t i = 0; i < width; i++)
+        to[1 + i] = (uint8_t)(value >> 8 * (width - 1 - i));
+    return 1 + width;
+}
+
+size_t msgpack_bytes_put_str(uint8_t *to, const char *text)
+{
+    size_t length = strlen(text);
+    size_t header = msgpack_bytes_put_header(to, MSGPACK_STR, (uint32_t)length, 1);
+
+    memcpy(to + header, text, length);
+    return header + length;
 }

@@ -56,17 +56,26 @@ bool msgpack_bytes_expect(struct msgpack_bytes *reader, enum msgpack_kind kind, 
 bool msgpack_bytes_expect_text(struct msgpack_bytes *reader, struct msgpack_item *item);
 /* Reads one value with all values inside it; `item` is the outermost item. */
 bool msgpack_bytes_next_whole(struct msgpack_bytes *reader, struct msgpack_item *item);
+/* Whether the item that was read is an integer of any format that is not negative; its value if it is,
+ * otherwise 0. */
+bool msgpack_bytes_integer(const struct msgpack_bytes *reader, const struct msgpack_item *item,
+                           uint64_t *value);
 /* Sets the state to MSGPACK_BYTES_BAD; returns false. */
 bool msgpack_bytes_refuse(struct msgpack_bytes *reader);
 
 /* Whether the item is a str or bin with exactly these bytes. */
 bool msgpack_item_is(const struct msgpack_item *item, const char *text);
 
-enum { MSGPACK_HEADER_BYTES_MAX = 5 };
+enum { MSGPACK_HEADER_BYTES_MAX = 5, MSGPACK_INTEGER_BYTES_MAX = 9 };
 
 /* Writes the header of a str, bin, array or map in the shortest form that has at least `width_min` bytes.
  * Returns its length. */
 size_t msgpack_bytes_put_header(uint8_t to[MSGPACK_HEADER_BYTES_MAX], enum msgpack_kind kind, uint32_t count,
                                 size_t width_min);
+/* Writes an integer in the shortest form. Returns its length. */
+size_t msgpack_bytes_put_integer(uint8_t to[MSGPACK_INTEGER_BYTES_MAX], uint64_t value);
+/* Writes a str with the bytes of `text`: at most MSGPACK_HEADER_BYTES_MAX more than its length. Returns the
+ * length of the str. */
+size_t msgpack_bytes_put_str(uint8_t *to, const char *text);
 
 #endif
