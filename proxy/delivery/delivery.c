@@ -36,7 +36,7 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
 
 unsigned delivery_end(struct delivery *delivery)
 {
-    unsigned left_behind = delivery->dispatcher.unsettled_count;
+    unsigned left_behind = delivery->dispatcher.unsettled.count;
 
     dispatcher_end(&delivery->dispatcher);
     while (!LIST_EMPTY(&delivery->downstreams.list))

@@ -26,25 +26,6 @@ static void waiting_publish(struct dispatcher *dispatcher)
 
 /* ---- one message ---- */
 
-static void message_retain(struct dispatcher *dispatcher, struct message *message, uint64_t bytes)
-{
-    read_budget_retain(dispatcher->budget, &message->retained_bytes, bytes);
-}
-
-/* From now on the message counts as unsettled and retained. */
-static void message_enter(struct dispatcher *dispatcher, struct message *message)
-{
-    dispatcher->unsettled_count += message->count;
-    message_retain(dispatcher, message, sizeof *message + (message->is_kept ? message->entry.size : 0));
-}
-
-static void message_leave(struct dispatcher *dispatcher, struct message *message)
-{
-    message_retain(dispatcher, message, 0);
-    dispatcher->unsettled_count -= message->count;
-    message_free(message);
-}
-
 static void message_accept(struct dispatcher *dispatcher, struct message *message)
 {
     struct message_metrics *metrics = metrics_of(dispatcher);
@@ -53,20 +34,7 @@ static void message_accept(struct dispatcher *dispatcher, struct message *messag
     metrics_add(&metrics->events_received, message->events);
     if (!message->is_protected && dispatcher->transport->route->delivery == ROUTE_AT_LEAST_ONCE)
         metrics_add(&metrics->unprotected, message->count);
-    message_enter(dispatcher, message);
-}
-
-/* Drops and counts a message, and tells its sender if the sender still exists. */
-static void message_drop(struct dispatcher *dispatcher, struct message *message, enum end_reason reason)
-{
-    struct sender *sender = message->sender;
-
-    metrics_add(&metrics_of(dispatcher)->dropped[reason], message->count);
-    if (sender)
-        sender_remove(sender, message);
-    message_leave(dispatcher, message);
-    if (sender)
-        sender_fail(sender);
+    unsettled_enter(&dispatcher->unsettled, message);
 }
 
 static void on_settled(void *observer, struct upstream *upstream, struct message *message)
@@ -79,7 +47,7 @@ static void on_settled(void *observer, struct upstream *upstream, struct message
     upstream_pool_on_settled(&dispatcher->pool, upstream);
     if (message->sender)
         sender_settle(message->sender, message);
-    message_leave(dispatcher, message);
+    unsettled_leave(&dispatcher->unsettled, message);
 }
 
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
@@ -90,9 +58,7 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
         if (!message->is_waiting || !message_comes_again(message))
             continue;
         message_queue_remove(&dispatcher->waiting, message);
-        sender_remove(sender, message);
-        metrics_add(&metrics_of(dispatcher)->dropped[END_LEFT], message->count);
-        message_leave(dispatcher, message);
+        unsettled_forget(&dispatcher->unsettled, message);
     }
     waiting_publish(dispatcher);
 }
@@ -117,10 +83,8 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
     if (message->sender)
         sender_note_upstream(message->sender, upstream->id);
     upstream_send(upstream, message);
-    if (!message->is_protected) { /* its bytes are in the connection's buffer and are not sent again */
-        message_discard_bytes(message);
-        message_retain(dispatcher, message, sizeof *message);
-    }
+    if (!message->is_protected) /* its bytes are in the connection's buffer and are not sent again */
+        unsettled_discard(&dispatcher->unsettled, message);
 }
 
 static void messages_send(struct dispatcher *dispatcher)
@@ -149,8 +113,8 @@ static void messages_send(struct dispatcher *dispatcher)
 
 static void requests_grant(struct dispatcher *dispatcher)
 {
-    while (!TAILQ_EMPTY(&dispatcher->requests)) {
-        struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests);
+    while (!TAILQ_EMPTY(&dispatcher->requests.list)) {
+        struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests.list);
         struct upstream *upstream = upstream_pool_pick_exclusive(&dispatcher->pool);
         if (!upstream) {
             dial(dispatcher, UPSTREAM_FOR_EXCLUSIVE);
@@ -213,7 +177,7 @@ void dispatcher_watch_pressure(struct dispatcher *dispatcher)
 
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 {
-    return read_budget_is_awaited(dispatcher->budget) || !TAILQ_EMPTY(&dispatcher->requests);
+    return read_budget_is_awaited(dispatcher->budget) || !TAILQ_EMPTY(&dispatcher->requests.list);
 }
 
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
@@ -223,24 +187,16 @@ bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct send
 
 /* ---- messages that are cut through ---- */
 
-static void request_enqueue(struct dispatcher *dispatcher, struct exclusive_request *request)
-{
-    request->waiting_since_ms = now_ms(dispatcher);
-    TAILQ_INSERT_TAIL(&dispatcher->requests, request, link);
-    metrics_add(&metrics_of(dispatcher)->cut_through_waiting, 1);
-}
-
 void dispatcher_request(struct dispatcher *dispatcher, struct exclusive_request *request)
 {
-    request_enqueue(dispatcher, request);
+    request_queue_append(&dispatcher->requests, request, now_ms(dispatcher));
     tick_set(dispatcher);
     dispatch(dispatcher);
 }
 
 void dispatcher_cancel(struct dispatcher *dispatcher, struct exclusive_request *request)
 {
-    TAILQ_REMOVE(&dispatcher->requests, request, link);
-    metrics_take(&metrics_of(dispatcher)->cut_through_waiting, 1);
+    request_queue_remove(&dispatcher->requests, request);
 }
 
 void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, struct upstream *upstream,
@@ -263,10 +219,10 @@ static void batch_replace(struct dispatcher *dispatcher, struct message *batch, 
     struct message *part;
 
     TAILQ_FOREACH (part, parts, of_queue)
-        message_enter(dispatcher, part);
+        unsettled_enter(&dispatcher->unsettled, part);
     if (batch->sender)
         sender_replace(batch->sender, batch, parts);
-    message_leave(dispatcher, batch);
+    unsettled_leave(&dispatcher->unsettled, batch);
 }
 
 /* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */
@@ -277,7 +233,7 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
     struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
 
     if (verdict == RETRY_GIVE_UP || verdict == RETRY_LEFT) {
-        message_drop(dispatcher, message, verdict == RETRY_LEFT ? END_LEFT : reason);
+        unsettled_drop(&dispatcher->unsettled, message, verdict == RETRY_LEFT ? END_LEFT : reason);
         return;
     }
     metrics_add(&metrics_of(dispatcher)->retried, message->count);
@@ -308,7 +264,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
     message_queue_prepend(&dispatcher->waiting, &again);
     struct exclusive_request *request = upstream->holder;
     if (request) {
-        request_enqueue(dispatcher, request);
+        request_queue_append(&dispatcher->requests, request, now_ms(dispatcher));
         request->events->on_lost(request, reason);
     }
     if (!dispatcher->is_closing)
@@ -368,68 +324,21 @@ static const struct upstream_events upstream_events = {
 
 /* ---- messages that wait for too long ---- */
 
-/* Whether the agent waits for the ack of a message that arrived at or before `deadline_ms`. */
-static bool is_overdue(const struct message *message, uint64_t deadline_ms)
-{
-    return message->sender && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
-}
-
-/* Tells the agent of one overdue batch. The batch stays in the queue: its agent would send only the last
- * message again. False when no batch is overdue. */
-static bool overdue_batch_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
-{
-    const struct message *message;
-
-    TAILQ_FOREACH (message, &dispatcher->waiting.list, of_queue) {
-        if (is_overdue(message, deadline_ms)) {
-            sender_fail(message->sender);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Tells the agent of one overdue request. False when no request is overdue. */
-static bool overdue_request_tell(struct dispatcher *dispatcher, uint64_t deadline_ms)
-{
-    struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests);
-
-    if (!request || request->waiting_since_ms > deadline_ms)
-        return false;
-    request->events->on_overdue(request);
-    return true;
-}
-
-/* After --delivery-timeout, tells agents that their messages are not delivered, so that they try another
- * address. */
-static void overdue_drop(struct dispatcher *dispatcher)
+/* After --delivery-timeout, tells agents that their messages are not delivered. */
+static void overdue_check(struct dispatcher *dispatcher)
 {
     uint64_t timeout_ms = dispatcher->transport->route->delivery_timeout_ms;
-    uint64_t deadline_ms = now_ms(dispatcher) > timeout_ms ? now_ms(dispatcher) - timeout_ms : 0;
-    struct message_list overdue = TAILQ_HEAD_INITIALIZER(overdue);
+    const struct overdue overdue = { &dispatcher->waiting, &dispatcher->requests, &dispatcher->unsettled };
 
-    for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
-        next = TAILQ_NEXT(message, of_queue);
-        if (!message_comes_again(message) || !is_overdue(message, deadline_ms))
-            continue;
-        message_queue_remove(&dispatcher->waiting, message);
-        TAILQ_INSERT_TAIL(&overdue, message, of_queue);
-    }
-    while (!TAILQ_EMPTY(&overdue)) { /* dropping one can remove other messages of its sender from the queue */
-        struct message *message = TAILQ_FIRST(&overdue);
-        TAILQ_REMOVE(&overdue, message, of_queue);
-        message_drop(dispatcher, message, END_UNDELIVERED);
-    }
+    overdue_tell(&overdue, now_ms(dispatcher) > timeout_ms ? now_ms(dispatcher) - timeout_ms : 0);
     waiting_publish(dispatcher);
-    while (overdue_batch_tell(dispatcher, deadline_ms) || overdue_request_tell(dispatcher, deadline_ms))
-        continue;
 }
 
 static void on_timer(void *owner)
 {
     struct dispatcher *dispatcher = owner;
 
-    overdue_drop(dispatcher);
+    overdue_check(dispatcher);
     dispatch(dispatcher);
     if (!dispatcher_is_under_pressure(dispatcher))
         return;
@@ -458,8 +367,9 @@ void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_opti
     };
     upstream_pool_init(&dispatcher->pool, &shared);
     retry_init(&dispatcher->retry, transport->route->max_attempts, transport->route->max_ack_timeouts);
+    unsettled_init(&dispatcher->unsettled, metrics_of(dispatcher), options->budget);
     message_queue_init(&dispatcher->waiting);
-    TAILQ_INIT(&dispatcher->requests);
+    request_queue_init(&dispatcher->requests, &metrics_of(dispatcher)->cut_through_waiting);
     timer_init(&dispatcher->timer, transport->reactor, on_timer, dispatcher);
 }
 
@@ -474,7 +384,7 @@ void dispatcher_deinit(struct dispatcher *dispatcher)
     while (!TAILQ_EMPTY(&dispatcher->waiting.list)) {
         struct message *message = TAILQ_FIRST(&dispatcher->waiting.list);
         message_queue_remove(&dispatcher->waiting, message);
-        message_drop(dispatcher, message, END_SHUTDOWN);
+        unsettled_drop(&dispatcher->unsettled, message, END_SHUTDOWN);
     }
     timer_stop(&dispatcher->timer);
 }

@@ -9,31 +9,9 @@
 
 #include "delivery/batch.h"
 #include "delivery/chunk_ids.h"
-#include "delivery/message_queue.h"
-#include "delivery/read_budget.h"
+#include "delivery/overdue.h"
 #include "delivery/retry.h"
 #include "delivery/upstream_pool.h"
-
-struct exclusive_request;
-
-/* Synchronous callbacks to the owner of a request. */
-struct exclusive_events {
-    /* The request has `upstream` exclusively from now on. */
-    void (*on_granted)(struct exclusive_request *request, struct upstream *upstream);
-    /* The connection has space for more bytes. */
-    void (*on_space)(struct exclusive_request *request);
-    /* The connection has ended for `reason`; the request waits again. */
-    void (*on_lost)(struct exclusive_request *request, enum end_reason reason);
-    /* The request has waited for --delivery-timeout. */
-    void (*on_overdue)(struct exclusive_request *request);
-};
-
-/* A request for an exclusive upstream connection. First member of the struct of its owner. */
-struct exclusive_request {
-    TAILQ_ENTRY(exclusive_request) link; /* in the dispatcher's queue while it waits */
-    const struct exclusive_events *events;
-    uint64_t waiting_since_ms;
-};
 
 struct dispatcher {
     struct transport *transport; /* borrowed */
@@ -42,8 +20,8 @@ struct dispatcher {
     struct upstream_pool pool;
     struct retry retry;
     struct message_queue waiting;
-    TAILQ_HEAD(, exclusive_request) requests; /* waiting, oldest first */
-    unsigned unsettled_count;                 /* Forward messages that wait or are in a ledger */
+    struct request_queue requests;
+    struct unsettled unsettled; /* messages that wait or are in a ledger */
     bool is_closing;
     struct timer timer;
     void (*on_pressure)(void *owner); /* agents wait for budget or a connection; called regularly */

@@ -1,6 +1,5 @@
 #include "delivery/upstream.h"
 
-#include "forward/ack.h"
 #include "wire/socket.h"
 
 #include <stdlib.h>
@@ -28,11 +27,6 @@ static const struct route_options *route_of(const struct upstream *upstream)
     return upstream->shared->transport->route;
 }
 
-static struct message_metrics *metrics_of(const struct upstream *upstream)
-{
-    return &reactor_of(upstream)->metrics.messages;
-}
-
 /* ---- open and end ---- */
 
 struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id, size_t endpoint_at)
@@ -47,7 +41,8 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->id = id;
     upstream->endpoint_at = endpoint_at;
     upstream->opened_ms = reactor->now_ms;
-    ack_timer_init(&upstream->ack_timer, shared->transport->route->ack_timeout_ms);
+    in_flight_init(&upstream->in_flight, &reactor->metrics.messages,
+                   shared->transport->route->ack_timeout_ms);
     buffer_init(&upstream->outgoing, &reactor->pool);
     buffer_init(&upstream->incoming, &reactor->pool);
     timer_init(&upstream->timer, reactor, on_task, &upstream->task);
@@ -167,29 +162,12 @@ bool upstream_locate(struct upstream *upstream)
 
 const struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
 {
-    struct ledger_entry *entry =
-        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&upstream->ledger) : upstream->ledger.first;
-
-    return entry ? message_of(entry) : NULL;
-}
-
-/* A message leaves the ledger. */
-static struct message *message_leave(struct upstream *upstream, struct ledger_entry *entry)
-{
-    struct message *message = message_of(entry);
-
-    metrics_take(&metrics_of(upstream)->unacked, message->count);
-    return message;
+    return in_flight_failed(&upstream->in_flight, reason);
 }
 
 struct message *upstream_take_unsettled(struct upstream *upstream)
 {
-    struct ledger_entry *first = upstream->ledger.first;
-
-    if (!first)
-        return NULL;
-    ledger_remove(&upstream->ledger, first);
-    return message_leave(upstream, first);
+    return in_flight_take_oldest(&upstream->in_flight);
 }
 
 /* ---- sending ---- */
@@ -217,8 +195,7 @@ void upstream_file(struct upstream *upstream, struct message *message)
 {
     if (message_is_isolated(message))
         upstream->use = UPSTREAM_ISOLATED;
-    ledger_file(&upstream->ledger, &message->entry, upstream->queued_bytes, reactor_of(upstream)->now_us);
-    metrics_add(&metrics_of(upstream)->unacked, message->count);
+    in_flight_file(&upstream->in_flight, message, reactor_of(upstream)->now_us);
     flush(upstream);
 }
 
@@ -228,7 +205,7 @@ void upstream_send(struct upstream *upstream, struct message *message)
      * the others. */
     if (!message_write(message, &upstream->outgoing))
         leg_break(&upstream->outlet.leg, END_NO_MEMORY);
-    upstream->queued_bytes += message->entry.size;
+    in_flight_queue(&upstream->in_flight, message->entry.size);
     upstream_file(upstream, message);
 }
 
@@ -240,7 +217,7 @@ void upstream_hold(struct upstream *upstream, struct exclusive_request *holder)
 
 bool upstream_put(struct upstream *upstream, struct buffer *piece)
 {
-    upstream->queued_bytes += piece->length;
+    in_flight_queue(&upstream->in_flight, piece->length);
     bool moved = buffer_move(&upstream->outgoing, piece, piece->length);
     flush(upstream);
     return moved;
@@ -261,10 +238,8 @@ void upstream_abort(struct upstream *upstream)
 
 /* ---- settling ---- */
 
-static void message_settle(struct upstream *upstream, struct ledger_entry *entry)
+static void message_settle(struct upstream *upstream, struct message *message)
 {
-    struct message *message = message_leave(upstream, entry);
-
     upstream->settled_count++;
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream->use = UPSTREAM_SHARED;
@@ -272,51 +247,33 @@ static void message_settle(struct upstream *upstream, struct ledger_entry *entry
 }
 
 /* The stream offset that the socket has taken; with `unsent`, the bytes that the peer has not acknowledged,
- * the offset that the peer has. TLS records are longer than their plaintext: never too high. */
+ * the offset that the peer has. */
 static uint64_t bytes_taken(const struct upstream *upstream, size_t unsent)
 {
-    uint64_t pending = upstream->outgoing.length + upstream->outlet.leg.unsent.length + unsent;
-
-    return upstream->queued_bytes > pending ? upstream->queued_bytes - pending : 0;
+    return in_flight_offset(&upstream->in_flight,
+                            upstream->outgoing.length + upstream->outlet.leg.unsent.length + unsent);
 }
 
 /* Messages that expect no ack settle when the socket has taken them. */
 static void taken_settle(struct upstream *upstream)
 {
-    struct ledger_entry *entry;
+    struct message *message;
 
-    while ((entry = ledger_settle_taken(&upstream->ledger, bytes_taken(upstream, 0))))
-        message_settle(upstream, entry);
+    while ((message = in_flight_take_taken(&upstream->in_flight, bytes_taken(upstream, 0))))
+        message_settle(upstream, message);
 }
 
 /* Settles the messages of the complete acks. END_NONE, or why the acks are refused. */
 static enum end_reason acks_take(struct upstream *upstream)
 {
-    uint8_t bytes[ACK_BYTES_MAX];
-    uint64_t now_us = reactor_of(upstream)->now_us;
-
     while (upstream->incoming.length) {
-        size_t length = buffer_peek(&upstream->incoming, 0, bytes, sizeof bytes);
-        size_t taken;
-        struct span id;
-        enum ack_status status = ack_parse(bytes, length, &taken, &id);
-        if (status == ACK_MORE)
-            return END_NONE;
-        if (status == ACK_REFUSED)
-            return END_BAD_ACK;
-        buffer_consume(&upstream->incoming, taken);
-        const struct ledger_entry *oldest = ledger_oldest_awaiting(&upstream->ledger);
-        struct ledger_entry *entry =
-            ledger_settle_ack(&upstream->ledger, bytes + id.start, id.end - id.start);
-        if (!entry)
-            return END_UNKNOWN_ACK;
-        /* filed_us can be later: an aggregator may repeat an ack whose message was just sent again. */
-        metrics_observe(&metrics_of(upstream)->ack_latency, &metrics_ack_bounds,
-                        now_us > entry->filed_us ? now_us - entry->filed_us : 0);
-        if (entry == oldest)
-            ack_timer_restart(&upstream->ack_timer, now_us / 1000);
+        struct message *message;
+        enum end_reason reason = in_flight_take_ack(&upstream->in_flight, &upstream->incoming,
+                                                    reactor_of(upstream)->now_us, &message);
+        if (!message)
+            return reason;
         retry_note_ack(upstream->shared->retry);
-        message_settle(upstream, entry);
+        message_settle(upstream, message);
     }
     return END_NONE;
 }
@@ -360,34 +317,28 @@ static struct step authenticate(struct upstream *upstream)
     }
     if (reason != END_NONE)
         return step_waits_unless(reason);
-    upstream->queued_bytes = upstream->outgoing.length; /* the handshake's last bytes go first */
+    in_flight_queue(&upstream->in_flight,
+                    upstream->outgoing.length); /* the handshake's last bytes go first */
     upstream->state = UPSTREAM_READY;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
     return step_goes_on_unless(END_NONE);
 }
 
-static uint64_t ack_deadline(const struct upstream *upstream)
-{
-    return ack_timer_deadline(&upstream->ack_timer, ledger_oldest_awaiting(&upstream->ledger));
-}
-
 static enum end_reason ack_check(struct upstream *upstream)
 {
-    uint64_t now_ms = reactor_of(upstream)->now_ms, deadline_ms = ack_deadline(upstream);
+    uint64_t now_ms = reactor_of(upstream)->now_ms, deadline_ms = in_flight_deadline(&upstream->in_flight);
 
     if (!deadline_ms || now_ms < deadline_ms)
         return END_NONE;
     uint64_t taken = bytes_taken(upstream, socket_unsent(upstream->outlet.leg.fd));
-    bool is_late =
-        ack_timer_is_late(&upstream->ack_timer, ledger_oldest_awaiting(&upstream->ledger), taken, now_ms);
-    return is_late ? END_ACK_TIMEOUT : END_NONE;
+    return in_flight_is_late(&upstream->in_flight, taken, now_ms) ? END_ACK_TIMEOUT : END_NONE;
 }
 
 static bool is_drained(const struct upstream *upstream)
 {
-    return !upstream->ledger.count && upstream->use != UPSTREAM_CUT_THROUGH && !upstream->outgoing.length &&
-           !upstream->outlet.leg.unsent.length;
+    return !upstream->in_flight.ledger.count && upstream->use != UPSTREAM_CUT_THROUGH &&
+           !upstream->outgoing.length && !upstream->outlet.leg.unsent.length;
 }
 
 /* Keepalive does not detect a dead peer while bytes are on their way to it. */
@@ -407,7 +358,7 @@ static enum end_reason liveness_check(struct upstream *upstream)
 static enum end_reason verdict(const struct upstream *upstream)
 {
     const struct leg *leg = &upstream->outlet.leg;
-    bool is_in_use = upstream->ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
+    bool is_in_use = upstream->in_flight.ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
 
     if (leg->broken != END_NONE)
         return leg->broken;
@@ -474,7 +425,7 @@ static void watch(struct upstream *upstream)
         break;
     case UPSTREAM_READY:
         leg_watch(&upstream->outlet.leg, LEG_READ);
-        timer_set(timer, timer_earlier(upstream->check_ms, ack_deadline(upstream)));
+        timer_set(timer, timer_earlier(upstream->check_ms, in_flight_deadline(&upstream->in_flight)));
         timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
         break;
     case UPSTREAM_ENDED:

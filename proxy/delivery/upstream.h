@@ -10,8 +10,7 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_H
 #define HUSK_DELIVERY_UPSTREAM_H
 
-#include "delivery/ack_timer.h"
-#include "delivery/message.h"
+#include "delivery/in_flight.h"
 #include "delivery/retry.h"
 #include "link/authentication.h"
 #include "link/outlet.h"
@@ -71,14 +70,12 @@ struct upstream {
     unsigned settled_count;           /* messages that got through */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
-    struct ack_timer ack_timer;       /* of the oldest message that expects an ack */
     uint64_t check_ms;                /* when the peer is checked again */
     struct outlet outlet;
     struct authentication authentication;
-    struct buffer outgoing; /* messages to be written to the socket */
-    struct buffer incoming; /* acks read from the socket */
-    uint64_t queued_bytes;  /* all bytes that were ever put into outgoing */
-    struct ledger ledger;   /* messages that are sent and not settled */
+    struct buffer outgoing;     /* messages to be written to the socket */
+    struct buffer incoming;     /* acks read from the socket */
+    struct in_flight in_flight; /* messages that are sent and not settled */
     uint64_t opened_ms;
     struct timer timer;
 };

@@ -80,7 +80,7 @@ static uint64_t load_of(const struct upstream_pool *pool, const struct upstream 
 {
     const struct endpoint *endpoint = endpoint_of(pool, upstream);
 
-    return upstream->ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
+    return upstream->in_flight.ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
 }
 
 static unsigned tier_of(const struct upstream_pool *pool, const struct upstream *upstream)
@@ -120,7 +120,7 @@ static bool window_admits(const struct upstream_pool *pool, size_t at)
         return true;
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!is_exclusive(upstream) && window_index(upstream) == at)
-            unsettled += upstream->ledger.count;
+            unsettled += upstream->in_flight.ledger.count;
     }
     return send_window_admits(&pool->windows[at], unsettled);
 }
@@ -150,7 +150,7 @@ struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool)
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
         exclusive += is_exclusive(upstream);
-        if (upstream_is_available(upstream) && !upstream->ledger.count &&
+        if (upstream_is_available(upstream) && !upstream->in_flight.ledger.count &&
             (!best || tier_of(pool, upstream) < tier_of(pool, best)))
             best = upstream;
     }
@@ -196,7 +196,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
         if (upstream->endpoint_at >= ENDPOINTS_MAX)
             continue;
         survey->shared[upstream->endpoint_at]++;
-        if (tier_of(pool, upstream) == tier && upstream->ledger.bytes < BUSY_BYTES)
+        if (tier_of(pool, upstream) == tier && upstream->in_flight.ledger.bytes < BUSY_BYTES)
             survey->has_idle = true;
     }
 }
@@ -348,7 +348,7 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
     LIST_REMOVE(upstream, sibling);
     if (end_reason_is_ours(reason) || (is_isolated && upstream_pool_is_proven(pool, upstream)))
         return;
-    if (upstream->ledger.count && !is_isolated)
+    if (upstream->in_flight.ledger.count && !is_isolated)
         send_window_on_failed(&pool->windows[window_index(upstream)], upstream->settled_count);
     if (!upstream->settled_count)
         redial_later(pool); /* it settled nothing, and the next connection may not either */

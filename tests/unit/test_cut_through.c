@@ -93,8 +93,8 @@ static int tear_down(void **state)
     dispatcher_end(&f->dispatcher);
     dispatcher_deinit(&f->dispatcher);
     assert_int_equal(f->budget.retained_bytes, 0);
-    assert_int_equal(f->dispatcher.unsettled_count, 0);
-    assert_true(TAILQ_EMPTY(&f->dispatcher.requests));
+    assert_int_equal(f->dispatcher.unsettled.count, 0);
+    assert_true(TAILQ_EMPTY(&f->dispatcher.requests.list));
     runtime_close(&f->runtime);
     return 0;
 }
@@ -169,7 +169,7 @@ static void bytes_flow_once_a_connection_is_granted(void **state)
     finish(f, cut_through);
     messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
-    const struct message *message = message_of(upstream->ledger.first);
+    const struct message *message = message_of(upstream->in_flight.ledger.first);
     assert_int_equal(message->ack, MESSAGE_AGENT_ACK);
     assert_memory_equal(message->entry.id, "\xa2id", 3);
     assert_int_equal(message->entry.size, sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
@@ -213,7 +213,7 @@ static void husk_asks_for_an_ack_of_a_protected_message(void **state)
     messages_expect_buffer(&upstream->outgoing, "\x94\xa3p.t\x01", 6); /* an option is promised */
     RECEIVE(f, BODY);
     finish(f, cut_through);
-    const struct message *message = message_of(upstream->ledger.first);
+    const struct message *message = message_of(upstream->in_flight.ledger.first);
     assert_int_equal(message->ack, MESSAGE_OUR_ACK);
     assert_true(message->is_protected);
     assert_int_equal(message->entry.id_length, CHUNK_ID_VALUE_BYTES);
@@ -235,7 +235,7 @@ static void passthrough_neither_asks_nor_keeps(void **state)
     flow(f, cut_through);
     RECEIVE(f, BODY);
     finish(f, cut_through);
-    const struct message *message = message_of(upstream->ledger.first);
+    const struct message *message = message_of(upstream->in_flight.ledger.first);
     messages_expect_buffer(&upstream->outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
     assert_int_equal(message->ack, MESSAGE_NO_ACK);
     assert_int_equal(message->entry.id_length, 0);
@@ -270,7 +270,8 @@ static void a_message_is_no_longer_kept_once_the_budget_is_spent(void **state)
     assert_false(cut_through->message->is_kept || cut_through->message->is_protected);
     assert_int_equal(f->budget.retained_bytes, others);
     finish(f, cut_through);
-    assert_int_equal(message_of(upstream->ledger.first)->ack, MESSAGE_OUR_ACK); /* it was promised */
+    assert_int_equal(message_of(upstream->in_flight.ledger.first)->ack,
+                     MESSAGE_OUR_ACK); /* it was promised */
     read_budget_retain(&f->budget, &others, 0);
 }
 
@@ -314,7 +315,7 @@ static void a_kept_message_begins_again_on_another_connection(void **state)
     finish(f, cut_through);
     messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
-    assert_true(message_is_isolated(message_of(upstream->ledger.first)));
+    assert_true(message_is_isolated(message_of(upstream->in_flight.ledger.first)));
     upstreams_settle(upstream);
 }
 
@@ -343,7 +344,7 @@ static void a_message_read_whole_before_its_grant_joins_the_queue(void **state)
     struct cut_through *cut_through = open(f);
     RECEIVE(f, BODY OWN_OPTION);
     finish(f, cut_through);
-    assert_true(TAILQ_EMPTY(&f->dispatcher.requests));
+    assert_true(TAILQ_EMPTY(&f->dispatcher.requests.list));
     assert_int_equal(f->dispatcher.waiting.count, 1);
     struct upstream *upstream = make_ready(f);
     messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
@@ -363,7 +364,7 @@ static void a_message_without_protection_is_kept_until_it_is_sent(void **state)
     finish(f, cut_through);
     struct upstream *upstream = make_ready(f);
     messages_expect_buffer(&upstream->outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
-    assert_false(message_of(upstream->ledger.first)->is_kept);
+    assert_false(message_of(upstream->in_flight.ledger.first)->is_kept);
 }
 
 static void an_agent_that_leaves_cuts_the_connection(void **state)
@@ -386,7 +387,7 @@ static void an_agent_that_leaves_withdraws_its_request(void **state)
 
     RECEIVE(f, HEAD);
     cut_through_abort(open(f));
-    assert_true(TAILQ_EMPTY(&f->dispatcher.requests));
+    assert_true(TAILQ_EMPTY(&f->dispatcher.requests.list));
     assert_int_equal(make_ready(f)->use, UPSTREAM_SHARED);
 }
 

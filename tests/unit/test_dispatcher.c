@@ -126,7 +126,7 @@ static int tear_down(void **state)
         sender_release(&f->agents[i].sender);
     dispatcher_end(&f->dispatcher);
     dispatcher_deinit(&f->dispatcher);
-    assert_int_equal(f->dispatcher.unsettled_count, 0);
+    assert_int_equal(f->dispatcher.unsettled.count, 0);
     assert_int_equal(f->budget.retained_bytes, 0);
     assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacked), 0);
     runtime_close(&f->runtime);
@@ -162,7 +162,7 @@ static struct upstream *make_ready(struct fixture *f)
 /* The unsettled messages of the connection are `messages`, in order. */
 static void expect_sent(const struct upstream *upstream, struct message *const *messages, unsigned count)
 {
-    struct ledger_entry *entry = upstream->ledger.first;
+    struct ledger_entry *entry = upstream->in_flight.ledger.first;
 
     for (unsigned i = 0; i < count; i++, entry = entry->next) {
         assert_non_null(entry);
@@ -189,7 +189,7 @@ static void a_message_waits_for_a_connection_and_settles(void **state)
     struct message *message = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
     uint64_t bytes = message->entry.size;
 
-    assert_int_equal(f->dispatcher.unsettled_count, 1);
+    assert_int_equal(f->dispatcher.unsettled.count, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
     assert_int_equal(metrics_read(&metrics_of(f)->received), 1);
     assert_int_equal(f->budget.retained_bytes, sizeof *message + bytes);
@@ -204,7 +204,7 @@ static void a_message_waits_for_a_connection_and_settles(void **state)
     assert_int_equal(f->agents[0].settled, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->settled), 1);
     assert_int_equal(f->budget.retained_bytes, 0);
-    assert_int_equal(f->dispatcher.unsettled_count, 0);
+    assert_int_equal(f->dispatcher.unsettled.count, 0);
 }
 
 static void an_unprotected_message_is_not_kept_once_it_is_sent(void **state)
@@ -300,7 +300,7 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
     }
     assert_int_equal(f->agents[0].undelivered, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
-    assert_int_equal(f->dispatcher.unsettled_count, 0);
+    assert_int_equal(f->dispatcher.unsettled.count, 0);
 }
 
 static void an_isolated_message_waits_before_its_next_attempt_and_others_do_not(void **state)
@@ -315,10 +315,10 @@ static void an_isolated_message_waits_before_its_next_attempt_and_others_do_not(
     struct upstream *upstream = make_ready(f);
     EXPECT_SENT(upstream, other);
     upstreams_settle(upstream);
-    assert_int_equal(upstream->ledger.count, 0);
+    assert_int_equal(upstream->in_flight.ledger.count, 0);
     runtime_pass(&f->runtime, RETRY_DELAY_MIN_MS);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
-    assert_int_equal(upstream->ledger.count, 1);
+    assert_int_equal(upstream->in_flight.ledger.count, 1);
 }
 
 static void a_batch_that_fails_twice_is_split(void **state)
@@ -330,12 +330,12 @@ static void a_batch_that_fails_twice_is_split(void **state)
     assert_int_equal(f->dispatcher.waiting.count, 3);
     upstream_end(make_ready(f), END_RESET);
     assert_int_equal(f->dispatcher.waiting.count, 3);
-    assert_int_equal(f->dispatcher.unsettled_count, 3);
+    assert_int_equal(f->dispatcher.unsettled.count, 3);
     runtime_pass(&f->runtime, 10000);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     struct upstream *upstream = make_ready(f);
     for (unsigned i = 1; i <= 3; i++) { /* one after the other, each alone */
-        assert_int_equal(upstream->ledger.count, 1);
+        assert_int_equal(upstream->in_flight.ledger.count, 1);
         upstreams_settle(upstream);
         assert_int_equal(f->agents[0].settled, i);
     }
@@ -526,10 +526,10 @@ static void messages_that_wait_at_the_end_are_dropped(void **state)
     sender_release(&f->agents[0].sender);
     dispatcher_end(&f->dispatcher);
     assert_true(LIST_EMPTY(&f->dispatcher.pool.list)); /* and nothing is dialled */
-    assert_int_equal(f->dispatcher.unsettled_count, 3);
+    assert_int_equal(f->dispatcher.unsettled.count, 3);
     dispatcher_deinit(&f->dispatcher);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_SHUTDOWN]), 3);
-    assert_int_equal(f->dispatcher.unsettled_count, 0);
+    assert_int_equal(f->dispatcher.unsettled.count, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -1,0 +1,51 @@
+/* The messages on one upstream connection that are sent and not settled: which ack settles which message, and
+ * when the ack of the oldest one is late.
+ *
+ * Owns the messages until they are taken. Knows offsets in the connection's stream, but neither socket nor
+ * loop. Belongs to its worker's thread. */
+#ifndef HUSK_DELIVERY_IN_FLIGHT_H
+#define HUSK_DELIVERY_IN_FLIGHT_H
+
+#include "base/end_reason.h"
+#include "base/metrics.h"
+#include "delivery/ack_timer.h"
+#include "delivery/message.h"
+
+struct in_flight {
+    struct message_metrics *metrics; /* borrowed */
+    struct ledger ledger;            /* in the order sent */
+    struct ack_timer ack_timer;      /* of the oldest message that expects an ack */
+    uint64_t queued_bytes;           /* all bytes that were ever put into the stream */
+};
+
+/* Borrows `metrics`. */
+void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms);
+
+/* Bytes were put into the stream. */
+void in_flight_queue(struct in_flight *in_flight, uint64_t bytes);
+/* Takes a message whose last byte was put into the stream. */
+void in_flight_file(struct in_flight *in_flight, struct message *message, uint64_t now_us);
+/* The offset in the stream when `pending` bytes of it are not taken. TLS records are longer than their
+ * plaintext, so that the offset is never too high. */
+uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);
+
+/* Removes the ack at the front of `incoming` and returns the message that it settles in *settled; NULL: the
+ * ack is incomplete. END_NONE, or why the ack is refused. */
+enum end_reason in_flight_take_ack(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                   struct message **settled);
+/* Removes and returns a message that expects no ack and ends at or before the offset `taken`; NULL: there is
+ * none. */
+struct message *in_flight_take_taken(struct in_flight *in_flight, uint64_t taken);
+/* Removes and returns the oldest message; NULL: none is left. */
+struct message *in_flight_take_oldest(struct in_flight *in_flight);
+
+/* When in_flight_is_late must be called, on the reactor's clock; 0: no ack is expected. */
+uint64_t in_flight_deadline(const struct in_flight *in_flight);
+/* The peer has taken the stream up to the offset `taken`. True when the ack of the oldest message is late. */
+bool in_flight_is_late(struct in_flight *in_flight, uint64_t taken, uint64_t now_ms);
+
+/* The message at which the connection failed: the oldest one, or after an ack timeout the oldest one that
+ * expects an ack. NULL: none. */
+const struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason);
+
+#endif

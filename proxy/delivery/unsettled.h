@@ -1,0 +1,35 @@
+/* Counts the unsettled messages of a worker, from their arrival to their end: in the metrics, and in the read
+ * budget.
+ *
+ * A message that is unsettled waits in the dispatcher or is in the ledger of an upstream connection; this
+ * unit owns neither. Belongs to its worker's thread. */
+#ifndef HUSK_DELIVERY_UNSETTLED_H
+#define HUSK_DELIVERY_UNSETTLED_H
+
+#include "base/end_reason.h"
+#include "delivery/read_budget.h"
+#include "delivery/sender.h"
+
+struct unsettled {
+    struct message_metrics *metrics; /* borrowed */
+    struct read_budget *budget;      /* borrowed */
+    unsigned count;                  /* Forward messages */
+};
+
+/* Borrows both. */
+void unsettled_init(struct unsettled *unsettled, struct message_metrics *metrics, struct read_budget *budget);
+
+/* From now on the message is unsettled, and its bytes are retained if they are kept. */
+void unsettled_enter(struct unsettled *unsettled, struct message *message);
+/* The message has an end: frees it. */
+void unsettled_leave(struct unsettled *unsettled, struct message *message);
+/* Discards the bytes of a message, which cannot be sent again. */
+void unsettled_discard(struct unsettled *unsettled, struct message *message);
+
+/* Drops a message, counts it under `reason`, and tells its sender if the sender still exists: on_undelivered
+ * can forget other messages of the sender. The message is neither in a queue nor in a ledger. */
+void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason);
+/* The same without telling the sender: its agent sends the message again. */
+void unsettled_forget(struct unsettled *unsettled, struct message *message);
+
+#endif

@@ -1,0 +1,137 @@
+/* proxy/delivery/in_flight.c: which ack settles which message of a connection. */
+#include "delivery/in_flight.h"
+
+#include "support/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+enum { NOW_US = 5000000, TIMEOUT_MS = 1000 };
+
+struct fixture {
+    struct buffer_pool pool;
+    struct message_metrics metrics;
+    struct in_flight in_flight;
+    struct buffer incoming;
+};
+
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+
+    *f = (struct fixture) { 0 };
+    in_flight_init(&f->in_flight, &f->metrics, TIMEOUT_MS);
+    buffer_init(&f->incoming, &f->pool);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message;
+
+    while ((message = in_flight_take_oldest(&f->in_flight)))
+        message_free(message);
+    assert_int_equal(metrics_read(&f->metrics.unacked), 0);
+    buffer_clear(&f->incoming);
+    buffer_pool_deinit(&f->pool);
+    return 0;
+}
+
+static struct message *file(struct fixture *f, const char *name, enum message_ack ack)
+{
+    struct message *message = messages_make(&f->pool, name, ack, 1);
+
+    in_flight_queue(&f->in_flight, message->entry.size);
+    in_flight_file(&f->in_flight, message, NOW_US);
+    return message;
+}
+
+/* The aggregator sends `bytes`; `settled` is the message that they settle. */
+static enum end_reason receive(struct fixture *f, const char *bytes, struct message **settled)
+{
+    assert_true(buffer_append(&f->incoming, bytes, strlen(bytes)));
+    return in_flight_take_ack(&f->in_flight, &f->incoming, NOW_US, settled);
+}
+
+static void an_ack_settles_its_message(void **state)
+{
+    struct fixture *f = *state;
+    struct message *first = file(f, "a", MESSAGE_AGENT_ACK), *second = file(f, "b", MESSAGE_AGENT_ACK);
+    struct message *settled;
+
+    assert_int_equal(metrics_read(&f->metrics.unacked), 2);
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1",
+                             &settled),
+                     END_NONE);
+    assert_null(settled); /* the ack is incomplete */
+    assert_int_equal(receive(f, "b", &settled), END_NONE);
+    assert_ptr_equal(settled, second);
+    assert_int_equal(f->incoming.length, 0);
+    assert_int_equal(metrics_read(&f->metrics.unacked), 1);
+    message_free(second);
+    assert_ptr_equal(in_flight_take_oldest(&f->in_flight), first);
+    message_free(first);
+}
+
+static void other_bytes_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct message *settled;
+
+    file(f, "a", MESSAGE_AGENT_ACK);
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1x",
+                             &settled),
+                     END_UNKNOWN_ACK);
+    assert_null(settled);
+    assert_int_equal(receive(f, "\xc1", &settled), END_BAD_ACK);
+    assert_null(settled);
+}
+
+static void a_message_without_an_ack_settles_when_its_last_byte_is_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct message *asks = file(f, "a", MESSAGE_AGENT_ACK), *message = file(f, "b", MESSAGE_NO_ACK);
+    uint64_t end = asks->entry.size + message->entry.size;
+
+    assert_int_equal(in_flight_offset(&f->in_flight, 1), end - 1);
+    assert_int_equal(in_flight_offset(&f->in_flight, end + 1), 0);
+    assert_null(in_flight_take_taken(&f->in_flight, end - 1));
+    assert_ptr_equal(in_flight_take_taken(&f->in_flight, end), message);
+    message_free(message);
+    assert_null(in_flight_take_taken(&f->in_flight, end));
+}
+
+static void a_connection_fails_at_its_oldest_message(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_null(in_flight_failed(&f->in_flight, END_RESET));
+    struct message *oldest = file(f, "a", MESSAGE_NO_ACK), *awaited = file(f, "b", MESSAGE_OUR_ACK);
+    assert_ptr_equal(in_flight_failed(&f->in_flight, END_RESET), oldest);
+    assert_ptr_equal(in_flight_failed(&f->in_flight, END_ACK_TIMEOUT), awaited);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_ack_settles_its_message),
+        TEST(other_bytes_are_refused),
+        TEST(a_message_without_an_ack_settles_when_its_last_byte_is_taken),
+        TEST(a_connection_fails_at_its_oldest_message),
+    };
+
+    return cmocka_run_group_tests_name("in_flight", tests, NULL, NULL);
+}
