@@ -25,7 +25,7 @@ struct config {
     uint64_t compress_min_bytes;
     bool strip_metadata;
     uint64_t max_connection_age_ms;
-    uint64_t max_upstream_connections, max_exclusive_connections, max_attempts, max_ack_timeouts;
+    uint64_t max_upstream_connections, max_exclusive_connections, max_senders, max_attempts, max_ack_timeouts;
     const char *shared_key_env, *shared_key_file, *username,
         *password_env;                            /* husk authenticates itself to the aggregator */
     const char *accept_key_env, *accept_key_file; /* agents authenticate themselves to husk */

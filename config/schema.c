@@ -76,6 +76,9 @@ static const struct setting settings[] = {
       .max = 64, .value_name = "N",
       .help = "forward: additional upstream connections per worker that carry one message alone: a "
               "message longer than --cut-through-bytes, or one at which a connection has ended" },
+    { ROW("max-senders", SETTING_COUNT, max_senders), .fallback = "65536", .min = 1, .max = 16777216,
+      .help = "agents that a husk client may name on one connection (docs/link.md); the one that was idle for "
+              "longest is forgotten" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: a message is dropped after this number of connections has ended at it; off: no "

@@ -1,6 +1,7 @@
 #include "base/end_reason.h"
 
 #include <assert.h>
+#include <string.h>
 
 struct reason_facts {
     const char *name;
@@ -50,9 +51,11 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_MESSAGE_CUT] = { "message_cut", "agent closed in the middle of a message", FAILURE },
     [END_MESSAGE_STALLED] = { "message_stalled", "agent stopped in the middle of a message", FAILURE },
     [END_TAG_NOT_ALLOWED] = { "tag_not_allowed", "no rule allows this identity to write this tag", FAILURE },
+    [END_REFUSED] = { "refused", "another husk refused a message", FAILURE },
     [END_UNDELIVERED] = { "undelivered", "a message could not be delivered", FAILURE },
     [END_UPSTREAM_CLOSED] = { "upstream_closed", "closed with messages unacknowledged", FAILURE },
     [END_ACK_TIMEOUT] = { "ack_timeout", "aggregator did not acknowledge in time", FAILURE },
+    [END_LINK_ERROR] = { "link_error", "husk sent something that the link does not allow", FAILURE },
     [END_BAD_ACK] = { "bad_ack", "aggregator sent something other than an ack", FAILURE },
     [END_UNKNOWN_ACK] = { "unknown_ack", "aggregator acknowledged an unknown message", FAILURE },
     [END_KEY_MALFORMED] = { "key_malformed", "peer does not speak the shared-key handshake", FAILURE },
@@ -69,6 +72,15 @@ const char *end_reason_name(enum end_reason reason)
 {
     assert(reason < END_REASON_COUNT);
     return reasons[reason].name;
+}
+
+enum end_reason end_reason_of_name(const char *name, size_t length)
+{
+    for (enum end_reason reason = END_CLOSED; reason < END_REASON_COUNT; reason++) {
+        if (strlen(reasons[reason].name) == length && !memcmp(reasons[reason].name, name, length))
+            return reason;
+    }
+    return END_NONE;
 }
 
 const char *end_reason_phrase(enum end_reason reason)

@@ -6,6 +6,7 @@
 #define HUSK_BASE_END_REASON_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum side { SIDE_DOWNSTREAM, SIDE_UPSTREAM, SIDE_COUNT };
 
@@ -39,9 +40,11 @@ enum end_reason {
     END_MESSAGE_CUT,     /* the agent closed in the middle of a message */
     END_MESSAGE_STALLED, /* the agent stopped in the middle of a message */
     END_TAG_NOT_ALLOWED, /* no rule allows this verified identity to write this tag */
+    END_REFUSED,         /* another husk refused a message, for a reason that this version does not know */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
     END_UPSTREAM_CLOSED, /* closed in order with unacknowledged messages */
     END_ACK_TIMEOUT,
+    END_LINK_ERROR,    /* a husk sent what docs/link.md forbids */
     END_BAD_ACK,       /* the aggregator sent something other than an ack */
     END_UNKNOWN_ACK,   /* an ack for a message that was not sent on this connection */
     END_KEY_MALFORMED, /* not the next message of the shared-key handshake */
@@ -68,6 +71,9 @@ enum end_reason {
 
 /* The reason in log fields and metric labels, e.g. "certificate_expired". */
 const char *end_reason_name(enum end_reason reason);
+
+/* The reason with this name; END_NONE: no reason has it. `name` needs no terminator. */
+enum end_reason end_reason_of_name(const char *name, size_t length);
 
 /* The reason as text for people, e.g. "connection reset by peer". */
 const char *end_reason_phrase(enum end_reason reason);

@@ -1,15 +1,20 @@
 #include "delivery/agent_acks.h"
 
-#include "forward/ack.h"
+#include "forward/link.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct agent_ack {
     TAILQ_ENTRY(agent_ack) link;
-    uint64_t ordinal; /* of its message */
-    size_t length;
-    uint8_t bytes[];
+    uint64_t ordinal;
+    uint64_t refused;
+    enum end_reason reason;
+    unsigned id_length; /* 0: only a record of refused messages */
+    uint8_t id[];
 };
+
+enum { ACK_HEAD_BYTES = 5 }; /* of {"ack": id}, before the id */
 
 void agent_acks_init(struct agent_acks *acks)
 {
@@ -19,27 +24,40 @@ void agent_acks_init(struct agent_acks *acks)
 
 bool agent_acks_is_empty(const struct agent_acks *acks)
 {
-    return TAILQ_EMPTY(&acks->queue);
+    return !acks->bytes;
 }
 
-bool agent_acks_add(struct agent_acks *acks, const struct message *message)
+/* The length of the ack, without what is refused. */
+static size_t bytes_of(const struct agent_ack *ack)
 {
-    size_t bytes_max = message->entry.id_length + ACK_BYTES_MAX - ACK_ID_BYTES_MAX;
-    struct agent_ack *ack = malloc(sizeof *ack + bytes_max);
+    return ack->id_length ? ACK_HEAD_BYTES + ack->id_length : 0;
+}
 
+bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
+{
+    struct agent_ack *last = TAILQ_LAST(&acks->queue, agent_ack_queue);
+
+    if (!answer->id_length && last && !last->id_length) { /* one record for both */
+        last->refused += answer->refused;
+        return true;
+    }
+    struct agent_ack *ack = malloc(sizeof *ack + answer->id_length);
     if (!ack)
         return false;
-    ack->ordinal = message->ordinal;
-    ack->length = ack_write(ack->bytes, message->entry.id, message->entry.id_length);
+    ack->ordinal = answer->ordinal;
+    ack->refused = answer->refused;
+    ack->reason = answer->reason;
+    ack->id_length = (unsigned)answer->id_length;
+    memcpy(ack->id, answer->id, answer->id_length);
     TAILQ_INSERT_TAIL(&acks->queue, ack, link);
-    acks->bytes += ack->length;
+    acks->bytes += bytes_of(ack);
     return true;
 }
 
 static void ack_free(struct agent_acks *acks, struct agent_ack *ack)
 {
     TAILQ_REMOVE(&acks->queue, ack, link);
-    acks->bytes -= ack->length;
+    acks->bytes -= bytes_of(ack);
     free(ack);
 }
 
@@ -51,15 +69,42 @@ void agent_acks_clear(struct agent_acks *acks)
     }
 }
 
+/* Adds to `ack` the refused messages before it that have no ack of their own. */
+static void refusals_collect(struct agent_acks *acks, struct agent_ack *ack)
+{
+    for (struct agent_ack *other = TAILQ_FIRST(&acks->queue), *next; other; other = next) {
+        next = TAILQ_NEXT(other, link);
+        if (other->id_length || other->ordinal > ack->ordinal)
+            continue;
+        if (!ack->refused)
+            ack->reason = other->reason;
+        ack->refused += other->refused;
+        ack_free(acks, other);
+    }
+}
+
+static size_t ack_put(const struct agent_ack *ack, uint8_t bytes[LINK_REFUSED_ACK_BYTES_MAX])
+{
+    if (!ack->refused)
+        return ack_write(bytes, ack->id, ack->id_length);
+    return link_write_refused_ack(bytes, ack->id, ack->id_length, ack->refused, end_reason_name(ack->reason));
+}
+
 bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out, size_t limit_bytes)
 {
+    uint8_t bytes[LINK_REFUSED_ACK_BYTES_MAX];
+
     for (struct agent_ack *ack = TAILQ_FIRST(&acks->queue), *next; ack; ack = next) {
-        next = TAILQ_NEXT(ack, link);
-        if (ack->ordinal >= end)
+        if (!ack->id_length || ack->ordinal >= end) {
+            next = TAILQ_NEXT(ack, link);
             continue;
-        if (out->length + ack->length > limit_bytes)
+        }
+        refusals_collect(acks, ack);
+        next = TAILQ_NEXT(ack, link);
+        size_t length = ack_put(ack, bytes);
+        if (out->length + length > limit_bytes)
             break;
-        if (!buffer_append(out, ack->bytes, ack->length))
+        if (!buffer_append(out, bytes, length))
             return false;
         ack_free(acks, ack);
     }

@@ -1,15 +1,31 @@
-/* The acks that an agent has not been sent yet. Pure. */
+/* The acks that an agent has not been sent yet. Pure.
+ *
+ * The agent of another husk is also told how many of its messages were refused (docs/link.md). Messages that
+ * were sent without a chunk id are reported with the next ack. */
 #ifndef HUSK_DELIVERY_AGENT_ACKS_H
 #define HUSK_DELIVERY_AGENT_ACKS_H
 
+#include "base/buffer.h"
+#include "base/end_reason.h"
 #include "base/fault.h"
-#include "delivery/message.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
 
 struct agent_ack;
 
 struct agent_acks {
-    TAILQ_HEAD(, agent_ack) queue; /* in the order their messages settled */
-    size_t bytes;                  /* of all acks in the queue */
+    TAILQ_HEAD(agent_ack_queue, agent_ack) queue; /* in the order their messages settled, or were refused */
+    size_t bytes; /* of all acks in the queue, without what is refused; 0: no ack */
+};
+
+/* The answer to a message. */
+struct agent_answer {
+    uint64_t ordinal;  /* of the message among those of its sender */
+    const uint8_t *id; /* value of the chunk id, header included; copied */
+    size_t id_length;  /* 0: the agent requests no ack, and `refused` is not 0 */
+    uint64_t refused;  /* Forward messages that were refused; 0: none */
+    enum end_reason reason;
 };
 
 void agent_acks_init(struct agent_acks *acks);
@@ -17,11 +33,12 @@ void agent_acks_clear(struct agent_acks *acks);
 
 bool agent_acks_is_empty(const struct agent_acks *acks);
 
-/* Adds the ack of a message. False when out of memory. */
-MUST_CHECK bool agent_acks_add(struct agent_acks *acks, const struct message *message);
+/* Adds an answer. False when out of memory. */
+MUST_CHECK bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer);
 
 /* Moves the acks of messages with an ordinal below `end` to `out`, as long as `out` holds at most
- * `limit_bytes`. Moves only whole acks: agents treat half an ack as a failure. False when out of memory. */
+ * `limit_bytes`. An ack also reports the messages before it that were refused. Moves only whole acks: agents
+ * treat half an ack as a failure. False when out of memory. */
 MUST_CHECK bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out,
                                   size_t limit_bytes);
 

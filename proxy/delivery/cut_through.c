@@ -49,14 +49,16 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
         metrics_add(&metrics->retried, 1);
         return;
     }
-    metrics_add(&metrics->received, 1);
-    metrics_add(&metrics->dropped[reason], 1);
-    sender_fail(cut_through->sender);
+    if (!cut_through->sender->is_remote) { /* else the end of the message is waited for, then it counts */
+        metrics_add(&metrics->received, 1);
+        metrics_add(&metrics->dropped[reason], 1);
+    }
+    sender_fail(cut_through->sender, reason);
 }
 
 static void on_overdue(struct exclusive_request *request)
 {
-    sender_fail(cut_through_of(request)->sender);
+    sender_fail(cut_through_of(request)->sender, END_UNDELIVERED);
 }
 
 static const struct exclusive_events exclusive_events = {
@@ -78,6 +80,7 @@ struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sende
     if (!cut_through)
         return NULL;
     cut_through->request.events = &exclusive_events;
+    cut_through->request.sender = sender;
     cut_through->dispatcher = dispatcher;
     cut_through->sender = sender;
     cut_through->permit = permit;

@@ -7,7 +7,7 @@ static void on_pressure(void *owner)
     struct downstream *downstream;
 
     LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
-        if (framer_is_mid_message(&downstream->framer))
+        if (framer_is_mid_message(&downstream->receiver.framer))
             downstream_wake(downstream);
     }
 }

@@ -50,8 +50,23 @@ static void on_settled(void *observer, struct upstream *upstream, struct message
     unsettled_leave(&dispatcher->unsettled, message);
 }
 
+static void on_refused(void *observer, struct upstream *upstream, struct message *message, uint64_t count,
+                       enum end_reason reason)
+{
+    struct dispatcher *dispatcher = observer;
+    struct message_metrics *metrics = metrics_of(dispatcher);
+
+    metrics_add(&metrics->dropped[reason], count);
+    metrics_add(&metrics->settled, message->count - count);
+    upstream_pool_on_settled(&dispatcher->pool, upstream);
+    if (message->sender)
+        sender_refuse(message->sender, message, count, reason);
+    unsettled_leave(&dispatcher->unsettled, message);
+}
+
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
 {
+    upstream_pool_say_gone(&dispatcher->pool, sender);
     for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_sender);
         /* Other messages are delivered; these would be duplicates, because the agent sends them again. */
@@ -87,13 +102,26 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
         unsettled_discard(&dispatcher->unsettled, message);
 }
 
+/* Whether the message must wait for its own sender, although others can be sent. */
+static bool is_held(struct dispatcher *dispatcher, const struct message *message)
+{
+    struct sender *sender = message->sender;
+
+    return sender &&
+           (sender_must_wait(sender, message) || upstream_pool_is_closed(&dispatcher->pool, sender));
+}
+
 static void messages_send(struct dispatcher *dispatcher)
 {
+    dispatcher->held_bytes = 0;
     for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_queue);
-        if (message->sender && sender_must_wait(message->sender, message))
+        if (is_held(dispatcher, message)) {
+            dispatcher->held_bytes += message->entry.size;
             continue;
+        }
         if (message->retry_at_ms > now_ms(dispatcher)) {
+            dispatcher->held_bytes += message->entry.size;
             timer_set(&dispatcher->timer, message->retry_at_ms);
             continue;
         }
@@ -121,12 +149,13 @@ static void requests_grant(struct dispatcher *dispatcher)
             return;
         }
         dispatcher_cancel(dispatcher, request);
-        upstream_hold(upstream, request);
+        upstream_hold(upstream, request, request->sender->number);
         request->events->on_granted(request, upstream);
     }
 }
 
-/* Congested: whole messages wait although a connection is ready. While no connection is ready, only the read
+/* Congested: whole messages wait although a connection is ready. Messages that wait for their own sender do
+ * not count. While no connection is ready, only the read
  * budget limits what is held. Congestion ends at a quarter of the limit, so that reads are large when they
  * resume. */
 static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
@@ -135,7 +164,8 @@ static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 
     if (dispatcher->budget->is_congested)
         limit_bytes /= 4;
-    bool is_congested = dispatcher->waiting.bytes >= limit_bytes && upstream_pool_is_ready(&dispatcher->pool);
+    bool is_congested = dispatcher->waiting.bytes - dispatcher->held_bytes >= limit_bytes &&
+                        upstream_pool_is_ready(&dispatcher->pool);
     return is_congested ? READ_CONGESTED : READ_FREE;
 }
 
@@ -153,7 +183,7 @@ static void dispatch(struct dispatcher *dispatcher)
 /* Sends a message at once if none waits before it. */
 static bool message_try(struct dispatcher *dispatcher, struct message *message)
 {
-    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || sender_must_wait(message->sender, message);
+    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || is_held(dispatcher, message);
     struct upstream *upstream = must_wait ? NULL : upstream_for(dispatcher, message);
 
     if (upstream)
@@ -182,7 +212,18 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
 {
-    return sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool);
+    return (sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool)) ||
+           upstream_pool_is_closed(&dispatcher->pool, sender);
+}
+
+const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)
+{
+    const struct upstream_pool *pool = &dispatcher->pool;
+    enum end_reason reason = upstream_pool_is_ready(pool)
+                                 ? upstream_pool_peer_waits(pool)
+                                 : dialer_last_outcome(&dispatcher->transport->dialer).reason;
+
+    return reason == END_NONE ? "busy" : end_reason_name(reason);
 }
 
 /* ---- messages that are cut through ---- */
@@ -315,6 +356,7 @@ static bool is_proven(void *observer, const struct upstream *upstream)
 static const struct upstream_events upstream_events = {
     .on_ready = on_ready,
     .on_settled = on_settled,
+    .on_refused = on_refused,
     .on_progress = on_progress,
     .on_released = on_released,
     .on_old = on_old,

@@ -20,6 +20,7 @@ struct dispatcher {
     struct upstream_pool pool;
     struct retry retry;
     struct message_queue waiting;
+    uint64_t held_bytes; /* of those waiting messages that wait for their own sender, as far as known */
     struct request_queue requests;
     struct unsettled unsettled; /* messages that wait or are in a ledger */
     bool is_closing;
@@ -46,7 +47,8 @@ void dispatcher_deinit(struct dispatcher *dispatcher);
 /* Takes a complete message, files it with its sender, and sends it as soon as a connection has space. */
 void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message);
 
-/* The agent has ended: drops waiting messages that the agent sends again (message_comes_again). */
+/* The agent has ended: tells husks upstream, and drops waiting messages that the agent sends again
+ * (message_comes_again). */
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 
 /* The upstream's addresses have changed, or are known for the first time. */
@@ -58,9 +60,12 @@ void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 void dispatcher_watch_pressure(struct dispatcher *dispatcher);
 /* An agent waits for read budget, or a request for a connection. */
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
-/* The sender's messages wait for an isolated one although a connection is ready. Reading more from its agent
- * would only spend budget. */
+/* The sender's messages wait for an isolated one although a connection is ready, or the husk upstream takes
+ * none of them now. Reading more from its agent would only spend budget. */
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender);
+
+/* Why messages are unsettled, for another husk: the name of the last failure, or "busy". */
+const char *dispatcher_why_waiting(const struct dispatcher *dispatcher);
 
 /* ---- for messages that are cut through ---- */
 

@@ -9,10 +9,6 @@ enum {
     ACKS_BYTES_MAX = 64 * 1024, /* an agent with more unsent acks is not read */
 };
 
-#define SILENCE_HINT                                                                                         \
-    "an agent sends nothing: if it is configured with a shared key, set --accept-key-env or "                \
-    "--accept-key-file"
-
 static void downstream_step(struct downstream *downstream);
 
 static void on_task(void *task)
@@ -42,9 +38,9 @@ void downstream_wake(struct downstream *downstream)
 
 /* ---- end ---- */
 
-static void end_report(struct downstream *downstream, enum end_reason reason)
+static struct connection_end end_of(const struct downstream *downstream, enum end_reason reason)
 {
-    const struct connection_end end = {
+    return (struct connection_end) {
         .side = SIDE_DOWNSTREAM,
         .reason = reason,
         .phase = agent_access_phase(&downstream->access),
@@ -53,6 +49,11 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
         .peer = &downstream->access.inlet.peer,
         .opened_ms = downstream->access.inlet.accepted_ms,
     };
+}
+
+static void end_report(struct downstream *downstream, enum end_reason reason)
+{
+    const struct connection_end end = end_of(downstream, reason);
 
     metrics_add(&reactor_of(downstream)->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
     connection_log_write(&downstream->shared->transport->connection_log, &end);
@@ -61,19 +62,8 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
 /* Whether nothing is unsettled, half read or unsent. */
 static bool is_drained(const struct downstream *downstream)
 {
-    return TAILQ_EMPTY(&downstream->sender.unsettled) && !downstream->cut_through &&
-           !downstream->framer.incoming.length && !downstream->outgoing.length &&
-           agent_acks_is_empty(&downstream->acks) && !downstream->access.inlet.leg.unsent.length;
-}
-
-/* Releases the messages: they are delivered without the agent, or dropped if the agent sends them again. */
-static void messages_release(struct downstream *downstream)
-{
-    if (downstream->cut_through)
-        cut_through_abort(downstream->cut_through);
-    downstream->cut_through = NULL;
-    dispatcher_forget(downstream->shared->dispatcher, &downstream->sender);
-    sender_release(&downstream->sender);
+    return receiver_is_drained(&downstream->receiver) && !downstream->outgoing.length &&
+           !downstream->access.inlet.leg.unsent.length;
 }
 
 static void downstream_end(struct downstream *downstream, enum end_reason reason)
@@ -88,10 +78,8 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     if (in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     agent_access_close(&downstream->access, in_order || has_refused ? LEG_CLOSE : LEG_RESET);
-    messages_release(downstream);
+    receiver_end(&downstream->receiver);
     agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
-    agent_acks_clear(&downstream->acks);
-    framer_deinit(&downstream->framer);
     buffer_clear(&downstream->outgoing);
     read_budget_release(downstream->shared->budget, &downstream->share);
     timer_stop(&downstream->timer);
@@ -99,15 +87,18 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     reactor_reap(reactor_of(downstream), &downstream->task);
 }
 
-/* ---- callbacks of the sender and of the read budget ---- */
+/* ---- callbacks of the receiver and of the read budget ---- */
 
-static void on_settled(void *owner, const struct message *message)
+static void on_wake(void *owner)
+{
+    downstream_wake(owner);
+}
+
+static void on_complete(void *owner)
 {
     struct downstream *downstream = owner;
 
-    if (message->ack == MESSAGE_AGENT_ACK && !agent_acks_add(&downstream->acks, message))
-        leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
-    downstream_wake(downstream);
+    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
 }
 
 static void on_undelivered(void *owner)
@@ -115,66 +106,30 @@ static void on_undelivered(void *owner)
     downstream_end(owner, END_UNDELIVERED);
 }
 
-static void on_wake(void *owner)
+static void on_refused(void *owner, enum end_reason reason)
 {
-    downstream_wake(owner);
+    const struct downstream *downstream = owner;
+    const struct connection_end refusal = end_of(downstream, reason);
+
+    connection_log_refusal(&downstream->shared->transport->connection_log, &refusal);
 }
 
-static const struct sender_events sender_events = {
-    .on_settled = on_settled,
-    .on_undelivered = on_undelivered,
+static const struct receiver_events receiver_events = {
     .on_wake = on_wake,
+    .on_complete = on_complete,
+    .on_undelivered = on_undelivered,
+    .on_refused = on_refused,
 };
 
 static bool is_mid_message(const void *owner)
 {
     const struct downstream *downstream = owner;
 
-    return framer_is_mid_message(&downstream->framer);
+    return framer_is_mid_message(&downstream->receiver.framer);
 }
 
 const struct read_budget_events downstream_budget_events = { .on_admitted = on_wake,
                                                              .is_mid_message = is_mid_message };
-
-/* ---- callbacks of the framer ---- */
-
-static void on_message(void *owner, struct message *message)
-{
-    struct downstream *downstream = owner;
-
-    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
-    dispatcher_submit(downstream->shared->dispatcher, &downstream->sender, message);
-}
-
-static enum end_reason on_large(void *owner, const struct scanner *scanner)
-{
-    struct downstream *downstream = owner;
-
-    if (!downstream->cut_through)
-        downstream->cut_through = cut_through_open(downstream->shared->dispatcher, &downstream->sender,
-                                                   &downstream->access.permit, scanner);
-    if (!downstream->cut_through)
-        return END_NO_MEMORY;
-    return cut_through_flow(downstream->cut_through, framer_bytes(&downstream->framer), scanner);
-}
-
-static enum end_reason on_large_end(void *owner, const struct scanner *scanner)
-{
-    struct downstream *downstream = owner;
-
-    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
-    enum end_reason reason =
-        cut_through_finish(downstream->cut_through, framer_bytes(&downstream->framer), scanner);
-    if (reason == END_NONE)
-        downstream->cut_through = NULL;
-    return reason;
-}
-
-static const struct framer_events framer_events = {
-    .on_message = on_message,
-    .on_large = on_large,
-    .on_large_end = on_large_end,
-};
 
 /* ---- whether the agent is read ---- */
 
@@ -183,35 +138,28 @@ static bool wants_budget(const struct downstream *downstream)
 {
     const struct leg *leg = &downstream->access.inlet.leg;
 
-    return !leg->read_over && (downstream->acks.bytes < ACKS_BYTES_MAX || !leg_can_send(leg));
+    return !leg->read_over &&
+           (senders_answer_bytes(&downstream->receiver.senders) < ACKS_BYTES_MAX || !leg_can_send(leg));
 }
 
 static bool has_budget(const struct downstream *downstream)
 {
-    if (downstream->cut_through)
-        return cut_through_can_flow(downstream->cut_through);
+    if (downstream->receiver.cut_through)
+        return cut_through_can_flow(downstream->receiver.cut_through);
     return read_budget_admits(downstream->shared->budget, &downstream->share);
-}
-
-/* Whether what the agent sends waits behind an isolated message. A message that is cut through does not: its
- * connection may be the one that the isolated message needs. */
-static bool must_wait(const struct downstream *downstream)
-{
-    return !downstream->cut_through &&
-           dispatcher_must_wait(downstream->shared->dispatcher, &downstream->sender);
 }
 
 /* How long a rate limit makes the agent's next message wait. */
 static uint64_t wait_ms(const struct downstream *downstream)
 {
     return downstream->access.state == ACCESS_GRANTED
-               ? framer_wait_ms(&downstream->framer, now_ms(downstream))
+               ? framer_wait_ms(&downstream->receiver.framer, now_ms(downstream))
                : 0;
 }
 
 static bool reads(const struct downstream *downstream)
 {
-    return wants_budget(downstream) && has_budget(downstream) && !must_wait(downstream) &&
+    return wants_budget(downstream) && has_budget(downstream) && !receiver_must_wait(&downstream->receiver) &&
            !wait_ms(downstream);
 }
 
@@ -223,23 +171,21 @@ static void pause_update(struct downstream *downstream)
 
 /* ---- moving bytes ---- */
 
-/* Puts as many acks into `outgoing` as fit in one TLS record. */
-static void acks_gather(struct downstream *downstream)
+/* Puts as many answers into `outgoing` as fit in one TLS record. */
+static void answers_write(struct downstream *downstream)
 {
-    if (downstream->outgoing.length || agent_acks_is_empty(&downstream->acks))
-        return;
-    if (!agent_acks_gather(&downstream->acks, sender_first_unasked(&downstream->sender),
-                           &downstream->outgoing, TLS_RECORD_BYTES))
+    if (!downstream->outgoing.length && !senders_write(&downstream->receiver.senders, &downstream->outgoing,
+                                                       TLS_RECORD_BYTES, now_ms(downstream)))
         leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
 }
 
 /* An agent that overdraws the budget is read to the end of its message, plus up to two TLS records. */
 static size_t read_window(const struct downstream *downstream)
 {
-    const struct framer *framer = &downstream->framer;
+    const struct framer *framer = &downstream->receiver.framer;
     bool overdraws = read_budget_is_overdrawn_by(downstream->shared->budget, &downstream->share);
 
-    if (!overdraws || downstream->cut_through)
+    if (!overdraws || downstream->receiver.cut_through)
         return framer_window(framer);
     return framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
 }
@@ -248,7 +194,7 @@ static size_t read_window(const struct downstream *downstream)
 static size_t bytes_read(struct downstream *downstream)
 {
     struct leg *leg = &downstream->access.inlet.leg;
-    struct buffer *incoming = framer_bytes(&downstream->framer);
+    struct buffer *incoming = framer_bytes(&downstream->receiver.framer);
     size_t before = incoming->length;
 
     (void)leg_read(leg, incoming, read_window(downstream));
@@ -258,21 +204,21 @@ static size_t bytes_read(struct downstream *downstream)
 /* Moves bytes in both directions once. END_NONE, or why the agent's bytes are refused. */
 static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
 {
-    acks_gather(downstream);
+    answers_write(downstream);
     size_t before = downstream->outgoing.length;
     (void)leg_write(&downstream->access.inlet.leg, &downstream->outgoing);
     *moved = before - downstream->outgoing.length;
     if (reads(downstream))
         *moved += bytes_read(downstream);
     if (downstream->access.inlet.leg.read_over) /* perhaps since the TLS handshake */
-        sender_note_end(&downstream->sender);
+        senders_note_end(&downstream->receiver.senders);
     if (downstream->access.state == ACCESS_AUTHENTICATING) {
-        struct step step = agent_access_authenticate(&downstream->access, framer_bytes(&downstream->framer),
-                                                     &downstream->outgoing);
+        struct step step = agent_access_authenticate(
+            &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
         if (step.outcome != STEP_GOES_ON)
             return step.reason;
     }
-    return framer_advance(&downstream->framer, now_ms(downstream));
+    return framer_advance(&downstream->receiver.framer, now_ms(downstream));
 }
 
 /* ---- deadlines ---- */
@@ -280,16 +226,16 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
 static struct agent_facts facts_of(const struct downstream *downstream)
 {
     const struct downstream_shared *shared = downstream->shared;
-    const struct framer *framer = &downstream->framer;
+    const struct framer *framer = &downstream->receiver.framer;
 
     return (struct agent_facts) {
         .route = shared->transport->route,
         .now_ms = now_ms(downstream),
         .is_untouched = framer_is_untouched(framer) && !downstream->access.inlet.leg.read_over,
         .is_mid_message = framer_is_mid_message(framer),
-        .has_unsettled = !TAILQ_EMPTY(&downstream->sender.unsettled),
-        .waits_for_husk = downstream->waits_for_budget || must_wait(downstream),
-        .holds_budget = downstream->cut_through || downstream->share.excess_bytes ||
+        .has_unsettled = senders_have_unsettled(&downstream->receiver.senders),
+        .waits_for_husk = downstream->waits_for_budget || receiver_must_wait(&downstream->receiver),
+        .holds_budget = downstream->receiver.cut_through || downstream->share.excess_bytes ||
                         read_budget_is_overdrawn_by(shared->budget, &downstream->share),
         .is_under_pressure = dispatcher_is_under_pressure(shared->dispatcher),
     };
@@ -301,7 +247,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
 static enum end_reason verdict(const struct downstream *downstream, const struct agent_facts *facts)
 {
     const struct leg *leg = &downstream->access.inlet.leg;
-    const struct framer *framer = &downstream->framer;
+    const struct framer *framer = &downstream->receiver.framer;
     enum end_reason reason = agent_access_verdict(&downstream->access);
 
     if (leg->broken != END_NONE)
@@ -326,9 +272,9 @@ static void budget_queue(struct downstream *downstream, size_t moved)
     bool was_waiting = downstream->waits_for_budget;
 
     downstream->waits_for_budget = wants_budget(downstream) && !has_budget(downstream);
-    if (moved || !downstream->waits_for_budget || downstream->cut_through)
+    if (moved || !downstream->waits_for_budget || downstream->receiver.cut_through)
         read_budget_leave(budget, &downstream->share);
-    if (downstream->waits_for_budget && !downstream->cut_through) {
+    if (downstream->waits_for_budget && !downstream->receiver.cut_through) {
         read_budget_wait(budget, &downstream->share);
         dispatcher_watch_pressure(downstream->shared->dispatcher);
     }
@@ -345,11 +291,12 @@ static void budget_queue(struct downstream *downstream, size_t moved)
 static void budget_account(struct downstream *downstream)
 {
     struct read_budget *budget = downstream->shared->budget;
-    size_t buffer_bytes = route_of(downstream)->buffer_bytes, length = downstream->framer.incoming.length;
+    size_t buffer_bytes = route_of(downstream)->buffer_bytes,
+           length = downstream->receiver.framer.incoming.length;
 
-    framer_return_scan(&downstream->framer);
+    framer_return_scan(&downstream->receiver.framer);
     read_budget_set_excess(budget, &downstream->share, length > buffer_bytes ? length - buffer_bytes : 0);
-    if (downstream->cut_through || !framer_is_mid_message(&downstream->framer))
+    if (downstream->receiver.cut_through || !framer_is_mid_message(&downstream->receiver.framer))
         read_budget_end_overdraft(budget, &downstream->share);
     read_budget_admit_next(budget);
 }
@@ -375,14 +322,31 @@ static struct step transfer_step(struct downstream *downstream)
         return step_waits_unless(reason);
     budget_account(downstream);
     if (agent_clock_is_silent(&downstream->clock, &facts))
-        connection_log_hint(&downstream->shared->transport->connection_log, SILENCE_HINT,
+        connection_log_hint(&downstream->shared->transport->connection_log, HINT_SILENT_AGENT,
                             &downstream->access.inlet.peer);
-    if (moved && (goes_on || downstream->outgoing.length || !agent_acks_is_empty(&downstream->acks)))
+    if (moved &&
+        (goes_on || downstream->outgoing.length || senders_have_answers(&downstream->receiver.senders)))
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
+    timer_set(&downstream->timer, senders_deadline(&downstream->receiver.senders));
     return step_waits_unless(END_NONE);
+}
+
+/* After the TLS handshake: the peer may be a husk that speaks the link. END_NONE or END_NO_MEMORY. */
+static enum end_reason link_begin(struct downstream *downstream)
+{
+    enum tls_peer_protocol protocol = leg_peer_protocol(&downstream->access.inlet.leg);
+
+    if (protocol == TLS_PEER_UNKNOWN || downstream->receiver.senders.peer)
+        return END_NONE;
+    if (protocol == TLS_PEER_HUSK) {
+        connection_log_hint(&downstream->shared->transport->connection_log, HINT_OLD_HUSK,
+                            &downstream->access.inlet.peer);
+        return END_NONE;
+    }
+    return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
 static void downstream_step(struct downstream *downstream)
@@ -391,12 +355,14 @@ static void downstream_step(struct downstream *downstream)
 
     if (downstream->access.state == ACCESS_SECURING)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
-                                   framer_bytes(&downstream->framer), &downstream->outgoing);
+                                   framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
     if (step.outcome == STEP_WAITS) {
         leg_watch(&downstream->access.inlet.leg, LEG_READ);
         timer_set(&downstream->timer, downstream->access.inlet.deadline_ms);
         return;
     }
+    if (step.outcome == STEP_GOES_ON)
+        step = step_goes_on_unless(link_begin(downstream));
     if (step.outcome == STEP_GOES_ON)
         step = transfer_step(downstream);
     if (step.outcome == STEP_ENDS)
@@ -412,17 +378,14 @@ void downstream_shared_init(struct downstream_shared *shared, struct dispatcher 
         .transport = dispatcher->transport,
         .dispatcher = dispatcher,
         .budget = dispatcher->budget,
-        .framing = { .events = &framer_events,
-                     .route = dispatcher->transport->route,
-                     .bodies = bodies,
-                     .chunk_ids = dispatcher->chunk_ids },
     };
+    receiver_shared_init(&shared->receiving, &receiver_events, dispatcher, bodies);
     LIST_INIT(&shared->list);
 }
 
 void downstream_shared_deinit(struct downstream_shared *shared)
 {
-    framer_shared_deinit(&shared->framing);
+    receiver_shared_deinit(&shared->receiving);
     message_meters_deinit(&shared->meters);
 }
 
@@ -438,11 +401,8 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     downstream->task.run = on_task;
     downstream->shared = shared;
     agent_clock_start(&downstream->clock, reactor->now_ms);
-    framer_init(&downstream->framer, &shared->framing, &reactor->pool, downstream,
-                &downstream->access.permit);
-    sender_init(&downstream->sender, &sender_events, downstream);
+    receiver_init(&downstream->receiver, &shared->receiving, downstream, &downstream->access.permit);
     read_share_init(&downstream->share, downstream);
-    agent_acks_init(&downstream->acks);
     buffer_init(&downstream->outgoing, &reactor->pool);
     timer_init(&downstream->timer, reactor, on_task, &downstream->task);
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);
@@ -452,7 +412,7 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
 
 bool downstream_stop(struct downstream *downstream)
 {
-    bool nothing_lost = !TAILQ_EMPTY(&downstream->sender.unsettled) || is_drained(downstream);
+    bool nothing_lost = senders_have_unsettled(&downstream->receiver.senders) || is_drained(downstream);
 
     downstream_end(downstream, END_SHUTDOWN);
     return nothing_lost;

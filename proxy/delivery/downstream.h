@@ -1,22 +1,19 @@
-/* One agent's connection under `protocol: forward`: bytes in, messages out, acks back.
+/* One accepted connection under `protocol: forward`: bytes in, messages out, acks back.
  *
  *   SECURING ──TLS, permit──▶ AUTHENTICATING ──shared key──▶ GRANTED ──▶ CLOSED     (see agent_access.h)
  *
- * Reads messages once access is granted. Owns its access, its framer, its cut-through during a large message,
- * and the acks that the agent has not been sent. The dispatcher owns the messages that were submitted. The
- * connection stays open until all its messages are settled, so that a reset can still tell the agent of a
- * failure. An idle connection owns no scanner and no buffer. Belongs to its worker's thread. */
+ * Reads messages once access is granted. The peer is an agent, or a husk that speaks the link for many
+ * agents. Owns its access, and its receiver with the answers that are not sent yet. The dispatcher owns the
+ * messages that were submitted. The connection stays open until all its messages are settled, so that a reset
+ * can still tell the agent of a failure. An idle connection owns no scanner and no buffer. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
 
 #include "delivery/agent_access.h"
-#include "delivery/agent_acks.h"
 #include "delivery/agent_clock.h"
-#include "delivery/cut_through.h"
-#include "delivery/dispatcher.h"
-#include "delivery/framer.h"
 #include "delivery/read_budget.h"
-#include "delivery/sender.h"
+#include "delivery/receiver.h"
 #include "runtime/timer.h"
 
 struct downstream {
@@ -25,12 +22,9 @@ struct downstream {
     struct downstream_shared *shared; /* borrowed */
     struct agent_access access;
     bool waits_for_budget; /* would be read, but has no budget, or its cut-through is blocked */
-    struct framer framer;
-    struct sender sender;
-    struct cut_through *cut_through; /* owned; NULL: no message is cut through */
-    struct read_share share;         /* of the read budget */
-    struct agent_acks acks;          /* not sent to the agent yet */
-    struct buffer outgoing;          /* handshake messages, or one TLS record of acks, to be written */
+    struct receiver receiver;
+    struct read_share share; /* of the read budget */
+    struct buffer outgoing;  /* handshake messages, or one TLS record of answers, to be written */
     struct agent_clock clock;
     struct timer timer;
 };
@@ -40,7 +34,7 @@ struct downstream_shared {
     struct transport *transport; /* borrowed, as are the next two */
     struct dispatcher *dispatcher;
     struct read_budget *budget;
-    struct framer_shared framing;
+    struct receiver_shared receiving;
     struct message_meters meters;
     LIST_HEAD(, downstream) list;
 };

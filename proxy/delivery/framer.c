@@ -40,7 +40,12 @@ static bool scan_begin(struct framer *framer)
     shared->spare = NULL;
     if (!framer->scan)
         return false;
-    limits.message_bytes = message_permit_message_bytes(framer->permit, limits.message_bytes);
+    if (framer->source == FRAMER_FROM_LINK) { /* see limits_check */
+        limits.message_bytes = UINT64_MAX;
+        limits.tag_bytes = UINT32_MAX;
+    } else {
+        limits.message_bytes = message_permit_message_bytes(framer->permit, limits.message_bytes);
+    }
     for (unsigned at = 0; at < 2; at++) {
         scanner_init(&framer->scan->scanners[at], &limits);
         if (at || framer->has_found)
@@ -48,6 +53,11 @@ static bool scan_begin(struct framer *framer)
     }
     framer->scan->at = 0;
     return true;
+}
+
+void framer_set_source(struct framer *framer, enum framer_source source)
+{
+    framer->source = source;
 }
 
 void framer_return_scan(struct framer *framer)
@@ -104,6 +114,12 @@ static enum end_reason batch_hand_up(struct framer *framer, const struct scanner
     framer->has_found = true;
     framer->shared->events->on_message(framer->owner, message);
     return END_NONE;
+}
+
+/* Hands up the messages before the current one. */
+static enum end_reason batch_flush(struct framer *framer)
+{
+    return framer->batch_count ? batch_hand_up(framer, previous(framer)) : END_NONE;
 }
 
 /* Whether the batch is handed up without waiting for another message: its `last` message requests an ack, the
@@ -164,6 +180,7 @@ static enum end_reason large_hand_up(struct framer *framer,
     enum end_reason reason = on_bytes(framer->owner, current(framer));
 
     framer->scanned_bytes -= before - framer->incoming.length;
+    framer->removed_bytes += before - framer->incoming.length;
     return reason;
 }
 
@@ -174,6 +191,7 @@ static enum end_reason large_end(struct framer *framer)
     if (reason != END_NONE)
         return reason;
     framer->is_cut_through = false;
+    framer->removed_bytes = 0;
     framer->has_found = true;
     return END_NONE;
 }
@@ -188,8 +206,8 @@ static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
         return large_end(framer);
     if (!message_rewrite(framer))
         return END_NO_MEMORY;
-    if (framer->batch_count && batch_cannot_grow(framer, whole)) {
-        enum end_reason reason = batch_hand_up(framer, previous(framer));
+    if (batch_cannot_grow(framer, whole)) {
+        enum end_reason reason = batch_flush(framer);
         if (reason != END_NONE)
             return reason;
     }
@@ -202,7 +220,7 @@ static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
     return END_NONE;
 }
 
-static enum end_reason message_refuse(struct framer *framer)
+static enum end_reason scan_refusal(struct framer *framer)
 {
     switch (current(framer)->refusal) {
     case SCANNER_JSON:
@@ -234,6 +252,118 @@ static enum end_reason large_advance(struct framer *framer)
     return large_hand_up(framer, framer->shared->events->on_large);
 }
 
+/* ---- refused messages on a link ---- */
+
+enum { HEAD_BYTES_MAX = 32 }; /* of a message before its body, without the bytes of the tag */
+
+/* The current message is refused. An agent loses its connection for it. On a link the message is discarded,
+ * because other senders share the connection. */
+static enum end_reason message_refuse(struct framer *framer, enum end_reason reason)
+{
+    if (framer->source == FRAMER_FROM_AGENT)
+        return reason;
+    enum end_reason batch_reason = batch_flush(framer);
+    if (framer->is_cut_through)
+        framer->shared->events->on_large_refused(framer->owner);
+    framer_refuse(framer, reason);
+    return batch_reason;
+}
+
+void framer_refuse(struct framer *framer, enum end_reason reason)
+{
+    framer->is_cut_through = false;
+    framer->refused_for = reason;
+}
+
+/* The scanner of a link has no limits of its own: after its refusal the end of the message is unknown. */
+static enum end_reason limits_check(struct framer *framer)
+{
+    const struct scanner_limits *limits = &framer->shared->route->scanner;
+    const struct scanner *scanner = current(framer);
+    uint64_t tag_bytes =
+        scanner->body.start ? scanner->tag.end - scanner->tag.start : scanner->announced - HEAD_BYTES_MAX;
+
+    if (scanner->announced > message_permit_message_bytes(framer->permit, limits->message_bytes)) {
+        message_permit_note_length(framer->permit);
+        return message_refuse(framer, END_MESSAGE_TOO_LONG);
+    }
+    bool is_long = scanner->announced > HEAD_BYTES_MAX && tag_bytes > limits->tag_bytes;
+    return is_long ? message_refuse(framer, END_TAG_TOO_LONG) : END_NONE;
+}
+
+/* Removes bytes of the refused message up to the offset `end`. */
+static void refused_discard(struct framer *framer, uint64_t end)
+{
+    size_t bytes = (size_t)end - framer->removed_bytes;
+
+    buffer_consume(&framer->incoming, bytes);
+    framer->removed_bytes += bytes;
+    framer->scanned_bytes -= bytes;
+}
+
+static void refused_end(struct framer *framer, uint64_t now_ms)
+{
+    const struct scanner *whole = current(framer);
+    uint8_t id[SCANNER_CHUNK_BYTES_MAX];
+    struct framer_refusal refusal = { .id = id, .reason = framer->refused_for };
+
+    message_permit_charge(framer->permit, whole->length, now_ms);
+    if (scanner_asks_ack(whole))
+        refusal.id_length = buffer_peek(&framer->incoming, whole->chunk.start - framer->removed_bytes, id,
+                                        whole->chunk.end - whole->chunk.start);
+    refused_discard(framer, whole->length);
+    framer->removed_bytes = 0;
+    framer->refused_for = END_NONE;
+    framer->has_found = true;
+    framer->shared->events->on_refused(framer->owner, &refusal);
+}
+
+/* Discards what is scanned of the refused message. Its option stays until the end, because it has the id. */
+static enum end_reason refused_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
+{
+    const struct scanner *scanner = current(framer);
+
+    if (status == SCANNER_REFUSED)
+        return scan_refusal(framer);
+    if (scanner->option.start && scanner->announced - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
+        return END_BAD_OPTION;
+    refused_discard(framer, scanner->option.start ? scanner->option.start : scanner->length);
+    if (status == SCANNER_END)
+        refused_end(framer, now_ms);
+    return END_NONE;
+}
+
+/* ---- frames on a link ---- */
+
+/* Whether the next byte begins a frame, or continues one. */
+static bool is_at_frame(const struct framer *framer)
+{
+    size_t length;
+
+    return framer->source == FRAMER_FROM_LINK && scanner_is_between(current(framer)) &&
+           link_is_frame(*buffer_view(&framer->incoming, framer->scanned_bytes, &length));
+}
+
+/* Takes the frame after the messages that are scanned. */
+static enum end_reason frame_take(struct framer *framer)
+{
+    uint8_t bytes[LINK_FRAME_BYTES_MAX];
+    struct link_request frame;
+    size_t taken;
+    enum end_reason reason = batch_flush(framer);
+
+    if (reason != END_NONE)
+        return reason;
+    size_t length = buffer_peek(&framer->incoming, 0, bytes, sizeof bytes);
+    enum link_status status = link_request_parse(bytes, length, &taken, &frame);
+    framer->is_mid_frame = status == LINK_MORE;
+    framer->has_found = true;
+    buffer_consume(&framer->incoming, taken);
+    if (status == LINK_REFUSED)
+        return END_LINK_ERROR;
+    return status == LINK_FOUND ? framer->shared->events->on_frame(framer->owner, &frame) : END_NONE;
+}
+
 /* ---- all messages ---- */
 
 uint64_t framer_wait_ms(const struct framer *framer, uint64_t now_ms)
@@ -250,18 +380,22 @@ static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
     size_t length;
     const uint8_t *bytes = buffer_view(&framer->incoming, framer->scanned_bytes, &length);
     enum scanner_status status;
+    enum end_reason reason = END_NONE;
 
     framer->scanned_bytes += scanner_feed(current(framer), bytes, length, &status);
-    switch (status) {
-    case SCANNER_HEAD:
-        return message_judge(framer);
-    case SCANNER_END:
-        return message_end(framer, now_ms);
-    case SCANNER_REFUSED:
-        return message_refuse(framer);
-    default:
-        return END_NONE;
+    if (framer->source == FRAMER_FROM_LINK && framer->refused_for == END_NONE && status != SCANNER_REFUSED)
+        reason = limits_check(framer);
+    if (reason == END_NONE && framer->refused_for == END_NONE && status == SCANNER_HEAD) {
+        reason = message_judge(framer);
+        reason = reason == END_NONE ? END_NONE : message_refuse(framer, reason);
     }
+    if (reason != END_NONE)
+        return reason;
+    if (framer->refused_for != END_NONE)
+        return refused_advance(framer, status, now_ms);
+    if (status == SCANNER_END)
+        return message_end(framer, now_ms);
+    return status == SCANNER_REFUSED ? scan_refusal(framer) : END_NONE;
 }
 
 enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
@@ -272,22 +406,21 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
         return END_NONE;
     if (!scan_begin(framer))
         return END_NO_MEMORY;
-    while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length &&
+    framer->is_mid_frame = false;
+    while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length && !framer->is_mid_frame &&
            !framer_wait_ms(framer, now_ms))
-        reason = scan_step(framer, now_ms);
+        reason = is_at_frame(framer) ? frame_take(framer) : scan_step(framer, now_ms);
     /* Whole messages are handed up even if the bytes after them are refused. */
-    if (framer->batch_count) {
-        enum end_reason batch_reason = batch_hand_up(framer, previous(framer));
-        reason = reason == END_NONE ? batch_reason : reason;
-    }
-    if (reason == END_NONE && framer_is_mid_message(framer))
+    enum end_reason batch_reason = batch_flush(framer);
+    reason = reason == END_NONE ? batch_reason : reason;
+    if (reason == END_NONE && framer->refused_for == END_NONE && !scanner_is_between(current(framer)))
         reason = large_advance(framer);
     return reason;
 }
 
 bool framer_is_mid_message(const struct framer *framer)
 {
-    return framer->scan && !scanner_is_between(current(framer));
+    return framer->is_mid_frame || (framer->scan && !scanner_is_between(current(framer)));
 }
 
 bool framer_is_untouched(const struct framer *framer)

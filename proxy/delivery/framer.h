@@ -1,6 +1,9 @@
 /* Finds the messages in one agent's bytes, checks that the agent may write them, and hands them up: whole
  * messages, batches of messages that were read together, and large messages while they are read.
  *
+ * On a link (docs/link.md) the bytes also contain the frames of the calling husk, and a message that is
+ * refused costs only itself: its bytes are discarded and the messages after it go on.
+ *
  * No other unit of delivery drives a scanner. Owns the bytes of the current message and, during a message,
  * the state of the scan. Knows neither connections nor loops: bytes and the time go in, messages come out.
  * Belongs to its worker's thread. */
@@ -13,8 +16,16 @@
 #include "delivery/chunk_ids.h"
 #include "delivery/message.h"
 #include "delivery/message_policy.h"
+#include "forward/link.h"
 #include "forward/scanner.h"
 #include "runtime/route.h"
+
+/* A message on a link that was refused, when its last byte is scanned. */
+struct framer_refusal {
+    const uint8_t *id; /* value of its chunk id, header included; borrowed */
+    size_t id_length;  /* 0: it has none */
+    enum end_reason reason;
+};
 
 /* Synchronous callbacks. A result other than END_NONE says why the connection must end. */
 struct framer_events {
@@ -25,7 +36,18 @@ struct framer_events {
     enum end_reason (*on_large)(void *owner, const struct scanner *scanner);
     /* The last byte of that message is scanned. The owner removes all bytes of the message. */
     enum end_reason (*on_large_end)(void *owner, const struct scanner *scanner);
+
+    /* ---- on a link ---- */
+
+    /* A frame of the calling husk. Messages before it were handed up before. */
+    enum end_reason (*on_frame)(void *owner, const struct link_request *frame);
+    /* The large message that is being read is refused. */
+    void (*on_large_refused)(void *owner);
+    /* A message was refused. */
+    void (*on_refused)(void *owner, const struct framer_refusal *refusal);
 };
+
+enum framer_source { FRAMER_FROM_AGENT, FRAMER_FROM_LINK };
 
 /* Two scanners: one describes the last whole message, the other scans the next one. */
 struct framer_scan {
@@ -51,9 +73,13 @@ struct framer {
     size_t scanned_bytes;          /* bytes of `incoming` that are scanned */
     size_t batch_bytes;            /* bytes of the batch: whole messages that are not handed up yet */
     unsigned batch_count;          /* number of messages in the batch */
-    bool is_cut_through;           /* the current message is handed up as a large one */
-    bool has_found;                /* a message has been handed up */
-    uint64_t batch_events;         /* events in the batch, as far as its messages state the number */
+    size_t removed_bytes;          /* bytes of the current message that are no longer in `incoming` */
+    enum framer_source source;
+    enum end_reason refused_for; /* the current message on a link is discarded; END_NONE: it is not */
+    bool is_mid_frame;           /* a frame has begun, and the rest is missing */
+    bool is_cut_through;         /* the current message is handed up as a large one */
+    bool has_found;              /* a message has been handed up */
+    uint64_t batch_events;       /* events in the batch, as far as its messages state the number */
 };
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
@@ -68,9 +94,15 @@ static inline struct buffer *framer_bytes(struct framer *framer)
     return &framer->incoming;
 }
 
+/* The bytes come from a link. Call it before the first byte. */
+void framer_set_source(struct framer *framer, enum framer_source source);
+
 /* Scans new bytes and hands up messages, as far as rate limits allow. END_NONE, or why the connection must
  * end. */
 enum end_reason framer_advance(struct framer *framer, uint64_t now_ms);
+
+/* On a link: discards the rest of the large message that is being read. on_refused follows at its end. */
+void framer_refuse(struct framer *framer, enum end_reason reason);
 
 /* How long a rate limit makes the next message wait, in ms; 0: no wait. A message that waits is not scanned.
  * Without unscanned bytes there is no wait, so that the end of the agent is noticed. */

@@ -1,11 +1,16 @@
 #include "delivery/in_flight.h"
 
-#include "forward/ack.h"
+#include "forward/link.h"
 
 void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms)
 {
     *in_flight = (struct in_flight) { .metrics = metrics };
     ack_timer_init(&in_flight->ack_timer, ack_timeout_ms);
+}
+
+void in_flight_begin_link(struct in_flight *in_flight)
+{
+    in_flight->is_link = true;
 }
 
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes)
@@ -33,31 +38,92 @@ static struct message *message_leave(struct in_flight *in_flight, struct ledger_
     return message;
 }
 
-enum end_reason in_flight_take_ack(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
-                                   struct message **settled)
+/* The ack names a message: takes the message from the ledger. NULL: no message has this id. */
+static struct message *message_acknowledge(struct in_flight *in_flight, const uint8_t *id, size_t id_length,
+                                           uint64_t now_us)
+{
+    const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
+    struct ledger_entry *entry = ledger_settle_ack(&in_flight->ledger, id, id_length);
+
+    if (!entry)
+        return NULL;
+    /* filed_us can be later: an aggregator may repeat an ack whose message was just sent again. */
+    metrics_observe(&in_flight->metrics->ack_latency, &metrics_ack_bounds,
+                    now_us > entry->filed_us ? now_us - entry->filed_us : 0);
+    if (entry == oldest)
+        ack_timer_restart(&in_flight->ack_timer, now_us / 1000);
+    return message_leave(in_flight, entry);
+}
+
+/* The sender that the peer names by its number. It names only senders with messages on this connection. */
+static struct sender *sender_find(const struct in_flight *in_flight, uint64_t number)
+{
+    for (struct ledger_entry *entry = in_flight->ledger.first; entry; entry = entry->next) {
+        if (message_of(entry)->sender_number == number && message_of(entry)->sender)
+            return message_of(entry)->sender;
+    }
+    return NULL;
+}
+
+static enum end_reason ack_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                struct in_flight_answer *answer)
 {
     uint8_t bytes[ACK_BYTES_MAX];
     size_t length = buffer_peek(incoming, 0, bytes, sizeof bytes), taken;
     struct span id;
     enum ack_status status = ack_parse(bytes, length, &taken, &id);
 
-    *settled = NULL;
-    if (status == ACK_MORE)
-        return END_NONE;
-    if (status == ACK_REFUSED)
-        return END_BAD_ACK;
+    if (status != ACK_FOUND)
+        return status == ACK_MORE ? END_NONE : END_BAD_ACK;
     buffer_consume(incoming, taken);
-    const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
-    struct ledger_entry *entry = ledger_settle_ack(&in_flight->ledger, bytes + id.start, id.end - id.start);
-    if (!entry)
+    answer->is_complete = true;
+    answer->message = message_acknowledge(in_flight, bytes + id.start, id.end - id.start, now_us);
+    return answer->message ? END_NONE : END_UNKNOWN_ACK;
+}
+
+static enum end_reason reason_of(const uint8_t *bytes, const struct span *text, enum end_reason fallback)
+{
+    enum end_reason reason = end_reason_of_name((const char *)bytes + text->start, text->end - text->start);
+
+    return reason == END_NONE ? fallback : reason;
+}
+
+static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                  struct in_flight_answer *answer)
+{
+    uint8_t bytes[LINK_FRAME_BYTES_MAX];
+    size_t length = buffer_peek(incoming, 0, bytes, sizeof bytes), taken;
+    struct link_answer frame;
+    enum link_status status = link_answer_parse(bytes, length, &taken, &frame);
+
+    if (status != LINK_FOUND)
+        return status == LINK_MORE ? END_NONE : END_LINK_ERROR;
+    buffer_consume(incoming, taken);
+    answer->is_complete = true;
+    ack_timer_restart(&in_flight->ack_timer, now_us / 1000); /* whatever it says, the peer works */
+    answer->is_waiting = frame.is_waiting;
+    answer->waiting = reason_of(bytes, &frame.waiting, END_NONE);
+    if (frame.names_window) {
+        answer->sender = sender_find(in_flight, frame.sender);
+        answer->is_closed = !frame.window;
+    }
+    if (frame.ack.start == frame.ack.end)
+        return END_NONE;
+    answer->message =
+        message_acknowledge(in_flight, bytes + frame.ack.start, frame.ack.end - frame.ack.start, now_us);
+    if (!answer->message)
         return END_UNKNOWN_ACK;
-    /* filed_us can be later: an aggregator may repeat an ack whose message was just sent again. */
-    metrics_observe(&in_flight->metrics->ack_latency, &metrics_ack_bounds,
-                    now_us > entry->filed_us ? now_us - entry->filed_us : 0);
-    if (entry == oldest)
-        ack_timer_restart(&in_flight->ack_timer, now_us / 1000);
-    *settled = message_leave(in_flight, entry);
+    answer->refused = frame.refused < answer->message->count ? frame.refused : answer->message->count;
+    answer->reason = reason_of(bytes, &frame.reason, END_REFUSED);
     return END_NONE;
+}
+
+enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                      struct in_flight_answer *answer)
+{
+    *answer = (struct in_flight_answer) { 0 };
+    return in_flight->is_link ? frame_take(in_flight, incoming, now_us, answer)
+                              : ack_take(in_flight, incoming, now_us, answer);
 }
 
 struct message *in_flight_take_taken(struct in_flight *in_flight, uint64_t taken)

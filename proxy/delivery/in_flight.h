@@ -16,10 +16,14 @@ struct in_flight {
     struct ledger ledger;            /* in the order sent */
     struct ack_timer ack_timer;      /* of the oldest message that expects an ack */
     uint64_t queued_bytes;           /* all bytes that were ever put into the stream */
+    bool is_link;                    /* the peer is a husk that answers with frames (docs/link.md) */
 };
 
 /* Borrows `metrics`. */
 void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms);
+
+/* The peer speaks the link. */
+void in_flight_begin_link(struct in_flight *in_flight);
 
 /* Bytes were put into the stream. */
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes);
@@ -29,10 +33,21 @@ void in_flight_file(struct in_flight *in_flight, struct message *message, uint64
  * plaintext, so that the offset is never too high. */
 uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);
 
-/* Removes the ack at the front of `incoming` and returns the message that it settles in *settled; NULL: the
- * ack is incomplete. END_NONE, or why the ack is refused. */
-enum end_reason in_flight_take_ack(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
-                                   struct message **settled);
+/* What the peer has said with one ack, or on a link with one frame. */
+struct in_flight_answer {
+    bool is_complete;        /* false: bytes are missing, and nothing was said */
+    struct message *message; /* settled, or refused; the caller takes it; NULL: the answer names none */
+    uint64_t refused;        /* how many of its Forward messages were refused: at most message->count */
+    enum end_reason reason;  /* why they were refused */
+    bool is_waiting;         /* messages wait at the peer */
+    enum end_reason waiting; /* the last failure of the peer's own upstream; END_NONE: it is busy */
+    struct sender *sender;   /* its window has changed; NULL: no window has, or the agent has ended */
+    bool is_closed;          /* the peer takes no message of the sender now */
+};
+
+/* Removes the answer at the front of `incoming`. END_NONE, or why the answer is refused. */
+enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                      struct in_flight_answer *answer);
 /* Removes and returns a message that expects no ack and ends at or before the offset `taken`; NULL: there is
  * none. */
 struct message *in_flight_take_taken(struct in_flight *in_flight, uint64_t taken);

@@ -46,7 +46,9 @@ struct message {
     /* sender */
     struct sender *sender; /* borrowed; NULL: the agent has ended */
     TAILQ_ENTRY(message) of_sender;
-    uint64_t ordinal; /* number among the messages of its sender, rising */
+    uint64_t
+        sender_number; /* of its sender, also after the agent has ended; copied to the parts of a batch */
+    uint64_t ordinal;  /* number among the messages of its sender, rising */
     uint64_t arrived_ms;
 
     /* message_queue */

@@ -1,9 +1,13 @@
 #include "delivery/overdue.h"
 
-/* Whether the agent waits for the ack of a message that arrived at or before `deadline_ms`. */
+/* Whether the agent waits for the ack of a message that arrived at or before `deadline_ms`. An agent behind
+ * another husk does not: that husk knows that the message waits. */
 static bool is_overdue(const struct message *message, uint64_t deadline_ms)
 {
-    return message->sender && message->ack == MESSAGE_AGENT_ACK && message->arrived_ms <= deadline_ms;
+    const struct sender *sender = message->sender;
+
+    return sender && !sender->is_remote && message->ack == MESSAGE_AGENT_ACK &&
+           message->arrived_ms <= deadline_ms;
 }
 
 /* Drops the overdue messages that their agents send again. */
@@ -33,7 +37,7 @@ static bool batch_tell(const struct overdue *overdue, uint64_t deadline_ms)
 
     TAILQ_FOREACH (message, &overdue->waiting->list, of_queue) {
         if (is_overdue(message, deadline_ms)) {
-            sender_fail(message->sender);
+            sender_fail(message->sender, END_UNDELIVERED);
             return true;
         }
     }
@@ -43,12 +47,15 @@ static bool batch_tell(const struct overdue *overdue, uint64_t deadline_ms)
 /* Tells the agent of one overdue request. False when no request is overdue. */
 static bool request_tell(const struct overdue *overdue, uint64_t deadline_ms)
 {
-    struct exclusive_request *request = TAILQ_FIRST(&overdue->requests->list);
+    struct exclusive_request *request;
 
-    if (!request || request->waiting_since_ms > deadline_ms)
-        return false;
-    request->events->on_overdue(request);
-    return true;
+    TAILQ_FOREACH (request, &overdue->requests->list, link) {
+        if (!request->sender->is_remote && request->waiting_since_ms <= deadline_ms) {
+            request->events->on_overdue(request);
+            return true;
+        }
+    }
+    return false;
 }
 
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms)

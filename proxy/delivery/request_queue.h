@@ -4,6 +4,7 @@
 
 #include "base/end_reason.h"
 #include "base/metrics.h"
+#include "delivery/sender.h"
 
 #include <stdint.h>
 #include <sys/queue.h>
@@ -27,7 +28,8 @@ struct exclusive_events {
 struct exclusive_request {
     TAILQ_ENTRY(exclusive_request) link; /* in the queue while it waits */
     const struct exclusive_events *events;
-    uint64_t waiting_since_ms; /* written by the queue */
+    const struct sender *sender; /* borrowed: whose message needs the connection */
+    uint64_t waiting_since_ms;   /* written by the queue */
 };
 
 struct request_queue {

@@ -1,9 +1,14 @@
 #include "delivery/sender.h"
 
-void sender_init(struct sender *sender, const struct sender_events *events, void *owner)
+void sender_init(struct sender *sender, const struct sender_events *events, void *owner, uint64_t number)
 {
-    *sender = (struct sender) { .events = events, .owner = owner };
+    *sender = (struct sender) { .events = events, .owner = owner, .number = number };
     TAILQ_INIT(&sender->unsettled);
+}
+
+void sender_set_remote(struct sender *sender)
+{
+    sender->is_remote = true;
 }
 
 void sender_release(struct sender *sender)
@@ -27,9 +32,15 @@ void sender_file(struct sender *sender, struct message *message, uint64_t now_ms
 {
     message->arrived_ms = now_ms;
     message->ordinal = sender->filed;
+    message->sender_number = sender->number;
     TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
     sender->filed += message->count;
     message_adopt(sender, message);
+}
+
+uint64_t sender_pass_over(struct sender *sender)
+{
+    return sender->filed++;
 }
 
 static const struct message *isolated_from(const struct message *message)
@@ -72,9 +83,17 @@ void sender_settle(struct sender *sender, struct message *message)
     sender->events->on_settled(sender->owner, message);
 }
 
-void sender_fail(struct sender *sender)
+void sender_refuse(struct sender *sender, struct message *message, uint64_t count, enum end_reason reason)
 {
-    sender->events->on_undelivered(sender->owner);
+    const struct sender_refusal refusal = { .message = message, .count = count, .reason = reason };
+
+    sender_remove(sender, message);
+    sender->events->on_refused(sender->owner, &refusal);
+}
+
+void sender_fail(struct sender *sender, enum end_reason reason)
+{
+    sender->events->on_undelivered(sender->owner, reason);
 }
 
 void sender_wake(struct sender *sender)
@@ -118,6 +137,11 @@ uint64_t sender_first_unasked(const struct sender *sender)
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id)
 {
     sender->upstream_id = upstream_id;
+}
+
+void sender_note_window(struct sender *sender, uint64_t closed_by)
+{
+    sender->closed_by = closed_by;
 }
 
 void sender_note_end(struct sender *sender)

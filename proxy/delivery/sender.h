@@ -6,14 +6,26 @@
 #ifndef HUSK_DELIVERY_SENDER_H
 #define HUSK_DELIVERY_SENDER_H
 
+#include "base/end_reason.h"
 #include "delivery/message.h"
 
-/* Synchronous callbacks to the sender's owner. */
+/* Messages that were given up: `count` of the Forward messages in `message`, for `reason`. The other ones are
+ * settled. */
+struct sender_refusal {
+    const struct message *message;
+    uint64_t count; /* 1 … message->count */
+    enum end_reason reason;
+};
+
+/* Synchronous callbacks to the sender's owner. on_refused and on_undelivered may release the sender. */
 struct sender_events {
     /* The message is settled and is freed after the callback. */
     void (*on_settled)(void *owner, const struct message *message);
-    /* A message cannot be delivered and is freed already. The callback may release the sender. */
-    void (*on_undelivered)(void *owner);
+    /* A message is given up, or a part of it. The message is freed after the callback. */
+    void (*on_refused)(void *owner, const struct sender_refusal *refusal);
+    /* The large message that the agent is sending cannot be delivered, or a message has waited for
+     * --delivery-timeout. */
+    void (*on_undelivered)(void *owner, enum end_reason reason);
     /* The agent may be able to go on: there is space, or an isolated message no longer blocks the sender. */
     void (*on_wake)(void *owner);
 };
@@ -22,20 +34,28 @@ struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
+    uint64_t number;                    /* unique in its worker, not 0: names the sender on a link */
     unsigned unasked;                   /* how many of them are message_is_unasked */
+    bool is_remote;                     /* the agent of another husk, which knows when its messages wait */
     bool has_ended;                     /* the agent sends nothing more, and reads no ack */
     uint64_t filed;                     /* number of Forward messages filed so far */
     const struct message *isolated;     /* the oldest unsettled message that is isolated; NULL: none */
     uint64_t upstream_id; /* upstream connection that took the last message, to keep the order where possible;
                              0: none */
+    uint64_t closed_by;   /* upstream connection whose husk takes no message of the sender now; 0: none */
 };
 
-void sender_init(struct sender *sender, const struct sender_events *events, void *owner);
+/* Borrows `events` and `owner`. `number` as in the struct. */
+void sender_init(struct sender *sender, const struct sender_events *events, void *owner, uint64_t number);
+/* The agent is behind another husk. */
+void sender_set_remote(struct sender *sender);
 /* The sender ends; its messages go on without it. */
 void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
 void sender_file(struct sender *sender, struct message *message, uint64_t now_ms);
+/* Counts a message that is refused before it is filed. Returns its ordinal. */
+uint64_t sender_pass_over(struct sender *sender);
 /* Removes a message from the sender: it settles, is lost, or goes on without the sender. */
 void sender_remove(struct sender *sender, struct message *message);
 /* Replaces `batch` by its `parts` (by of_queue), in order. */
@@ -44,8 +64,11 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
 /* Removes a settled message and calls on_settled. */
 void sender_settle(struct sender *sender, struct message *message);
 
+/* Removes the message and calls on_refused. */
+void sender_refuse(struct sender *sender, struct message *message, uint64_t count, enum end_reason reason);
+
 /* Call on_undelivered, and on_wake. */
-void sender_fail(struct sender *sender);
+void sender_fail(struct sender *sender, enum end_reason reason);
 void sender_wake(struct sender *sender);
 
 /* A message of the sender has become isolated. */
@@ -57,6 +80,9 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
 
 /* The upstream connection with this id has taken the last message. */
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id);
+/* The husk at the end of the upstream connection with this id takes no message of the sender for now; 0: it
+ * does. */
+void sender_note_window(struct sender *sender, uint64_t closed_by);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 

@@ -35,10 +35,8 @@ void unsettled_drop(struct unsettled *unsettled, struct message *message, enum e
 
     metrics_add(&unsettled->metrics->dropped[reason], message->count);
     if (sender)
-        sender_remove(sender, message);
+        sender_refuse(sender, message, message->count, reason);
     unsettled_leave(unsettled, message);
-    if (sender)
-        sender_fail(sender);
 }
 
 void unsettled_forget(struct unsettled *unsettled, struct message *message)

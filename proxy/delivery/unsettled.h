@@ -26,7 +26,7 @@ void unsettled_leave(struct unsettled *unsettled, struct message *message);
 /* Discards the bytes of a message, which cannot be sent again. */
 void unsettled_discard(struct unsettled *unsettled, struct message *message);
 
-/* Drops a message, counts it under `reason`, and tells its sender if the sender still exists: on_undelivered
+/* Drops a message, counts it under `reason`, and tells its sender if the sender still exists: on_refused
  * can forget other messages of the sender. The message is neither in a queue nor in a ledger. */
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason);
 /* The same without telling the sender: its agent sends the message again. */

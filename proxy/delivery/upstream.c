@@ -7,6 +7,7 @@
 enum {
     STEP_BYTES = 256 * 1024, /* moved per step, so that one busy connection does not delay others */
     INCOMING_BYTES = 64 * 1024,
+    GONE_DELAY_MS = 1000,    /* how long the end of a sender may wait for other bytes to be sent with it */
     FLUSH_BYTES = 240 * 1024 /* more bytes are written at once, while they are in the processor's cache */
 };
 
@@ -79,11 +80,9 @@ static bool is_messages_fault(const struct upstream *upstream)
     return upstream->use == UPSTREAM_ISOLATED && shared->events->is_proven(shared->observer, upstream);
 }
 
-static void end_report(struct upstream *upstream, enum end_reason reason)
+static struct connection_end end_of(const struct upstream *upstream, enum end_reason reason)
 {
-    struct transport *transport = upstream->shared->transport;
-    struct side_metrics *metrics = &transport->reactor->metrics.side[SIDE_UPSTREAM];
-    const struct connection_end end = {
+    return (struct connection_end) {
         .side = SIDE_UPSTREAM,
         .reason = reason,
         .phase = phase_name(upstream),
@@ -91,6 +90,13 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
         .upstream = outlet_address(&upstream->outlet),
         .opened_ms = upstream->opened_ms,
     };
+}
+
+static void end_report(struct upstream *upstream, enum end_reason reason)
+{
+    struct transport *transport = upstream->shared->transport;
+    struct side_metrics *metrics = &transport->reactor->metrics.side[SIDE_UPSTREAM];
+    const struct connection_end end = end_of(upstream, reason);
 
     if (upstream->outlet.leg.fd < 0)
         metrics_add(&metrics->opened, 1); /* a dial that failed before it had a descriptor */
@@ -183,6 +189,28 @@ bool upstream_is_available(const struct upstream *upstream)
     return upstream->use == UPSTREAM_SHARED && !upstream->is_retiring && upstream_has_space(upstream);
 }
 
+/* Puts a frame before the next message, if the connection is a link that needs one. */
+static void frame_put(struct upstream *upstream,
+                      bool (*write)(struct link_caller *caller, uint64_t number, struct buffer *out),
+                      uint64_t number)
+{
+    size_t before = upstream->outgoing.length;
+
+    if (!write(&upstream->link, number, &upstream->outgoing))
+        leg_break(&upstream->outlet.leg, END_NO_MEMORY);
+    in_flight_queue(&upstream->in_flight, upstream->outgoing.length - before);
+}
+
+void upstream_say_gone(struct upstream *upstream, uint64_t sender_number)
+{
+    /* In the middle of a message there is no place for a frame. The peer also forgets idle senders by
+     * itself. */
+    if (!upstream->link.is_link || upstream->state != UPSTREAM_READY || upstream->use == UPSTREAM_CUT_THROUGH)
+        return;
+    frame_put(upstream, link_caller_say_gone, sender_number);
+    timer_set(&upstream->timer, reactor_of(upstream)->now_ms + GONE_DELAY_MS);
+}
+
 /* The next step reports a failure. */
 static void flush(struct upstream *upstream)
 {
@@ -201,16 +229,20 @@ void upstream_file(struct upstream *upstream, struct message *message)
 
 void upstream_send(struct upstream *upstream, struct message *message)
 {
+    frame_put(upstream, link_caller_name, message->sender_number);
     /* The message is filed even if memory ran out: the connection then ends, and the message goes back with
      * the others. */
     if (!message_write(message, &upstream->outgoing))
         leg_break(&upstream->outlet.leg, END_NO_MEMORY);
     in_flight_queue(&upstream->in_flight, message->entry.size);
     upstream_file(upstream, message);
+    if (!message->sender)
+        upstream_say_gone(upstream, message->sender_number);
 }
 
-void upstream_hold(struct upstream *upstream, struct exclusive_request *holder)
+void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, uint64_t sender_number)
 {
+    frame_put(upstream, link_caller_name, sender_number);
     upstream->use = UPSTREAM_CUT_THROUGH;
     upstream->holder = holder;
 }
@@ -238,11 +270,17 @@ void upstream_abort(struct upstream *upstream)
 
 /* ---- settling ---- */
 
-static void message_settle(struct upstream *upstream, struct message *message)
+/* A message has an answer. */
+static void message_count(struct upstream *upstream)
 {
     upstream->settled_count++;
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream->use = UPSTREAM_SHARED;
+}
+
+static void message_settle(struct upstream *upstream, struct message *message)
+{
+    message_count(upstream);
     upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
 }
 
@@ -263,17 +301,37 @@ static void taken_settle(struct upstream *upstream)
         message_settle(upstream, message);
 }
 
-/* Settles the messages of the complete acks. END_NONE, or why the acks are refused. */
-static enum end_reason acks_take(struct upstream *upstream)
+static void refused_settle(struct upstream *upstream, const struct in_flight_answer *answer)
+{
+    const struct connection_end refusal = end_of(upstream, answer->reason);
+
+    connection_log_refusal(&upstream->shared->transport->connection_log, &refusal);
+    message_count(upstream);
+    upstream->shared->events->on_refused(upstream->shared->observer, upstream, answer->message,
+                                         answer->refused, answer->reason);
+}
+
+/* Takes the complete answers. END_NONE, or why an answer is refused. */
+static enum end_reason answers_take(struct upstream *upstream)
 {
     while (upstream->incoming.length) {
-        struct message *message;
-        enum end_reason reason = in_flight_take_ack(&upstream->in_flight, &upstream->incoming,
-                                                    reactor_of(upstream)->now_us, &message);
-        if (!message)
+        struct in_flight_answer answer;
+        enum end_reason reason = in_flight_take_answer(&upstream->in_flight, &upstream->incoming,
+                                                       reactor_of(upstream)->now_us, &answer);
+        if (reason != END_NONE || !answer.is_complete)
             return reason;
+        upstream->peer_waits = answer.waiting;
+        if (answer.sender) {
+            sender_note_window(answer.sender, answer.is_closed ? upstream->id : 0);
+            sender_wake(answer.sender);
+        }
+        if (!answer.message)
+            continue;
         retry_note_ack(upstream->shared->retry);
-        message_settle(upstream, message);
+        if (answer.refused)
+            refused_settle(upstream, &answer);
+        else
+            message_settle(upstream, answer.message);
     }
     return END_NONE;
 }
@@ -295,34 +353,33 @@ static struct step dial(struct upstream *upstream)
                                                     deadline_ms, &upstream->outgoing));
 }
 
-/* Advances shared-key authentication, if it is configured. */
+/* The peer may be a husk. */
+static void link_begin(struct upstream *upstream)
+{
+    enum tls_peer_protocol protocol = leg_peer_protocol(&upstream->outlet.leg);
+
+    if (protocol == TLS_PEER_HUSK)
+        connection_log_hint(&upstream->shared->transport->connection_log, HINT_OLD_HUSK,
+                            outlet_address(&upstream->outlet));
+    if (protocol != TLS_PEER_LINK)
+        return;
+    in_flight_begin_link(&upstream->in_flight);
+    frame_put(upstream, link_caller_begin, route_of(upstream)->ack_timeout_ms);
+}
+
 static struct step authenticate(struct upstream *upstream)
 {
-    struct leg *leg = &upstream->outlet.leg;
-    enum end_reason reason = END_NONE;
-    size_t before;
+    struct step step = outlet_authenticate(&upstream->outlet, &upstream->authentication, &upstream->incoming,
+                                           &upstream->outgoing);
 
-    do {
-        before = upstream->incoming.length + upstream->outgoing.length;
-        (void)leg_write(leg, &upstream->outgoing);
-        if (authentication_is_running(&upstream->authentication))
-            (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
-        reason = authentication_advance(&upstream->authentication, &upstream->incoming, &upstream->outgoing);
-    } while (reason == END_NONE && before != upstream->incoming.length + upstream->outgoing.length);
-    if (reason == END_NONE && authentication_is_running(&upstream->authentication)) {
-        bool is_late = reactor_of(upstream)->now_ms >= authentication_deadline_ms(&upstream->authentication);
-        if (leg->broken != END_NONE || leg->read_over)
-            return step_waits_unless(leg->broken != END_NONE ? leg->broken : END_KEY_REJECTED);
-        return step_waits_unless(is_late ? END_KEY_TIMEOUT : END_NONE);
-    }
-    if (reason != END_NONE)
-        return step_waits_unless(reason);
-    in_flight_queue(&upstream->in_flight,
-                    upstream->outgoing.length); /* the handshake's last bytes go first */
+    if (step.outcome != STEP_GOES_ON)
+        return step;
+    in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the handshake's last bytes */
     upstream->state = UPSTREAM_READY;
+    link_begin(upstream);
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
-    return step_goes_on_unless(END_NONE);
+    return step;
 }
 
 static enum end_reason ack_check(struct upstream *upstream)
@@ -339,19 +396,6 @@ static bool is_drained(const struct upstream *upstream)
 {
     return !upstream->in_flight.ledger.count && upstream->use != UPSTREAM_CUT_THROUGH &&
            !upstream->outgoing.length && !upstream->outlet.leg.unsent.length;
-}
-
-/* Keepalive does not detect a dead peer while bytes are on their way to it. */
-static enum end_reason liveness_check(struct upstream *upstream)
-{
-    uint64_t now_ms = reactor_of(upstream)->now_ms;
-    unsigned dead_peer_ms = route_of(upstream)->dead_peer_ms;
-
-    if (!dead_peer_ms || now_ms < upstream->check_ms)
-        return END_NONE;
-    upstream->check_ms = now_ms + dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER;
-    enum end_reason reason = socket_check(upstream->outlet.leg.fd, dead_peer_ms);
-    return reason == END_DEAD_PEER ? reason : END_NONE; /* reading tells more about a reset */
 }
 
 /* Why a ready connection must end; END_NONE: it goes on. */
@@ -382,7 +426,7 @@ static enum end_reason bytes_move(struct upstream *upstream)
         before = upstream->incoming.length;
         (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
         moved += upstream->incoming.length - before;
-        reason = acks_take(upstream);
+        reason = answers_take(upstream);
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
     taken_settle(upstream);
@@ -402,7 +446,7 @@ static struct step ready_step(struct upstream *upstream)
         shared->events->on_old(shared->observer, upstream);
     reason = reason != END_NONE ? reason : verdict(upstream);
     reason = reason != END_NONE ? reason : ack_check(upstream);
-    reason = reason != END_NONE ? reason : liveness_check(upstream);
+    reason = reason != END_NONE ? reason : outlet_check_peer(&upstream->outlet);
     if (reason == END_NONE)
         shared->events->on_progress(shared->observer, upstream);
     if (reason == END_NONE && was_isolated && upstream->use == UPSTREAM_SHARED)
@@ -425,7 +469,7 @@ static void watch(struct upstream *upstream)
         break;
     case UPSTREAM_READY:
         leg_watch(&upstream->outlet.leg, LEG_READ);
-        timer_set(timer, timer_earlier(upstream->check_ms, in_flight_deadline(&upstream->in_flight)));
+        timer_set(timer, timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->in_flight)));
         timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
         break;
     case UPSTREAM_ENDED:

@@ -11,6 +11,7 @@
 #define HUSK_DELIVERY_UPSTREAM_H
 
 #include "delivery/in_flight.h"
+#include "delivery/link_caller.h"
 #include "delivery/retry.h"
 #include "link/authentication.h"
 #include "link/outlet.h"
@@ -37,6 +38,10 @@ struct upstream_events {
     /* A message is settled: acknowledged, or sent without an ack to expect. The observer takes the
      * message. */
     void (*on_settled)(void *observer, struct upstream *upstream, struct message *message);
+    /* The peer, a husk, has refused `count` of the Forward messages in the message, for `reason`; the other
+     * ones are settled. The observer takes the message. */
+    void (*on_refused)(void *observer, struct upstream *upstream, struct message *message, uint64_t count,
+                       enum end_reason reason);
     /* Bytes have moved, and the connection may have space. */
     void (*on_progress)(void *observer, struct upstream *upstream);
     /* The isolated message has settled: other messages may use the connection. */
@@ -68,9 +73,10 @@ struct upstream {
     enum upstream_use use;
     bool is_retiring;
     unsigned settled_count;           /* messages that got through */
+    struct link_caller link;          /* its frames, if the peer is a husk that speaks the link */
+    enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
-    uint64_t check_ms;                /* when the peer is checked again */
     struct outlet outlet;
     struct authentication authentication;
     struct buffer outgoing;     /* messages to be written to the socket */
@@ -106,10 +112,14 @@ bool upstream_is_available(const struct upstream *upstream);
 /* Takes a message and writes it after the others. An isolated message has the connection exclusively. */
 void upstream_send(struct upstream *upstream, struct message *message);
 
+/* On a link: tells the peer that the sender has ended. */
+void upstream_say_gone(struct upstream *upstream, uint64_t sender_number);
+
 /* ---- for a message that is cut through ---- */
 
-/* `holder` has the connection exclusively until upstream_release or upstream_abort. */
-void upstream_hold(struct upstream *upstream, struct exclusive_request *holder);
+/* `holder` has the connection exclusively for a message of the sender with this number, until
+ * upstream_release or upstream_abort. */
+void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, uint64_t sender_number);
 /* Writes a piece of the message. False when out of memory. */
 MUST_CHECK bool upstream_put(struct upstream *upstream, struct buffer *piece);
 /* Other messages may use the connection again. */

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+enum { HANDSHAKE_WINDOW_BYTES = 64 * 1024 }; /* more than a TLS record */
+
 static uint64_t now_ms(const struct outlet *outlet)
 {
     return outlet->dialer->reactor->now_ms;
@@ -233,4 +235,39 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received)
         if (reason != END_NONE || (outlet->state == before && outlet->endpoint == endpoint))
             return step_waits_unless(reason);
     }
+}
+
+struct step outlet_authenticate(struct outlet *outlet, struct authentication *authentication,
+                                struct buffer *in, struct buffer *out)
+{
+    struct leg *leg = &outlet->leg;
+    enum end_reason reason = END_NONE;
+    size_t before;
+
+    do {
+        before = in->length + out->length;
+        (void)leg_write(leg, out);
+        if (authentication_is_running(authentication))
+            (void)leg_read(leg, in, HANDSHAKE_WINDOW_BYTES);
+        reason = authentication_advance(authentication, in, out);
+    } while (reason == END_NONE && before != in->length + out->length);
+    if (reason != END_NONE || !authentication_is_running(authentication))
+        return step_goes_on_unless(reason);
+    if (leg->broken != END_NONE)
+        return step_waits_unless(leg->broken);
+    if (leg->read_over)
+        return step_waits_unless(END_KEY_REJECTED);
+    bool is_late = now_ms(outlet) >= authentication_deadline_ms(authentication);
+    return step_waits_unless(is_late ? END_KEY_TIMEOUT : END_NONE);
+}
+
+enum end_reason outlet_check_peer(struct outlet *outlet)
+{
+    unsigned dead_peer_ms = route_of(outlet)->dead_peer_ms;
+
+    if (!dead_peer_ms || now_ms(outlet) < outlet->check_ms)
+        return END_NONE;
+    outlet->check_ms = now_ms(outlet) + dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER;
+    enum end_reason reason = socket_check(outlet->leg.fd, dead_peer_ms);
+    return reason == END_DEAD_PEER ? reason : END_NONE; /* reading tells more about a reset */
 }

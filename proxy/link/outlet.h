@@ -11,6 +11,7 @@
 #define HUSK_LINK_OUTLET_H
 
 #include "base/step.h"
+#include "link/authentication.h"
 #include "link/dialer.h"
 #include "wire/leg.h"
 
@@ -28,6 +29,7 @@ struct outlet {
     struct task *task;     /* borrowed: the task of its owner */
     enum outlet_state state;
     uint64_t deadline_ms; /* on the reactor's clock; 0: none */
+    uint64_t check_ms;    /* when outlet_check_peer checks again; 0: at the next call */
     struct endpoint_walk walk;
     const struct endpoint *endpoint; /* of the current attempt, borrowed from the walk; NULL before the first
                                         attempt. Its stats count the outlet in its state */
@@ -44,6 +46,15 @@ void outlet_aim(struct outlet *outlet, size_t at);
  * failed: its leg stays open for leg_detail. Bytes that arrive with the end of the handshake are put into
  * `received`. */
 struct step outlet_advance(struct outlet *outlet, struct buffer *received);
+
+/* Once READY: advances shared-key authentication. Goes on when it is over, or was not begun. Bytes that
+ * arrive with its end stay in `in`, bytes to be sent may stay in `out`. */
+struct step outlet_authenticate(struct outlet *outlet, struct authentication *authentication,
+                                struct buffer *in, struct buffer *out);
+
+/* Once READY: END_DEAD_PEER when the peer takes no bytes for --dead-peer-timeout, else END_NONE. Keepalive
+ * does not detect this while bytes are on their way. Checks only from check_ms on. */
+enum end_reason outlet_check_peer(struct outlet *outlet);
 
 /* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);

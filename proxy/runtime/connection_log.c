@@ -55,7 +55,8 @@ static void identity_write(struct log_line *line, const struct leg *inlet)
     log_text(line, "identity", text);
 }
 
-void connection_log_write(struct connection_log *connection_log, const struct connection_end *end)
+static void end_write(struct connection_log *connection_log, const char *event,
+                      const struct connection_end *end)
 {
     const struct route_options *route = connection_log->route;
     const struct reactor *reactor = connection_log->summary.reactor;
@@ -68,7 +69,7 @@ void connection_log_write(struct connection_log *connection_log, const struct co
         timer_set(&connection_log->summary, reactor->now_ms + LOG_LIMITER_WINDOW_MS);
         return;
     }
-    log_begin(&line, connection_log->log, is_benign ? LOG_DEBUG : LOG_WARN, "connection ended");
+    log_begin(&line, connection_log->log, is_benign ? LOG_DEBUG : LOG_WARN, event);
     log_text(&line, "route", route->name);
     log_text(&line, "side", side_name(end->side));
     log_text(&line, "phase", end->phase);
@@ -84,15 +85,31 @@ void connection_log_write(struct connection_log *connection_log, const struct co
     log_end(&line);
 }
 
-void connection_log_hint(struct connection_log *connection_log, const char *hint,
+void connection_log_write(struct connection_log *connection_log, const struct connection_end *end)
+{
+    end_write(connection_log, "connection ended", end);
+}
+
+void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal)
+{
+    end_write(connection_log, "message refused", refusal);
+}
+
+void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer)
 {
+    static const char *const texts[] = {
+        [HINT_SILENT_AGENT] = "an agent sends nothing: if it is configured with a shared key, set "
+                              "--accept-key-env or --accept-key-file",
+        [HINT_OLD_HUSK] = "the peer is a husk that does not speak husk-link/1 here: plain Forward is used, "
+                          "without the answers for single messages",
+    };
     struct log_line line;
 
-    if (connection_log->has_hinted)
+    if (connection_log->hinted & 1U << hint)
         return;
-    connection_log->has_hinted = true;
-    log_begin(&line, connection_log->log, LOG_INFO, hint);
+    connection_log->hinted |= 1U << hint;
+    log_begin(&line, connection_log->log, LOG_INFO, texts[hint]);
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "peer", peer);
     log_end(&line);

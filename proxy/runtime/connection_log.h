@@ -17,7 +17,7 @@ struct connection_log {
     const struct route_options *route; /* borrowed */
     struct log_limiter limiters[END_REASON_COUNT];
     struct timer summary; /* runs while counts wait to be logged */
-    bool has_hinted;      /* connection_log_hint has logged */
+    unsigned hinted;      /* bits: the hints that were logged */
 };
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
@@ -39,8 +39,16 @@ struct connection_end {
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);
 
-/* Logs `hint` and the peer's address. Only the first call logs. */
-void connection_log_hint(struct connection_log *connection_log, const char *hint,
+/* Logs that a message of the connection was refused, in the same form and with the same limits. */
+void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal);
+
+enum connection_hint {
+    HINT_SILENT_AGENT, /* an agent sends nothing */
+    HINT_OLD_HUSK,     /* a husk that does not speak the link */
+};
+
+/* Logs a hint and the peer's address. Only the first call for each hint logs. */
+void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer);
 
 #endif

@@ -39,6 +39,7 @@ struct route_options {
     uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
+    unsigned max_senders;         /* --max-senders: that a husk may name on one connection (docs/link.md) */
     unsigned max_upstream_connections;  /* --max-upstream-connections: shared, per worker and endpoint */
     unsigned max_exclusive_connections; /* --max-exclusive-connections: per worker */
     uint64_t max_connection_age_ms;     /* --max-connection-age: when an upstream connection retires, a tenth

@@ -32,6 +32,7 @@ struct credentials {
     SSL_CTX *tls; /* its app data points to this set */
     struct peer_check_rules rules;
     int64_t not_after;
+    bool speaks_link;
     _Atomic new_session_callback on_new_session;
 };
 
@@ -103,7 +104,12 @@ static bool material_load(struct material *material, const struct credentials_op
 
 /* ---- the SSL_CTX ---- */
 
-static const uint8_t own_protocol[] = { 4, 'h', 'u', 's', 'k' };
+/* Our ALPN protocols, best first, each after its length (RFC 7301, 3.1). */
+static const uint8_t own_protocols[] = "\x0b"
+                                       "husk-link/1"
+                                       "\x04"
+                                       "husk";
+enum { LINK_NAME_BYTES = 12, FORWARD_NAME_BYTES = 5 };
 
 /* A ticket contains the client's chain. If the chain is too long for a message, no ticket is sent, and the
  * client cannot resume. */
@@ -234,29 +240,36 @@ static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct 
     return true;
 }
 
+/* The part of own_protocols that a set offers or accepts. */
+static const uint8_t *protocols_of(const struct credentials *credentials, unsigned *length)
+{
+    *length = FORWARD_NAME_BYTES + (credentials->speaks_link ? LINK_NAME_BYTES : 0);
+    return own_protocols + LINK_NAME_BYTES + FORWARD_NAME_BYTES - *length;
+}
+
+/* If the client offers none of our protocols, ALPN is not answered; the handshake goes on. */
 static int on_alpn(SSL *ssl, const uint8_t **chosen, uint8_t *chosen_length, const uint8_t *offered,
                    unsigned offered_length, void *argument)
 {
-    (void)ssl, (void)argument;
-    /* A list of names, each preceded by its length (RFC 7301, 3.1). If our protocol is not in the list, ALPN
-     * is not answered; the handshake goes on. */
-    for (unsigned at = 0; at < offered_length; at += 1U + offered[at]) {
-        if (offered_length - at >= sizeof own_protocol &&
-            !memcmp(offered + at, own_protocol, sizeof own_protocol)) {
-            *chosen = offered + at + 1;
-            *chosen_length = own_protocol[0];
-            return SSL_TLSEXT_ERR_OK;
-        }
-    }
-    return SSL_TLSEXT_ERR_NOACK;
+    unsigned length;
+    const uint8_t *own = protocols_of(argument, &length);
+    uint8_t *found;
+    int result = SSL_select_next_proto(&found, chosen_length, own, length, offered, offered_length);
+
+    (void)ssl;
+    *chosen = found;
+    return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
-/* Two husks recognise each other by ALPN. A husk client reads the session tickets that it is sent. */
-static bool set_alpn(SSL_CTX *tls, enum tls_role role)
+/* Two husks recognise each other by ALPN. */
+static bool set_alpn(SSL_CTX *tls, enum tls_role role, struct credentials *credentials)
 {
+    unsigned length;
+    const uint8_t *own = protocols_of(credentials, &length);
+
     if (role == TLS_CLIENT)
-        return SSL_CTX_set_alpn_protos(tls, own_protocol, sizeof own_protocol) == 0;
-    SSL_CTX_set_alpn_select_cb(tls, on_alpn, NULL);
+        return SSL_CTX_set_alpn_protos(tls, own, length) == 0;
+    SSL_CTX_set_alpn_select_cb(tls, on_alpn, credentials);
     return true;
 }
 
@@ -284,10 +297,11 @@ static bool tls_create(struct credentials *credentials, const struct material *m
     SSL_CTX *tls = SSL_CTX_new(TLS_method());
 
     credentials->tls = tls;
+    credentials->speaks_link = options->speaks_link;
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
         !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas) ||
         (options->role == TLS_SERVER && !set_ca_names(tls, material->cas, options, log)) ||
-        !set_sessions(tls, options->role) || !set_alpn(tls, options->role))
+        !set_sessions(tls, options->role) || !set_alpn(tls, options->role, credentials))
         return false;
     SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
     credentials->rules = (struct peer_check_rules) {
@@ -388,6 +402,17 @@ fail:
     SSL_free(ssl);
     ERR_clear_error();
     return NULL;
+}
+
+enum tls_peer_protocol credentials_protocol_of(const struct ssl_st *ssl)
+{
+    const uint8_t *name;
+    unsigned length;
+
+    SSL_get0_alpn_selected(ssl, &name, &length);
+    if (!length)
+        return TLS_PEER_UNKNOWN;
+    return length + 1 == LINK_NAME_BYTES ? TLS_PEER_LINK : TLS_PEER_HUSK;
 }
 
 struct peer_check *credentials_check_of(const struct ssl_st *ssl)

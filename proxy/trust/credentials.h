@@ -30,7 +30,15 @@ struct credentials_options {
     enum tls_version min_version, max_version;
     bool allow_cn_as_name; /* client: if the certificate has no SAN, compare the server name with the CN:
                               whole, without regard to ASCII case, without wildcards */
+    bool speaks_link;      /* offer and accept ALPN "husk-link/1" (docs/link.md) besides "husk" */
     const struct peer_policy *policy; /* server: borrowed, outlives the set; NULL: any verified peer */
+};
+
+/* What the ALPN of a connection says about the peer. */
+enum tls_peer_protocol {
+    TLS_PEER_UNKNOWN, /* nothing: it may be any program */
+    TLS_PEER_HUSK,    /* a husk that does not speak the link with us: an older one, or another --protocol */
+    TLS_PEER_LINK,    /* a husk that speaks the link */
 };
 
 struct credentials; /* shared */
@@ -55,6 +63,9 @@ int64_t credentials_not_after(const struct credentials *credentials);
  * if check->server_name is a DNS name. The caller owns it, must share the set while it uses the SSL, and
  * leaves the SSL's app data alone. NULL when out of memory. */
 struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check);
+
+/* Only after the handshake. */
+enum tls_peer_protocol credentials_protocol_of(const struct ssl_st *ssl);
 
 /* The check that the SSL was started with. */
 struct peer_check *credentials_check_of(const struct ssl_st *ssl);

@@ -101,6 +101,11 @@ static enum end_reason failure_reason(const struct leg *leg, int error)
     return socket_reason_of_errno(error);
 }
 
+enum tls_peer_protocol leg_peer_protocol(const struct leg *leg)
+{
+    return leg->tls ? tls_channel_peer_protocol(leg->tls) : TLS_PEER_UNKNOWN;
+}
+
 bool leg_can_send(const struct leg *leg)
 {
     return leg->broken == END_NONE && !leg->send_error;

@@ -73,6 +73,9 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 /* True when the TLS handshake is finished, and on a plain leg. */
 bool leg_is_secured(const struct leg *leg);
 
+/* What ALPN says about the peer. Only once the leg is secured; a plain leg knows nothing. */
+enum tls_peer_protocol leg_peer_protocol(const struct leg *leg);
+
 /* False when the leg is broken, and after a send failed with ECONNRESET or EPIPE. Such a failure does not
  * break the leg at once: bytes that the peer sent before its reset may be queued in the socket, so reading
  * goes on. At the end of input the leg breaks: always after ECONNRESET, after EPIPE only if payload is

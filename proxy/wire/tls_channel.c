@@ -247,11 +247,8 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
  * them would reset the connection, and the bytes that it sent last would be lost. */
 static bool wants_tickets_now(SSL *ssl)
 {
-    const uint8_t *protocol;
-    unsigned length;
-
-    SSL_get0_alpn_selected(ssl, &protocol, &length);
-    return SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION && length;
+    return SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION &&
+           credentials_protocol_of(ssl) != TLS_PEER_UNKNOWN;
 }
 
 static void handshake_finish(struct tls_channel *channel)
@@ -397,6 +394,11 @@ bool tls_channel_is_established(const struct tls_channel *channel)
 bool tls_channel_is_confirmed(const struct tls_channel *channel)
 {
     return channel->confirmed;
+}
+
+enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel)
+{
+    return credentials_protocol_of(channel->ssl);
 }
 
 bool tls_channel_drop_rejected_sessions(struct tls_channel *channel)

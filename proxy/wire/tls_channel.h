@@ -113,6 +113,9 @@ const char *tls_channel_failure_detail(const struct tls_channel *channel);
 /* The verified peer, or NULL before the handshake. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);
 
+/* Only after the handshake. */
+enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel);
+
 struct tls_facts {
     enum metrics_tls_version version;
     enum metrics_cipher cipher;

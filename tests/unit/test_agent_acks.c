@@ -45,11 +45,11 @@ static int tear_down(void **state)
 /* Adds the ack of the message `id`. */
 static void add(struct fixture *f, const char *id, uint64_t ordinal)
 {
-    struct message *message = messages_make(&f->pool, id, MESSAGE_AGENT_ACK, 1);
+    uint8_t value[2] = { 0xa1, (uint8_t)*id };
+    const struct agent_answer answer = { .ordinal = ordinal, .id = value, .id_length = sizeof value };
 
-    message->ordinal = ordinal;
-    assert_true(agent_acks_add(&f->acks, message));
-    message_free(message); /* the ack does not need it any more */
+    assert_true(agent_acks_add(&f->acks, &answer));
+    value[1] = '?'; /* the ack does not need it any more */
 }
 
 static void expect_out(const struct fixture *f, const char *bytes)
@@ -114,12 +114,78 @@ static void cleared_acks_are_not_sent(void **state)
     expect_out(f, "");
 }
 
+#define REFUSED_ACK(id, count)                                                                               \
+    "\x83\xa3"                                                                                               \
+    "ack"                                                                                                    \
+    "\xa1" id "\xa7refused" count "\xa6reason\xa4json"
+
+/* Adds the answer to refused messages; `id` NULL: without a chunk id. */
+static void refuse(struct fixture *f, const char *id, uint64_t ordinal, uint64_t count)
+{
+    uint8_t value[2] = { 0xa1, (uint8_t)(id ? *id : 0) };
+    const struct agent_answer answer = {
+        .ordinal = ordinal,
+        .id = value,
+        .id_length = id ? sizeof value : 0,
+        .refused = count,
+        .reason = END_JSON,
+    };
+
+    assert_true(agent_acks_add(&f->acks, &answer));
+}
+
+static void a_refused_message_is_answered_with_the_reason(void **state)
+{
+    struct fixture *f = *state;
+
+    refuse(f, "a", 0, 1);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, REFUSED_ACK("a", "\x01"));
+}
+
+static void refused_messages_without_an_id_are_reported_with_the_next_ack(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "a", 0);
+    refuse(f, NULL, 1, 1);
+    refuse(f, NULL, 2, 3);
+    assert_int_equal(f->acks.bytes, ACK_BYTES);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, ACK("a"));
+    assert_true(agent_acks_is_empty(&f->acks)); /* nothing can be written before another ack */
+    add(f, "b", 5);
+    add(f, "c", 6);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, ACK("a") REFUSED_ACK("b", "\x04") ACK("c"));
+}
+
+static void an_ack_that_waited_reports_what_was_refused_before_it(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, "b", 5);
+    refuse(f, "c", 6, 1);
+    assert_true(
+        agent_acks_gather(&f->acks, 4, &f->out, SIZE_MAX)); /* the message with ordinal 4 is unsettled */
+    expect_out(f, "");
+    refuse(f, NULL, 4, 1);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, REFUSED_ACK("b", "\x01") REFUSED_ACK("c", "\x01"));
+    assert_true(agent_acks_is_empty(&f->acks));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(acks_go_in_the_order_their_messages_settled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_ack_of_a_later_message_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_ack_is_cut_in_two, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_refused_message_is_answered_with_the_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refused_messages_without_an_id_are_reported_with_the_next_ack, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_ack_that_waited_reports_what_was_refused_before_it, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(cleared_acks_are_not_sent, set_up, tear_down),
     };
 

@@ -143,14 +143,25 @@ static void a_close_tells_what_was_left_out(void **state)
     assert_false(ev_is_active(&f->connection_log.summary.watcher));
 }
 
+static void a_refused_message_is_logged_like_an_end(void **state)
+{
+    struct fixture *f = *state;
+    const struct connection_end refusal = { .side = SIDE_DOWNSTREAM,
+                                            .reason = END_TAG_NOT_ALLOWED,
+                                            .phase = "read" };
+
+    connection_log_refusal(&f->connection_log, &refusal);
+    expect_log(f, 1, " warn message refused route=test side=downstream phase=read reason=tag_not_allowed");
+}
+
 static void a_hint_is_given_once(void **state)
 {
     struct fixture *f = *state;
     struct socket_address peer = addresses_at_port(1);
 
-    connection_log_hint(&f->connection_log, "look here", &peer);
-    expect_log(f, 1, " info look here route=test peer=127.0.0.1:1");
-    connection_log_hint(&f->connection_log, "look here", &peer);
+    connection_log_hint(&f->connection_log, HINT_OLD_HUSK, &peer);
+    expect_log(f, 1, "answers for single messages route=test peer=127.0.0.1:1");
+    connection_log_hint(&f->connection_log, HINT_OLD_HUSK, &peer);
     expect_log(f, 0, "");
 }
 
@@ -159,13 +170,10 @@ static void a_hint_is_given_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_failure_is_a_warning_with_all_that_is_known),
-        TEST(what_is_unknown_is_left_out),
-        TEST(failures_beyond_the_burst_are_counted_by_reason),
-        TEST(the_next_line_tells_what_was_left_out),
-        TEST(ordinary_ends_are_debug_lines_without_limit),
-        TEST(a_close_tells_what_was_left_out),
-        TEST(a_hint_is_given_once),
+        TEST(a_failure_is_a_warning_with_all_that_is_known),   TEST(what_is_unknown_is_left_out),
+        TEST(failures_beyond_the_burst_are_counted_by_reason), TEST(the_next_line_tells_what_was_left_out),
+        TEST(ordinary_ends_are_debug_lines_without_limit),     TEST(a_close_tells_what_was_left_out),
+        TEST(a_refused_message_is_logged_like_an_end),         TEST(a_hint_is_given_once),
     };
 
     return cmocka_run_group_tests_name("connection_log", tests, NULL, NULL);

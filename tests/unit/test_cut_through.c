@@ -46,8 +46,15 @@ static void on_settled(void *owner, const struct message *message)
     ((struct fixture *)owner)->settled++;
 }
 
-static void on_undelivered(void *owner)
+static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
+    (void)refusal;
+    ((struct fixture *)owner)->undelivered++;
+}
+
+static void on_undelivered(void *owner, enum end_reason reason)
+{
+    (void)reason;
     ((struct fixture *)owner)->undelivered++;
 }
 
@@ -56,7 +63,7 @@ static void on_wake(void *owner)
     ((struct fixture *)owner)->wakes++;
 }
 
-static const struct sender_events sender_events = { on_settled, on_undelivered, on_wake };
+static const struct sender_events sender_events = { on_settled, on_refused, on_undelivered, on_wake };
 
 static void on_pressure(void *owner)
 {
@@ -77,7 +84,7 @@ static int set_up(void **state)
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
                                                                    .on_pressure = on_pressure });
-    sender_init(&f->sender, &sender_events, f);
+    sender_init(&f->sender, &sender_events, f, 1);
     buffer_init(&f->incoming, &f->runtime.reactor.pool);
     scanner_init(&f->scanner, &limits);
     *state = f;

@@ -46,13 +46,19 @@ static void on_settled(void *owner, const struct message *message)
     ((struct agent *)owner)->settled += message->count;
 }
 
-static void on_undelivered(void *owner)
+static void on_undelivered(void *owner, enum end_reason reason)
 {
     struct agent *agent = owner;
 
+    (void)reason;
     agent->undelivered++;
     dispatcher_forget(agent->dispatcher, &agent->sender);
     sender_release(&agent->sender);
+}
+
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    on_undelivered(owner, refusal->reason);
 }
 
 static void on_wake(void *owner)
@@ -60,7 +66,7 @@ static void on_wake(void *owner)
     ((struct agent *)owner)->wakes++;
 }
 
-static const struct sender_events sender_events = { on_settled, on_undelivered, on_wake };
+static const struct sender_events sender_events = { on_settled, on_refused, on_undelivered, on_wake };
 
 static void on_granted(struct exclusive_request *request, struct upstream *upstream)
 {
@@ -110,10 +116,11 @@ static int set_up(void **state)
                                                                    .owner = f });
     for (unsigned i = 0; i < 2; i++) {
         f->agents[i].dispatcher = &f->dispatcher;
-        sender_init(&f->agents[i].sender, &sender_events, &f->agents[i]);
+        sender_init(&f->agents[i].sender, &sender_events, &f->agents[i], i + 1);
     }
     f->request =
-        (struct request) { .request = { .events = &exclusive_events }, .dispatcher = &f->dispatcher };
+        (struct request) { .request = { .events = &exclusive_events, .sender = &f->agents[0].sender },
+                           .dispatcher = &f->dispatcher };
     *state = f;
     return 0;
 }

@@ -1,6 +1,8 @@
 /* proxy/delivery/in_flight.c: which ack settles which message of a connection. */
 #include "delivery/in_flight.h"
 
+#include "delivery/sender.h"
+#include "forward/link.h"
 #include "support/messages.h"
 
 #include <setjmp.h>
@@ -16,6 +18,7 @@ struct fixture {
     struct message_metrics metrics;
     struct in_flight in_flight;
     struct buffer incoming;
+    struct in_flight_answer answer;
 };
 
 static struct fixture fixture;
@@ -56,8 +59,19 @@ static struct message *file(struct fixture *f, const char *name, enum message_ac
 /* The aggregator sends `bytes`; `settled` is the message that they settle. */
 static enum end_reason receive(struct fixture *f, const char *bytes, struct message **settled)
 {
+    enum end_reason reason;
+
     assert_true(buffer_append(&f->incoming, bytes, strlen(bytes)));
-    return in_flight_take_ack(&f->in_flight, &f->incoming, NOW_US, settled);
+    reason = in_flight_take_answer(&f->in_flight, &f->incoming, NOW_US, &f->answer);
+    *settled = f->answer.message;
+    return reason;
+}
+
+/* A husk sends a frame of `length` bytes. */
+static enum end_reason receive_frame(struct fixture *f, const uint8_t *frame, size_t length)
+{
+    assert_true(buffer_append(&f->incoming, frame, length));
+    return in_flight_take_answer(&f->in_flight, &f->incoming, NOW_US, &f->answer);
 }
 
 static void an_ack_settles_its_message(void **state)
@@ -122,6 +136,79 @@ static void a_connection_fails_at_its_oldest_message(void **state)
     assert_ptr_equal(in_flight_failed(&f->in_flight, END_ACK_TIMEOUT), awaited);
 }
 
+/* ---- on a link ---- */
+
+static void a_link_answers_per_message(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t frame[LINK_REFUSED_ACK_BYTES_MAX];
+    struct message *batch = messages_make(&f->pool, "a", MESSAGE_OUR_ACK, 3);
+
+    in_flight_begin_link(&f->in_flight);
+    in_flight_file(&f->in_flight, batch, NOW_US);
+    struct message *message = file(f, "b", MESSAGE_AGENT_ACK);
+    const uint8_t *id = message->entry.id;
+    size_t length = link_write_refused_ack(frame, id, message->entry.id_length, 9, "tag_not_allowed");
+    assert_int_equal(receive_frame(f, frame, length - 1), END_NONE);
+    assert_false(f->answer.is_complete);
+    assert_int_equal(receive_frame(f, frame + length - 1, 1), END_NONE);
+    assert_true(f->answer.is_complete);
+    assert_ptr_equal(f->answer.message, message);
+    assert_int_equal(f->answer.refused, 1); /* not more than there are */
+    assert_int_equal(f->answer.reason, END_TAG_NOT_ALLOWED);
+    message_free(message);
+    length = link_write_refused_ack(frame, batch->entry.id, batch->entry.id_length, 2, "of a later version");
+    assert_int_equal(receive_frame(f, frame, length), END_NONE);
+    assert_int_equal(f->answer.refused, 2);
+    assert_int_equal(f->answer.reason, END_REFUSED);
+    message_free(batch);
+}
+
+static void a_husk_that_says_that_messages_wait_is_not_silent(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t frame[LINK_SHORT_BYTES_MAX];
+
+    in_flight_begin_link(&f->in_flight);
+    file(f, "a", MESSAGE_OUR_ACK);
+    uint64_t before = in_flight_deadline(&f->in_flight);
+    assert_true(buffer_append(&f->incoming, frame, link_write_waiting(frame, "connect_refused")));
+    assert_int_equal(
+        in_flight_take_answer(&f->in_flight, &f->incoming, NOW_US + UINT64_C(1000000), &f->answer), END_NONE);
+    assert_true(f->answer.is_waiting);
+    assert_int_equal(f->answer.waiting, END_CONNECT_REFUSED);
+    assert_int_equal(in_flight_deadline(&f->in_flight), before + 1000);
+}
+
+static void a_window_names_a_sender_with_messages(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = file(f, "a", MESSAGE_OUR_ACK);
+    uint8_t frame[LINK_SHORT_BYTES_MAX];
+    struct sender sender;
+
+    sender_init(&sender, NULL, NULL, 5);
+    sender_file(&sender, message, 0);
+    in_flight_begin_link(&f->in_flight);
+    assert_int_equal(receive_frame(f, frame, link_write_window(frame, 5, 0)), END_NONE);
+    assert_ptr_equal(f->answer.sender, &sender);
+    assert_true(f->answer.is_closed);
+    assert_int_equal(receive_frame(f, frame, link_write_window(frame, 5, UINT64_MAX)), END_NONE);
+    assert_ptr_equal(f->answer.sender, &sender);
+    assert_false(f->answer.is_closed);
+    assert_int_equal(receive_frame(f, frame, link_write_window(frame, 6, 0)), END_NONE);
+    assert_null(f->answer.sender); /* nothing of it is on this connection */
+    sender_release(&sender);
+}
+
+static void what_the_link_forbids_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    in_flight_begin_link(&f->in_flight);
+    assert_int_equal(receive_frame(f, (const uint8_t *)"\x90", 1), END_LINK_ERROR);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -131,6 +218,10 @@ int main(void)
         TEST(other_bytes_are_refused),
         TEST(a_message_without_an_ack_settles_when_its_last_byte_is_taken),
         TEST(a_connection_fails_at_its_oldest_message),
+        TEST(a_link_answers_per_message),
+        TEST(a_husk_that_says_that_messages_wait_is_not_silent),
+        TEST(a_window_names_a_sender_with_messages),
+        TEST(what_the_link_forbids_is_refused),
     };
 
     return cmocka_run_group_tests_name("in_flight", tests, NULL, NULL);

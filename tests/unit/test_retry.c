@@ -17,6 +17,16 @@ static void ignore_settled(void *owner, const struct message *message)
     (void)owner, (void)message;
 }
 
+static void ignore_refused(void *owner, const struct sender_refusal *refusal)
+{
+    (void)owner, (void)refusal;
+}
+
+static void ignore_undelivered(void *owner, enum end_reason reason)
+{
+    (void)owner, (void)reason;
+}
+
 static void ignore(void *owner)
 {
     (void)owner;
@@ -24,7 +34,8 @@ static void ignore(void *owner)
 
 static const struct sender_events events = {
     .on_settled = ignore_settled,
-    .on_undelivered = ignore,
+    .on_refused = ignore_refused,
+    .on_undelivered = ignore_undelivered,
     .on_wake = ignore,
 };
 
@@ -44,7 +55,7 @@ static int set_up(void **state)
 
     *f = (struct fixture) { 0 };
     retry_init(&f->retry, MAX_ATTEMPTS, MAX_ACK_TIMEOUTS);
-    sender_init(&f->sender, &events, NULL);
+    sender_init(&f->sender, &events, NULL, 1);
     f->message = messages_make(&f->pool, "m", MESSAGE_AGENT_ACK, 1);
     f->batch = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, 20);
     sender_file(&f->sender, f->message, 0);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-enum { NOW_MS = 1000, MESSAGES = 5 };
+enum { NOW_MS = 1000, MESSAGES = 5, NUMBER = 7 };
 
 struct fixture {
     struct buffer_pool pool;
@@ -16,6 +16,8 @@ struct fixture {
     struct message *messages[MESSAGES]; /* single ones that the agent wants acks of, but for the batch [2] and
                                            [3], which has no ack */
     const struct message *settled;
+    struct sender_refusal refusal;
+    enum end_reason reason;
     unsigned undelivered, wakes;
 };
 
@@ -26,9 +28,15 @@ static void on_settled(void *owner, const struct message *message)
     ((struct fixture *)owner)->settled = message;
 }
 
-static void on_undelivered(void *owner)
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    ((struct fixture *)owner)->refusal = *refusal;
+}
+
+static void on_undelivered(void *owner, enum end_reason reason)
 {
     ((struct fixture *)owner)->undelivered++;
+    ((struct fixture *)owner)->reason = reason;
 }
 
 static void on_wake(void *owner)
@@ -38,6 +46,7 @@ static void on_wake(void *owner)
 
 static const struct sender_events events = {
     .on_settled = on_settled,
+    .on_refused = on_refused,
     .on_undelivered = on_undelivered,
     .on_wake = on_wake,
 };
@@ -52,7 +61,7 @@ static int set_up(void **state)
     f->messages[2] = messages_make(&f->pool, "c", MESSAGE_AGENT_ACK, 3);
     f->messages[3] = messages_make(&f->pool, "d", MESSAGE_NO_ACK, 1);
     f->messages[4] = messages_make(&f->pool, "e", MESSAGE_AGENT_ACK, 1);
-    sender_init(&f->sender, &events, f);
+    sender_init(&f->sender, &events, f, NUMBER);
     *state = f;
     return 0;
 }
@@ -179,7 +188,7 @@ static void the_first_unasked_message_is_the_oldest_batch_or_message_without_ack
     file(f, 2);
     assert_int_equal(sender_first_unasked(&f->sender), UINT64_MAX);
     sender_release(&f->sender);
-    sender_init(&f->sender, &events, f);
+    sender_init(&f->sender, &events, f, NUMBER);
     file(f, 5);
     assert_int_equal(sender_first_unasked(&f->sender), 2);
     sender_settle(&f->sender, f->messages[2]);
@@ -261,12 +270,39 @@ static void the_owner_is_told_of_failure_and_of_space(void **state)
 {
     struct fixture *f = *state;
 
-    sender_fail(&f->sender);
+    sender_fail(&f->sender, END_RESET);
     assert_int_equal(f->undelivered, 1);
+    assert_int_equal(f->reason, END_RESET);
     assert_int_equal(f->wakes, 0);
     sender_wake(&f->sender);
     assert_int_equal(f->wakes, 1);
     assert_int_equal(f->undelivered, 1);
+}
+
+static void a_refused_message_leaves_its_sender_before_the_owner_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct message *batch = f->messages[2];
+
+    sender_file(&f->sender, batch, 5);
+    assert_int_equal(batch->sender_number, NUMBER);
+    sender_refuse(&f->sender, batch, 2, END_TAG_NOT_ALLOWED);
+    assert_ptr_equal(f->refusal.message, batch);
+    assert_int_equal(f->refusal.count, 2);
+    assert_int_equal(f->refusal.reason, END_TAG_NOT_ALLOWED);
+    assert_null(batch->sender);
+    assert_true(TAILQ_EMPTY(&f->sender.unsettled));
+    assert_int_equal(batch->sender_number, NUMBER); /* it still names the sender on a link */
+}
+
+static void a_message_that_is_passed_over_has_an_ordinal(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_file(&f->sender, f->messages[2], 5); /* three messages */
+    assert_int_equal(sender_pass_over(&f->sender), 3);
+    sender_file(&f->sender, f->messages[0], 5);
+    assert_int_equal(f->messages[0]->ordinal, 4);
 }
 
 static void a_sender_remembers_its_connection_and_its_end(void **state)
@@ -297,6 +333,8 @@ int main(void)
         TEST(parts_of_the_last_batch_stay_last),
         TEST(parts_of_an_isolated_batch_block),
         TEST(the_owner_is_told_of_failure_and_of_space),
+        TEST(a_refused_message_leaves_its_sender_before_the_owner_is_told),
+        TEST(a_message_that_is_passed_over_has_an_ordinal),
         TEST(a_sender_remembers_its_connection_and_its_end),
     };
 

@@ -1,0 +1,378 @@
+#include "delivery/link_peer.h"
+
+#include <stdlib.h>
+
+enum { HEADS_MIN = 16 };
+
+struct link_sender {
+    struct sender sender; /* first */
+    struct link_peer *peer;
+    uint64_t number; /* that the calling husk gave it */
+    struct agent_acks acks;
+    TAILQ_ENTRY(link_sender) by_use;
+    TAILQ_ENTRY(link_sender) by_answer;
+    LIST_ENTRY(link_sender) by_number;
+    bool is_answering; /* in the list `answering` */
+    bool is_closed;    /* the calling husk was told to send none of its messages */
+    bool is_gone;
+};
+
+/* ---- callbacks of the senders ---- */
+
+static void answer_later(struct link_sender *sender)
+{
+    struct link_peer *peer = sender->peer;
+
+    if (!sender->is_answering)
+        TAILQ_INSERT_TAIL(&peer->answering, sender, by_answer);
+    sender->is_answering = true;
+    peer->events->on_answer(peer->owner);
+}
+
+static void answer_add(struct link_sender *sender, const struct agent_answer *answer)
+{
+    struct link_peer *peer = sender->peer;
+    size_t before = sender->acks.bytes;
+
+    if (!agent_acks_add(&sender->acks, answer))
+        peer->is_out_of_memory = true;
+    peer->answer_bytes += sender->acks.bytes - before;
+    answer_later(sender);
+}
+
+static void message_answer(struct link_sender *sender, const struct message *message, uint64_t refused,
+                           enum end_reason reason)
+{
+    bool asks = message->ack == MESSAGE_AGENT_ACK;
+    const struct agent_answer answer = {
+        /* a refused part of a batch is reported with an ack of a later message */
+        .ordinal = message->ordinal,
+        .id = message->entry.id,
+        .id_length = asks ? message->entry.id_length : 0,
+        .refused = refused,
+        .reason = reason,
+    };
+
+    sender->peer->unsettled -= message->count;
+    if (asks || refused)
+        answer_add(sender, &answer);
+    else
+        answer_later(sender); /* acks may have waited for it */
+}
+
+static void on_settled(void *owner, const struct message *message)
+{
+    message_answer(owner, message, 0, END_NONE);
+}
+
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    message_answer(owner, refusal->message, refusal->count, refusal->reason);
+}
+
+static void on_undelivered(void *owner, enum end_reason reason)
+{
+    struct link_peer *peer = ((struct link_sender *)owner)->peer;
+
+    peer->events->on_undelivered(peer->owner, reason);
+}
+
+static void on_wake(void *owner)
+{
+    struct link_sender *sender = owner;
+
+    if (sender_has_isolated(&sender->sender) != sender->is_closed)
+        answer_later(sender);
+    sender->peer->events->on_wake(sender->peer->owner);
+}
+
+static const struct sender_events sender_events = {
+    .on_settled = on_settled,
+    .on_refused = on_refused,
+    .on_undelivered = on_undelivered,
+    .on_wake = on_wake,
+};
+
+/* ---- the table of senders ---- */
+
+static struct link_sender_head *head_of(struct link_peer *peer, uint64_t number)
+{
+    return &peer->heads[number & (peer->head_count - 1)]; /* numbers are given in sequence */
+}
+
+/* Twice as many heads. Without memory for them the lists only become longer. */
+static void heads_grow(struct link_peer *peer)
+{
+    size_t count = peer->head_count * 2;
+    struct link_sender_head *heads = calloc(count, sizeof *heads);
+    struct link_sender *sender;
+
+    if (!heads)
+        return;
+    free(peer->heads);
+    peer->heads = heads;
+    peer->head_count = count;
+    TAILQ_FOREACH (sender, &peer->senders, by_use)
+        LIST_INSERT_HEAD(head_of(peer, sender->number), sender, by_number);
+}
+
+static struct link_sender *sender_find(struct link_peer *peer, uint64_t number)
+{
+    struct link_sender *sender;
+
+    LIST_FOREACH (sender, head_of(peer, number), by_number) {
+        if (sender->number == number)
+            return sender;
+    }
+    return NULL;
+}
+
+static void sender_free(struct link_sender *sender)
+{
+    struct link_peer *peer = sender->peer;
+
+    if (sender == peer->current)
+        peer->current = NULL;
+    if (sender->is_answering)
+        TAILQ_REMOVE(&peer->answering, sender, by_answer);
+    TAILQ_REMOVE(&peer->senders, sender, by_use);
+    LIST_REMOVE(sender, by_number);
+    peer->count--;
+    peer->answer_bytes -= sender->acks.bytes;
+    agent_acks_clear(&sender->acks);
+    free(sender);
+}
+
+/* Nothing of the sender is unsettled or unanswered. */
+static bool is_idle(const struct link_sender *sender)
+{
+    return TAILQ_EMPTY(&sender->sender.unsettled) && !sender->is_answering;
+}
+
+static void sender_forget_if_gone(struct link_sender *sender)
+{
+    if (sender->is_gone && is_idle(sender) && sender != sender->peer->current)
+        sender_free(sender);
+}
+
+/* Makes space for another sender. */
+static enum end_reason sender_evict(struct link_peer *peer)
+{
+    struct link_sender *sender;
+
+    if (peer->count < peer->count_max)
+        return END_NONE;
+    TAILQ_FOREACH (sender, &peer->senders, by_use) {
+        if (is_idle(sender) && sender != peer->current) {
+            sender_free(sender);
+            return END_NONE;
+        }
+    }
+    return END_LINK_ERROR;
+}
+
+static enum end_reason sender_make(struct link_peer *peer, uint64_t number)
+{
+    enum end_reason reason = sender_evict(peer);
+    struct link_sender *sender = reason == END_NONE ? calloc(1, sizeof *sender) : NULL;
+
+    if (!sender)
+        return reason == END_NONE ? END_NO_MEMORY : reason;
+    sender->peer = peer;
+    sender->number = number;
+    sender_init(&sender->sender, &sender_events, sender, ++*peer->last_number);
+    sender_set_remote(&sender->sender);
+    agent_acks_init(&sender->acks);
+    TAILQ_INSERT_TAIL(&peer->senders, sender, by_use);
+    LIST_INSERT_HEAD(head_of(peer, number), sender, by_number);
+    if (++peer->count > peer->head_count)
+        heads_grow(peer);
+    peer->current = sender;
+    return END_NONE;
+}
+
+/* ---- open and close ---- */
+
+struct link_peer *link_peer_open(const struct link_peer_options *options)
+{
+    struct link_peer *peer = calloc(1, sizeof *peer);
+
+    if (!peer)
+        return NULL;
+    peer->events = options->events;
+    peer->owner = options->owner;
+    peer->last_number = options->last_number;
+    peer->count_max = options->senders_max;
+    TAILQ_INIT(&peer->senders);
+    TAILQ_INIT(&peer->answering);
+    peer->head_count = HEADS_MIN;
+    peer->heads = calloc(HEADS_MIN, sizeof *peer->heads);
+    if (peer->heads)
+        return peer;
+    free(peer);
+    return NULL;
+}
+
+void link_peer_close(struct link_peer *peer)
+{
+    if (!peer)
+        return;
+    free(peer->heads);
+    free(peer);
+}
+
+struct sender *link_peer_first(struct link_peer *peer)
+{
+    struct link_sender *first = TAILQ_FIRST(&peer->senders);
+
+    return first ? &first->sender : NULL;
+}
+
+void link_peer_remove(struct sender *sender)
+{
+    sender_free((struct link_sender *)sender);
+}
+
+/* ---- what the calling husk says ---- */
+
+static enum end_reason sender_enter(struct link_peer *peer, uint64_t number)
+{
+    struct link_sender *before = peer->current, *sender = sender_find(peer, number);
+    enum end_reason reason = END_NONE;
+
+    if (sender) {
+        TAILQ_REMOVE(&peer->senders, sender, by_use);
+        TAILQ_INSERT_TAIL(&peer->senders, sender, by_use);
+        sender->is_gone = false;
+        peer->current = sender;
+    } else {
+        reason = sender_make(peer, number);
+    }
+    if (before && before != peer->current)
+        sender_forget_if_gone(before);
+    return reason;
+}
+
+static void sender_leave(struct link_peer *peer, uint64_t number)
+{
+    struct link_sender *sender = sender_find(peer, number);
+
+    if (!sender)
+        return;
+    sender->is_gone = true;
+    if (sender == peer->current)
+        peer->current = NULL;
+    sender_forget_if_gone(sender);
+}
+
+enum end_reason link_peer_request(struct link_peer *peer, const struct link_request *request, uint64_t now_ms)
+{
+    enum end_reason reason = END_NONE;
+
+    if (request->waiting_every_ms) {
+        peer->waiting_every_ms = request->waiting_every_ms > LINK_WAITING_EVERY_MS_MIN
+                                     ? request->waiting_every_ms
+                                     : LINK_WAITING_EVERY_MS_MIN;
+        peer->answered_ms = now_ms;
+    }
+    if (request->names_sender)
+        reason = sender_enter(peer, request->sender);
+    if (reason == END_NONE && request->names_gone)
+        sender_leave(peer, request->gone);
+    return reason;
+}
+
+/* Messages before the first sender is named are of sender 0. */
+struct sender *link_peer_sender(struct link_peer *peer)
+{
+    if (!peer->current && sender_enter(peer, 0) != END_NONE)
+        return NULL;
+    return &peer->current->sender;
+}
+
+void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms)
+{
+    if (!peer->unsettled)
+        peer->answered_ms = now_ms; /* silence begins now */
+    peer->unsettled += count;
+}
+
+void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, enum end_reason reason)
+{
+    struct sender *sender = link_peer_sender(peer);
+
+    if (!sender) {
+        peer->is_out_of_memory = true;
+        return;
+    }
+    const struct agent_answer answer = {
+        .ordinal = sender_pass_over(sender),
+        .id = id,
+        .id_length = id_length,
+        .refused = 1,
+        .reason = reason,
+    };
+    answer_add(peer->current, &answer);
+}
+
+/* ---- what it is told ---- */
+
+bool link_peer_has_answers(const struct link_peer *peer)
+{
+    return !TAILQ_EMPTY(&peer->answering);
+}
+
+/* The window comes before an ack, because with the ack the calling husk may forget the message by which it
+ * finds the sender. */
+static bool window_write(struct link_sender *sender, struct buffer *out)
+{
+    bool is_closed = sender_has_isolated(&sender->sender);
+    uint8_t bytes[LINK_SHORT_BYTES_MAX];
+
+    if (is_closed == sender->is_closed)
+        return true;
+    sender->is_closed = is_closed;
+    return buffer_append(out, bytes, link_write_window(bytes, sender->number, is_closed ? 0 : UINT64_MAX));
+}
+
+static bool has_space(const struct buffer *out, size_t limit_bytes)
+{
+    return out->length + LINK_SHORT_BYTES_MAX + LINK_REFUSED_ACK_BYTES_MAX <= limit_bytes;
+}
+
+bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
+{
+    size_t begin = out->length;
+
+    for (struct link_sender *sender = TAILQ_FIRST(&peer->answering), *next; sender; sender = next) {
+        next = TAILQ_NEXT(sender, by_answer);
+        if (!has_space(out, limit_bytes))
+            break;
+        size_t before = sender->acks.bytes;
+        uint64_t end = sender_first_unasked(&sender->sender);
+        if (!window_write(sender, out) || !agent_acks_gather(&sender->acks, end, out, limit_bytes))
+            return false;
+        peer->answer_bytes -= before - sender->acks.bytes;
+        if (!agent_acks_is_empty(&sender->acks) && !has_space(out, limit_bytes))
+            break;
+        TAILQ_REMOVE(&peer->answering, sender, by_answer); /* acks that are left wait for earlier messages */
+        sender->is_answering = false;
+        sender_forget_if_gone(sender);
+    }
+    if (out->length > begin)
+        peer->answered_ms = now_ms;
+    return true;
+}
+
+uint64_t link_peer_waiting_deadline(const struct link_peer *peer)
+{
+    return peer->unsettled && peer->waiting_every_ms ? peer->answered_ms + peer->waiting_every_ms : 0;
+}
+
+bool link_peer_say_waiting(struct link_peer *peer, struct buffer *out, const char *why, uint64_t now_ms)
+{
+    uint8_t bytes[LINK_SHORT_BYTES_MAX];
+
+    peer->answered_ms = now_ms;
+    return buffer_append(out, bytes, link_write_waiting(bytes, why));
+}

@@ -1,0 +1,90 @@
+/* A husk that calls over the link (docs/link.md): its senders, which of them the next message is of, and what
+ * the calling husk has not been told yet.
+ *
+ * A sender exists from the first time that the calling husk names it, until the calling husk says that it is
+ * gone and its messages are settled. The calling husk has at most --max-senders senders: when it names more,
+ * the one that has been idle for longest is forgotten, which costs nothing. Pure: knows no connection and no
+ * loop. */
+#ifndef HUSK_DELIVERY_LINK_PEER_H
+#define HUSK_DELIVERY_LINK_PEER_H
+
+#include "delivery/agent_acks.h"
+#include "delivery/sender.h"
+#include "forward/link.h"
+
+struct link_sender;
+struct link_peer;
+
+TAILQ_HEAD(link_sender_list, link_sender);
+LIST_HEAD(link_sender_head, link_sender);
+
+/* Synchronous callbacks to the owner. */
+struct link_peer_events {
+    /* There is something to tell the calling husk, or the memory for it is missing. */
+    void (*on_answer)(void *owner);
+    /* The sender may be able to go on. */
+    void (*on_wake)(void *owner);
+    /* The large message that is being read cannot be delivered. */
+    void (*on_undelivered)(void *owner, enum end_reason reason);
+};
+
+struct link_peer {
+    const struct link_peer_events *events; /* borrowed */
+    void *owner;                           /* borrowed: passed to the callbacks */
+    uint64_t *last_number;                 /* borrowed: the last number given to a sender of the worker */
+    struct link_sender *current;           /* the next message is of this sender; NULL: none yet */
+    struct link_sender_list senders;       /* owned; least recently named first */
+    struct link_sender_list answering;     /* those with an answer to write */
+    struct link_sender_head *heads;        /* owned: lists by number */
+    size_t head_count;                     /* a power of two */
+    unsigned count, count_max;             /* of senders */
+    size_t answer_bytes;                   /* of acks that are not written */
+    uint64_t unsettled;                    /* Forward messages of all senders */
+    uint64_t waiting_every_ms;             /* longest silence while messages are unsettled; 0: not asked */
+    uint64_t answered_ms;                  /* when the calling husk was last told something */
+    bool is_out_of_memory;                 /* an answer is lost: the connection must end */
+};
+
+struct link_peer_options {
+    const struct link_peer_events *events;
+    void *owner;
+    uint64_t *last_number;
+    unsigned senders_max; /* at least 1 */
+};
+/* Borrows what the options name. NULL when out of memory. */
+struct link_peer *link_peer_open(const struct link_peer_options *options);
+/* Call it after every sender was released. NULL is fine. */
+void link_peer_close(struct link_peer *peer);
+
+/* ---- what the calling husk says ---- */
+
+/* Takes one frame. END_NONE, END_NO_MEMORY, or END_LINK_ERROR: too many senders have unsettled messages. */
+enum end_reason link_peer_request(struct link_peer *peer, const struct link_request *request,
+                                  uint64_t now_ms);
+/* The sender of the next message; NULL when out of memory. */
+struct sender *link_peer_sender(struct link_peer *peer);
+/* A message of `count` Forward messages was filed with the current sender. */
+void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms);
+/* A message of the current sender is refused before it was filed: it is answered, or, without an id
+ * (`id_length` 0), reported with the next ack. */
+void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, enum end_reason reason);
+
+/* ---- what it is told ---- */
+
+bool link_peer_has_answers(const struct link_peer *peer);
+/* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. False when out of memory. */
+MUST_CHECK bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_bytes,
+                                 uint64_t now_ms);
+/* When the calling husk must be told that its messages wait; 0: never. */
+uint64_t link_peer_waiting_deadline(const struct link_peer *peer);
+/* Tells the calling husk that its messages wait, and why. False when out of memory. */
+MUST_CHECK bool link_peer_say_waiting(struct link_peer *peer, struct buffer *out, const char *why,
+                                      uint64_t now_ms);
+
+/* ---- end ---- */
+
+/* Any sender; NULL: none is left. The caller releases the sender and calls link_peer_remove. */
+struct sender *link_peer_first(struct link_peer *peer);
+void link_peer_remove(struct sender *sender);
+
+#endif

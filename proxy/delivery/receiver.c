@@ -1,0 +1,205 @@
+#include "delivery/receiver.h"
+
+static struct reactor *reactor_of(const struct receiver *receiver)
+{
+    return receiver->shared->dispatcher->transport->reactor;
+}
+
+static uint64_t now_ms(const struct receiver *receiver)
+{
+    return reactor_of(receiver)->now_ms;
+}
+
+static void cut_through_drop(struct receiver *receiver)
+{
+    if (receiver->cut_through)
+        cut_through_abort(receiver->cut_through);
+    receiver->cut_through = NULL;
+}
+
+/* ---- callbacks of the senders ---- */
+
+static void on_wake(void *owner)
+{
+    const struct receiver *receiver = owner;
+
+    receiver->shared->events->on_wake(receiver->owner);
+}
+
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    const struct receiver *receiver = owner;
+
+    (void)refusal;
+    receiver->shared->events->on_undelivered(receiver->owner);
+}
+
+/* A husk on a link loses only the message: the framer answers at its end. */
+static void on_undelivered(void *owner, enum end_reason reason)
+{
+    struct receiver *receiver = owner;
+
+    if (!receiver->senders.peer) {
+        receiver->shared->events->on_undelivered(receiver->owner);
+        return;
+    }
+    cut_through_drop(receiver);
+    framer_refuse(&receiver->framer, reason);
+    receiver->shared->events->on_wake(receiver->owner);
+}
+
+static const char *why_waiting(void *owner)
+{
+    const struct receiver *receiver = owner;
+
+    return dispatcher_why_waiting(receiver->shared->dispatcher);
+}
+
+static const struct senders_events senders_events = {
+    .on_wake = on_wake,
+    .on_refused = on_refused,
+    .on_undelivered = on_undelivered,
+    .why_waiting = why_waiting,
+};
+
+/* ---- callbacks of the framer ---- */
+
+static void on_message(void *owner, struct message *message)
+{
+    struct receiver *receiver = owner;
+    struct sender *sender = senders_next(&receiver->senders);
+
+    receiver->shared->events->on_complete(receiver->owner);
+    if (!sender) { /* out of memory: senders_write says so */
+        message_free(message);
+        return;
+    }
+    senders_note_filed(&receiver->senders, message->count, now_ms(receiver));
+    dispatcher_submit(receiver->shared->dispatcher, sender, message);
+}
+
+static enum end_reason on_large(void *owner, const struct scanner *scanner)
+{
+    struct receiver *receiver = owner;
+    struct sender *sender = senders_next(&receiver->senders);
+
+    if (!receiver->cut_through && sender)
+        receiver->cut_through =
+            cut_through_open(receiver->shared->dispatcher, sender, receiver->framer.permit, scanner);
+    if (!receiver->cut_through)
+        return END_NO_MEMORY;
+    return cut_through_flow(receiver->cut_through, framer_bytes(&receiver->framer), scanner);
+}
+
+static enum end_reason on_large_end(void *owner, const struct scanner *scanner)
+{
+    struct receiver *receiver = owner;
+
+    receiver->shared->events->on_complete(receiver->owner);
+    senders_note_filed(&receiver->senders, 1, now_ms(receiver));
+    enum end_reason reason =
+        cut_through_finish(receiver->cut_through, framer_bytes(&receiver->framer), scanner);
+    if (reason == END_NONE)
+        receiver->cut_through = NULL;
+    return reason;
+}
+
+static enum end_reason on_frame(void *owner, const struct link_request *frame)
+{
+    struct receiver *receiver = owner;
+
+    return link_peer_request(receiver->senders.peer, frame, now_ms(receiver));
+}
+
+static void on_large_refused(void *owner)
+{
+    cut_through_drop(owner);
+}
+
+/* Counts and answers the message of a link that was refused. */
+static void on_message_refused(void *owner, const struct framer_refusal *refusal)
+{
+    struct receiver *receiver = owner;
+    struct message_metrics *metrics = &reactor_of(receiver)->metrics.messages;
+
+    metrics_add(&metrics->received, 1);
+    metrics_add(&metrics->dropped[refusal->reason], 1);
+    receiver->shared->events->on_refused(receiver->owner, refusal->reason);
+    link_peer_refuse(receiver->senders.peer, refusal->id, refusal->id_length, refusal->reason);
+}
+
+static const struct framer_events framer_events = {
+    .on_message = on_message,
+    .on_large = on_large,
+    .on_large_end = on_large_end,
+    .on_frame = on_frame,
+    .on_large_refused = on_large_refused,
+    .on_refused = on_message_refused,
+};
+
+/* ---- begin and end ---- */
+
+void receiver_shared_init(struct receiver_shared *shared, const struct receiver_events *events,
+                          struct dispatcher *dispatcher, struct body_filter *bodies)
+{
+    *shared = (struct receiver_shared) {
+        .events = events,
+        .dispatcher = dispatcher,
+        .framing = { .events = &framer_events,
+                     .route = dispatcher->transport->route,
+                     .bodies = bodies,
+                     .chunk_ids = dispatcher->chunk_ids },
+    };
+}
+
+void receiver_shared_deinit(struct receiver_shared *shared)
+{
+    framer_shared_deinit(&shared->framing);
+}
+
+void receiver_init(struct receiver *receiver, struct receiver_shared *shared, void *owner,
+                   struct message_permit *permit)
+{
+    *receiver = (struct receiver) { .shared = shared, .owner = owner };
+    framer_init(&receiver->framer, &shared->framing, &reactor_of(receiver)->pool, receiver, permit);
+    senders_init(&receiver->senders, &senders_events, receiver, ++shared->last_number);
+}
+
+bool receiver_begin_link(struct receiver *receiver)
+{
+    struct receiver_shared *shared = receiver->shared;
+
+    framer_set_source(&receiver->framer, FRAMER_FROM_LINK);
+    return senders_begin_link(&receiver->senders, &shared->last_number,
+                              shared->dispatcher->transport->route->max_senders);
+}
+
+/* The messages of the sender are delivered without it, or dropped if the agent sends them again. */
+static void sender_end(void *dispatcher, struct sender *sender)
+{
+    dispatcher_forget(dispatcher, sender);
+    sender_release(sender);
+}
+
+void receiver_end(struct receiver *receiver)
+{
+    cut_through_drop(receiver);
+    senders_end(&receiver->senders, sender_end, receiver->shared->dispatcher);
+    framer_deinit(&receiver->framer);
+}
+
+/* ---- state ---- */
+
+bool receiver_is_drained(const struct receiver *receiver)
+{
+    return !senders_have_unsettled(&receiver->senders) && !receiver->cut_through &&
+           !receiver->framer.incoming.length && !senders_have_answers(&receiver->senders);
+}
+
+/* A message that is cut through does not wait: its connection may be the one that the isolated message
+ * needs. */
+bool receiver_must_wait(const struct receiver *receiver)
+{
+    return !receiver->cut_through && !receiver->senders.peer &&
+           dispatcher_must_wait(receiver->shared->dispatcher, &receiver->senders.agent);
+}

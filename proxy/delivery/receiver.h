@@ -1,0 +1,63 @@
+/* From the bytes of one downstream connection to the dispatcher: finds the messages, knows whose they are,
+ * and collects the answers.
+ *
+ * Owns the framer, the senders, and the cut-through during a large message. On a link (docs/link.md), takes
+ * the frames of the calling husk, and refuses single messages. Knows no leg. Belongs to its worker's
+ * thread. */
+#ifndef HUSK_DELIVERY_RECEIVER_H
+#define HUSK_DELIVERY_RECEIVER_H
+
+#include "delivery/cut_through.h"
+#include "delivery/dispatcher.h"
+#include "delivery/framer.h"
+#include "delivery/senders.h"
+
+/* Synchronous callbacks to the owner. on_undelivered may end the receiver. */
+struct receiver_events {
+    /* There are answers to write, or the connection may be able to go on. */
+    void (*on_wake)(void *owner);
+    /* A message is complete. */
+    void (*on_complete)(void *owner);
+    /* A message of the agent is lost, and the agent must be told. */
+    void (*on_undelivered)(void *owner);
+    /* A single message on a link is refused for `reason`. */
+    void (*on_refused)(void *owner, enum end_reason reason);
+};
+
+/* What the receivers of one worker share. */
+struct receiver_shared {
+    const struct receiver_events *events; /* borrowed, as is the next one */
+    struct dispatcher *dispatcher;
+    struct framer_shared framing;
+    uint64_t last_number; /* the last number given to a sender */
+};
+
+struct receiver {
+    struct receiver_shared *shared; /* borrowed */
+    void *owner;                    /* borrowed: passed to the callbacks */
+    struct framer framer;
+    struct senders senders;
+    struct cut_through *cut_through; /* owned; NULL: no message is cut through */
+};
+
+/* Borrows the arguments. */
+void receiver_shared_init(struct receiver_shared *shared, const struct receiver_events *events,
+                          struct dispatcher *dispatcher, struct body_filter *bodies);
+void receiver_shared_deinit(struct receiver_shared *shared);
+
+/* Borrows the arguments. */
+void receiver_init(struct receiver *receiver, struct receiver_shared *shared, void *owner,
+                   struct message_permit *permit);
+/* The peer is a husk that speaks the link. Call it before the first byte. False when out of memory. */
+MUST_CHECK bool receiver_begin_link(struct receiver *receiver);
+/* The connection ends: unsettled messages are delivered without it, or dropped if their agent sends them
+ * again. */
+void receiver_end(struct receiver *receiver);
+
+/* Whether nothing is half read, unsettled or unanswered. */
+bool receiver_is_drained(const struct receiver *receiver);
+/* Whether what the agent sends waits behind another message of it, so that reading more would only spend
+ * budget. On a link, windows stop single senders instead. */
+bool receiver_must_wait(const struct receiver *receiver);
+
+#endif

@@ -1,0 +1,155 @@
+#include "delivery/senders.h"
+
+/* ---- callbacks of the agent's sender ---- */
+
+static void on_settled(void *owner, const struct message *message)
+{
+    struct senders *senders = owner;
+    const struct agent_answer answer = {
+        .ordinal = message->ordinal,
+        .id = message->entry.id,
+        .id_length = message->entry.id_length,
+    };
+
+    if (message->ack == MESSAGE_AGENT_ACK && !agent_acks_add(&senders->acks, &answer))
+        senders->is_out_of_memory = true;
+    senders->events->on_wake(senders->owner);
+}
+
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    struct senders *senders = owner;
+
+    senders->events->on_refused(senders->owner, refusal);
+}
+
+/* ---- callbacks of the agent's sender, and of the link ---- */
+
+static void on_wake(void *owner)
+{
+    struct senders *senders = owner;
+
+    senders->events->on_wake(senders->owner);
+}
+
+static void on_undelivered(void *owner, enum end_reason reason)
+{
+    struct senders *senders = owner;
+
+    senders->events->on_undelivered(senders->owner, reason);
+}
+
+static const struct sender_events sender_events = {
+    .on_settled = on_settled,
+    .on_refused = on_refused,
+    .on_undelivered = on_undelivered,
+    .on_wake = on_wake,
+};
+
+static const struct link_peer_events link_events = {
+    .on_answer = on_wake,
+    .on_wake = on_wake,
+    .on_undelivered = on_undelivered,
+};
+
+/* ---- begin and end ---- */
+
+void senders_init(struct senders *senders, const struct senders_events *events, void *owner, uint64_t number)
+{
+    *senders = (struct senders) { .events = events, .owner = owner };
+    sender_init(&senders->agent, &sender_events, senders, number);
+    agent_acks_init(&senders->acks);
+}
+
+bool senders_begin_link(struct senders *senders, uint64_t *last_number, unsigned senders_max)
+{
+    const struct link_peer_options options = {
+        .events = &link_events,
+        .owner = senders,
+        .last_number = last_number,
+        .senders_max = senders_max,
+    };
+
+    senders->peer = link_peer_open(&options);
+    return senders->peer;
+}
+
+void senders_end(struct senders *senders, void (*release)(void *context, struct sender *sender),
+                 void *context)
+{
+    struct sender *sender;
+
+    release(context, &senders->agent);
+    agent_acks_clear(&senders->acks);
+    while (senders->peer && (sender = link_peer_first(senders->peer))) {
+        release(context, sender);
+        link_peer_remove(sender);
+    }
+    link_peer_close(senders->peer);
+    senders->peer = NULL;
+}
+
+/* ---- messages ---- */
+
+struct sender *senders_next(struct senders *senders)
+{
+    struct sender *next = senders->peer ? link_peer_sender(senders->peer) : &senders->agent;
+
+    senders->is_out_of_memory |= !next;
+    return next;
+}
+
+void senders_note_filed(struct senders *senders, uint64_t count, uint64_t now_ms)
+{
+    if (senders->peer)
+        link_peer_note_filed(senders->peer, count, now_ms);
+}
+
+void senders_note_end(struct senders *senders)
+{
+    if (!senders->peer)
+        sender_note_end(&senders->agent);
+}
+
+bool senders_have_unsettled(const struct senders *senders)
+{
+    return senders->peer ? senders->peer->unsettled : !TAILQ_EMPTY(&senders->agent.unsettled);
+}
+
+/* ---- answers ---- */
+
+bool senders_have_answers(const struct senders *senders)
+{
+    return senders->peer ? link_peer_has_answers(senders->peer) : !agent_acks_is_empty(&senders->acks);
+}
+
+size_t senders_answer_bytes(const struct senders *senders)
+{
+    return senders->peer ? senders->peer->answer_bytes : senders->acks.bytes;
+}
+
+static bool link_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
+{
+    struct link_peer *peer = senders->peer;
+    uint64_t deadline_ms = link_peer_waiting_deadline(peer);
+
+    if (!link_peer_gather(peer, out, limit_bytes, now_ms) || peer->is_out_of_memory ||
+        senders->is_out_of_memory)
+        return false;
+    if (out->length || !deadline_ms || now_ms < deadline_ms)
+        return true;
+    return link_peer_say_waiting(peer, out, senders->events->why_waiting(senders->owner), now_ms);
+}
+
+bool senders_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
+{
+    if (senders->peer)
+        return link_write(senders, out, limit_bytes, now_ms);
+    return !senders->is_out_of_memory &&
+           agent_acks_gather(&senders->acks, sender_first_unasked(&senders->agent), out, limit_bytes);
+}
+
+uint64_t senders_deadline(const struct senders *senders)
+{
+    return senders->peer ? link_peer_waiting_deadline(senders->peer) : 0;
+}

@@ -1,0 +1,384 @@
+/* proxy/delivery/link_peer.c: the senders of a calling husk, and the answers it gets. */
+#include "delivery/link_peer.h"
+
+#include "support/messages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+enum { SENDERS_MAX = 3, NOW_MS = 1000, SPACE = 65536 };
+
+struct fixture {
+    struct buffer_pool pool;
+    struct buffer out;
+    struct link_peer *peer;
+    uint64_t last_number;
+    unsigned answers, wakes;
+    enum end_reason undelivered;
+};
+
+static struct fixture fixture;
+
+static void on_answer(void *owner)
+{
+    ((struct fixture *)owner)->answers++;
+}
+
+static void on_wake(void *owner)
+{
+    ((struct fixture *)owner)->wakes++;
+}
+
+static void on_undelivered(void *owner, enum end_reason reason)
+{
+    ((struct fixture *)owner)->undelivered = reason;
+}
+
+static const struct link_peer_events events = { on_answer, on_wake, on_undelivered };
+
+static int set_up(void **state)
+{
+    struct fixture *f = &fixture;
+    const struct link_peer_options options = { &events, f, &f->last_number, SENDERS_MAX };
+
+    *f = (struct fixture) { 0 };
+    buffer_init(&f->out, &f->pool);
+    f->peer = link_peer_open(&options);
+    assert_non_null(f->peer);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    struct sender *sender;
+
+    while ((sender = link_peer_first(f->peer))) {
+        while (!TAILQ_EMPTY(&sender->unsettled)) {
+            struct message *message = TAILQ_FIRST(&sender->unsettled);
+            sender_remove(sender, message);
+            message_free(message);
+        }
+        link_peer_remove(sender);
+    }
+    link_peer_close(f->peer);
+    buffer_clear(&f->out);
+    buffer_pool_deinit(&f->pool);
+    return 0;
+}
+
+/* ---- what the calling husk does ---- */
+
+static enum end_reason name(struct fixture *f, uint64_t number)
+{
+    const struct link_request request = { .names_sender = true, .sender = number };
+
+    return link_peer_request(f->peer, &request, NOW_MS);
+}
+
+static void say_gone(struct fixture *f, uint64_t number)
+{
+    const struct link_request request = { .names_gone = true, .gone = number };
+
+    assert_int_equal(link_peer_request(f->peer, &request, NOW_MS), END_NONE);
+}
+
+static struct message *file(struct fixture *f, const char *id, enum message_ack ack, unsigned count)
+{
+    struct message *message = messages_make(&f->pool, id, ack, count);
+
+    sender_file(link_peer_sender(f->peer), message, NOW_MS);
+    link_peer_note_filed(f->peer, count, NOW_MS);
+    return message;
+}
+
+static void settle(struct message *message)
+{
+    sender_settle(message->sender, message);
+    message_free(message);
+}
+
+static void refuse(struct message *message, uint64_t count)
+{
+    sender_refuse(message->sender, message, count, END_JSON);
+    message_free(message);
+}
+
+/* ---- what it gets ---- */
+
+#define ACK(id)                                                                                              \
+    "\x81\xa3"                                                                                               \
+    "ack"                                                                                                    \
+    "\xa1" id
+#define REFUSED_ACK(id, count)                                                                               \
+    "\x83\xa3"                                                                                               \
+    "ack"                                                                                                    \
+    "\xa1" id "\xa7refused" count "\xa6reason\xa4json"
+#define WINDOW(number, window) "\x82\xa6sender" number "\xa6window" window
+
+static void expect(struct fixture *f, const char *bytes, size_t length)
+{
+    assert_true(link_peer_gather(f->peer, &f->out, SPACE, NOW_MS));
+    messages_expect_buffer(&f->out, bytes, length);
+    buffer_clear(&f->out);
+}
+
+#define EXPECT(f, text) expect(f, text, sizeof(text) - 1)
+
+/* ---- tests ---- */
+
+static void messages_belong_to_the_sender_that_was_named(void **state)
+{
+    struct fixture *f = *state;
+
+    struct sender *unnamed = link_peer_sender(f->peer); /* sender 0 */
+    assert_int_equal(name(f, 9), END_NONE);
+    struct sender *nine = link_peer_sender(f->peer);
+    assert_ptr_not_equal(nine, unnamed);
+    assert_true(nine->is_remote);
+    assert_int_not_equal(nine->number, unnamed->number);
+    assert_int_equal(name(f, 0), END_NONE);
+    assert_ptr_equal(link_peer_sender(f->peer), unnamed);
+    assert_int_equal(name(f, 9), END_NONE);
+    assert_ptr_equal(link_peer_sender(f->peer), nine);
+    assert_int_equal(f->peer->count, 2);
+}
+
+static void every_sender_is_found_when_there_are_many(void **state)
+{
+    struct fixture *f = *state;
+    struct sender *senders[1000];
+
+    f->peer->count_max = 1000;
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(name(f, i * 7), END_NONE);
+        senders[i] = link_peer_sender(f->peer);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_int_equal(name(f, i * 7), END_NONE);
+        assert_ptr_equal(link_peer_sender(f->peer), senders[i]);
+    }
+}
+
+static void a_settled_message_is_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    assert_int_equal(f->peer->unsettled, 1);
+    assert_false(link_peer_has_answers(f->peer));
+    settle(message);
+    assert_int_equal(f->answers, 1);
+    assert_int_equal(f->peer->unsettled, 0);
+    assert_true(link_peer_has_answers(f->peer));
+    assert_int_equal(f->peer->answer_bytes, sizeof(ACK("a")) - 1);
+    EXPECT(f, ACK("a"));
+    assert_false(link_peer_has_answers(f->peer));
+    assert_int_equal(f->peer->answer_bytes, 0);
+}
+
+static void an_ack_waits_only_for_messages_of_its_own_sender(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(name(f, 1), END_NONE);
+    struct message *unasked = file(f, "a", MESSAGE_OUR_ACK, 2), *asked = file(f, "b", MESSAGE_AGENT_ACK, 1);
+    assert_int_equal(name(f, 2), END_NONE);
+    struct message *other = file(f, "c", MESSAGE_AGENT_ACK, 1);
+    settle(asked);
+    settle(other);
+    EXPECT(f, ACK("c"));
+    settle(unasked);
+    EXPECT(f, ACK("b"));
+}
+
+static void a_refused_message_is_answered_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    struct message *bad = file(f, "a", MESSAGE_AGENT_ACK, 1), *good = file(f, "b", MESSAGE_AGENT_ACK, 1);
+    refuse(bad, 1);
+    settle(good);
+    EXPECT(f, REFUSED_ACK("a", "\x01") ACK("b"));
+    assert_int_equal(f->peer->unsettled, 0);
+}
+
+static void refused_messages_without_an_id_come_with_the_next_ack(void **state)
+{
+    struct fixture *f = *state;
+
+    struct message *unasked = file(f, "a", MESSAGE_OUR_ACK, 4);
+    link_peer_refuse(f->peer, NULL, 0, END_JSON);
+    struct message *asked = file(f, "b", MESSAGE_AGENT_ACK, 1);
+    refuse(unasked, 2);
+    EXPECT(f, "");
+    settle(asked);
+    EXPECT(f, REFUSED_ACK("b", "\x03"));
+}
+
+static void a_message_that_the_framer_refuses_is_answered(void **state)
+{
+    struct fixture *f = *state;
+
+    link_peer_refuse(f->peer, (const uint8_t *)"\xa1x", 2, END_JSON);
+    assert_int_equal(f->answers, 1);
+    EXPECT(f, REFUSED_ACK("x", "\x01"));
+}
+
+static void the_window_closes_while_a_message_is_isolated(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(name(f, 5), END_NONE);
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    struct sender *sender = message->sender;
+    message->attempts = 1;
+    sender_note_isolated(sender, message);
+    sender_wake(sender);
+    EXPECT(f, WINDOW("\x05", "\x00"));
+    sender_wake(sender);
+    EXPECT(f, ""); /* said once */
+    settle(message);
+    EXPECT(f, WINDOW("\x05", "\xc0") ACK("a")); /* the window first */
+    assert_int_equal(f->wakes, 2);
+}
+
+static void a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(name(f, 5), END_NONE);
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    say_gone(f, 5);
+    say_gone(f, 6); /* never named: harmless */
+    assert_int_equal(f->peer->count, 1);
+    settle(message);
+    assert_int_equal(f->peer->count, 1);
+    EXPECT(f, ACK("a"));
+    assert_int_equal(f->peer->count, 0);
+    assert_int_equal(name(f, 5), END_NONE); /* an earlier message of it comes again */
+    say_gone(f, 5);
+    assert_int_equal(f->peer->count, 0);
+}
+
+static void a_sender_that_is_named_again_is_not_gone(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(name(f, 5), END_NONE);
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    say_gone(f, 5);
+    assert_int_equal(name(f, 5), END_NONE);
+    settle(message);
+    EXPECT(f, ACK("a"));
+    assert_int_equal(f->peer->count, 1);
+}
+
+static void the_sender_that_was_idle_for_longest_makes_space(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t number = 1; number <= SENDERS_MAX; number++) {
+        assert_int_equal(name(f, number), END_NONE);
+        if (number == 1)
+            file(f, "a", MESSAGE_AGENT_ACK, 1);
+    }
+    assert_int_equal(name(f, 4), END_NONE); /* instead of 2: 1 has an unsettled message */
+    assert_int_equal(f->peer->count, SENDERS_MAX);
+    uint64_t last_number = f->last_number;
+    assert_int_equal(name(f, 1), END_NONE);
+    assert_int_equal(name(f, 3), END_NONE);
+    assert_int_equal(f->last_number, last_number); /* both were still there */
+    assert_int_equal(name(f, 2), END_NONE);
+    assert_int_equal(f->last_number, last_number + 1);
+}
+
+static void too_many_busy_senders_end_the_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t number = 1; number <= SENDERS_MAX; number++) {
+        assert_int_equal(name(f, number), END_NONE);
+        file(f, "a", MESSAGE_AGENT_ACK, 1);
+    }
+    assert_int_equal(name(f, 4), END_LINK_ERROR);
+}
+
+static void waiting_is_said_while_there_is_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    const struct link_request request = { .waiting_every_ms = 500 }, shorter = { .waiting_every_ms = 1 };
+
+    struct message *first = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), 0); /* it was not asked for */
+    assert_int_equal(link_peer_request(f->peer, &request, NOW_MS), END_NONE);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 500);
+    assert_true(link_peer_say_waiting(f->peer, &f->out, "busy", NOW_MS + 500));
+    messages_expect_buffer(&f->out,
+                           "\x81\xa7waiting\xa4"
+                           "busy",
+                           14);
+    buffer_clear(&f->out);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 1000);
+    settle(first);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), 0); /* nothing waits */
+    assert_int_equal(link_peer_request(f->peer, &shorter, NOW_MS), END_NONE);
+    file(f, "b", MESSAGE_AGENT_ACK, 1);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + LINK_WAITING_EVERY_MS_MIN);
+}
+
+static void answers_that_do_not_fit_come_later(void **state)
+{
+    struct fixture *f = *state;
+    enum { LIMIT = LINK_REFUSED_ACK_BYTES_MAX + LINK_SHORT_BYTES_MAX };
+
+    assert_int_equal(name(f, 1), END_NONE);
+    struct message *messages[3];
+    for (unsigned i = 0; i < 3; i++)
+        messages[i] = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    for (unsigned i = 0; i < 3; i++)
+        settle(messages[i]);
+    assert_true(buffer_append(&f->out, "x", 1));
+    assert_true(link_peer_gather(f->peer, &f->out, LIMIT, NOW_MS));
+    messages_expect_buffer(&f->out, "x", 1);
+    assert_true(link_peer_has_answers(f->peer));
+    buffer_clear(&f->out);
+    EXPECT(f, ACK("a") ACK("a") ACK("a"));
+}
+
+static void a_large_message_that_is_lost_is_told_to_the_owner(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_fail(link_peer_sender(f->peer), END_RESET);
+    assert_int_equal(f->undelivered, END_RESET);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(messages_belong_to_the_sender_that_was_named),
+        TEST(every_sender_is_found_when_there_are_many),
+        TEST(a_settled_message_is_acknowledged),
+        TEST(an_ack_waits_only_for_messages_of_its_own_sender),
+        TEST(a_refused_message_is_answered_alone),
+        TEST(refused_messages_without_an_id_come_with_the_next_ack),
+        TEST(a_message_that_the_framer_refuses_is_answered),
+        TEST(the_window_closes_while_a_message_is_isolated),
+        TEST(a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled),
+        TEST(a_sender_that_is_named_again_is_not_gone),
+        TEST(the_sender_that_was_idle_for_longest_makes_space),
+        TEST(too_many_busy_senders_end_the_connection),
+        TEST(waiting_is_said_while_there_is_no_answer),
+        TEST(answers_that_do_not_fit_come_later),
+        TEST(a_large_message_that_is_lost_is_told_to_the_owner),
+    };
+
+    return cmocka_run_group_tests_name("link_peer", tests, NULL, NULL);
+}
