@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from support.aggregators import CountingAggregator
+from support.chain import Chain
 from support.forward import Aggregator, Half, Pair
 
 
@@ -19,6 +21,19 @@ def pair(husk):
 def half(husk):
     """Makes a Half with these options of husk server."""
     return lambda acks=True, **options: Half(husk, acks, options)
+
+
+@pytest.fixture
+def chain(husk):
+    """Makes a Chain of 1, 2 or 3 husks: see there."""
+    made = []
+
+    def make(length, aggregator=None, at=(), links=(), **options):
+        made.append(Chain(husk, length, aggregator or CountingAggregator(), options, dict(at), dict(links)))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

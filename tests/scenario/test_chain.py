@@ -1,0 +1,108 @@
+"""Husks in series: a message that the aggregator cannot take costs nobody but its own agent."""
+
+import pytest
+
+from support.aggregators import CountingAggregator, resets_at
+from support.chain import LENGTHS, Steady
+from support.forward import event
+from support.husk import LIGHT
+from support.process import eventually
+
+ATTEMPTS = 5
+WORST_SECONDS = 3  # of an event that nothing is wrong with; an undisturbed one takes milliseconds
+POISON = 1_000_000
+
+lengths = pytest.mark.parametrize("length", LENGTHS)
+
+
+def poisoned(chain, length, *poison, **options):
+    return chain(length, CountingAggregator(resets_at(*poison)), max_attempts=ATTEMPTS, **options)
+
+
+def dropped(chain):
+    """The drops of the husk that gave up, in front of the aggregator."""
+    return chain.last.metric("husk_messages_dropped_total")
+
+
+@lengths
+def test_a_message_at_which_the_aggregator_resets_delays_no_other_agent(chain, length):
+    chain = poisoned(chain, length, POISON)
+    good, bad = Steady(chain, 1), chain.agent()
+    good.step()
+    bad.send(event(POISON, tag="bad"))
+    good.step_until(lambda: dropped(chain))
+    assert good.worst < WORST_SECONDS
+    assert chain.total("husk_endpoint_ejected") == 0, "the address is not at fault"
+
+
+@lengths
+def test_the_first_message_of_all_may_be_one_at_which_the_aggregator_resets(chain, length):
+    """Nothing has been acknowledged yet: the innocent ones must show that the address is not at fault."""
+    chain = poisoned(chain, length, POISON)
+    good, bad = Steady(chain, 1), chain.agent()
+    bad.send(event(POISON, tag="bad"))
+    chain.aggregator.wait_until(lambda _: chain.aggregator.offered[POISON], "the poison arrives")
+    good.step_until(lambda: dropped(chain))
+    assert good.worst < WORST_SECONDS
+
+
+@lengths
+def test_all_husks_together_try_a_message_max_attempts_times(chain, length):
+    chain = poisoned(chain, length, POISON)
+    good, bad = Steady(chain, 1), chain.agent()
+    good.step()
+    bad.send(event(POISON, tag="bad"))
+    for husk in chain.husks:
+        husk.wait_for_metric("husk_messages_dropped_total", 1)
+    good.step()
+    assert chain.aggregator.offered[POISON] == ATTEMPTS
+    drops = chain.drops()
+    assert all(one == drops[-1] for one in drops), f"one drop each, for the same reason: {drops}"
+
+
+@lengths
+def test_the_agent_of_a_message_that_is_given_up_is_reset_if_it_wants_acks(chain, length):
+    chain = poisoned(chain, length, POISON)
+    good, bad = Steady(chain, 1), chain.acking_agent()
+    good.step()
+    bad.send(POISON)
+    good.step_until(lambda: bad.ends)
+    bad.close()
+    assert chain.aggregator.offered[POISON] >= ATTEMPTS and good.worst < WORST_SECONDS
+
+
+@lengths
+def test_messages_in_front_of_and_behind_the_bad_one_arrive(chain, length):
+    """They are of the same agent, and husk may have sent them together with the bad one."""
+    chain = poisoned(chain, length, POISON)
+    good, bad = Steady(chain, 1), chain.agent()
+    good.step()
+    numbers = [*range(POISON - 10, POISON), *range(POISON + 1, POISON + 11)]
+    bad.send(*(event(number, tag="bad") for number in range(POISON - 10, POISON + 11)))
+    good.step_until(lambda: not chain.aggregator.missing(numbers))
+    eventually(lambda: dropped(chain) == 1, "the bad one is given up")
+    assert chain.aggregator.offered[POISON] <= ATTEMPTS + 3, "a few times more until it is found among the others"
+    assert good.worst < WORST_SECONDS
+
+
+@lengths
+def test_one_bad_message_in_a_hundred_of_one_agent_among_twenty(chain, length):
+    rounds, per_round = (10, 20) if LIGHT else (40, 10)
+    poison = range(POISON, POISON + rounds * per_round, 100)
+    chain = poisoned(chain, length, *poison)
+    good = [chain.agent() for _ in range(19)]
+    bad, sent, worst = chain.agent(), POISON, 0.0
+    for number in range(rounds):
+        try:
+            bad.send(*(event(n, tag="bad") for n in range(sent, sent + per_round)))
+            sent += per_round
+        except ConnectionError:
+            bad = chain.agent()
+        numbers = [100 * number + agent for agent in range(19)]
+        for agent, one in zip(good, numbers):
+            agent.send(event(one, tag=f"good.{one % 100}"))
+        worst = max(worst, chain.aggregator.wait_for_stored(*numbers))
+    assert worst < WORST_SECONDS
+    eventually(lambda: dropped(chain) >= 1, "the bad ones are given up")
+    offered = [chain.aggregator.offered[number] for number in poison]
+    assert max(offered) <= ATTEMPTS + 3, "a few times more until it is found among the others"

@@ -1,0 +1,127 @@
+"""Husks in series: a rule of a husk in the middle or at the end refuses messages, not nodes."""
+
+import pytest
+
+from support import raw
+from support.chain import Steady, of_length
+from support.forward import event, message
+from support.process import eventually
+
+WORST_SECONDS = 3
+TAGS, BYTES = "any tags=app.**", "any max-message=2KiB"
+CUT = "64KiB"  # --cut-through-bytes
+LARGE = b"x" * 300_000  # longer than CUT
+
+# Length of the chain, and the index of the husk that refuses.
+refusers = pytest.mark.parametrize("length, refuser", [of_length(*pair) for pair in ((1, 0), (2, 1), (3, 1), (3, 3))])
+refusers_behind = pytest.mark.parametrize("length, refuser", [of_length(*pair) for pair in ((2, 1), (3, 1), (3, 3))])
+
+
+def long_event(number, tag, filler):
+    return message(tag, 1, {"n": number, "x": filler})
+
+
+def expect_counted(chain, refuser, reason, count):
+    """The husk that refuses counts the messages, and so does each husk before it."""
+    for husk in chain.husks[:refuser + 1]:
+        husk.wait_for_metric("husk_messages_dropped_total", count, reason=reason)
+    drops = chain.drops()
+    assert drops == [{reason: count}] * (refuser + 1) + [{}] * (len(drops) - refuser - 1)
+
+
+def expect_no_address_blamed(chain):
+    assert chain.total("husk_endpoint_ejected") == 0
+    assert chain.total("husk_connections_ended_total", side="upstream") == 0
+
+
+@refusers
+def test_a_forbidden_tag_costs_no_other_agent(chain, length, refuser):
+    chain = chain(length, at={refuser: {"rule": TAGS}})
+    good, bad = Steady(chain, 1, "app.x"), chain.agent()
+    good.step()
+    for number in range(1000, 1005):
+        try:
+            bad.send(event(number, tag="other"))
+        except ConnectionError:
+            bad = chain.agent()
+        for _ in range(10):
+            good.step()
+    assert good.worst < WORST_SECONDS
+    expect_no_address_blamed(chain)
+    assert not chain.aggregator.offered.keys() & set(range(1000, 1005))
+
+
+@refusers_behind
+def test_an_agent_without_acks_goes_on_after_a_refusal(chain, length, refuser):
+    chain = chain(length, at={refuser: {"rule": TAGS}})
+    agent = chain.agent()
+    agent.send(event(1, tag="app.x"), event(2, tag="other"), event(3, tag="app.x"), event(4, tag="other"))
+    expect_counted(chain, refuser, "tag_not_allowed", 2)
+    agent.send(event(5, tag="app.x"))
+    chain.aggregator.wait_for_stored(1, 3, 5)
+    assert sorted(chain.aggregator.offered) == [1, 3, 5]
+    expect_no_address_blamed(chain)
+
+
+@refusers_behind
+def test_an_agent_that_wants_acks_is_reset_at_a_refusal(chain, length, refuser):
+    chain = chain(length, at={refuser: {"rule": TAGS}})
+    agent, other = chain.agent(), chain.agent()
+    agent.send(event(1, "1", "app.x"))
+    agent.expect_ack("1")
+    agent.send(event(2, "2", "other"))
+    raw.assert_reset(agent.sock)
+    expect_counted(chain, refuser, "tag_not_allowed", 1)
+    chain.first.wait_for_metric("husk_connections_ended_total", 1, side="downstream", reason="tag_not_allowed")
+    other.send(event(3, "3", "app.x"))
+    other.expect_ack("3")
+    expect_no_address_blamed(chain)
+
+
+@refusers_behind
+def test_on_refused_reset_resets_an_agent_without_acks_too(chain, length, refuser):
+    chain = chain(length, at={0: {"on_refused": "reset"}, refuser: {"rule": TAGS}})
+    agent = chain.agent()
+    agent.send(event(1, tag="app.x"))
+    chain.aggregator.wait_for_stored(1)
+    agent.send(event(2, tag="other"))
+    raw.assert_reset(agent.sock)
+    expect_counted(chain, refuser, "tag_not_allowed", 1)
+    expect_no_address_blamed(chain)
+
+
+@refusers_behind
+def test_a_message_longer_than_a_rule_allows_is_refused_alone(chain, length, refuser):
+    chain = chain(length, at={refuser: {"rule": BYTES}})
+    agent = chain.agent()
+    agent.send(event(1), long_event(2, "t", b"x" * 4096), event(3))
+    expect_counted(chain, refuser, "message_too_long", 1)
+    chain.aggregator.wait_for_stored(1, 3)
+    assert sorted(chain.aggregator.offered) == [1, 3]
+    expect_no_address_blamed(chain)
+
+
+@refusers_behind
+@pytest.mark.parametrize("rule, tag, reason", [
+    pytest.param(TAGS, "other", "tag_not_allowed", id="tag"), pytest.param(BYTES, "app.x", "message_too_long", id="length")])
+def test_a_message_sent_by_cut_through_is_refused_alone(chain, length, refuser, rule, tag, reason):
+    chain = chain(length, at={refuser: {"rule": rule}}, cut_through_bytes=CUT)
+    good, agent = Steady(chain, 1, "app.x"), chain.agent()
+    good.step()
+    agent.send(long_event(1000, tag, LARGE))
+    good.step_until(lambda: chain.first.metric("husk_messages_dropped_total"))
+    expect_counted(chain, refuser, reason, 1)
+    agent.send(event(1001, tag="app.x"))
+    chain.aggregator.wait_for_stored(1001)
+    assert 1000 not in chain.aggregator.offered and good.worst < WORST_SECONDS
+
+
+@refusers
+def test_a_rate_limit_of_one_agent_delays_no_other(chain, length, refuser):
+    """Behind a link the rule's identity is the node, so only the agent that is too fast is held; nothing is lost."""
+    chain = chain(length, at={refuser: {"rule": "any messages-per-second=200 burst=1s"}})
+    fast = chain.agent()
+    fast.send(*(event(number) for number in range(1000, 1500)))
+    chain.aggregator.wait_for_stored(*range(1000, 1500))
+    eventually(lambda: chain.husks[refuser].metric("husk_rate_limited_total"), "the limit was reached")
+    assert chain.drops() == [{}] * len(chain.husks)
