@@ -84,7 +84,9 @@ static const struct setting settings[] = {
       .help = "forward: a message is dropped after this number of connections has ended at it; off: no "
               "limit" },
     { ROW("max-ack-timeouts", SETTING_COUNT, max_ack_timeouts), .fallback = "5", .min = 1, .max = 1000000,
-      .value_name = "N", .help = "forward: a message is dropped after this number of ack timeouts" },
+      .value_name = "N",
+      .help = "forward: a message is dropped after this number of ack timeouts during which the aggregator "
+              "acknowledged other messages" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,

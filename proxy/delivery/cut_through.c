@@ -44,7 +44,10 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
     struct message_metrics *metrics = metrics_of(cut_through);
 
     cut_through->upstream = NULL;
-    retry_count_failure(cut_through->message, reason, cut_through->dispatcher->transport->reactor->now_ms);
+    retry_count_failure(
+        cut_through->message,
+        &(struct retry_failure) { .reason = reason,
+                                  .now_us = cut_through->dispatcher->transport->reactor->now_us });
     if (retry_can_restart(&cut_through->dispatcher->retry, cut_through->message, cut_through->taken_bytes)) {
         metrics_add(&metrics->retried, 1);
         return;

@@ -44,7 +44,7 @@ static void on_settled(void *observer, struct upstream *upstream, struct message
 
     metrics_add(&metrics->settled, message->count);
     metrics_add(&metrics->events_settled, message->events);
-    upstream_pool_on_settled(&dispatcher->pool, upstream);
+    upstream_pool_on_settled(&dispatcher->pool, upstream, message);
     if (message->sender)
         sender_settle(message->sender, message);
     unsettled_leave(&dispatcher->unsettled, message);
@@ -58,7 +58,7 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
 
     metrics_add(&metrics->dropped[reason], count);
     metrics_add(&metrics->settled, message->count - count);
-    upstream_pool_on_settled(&dispatcher->pool, upstream);
+    upstream_pool_on_settled(&dispatcher->pool, upstream, message);
     if (message->sender)
         sender_refuse(message->sender, message, count, reason);
     unsettled_leave(&dispatcher->unsettled, message);
@@ -293,13 +293,13 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
     struct dispatcher *dispatcher = observer;
     struct message_list again = TAILQ_HEAD_INITIALIZER(again);
     const struct message *failed = upstream_failed_message(upstream, reason);
+    const struct retry_failure failure = { reason, upstream->fault, dispatcher->transport->reactor->now_us };
     struct message *message;
 
     upstream_pool_on_ended(&dispatcher->pool, upstream, reason);
-    retry_note_end(&dispatcher->retry, reason);
     while ((message = upstream_take_unsettled(upstream))) {
         if (message == failed)
-            retry_count_failure(message, reason, now_ms(dispatcher));
+            retry_count_failure(message, &failure);
         message_return(dispatcher, message, reason, &again);
     }
     message_queue_prepend(&dispatcher->waiting, &again);
@@ -346,11 +346,11 @@ static void on_old(void *observer, struct upstream *upstream)
     upstream_pool_on_old(&dispatcher->pool, upstream);
 }
 
-static bool is_proven(void *observer, const struct upstream *upstream)
+static enum retry_fault judge(void *observer, const struct upstream *upstream, enum end_reason reason)
 {
     const struct dispatcher *dispatcher = observer;
 
-    return upstream_pool_is_proven(&dispatcher->pool, upstream);
+    return upstream_pool_judge(&dispatcher->pool, upstream, reason);
 }
 
 static const struct upstream_events upstream_events = {
@@ -361,7 +361,7 @@ static const struct upstream_events upstream_events = {
     .on_released = on_released,
     .on_old = on_old,
     .on_ended = on_ended,
-    .is_proven = is_proven,
+    .judge = judge,
 };
 
 /* ---- messages that wait for too long ---- */

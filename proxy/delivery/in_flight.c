@@ -154,6 +154,13 @@ bool in_flight_is_late(struct in_flight *in_flight, uint64_t taken, uint64_t now
                              now_ms);
 }
 
+bool in_flight_is_taken(const struct in_flight *in_flight)
+{
+    const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
+
+    return oldest && in_flight->ack_timer.taken_bytes >= oldest->end;
+}
+
 const struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason)
 {
     struct ledger_entry *entry =

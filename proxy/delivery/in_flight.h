@@ -58,6 +58,8 @@ struct message *in_flight_take_oldest(struct in_flight *in_flight);
 uint64_t in_flight_deadline(const struct in_flight *in_flight);
 /* The peer has taken the stream up to the offset `taken`. True when the ack of the oldest message is late. */
 bool in_flight_is_late(struct in_flight *in_flight, uint64_t taken, uint64_t now_ms);
+/* Whether the peer had taken the last byte of this message at the last call of in_flight_is_late. */
+bool in_flight_is_taken(const struct in_flight *in_flight);
 
 /* The message at which the connection failed: the oldest one, or after an ack timeout the oldest one that
  * expects an ack. NULL: none. */

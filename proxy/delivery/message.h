@@ -59,6 +59,7 @@ struct message {
     uint64_t retry_at_ms;  /* not sent again before; 0: at once */
     unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
     unsigned ack_timeouts; /* connections given up because its ack did not come */
+    uint64_t attempted_us; /* when the last of these attempts ended, by the reactor's now_us; 0: none */
 
     /* read_budget */
     uint64_t retained_bytes; /* counted for this message */

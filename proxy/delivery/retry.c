@@ -1,8 +1,8 @@
 #include "delivery/retry.h"
 
 enum {
-    NEVER_ACKED_TIMEOUTS_MAX = 3, /* then husk gives up an aggregator without any ack */
-    BATCH_PARTS = 8               /* into which an isolated batch is split */
+    SILENCES_MIN = 3, /* of an aggregator that has never acknowledged anything: then a log line says so */
+    BATCH_PARTS = 8   /* into which an isolated batch is split */
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts)
@@ -15,9 +15,35 @@ void retry_note_ack(struct retry *retry)
     retry->has_acked = true;
 }
 
-void retry_note_end(struct retry *retry, enum end_reason reason)
+const char *retry_note_silence(struct retry *retry)
 {
-    retry->ack_timeouts += reason == END_ACK_TIMEOUT;
+    if (retry->has_acked || retry->silences == SILENCES_MIN || ++retry->silences < SILENCES_MIN)
+        return NULL;
+    return "the aggregator takes messages and has never acknowledged anything: is it a Forward input that "
+           "sends acks? If it is not, use --delivery passthrough. husk keeps the messages and sends them "
+           "again";
+}
+
+/* ---- whose failure it is ---- */
+
+/* Since when others that get through are evidence against the message. */
+static uint64_t evidence_since_us(const struct retry_evidence *evidence)
+{
+    const struct message *message = evidence->message;
+    bool is_first = evidence->reason == END_ACK_TIMEOUT || !message->attempted_us;
+
+    return is_first ? message->entry.filed_us : message->attempted_us;
+}
+
+enum retry_fault retry_judge(const struct retry_evidence *evidence)
+{
+    if (end_reason_is_ours(evidence->reason))
+        return RETRY_FAULT_NONE;
+    if (evidence->message && evidence->acked_us > evidence_since_us(evidence))
+        return RETRY_FAULT_MESSAGE;
+    if (evidence->reason == END_ACK_TIMEOUT)
+        return RETRY_FAULT_ADDRESS;
+    return evidence->is_of_use ? RETRY_FAULT_NONE : RETRY_FAULT_ADDRESS;
 }
 
 /* The delay before attempt number `attempts` + 1. */
@@ -32,14 +58,16 @@ static uint64_t delay_ms(unsigned attempts)
     return delay < RETRY_DELAY_MAX_MS ? delay : RETRY_DELAY_MAX_MS;
 }
 
-void retry_count_failure(struct message *message, enum end_reason reason, uint64_t now_ms)
+void retry_count_failure(struct message *message, const struct retry_failure *failure)
 {
-    if (reason == END_ACK_TIMEOUT) {
-        message->ack_timeouts++;
+    if (failure->reason == END_ACK_TIMEOUT) {
+        /* A batch is split and not given up: its parts show which message is passed over. */
+        message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->count > 1;
         return;
     }
     message->attempts++;
-    message->retry_at_ms = now_ms + delay_ms(message->attempts);
+    message->attempted_us = failure->now_us;
+    message->retry_at_ms = failure->now_us / 1000 + delay_ms(message->attempts);
     if (message->sender)
         sender_note_isolated(message->sender, message);
 }
@@ -56,7 +84,7 @@ static bool attempts_are_left(const struct retry *retry, const struct message *m
 
 static bool is_worth_sending(const struct retry *retry, const struct message *message)
 {
-    if (!message->is_kept || (!retry->has_acked && retry->ack_timeouts >= NEVER_ACKED_TIMEOUTS_MAX))
+    if (!message->is_kept)
         return false;
     /* A batch is split until the message at fault is known. */
     return message->count > 1 ||
@@ -84,12 +112,4 @@ unsigned retry_part_count(const struct message *batch)
 bool retry_can_restart(const struct retry *retry, const struct message *message, uint64_t sent_bytes)
 {
     return (message->is_kept || !sent_bytes) && attempts_are_left(retry, message);
-}
-
-const char *retry_hint(const struct retry *retry, enum end_reason reason)
-{
-    if (reason != END_ACK_TIMEOUT || retry->has_acked)
-        return NULL;
-    return "the aggregator has never acknowledged anything: is it a Forward input that sends acks? If it is "
-           "not, use --delivery passthrough";
 }

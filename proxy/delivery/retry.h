@@ -14,20 +14,50 @@ struct retry {
     unsigned max_attempts;     /* --max-attempts: connections that may end at a message; 0: no limit */
     unsigned max_ack_timeouts; /* --max-ack-timeouts: ack timeouts that a message may have */
     bool has_acked;            /* an aggregator has acknowledged a message */
-    unsigned ack_timeouts;     /* of all messages */
+    unsigned silences;         /* see retry_note_silence */
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts);
 
 /* An aggregator has acknowledged a message. */
 void retry_note_ack(struct retry *retry);
-/* A connection has ended for `reason`. */
-void retry_note_end(struct retry *retry, enum end_reason reason);
+/* An aggregator was there, had taken the last byte of a message, and has sent no ack for --ack-timeout.
+ * Returns the text of a log line if the aggregator has never acknowledged anything and this has happened so
+ * often that it is worth a line; only once. NULL: no line. */
+const char *retry_note_silence(struct retry *retry);
+
+/* Whose failure the end of a connection is. */
+enum retry_fault {
+    RETRY_FAULT_NONE,    /* husk's, or not known */
+    RETRY_FAULT_ADDRESS, /* the address is ejected */
+    RETRY_FAULT_MESSAGE, /* others get through: the message is at fault */
+};
+
+/* What is known when a connection ends. Times are the reactor's now_us; 0: never. */
+struct retry_evidence {
+    enum end_reason reason;
+    bool is_of_use;                /* messages got through on the connection */
+    const struct message *message; /* borrowed: the one at which the connection ended; NULL: none */
+    uint64_t
+        acked_us; /* when an aggregator at the address has last acknowledged a message, on any connection */
+};
+
+/* The verdict about a connection that has ended.
+ *
+ * The message is at fault if others have got through at the address since it was sent, or since its last
+ * attempt ended. This is also the rule for an ack timeout: the aggregator works and has passed this message
+ * over. If it has acknowledged nothing, its silence is the address's. */
+enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
  * connection. From then on the message is isolated, unless only its ack was late. The first retry is at once,
  * so that an innocent message is found out quickly; the next ones wait, up to RETRY_DELAY_MAX_MS. */
-void retry_count_failure(struct message *message, enum end_reason reason, uint64_t now_ms);
+struct retry_failure {
+    enum end_reason reason;
+    enum retry_fault fault;
+    uint64_t now_us; /* the reactor's */
+};
+void retry_count_failure(struct message *message, const struct retry_failure *failure);
 
 /* `part` is a part of `batch`: isolates it if the batch is isolated. */
 void retry_inherit(struct message *part, const struct message *batch);
@@ -47,8 +77,5 @@ unsigned retry_part_count(const struct message *batch);
 /* Whether a cut-through message can begin again after `sent_bytes` of it were sent on a connection that
  * ended. */
 bool retry_can_restart(const struct retry *retry, const struct message *message, uint64_t sent_bytes);
-
-/* A hint for the log line of a connection that ended for `reason`; NULL: none. */
-const char *retry_hint(const struct retry *retry, enum end_reason reason);
 
 #endif

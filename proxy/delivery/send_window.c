@@ -20,9 +20,9 @@ void send_window_on_settled(struct send_window *window)
     window->missing -= window->missing > 0;
 }
 
-void send_window_on_failed(struct send_window *window, size_t settled)
+void send_window_on_failed(struct send_window *window, size_t acked)
 {
-    size_t size = settled > 1 ? settled / 2 : 1;
+    size_t size = acked > 1 ? acked / 2 : 1;
 
     if (size < size_of(window))
         window->missing = SEND_WINDOW_OPEN - (unsigned)size;

@@ -2,7 +2,7 @@
  *
  * When a connection ends, everything unsettled on it is sent again. An aggregator that refuses a message now
  * and then by closing the connection would get each message many times. Therefore a connection that ends with
- * messages unsettled shrinks the window to half of the messages that got through on it, but not below one.
+ * messages unsettled shrinks the window to half of the messages that it acknowledged, but not below one.
  * Each message that gets through adds one. The window is open at first. Pure. */
 #ifndef HUSK_DELIVERY_SEND_WINDOW_H
 #define HUSK_DELIVERY_SEND_WINDOW_H
@@ -23,7 +23,7 @@ bool send_window_admits(const struct send_window *window, size_t unsettled);
 
 /* A message got through. */
 void send_window_on_settled(struct send_window *window);
-/* A connection has ended with messages unsettled. `settled`: messages that got through on it before. */
-void send_window_on_failed(struct send_window *window, size_t settled);
+/* A connection has ended with messages unsettled. `acked`: messages that were acknowledged on it before. */
+void send_window_on_failed(struct send_window *window, size_t acked);
 
 #endif

@@ -61,23 +61,22 @@ static const char *phase_name(const struct upstream *upstream)
     return upstream->state == UPSTREAM_READY ? "deliver" : outlet_state_name(upstream->outlet.state);
 }
 
-static const char *end_detail(const struct upstream *upstream, enum end_reason reason)
+static const char *end_detail(const struct upstream *upstream)
 {
-    const char *hint = retry_hint(upstream->shared->retry, reason);
-
-    if (hint)
-        return hint;
     return authentication_is_running(&upstream->authentication)
                ? authentication_detail(&upstream->authentication)
                : leg_detail(&upstream->outlet.leg);
 }
 
-/* An isolated message is at fault where others get through. */
-static bool is_messages_fault(const struct upstream *upstream)
+/* An aggregator that takes messages and never acknowledges one may be none: logs a hint. */
+static void silence_note(struct upstream *upstream)
 {
-    const struct upstream_shared *shared = upstream->shared;
+    struct connection_log *connection_log = &upstream->shared->transport->connection_log;
+    const char *hint =
+        in_flight_is_taken(&upstream->in_flight) ? retry_note_silence(upstream->shared->retry) : NULL;
 
-    return upstream->use == UPSTREAM_ISOLATED && shared->events->is_proven(shared->observer, upstream);
+    if (hint)
+        connection_log_alarm(connection_log, hint, outlet_address(&upstream->outlet));
 }
 
 static struct connection_end end_of(const struct upstream *upstream, enum end_reason reason)
@@ -86,7 +85,7 @@ static struct connection_end end_of(const struct upstream *upstream, enum end_re
         .side = SIDE_UPSTREAM,
         .reason = reason,
         .phase = phase_name(upstream),
-        .detail = end_detail(upstream, reason),
+        .detail = end_detail(upstream),
         .upstream = outlet_address(&upstream->outlet),
         .opened_ms = upstream->opened_ms,
     };
@@ -104,11 +103,13 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
     connection_log_write(&transport->connection_log, &end);
     if (end_reason_is_ours(reason))
         return;
+    if (reason == END_ACK_TIMEOUT)
+        silence_note(upstream);
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
     /* The outlet has already counted a failed dial. */
-    bool is_useless = !upstream->settled_count || reason == END_ACK_TIMEOUT;
-    if (upstream->outlet.state == OUTLET_READY && is_useless && !is_messages_fault(upstream))
+    if (upstream->outlet.state == OUTLET_READY && upstream->fault == RETRY_FAULT_ADDRESS &&
+        !end_reason_is_local(reason))
         outlet_blame_endpoint(&upstream->outlet);
 }
 
@@ -118,6 +119,7 @@ void upstream_end(struct upstream *upstream, enum end_reason reason)
 
     if (upstream->state == UPSTREAM_ENDED)
         return;
+    upstream->fault = upstream->shared->events->judge(upstream->shared->observer, upstream, reason);
     end_report(upstream, reason);
     upstream->state = UPSTREAM_ENDED;
     bool in_order =
@@ -273,7 +275,6 @@ void upstream_abort(struct upstream *upstream)
 /* A message has an answer. */
 static void message_count(struct upstream *upstream)
 {
-    upstream->settled_count++;
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream->use = UPSTREAM_SHARED;
 }
@@ -327,6 +328,7 @@ static enum end_reason answers_take(struct upstream *upstream)
         }
         if (!answer.message)
             continue;
+        upstream->acked_count++;
         retry_note_ack(upstream->shared->retry);
         if (answer.refused)
             refused_settle(upstream, &answer);
@@ -377,6 +379,7 @@ static struct step authenticate(struct upstream *upstream)
     in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the handshake's last bytes */
     upstream->state = UPSTREAM_READY;
     link_begin(upstream);
+    upstream->ready_ms = reactor_of(upstream)->now_ms;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
     return step;

@@ -51,8 +51,8 @@ struct upstream_events {
     /* The connection has ended; upstream_take_unsettled returns its messages. The connection is freed in the
      * next turn of the loop. */
     void (*on_ended)(void *observer, struct upstream *upstream, enum end_reason reason);
-    /* Whether messages get through on another connection to the same address. */
-    bool (*is_proven)(void *observer, const struct upstream *upstream);
+    /* Whose failure it is that the connection ends now for `reason`. */
+    enum retry_fault (*judge)(void *observer, const struct upstream *upstream, enum end_reason reason);
 };
 
 /* What the upstream connections of one worker share. All borrowed. */
@@ -72,9 +72,11 @@ struct upstream {
     enum upstream_state state;
     enum upstream_use use;
     bool is_retiring;
-    unsigned settled_count;           /* messages that got through */
     struct link_caller link;          /* its frames, if the peer is a husk that speaks the link */
     enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
+    unsigned acked_count;             /* messages that were acknowledged */
+    enum retry_fault fault;           /* whose failure its end is; set at its end */
+    uint64_t ready_ms;                /* when it became ready; 0: not yet */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
     struct outlet outlet;

@@ -6,6 +6,7 @@ enum {
     REDIAL_MIN_MS = 100,
     REDIAL_MAX_MS = 5000,
     RETIRE_AGAIN_MS = 1000,
+    LASTING_MS = 5000,         /* a connection that expects no ack and stays open for so long is of use */
     BUSY_BYTES = 64 * 1024,    /* outstanding bytes of a busy connection: another endpoint may help */
     UNEVEN_BYTES = 256 * 1024, /* a connection loses its senders to one that has so much less */
 };
@@ -40,6 +41,8 @@ void upstream_pool_end(struct upstream_pool *pool, enum end_reason reason)
 {
     while (!LIST_EMPTY(&pool->list))
         upstream_end(LIST_FIRST(&pool->list), reason);
+    endpoint_list_release(pool->list_of_addresses);
+    pool->list_of_addresses = NULL;
 }
 
 /* ---- endpoints ---- */
@@ -105,24 +108,24 @@ static bool is_better(const struct upstream_pool *pool, const struct upstream *a
     return tier_a != tier_b ? tier_a < tier_b : load_of(pool, a) < load_of(pool, b);
 }
 
-static size_t window_index(const struct upstream *upstream)
+static size_t address_index(const struct upstream *upstream)
 {
     return upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX;
 }
 
-/* The window of the endpoint has space; `at` as window_index returns it. */
+/* The window of the endpoint has space; `at` as address_index returns it. */
 static bool window_admits(const struct upstream_pool *pool, size_t at)
 {
     const struct upstream *upstream;
     size_t unsettled = 0;
 
-    if (send_window_is_open(&pool->windows[at]))
+    if (send_window_is_open(&pool->addresses[at].window))
         return true;
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!is_exclusive(upstream) && window_index(upstream) == at)
+        if (!is_exclusive(upstream) && address_index(upstream) == at)
             unsettled += upstream->in_flight.ledger.count;
     }
-    return send_window_admits(&pool->windows[at], unsettled);
+    return send_window_admits(&pool->addresses[at].window, unsettled);
 }
 
 struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
@@ -130,7 +133,7 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     struct upstream *best = NULL, *last = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!upstream_is_available(upstream) || !window_admits(pool, window_index(upstream)))
+        if (!upstream_is_available(upstream) || !window_admits(pool, address_index(upstream)))
             continue;
         if (upstream->id == last_id)
             last = upstream;
@@ -356,15 +359,46 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
 
-bool upstream_pool_is_proven(const struct upstream_pool *pool, const struct upstream *upstream)
+/* Whether messages get through on another connection to the same address. */
+static bool has_proven_sibling(const struct upstream_pool *pool, const struct upstream *upstream)
 {
     const struct upstream *other;
 
     LIST_FOREACH (other, &pool->list, sibling) {
-        if (other != upstream && other->endpoint_at == upstream->endpoint_at && other->settled_count)
+        if (other != upstream && other->endpoint_at == upstream->endpoint_at && other->acked_count)
             return true;
     }
     return false;
+}
+
+/* Whether messages got through on the connection. Only acks are evidence; where none is expected, the
+ * evidence is that the connection lasted. An isolated message is no evidence against an address where others
+ * get through. */
+static bool is_of_use(const struct upstream_pool *pool, const struct upstream *upstream)
+{
+    bool has_lasted = upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
+                      !ledger_oldest_awaiting(&upstream->in_flight.ledger);
+
+    return upstream->acked_count || has_lasted ||
+           (upstream->use == UPSTREAM_ISOLATED && has_proven_sibling(pool, upstream));
+}
+
+enum retry_fault upstream_pool_judge(const struct upstream_pool *pool, const struct upstream *upstream,
+                                     enum end_reason reason)
+{
+    const struct retry_evidence evidence = {
+        .reason = reason,
+        .is_of_use = is_of_use(pool, upstream),
+        .message = upstream_failed_message(upstream, reason),
+        .acked_us = pool->addresses[address_index(upstream)].acked_us,
+    };
+
+    return retry_judge(&evidence);
+}
+
+static void redial_at_once(struct upstream_pool *pool)
+{
+    pool->redial_at_ms = pool->redial_delay_ms = 0;
 }
 
 static void redial_later(struct upstream_pool *pool)
@@ -377,28 +411,55 @@ static void redial_later(struct upstream_pool *pool)
 
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
-    bool is_isolated = upstream->use == UPSTREAM_ISOLATED;
+    bool is_refusal = upstream->use == UPSTREAM_SHARED && reason != END_ACK_TIMEOUT &&
+                      ledger_oldest_awaiting(&upstream->in_flight.ledger);
 
     LIST_REMOVE(upstream, sibling);
-    if (end_reason_is_ours(reason) || (is_isolated && upstream_pool_is_proven(pool, upstream)))
+    if (end_reason_is_ours(reason))
         return;
-    if (upstream->in_flight.ledger.count && !is_isolated)
-        send_window_on_failed(&pool->windows[window_index(upstream)], upstream->settled_count);
-    if (!upstream->settled_count)
-        redial_later(pool); /* it settled nothing, and the next connection may not either */
+    if (is_refusal)
+        send_window_on_failed(&pool->addresses[address_index(upstream)].window, upstream->acked_count);
+    if (upstream->fault == RETRY_FAULT_ADDRESS)
+        redial_later(pool);
+    else
+        redial_at_once(pool);
 }
 
-void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream)
+void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
+                              const struct message *message)
 {
-    pool->redial_at_ms = pool->redial_delay_ms = 0;
-    send_window_on_settled(&pool->windows[window_index(upstream)]);
+    struct upstream_address *address = &pool->addresses[address_index(upstream)];
+
+    send_window_on_settled(&address->window);
+    if (message->ack == MESSAGE_NO_ACK)
+        return;
+    address->acked_us = pool->shared.transport->reactor->now_us;
+    redial_at_once(pool);
+}
+
+/* The indexes mean other endpoints from now on. */
+static void addresses_move(struct upstream_pool *pool)
+{
+    struct upstream_address before[ENDPOINTS_MAX];
+    struct endpoint_list *old = pool->list_of_addresses, *list = endpoint_pool_of(pool)->list;
+
+    memcpy(before, pool->addresses, sizeof before);
+    memset(pool->addresses, 0, sizeof before);
+    for (size_t i = 0; old && i < list->count; i++) {
+        size_t at = endpoint_list_find(old, &list->endpoints[i].address);
+        if (at < old->count)
+            pool->addresses[i] = before[at];
+    }
+    pool->list_of_addresses = endpoint_list_share(list);
+    endpoint_list_release(old);
 }
 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool)
 {
     struct upstream *upstream;
 
-    memset(pool->windows, 0, sizeof pool->windows); /* the indices mean other endpoints now */
+    if (endpoints(pool))
+        addresses_move(pool);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!upstream_locate(upstream))
             upstream_retire(upstream);

@@ -11,6 +11,12 @@
 #include "delivery/send_window.h"
 #include "delivery/upstream.h"
 
+/* What is known of an address. It outlives connections, and changes of DNS as long as the address stays. */
+struct upstream_address {
+    struct send_window window;
+    uint64_t acked_us; /* when an ack came last, by the reactor's now_us; 0: never */
+};
+
 struct upstream_pool {
     struct upstream_shared shared;
     LIST_HEAD(, upstream) list;
@@ -18,14 +24,15 @@ struct upstream_pool {
     uint64_t redial_at_ms;    /* back-off while endpoints fail: no dial before this time; 0: none */
     uint64_t redial_delay_ms; /* length of the last back-off; doubles */
     size_t next_endpoint;     /* index of the endpoint that is preferred when all others are equal */
-    struct send_window
-        windows[ENDPOINTS_MAX + 1]; /* by endpoint; the last one for connections to unknown ones */
+    struct endpoint_list *list_of_addresses; /* shared: what the indexes of `addresses` mean; NULL: not yet */
+    struct upstream_address
+        addresses[ENDPOINTS_MAX + 1]; /* by endpoint; the last one for connections to unknown ones */
 };
 
 /* Copies `shared`. Its observer receives the callbacks of each connection and passes on_ready, on_released,
  * on_old and on_ended to the pool. */
 void upstream_pool_init(struct upstream_pool *pool, const struct upstream_shared *shared);
-/* Ends every connection. */
+/* Ends every connection. No connection may be dialled afterwards. */
 void upstream_pool_end(struct upstream_pool *pool, enum end_reason reason);
 
 /* The connection for the next message of a sender; NULL when none has space. `last_id`: the connection that
@@ -64,15 +71,16 @@ void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstrea
 void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upstream);
 /* The connection is old: it retires, unless too many retire already. */
 void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream);
-/* Whether messages get through on another connection to the same address. If so, and an isolated message has
- * ended the connection, the message is at fault and not the address. */
-bool upstream_pool_is_proven(const struct upstream_pool *pool, const struct upstream *upstream);
-/* The connection has ended: it leaves the pool. If it has settled no message, the next dial waits, unless an
- * isolated message is at fault. The send window of its endpoint shrinks if messages were unsettled. */
+/* The verdict about a connection that ends for `reason`, by what is known of its address. */
+enum retry_fault upstream_pool_judge(const struct upstream_pool *pool, const struct upstream *upstream,
+                                     enum end_reason reason);
+/* The connection has ended: it leaves the pool. If the address is at fault, the next dial waits. The send
+ * window of the address shrinks if acks were expected, unless the ack of one message was late. */
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason);
-/* A message was settled on the connection: dials need no back-off, and the send window of its endpoint grows.
- */
-void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream);
+/* A message was settled on the connection: the send window of its address grows. An ack is evidence that
+ * messages get through: dials need no back-off. */
+void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
+                              const struct message *message);
 
 /* The addresses have changed: connections to removed addresses retire. */
 void upstream_pool_endpoints_changed(struct upstream_pool *pool);

@@ -114,3 +114,14 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
     address_write(&line, "peer", peer);
     log_end(&line);
 }
+
+void connection_log_alarm(struct connection_log *connection_log, const char *text,
+                          const struct socket_address *upstream)
+{
+    struct log_line line;
+
+    log_begin(&line, connection_log->log, LOG_ERROR, text);
+    log_text(&line, "route", connection_log->route->name);
+    address_write(&line, "upstream", upstream);
+    log_end(&line);
+}

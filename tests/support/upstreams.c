@@ -20,6 +20,7 @@ void upstreams_make_ready(struct upstream *upstream)
     }
     outlet->state = OUTLET_READY;
     upstream->state = UPSTREAM_READY;
+    upstream->ready_ms = now_ms;
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
 }
 
@@ -30,7 +31,7 @@ void upstreams_settle(struct upstream *upstream)
     struct message *message = upstream_take_unsettled(upstream);
 
     assert_non_null(message);
-    upstream->settled_count++;
+    upstream->acked_count++;
     if (was_isolated)
         upstream->use = UPSTREAM_SHARED;
     shared->events->on_settled(shared->observer, upstream, message);

@@ -75,13 +75,19 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* A connection has ended at the message. */
+static void fail_at(struct message *message, enum end_reason reason, enum retry_fault fault)
+{
+    retry_count_failure(message, &(struct retry_failure) { reason, fault, NOW_MS * 1000 });
+}
+
 static void a_connection_that_ends_at_a_message_isolates_it(void **state)
 {
     struct fixture *f = *state;
 
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN); /* it did not end at this message */
     assert_false(message_is_isolated(f->message));
-    retry_count_failure(f->message, END_RESET, NOW_MS);
+    fail_at(f->message, END_RESET, RETRY_FAULT_NONE);
     assert_true(message_is_isolated(f->message));
     assert_true(sender_must_wait(&f->sender, f->batch));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
@@ -93,7 +99,7 @@ static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
     struct fixture *f = *state;
 
     for (size_t i = 0; i < sizeof delays_ms / sizeof delays_ms[0]; i++) {
-        retry_count_failure(f->message, END_RESET, NOW_MS);
+        fail_at(f->message, END_RESET, RETRY_FAULT_NONE);
         assert_int_equal(f->message->retry_at_ms, NOW_MS + delays_ms[i]);
     }
 }
@@ -102,7 +108,7 @@ static void a_late_ack_does_not_isolate(void **state)
 {
     struct fixture *f = *state;
 
-    retry_count_failure(f->message, END_ACK_TIMEOUT, NOW_MS);
+    fail_at(f->message, END_ACK_TIMEOUT, RETRY_FAULT_MESSAGE);
     assert_false(message_is_isolated(f->message));
     assert_false(sender_has_isolated(&f->sender));
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
@@ -114,7 +120,7 @@ static void a_message_is_given_up_after_so_many_connections(void **state)
 
     for (unsigned attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        retry_count_failure(f->message, END_UPSTREAM_CLOSED, NOW_MS);
+        fail_at(f->message, END_UPSTREAM_CLOSED, RETRY_FAULT_NONE);
     }
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
     retry_init(&f->retry, 0, MAX_ACK_TIMEOUTS); /* 0: no limit */
@@ -127,7 +133,7 @@ static void a_message_is_given_up_after_so_many_ack_timeouts(void **state)
 
     for (unsigned timeouts = 1; timeouts <= MAX_ACK_TIMEOUTS; timeouts++) {
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        retry_count_failure(f->message, END_ACK_TIMEOUT, NOW_MS);
+        fail_at(f->message, END_ACK_TIMEOUT, RETRY_FAULT_MESSAGE);
     }
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
 }
@@ -142,19 +148,89 @@ static void a_message_without_bytes_is_given_up(void **state)
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_GIVE_UP);
 }
 
-static void nothing_is_sent_again_to_an_aggregator_that_never_acknowledges(void **state)
+static void silence_is_not_the_messages(void **state)
 {
     struct fixture *f = *state;
 
-    for (unsigned timeouts = 1; timeouts <= 3; timeouts++) {
+    for (unsigned timeouts = 0; timeouts < 100; timeouts++) {
+        fail_at(f->message, END_ACK_TIMEOUT, RETRY_FAULT_ADDRESS);
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        retry_note_end(&f->retry, END_RESET); /* does not count */
-        retry_note_end(&f->retry, END_ACK_TIMEOUT);
     }
-    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
-    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_GIVE_UP);
+    assert_int_equal(f->message->ack_timeouts, 0);
+}
+
+static void silence_splits_a_batch_and_does_not_drop_it(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned timeouts = 0; timeouts < 100; timeouts++) {
+        fail_at(f->batch, END_ACK_TIMEOUT, RETRY_FAULT_ADDRESS);
+        assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
+    }
+    assert_int_equal(retry_part_count(f->batch), 1);
+}
+
+static void an_aggregator_that_never_acknowledges_is_worth_one_line(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned silences = 1; silences < 3; silences++)
+        assert_null(retry_note_silence(&f->retry));
+    assert_non_null(strstr(retry_note_silence(&f->retry), "--delivery passthrough"));
+    for (unsigned silences = 4; silences < 100; silences++)
+        assert_null(retry_note_silence(&f->retry));
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN); /* the messages are kept */
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
+}
+
+static void an_aggregator_that_has_acknowledged_is_worth_no_line(void **state)
+{
+    struct fixture *f = *state;
+
     retry_note_ack(&f->retry);
-    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+    for (unsigned silences = 1; silences < 100; silences++)
+        assert_null(retry_note_silence(&f->retry));
+}
+
+/* The verdict about a connection that ends at `message`; an ack came `acked_us` after the message was sent.
+ */
+static enum retry_fault judge(struct message *message, enum end_reason reason, int64_t acked_us)
+{
+    message->entry.filed_us = NOW_MS * 1000;
+    return retry_judge(&(struct retry_evidence) {
+        .reason = reason, .message = message, .acked_us = (uint64_t)(NOW_MS * 1000 + acked_us) });
+}
+
+static void a_late_ack_is_the_messages_where_others_came_since_it_was_sent(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(judge(f->message, END_ACK_TIMEOUT, -1), RETRY_FAULT_ADDRESS);
+    assert_int_equal(judge(f->message, END_ACK_TIMEOUT, 0), RETRY_FAULT_ADDRESS);
+    assert_int_equal(judge(f->message, END_ACK_TIMEOUT, 1), RETRY_FAULT_MESSAGE);
+}
+
+static void an_end_is_the_messages_where_others_got_through_since_its_last_attempt(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(judge(f->message, END_RESET, 0), RETRY_FAULT_ADDRESS);
+    assert_int_equal(judge(f->message, END_RESET, 1), RETRY_FAULT_MESSAGE);
+    f->message->attempted_us = NOW_MS * 1000 + 5;
+    assert_int_equal(judge(f->message, END_RESET, 5), RETRY_FAULT_ADDRESS);
+    assert_int_equal(judge(f->message, END_RESET, 6), RETRY_FAULT_MESSAGE);
+}
+
+static void an_end_without_a_message_at_fault_is_the_address_s_unless_it_was_of_use(void **state)
+{
+    struct retry_evidence evidence = { .reason = END_RESET, .acked_us = 1 };
+
+    (void)state;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
+    evidence.is_of_use = true;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_NONE);
+    evidence = (struct retry_evidence) { .reason = END_RETIRED };
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_NONE);
 }
 
 static void a_message_that_its_agent_sends_again_is_dropped_with_the_agent(void **state)
@@ -175,7 +251,7 @@ static void a_message_that_husk_protects_outlives_its_agent(void **state)
     struct message *ours = messages_make(&f->pool, "o", MESSAGE_OUR_ACK, 1);
 
     assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
-    retry_count_failure(ours, END_RESET, NOW_MS); /* there is no sender to tell */
+    fail_at(ours, END_RESET, RETRY_FAULT_NONE); /* there is no sender to tell */
     assert_int_equal(retry_decide(&f->retry, ours), RETRY_AGAIN);
     message_free(ours);
 }
@@ -185,10 +261,10 @@ static void a_batch_is_sent_alone_and_then_split(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
-    retry_count_failure(f->batch, END_RESET, NOW_MS);
+    fail_at(f->batch, END_RESET, RETRY_FAULT_NONE);
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
     for (unsigned attempts = 2; attempts <= MAX_ATTEMPTS + 1; attempts++) {
-        retry_count_failure(f->batch, END_RESET, NOW_MS);
+        fail_at(f->batch, END_RESET, RETRY_FAULT_NONE);
         assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT); /* it is never given up as one */
     }
 }
@@ -210,7 +286,7 @@ static void a_batch_with_a_late_ack_is_split_into_its_messages(void **state)
 {
     struct fixture *f = *state;
 
-    retry_count_failure(f->batch, END_ACK_TIMEOUT, NOW_MS);
+    fail_at(f->batch, END_ACK_TIMEOUT, RETRY_FAULT_MESSAGE);
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
     assert_int_equal(retry_part_count(f->batch), 1);
 }
@@ -242,16 +318,6 @@ static void a_cut_through_message_restarts_while_nothing_is_lost(void **state)
     assert_false(retry_can_restart(&f->retry, f->message, 0));
 }
 
-static void the_hint_is_for_aggregators_that_never_acknowledge(void **state)
-{
-    struct fixture *f = *state;
-
-    assert_null(retry_hint(&f->retry, END_RESET));
-    assert_non_null(strstr(retry_hint(&f->retry, END_ACK_TIMEOUT), "--delivery passthrough"));
-    retry_note_ack(&f->retry);
-    assert_null(retry_hint(&f->retry, END_ACK_TIMEOUT));
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -263,7 +329,13 @@ int main(void)
         TEST(a_message_is_given_up_after_so_many_connections),
         TEST(a_message_is_given_up_after_so_many_ack_timeouts),
         TEST(a_message_without_bytes_is_given_up),
-        TEST(nothing_is_sent_again_to_an_aggregator_that_never_acknowledges),
+        TEST(silence_is_not_the_messages),
+        TEST(silence_splits_a_batch_and_does_not_drop_it),
+        TEST(an_aggregator_that_never_acknowledges_is_worth_one_line),
+        TEST(an_aggregator_that_has_acknowledged_is_worth_no_line),
+        TEST(a_late_ack_is_the_messages_where_others_came_since_it_was_sent),
+        TEST(an_end_is_the_messages_where_others_got_through_since_its_last_attempt),
+        TEST(an_end_without_a_message_at_fault_is_the_address_s_unless_it_was_of_use),
         TEST(a_message_that_its_agent_sends_again_is_dropped_with_the_agent),
         TEST(a_message_that_husk_protects_outlives_its_agent),
         TEST(a_batch_is_sent_alone_and_then_split),
@@ -271,7 +343,6 @@ int main(void)
         TEST(a_batch_with_a_late_ack_is_split_into_its_messages),
         TEST(a_part_is_isolated_as_its_batch_was),
         TEST(a_cut_through_message_restarts_while_nothing_is_lost),
-        TEST(the_hint_is_for_aggregators_that_never_acknowledge),
     };
 
     return cmocka_run_group_tests_name("retry", tests, NULL, NULL);

@@ -28,8 +28,15 @@ static void on_ready(void *observer, struct upstream *upstream)
 
 static void on_settled(void *observer, struct upstream *upstream, struct message *message)
 {
-    upstream_pool_on_settled(observer, upstream);
+    upstream_pool_on_settled(observer, upstream, message);
     message_free(message);
+}
+
+static void on_refused(void *observer, struct upstream *upstream, struct message *message, uint64_t count,
+                       enum end_reason reason)
+{
+    (void)count, (void)reason;
+    on_settled(observer, upstream, message);
 }
 
 static void on_progress(void *observer, struct upstream *upstream)
@@ -56,13 +63,13 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
         message_free(message);
 }
 
-static bool is_proven(void *observer, const struct upstream *upstream)
+static enum retry_fault judge(void *observer, const struct upstream *upstream, enum end_reason reason)
 {
-    return upstream_pool_is_proven(observer, upstream);
+    return upstream_pool_judge(observer, upstream, reason);
 }
 
-static const struct upstream_events events = { on_ready, on_settled, on_progress, on_released,
-                                               on_old,   on_ended,   is_proven };
+static const struct upstream_events events = { on_ready,    on_settled, on_refused, on_progress,
+                                               on_released, on_old,     on_ended,   judge };
 
 static int set_up(void **state)
 {
@@ -240,7 +247,7 @@ static void exclusive_connections_have_a_limit(void **state)
     struct upstream *pair[2];
 
     make_pair(f, pair);
-    upstream_hold(pair[0], &holder);
+    upstream_hold(pair[0], &holder, 1);
     assert_null(upstream_pool_pick_exclusive(&f->pool));
     assert_ptr_equal(upstream_pool_pick(&f->pool, pair[0]->id), pair[1]); /* not to be shared */
     f->runtime.route.max_exclusive_connections = 2;
@@ -313,7 +320,7 @@ static void exclusive_connections_come_on_top_of_shared_ones(void **state)
     upstreams_load(dial_ready(f, UPSTREAM_FOR_MESSAGE), 1);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
     struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
-    upstream_hold(exclusive, &holder);
+    upstream_hold(exclusive, &holder, 1);
     expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
     f->runtime.route.max_exclusive_connections = 2;
@@ -338,7 +345,7 @@ static void exclusive_connections_in_use_have_a_limit(void **state)
     struct fixture *f = *state;
 
     set_two(f);
-    upstream_hold(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), &holder);
+    upstream_hold(dial_ready(f, UPSTREAM_FOR_EXCLUSIVE), &holder, 1);
     expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, 0);
     dial(f, UPSTREAM_FOR_MESSAGE);
 }
@@ -463,6 +470,108 @@ static void fewer_messages_are_unsettled_after_a_connection_has_ended(void **sta
     upstreams_load(upstream, 1);
     assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
     upstream_end(upstream, END_RETIRED);
+}
+
+/* Sends `count` messages and ends the connection with the last one unsettled. The window is 1 if count is 1.
+ */
+static void end_unsettled(struct upstream *upstream, unsigned messages)
+{
+    for (unsigned i = 0; i < messages; i++)
+        upstreams_load(upstream, 1);
+    for (unsigned i = 1; i < messages; i++)
+        upstreams_settle(upstream);
+    upstream_end(upstream, END_RESET);
+}
+
+static void the_window_of_an_address_stays_when_other_addresses_change(void **state)
+{
+    struct fixture *f = *state;
+
+    set_two(f);
+    upstream_pool_endpoints_changed(&f->pool);
+    end_unsettled(dial_ready(f, UPSTREAM_FOR_MESSAGE), 5);
+    assert_false(send_window_is_open(&f->pool.addresses[0].window));
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 3, 1, 2 }, NULL, 3);
+    upstream_pool_endpoints_changed(&f->pool);
+    assert_true(send_window_is_open(&f->pool.addresses[0].window));
+    assert_false(send_window_is_open(&f->pool.addresses[1].window));
+    assert_true(f->pool.addresses[1].acked_us);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2, 3 }, NULL, 2);
+    upstream_pool_endpoints_changed(&f->pool);
+    for (size_t at = 0; at < ENDPOINTS_MAX; at++)
+        assert_true(send_window_is_open(&f->pool.addresses[at].window));
+}
+
+static void a_late_ack_leaves_the_window_and_waits_for_the_next_dial(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(upstream, 1);
+    upstreams_settle(upstream); /* it was of use, and is silent now */
+    runtime_pass(&f->runtime, 1);
+    upstreams_load(upstream, 1);
+    runtime_pass(&f->runtime, 60000);
+    upstream_end(upstream, END_ACK_TIMEOUT);
+    assert_true(send_window_is_open(&f->pool.addresses[0].window));
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
+}
+
+static void a_late_ack_is_no_failure_of_an_address_that_acknowledges_others(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(upstream, 1);
+    struct upstream *other = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
+    upstreams_load(other, 1);
+    runtime_pass(&f->runtime, 1);
+    upstreams_settle(other);
+    upstream_end(upstream, END_ACK_TIMEOUT);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+    upstream_end(other, END_RETIRED);
+    dial(f, UPSTREAM_FOR_MESSAGE);
+}
+
+/* A message without an ack is settled when the socket has taken it. */
+static void settle_unacked(struct fixture *f, struct upstream *upstream)
+{
+    struct message *message = message_open(&f->runtime.reactor.pool, MESSAGE_UNPROTECTED);
+
+    assert_non_null(message);
+    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
+}
+
+static void only_acks_are_evidence_that_messages_get_through(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    settle_unacked(f, upstream);
+    upstream_end(upstream, END_CLOSED);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
+    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
+}
+
+static void a_connection_without_acks_is_of_use_if_it_lasts(void **state)
+{
+    struct fixture *f = *state;
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    settle_unacked(f, upstream);
+    runtime_pass(&f->runtime, 5000);
+    upstream_end(upstream, END_CLOSED);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+    upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    upstreams_load(upstream, 1); /* an ack is expected */
+    runtime_pass(&f->runtime, 5000);
+    upstream_end(upstream, END_RESET);
+    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
 }
 
 static void a_failure_of_this_process_backs_off_from_the_only_endpoint(void **state)
@@ -596,7 +705,7 @@ static void a_released_connection_retires_if_there_are_too_many(void **state)
     struct upstream *first = dial_ready(f, UPSTREAM_FOR_MESSAGE);
     upstreams_load(first, 1);
     struct upstream *exclusive = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
-    upstream_hold(exclusive, &holder);
+    upstream_hold(exclusive, &holder, 1);
     upstream_release(exclusive);
     upstream_pool_on_released(&f->pool, exclusive);
     assert_true(exclusive->is_retiring);
@@ -670,6 +779,11 @@ int main(void)
         TEST(an_isolated_message_is_at_fault_where_others_get_through),
         TEST(an_isolated_message_is_not_at_fault_where_nothing_gets_through),
         TEST(fewer_messages_are_unsettled_after_a_connection_has_ended),
+        TEST(the_window_of_an_address_stays_when_other_addresses_change),
+        TEST(a_late_ack_leaves_the_window_and_waits_for_the_next_dial),
+        TEST(a_late_ack_is_no_failure_of_an_address_that_acknowledges_others),
+        TEST(only_acks_are_evidence_that_messages_get_through),
+        TEST(a_connection_without_acks_is_of_use_if_it_lasts),
         TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),
