@@ -12,8 +12,8 @@ enum value_kind {
     VALUE_WINDOW,  /* integer, not negative, or nil for UINT64_MAX */
 };
 
-/* A key that a frame may have. `min` and `max` are inclusive: of an integer, or of the length in bytes of an
- * id (header included) or text. */
+/* A key that a frame may have; a table of keys ends with one without a name. `min` and `max` are inclusive:
+ * of an integer, or of the length in bytes of an id (header included) or text. */
 struct key {
     const char *name;
     enum value_kind kind;
@@ -32,6 +32,7 @@ static const struct key request_keys[] = {
     [REQUEST_SENDER] = { "sender", VALUE_INTEGER, 0, UINT64_MAX },
     [REQUEST_GONE] = { "gone", VALUE_INTEGER, 0, UINT64_MAX },
     [REQUEST_WAITING_EVERY] = { "waiting_every_ms", VALUE_INTEGER, 1, UINT32_MAX },
+    [REQUEST_KEYS] = { 0 },
 };
 
 enum { ANSWER_ACK, ANSWER_REFUSED, ANSWER_REASON, ANSWER_WAITING, ANSWER_SENDER, ANSWER_WINDOW, ANSWER_KEYS };
@@ -43,14 +44,15 @@ static const struct key answer_keys[] = {
     [ANSWER_WAITING] = { "waiting", VALUE_TEXT, 0, LINK_TEXT_BYTES_MAX },
     [ANSWER_SENDER] = { "sender", VALUE_INTEGER, 0, UINT64_MAX },
     [ANSWER_WINDOW] = { "window", VALUE_WINDOW, 0, UINT64_MAX },
+    [ANSWER_KEYS] = { 0 },
 };
 
-/* The index of the key with this name; `count` when there is none. */
-static size_t key_find(const struct key *keys, size_t count, const struct msgpack_item *name)
+/* The index of the key with this name; the index of the end when there is none. */
+static size_t key_find(const struct key *keys, const struct msgpack_item *name)
 {
     size_t i = 0;
 
-    while (i < count && !(name->kind == MSGPACK_STR && msgpack_item_is(name, keys[i].name)))
+    while (keys[i].name && !(name->kind == MSGPACK_STR && msgpack_item_is(name, keys[i].name)))
         i++;
     return i;
 }
@@ -59,7 +61,7 @@ static size_t key_find(const struct key *keys, size_t count, const struct msgpac
 static void value_read(struct msgpack_bytes *reader, const struct key *key, struct value *value)
 {
     struct msgpack_item item;
-    uint64_t size = 0;
+    uint64_t size = 0; /* what the minimum and maximum of the key bound */
     bool fits = false;
 
     if (value->present) {
@@ -95,8 +97,7 @@ static void value_read(struct msgpack_bytes *reader, const struct key *key, stru
 }
 
 /* Reads a frame with these keys and skips all others. False: see the reader's state. */
-static bool frame_read(struct msgpack_bytes *reader, const struct key *keys, size_t count,
-                       struct value *values)
+static bool frame_read(struct msgpack_bytes *reader, const struct key *keys, struct value *values)
 {
     struct msgpack_item map, item;
 
@@ -110,49 +111,47 @@ static bool frame_read(struct msgpack_bytes *reader, const struct key *keys, siz
         /* a key may be of any kind, also a map or array */
         if (!msgpack_bytes_next_whole(reader, &item))
             return false;
-        i = key_find(keys, count, &item);
-        if (i < count)
+        i = key_find(keys, &item);
+        if (keys[i].name)
             value_read(reader, &keys[i], &values[i]);
         else
             msgpack_bytes_next_whole(reader, &item);
-        if (reader->state != MSGPACK_BYTES_GOOD)
-            return false;
     }
-    return true;
+    return reader->state == MSGPACK_BYTES_GOOD;
 }
 
-static enum link_status status_of(const struct msgpack_bytes *reader)
+/* Reads a frame from bytes. `values` are zero, one for each key. */
+static enum link_status frame_parse(const uint8_t *bytes, size_t length, size_t *taken,
+                                    const struct key *keys, struct value *values)
 {
-    switch (reader->state) {
-    case MSGPACK_BYTES_GOOD:
+    struct msgpack_bytes reader;
+
+    *taken = 0;
+    msgpack_bytes_init(&reader, bytes, length, LINK_FRAME_BYTES_MAX);
+    if (frame_read(&reader, keys, values)) {
+        *taken = reader.at;
         return LINK_FOUND;
-    case MSGPACK_BYTES_SHORT:
-        return LINK_MORE;
-    default:
-        return LINK_REFUSED;
     }
+    return reader.state == MSGPACK_BYTES_SHORT ? LINK_MORE : LINK_REFUSED;
 }
 
 enum link_status link_request_parse(const uint8_t *bytes, size_t length, size_t *taken,
                                     struct link_request *request)
 {
     struct value values[REQUEST_KEYS] = { 0 };
-    struct msgpack_bytes reader;
+    enum link_status status = frame_parse(bytes, length, taken, request_keys, values);
 
-    *taken = 0;
     *request = (struct link_request) { 0 };
-    msgpack_bytes_init(&reader, bytes, length, LINK_FRAME_BYTES_MAX);
-    if (!frame_read(&reader, request_keys, REQUEST_KEYS, values))
-        return status_of(&reader);
-    *request = (struct link_request) {
-        .names_sender = values[REQUEST_SENDER].present,
-        .names_gone = values[REQUEST_GONE].present,
-        .sender = values[REQUEST_SENDER].integer,
-        .gone = values[REQUEST_GONE].integer,
-        .waiting_every_ms = (uint32_t)values[REQUEST_WAITING_EVERY].integer,
-    };
-    *taken = reader.at;
-    return LINK_FOUND;
+    if (status == LINK_FOUND) {
+        *request = (struct link_request) {
+            .names_sender = values[REQUEST_SENDER].present,
+            .names_gone = values[REQUEST_GONE].present,
+            .sender = values[REQUEST_SENDER].integer,
+            .gone = values[REQUEST_GONE].integer,
+            .waiting_every_ms = (uint32_t)values[REQUEST_WAITING_EVERY].integer,
+        };
+    }
+    return status;
 }
 
 /* Whether the frame has every key that its other keys need. */
@@ -167,15 +166,15 @@ enum link_status link_answer_parse(const uint8_t *bytes, size_t length, size_t *
                                    struct link_answer *answer)
 {
     struct value values[ANSWER_KEYS] = { 0 };
-    struct msgpack_bytes reader;
+    enum link_status status = frame_parse(bytes, length, taken, answer_keys, values);
 
-    *taken = 0;
     *answer = (struct link_answer) { 0 };
-    msgpack_bytes_init(&reader, bytes, length, LINK_FRAME_BYTES_MAX);
-    if (!frame_read(&reader, answer_keys, ANSWER_KEYS, values))
-        return status_of(&reader);
-    if (!answer_is_complete(values))
+    if (status != LINK_FOUND)
+        return status;
+    if (!answer_is_complete(values)) {
+        *taken = 0;
         return LINK_REFUSED;
+    }
     *answer = (struct link_answer) {
         .ack = values[ANSWER_ACK].span,
         .refused = values[ANSWER_REFUSED].integer,
@@ -187,7 +186,6 @@ enum link_status link_answer_parse(const uint8_t *bytes, size_t length, size_t *
         .sender = values[ANSWER_SENDER].integer,
         .window = values[ANSWER_WINDOW].integer,
     };
-    *taken = reader.at;
     return LINK_FOUND;
 }
 

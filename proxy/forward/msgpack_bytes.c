@@ -248,6 +248,7 @@ size_t msgpack_bytes_put_str(uint8_t *to, const char *text)
     size_t length = strlen(text);
     size_t header = msgpack_bytes_put_header(to, MSGPACK_STR, (uint32_t)length, 1);
 
-    memcpy(to + header, text, length);
+    for (size_t i = 0; i < length; i++)
+        to[header + i] = (uint8_t)text[i];
     return header + length;
 }
