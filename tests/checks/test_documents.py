@@ -1,7 +1,11 @@
-"""docs/tests.md names every unit of the product and every test, and nothing else."""
+"""docs/tests.md names every unit of the product and every test, and nothing else. Other pages agree with what they
+describe."""
 
+import json
 import pathlib
 import re
+
+import msgpack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/tests.md").read_text()
@@ -54,3 +58,11 @@ def test_the_walks_name_functions_of_their_files():
         source = (ROOT / "proxy" / file).read_text()
         for function in re.findall(r"`([a-z_]+_[a-z_]+)`", text):
             assert re.search(rf"\b{function}\(", source), f"{file} has no {function}"
+
+
+def test_the_examples_of_the_link_are_what_they_say():
+    page = (ROOT / "docs/link.md").read_text()
+    examples = re.findall(r"^    (\{.*\})\n((?:        [0-9a-f ]+\n)+)", page, re.M)
+    assert len(examples) == 10
+    for text, octets in examples:
+        assert msgpack.unpackb(bytes.fromhex(octets)) == json.loads(text)
