@@ -105,6 +105,7 @@ $(BUILD)/flags: FORCE
 BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
+FUZZ_DEPS  := libclang-rt-dev
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
 # Installed under their own names where the command is missing: other packagings of them are as good.
 TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
@@ -236,6 +237,7 @@ $(BUILD)/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(SUPPORT) $(LIB
 #: make fuzz [MINUTES=1]    let libFuzzer search with each target for so long (clang)
 MINUTES ?= 1
 fuzz: test-deps
+	$(call install_packages,$(FUZZ_DEPS),)
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
 	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests -O1 -g -fsanitize=fuzzer,address,undefined \
