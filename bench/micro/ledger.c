@@ -27,7 +27,7 @@ static void settle_in_order(void *argument)
     for (unsigned round = 0; round < ROUNDS; round++) {
         file_all(subject);
         for (unsigned i = 0; i < UNDER_WAY; i++)
-            if (!ledger_settle_ack(&subject->ledger, subject->ids[i], CHUNK_ID_VALUE_BYTES))
+            if (!ledger_settle_ack(&subject->ledger, subject->ids[i], CHUNK_ID_VALUE_BYTES, 0))
                 abort();
     }
 }

@@ -1,7 +1,5 @@
 #include "delivery/agent_acks.h"
 
-#include "forward/link.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,27 +8,20 @@ struct agent_ack {
     uint64_t ordinal;
     uint64_t refused;
     enum end_reason reason;
+    bool offers_link;
     unsigned id_length; /* 0: only a record of refused messages */
     uint8_t id[];
 };
 
-enum { ACK_HEAD_BYTES = 5 }; /* of {"ack": id}, before the id */
-
-void agent_acks_init(struct agent_acks *acks)
+void agent_acks_init(struct agent_acks *acks, uint64_t sender)
 {
-    acks->bytes = 0;
+    *acks = (struct agent_acks) { .sender = sender };
     TAILQ_INIT(&acks->queue);
 }
 
 bool agent_acks_is_empty(const struct agent_acks *acks)
 {
     return !acks->bytes;
-}
-
-/* The length of the ack, without what is refused. */
-static size_t bytes_of(const struct agent_ack *ack)
-{
-    return ack->id_length ? ACK_HEAD_BYTES + ack->id_length : 0;
 }
 
 bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
@@ -47,17 +38,18 @@ bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
     ack->ordinal = answer->ordinal;
     ack->refused = answer->refused;
     ack->reason = answer->reason;
+    ack->offers_link = answer->offers_link;
     ack->id_length = (unsigned)answer->id_length;
     memcpy(ack->id, answer->id, answer->id_length);
     TAILQ_INSERT_TAIL(&acks->queue, ack, link);
-    acks->bytes += bytes_of(ack);
+    acks->bytes += ack->id_length;
     return true;
 }
 
 static void ack_free(struct agent_acks *acks, struct agent_ack *ack)
 {
     TAILQ_REMOVE(&acks->queue, ack, link);
-    acks->bytes -= bytes_of(ack);
+    acks->bytes -= ack->id_length;
     free(ack);
 }
 
@@ -83,16 +75,24 @@ static void refusals_collect(struct agent_acks *acks, struct agent_ack *ack)
     }
 }
 
-static size_t ack_put(const struct agent_ack *ack, uint8_t bytes[LINK_REFUSED_ACK_BYTES_MAX])
+static size_t ack_put(const struct agent_acks *acks, const struct agent_ack *ack,
+                      uint8_t bytes[LINK_ACK_BYTES_MAX])
 {
-    if (!ack->refused)
-        return ack_write(bytes, ack->id, ack->id_length);
-    return link_write_refused_ack(bytes, ack->id, ack->id_length, ack->refused, end_reason_name(ack->reason));
+    const struct link_ack frame = {
+        .id = ack->id,
+        .id_length = ack->id_length,
+        .sender = acks->sender,
+        .refused = ack->refused,
+        .reason = ack->refused ? end_reason_name(ack->reason) : NULL,
+        .version = ack->offers_link ? LINK_VERSION : 0,
+    };
+
+    return link_write_ack(bytes, &frame);
 }
 
 bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out, size_t limit_bytes)
 {
-    uint8_t bytes[LINK_REFUSED_ACK_BYTES_MAX];
+    uint8_t bytes[LINK_ACK_BYTES_MAX];
 
     for (struct agent_ack *ack = TAILQ_FIRST(&acks->queue), *next; ack; ack = next) {
         if (!ack->id_length || ack->ordinal >= end) {
@@ -101,7 +101,7 @@ bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out
         }
         refusals_collect(acks, ack);
         next = TAILQ_NEXT(ack, link);
-        size_t length = ack_put(ack, bytes);
+        size_t length = ack_put(acks, ack, bytes);
         if (out->length + length > limit_bytes)
             break;
         if (!buffer_append(out, bytes, length))

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/end_reason.h"
 #include "base/fault.h"
+#include "forward/link.h"
 
 #include <stdint.h>
 #include <sys/queue.h>
@@ -16,7 +17,8 @@ struct agent_ack;
 
 struct agent_acks {
     TAILQ_HEAD(agent_ack_queue, agent_ack) queue; /* in the order their messages settled, or were refused */
-    size_t bytes; /* of all acks in the queue, without what is refused; 0: no ack */
+    size_t bytes;                                 /* of the ids of all acks in the queue; 0: no ack */
+    uint64_t sender;                              /* named in each ack; LINK_NO_SENDER: it is not */
 };
 
 /* The answer to a message. */
@@ -26,9 +28,11 @@ struct agent_answer {
     size_t id_length;  /* 0: the agent requests no ack, and `refused` is not 0 */
     uint64_t refused;  /* Forward messages that were refused; 0: none */
     enum end_reason reason;
+    bool offers_link; /* the ack also offers the link (docs/link.md) */
 };
 
-void agent_acks_init(struct agent_acks *acks);
+/* `sender`: see the struct. */
+void agent_acks_init(struct agent_acks *acks, uint64_t sender);
 void agent_acks_clear(struct agent_acks *acks);
 
 bool agent_acks_is_empty(const struct agent_acks *acks);

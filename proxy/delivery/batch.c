@@ -66,7 +66,7 @@ bool batch_split(const struct message *batch, unsigned most, struct chunk_ids *i
         done = part;
         if (!part)
             break;
-        part->sender_number = batch->sender_number;
+        part->entry.sender = batch->entry.sender;
         retry_inherit(part, batch);
         TAILQ_INSERT_TAIL(&made, part, of_queue);
     }

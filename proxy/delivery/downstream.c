@@ -314,6 +314,8 @@ static struct step transfer_step(struct downstream *downstream)
     } while (moved && total < STEP_BYTES && reason == END_NONE);
     pause_update(downstream);
     bool goes_on = reads(downstream);
+    senders_note_reading(&downstream->receiver.senders, goes_on ? LINK_READ : LINK_NOT_READ,
+                         now_ms(downstream));
     budget_queue(downstream, total);
     const struct agent_facts facts = facts_of(downstream);
     if (reason == END_NONE)
@@ -339,6 +341,8 @@ static enum end_reason link_begin(struct downstream *downstream)
 {
     enum tls_peer_protocol protocol = leg_peer_protocol(&downstream->access.inlet.leg);
 
+    if (downstream->access.inlet.leg.tls)
+        receiver_note_tls(&downstream->receiver);
     if (protocol == TLS_PEER_UNKNOWN || downstream->receiver.senders.peer)
         return END_NONE;
     if (protocol == TLS_PEER_HUSK) {

@@ -29,17 +29,10 @@ static void scan_return(struct framer *framer)
     framer->scan = NULL;
 }
 
-static bool scan_begin(struct framer *framer)
+static void scanners_init(struct framer *framer)
 {
-    struct framer_shared *shared = framer->shared;
-    struct scanner_limits limits = shared->route->scanner;
+    struct scanner_limits limits = framer->shared->route->scanner;
 
-    if (framer->scan)
-        return true;
-    framer->scan = shared->spare ? shared->spare : malloc(sizeof *framer->scan);
-    shared->spare = NULL;
-    if (!framer->scan)
-        return false;
     if (framer->source == FRAMER_FROM_LINK) { /* see limits_check */
         limits.message_bytes = UINT64_MAX;
         limits.tag_bytes = UINT32_MAX;
@@ -52,12 +45,29 @@ static bool scan_begin(struct framer *framer)
             scanner_go_on(&framer->scan->scanners[at]);
     }
     framer->scan->at = 0;
+}
+
+static bool scan_begin(struct framer *framer)
+{
+    struct framer_shared *shared = framer->shared;
+
+    if (framer->scan)
+        return true;
+    framer->scan = shared->spare ? shared->spare : malloc(sizeof *framer->scan);
+    shared->spare = NULL;
+    if (!framer->scan)
+        return false;
+    scanners_init(framer);
     return true;
 }
 
 void framer_set_source(struct framer *framer, enum framer_source source)
 {
+    bool is_between = framer->scan && scanner_is_between(current(framer)) && !framer->batch_count;
+
     framer->source = source;
+    if (source == FRAMER_FROM_LINK && is_between)
+        scanners_init(framer);
 }
 
 void framer_return_scan(struct framer *framer)
@@ -260,7 +270,7 @@ enum { HEAD_BYTES_MAX = 32 }; /* of a message before its body, without the bytes
  * because other senders share the connection. */
 static enum end_reason message_refuse(struct framer *framer, enum end_reason reason)
 {
-    if (framer->source == FRAMER_FROM_AGENT)
+    if (framer->source != FRAMER_FROM_LINK)
         return reason;
     enum end_reason batch_reason = batch_flush(framer);
     if (framer->is_cut_through)
@@ -340,7 +350,7 @@ static bool is_at_frame(const struct framer *framer)
 {
     size_t length;
 
-    return framer->source == FRAMER_FROM_LINK && scanner_is_between(current(framer)) &&
+    return framer->source != FRAMER_FROM_AGENT && scanner_is_between(current(framer)) &&
            link_is_frame(*buffer_view(&framer->incoming, framer->scanned_bytes, &length));
 }
 

@@ -47,7 +47,11 @@ struct framer_events {
     void (*on_refused)(void *owner, const struct framer_refusal *refusal);
 };
 
-enum framer_source { FRAMER_FROM_AGENT, FRAMER_FROM_LINK };
+enum framer_source {
+    FRAMER_FROM_AGENT,
+    FRAMER_FROM_HUSK, /* like an agent, but it may send frames */
+    FRAMER_FROM_LINK,
+};
 
 /* Two scanners: one describes the last whole message, the other scans the next one. */
 struct framer_scan {
@@ -94,7 +98,8 @@ static inline struct buffer *framer_bytes(struct framer *framer)
     return &framer->incoming;
 }
 
-/* The bytes come from a link. Call it before the first byte. */
+/* Where the bytes after the last message or frame come from. Call it before the first byte, in on_message or
+ * in on_frame. */
 void framer_set_source(struct framer *framer, enum framer_source source);
 
 /* Scans new bytes and hands up messages, as far as rate limits allow. END_NONE, or why the connection must

@@ -2,6 +2,8 @@
 
 #include "forward/link.h"
 
+enum { ONE_PAIR = 0x81 }; /* first byte of an ack without more keys */
+
 void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms)
 {
     *in_flight = (struct in_flight) { .metrics = metrics };
@@ -39,11 +41,12 @@ static struct message *message_leave(struct in_flight *in_flight, struct ledger_
 }
 
 /* The ack names a message: takes the message from the ledger. NULL: no message has this id. */
-static struct message *message_acknowledge(struct in_flight *in_flight, const uint8_t *id, size_t id_length,
-                                           uint64_t now_us)
+static struct message *message_acknowledge(struct in_flight *in_flight, const uint8_t *bytes,
+                                           const struct link_answer *frame, uint64_t now_us)
 {
     const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
-    struct ledger_entry *entry = ledger_settle_ack(&in_flight->ledger, id, id_length);
+    struct ledger_entry *entry = ledger_settle_ack(&in_flight->ledger, bytes + frame->ack.start,
+                                                   frame->ack.end - frame->ack.start, frame->sender);
 
     if (!entry)
         return NULL;
@@ -59,10 +62,20 @@ static struct message *message_acknowledge(struct in_flight *in_flight, const ui
 static struct sender *sender_find(const struct in_flight *in_flight, uint64_t number)
 {
     for (struct ledger_entry *entry = in_flight->ledger.first; entry; entry = entry->next) {
-        if (message_of(entry)->sender_number == number && message_of(entry)->sender)
+        if (entry->sender == number && message_of(entry)->sender)
             return message_of(entry)->sender;
     }
     return NULL;
+}
+
+/* Whether an ack in plain Forward offers the link. */
+static bool link_is_offered(const uint8_t *ack, size_t length)
+{
+    struct link_answer frame;
+    size_t taken;
+
+    return ack[0] != ONE_PAIR && link_answer_parse(ack, length, &taken, &frame) == LINK_FOUND &&
+           frame.version;
 }
 
 static enum end_reason ack_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
@@ -70,14 +83,15 @@ static enum end_reason ack_take(struct in_flight *in_flight, struct buffer *inco
 {
     uint8_t bytes[ACK_BYTES_MAX];
     size_t length = buffer_peek(incoming, 0, bytes, sizeof bytes), taken;
-    struct span id;
-    enum ack_status status = ack_parse(bytes, length, &taken, &id);
+    struct link_answer frame = { 0 };
+    enum ack_status status = ack_parse(bytes, length, &taken, &frame.ack);
 
     if (status != ACK_FOUND)
         return status == ACK_MORE ? END_NONE : END_BAD_ACK;
     buffer_consume(incoming, taken);
     answer->is_complete = true;
-    answer->message = message_acknowledge(in_flight, bytes + id.start, id.end - id.start, now_us);
+    answer->message = message_acknowledge(in_flight, bytes, &frame, now_us);
+    answer->offers_link = link_is_offered(bytes, taken);
     return answer->message ? END_NONE : END_UNKNOWN_ACK;
 }
 
@@ -109,8 +123,7 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
     }
     if (frame.ack.start == frame.ack.end)
         return END_NONE;
-    answer->message =
-        message_acknowledge(in_flight, bytes + frame.ack.start, frame.ack.end - frame.ack.start, now_us);
+    answer->message = message_acknowledge(in_flight, bytes, &frame, now_us);
     if (!answer->message)
         return END_UNKNOWN_ACK;
     answer->refused = frame.refused < answer->message->count ? frame.refused : answer->message->count;

@@ -43,6 +43,7 @@ struct in_flight_answer {
     enum end_reason waiting; /* the last failure of the peer's own upstream; END_NONE: it is busy */
     struct sender *sender;   /* its window has changed; NULL: no window has, or the agent has ended */
     bool is_closed;          /* the peer takes no message of the sender now */
+    bool offers_link;        /* the peer is a husk that can speak the link from now on */
 };
 
 /* Removes the answer at the front of `incoming`. END_NONE, or why the answer is refused. */

@@ -7,8 +7,7 @@ enum { HEADS_MIN = 16 };
 struct link_sender {
     struct sender sender; /* first */
     struct link_peer *peer;
-    uint64_t number; /* that the calling husk gave it */
-    struct agent_acks acks;
+    struct agent_acks acks; /* with the number that the calling husk gave it */
     TAILQ_ENTRY(link_sender) by_use;
     TAILQ_ENTRY(link_sender) by_answer;
     LIST_ENTRY(link_sender) by_number;
@@ -113,7 +112,7 @@ static void heads_grow(struct link_peer *peer)
     peer->heads = heads;
     peer->head_count = count;
     TAILQ_FOREACH (sender, &peer->senders, by_use)
-        LIST_INSERT_HEAD(head_of(peer, sender->number), sender, by_number);
+        LIST_INSERT_HEAD(head_of(peer, sender->acks.sender), sender, by_number);
 }
 
 static struct link_sender *sender_find(struct link_peer *peer, uint64_t number)
@@ -121,7 +120,7 @@ static struct link_sender *sender_find(struct link_peer *peer, uint64_t number)
     struct link_sender *sender;
 
     LIST_FOREACH (sender, head_of(peer, number), by_number) {
-        if (sender->number == number)
+        if (sender->acks.sender == number)
             return sender;
     }
     return NULL;
@@ -179,10 +178,9 @@ static enum end_reason sender_make(struct link_peer *peer, uint64_t number)
     if (!sender)
         return reason == END_NONE ? END_NO_MEMORY : reason;
     sender->peer = peer;
-    sender->number = number;
     sender_init(&sender->sender, &sender_events, sender, ++*peer->last_number);
     sender_set_remote(&sender->sender);
-    agent_acks_init(&sender->acks);
+    agent_acks_init(&sender->acks, number);
     TAILQ_INSERT_TAIL(&peer->senders, sender, by_use);
     LIST_INSERT_HEAD(head_of(peer, number), sender, by_number);
     if (++peer->count > peer->head_count)
@@ -205,6 +203,7 @@ struct link_peer *link_peer_open(const struct link_peer_options *options)
     peer->count_max = options->senders_max;
     TAILQ_INIT(&peer->senders);
     TAILQ_INIT(&peer->answering);
+    peer->is_read = true;
     peer->head_count = HEADS_MIN;
     peer->heads = calloc(HEADS_MIN, sizeof *peer->heads);
     if (peer->heads)
@@ -267,19 +266,15 @@ static void sender_leave(struct link_peer *peer, uint64_t number)
 
 enum end_reason link_peer_request(struct link_peer *peer, const struct link_request *request, uint64_t now_ms)
 {
-    enum end_reason reason = END_NONE;
-
     if (request->waiting_every_ms) {
         peer->waiting_every_ms = request->waiting_every_ms > LINK_WAITING_EVERY_MS_MIN
                                      ? request->waiting_every_ms
                                      : LINK_WAITING_EVERY_MS_MIN;
         peer->answered_ms = now_ms;
     }
-    if (request->names_sender)
-        reason = sender_enter(peer, request->sender);
-    if (reason == END_NONE && request->names_gone)
+    if (request->names_gone)
         sender_leave(peer, request->gone);
-    return reason;
+    return request->names_sender ? sender_enter(peer, request->sender) : END_NONE;
 }
 
 /* Messages before the first sender is named are of sender 0. */
@@ -288,6 +283,15 @@ struct sender *link_peer_sender(struct link_peer *peer)
     if (!peer->current && sender_enter(peer, 0) != END_NONE)
         return NULL;
     return &peer->current->sender;
+}
+
+void link_peer_note_reading(struct link_peer *peer, enum link_reading reading, uint64_t now_ms)
+{
+    bool is_read = reading == LINK_READ;
+
+    if (peer->is_read && !is_read && !peer->unsettled)
+        peer->answered_ms = now_ms; /* silence begins now */
+    peer->is_read = is_read;
 }
 
 void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms)
@@ -332,12 +336,13 @@ static bool window_write(struct link_sender *sender, struct buffer *out)
     if (is_closed == sender->is_closed)
         return true;
     sender->is_closed = is_closed;
-    return buffer_append(out, bytes, link_write_window(bytes, sender->number, is_closed ? 0 : UINT64_MAX));
+    return buffer_append(out, bytes,
+                         link_write_window(bytes, sender->acks.sender, is_closed ? 0 : UINT64_MAX));
 }
 
 static bool has_space(const struct buffer *out, size_t limit_bytes)
 {
-    return out->length + LINK_SHORT_BYTES_MAX + LINK_REFUSED_ACK_BYTES_MAX <= limit_bytes;
+    return out->length + LINK_SHORT_BYTES_MAX + LINK_ACK_BYTES_MAX <= limit_bytes;
 }
 
 bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
@@ -366,7 +371,9 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
 
 uint64_t link_peer_waiting_deadline(const struct link_peer *peer)
 {
-    return peer->unsettled && peer->waiting_every_ms ? peer->answered_ms + peer->waiting_every_ms : 0;
+    bool holds = peer->unsettled || !peer->is_read;
+
+    return holds && peer->waiting_every_ms ? peer->answered_ms + peer->waiting_every_ms : 0;
 }
 
 bool link_peer_say_waiting(struct link_peer *peer, struct buffer *out, const char *why, uint64_t now_ms)

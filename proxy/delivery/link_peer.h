@@ -40,8 +40,9 @@ struct link_peer {
     unsigned count, count_max;             /* of senders */
     size_t answer_bytes;                   /* of acks that are not written */
     uint64_t unsettled;                    /* Forward messages of all senders */
-    uint64_t waiting_every_ms;             /* longest silence while messages are unsettled; 0: not asked */
+    uint64_t waiting_every_ms;             /* longest silence while messages wait; 0: not asked */
     uint64_t answered_ms;                  /* when the calling husk was last told something */
+    bool is_read;                          /* false: messages may wait in the socket */
     bool is_out_of_memory;                 /* an answer is lost: the connection must end */
 };
 
@@ -63,6 +64,9 @@ enum end_reason link_peer_request(struct link_peer *peer, const struct link_requ
                                   uint64_t now_ms);
 /* The sender of the next message; NULL when out of memory. */
 struct sender *link_peer_sender(struct link_peer *peer);
+/* Whether the connection is read. */
+enum link_reading { LINK_READ, LINK_NOT_READ };
+void link_peer_note_reading(struct link_peer *peer, enum link_reading reading, uint64_t now_ms);
 /* A message of `count` Forward messages was filed with the current sender. */
 void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms);
 /* A message of the current sender is refused before it was filed: it is answered, or, without an id

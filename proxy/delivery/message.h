@@ -30,7 +30,8 @@ enum message_ack {
 };
 
 struct message {
-    /* message (id and size of the entry) and ledger */
+    /* message (id and size of the entry), sender (its number, which stays after the agent has ended) and
+     * ledger */
     struct ledger_entry entry; /* first */
 
     /* message */
@@ -46,9 +47,7 @@ struct message {
     /* sender */
     struct sender *sender; /* borrowed; NULL: the agent has ended */
     TAILQ_ENTRY(message) of_sender;
-    uint64_t
-        sender_number; /* of its sender, also after the agent has ended; copied to the parts of a batch */
-    uint64_t ordinal;  /* number among the messages of its sender, rising */
+    uint64_t ordinal; /* number among the messages of its sender, rising */
     uint64_t arrived_ms;
 
     /* message_queue */

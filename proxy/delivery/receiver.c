@@ -64,6 +64,18 @@ static const struct senders_events senders_events = {
 
 /* ---- callbacks of the framer ---- */
 
+/* Without TLS there is no ALPN: a chunk id that a husk has made tells what the peer is. */
+static void link_look(struct receiver *receiver, const struct message *message)
+{
+    const struct ledger_entry *entry = &message->entry;
+
+    if (receiver->has_tls || receiver->framer.source != FRAMER_FROM_AGENT ||
+        message->ack != MESSAGE_AGENT_ACK || !chunk_id_is_of_husk(entry->id, entry->id_length))
+        return;
+    framer_set_source(&receiver->framer, FRAMER_FROM_HUSK);
+    senders_offer_link(&receiver->senders);
+}
+
 static void on_message(void *owner, struct message *message)
 {
     struct receiver *receiver = owner;
@@ -74,6 +86,7 @@ static void on_message(void *owner, struct message *message)
         message_free(message);
         return;
     }
+    link_look(receiver, message);
     senders_note_filed(&receiver->senders, message->count, now_ms(receiver));
     dispatcher_submit(receiver->shared->dispatcher, sender, message);
 }
@@ -108,6 +121,8 @@ static enum end_reason on_frame(void *owner, const struct link_request *frame)
 {
     struct receiver *receiver = owner;
 
+    if (!receiver->senders.peer && !receiver_begin_link(receiver))
+        return END_NO_MEMORY;
     return link_peer_request(receiver->senders.peer, frame, now_ms(receiver));
 }
 
@@ -172,6 +187,11 @@ bool receiver_begin_link(struct receiver *receiver)
     framer_set_source(&receiver->framer, FRAMER_FROM_LINK);
     return senders_begin_link(&receiver->senders, &shared->last_number,
                               shared->dispatcher->transport->route->max_senders);
+}
+
+void receiver_note_tls(struct receiver *receiver)
+{
+    receiver->has_tls = true;
 }
 
 /* The messages of the sender are delivered without it, or dropped if the agent sends them again. */

@@ -38,6 +38,7 @@ struct receiver {
     struct framer framer;
     struct senders senders;
     struct cut_through *cut_through; /* owned; NULL: no message is cut through */
+    bool has_tls;                    /* ALPN has told whether the peer speaks the link */
 };
 
 /* Borrows the arguments. */
@@ -48,8 +49,10 @@ void receiver_shared_deinit(struct receiver_shared *shared);
 /* Borrows the arguments. */
 void receiver_init(struct receiver *receiver, struct receiver_shared *shared, void *owner,
                    struct message_permit *permit);
-/* The peer is a husk that speaks the link. Call it before the first byte. False when out of memory. */
+/* The peer is a husk that speaks the link. False when out of memory. */
 MUST_CHECK bool receiver_begin_link(struct receiver *receiver);
+/* The connection has TLS: the link is not offered in acks. */
+void receiver_note_tls(struct receiver *receiver);
 /* The connection ends: unsettled messages are delivered without it, or dropped if their agent sends them
  * again. */
 void receiver_end(struct receiver *receiver);

@@ -32,7 +32,7 @@ void sender_file(struct sender *sender, struct message *message, uint64_t now_ms
 {
     message->arrived_ms = now_ms;
     message->ordinal = sender->filed;
-    message->sender_number = sender->number;
+    message->entry.sender = sender->number;
     TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
     sender->filed += message->count;
     message_adopt(sender, message);

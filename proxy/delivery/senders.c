@@ -9,6 +9,7 @@ static void on_settled(void *owner, const struct message *message)
         .ordinal = message->ordinal,
         .id = message->entry.id,
         .id_length = message->entry.id_length,
+        .offers_link = senders->offers_link,
     };
 
     if (message->ack == MESSAGE_AGENT_ACK && !agent_acks_add(&senders->acks, &answer))
@@ -19,8 +20,22 @@ static void on_settled(void *owner, const struct message *message)
 static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
     struct senders *senders = owner;
+    const struct message *message = refusal->message;
+    const struct agent_answer answer = {
+        .ordinal = message->ordinal,
+        .id = message->entry.id,
+        .id_length = message->ack == MESSAGE_AGENT_ACK ? message->entry.id_length : 0,
+        .refused = refusal->count,
+        .reason = refusal->reason,
+    };
 
-    senders->events->on_refused(senders->owner, refusal);
+    if (!senders->peer) {
+        senders->events->on_refused(senders->owner, refusal);
+        return;
+    }
+    if (!agent_acks_add(&senders->acks, &answer))
+        senders->is_out_of_memory = true;
+    senders->events->on_wake(senders->owner);
 }
 
 /* ---- callbacks of the agent's sender, and of the link ---- */
@@ -58,7 +73,7 @@ void senders_init(struct senders *senders, const struct senders_events *events, 
 {
     *senders = (struct senders) { .events = events, .owner = owner };
     sender_init(&senders->agent, &sender_events, senders, number);
-    agent_acks_init(&senders->acks);
+    agent_acks_init(&senders->acks, LINK_NO_SENDER);
 }
 
 bool senders_begin_link(struct senders *senders, uint64_t *last_number, unsigned senders_max)
@@ -70,6 +85,8 @@ bool senders_begin_link(struct senders *senders, uint64_t *last_number, unsigned
         .senders_max = senders_max,
     };
 
+    senders->offers_link = false;
+    sender_set_remote(&senders->agent);
     senders->peer = link_peer_open(&options);
     return senders->peer;
 }
@@ -89,6 +106,11 @@ void senders_end(struct senders *senders, void (*release)(void *context, struct 
     senders->peer = NULL;
 }
 
+void senders_offer_link(struct senders *senders)
+{
+    senders->offers_link = !senders->peer;
+}
+
 /* ---- messages ---- */
 
 struct sender *senders_next(struct senders *senders)
@@ -105,6 +127,12 @@ void senders_note_filed(struct senders *senders, uint64_t count, uint64_t now_ms
         link_peer_note_filed(senders->peer, count, now_ms);
 }
 
+void senders_note_reading(struct senders *senders, enum link_reading reading, uint64_t now_ms)
+{
+    if (senders->peer)
+        link_peer_note_reading(senders->peer, reading, now_ms);
+}
+
 void senders_note_end(struct senders *senders)
 {
     if (!senders->peer)
@@ -113,19 +141,19 @@ void senders_note_end(struct senders *senders)
 
 bool senders_have_unsettled(const struct senders *senders)
 {
-    return senders->peer ? senders->peer->unsettled : !TAILQ_EMPTY(&senders->agent.unsettled);
+    return !TAILQ_EMPTY(&senders->agent.unsettled) || (senders->peer && senders->peer->unsettled);
 }
 
 /* ---- answers ---- */
 
 bool senders_have_answers(const struct senders *senders)
 {
-    return senders->peer ? link_peer_has_answers(senders->peer) : !agent_acks_is_empty(&senders->acks);
+    return !agent_acks_is_empty(&senders->acks) || (senders->peer && link_peer_has_answers(senders->peer));
 }
 
 size_t senders_answer_bytes(const struct senders *senders)
 {
-    return senders->peer ? senders->peer->answer_bytes : senders->acks.bytes;
+    return senders->acks.bytes + (senders->peer ? senders->peer->answer_bytes : 0);
 }
 
 static bool link_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
@@ -133,8 +161,7 @@ static bool link_write(struct senders *senders, struct buffer *out, size_t limit
     struct link_peer *peer = senders->peer;
     uint64_t deadline_ms = link_peer_waiting_deadline(peer);
 
-    if (!link_peer_gather(peer, out, limit_bytes, now_ms) || peer->is_out_of_memory ||
-        senders->is_out_of_memory)
+    if (!link_peer_gather(peer, out, limit_bytes, now_ms) || peer->is_out_of_memory)
         return false;
     if (out->length || !deadline_ms || now_ms < deadline_ms)
         return true;
@@ -143,10 +170,11 @@ static bool link_write(struct senders *senders, struct buffer *out, size_t limit
 
 bool senders_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
 {
-    if (senders->peer)
-        return link_write(senders, out, limit_bytes, now_ms);
-    return !senders->is_out_of_memory &&
-           agent_acks_gather(&senders->acks, sender_first_unasked(&senders->agent), out, limit_bytes);
+    uint64_t end = sender_first_unasked(&senders->agent);
+
+    if (senders->is_out_of_memory || !agent_acks_gather(&senders->acks, end, out, limit_bytes))
+        return false;
+    return !senders->peer || link_write(senders, out, limit_bytes, now_ms);
 }
 
 uint64_t senders_deadline(const struct senders *senders)

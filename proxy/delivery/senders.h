@@ -23,9 +23,10 @@ struct senders_events {
 struct senders {
     const struct senders_events *events; /* borrowed */
     void *owner;                         /* borrowed: passed to the callbacks */
-    struct sender agent;                 /* unused on a link */
-    struct agent_acks acks;              /* of the agent */
-    struct link_peer *peer;              /* owned; NULL: the connection is not a link */
+    struct sender agent;                 /* on a link: of the messages before the link began */
+    struct agent_acks acks;              /* of that sender */
+    struct link_peer *peer;              /* owned; NULL: the connection is not a link, or not yet */
+    bool offers_link;                    /* acks offer the link, until it begins */
     bool is_out_of_memory;
 };
 
@@ -35,10 +36,15 @@ void senders_init(struct senders *senders, const struct senders_events *events, 
  * `senders_max` as in link_peer_options. False when out of memory. */
 MUST_CHECK bool senders_begin_link(struct senders *senders, uint64_t *last_number, unsigned senders_max);
 
+/* The agent is a husk: acks offer it the link. */
+void senders_offer_link(struct senders *senders);
+
 /* The sender of the next message. NULL when out of memory. */
 struct sender *senders_next(struct senders *senders);
 /* `count` Forward messages were filed with that sender. */
 void senders_note_filed(struct senders *senders, uint64_t count, uint64_t now_ms);
+/* On a link: whether the connection is read. */
+void senders_note_reading(struct senders *senders, enum link_reading reading, uint64_t now_ms);
 /* The agent sends nothing more. */
 void senders_note_end(struct senders *senders);
 

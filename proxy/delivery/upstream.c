@@ -203,6 +203,12 @@ static void frame_put(struct upstream *upstream,
     in_flight_queue(&upstream->in_flight, upstream->outgoing.length - before);
 }
 
+static void link_begin(struct upstream *upstream)
+{
+    in_flight_begin_link(&upstream->in_flight);
+    frame_put(upstream, link_caller_begin, route_of(upstream)->ack_timeout_ms);
+}
+
 void upstream_say_gone(struct upstream *upstream, uint64_t sender_number)
 {
     /* In the middle of a message there is no place for a frame. The peer also forgets idle senders by
@@ -231,7 +237,7 @@ void upstream_file(struct upstream *upstream, struct message *message)
 
 void upstream_send(struct upstream *upstream, struct message *message)
 {
-    frame_put(upstream, link_caller_name, message->sender_number);
+    frame_put(upstream, link_caller_name, message->entry.sender);
     /* The message is filed even if memory ran out: the connection then ends, and the message goes back with
      * the others. */
     if (!message_write(message, &upstream->outgoing))
@@ -239,7 +245,7 @@ void upstream_send(struct upstream *upstream, struct message *message)
     in_flight_queue(&upstream->in_flight, message->entry.size);
     upstream_file(upstream, message);
     if (!message->sender)
-        upstream_say_gone(upstream, message->sender_number);
+        upstream_say_gone(upstream, message->entry.sender);
 }
 
 void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, uint64_t sender_number)
@@ -322,6 +328,9 @@ static enum end_reason answers_take(struct upstream *upstream)
         if (reason != END_NONE || !answer.is_complete)
             return reason;
         upstream->peer_waits = answer.waiting;
+        /* A frame needs a place between two messages. The offer comes again. */
+        if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH)
+            link_begin(upstream);
         if (answer.sender) {
             sender_note_window(answer.sender, answer.is_closed ? upstream->id : 0);
             sender_wake(answer.sender);
@@ -355,20 +364,6 @@ static struct step dial(struct upstream *upstream)
                                                     deadline_ms, &upstream->outgoing));
 }
 
-/* The peer may be a husk. */
-static void link_begin(struct upstream *upstream)
-{
-    enum tls_peer_protocol protocol = leg_peer_protocol(&upstream->outlet.leg);
-
-    if (protocol == TLS_PEER_HUSK)
-        connection_log_hint(&upstream->shared->transport->connection_log, HINT_OLD_HUSK,
-                            outlet_address(&upstream->outlet));
-    if (protocol != TLS_PEER_LINK)
-        return;
-    in_flight_begin_link(&upstream->in_flight);
-    frame_put(upstream, link_caller_begin, route_of(upstream)->ack_timeout_ms);
-}
-
 static struct step authenticate(struct upstream *upstream)
 {
     struct step step = outlet_authenticate(&upstream->outlet, &upstream->authentication, &upstream->incoming,
@@ -378,7 +373,8 @@ static struct step authenticate(struct upstream *upstream)
         return step;
     in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the handshake's last bytes */
     upstream->state = UPSTREAM_READY;
-    link_begin(upstream);
+    if (leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_LINK)
+        link_begin(upstream);
     upstream->ready_ms = reactor_of(upstream)->now_ms;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);

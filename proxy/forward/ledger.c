@@ -37,10 +37,12 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
     ledger->bytes -= entry->size;
 }
 
-struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length)
+struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length,
+                                       uint64_t sender)
 {
     for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next) {
-        if (entry->id_length && ack_id_equal(entry->id, entry->id_length, id, id_length)) {
+        if (entry->id_length && (!sender || entry->sender == sender) &&
+            ack_id_equal(entry->id, entry->id_length, id, id_length)) {
             ledger_remove(ledger, entry);
             return entry;
         }

@@ -14,6 +14,7 @@ struct ledger_entry {
     const uint8_t *id; /* value of the chunk id, header included; borrowed while the entry is filed */
     size_t id_length;  /* 0: no ack is expected */
     uint64_t size;     /* bytes of the message */
+    uint64_t sender;   /* number of its sender, not 0 */
 
     /* Written by the ledger alone. */
     struct ledger_entry *next, *previous;
@@ -36,9 +37,10 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end
 /* Removes an entry. */
 void ledger_remove(struct ledger *ledger, struct ledger_entry *entry);
 
-/* Removes and returns the oldest entry with this id; NULL: there is none. Acks come in order, so the search
- * ends near the front. */
-struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length);
+/* Removes and returns the oldest entry with this id, of this sender; 0: of any sender. NULL: there is none.
+ * Acks come in order, so the search ends near the front. */
+struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length,
+                                       uint64_t sender);
 
 /* Removes and returns the oldest entry that expects no ack and ends at or before the offset `taken`; NULL:
  * there is none. */

@@ -35,7 +35,16 @@ static const struct key request_keys[] = {
     [REQUEST_KEYS] = { 0 },
 };
 
-enum { ANSWER_ACK, ANSWER_REFUSED, ANSWER_REASON, ANSWER_WAITING, ANSWER_SENDER, ANSWER_WINDOW, ANSWER_KEYS };
+enum {
+    ANSWER_ACK,
+    ANSWER_REFUSED,
+    ANSWER_REASON,
+    ANSWER_WAITING,
+    ANSWER_SENDER,
+    ANSWER_WINDOW,
+    ANSWER_LINK,
+    ANSWER_KEYS
+};
 
 static const struct key answer_keys[] = {
     [ANSWER_ACK] = { "ack", VALUE_ID, 1, ACK_ID_BYTES_MAX },
@@ -44,6 +53,7 @@ static const struct key answer_keys[] = {
     [ANSWER_WAITING] = { "waiting", VALUE_TEXT, 0, LINK_TEXT_BYTES_MAX },
     [ANSWER_SENDER] = { "sender", VALUE_INTEGER, 0, UINT64_MAX },
     [ANSWER_WINDOW] = { "window", VALUE_WINDOW, 0, UINT64_MAX },
+    [ANSWER_LINK] = { "link", VALUE_INTEGER, 1, UINT64_MAX },
     [ANSWER_KEYS] = { 0 },
 };
 
@@ -185,6 +195,7 @@ enum link_status link_answer_parse(const uint8_t *bytes, size_t length, size_t *
         .names_window = values[ANSWER_WINDOW].present,
         .sender = values[ANSWER_SENDER].integer,
         .window = values[ANSWER_WINDOW].integer,
+        .version = values[ANSWER_LINK].integer,
     };
     return LINK_FOUND;
 }
@@ -242,13 +253,23 @@ size_t link_write_window(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender, uint
     return length;
 }
 
-size_t link_write_refused_ack(uint8_t to[LINK_REFUSED_ACK_BYTES_MAX], const uint8_t *id_value,
-                              size_t id_length, uint64_t refused, const char *reason)
+size_t link_write_ack(uint8_t to[LINK_ACK_BYTES_MAX], const struct link_ack *ack)
 {
-    size_t length = ack_write(to, id_value, id_length);
+    size_t length = ack_write(to, ack->id, ack->id_length);
 
-    assert(refused > 0 && *reason);
-    to[0] = 0x83; /* two more pairs */
-    length += put_integer(to + length, answer_keys[ANSWER_REFUSED].name, refused);
-    return length + put_text(to + length, answer_keys[ANSWER_REASON].name, reason);
+    /* ack_write has written a map of one pair. */
+    if (ack->sender != LINK_NO_SENDER) {
+        to[0]++;
+        length += put_integer(to + length, answer_keys[ANSWER_SENDER].name, ack->sender);
+    }
+    if (ack->refused) {
+        to[0] += 2;
+        length += put_integer(to + length, answer_keys[ANSWER_REFUSED].name, ack->refused);
+        length += put_text(to + length, answer_keys[ANSWER_REASON].name, ack->reason);
+    }
+    if (ack->version) {
+        to[0]++;
+        length += put_integer(to + length, answer_keys[ANSWER_LINK].name, ack->version);
+    }
+    return length;
 }

@@ -14,7 +14,8 @@ enum {
     LINK_TEXT_BYTES_MAX = 64,        /* of a reason, and of the text of "waiting" */
     LINK_WAITING_EVERY_MS_MIN = 100, /* a server may treat a shorter interval as this one */
     LINK_SHORT_BYTES_MAX = 80,       /* of a written frame without an ack */
-    LINK_REFUSED_ACK_BYTES_MAX = ACK_BYTES_MAX + 96,
+    LINK_ACK_BYTES_MAX = ACK_BYTES_MAX + 128,
+    LINK_VERSION = 1,
 };
 
 enum link_status {
@@ -42,8 +43,9 @@ struct link_answer {
     struct span waiting; /* text in the bytes of the frame, without header, any bytes; may be empty */
     bool is_waiting;
     bool names_sender, names_window; /* a frame that names a window names a sender */
-    uint64_t sender;
-    uint64_t window; /* how many messages of the sender may be unsettled; UINT64_MAX: no limit */
+    uint64_t sender;                 /* whose message is acknowledged, and whose window it is */
+    uint64_t version; /* of the link that is offered on a connection without TLS; 0: none is offered */
+    uint64_t window;  /* how many messages of the sender may be unsettled; UINT64_MAX: no limit */
 };
 
 /* Whether a frame begins with this byte. A Forward message never does. */
@@ -59,7 +61,7 @@ enum link_status link_request_parse(const uint8_t *bytes, size_t length, size_t 
 enum link_status link_answer_parse(const uint8_t *bytes, size_t length, size_t *taken,
                                    struct link_answer *answer);
 
-/* These write one frame and return its length. An ack that refuses nothing is written by ack_write. */
+/* These write one frame and return its length. */
 
 /* {"waiting_every_ms": ms}; at least 1. */
 size_t link_write_waiting_every(uint8_t to[LINK_SHORT_BYTES_MAX], uint32_t ms);
@@ -71,9 +73,18 @@ size_t link_write_gone(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender);
 size_t link_write_waiting(uint8_t to[LINK_SHORT_BYTES_MAX], const char *text);
 /* {"sender": sender, "window": window}; UINT64_MAX, no limit, is written as nil. */
 size_t link_write_window(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender, uint64_t window);
-/* {"ack": id, "refused": refused, "reason": reason}: `id_value` as for ack_write; at least 1 is refused; the
- * reason has 1 to LINK_TEXT_BYTES_MAX bytes. */
-size_t link_write_refused_ack(uint8_t to[LINK_REFUSED_ACK_BYTES_MAX], const uint8_t *id_value,
-                              size_t id_length, uint64_t refused, const char *reason);
+/* An ack. Only the id is required. */
+struct link_ack {
+    const uint8_t *id; /* as for ack_write */
+    size_t id_length;
+    uint64_t sender;    /* LINK_NO_SENDER: not named */
+    uint64_t refused;   /* 0: nothing is refused */
+    const char *reason; /* why; 1 to LINK_TEXT_BYTES_MAX bytes; NULL if nothing is refused */
+    uint64_t version;   /* of the link that is offered; 0: none */
+};
+#define LINK_NO_SENDER UINT64_MAX
+
+/* {"ack": id, "sender": sender, "refused": refused, "reason": reason, "link": version}, as far as given. */
+size_t link_write_ack(uint8_t to[LINK_ACK_BYTES_MAX], const struct link_ack *ack);
 
 #endif

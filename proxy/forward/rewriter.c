@@ -25,9 +25,15 @@ void chunk_id_write(uint8_t value[CHUNK_ID_VALUE_BYTES], const uint8_t random[16
     }
     *to++ = (uint8_t)digits[random[15] >> 2];
     *to++ = (uint8_t)digits[(random[15] & 3) << 4];
-    *to++ = '=';
-    *to++ = '=';
+    *to++ = '~';
+    *to++ = '1';
     assert(to == value + CHUNK_ID_VALUE_BYTES);
+}
+
+bool chunk_id_is_of_husk(const uint8_t *value, size_t length)
+{
+    return length == CHUNK_ID_VALUE_BYTES && value[0] == 0xa0 + CHUNK_ID_BYTES && value[length - 2] == '~' &&
+           value[length - 1] == '1';
 }
 
 static uint32_t span_length(const struct span *span)

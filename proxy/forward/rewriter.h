@@ -31,8 +31,12 @@ struct rewrite {
     int64_t growth;    /* bytes that the message grows; never negative */
 };
 
-/* Makes a chunk id value (MessagePack fixstr header and 24 base64 characters) from 16 random bytes. */
+/* Makes a chunk id value from 16 random bytes: MessagePack fixstr header, 22 base64 characters, and "~1". The
+ * end tells another husk that a husk made the id, and that this husk speaks version 1 of the link
+ * (docs/link.md). */
 void chunk_id_write(uint8_t value[CHUNK_ID_VALUE_BYTES], const uint8_t random[16]);
+/* Whether a chunk id value was made by chunk_id_write, of this husk or another one. */
+bool chunk_id_is_of_husk(const uint8_t *value, size_t length);
 
 /* Plans the changes to a message whose scanner is at SCANNER_END. Puts `prefix` (may be empty) before the
  * tag. If the message has no chunk and `chunk_value` is not NULL, adds the chunk: as the last pair of the

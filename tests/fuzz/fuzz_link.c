@@ -121,6 +121,7 @@ static bool answer_is_legal(const msgpack_object_map *map)
 
     return id_is_legal(ack) && integer_is_legal(refused, 1, UINT64_MAX) && text_is_legal(reason, 1) &&
            text_is_legal(field_find(map, "waiting"), 0) && integer_is_legal(sender, 0, UINT64_MAX) &&
+           integer_is_legal(field_find(map, "link"), 1, UINT64_MAX) &&
            window_is_legal(window) && (!refused.value || (ack.value && reason.value)) &&
            (!window.value || sender.value);
 }
@@ -165,6 +166,7 @@ static void check_values(const struct result *result, const uint8_t *bytes, cons
     expect_text(field_find(map, "reason"), bytes, answer->reason, 0);
     expect_text(field_find(map, "waiting"), bytes, answer->waiting, 0);
     expect(answer->is_waiting == (field_find(map, "waiting").value != NULL));
+    expect_integer(field_find(map, "link"), answer->version);
     expect_integer(field_find(map, "window"), answer->window);
     expect(answer->names_window == (field_find(map, "window").value != NULL));
 }
@@ -237,7 +239,7 @@ static void check_written_request(const struct link_request *request)
 
 static void check_written_answer(const uint8_t *bytes, const struct link_answer *answer)
 {
-    uint8_t written[LINK_REFUSED_ACK_BYTES_MAX];
+    uint8_t written[LINK_ACK_BYTES_MAX];
     const uint8_t *id = bytes + answer->ack.start;
     size_t id_length = answer->ack.end - answer->ack.start, length;
     char text[LINK_TEXT_BYTES_MAX + 1];
@@ -256,9 +258,16 @@ static void check_written_answer(const uint8_t *bytes, const struct link_answer 
     text_of(bytes, answer->reason, text);
     if (answer->refused == 0 || !*text)
         return;
-    length = link_write_refused_ack(written, id, id_length, answer->refused, text);
+    const struct link_ack ack = {
+        id,   id_length,       answer->names_sender ? answer->sender : LINK_NO_SENDER, answer->refused,
+        text, answer->version,
+    };
+    length = link_write_ack(written, &ack);
     again = parse_written(false, written, length, sizeof written).answer;
     expect(again.refused == answer->refused);
+    expect(again.version == answer->version);
+    expect(again.names_sender == (ack.sender != LINK_NO_SENDER) &&
+           (!again.names_sender || again.sender == ack.sender));
     expect_bytes(written, again.reason, text, strlen(text));
     expect_bytes(written, again.ack, id, id_length);
 }

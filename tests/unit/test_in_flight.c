@@ -141,14 +141,16 @@ static void a_connection_fails_at_its_oldest_message(void **state)
 static void a_link_answers_per_message(void **state)
 {
     struct fixture *f = *state;
-    uint8_t frame[LINK_REFUSED_ACK_BYTES_MAX];
+    uint8_t frame[LINK_ACK_BYTES_MAX];
     struct message *batch = messages_make(&f->pool, "a", MESSAGE_OUR_ACK, 3);
 
     in_flight_begin_link(&f->in_flight);
     in_flight_file(&f->in_flight, batch, NOW_US);
     struct message *message = file(f, "b", MESSAGE_AGENT_ACK);
-    const uint8_t *id = message->entry.id;
-    size_t length = link_write_refused_ack(frame, id, message->entry.id_length, 9, "tag_not_allowed");
+    struct link_ack ack = { message->entry.id, message->entry.id_length,
+                            LINK_NO_SENDER,    9,
+                            "tag_not_allowed", 0 };
+    size_t length = link_write_ack(frame, &ack);
     assert_int_equal(receive_frame(f, frame, length - 1), END_NONE);
     assert_false(f->answer.is_complete);
     assert_int_equal(receive_frame(f, frame + length - 1, 1), END_NONE);
@@ -157,11 +159,51 @@ static void a_link_answers_per_message(void **state)
     assert_int_equal(f->answer.refused, 1); /* not more than there are */
     assert_int_equal(f->answer.reason, END_TAG_NOT_ALLOWED);
     message_free(message);
-    length = link_write_refused_ack(frame, batch->entry.id, batch->entry.id_length, 2, "of a later version");
+    ack = (struct link_ack) { batch->entry.id,      batch->entry.id_length,
+                              LINK_NO_SENDER,       2,
+                              "of a later version", 0 };
+    length = link_write_ack(frame, &ack);
     assert_int_equal(receive_frame(f, frame, length), END_NONE);
     assert_int_equal(f->answer.refused, 2);
     assert_int_equal(f->answer.reason, END_REFUSED);
     message_free(batch);
+}
+
+static void an_ack_names_the_sender_of_its_message(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t frame[LINK_ACK_BYTES_MAX];
+    struct message *first = messages_make(&f->pool, "a", MESSAGE_AGENT_ACK, 1);
+    struct message *second = messages_make(&f->pool, "a", MESSAGE_AGENT_ACK, 1);
+
+    first->entry.sender = 1;
+    second->entry.sender = 2; /* two agents use the same chunk id */
+    in_flight_begin_link(&f->in_flight);
+    in_flight_file(&f->in_flight, first, NOW_US);
+    in_flight_file(&f->in_flight, second, NOW_US);
+    const struct link_ack ack = { second->entry.id, second->entry.id_length, 2, 0, NULL, 0 };
+    assert_int_equal(receive_frame(f, frame, link_write_ack(frame, &ack)), END_NONE);
+    assert_ptr_equal(f->answer.message, second);
+    message_free(second);
+    assert_int_equal(receive_frame(f, frame, link_write_ack(frame, &ack)), END_UNKNOWN_ACK);
+}
+
+static void an_ack_in_plain_forward_can_offer_the_link(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t frame[LINK_ACK_BYTES_MAX];
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK);
+    struct link_ack ack = { message->entry.id, message->entry.id_length, LINK_NO_SENDER, 0, NULL, 1 };
+
+    assert_int_equal(receive_frame(f, frame, link_write_ack(frame, &ack)), END_NONE);
+    assert_ptr_equal(f->answer.message, message);
+    assert_true(f->answer.offers_link);
+    message_free(message);
+    message = file(f, "a", MESSAGE_AGENT_ACK);
+    ack = (struct link_ack) { message->entry.id, message->entry.id_length, 5, 0, NULL, 0 }; /* another key */
+    assert_int_equal(receive_frame(f, frame, link_write_ack(frame, &ack)), END_NONE);
+    assert_false(f->answer.offers_link);
+    message_free(message);
 }
 
 static void a_husk_that_says_that_messages_wait_is_not_silent(void **state)
@@ -219,6 +261,8 @@ int main(void)
         TEST(a_message_without_an_ack_settles_when_its_last_byte_is_taken),
         TEST(a_connection_fails_at_its_oldest_message),
         TEST(a_link_answers_per_message),
+        TEST(an_ack_names_the_sender_of_its_message),
+        TEST(an_ack_in_plain_forward_can_offer_the_link),
         TEST(a_husk_that_says_that_messages_wait_is_not_silent),
         TEST(a_window_names_a_sender_with_messages),
         TEST(what_the_link_forbids_is_refused),

@@ -110,7 +110,7 @@ static void written_requests_are_read(void **state)
 static void written_answers_are_read(void **state)
 {
     char text[LINK_TEXT_BYTES_MAX + 1] = "";
-    uint8_t id[ACK_ID_BYTES_MAX] = "\xc5\x03\xfd", bytes[LINK_REFUSED_ACK_BYTES_MAX];
+    uint8_t id[ACK_ID_BYTES_MAX] = "\xc5\x03\xfd", bytes[LINK_ACK_BYTES_MAX];
     struct link_answer answer;
 
     (void)state;
@@ -136,9 +136,12 @@ static void written_answers_are_read(void **state)
 
         if (integers[i] == 0)
             continue;
-        answer_read(bytes, link_write_refused_ack(bytes, id, sizeof id, integers[i], text), &answer);
+        const struct link_ack ack = { id, sizeof id, integers[i] - 1, integers[i], text, integers[i] };
+        answer_read(bytes, link_write_ack(bytes, &ack), &answer);
         assert_span(bytes, answer.ack, id, sizeof id);
+        assert_true(answer.names_sender && answer.sender == integers[i] - 1);
         assert_int_equal(answer.refused, integers[i]);
+        assert_int_equal(answer.version, integers[i]);
         assert_span(bytes, answer.reason, text, LINK_TEXT_BYTES_MAX);
         assert_false(answer.is_waiting);
     }
@@ -153,7 +156,7 @@ static void assert_written(const uint8_t *bytes, size_t length, const char *expe
 /* The shortest form of everything, with the pairs in the order of docs/link.md. */
 static void frames_are_written_as_specified(void **state)
 {
-    uint8_t bytes[LINK_REFUSED_ACK_BYTES_MAX];
+    uint8_t bytes[LINK_ACK_BYTES_MAX];
 
     (void)state;
     assert_written(bytes, link_write_waiting_every(bytes, 5000),
@@ -167,10 +170,20 @@ static void frames_are_written_as_specified(void **state)
     assert_written(bytes, link_write_window(bytes, 7, 0), BYTES("\x82\xa6sender\x07\xa6window\x00"));
     assert_written(bytes, link_write_window(bytes, 1ULL << 32, UINT64_MAX),
                    BYTES("\x82\xa6sender\xcf\0\0\0\1\0\0\0\0\xa6window\xc0"));
-    assert_written(bytes,
-                   link_write_refused_ack(bytes, (const uint8_t *)"\xa1x", 2, 70000, "tag_not_allowed"),
-                   BYTES("\x83\xa3"
-                         "ack\xa1x\xa7refused\xce\x00\x01\x11\x70\xa6reason\xaftag_not_allowed"));
+    const uint8_t *id = (const uint8_t *)"\xa1x";
+    assert_written(bytes, link_write_ack(bytes, &(struct link_ack) { id, 2, LINK_NO_SENDER, 0, NULL, 0 }),
+                   BYTES("\x81\xa3"
+                         "ack\xa1x"));
+    assert_written(bytes, link_write_ack(bytes, &(struct link_ack) { id, 2, 7, 0, NULL, 0 }),
+                   BYTES("\x82\xa3"
+                         "ack\xa1x\xa6sender\x07"));
+    assert_written(bytes, link_write_ack(bytes, &(struct link_ack) { id, 2, LINK_NO_SENDER, 0, NULL, 1 }),
+                   BYTES("\x82\xa3"
+                         "ack\xa1x\xa4link\x01"));
+    assert_written(bytes, link_write_ack(bytes, &(struct link_ack) { id, 2, 7, 70000, "tag_not_allowed", 0 }),
+                   BYTES("\x84\xa3"
+                         "ack\xa1x\xa6sender\x07\xa7refused\xce\x00\x01\x11\x70\xa6reason\xaf"
+                         "tag_not_allowed"));
 }
 
 /* All keys of a direction in one frame, in any order, among others. */

@@ -110,14 +110,15 @@ static void refuse(struct message *message, uint64_t count)
 
 /* ---- what it gets ---- */
 
-#define ACK(id)                                                                                              \
-    "\x81\xa3"                                                                                               \
+#define ACK_OF(sender, id)                                                                                   \
+    "\x82\xa3"                                                                                               \
     "ack"                                                                                                    \
-    "\xa1" id
+    "\xa1" id "\xa6sender" sender
+#define ACK(id) ACK_OF("\0", id)
 #define REFUSED_ACK(id, count)                                                                               \
-    "\x83\xa3"                                                                                               \
+    "\x84\xa3"                                                                                               \
     "ack"                                                                                                    \
-    "\xa1" id "\xa7refused" count "\xa6reason\xa4json"
+    "\xa1" id "\xa6sender\0\xa7refused" count "\xa6reason\xa4json"
 #define WINDOW(number, window) "\x82\xa6sender" number "\xa6window" window
 
 static void expect(struct fixture *f, const char *bytes, size_t length)
@@ -175,7 +176,7 @@ static void a_settled_message_is_acknowledged(void **state)
     assert_int_equal(f->answers, 1);
     assert_int_equal(f->peer->unsettled, 0);
     assert_true(link_peer_has_answers(f->peer));
-    assert_int_equal(f->peer->answer_bytes, sizeof(ACK("a")) - 1);
+    assert_int_equal(f->peer->answer_bytes, 2); /* of the id */
     EXPECT(f, ACK("a"));
     assert_false(link_peer_has_answers(f->peer));
     assert_int_equal(f->peer->answer_bytes, 0);
@@ -191,9 +192,9 @@ static void an_ack_waits_only_for_messages_of_its_own_sender(void **state)
     struct message *other = file(f, "c", MESSAGE_AGENT_ACK, 1);
     settle(asked);
     settle(other);
-    EXPECT(f, ACK("c"));
+    EXPECT(f, ACK_OF("\2", "c"));
     settle(unasked);
-    EXPECT(f, ACK("b"));
+    EXPECT(f, ACK_OF("\1", "b"));
 }
 
 static void a_refused_message_is_answered_alone(void **state)
@@ -243,7 +244,7 @@ static void the_window_closes_while_a_message_is_isolated(void **state)
     sender_wake(sender);
     EXPECT(f, ""); /* said once */
     settle(message);
-    EXPECT(f, WINDOW("\x05", "\xc0") ACK("a")); /* the window first */
+    EXPECT(f, WINDOW("\x05", "\xc0") ACK_OF("\5", "a")); /* the window first */
     assert_int_equal(f->wakes, 2);
 }
 
@@ -258,7 +259,7 @@ static void a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled(voi
     assert_int_equal(f->peer->count, 1);
     settle(message);
     assert_int_equal(f->peer->count, 1);
-    EXPECT(f, ACK("a"));
+    EXPECT(f, ACK_OF("\5", "a"));
     assert_int_equal(f->peer->count, 0);
     assert_int_equal(name(f, 5), END_NONE); /* an earlier message of it comes again */
     say_gone(f, 5);
@@ -274,7 +275,7 @@ static void a_sender_that_is_named_again_is_not_gone(void **state)
     say_gone(f, 5);
     assert_int_equal(name(f, 5), END_NONE);
     settle(message);
-    EXPECT(f, ACK("a"));
+    EXPECT(f, ACK_OF("\5", "a"));
     assert_int_equal(f->peer->count, 1);
 }
 
@@ -331,10 +332,25 @@ static void waiting_is_said_while_there_is_no_answer(void **state)
     assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + LINK_WAITING_EVERY_MS_MIN);
 }
 
+static void waiting_is_said_while_the_connection_is_not_read(void **state)
+{
+    struct fixture *f = *state;
+    const struct link_request request = { .waiting_every_ms = 500 };
+
+    assert_int_equal(link_peer_request(f->peer, &request, NOW_MS), END_NONE);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), 0);
+    link_peer_note_reading(f->peer, LINK_NOT_READ, NOW_MS + 100); /* messages may be in the socket */
+    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 600);
+    link_peer_note_reading(f->peer, LINK_NOT_READ, NOW_MS + 200);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 600);
+    link_peer_note_reading(f->peer, LINK_READ, NOW_MS + 300);
+    assert_int_equal(link_peer_waiting_deadline(f->peer), 0);
+}
+
 static void answers_that_do_not_fit_come_later(void **state)
 {
     struct fixture *f = *state;
-    enum { LIMIT = LINK_REFUSED_ACK_BYTES_MAX + LINK_SHORT_BYTES_MAX };
+    enum { LIMIT = LINK_ACK_BYTES_MAX + LINK_SHORT_BYTES_MAX };
 
     assert_int_equal(name(f, 1), END_NONE);
     struct message *messages[3];
@@ -347,7 +363,7 @@ static void answers_that_do_not_fit_come_later(void **state)
     messages_expect_buffer(&f->out, "x", 1);
     assert_true(link_peer_has_answers(f->peer));
     buffer_clear(&f->out);
-    EXPECT(f, ACK("a") ACK("a") ACK("a"));
+    EXPECT(f, ACK_OF("\1", "a") ACK_OF("\1", "a") ACK_OF("\1", "a"));
 }
 
 static void a_large_message_that_is_lost_is_told_to_the_owner(void **state)
@@ -376,6 +392,7 @@ int main(void)
         TEST(the_sender_that_was_idle_for_longest_makes_space),
         TEST(too_many_busy_senders_end_the_connection),
         TEST(waiting_is_said_while_there_is_no_answer),
+        TEST(waiting_is_said_while_the_connection_is_not_read),
         TEST(answers_that_do_not_fit_come_later),
         TEST(a_large_message_that_is_lost_is_told_to_the_owner),
     };

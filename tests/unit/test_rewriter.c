@@ -420,16 +420,16 @@ static void a_cut_through_message_with_an_option_keeps_its_array(void **state)
     assert_int_equal(head.count, 1);
 }
 
-static void a_chunk_id_is_base64_of_its_bytes(void **state)
+static void a_chunk_id_is_base64_of_its_bytes_and_a_mark(void **state)
 {
     static const struct {
         uint8_t random[ID_RANDOM];
         char id[CHUNK_ID_BYTES + 1];
     } cases[] = {
-        { { 0 }, "AAAAAAAAAAAAAAAAAAAAAA==" },
+        { { 0 }, "AAAAAAAAAAAAAAAAAAAAAA~1" },
         { { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-          "/////////////////////w==" },
-        { { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, "AAECAwQFBgcICQoLDA0ODw==" },
+          "/////////////////////w~1" },
+        { { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }, "AAECAwQFBgcICQoLDA0ODw~1" },
     };
 
     (void)state;
@@ -439,6 +439,16 @@ static void a_chunk_id_is_base64_of_its_bytes(void **state)
         chunk_id_write(value, cases[i].random);
         assert_int_equal(value[0], 0xb8);
         assert_memory_equal(value + 1, cases[i].id, CHUNK_ID_BYTES);
+        assert_true(chunk_id_is_of_husk(value, sizeof value));
+        assert_false(chunk_id_is_of_husk(value, sizeof value - 1));
+        value[CHUNK_ID_VALUE_BYTES - 1] = '2';
+        assert_false(chunk_id_is_of_husk(value, sizeof value));
+        value[CHUNK_ID_VALUE_BYTES - 1] = '1';
+        value[CHUNK_ID_VALUE_BYTES - 2] = '=';
+        assert_false(chunk_id_is_of_husk(value, sizeof value));
+        value[CHUNK_ID_VALUE_BYTES - 2] = '~';
+        value[0] = 0xc4; /* a bin */
+        assert_false(chunk_id_is_of_husk(value, sizeof value));
     }
 }
 
@@ -463,7 +473,7 @@ int main(void)
         cmocka_unit_test(a_tag_grows_its_header_only_when_it_must),
         cmocka_unit_test(a_cut_through_message_changes_like_a_whole_one),
         cmocka_unit_test(a_cut_through_message_with_an_option_keeps_its_array),
-        cmocka_unit_test(a_chunk_id_is_base64_of_its_bytes),
+        cmocka_unit_test(a_chunk_id_is_base64_of_its_bytes_and_a_mark),
     };
 
     return cmocka_run_group_tests_name("rewriter", tests, fixture_make, fixture_free);

@@ -285,14 +285,14 @@ static void a_refused_message_leaves_its_sender_before_the_owner_is_told(void **
     struct message *batch = f->messages[2];
 
     sender_file(&f->sender, batch, 5);
-    assert_int_equal(batch->sender_number, NUMBER);
+    assert_int_equal(batch->entry.sender, NUMBER);
     sender_refuse(&f->sender, batch, 2, END_TAG_NOT_ALLOWED);
     assert_ptr_equal(f->refusal.message, batch);
     assert_int_equal(f->refusal.count, 2);
     assert_int_equal(f->refusal.reason, END_TAG_NOT_ALLOWED);
     assert_null(batch->sender);
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
-    assert_int_equal(batch->sender_number, NUMBER); /* it still names the sender on a link */
+    assert_int_equal(batch->entry.sender, NUMBER); /* it still names the sender on a link */
 }
 
 static void a_message_that_is_passed_over_has_an_ordinal(void **state)
