@@ -44,10 +44,6 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
     struct message_metrics *metrics = metrics_of(cut_through);
 
     cut_through->upstream = NULL;
-    retry_count_failure(
-        cut_through->message,
-        &(struct retry_failure) { .reason = reason,
-                                  .now_us = cut_through->dispatcher->transport->reactor->now_us });
     if (retry_can_restart(&cut_through->dispatcher->retry, cut_through->message, cut_through->taken_bytes)) {
         metrics_add(&metrics->retried, 1);
         return;
@@ -93,6 +89,7 @@ struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sende
         free(cut_through);
         return NULL;
     }
+    cut_through->request.message = cut_through->message;
     cut_through->has_chunk_value = is_protected;
     if (is_protected)
         chunk_ids_next(dispatcher->chunk_ids, cut_through->chunk_value);

@@ -86,10 +86,26 @@ static void dial(struct dispatcher *dispatcher, enum upstream_need need)
     timer_set(&dispatcher->timer, upstream_pool_dial(&dispatcher->pool, need));
 }
 
-static struct upstream *upstream_for(struct dispatcher *dispatcher, const struct message *message)
+/* The exclusive connection for a message that is sent alone; NULL: not yet. The message waits on the
+ * connection, which is then evidence of whose failure an end is. */
+static struct upstream *exclusive_for(struct dispatcher *dispatcher, struct message *message)
 {
-    if (message_is_isolated(message))
-        return upstream_pool_pick_exclusive(&dispatcher->pool);
+    uint64_t delay_ms = retry_delay_ms(&dispatcher->retry, message);
+    struct upstream *upstream = NULL;
+
+    if (message->reservation)
+        return upstream_pool_redeem(&dispatcher->pool, message->reservation);
+    if (delay_ms && upstream_pool_reserve(&dispatcher->pool, message, delay_ms))
+        return NULL;
+    if (!delay_ms)
+        upstream = upstream_pool_pick_exclusive(&dispatcher->pool);
+    if (!upstream)
+        dial(dispatcher, delay_ms ? UPSTREAM_FOR_RESERVATION : UPSTREAM_FOR_EXCLUSIVE);
+    return upstream;
+}
+
+static struct upstream *shared_for(struct dispatcher *dispatcher, const struct message *message)
+{
     return upstream_pool_pick(&dispatcher->pool, message->sender ? message->sender->upstream_id : 0);
 }
 
@@ -120,34 +136,39 @@ static void messages_send(struct dispatcher *dispatcher)
             dispatcher->held_bytes += message->entry.size;
             continue;
         }
-        if (message->retry_at_ms > now_ms(dispatcher)) {
-            dispatcher->held_bytes += message->entry.size;
-            timer_set(&dispatcher->timer, message->retry_at_ms);
-            continue;
-        }
-        struct upstream *upstream = upstream_for(dispatcher, message);
+        bool is_isolated = message_is_isolated(message);
+        struct upstream *upstream =
+            is_isolated ? exclusive_for(dispatcher, message) : shared_for(dispatcher, message);
         if (upstream) {
             message_queue_remove(&dispatcher->waiting, message);
             message_send(dispatcher, message, upstream);
             continue;
         }
-        dial(dispatcher, message_is_isolated(message) ? UPSTREAM_FOR_EXCLUSIVE : UPSTREAM_FOR_MESSAGE);
         tick_set(dispatcher);
-        if (!message_is_isolated(message))
-            break;
+        if (is_isolated) {
+            dispatcher->held_bytes += message->entry.size;
+            continue;
+        }
+        dial(dispatcher, UPSTREAM_FOR_MESSAGE);
+        break;
     }
     waiting_publish(dispatcher);
 }
 
 static void requests_grant(struct dispatcher *dispatcher)
 {
-    while (!TAILQ_EMPTY(&dispatcher->requests.list)) {
-        struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests.list);
-        struct upstream *upstream = upstream_pool_pick_exclusive(&dispatcher->pool);
-        if (!upstream) {
-            dial(dispatcher, UPSTREAM_FOR_EXCLUSIVE);
-            return;
-        }
+    struct exclusive_request *request = TAILQ_FIRST(&dispatcher->requests.list), *next;
+    bool is_full = false;
+
+    for (; request; request = next) {
+        next = TAILQ_NEXT(request, link);
+        bool is_first = !message_is_isolated(request->message);
+        if (is_first && is_full)
+            continue;
+        struct upstream *upstream = exclusive_for(dispatcher, request->message);
+        is_full = is_full || (is_first && !upstream);
+        if (!upstream)
+            continue;
         dispatcher_cancel(dispatcher, request);
         upstream_hold(upstream, request, request->sender->number);
         request->events->on_granted(request, upstream);
@@ -184,7 +205,8 @@ static void dispatch(struct dispatcher *dispatcher)
 static bool message_try(struct dispatcher *dispatcher, struct message *message)
 {
     bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || is_held(dispatcher, message);
-    struct upstream *upstream = must_wait ? NULL : upstream_for(dispatcher, message);
+    struct upstream *upstream =
+        must_wait || message_is_isolated(message) ? NULL : shared_for(dispatcher, message);
 
     if (upstream)
         message_send(dispatcher, message, upstream);
@@ -292,16 +314,15 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
 {
     struct dispatcher *dispatcher = observer;
     struct message_list again = TAILQ_HEAD_INITIALIZER(again);
-    const struct message *failed = upstream_failed_message(upstream, reason);
+    struct message *failed = upstream_failed_message(upstream, reason);
     const struct retry_failure failure = { reason, upstream->fault, dispatcher->transport->reactor->now_us };
     struct message *message;
 
     upstream_pool_on_ended(&dispatcher->pool, upstream, reason);
-    while ((message = upstream_take_unsettled(upstream))) {
-        if (message == failed)
-            retry_count_failure(message, &failure);
+    if (failed)
+        retry_count_failure(failed, &failure);
+    while ((message = upstream_take_unsettled(upstream)))
         message_return(dispatcher, message, reason, &again);
-    }
     message_queue_prepend(&dispatcher->waiting, &again);
     struct exclusive_request *request = upstream->holder;
     if (request) {
@@ -351,7 +372,7 @@ static void on_old(void *observer, struct upstream *upstream)
 
 static enum retry_fault judge(void *observer, const struct upstream *upstream, enum end_reason reason)
 {
-    const struct dispatcher *dispatcher = observer;
+    struct dispatcher *dispatcher = observer;
 
     return upstream_pool_judge(&dispatcher->pool, upstream, reason);
 }

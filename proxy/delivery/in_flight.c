@@ -174,7 +174,7 @@ bool in_flight_is_taken(const struct in_flight *in_flight)
     return oldest && in_flight->ack_timer.taken_bytes >= oldest->end;
 }
 
-const struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason)
+struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason)
 {
     struct ledger_entry *entry =
         reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&in_flight->ledger) : in_flight->ledger.first;

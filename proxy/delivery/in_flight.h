@@ -64,6 +64,6 @@ bool in_flight_is_taken(const struct in_flight *in_flight);
 
 /* The message at which the connection failed: the oldest one, or after an ack timeout the oldest one that
  * expects an ack. NULL: none. */
-const struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason);
+struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason);
 
 #endif

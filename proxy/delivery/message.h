@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct reservation;
 struct sender;
 
 /* Who waits for the ack. */
@@ -55,10 +56,13 @@ struct message {
     bool is_waiting;               /* for an upstream connection */
 
     /* retry */
-    uint64_t retry_at_ms;  /* not sent again before; 0: at once */
     unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
-    unsigned ack_timeouts; /* connections given up because its ack did not come */
     uint64_t attempted_us; /* when the last of these attempts ended, by the reactor's now_us; 0: none */
+    bool is_blamed;        /* that attempt was a failure of the message */
+    unsigned ack_timeouts; /* connections given up because its ack did not come, and those of others did */
+
+    /* reservation */
+    struct reservation *reservation; /* borrowed: the connection that is held for it; NULL: none */
 
     /* read_budget */
     uint64_t retained_bytes; /* counted for this message */

@@ -1,5 +1,7 @@
 #include "delivery/message_queue.h"
 
+#include "delivery/reservation.h"
+
 void message_queue_init(struct message_queue *queue)
 {
     *queue = (struct message_queue) { 0 };
@@ -35,4 +37,5 @@ void message_queue_remove(struct message_queue *queue, struct message *message)
     queue->bytes -= message->entry.size;
     queue->count -= message->count;
     message->is_waiting = false;
+    reservation_cancel(message);
 }

@@ -15,6 +15,7 @@ void message_queue_append(struct message_queue *queue, struct message *message);
 /* Inserts `messages` (by of_queue) before the waiting messages, in their order. `messages` is empty
  * afterwards. */
 void message_queue_prepend(struct message_queue *queue, struct message_list *messages);
+/* The message gives up its reservation, if it has one. */
 void message_queue_remove(struct message_queue *queue, struct message *message);
 
 #endif

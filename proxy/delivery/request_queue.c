@@ -1,5 +1,7 @@
 #include "delivery/request_queue.h"
 
+#include "delivery/reservation.h"
+
 void request_queue_init(struct request_queue *queue, metrics_counter *gauge)
 {
     queue->gauge = gauge;
@@ -17,4 +19,5 @@ void request_queue_remove(struct request_queue *queue, struct exclusive_request 
 {
     TAILQ_REMOVE(&queue->list, request, link);
     metrics_take(queue->gauge, 1);
+    reservation_cancel(request->message);
 }

@@ -10,6 +10,7 @@
 #include <sys/queue.h>
 
 struct exclusive_request;
+struct message;
 struct upstream;
 
 /* Synchronous callbacks to the owner of a request. */
@@ -29,6 +30,7 @@ struct exclusive_request {
     TAILQ_ENTRY(exclusive_request) link; /* in the queue while it waits */
     const struct exclusive_events *events;
     const struct sender *sender; /* borrowed: whose message needs the connection */
+    struct message *message;     /* borrowed: the message that needs the connection */
     uint64_t waiting_since_ms;   /* written by the queue */
 };
 
@@ -40,6 +42,7 @@ struct request_queue {
 void request_queue_init(struct request_queue *queue, metrics_counter *gauge);
 /* The request waits from `now_ms` on. */
 void request_queue_append(struct request_queue *queue, struct exclusive_request *request, uint64_t now_ms);
+/* The message of the request gives up its reservation, if it has one. */
 void request_queue_remove(struct request_queue *queue, struct exclusive_request *request);
 
 #endif

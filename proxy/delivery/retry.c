@@ -1,6 +1,7 @@
 #include "delivery/retry.h"
 
 enum {
+    LATELY_US = 5000000,
     SILENCES_MIN = 3, /* of an aggregator that has never acknowledged anything: then a log line says so */
     BATCH_PARTS = 8   /* into which an isolated batch is split */
 };
@@ -29,37 +30,48 @@ const char *retry_note_silence(struct retry *retry)
 /* Since when others that get through are evidence against the message. */
 static uint64_t evidence_since_us(const struct retry_evidence *evidence)
 {
-    const struct message *message = evidence->message;
-    bool is_first = evidence->reason == END_ACK_TIMEOUT || !message->attempted_us;
+    bool is_first = evidence->reason == END_ACK_TIMEOUT || !evidence->message->attempted_us;
 
-    return is_first ? message->entry.filed_us : message->attempted_us;
+    return is_first ? evidence->sent_us : evidence->message->attempted_us;
+}
+
+/* The first retry ends at an address that has worked lately. */
+static bool is_undecided(const struct retry_evidence *evidence)
+{
+    return evidence->message && evidence->message->attempts == 1 && evidence->acked_us &&
+           evidence->now_us < evidence->acked_us + LATELY_US;
 }
 
 enum retry_fault retry_judge(const struct retry_evidence *evidence)
 {
+    bool may_be_messages = evidence->message && !end_reason_is_local(evidence->reason);
+
     if (end_reason_is_ours(evidence->reason))
         return RETRY_FAULT_NONE;
-    if (evidence->message && evidence->acked_us > evidence_since_us(evidence))
+    if (may_be_messages && evidence->acked_us > evidence_since_us(evidence))
         return RETRY_FAULT_MESSAGE;
     if (evidence->reason == END_ACK_TIMEOUT)
         return RETRY_FAULT_ADDRESS;
-    return evidence->is_of_use ? RETRY_FAULT_NONE : RETRY_FAULT_ADDRESS;
+    if (may_be_messages && evidence->was_quiet)
+        return RETRY_FAULT_EITHER;
+    return evidence->is_of_use || is_undecided(evidence) ? RETRY_FAULT_NONE : RETRY_FAULT_ADDRESS;
 }
 
-/* The delay before attempt number `attempts` + 1. */
-static uint64_t delay_ms(unsigned attempts)
+uint64_t retry_delay_ms(const struct retry *retry, const struct message *message)
 {
-    uint64_t delay = RETRY_DELAY_MIN_MS;
+    uint64_t delay_ms = RETRY_DELAY_MIN_MS;
 
-    if (attempts < 2)
+    if (message->attempts < 2 && (!retry->max_attempts || message->attempts + 1 < retry->max_attempts))
         return 0;
-    for (; attempts > 2 && delay < RETRY_DELAY_MAX_MS; attempts--)
-        delay *= 2;
-    return delay < RETRY_DELAY_MAX_MS ? delay : RETRY_DELAY_MAX_MS;
+    for (unsigned i = 2; i < message->attempts && delay_ms < RETRY_DELAY_MAX_MS; i++)
+        delay_ms *= 2;
+    return delay_ms < RETRY_DELAY_MAX_MS ? delay_ms : RETRY_DELAY_MAX_MS;
 }
 
 void retry_count_failure(struct message *message, const struct retry_failure *failure)
 {
+    if (end_reason_is_ours(failure->reason) || end_reason_is_local(failure->reason))
+        return;
     if (failure->reason == END_ACK_TIMEOUT) {
         /* A batch is split and not given up: its parts show which message is passed over. */
         message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->count > 1;
@@ -67,7 +79,7 @@ void retry_count_failure(struct message *message, const struct retry_failure *fa
     }
     message->attempts++;
     message->attempted_us = failure->now_us;
-    message->retry_at_ms = failure->now_us / 1000 + delay_ms(message->attempts);
+    message->is_blamed = retry_blames_message(failure->fault);
     if (message->sender)
         sender_note_isolated(message->sender, message);
 }
@@ -75,11 +87,12 @@ void retry_count_failure(struct message *message, const struct retry_failure *fa
 void retry_inherit(struct message *part, const struct message *batch)
 {
     part->attempts = message_is_isolated(batch);
+    part->attempted_us = batch->attempted_us;
 }
 
 static bool attempts_are_left(const struct retry *retry, const struct message *message)
 {
-    return !retry->max_attempts || message->attempts < retry->max_attempts;
+    return !retry->max_attempts || message->attempts < retry->max_attempts || !message->is_blamed;
 }
 
 static bool is_worth_sending(const struct retry *retry, const struct message *message)

@@ -29,15 +29,29 @@ const char *retry_note_silence(struct retry *retry);
 /* Whose failure the end of a connection is. */
 enum retry_fault {
     RETRY_FAULT_NONE,    /* husk's, or not known */
-    RETRY_FAULT_ADDRESS, /* the address is ejected */
-    RETRY_FAULT_MESSAGE, /* others get through: the message is at fault */
+    RETRY_FAULT_ADDRESS, /* the address is ejected, and no message is blamed */
+    RETRY_FAULT_MESSAGE, /* others get through: the message is blamed, and the address is not ejected */
+    RETRY_FAULT_EITHER,  /* the connection ended at the message, and nothing gets through: both */
 };
+
+static inline bool retry_blames_message(enum retry_fault fault)
+{
+    return fault == RETRY_FAULT_MESSAGE || fault == RETRY_FAULT_EITHER;
+}
+
+static inline bool retry_blames_address(enum retry_fault fault)
+{
+    return fault == RETRY_FAULT_ADDRESS || fault == RETRY_FAULT_EITHER;
+}
 
 /* What is known when a connection ends. Times are the reactor's now_us; 0: never. */
 struct retry_evidence {
     enum end_reason reason;
+    uint64_t now_us;
     bool is_of_use;                /* messages got through on the connection */
     const struct message *message; /* borrowed: the one at which the connection ended; NULL: none */
+    uint64_t sent_us;              /* when the message was put on the connection */
+    bool was_quiet;                /* the retry delay of the message had passed on the connection */
     uint64_t
         acked_us; /* when an aggregator at the address has last acknowledged a message, on any connection */
 };
@@ -46,18 +60,27 @@ struct retry_evidence {
  *
  * The message is at fault if others have got through at the address since it was sent, or since its last
  * attempt ended. This is also the rule for an ack timeout: the aggregator works and has passed this message
- * over. If it has acknowledged nothing, its silence is the address's. */
+ * over. If the aggregator has acknowledged nothing, its silence is the address's.
+ *
+ * If nothing has got through, but the connection was open and quiet until the message was put on it, the end
+ * counts for both: another address may take the message. The first retry is at once and leaves others no time
+ * to get through: for it, the address is not at fault if it has worked lately. */
 enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
- * connection. From then on the message is isolated, unless only its ack was late. The first retry is at once,
- * so that an innocent message is found out quickly; the next ones wait, up to RETRY_DELAY_MAX_MS. */
+ * connection. From then on the message is isolated, unless only its ack was late. A failure that is husk's
+ * own does not count. */
 struct retry_failure {
     enum end_reason reason;
     enum retry_fault fault;
     uint64_t now_us; /* the reactor's */
 };
 void retry_count_failure(struct message *message, const struct retry_failure *failure);
+
+/* How long the exclusive connection for the message must be open and quiet before the message is put on it.
+ * The first retry is at once, so that an innocent message is found out quickly; the next ones wait, up to
+ * RETRY_DELAY_MAX_MS. An attempt that can be the last one always waits, as evidence against the message. */
+uint64_t retry_delay_ms(const struct retry *retry, const struct message *message);
 
 /* `part` is a part of `batch`: isolates it if the batch is isolated. */
 void retry_inherit(struct message *part, const struct message *batch);

@@ -42,6 +42,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->id = id;
     upstream->endpoint_at = endpoint_at;
     upstream->opened_ms = reactor->now_ms;
+    upstream->reservation.upstream = upstream;
     in_flight_init(&upstream->in_flight, &reactor->metrics.messages,
                    shared->transport->route->ack_timeout_ms);
     buffer_init(&upstream->outgoing, &reactor->pool);
@@ -52,20 +53,6 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
         outlet_aim(&upstream->outlet, endpoint_at);
     upstream_wake(upstream);
     return upstream;
-}
-
-static const char *phase_name(const struct upstream *upstream)
-{
-    if (upstream->state == UPSTREAM_AUTHENTICATING)
-        return "shared_key";
-    return upstream->state == UPSTREAM_READY ? "deliver" : outlet_state_name(upstream->outlet.state);
-}
-
-static const char *end_detail(const struct upstream *upstream)
-{
-    return authentication_is_running(&upstream->authentication)
-               ? authentication_detail(&upstream->authentication)
-               : leg_detail(&upstream->outlet.leg);
 }
 
 /* An aggregator that takes messages and never acknowledges one may be none: logs a hint. */
@@ -84,8 +71,8 @@ static struct connection_end end_of(const struct upstream *upstream, enum end_re
     return (struct connection_end) {
         .side = SIDE_UPSTREAM,
         .reason = reason,
-        .phase = phase_name(upstream),
-        .detail = end_detail(upstream),
+        .phase = upstream->state == UPSTREAM_READY ? "deliver" : outlet_phase(&upstream->outlet),
+        .detail = outlet_detail(&upstream->outlet),
         .upstream = outlet_address(&upstream->outlet),
         .opened_ms = upstream->opened_ms,
     };
@@ -108,7 +95,7 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
     /* The outlet has already counted a failed dial. */
-    if (upstream->outlet.state == OUTLET_READY && upstream->fault == RETRY_FAULT_ADDRESS &&
+    if (upstream->outlet.state == OUTLET_READY && retry_blames_address(upstream->fault) &&
         !end_reason_is_local(reason))
         outlet_blame_endpoint(&upstream->outlet);
 }
@@ -122,12 +109,13 @@ void upstream_end(struct upstream *upstream, enum end_reason reason)
     upstream->fault = upstream->shared->events->judge(upstream->shared->observer, upstream, reason);
     end_report(upstream, reason);
     upstream->state = UPSTREAM_ENDED;
+    if (upstream->reservation.message)
+        reservation_cancel(upstream->reservation.message);
     bool in_order =
         end_reason_is_benign(reason) && leg->broken == END_NONE && upstream->use != UPSTREAM_CUT_THROUGH;
     if (in_order && leg->fd >= 0)
         (void)leg_finish(leg);
     outlet_close(&upstream->outlet, in_order ? LEG_CLOSE : LEG_RESET);
-    authentication_end(&upstream->authentication);
     buffer_clear(&upstream->outgoing);
     buffer_clear(&upstream->incoming);
     timer_stop(&upstream->timer);
@@ -168,9 +156,14 @@ bool upstream_locate(struct upstream *upstream)
     return upstream->endpoint_at < list->count;
 }
 
-const struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
+struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
 {
-    return in_flight_failed(&upstream->in_flight, reason);
+    return upstream->holder ? upstream->holder->message : in_flight_failed(&upstream->in_flight, reason);
+}
+
+uint64_t upstream_sent_us(const struct upstream *upstream, const struct message *message)
+{
+    return upstream->holder ? upstream->held_us : message->entry.filed_us;
 }
 
 struct message *upstream_take_unsettled(struct upstream *upstream)
@@ -188,7 +181,8 @@ bool upstream_has_space(const struct upstream *upstream)
 
 bool upstream_is_available(const struct upstream *upstream)
 {
-    return upstream->use == UPSTREAM_SHARED && !upstream->is_retiring && upstream_has_space(upstream);
+    return upstream->use == UPSTREAM_SHARED && !upstream->reservation.message && !upstream->is_retiring &&
+           upstream_has_space(upstream);
 }
 
 /* Puts a frame before the next message, if the connection is a link that needs one. */
@@ -248,11 +242,31 @@ void upstream_send(struct upstream *upstream, struct message *message)
         upstream_say_gone(upstream, message->entry.sender);
 }
 
+void upstream_reserve(struct upstream *upstream, struct message *message, uint64_t delay_ms)
+{
+    reservation_make(&upstream->reservation, message, reactor_of(upstream)->now_ms + delay_ms);
+    upstream_wake(upstream); /* its timer must be set */
+}
+
+void upstream_redeem(struct upstream *upstream)
+{
+    reservation_cancel(upstream->reservation.message);
+    upstream->reservation.due_ms = 0;
+    upstream->was_quiet = true;
+}
+
+void upstream_hasten(struct upstream *upstream, uint64_t delay_ms)
+{
+    reservation_hasten(&upstream->reservation, reactor_of(upstream)->now_ms + delay_ms);
+    upstream_wake(upstream);
+}
+
 void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, uint64_t sender_number)
 {
     frame_put(upstream, link_caller_name, sender_number);
     upstream->use = UPSTREAM_CUT_THROUGH;
     upstream->holder = holder;
+    upstream->held_us = reactor_of(upstream)->now_us;
 }
 
 bool upstream_put(struct upstream *upstream, struct buffer *piece)
@@ -267,6 +281,7 @@ void upstream_release(struct upstream *upstream)
 {
     upstream->use = UPSTREAM_SHARED;
     upstream->holder = NULL;
+    upstream->was_quiet = false;
 }
 
 void upstream_abort(struct upstream *upstream)
@@ -282,7 +297,7 @@ void upstream_abort(struct upstream *upstream)
 static void message_count(struct upstream *upstream)
 {
     if (upstream->use == UPSTREAM_ISOLATED)
-        upstream->use = UPSTREAM_SHARED;
+        upstream_release(upstream);
 }
 
 static void message_settle(struct upstream *upstream, struct message *message)
@@ -349,29 +364,13 @@ static enum end_reason answers_take(struct upstream *upstream)
 
 /* ---- steps of the states ---- */
 
-static struct step dial(struct upstream *upstream)
+static struct step open_step(struct upstream *upstream)
 {
-    const struct handshake_options *key = route_of(upstream)->key[SIDE_UPSTREAM];
-    struct step step = outlet_advance(&upstream->outlet, &upstream->incoming);
+    struct step step = outlet_establish(&upstream->outlet, &upstream->incoming, &upstream->outgoing);
 
     if (step.outcome != STEP_GOES_ON)
         return step;
-    upstream->state = UPSTREAM_AUTHENTICATING;
-    if (!key)
-        return step;
-    uint64_t deadline_ms = reactor_of(upstream)->now_ms + route_of(upstream)->handshake_timeout_ms;
-    return step_goes_on_unless(authentication_begin(&upstream->authentication, HANDSHAKE_DIALLING, key,
-                                                    deadline_ms, &upstream->outgoing));
-}
-
-static struct step authenticate(struct upstream *upstream)
-{
-    struct step step = outlet_authenticate(&upstream->outlet, &upstream->authentication, &upstream->incoming,
-                                           &upstream->outgoing);
-
-    if (step.outcome != STEP_GOES_ON)
-        return step;
-    in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the handshake's last bytes */
+    in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the last bytes of authentication */
     upstream->state = UPSTREAM_READY;
     if (leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_LINK)
         link_begin(upstream);
@@ -446,11 +445,13 @@ static struct step ready_step(struct upstream *upstream)
     reason = reason != END_NONE ? reason : verdict(upstream);
     reason = reason != END_NONE ? reason : ack_check(upstream);
     reason = reason != END_NONE ? reason : outlet_check_peer(&upstream->outlet);
-    if (reason == END_NONE)
-        shared->events->on_progress(shared->observer, upstream);
-    if (reason == END_NONE && was_isolated && upstream->use == UPSTREAM_SHARED)
+    if (reason != END_NONE)
+        return step_waits_unless(reason);
+    bool is_given_up = reservation_check(&upstream->reservation, reactor_of(upstream)->now_ms);
+    shared->events->on_progress(shared->observer, upstream);
+    if ((was_isolated || is_given_up) && upstream->use == UPSTREAM_SHARED)
         shared->events->on_released(shared->observer, upstream);
-    return step_waits_unless(reason);
+    return step_waits_unless(END_NONE);
 }
 
 static void watch(struct upstream *upstream)
@@ -458,18 +459,15 @@ static void watch(struct upstream *upstream)
     struct timer *timer = &upstream->timer;
 
     switch (upstream->state) {
-    case UPSTREAM_DIALLING:
+    case UPSTREAM_OPENING:
         outlet_watch(&upstream->outlet);
-        timer_set(timer, upstream->outlet.deadline_ms);
-        break;
-    case UPSTREAM_AUTHENTICATING:
-        leg_watch(&upstream->outlet.leg, LEG_READ);
-        timer_set(timer, authentication_deadline_ms(&upstream->authentication));
+        timer_set(timer, outlet_deadline(&upstream->outlet));
         break;
     case UPSTREAM_READY:
         leg_watch(&upstream->outlet.leg, LEG_READ);
         timer_set(timer, timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->in_flight)));
         timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
+        timer_set(timer, reservation_deadline(&upstream->reservation));
         break;
     case UPSTREAM_ENDED:
         break;
@@ -481,10 +479,8 @@ static void upstream_step(struct upstream *upstream)
     bool is_unwanted = upstream->is_retiring && upstream->state < UPSTREAM_READY;
     struct step step = step_goes_on_unless(is_unwanted ? END_RETIRED : END_NONE);
 
-    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_DIALLING)
-        step = dial(upstream);
-    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_AUTHENTICATING)
-        step = authenticate(upstream);
+    if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_OPENING)
+        step = open_step(upstream);
     if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_READY)
         step = ready_step(upstream);
     if (step.outcome == STEP_ENDS)

@@ -1,6 +1,6 @@
 /* One upstream connection: carries messages of many senders, and their acks back.
  *
- *   DIALLING ──outlet ready──▶ AUTHENTICATING ──shared key, if any──▶ READY ──▶ ENDED
+ *   OPENING ──outlet established──▶ READY ──▶ ENDED
  *
  * A connection retires when it is old, or when its address or its credentials are no longer in use. It then
  * takes no more messages and ends when its messages are settled.
@@ -12,23 +12,23 @@
 
 #include "delivery/in_flight.h"
 #include "delivery/link_caller.h"
+#include "delivery/request_queue.h"
+#include "delivery/reservation.h"
 #include "delivery/retry.h"
-#include "link/authentication.h"
 #include "link/outlet.h"
 #include "link/transport.h"
 #include "runtime/timer.h"
 
-enum upstream_state { UPSTREAM_DIALLING, UPSTREAM_AUTHENTICATING, UPSTREAM_READY, UPSTREAM_ENDED };
+enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_ENDED };
 
 /* Which messages may use the connection. */
 enum upstream_use {
-    UPSTREAM_SHARED,   /* messages of all senders */
+    UPSTREAM_SHARED,   /* messages of all senders, unless it is reserved */
     UPSTREAM_ISOLATED, /* one message at which another connection has ended: if this connection ends too, the
                           message is at fault */
     UPSTREAM_CUT_THROUGH, /* one message that is cut through */
 };
 
-struct exclusive_request;
 struct upstream;
 
 /* Synchronous callbacks to the observer. on_ended is the last one of a connection. */
@@ -44,7 +44,8 @@ struct upstream_events {
                        enum end_reason reason);
     /* Bytes have moved, and the connection may have space. */
     void (*on_progress)(void *observer, struct upstream *upstream);
-    /* The isolated message has settled: other messages may use the connection. */
+    /* The isolated message has settled, or the connection is no longer reserved: other messages may use the
+     * connection. */
     void (*on_released)(void *observer, struct upstream *upstream);
     /* The connection has reached the age set by upstream_set_retirement. */
     void (*on_old)(void *observer, struct upstream *upstream);
@@ -77,10 +78,12 @@ struct upstream {
     unsigned acked_count;             /* messages that were acknowledged */
     enum retry_fault fault;           /* whose failure its end is; set at its end */
     uint64_t ready_ms;                /* when it became ready; 0: not yet */
+    struct reservation reservation;   /* for an isolated message, or one that is cut through */
+    bool was_quiet;                   /* its exclusive message was put on it when the reservation was due */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
+    uint64_t held_us;                 /* when it was held, by the reactor's now_us */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
     struct outlet outlet;
-    struct authentication authentication;
     struct buffer outgoing;     /* messages to be written to the socket */
     struct buffer incoming;     /* acks read from the socket */
     struct in_flight in_flight; /* messages that are sent and not settled */
@@ -111,6 +114,15 @@ bool upstream_has_space(const struct upstream *upstream);
 /* Whether the connection can take a message of any sender now. */
 bool upstream_is_available(const struct upstream *upstream);
 
+/* ---- for a message that is sent alone ---- */
+
+/* Reserves an available connection for the message, until `delay_ms` have passed and longer. */
+void upstream_reserve(struct upstream *upstream, struct message *message, uint64_t delay_ms);
+/* The reservation is due, and the message is put on the connection now: ends the reservation. */
+void upstream_redeem(struct upstream *upstream);
+/* The reservation is due within `delay_ms`. */
+void upstream_hasten(struct upstream *upstream, uint64_t delay_ms);
+
 /* Takes a message and writes it after the others. An isolated message has the connection exclusively. */
 void upstream_send(struct upstream *upstream, struct message *message);
 
@@ -133,9 +145,11 @@ void upstream_abort(struct upstream *upstream);
 
 /* ---- after the end ---- */
 
-/* The message at which the connection failed, for retry_count_failure: the oldest unsettled message, or after
- * an ack timeout the oldest one that expects an ack. NULL: none. */
-const struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason);
+/* The message at which the connection failed, for retry_count_failure: the one that is cut through, or the
+ * oldest unsettled one, or after an ack timeout the oldest one that expects an ack. NULL: none. */
+struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason);
+/* When this message was put on the connection, by the reactor's now_us. */
+uint64_t upstream_sent_us(const struct upstream *upstream, const struct message *message);
 /* Removes and returns the oldest unsettled message; NULL: none is left. */
 struct message *upstream_take_unsettled(struct upstream *upstream);
 

@@ -41,8 +41,7 @@ void upstream_pool_end(struct upstream_pool *pool, enum end_reason reason)
 {
     while (!LIST_EMPTY(&pool->list))
         upstream_end(LIST_FIRST(&pool->list), reason);
-    endpoint_list_release(pool->list_of_addresses);
-    pool->list_of_addresses = NULL;
+    address_records_deinit(&pool->addresses);
 }
 
 /* ---- endpoints ---- */
@@ -100,6 +99,11 @@ static bool is_exclusive(const struct upstream *upstream)
     return upstream->use != UPSTREAM_SHARED;
 }
 
+static bool is_reserved(const struct upstream *upstream)
+{
+    return upstream->reservation.message;
+}
+
 /* Whether `a` is preferred: a lower tier, then less load. */
 static bool is_better(const struct upstream_pool *pool, const struct upstream *a, const struct upstream *b)
 {
@@ -108,24 +112,24 @@ static bool is_better(const struct upstream_pool *pool, const struct upstream *a
     return tier_a != tier_b ? tier_a < tier_b : load_of(pool, a) < load_of(pool, b);
 }
 
-static size_t address_index(const struct upstream *upstream)
+static struct address_record *record_of(struct upstream_pool *pool, const struct upstream *upstream)
 {
-    return upstream->endpoint_at < ENDPOINTS_MAX ? upstream->endpoint_at : ENDPOINTS_MAX;
+    return address_records_at(&pool->addresses, upstream->endpoint_at);
 }
 
-/* The window of the endpoint has space; `at` as address_index returns it. */
-static bool window_admits(const struct upstream_pool *pool, size_t at)
+/* The window of the address has space. */
+static bool window_admits(struct upstream_pool *pool, const struct address_record *record)
 {
     const struct upstream *upstream;
     size_t unsettled = 0;
 
-    if (send_window_is_open(&pool->addresses[at].window))
+    if (send_window_is_open(&record->window))
         return true;
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!is_exclusive(upstream) && address_index(upstream) == at)
+        if (!is_exclusive(upstream) && record_of(pool, upstream) == record)
             unsettled += upstream->in_flight.ledger.count;
     }
-    return send_window_admits(&pool->addresses[at].window, unsettled);
+    return send_window_admits(&record->window, unsettled);
 }
 
 struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id)
@@ -133,7 +137,7 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     struct upstream *best = NULL, *last = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (!upstream_is_available(upstream) || !window_admits(pool, address_index(upstream)))
+        if (!upstream_is_available(upstream) || !window_admits(pool, record_of(pool, upstream)))
             continue;
         if (upstream->id == last_id)
             last = upstream;
@@ -146,18 +150,65 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     return best;
 }
 
-struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool)
+/* The connections of which `is_counted` is true. */
+static unsigned count(const struct upstream_pool *pool, bool (*is_counted)(const struct upstream *upstream))
+{
+    const struct upstream *upstream;
+    unsigned found = 0;
+
+    LIST_FOREACH (upstream, &pool->list, sibling)
+        found += is_counted(upstream);
+    return found;
+}
+
+static bool exclusive_is_allowed(const struct upstream_pool *pool)
+{
+    return count(pool, is_exclusive) < route_of(pool)->max_exclusive_connections;
+}
+
+static struct upstream *pick_idle(struct upstream_pool *pool)
 {
     struct upstream *best = NULL, *upstream;
-    unsigned exclusive = 0;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        exclusive += is_exclusive(upstream);
         if (upstream_is_available(upstream) && !upstream->in_flight.ledger.count &&
             (!best || tier_of(pool, upstream) < tier_of(pool, best)))
             best = upstream;
     }
-    return exclusive < route_of(pool)->max_exclusive_connections ? best : NULL;
+    return best;
+}
+
+struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool)
+{
+    return exclusive_is_allowed(pool) ? pick_idle(pool) : NULL;
+}
+
+bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, uint64_t delay_ms)
+{
+    bool is_allowed = count(pool, is_reserved) < route_of(pool)->max_exclusive_connections;
+    struct upstream *upstream = is_allowed ? pick_idle(pool) : NULL;
+
+    if (upstream)
+        upstream_reserve(upstream, message, delay_ms);
+    return upstream;
+}
+
+struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation)
+{
+    if (!reservation->is_due || !exclusive_is_allowed(pool))
+        return NULL;
+    upstream_redeem(reservation->upstream);
+    return reservation->upstream;
+}
+
+void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (is_reserved(upstream))
+            upstream_hasten(upstream, delay_ms);
+    }
 }
 
 bool upstream_pool_is_closed(const struct upstream_pool *pool, const struct sender *sender)
@@ -207,13 +258,13 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool)
 
 /* ---- dialling ---- */
 
-/* What is counted over all connections before a dial. */
+/* What a dial is for, and what is counted over all connections before it. */
 struct survey {
-    bool needs_window; /* another shared connection is of no use while the window of its endpoint is full */
+    bool needs_window; /* another shared connection is of no use while the window of its address is full */
     bool is_dialling;
-    bool has_idle; /* a connection of the tier in use is not busy */
-    unsigned exclusive;
-    unsigned count;                 /* shared connections that do not retire */
+    bool has_idle;                  /* a connection of the tier in use is not busy */
+    unsigned exclusive, reserved;   /* connections */
+    unsigned count;                 /* other connections that do not retire */
     unsigned shared[ENDPOINTS_MAX]; /* the same, per endpoint */
 };
 
@@ -227,7 +278,8 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
         if (upstream->state < UPSTREAM_READY && !has_failed(pool, upstream->endpoint_at))
             survey->is_dialling = true;
         survey->exclusive += is_exclusive(upstream);
-        if (is_exclusive(upstream) || upstream->is_retiring)
+        survey->reserved += is_reserved(upstream);
+        if (is_exclusive(upstream) || is_reserved(upstream) || upstream->is_retiring)
             continue;
         survey->count++;
         if (upstream->endpoint_at >= ENDPOINTS_MAX)
@@ -240,7 +292,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
 
 /* The endpoint of the tier in use with the fewest connections for its weight, and less than `max`;
  * ENDPOINTS_MAX when there is none. */
-static size_t endpoint_pick(const struct upstream_pool *pool, const struct survey *survey, unsigned tier,
+static size_t endpoint_pick(struct upstream_pool *pool, const struct survey *survey, unsigned tier,
                             unsigned max)
 {
     const struct endpoint_list *list = endpoints(pool);
@@ -250,7 +302,7 @@ static size_t endpoint_pick(const struct upstream_pool *pool, const struct surve
     for (size_t i = 0; list && i < list->count; i++) {
         size_t at = (pool->next_endpoint + i) % list->count;
         const struct endpoint *endpoint = &list->endpoints[at];
-        bool is_full = survey->needs_window && !window_admits(pool, at);
+        bool is_full = survey->needs_window && !window_admits(pool, address_records_at(&pool->addresses, at));
         if (endpoint->tier != tier || survey->shared[at] >= max || is_full || !is_usable(pool, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
@@ -293,20 +345,20 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
         return 0;
     unsigned tier = usable_tier(pool);
     survey_make(&survey, pool, tier);
-    survey.needs_window = need != UPSTREAM_FOR_EXCLUSIVE;
+    survey.needs_window = need < UPSTREAM_FOR_EXCLUSIVE;
     if (survey.is_dialling || (need == UPSTREAM_FOR_BALANCE && (survey.has_idle || !survey.count)))
         return 0;
     if (tier == UINT32_MAX)
         return need == UPSTREAM_FOR_BALANCE ? 0 : dial_any(pool, &survey);
-    if (need == UPSTREAM_FOR_EXCLUSIVE && survey.exclusive >= route->max_exclusive_connections)
+    unsigned taken = need == UPSTREAM_FOR_RESERVATION ? survey.reserved : survey.exclusive;
+    if (need >= UPSTREAM_FOR_EXCLUSIVE && taken >= route->max_exclusive_connections)
         return 0;
     size_t at = endpoint_pick(pool, &survey, tier,
                               need == UPSTREAM_FOR_BALANCE ? 1 : route->max_upstream_connections);
     /* Exclusive connections are allowed in addition to the shared ones. */
-    if (at == ENDPOINTS_MAX && need == UPSTREAM_FOR_EXCLUSIVE)
+    if (at == ENDPOINTS_MAX && need >= UPSTREAM_FOR_EXCLUSIVE)
         at = endpoint_pick(pool, &survey, tier,
-                           route->max_upstream_connections + route->max_exclusive_connections -
-                               survey.exclusive);
+                           route->max_upstream_connections + route->max_exclusive_connections - taken);
     if (at == ENDPOINTS_MAX)
         return 0;
     /* If only failed endpoints are left, there is a back-off. */
@@ -359,38 +411,25 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
 
-/* Whether messages get through on another connection to the same address. */
-static bool has_proven_sibling(const struct upstream_pool *pool, const struct upstream *upstream)
+/* Where no ack is expected, the evidence that messages get through is that the connection lasted. */
+static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    const struct upstream *other;
-
-    LIST_FOREACH (other, &pool->list, sibling) {
-        if (other != upstream && other->endpoint_at == upstream->endpoint_at && other->acked_count)
-            return true;
-    }
-    return false;
+    return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
+           !ledger_oldest_awaiting(&upstream->in_flight.ledger);
 }
 
-/* Whether messages got through on the connection. Only acks are evidence; where none is expected, the
- * evidence is that the connection lasted. An isolated message is no evidence against an address where others
- * get through. */
-static bool is_of_use(const struct upstream_pool *pool, const struct upstream *upstream)
-{
-    bool has_lasted = upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
-                      !ledger_oldest_awaiting(&upstream->in_flight.ledger);
-
-    return upstream->acked_count || has_lasted ||
-           (upstream->use == UPSTREAM_ISOLATED && has_proven_sibling(pool, upstream));
-}
-
-enum retry_fault upstream_pool_judge(const struct upstream_pool *pool, const struct upstream *upstream,
+enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct upstream *upstream,
                                      enum end_reason reason)
 {
+    const struct message *message = upstream_failed_message(upstream, reason);
     const struct retry_evidence evidence = {
         .reason = reason,
-        .is_of_use = is_of_use(pool, upstream),
-        .message = upstream_failed_message(upstream, reason),
-        .acked_us = pool->addresses[address_index(upstream)].acked_us,
+        .now_us = pool->shared.transport->reactor->now_us,
+        .is_of_use = upstream->acked_count || has_lasted(pool, upstream),
+        .message = message,
+        .sent_us = message ? upstream_sent_us(upstream, message) : 0,
+        .was_quiet = upstream->was_quiet,
+        .acked_us = record_of(pool, upstream)->acked_us,
     };
 
     return retry_judge(&evidence);
@@ -411,15 +450,15 @@ static void redial_later(struct upstream_pool *pool)
 
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
-    bool is_refusal = upstream->use == UPSTREAM_SHARED && reason != END_ACK_TIMEOUT &&
+    bool is_refusal = !is_exclusive(upstream) && reason != END_ACK_TIMEOUT &&
                       ledger_oldest_awaiting(&upstream->in_flight.ledger);
 
     LIST_REMOVE(upstream, sibling);
     if (end_reason_is_ours(reason))
         return;
     if (is_refusal)
-        send_window_on_failed(&pool->addresses[address_index(upstream)].window, upstream->acked_count);
-    if (upstream->fault == RETRY_FAULT_ADDRESS)
+        send_window_on_failed(&record_of(pool, upstream)->window, upstream->acked_count);
+    if (retry_blames_address(upstream->fault))
         redial_later(pool);
     else
         redial_at_once(pool);
@@ -428,30 +467,13 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
                               const struct message *message)
 {
-    struct upstream_address *address = &pool->addresses[address_index(upstream)];
+    struct address_record *record = record_of(pool, upstream);
 
-    send_window_on_settled(&address->window);
+    send_window_on_settled(&record->window);
     if (message->ack == MESSAGE_NO_ACK)
         return;
-    address->acked_us = pool->shared.transport->reactor->now_us;
+    record->acked_us = pool->shared.transport->reactor->now_us;
     redial_at_once(pool);
-}
-
-/* The indexes mean other endpoints from now on. */
-static void addresses_move(struct upstream_pool *pool)
-{
-    struct upstream_address before[ENDPOINTS_MAX];
-    struct endpoint_list *old = pool->list_of_addresses, *list = endpoint_pool_of(pool)->list;
-
-    memcpy(before, pool->addresses, sizeof before);
-    memset(pool->addresses, 0, sizeof before);
-    for (size_t i = 0; old && i < list->count; i++) {
-        size_t at = endpoint_list_find(old, &list->endpoints[i].address);
-        if (at < old->count)
-            pool->addresses[i] = before[at];
-    }
-    pool->list_of_addresses = endpoint_list_share(list);
-    endpoint_list_release(old);
 }
 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool)
@@ -459,7 +481,7 @@ void upstream_pool_endpoints_changed(struct upstream_pool *pool)
     struct upstream *upstream;
 
     if (endpoints(pool))
-        addresses_move(pool);
+        address_records_move(&pool->addresses, endpoint_pool_of(pool)->list);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!upstream_locate(upstream))
             upstream_retire(upstream);

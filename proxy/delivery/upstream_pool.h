@@ -8,14 +8,8 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_POOL_H
 #define HUSK_DELIVERY_UPSTREAM_POOL_H
 
-#include "delivery/send_window.h"
+#include "delivery/address_records.h"
 #include "delivery/upstream.h"
-
-/* What is known of an address. It outlives connections, and changes of DNS as long as the address stays. */
-struct upstream_address {
-    struct send_window window;
-    uint64_t acked_us; /* when an ack came last, by the reactor's now_us; 0: never */
-};
 
 struct upstream_pool {
     struct upstream_shared shared;
@@ -24,9 +18,7 @@ struct upstream_pool {
     uint64_t redial_at_ms;    /* back-off while endpoints fail: no dial before this time; 0: none */
     uint64_t redial_delay_ms; /* length of the last back-off; doubles */
     size_t next_endpoint;     /* index of the endpoint that is preferred when all others are equal */
-    struct endpoint_list *list_of_addresses; /* shared: what the indexes of `addresses` mean; NULL: not yet */
-    struct upstream_address
-        addresses[ENDPOINTS_MAX + 1]; /* by endpoint; the last one for connections to unknown ones */
+    struct address_records addresses;
 };
 
 /* Copies `shared`. Its observer receives the callbacks of each connection and passes on_ready, on_released,
@@ -42,6 +34,14 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
 /* An idle connection for exclusive use; NULL when there is none, or --max-exclusive-connections are in
  * use. */
 struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool);
+/* Reserves an idle connection for a message that must wait for `delay_ms` on it. False when there is none, or
+ * --max-exclusive-connections are reserved: as many more may be in use. */
+bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, uint64_t delay_ms);
+/* Ends a reservation that is due and returns its connection, for exclusive use. NULL when it is not due, or
+ * --max-exclusive-connections are in use. */
+struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation);
+/* Reservations are due within `delay_ms`. */
+void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
 /* Whether the husk at the end of a connection takes no message of the sender now. */
 bool upstream_pool_is_closed(const struct upstream_pool *pool, const struct sender *sender);
@@ -55,9 +55,10 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool);
 
 /* Why another connection might be dialled. */
 enum upstream_need {
-    UPSTREAM_FOR_BALANCE,   /* an endpoint has no connection although all connections are busy */
-    UPSTREAM_FOR_MESSAGE,   /* a message waits */
-    UPSTREAM_FOR_EXCLUSIVE, /* a message waits for an exclusive connection */
+    UPSTREAM_FOR_BALANCE,     /* an endpoint has no connection although all connections are busy */
+    UPSTREAM_FOR_MESSAGE,     /* a message waits */
+    UPSTREAM_FOR_EXCLUSIVE,   /* a message waits for an exclusive connection */
+    UPSTREAM_FOR_RESERVATION, /* a message waits for a connection that is reserved for it */
 };
 /* Dials a connection if it helps and the settings allow it. Returns when to try again (on the reactor's
  * clock); 0: when something has changed. */
@@ -72,7 +73,7 @@ void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upst
 /* The connection is old: it retires, unless too many retire already. */
 void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream);
 /* The verdict about a connection that ends for `reason`, by what is known of its address. */
-enum retry_fault upstream_pool_judge(const struct upstream_pool *pool, const struct upstream *upstream,
+enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct upstream *upstream,
                                      enum end_reason reason);
 /* The connection has ended: it leaves the pool. If the address is at fault, the next dial waits. The send
  * window of the address shrinks if acks were expected, unless the ack of one message was late. */

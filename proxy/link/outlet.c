@@ -52,6 +52,7 @@ static void outlet_enter(struct outlet *outlet, const struct endpoint *endpoint,
 void outlet_close(struct outlet *outlet, enum leg_closing closing)
 {
     leg_close(&outlet->leg, closing);
+    authentication_end(&outlet->authentication);
     outlet_enter(outlet, NULL, outlet->state);
     endpoint_walk_end(&outlet->walk);
 }
@@ -65,7 +66,8 @@ const char *outlet_state_name(enum outlet_state state)
 
 void outlet_watch(struct outlet *outlet)
 {
-    bool reads = outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING;
+    bool reads = outlet->state == OUTLET_SECURING || outlet->state == OUTLET_CONFIRMING ||
+                 authentication_is_running(&outlet->authentication);
 
     leg_watch(&outlet->leg, reads ? LEG_READ : LEG_NO_READ);
 }
@@ -237,9 +239,22 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received)
     }
 }
 
-struct step outlet_authenticate(struct outlet *outlet, struct authentication *authentication,
-                                struct buffer *in, struct buffer *out)
+/* ---- shared-key authentication ---- */
+
+static enum end_reason authenticate_begin(struct outlet *outlet, struct buffer *out)
 {
+    const struct handshake_options *key = route_of(outlet)->key[SIDE_UPSTREAM];
+
+    outlet->has_authenticated = true;
+    if (!key)
+        return END_NONE;
+    return authentication_begin(&outlet->authentication, HANDSHAKE_DIALLING, key,
+                                now_ms(outlet) + route_of(outlet)->handshake_timeout_ms, out);
+}
+
+static struct step authenticate(struct outlet *outlet, struct buffer *in, struct buffer *out)
+{
+    struct authentication *authentication = &outlet->authentication;
     struct leg *leg = &outlet->leg;
     enum end_reason reason = END_NONE;
     size_t before;
@@ -260,6 +275,35 @@ struct step outlet_authenticate(struct outlet *outlet, struct authentication *au
     bool is_late = now_ms(outlet) >= authentication_deadline_ms(authentication);
     return step_waits_unless(is_late ? END_KEY_TIMEOUT : END_NONE);
 }
+
+struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct buffer *out)
+{
+    struct step step = outlet_advance(outlet, in);
+
+    if (step.outcome == STEP_GOES_ON && !outlet->has_authenticated)
+        step = step_goes_on_unless(authenticate_begin(outlet, out));
+    return step.outcome == STEP_GOES_ON ? authenticate(outlet, in, out) : step;
+}
+
+uint64_t outlet_deadline(const struct outlet *outlet)
+{
+    uint64_t deadline_ms = authentication_deadline_ms(&outlet->authentication);
+
+    return deadline_ms ? deadline_ms : outlet->deadline_ms;
+}
+
+const char *outlet_phase(const struct outlet *outlet)
+{
+    return outlet->has_authenticated ? "shared_key" : outlet_state_name(outlet->state);
+}
+
+const char *outlet_detail(const struct outlet *outlet)
+{
+    return authentication_is_running(&outlet->authentication) ? authentication_detail(&outlet->authentication)
+                                                              : leg_detail(&outlet->leg);
+}
+
+/* ---- once established ---- */
 
 enum end_reason outlet_check_peer(struct outlet *outlet)
 {

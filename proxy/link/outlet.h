@@ -28,8 +28,10 @@ struct outlet {
     struct dialer *dialer; /* borrowed */
     struct task *task;     /* borrowed: the task of its owner */
     enum outlet_state state;
-    uint64_t deadline_ms; /* on the reactor's clock; 0: none */
-    uint64_t check_ms;    /* when outlet_check_peer checks again; 0: at the next call */
+    uint64_t deadline_ms;   /* on the reactor's clock; 0: none */
+    bool has_authenticated; /* shared-key authentication has begun, or is not configured */
+    struct authentication authentication;
+    uint64_t check_ms; /* when outlet_check_peer checks again; 0: at the next call */
     struct endpoint_walk walk;
     const struct endpoint *endpoint; /* of the current attempt, borrowed from the walk; NULL before the first
                                         attempt. Its stats count the outlet in its state */
@@ -47,10 +49,15 @@ void outlet_aim(struct outlet *outlet, size_t at);
  * `received`. */
 struct step outlet_advance(struct outlet *outlet, struct buffer *received);
 
-/* Once READY: advances shared-key authentication. Goes on when it is over, or was not begun. Bytes that
- * arrive with its end stay in `in`, bytes to be sent may stay in `out`. */
-struct step outlet_authenticate(struct outlet *outlet, struct authentication *authentication,
-                                struct buffer *in, struct buffer *out);
+/* Advances the state and then, with --shared-key-*, shared-key authentication. Goes on when both are over:
+ * messages may be sent. Bytes that arrive with the end stay in `in`, bytes to be sent may stay in `out`. */
+struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct buffer *out);
+
+/* When to call one of these again, on the reactor's clock; 0: after an event. */
+uint64_t outlet_deadline(const struct outlet *outlet);
+/* For the log: the phase of an outlet that is not established, and what is known of a failure. */
+const char *outlet_phase(const struct outlet *outlet);
+const char *outlet_detail(const struct outlet *outlet);
 
 /* Once READY: END_DEAD_PEER when the peer takes no bytes for --dead-peer-timeout, else END_NONE. Keepalive
  * does not detect this while bytes are on their way. Checks only from check_ms on. */

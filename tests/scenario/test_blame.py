@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, event, message
+from support.forward import Agent, Aggregator, carry_acked, event, message
 from support.husk import LIGHT
+from support.process import eventually
 
 RETRIED = "husk_messages_retried_total"
 
@@ -62,7 +63,8 @@ def test_an_aggregator_that_refuses_now_and_then_gets_few_repeats(half, chunks):
 
 
 def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connection(husk):
-    """Nothing gets through there any more, so the address may be at fault, although the message is isolated."""
+    """Nothing gets through there any more, so the address may be at fault, although the message is isolated. It has
+    worked lately, so the first retry decides nothing."""
     first = Aggregator(acks=lambda one: True if one.number == 0 else Aggregator.REFUSE)
     standby = Aggregator()
     server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"])
@@ -70,4 +72,49 @@ def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connec
     for number in range(2):
         agent.send(event(number, f"{number}"))
         agent.expect_ack(f"{number}")
-    assert (standby.numbers(), first.numbers().count(1)) == ([1], 2)
+    assert (standby.numbers(), first.numbers().count(1)) == ([1], 3)
+
+
+def test_a_load_balancer_without_aggregators_costs_no_message(husk):
+    balancer = raw.ClosingListener()
+    server = husk.server(balancer, max_attempts=2, delivery_timeout="1h")
+    agents = [Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)) for _ in range(4)]
+    for number, agent in enumerate(agents):
+        agent.send(event(number, f"{number}"), event(10 + number))
+    eventually(lambda: balancer.accepted >= 7, "more connections end than a message has attempts")
+    assert server.metric("husk_messages_dropped_total") == 0
+    balancer.stop()
+    aggregator = Aggregator(address=balancer.address)
+    for number, agent in enumerate(agents):
+        assert agent.read_acks(1) == [f"{number}"]
+    server.wait_for_metric("husk_messages_settled_total", 8)
+    assert set(aggregator.numbers()) == {*range(4), *range(10, 14)}
+    assert server.metric("husk_messages_dropped_total") == 0
+
+
+@pytest.mark.parametrize("attempts", [2, 4])
+def test_a_message_that_ends_each_connection_is_dropped_although_nobody_else_sends(half, attempts):
+    """Each retry waits on an open connection, which does not end before it gets the message."""
+    half = half(acks=lambda _: Aggregator.REFUSE, max_attempts=attempts)
+    agent = half.agent()
+    agent.send(event(0, "poison"))
+    raw.assert_reset(agent.sock)
+    assert half.aggregator.numbers() == [0] * attempts
+    assert half.husk.metric("husk_messages_dropped_total") == 1
+
+
+def test_a_message_that_ends_each_connection_does_not_eject_an_address_where_others_get_through(half):
+    half = half(acks=lambda one: Aggregator.REFUSE if one.number == 0 else True, max_attempts=4)
+    agent, other = half.agent(), half.agent()
+    carry_acked(other, 1, "1")
+    agent.send(event(0, "poison"))
+    number = 1
+
+    def is_dropped():
+        nonlocal number
+        number += 1
+        carry_acked(other, number, f"{number}")
+        return half.husk.metric("husk_messages_dropped_total")
+    eventually(is_dropped, "the message is dropped")
+    assert half.aggregator.numbers().count(0) == 4
+    assert half.husk.metric("husk_endpoint_ejected") == 0

@@ -66,6 +66,31 @@ class Listener:
         self.sock.close()
 
 
+class ClosingListener(Listener):
+    """Accepts each connection and closes it at once, like a load balancer without an aggregator behind it."""
+
+    def __init__(self, address=(HOST, 0)):
+        super().__init__(address)
+        self.sock.settimeout(None)
+        self.accepted = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self.sock.accept()
+            except OSError:
+                break
+            self.accepted += 1
+            sock.close()
+
+    def stop(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self.close()
+
+
 class FullListener(Listener):
     """The queue of the listening socket is full: the kernel drops each further SYN until make_room is called."""
 

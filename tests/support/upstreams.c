@@ -33,11 +33,20 @@ void upstreams_settle(struct upstream *upstream)
     assert_non_null(message);
     upstream->acked_count++;
     if (was_isolated)
-        upstream->use = UPSTREAM_SHARED;
+        upstream_release(upstream);
     shared->events->on_settled(shared->observer, upstream, message);
     shared->events->on_progress(shared->observer, upstream);
     if (was_isolated)
         shared->events->on_released(shared->observer, upstream);
+}
+
+void upstreams_stay_quiet(struct upstream *upstream)
+{
+    const struct upstream_shared *shared = upstream->shared;
+
+    assert_non_null(upstream->reservation.message);
+    assert_false(reservation_check(&upstream->reservation, upstream->reservation.due_ms));
+    shared->events->on_progress(shared->observer, upstream);
 }
 
 void upstreams_load(struct upstream *upstream, size_t bytes)

@@ -133,7 +133,7 @@ static struct upstream *make_ready(struct fixture *f)
     struct upstream *upstream = LIST_FIRST(&f->dispatcher.pool.list);
 
     assert_non_null(upstream);
-    assert_int_equal(upstream->state, UPSTREAM_DIALLING);
+    assert_int_equal(upstream->state, UPSTREAM_OPENING);
     upstreams_make_ready(upstream);
     return upstream;
 }

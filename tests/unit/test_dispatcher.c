@@ -21,6 +21,7 @@ struct agent {
 
 struct request {
     struct exclusive_request request; /* first */
+    struct message *message;          /* is cut through */
     struct upstream *granted;
     enum end_reason lost;
     unsigned spaces, overdue;
@@ -118,9 +119,12 @@ static int set_up(void **state)
         f->agents[i].dispatcher = &f->dispatcher;
         sender_init(&f->agents[i].sender, &sender_events, &f->agents[i], i + 1);
     }
-    f->request =
-        (struct request) { .request = { .events = &exclusive_events, .sender = &f->agents[0].sender },
-                           .dispatcher = &f->dispatcher };
+    struct message *large = messages_make(&f->runtime.reactor.pool, "l", MESSAGE_OUR_ACK, 1);
+    f->request = (struct request) {
+        .request = { .events = &exclusive_events, .sender = &f->agents[0].sender, .message = large },
+        .message = large,
+        .dispatcher = &f->dispatcher
+    };
     *state = f;
     return 0;
 }
@@ -133,6 +137,7 @@ static int tear_down(void **state)
         sender_release(&f->agents[i].sender);
     dispatcher_end(&f->dispatcher);
     dispatcher_deinit(&f->dispatcher);
+    message_free(f->request.message);
     assert_int_equal(f->dispatcher.unsettled.count, 0);
     assert_int_equal(f->budget.retained_bytes, 0);
     assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacked), 0);
@@ -161,7 +166,7 @@ static struct upstream *make_ready(struct fixture *f)
     struct upstream *upstream = LIST_FIRST(&f->dispatcher.pool.list);
 
     assert_non_null(upstream);
-    assert_int_equal(upstream->state, UPSTREAM_DIALLING);
+    assert_int_equal(upstream->state, UPSTREAM_OPENING);
     upstreams_make_ready(upstream);
     return upstream;
 }
@@ -293,39 +298,123 @@ static void a_message_at_which_a_connection_ends_is_sent_alone(void **state)
     assert_false(dispatcher_must_wait(&f->dispatcher, &f->agents[0].sender));
 }
 
+/* The connection that is reserved for a message. */
+static struct upstream *reserved(const struct fixture *f)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &f->dispatcher.pool.list, sibling) {
+        if (upstream->reservation.message)
+            return upstream;
+    }
+    return NULL;
+}
+
+/* Time passes, so that another dial is allowed. */
+static void back_off(struct fixture *f)
+{
+    runtime_pass(&f->runtime, 10000);
+    dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
+}
+
 static void a_message_is_given_up_after_so_many_attempts(void **state)
 {
     struct fixture *f = *state;
+    unsigned deliveries = 0;
 
     f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
     submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
-    for (unsigned attempt = 0; attempt < f->runtime.route.max_attempts; attempt++) {
-        assert_int_equal(f->agents[0].undelivered, 0);
-        upstream_end(make_ready(f), END_RESET);
-        runtime_pass(&f->runtime, 10000);             /* longer than any back-off */
-        dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
+    while (!f->agents[0].undelivered) {
+        struct upstream *upstream = make_ready(f);
+        if (reserved(f))
+            upstreams_stay_quiet(upstream);
+        assert_int_equal(upstream->in_flight.ledger.count, 1);
+        deliveries++;
+        upstream_end(upstream, END_RESET);
+        back_off(f);
     }
-    assert_int_equal(f->agents[0].undelivered, 1);
+    assert_int_equal(deliveries, f->runtime.route.max_attempts);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
     assert_int_equal(f->dispatcher.unsettled.count, 0);
 }
 
-static void an_isolated_message_waits_before_its_next_attempt_and_others_do_not(void **state)
+static void a_connection_that_ends_before_the_message_is_sent_is_no_attempt(void **state)
 {
     struct fixture *f = *state;
+    struct message *message = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
 
-    struct message *isolated = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
-    upstream_end(make_ready(f), END_RESET);
-    runtime_pass(&f->runtime, 10000); /* longer than any back-off of dials */
-    isolated->retry_at_ms = f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS;
-    struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
+    f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
+    for (unsigned ends = 0; ends < 20; ends++) {
+        struct upstream *upstream = make_ready(f);
+        assert_int_equal(upstream->in_flight.ledger.count, ends < 2); /* the first retry is at once */
+        upstream_end(upstream, END_CLOSED);
+        assert_null(message->reservation);
+        back_off(f);
+    }
+    assert_int_equal(message->attempts, 2);
     struct upstream *upstream = make_ready(f);
-    EXPECT_SENT(upstream, other);
+    upstreams_stay_quiet(upstream);
     upstreams_settle(upstream);
+    assert_int_equal(f->agents[0].settled, 1);
+}
+
+/* A message at which two connections have ended, and the connection that is reserved for it. */
+static struct upstream *make_reserved(struct fixture *f, struct message **message)
+{
+    *message = submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        upstream_end(make_ready(f), END_RESET);
+        back_off(f);
+    }
+    return make_ready(f);
+}
+
+static void an_isolated_message_waits_on_its_connection_and_others_do_not(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated;
+    struct upstream *upstream = make_reserved(f, &isolated);
+
+    assert_ptr_equal(reserved(f), upstream);
+    assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);
+    assert_true(isolated->is_waiting);
+    struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
     assert_int_equal(upstream->in_flight.ledger.count, 0);
-    runtime_pass(&f->runtime, RETRY_DELAY_MIN_MS);
+    struct upstream *shared = make_ready(f);
+    EXPECT_SENT(shared, other);
+    upstreams_stay_quiet(upstream);
+    EXPECT_SENT(upstream, isolated);
+    assert_int_equal(upstream->use, UPSTREAM_ISOLATED);
+    upstreams_settle(upstream);
+    assert_false(upstream->was_quiet);
+}
+
+static void a_message_that_is_forgotten_frees_its_reserved_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated;
+    struct upstream *upstream = make_reserved(f, &isolated);
+
+    dispatcher_forget(&f->dispatcher, &f->agents[0].sender);
+    assert_null(reserved(f));
+    EXPECT_SENT(upstream, submit(f, 1, "b", MESSAGE_AGENT_ACK, 1));
+}
+
+static void a_reserved_connection_leaves_the_exclusive_ones_to_others(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated;
+    struct upstream *upstream = make_reserved(f, &isolated); /* and one exclusive connection is allowed */
+
+    dispatcher_request(&f->dispatcher, &f->request.request);
+    struct upstream *exclusive = make_ready(f);
+    assert_ptr_equal(f->request.granted, exclusive);
+    upstreams_stay_quiet(upstream);
+    assert_true(isolated->is_waiting); /* one is in use */
+    upstream_release(exclusive);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
-    assert_int_equal(upstream->in_flight.ledger.count, 1);
+    EXPECT_SENT(upstream, isolated);
 }
 
 static void a_batch_that_fails_twice_is_split(void **state)
@@ -480,13 +569,21 @@ static void a_request_whose_connection_ends_waits_again(void **state)
     struct fixture *f = *state;
 
     dispatcher_request(&f->dispatcher, &f->request.request);
-    struct upstream *first = make_ready(f);
-    upstream_end(first, END_RESET);
+    upstream_end(make_ready(f), END_RESET);
     assert_int_equal(f->request.lost, END_RESET);
+    assert_int_equal(f->request.message->attempts, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->cut_through_waiting), 1);
-    struct upstream *second = make_ready(f);
-    assert_ptr_equal(f->request.granted, second);
-    upstream_release(second);
+    upstream_end(make_ready(f), END_RESET); /* the first retry is at once */
+    assert_int_equal(f->request.message->attempts, 2);
+    f->request.granted = NULL;
+    back_off(f);
+    struct upstream *upstream = make_ready(f);
+    assert_null(f->request.granted); /* the next one waits on its connection */
+    upstreams_stay_quiet(upstream);
+    assert_ptr_equal(f->request.granted, upstream);
+    upstream_end(upstream, END_RESET);
+    assert_true(f->request.message->is_blamed);
+    dispatcher_cancel(&f->dispatcher, &f->request.request);
 }
 
 static void a_request_that_waits_for_too_long_is_told(void **state)
@@ -550,7 +647,10 @@ int main(void)
         TEST(agents_are_not_read_while_messages_wait_at_ready_connections),
         TEST(a_message_at_which_a_connection_ends_is_sent_alone),
         TEST(a_message_is_given_up_after_so_many_attempts),
-        TEST(an_isolated_message_waits_before_its_next_attempt_and_others_do_not),
+        TEST(a_connection_that_ends_before_the_message_is_sent_is_no_attempt),
+        TEST(an_isolated_message_waits_on_its_connection_and_others_do_not),
+        TEST(a_message_that_is_forgotten_frees_its_reserved_connection),
+        TEST(a_reserved_connection_leaves_the_exclusive_ones_to_others),
         TEST(a_batch_that_fails_twice_is_split),
         TEST(a_message_of_an_agent_that_is_gone_is_not_sent_again),
         TEST(waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again),

@@ -98,9 +98,48 @@ static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
     static const uint64_t delays_ms[] = { 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
     struct fixture *f = *state;
 
+    retry_init(&f->retry, 20, MAX_ACK_TIMEOUTS);
     for (size_t i = 0; i < sizeof delays_ms / sizeof delays_ms[0]; i++) {
         fail_at(f->message, END_RESET, RETRY_FAULT_NONE);
-        assert_int_equal(f->message->retry_at_ms, NOW_MS + delays_ms[i]);
+        assert_int_equal(retry_delay_ms(&f->retry, f->message), delays_ms[i]);
+    }
+}
+
+static void an_attempt_that_can_be_the_last_one_is_not_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    fail_at(f->message, END_RESET, RETRY_FAULT_NONE);
+    retry_init(&f->retry, 3, MAX_ACK_TIMEOUTS);
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), 0);
+    retry_init(&f->retry, 2, MAX_ACK_TIMEOUTS);
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), RETRY_DELAY_MIN_MS);
+    retry_init(&f->retry, 0, MAX_ACK_TIMEOUTS); /* there is no last one */
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), 0);
+}
+
+static void an_address_at_fault_costs_no_message(void **state)
+{
+    static const enum retry_fault faults[] = { RETRY_FAULT_ADDRESS, RETRY_FAULT_NONE };
+    struct fixture *f = *state;
+
+    for (unsigned attempts = 0; attempts < 100; attempts++) {
+        fail_at(f->message, END_RESET, faults[attempts % 2]);
+        assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+    }
+    fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+}
+
+static void a_failure_of_husk_itself_is_no_attempt(void **state)
+{
+    static const enum end_reason reasons[] = { END_NO_MEMORY, END_NO_DESCRIPTOR, END_SHUTDOWN, END_OTHER_SIDE,
+                                               END_RETIRED };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        fail_at(f->message, reasons[i], RETRY_FAULT_MESSAGE);
+        assert_false(message_is_isolated(f->message));
     }
 }
 
@@ -120,7 +159,7 @@ static void a_message_is_given_up_after_so_many_connections(void **state)
 
     for (unsigned attempts = 1; attempts <= MAX_ATTEMPTS; attempts++) {
         assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
-        fail_at(f->message, END_UPSTREAM_CLOSED, RETRY_FAULT_NONE);
+        fail_at(f->message, END_UPSTREAM_CLOSED, RETRY_FAULT_MESSAGE);
     }
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
     retry_init(&f->retry, 0, MAX_ACK_TIMEOUTS); /* 0: no limit */
@@ -196,9 +235,10 @@ static void an_aggregator_that_has_acknowledged_is_worth_no_line(void **state)
  */
 static enum retry_fault judge(struct message *message, enum end_reason reason, int64_t acked_us)
 {
-    message->entry.filed_us = NOW_MS * 1000;
-    return retry_judge(&(struct retry_evidence) {
-        .reason = reason, .message = message, .acked_us = (uint64_t)(NOW_MS * 1000 + acked_us) });
+    return retry_judge(&(struct retry_evidence) { .reason = reason,
+                                                  .message = message,
+                                                  .sent_us = NOW_MS * 1000,
+                                                  .acked_us = (uint64_t)(NOW_MS * 1000 + acked_us) });
 }
 
 static void a_late_ack_is_the_messages_where_others_came_since_it_was_sent(void **state)
@@ -219,6 +259,41 @@ static void an_end_is_the_messages_where_others_got_through_since_its_last_attem
     f->message->attempted_us = NOW_MS * 1000 + 5;
     assert_int_equal(judge(f->message, END_RESET, 5), RETRY_FAULT_ADDRESS);
     assert_int_equal(judge(f->message, END_RESET, 6), RETRY_FAULT_MESSAGE);
+}
+
+static void an_end_counts_for_both_where_the_connection_was_quiet_before_it(void **state)
+{
+    struct fixture *f = *state;
+    struct retry_evidence evidence = { .reason = END_RESET, .was_quiet = true };
+
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS); /* it ended before the message */
+    evidence.message = f->message;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_EITHER);
+    assert_true(retry_blames_message(RETRY_FAULT_EITHER) && retry_blames_address(RETRY_FAULT_EITHER));
+    evidence.reason = END_ACK_TIMEOUT; /* silence proves nothing */
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
+    evidence.reason = END_NO_MEMORY;
+    assert_false(retry_blames_message(retry_judge(&evidence)));
+}
+
+static void a_first_retry_is_no_evidence_against_an_address_that_has_worked_lately(void **state)
+{
+    struct fixture *f = *state;
+    struct retry_evidence evidence = { .reason = END_RESET,
+                                       .message = f->message,
+                                       .sent_us = NOW_MS * 1000,
+                                       .now_us = NOW_MS * 1000,
+                                       .acked_us = NOW_MS * 1000 };
+
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS); /* it is not a retry */
+    f->message->attempts = 1;
+    f->message->attempted_us = NOW_MS * 1000;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_NONE);
+    evidence.now_us += 5000000;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS); /* not lately */
+    evidence.now_us = NOW_MS * 1000;
+    f->message->attempts = 2;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
 }
 
 static void an_end_without_a_message_at_fault_is_the_address_s_unless_it_was_of_use(void **state)
@@ -301,6 +376,9 @@ static void a_part_is_isolated_as_its_batch_was(void **state)
     f->batch->attempts = 5;
     retry_inherit(part, f->batch);
     assert_int_equal(part->attempts, 1); /* it has its own attempts */
+    f->batch->attempted_us = 7;
+    retry_inherit(part, f->batch);
+    assert_int_equal(part->attempted_us, 7); /* since then others can prove its fault */
     message_free(part);
 }
 
@@ -315,6 +393,8 @@ static void a_cut_through_message_restarts_while_nothing_is_lost(void **state)
     f->message->attempts = MAX_ATTEMPTS - 1;
     assert_true(retry_can_restart(&f->retry, f->message, 0));
     f->message->attempts = MAX_ATTEMPTS;
+    assert_true(retry_can_restart(&f->retry, f->message, 0)); /* the address was at fault */
+    f->message->is_blamed = true;
     assert_false(retry_can_restart(&f->retry, f->message, 0));
 }
 
@@ -325,6 +405,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_connection_that_ends_at_a_message_isolates_it),
         TEST(the_first_retry_is_at_once_and_the_next_ones_wait),
+        TEST(an_attempt_that_can_be_the_last_one_is_not_at_once),
+        TEST(an_address_at_fault_costs_no_message),
+        TEST(a_failure_of_husk_itself_is_no_attempt),
         TEST(a_late_ack_does_not_isolate),
         TEST(a_message_is_given_up_after_so_many_connections),
         TEST(a_message_is_given_up_after_so_many_ack_timeouts),
@@ -335,6 +418,8 @@ int main(void)
         TEST(an_aggregator_that_has_acknowledged_is_worth_no_line),
         TEST(a_late_ack_is_the_messages_where_others_came_since_it_was_sent),
         TEST(an_end_is_the_messages_where_others_got_through_since_its_last_attempt),
+        TEST(an_end_counts_for_both_where_the_connection_was_quiet_before_it),
+        TEST(a_first_retry_is_no_evidence_against_an_address_that_has_worked_lately),
         TEST(an_end_without_a_message_at_fault_is_the_address_s_unless_it_was_of_use),
         TEST(a_message_that_its_agent_sends_again_is_dropped_with_the_agent),
         TEST(a_message_that_husk_protects_outlives_its_agent),
