@@ -143,6 +143,7 @@ static void on_drain(void *owner)
     struct daemon *daemon = owner;
 
     reload_stop(&daemon->reload);
+    worker_group_drain(&daemon->workers);
     log_say(&daemon->log, LOG_INFO, "draining");
 }
 

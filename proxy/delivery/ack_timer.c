@@ -19,19 +19,28 @@ static uint64_t start_ms(const struct ack_timer *timer, const struct ledger_entr
     return filed_ms > timer->since_ms ? filed_ms : timer->since_ms;
 }
 
+static uint64_t later(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms > b_ms ? a_ms : b_ms;
+}
+
+/* Each look is at least half of the timeout after the one before, however late that one was. */
 uint64_t ack_timer_deadline(const struct ack_timer *timer, const struct ledger_entry *oldest)
 {
+    uint64_t half_ms = timer->timeout_ms / 2;
+
     if (!oldest)
         return 0;
     uint64_t start = start_ms(timer, oldest);
-    return start + (timer->check_ms > start ? timer->timeout_ms : timer->timeout_ms / 2);
+    return timer->check_ms > start ? later(start + timer->timeout_ms, timer->check_ms + half_ms)
+                                   : start + half_ms;
 }
 
 bool ack_timer_is_late(struct ack_timer *timer, const struct ledger_entry *oldest, uint64_t taken_bytes,
                        uint64_t now_ms)
 {
     uint64_t start = start_ms(timer, oldest);
-    bool is_second_look = timer->check_ms > start;
+    bool is_second_look = timer->check_ms > start && now_ms >= ack_timer_deadline(timer, oldest);
     bool has_moved =
         timer->check_ms >= start && timer->taken_bytes < oldest->end && taken_bytes > timer->taken_bytes;
 
@@ -39,5 +48,5 @@ bool ack_timer_is_late(struct ack_timer *timer, const struct ledger_entry *oldes
     timer->taken_bytes = taken_bytes;
     if (has_moved)
         timer->since_ms = now_ms;
-    return is_second_look && !has_moved && now_ms >= start + timer->timeout_ms;
+    return is_second_look && !has_moved;
 }

@@ -12,9 +12,9 @@ static struct message_metrics *metrics_of(const struct cut_through *cut_through)
     return &cut_through->dispatcher->transport->reactor->metrics.messages;
 }
 
-static void message_retain(struct cut_through *cut_through, uint64_t bytes)
+static void retain(struct cut_through *cut_through, uint64_t bytes)
 {
-    read_budget_retain(cut_through->dispatcher->budget, &cut_through->message->retained_bytes, bytes);
+    unsettled_retain(&cut_through->dispatcher->unsettled, cut_through->message, bytes);
 }
 
 /* ---- callbacks of the dispatcher ---- */
@@ -103,7 +103,7 @@ void cut_through_abort(struct cut_through *cut_through)
         upstream_abort(cut_through->upstream);
     else
         dispatcher_cancel(cut_through->dispatcher, &cut_through->request);
-    message_retain(cut_through, 0);
+    retain(cut_through, 0);
     message_free(cut_through->message);
     free(cut_through);
 }
@@ -129,10 +129,10 @@ static bool piece_put(struct cut_through *cut_through, struct buffer *piece)
     if (!message_grow(message, piece))
         return false;
     if (message->is_kept) {
-        message_retain(cut_through, sizeof *message + message->slices.length);
+        retain(cut_through, sizeof *message + message->slices.length);
         if (cut_through->upstream && !read_budget_can_retain(cut_through->dispatcher->budget)) {
             message_unprotect(message);
-            message_retain(cut_through, 0);
+            retain(cut_through, 0);
         }
     }
     return !cut_through->upstream || upstream_put(cut_through->upstream, piece);

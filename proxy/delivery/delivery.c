@@ -34,6 +34,11 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
     return false;
 }
 
+void delivery_drain(struct delivery *delivery)
+{
+    dispatcher_drain(&delivery->dispatcher);
+}
+
 unsigned delivery_end(struct delivery *delivery)
 {
     unsigned left_behind = delivery->dispatcher.unsettled.count;

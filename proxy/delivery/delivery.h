@@ -18,6 +18,8 @@ struct delivery {
 /* Borrows `transport`. The engine must not move in memory afterwards. False when the system gives no
  * randomness. */
 MUST_CHECK bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault);
+/* This process is going to end: what waits is hurried. */
+void delivery_drain(struct delivery *delivery);
 /* Ends every connection. Returns the number of unsettled messages, plus the number of agents with other
  * undelivered bytes. */
 unsigned delivery_end(struct delivery *delivery);

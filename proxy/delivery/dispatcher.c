@@ -310,6 +310,19 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
     TAILQ_CONCAT(again, &parts, of_queue);
 }
 
+/* Messages go to the front of the queue. A drop can end an agent that sends others of them again. */
+static void again_queue(struct dispatcher *dispatcher, struct message_list *again)
+{
+    for (struct message *message = TAILQ_FIRST(again), *next; message; message = next) {
+        next = TAILQ_NEXT(message, of_queue);
+        if (message->sender || !message_comes_again(message))
+            continue;
+        TAILQ_REMOVE(again, message, of_queue);
+        unsettled_forget(&dispatcher->unsettled, message);
+    }
+    message_queue_prepend(&dispatcher->waiting, again);
+}
+
 static void on_ended(void *observer, struct upstream *upstream, enum end_reason reason)
 {
     struct dispatcher *dispatcher = observer;
@@ -323,7 +336,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
         retry_count_failure(failed, &failure);
     while ((message = upstream_take_unsettled(upstream)))
         message_return(dispatcher, message, reason, &again);
-    message_queue_prepend(&dispatcher->waiting, &again);
+    again_queue(dispatcher, &again);
     struct exclusive_request *request = upstream->holder;
     if (request) {
         request_queue_append(&dispatcher->requests, request, now_ms(dispatcher));
@@ -437,6 +450,13 @@ void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_opti
     message_queue_init(&dispatcher->waiting);
     request_queue_init(&dispatcher->requests, &metrics_of(dispatcher)->cut_through_waiting);
     timer_init(&dispatcher->timer, transport->reactor, on_timer, dispatcher);
+}
+
+void dispatcher_drain(struct dispatcher *dispatcher)
+{
+    retry_note_drain(&dispatcher->retry);
+    upstream_pool_hasten(&dispatcher->pool, RETRY_DELAY_MIN_MS);
+    dispatch(dispatcher);
 }
 
 void dispatcher_end(struct dispatcher *dispatcher)

@@ -39,6 +39,8 @@ struct dispatcher_options {
 
 /* Borrows what the options name. The dispatcher must not move in memory afterwards. */
 void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options);
+/* This process is going to end: messages that wait for a retry do not wait for long any more. */
+void dispatcher_drain(struct dispatcher *dispatcher);
 /* Stops dispatching and ends every upstream connection. */
 void dispatcher_end(struct dispatcher *dispatcher);
 /* Drops the messages that wait. Call it after every sender has ended. */

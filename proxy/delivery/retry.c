@@ -8,7 +8,9 @@ enum {
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts)
 {
-    *retry = (struct retry) { .max_attempts = max_attempts, .max_ack_timeouts = max_ack_timeouts };
+    *retry = (struct retry) { .max_attempts = max_attempts,
+                              .max_ack_timeouts = max_ack_timeouts,
+                              .delay_max_ms = RETRY_DELAY_MAX_MS };
 }
 
 void retry_note_ack(struct retry *retry)
@@ -23,6 +25,11 @@ const char *retry_note_silence(struct retry *retry)
     return "the aggregator takes messages and has never acknowledged anything: is it a Forward input that "
            "sends acks? If it is not, use --delivery passthrough. husk keeps the messages and sends them "
            "again";
+}
+
+void retry_note_drain(struct retry *retry)
+{
+    retry->delay_max_ms = RETRY_DELAY_MIN_MS;
 }
 
 /* ---- whose failure it is ---- */
@@ -63,9 +70,9 @@ uint64_t retry_delay_ms(const struct retry *retry, const struct message *message
 
     if (message->attempts < 2 && (!retry->max_attempts || message->attempts + 1 < retry->max_attempts))
         return 0;
-    for (unsigned i = 2; i < message->attempts && delay_ms < RETRY_DELAY_MAX_MS; i++)
+    for (unsigned i = 2; i < message->attempts && delay_ms < retry->delay_max_ms; i++)
         delay_ms *= 2;
-    return delay_ms < RETRY_DELAY_MAX_MS ? delay_ms : RETRY_DELAY_MAX_MS;
+    return delay_ms < retry->delay_max_ms ? delay_ms : retry->delay_max_ms;
 }
 
 void retry_count_failure(struct message *message, const struct retry_failure *failure)

@@ -13,6 +13,7 @@ enum { RETRY_DELAY_MIN_MS = 100, RETRY_DELAY_MAX_MS = 5000 };
 struct retry {
     unsigned max_attempts;     /* --max-attempts: connections that may end at a message; 0: no limit */
     unsigned max_ack_timeouts; /* --max-ack-timeouts: ack timeouts that a message may have */
+    uint64_t delay_max_ms;     /* of a retry; on the reactor's clock */
     bool has_acked;            /* an aggregator has acknowledged a message */
     unsigned silences;         /* see retry_note_silence */
 };
@@ -25,6 +26,9 @@ void retry_note_ack(struct retry *retry);
  * Returns the text of a log line if the aggregator has never acknowledged anything and this has happened so
  * often that it is worth a line; only once. NULL: no line. */
 const char *retry_note_silence(struct retry *retry);
+
+/* This process is going to end: no retry waits for longer than RETRY_DELAY_MIN_MS. */
+void retry_note_drain(struct retry *retry);
 
 /* Whose failure the end of a connection is. */
 enum retry_fault {
@@ -88,8 +92,10 @@ void retry_inherit(struct message *part, const struct message *batch);
 enum retry_verdict {
     RETRY_AGAIN,   /* send it again */
     RETRY_SPLIT,   /* a batch: send it in parts, see retry_part_count */
-    RETRY_GIVE_UP, /* drop it, for the reason why its connection ended */
-    RETRY_LEFT,    /* drop it, because its agent has ended and sends it again elsewhere */
+    RETRY_GIVE_UP, /* drop it, for the reason why its connection ended, and tell its agent: its bytes are not
+                      kept, its attempts are used up, or its agent has ended its direction and sends it again
+                      if it is told */
+    RETRY_LEFT,    /* drop it; its agent has gone and sends it again elsewhere */
 };
 /* The decision about a message whose connection has ended. Call retry_count_failure before. */
 enum retry_verdict retry_decide(const struct retry *retry, const struct message *message);

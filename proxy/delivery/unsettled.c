@@ -5,7 +5,7 @@ void unsettled_init(struct unsettled *unsettled, struct message_metrics *metrics
     *unsettled = (struct unsettled) { .metrics = metrics, .budget = budget };
 }
 
-static void message_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes)
+void unsettled_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes)
 {
     read_budget_retain(unsettled->budget, &message->retained_bytes, bytes);
 }
@@ -13,12 +13,12 @@ static void message_retain(struct unsettled *unsettled, struct message *message,
 void unsettled_enter(struct unsettled *unsettled, struct message *message)
 {
     unsettled->count += message->count;
-    message_retain(unsettled, message, sizeof *message + (message->is_kept ? message->entry.size : 0));
+    unsettled_retain(unsettled, message, sizeof *message + (message->is_kept ? message->entry.size : 0));
 }
 
 void unsettled_leave(struct unsettled *unsettled, struct message *message)
 {
-    message_retain(unsettled, message, 0);
+    unsettled_retain(unsettled, message, 0);
     unsettled->count -= message->count;
     message_free(message);
 }
@@ -26,7 +26,7 @@ void unsettled_leave(struct unsettled *unsettled, struct message *message)
 void unsettled_discard(struct unsettled *unsettled, struct message *message)
 {
     message_discard_bytes(message);
-    message_retain(unsettled, message, sizeof *message);
+    unsettled_retain(unsettled, message, sizeof *message);
 }
 
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason)

@@ -23,6 +23,8 @@ void unsettled_init(struct unsettled *unsettled, struct message_metrics *metrics
 void unsettled_enter(struct unsettled *unsettled, struct message *message);
 /* The message has an end: frees it. */
 void unsettled_leave(struct unsettled *unsettled, struct message *message);
+/* The message retains `bytes` in memory from now on. It may be one that is not complete yet. */
+void unsettled_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes);
 /* Discards the bytes of a message, which cannot be sent again. */
 void unsettled_discard(struct unsettled *unsettled, struct message *message);
 

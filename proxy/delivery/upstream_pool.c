@@ -150,6 +150,11 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     return best;
 }
 
+static void redial_at_once(struct upstream_pool *pool)
+{
+    pool->redial_at_ms = pool->redial_delay_ms = 0;
+}
+
 /* The connections of which `is_counted` is true. */
 static unsigned count(const struct upstream_pool *pool, bool (*is_counted)(const struct upstream *upstream))
 {
@@ -205,6 +210,7 @@ void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms)
 {
     struct upstream *upstream;
 
+    redial_at_once(pool);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (is_reserved(upstream))
             upstream_hasten(upstream, delay_ms);
@@ -433,11 +439,6 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
     };
 
     return retry_judge(&evidence);
-}
-
-static void redial_at_once(struct upstream_pool *pool)
-{
-    pool->redial_at_ms = pool->redial_delay_ms = 0;
 }
 
 static void redial_later(struct upstream_pool *pool)

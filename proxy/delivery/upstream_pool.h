@@ -40,7 +40,7 @@ bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, 
 /* Ends a reservation that is due and returns its connection, for exclusive use. NULL when it is not due, or
  * --max-exclusive-connections are in use. */
 struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation);
-/* Reservations are due within `delay_ms`. */
+/* This process is going to end: the next dial does not wait, and reservations are due within `delay_ms`. */
 void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
 /* Whether the husk at the end of a connection takes no message of the sender now. */

@@ -22,6 +22,7 @@ enum mailbox_kind {
     MAILBOX_CONNECTION,  /* a connection that another worker has accepted */
     MAILBOX_REFUSE,      /* refuse new connections */
     MAILBOX_ADMIT,       /* accept new connections again */
+    MAILBOX_DRAIN,       /* this process is going to end */
     MAILBOX_STOP,        /* end all connections and leave the loop */
 };
 

@@ -113,6 +113,9 @@ static void on_item(void *owner, const struct mailbox_item *item)
     case MAILBOX_CONNECTION:
         connection_receive(worker, item);
         break;
+    case MAILBOX_DRAIN:
+        delivery_drain(&worker->delivery);
+        break;
     case MAILBOX_STOP:
         stop(worker);
         break;

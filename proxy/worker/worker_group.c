@@ -134,6 +134,11 @@ void worker_group_replace_endpoints(struct worker_group *group, struct endpoint_
                                             .endpoints = list ? endpoint_list_share(list) : NULL });
 }
 
+void worker_group_drain(struct worker_group *group)
+{
+    group_post(group, MAILBOX_DRAIN);
+}
+
 void worker_group_refuse(struct worker_group *group)
 {
     group_post(group, MAILBOX_REFUSE);

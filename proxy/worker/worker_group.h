@@ -56,6 +56,8 @@ void worker_group_replace_credentials(struct worker_group *group,
                                       struct credentials *const credentials[SIDE_COUNT]);
 /* NULL: no name of the upstream resolves. */
 void worker_group_replace_endpoints(struct worker_group *group, struct endpoint_list *list);
+/* This process is going to end: messages that wait for a retry do not wait for long any more. */
+void worker_group_drain(struct worker_group *group);
 /* Refuses new connections, or accepts them again. */
 void worker_group_refuse(struct worker_group *group);
 void worker_group_admit(struct worker_group *group);

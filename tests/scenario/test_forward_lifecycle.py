@@ -129,3 +129,17 @@ def test_an_agent_that_connects_during_the_drain_is_served(pair, which):
     draining.signal(signal.SIGHUP)  # ignored
     carry_acked(pair.agent(), 1, "late")
     assert draining.wait() == 0
+
+
+def test_a_drain_does_not_wait_for_the_back_off_of_a_retry(half):
+    """The message waits for 1.6 s after its sixth attempt, which is longer than the drain may take."""
+    refusals = 6
+    half = half(acks=lambda _: Aggregator.REFUSE if len(half.aggregator.messages) < refusals else True,
+                drain_timeout="1s")
+    agent = half.agent()
+    agent.send(event(0, "zero"))
+    half.aggregator.wait_for(refusals)
+    half.husk.signal(signal.SIGTERM)
+    agent.expect_ack("zero")
+    agent.close()
+    assert half.husk.wait() == 0

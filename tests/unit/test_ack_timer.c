@@ -108,13 +108,24 @@ static void the_time_begins_anew_with_the_ack_of_the_message_before(void **state
     assert_int_equal(late_at(&timer, all_of_it), FILED_MS + 900 + TIMEOUT_MS);
 }
 
-static void a_late_look_is_not_the_only_one(void **state)
+static void after_a_late_look_half_of_the_timeout_is_left(void **state)
+{
+    struct ack_timer timer = timer_new();
+    uint64_t look_ms = FILED_MS + (2 * TIMEOUT_MS); /* the process was stopped for so long */
+
+    (void)state;
+    assert_false(ack_timer_is_late(&timer, &oldest, END / 2, look_ms));
+    assert_int_equal(ack_timer_deadline(&timer, &oldest), look_ms + TIMEOUT_MS / 2);
+    assert_int_equal(late_at(&timer, a_part_of_it), look_ms + TIMEOUT_MS / 2);
+}
+
+static void a_look_between_the_two_does_not_end_the_time(void **state)
 {
     struct ack_timer timer = timer_new();
 
     (void)state;
-    assert_false(ack_timer_is_late(&timer, &oldest, END / 2, FILED_MS + (2 * TIMEOUT_MS)));
-    assert_true(ack_timer_is_late(&timer, &oldest, END / 2, FILED_MS + (2 * TIMEOUT_MS) + 1));
+    assert_false(ack_timer_is_late(&timer, &oldest, END, FILED_MS + 600));
+    assert_false(ack_timer_is_late(&timer, &oldest, END, FILED_MS + 1000)); /* too early after the first */
 }
 
 int main(void)
@@ -126,7 +137,8 @@ int main(void)
         cmocka_unit_test(the_time_begins_when_the_last_byte_is_there),
         cmocka_unit_test(bytes_of_later_messages_do_not_count),
         cmocka_unit_test(the_time_begins_anew_with_the_ack_of_the_message_before),
-        cmocka_unit_test(a_late_look_is_not_the_only_one),
+        cmocka_unit_test(after_a_late_look_half_of_the_timeout_is_left),
+        cmocka_unit_test(a_look_between_the_two_does_not_end_the_time),
     };
 
     return cmocka_run_group_tests_name("ack_timer", tests, NULL, NULL);

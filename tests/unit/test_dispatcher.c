@@ -417,6 +417,41 @@ static void a_reserved_connection_leaves_the_exclusive_ones_to_others(void **sta
     EXPECT_SENT(upstream, isolated);
 }
 
+static void a_drain_hurries_a_message_that_waits_for_its_retry(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated;
+
+    f->dispatcher.retry.max_attempts = 20;
+    make_reserved(f, &isolated);
+    isolated->attempts = 9;
+    upstream_end(reserved(f), END_RESET);
+    assert_int_not_equal(f->dispatcher.pool.redial_at_ms, 0);
+    dispatcher_drain(&f->dispatcher);
+    struct upstream *upstream = make_ready(f); /* dialled at once */
+    assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);
+    upstream->reservation.due_ms += 5000;
+    dispatcher_drain(&f->dispatcher);
+    assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);
+}
+
+static void messages_of_an_agent_that_leaves_at_the_loss_of_one_are_not_sent_again(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_AGENT_ACK, 1);
+    struct message *lost = submit(f, 0, "b", MESSAGE_AGENT_ACK, 1);
+    submit(f, 0, "c", MESSAGE_AGENT_ACK, 1);
+    struct message *ours = submit(f, 0, "d", MESSAGE_OUR_ACK, 1);
+    struct upstream *upstream = make_ready(f);
+    message_discard_bytes(lost); /* the agent is told, and leaves */
+    upstream_end(upstream, END_RESET);
+    assert_int_equal(f->agents[0].undelivered, 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_LEFT]), 2);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+    assert_ptr_equal(TAILQ_FIRST(&f->dispatcher.waiting.list), ours);
+}
+
 static void a_batch_that_fails_twice_is_split(void **state)
 {
     struct fixture *f = *state;
@@ -651,6 +686,8 @@ int main(void)
         TEST(an_isolated_message_waits_on_its_connection_and_others_do_not),
         TEST(a_message_that_is_forgotten_frees_its_reserved_connection),
         TEST(a_reserved_connection_leaves_the_exclusive_ones_to_others),
+        TEST(a_drain_hurries_a_message_that_waits_for_its_retry),
+        TEST(messages_of_an_agent_that_leaves_at_the_loss_of_one_are_not_sent_again),
         TEST(a_batch_that_fails_twice_is_split),
         TEST(a_message_of_an_agent_that_is_gone_is_not_sent_again),
         TEST(waiting_messages_of_a_gone_agent_are_forgotten_if_it_sends_them_again),

@@ -105,6 +105,19 @@ static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
     }
 }
 
+static void no_retry_waits_for_long_before_the_end_of_the_process(void **state)
+{
+    struct fixture *f = *state;
+
+    retry_init(&f->retry, 20, MAX_ACK_TIMEOUTS);
+    f->message->attempts = 10;
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), RETRY_DELAY_MAX_MS);
+    retry_note_drain(&f->retry);
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), RETRY_DELAY_MIN_MS);
+    f->message->attempts = 1;
+    assert_int_equal(retry_delay_ms(&f->retry, f->message), 0);
+}
+
 static void an_attempt_that_can_be_the_last_one_is_not_at_once(void **state)
 {
     struct fixture *f = *state;
@@ -405,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_connection_that_ends_at_a_message_isolates_it),
         TEST(the_first_retry_is_at_once_and_the_next_ones_wait),
+        TEST(no_retry_waits_for_long_before_the_end_of_the_process),
         TEST(an_attempt_that_can_be_the_last_one_is_not_at_once),
         TEST(an_address_at_fault_costs_no_message),
         TEST(a_failure_of_husk_itself_is_no_attempt),
