@@ -491,16 +491,16 @@ static void the_window_of_an_address_stays_when_other_addresses_change(void **st
     set_two(f);
     upstream_pool_endpoints_changed(&f->pool);
     end_unsettled(dial_ready(f, UPSTREAM_FOR_MESSAGE), 5);
-    assert_false(send_window_is_open(&f->pool.addresses[0].window));
+    assert_false(send_window_is_open(&f->pool.addresses.records[0].window));
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 3, 1, 2 }, NULL, 3);
     upstream_pool_endpoints_changed(&f->pool);
-    assert_true(send_window_is_open(&f->pool.addresses[0].window));
-    assert_false(send_window_is_open(&f->pool.addresses[1].window));
-    assert_true(f->pool.addresses[1].acked_us);
+    assert_true(send_window_is_open(&f->pool.addresses.records[0].window));
+    assert_false(send_window_is_open(&f->pool.addresses.records[1].window));
+    assert_true(f->pool.addresses.records[1].acked_us);
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2, 3 }, NULL, 2);
     upstream_pool_endpoints_changed(&f->pool);
     for (size_t at = 0; at < ENDPOINTS_MAX; at++)
-        assert_true(send_window_is_open(&f->pool.addresses[at].window));
+        assert_true(send_window_is_open(&f->pool.addresses.records[at].window));
 }
 
 static void a_late_ack_leaves_the_window_and_waits_for_the_next_dial(void **state)
@@ -515,7 +515,7 @@ static void a_late_ack_leaves_the_window_and_waits_for_the_next_dial(void **stat
     upstreams_load(upstream, 1);
     runtime_pass(&f->runtime, 60000);
     upstream_end(upstream, END_ACK_TIMEOUT);
-    assert_true(send_window_is_open(&f->pool.addresses[0].window));
+    assert_true(send_window_is_open(&f->pool.addresses.records[0].window));
     assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
 }
