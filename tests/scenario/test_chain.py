@@ -6,7 +6,6 @@ from support.aggregators import CountingAggregator, resets_at
 from support.chain import LENGTHS, Steady
 from support.forward import event
 from support.husk import LIGHT
-from support.process import eventually
 
 ATTEMPTS = 5
 WORST_SECONDS = 3  # of an event that nothing is wrong with; an undisturbed one takes milliseconds
@@ -52,9 +51,7 @@ def test_all_husks_together_try_a_message_max_attempts_times(chain, length):
     good, bad = Steady(chain, 1), chain.agent()
     good.step()
     bad.send(event(POISON, tag="bad"))
-    for husk in chain.husks:
-        husk.wait_for_metric("husk_messages_dropped_total", 1)
-    good.step()
+    good.step_until(lambda: all(husk.metric("husk_messages_dropped_total") for husk in chain.husks))
     assert chain.aggregator.offered[POISON] == ATTEMPTS
     drops = chain.drops()
     assert all(one == drops[-1] for one in drops), f"one drop each, for the same reason: {drops}"
@@ -79,8 +76,7 @@ def test_messages_in_front_of_and_behind_the_bad_one_arrive(chain, length):
     good.step()
     numbers = [*range(POISON - 10, POISON), *range(POISON + 1, POISON + 11)]
     bad.send(*(event(number, tag="bad") for number in range(POISON - 10, POISON + 11)))
-    good.step_until(lambda: not chain.aggregator.missing(numbers))
-    eventually(lambda: dropped(chain) == 1, "the bad one is given up")
+    good.step_until(lambda: not chain.aggregator.missing(numbers) and dropped(chain))
     assert chain.aggregator.offered[POISON] <= ATTEMPTS + 3, "a few times more until it is found among the others"
     assert good.worst < WORST_SECONDS
 
@@ -103,6 +99,6 @@ def test_one_bad_message_in_a_hundred_of_one_agent_among_twenty(chain, length):
             agent.send(event(one, tag=f"good.{one % 100}"))
         worst = max(worst, chain.aggregator.wait_for_stored(*numbers))
     assert worst < WORST_SECONDS
-    eventually(lambda: dropped(chain) >= 1, "the bad ones are given up")
+    Steady(chain, 10_000).step_until(lambda: dropped(chain))
     offered = [chain.aggregator.offered[number] for number in poison]
     assert max(offered) <= ATTEMPTS + 3, "a few times more until it is found among the others"

@@ -1,0 +1,99 @@
+"""docs/link.md, negotiation: to whatever does not speak the link, husk speaks plain Forward."""
+
+import pytest
+
+from support import link, raw
+from support.aggregators import CountingAggregator, resets_at
+from support.forward import Agent, carry_acked, event
+
+COUNT = 20
+
+
+def lines_about_the_link(husk):
+    return [one for one in husk.events() if one["level"] in ("info", "warn") and
+            "husk-link" in " ".join(str(value) for value in one.values())]
+
+
+def test_an_older_husk_as_server_gets_plain_forward(husk):
+    listener = link.LinkServer(husk.pki, [link.OLD])
+    client = husk.client(listener, max_upstream_connections=1)
+    for number in range(3):
+        agent = Agent(raw.connect(client.address))
+        agent.send(event(number, "a"))
+        peer = listener.accept_link()
+        assert (peer.protocol, peer.read()[2]) == (link.OLD, {"n": number})
+        peer.send({"ack": "a"})
+        agent.expect_ack("a")
+        peer.close()
+        client.wait_for_metric("husk_connections_ended_total", number + 1, side="upstream")
+    assert len(lines_about_the_link(client)) == 1, "one line for all connections"
+
+
+def test_an_older_husk_as_client_gets_plain_forward(husk):
+    aggregator = CountingAggregator()
+    server = husk.server(aggregator, rule="any tags=t")
+    for number in range(3):
+        peer = link.connect(server, husk.pki, [link.OLD])
+        assert peer.protocol == link.OLD
+        peer.send(event(number), event(10 + number, "a"))
+        assert peer.read() == {"ack": "a"}
+        peer.send(event(20, "b", tag="other"))
+        peer.expect_end()  # a refusal in plain Forward
+    assert len(lines_about_the_link(server)) == 1
+    assert sorted(aggregator.stored) == [0, 1, 2, 10, 11, 12]
+
+
+def test_frames_without_the_link_are_not_forward(husk):
+    server = husk.server(CountingAggregator())
+    peer = link.connect(server, husk.pki, [link.OLD])
+    peer.send({"sender": 1}, event(1, "a"))
+    peer.expect_end()
+    server.wait_for_event(side="downstream", reason="not_forward")
+
+
+def test_no_agent_of_another_kind_is_a_line_in_the_log(husk):
+    """Fluent Bit and others offer no ALPN: nothing is missing there."""
+    aggregator = CountingAggregator()
+    server = husk.server(aggregator)
+    peer = link.connect(server, husk.pki, [])
+    peer.send(event(1, "a"))
+    assert peer.protocol is None and peer.read() == {"ack": "a"}
+    assert not lines_about_the_link(server)
+
+
+def through(kind, husk, server):
+    """What stands between the two husks."""
+    if kind == "terminator":
+        return link.TlsTerminator(server.address, husk.pki)
+    return husk.server(husk.client(server, protocol="tcp"), protocol="tcp")
+
+
+@pytest.mark.parametrize("kind", ["terminator", "tunnel"])
+def test_two_husks_with_tls_terminated_between_them_speak_plain_forward(husk, kind):
+    poison = 1000
+    aggregator = CountingAggregator(resets_at(poison))
+    server = husk.server(aggregator, max_attempts=3)
+    client = husk.client(through(kind, husk, server), max_attempts=3)
+    plain, asking = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
+    for number in range(COUNT):
+        plain.send(event(number))
+        carry_acked(asking, 100 + number, f"{number}")
+    aggregator.wait_for_stored(*range(COUNT), *range(100, 100 + COUNT))
+    bad = Agent(raw.connect(client.address))
+    bad.send(event(poison))
+    server.wait_for_metric("husk_connections_ended_total", 1, side="upstream")
+    for number in range(200, 205):
+        carry_acked(asking, number, f"{number}")
+    assert all(husk.metric("husk_connections_ended_total", reason=reason) == 0
+               for husk in (client, server) for reason in ("link_error", "not_forward", "bad_ack", "unknown_ack"))
+
+
+@pytest.mark.parametrize("length", [2])
+def test_two_husks_recognise_each_other(chain, length):
+    """Otherwise the tests of chains test nothing: a refusal is an answer, and the connection goes on."""
+    chain = chain(length, at={-1: {"rule": "any tags=t"}})
+    agent = chain.agent()
+    agent.send(event(1, tag="other"), event(2))
+    chain.aggregator.wait_for_stored(2)
+    assert chain.drops() == [{"tag_not_allowed": 1}] * 2
+    assert not any(lines_about_the_link(husk) for husk in chain.husks)
