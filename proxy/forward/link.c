@@ -169,6 +169,8 @@ static bool answer_is_complete(const struct value values[ANSWER_KEYS])
 {
     if (values[ANSWER_REFUSED].present && !(values[ANSWER_ACK].present && values[ANSWER_REASON].present))
         return false;
+    if (values[ANSWER_LINK].present && !values[ANSWER_ACK].present)
+        return false;
     return values[ANSWER_SENDER].present || !values[ANSWER_WINDOW].present;
 }
 

@@ -63,6 +63,6 @@ def test_the_walks_name_functions_of_their_files():
 def test_the_examples_of_the_link_are_what_they_say():
     page = (ROOT / "docs/link.md").read_text()
     examples = re.findall(r"^    (\{.*\})\n((?:        [0-9a-f ]+\n)+)", page, re.M)
-    assert len(examples) == 10
+    assert len(examples) == 11
     for text, octets in examples:
         assert msgpack.unpackb(bytes.fromhex(octets)) == json.loads(text)

@@ -122,7 +122,8 @@ static bool answer_is_legal(const msgpack_object_map *map)
     return id_is_legal(ack) && integer_is_legal(refused, 1, UINT64_MAX) && text_is_legal(reason, 1) &&
            text_is_legal(field_find(map, "waiting"), 0) && integer_is_legal(sender, 0, UINT64_MAX) &&
            integer_is_legal(field_find(map, "link"), 1, UINT64_MAX) && window_is_legal(window) &&
-           (!refused.value || (ack.value && reason.value)) && (!window.value || sender.value);
+           (!refused.value || (ack.value && reason.value)) && (!window.value || sender.value) &&
+           (!field_find(map, "link").value || ack.value);
 }
 
 /* Whether the reader says the same of a field as msgpack-c. */
