@@ -6,6 +6,7 @@
 static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
+static const char *const refusals[] = { "continue", "reset", NULL };
 static const char *const compressions[] = { "off", "gzip", "zstd", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -87,6 +88,10 @@ static const struct setting settings[] = {
       .value_name = "N",
       .help = "forward: a message is dropped after this number of ack timeouts during which the aggregator "
               "acknowledged other messages" },
+    { ROW("on-refused", SETTING_CHOICE, on_refused), .fallback = "continue", .choices = refusals,
+      .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
+              "up: continue only counts and logs the message; reset closes the agent's connection, as it "
+              "does for an agent that asked for the ack" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,

@@ -122,6 +122,7 @@ static void options_set_messages(struct route_options *route, const struct confi
     route->delivery_timeout_ms = config->delivery_timeout_ms;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
+    route->on_refused = (enum route_on_refused)config->on_refused;
 }
 
 static void options_set_connections(struct route_options *route, const struct config *config,

@@ -50,7 +50,7 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
     }
     if (!cut_through->sender->is_remote) { /* else the end of the message is waited for, then it counts */
         metrics_add(&metrics->received, 1);
-        metrics_add(&metrics->dropped[reason], 1);
+        unsettled_note_loss(&cut_through->dispatcher->unsettled, reason, 1);
     }
     sender_fail(cut_through->sender, reason);
 }

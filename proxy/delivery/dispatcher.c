@@ -295,8 +295,12 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
     enum retry_verdict verdict = retry_decide(&dispatcher->retry, message);
     struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
 
-    if (verdict == RETRY_GIVE_UP || verdict == RETRY_LEFT) {
-        unsettled_drop(&dispatcher->unsettled, message, verdict == RETRY_LEFT ? END_LEFT : reason);
+    if (verdict == RETRY_GIVE_UP) {
+        unsettled_drop(&dispatcher->unsettled, message, reason);
+        return;
+    }
+    if (verdict == RETRY_LEFT) {
+        unsettled_forget(&dispatcher->unsettled, message);
         return;
     }
     metrics_add(&metrics_of(dispatcher)->retried, message->count);
@@ -446,7 +450,7 @@ void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_opti
     };
     upstream_pool_init(&dispatcher->pool, &shared);
     retry_init(&dispatcher->retry, transport->route->max_attempts, transport->route->max_ack_timeouts);
-    unsettled_init(&dispatcher->unsettled, metrics_of(dispatcher), options->budget);
+    unsettled_init(&dispatcher->unsettled, transport, options->budget);
     message_queue_init(&dispatcher->waiting);
     request_queue_init(&dispatcher->requests, &metrics_of(dispatcher)->cut_through_waiting);
     timer_init(&dispatcher->timer, transport->reactor, on_timer, dispatcher);

@@ -26,12 +26,21 @@ static void on_wake(void *owner)
     receiver->shared->events->on_wake(receiver->owner);
 }
 
+/* Whether the agent is told that its message is lost: it waits for the ack, or wants to know. */
+static bool is_told(const struct receiver *receiver, const struct message *message)
+{
+    return message->ack == MESSAGE_AGENT_ACK || !message->is_kept ||
+           receiver->shared->dispatcher->transport->route->on_refused == ROUTE_REFUSED_RESET;
+}
+
 static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
     const struct receiver *receiver = owner;
 
-    (void)refusal;
-    receiver->shared->events->on_undelivered(receiver->owner);
+    if (is_told(receiver, refusal->message))
+        receiver->shared->events->on_undelivered(receiver->owner);
+    else
+        receiver->shared->events->on_wake(receiver->owner); /* it may have waited for this message */
 }
 
 /* A husk on a link loses only the message: the framer answers at its end. */

@@ -1,8 +1,13 @@
 #include "delivery/unsettled.h"
 
-void unsettled_init(struct unsettled *unsettled, struct message_metrics *metrics, struct read_budget *budget)
+void unsettled_init(struct unsettled *unsettled, struct transport *transport, struct read_budget *budget)
 {
-    *unsettled = (struct unsettled) { .metrics = metrics, .budget = budget };
+    *unsettled = (struct unsettled) { .transport = transport, .budget = budget };
+}
+
+static void loss_count(struct unsettled *unsettled, enum end_reason reason, unsigned messages)
+{
+    metrics_add(&unsettled->transport->reactor->metrics.messages.dropped[reason], messages);
 }
 
 void unsettled_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes)
@@ -29,11 +34,17 @@ void unsettled_discard(struct unsettled *unsettled, struct message *message)
     unsettled_retain(unsettled, message, sizeof *message);
 }
 
+void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, unsigned messages)
+{
+    loss_count(unsettled, reason, messages);
+    connection_log_give_up(&unsettled->transport->connection_log, reason, messages);
+}
+
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason)
 {
     struct sender *sender = message->sender;
 
-    metrics_add(&unsettled->metrics->dropped[reason], message->count);
+    unsettled_note_loss(unsettled, reason, message->count);
     if (sender)
         sender_refuse(sender, message, message->count, reason);
     unsettled_leave(unsettled, message);
@@ -41,7 +52,7 @@ void unsettled_drop(struct unsettled *unsettled, struct message *message, enum e
 
 void unsettled_forget(struct unsettled *unsettled, struct message *message)
 {
-    metrics_add(&unsettled->metrics->dropped[END_LEFT], message->count);
+    loss_count(unsettled, END_LEFT, message->count);
     if (message->sender)
         sender_remove(message->sender, message);
     unsettled_leave(unsettled, message);

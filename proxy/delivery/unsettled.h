@@ -1,5 +1,5 @@
 /* Counts the unsettled messages of a worker, from their arrival to their end: in the metrics, and in the read
- * budget.
+ * budget. Counts and logs those that are given up, and tells their senders.
  *
  * A message that is unsettled waits in the dispatcher or is in the ledger of an upstream connection; this
  * unit owns neither. Belongs to its worker's thread. */
@@ -9,15 +9,16 @@
 #include "base/end_reason.h"
 #include "delivery/read_budget.h"
 #include "delivery/sender.h"
+#include "link/transport.h"
 
 struct unsettled {
-    struct message_metrics *metrics; /* borrowed */
-    struct read_budget *budget;      /* borrowed */
-    unsigned count;                  /* Forward messages */
+    struct transport *transport; /* borrowed */
+    struct read_budget *budget;  /* borrowed */
+    unsigned count;              /* Forward messages */
 };
 
 /* Borrows both. */
-void unsettled_init(struct unsettled *unsettled, struct message_metrics *metrics, struct read_budget *budget);
+void unsettled_init(struct unsettled *unsettled, struct transport *transport, struct read_budget *budget);
 
 /* From now on the message is unsettled, and its bytes are retained if they are kept. */
 void unsettled_enter(struct unsettled *unsettled, struct message *message);
@@ -28,8 +29,11 @@ void unsettled_retain(struct unsettled *unsettled, struct message *message, uint
 /* Discards the bytes of a message, which cannot be sent again. */
 void unsettled_discard(struct unsettled *unsettled, struct message *message);
 
-/* Drops a message, counts it under `reason`, and tells its sender if the sender still exists: on_refused
- * can forget other messages of the sender. The message is neither in a queue nor in a ledger. */
+/* `messages` Forward messages are given up for `reason`: counts and logs them. */
+void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, unsigned messages);
+
+/* Gives up a message for `reason`: counts and logs it, and calls on_refused of its sender if the sender still
+ * exists, which can forget other messages. The message is neither in a queue nor in a ledger. */
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason);
 /* The same without telling the sender: its agent sends the message again. */
 void unsettled_forget(struct unsettled *unsettled, struct message *message);

@@ -1,19 +1,26 @@
 #include "runtime/connection_log.h"
 
-static void summary_write(struct connection_log *connection_log)
+/* Logs how many lines of one kind were left out. */
+static void counts_write(const struct connection_log *connection_log, struct log_limiter *limiters,
+                         const char *text)
 {
     for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
-        struct log_limiter *limiter = &connection_log->limiters[reason];
         struct log_line line;
-        if (!limiter->suppressed)
+        if (!limiters[reason].suppressed)
             continue;
-        log_begin(&line, connection_log->log, LOG_WARN, "more connections ended");
+        log_begin(&line, connection_log->log, LOG_WARN, text);
         log_text(&line, "route", connection_log->route->name);
         log_text(&line, "reason", end_reason_name(reason));
-        log_number(&line, "suppressed", limiter->suppressed);
+        log_number(&line, "suppressed", limiters[reason].suppressed);
         log_end(&line);
-        limiter->suppressed = 0;
+        limiters[reason].suppressed = 0;
     }
+}
+
+static void summary_write(struct connection_log *connection_log)
+{
+    counts_write(connection_log, connection_log->limiters, "more connections ended");
+    counts_write(connection_log, connection_log->given_up, "more messages given up");
 }
 
 static void on_summary(void *owner)
@@ -55,7 +62,19 @@ static void identity_write(struct log_line *line, const struct leg *inlet)
     log_text(line, "identity", text);
 }
 
-static void end_write(struct connection_log *connection_log, const char *event,
+/* True when a line may be written; otherwise the line is counted. */
+static bool line_admit(struct connection_log *connection_log, struct log_limiter *limiter,
+                       uint32_t *suppressed)
+{
+    uint64_t now_ms = connection_log->summary.reactor->now_ms;
+
+    if (log_limiter_admit(limiter, now_ms, connection_log->route->log_burst, suppressed))
+        return true;
+    timer_set(&connection_log->summary, now_ms + LOG_LIMITER_WINDOW_MS);
+    return false;
+}
+
+static void end_write(struct connection_log *connection_log, struct log_limiter *limiter, const char *event,
                       const struct connection_end *end)
 {
     const struct route_options *route = connection_log->route;
@@ -64,11 +83,8 @@ static void end_write(struct connection_log *connection_log, const char *event,
     struct log_line line;
     uint32_t suppressed = 0;
 
-    if (!is_benign && !log_limiter_admit(&connection_log->limiters[end->reason], reactor->now_ms,
-                                         route->log_burst, &suppressed)) {
-        timer_set(&connection_log->summary, reactor->now_ms + LOG_LIMITER_WINDOW_MS);
+    if (!is_benign && !line_admit(connection_log, limiter, &suppressed))
         return;
-    }
     log_begin(&line, connection_log->log, is_benign ? LOG_DEBUG : LOG_WARN, event);
     log_text(&line, "route", route->name);
     log_text(&line, "side", side_name(end->side));
@@ -87,12 +103,29 @@ static void end_write(struct connection_log *connection_log, const char *event,
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end)
 {
-    end_write(connection_log, "connection ended", end);
+    end_write(connection_log, &connection_log->limiters[end->reason], "connection ended", end);
 }
 
 void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal)
 {
-    end_write(connection_log, "message refused", refusal);
+    end_write(connection_log, &connection_log->given_up[refusal->reason], "message refused", refusal);
+}
+
+void connection_log_give_up(struct connection_log *connection_log, enum end_reason reason, unsigned messages)
+{
+    struct log_line line;
+    uint32_t suppressed = 0;
+
+    if (!line_admit(connection_log, &connection_log->given_up[reason], &suppressed))
+        return;
+    log_begin(&line, connection_log->log, LOG_WARN, "messages given up");
+    log_text(&line, "route", connection_log->route->name);
+    log_text(&line, "reason", end_reason_name(reason));
+    log_text(&line, "what", end_reason_phrase(reason));
+    log_number(&line, "messages", messages);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
 }
 
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,

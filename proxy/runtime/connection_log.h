@@ -1,8 +1,8 @@
-/* Logs the end of each connection of a worker.
+/* Logs the end of each connection of a worker, and each message that is given up.
  *
- * A failure is a warning. Each reason has at most --log-burst warnings per LOG_LIMITER_WINDOW_MS. Further
- * failures are counted, and the counts are logged when the window is over. An end in order is a debug line.
- * Belongs to its worker's thread. */
+ * A failure is a warning, and so is a lost message. Each reason has at most --log-burst warnings per
+ * LOG_LIMITER_WINDOW_MS. Further failures are counted, and the counts are logged when the window is over. An
+ * end in order is a debug line. Belongs to its worker's thread. */
 #ifndef HUSK_RUNTIME_CONNECTION_LOG_H
 #define HUSK_RUNTIME_CONNECTION_LOG_H
 
@@ -13,11 +13,12 @@
 #include "wire/address.h"
 
 struct connection_log {
-    struct log *log;                   /* borrowed */
-    const struct route_options *route; /* borrowed */
-    struct log_limiter limiters[END_REASON_COUNT];
-    struct timer summary; /* runs while counts wait to be logged */
-    unsigned hinted;      /* bits: the hints that were logged */
+    struct log *log;                               /* borrowed */
+    const struct route_options *route;             /* borrowed */
+    struct log_limiter limiters[END_REASON_COUNT]; /* of connections */
+    struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
+    struct timer summary;                          /* runs while counts wait to be logged */
+    unsigned hinted;                               /* bits: the hints that were logged */
 };
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
@@ -38,6 +39,9 @@ struct connection_end {
 };
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);
+
+/* `messages` Forward messages were given up for `reason`. */
+void connection_log_give_up(struct connection_log *connection_log, enum end_reason reason, unsigned messages);
 
 /* Logs that a message of the connection was refused, in the same form and with the same limits. */
 void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal);

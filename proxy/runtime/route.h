@@ -17,6 +17,7 @@ struct message_policy;
 
 enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
 enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
+enum route_on_refused { ROUTE_REFUSED_CONTINUE, ROUTE_REFUSED_RESET };
 
 /* Each field names its setting. The name of a field ends in its unit; counts have none. */
 struct route_options {
@@ -40,6 +41,8 @@ struct route_options {
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
     unsigned max_senders;         /* --max-senders: that a husk may name on one connection (docs/link.md) */
+    enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
+                                           given up */
     unsigned max_upstream_connections;  /* --max-upstream-connections: shared, per worker and endpoint */
     unsigned max_exclusive_connections; /* --max-exclusive-connections: per worker */
     uint64_t max_connection_age_ms;     /* --max-connection-age: when an upstream connection retires, a tenth

@@ -118,3 +118,18 @@ def test_a_message_that_ends_each_connection_does_not_eject_an_address_where_oth
     eventually(is_dropped, "the message is dropped")
     assert half.aggregator.numbers().count(0) == 4
     assert half.husk.metric("husk_endpoint_ejected") == 0
+
+
+@pytest.mark.parametrize("on_refused, chunk, is_reset", [(None, None, False), (None, "poison", True),
+                                                         ("continue", None, False), ("reset", None, True)])
+def test_an_agent_that_asked_for_no_ack_goes_on_unless_it_is_to_be_reset(half, on_refused, chunk, is_reset):
+    half = half(acks=lambda one: Aggregator.REFUSE if one.number == 0 else True, max_attempts=2, on_refused=on_refused)
+    agent = half.agent()
+    agent.send(event(0, chunk))
+    line = half.husk.wait_for_event(message="messages given up")
+    assert (line["reason"], line["messages"]) == ("upstream_closed", 1)
+    assert half.husk.metric("husk_messages_dropped_total", reason="upstream_closed") == 1
+    if is_reset:
+        raw.assert_reset(agent.sock)
+    else:
+        carry_acked(agent, 1, "1")

@@ -165,15 +165,44 @@ static void a_hint_is_given_once(void **state)
     expect_log(f, 0, "");
 }
 
+static void an_alarm_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address upstream = addresses_at_port(1);
+
+    connection_log_alarm(&f->connection_log, "look here", &upstream);
+    expect_log(f, 1, " error look here route=test upstream=127.0.0.1:1");
+}
+
+static void messages_that_are_given_up_are_counted_beyond_the_burst(void **state)
+{
+    struct fixture *f = *state;
+
+    end(f, END_RESET); /* has a limit of its own */
+    expect_log(f, 1, "warn connection ended");
+    for (unsigned i = 0; i < BURST + 3; i++)
+        connection_log_give_up(&f->connection_log, END_RESET, 2);
+    expect_log(f, BURST,
+               "warn messages given up route=test reason=reset what=\"connection reset by peer\" messages=2");
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+    expect_log(f, 1, "warn more messages given up route=test reason=reset suppressed=3");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_failure_is_a_warning_with_all_that_is_known),   TEST(what_is_unknown_is_left_out),
-        TEST(failures_beyond_the_burst_are_counted_by_reason), TEST(the_next_line_tells_what_was_left_out),
-        TEST(ordinary_ends_are_debug_lines_without_limit),     TEST(a_close_tells_what_was_left_out),
-        TEST(a_refused_message_is_logged_like_an_end),         TEST(a_hint_is_given_once),
+        TEST(a_failure_is_a_warning_with_all_that_is_known),
+        TEST(what_is_unknown_is_left_out),
+        TEST(failures_beyond_the_burst_are_counted_by_reason),
+        TEST(the_next_line_tells_what_was_left_out),
+        TEST(ordinary_ends_are_debug_lines_without_limit),
+        TEST(a_close_tells_what_was_left_out),
+        TEST(a_refused_message_is_logged_like_an_end),
+        TEST(a_hint_is_given_once),
+        TEST(an_alarm_is_an_error),
+        TEST(messages_that_are_given_up_are_counted_beyond_the_burst),
     };
 
     return cmocka_run_group_tests_name("connection_log", tests, NULL, NULL);

@@ -10,13 +10,15 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 /* A sender and its owner, who drops the sender when a message cannot be delivered, as an agent's connection
  * does. */
 struct agent {
     struct sender sender;
     struct dispatcher *dispatcher;
-    unsigned settled, undelivered, wakes;
+    unsigned settled, refused, undelivered, wakes;
+    bool goes_on; /* after a message was refused */
 };
 
 struct request {
@@ -59,7 +61,11 @@ static void on_undelivered(void *owner, enum end_reason reason)
 
 static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
-    on_undelivered(owner, refusal->reason);
+    struct agent *agent = owner;
+
+    agent->refused += refusal->count;
+    if (!agent->goes_on)
+        on_undelivered(owner, refusal->reason);
 }
 
 static void on_wake(void *owner)
@@ -336,6 +342,35 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
     assert_int_equal(deliveries, f->runtime.route.max_attempts);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
     assert_int_equal(f->dispatcher.unsettled.count, 0);
+}
+
+/* Two connections end at a message that has no more attempts; the agent of it goes on. */
+static void give_up(struct fixture *f, enum message_ack ack)
+{
+    f->dispatcher.retry.max_attempts = 2;
+    submit(f, 0, "a", ack, 1);
+    submit(f, 0, "b", MESSAGE_OUR_ACK, 1);
+    upstream_end(make_ready(f), END_RESET);
+    back_off(f);
+    struct upstream *upstream = make_ready(f);
+    upstreams_stay_quiet(upstream);
+    upstream_end(upstream, END_RESET);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
+}
+
+static void the_next_message_goes_on_after_a_loss(void **state)
+{
+    struct fixture *f = *state;
+    char text[RUNTIME_LOG_BYTES];
+
+    f->agents[0].goes_on = true;
+    give_up(f, MESSAGE_OUR_ACK);
+    assert_int_equal(f->agents[0].refused, 1);
+    assert_int_equal(f->agents[0].undelivered, 0);
+    assert_false(sender_has_isolated(&f->agents[0].sender));
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+    runtime_read_log(&f->runtime, text);
+    assert_non_null(strstr(text, "warn messages given up route=test reason=reset"));
 }
 
 static void a_connection_that_ends_before_the_message_is_sent_is_no_attempt(void **state)
@@ -682,6 +717,7 @@ int main(void)
         TEST(agents_are_not_read_while_messages_wait_at_ready_connections),
         TEST(a_message_at_which_a_connection_ends_is_sent_alone),
         TEST(a_message_is_given_up_after_so_many_attempts),
+        TEST(the_next_message_goes_on_after_a_loss),
         TEST(a_connection_that_ends_before_the_message_is_sent_is_no_attempt),
         TEST(an_isolated_message_waits_on_its_connection_and_others_do_not),
         TEST(a_message_that_is_forgotten_frees_its_reserved_connection),
