@@ -48,11 +48,12 @@ static void on_lost(struct exclusive_request *request, enum end_reason reason)
         metrics_add(&metrics->retried, 1);
         return;
     }
-    if (!cut_through->sender->is_remote) { /* else the end of the message is waited for, then it counts */
+    bool is_kept = cut_through->message->is_kept;
+    if (!cut_through->sender->is_remote || !is_kept) { /* else it counts at the end of the message */
         metrics_add(&metrics->received, 1);
         unsettled_note_loss(&cut_through->dispatcher->unsettled, reason, 1);
     }
-    sender_fail(cut_through->sender, reason);
+    sender_fail(cut_through->sender, is_kept ? reason : END_UNDELIVERED);
 }
 
 static void on_overdue(struct exclusive_request *request)

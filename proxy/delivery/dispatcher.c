@@ -1,5 +1,7 @@
 #include "delivery/dispatcher.h"
 
+#include "delivery/link_upstreams.h"
+
 enum { WAITING_TICK_MS = 500 }; /* how often waiting messages and agents are checked */
 
 static struct message_metrics *metrics_of(const struct dispatcher *dispatcher)
@@ -66,7 +68,7 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
 
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
 {
-    upstream_pool_say_gone(&dispatcher->pool, sender);
+    link_upstreams_say_gone(&dispatcher->pool, sender);
     for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_sender);
         /* Other messages are delivered; these would be duplicates, because the agent sends them again. */
@@ -124,7 +126,7 @@ static bool is_held(struct dispatcher *dispatcher, const struct message *message
     struct sender *sender = message->sender;
 
     return sender &&
-           (sender_must_wait(sender, message) || upstream_pool_is_closed(&dispatcher->pool, sender));
+           (sender_must_wait(sender, message) || link_upstreams_are_closed(&dispatcher->pool, sender));
 }
 
 static void messages_send(struct dispatcher *dispatcher)
@@ -235,14 +237,14 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
 {
     return (sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool)) ||
-           upstream_pool_is_closed(&dispatcher->pool, sender);
+           link_upstreams_are_closed(&dispatcher->pool, sender);
 }
 
 const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)
 {
     const struct upstream_pool *pool = &dispatcher->pool;
     enum end_reason reason = upstream_pool_is_ready(pool)
-                                 ? upstream_pool_peer_waits(pool)
+                                 ? link_upstreams_why_waiting(pool)
                                  : dialer_last_outcome(&dispatcher->transport->dialer).reason;
 
     return reason == END_NONE ? "busy" : end_reason_name(reason);
@@ -407,12 +409,15 @@ static const struct upstream_events upstream_events = {
 
 /* ---- messages that wait for too long ---- */
 
-/* After --delivery-timeout, tells agents that their messages are not delivered. */
+/* After --delivery-timeout, tells agents that their messages are not delivered. Not while a husk upstream
+ * says that messages wait: an agent that is told would send them again. */
 static void overdue_check(struct dispatcher *dispatcher)
 {
     uint64_t timeout_ms = dispatcher->transport->route->delivery_timeout_ms;
     const struct overdue overdue = { &dispatcher->waiting, &dispatcher->requests, &dispatcher->unsettled };
 
+    if (link_upstreams_exist(&dispatcher->pool))
+        return;
     overdue_tell(&overdue, now_ms(dispatcher) > timeout_ms ? now_ms(dispatcher) - timeout_ms : 0);
     waiting_publish(dispatcher);
 }

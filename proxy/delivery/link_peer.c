@@ -64,16 +64,19 @@ static void on_settled(void *owner, const struct message *message)
     message_answer(owner, message, 0, END_NONE);
 }
 
-static void on_refused(void *owner, const struct sender_refusal *refusal)
-{
-    message_answer(owner, refusal->message, refusal->count, refusal->reason);
-}
-
 static void on_undelivered(void *owner, enum end_reason reason)
 {
     struct link_peer *peer = ((struct link_sender *)owner)->peer;
 
     peer->events->on_undelivered(peer->owner, reason);
+}
+
+static void on_refused(void *owner, const struct sender_refusal *refusal)
+{
+    if (refusal->message->is_kept)
+        message_answer(owner, refusal->message, refusal->count, refusal->reason);
+    else
+        on_undelivered(owner, END_UNDELIVERED);
 }
 
 static void on_wake(void *owner)
@@ -148,10 +151,18 @@ static bool is_idle(const struct link_sender *sender)
     return TAILQ_EMPTY(&sender->sender.unsettled) && !sender->is_answering;
 }
 
+static void sender_forget(struct link_sender *sender)
+{
+    struct link_peer *peer = sender->peer;
+
+    peer->events->on_forgotten(peer->owner, &sender->sender);
+    sender_free(sender);
+}
+
 static void sender_forget_if_gone(struct link_sender *sender)
 {
     if (sender->is_gone && is_idle(sender) && sender != sender->peer->current)
-        sender_free(sender);
+        sender_forget(sender);
 }
 
 /* Makes space for another sender. */
@@ -163,7 +174,7 @@ static enum end_reason sender_evict(struct link_peer *peer)
         return END_NONE;
     TAILQ_FOREACH (sender, &peer->senders, by_use) {
         if (is_idle(sender) && sender != peer->current) {
-            sender_free(sender);
+            sender_forget(sender);
             return END_NONE;
         }
     }

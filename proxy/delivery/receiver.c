@@ -43,18 +43,25 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
         receiver->shared->events->on_wake(receiver->owner); /* it may have waited for this message */
 }
 
-/* A husk on a link loses only the message: the framer answers at its end. */
+/* A husk on a link loses only the message, if it was given up: the framer answers at its end. */
 static void on_undelivered(void *owner, enum end_reason reason)
 {
     struct receiver *receiver = owner;
 
-    if (!receiver->senders.peer) {
+    if (!receiver->senders.peer || reason == END_UNDELIVERED) {
         receiver->shared->events->on_undelivered(receiver->owner);
         return;
     }
     cut_through_drop(receiver);
     framer_refuse(&receiver->framer, reason);
     receiver->shared->events->on_wake(receiver->owner);
+}
+
+static void on_forgotten(void *owner, struct sender *sender)
+{
+    const struct receiver *receiver = owner;
+
+    dispatcher_forget(receiver->shared->dispatcher, sender);
 }
 
 static const char *why_waiting(void *owner)
@@ -68,6 +75,7 @@ static const struct senders_events senders_events = {
     .on_wake = on_wake,
     .on_refused = on_refused,
     .on_undelivered = on_undelivered,
+    .on_forgotten = on_forgotten,
     .why_waiting = why_waiting,
 };
 

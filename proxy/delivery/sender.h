@@ -23,8 +23,8 @@ struct sender_events {
     void (*on_settled)(void *owner, const struct message *message);
     /* A message is given up, or a part of it. The message is freed after the callback. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
-    /* The large message that the agent is sending cannot be delivered, or a message has waited for
-     * --delivery-timeout. */
+    /* The large message that the agent is sending is given up for `reason`. END_UNDELIVERED: it is lost and
+     * not kept, or a message has waited for --delivery-timeout. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* The agent may be able to go on: there is space, or an isolated message no longer blocks the sender. */
     void (*on_wake)(void *owner);

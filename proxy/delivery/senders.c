@@ -54,6 +54,13 @@ static void on_undelivered(void *owner, enum end_reason reason)
     senders->events->on_undelivered(senders->owner, reason);
 }
 
+static void on_forgotten(void *owner, struct sender *sender)
+{
+    struct senders *senders = owner;
+
+    senders->events->on_forgotten(senders->owner, sender);
+}
+
 static const struct sender_events sender_events = {
     .on_settled = on_settled,
     .on_refused = on_refused,
@@ -65,6 +72,7 @@ static const struct link_peer_events link_events = {
     .on_answer = on_wake,
     .on_wake = on_wake,
     .on_undelivered = on_undelivered,
+    .on_forgotten = on_forgotten,
 };
 
 /* ---- begin and end ---- */

@@ -13,9 +13,10 @@ struct senders_events {
     void (*on_wake)(void *owner);
     /* A message of the agent is given up, or a part of it. Not called for a husk: it gets an answer. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
-    /* The large message that is being read cannot be delivered; or, not for a husk, a message has waited for
-     * --delivery-timeout. */
+    /* See struct link_peer_events and struct sender_events. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
+    /* A husk's sender is forgotten. It has no unsettled message. */
+    void (*on_forgotten)(void *owner, struct sender *sender);
     /* Why unsettled messages wait, for a husk: at most LINK_TEXT_BYTES_MAX bytes. */
     const char *(*why_waiting)(void *owner);
 };

@@ -217,40 +217,6 @@ void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms)
     }
 }
 
-bool upstream_pool_is_closed(const struct upstream_pool *pool, const struct sender *sender)
-{
-    const struct upstream *upstream;
-
-    if (!sender->closed_by)
-        return false;
-    LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (upstream->id == sender->closed_by)
-            return true;
-    }
-    return false;
-}
-
-void upstream_pool_say_gone(struct upstream_pool *pool, const struct sender *sender)
-{
-    struct upstream *upstream;
-
-    if (!sender->filed)
-        return;
-    LIST_FOREACH (upstream, &pool->list, sibling)
-        upstream_say_gone(upstream, sender->number);
-}
-
-enum end_reason upstream_pool_peer_waits(const struct upstream_pool *pool)
-{
-    const struct upstream *upstream;
-
-    LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (upstream->peer_waits != END_NONE)
-            return upstream->peer_waits;
-    }
-    return END_NONE;
-}
-
 bool upstream_pool_is_ready(const struct upstream_pool *pool)
 {
     const struct upstream *upstream;

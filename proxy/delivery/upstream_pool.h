@@ -43,13 +43,6 @@ struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reserva
 /* This process is going to end: the next dial does not wait, and reservations are due within `delay_ms`. */
 void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
-/* Whether the husk at the end of a connection takes no message of the sender now. */
-bool upstream_pool_is_closed(const struct upstream_pool *pool, const struct sender *sender);
-/* Tells the husks at the end of the connections that the sender has ended. */
-void upstream_pool_say_gone(struct upstream_pool *pool, const struct sender *sender);
-/* Why messages wait at a husk upstream; END_NONE: they do not, or it is busy. */
-enum end_reason upstream_pool_peer_waits(const struct upstream_pool *pool);
-
 /* Whether a connection can carry messages. */
 bool upstream_pool_is_ready(const struct upstream_pool *pool);
 

@@ -16,7 +16,7 @@ struct fixture {
     struct buffer out;
     struct link_peer *peer;
     uint64_t last_number;
-    unsigned answers, wakes;
+    unsigned answers, wakes, forgotten;
     enum end_reason undelivered;
 };
 
@@ -37,7 +37,13 @@ static void on_undelivered(void *owner, enum end_reason reason)
     ((struct fixture *)owner)->undelivered = reason;
 }
 
-static const struct link_peer_events events = { on_answer, on_wake, on_undelivered };
+static void on_forgotten(void *owner, struct sender *sender)
+{
+    assert_true(TAILQ_EMPTY(&sender->unsettled));
+    ((struct fixture *)owner)->forgotten++;
+}
+
+static const struct link_peer_events events = { on_answer, on_wake, on_undelivered, on_forgotten };
 
 static int set_up(void **state)
 {
@@ -261,6 +267,7 @@ static void a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled(voi
     assert_int_equal(f->peer->count, 1);
     EXPECT(f, ACK_OF("\5", "a"));
     assert_int_equal(f->peer->count, 0);
+    assert_int_equal(f->forgotten, 1);
     assert_int_equal(name(f, 5), END_NONE); /* an earlier message of it comes again */
     say_gone(f, 5);
     assert_int_equal(f->peer->count, 0);
@@ -366,6 +373,17 @@ static void answers_that_do_not_fit_come_later(void **state)
     EXPECT(f, ACK_OF("\1", "a") ACK_OF("\1", "a") ACK_OF("\1", "a"));
 }
 
+static void a_lost_message_that_is_not_kept_ends_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+
+    message_discard_bytes(message);
+    refuse(message, 1);
+    assert_int_equal(f->undelivered, END_UNDELIVERED);
+    EXPECT(f, "");
+}
+
 static void a_large_message_that_is_lost_is_told_to_the_owner(void **state)
 {
     struct fixture *f = *state;
@@ -394,6 +412,7 @@ int main(void)
         TEST(waiting_is_said_while_there_is_no_answer),
         TEST(waiting_is_said_while_the_connection_is_not_read),
         TEST(answers_that_do_not_fit_come_later),
+        TEST(a_lost_message_that_is_not_kept_ends_the_connection),
         TEST(a_large_message_that_is_lost_is_told_to_the_owner),
     };
 

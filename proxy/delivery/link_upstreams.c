@@ -1,0 +1,46 @@
+#include "delivery/link_upstreams.h"
+
+bool link_upstreams_are_closed(const struct upstream_pool *pool, const struct sender *sender)
+{
+    const struct upstream *upstream;
+
+    if (!sender->closed_by)
+        return false;
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (upstream->id == sender->closed_by)
+            return true;
+    }
+    return false;
+}
+
+void link_upstreams_say_gone(struct upstream_pool *pool, const struct sender *sender)
+{
+    struct upstream *upstream;
+
+    if (!sender->filed)
+        return;
+    LIST_FOREACH (upstream, &pool->list, sibling)
+        upstream_say_gone(upstream, sender->number);
+}
+
+bool link_upstreams_exist(const struct upstream_pool *pool)
+{
+    const struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (upstream->link.is_link)
+            return true;
+    }
+    return false;
+}
+
+enum end_reason link_upstreams_why_waiting(const struct upstream_pool *pool)
+{
+    const struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling) {
+        if (upstream->peer_waits != END_NONE)
+            return upstream->peer_waits;
+    }
+    return END_NONE;
+}
