@@ -68,6 +68,10 @@ static const struct setting settings[] = {
       .max = 24 * HOUR, .value_name = "D",
       .help = "forward: how long an agent that waits for an ack is kept while no upstream is available; "
               "then its connection is reset" },
+    { ROW("max-age", SETTING_DURATION, max_age_ms), .fallback = "off", .min = 1000, .max = 168 * HOUR,
+      .zero_word = "off", .value_name = "D",
+      .help = "forward: a message that is not delivered within this time is given up; off: husk keeps "
+              "messages, and does not read from agents while the memory for them is full" },
     { ROW("max-upstream-connections", SETTING_COUNT, max_upstream_connections), .fallback = "2", .min = 1,
       .max = 64, .value_name = "N", .help = "forward: shared connections per worker and upstream address" },
     { ROW("max-connection-age", SETTING_DURATION, max_connection_age_ms), .fallback = "10m", .min = 100,

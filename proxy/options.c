@@ -120,6 +120,7 @@ static void options_set_messages(struct route_options *route, const struct confi
     route->message_timeout_ms = config->message_timeout_ms;
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;
+    route->max_age_ms = config->max_age_ms;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
     route->on_refused = (enum route_on_refused)config->on_refused;

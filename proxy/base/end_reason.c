@@ -53,6 +53,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_TAG_NOT_ALLOWED] = { "tag_not_allowed", "no rule allows this identity to write this tag", FAILURE },
     [END_REFUSED] = { "refused", "another husk refused a message", FAILURE },
     [END_UNDELIVERED] = { "undelivered", "a message could not be delivered", FAILURE },
+    [END_TOO_OLD] = { "too_old", "message was not delivered within --max-age", FAILURE },
     [END_UPSTREAM_CLOSED] = { "upstream_closed", "closed with messages unacknowledged", FAILURE },
     [END_ACK_TIMEOUT] = { "ack_timeout", "aggregator did not acknowledge in time", FAILURE },
     [END_LINK_ERROR] = { "link_error", "husk sent something that the link does not allow", FAILURE },

@@ -42,6 +42,7 @@ enum end_reason {
     END_TAG_NOT_ALLOWED, /* no rule allows this verified identity to write this tag */
     END_REFUSED,         /* another husk refused a message, for a reason that this version does not know */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
+    END_TOO_OLD,         /* a message was not delivered within --max-age */
     END_UPSTREAM_CLOSED, /* closed in order with unacknowledged messages */
     END_ACK_TIMEOUT,
     END_LINK_ERROR,    /* a husk sent what docs/link.md forbids */

@@ -14,6 +14,12 @@ static uint64_t now_ms(const struct dispatcher *dispatcher)
     return dispatcher->transport->reactor->now_ms;
 }
 
+/* The time when what is `age_ms` old now has arrived; 0: there is nothing so old, or `age_ms` is 0. */
+static uint64_t before(const struct dispatcher *dispatcher, uint64_t age_ms)
+{
+    return age_ms && now_ms(dispatcher) > age_ms ? now_ms(dispatcher) - age_ms : 0;
+}
+
 static void tick_set(struct dispatcher *dispatcher)
 {
     timer_set(&dispatcher->timer, now_ms(dispatcher) + WAITING_TICK_MS);
@@ -197,6 +203,8 @@ static void dispatch(struct dispatcher *dispatcher)
     messages_send(dispatcher); /* an isolated message is fast: before requests */
     requests_grant(dispatcher);
     dial(dispatcher, UPSTREAM_FOR_BALANCE);
+    if (dispatcher->transport->route->max_age_ms && !TAILQ_EMPTY(&dispatcher->waiting.list))
+        tick_set(dispatcher);
     read_budget_set_congestion(dispatcher->budget, congestion_of(dispatcher));
     read_budget_admit_next(dispatcher->budget);
     if (read_budget_is_awaited(dispatcher->budget))
@@ -283,8 +291,10 @@ static void batch_replace(struct dispatcher *dispatcher, struct message *batch, 
 {
     struct message *part;
 
-    TAILQ_FOREACH (part, parts, of_queue)
+    TAILQ_FOREACH (part, parts, of_queue) {
+        sender_inherit(part, batch);
         unsettled_enter(&dispatcher->unsettled, part);
+    }
     if (batch->sender)
         sender_replace(batch->sender, batch, parts);
     unsettled_leave(&dispatcher->unsettled, batch);
@@ -303,6 +313,10 @@ static void message_return(struct dispatcher *dispatcher, struct message *messag
     }
     if (verdict == RETRY_LEFT) {
         unsettled_forget(&dispatcher->unsettled, message);
+        return;
+    }
+    if (message->arrived_ms <= before(dispatcher, dispatcher->transport->route->max_age_ms)) {
+        unsettled_drop(&dispatcher->unsettled, message, END_TOO_OLD);
         return;
     }
     metrics_add(&metrics_of(dispatcher)->retried, message->count);
@@ -410,15 +424,16 @@ static const struct upstream_events upstream_events = {
 /* ---- messages that wait for too long ---- */
 
 /* After --delivery-timeout, tells agents that their messages are not delivered. Not while a husk upstream
- * says that messages wait: an agent that is told would send them again. */
+ * says that messages wait: an agent that is told would send them again. After --max-age, gives messages up.
+ */
 static void overdue_check(struct dispatcher *dispatcher)
 {
-    uint64_t timeout_ms = dispatcher->transport->route->delivery_timeout_ms;
+    const struct route_options *route = dispatcher->transport->route;
     const struct overdue overdue = { &dispatcher->waiting, &dispatcher->requests, &dispatcher->unsettled };
 
-    if (link_upstreams_exist(&dispatcher->pool))
-        return;
-    overdue_tell(&overdue, now_ms(dispatcher) > timeout_ms ? now_ms(dispatcher) - timeout_ms : 0);
+    if (!link_upstreams_exist(&dispatcher->pool))
+        overdue_tell(&overdue, before(dispatcher, route->delivery_timeout_ms));
+    overdue_expire(&overdue, before(dispatcher, route->max_age_ms));
     waiting_publish(dispatcher);
 }
 

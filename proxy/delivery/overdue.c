@@ -10,14 +10,31 @@ static bool is_overdue(const struct message *message, uint64_t deadline_ms)
            message->arrived_ms <= deadline_ms;
 }
 
-/* Drops the overdue messages that their agents send again. */
-static void messages_drop(const struct overdue *overdue, uint64_t deadline_ms)
+/* Whether the agent of an overdue message sends the message again. */
+static bool is_overdue_and_comes_again(const struct message *message, uint64_t deadline_ms)
+{
+    return message_comes_again(message) && is_overdue(message, deadline_ms);
+}
+
+static bool is_too_old(const struct message *message, uint64_t deadline_ms)
+{
+    return message->arrived_ms <= deadline_ms;
+}
+
+/* Which messages are given up, and why. */
+struct selection {
+    bool (*is_selected)(const struct message *message, uint64_t deadline_ms);
+    uint64_t deadline_ms;
+    enum end_reason reason;
+};
+
+static void messages_drop(const struct overdue *overdue, const struct selection *selection)
 {
     struct message_list list = TAILQ_HEAD_INITIALIZER(list);
 
     for (struct message *message = TAILQ_FIRST(&overdue->waiting->list), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_queue);
-        if (!message_comes_again(message) || !is_overdue(message, deadline_ms))
+        if (!selection->is_selected(message, selection->deadline_ms))
             continue;
         message_queue_remove(overdue->waiting, message);
         TAILQ_INSERT_TAIL(&list, message, of_queue);
@@ -25,7 +42,7 @@ static void messages_drop(const struct overdue *overdue, uint64_t deadline_ms)
     while (!TAILQ_EMPTY(&list)) { /* dropping one can remove other messages of its sender from the queue */
         struct message *message = TAILQ_FIRST(&list);
         TAILQ_REMOVE(&list, message, of_queue);
-        unsettled_drop(overdue->unsettled, message, END_UNDELIVERED);
+        unsettled_drop(overdue->unsettled, message, selection->reason);
     }
 }
 
@@ -60,7 +77,16 @@ static bool request_tell(const struct overdue *overdue, uint64_t deadline_ms)
 
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms)
 {
-    messages_drop(overdue, deadline_ms);
+    const struct selection selection = { is_overdue_and_comes_again, deadline_ms, END_UNDELIVERED };
+
+    messages_drop(overdue, &selection);
     while (batch_tell(overdue, deadline_ms) || request_tell(overdue, deadline_ms))
         continue;
+}
+
+void overdue_expire(const struct overdue *overdue, uint64_t deadline_ms)
+{
+    const struct selection selection = { is_too_old, deadline_ms, END_TOO_OLD };
+
+    messages_drop(overdue, &selection);
 }

@@ -1,4 +1,5 @@
-/* Messages and requests that wait for too long: tells their agents, so that they try another address.
+/* Messages and requests that wait for too long: tells their agents, so that they try another address, or
+ * gives the messages up.
  *
  * Decides by the time of arrival alone; knows no connection. */
 #ifndef HUSK_DELIVERY_OVERDUE_H
@@ -19,5 +20,8 @@ struct overdue {
  * whose ack the agent waits for, and of requests. A message that its agent sends again is dropped; a batch
  * stays. */
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms);
+
+/* Gives up the messages that arrived at `deadline_ms` or before. */
+void overdue_expire(const struct overdue *overdue, uint64_t deadline_ms);
 
 #endif

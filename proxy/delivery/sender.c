@@ -66,7 +66,7 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
 
     sender_remove(sender, batch);
     TAILQ_FOREACH (part, parts, of_queue) {
-        part->arrived_ms = batch->arrived_ms;
+        sender_inherit(part, batch);
         part->ordinal = ordinal;
         ordinal += part->count;
         if (next)
@@ -75,6 +75,11 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
             TAILQ_INSERT_TAIL(&sender->unsettled, part, of_sender);
         message_adopt(sender, part);
     }
+}
+
+void sender_inherit(struct message *part, const struct message *batch)
+{
+    part->arrived_ms = batch->arrived_ms;
 }
 
 void sender_settle(struct sender *sender, struct message *message)

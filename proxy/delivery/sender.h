@@ -61,6 +61,9 @@ void sender_remove(struct sender *sender, struct message *message);
 /* Replaces `batch` by its `parts` (by of_queue), in order. */
 void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts);
 
+/* `part` is a part of `batch`: it arrived when the batch did. */
+void sender_inherit(struct message *part, const struct message *batch);
+
 /* Removes a settled message and calls on_settled. */
 void sender_settle(struct sender *sender, struct message *message);
 

@@ -38,6 +38,7 @@ struct route_options {
     uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
     uint64_t ack_timeout_ms;      /* --ack-timeout: an aggregator that takes longer loses its connection */
     uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */
+    uint64_t max_age_ms;          /* --max-age: an older message is given up; 0: never */
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
     unsigned max_senders;         /* --max-senders: that a husk may name on one connection (docs/link.md) */

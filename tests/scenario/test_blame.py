@@ -135,3 +135,17 @@ def test_an_agent_that_asked_for_no_ack_goes_on_unless_it_is_to_be_reset(half, o
         raw.assert_reset(agent.sock)
     else:
         carry_acked(agent, 1, "1")
+
+
+def test_a_message_is_given_up_by_its_age_and_by_nothing_else_while_no_aggregator_is_there(husk):
+    address = raw.free_address()
+    server = husk.server(raw.format_address(address), max_age="1s")
+    asks, other = (Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)) for _ in range(2))
+    asks.send(event(0, "zero"))
+    other.send(event(1))
+    raw.assert_reset(asks.sock)
+    server.wait_for_metric("husk_messages_dropped_total", 2, reason="too_old")
+    assert server.metric("husk_messages_waiting") == server.metric("husk_messages_retained_bytes") == 0
+    aggregator = Aggregator(address=address)
+    carry_acked(other, 2, "two")
+    assert aggregator.numbers() == [2]

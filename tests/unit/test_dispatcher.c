@@ -354,6 +354,7 @@ static void give_up(struct fixture *f, enum message_ack ack)
     back_off(f);
     struct upstream *upstream = make_ready(f);
     upstreams_stay_quiet(upstream);
+    f->agents[0].wakes = 0;
     upstream_end(upstream, END_RESET);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_RESET]), 1);
 }
@@ -582,6 +583,71 @@ static void an_agent_is_told_that_its_message_waits_for_too_long(void **state)
     assert_true(ours->is_waiting); /* its agent does not wait for an ack */
 }
 
+static void a_message_that_waits_for_longer_than_its_age_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.max_age_ms = 5000;
+    submit(f, 0, "a", MESSAGE_OUR_ACK, 3);
+    submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
+    runtime_pass(&f->runtime, 4999);
+    timer_fire(f);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 4);
+    assert_int_not_equal(f->dispatcher.timer.fires_at_ms, 0); /* it is looked at again */
+    submit(f, 0, "c", MESSAGE_OUR_ACK, 1);
+    runtime_pass(&f->runtime, 1);
+    timer_fire(f);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_TOO_OLD]), 4);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+    assert_int_equal(f->agents[0].undelivered, 0); /* it asked for no ack */
+    assert_int_equal(f->agents[1].undelivered, 1);
+}
+
+static void a_message_that_was_sent_is_given_up_when_its_connection_ends(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.max_age_ms = 5000;
+    struct message *old = submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
+    struct upstream *upstream = make_ready(f);
+    runtime_pass(&f->runtime, 1000);
+    struct message *young = submit(f, 0, "b", MESSAGE_OUR_ACK, 1);
+    runtime_pass(&f->runtime, 4000);
+    timer_fire(f);
+    EXPECT_SENT(upstream, old, young);
+    upstream_end(upstream, END_RESET);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_TOO_OLD]), 1);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+}
+
+static void the_parts_of_a_batch_are_as_old_as_the_batch(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.max_age_ms = 5000;
+    submit(f, 0, "a", MESSAGE_OUR_ACK, 3);
+    sender_release(&f->agents[0].sender); /* also when the agent has left */
+    upstream_end(make_ready(f), END_RESET);
+    upstream_end(make_ready(f), END_RESET);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 3); /* it is split */
+    runtime_pass(&f->runtime, 4999);
+    timer_fire(f);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_TOO_OLD]), 0);
+    runtime_pass(&f->runtime, 1);
+    timer_fire(f);
+    assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_TOO_OLD]), 3);
+}
+
+static void without_an_age_no_message_is_given_up(void **state)
+{
+    struct fixture *f = *state;
+
+    submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
+    runtime_pass(&f->runtime, UINT64_C(1000000000));
+    timer_fire(f);
+    assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
+}
+
 static void a_batch_that_waits_for_too_long_stays(void **state)
 {
     struct fixture *f = *state;
@@ -730,6 +796,10 @@ int main(void)
         TEST(a_message_that_was_sent_is_not_forgotten),
         TEST(others_do_not_wait_for_the_connection_of_an_isolated_message),
         TEST(an_agent_is_told_that_its_message_waits_for_too_long),
+        TEST(a_message_that_waits_for_longer_than_its_age_is_given_up),
+        TEST(a_message_that_was_sent_is_given_up_when_its_connection_ends),
+        TEST(the_parts_of_a_batch_are_as_old_as_the_batch),
+        TEST(without_an_age_no_message_is_given_up),
         TEST(a_batch_that_waits_for_too_long_stays),
         TEST(pressure_is_told_while_an_agent_waits),
         TEST(a_request_is_granted_an_idle_connection),
