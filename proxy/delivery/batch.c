@@ -66,7 +66,6 @@ bool batch_split(const struct message *batch, unsigned most, struct chunk_ids *i
         done = part;
         if (!part)
             break;
-        part->entry.sender = batch->entry.sender;
         retry_inherit(part, batch);
         TAILQ_INSERT_TAIL(&made, part, of_queue);
     }

@@ -1,6 +1,7 @@
 #include "delivery/dispatcher.h"
 
 #include "delivery/link_upstreams.h"
+#include "delivery/returning.h"
 
 enum { WAITING_TICK_MS = 500 }; /* how often waiting messages and agents are checked */
 
@@ -142,6 +143,7 @@ static void messages_send(struct dispatcher *dispatcher)
         next = TAILQ_NEXT(message, of_queue);
         if (is_held(dispatcher, message)) {
             dispatcher->held_bytes += message->entry.size;
+            reservation_cancel(message); /* the message before it may need the reservation */
             continue;
         }
         bool is_isolated = message_is_isolated(message);
@@ -286,77 +288,21 @@ void dispatcher_complete(struct dispatcher *dispatcher, struct sender *sender, s
 
 /* ---- failures ---- */
 
-/* Replaces a batch by its parts. */
-static void batch_replace(struct dispatcher *dispatcher, struct message *batch, struct message_list *parts)
-{
-    struct message *part;
-
-    TAILQ_FOREACH (part, parts, of_queue) {
-        sender_inherit(part, batch);
-        unsettled_enter(&dispatcher->unsettled, part);
-    }
-    if (batch->sender)
-        sender_replace(batch->sender, batch, parts);
-    unsettled_leave(&dispatcher->unsettled, batch);
-}
-
-/* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */
-static void message_return(struct dispatcher *dispatcher, struct message *message, enum end_reason reason,
-                           struct message_list *again)
-{
-    enum retry_verdict verdict = retry_decide(&dispatcher->retry, message);
-    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
-
-    if (verdict == RETRY_GIVE_UP) {
-        unsettled_drop(&dispatcher->unsettled, message, reason);
-        return;
-    }
-    if (verdict == RETRY_LEFT) {
-        unsettled_forget(&dispatcher->unsettled, message);
-        return;
-    }
-    if (message->arrived_ms <= before(dispatcher, dispatcher->transport->route->max_age_ms)) {
-        unsettled_drop(&dispatcher->unsettled, message, END_TOO_OLD);
-        return;
-    }
-    metrics_add(&metrics_of(dispatcher)->retried, message->count);
-    if (message->sender)
-        sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
-    if (verdict == RETRY_SPLIT &&
-        batch_split(message, retry_part_count(message), dispatcher->chunk_ids, &parts))
-        batch_replace(dispatcher, message, &parts);
-    else
-        TAILQ_INSERT_TAIL(&parts, message, of_queue);
-    TAILQ_CONCAT(again, &parts, of_queue);
-}
-
-/* Messages go to the front of the queue. A drop can end an agent that sends others of them again. */
-static void again_queue(struct dispatcher *dispatcher, struct message_list *again)
-{
-    for (struct message *message = TAILQ_FIRST(again), *next; message; message = next) {
-        next = TAILQ_NEXT(message, of_queue);
-        if (message->sender || !message_comes_again(message))
-            continue;
-        TAILQ_REMOVE(again, message, of_queue);
-        unsettled_forget(&dispatcher->unsettled, message);
-    }
-    message_queue_prepend(&dispatcher->waiting, again);
-}
-
 static void on_ended(void *observer, struct upstream *upstream, enum end_reason reason)
 {
     struct dispatcher *dispatcher = observer;
     struct message_list again = TAILQ_HEAD_INITIALIZER(again);
-    struct message *failed = upstream_failed_message(upstream, reason);
-    const struct retry_failure failure = { reason, upstream->fault, dispatcher->transport->reactor->now_us };
-    struct message *message;
+    const struct returning returning = {
+        .retry = &dispatcher->retry,
+        .unsettled = &dispatcher->unsettled,
+        .chunk_ids = dispatcher->chunk_ids,
+        .now_us = dispatcher->transport->reactor->now_us,
+        .old_ms = before(dispatcher, dispatcher->transport->route->max_age_ms),
+    };
 
     upstream_pool_on_ended(&dispatcher->pool, upstream, reason);
-    if (failed)
-        retry_count_failure(failed, &failure);
-    while ((message = upstream_take_unsettled(upstream)))
-        message_return(dispatcher, message, reason, &again);
-    again_queue(dispatcher, &again);
+    returning_take(&returning, upstream, reason, &again);
+    message_queue_prepend(&dispatcher->waiting, &again);
     struct exclusive_request *request = upstream->holder;
     if (request) {
         request_queue_append(&dispatcher->requests, request, now_ms(dispatcher));

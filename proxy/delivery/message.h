@@ -56,6 +56,7 @@ struct message {
     bool is_waiting;               /* for an upstream connection */
 
     /* retry */
+    unsigned exposures;    /* connections that ended at another message while it was on them */
     unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
     uint64_t attempted_us; /* when the last of these attempts ended, by the reactor's now_us; 0: none */
     bool is_blamed;        /* that attempt was a failure of the message */

@@ -91,15 +91,29 @@ void retry_count_failure(struct message *message, const struct retry_failure *fa
         sender_note_isolated(message->sender, message);
 }
 
+void retry_count_exposure(struct message *message, const struct retry_failure *failure)
+{
+    bool is_peers = !end_reason_is_ours(failure->reason) && !end_reason_is_local(failure->reason) &&
+                    failure->reason != END_ACK_TIMEOUT;
+
+    message->exposures += is_peers && failure->fault != RETRY_FAULT_ADDRESS;
+}
+
 void retry_inherit(struct message *part, const struct message *batch)
 {
     part->attempts = message_is_isolated(batch);
+    part->exposures = batch->exposures + batch->attempts - part->attempts;
     part->attempted_us = batch->attempted_us;
 }
 
+/* What was sent with other messages when a connection ended counts too, but only with evidence of its own: it
+ * must have been sent alone. */
 static bool attempts_are_left(const struct retry *retry, const struct message *message)
 {
-    return !retry->max_attempts || message->attempts < retry->max_attempts || !message->is_blamed;
+    bool was_alone = message->attempts > 1 || retry->max_attempts == 1;
+
+    return !retry->max_attempts || !message->is_blamed || !was_alone ||
+           message->attempts + message->exposures < retry->max_attempts;
 }
 
 static bool is_worth_sending(const struct retry *retry, const struct message *message)

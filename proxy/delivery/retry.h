@@ -53,11 +53,10 @@ struct retry_evidence {
     enum end_reason reason;
     uint64_t now_us;
     bool is_of_use;                /* messages got through on the connection */
+    uint64_t acked_us;             /* when the address last acknowledged a message, on any connection */
     const struct message *message; /* borrowed: the one at which the connection ended; NULL: none */
     uint64_t sent_us;              /* when the message was put on the connection */
     bool was_quiet;                /* the retry delay of the message had passed on the connection */
-    uint64_t
-        acked_us; /* when an aggregator at the address has last acknowledged a message, on any connection */
 };
 
 /* The verdict about a connection that has ended.
@@ -86,7 +85,12 @@ void retry_count_failure(struct message *message, const struct retry_failure *fa
  * RETRY_DELAY_MAX_MS. An attempt that can be the last one always waits, as evidence against the message. */
 uint64_t retry_delay_ms(const struct retry *retry, const struct message *message);
 
-/* `part` is a part of `batch`: isolates it if the batch is isolated. */
+/* Counts that a connection ended at another message while `message` was unsettled on it: the message may be
+ * the one at fault. */
+void retry_count_exposure(struct message *message, const struct retry_failure *failure);
+
+/* `part` is a part of `batch`: isolates it if the batch is isolated. Others that have got through since the
+ * last attempt of the batch are evidence for the part, too. */
 void retry_inherit(struct message *part, const struct message *batch);
 
 enum retry_verdict {

@@ -80,6 +80,7 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
 void sender_inherit(struct message *part, const struct message *batch)
 {
     part->arrived_ms = batch->arrived_ms;
+    part->entry.sender = batch->entry.sender;
 }
 
 void sender_settle(struct sender *sender, struct message *message)

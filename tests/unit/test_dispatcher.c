@@ -437,6 +437,22 @@ static void a_message_that_is_forgotten_frees_its_reserved_connection(void **sta
     EXPECT_SENT(upstream, submit(f, 1, "b", MESSAGE_AGENT_ACK, 1));
 }
 
+static void a_message_that_must_wait_leaves_its_reservation_to_the_one_before_it(void **state)
+{
+    struct fixture *f = *state;
+    struct message *before, *message;
+    struct upstream *upstream = make_reserved(f, &before);
+
+    message = submit(f, 0, "b", MESSAGE_AGENT_ACK, 1);
+    message->attempts = 2; /* it was isolated first */
+    reservation_cancel(before);
+    reservation_make(&upstream->reservation, message, UINT64_MAX); /* the only one that is allowed */
+    dispatcher_endpoints_changed(&f->dispatcher);                  /* dispatches */
+    dispatcher_endpoints_changed(&f->dispatcher);
+    assert_null(message->reservation);
+    assert_ptr_equal(upstream->reservation.message, before);
+}
+
 static void a_reserved_connection_leaves_the_exclusive_ones_to_others(void **state)
 {
     struct fixture *f = *state;
@@ -588,6 +604,7 @@ static void a_message_that_waits_for_longer_than_its_age_is_given_up(void **stat
     struct fixture *f = *state;
 
     f->runtime.route.max_age_ms = 5000;
+    f->agents[0].goes_on = true; /* it asked for no ack */
     submit(f, 0, "a", MESSAGE_OUR_ACK, 3);
     submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
     runtime_pass(&f->runtime, 4999);
@@ -599,7 +616,7 @@ static void a_message_that_waits_for_longer_than_its_age_is_given_up(void **stat
     timer_fire(f);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_TOO_OLD]), 4);
     assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
-    assert_int_equal(f->agents[0].undelivered, 0); /* it asked for no ack */
+    assert_int_equal(f->agents[0].refused, 3);
     assert_int_equal(f->agents[1].undelivered, 1);
 }
 
@@ -787,6 +804,7 @@ int main(void)
         TEST(a_connection_that_ends_before_the_message_is_sent_is_no_attempt),
         TEST(an_isolated_message_waits_on_its_connection_and_others_do_not),
         TEST(a_message_that_is_forgotten_frees_its_reserved_connection),
+        TEST(a_message_that_must_wait_leaves_its_reservation_to_the_one_before_it),
         TEST(a_reserved_connection_leaves_the_exclusive_ones_to_others),
         TEST(a_drain_hurries_a_message_that_waits_for_its_retry),
         TEST(messages_of_an_agent_that_leaves_at_the_loss_of_one_are_not_sent_again),

@@ -93,6 +93,38 @@ static void a_connection_that_ends_at_a_message_isolates_it(void **state)
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
 }
 
+/* A connection has ended at another message. */
+static void expose(struct message *message, enum end_reason reason, enum retry_fault fault)
+{
+    retry_count_exposure(message, &(struct retry_failure) { reason, fault, NOW_MS * 1000 });
+}
+
+static void what_was_sent_with_others_counts_once_the_message_has_failed_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < MAX_ATTEMPTS; i++)
+        expose(f->message, END_RESET, RETRY_FAULT_MESSAGE);
+    assert_false(message_is_isolated(f->message)); /* an innocent one, as far as is known */
+    fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
+    fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
+    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
+}
+
+static void the_end_of_an_address_exposes_no_message(void **state)
+{
+    struct fixture *f = *state;
+
+    expose(f->message, END_RESET, RETRY_FAULT_ADDRESS);
+    expose(f->message, END_ACK_TIMEOUT, RETRY_FAULT_MESSAGE);
+    expose(f->message, END_SHUTDOWN, RETRY_FAULT_NONE);
+    expose(f->message, END_NO_MEMORY, RETRY_FAULT_NONE);
+    assert_int_equal(f->message->exposures, 0);
+    expose(f->message, END_RESET, RETRY_FAULT_NONE);
+    assert_int_equal(f->message->exposures, 1);
+}
+
 static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
 {
     static const uint64_t delays_ms[] = { 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000 };
@@ -417,6 +449,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_connection_that_ends_at_a_message_isolates_it),
+        TEST(what_was_sent_with_others_counts_once_the_message_has_failed_alone),
+        TEST(the_end_of_an_address_exposes_no_message),
         TEST(the_first_retry_is_at_once_and_the_next_ones_wait),
         TEST(no_retry_waits_for_long_before_the_end_of_the_process),
         TEST(an_attempt_that_can_be_the_last_one_is_not_at_once),

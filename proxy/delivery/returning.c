@@ -1,0 +1,76 @@
+#include "delivery/returning.h"
+
+#include "delivery/batch.h"
+
+/* Replaces a batch by its parts. */
+static void batch_replace(const struct returning *returning, struct message *batch,
+                          struct message_list *parts)
+{
+    struct message *part;
+
+    TAILQ_FOREACH (part, parts, of_queue) {
+        sender_inherit(part, batch);
+        unsettled_enter(returning->unsettled, part);
+    }
+    if (batch->sender)
+        sender_replace(batch->sender, batch, parts);
+    unsettled_leave(returning->unsettled, batch);
+}
+
+/* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */
+static void message_return(const struct returning *returning, struct message *message, enum end_reason reason,
+                           struct message_list *again)
+{
+    enum retry_verdict verdict = retry_decide(returning->retry, message);
+    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
+
+    if (verdict == RETRY_GIVE_UP) {
+        unsettled_drop(returning->unsettled, message, reason);
+        return;
+    }
+    if (verdict == RETRY_LEFT) {
+        unsettled_forget(returning->unsettled, message);
+        return;
+    }
+    if (message->arrived_ms <= returning->old_ms) {
+        unsettled_drop(returning->unsettled, message, END_TOO_OLD);
+        return;
+    }
+    metrics_add(&returning->unsettled->transport->reactor->metrics.messages.retried, message->count);
+    if (message->sender)
+        sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
+    if (verdict == RETRY_SPLIT &&
+        batch_split(message, retry_part_count(message), returning->chunk_ids, &parts))
+        batch_replace(returning, message, &parts);
+    else
+        TAILQ_INSERT_TAIL(&parts, message, of_queue);
+    TAILQ_CONCAT(again, &parts, of_queue);
+}
+
+/* A drop can end an agent that sends others of the messages again. */
+static void left_forget(const struct returning *returning, struct message_list *again)
+{
+    for (struct message *message = TAILQ_FIRST(again), *next; message; message = next) {
+        next = TAILQ_NEXT(message, of_queue);
+        if (message->sender || !message_comes_again(message))
+            continue;
+        TAILQ_REMOVE(again, message, of_queue);
+        unsettled_forget(returning->unsettled, message);
+    }
+}
+
+void returning_take(const struct returning *returning, struct upstream *upstream, enum end_reason reason,
+                    struct message_list *again)
+{
+    struct message *failed = upstream_failed_message(upstream, reason), *message;
+    const struct retry_failure failure = { reason, upstream->fault, returning->now_us };
+
+    if (failed)
+        retry_count_failure(failed, &failure);
+    while ((message = upstream_take_unsettled(upstream))) {
+        if (message != failed)
+            retry_count_exposure(message, &failure);
+        message_return(returning, message, reason, again);
+    }
+    left_forget(returning, again);
+}
