@@ -425,7 +425,8 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
         return;
     if (is_refusal)
         send_window_on_failed(&record_of(pool, upstream)->window, upstream->acked_count);
-    if (retry_blames_address(upstream->fault))
+    /* RETRY_FAULT_EITHER: the message has a back-off of its own, and others must not wait for it. */
+    if (upstream->fault == RETRY_FAULT_ADDRESS)
         redial_later(pool);
     else
         redial_at_once(pool);

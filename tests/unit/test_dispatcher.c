@@ -426,6 +426,22 @@ static void an_isolated_message_waits_on_its_connection_and_others_do_not(void *
     assert_false(upstream->was_quiet);
 }
 
+static void no_other_agent_waits_for_the_back_off_of_an_isolated_message(void **state)
+{
+    struct fixture *f = *state;
+    struct message *isolated;
+    struct upstream *upstream = make_reserved(f, &isolated);
+
+    f->dispatcher.retry.max_attempts = 20;
+    upstreams_stay_quiet(upstream);
+    upstream_end(upstream, END_RESET);
+    assert_true(isolated->is_blamed && isolated->is_waiting);
+    upstream = make_ready(f);
+    assert_ptr_equal(upstream->reservation.message, isolated);
+    struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
+    EXPECT_SENT(make_ready(f), other); /* dialled at once */
+}
+
 static void a_message_that_is_forgotten_frees_its_reserved_connection(void **state)
 {
     struct fixture *f = *state;
@@ -803,6 +819,7 @@ int main(void)
         TEST(the_next_message_goes_on_after_a_loss),
         TEST(a_connection_that_ends_before_the_message_is_sent_is_no_attempt),
         TEST(an_isolated_message_waits_on_its_connection_and_others_do_not),
+        TEST(no_other_agent_waits_for_the_back_off_of_an_isolated_message),
         TEST(a_message_that_is_forgotten_frees_its_reserved_connection),
         TEST(a_message_that_must_wait_leaves_its_reservation_to_the_one_before_it),
         TEST(a_reserved_connection_leaves_the_exclusive_ones_to_others),
