@@ -342,7 +342,10 @@ static enum end_reason answers_take(struct upstream *upstream)
                                                        reactor_of(upstream)->now_us, &answer);
         if (reason != END_NONE || !answer.is_complete)
             return reason;
-        upstream->peer_waits = answer.waiting;
+        if (answer.waiting != upstream->peer_waits && answer.waiting != END_NONE)
+            connection_log_waiting(&upstream->shared->transport->connection_log, answer.waiting,
+                                   outlet_address(&upstream->outlet));
+        upstream->peer_waits = answer.is_waiting || answer.message ? answer.waiting : upstream->peer_waits;
         /* A frame needs a place between two messages. The offer comes again. */
         if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH)
             link_begin(upstream);

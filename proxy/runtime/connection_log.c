@@ -128,6 +128,20 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
     log_end(&line);
 }
 
+void connection_log_waiting(struct connection_log *connection_log, enum end_reason reason,
+                            const struct socket_address *upstream)
+{
+    struct log_line line;
+
+    log_begin(&line, connection_log->log, LOG_WARN,
+              "the husk upstream holds messages: its own upstream fails");
+    log_text(&line, "route", connection_log->route->name);
+    log_text(&line, "reason", end_reason_name(reason));
+    log_text(&line, "what", end_reason_phrase(reason));
+    address_write(&line, "upstream", upstream);
+    log_end(&line);
+}
+
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer)
 {

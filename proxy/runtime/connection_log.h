@@ -46,6 +46,10 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
 /* Logs that a message of the connection was refused, in the same form and with the same limits. */
 void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal);
 
+/* Logs that the husk at the address `upstream` holds messages because of a failure of its own upstream. */
+void connection_log_waiting(struct connection_log *connection_log, enum end_reason reason,
+                            const struct socket_address *upstream);
+
 enum connection_hint {
     HINT_SILENT_AGENT, /* an agent sends nothing */
     HINT_OLD_HUSK,     /* a husk that does not speak the link */

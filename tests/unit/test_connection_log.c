@@ -154,6 +154,15 @@ static void a_refused_message_is_logged_like_an_end(void **state)
     expect_log(f, 1, " warn message refused route=test side=downstream phase=read reason=tag_not_allowed");
 }
 
+static void the_failure_of_a_husk_upstream_is_logged(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address upstream = addresses_at_port(1);
+
+    connection_log_waiting(&f->connection_log, END_CONNECT_REFUSED, &upstream);
+    expect_log(f, 1, "its own upstream fails route=test reason=connect_refused");
+}
+
 static void a_hint_is_given_once(void **state)
 {
     struct fixture *f = *state;
@@ -200,6 +209,7 @@ int main(void)
         TEST(ordinary_ends_are_debug_lines_without_limit),
         TEST(a_close_tells_what_was_left_out),
         TEST(a_refused_message_is_logged_like_an_end),
+        TEST(the_failure_of_a_husk_upstream_is_logged),
         TEST(a_hint_is_given_once),
         TEST(an_alarm_is_an_error),
         TEST(messages_that_are_given_up_are_counted_beyond_the_burst),
