@@ -16,8 +16,9 @@ struct config {
     const char *listen;
     struct setting_list upstream; /* ADDR[,weight=N][,standby] */
     bool unsafe_listen;
-    unsigned protocol; /* enum route_protocol, in the same order */
-    unsigned delivery; /* enum route_delivery, in the same order */
+    unsigned protocol;      /* enum route_protocol, in the same order */
+    unsigned upstream_link; /* enum route_link, in the same order */
+    unsigned delivery;      /* enum route_delivery, in the same order */
     uint64_t retain_bytes, cut_through_bytes, batch_bytes, max_message_bytes, max_inflated_bytes,
         max_tag_bytes, max_depth;
     uint64_t ack_timeout_ms, delivery_timeout_ms, message_timeout_ms, max_age_ms;

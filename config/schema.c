@@ -3,6 +3,7 @@
 
 #include "trust/peer_policy.h"
 
+static const char *const links[] = { "auto", "on", "off", NULL };
 static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
@@ -81,6 +82,10 @@ static const struct setting settings[] = {
       .max = 64, .value_name = "N",
       .help = "forward: additional upstream connections per worker that carry one message alone: a "
               "message longer than --cut-through-bytes, or one at which a connection has ended" },
+    { ROW("upstream-link", SETTING_CHOICE, upstream_link), .fallback = "auto", .choices = links,
+      .help = "forward: whether the upstream is a husk (docs/link.md). auto: with TLS, ALPN tells; without TLS, "
+              "the first ack of a chunk id that a husk has made. on: without TLS, it is one from the first byte. "
+              "off: plain Forward" },
     { ROW("max-senders", SETTING_COUNT, max_senders), .fallback = "65536", .min = 1, .max = 16777216,
       .help = "agents that a husk client may name on one connection (docs/link.md); the one that was idle for "
               "longest is forgotten" },

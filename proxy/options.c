@@ -80,7 +80,8 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
         .min_version = config->tls_min,
         .max_version = config->tls_max,
         .allow_cn_as_name = config->allow_cn_as_name,
-        .speaks_link = options->route.protocol == ROUTE_FORWARD,
+        .speaks_link = options->route.protocol == ROUTE_FORWARD &&
+                       (mode == CONFIG_SERVER || options->route.upstream_link != ROUTE_LINK_OFF),
         .policy = mode == CONFIG_SERVER ? &options->policy : NULL,
     };
     if (mode == CONFIG_SERVER)
@@ -131,6 +132,7 @@ static void options_set_connections(struct route_options *route, const struct co
 {
     route->max_upstream_connections = (unsigned)config->max_upstream_connections;
     route->max_exclusive_connections = (unsigned)config->max_exclusive_connections;
+    route->upstream_link = config->upstream_link;
     route->max_senders = (unsigned)config->max_senders;
     route->max_connection_age_ms = config->max_connection_age_ms;
     route->dial_delay_ms = config->dial_delay_ms;

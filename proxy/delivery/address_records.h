@@ -3,12 +3,17 @@
 #ifndef HUSK_DELIVERY_ADDRESS_RECORDS_H
 #define HUSK_DELIVERY_ADDRESS_RECORDS_H
 
+#include "delivery/message.h"
 #include "delivery/send_window.h"
 #include "link/endpoint.h"
 
 struct address_record {
     struct send_window window;
     uint64_t acked_us; /* when an ack came last, by the reactor's now_us; 0: never */
+
+    /* Since then: the message that has failed alone, and whether another one has failed too. */
+    uint64_t failed_sender, failed_ordinal; /* 0: none */
+    bool have_several_failed;
 };
 
 /* Initialise with zeros. */
@@ -23,6 +28,13 @@ void address_records_deinit(struct address_records *records);
 /* The record of the endpoint at index `at` of the list; any other index: the record for unknown addresses.
  * Borrowed until the list changes. */
 struct address_record *address_records_at(struct address_records *records, size_t at);
+
+/* An ack has come from the address. */
+void address_record_note_ack(struct address_record *record, uint64_t now_us);
+/* A message has failed although it was sent alone. */
+void address_record_note_failure(struct address_record *record, const struct message *message);
+/* Whether another message has failed at the address since its last ack. */
+bool address_record_others_fail(const struct address_record *record, const struct message *message);
 
 /* The endpoints have changed: the records move to the new indexes of their addresses. */
 void address_records_move(struct address_records *records, struct endpoint_list *list);

@@ -128,12 +128,11 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
 }
 
 /* Whether the message must wait for its own sender, although others can be sent. */
-static bool is_held(struct dispatcher *dispatcher, const struct message *message)
+static bool is_held(const struct message *message)
 {
     struct sender *sender = message->sender;
 
-    return sender &&
-           (sender_must_wait(sender, message) || link_upstreams_are_closed(&dispatcher->pool, sender));
+    return sender && (sender_must_wait(sender, message) || sender_is_closed(sender));
 }
 
 static void messages_send(struct dispatcher *dispatcher)
@@ -141,7 +140,7 @@ static void messages_send(struct dispatcher *dispatcher)
     dispatcher->held_bytes = 0;
     for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_queue);
-        if (is_held(dispatcher, message)) {
+        if (is_held(message)) {
             dispatcher->held_bytes += message->entry.size;
             reservation_cancel(message); /* the message before it may need the reservation */
             continue;
@@ -216,7 +215,7 @@ static void dispatch(struct dispatcher *dispatcher)
 /* Sends a message at once if none waits before it. */
 static bool message_try(struct dispatcher *dispatcher, struct message *message)
 {
-    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || is_held(dispatcher, message);
+    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || is_held(message);
     struct upstream *upstream =
         must_wait || message_is_isolated(message) ? NULL : shared_for(dispatcher, message);
 
@@ -247,7 +246,7 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
 {
     return (sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool)) ||
-           link_upstreams_are_closed(&dispatcher->pool, sender);
+           sender_is_closed(sender);
 }
 
 const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)

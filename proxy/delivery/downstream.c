@@ -341,8 +341,8 @@ static enum end_reason link_begin(struct downstream *downstream)
 {
     enum tls_peer_protocol protocol = leg_peer_protocol(&downstream->access.inlet.leg);
 
-    if (downstream->access.inlet.leg.tls)
-        receiver_note_tls(&downstream->receiver);
+    if (!downstream->access.inlet.leg.tls)
+        receiver_allow_link(&downstream->receiver);
     if (protocol == TLS_PEER_UNKNOWN || downstream->receiver.senders.peer)
         return END_NONE;
     if (protocol == TLS_PEER_HUSK) {

@@ -49,7 +49,7 @@ struct framer_events {
 
 enum framer_source {
     FRAMER_FROM_AGENT,
-    FRAMER_FROM_HUSK, /* like an agent, but it may send frames */
+    FRAMER_FROM_HUSK, /* perhaps: like an agent, but it may send frames */
     FRAMER_FROM_LINK,
 };
 

@@ -16,6 +16,13 @@ struct link_sender {
     bool is_gone;
 };
 
+/* More messages of the sender would only wait: behind an isolated one, or because the next husk takes none.
+ */
+static bool is_to_close(const struct link_sender *sender)
+{
+    return sender_has_isolated(&sender->sender) || sender_is_closed(&sender->sender);
+}
+
 /* ---- callbacks of the senders ---- */
 
 static void answer_later(struct link_sender *sender)
@@ -83,7 +90,7 @@ static void on_wake(void *owner)
 {
     struct link_sender *sender = owner;
 
-    if (sender_has_isolated(&sender->sender) != sender->is_closed)
+    if (is_to_close(sender) != sender->is_closed)
         answer_later(sender);
     sender->peer->events->on_wake(sender->peer->owner);
 }
@@ -341,7 +348,7 @@ bool link_peer_has_answers(const struct link_peer *peer)
  * finds the sender. */
 static bool window_write(struct link_sender *sender, struct buffer *out)
 {
-    bool is_closed = sender_has_isolated(&sender->sender);
+    bool is_closed = is_to_close(sender);
     uint8_t bytes[LINK_SHORT_BYTES_MAX];
 
     if (is_closed == sender->is_closed)

@@ -1,18 +1,5 @@
 #include "delivery/link_upstreams.h"
 
-bool link_upstreams_are_closed(const struct upstream_pool *pool, const struct sender *sender)
-{
-    const struct upstream *upstream;
-
-    if (!sender->closed_by)
-        return false;
-    LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (upstream->id == sender->closed_by)
-            return true;
-    }
-    return false;
-}
-
 void link_upstreams_say_gone(struct upstream_pool *pool, const struct sender *sender)
 {
     struct upstream *upstream;

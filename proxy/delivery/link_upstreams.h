@@ -7,8 +7,6 @@
 
 #include "delivery/upstream_pool.h"
 
-/* Whether the husk at the end of a connection takes no message of the sender now. */
-bool link_upstreams_are_closed(const struct upstream_pool *pool, const struct sender *sender);
 /* Tells the husks at the end of the connections that the sender has ended. */
 void link_upstreams_say_gone(struct upstream_pool *pool, const struct sender *sender);
 /* Whether a connection is a link: its husk says that messages wait, or the connection ends. */

@@ -60,6 +60,7 @@ struct message {
     unsigned attempts;     /* connections that ended while it was their oldest unsettled message */
     uint64_t attempted_us; /* when the last of these attempts ended, by the reactor's now_us; 0: none */
     bool is_blamed;        /* that attempt was a failure of the message */
+    bool yields;           /* isolated, but later messages of its sender may overtake it */
     unsigned ack_timeouts; /* connections given up because its ack did not come, and those of others did */
 
     /* reservation */

@@ -86,11 +86,9 @@ static void link_look(struct receiver *receiver, const struct message *message)
 {
     const struct ledger_entry *entry = &message->entry;
 
-    if (receiver->has_tls || receiver->framer.source != FRAMER_FROM_AGENT ||
-        message->ack != MESSAGE_AGENT_ACK || !chunk_id_is_of_husk(entry->id, entry->id_length))
-        return;
-    framer_set_source(&receiver->framer, FRAMER_FROM_HUSK);
-    senders_offer_link(&receiver->senders);
+    if (receiver->framer.source == FRAMER_FROM_HUSK && message->ack == MESSAGE_AGENT_ACK &&
+        chunk_id_is_of_husk(entry->id, entry->id_length))
+        senders_offer_link(&receiver->senders);
 }
 
 static void on_message(void *owner, struct message *message)
@@ -206,9 +204,10 @@ bool receiver_begin_link(struct receiver *receiver)
                               shared->dispatcher->transport->route->max_senders);
 }
 
-void receiver_note_tls(struct receiver *receiver)
+void receiver_allow_link(struct receiver *receiver)
 {
-    receiver->has_tls = true;
+    if (receiver->framer.source == FRAMER_FROM_AGENT)
+        framer_set_source(&receiver->framer, FRAMER_FROM_HUSK);
 }
 
 /* The messages of the sender are delivered without it, or dropped if the agent sends them again. */

@@ -38,7 +38,6 @@ struct receiver {
     struct framer framer;
     struct senders senders;
     struct cut_through *cut_through; /* owned; NULL: no message is cut through */
-    bool has_tls;                    /* ALPN has told whether the peer speaks the link */
 };
 
 /* Borrows the arguments. */
@@ -51,8 +50,9 @@ void receiver_init(struct receiver *receiver, struct receiver_shared *shared, vo
                    struct message_permit *permit);
 /* The peer is a husk that speaks the link. False when out of memory. */
 MUST_CHECK bool receiver_begin_link(struct receiver *receiver);
-/* The connection has TLS: the link is not offered in acks. */
-void receiver_note_tls(struct receiver *receiver);
+/* The connection has no TLS, and so no ALPN. The peer may be a husk: it may send frames, and if it sends a
+ * chunk id that a husk has made, acks offer it the link. */
+void receiver_allow_link(struct receiver *receiver);
 /* The connection ends: unsettled messages are delivered without it, or dropped if their agent sends them
  * again. */
 void receiver_end(struct receiver *receiver);

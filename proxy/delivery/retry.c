@@ -3,7 +3,8 @@
 enum {
     LATELY_US = 5000000,
     SILENCES_MIN = 3, /* of an aggregator that has never acknowledged anything: then a log line says so */
-    BATCH_PARTS = 8   /* into which an isolated batch is split */
+    YIELD_ATTEMPTS_MAX = 10, /* see is_to_yield, without a limit of attempts */
+    BATCH_PARTS = 8          /* into which an isolated batch is split */
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts)
@@ -59,7 +60,7 @@ enum retry_fault retry_judge(const struct retry_evidence *evidence)
         return RETRY_FAULT_MESSAGE;
     if (evidence->reason == END_ACK_TIMEOUT)
         return RETRY_FAULT_ADDRESS;
-    if (may_be_messages && evidence->was_quiet)
+    if (may_be_messages && evidence->was_quiet && !evidence->others_fail)
         return RETRY_FAULT_EITHER;
     return evidence->is_of_use || is_undecided(evidence) ? RETRY_FAULT_NONE : RETRY_FAULT_ADDRESS;
 }
@@ -75,7 +76,16 @@ uint64_t retry_delay_ms(const struct retry *retry, const struct message *message
     return delay_ms < retry->delay_max_ms ? delay_ms : retry->delay_max_ms;
 }
 
-void retry_count_failure(struct message *message, const struct retry_failure *failure)
+/* Whether later messages may overtake the message, which has failed. */
+static bool is_to_yield(const struct retry *retry, const struct message *message, enum retry_fault fault)
+{
+    unsigned limit = retry->max_attempts ? retry->max_attempts : YIELD_ATTEMPTS_MAX * 2;
+
+    return fault != RETRY_FAULT_MESSAGE && message->attempts > 1 && message->attempts * 2 >= limit;
+}
+
+void retry_count_failure(const struct retry *retry, struct message *message,
+                         const struct retry_failure *failure)
 {
     if (end_reason_is_ours(failure->reason) || end_reason_is_local(failure->reason))
         return;
@@ -87,6 +97,7 @@ void retry_count_failure(struct message *message, const struct retry_failure *fa
     message->attempts++;
     message->attempted_us = failure->now_us;
     message->is_blamed = retry_blames_message(failure->fault);
+    message->yields = message->yields || is_to_yield(retry, message, failure->fault);
     if (message->sender)
         sender_note_isolated(message->sender, message);
 }

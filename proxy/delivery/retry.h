@@ -57,6 +57,7 @@ struct retry_evidence {
     const struct message *message; /* borrowed: the one at which the connection ended; NULL: none */
     uint64_t sent_us;              /* when the message was put on the connection */
     bool was_quiet;                /* the retry delay of the message had passed on the connection */
+    bool others_fail;              /* other messages have failed in this way since the last ack */
 };
 
 /* The verdict about a connection that has ended.
@@ -66,19 +67,23 @@ struct retry_evidence {
  * over. If the aggregator has acknowledged nothing, its silence is the address's.
  *
  * If nothing has got through, but the connection was open and quiet until the message was put on it, the end
- * counts for both: another address may take the message. The first retry is at once and leaves others no time
- * to get through: for it, the address is not at fault if it has worked lately. */
+ * counts for both: another address may take the message. But if other messages fail there in the same way,
+ * the aggregator takes none, for example because its buffers are full: the address is at fault. The first
+ * retry is at once and leaves others no time to get through: for it, the address is not at fault if it has
+ * worked lately. */
 enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
- * connection. From then on the message is isolated, unless only its ack was late. A failure that is husk's
- * own does not count. */
+ * connection. From then on the message is isolated, unless only its ack was late. After half of its attempts
+ * without evidence against it, later messages of its sender may overtake it: whether they get through
+ * decides. A failure that is husk's own does not count. */
 struct retry_failure {
     enum end_reason reason;
     enum retry_fault fault;
     uint64_t now_us; /* the reactor's */
 };
-void retry_count_failure(struct message *message, const struct retry_failure *failure);
+void retry_count_failure(const struct retry *retry, struct message *message,
+                         const struct retry_failure *failure);
 
 /* How long the exclusive connection for the message must be open and quiet before the message is put on it.
  * The first retry is at once, so that an innocent message is found out quickly; the next ones wait, up to

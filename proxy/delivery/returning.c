@@ -66,8 +66,10 @@ void returning_take(const struct returning *returning, struct upstream *upstream
     const struct retry_failure failure = { reason, upstream->fault, returning->now_us };
 
     if (failed)
-        retry_count_failure(failed, &failure);
+        retry_count_failure(returning->retry, failed, &failure);
     while ((message = upstream_take_unsettled(upstream))) {
+        if (message->sender)
+            sender_note_return(message->sender, upstream->id);
         if (message != failed)
             retry_count_exposure(message, &failure);
         message_return(returning, message, reason, again);

@@ -43,9 +43,15 @@ uint64_t sender_pass_over(struct sender *sender)
     return sender->filed++;
 }
 
-static const struct message *isolated_from(const struct message *message)
+/* Whether later messages of the sender must not overtake the message. */
+static bool blocks(const struct message *message)
 {
-    while (message && !message_is_isolated(message))
+    return message_is_isolated(message) && !message->yields;
+}
+
+static const struct message *blocking_from(const struct message *message)
+{
+    while (message && !blocks(message))
         message = TAILQ_NEXT(message, of_sender);
     return message;
 }
@@ -53,7 +59,7 @@ static const struct message *isolated_from(const struct message *message)
 void sender_remove(struct sender *sender, struct message *message)
 {
     if (message == sender->isolated)
-        sender->isolated = isolated_from(TAILQ_NEXT(message, of_sender));
+        sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
     sender->unasked -= message_is_unasked(message);
     message->sender = NULL;
@@ -111,7 +117,9 @@ void sender_wake(struct sender *sender)
 
 void sender_note_isolated(struct sender *sender, const struct message *message)
 {
-    if (!sender->isolated || message->ordinal < sender->isolated->ordinal)
+    if (message->yields && sender->isolated == message)
+        sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
+    else if (blocks(message) && (!sender->isolated || message->ordinal < sender->isolated->ordinal))
         sender->isolated = message;
 }
 
@@ -148,6 +156,17 @@ void sender_note_upstream(struct sender *sender, uint64_t upstream_id)
 void sender_note_window(struct sender *sender, uint64_t closed_by)
 {
     sender->closed_by = closed_by;
+}
+
+void sender_note_return(struct sender *sender, uint64_t upstream_id)
+{
+    if (sender->closed_by == upstream_id)
+        sender->closed_by = 0;
+}
+
+bool sender_is_closed(const struct sender *sender)
+{
+    return sender->closed_by;
 }
 
 void sender_note_end(struct sender *sender)

@@ -39,7 +39,8 @@ struct sender {
     bool is_remote;                     /* the agent of another husk, which knows when its messages wait */
     bool has_ended;                     /* the agent sends nothing more, and reads no ack */
     uint64_t filed;                     /* number of Forward messages filed so far */
-    const struct message *isolated;     /* the oldest unsettled message that is isolated; NULL: none */
+    const struct message *isolated;     /* the oldest unsettled message that is isolated and does not yield;
+                                           NULL: none */
     uint64_t upstream_id; /* upstream connection that took the last message, to keep the order where possible;
                              0: none */
     uint64_t closed_by;   /* upstream connection whose husk takes no message of the sender now; 0: none */
@@ -74,9 +75,9 @@ void sender_refuse(struct sender *sender, struct message *message, uint64_t coun
 void sender_fail(struct sender *sender, enum end_reason reason);
 void sender_wake(struct sender *sender);
 
-/* A message of the sender has become isolated. */
+/* A message of the sender has become isolated, or yields from now on. */
 void sender_note_isolated(struct sender *sender, const struct message *message);
-/* Whether an isolated message is unsettled: later messages must not overtake it. */
+/* Whether an isolated message that does not yield is unsettled: later messages must not overtake it. */
 bool sender_has_isolated(const struct sender *sender);
 /* Whether the message must wait for an isolated one that the agent sent before it. */
 bool sender_must_wait(const struct sender *sender, const struct message *message);
@@ -86,6 +87,11 @@ void sender_note_upstream(struct sender *sender, uint64_t upstream_id);
 /* The husk at the end of the upstream connection with this id takes no message of the sender for now; 0: it
  * does. */
 void sender_note_window(struct sender *sender, uint64_t closed_by);
+/* A message of the sender comes back from the upstream connection with this id, which has ended: a window
+ * that its husk has closed is open again. */
+void sender_note_return(struct sender *sender, uint64_t upstream_id);
+/* Whether a husk upstream takes no message of the sender now. It has one that is unsettled there. */
+bool sender_is_closed(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 

@@ -58,12 +58,11 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
 /* An aggregator that takes messages and never acknowledges one may be none: logs a hint. */
 static void silence_note(struct upstream *upstream)
 {
-    struct connection_log *connection_log = &upstream->shared->transport->connection_log;
-    const char *hint =
-        in_flight_is_taken(&upstream->in_flight) ? retry_note_silence(upstream->shared->retry) : NULL;
+    struct connection_log *log = &upstream->shared->transport->connection_log;
+    const char *hint = retry_note_silence(upstream->shared->retry);
 
     if (hint)
-        connection_log_alarm(connection_log, hint, outlet_address(&upstream->outlet));
+        connection_log_alarm(log, hint, outlet_address(&upstream->outlet));
 }
 
 static struct connection_end end_of(const struct upstream *upstream, enum end_reason reason)
@@ -81,16 +80,13 @@ static struct connection_end end_of(const struct upstream *upstream, enum end_re
 static void end_report(struct upstream *upstream, enum end_reason reason)
 {
     struct transport *transport = upstream->shared->transport;
-    struct side_metrics *metrics = &transport->reactor->metrics.side[SIDE_UPSTREAM];
     const struct connection_end end = end_of(upstream, reason);
 
-    if (upstream->outlet.leg.fd < 0)
-        metrics_add(&metrics->opened, 1); /* a dial that failed before it had a descriptor */
-    metrics_add(&metrics->ended[reason], 1);
+    outlet_count_end(&upstream->outlet, reason);
     connection_log_write(&transport->connection_log, &end);
     if (end_reason_is_ours(reason))
         return;
-    if (reason == END_ACK_TIMEOUT)
+    if (reason == END_ACK_TIMEOUT && in_flight_is_taken(&upstream->in_flight))
         silence_note(upstream);
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
@@ -147,13 +143,7 @@ void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms)
 
 bool upstream_locate(struct upstream *upstream)
 {
-    const struct endpoint_list *list = upstream->shared->transport->dialer.endpoints.list;
-    const struct socket_address *address = outlet_address(&upstream->outlet);
-
-    if (!list || !address)
-        return true;
-    upstream->endpoint_at = endpoint_list_find(list, address);
-    return upstream->endpoint_at < list->count;
+    return outlet_locate(&upstream->outlet, &upstream->endpoint_at);
 }
 
 struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
@@ -195,6 +185,15 @@ static void frame_put(struct upstream *upstream,
     if (!write(&upstream->link, number, &upstream->outgoing))
         leg_break(&upstream->outlet.leg, END_NO_MEMORY);
     in_flight_queue(&upstream->in_flight, upstream->outgoing.length - before);
+}
+
+/* Whether it is known at once that the peer is a husk that speaks the link. */
+static bool speaks_link(const struct upstream *upstream)
+{
+    const struct leg *leg = &upstream->outlet.leg;
+
+    return leg->tls ? leg_peer_protocol(leg) == TLS_PEER_LINK
+                    : route_of(upstream)->upstream_link == ROUTE_LINK_ON;
 }
 
 static void link_begin(struct upstream *upstream)
@@ -333,6 +332,16 @@ static void refused_settle(struct upstream *upstream, const struct in_flight_ans
                                          answer->refused, answer->reason);
 }
 
+static void waiting_note(struct upstream *upstream, const struct in_flight_answer *answer)
+{
+    if (!answer->is_waiting && !answer->message)
+        return;
+    if (answer->waiting != upstream->peer_waits && answer->waiting != END_NONE)
+        connection_log_waiting(&upstream->shared->transport->connection_log, answer->waiting,
+                               outlet_address(&upstream->outlet));
+    upstream->peer_waits = answer->waiting;
+}
+
 /* Takes the complete answers. END_NONE, or why an answer is refused. */
 static enum end_reason answers_take(struct upstream *upstream)
 {
@@ -342,12 +351,10 @@ static enum end_reason answers_take(struct upstream *upstream)
                                                        reactor_of(upstream)->now_us, &answer);
         if (reason != END_NONE || !answer.is_complete)
             return reason;
-        if (answer.waiting != upstream->peer_waits && answer.waiting != END_NONE)
-            connection_log_waiting(&upstream->shared->transport->connection_log, answer.waiting,
-                                   outlet_address(&upstream->outlet));
-        upstream->peer_waits = answer.is_waiting || answer.message ? answer.waiting : upstream->peer_waits;
+        waiting_note(upstream, &answer);
         /* A frame needs a place between two messages. The offer comes again. */
-        if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH)
+        if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH &&
+            route_of(upstream)->upstream_link == ROUTE_LINK_AUTO)
             link_begin(upstream);
         if (answer.sender) {
             sender_note_window(answer.sender, answer.is_closed ? upstream->id : 0);
@@ -375,7 +382,7 @@ static struct step open_step(struct upstream *upstream)
         return step;
     in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the last bytes of authentication */
     upstream->state = UPSTREAM_READY;
-    if (leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_LINK)
+    if (speaks_link(upstream))
         link_begin(upstream);
     upstream->ready_ms = reactor_of(upstream)->now_ms;
     dialer_report(&upstream->shared->transport->dialer, END_NONE);

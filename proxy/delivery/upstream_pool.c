@@ -401,6 +401,7 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
         .message = message,
         .sent_us = message ? upstream_sent_us(upstream, message) : 0,
         .was_quiet = upstream->was_quiet,
+        .others_fail = message && address_record_others_fail(record_of(pool, upstream), message),
         .acked_us = record_of(pool, upstream)->acked_us,
     };
 
@@ -420,9 +421,13 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
     bool is_refusal = !is_exclusive(upstream) && reason != END_ACK_TIMEOUT &&
                       ledger_oldest_awaiting(&upstream->in_flight.ledger);
 
+    const struct message *failed = upstream_failed_message(upstream, reason);
+
     LIST_REMOVE(upstream, sibling);
     if (end_reason_is_ours(reason))
         return;
+    if (failed && upstream->was_quiet && retry_blames_address(upstream->fault))
+        address_record_note_failure(record_of(pool, upstream), failed);
     if (is_refusal)
         send_window_on_failed(&record_of(pool, upstream)->window, upstream->acked_count);
     /* RETRY_FAULT_EITHER: the message has a back-off of its own, and others must not wait for it. */
@@ -440,7 +445,7 @@ void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream 
     send_window_on_settled(&record->window);
     if (message->ack == MESSAGE_NO_ACK)
         return;
-    record->acked_us = pool->shared.transport->reactor->now_us;
+    address_record_note_ack(record, pool->shared.transport->reactor->now_us);
     redial_at_once(pool);
 }
 

@@ -82,6 +82,25 @@ const struct socket_address *outlet_address(const struct outlet *outlet)
     return outlet->endpoint ? &outlet->endpoint->address : NULL;
 }
 
+bool outlet_locate(const struct outlet *outlet, size_t *at)
+{
+    const struct endpoint_list *list = outlet->dialer->endpoints.list;
+
+    if (!list || !outlet->endpoint)
+        return true;
+    *at = endpoint_list_find(list, &outlet->endpoint->address);
+    return *at < list->count;
+}
+
+void outlet_count_end(struct outlet *outlet, enum end_reason reason)
+{
+    struct side_metrics *metrics = &outlet->dialer->reactor->metrics.side[SIDE_UPSTREAM];
+
+    if (outlet->leg.fd < 0)
+        metrics_add(&metrics->opened, 1); /* a dial that failed before it had a descriptor */
+    metrics_add(&metrics->ended[reason], 1);
+}
+
 /* Begins to connect to the current address. True when the attempt has begun. */
 static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 {

@@ -66,6 +66,13 @@ enum end_reason outlet_check_peer(struct outlet *outlet);
 /* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);
 
+/* Sets *at to the index of the outlet's address in the dialer's list. False when the list no longer has the
+ * address. True, with *at unchanged, when the list or the address is not known. */
+bool outlet_locate(const struct outlet *outlet, size_t *at);
+
+/* Counts in the metrics that the connection ends for `reason`. Call it before outlet_close. */
+void outlet_count_end(struct outlet *outlet, enum end_reason reason);
+
 /* The address of the current attempt; NULL before the first attempt and after outlet_close. Borrowed from the
  * walk. */
 const struct socket_address *outlet_address(const struct outlet *outlet);

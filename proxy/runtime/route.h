@@ -19,6 +19,8 @@ enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
 enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
 enum route_on_refused { ROUTE_REFUSED_CONTINUE, ROUTE_REFUSED_RESET };
 
+enum route_link { ROUTE_LINK_AUTO, ROUTE_LINK_ON, ROUTE_LINK_OFF };
+
 /* Each field names its setting. The name of a field ends in its unit; counts have none. */
 struct route_options {
     const char *name;             /* of the route, in logs and metrics */
@@ -41,7 +43,8 @@ struct route_options {
     uint64_t max_age_ms;          /* --max-age: an older message is given up; 0: never */
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
-    unsigned max_senders;         /* --max-senders: that a husk may name on one connection (docs/link.md) */
+    enum route_link upstream_link; /* --upstream-link: whether the upstream is a husk that speaks the link */
+    unsigned max_senders;          /* --max-senders: that a husk may name on one connection (docs/link.md) */
     enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
                                            given up */
     unsigned max_upstream_connections;  /* --max-upstream-connections: shared, per worker and endpoint */

@@ -78,7 +78,7 @@ static int tear_down(void **state)
 /* A connection has ended at the message. */
 static void fail_at(struct message *message, enum end_reason reason, enum retry_fault fault)
 {
-    retry_count_failure(message, &(struct retry_failure) { reason, fault, NOW_MS * 1000 });
+    retry_count_failure(&fixture.retry, message, &(struct retry_failure) { reason, fault, NOW_MS * 1000 });
 }
 
 static void a_connection_that_ends_at_a_message_isolates_it(void **state)
