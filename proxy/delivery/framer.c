@@ -345,15 +345,6 @@ static enum end_reason refused_advance(struct framer *framer, enum scanner_statu
 
 /* ---- frames on a link ---- */
 
-/* Whether the next byte begins a frame, or continues one. */
-static bool is_at_frame(const struct framer *framer)
-{
-    size_t length;
-
-    return framer->source != FRAMER_FROM_AGENT && scanner_is_between(current(framer)) &&
-           link_is_frame(*buffer_view(&framer->incoming, framer->scanned_bytes, &length));
-}
-
 /* Takes the frame after the messages that are scanned. */
 static enum end_reason frame_take(struct framer *framer)
 {
@@ -408,6 +399,21 @@ static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
     return status == SCANNER_REFUSED ? scan_refusal(framer) : END_NONE;
 }
 
+/* Takes a frame, or scans up to the next event. */
+static enum end_reason next_step(struct framer *framer, uint64_t now_ms)
+{
+    size_t length;
+
+    if (framer->source == FRAMER_FROM_AGENT || !scanner_is_between(current(framer)))
+        return scan_step(framer, now_ms);
+    uint8_t first = *buffer_view(&framer->incoming, framer->scanned_bytes, &length);
+    if (link_is_frame(first))
+        return frame_take(framer);
+    if (framer->source == FRAMER_FROM_LINK && !link_is_message(first))
+        return END_LINK_ERROR;
+    return scan_step(framer, now_ms);
+}
+
 enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
 {
     enum end_reason reason = END_NONE;
@@ -419,7 +425,7 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
     framer->is_mid_frame = false;
     while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length && !framer->is_mid_frame &&
            !framer_wait_ms(framer, now_ms))
-        reason = is_at_frame(framer) ? frame_take(framer) : scan_step(framer, now_ms);
+        reason = next_step(framer, now_ms);
     /* Whole messages are handed up even if the bytes after them are refused. */
     enum end_reason batch_reason = batch_flush(framer);
     reason = reason == END_NONE ? batch_reason : reason;

@@ -98,8 +98,8 @@ static inline struct buffer *framer_bytes(struct framer *framer)
     return &framer->incoming;
 }
 
-/* Where the bytes after the last message or frame come from. Call it before the first byte, in on_message or
- * in on_frame. */
+/* Where the bytes after the last message or frame come from. Call it before the first byte or in on_frame;
+ * FRAMER_FROM_HUSK also in on_message. */
 void framer_set_source(struct framer *framer, enum framer_source source);
 
 /* Scans new bytes and hands up messages, as far as rate limits allow. END_NONE, or why the connection must

@@ -48,10 +48,16 @@ struct link_answer {
     uint64_t window;  /* how many messages of the sender may be unsettled; UINT64_MAX: no limit */
 };
 
-/* Whether a frame begins with this byte. A Forward message never does. */
+/* Whether a frame begins with this byte. */
 static inline bool link_is_frame(uint8_t first_byte)
 {
     return (first_byte & 0xf0) == 0x80 || first_byte == 0xde || first_byte == 0xdf;
+}
+
+/* Whether a Forward message begins with this byte. What begins with another byte is neither. */
+static inline bool link_is_message(uint8_t first_byte)
+{
+    return (first_byte & 0xf0) == 0x90 || first_byte == 0xdc || first_byte == 0xdd;
 }
 
 /* Reads the frame at the front of `bytes`. *taken is 0, and the frame is zero, unless the status is
