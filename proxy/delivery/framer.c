@@ -264,8 +264,6 @@ static enum end_reason large_advance(struct framer *framer)
 
 /* ---- refused messages on a link ---- */
 
-enum { HEAD_BYTES_MAX = 32 }; /* of a message before its body, without the bytes of the tag */
-
 /* The current message is refused. An agent loses its connection for it. On a link the message is discarded,
  * because other senders share the connection. */
 static enum end_reason message_refuse(struct framer *framer, enum end_reason reason)
@@ -290,14 +288,12 @@ static enum end_reason limits_check(struct framer *framer)
 {
     const struct scanner_limits *limits = &framer->shared->route->scanner;
     const struct scanner *scanner = current(framer);
-    uint64_t tag_bytes =
-        scanner->body.start ? scanner->tag.end - scanner->tag.start : scanner->announced - HEAD_BYTES_MAX;
 
     if (scanner->announced > message_permit_message_bytes(framer->permit, limits->message_bytes)) {
         message_permit_note_length(framer->permit);
         return message_refuse(framer, END_MESSAGE_TOO_LONG);
     }
-    bool is_long = scanner->announced > HEAD_BYTES_MAX && tag_bytes > limits->tag_bytes;
+    bool is_long = scanner->tag.end - scanner->tag.start > limits->tag_bytes;
     return is_long ? message_refuse(framer, END_TAG_TOO_LONG) : END_NONE;
 }
 

@@ -1,0 +1,293 @@
+/* proxy/delivery/framer.c on a link: messages that are refused, and their neighbours. */
+#include "delivery/framer.h"
+
+#include "support/framing.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct framing framing;
+
+static int set_up(void **state)
+{
+    framing_open(&framing);
+    *state = &framing;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    framing_close(*state);
+    return 0;
+}
+
+/* ---- refused messages ---- */
+
+/* The stream after a message that is refused. */
+#define AFTER           ASKED("b", "9") FRAME("\x02") PLAIN("a")
+#define AROUND          "m m f1 m %s m f2 m "
+#define MESSAGES_AROUND PLAIN("a") PLAIN("b") PLAIN("a") ASKED("b", "9") PLAIN("a")
+
+static void begin(struct framing *f)
+{
+    f->stream_length = 0;
+    FRAMING_PUT(f, PLAIN("a") PLAIN("b") FRAME("\x01") PLAIN("a"));
+}
+
+/* The message between begin() and now is refused: `refusal` in the trace. */
+static void expect_refused(struct framing *f, const char *refusal)
+{
+    char trace[128];
+
+    FRAMING_PUT(f, AFTER);
+    snprintf(trace, sizeof trace, AROUND, refusal);
+    FRAMING_EXPECT_AT_EVERY_CUT(f, trace, MESSAGES_AROUND);
+}
+
+static void a_tag_that_is_not_allowed_costs_its_message(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+        const char *refusal;
+    } cases[] = {
+#define CASE(bytes, refusal) { bytes, sizeof(bytes) - 1, refusal }
+        CASE(ASKED("x", "1"), "r1:tag_not_allowed"),
+        CASE(PLAIN("x"), "r:tag_not_allowed"),
+        CASE("\x94\xa1x\x01\x80\xc0", "r:tag_not_allowed"), /* a nil option */
+        CASE("\x94\xa1x\x01\x80\x80", "r:tag_not_allowed"),
+        CASE("\x93\xa1x\xc4\x05hello" OPTION("2"), "r2:tag_not_allowed"),
+        CASE("\xdd\x00\x00\x00\x03\xd9\x01x\x92\x92\x01\x80\x92\x92\x01\x80\x80\xde\x00\x02\xa1k\xc0\xd9\x05"
+             "chunk\xa1"
+             "3",
+             "r3:tag_not_allowed"),
+        CASE(ASKED("x", "4") PLAIN("x") ASKED("x", "5"),
+             "r4:tag_not_allowed r:tag_not_allowed r5:tag_not_allowed"),
+#undef CASE
+    };
+    struct framing *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        begin(f);
+        framing_put(f, cases[i].bytes, cases[i].length);
+        expect_refused(f, cases[i].refusal);
+    }
+}
+
+static void a_tag_that_is_too_long_costs_its_message(void **state)
+{
+    struct framing *f = *state;
+
+    begin(f);
+    FRAMING_PUT(f, "\x93\xb5" /* the whole message is short */
+                   "123456789012345678901\x01\x80");
+    expect_refused(f, "r:tag_too_long");
+    begin(f);
+    FRAMING_PUT(f, "\x94\xda\x01\x00");
+    framing_fill(f, 256, 't');
+    FRAMING_PUT(f, "\x01\x80" OPTION("1"));
+    expect_refused(f, "r1:tag_too_long");
+}
+
+static void a_message_that_is_too_long_costs_itself(void **state)
+{
+    struct framing *f = *state;
+
+    begin(f); /* known from the length of the body */
+    FRAMING_PUT(f, "\x93\xa1"
+                   "a\xc5\x08\x00");
+    framing_fill(f, 2048, 0);
+    FRAMING_PUT(f, OPTION("1"));
+    expect_refused(f, "r1:message_too_long");
+    begin(f); /* from the number of entries */
+    FRAMING_PUT(f, "\x93\xa1"
+                   "a\xdc\x08\x00");
+    for (unsigned i = 0; i < 2048; i++)
+        FRAMING_PUT(f, "\x92\x01\x80");
+    FRAMING_PUT(f, OPTION("2"));
+    expect_refused(f, "r2:message_too_long");
+    begin(f); /* in the middle of the record */
+    FRAMING_PUT(f, "\x94\xa1"
+                   "a\x01\x82\xa1k\xc5\x03\x00");
+    framing_fill(f, 0x300, 0);
+    FRAMING_PUT(f, "\xa1l\xc5\x05\x00");
+    framing_fill(f, 0x500, 0);
+    FRAMING_PUT(f, OPTION("3"));
+    expect_refused(f, "r3:message_too_long");
+}
+
+static void the_bytes_of_a_refused_message_are_discarded_when_they_come(void **state)
+{
+    struct framing *f = *state;
+
+    FRAMING_PUT(f, "\x93\xa1x\xc6\x00\x01\x00\x00");
+    framing_fill(f, 10000, 0);
+    assert_int_equal(framing_receive(f, 0, f->stream_length), END_NONE);
+    assert_int_equal(framer_bytes(&f->framer)->length, 0);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(framing_receive(f, 8, 10008), END_NONE);
+    assert_int_equal(framer_bytes(&f->framer)->length, 0);
+    assert_int_equal(framing_receive(f, 8, 8 + 5536), END_NONE);
+    f->stream_length = 0;
+    FRAMING_PUT(f, OPTION("1"));
+    assert_int_equal(framing_receive(f, 0, 3), END_NONE);
+    assert_int_equal(framer_bytes(&f->framer)->length, 3); /* the option has the id */
+    framing_expect_trace(f, "");
+    assert_int_equal(framing_receive(f, 3, f->stream_length), END_NONE);
+    framing_expect_end(f, "r1:tag_not_allowed ");
+    assert_int_equal(f->large_calls, 0);
+}
+
+/* The option of a refused message: a map of one bin of `length` bytes. */
+static enum end_reason send_option(struct framing *f, uint32_t length)
+{
+    uint8_t header[] = { 0x81,
+                         0xa1,
+                         'k',
+                         0xc6,
+                         (uint8_t)(length >> 24),
+                         (uint8_t)(length >> 16),
+                         (uint8_t)(length >> 8),
+                         (uint8_t)length };
+
+    f->stream_length = 0;
+    FRAMING_PUT(f, "\x94\xa1x\x01\x80");
+    framing_put(f, (const char *)header, sizeof header);
+    return framing_receive(f, 0, f->stream_length);
+}
+
+static void an_option_that_is_too_long_to_hold_ends_the_connection(void **state)
+{
+    struct framing *f = *state;
+    static const uint8_t zeros[MESSAGE_OPTION_BYTES_MAX];
+
+    assert_int_equal(send_option(f, MESSAGE_OPTION_BYTES_MAX - 8), END_NONE);
+    assert_true(buffer_append(framer_bytes(&f->framer), zeros, MESSAGE_OPTION_BYTES_MAX - 8));
+    assert_int_equal(framer_advance(&f->framer, FRAMING_NOW_MS), END_NONE);
+    framing_expect_end(f, "r:tag_not_allowed ");
+    assert_int_equal(send_option(f, MESSAGE_OPTION_BYTES_MAX - 7), END_BAD_OPTION);
+    framing_expect_trace(f, "");
+}
+
+static void broken_bytes_end_the_connection_after_a_refusal_too(void **state)
+{
+    struct framing *f = *state;
+
+    FRAMING_PUT(f, PLAIN("a") ASKED("x", "1") PLAIN("b") "\x95");
+    framing_expect_failure(f, END_NOT_FORWARD, "m r1:tag_not_allowed m ");
+}
+
+static void a_refused_message_that_is_broken_ends_the_connection(void **state)
+{
+    static const struct {
+        const char *bytes;
+        enum end_reason reason;
+    } cases[] = {
+        { "\x94\xa1x\x01\x80\xa1x", END_BAD_OPTION },
+        { "\x93\xa1x\x01\x81\xa1k\xc1", END_NOT_FORWARD },
+        { "\x93\xa1x\x01\x81\xa1k\x91\x91\x91\x91\x91\x91\x91\x91\xc0", END_MESSAGE_TOO_DEEP },
+    };
+    struct framing *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        framing_restart(f);
+        FRAMING_PUT(f, PLAIN("a"));
+        framing_put(f, cases[i].bytes, strlen(cases[i].bytes));
+        framing_expect_failure(f, cases[i].reason, "m ");
+    }
+}
+
+static void a_refused_message_counts_for_a_rate_limit(void **state)
+{
+    struct framing *f = *state;
+    struct message_rule *rule = f->policy.rules;
+
+    message_permit_close(&f->permit);
+    rule->messages_per_second = 10;
+    rule->burst_ms = 200; /* two at once */
+    assert_int_equal(message_permit_open(&f->permit, &f->policy, &f->meters, NULL, FRAMING_NOW_MS), END_NONE);
+    FRAMING_PUT(f, ASKED("x", "1") ASKED("x", "2") FRAME("\x01") ASKED("x", "3"));
+    assert_int_equal(framing_receive(f, 0, f->stream_length), END_NONE);
+    framing_expect_trace(f, "r1:tag_not_allowed r2:tag_not_allowed "); /* frames keep their place */
+    assert_int_equal(framer_wait_ms(&f->framer, FRAMING_NOW_MS), 100);
+    assert_int_equal(framer_advance(&f->framer, FRAMING_NOW_MS + 100), END_NONE);
+    framing_expect_end(f, "f1 r3:tag_not_allowed ");
+}
+
+/* ---- large messages ---- */
+
+/* A message that becomes too long only in the middle of its record. */
+static size_t put_growing(struct framing *f)
+{
+    FRAMING_PUT(f, "\x94\xa1"
+                   "a\x01\x82\xa1k\xc5\x05\x00");
+    framing_fill(f, 0x500, 0);
+    size_t middle = f->stream_length;
+    FRAMING_PUT(f, "\xa1l\xc5\x05\x00");
+    framing_fill(f, 0x500, 0);
+    FRAMING_PUT(f, OPTION("7") FRAME("\x02") PLAIN("a"));
+    return middle;
+}
+
+static void a_large_message_is_refused_once_it_is_too_long(void **state)
+{
+    struct framing *f = *state;
+    size_t middle = put_growing(f);
+
+    for (size_t cut = 10; cut < f->stream_length - 10; cut++) {
+        f->large_calls = 0;
+        assert_int_equal(framing_receive(f, 0, cut), END_NONE);
+        assert_int_equal(f->large_calls, cut < middle + 5);
+        assert_int_equal(framing_receive(f, cut, f->stream_length), END_NONE);
+        framing_expect_end(f, f->large_calls ? "x r7:message_too_long f2 m " : "r7:message_too_long f2 m ");
+    }
+}
+
+/* One that may be as long as it is. */
+static size_t put_large(struct framing *f)
+{
+    FRAMING_PUT(f, "\x93\xa1"
+                   "a\xc5\x05\x00");
+    framing_fill(f, 0x500, 0);
+    FRAMING_PUT(f, OPTION("7"));
+    size_t end = f->stream_length;
+    FRAMING_PUT(f, FRAME("\x02") PLAIN("a"));
+    return end;
+}
+
+static void a_large_message_goes_up_between_frames(void **state)
+{
+    struct framing *f = *state;
+
+    FRAMING_PUT(f, PLAIN("a") FRAME("\x01"));
+    size_t begin = f->stream_length, end = put_large(f);
+    for (size_t cut = begin + 7; cut < end; cut++) {
+        assert_int_equal(framing_receive(f, 0, cut), END_NONE);
+        assert_int_equal(framing_receive(f, cut, f->stream_length), END_NONE);
+        framing_expect_end(f, "m f1 e f2 m ");
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_tag_that_is_not_allowed_costs_its_message),
+        TEST(a_tag_that_is_too_long_costs_its_message),
+        TEST(a_message_that_is_too_long_costs_itself),
+        TEST(the_bytes_of_a_refused_message_are_discarded_when_they_come),
+        TEST(an_option_that_is_too_long_to_hold_ends_the_connection),
+        TEST(broken_bytes_end_the_connection_after_a_refusal_too),
+        TEST(a_refused_message_that_is_broken_ends_the_connection),
+        TEST(a_refused_message_counts_for_a_rate_limit),
+        TEST(a_large_message_is_refused_once_it_is_too_long),
+        TEST(a_large_message_goes_up_between_frames),
+    };
+
+    return cmocka_run_group_tests_name("framer_refusals", tests, NULL, NULL);
+}
