@@ -264,6 +264,24 @@ static enum end_reason large_advance(struct framer *framer)
 
 /* ---- refused messages on a link ---- */
 
+/* Removes bytes of the refused message up to the offset `end`. */
+static void refused_discard(struct framer *framer, uint64_t end)
+{
+    size_t bytes = (size_t)end - framer->removed_bytes;
+
+    buffer_consume(&framer->incoming, bytes);
+    framer->removed_bytes += bytes;
+    framer->scanned_bytes -= bytes;
+}
+
+/* Removes what is scanned of the refused message. Its option stays until the end, because it has the id. */
+static void refused_discard_scanned(struct framer *framer)
+{
+    const struct scanner *scanner = current(framer);
+
+    refused_discard(framer, scanner->option.start ? scanner->option.start : scanner->length);
+}
+
 /* The current message is refused. An agent loses its connection for it. On a link the message is discarded,
  * because other senders share the connection. */
 static enum end_reason message_refuse(struct framer *framer, enum end_reason reason)
@@ -271,16 +289,19 @@ static enum end_reason message_refuse(struct framer *framer, enum end_reason rea
     if (framer->source != FRAMER_FROM_LINK)
         return reason;
     enum end_reason batch_reason = batch_flush(framer);
+    if (batch_reason != END_NONE)
+        return batch_reason;
     if (framer->is_cut_through)
         framer->shared->events->on_large_refused(framer->owner);
     framer_refuse(framer, reason);
-    return batch_reason;
+    return END_NONE;
 }
 
 void framer_refuse(struct framer *framer, enum end_reason reason)
 {
     framer->is_cut_through = false;
     framer->refused_for = reason;
+    refused_discard_scanned(framer); /* else what is held could fill the window */
 }
 
 /* The scanner of a link has no limits of its own: after its refusal the end of the message is unknown. */
@@ -295,16 +316,6 @@ static enum end_reason limits_check(struct framer *framer)
     }
     bool is_long = scanner->tag.end - scanner->tag.start > limits->tag_bytes;
     return is_long ? message_refuse(framer, END_TAG_TOO_LONG) : END_NONE;
-}
-
-/* Removes bytes of the refused message up to the offset `end`. */
-static void refused_discard(struct framer *framer, uint64_t end)
-{
-    size_t bytes = (size_t)end - framer->removed_bytes;
-
-    buffer_consume(&framer->incoming, bytes);
-    framer->removed_bytes += bytes;
-    framer->scanned_bytes -= bytes;
 }
 
 static void refused_end(struct framer *framer, uint64_t now_ms)
@@ -324,7 +335,7 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
     framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
-/* Discards what is scanned of the refused message. Its option stays until the end, because it has the id. */
+/* Goes on after a step of the scan in the refused message. */
 static enum end_reason refused_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
 {
     const struct scanner *scanner = current(framer);
@@ -333,7 +344,7 @@ static enum end_reason refused_advance(struct framer *framer, enum scanner_statu
         return scan_refusal(framer);
     if (scanner->option.start && scanner->announced - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
         return END_BAD_OPTION;
-    refused_discard(framer, scanner->option.start ? scanner->option.start : scanner->length);
+    refused_discard_scanned(framer);
     if (status == SCANNER_END)
         refused_end(framer, now_ms);
     return END_NONE;

@@ -120,6 +120,20 @@ static void a_message_that_is_too_long_costs_itself(void **state)
     expect_refused(f, "r3:message_too_long");
 }
 
+static void a_rule_may_allow_short_messages_only(void **state)
+{
+    struct framing *f = *state;
+
+    f->policy.rules->message_bytes = 100;
+    FRAMING_PUT(f, "\x93\xa1"
+                   "a\xc5\x00\x60");
+    framing_fill(f, 0x60, 0);
+    FRAMING_PUT(f, OPTION("1"));
+    assert_int_equal(framing_receive(f, 0, f->stream_length), END_NONE);
+    framing_expect_end(f, "r1:message_too_long ");
+    assert_non_null(strstr(message_permit_detail(&f->permit), "100 bytes"));
+}
+
 static void the_bytes_of_a_refused_message_are_discarded_when_they_come(void **state)
 {
     struct framing *f = *state;
@@ -139,6 +153,7 @@ static void the_bytes_of_a_refused_message_are_discarded_when_they_come(void **s
     framing_expect_trace(f, "");
     assert_int_equal(framing_receive(f, 3, f->stream_length), END_NONE);
     framing_expect_end(f, "r1:tag_not_allowed ");
+    assert_false(framer_is_untouched(&f->framer));
     assert_int_equal(f->large_calls, 0);
 }
 
@@ -259,6 +274,26 @@ static size_t put_large(struct framing *f)
     return end;
 }
 
+static void the_owner_may_refuse_a_large_message_while_it_is_read(void **state)
+{
+    struct framing *f = *state;
+    size_t end = put_large(f);
+
+    for (size_t cut = 6; cut < end; cut++) {
+        for (f->take_limit = 0; f->take_limit <= 1000; f->take_limit += 500) {
+            f->large_calls = 0;
+            assert_int_equal(framing_receive(f, 0, cut), END_NONE);
+            framer_refuse(&f->framer, END_RESET);
+            /* no more is held than the option */
+            assert_true(framer_bytes(&f->framer)->length <= sizeof OPTION("7") - 1);
+            framing_expect_trace(f, "");
+            assert_int_equal(framing_receive(f, cut, f->stream_length), END_NONE);
+            assert_int_equal(f->large_calls, 1);
+            framing_expect_end(f, "r7:reset f2 m ");
+        }
+    }
+}
+
 static void a_large_message_goes_up_between_frames(void **state)
 {
     struct framing *f = *state;
@@ -280,12 +315,14 @@ int main(void)
         TEST(a_tag_that_is_not_allowed_costs_its_message),
         TEST(a_tag_that_is_too_long_costs_its_message),
         TEST(a_message_that_is_too_long_costs_itself),
+        TEST(a_rule_may_allow_short_messages_only),
         TEST(the_bytes_of_a_refused_message_are_discarded_when_they_come),
         TEST(an_option_that_is_too_long_to_hold_ends_the_connection),
         TEST(broken_bytes_end_the_connection_after_a_refusal_too),
         TEST(a_refused_message_that_is_broken_ends_the_connection),
         TEST(a_refused_message_counts_for_a_rate_limit),
         TEST(a_large_message_is_refused_once_it_is_too_long),
+        TEST(the_owner_may_refuse_a_large_message_while_it_is_read),
         TEST(a_large_message_goes_up_between_frames),
     };
 
