@@ -33,6 +33,10 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
         senders->events->on_refused(senders->owner, refusal);
         return;
     }
+    if (!message->is_kept) { /* the husk may have it */
+        senders->events->on_undelivered(senders->owner, END_UNDELIVERED);
+        return;
+    }
     if (!agent_acks_add(&senders->acks, &answer))
         senders->is_out_of_memory = true;
     senders->events->on_wake(senders->owner);
