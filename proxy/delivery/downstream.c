@@ -332,7 +332,8 @@ static struct step transfer_step(struct downstream *downstream)
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
-    timer_set(&downstream->timer, senders_deadline(&downstream->receiver.senders));
+    if (!downstream->outgoing.length) /* else an answer is on its way */
+        timer_set(&downstream->timer, senders_deadline(&downstream->receiver.senders));
     return step_waits_unless(END_NONE);
 }
 

@@ -190,6 +190,18 @@ def test_a_server_that_does_not_read_says_that_it_waits(server):
     assert not aggregator.missing(range(11))
 
 
+def test_a_husk_that_does_not_read_its_answers_costs_no_cpu(server):
+    husk, _, connect = server()
+    peer = connect({"waiting_every_ms": 100}, sender(1))
+    peer.tls.sock.settimeout(2)
+    with pytest.raises(TimeoutError):  # husk does not read while so many answers are unsent
+        for number in range(100_000):
+            peer.send(event(number, f"{number:01000}"))
+    before = husk.cpu_seconds()
+    time.sleep(1)
+    assert husk.cpu_seconds() - before < (0.3 if LIGHT else 0.1)
+
+
 # ---- window ----
 
 def test_an_isolated_message_closes_the_window_of_its_sender_alone(server):
