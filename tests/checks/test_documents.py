@@ -60,6 +60,14 @@ def test_the_walks_name_functions_of_their_files():
             assert re.search(rf"\b{function}\(", source), f"{file} has no {function}"
 
 
+def test_the_tests_that_the_page_about_delivery_names_exist():
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/delivery.md").read_text()))
+    assert len(named) > 50
+    for file, test in named:
+        source = (ROOT / "tests" / ("interop" if file.startswith("test_interop") else "scenario") / file).read_text()
+        assert re.search(rf"^def {test}\(", source, re.M), f"{file} has no {test}"
+
+
 def test_the_examples_of_the_link_are_what_they_say():
     page = (ROOT / "docs/link.md").read_text()
     examples = re.findall(r"^    (\{.*\})\n((?:        [0-9a-f ]+\n)+)", page, re.M)

@@ -97,6 +97,7 @@ static int set_up(void **state)
     assert_int_equal(message_permit_open(&f->permit, &f->policy, &f->meters, NULL, FRAMING_NOW_MS), END_NONE);
     receiver_shared_init(&f->shared, &events, &f->dispatcher, &f->bodies);
     receiver_init(&f->receiver, &f->shared, f, &f->permit);
+    receiver_allow_link(&f->receiver);
     buffer_init(&f->out, &f->runtime.reactor.pool);
     *state = f;
     return 0;
@@ -322,14 +323,22 @@ static void nobody_else_is_offered_the_link(void **state)
         strcpy(bytes + sizeof ACK("") - 1, ids[i]);
         expect(f, bytes, strlen(bytes));
     }
-    assert_int_equal(receive(f, FRAME("\x05"), sizeof FRAME("\x05") - 1), END_NOT_FORWARD);
+}
+
+static void without_tls_a_husk_may_begin_the_link_with_its_first_byte(void **state)
+{
+    struct fixture *f = *state;
+
+    RECEIVE(f, FRAME("\x05") ASKED("a", "1"));
+    upstreams_settle(make_ready(f));
+    EXPECT(f, ACK_OF("\x05", "1"));
 }
 
 static void with_tls_the_link_is_not_offered(void **state)
 {
     struct fixture *f = *state;
 
-    receiver_note_tls(&f->receiver);
+    framer_set_source(&f->receiver.framer, FRAMER_FROM_AGENT); /* as before receiver_allow_link */
     RECEIVE(f, ASKED_BY_HUSK);
     upstreams_settle(make_ready(f));
     EXPECT(f, ACK(HUSK_ID));
@@ -586,6 +595,7 @@ int main(void)
         TEST(a_message_without_a_sender_to_take_it_ends_the_connection),
         TEST(the_chunk_id_of_a_husk_is_answered_with_an_offer),
         TEST(nobody_else_is_offered_the_link),
+        TEST(without_tls_a_husk_may_begin_the_link_with_its_first_byte),
         TEST(with_tls_the_link_is_not_offered),
         TEST(an_agent_that_wants_an_ack_is_told_of_a_loss),
         TEST(an_agent_without_acks_is_told_of_a_loss_if_it_is_reset),
