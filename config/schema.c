@@ -87,8 +87,9 @@ static const struct setting settings[] = {
               "the first ack of a chunk id that a husk has made. on: without TLS, it is one from the first byte. "
               "off: plain Forward" },
     { ROW("max-senders", SETTING_COUNT, max_senders), .fallback = "65536", .min = 1, .max = 16777216,
-      .help = "agents that a husk client may name on one connection (docs/link.md); the one that was idle for "
-              "longest is forgotten" },
+      .value_name = "N",
+      .help = "forward: agents that another husk may name on one connection (docs/link.md); further ones share "
+              "one place" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: a message is dropped after this number of connections has ended at it; off: no "

@@ -5,6 +5,12 @@ void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms)
     *timer = (struct ack_timer) { .timeout_ms = timeout_ms };
 }
 
+void ack_timer_set_minimum(struct ack_timer *timer, uint64_t minimum_ms)
+{
+    if (timer->timeout_ms < minimum_ms)
+        timer->timeout_ms = minimum_ms;
+}
+
 void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms)
 {
     timer->since_ms = now_ms;

@@ -19,6 +19,9 @@ struct ack_timer {
 
 void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms);
 
+/* The timeout is at least `minimum_ms`. */
+void ack_timer_set_minimum(struct ack_timer *timer, uint64_t minimum_ms);
+
 /* The ack of the oldest message has come: the next one is the oldest. */
 void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms);
 

@@ -12,7 +12,7 @@ struct address_record {
     uint64_t acked_us; /* when an ack came last, by the reactor's now_us; 0: never */
 
     /* Since then: the message that has failed alone, and whether another one has failed too. */
-    uint64_t failed_sender, failed_ordinal; /* 0: none */
+    uint64_t failed_sender, failed_ordinal; /* sender 0: none */
     bool have_several_failed;
 };
 

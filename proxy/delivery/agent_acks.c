@@ -13,6 +13,8 @@ struct agent_ack {
     uint8_t id[];
 };
 
+enum { RECORDS_MAX = 64 };
+
 void agent_acks_init(struct agent_acks *acks, uint64_t sender)
 {
     *acks = (struct agent_acks) { .sender = sender };
@@ -24,11 +26,19 @@ bool agent_acks_is_empty(const struct agent_acks *acks)
     return !acks->bytes;
 }
 
+/* One record serves neighbours. Without acks between them, records would grow without end. */
+static bool is_to_merge(const struct agent_acks *acks, const struct agent_ack *last,
+                        const struct agent_answer *answer)
+{
+    return !last->id_length &&
+           (last->ordinal + last->refused == answer->ordinal || acks->record_count >= RECORDS_MAX);
+}
+
 bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
 {
     struct agent_ack *last = TAILQ_LAST(&acks->queue, agent_ack_queue);
 
-    if (!answer->id_length && last && !last->id_length) { /* one record for both */
+    if (!answer->id_length && last && is_to_merge(acks, last, answer)) {
         last->refused += answer->refused;
         return true;
     }
@@ -43,6 +53,7 @@ bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
     memcpy(ack->id, answer->id, answer->id_length);
     TAILQ_INSERT_TAIL(&acks->queue, ack, link);
     acks->bytes += ack->id_length;
+    acks->record_count += !ack->id_length;
     return true;
 }
 
@@ -50,6 +61,7 @@ static void ack_free(struct agent_acks *acks, struct agent_ack *ack)
 {
     TAILQ_REMOVE(&acks->queue, ack, link);
     acks->bytes -= ack->id_length;
+    acks->record_count -= !ack->id_length;
     free(ack);
 }
 
@@ -64,7 +76,8 @@ void agent_acks_clear(struct agent_acks *acks)
 /* Adds to `ack` the refused messages before it that have no ack of their own. */
 static void refusals_collect(struct agent_acks *acks, struct agent_ack *ack)
 {
-    for (struct agent_ack *other = TAILQ_FIRST(&acks->queue), *next; other; other = next) {
+    for (struct agent_ack *other = TAILQ_FIRST(&acks->queue), *next; other && acks->record_count;
+         other = next) {
         next = TAILQ_NEXT(other, link);
         if (other->id_length || other->ordinal > ack->ordinal)
             continue;

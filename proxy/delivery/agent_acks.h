@@ -17,8 +17,9 @@ struct agent_ack;
 
 struct agent_acks {
     TAILQ_HEAD(agent_ack_queue, agent_ack) queue; /* in the order their messages settled, or were refused */
-    size_t bytes;                                 /* of the ids of all acks in the queue; 0: no ack */
-    uint64_t sender;                              /* named in each ack; LINK_NO_SENDER: it is not */
+    unsigned bytes;        /* of the ids of all acks in the queue; 0: at most records are left */
+    unsigned record_count; /* of refused messages without an ack, in the queue */
+    uint64_t sender;       /* named in each ack; LINK_NO_SENDER: it is not */
 };
 
 /* The answer to a message. */

@@ -91,6 +91,7 @@ struct cut_through *cut_through_open(struct dispatcher *dispatcher, struct sende
         return NULL;
     }
     cut_through->request.message = cut_through->message;
+    sender_mark(sender, cut_through->message);
     cut_through->has_chunk_value = is_protected;
     if (is_protected)
         chunk_ids_next(dispatcher->chunk_ids, cut_through->chunk_value);

@@ -36,6 +36,7 @@ static void scanners_init(struct framer *framer)
     if (framer->source == FRAMER_FROM_LINK) { /* see limits_check */
         limits.message_bytes = UINT64_MAX;
         limits.tag_bytes = UINT32_MAX;
+        limits.depth = SCANNER_DEPTH_MAX;
     } else {
         limits.message_bytes = message_permit_message_bytes(framer->permit, limits.message_bytes);
     }

@@ -2,7 +2,10 @@
 
 #include "forward/link.h"
 
-enum { ONE_PAIR = 0x81 }; /* first byte of an ack without more keys */
+enum {
+    ONE_PAIR = 0x81,                                    /* first byte of an ack without more keys */
+    LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN /* a husk answers so often at most */
+};
 
 void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms)
 {
@@ -13,6 +16,7 @@ void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics
 void in_flight_begin_link(struct in_flight *in_flight)
 {
     in_flight->is_link = true;
+    ack_timer_set_minimum(&in_flight->ack_timer, LINK_TIMEOUT_MIN_MS);
 }
 
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes)
@@ -58,14 +62,26 @@ static struct message *message_acknowledge(struct in_flight *in_flight, const ui
     return message_leave(in_flight, entry);
 }
 
-/* The sender that the peer names by its number. It names only senders with messages on this connection. */
+static const struct ledger_entry *entry_of_sender(const struct in_flight *in_flight, uint64_t number)
+{
+    const struct ledger_entry *entry = in_flight->ledger.first;
+
+    while (entry && entry->sender != number)
+        entry = entry->next;
+    return entry;
+}
+
+bool in_flight_has_sender(const struct in_flight *in_flight, uint64_t number)
+{
+    return entry_of_sender(in_flight, number);
+}
+
+/* The sender that the peer names by its number, if it has messages on this connection. */
 static struct sender *sender_find(const struct in_flight *in_flight, uint64_t number)
 {
-    for (struct ledger_entry *entry = in_flight->ledger.first; entry; entry = entry->next) {
-        if (entry->sender == number && message_of(entry)->sender)
-            return message_of(entry)->sender;
-    }
-    return NULL;
+    const struct ledger_entry *entry = entry_of_sender(in_flight, number);
+
+    return entry ? ((const struct message *)entry)->sender : NULL;
 }
 
 /* Whether an ack in plain Forward offers the link. */

@@ -55,6 +55,9 @@ struct message *in_flight_take_taken(struct in_flight *in_flight, uint64_t taken
 /* Removes and returns the oldest message; NULL: none is left. */
 struct message *in_flight_take_oldest(struct in_flight *in_flight);
 
+/* Whether a message of the sender with this number is in flight. */
+bool in_flight_has_sender(const struct in_flight *in_flight, uint64_t number);
+
 /* When in_flight_is_late must be called, on the reactor's clock; 0: no ack is expected. */
 uint64_t in_flight_deadline(const struct in_flight *in_flight);
 /* The peer has taken the stream up to the offset `taken`. True when the ack of the oldest message is late. */

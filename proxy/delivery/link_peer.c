@@ -2,14 +2,17 @@
 
 #include <stdlib.h>
 
-enum { HEADS_MIN = 16 };
+enum {
+    HEADS_MIN = 16,
+    UNNAMED = 0 /* number of the sender of messages before the first one is named */
+};
 
 struct link_sender {
     struct sender sender; /* first */
     struct link_peer *peer;
     struct agent_acks acks; /* with the number that the calling husk gave it */
     TAILQ_ENTRY(link_sender) by_use;
-    TAILQ_ENTRY(link_sender) by_answer;
+    STAILQ_ENTRY(link_sender) by_answer;
     LIST_ENTRY(link_sender) by_number;
     bool is_answering; /* in the list `answering` */
     bool is_closed;    /* the calling husk was told to send none of its messages */
@@ -30,7 +33,7 @@ static void answer_later(struct link_sender *sender)
     struct link_peer *peer = sender->peer;
 
     if (!sender->is_answering)
-        TAILQ_INSERT_TAIL(&peer->answering, sender, by_answer);
+        STAILQ_INSERT_TAIL(&peer->answering, sender, by_answer);
     sender->is_answering = true;
     peer->events->on_answer(peer->owner);
 }
@@ -143,7 +146,7 @@ static void sender_free(struct link_sender *sender)
     if (sender == peer->current)
         peer->current = NULL;
     if (sender->is_answering)
-        TAILQ_REMOVE(&peer->answering, sender, by_answer);
+        STAILQ_REMOVE(&peer->answering, sender, link_sender, by_answer);
     TAILQ_REMOVE(&peer->senders, sender, by_use);
     LIST_REMOVE(sender, by_number);
     peer->count--;
@@ -172,29 +175,28 @@ static void sender_forget_if_gone(struct link_sender *sender)
         sender_forget(sender);
 }
 
-/* Makes space for another sender. */
-static enum end_reason sender_evict(struct link_peer *peer)
+/* Makes space for another sender. False when all have unsettled messages or answers. */
+static bool sender_evict(struct link_peer *peer)
 {
     struct link_sender *sender;
 
     if (peer->count < peer->count_max)
-        return END_NONE;
+        return true;
     TAILQ_FOREACH (sender, &peer->senders, by_use) {
         if (is_idle(sender) && sender != peer->current) {
             sender_forget(sender);
-            return END_NONE;
+            return true;
         }
     }
-    return END_LINK_ERROR;
+    return false;
 }
 
 static enum end_reason sender_make(struct link_peer *peer, uint64_t number)
 {
-    enum end_reason reason = sender_evict(peer);
-    struct link_sender *sender = reason == END_NONE ? calloc(1, sizeof *sender) : NULL;
+    struct link_sender *sender = calloc(1, sizeof *sender);
 
     if (!sender)
-        return reason == END_NONE ? END_NO_MEMORY : reason;
+        return END_NO_MEMORY;
     sender->peer = peer;
     sender_init(&sender->sender, &sender_events, sender, ++*peer->last_number);
     sender_set_remote(&sender->sender);
@@ -220,7 +222,7 @@ struct link_peer *link_peer_open(const struct link_peer_options *options)
     peer->last_number = options->last_number;
     peer->count_max = options->senders_max;
     TAILQ_INIT(&peer->senders);
-    TAILQ_INIT(&peer->answering);
+    STAILQ_INIT(&peer->answering);
     peer->is_read = true;
     peer->head_count = HEADS_MIN;
     peer->heads = calloc(HEADS_MIN, sizeof *peer->heads);
@@ -256,6 +258,11 @@ static enum end_reason sender_enter(struct link_peer *peer, uint64_t number)
 {
     struct link_sender *before = peer->current, *sender = sender_find(peer, number);
     enum end_reason reason = END_NONE;
+
+    if (!sender && !sender_evict(peer)) { /* a sender too many shares the place of the one without a name */
+        number = UNNAMED;
+        sender = sender_find(peer, number);
+    }
 
     if (sender) {
         TAILQ_REMOVE(&peer->senders, sender, by_use);
@@ -298,7 +305,7 @@ enum end_reason link_peer_request(struct link_peer *peer, const struct link_requ
 /* Messages before the first sender is named are of sender 0. */
 struct sender *link_peer_sender(struct link_peer *peer)
 {
-    if (!peer->current && sender_enter(peer, 0) != END_NONE)
+    if (!peer->current && sender_enter(peer, UNNAMED) != END_NONE)
         return NULL;
     return &peer->current->sender;
 }
@@ -341,7 +348,7 @@ void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_lengt
 
 bool link_peer_has_answers(const struct link_peer *peer)
 {
-    return !TAILQ_EMPTY(&peer->answering);
+    return !STAILQ_EMPTY(&peer->answering);
 }
 
 /* The window comes before an ack, because with the ack the calling husk may forget the message by which it
@@ -367,8 +374,8 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
 {
     size_t begin = out->length;
 
-    for (struct link_sender *sender = TAILQ_FIRST(&peer->answering), *next; sender; sender = next) {
-        next = TAILQ_NEXT(sender, by_answer);
+    for (struct link_sender *sender = STAILQ_FIRST(&peer->answering), *next; sender; sender = next) {
+        next = STAILQ_NEXT(sender, by_answer);
         if (!has_space(out, limit_bytes))
             break;
         size_t before = sender->acks.bytes;
@@ -378,7 +385,8 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
         peer->answer_bytes -= before - sender->acks.bytes;
         if (!agent_acks_is_empty(&sender->acks) && !has_space(out, limit_bytes))
             break;
-        TAILQ_REMOVE(&peer->answering, sender, by_answer); /* acks that are left wait for earlier messages */
+        STAILQ_REMOVE(&peer->answering, sender, link_sender,
+                      by_answer); /* acks that are left wait for earlier messages */
         sender->is_answering = false;
         sender_forget_if_gone(sender);
     }
@@ -387,9 +395,9 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
     return true;
 }
 
-uint64_t link_peer_waiting_deadline(const struct link_peer *peer)
+uint64_t link_peer_waiting_deadline(const struct link_peer *peer, uint64_t others)
 {
-    bool holds = peer->unsettled || !peer->is_read;
+    bool holds = peer->unsettled || others || !peer->is_read;
 
     return holds && peer->waiting_every_ms ? peer->answered_ms + peer->waiting_every_ms : 0;
 }

@@ -3,8 +3,8 @@
  *
  * A sender exists from the first time that the calling husk names it, until the calling husk says that it is
  * gone and its messages are settled. The calling husk has at most --max-senders senders: when it names more,
- * the one that has been idle for longest is forgotten, which costs nothing. Pure: knows no connection and no
- * loop. */
+ * the one that has been idle for longest is forgotten, which costs nothing. If none is idle, further senders
+ * share sender 0, so that they wait for each other. Pure: knows no connection and no loop. */
 #ifndef HUSK_DELIVERY_LINK_PEER_H
 #define HUSK_DELIVERY_LINK_PEER_H
 
@@ -16,6 +16,7 @@ struct link_sender;
 struct link_peer;
 
 TAILQ_HEAD(link_sender_list, link_sender);
+STAILQ_HEAD(link_answer_list, link_sender);
 LIST_HEAD(link_sender_head, link_sender);
 
 /* Synchronous callbacks to the owner. */
@@ -37,7 +38,7 @@ struct link_peer {
     uint64_t *last_number;                 /* borrowed: the last number given to a sender of the worker */
     struct link_sender *current;           /* the next message is of this sender; NULL: none yet */
     struct link_sender_list senders;       /* owned; least recently named first */
-    struct link_sender_list answering;     /* those with an answer to write */
+    struct link_answer_list answering;     /* those with an answer to write */
     struct link_sender_head *heads;        /* owned: lists by number */
     size_t head_count;                     /* a power of two */
     unsigned count, count_max;             /* of senders */
@@ -62,7 +63,7 @@ void link_peer_close(struct link_peer *peer);
 
 /* ---- what the calling husk says ---- */
 
-/* Takes one frame. END_NONE, END_NO_MEMORY, or END_LINK_ERROR: too many senders have unsettled messages. */
+/* Takes one frame. END_NONE or END_NO_MEMORY. */
 enum end_reason link_peer_request(struct link_peer *peer, const struct link_request *request,
                                   uint64_t now_ms);
 /* The sender of the next message; NULL when out of memory. */
@@ -82,8 +83,9 @@ bool link_peer_has_answers(const struct link_peer *peer);
 /* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. False when out of memory. */
 MUST_CHECK bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_bytes,
                                  uint64_t now_ms);
-/* When the calling husk must be told that its messages wait; 0: never. */
-uint64_t link_peer_waiting_deadline(const struct link_peer *peer);
+/* When the calling husk must be told that its messages wait; 0: never. `others`: how many of its unsettled
+ * messages belong to no sender of the link. */
+uint64_t link_peer_waiting_deadline(const struct link_peer *peer, uint64_t others);
 /* Tells the calling husk that its messages wait, and why. False when out of memory. */
 MUST_CHECK bool link_peer_say_waiting(struct link_peer *peer, struct buffer *out, const char *why,
                                       uint64_t now_ms);

@@ -94,7 +94,9 @@ void retry_count_failure(const struct retry *retry, struct message *message,
         message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->count > 1;
         return;
     }
-    message->attempts++;
+    /* An outage uses up no attempts. A batch is split and not given up. */
+    if (failure->fault != RETRY_FAULT_ADDRESS || !message->attempts || message->count > 1)
+        message->attempts++;
     message->attempted_us = failure->now_us;
     message->is_blamed = retry_blames_message(failure->fault);
     message->yields = message->yields || is_to_yield(retry, message, failure->fault);

@@ -74,7 +74,8 @@ struct retry_evidence {
 enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
- * connection. From then on the message is isolated, unless only its ack was late. After half of its attempts
+ * connection. From then on the message is isolated, unless only its ack was late. Further failures of an
+ * address use up no attempts of the message. After half of its attempts
  * without evidence against it, later messages of its sender may overtake it: whether they get through
  * decides. A failure that is husk's own does not count. */
 struct retry_failure {

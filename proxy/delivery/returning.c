@@ -69,7 +69,7 @@ void returning_take(const struct returning *returning, struct upstream *upstream
         retry_count_failure(returning->retry, failed, &failure);
     while ((message = upstream_take_unsettled(upstream))) {
         if (message->sender)
-            sender_note_return(message->sender, upstream->id);
+            sender_note_window(message->sender, upstream->id, SENDER_OPEN);
         if (message != failed)
             retry_count_exposure(message, &failure);
         message_return(returning, message, reason, again);

@@ -28,11 +28,16 @@ static void message_adopt(struct sender *sender, struct message *message)
         sender_note_isolated(sender, message);
 }
 
+void sender_mark(const struct sender *sender, struct message *message)
+{
+    message->ordinal = sender->filed;
+    message->entry.sender = sender->number;
+}
+
 void sender_file(struct sender *sender, struct message *message, uint64_t now_ms)
 {
     message->arrived_ms = now_ms;
-    message->ordinal = sender->filed;
-    message->entry.sender = sender->number;
+    sender_mark(sender, message);
     TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
     sender->filed += message->count;
     message_adopt(sender, message);
@@ -72,7 +77,6 @@ void sender_replace(struct sender *sender, struct message *batch, const struct m
 
     sender_remove(sender, batch);
     TAILQ_FOREACH (part, parts, of_queue) {
-        sender_inherit(part, batch);
         part->ordinal = ordinal;
         ordinal += part->count;
         if (next)
@@ -153,15 +157,13 @@ void sender_note_upstream(struct sender *sender, uint64_t upstream_id)
     sender->upstream_id = upstream_id;
 }
 
-void sender_note_window(struct sender *sender, uint64_t closed_by)
+void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window)
 {
-    sender->closed_by = closed_by;
-}
-
-void sender_note_return(struct sender *sender, uint64_t upstream_id)
-{
-    if (sender->closed_by == upstream_id)
+    if (window == SENDER_CLOSED)
+        sender->closed_by = upstream_id;
+    else if (sender->closed_by == upstream_id)
         sender->closed_by = 0;
+    sender_wake(sender);
 }
 
 bool sender_is_closed(const struct sender *sender)

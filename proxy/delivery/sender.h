@@ -55,6 +55,8 @@ void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
 void sender_file(struct sender *sender, struct message *message, uint64_t now_ms);
+/* The message, which is still being read, is the next one of the sender. */
+void sender_mark(const struct sender *sender, struct message *message);
 /* Counts a message that is refused before it is filed. Returns its ordinal. */
 uint64_t sender_pass_over(struct sender *sender);
 /* Removes a message from the sender: it settles, is lost, or goes on without the sender. */
@@ -84,12 +86,10 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
 
 /* The upstream connection with this id has taken the last message. */
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id);
-/* The husk at the end of the upstream connection with this id takes no message of the sender for now; 0: it
- * does. */
-void sender_note_window(struct sender *sender, uint64_t closed_by);
-/* A message of the sender comes back from the upstream connection with this id, which has ended: a window
- * that its husk has closed is open again. */
-void sender_note_return(struct sender *sender, uint64_t upstream_id);
+/* The husk at the end of the upstream connection with this id takes no message of the sender for now, or does
+ * again. Opens only what the same connection has closed. Calls on_wake. */
+enum sender_window { SENDER_OPEN, SENDER_CLOSED };
+void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window);
 /* Whether a husk upstream takes no message of the sender now. It has one that is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */

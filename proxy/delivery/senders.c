@@ -171,7 +171,7 @@ size_t senders_answer_bytes(const struct senders *senders)
 static bool link_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
 {
     struct link_peer *peer = senders->peer;
-    uint64_t deadline_ms = link_peer_waiting_deadline(peer);
+    uint64_t deadline_ms = senders_deadline(senders);
 
     if (!link_peer_gather(peer, out, limit_bytes, now_ms) || peer->is_out_of_memory)
         return false;
@@ -191,5 +191,7 @@ bool senders_write(struct senders *senders, struct buffer *out, size_t limit_byt
 
 uint64_t senders_deadline(const struct senders *senders)
 {
-    return senders->peer ? link_peer_waiting_deadline(senders->peer) : 0;
+    bool has_others = !TAILQ_EMPTY(&senders->agent.unsettled);
+
+    return senders->peer ? link_peer_waiting_deadline(senders->peer, has_others) : 0;
 }

@@ -190,10 +190,8 @@ static void frame_put(struct upstream *upstream,
 /* Whether it is known at once that the peer is a husk that speaks the link. */
 static bool speaks_link(const struct upstream *upstream)
 {
-    const struct leg *leg = &upstream->outlet.leg;
-
-    return leg->tls ? leg_peer_protocol(leg) == TLS_PEER_LINK
-                    : route_of(upstream)->upstream_link == ROUTE_LINK_ON;
+    return upstream->outlet.leg.tls ? leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_LINK
+                                    : route_of(upstream)->upstream_link == ROUTE_LINK_ON;
 }
 
 static void link_begin(struct upstream *upstream)
@@ -292,16 +290,20 @@ void upstream_abort(struct upstream *upstream)
 
 /* ---- settling ---- */
 
-/* A message has an answer. */
-static void message_count(struct upstream *upstream)
+/* A message has an answer. A window that the peer has closed ends with the last message of its sender. */
+static void message_count(struct upstream *upstream, struct message *message)
 {
+    struct sender *sender = message->sender;
+
+    if (sender && sender_is_closed(sender) && !in_flight_has_sender(&upstream->in_flight, sender->number))
+        sender_note_window(sender, upstream->id, SENDER_OPEN);
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream_release(upstream);
 }
 
 static void message_settle(struct upstream *upstream, struct message *message)
 {
-    message_count(upstream);
+    message_count(upstream, message);
     upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
 }
 
@@ -327,7 +329,7 @@ static void refused_settle(struct upstream *upstream, const struct in_flight_ans
     const struct connection_end refusal = end_of(upstream, answer->reason);
 
     connection_log_refusal(&upstream->shared->transport->connection_log, &refusal);
-    message_count(upstream);
+    message_count(upstream, answer->message);
     upstream->shared->events->on_refused(upstream->shared->observer, upstream, answer->message,
                                          answer->refused, answer->reason);
 }
@@ -356,10 +358,8 @@ static enum end_reason answers_take(struct upstream *upstream)
         if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH &&
             route_of(upstream)->upstream_link == ROUTE_LINK_AUTO)
             link_begin(upstream);
-        if (answer.sender) {
-            sender_note_window(answer.sender, answer.is_closed ? upstream->id : 0);
-            sender_wake(answer.sender);
-        }
+        if (answer.sender)
+            sender_note_window(answer.sender, upstream->id, answer.is_closed ? SENDER_CLOSED : SENDER_OPEN);
         if (!answer.message)
             continue;
         upstream->acked_count++;

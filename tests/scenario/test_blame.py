@@ -77,6 +77,30 @@ def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connec
     assert (standby.numbers(), first.numbers().count(1)) == ([1], 3)
 
 
+@pytest.mark.parametrize("count", [1, 3], ids=["one-agent", "three-agents"])
+def test_an_aggregator_that_refuses_everything_for_a_while_costs_no_message(husk, count):
+    """As Fluentd does while its buffers are full: each connection is open and quiet until it gets a message."""
+    is_full, refusals = True, 0
+
+    def answer(_):
+        nonlocal refusals
+        refusals += is_full
+        return Aggregator.REFUSE if is_full else True
+    aggregator = Aggregator(acks=answer)
+    server = husk.server(aggregator, max_attempts=4, eject_time="50ms", eject_time_max="100ms")
+    agents = [Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)) for _ in range(count)]
+    for number, agent in enumerate(agents):
+        agent.send(event(number))
+    eventually(lambda: refusals >= 4, "some attempts")
+    for number, agent in enumerate(agents):
+        agent.send(event(10 + number))  # read once the message before it yields
+    eventually(lambda: refusals >= 8, "more attempts than a message has")
+    is_full = False
+    server.wait_for_metric("husk_messages_settled_total", 2 * count)
+    assert server.metric("husk_messages_dropped_total") == 0
+    assert {*range(count), *range(10, 10 + count)} <= set(aggregator.numbers())
+
+
 def test_a_load_balancer_without_aggregators_costs_no_message(husk):
     balancer = raw.ClosingListener()
     server = husk.server(balancer, max_attempts=2, delivery_timeout="1h")

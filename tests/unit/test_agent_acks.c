@@ -160,6 +160,27 @@ static void refused_messages_without_an_id_are_reported_with_the_next_ack(void *
     expect_out(f, ACK("a") REFUSED_ACK("b", "\x04") ACK("c"));
 }
 
+static void each_ack_reports_the_refused_messages_before_it(void **state)
+{
+    struct fixture *f = *state;
+
+    refuse(f, NULL, 0, 1); /* message 1 is unsettled */
+    refuse(f, NULL, 2, 1); /* message 3 is unsettled */
+    add(f, "a", 1);
+    add(f, "b", 3);
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, REFUSED_ACK("a", "\x01") REFUSED_ACK("b", "\x01"));
+}
+
+static void refused_messages_without_acks_take_bounded_memory(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t ordinal = 0; ordinal < 2000; ordinal += 2)
+        refuse(f, NULL, ordinal, 1);
+    assert_true(f->acks.record_count < 100);
+}
+
 static void an_ack_that_waited_reports_what_was_refused_before_it(void **state)
 {
     struct fixture *f = *state;
@@ -184,6 +205,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refused_message_is_answered_with_the_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused_messages_without_an_id_are_reported_with_the_next_ack, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(each_ack_reports_the_refused_messages_before_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refused_messages_without_acks_take_bounded_memory, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_ack_that_waited_reports_what_was_refused_before_it, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(cleared_acks_are_not_sent, set_up, tear_down),

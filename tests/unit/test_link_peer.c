@@ -305,7 +305,7 @@ static void the_sender_that_was_idle_for_longest_makes_space(void **state)
     assert_int_equal(f->last_number, last_number + 1);
 }
 
-static void too_many_busy_senders_end_the_connection(void **state)
+static void too_many_busy_senders_share_one_place(void **state)
 {
     struct fixture *f = *state;
 
@@ -313,7 +313,15 @@ static void too_many_busy_senders_end_the_connection(void **state)
         assert_int_equal(name(f, number), END_NONE);
         file(f, "a", MESSAGE_AGENT_ACK, 1);
     }
-    assert_int_equal(name(f, 4), END_LINK_ERROR);
+    assert_int_equal(name(f, 4), END_NONE);
+    struct message *message = file(f, "d", MESSAGE_AGENT_ACK, 1);
+    assert_int_equal(name(f, 5), END_NONE);
+    struct message *other = file(f, "e", MESSAGE_AGENT_ACK, 1);
+    assert_ptr_equal(message->sender, other->sender);
+    assert_int_equal(f->peer->count, SENDERS_MAX + 1);
+    settle(message);
+    settle(other);
+    EXPECT(f, ACK("d") ACK("e")); /* of sender 0: of any sender */
 }
 
 static void waiting_is_said_while_there_is_no_answer(void **state)
@@ -322,21 +330,21 @@ static void waiting_is_said_while_there_is_no_answer(void **state)
     const struct link_request request = { .waiting_every_ms = 500 }, shorter = { .waiting_every_ms = 1 };
 
     struct message *first = file(f, "a", MESSAGE_AGENT_ACK, 1);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), 0); /* it was not asked for */
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), 0); /* it was not asked for */
     assert_int_equal(link_peer_request(f->peer, &request, NOW_MS), END_NONE);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 500);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + 500);
     assert_true(link_peer_say_waiting(f->peer, &f->out, "busy", NOW_MS + 500));
     messages_expect_buffer(&f->out,
                            "\x81\xa7waiting\xa4"
                            "busy",
                            14);
     buffer_clear(&f->out);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 1000);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + 1000);
     settle(first);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), 0); /* nothing waits */
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), 0); /* nothing waits */
     assert_int_equal(link_peer_request(f->peer, &shorter, NOW_MS), END_NONE);
     file(f, "b", MESSAGE_AGENT_ACK, 1);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + LINK_WAITING_EVERY_MS_MIN);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + LINK_WAITING_EVERY_MS_MIN);
 }
 
 static void waiting_is_said_while_the_connection_is_not_read(void **state)
@@ -345,13 +353,13 @@ static void waiting_is_said_while_the_connection_is_not_read(void **state)
     const struct link_request request = { .waiting_every_ms = 500 };
 
     assert_int_equal(link_peer_request(f->peer, &request, NOW_MS), END_NONE);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), 0);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), 0);
     link_peer_note_reading(f->peer, LINK_NOT_READ, NOW_MS + 100); /* messages may be in the socket */
-    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 600);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + 600);
     link_peer_note_reading(f->peer, LINK_NOT_READ, NOW_MS + 200);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), NOW_MS + 600);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + 600);
     link_peer_note_reading(f->peer, LINK_READ, NOW_MS + 300);
-    assert_int_equal(link_peer_waiting_deadline(f->peer), 0);
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), 0);
 }
 
 static void answers_that_do_not_fit_come_later(void **state)
@@ -408,7 +416,7 @@ int main(void)
         TEST(a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled),
         TEST(a_sender_that_is_named_again_is_not_gone),
         TEST(the_sender_that_was_idle_for_longest_makes_space),
-        TEST(too_many_busy_senders_end_the_connection),
+        TEST(too_many_busy_senders_share_one_place),
         TEST(waiting_is_said_while_there_is_no_answer),
         TEST(waiting_is_said_while_the_connection_is_not_read),
         TEST(answers_that_do_not_fit_come_later),

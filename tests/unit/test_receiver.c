@@ -243,18 +243,6 @@ static void on_a_link_the_sender_that_was_named_gets_the_message(void **state)
     assert_true(receiver_is_drained(&f->receiver));
 }
 
-static void a_message_without_a_sender_to_take_it_ends_the_connection(void **state)
-{
-    struct fixture *f = *state;
-
-    begin_link(f);
-    RECEIVE(f, FRAME("\x05") ASKED("a", "1") FRAME("\x06") ASKED("a", "1") GONE("\x06"));
-    RECEIVE(f, PLAIN("a")); /* of sender 0, which is one too many */
-    assert_int_equal(received(f), 2);
-    assert_false(senders_write(&f->receiver.senders, &f->out, SPACE, f->runtime.reactor.now_ms));
-    assert_int_equal(receive(f, FRAME("\x07"), sizeof FRAME("\x07") - 1), END_LINK_ERROR);
-}
-
 /* ---- a link without TLS ---- */
 
 #define HUSK_ID                                                                                              \
@@ -592,7 +580,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_agent_is_one_sender),
         TEST(on_a_link_the_sender_that_was_named_gets_the_message),
-        TEST(a_message_without_a_sender_to_take_it_ends_the_connection),
         TEST(the_chunk_id_of_a_husk_is_answered_with_an_offer),
         TEST(nobody_else_is_offered_the_link),
         TEST(without_tls_a_husk_may_begin_the_link_with_its_first_byte),

@@ -137,6 +137,30 @@ static void the_first_retry_is_at_once_and_the_next_ones_wait(void **state)
     }
 }
 
+static void a_message_yields_after_half_of_its_attempts_without_evidence(void **state)
+{
+    struct fixture *f = *state;
+
+    retry_init(&f->retry, 4, MAX_ACK_TIMEOUTS);
+    fail_at(f->message, END_RESET, RETRY_FAULT_EITHER);
+    assert_false(f->message->yields); /* it has not been alone yet */
+    assert_true(sender_must_wait(&f->sender, f->batch));
+    fail_at(f->message, END_RESET, RETRY_FAULT_EITHER);
+    assert_true(f->message->yields);
+    assert_false(sender_must_wait(&f->sender, f->batch));
+    assert_true(message_is_isolated(f->message));
+}
+
+static void a_message_that_is_at_fault_does_not_yield(void **state)
+{
+    struct fixture *f = *state;
+
+    retry_init(&f->retry, 4, MAX_ACK_TIMEOUTS);
+    for (unsigned i = 0; i < 3; i++)
+        fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
+    assert_false(f->message->yields);
+}
+
 static void no_retry_waits_for_long_before_the_end_of_the_process(void **state)
 {
     struct fixture *f = *state;
@@ -315,6 +339,9 @@ static void an_end_counts_for_both_where_the_connection_was_quiet_before_it(void
     evidence.message = f->message;
     assert_int_equal(retry_judge(&evidence), RETRY_FAULT_EITHER);
     assert_true(retry_blames_message(RETRY_FAULT_EITHER) && retry_blames_address(RETRY_FAULT_EITHER));
+    evidence.others_fail = true; /* the aggregator takes no message at all */
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
+    evidence.others_fail = false;
     evidence.reason = END_ACK_TIMEOUT; /* silence proves nothing */
     assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
     evidence.reason = END_NO_MEMORY;
@@ -452,6 +479,8 @@ int main(void)
         TEST(what_was_sent_with_others_counts_once_the_message_has_failed_alone),
         TEST(the_end_of_an_address_exposes_no_message),
         TEST(the_first_retry_is_at_once_and_the_next_ones_wait),
+        TEST(a_message_yields_after_half_of_its_attempts_without_evidence),
+        TEST(a_message_that_is_at_fault_does_not_yield),
         TEST(no_retry_waits_for_long_before_the_end_of_the_process),
         TEST(an_attempt_that_can_be_the_last_one_is_not_at_once),
         TEST(an_address_at_fault_costs_no_message),

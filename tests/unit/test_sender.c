@@ -209,6 +209,8 @@ static void replace_batch(struct fixture *f, struct message *parts[2])
         parts[i]->attempts = f->messages[2]->attempts;
         TAILQ_INSERT_TAIL(&list, parts[i], of_queue);
     }
+    for (unsigned i = 0; i < 2; i++)
+        sender_inherit(parts[i], f->messages[2]);
     sender_replace(&f->sender, f->messages[2], &list);
 }
 

@@ -369,22 +369,6 @@ static void a_sender_that_is_gone_is_forgotten(void **state)
 
 /* ---- no memory ---- */
 
-static void a_message_that_no_sender_takes_ends_the_connection(void **state)
-{
-    struct fixture *f = *state;
-    const struct link_request gone = { .names_gone = true, .gone = 2 };
-
-    begin_link(f);
-    for (uint64_t number = 1; number <= SENDERS_MAX; number++) {
-        assert_int_equal(name(f, number), END_NONE);
-        file(f, "a", MESSAGE_AGENT_ACK, 1);
-    }
-    assert_int_equal(link_peer_request(f->senders.peer, &gone, NOW_MS), END_NONE);
-    EXPECT(f, "");
-    assert_null(senders_next(&f->senders));
-    assert_false(senders_write(&f->senders, &f->out, SPACE, NOW_MS));
-}
-
 static void a_lost_answer_ends_the_connection(void **state)
 {
     struct fixture *f = *state;
@@ -430,7 +414,6 @@ int main(void)
         TEST(an_answer_to_an_earlier_message_is_enough_too),
         TEST(a_loss_before_the_link_of_what_is_not_kept_is_no_refusal),
         TEST(a_sender_that_is_gone_is_forgotten),
-        TEST(a_message_that_no_sender_takes_ends_the_connection),
         TEST(a_lost_answer_ends_the_connection),
         TEST(every_sender_is_released),
     };
