@@ -56,6 +56,8 @@ enum retry_fault retry_judge(const struct retry_evidence *evidence)
 
     if (end_reason_is_ours(evidence->reason))
         return RETRY_FAULT_NONE;
+    if (evidence->reason == END_ACK_TIMEOUT && evidence->says_waiting)
+        return RETRY_FAULT_ADDRESS;
     if (may_be_messages && evidence->acked_us > evidence_since_us(evidence))
         return RETRY_FAULT_MESSAGE;
     if (evidence->reason == END_ACK_TIMEOUT)

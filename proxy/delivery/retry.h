@@ -53,6 +53,7 @@ struct retry_evidence {
     enum end_reason reason;
     uint64_t now_us;
     bool is_of_use;                /* messages got through on the connection */
+    bool says_waiting;             /* the peer is a husk that says when messages wait (docs/link.md) */
     uint64_t acked_us;             /* when the address last acknowledged a message, on any connection */
     const struct message *message; /* borrowed: the one at which the connection ended; NULL: none */
     uint64_t sent_us;              /* when the message was put on the connection */
@@ -64,7 +65,8 @@ struct retry_evidence {
  *
  * The message is at fault if others have got through at the address since it was sent, or since its last
  * attempt ended. This is also the rule for an ack timeout: the aggregator works and has passed this message
- * over. If the aggregator has acknowledged nothing, its silence is the address's.
+ * over. If the aggregator has acknowledged nothing, its silence is the address's. So is the silence of a husk
+ * on a link: while it works, it says that it holds the message.
  *
  * If nothing has got through, but the connection was open and quiet until the message was put on it, the end
  * counts for both: another address may take the message. But if other messages fail there in the same way,

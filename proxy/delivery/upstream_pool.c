@@ -398,6 +398,7 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
         .reason = reason,
         .now_us = pool->shared.transport->reactor->now_us,
         .is_of_use = upstream->acked_count || has_lasted(pool, upstream),
+        .says_waiting = upstream->in_flight.is_link,
         .message = message,
         .sent_us = message ? upstream_sent_us(upstream, message) : 0,
         .was_quiet = upstream->was_quiet,

@@ -330,6 +330,20 @@ static void an_end_is_the_messages_where_others_got_through_since_its_last_attem
     assert_int_equal(judge(f->message, END_RESET, 6), RETRY_FAULT_MESSAGE);
 }
 
+static void the_silence_of_a_husk_on_a_link_is_not_the_messages(void **state)
+{
+    struct fixture *f = *state;
+    struct retry_evidence evidence = {
+        .reason = END_ACK_TIMEOUT, .message = f->message, .sent_us = 10, .acked_us = 11, .now_us = 20
+    };
+
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_MESSAGE);
+    evidence.says_waiting = true;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_ADDRESS);
+    evidence.reason = END_RESET;
+    assert_int_equal(retry_judge(&evidence), RETRY_FAULT_MESSAGE);
+}
+
 static void an_end_counts_for_both_where_the_connection_was_quiet_before_it(void **state)
 {
     struct fixture *f = *state;
@@ -495,6 +509,7 @@ int main(void)
         TEST(an_aggregator_that_has_acknowledged_is_worth_no_line),
         TEST(a_late_ack_is_the_messages_where_others_came_since_it_was_sent),
         TEST(an_end_is_the_messages_where_others_got_through_since_its_last_attempt),
+        TEST(the_silence_of_a_husk_on_a_link_is_not_the_messages),
         TEST(an_end_counts_for_both_where_the_connection_was_quiet_before_it),
         TEST(a_first_retry_is_no_evidence_against_an_address_that_has_worked_lately),
         TEST(an_end_without_a_message_at_fault_is_the_address_s_unless_it_was_of_use),
