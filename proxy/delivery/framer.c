@@ -336,6 +336,16 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
     framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
+/* Whether the option of the refused message is longer than any message that is held, and than the option of
+ * one that is cut through. */
+static bool refused_option_is_long(const struct framer *framer)
+{
+    const struct scanner *scanner = current(framer);
+    uint64_t bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
+
+    return bytes > MESSAGE_OPTION_BYTES_MAX && bytes > framer->shared->route->cut_through_bytes;
+}
+
 /* Goes on after a step of the scan in the refused message. */
 static enum end_reason refused_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
 {
@@ -343,7 +353,7 @@ static enum end_reason refused_advance(struct framer *framer, enum scanner_statu
 
     if (status == SCANNER_REFUSED)
         return scan_refusal(framer);
-    if (scanner->option.start && scanner->announced - scanner->option.start > MESSAGE_OPTION_BYTES_MAX)
+    if (refused_option_is_long(framer))
         return END_BAD_OPTION;
     refused_discard_scanned(framer);
     if (status == SCANNER_END)
