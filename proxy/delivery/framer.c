@@ -349,8 +349,6 @@ static bool refused_option_is_long(const struct framer *framer)
 /* Goes on after a step of the scan in the refused message. */
 static enum end_reason refused_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
 {
-    const struct scanner *scanner = current(framer);
-
     if (status == SCANNER_REFUSED)
         return scan_refusal(framer);
     if (refused_option_is_long(framer))

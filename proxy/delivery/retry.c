@@ -83,7 +83,7 @@ static bool is_to_yield(const struct retry *retry, const struct message *message
 {
     unsigned limit = retry->max_attempts ? retry->max_attempts : YIELD_ATTEMPTS_MAX * 2;
 
-    return fault != RETRY_FAULT_MESSAGE && message->attempts > 1 && message->attempts * 2 >= limit;
+    return fault != RETRY_FAULT_MESSAGE && message->attempts > 2 && message->attempts * 2 >= limit;
 }
 
 void retry_count_failure(const struct retry *retry, struct message *message,
@@ -96,8 +96,9 @@ void retry_count_failure(const struct retry *retry, struct message *message,
         message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->count > 1;
         return;
     }
-    /* An outage uses up no attempts. A batch is split and not given up. */
-    if (failure->fault != RETRY_FAULT_ADDRESS || !message->attempts || message->count > 1)
+    /* An outage uses up no attempts, after the two that lead to a retry on a quiet connection. A batch is
+     * split and not given up. */
+    if (failure->fault != RETRY_FAULT_ADDRESS || message->attempts < 2 || message->count > 1)
         message->attempts++;
     message->attempted_us = failure->now_us;
     message->is_blamed = retry_blames_message(failure->fault);

@@ -87,14 +87,14 @@ def test_an_aggregator_that_refuses_everything_for_a_while_costs_no_message(husk
         refusals += is_full
         return Aggregator.REFUSE if is_full else True
     aggregator = Aggregator(acks=answer)
-    server = husk.server(aggregator, max_attempts=4, eject_time="50ms", eject_time_max="100ms")
+    server = husk.server(aggregator, max_attempts=8, eject_time="50ms", eject_time_max="100ms")
     agents = [Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)) for _ in range(count)]
     for number, agent in enumerate(agents):
         agent.send(event(number))
-    eventually(lambda: refusals >= 4, "some attempts")
+    eventually(lambda: refusals >= count, "an attempt of each")
     for number, agent in enumerate(agents):
         agent.send(event(10 + number))  # read once the message before it yields
-    eventually(lambda: refusals >= 8, "more attempts than a message has")
+    eventually(lambda: refusals >= 10, "more attempts than a message has")
     is_full = False
     server.wait_for_metric("husk_messages_settled_total", 2 * count)
     assert server.metric("husk_messages_dropped_total") == 0

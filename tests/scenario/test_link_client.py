@@ -98,6 +98,20 @@ def test_a_sender_is_gone_when_its_agent_has_left_and_its_messages_are_settled(s
     assert [frame["gone"] for frame in reader.frames if "gone" in frame] == [gone]
 
 
+def test_an_ack_that_names_its_sender_is_for_that_sender(scripted):
+    scripted = scripted()
+    one, other = scripted.agent(), scripted.agent()
+    one.send(event(1, "same"))
+    reader = Reader(scripted.listener.accept_link())
+    reader.messages(1)
+    other.send(event(2, "same"))
+    sender, _ = reader.messages(2)[2]
+    reader.ack("same", sender=sender)
+    other.expect_ack("same")
+    reader.ack("same")
+    one.expect_ack("same")
+
+
 def test_an_ack_settles_in_any_order(scripted):
     scripted = scripted()
     one, other = scripted.agent(), scripted.agent()
@@ -190,53 +204,78 @@ def test_a_server_that_falls_silent_is_left(scripted):
 
 # ---- window ----
 
+def with_closed_window(scripted):
+    """One agent has an unsettled message, and the server wants no more of it. Returns the agent, the server's reader,
+    and the number of the sender."""
+    agent = scripted.agent()
+    agent.send(event(1, "1"))
+    reader = Reader(scripted.listener.accept_link())
+    sender, _, _ = reader.message()
+    reader.peer.send({"sender": sender, "window": 0})
+    time.sleep(0.2)  # the client reads it
+    return agent, reader, sender
+
+
 def test_a_closed_window_holds_the_messages_of_its_sender_alone(scripted):
     scripted = scripted(ack_timeout="20s")
-    one, other = scripted.agent(), scripted.agent()
-    one.send(event(1, "1"))
-    reader = Reader(scripted.listener.accept_link())
-    sender, _, chunk = reader.message()
-    reader.ack(chunk)
-    one.expect_ack("1")
-    reader.peer.send({"sender": sender, "window": 0})
-    time.sleep(0.2)
+    one, reader, sender = with_closed_window(scripted)
+    other = scripted.agent()
     one.send(event(2, "2"), event(3, "3"))
     for number in range(10, 20):
         other.send(event(number, f"{number}"))
         assert reader.message()[1] == number, "the messages of the other agent alone"
         reader.ack(f"{number}")
         other.expect_ack(f"{number}")
-    reader.peer.send({"sender": sender, "window": None})
+    reader.peer.send({"sender": sender, "window": None}, {"ack": "1"})
     assert [reader.message()[:2] for _ in range(2)] == [(sender, 2), (sender, 3)]
     reader.ack("2", "3")
-    one.read_acks(2)
+    assert one.read_acks(3) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("window", [1, 5, 2**64 - 1])
-def test_a_window_above_zero_lets_a_message_through(scripted, window):
+def test_a_window_may_open_after_the_last_ack_of_its_sender(scripted):
     scripted = scripted(ack_timeout="20s")
-    agent = scripted.agent()
-    agent.send(event(1, "1"))
-    reader = Reader(scripted.listener.accept_link())
-    sender, _, chunk = reader.message()
-    reader.ack(chunk)
-    agent.expect_ack("1")
-    reader.peer.send({"sender": sender, "window": 0}, {"sender": sender, "window": window})
+    agent, reader, sender = with_closed_window(scripted)
     agent.send(event(2, "2"))
+    reader.ack("1")
+    agent.expect_ack("1")
+    reader.peer.send({"sender": sender, "window": None})
+    assert reader.message()[1] == 2
+
+
+@pytest.mark.parametrize("window", [2, 5, 2**64 - 1, None])
+def test_a_window_above_the_unsettled_messages_lets_one_through(scripted, window):
+    scripted = scripted(ack_timeout="20s")
+    agent, reader, sender = with_closed_window(scripted)
+    agent.send(event(2, "2"))
+    reader.peer.send({"sender": sender, "window": window})
     assert reader.message()[1] == 2
 
 
 def test_a_window_ends_with_its_connection(scripted):
     scripted = scripted(ack_timeout="20s")
-    agent = scripted.agent()
-    agent.send(event(1, "1"))
-    reader = Reader(scripted.listener.accept_link())
-    sender, _, chunk = reader.message()
-    reader.ack(chunk)
-    agent.expect_ack("1")
-    reader.peer.send({"sender": sender, "window": 0})
-    time.sleep(0.2)
+    agent, reader, sender = with_closed_window(scripted)
     agent.send(event(2, "2"))
     reader.peer.close()
     again = Reader(scripted.listener.accept_link())
+    assert again.message()[1] == 1  # alone, because the connection has ended at this message
+    again.ack("1")
     assert again.message()[1] == 2
+
+
+def test_a_window_stays_closed_over_an_ack_of_its_sender(scripted):
+    """The server may close it for a message behind the acked one."""
+    scripted = scripted(ack_timeout="20s")
+    agent = scripted.agent()
+    agent.send(event(1, "1"))
+    reader = Reader(scripted.listener.accept_link())
+    sender, _, _ = reader.message()
+    agent.send(event(2, "2"))
+    reader.message()
+    reader.peer.send({"sender": sender, "window": 0}, {"ack": "1", "sender": sender})
+    agent.expect_ack("1")
+    agent.send(event(3, "3"))
+    other = scripted.agent()
+    other.send(event(10))
+    assert reader.message()[1] == 10
+    reader.peer.send({"sender": sender, "window": None}, {"ack": "2"})
+    assert reader.message()[1] == 3

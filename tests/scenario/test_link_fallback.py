@@ -61,6 +61,46 @@ def test_no_agent_of_another_kind_is_a_line_in_the_log(husk):
     assert not lines_about_the_link(server)
 
 
+# ---- without TLS there is no ALPN ----
+
+HUSKS_ID = "0123456789abcdefghijkl~1"  # as a husk makes chunk ids
+
+
+def test_without_tls_an_ack_offers_the_link_to_a_husk(husk):
+    client = husk.client(husk.server(CountingAggregator()))
+    peer = link.LinkPeer(raw.connect(client.address))
+    peer.send(event(1, HUSKS_ID))
+    assert peer.read()["link"] == 1
+    peer.send({"sender": 5, "waiting_every_ms": 1000}, event(2, "a"))
+    assert peer.answer("a") == {"ack": "a", "sender": 5}
+
+
+def test_without_tls_an_agent_gets_plain_acks(husk):
+    client = husk.client(husk.server(CountingAggregator()))
+    agent = Agent(raw.connect(client.address))
+    carry_acked(agent, 1, HUSKS_ID[:-1] + "0")
+    agent.expect_nothing_more()
+
+
+@pytest.mark.parametrize("offer", [{"link": 1}, {}])
+def test_without_tls_frames_are_sent_only_after_an_offer(husk, offer):
+    listener = raw.Listener()
+    server = husk.server(listener, max_upstream_connections=1)
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    agent.send(event(1))
+    aggregator = link.LinkPeer(listener.accept())
+    chunk = aggregator.read()[3]["chunk"]
+    assert chunk.endswith("~1") and len(chunk) == len(HUSKS_ID)
+    aggregator.send({"ack": chunk, **offer})
+    server.wait_for_metric("husk_messages_settled_total", 1)
+    agent.send(event(2))
+    values = aggregator.read_until(lambda value: isinstance(value, list))
+    keys = {key for value in values[:-1] for key in value}
+    assert keys == ({"sender", "waiting_every_ms"} if offer else set())
+
+
+# ---- between two husks ----
+
 def through(kind, husk, server):
     """What stands between the two husks."""
     if kind == "terminator":

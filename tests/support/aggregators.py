@@ -12,7 +12,7 @@ import msgpack
 
 from support import raw
 from support.forward import Aggregator
-from support.process import WAIT_SECONDS, eventually
+from support.process import WAIT_SECONDS
 
 TAKE = "take"            # stored and acked
 PASS_OVER = "pass over"  # read and forgotten, without an ack; the connection goes on
@@ -80,8 +80,18 @@ class CountingAggregator(Aggregator):
     def wait_for_stored(self, *numbers, timeout=WAIT_SECONDS):
         """Waits until each of these events is stored. Returns the seconds that this took."""
         started = time.monotonic()
-        eventually(lambda: not self.missing(numbers), f"{len(numbers)} events are stored", timeout)
+        while missing := self.missing(numbers):
+            assert time.monotonic() < started + timeout, f"{len(missing)} of {len(numbers)} are missing: {missing[:20]}"
+            time.sleep(0.01)
         return time.monotonic() - started
+
+    def forget(self):
+        """Counts from zero."""
+        with self._lock:
+            self.offered.clear()
+            self.stored.clear()
+            self.order.clear()
+            self.calls = 0
 
     def duplicates(self):
         with self._lock:
@@ -90,13 +100,13 @@ class CountingAggregator(Aggregator):
     # ---- outages ----
 
     def leave(self, how):
-        """`how`: "refused": nobody listens; "closes": accepts and closes at once; "silent": accepts and takes nothing."""
+        """`how`: "refused": nobody listens; "closes": connections are closed at once; "silent": nothing is taken."""
         if how == "silent":
             self._awake.clear()
             return
         self.kill()
         if how == "closes":
-            self._closing = _ClosingListener(self.address)
+            self._closing = raw.ClosingListener(self.address)
 
     def come_back(self):
         if not self._awake.is_set():
@@ -105,28 +115,6 @@ class CountingAggregator(Aggregator):
         if self._closing:
             self._closing.stop()
         self.revive()
-
-
-class _ClosingListener:
-    """Accepts each connection and closes it at once."""
-
-    def __init__(self, address):
-        self._listener = raw.Listener(address)
-        self._listener.sock.settimeout(None)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self):
-        while True:
-            try:
-                self._listener.sock.accept()[0].close()
-            except OSError:
-                break
-        self._listener.close()
-
-    def stop(self):
-        self._listener.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(WAIT_SECONDS)
 
 
 class _RefusingAggregator(CountingAggregator):

@@ -1,6 +1,7 @@
 """Husks in series, and agents in front of them."""
 
 import collections
+import contextlib
 import queue
 import re
 import select
@@ -24,27 +25,28 @@ LENGTHS = [of_length(length) for length in (1, 2, 3)]
 # For tests that take seconds each: with sanitizers, the usual length alone.
 SLOW_LENGTHS = [of_length(2)] if LIGHT else LENGTHS
 
-# The husks of a chain, from the agents to the aggregator. One husk process has TLS on one side only: the middle of three
-# is therefore two processes, joined over loopback.
+# The husks of a chain, from the agents to the aggregator. One husk process has TLS on one side only. Therefore the middle
+# of three is two processes, joined without TLS over loopback. There the link begins with the first ack: see warm().
 _MODES = {1: ["server"], 2: ["client", "server"], 3: ["client", "server", "client", "server"]}
 LAST = -1
 
 
 class Chain:
-    """agents → husk ═ … ═ husk → aggregator. With length 1 the agents speak TLS themselves.
+    """agents → husk ═ … husk → aggregator. With length 1 the agents speak TLS themselves.
 
-    `options`: of every husk; `at`: index of a husk → its own options; `links`: index of a husk → a function that makes
-    the link behind this husk from the address of the next one."""
+    `options`: of every husk; `at`: index of a husk → its own options; `links`: index of a husk → a function that
+    makes the link behind this husk from the address of the next one."""
 
     def __init__(self, husk, length, aggregator, options, at, links):
         modes = _MODES[length]
         self._launcher, self.aggregator, self.husks = husk, aggregator, [None] * len(modes)
         own = {index % len(modes): given for index, given in at.items()}
         links = {index % len(modes): make for index, make in links.items()}
-        self._starts, self._acking_agents, upstream = {}, [], aggregator
+        self._starts, self._opened, upstream = {}, [], aggregator
         for index in reversed(range(len(modes))):
             if index in links:
                 upstream = links[index](upstream.address)
+                self._opened.append(upstream)
             start = getattr(husk, modes[index])
             given = {**options, **own.get(index, {})}
             self._starts[index] = lambda start=start, upstream=upstream, given=given, **more: start(
@@ -59,6 +61,15 @@ class Chain:
     @property
     def last(self):
         return self.husks[-1]
+
+    def warm(self):
+        """Carries one event, so that all husks know each other. The aggregator forgets it. Returns the chain."""
+        agent = self.agent()
+        agent.send(event(0))
+        self.first.wait_for_metric("husk_messages_settled_total", 1)
+        self.aggregator.forget()
+        self._opened.append(agent)
+        return self
 
     def kill_and_restart(self, index):
         """kill -9. The new process has the same address."""
@@ -77,13 +88,14 @@ class Chain:
 
     def acking_agent(self, tag="t"):
         agent = AckingAgent(self._connect_stream, tag)
-        self._acking_agents.append(agent)
+        self._opened.append(agent)
         return agent
 
     def close(self):
-        """Ends the agents that would connect again."""
-        while self._acking_agents:
-            self._acking_agents.pop().close()
+        """Ends the links and the agents that would connect again."""
+        while self._opened:
+            with contextlib.suppress(OSError):  # husk may have reset the connection
+                self._opened.pop().close()
 
     def _connect_stream(self):
         sock = raw.connect(self.first.address)
@@ -134,8 +146,8 @@ class Steady:
 
 
 class AckingAgent:
-    """Asks for an ack of each event, as Fluentd does with require_ack_response: keeps the event until its ack, and sends
-    it again when the connection ends. One thread does all of it, because an SSL object serves one thread."""
+    """Asks for an ack of each event, as Fluentd does with require_ack_response: keeps the event until its ack, and
+    sends it again when the connection ends. One thread does all of it, because an SSL object serves one thread."""
 
     def __init__(self, connect, tag):
         self._connect, self._tag = connect, tag

@@ -141,9 +141,10 @@ static void a_message_yields_after_half_of_its_attempts_without_evidence(void **
 {
     struct fixture *f = *state;
 
-    retry_init(&f->retry, 4, MAX_ACK_TIMEOUTS);
+    retry_init(&f->retry, 6, MAX_ACK_TIMEOUTS);
     fail_at(f->message, END_RESET, RETRY_FAULT_EITHER);
-    assert_false(f->message->yields); /* it has not been alone yet */
+    fail_at(f->message, END_RESET, RETRY_FAULT_EITHER);
+    assert_false(f->message->yields);
     assert_true(sender_must_wait(&f->sender, f->batch));
     fail_at(f->message, END_RESET, RETRY_FAULT_EITHER);
     assert_true(f->message->yields);
