@@ -144,24 +144,38 @@ static bool next_goes(const struct entries *entries, uint8_t next)
            (entries->state == STATE_FIRST && !entries->skip && shapes[first].kind == KIND_ARRAY);
 }
 
+/* Takes one or more bytes, none of them after the end of the current entry. */
+static const uint8_t *take_some(struct entries *entries, const uint8_t *at, const uint8_t *end)
+{
+    if (entries->skip)
+        return take_body(entries, at, end);
+    if (entries->pending > 1 && !entries->gathered_length)
+        at = walk(entries, at, end);
+    return at < end ? take_header(entries, at, end) : at;
+}
+
 size_t entries_feed(struct entries *entries, const uint8_t *bytes, size_t length, bool *goes)
 {
     const uint8_t *at = bytes, *end = bytes + length;
 
     assert(length && !entries->refused);
     *goes = next_goes(entries, *at);
-    while (at < end && !entries->refused && next_goes(entries, *at) == *goes) {
-        if (entries->skip) {
-            at = take_body(entries, at, end);
-            continue;
-        }
-        if (entries->pending > 1 && !entries->gathered_length)
-            at = walk(entries, at, end);
-        if (at < end)
-            at = take_header(entries, at, end);
-    }
+    while (at < end && !entries->refused && next_goes(entries, *at) == *goes)
+        at = take_some(entries, at, end);
     entries->bytes += (uint64_t)(at - bytes);
     if (!*goes)
         entries->staying += (uint64_t)(at - bytes);
+    return (size_t)(at - bytes);
+}
+
+size_t entries_feed_one(struct entries *entries, const uint8_t *bytes, size_t length)
+{
+    const uint8_t *at = bytes, *end = bytes + length;
+    uint64_t count = entries->count;
+
+    assert(length && !entries->refused);
+    while (at < end && !entries->refused && entries->count == count)
+        at = take_some(entries, at, end);
+    entries->bytes += (uint64_t)(at - bytes);
     return (size_t)(at - bytes);
 }

@@ -39,6 +39,10 @@ void entries_init(struct entries *entries);
  * least 1. Must not be called once `refused` is set. */
 size_t entries_feed(struct entries *entries, const uint8_t *bytes, size_t length, bool *goes);
 
+/* Takes bytes up to the end of the current entry, or the end of the slice; returns the number of bytes. The
+ * rest is as in entries_feed, except that `staying` does not change. */
+size_t entries_feed_one(struct entries *entries, const uint8_t *bytes, size_t length);
+
 /* True between two entries: a body may end here. */
 bool entries_is_between(const struct entries *entries);
 

@@ -10,6 +10,7 @@
 
 #include "forward/shape.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -41,6 +42,18 @@ static inline size_t event_walk_time_and_record(const uint8_t *at, uint64_t *ele
         return 0;
     *elements = 2 * shape_size(record, at + time_bytes);
     return time_bytes + record->header;
+}
+
+/* Whether a time says when: an EventTime in the form that agents use, or an integer of 32 bits, after 1970.
+ * The bytes are the whole time, or at least SHAPE_HEADER_BYTES_MAX + 1. */
+static inline bool event_walk_time_is_stated(const uint8_t *time)
+{
+    uint32_t seconds;
+
+    if (time[0] != 0xce && (time[0] != 0xd7 || time[1] != 0))
+        return false;
+    memcpy(&seconds, time + (time[0] == 0xce ? 1 : 2), sizeof seconds);
+    return seconds;
 }
 
 /* The bytes of a string whose header has one or two bytes; 0 for any other value. Most values are such

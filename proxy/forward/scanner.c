@@ -108,6 +108,13 @@ static enum option_key gathered_key(const struct scanner *scanner)
     return length ? option_key_find(scanner->gathered + 1, length - 1) : OPTION_KEY_OTHER;
 }
 
+/* A time without a body, or with another form than agents use, has not been gathered. */
+static void end_time(struct scanner *scanner)
+{
+    scanner->lacks_time |= !scanner->gathered_length || !event_walk_time_is_stated(scanner->gathered);
+    scanner->gathered_length = 0;
+}
+
 /* A value of the frame is complete. */
 static enum scanner_status end_frame_value(struct scanner *scanner)
 {
@@ -125,6 +132,11 @@ static enum scanner_status end_frame_value(struct scanner *scanner)
     case STATE_KEY:
         scanner->option_key = gathered_key(scanner);
         scanner->gathered_length = 0;
+        break;
+    case STATE_TIME:
+    case STATE_ENTRY_TIME:
+    case STATE_PAIR_TIME:
+        end_time(scanner);
         break;
     case STATE_VALUE:
         if (scanner->gathered_length)
@@ -212,6 +224,12 @@ static enum scanner_status enter_frame_value(struct scanner *scanner, const stru
         if ((ONLY(item->kind) & STRINGS) && item->body <= OPTION_KEY_BYTES_MAX)
             gather(scanner, item);
         break;
+    case STATE_TIME:
+    case STATE_ENTRY_TIME:
+    case STATE_PAIR_TIME:
+        if (item->first == 0xce || item->first == 0xd7)
+            gather(scanner, item);
+        break;
     case STATE_VALUE:
         return enter_option_value(scanner, item);
     default:
@@ -287,6 +305,7 @@ static void begin_message(struct scanner *scanner)
     scanner->option = scanner->option_header = scanner->chunk = scanner->compressed = absent;
     scanner->option_pairs = 0;
     scanner->entries = 0;
+    scanner->lacks_time = false;
 }
 
 /* Takes a header, or the part of it that the slice has; `at` < `end`. */
@@ -385,6 +404,7 @@ static const uint8_t *take_event_head(struct scanner *scanner, const uint8_t *at
         return at;
     scanner->announced += claim;
     scanner->length += entry_bytes + rest;
+    scanner->lacks_time |= !event_walk_time_is_stated(at + entry_bytes);
     scanner->state = is_entry ? STATE_ENTRY_RECORD : STATE_RECORD;
     scanner->left[scanner->depth++] = (uint32_t)elements;
     return at + entry_bytes + rest;

@@ -87,6 +87,8 @@ static const char *event_difference(const struct scan_event *left, const struct 
         return "compressed";
     if (a->entries != b->entries)
         return "entries";
+    if (a->lacks_time != b->lacks_time)
+        return "lacks_time";
     /* Both events are at the same byte, so the same headers have been read. */
     return a->announced == b->announced ? NULL : "announced";
 }
@@ -176,6 +178,27 @@ static const char *option_difference(const struct scanner *scanner, const uint8_
     return NULL;
 }
 
+static bool time_is_stated(const msgpack_object *time)
+{
+    if (time->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
+        return time->via.u64 && time->via.u64 <= UINT32_MAX;
+    return time->type == MSGPACK_OBJECT_EXT && time->via.ext.type == 0 && time->via.ext.size == 8 &&
+           memcmp(time->via.ext.ptr, "\0\0\0", 4) != 0;
+}
+
+/* Whether each event of a message in Message or Forward mode has a time that is neither nil nor 0. */
+static bool times_are_stated(enum scanner_mode mode, const msgpack_object *elements)
+{
+    if (mode == SCANNER_MESSAGE)
+        return time_is_stated(&elements[1]);
+    for (uint32_t i = 0; i < elements[1].via.array.size; i++) {
+        const msgpack_object *time = elements[1].via.array.ptr[i].via.array.ptr;
+        if (!time_is_stated(time->type == MSGPACK_OBJECT_ARRAY ? time->via.array.ptr : time))
+            return false;
+    }
+    return true;
+}
+
 static const char *message_difference(const struct scanner *scanner, const uint8_t *bytes,
                                       const msgpack_object *message)
 {
@@ -201,6 +224,8 @@ static const char *message_difference(const struct scanner *scanner, const uint8
         return "oracle: entries";
     if (mode == SCANNER_FORWARD && scanner->entries != elements[1].via.array.size)
         return "oracle: entries";
+    if (mode != SCANNER_PACKED && !scanner->lacks_time && !times_are_stated(mode, elements))
+        return "oracle: lacks_time";
     return option_difference(scanner, bytes, scanner->has_option ? &elements[without_option] : NULL);
 }
 

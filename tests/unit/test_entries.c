@@ -105,6 +105,46 @@ static void only_metadata_is_removed_wherever_slices_end(void **state)
     }
 }
 
+/* Walks the body entry by entry in slices that end at `cut`. The ends of the entries go to `ends`. */
+static unsigned walk_by_entry(const struct bytes *body, size_t cut, size_t *ends)
+{
+    struct entries entries;
+    unsigned found = 0;
+
+    entries_init(&entries);
+    for (size_t at = 0; at < body->length;) {
+        size_t end = at < cut ? cut : body->length;
+        at += entries_feed_one(&entries, body->at + at, end - at);
+        assert_false(entries.refused);
+        assert_int_equal(entries.bytes, at);
+        if (entries.count > found) {
+            assert_true(entries_is_between(&entries));
+            ends[found++] = at;
+        }
+    }
+    assert_true(entries_is_between(&entries));
+    return found;
+}
+
+static void a_walk_by_entry_stops_at_each_entry_wherever_slices_end(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t ends[16], expected[16];
+
+    SET(fixture, all_forms);
+    unsigned count = walk_by_entry(&fixture->body, fixture->body.length, expected);
+    for (unsigned i = 0; i < count; i++) { /* each entry is one on its own */
+        size_t start = i ? expected[i - 1] : 0;
+        memcpy(fixture->got.at, fixture->body.at + start, expected[i] - start);
+        fixture->got.length = expected[i] - start;
+        assert_int_equal(walk_by_entry(&fixture->got, 0, ends), 1);
+    }
+    for (size_t cut = 1; cut < fixture->body.length; cut++) {
+        assert_int_equal(walk_by_entry(&fixture->body, cut, ends), count);
+        assert_memory_equal(ends, expected, count * sizeof *ends);
+    }
+}
+
 static void other_values_are_refused_wherever_slices_end(void **state)
 {
     static const struct {
@@ -237,6 +277,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_metadata_is_removed_wherever_slices_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_walk_by_entry_stops_at_each_entry_wherever_slices_end, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(other_values_are_refused_wherever_slices_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_may_end_between_entries_only, setup, teardown),
         cmocka_unit_test_setup_teardown(generated_bodies_agree_with_msgpack_c, setup, teardown),

@@ -373,6 +373,41 @@ static void option_values_are_read_where_they_have_a_meaning(void **state)
     }
 }
 
+static void a_message_whose_events_do_not_say_when_is_known(void **state)
+{
+    static const struct {
+        struct bytes bytes;
+        bool lacks_time;
+    } cases[] = {
+        { BYTES("\x93\xa1t\xd7\x00\x65\xf0\x2a\x10\0\0\0\0\x81\xa1k\xa1v"), false },
+        { BYTES("\x93\xa1t\xce\x65\xf0\x2a\x10\x81\xa1k\xa1v"), false },
+        { BYTES("\x93\xa1t\xd7\x00\0\0\0\0\0\0\0\1\x81\xa1k\xa1v"), true },
+        { BYTES("\x93\xa1t\xd7\x01\x65\xf0\x2a\x10\0\0\0\0\x81\xa1k\xa1v"), true },
+        { BYTES("\x93\xa1t\xce\0\0\0\0\x81\xa1k\xa1v"), true },
+        { BYTES("\x93\xa1t\x00\x80"), true },
+        { BYTES("\x93\xa1t\xc0\x80"), true },
+        { BYTES("\x93\xa1t\xca\x44\x44\x44\x44\x80"), true },
+        { BYTES("\x92\xa1t\x92\x92\xce\0\0\0\1\x80\x92\xce\0\0\0\1\x81\xa1k\xa1v"), false },
+        { BYTES("\x92\xa1t\x92\x92\xce\0\0\0\0\x80\x92\xce\0\0\0\1\x81\xa1k\xa1v"), true },
+        { BYTES("\x92\xa1t\x91\x92\x92\xce\0\0\0\1\x80\x80"), false },
+        { BYTES("\x92\xa1t\x91\x92\x92\xc0\x80\x80"), true },
+    };
+    struct scan_trace *traces = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct scanner scanner;
+        enum scanner_status status;
+        size_t at = 0;
+        scan_every_way(traces, &generous, cases[i].bytes, "time");
+        scanner_init(&scanner, &generous);
+        do
+            at += scanner_feed(&scanner, cases[i].bytes.at + at, cases[i].bytes.length - at, &status);
+        while (status == SCANNER_HEAD);
+        assert_int_equal(status, SCANNER_END);
+        assert_int_equal(scanner.lacks_time, cases[i].lacks_time);
+    }
+}
+
 static void messages_follow_each_other(void **state)
 {
     struct scan_trace *traces = *state;
@@ -1049,6 +1084,7 @@ int main(void)
         TEST(every_shape_of_time_record_and_option_is_a_message),
         TEST(every_shape_of_entry_is_walked),
         TEST(option_values_are_read_where_they_have_a_meaning),
+        TEST(a_message_whose_events_do_not_say_when_is_known),
         TEST(messages_follow_each_other),
         TEST(an_incomplete_message_does_not_end),
         TEST(an_empty_slice_changes_nothing),
