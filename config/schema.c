@@ -56,8 +56,8 @@ static const struct setting settings[] = {
       .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },
     { ROW("batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB,
       .zero_word = "off", .value_name = "SIZE",
-      .help = "forward: messages that are read together and request no ack of their own share one ack, "
-              "up to this size; off: each message has an ack of its own" },
+      .help = "forward: messages that are read together, have the same tag and request no ack are sent as "
+              "one message with their events, up to this size; off: each message is sent as it is" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: how long an agent may pause in the middle of a message" },

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SCRAP_BYTES_MAX = 1024 }; /* longer appends may begin a segment of their own */
-
 static struct segment *segment_take(struct buffer_pool *pool)
 {
     struct segment *segment = pool->idle;
@@ -261,7 +259,7 @@ bool buffer_append(struct buffer *buffer, const void *from, size_t bytes)
 {
     const uint8_t *at = from;
 
-    if (bytes <= SCRAP_BYTES_MAX && bytes > last_room(buffer))
+    if (bytes <= BUFFER_SHORT_APPEND && bytes > last_room(buffer))
         return !bytes || scrap_append(buffer, from, bytes);
     while (bytes) {
         size_t room;

@@ -27,7 +27,10 @@ struct slice {
     uint32_t start, end; /* within the segment */
 };
 
-enum { BUFFER_IDLE_SLICES = 1024 };
+enum {
+    BUFFER_IDLE_SLICES = 1024,
+    BUFFER_SHORT_APPEND = 1024, /* bytes; a longer append may begin a segment of its own */
+};
 
 /* Zero-initialise, then set idle_limit. */
 struct buffer_pool {

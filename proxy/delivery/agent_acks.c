@@ -5,15 +5,13 @@
 
 struct agent_ack {
     TAILQ_ENTRY(agent_ack) link;
-    uint64_t ordinal;
+    uint64_t ordinal, end;
     uint64_t refused;
     enum end_reason reason;
     bool offers_link;
-    unsigned id_length; /* 0: only a record of refused messages */
+    unsigned id_length; /* 0: only a record of what was refused */
     uint8_t id[];
 };
-
-enum { RECORDS_MAX = 64 };
 
 void agent_acks_init(struct agent_acks *acks, uint64_t sender)
 {
@@ -26,19 +24,12 @@ bool agent_acks_is_empty(const struct agent_acks *acks)
     return !acks->bytes;
 }
 
-/* One record serves neighbours. Without acks between them, records would grow without end. */
-static bool is_to_merge(const struct agent_acks *acks, const struct agent_ack *last,
-                        const struct agent_answer *answer)
-{
-    return !last->id_length &&
-           (last->ordinal + last->refused == answer->ordinal || acks->record_count >= RECORDS_MAX);
-}
-
 bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
 {
     struct agent_ack *last = TAILQ_LAST(&acks->queue, agent_ack_queue);
 
-    if (!answer->id_length && last && is_to_merge(acks, last, answer)) {
+    if (!answer->id_length && last && !last->id_length &&
+        last->end == answer->end) { /* one record for both */
         last->refused += answer->refused;
         return true;
     }
@@ -46,6 +37,7 @@ bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
     if (!ack)
         return false;
     ack->ordinal = answer->ordinal;
+    ack->end = answer->end;
     ack->refused = answer->refused;
     ack->reason = answer->reason;
     ack->offers_link = answer->offers_link;
@@ -73,13 +65,13 @@ void agent_acks_clear(struct agent_acks *acks)
     }
 }
 
-/* Adds to `ack` the refused messages before it that have no ack of their own. */
+/* Adds to `ack` what was refused of the early parts of its batch. */
 static void refusals_collect(struct agent_acks *acks, struct agent_ack *ack)
 {
     for (struct agent_ack *other = TAILQ_FIRST(&acks->queue), *next; other && acks->record_count;
          other = next) {
         next = TAILQ_NEXT(other, link);
-        if (other->id_length || other->ordinal > ack->ordinal)
+        if (other->id_length || other->end != ack->end)
             continue;
         if (!ack->refused)
             ack->reason = other->reason;

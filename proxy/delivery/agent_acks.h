@@ -1,7 +1,7 @@
 /* The acks that an agent has not been sent yet. Pure.
  *
- * The agent of another husk is also told how many of its messages were refused (docs/link.md). Messages that
- * were sent without a chunk id are reported with the next ack. */
+ * The agent of another husk is also told how many of its events were refused (docs/link.md). Those of
+ * early parts of a batch are reported with the ack of the batch. */
 #ifndef HUSK_DELIVERY_AGENT_ACKS_H
 #define HUSK_DELIVERY_AGENT_ACKS_H
 
@@ -25,9 +25,10 @@ struct agent_acks {
 /* The answer to a message. */
 struct agent_answer {
     uint64_t ordinal;  /* of the message among those of its sender */
+    uint64_t end;      /* of the message, see struct message: parts of one batch have the same */
     const uint8_t *id; /* value of the chunk id, header included; copied */
-    size_t id_length;  /* 0: the agent requests no ack, and `refused` is not 0 */
-    uint64_t refused;  /* Forward messages that were refused; 0: none */
+    size_t id_length;  /* 0: early part of a batch, and `refused` is not 0 */
+    uint64_t refused;  /* events that were refused; 0: none */
     enum end_reason reason;
     bool offers_link; /* the ack also offers the link (docs/link.md) */
 };
@@ -42,8 +43,8 @@ bool agent_acks_is_empty(const struct agent_acks *acks);
 MUST_CHECK bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer);
 
 /* Moves the acks of messages with an ordinal below `end` to `out`, as long as `out` holds at most
- * `limit_bytes`. An ack also reports the messages before it that were refused. Moves only whole acks: agents
- * treat half an ack as a failure. False when out of memory. */
+ * `limit_bytes`. An ack also reports the events of early parts of its batch that were refused. Moves only
+ * whole acks: agents treat half an ack as a failure. False when out of memory. */
 MUST_CHECK bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out,
                                   size_t limit_bytes);
 

@@ -1,47 +1,91 @@
 #include "delivery/batch.h"
 
 #include "delivery/retry.h"
+#include "forward/batch_encoder.h"
+#include "forward/entries.h"
 
-#include <assert.h>
+#include <string.h>
 
-/* Copies the bytes, because message_take changes bytes in place, and slices are shared. */
-static bool bytes_copy(const struct message *batch, struct buffer *to)
+static const struct scanner_limits limits = { UINT32_MAX, UINT64_MAX, SCANNER_DEPTH_MAX };
+
+struct split {
+    const struct message *batch;
+    struct chunk_ids *ids;
+    struct batch_message whole;
+    struct batch_encoder encoder; /* of the next part */
+    uint64_t events;              /* in the parts so far */
+    unsigned count;               /* of the parts so far */
+    struct message_list parts;
+};
+
+/* Makes a part of the message at the front of `bytes`. It has the events of the batch up to the number `end`.
+ */
+static bool part_take(struct split *split, struct buffer *bytes, uint64_t end)
 {
-    if (batch->flat_length)
-        return message_write(batch, to);
-    for (size_t at = 0, length; at < batch->slices.length; at += length) {
-        const uint8_t *piece = buffer_view(&batch->slices, at, &length);
-        if (!buffer_append(to, piece, length))
-            return false;
-    }
+    const struct message *batch = split->batch;
+    bool is_last = end == batch->events;
+    unsigned count = (unsigned)(batch->count * end / batch->events);
+    bool is_readable = bytes == &split->encoder.bytes;
+    struct scanner scanner;
+    struct rewrite rewrite;
+
+    if (!message_scan(&scanner, &limits, bytes, 0))
+        return false;
+    rewrite_plan(&rewrite, &scanner, "", 0, NULL);
+    const struct message_source source = {
+        .length = scanner.length,
+        .rewrite = &rewrite,
+        .count = count - split->count,
+        .events = end - split->events,
+        .ack = is_last ? batch->ack : MESSAGE_OUR_ACK,
+        .is_protected = batch->is_protected,
+        .is_batch = is_readable && end - split->events > 1,
+        .is_early_part = batch->is_early_part || (!is_last && batch->ack == MESSAGE_AGENT_ACK),
+    };
+    struct message *part = message_take(bytes, &source);
+    if (!part)
+        return false;
+    retry_inherit(part, batch);
+    TAILQ_INSERT_TAIL(&split->parts, part, of_queue);
+    split->events = end;
+    split->count = count;
     return true;
 }
 
-/* Removes the next part, of up to `most` messages, from the front of `left`, the remaining bytes of the
- * batch. NULL when out of memory. */
-static struct message *part_take(struct buffer *left, const struct message *batch, unsigned most,
-                                 struct chunk_ids *ids)
+/* The entries of the next part are in the encoder. */
+static bool part_end(struct split *split, uint64_t end)
 {
-    const struct scanner_limits limits = { UINT32_MAX, batch->entry.size, SCANNER_DEPTH_MAX };
+    const struct message *batch = split->batch;
     uint8_t id[CHUNK_ID_VALUE_BYTES];
-    struct scanner last;
-    struct rewrite rewrite;
-    struct message_source source = { .last = &last,
-                                     .rewrite = &rewrite,
-                                     .is_protected = batch->is_protected };
 
-    do {
-        bool is_whole = message_scan(&last, &limits, left, source.length);
-        assert(is_whole); /* it was whole when the batch was made */
-        (void)is_whole;
-        source.length += last.length;
-        source.events += last.entries;
-        source.count++;
-    } while (source.count < most && source.length < left->length);
-    source.ack = source.length < left->length ? MESSAGE_OUR_ACK : batch->ack;
-    chunk_ids_next(ids, id);
-    rewrite_plan(&rewrite, &last, "", 0, id);
-    return message_take(left, &source);
+    if (end == batch->events)
+        memcpy(id, batch->id, sizeof id); /* batch_is_of_husk */
+    else
+        chunk_ids_next(split->ids, id);
+    return batch_encoder_end(&split->encoder, id) && part_take(split, &split->encoder.bytes, end);
+}
+
+/* Makes parts of up to `most` of the entries. */
+static bool parts_make(struct split *split, struct buffer *entries, uint64_t most)
+{
+    struct entries walk;
+    bool done = true;
+
+    entries_init(&walk);
+    while (entries->length && done) {
+        uint64_t before = walk.count;
+        size_t length;
+        const uint8_t *bytes = buffer_view(entries, 0, &length);
+        size_t taken = entries_feed_one(&walk, bytes, length);
+        if (!split->encoder.bytes.length)
+            done = batch_encoder_begin(&split->encoder, &split->whole, "", 0);
+        done = done && batch_encoder_append(&split->encoder, bytes, taken, walk.count - before);
+        buffer_consume(entries, taken);
+        if (done && (!entries->length || walk.count - split->events == most))
+            done = part_end(split, walk.count);
+    }
+    batch_encoder_clear(&split->encoder);
+    return done;
 }
 
 static void parts_free(struct message_list *parts)
@@ -53,25 +97,26 @@ static void parts_free(struct message_list *parts)
     }
 }
 
-bool batch_split(const struct message *batch, unsigned most, struct chunk_ids *ids,
+bool batch_split(const struct message *batch, uint64_t most, struct chunk_ids *ids,
                  struct message_list *parts)
 {
-    struct message_list made = TAILQ_HEAD_INITIALIZER(made);
-    struct buffer left;
+    struct split split = { .batch = batch, .ids = ids, .parts = TAILQ_HEAD_INITIALIZER(split.parts) };
+    struct buffer bytes, entries;
+    struct scanner scanner;
 
-    buffer_init(&left, batch->slices.pool);
-    bool done = bytes_copy(batch, &left);
-    while (done && left.length) {
-        struct message *part = part_take(&left, batch, most, ids);
-        done = part;
-        if (!part)
-            break;
-        retry_inherit(part, batch);
-        TAILQ_INSERT_TAIL(&made, part, of_queue);
-    }
-    buffer_clear(&left);
+    buffer_init(&bytes, batch->slices.pool);
+    buffer_init(&entries, batch->slices.pool);
+    batch_encoder_init(&split.encoder, batch->slices.pool);
+    split.whole = (struct batch_message) { &bytes, 0, &scanner };
+    bool done = message_write(batch, &bytes) && message_scan(&scanner, &limits, &bytes, 0);
+    if (done && batch_entries_copy(&split.whole, batch->events, &entries))
+        done = parts_make(&split, &entries, most);
+    else
+        done = done && part_take(&split, &bytes, batch->events);
+    buffer_clear(&bytes);
+    buffer_clear(&entries);
     if (!done)
-        parts_free(&made);
-    TAILQ_CONCAT(parts, &made, of_queue);
+        parts_free(&split.parts);
+    TAILQ_CONCAT(parts, &split.parts, of_queue);
     return done;
 }

@@ -59,17 +59,19 @@ static void on_settled(void *observer, struct upstream *upstream, struct message
     unsettled_leave(&dispatcher->unsettled, message);
 }
 
-static void on_refused(void *observer, struct upstream *upstream, struct message *message, uint64_t count,
+static void on_refused(void *observer, struct upstream *upstream, struct message *message, uint64_t events,
                        enum end_reason reason)
 {
     struct dispatcher *dispatcher = observer;
     struct message_metrics *metrics = metrics_of(dispatcher);
+    unsigned lost = unsettled_count_lost(&dispatcher->unsettled, message, events);
 
-    metrics_add(&metrics->dropped[reason], count);
-    metrics_add(&metrics->settled, message->count - count);
+    metrics_add(&metrics->dropped[reason], lost);
+    metrics_add(&metrics->settled, message->count > lost ? message->count - lost : 0);
+    metrics_add(&metrics->events_settled, message->events > events ? message->events - events : 0);
     upstream_pool_on_settled(&dispatcher->pool, upstream, message);
     if (message->sender)
-        sender_refuse(message->sender, message, count, reason);
+        sender_refuse(message->sender, message, events, reason);
     unsettled_leave(&dispatcher->unsettled, message);
 }
 

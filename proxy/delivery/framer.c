@@ -2,15 +2,9 @@
 
 #include <stdlib.h>
 
-static struct scanner *current(const struct framer *framer)
+static struct batch_builder *builder_of(const struct framer *framer)
 {
-    return &framer->scan->scanners[framer->scan->at];
-}
-
-/* The scanner that describes the message before the current one. */
-static const struct scanner *previous(const struct framer *framer)
-{
-    return &framer->scan->scanners[!framer->scan->at];
+    return framer->shared->builder;
 }
 
 /* ---- init and deinit ---- */
@@ -29,7 +23,7 @@ static void scan_return(struct framer *framer)
     framer->scan = NULL;
 }
 
-static void scanners_init(struct framer *framer)
+static void scan_init(struct framer *framer)
 {
     struct scanner_limits limits = framer->shared->route->scanner;
 
@@ -40,12 +34,9 @@ static void scanners_init(struct framer *framer)
     } else {
         limits.message_bytes = message_permit_message_bytes(framer->permit, limits.message_bytes);
     }
-    for (unsigned at = 0; at < 2; at++) {
-        scanner_init(&framer->scan->scanners[at], &limits);
-        if (at || framer->has_found)
-            scanner_go_on(&framer->scan->scanners[at]);
-    }
-    framer->scan->at = 0;
+    scanner_init(framer->scan, &limits);
+    if (framer->has_found)
+        scanner_go_on(framer->scan);
 }
 
 static bool scan_begin(struct framer *framer)
@@ -58,17 +49,17 @@ static bool scan_begin(struct framer *framer)
     shared->spare = NULL;
     if (!framer->scan)
         return false;
-    scanners_init(framer);
+    scan_init(framer);
     return true;
 }
 
 void framer_set_source(struct framer *framer, enum framer_source source)
 {
-    bool is_between = framer->scan && scanner_is_between(current(framer)) && !framer->batch_count;
+    bool is_between = framer->scan && scanner_is_between(framer->scan);
 
     framer->source = source;
     if (source == FRAMER_FROM_LINK && is_between)
-        scanners_init(framer);
+        scan_init(framer);
 }
 
 void framer_return_scan(struct framer *framer)
@@ -92,36 +83,12 @@ void framer_shared_deinit(struct framer_shared *shared)
 
 /* ---- batches ---- */
 
-/* Hands up the batch at the front of `incoming`; `last` describes its last message. */
-static enum end_reason batch_hand_up(struct framer *framer, const struct scanner *last)
+/* Hands up what the builder has made of bytes at the front of `incoming`; `before` is how many these were. */
+static enum end_reason message_hand_up(struct framer *framer, struct message *message, size_t before)
 {
-    const struct route_options *route = framer->shared->route;
-    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && framer->batch_bytes <= route->retain_bytes;
-    bool is_ours = is_protected && !scanner_asks_ack(last);
-    uint8_t value[CHUNK_ID_VALUE_BYTES];
-    struct rewrite rewrite;
-    const struct message_source source = {
-        .length = framer->batch_bytes,
-        .last = last,
-        .rewrite = &rewrite,
-        .count = framer->batch_count,
-        .events = framer->batch_events,
-        .ack = is_ours                  ? MESSAGE_OUR_ACK
-               : scanner_asks_ack(last) ? MESSAGE_AGENT_ACK
-                                        : MESSAGE_NO_ACK,
-        .is_protected = is_protected,
-    };
-
-    if (is_ours)
-        chunk_ids_next(framer->shared->chunk_ids, value);
-    rewrite_plan(&rewrite, last, framer->permit->prefix, framer->permit->prefix_length,
-                 is_ours ? value : NULL);
-    struct message *message = message_take(&framer->incoming, &source);
+    framer->scanned_bytes -= before - framer->incoming.length;
     if (!message)
         return END_NO_MEMORY;
-    framer->scanned_bytes -= framer->batch_bytes;
-    framer->batch_bytes = framer->batch_count = 0;
-    framer->batch_events = 0;
     framer->has_found = true;
     framer->shared->events->on_message(framer->owner, message);
     return END_NONE;
@@ -130,25 +97,30 @@ static enum end_reason batch_hand_up(struct framer *framer, const struct scanner
 /* Hands up the messages before the current one. */
 static enum end_reason batch_flush(struct framer *framer)
 {
-    return framer->batch_count ? batch_hand_up(framer, previous(framer)) : END_NONE;
+    struct batch_builder *builder = builder_of(framer);
+    size_t before = framer->incoming.length;
+
+    if (!builder->count)
+        return END_NONE;
+    return message_hand_up(framer, batch_builder_finish(builder, &framer->incoming, framer->permit), before);
 }
 
-/* Whether the batch is handed up without waiting for another message: its `last` message requests an ack, the
- * batch is long enough, each message needs a tag prefix, or no more bytes have arrived. */
-static bool batch_is_complete(const struct framer *framer, const struct scanner *last)
+/* Adds the current message, with this number of events, to the batch. */
+static enum end_reason batch_add(struct framer *framer, const struct batch_candidate *whole, uint64_t events)
 {
-    return scanner_asks_ack(last) || framer->batch_bytes >= framer->shared->route->batch_bytes ||
-           framer->permit->prefix_length || framer->scanned_bytes == framer->incoming.length;
+    size_t before = framer->incoming.length;
+    bool done = batch_builder_add(builder_of(framer), whole, events);
+
+    framer->scanned_bytes -= before - framer->incoming.length;
+    return done ? END_NONE : END_NO_MEMORY;
 }
 
-/* Whether the message `whole` cannot join the batch before it. In passthrough mode a batch has no ack, so a
- * message that requests an ack stays alone. Else a batch must not be too long to retain. */
-static bool batch_cannot_grow(const struct framer *framer, const struct scanner *whole)
+/* The current message goes alone. */
+static enum end_reason message_pass(struct framer *framer, const struct batch_candidate *whole)
 {
-    const struct route_options *route = framer->shared->route;
+    size_t before = framer->incoming.length;
 
-    return route->delivery == ROUTE_PASSTHROUGH ? scanner_asks_ack(whole)
-                                                : framer->scanned_bytes > route->retain_bytes;
+    return message_hand_up(framer, batch_builder_pass(builder_of(framer), whole), before);
 }
 
 /* ---- one message ---- */
@@ -156,8 +128,9 @@ static bool batch_cannot_grow(const struct framer *framer, const struct scanner 
 /* The head of the current message is scanned and nothing of the message is handed up: checks the tag. */
 static enum end_reason message_judge(struct framer *framer)
 {
-    const struct span *tag = &current(framer)->tag;
-    size_t length = (size_t)(tag->end - tag->start), at = framer->batch_bytes + tag->start, contiguous = 0;
+    const struct span *tag = &framer->scan->tag;
+    size_t length = (size_t)(tag->end - tag->start), at = builder_of(framer)->held_bytes + tag->start,
+           contiguous = 0;
     const uint8_t *bytes = length ? buffer_view(&framer->incoming, at, &contiguous) : (const uint8_t *)"";
 
     if (contiguous >= length)
@@ -171,24 +144,12 @@ static enum end_reason message_judge(struct framer *framer)
     return reason;
 }
 
-/* Rewrites the body of the message that has just ended, if settings ask for it. False when out of memory. */
-static bool message_rewrite(struct framer *framer)
-{
-    struct scanner *whole = current(framer);
-    bool done = body_filter_rewrite(framer->shared->bodies, &framer->incoming, framer->batch_bytes, whole);
-
-    if (!done)
-        framer->batch_bytes = framer->batch_count = 0; /* the messages before it are incomplete too */
-    framer->scanned_bytes = framer->batch_bytes + (size_t)whole->length;
-    return done;
-}
-
 /* Calls `on_bytes` for the large message, and subtracts the bytes that the owner has removed. */
 static enum end_reason large_hand_up(struct framer *framer,
                                      enum end_reason (*on_bytes)(void *owner, const struct scanner *scanner))
 {
     size_t before = framer->incoming.length;
-    enum end_reason reason = on_bytes(framer->owner, current(framer));
+    enum end_reason reason = on_bytes(framer->owner, framer->scan);
 
     framer->scanned_bytes -= before - framer->incoming.length;
     framer->removed_bytes += before - framer->incoming.length;
@@ -207,33 +168,30 @@ static enum end_reason large_end(struct framer *framer)
     return END_NONE;
 }
 
-/* The scanner has found the end of a message. */
+/* The scanner has found the end of a message. It waits for others only if more bytes have arrived. */
 static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
 {
-    const struct scanner *whole = current(framer);
+    const struct batch_candidate whole = { &framer->incoming, framer->scan, framer->permit };
+    struct batch_builder *builder = builder_of(framer);
+    bool is_last = framer->scanned_bytes == framer->incoming.length;
 
-    message_permit_charge(framer->permit, whole->length, now_ms);
+    message_permit_charge(framer->permit, framer->scan->length, now_ms);
     if (framer->is_cut_through)
         return large_end(framer);
-    if (!message_rewrite(framer))
-        return END_NO_MEMORY;
-    if (batch_cannot_grow(framer, whole)) {
+    if (is_last && !builder->count)
+        return message_pass(framer, &whole);
+    uint64_t events = batch_builder_events(builder, &whole);
+    if (!events || !batch_builder_takes(builder, &whole)) {
         enum end_reason reason = batch_flush(framer);
-        if (reason != END_NONE)
-            return reason;
+        if (reason != END_NONE || !events)
+            return reason == END_NONE ? message_pass(framer, &whole) : reason;
     }
-    framer->batch_bytes = framer->scanned_bytes;
-    framer->batch_count++;
-    framer->batch_events += whole->entries;
-    if (batch_is_complete(framer, whole))
-        return batch_hand_up(framer, whole);
-    framer->scan->at = !framer->scan->at;
-    return END_NONE;
+    return batch_add(framer, &whole, events);
 }
 
 static enum end_reason scan_refusal(struct framer *framer)
 {
-    switch (current(framer)->refusal) {
+    switch (framer->scan->refusal) {
     case SCANNER_JSON:
         return END_JSON;
     case SCANNER_TAG_TOO_LONG:
@@ -253,7 +211,7 @@ static enum end_reason scan_refusal(struct framer *framer)
 /* Hands up a message that is too large to hold, while it is read. */
 static enum end_reason large_advance(struct framer *framer)
 {
-    const struct scanner *scanner = current(framer);
+    const struct scanner *scanner = framer->scan;
 
     if (!framer->is_cut_through) {
         if (!scanner->body.start || scanner->announced <= framer->shared->route->cut_through_bytes)
@@ -278,7 +236,7 @@ static void refused_discard(struct framer *framer, uint64_t end)
 /* Removes what is scanned of the refused message. Its option stays until the end, because it has the id. */
 static void refused_discard_scanned(struct framer *framer)
 {
-    const struct scanner *scanner = current(framer);
+    const struct scanner *scanner = framer->scan;
 
     refused_discard(framer, scanner->option.start ? scanner->option.start : scanner->length);
 }
@@ -309,7 +267,7 @@ void framer_refuse(struct framer *framer, enum end_reason reason)
 static enum end_reason limits_check(struct framer *framer)
 {
     const struct scanner_limits *limits = &framer->shared->route->scanner;
-    const struct scanner *scanner = current(framer);
+    const struct scanner *scanner = framer->scan;
 
     if (scanner->announced > message_permit_message_bytes(framer->permit, limits->message_bytes)) {
         message_permit_note_length(framer->permit);
@@ -321,9 +279,11 @@ static enum end_reason limits_check(struct framer *framer)
 
 static void refused_end(struct framer *framer, uint64_t now_ms)
 {
-    const struct scanner *whole = current(framer);
+    const struct scanner *whole = framer->scan;
     uint8_t id[SCANNER_CHUNK_BYTES_MAX];
-    struct framer_refusal refusal = { .id = id, .reason = framer->refused_for };
+    struct framer_refusal refusal = { .id = id,
+                                      .events = whole->entries ? whole->entries : 1,
+                                      .reason = framer->refused_for };
 
     message_permit_charge(framer->permit, whole->length, now_ms);
     if (scanner_asks_ack(whole))
@@ -340,7 +300,7 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
  * one that is cut through. */
 static bool refused_option_is_long(const struct framer *framer)
 {
-    const struct scanner *scanner = current(framer);
+    const struct scanner *scanner = framer->scan;
     uint64_t bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
 
     return bytes > MESSAGE_OPTION_BYTES_MAX && bytes > framer->shared->route->cut_through_bytes;
@@ -399,7 +359,7 @@ static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
     enum scanner_status status;
     enum end_reason reason = END_NONE;
 
-    framer->scanned_bytes += scanner_feed(current(framer), bytes, length, &status);
+    framer->scanned_bytes += scanner_feed(framer->scan, bytes, length, &status);
     if (framer->source == FRAMER_FROM_LINK && framer->refused_for == END_NONE && status != SCANNER_REFUSED)
         reason = limits_check(framer);
     if (reason == END_NONE && framer->refused_for == END_NONE && status == SCANNER_HEAD) {
@@ -420,7 +380,7 @@ static enum end_reason next_step(struct framer *framer, uint64_t now_ms)
 {
     size_t length;
 
-    if (framer->source == FRAMER_FROM_AGENT || !scanner_is_between(current(framer)))
+    if (framer->source == FRAMER_FROM_AGENT || !scanner_is_between(framer->scan))
         return scan_step(framer, now_ms);
     uint8_t first = *buffer_view(&framer->incoming, framer->scanned_bytes, &length);
     if (link_is_frame(first))
@@ -445,14 +405,14 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
     /* Whole messages are handed up even if the bytes after them are refused. */
     enum end_reason batch_reason = batch_flush(framer);
     reason = reason == END_NONE ? batch_reason : reason;
-    if (reason == END_NONE && framer->refused_for == END_NONE && !scanner_is_between(current(framer)))
+    if (reason == END_NONE && framer->refused_for == END_NONE && !scanner_is_between(framer->scan))
         reason = large_advance(framer);
     return reason;
 }
 
 bool framer_is_mid_message(const struct framer *framer)
 {
-    return framer->is_mid_frame || (framer->scan && !scanner_is_between(current(framer)));
+    return framer->is_mid_frame || (framer->scan && !scanner_is_between(framer->scan));
 }
 
 bool framer_is_untouched(const struct framer *framer)
@@ -462,7 +422,7 @@ bool framer_is_untouched(const struct framer *framer)
 
 size_t framer_announced_bytes(const struct framer *framer)
 {
-    return framer->scan ? (size_t)current(framer)->announced : 0;
+    return framer->scan ? (size_t)framer->scan->announced : 0;
 }
 
 size_t framer_window(const struct framer *framer)

@@ -1,5 +1,5 @@
 /* Finds the messages in one agent's bytes, checks that the agent may write them, and hands them up: whole
- * messages, batches of messages that were read together, and large messages while they are read.
+ * messages, messages that were read together as one batch, and large messages while they are read.
  *
  * On a link (docs/link.md) the bytes also contain the frames of the calling husk, and a message that is
  * refused costs only itself: its bytes are discarded and the messages after it go on.
@@ -12,8 +12,7 @@
 
 #include "base/buffer.h"
 #include "base/end_reason.h"
-#include "delivery/body_filter.h"
-#include "delivery/chunk_ids.h"
+#include "delivery/batch_builder.h"
 #include "delivery/message.h"
 #include "delivery/message_policy.h"
 #include "forward/link.h"
@@ -24,6 +23,7 @@
 struct framer_refusal {
     const uint8_t *id; /* value of its chunk id, header included; borrowed */
     size_t id_length;  /* 0: it has none */
+    uint64_t events;   /* in it; at least 1 */
     enum end_reason reason;
 };
 
@@ -53,19 +53,12 @@ enum framer_source {
     FRAMER_FROM_LINK,
 };
 
-/* Two scanners: one describes the last whole message, the other scans the next one. */
-struct framer_scan {
-    struct scanner scanners[2];
-    unsigned at; /* index of the scanner in use */
-};
-
 /* What the framers of one worker share. */
 struct framer_shared {
     const struct framer_events *events; /* borrowed, as are the next three */
     const struct route_options *route;
-    struct body_filter *bodies;
-    struct chunk_ids *chunk_ids;
-    struct framer_scan *spare; /* owned: kept for the next scan; NULL: none */
+    struct batch_builder *builder;
+    struct scanner *spare; /* owned: kept for the next scan; NULL: none */
 };
 
 struct framer {
@@ -73,17 +66,14 @@ struct framer {
     void *owner;                   /* borrowed: passed to the callbacks */
     struct message_permit *permit; /* borrowed: what the agent may write */
     struct buffer incoming;        /* the current message, and bytes after it */
-    struct framer_scan *scan;      /* owned; NULL: between two messages */
+    struct scanner *scan;          /* owned; NULL: between two messages */
     size_t scanned_bytes;          /* bytes of `incoming` that are scanned */
-    size_t batch_bytes;            /* bytes of the batch: whole messages that are not handed up yet */
-    unsigned batch_count;          /* number of messages in the batch */
     size_t removed_bytes;          /* bytes of the current message that are no longer in `incoming` */
     enum framer_source source;
     enum end_reason refused_for; /* the current message on a link is discarded; END_NONE: it is not */
     bool is_mid_frame;           /* a frame has begun, and the rest is missing */
     bool is_cut_through;         /* the current message is handed up as a large one */
     bool has_found;              /* a message has been handed up */
-    uint64_t batch_events;       /* events in the batch, as far as its messages state the number */
 };
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,

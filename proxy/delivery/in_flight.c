@@ -142,7 +142,7 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
     answer->message = message_acknowledge(in_flight, bytes, &frame, now_us);
     if (!answer->message)
         return END_UNKNOWN_ACK;
-    answer->refused = frame.refused < answer->message->count ? frame.refused : answer->message->count;
+    answer->refused = frame.refused;
     answer->reason = reason_of(bytes, &frame.reason, END_REFUSED);
     return END_NONE;
 }

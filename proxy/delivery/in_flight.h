@@ -37,7 +37,7 @@ uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);
 struct in_flight_answer {
     bool is_complete;        /* false: bytes are missing, and nothing was said */
     struct message *message; /* settled, or refused; the caller takes it; NULL: the answer names none */
-    uint64_t refused;        /* how many of its Forward messages were refused: at most message->count */
+    uint64_t refused;        /* how many of its events were refused; 0: none */
     enum end_reason reason;  /* why they were refused */
     bool is_waiting;         /* messages wait at the peer */
     enum end_reason waiting; /* the last failure of the peer's own upstream; END_NONE: it is busy */

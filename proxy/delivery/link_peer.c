@@ -54,16 +54,16 @@ static void message_answer(struct link_sender *sender, const struct message *mes
 {
     bool asks = message->ack == MESSAGE_AGENT_ACK;
     const struct agent_answer answer = {
-        /* a refused part of a batch is reported with an ack of a later message */
         .ordinal = message->ordinal,
+        .end = message->end,
         .id = message->entry.id,
         .id_length = asks ? message->entry.id_length : 0,
         .refused = refused,
         .reason = reason,
     };
 
-    sender->peer->unsettled -= message->count;
-    if (asks || refused)
+    sender->peer->unsettled -= message->ordinals;
+    if (asks || (refused && message->is_early_part))
         answer_add(sender, &answer);
     else
         answer_later(sender); /* acks may have waited for it */
@@ -84,7 +84,7 @@ static void on_undelivered(void *owner, enum end_reason reason)
 static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
     if (refusal->message->is_kept)
-        message_answer(owner, refusal->message, refusal->count, refusal->reason);
+        message_answer(owner, refusal->message, refusal->events, refusal->reason);
     else
         on_undelivered(owner, END_UNDELIVERED);
 }
@@ -319,14 +319,15 @@ void link_peer_note_reading(struct link_peer *peer, enum link_reading reading, u
     peer->is_read = is_read;
 }
 
-void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms)
+void link_peer_note_filed(struct link_peer *peer, uint64_t ordinals, uint64_t now_ms)
 {
     if (!peer->unsettled)
         peer->answered_ms = now_ms; /* silence begins now */
-    peer->unsettled += count;
+    peer->unsettled += ordinals;
 }
 
-void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, enum end_reason reason)
+void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, uint64_t events,
+                      enum end_reason reason)
 {
     struct sender *sender = link_peer_sender(peer);
 
@@ -334,14 +335,17 @@ void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_lengt
         peer->is_out_of_memory = true;
         return;
     }
+    uint64_t ordinal = sender_pass_over(sender);
     const struct agent_answer answer = {
-        .ordinal = sender_pass_over(sender),
+        .ordinal = ordinal,
+        .end = ordinal + 1,
         .id = id,
         .id_length = id_length,
-        .refused = 1,
+        .refused = events,
         .reason = reason,
     };
-    answer_add(peer->current, &answer);
+    if (id_length)
+        answer_add(peer->current, &answer);
 }
 
 /* ---- what it is told ---- */
@@ -379,7 +383,7 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
         if (!has_space(out, limit_bytes))
             break;
         size_t before = sender->acks.bytes;
-        uint64_t end = sender_first_unasked(&sender->sender);
+        uint64_t end = sender_first_early_part(&sender->sender);
         if (!window_write(sender, out) || !agent_acks_gather(&sender->acks, end, out, limit_bytes))
             return false;
         peer->answer_bytes -= before - sender->acks.bytes;

@@ -43,7 +43,7 @@ struct link_peer {
     size_t head_count;                     /* a power of two */
     unsigned count, count_max;             /* of senders */
     size_t answer_bytes;                   /* of acks that are not written */
-    uint64_t unsettled;                    /* Forward messages of all senders */
+    uint64_t unsettled;                    /* ordinals of the messages of all senders */
     uint64_t waiting_every_ms;             /* longest silence while messages wait; 0: not asked */
     uint64_t answered_ms;                  /* when the calling husk was last told something */
     bool is_read;                          /* false: messages may wait in the socket */
@@ -71,11 +71,12 @@ struct sender *link_peer_sender(struct link_peer *peer);
 /* Whether the connection is read. */
 enum link_reading { LINK_READ, LINK_NOT_READ };
 void link_peer_note_reading(struct link_peer *peer, enum link_reading reading, uint64_t now_ms);
-/* A message of `count` Forward messages was filed with the current sender. */
-void link_peer_note_filed(struct link_peer *peer, uint64_t count, uint64_t now_ms);
-/* A message of the current sender is refused before it was filed: it is answered, or, without an id
- * (`id_length` 0), reported with the next ack. */
-void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, enum end_reason reason);
+/* A message with so many ordinals was filed with the current sender. */
+void link_peer_note_filed(struct link_peer *peer, uint64_t ordinals, uint64_t now_ms);
+/* A message of the current sender, with this number of events, is refused before it was filed: it is
+ * answered, unless it has no id (`id_length` 0). */
+void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, uint64_t events,
+                      enum end_reason reason);
 
 /* ---- what it is told ---- */
 

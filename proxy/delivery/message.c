@@ -67,7 +67,6 @@ bool message_move(struct buffer *out, struct buffer *incoming, struct span range
 struct message *message_take(struct buffer *incoming, const struct message_source *source)
 {
     const struct rewrite *rewrite = source->rewrite;
-    uint64_t before = source->length - source->last->length; /* the messages before the last one */
     uint64_t size = source->length + (uint64_t)rewrite->growth;
     size_t flat_length = size <= FLAT_BYTES_MAX ? (size_t)size : 0;
     size_t id_length = rewrite->chunk.end - rewrite->chunk.start;
@@ -80,6 +79,8 @@ struct message *message_take(struct buffer *incoming, const struct message_sourc
         .ack = source->ack,
         .count = source->count,
         .events = source->events,
+        .is_batch = source->is_batch,
+        .is_early_part = source->is_early_part,
         .is_protected = source->is_protected,
         .is_kept = true,
         .flat_length = flat_length,
@@ -87,15 +88,15 @@ struct message *message_take(struct buffer *incoming, const struct message_sourc
     };
     buffer_init(&message->slices, incoming->pool);
     struct assembly assembly = { .flat = flat_length ? message->flat : NULL, .slices = &message->slices };
-    struct span whole = { 0, source->last->length };
-    if (!assembly_take(&assembly, incoming, before) || !range_assemble(&assembly, incoming, whole, rewrite)) {
+    struct span whole = { 0, source->length };
+    if (!range_assemble(&assembly, incoming, whole, rewrite)) {
         message_free(message);
         return NULL;
     }
     if (flat_length)
-        memcpy(message->id, message->flat + before + rewrite->chunk.start, id_length);
+        memcpy(message->id, message->flat + rewrite->chunk.start, id_length);
     else
-        buffer_peek(&message->slices, before + rewrite->chunk.start, message->id, id_length);
+        buffer_peek(&message->slices, rewrite->chunk.start, message->id, id_length);
     return message;
 }
 

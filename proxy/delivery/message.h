@@ -1,7 +1,6 @@
-/* The unit that husk sends upstream and keeps: one Forward message, or a batch of them.
- *
- * A batch is several messages of one sender that were read together. Only the last message of a batch has a
- * chunk id. Its ack settles the whole batch, because an aggregator processes a connection in order.
+/* The unit that husk sends upstream and keeps: one Forward message. It may be a batch, into which husk has
+ * joined messages of one sender that were read together, and which it can split again. In passthrough it may
+ * be several messages in a row.
  *
  * A long message consists of slices of the segments into which it was read: keeping it costs no copy. A short
  * message is copied behind the struct, so that it does not keep a segment in memory.
@@ -37,10 +36,13 @@ struct message {
 
     /* message */
     enum message_ack ack;
-    unsigned count;       /* Forward messages in it */
-    uint64_t events;      /* events in these messages, as far as the messages state the number */
-    bool is_protected;    /* husk keeps it until its ack comes */
-    bool is_kept;         /* its bytes are in memory: it can be sent again */
+    unsigned count;     /* messages of agents that are in it, for the metrics. A batch of another husk counts
+                           one for each event; a part of a batch can count 0 */
+    uint64_t events;    /* events in it, as far as known */
+    bool is_batch;      /* it can be split: it has several events, and `events` is their number */
+    bool is_early_part; /* part of a batch whose ack the agent asked for, and waits for this part */
+    bool is_protected;  /* husk keeps it until its ack comes */
+    bool is_kept;       /* its bytes are in memory: it can be sent again */
     struct buffer slices; /* the bytes of a long message */
     size_t flat_length;   /* of a short message; 0: it is long */
     uint8_t *flat;        /* the bytes of a short message, behind the id in the same allocation */
@@ -48,7 +50,9 @@ struct message {
     /* sender */
     struct sender *sender; /* borrowed; NULL: the agent has ended */
     TAILQ_ENTRY(message) of_sender;
-    uint64_t ordinal; /* number among the messages of its sender, rising */
+    uint64_t ordinal;  /* number among the messages of its sender, rising */
+    uint64_t ordinals; /* numbers that it has, from `ordinal` on: its parts have these, if it is split */
+    uint64_t end;      /* the number after these; of a part, after those of the batch that was split first */
     uint64_t arrived_ms;
 
     /* message_queue */
@@ -76,17 +80,18 @@ TAILQ_HEAD(message_list, message);
 
 /* Input of message_take. All pointers are borrowed. */
 struct message_source {
-    uint64_t length;               /* length of the batch at the front of the buffer */
-    const struct scanner *last;    /* has just found the end of the last message */
-    const struct rewrite *rewrite; /* of the last message */
+    uint64_t length;               /* bytes at the front of the buffer */
+    const struct rewrite *rewrite; /* of the message; of several messages: no edits and no chunk id */
     unsigned count;
     uint64_t events;
     enum message_ack ack;
     bool is_protected;
+    bool is_batch;
+    bool is_early_part;
 };
 
-/* Removes a message or batch from the front of `incoming`. NULL when out of memory: `incoming` is incomplete
- * then. */
+/* Removes a message, or several that go on together, from the front of `incoming`. NULL when out of memory:
+ * `incoming` is incomplete then. */
 struct message *message_take(struct buffer *incoming, const struct message_source *source);
 
 /* Frees a message that nobody refers to any more. */
@@ -98,17 +103,17 @@ MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
 /* Discards the bytes of the message: it cannot be sent again. */
 void message_discard_bytes(struct message *message);
 
-/* Whether the agent sends the message again if no ack comes: it requested the ack of this message alone. Of a
- * batch, the agent would send only the last message. */
+/* Whether the agent sends the message again if no ack comes: it requested the ack, of this message or of the
+ * batch that this is a part of. */
 static inline bool message_comes_again(const struct message *message)
 {
-    return message->ack == MESSAGE_AGENT_ACK && message->count == 1;
+    return message->ack == MESSAGE_AGENT_ACK || message->is_early_part;
 }
 
-/* Whether the agent did not request the ack of this message, or of a part of this batch. */
-static inline bool message_is_unasked(const struct message *message)
+/* How many parts the message can have at most. */
+static inline uint64_t message_parts_max(const struct message *message)
 {
-    return message->ack != MESSAGE_AGENT_ACK || message->count > 1;
+    return message->is_batch ? message->events : 1;
 }
 
 /* Whether a connection has ended at this message. It is then sent alone, and later messages of its sender

@@ -10,12 +10,6 @@ static bool is_overdue(const struct message *message, uint64_t deadline_ms)
            message->arrived_ms <= deadline_ms;
 }
 
-/* Whether the agent of an overdue message sends the message again. */
-static bool is_overdue_and_comes_again(const struct message *message, uint64_t deadline_ms)
-{
-    return message_comes_again(message) && is_overdue(message, deadline_ms);
-}
-
 static bool is_too_old(const struct message *message, uint64_t deadline_ms)
 {
     return message->arrived_ms <= deadline_ms;
@@ -46,21 +40,6 @@ static void messages_drop(const struct overdue *overdue, const struct selection 
     }
 }
 
-/* Tells the agent of one overdue batch. The batch stays in the queue: its agent would send only the last
- * message again. False when no batch is overdue. */
-static bool batch_tell(const struct overdue *overdue, uint64_t deadline_ms)
-{
-    const struct message *message;
-
-    TAILQ_FOREACH (message, &overdue->waiting->list, of_queue) {
-        if (is_overdue(message, deadline_ms)) {
-            sender_fail(message->sender, END_UNDELIVERED);
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Tells the agent of one overdue request. False when no request is overdue. */
 static bool request_tell(const struct overdue *overdue, uint64_t deadline_ms)
 {
@@ -77,10 +56,10 @@ static bool request_tell(const struct overdue *overdue, uint64_t deadline_ms)
 
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms)
 {
-    const struct selection selection = { is_overdue_and_comes_again, deadline_ms, END_UNDELIVERED };
+    const struct selection selection = { is_overdue, deadline_ms, END_UNDELIVERED };
 
     messages_drop(overdue, &selection);
-    while (batch_tell(overdue, deadline_ms) || request_tell(overdue, deadline_ms))
+    while (request_tell(overdue, deadline_ms))
         continue;
 }
 

@@ -102,7 +102,7 @@ static void on_message(void *owner, struct message *message)
         return;
     }
     link_look(receiver, message);
-    senders_note_filed(&receiver->senders, message->count, now_ms(receiver));
+    senders_note_filed(&receiver->senders, message_parts_max(message), now_ms(receiver));
     dispatcher_submit(receiver->shared->dispatcher, sender, message);
 }
 
@@ -156,7 +156,8 @@ static void on_message_refused(void *owner, const struct framer_refusal *refusal
     metrics_add(&metrics->received, 1);
     metrics_add(&metrics->dropped[refusal->reason], 1);
     receiver->shared->events->on_refused(receiver->owner, refusal->reason);
-    link_peer_refuse(receiver->senders.peer, refusal->id, refusal->id_length, refusal->reason);
+    link_peer_refuse(receiver->senders.peer, refusal->id, refusal->id_length, refusal->events,
+                     refusal->reason);
 }
 
 static const struct framer_events framer_events = {
@@ -178,9 +179,10 @@ void receiver_shared_init(struct receiver_shared *shared, const struct receiver_
         .dispatcher = dispatcher,
         .framing = { .events = &framer_events,
                      .route = dispatcher->transport->route,
-                     .bodies = bodies,
-                     .chunk_ids = dispatcher->chunk_ids },
+                     .builder = &shared->builder },
     };
+    batch_builder_init(&shared->builder, dispatcher->transport->route, bodies, dispatcher->chunk_ids,
+                       &dispatcher->transport->reactor->pool);
 }
 
 void receiver_shared_deinit(struct receiver_shared *shared)

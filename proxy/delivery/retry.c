@@ -92,8 +92,8 @@ void retry_count_failure(const struct retry *retry, struct message *message,
     if (end_reason_is_ours(failure->reason) || end_reason_is_local(failure->reason))
         return;
     if (failure->reason == END_ACK_TIMEOUT) {
-        /* A batch is split and not given up: its parts show which message is passed over. */
-        message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->count > 1;
+        /* A batch is split and not given up: its parts show which event is passed over. */
+        message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->is_batch;
         return;
     }
     /* An outage uses up no attempts, after the two that lead to a retry on a quiet connection. A batch is
@@ -136,8 +136,8 @@ static bool is_worth_sending(const struct retry *retry, const struct message *me
 {
     if (!message->is_kept)
         return false;
-    /* A batch is split until the message at fault is known. */
-    return message->count > 1 ||
+    /* A batch is split until the event at fault is known. */
+    return message->is_batch ||
            (attempts_are_left(retry, message) && message->ack_timeouts < retry->max_ack_timeouts);
 }
 
@@ -150,13 +150,13 @@ enum retry_verdict retry_decide(const struct retry *retry, const struct message 
     if (!is_worth_sending(retry, message))
         return RETRY_GIVE_UP;
     /* A connection can end for other reasons than a message, so the batch is first sent again alone. */
-    bool is_to_split = message->count > 1 && (message->attempts > 1 || message->ack_timeouts);
+    bool is_to_split = message->is_batch && (message->attempts > 1 || message->ack_timeouts);
     return is_to_split ? RETRY_SPLIT : RETRY_AGAIN;
 }
 
-unsigned retry_part_count(const struct message *batch)
+uint64_t retry_part_events(const struct message *batch)
 {
-    return message_is_isolated(batch) ? (batch->count + BATCH_PARTS - 1) / BATCH_PARTS : 1;
+    return message_is_isolated(batch) ? (batch->events + BATCH_PARTS - 1) / BATCH_PARTS : 1;
 }
 
 bool retry_can_restart(const struct retry *retry, const struct message *message, uint64_t sent_bytes)

@@ -103,7 +103,7 @@ void retry_inherit(struct message *part, const struct message *batch);
 
 enum retry_verdict {
     RETRY_AGAIN,   /* send it again */
-    RETRY_SPLIT,   /* a batch: send it in parts, see retry_part_count */
+    RETRY_SPLIT,   /* a batch: send it in parts, see retry_part_events */
     RETRY_GIVE_UP, /* drop it, for the reason why its connection ended, and tell its agent: its bytes are not
                       kept, its attempts are used up, or its agent has ended its direction and sends it again
                       if it is told */
@@ -112,8 +112,8 @@ enum retry_verdict {
 /* The decision about a message whose connection has ended. Call retry_count_failure before. */
 enum retry_verdict retry_decide(const struct retry *retry, const struct message *message);
 
-/* The most messages that a part of a batch has. */
-unsigned retry_part_count(const struct message *batch);
+/* The most events that a part of a batch has. */
+uint64_t retry_part_events(const struct message *batch);
 
 /* Whether a cut-through message can begin again after `sent_bytes` of it were sent on a connection that
  * ended. */

@@ -40,7 +40,7 @@ static void message_return(const struct returning *returning, struct message *me
     if (message->sender)
         sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
     if (verdict == RETRY_SPLIT &&
-        batch_split(message, retry_part_count(message), returning->chunk_ids, &parts))
+        batch_split(message, retry_part_events(message), returning->chunk_ids, &parts))
         batch_replace(returning, message, &parts);
     else
         TAILQ_INSERT_TAIL(&parts, message, of_queue);

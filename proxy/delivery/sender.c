@@ -23,7 +23,7 @@ void sender_release(struct sender *sender)
 static void message_adopt(struct sender *sender, struct message *message)
 {
     message->sender = sender;
-    sender->unasked += message_is_unasked(message);
+    sender->early_parts += message->is_early_part;
     if (message_is_isolated(message))
         sender_note_isolated(sender, message);
 }
@@ -39,7 +39,9 @@ void sender_file(struct sender *sender, struct message *message, uint64_t now_ms
     message->arrived_ms = now_ms;
     sender_mark(sender, message);
     TAILQ_INSERT_TAIL(&sender->unsettled, message, of_sender);
-    sender->filed += message->count;
+    message->ordinals = message_parts_max(message);
+    sender->filed += message->ordinals;
+    message->end = sender->filed;
     message_adopt(sender, message);
 }
 
@@ -66,19 +68,21 @@ void sender_remove(struct sender *sender, struct message *message)
     if (message == sender->isolated)
         sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
-    sender->unasked -= message_is_unasked(message);
+    sender->early_parts -= message->is_early_part;
     message->sender = NULL;
 }
 
 void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts)
 {
     struct message *next = TAILQ_NEXT(batch, of_sender), *part;
-    uint64_t ordinal = batch->ordinal;
+    uint64_t ordinal = batch->ordinal, end = ordinal + batch->ordinals;
 
     sender_remove(sender, batch);
     TAILQ_FOREACH (part, parts, of_queue) {
         part->ordinal = ordinal;
-        ordinal += part->count;
+        part->ordinals = TAILQ_NEXT(part, of_queue) ? message_parts_max(part) : end - ordinal;
+        ordinal += part->ordinals;
+        part->end = batch->end;
         if (next)
             TAILQ_INSERT_BEFORE(next, part, of_sender);
         else
@@ -99,9 +103,9 @@ void sender_settle(struct sender *sender, struct message *message)
     sender->events->on_settled(sender->owner, message);
 }
 
-void sender_refuse(struct sender *sender, struct message *message, uint64_t count, enum end_reason reason)
+void sender_refuse(struct sender *sender, struct message *message, uint64_t events, enum end_reason reason)
 {
-    const struct sender_refusal refusal = { .message = message, .count = count, .reason = reason };
+    const struct sender_refusal refusal = { .message = message, .events = events, .reason = reason };
 
     sender_remove(sender, message);
     sender->events->on_refused(sender->owner, &refusal);
@@ -137,14 +141,14 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
     return sender->isolated && sender->isolated->ordinal < message->ordinal;
 }
 
-uint64_t sender_first_unasked(const struct sender *sender)
+uint64_t sender_first_early_part(const struct sender *sender)
 {
     const struct message *message;
 
-    if (!sender->unasked)
+    if (!sender->early_parts)
         return UINT64_MAX;
     TAILQ_FOREACH (message, &sender->unsettled, of_sender) {
-        if (message_is_unasked(message))
+        if (message->is_early_part)
             return message->ordinal;
     }
     return UINT64_MAX;

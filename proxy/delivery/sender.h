@@ -9,11 +9,10 @@
 #include "base/end_reason.h"
 #include "delivery/message.h"
 
-/* Messages that were given up: `count` of the Forward messages in `message`, for `reason`. The other ones are
- * settled. */
+/* A message that was given up for `reason`, or a part of its events. The others are settled. */
 struct sender_refusal {
     const struct message *message;
-    uint64_t count; /* 1 … message->count */
+    uint64_t events; /* at least 1; all of them if it is message->events or more */
     enum end_reason reason;
 };
 
@@ -35,10 +34,10 @@ struct sender {
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
     uint64_t number;                    /* unique in its worker, not 0: names the sender on a link */
-    unsigned unasked;                   /* how many of them are message_is_unasked */
+    unsigned early_parts;               /* how many of them are early parts of a batch */
     bool is_remote;                     /* the agent of another husk, which knows when its messages wait */
     bool has_ended;                     /* the agent sends nothing more, and reads no ack */
-    uint64_t filed;                     /* number of Forward messages filed so far */
+    uint64_t filed;                     /* ordinals given so far */
     const struct message *isolated;     /* the oldest unsettled message that is isolated and does not yield;
                                            NULL: none */
     uint64_t upstream_id; /* upstream connection that took the last message, to keep the order where possible;
@@ -71,7 +70,7 @@ void sender_inherit(struct message *part, const struct message *batch);
 void sender_settle(struct sender *sender, struct message *message);
 
 /* Removes the message and calls on_refused. */
-void sender_refuse(struct sender *sender, struct message *message, uint64_t count, enum end_reason reason);
+void sender_refuse(struct sender *sender, struct message *message, uint64_t events, enum end_reason reason);
 
 /* Call on_undelivered, and on_wake. */
 void sender_fail(struct sender *sender, enum end_reason reason);
@@ -95,9 +94,8 @@ bool sender_is_closed(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 
-/* The ordinal of the oldest unsettled message whose ack the agent did not request; UINT64_MAX: none. Acks of
- * later messages wait for it: an agent that requests one ack for several messages, as husk does, takes the
- * ack for all of them. */
-uint64_t sender_first_unasked(const struct sender *sender);
+/* The ordinal of the oldest unsettled early part of a batch; UINT64_MAX: none. Acks of later messages, and so
+ * the ack of the batch, wait for it. */
+uint64_t sender_first_early_part(const struct sender *sender);
 
 #endif

@@ -23,9 +23,10 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
     const struct message *message = refusal->message;
     const struct agent_answer answer = {
         .ordinal = message->ordinal,
+        .end = message->end,
         .id = message->entry.id,
         .id_length = message->ack == MESSAGE_AGENT_ACK ? message->entry.id_length : 0,
-        .refused = refusal->count,
+        .refused = refusal->events,
         .reason = refusal->reason,
     };
 
@@ -37,7 +38,7 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
         senders->events->on_undelivered(senders->owner, END_UNDELIVERED);
         return;
     }
-    if (!agent_acks_add(&senders->acks, &answer))
+    if ((answer.id_length || message->is_early_part) && !agent_acks_add(&senders->acks, &answer))
         senders->is_out_of_memory = true;
     senders->events->on_wake(senders->owner);
 }
@@ -133,10 +134,10 @@ struct sender *senders_next(struct senders *senders)
     return next;
 }
 
-void senders_note_filed(struct senders *senders, uint64_t count, uint64_t now_ms)
+void senders_note_filed(struct senders *senders, uint64_t ordinals, uint64_t now_ms)
 {
     if (senders->peer)
-        link_peer_note_filed(senders->peer, count, now_ms);
+        link_peer_note_filed(senders->peer, ordinals, now_ms);
 }
 
 void senders_note_reading(struct senders *senders, enum link_reading reading, uint64_t now_ms)
@@ -182,7 +183,7 @@ static bool link_write(struct senders *senders, struct buffer *out, size_t limit
 
 bool senders_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)
 {
-    uint64_t end = sender_first_unasked(&senders->agent);
+    uint64_t end = sender_first_early_part(&senders->agent);
 
     if (senders->is_out_of_memory || !agent_acks_gather(&senders->acks, end, out, limit_bytes))
         return false;

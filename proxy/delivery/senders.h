@@ -42,8 +42,8 @@ void senders_offer_link(struct senders *senders);
 
 /* The sender of the next message. NULL when out of memory. */
 struct sender *senders_next(struct senders *senders);
-/* `count` Forward messages were filed with that sender. */
-void senders_note_filed(struct senders *senders, uint64_t count, uint64_t now_ms);
+/* A message with so many ordinals was filed with that sender. */
+void senders_note_filed(struct senders *senders, uint64_t ordinals, uint64_t now_ms);
 /* On a link: whether the connection is read. */
 void senders_note_reading(struct senders *senders, enum link_reading reading, uint64_t now_ms);
 /* The agent sends nothing more. */

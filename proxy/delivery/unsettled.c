@@ -40,13 +40,22 @@ void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, un
     connection_log_give_up(&unsettled->transport->connection_log, reason, messages);
 }
 
+unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events)
+{
+    if (!message->count) {
+        metrics_add(&unsettled->transport->reactor->metrics.messages.received, 1);
+        return 1;
+    }
+    return events < message->events && events < message->count ? (unsigned)events : message->count;
+}
+
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason)
 {
     struct sender *sender = message->sender;
 
-    unsettled_note_loss(unsettled, reason, message->count);
+    unsettled_note_loss(unsettled, reason, unsettled_count_lost(unsettled, message, message->events));
     if (sender)
-        sender_refuse(sender, message, message->count, reason);
+        sender_refuse(sender, message, message->events ? message->events : 1, reason);
     unsettled_leave(unsettled, message);
 }
 

@@ -32,6 +32,10 @@ void unsettled_discard(struct unsettled *unsettled, struct message *message);
 /* `messages` Forward messages are given up for `reason`: counts and logs them. */
 void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, unsigned messages);
 
+/* How many messages are lost with `events` events of this one, which are lost: at least 1. A part of a batch
+ * that counts 0, because other parts count for it, counts as one more message then: no loss is invisible. */
+unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events);
+
 /* Gives up a message for `reason`: counts and logs it, and calls on_refused of its sender if the sender still
  * exists, which can forget other messages. The message is neither in a queue nor in a ledger. */
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason);

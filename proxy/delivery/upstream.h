@@ -40,7 +40,7 @@ struct upstream_events {
     void (*on_settled)(void *observer, struct upstream *upstream, struct message *message);
     /* The peer, a husk, has refused `count` of the Forward messages in the message, for `reason`; the other
      * ones are settled. The observer takes the message. */
-    void (*on_refused)(void *observer, struct upstream *upstream, struct message *message, uint64_t count,
+    void (*on_refused)(void *observer, struct upstream *upstream, struct message *message, uint64_t events,
                        enum end_reason reason);
     /* Bytes have moved, and the connection may have space. */
     void (*on_progress)(void *observer, struct upstream *upstream);

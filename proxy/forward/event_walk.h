@@ -44,16 +44,24 @@ static inline size_t event_walk_time_and_record(const uint8_t *at, uint64_t *ele
     return time_bytes + record->header;
 }
 
-/* Whether a time says when: an EventTime in the form that agents use, or an integer of 32 bits, after 1970.
- * The bytes are the whole time, or at least SHAPE_HEADER_BYTES_MAX + 1. */
+/* Whether a time says when: an EventTime in the form that agents use, or an integer, and not 0. `time` has
+ * the whole time. */
 static inline bool event_walk_time_is_stated(const uint8_t *time)
 {
+    const struct shape *shape = &shapes[*time];
     uint32_t seconds;
 
-    if (time[0] != 0xce && (time[0] != 0xd7 || time[1] != 0))
-        return false;
-    memcpy(&seconds, time + (time[0] == 0xce ? 1 : 2), sizeof seconds);
-    return seconds;
+    if (*time == 0xd7) {
+        memcpy(&seconds, time + 2, sizeof seconds);
+        return time[1] == 0 && seconds;
+    }
+    if (shape->kind != KIND_INT || !shape->inherent)
+        return shape->kind == KIND_INT && *time;
+    for (unsigned i = 1; i <= shape->inherent; i++) {
+        if (time[i])
+            return true;
+    }
+    return false;
 }
 
 /* The bytes of a string whose header has one or two bytes; 0 for any other value. Most values are such

@@ -227,7 +227,7 @@ static enum scanner_status enter_frame_value(struct scanner *scanner, const stru
     case STATE_TIME:
     case STATE_ENTRY_TIME:
     case STATE_PAIR_TIME:
-        if (item->first == 0xce || item->first == 0xd7)
+        if (item->kind == KIND_INT || item->first == 0xd7)
             gather(scanner, item);
         break;
     case STATE_VALUE:

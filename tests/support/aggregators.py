@@ -41,6 +41,7 @@ class CountingAggregator(Aggregator):
 
     `judge`: a function that says what becomes of a message with these numbers; default: TAKE."""
 
+    WHOLE = True  # an aggregator takes or refuses a batch whole
     OUTAGES = ("refused", "closes", "silent")
 
     def __init__(self, judge=lambda numbers: TAKE):

@@ -61,6 +61,20 @@ class Message(NamedTuple):
     def number(self):
         return self.value[2]["n"]
 
+    @property
+    def is_batch(self):
+        """husk has joined several messages: the chunk id is the first pair of the option."""
+        return isinstance(self.value[1], bytes) and list(self.option or ()) == ["chunk", "size"]
+
+    def events(self):
+        """A batch as single messages, of which only the last one has the chunk id."""
+        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors="surrogateescape")
+        unpacker.feed(self.value[1])
+        values = [[self.value[0], *entry] for entry in unpacker]
+        assert self.option["size"] == len(values), self.value
+        values[-1].append({"chunk": self.chunk})
+        return [Message(self.raw, value, self.connection) for value in values]
+
 
 class Parser:
     """Finds the messages in a stream of bytes."""
@@ -156,10 +170,11 @@ class Aggregator:
     """Records every message of every connection, in order of arrival.
 
     `acks`: True, or a function that returns true for a message: the message is acked at once. Otherwise the test
-    calls ack(). A function may return REFUSE: the message gets no ack, and its connection ends at once, with all that
+    calls ack(). The events of a batch count as messages, unless WHOLE. A function may return REFUSE: the message gets no ack, and its connection ends at once, with all that
     is behind the message. The OpenTelemetry Collector does so when its pipeline refuses a message."""
 
     REFUSE = "refuse"
+    WHOLE = False
 
     def __init__(self, acks=True, address=(raw.HOST, 0)):
         self.acks = acks
@@ -197,8 +212,7 @@ class Aggregator:
                 data = b""
             if not data:
                 break
-            for one, value in parser.feed(data):
-                received = Message(one, value, connection)
+            for received in self._found(parser.feed(data), connection):
                 # Decide before the message is recorded and ack afterwards: an acked message is always recorded.
                 is_acked = self.acks(received) if callable(self.acks) else self.acks
                 with self._changed:
@@ -215,6 +229,14 @@ class Aggregator:
         with self._changed:
             connection.ended = True
             self._changed.notify_all()
+
+    def _found(self, parsed, connection):
+        for one, value in parsed:
+            received = Message(one, value, connection)
+            if received.is_batch and not self.WHOLE:
+                yield from received.events()
+            else:
+                yield received
 
     def ack(self, *messages):
         for one in messages:

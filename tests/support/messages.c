@@ -1,5 +1,7 @@
 #include "support/messages.h"
 
+#include "forward/batch_encoder.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -7,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const struct scanner_limits limits = { UINT32_MAX, UINT32_MAX, SCANNER_DEPTH_MAX };
 
 static void string_append(struct buffer *to, const char *text)
 {
@@ -35,35 +39,54 @@ void messages_append(struct buffer *to, const char *tag, const char *text, const
     string_append(to, chunk);
 }
 
-struct message *messages_make(struct buffer_pool *pool, const char *name, enum message_ack ack,
-                              unsigned count)
+/* [name, bin of `count` entries, {"chunk": a husk's id, "size": count}] */
+static void batch_append(struct buffer *to, const char *name, const uint8_t *id, unsigned count)
 {
-    static const struct scanner_limits limits = { UINT32_MAX, UINT32_MAX, SCANNER_DEPTH_MAX };
-    struct scanner last;
-    struct rewrite rewrite;
-    struct buffer bytes;
-    uint8_t random[16] = { 0 }, value[CHUNK_ID_VALUE_BYTES];
-    size_t last_at = 0;
+    struct buffer single;
+    struct batch_encoder encoder;
+    struct scanner scanner;
+    const struct batch_message message = { &single, 0, &scanner };
 
-    buffer_init(&bytes, pool);
+    batch_encoder_init(&encoder, to->pool);
     for (unsigned i = 0; i < count; i++) {
         char text[16];
         snprintf(text, sizeof text, "%u", i);
-        last_at = bytes.length;
-        messages_append(&bytes, name, text, ack == MESSAGE_AGENT_ACK && i + 1 == count ? name : NULL);
+        buffer_init(&single, to->pool);
+        messages_append(&single, name, text, NULL);
+        assert_true(message_scan(&scanner, &limits, &single, 0));
+        assert_true(i || batch_encoder_begin(&encoder, &message, "", 0));
+        assert_true(batch_encoder_add(&encoder, &message, 1));
+        buffer_clear(&single);
     }
+    assert_true(batch_encoder_end(&encoder, id));
+    assert_true(buffer_move(to, &encoder.bytes, encoder.bytes.length));
+}
+
+struct message *messages_make(struct buffer_pool *pool, const char *name, enum message_ack ack,
+                              unsigned count)
+{
+    struct scanner scanner;
+    struct rewrite rewrite;
+    struct buffer bytes;
+    uint8_t random[16] = { 0 }, value[CHUNK_ID_VALUE_BYTES];
+
+    buffer_init(&bytes, pool);
     memcpy(random, name, strnlen(name, sizeof random));
     chunk_id_write(value, random);
-    assert_true(message_scan(&last, &limits, &bytes, last_at));
-    rewrite_plan(&rewrite, &last, "", 0, ack == MESSAGE_OUR_ACK ? value : NULL);
+    if (count > 1)
+        batch_append(&bytes, name, value, count);
+    else
+        messages_append(&bytes, name, "0", ack == MESSAGE_AGENT_ACK ? name : NULL);
+    assert_true(message_scan(&scanner, &limits, &bytes, 0));
+    rewrite_plan(&rewrite, &scanner, "", 0, ack == MESSAGE_OUR_ACK ? value : NULL);
     struct message *message = message_take(&bytes, &(struct message_source) {
                                                        .length = bytes.length,
-                                                       .last = &last,
                                                        .rewrite = &rewrite,
                                                        .count = count,
                                                        .events = count,
                                                        .ack = ack,
                                                        .is_protected = ack != MESSAGE_NO_ACK,
+                                                       .is_batch = count > 1,
                                                    });
     assert_non_null(message);
     assert_int_equal(bytes.length, 0);

@@ -7,9 +7,10 @@
 /* Appends [tag, 1, {"m": text}] to `to`, with {"chunk": chunk} as its option unless `chunk` is NULL. */
 void messages_append(struct buffer *to, const char *tag, const char *text, const char *chunk);
 
-/* Makes a message, or a batch when `count` is above 1. All its messages have the tag `name`, and the texts
- * "0", "1"… With MESSAGE_AGENT_ACK the chunk id of the last message is `name`; with MESSAGE_OUR_ACK the chunk
- * id is made by husk. Husk protects the message unless it has no ack. */
+/* Makes a message, or a batch when `count` is above 1, with the tag `name` and `count` events with the texts
+ * "0", "1"… With MESSAGE_AGENT_ACK the chunk id of a message is `name`. The chunk id of a batch, and of a
+ * message with MESSAGE_OUR_ACK, is a husk's, made of `name`. Husk protects the message unless it has no ack.
+ */
 struct message *messages_make(struct buffer_pool *pool, const char *name, enum message_ack ack,
                               unsigned count);
 

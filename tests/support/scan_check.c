@@ -181,7 +181,9 @@ static const char *option_difference(const struct scanner *scanner, const uint8_
 static bool time_is_stated(const msgpack_object *time)
 {
     if (time->type == MSGPACK_OBJECT_POSITIVE_INTEGER)
-        return time->via.u64 && time->via.u64 <= UINT32_MAX;
+        return time->via.u64;
+    if (time->type == MSGPACK_OBJECT_NEGATIVE_INTEGER)
+        return true;
     return time->type == MSGPACK_OBJECT_EXT && time->via.ext.type == 0 && time->via.ext.size == 8 &&
            memcmp(time->via.ext.ptr, "\0\0\0", 4) != 0;
 }

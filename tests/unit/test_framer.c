@@ -18,6 +18,7 @@ struct fixture {
     struct body_filter bodies;
     struct body_metrics metrics;
     struct chunk_ids ids;
+    struct batch_builder builder;
     struct framer_shared shared;
     struct message_permit permit;
     struct framer framer;
@@ -82,10 +83,11 @@ static int set_up(void **state)
                    .cut_through_bytes = CUT_THROUGH_BYTES,
                    .batch_bytes = 10000,
                    .buffer_bytes = BUFFER_BYTES },
-        .shared = { .events = &events, .route = &f->route, .bodies = &f->bodies, .chunk_ids = &f->ids },
+        .shared = { .events = &events, .route = &f->route, .builder = &f->builder },
         .take_limit = SIZE_MAX,
     };
     body_filter_init(&f->bodies, &f->route.body, &f->metrics);
+    batch_builder_init(&f->builder, &f->route, &f->bodies, &f->ids, &f->pool);
     framer_init(&f->framer, &f->shared, &f->pool, f, &f->permit);
     *state = f;
     return 0;
@@ -171,26 +173,89 @@ static void a_message_with_a_chunk_id_ends_a_batch(void **state)
     send(f, "t", "b");
     send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
-    EXPECT_COUNTS(f, 3, 1, 1);
-    assert_int_equal(f->found[0]->ack, MESSAGE_AGENT_ACK);
-    assert_memory_equal(f->found[0]->entry.id,
+    EXPECT_COUNTS(f, 2, 1, 1, 1);
+    assert_int_equal(f->found[0]->ack, MESSAGE_OUR_ACK); /* an ack speaks for its own message */
+    assert_int_equal(f->found[1]->ack, MESSAGE_AGENT_ACK);
+    assert_memory_equal(f->found[1]->entry.id,
                         "\xa1"
                         "a",
                         2);
-    assert_int_equal(f->found[1]->ack, MESSAGE_AGENT_ACK);
-    assert_int_equal(f->found[2]->ack, MESSAGE_OUR_ACK);
+    assert_int_equal(f->found[2]->ack, MESSAGE_AGENT_ACK);
+    assert_int_equal(f->found[3]->ack, MESSAGE_OUR_ACK);
 }
 
-static void a_batch_is_handed_up_once_it_is_long_enough(void **state)
+static void a_batch_is_not_longer_than_batch_bytes(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_bytes = 150;
+    for (unsigned i = 0; i < 20; i++)
+        send(f, "t", NULL);
+    assert_int_equal(advance(f), END_NONE);
+    assert_in_range(f->found_count, 2, 10);
+    for (unsigned i = 0; i < f->found_count; i++)
+        assert_in_range(f->found[i]->entry.size, 1, 150);
+}
+
+static void a_message_longer_than_batch_bytes_goes_alone(void **state)
+{
+    struct fixture *f = *state;
+    char text[201] = { 0 };
+
+    memset(text, 'x', 200);
+    f->route.batch_bytes = 150;
+    send(f, "t", NULL);
+    send(f, "t", NULL);
+    messages_append(framer_bytes(&f->framer), "t", text, NULL);
+    send(f, "t", NULL);
+    assert_int_equal(advance(f), END_NONE);
+    EXPECT_COUNTS(f, 2, 1, 1);
+    assert_true(f->found[0]->is_batch);
+    assert_false(f->found[1]->is_batch);
+}
+
+static void only_messages_with_the_same_tag_are_a_batch(void **state)
 {
     struct fixture *f = *state;
 
     send(f, "t", NULL);
-    f->route.batch_bytes = 2 * framer_bytes(&f->framer)->length;
-    for (unsigned i = 0; i < 4; i++)
-        send(f, "t", NULL);
+    send(f, "t", NULL);
+    send(f, "u", NULL);
+    send(f, "t", NULL);
+    send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
-    EXPECT_COUNTS(f, 2, 2, 1);
+    EXPECT_COUNTS(f, 2, 1, 2);
+}
+
+/* A message that no other one joins stays as it is. */
+static void a_single_message_is_not_encoded(void **state)
+{
+    struct fixture *f = *state;
+
+    send(f, "t", NULL);
+    send(f, "u", NULL);
+    assert_int_equal(advance(f), END_NONE);
+    EXPECT_COUNTS(f, 1, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_false(f->found[i]->is_batch);
+        assert_memory_equal(f->found[i]->flat,
+                            i ? "\x94\xa1u\x01\x81\xa1m\xa1x" : "\x94\xa1t\x01\x81\xa1m\xa1x", 9);
+    }
+}
+
+static void a_batch_of_a_calling_husk_can_be_split(void **state)
+{
+    static const char batch[] = "\x93\xa1t\xc4\x06\x92\x01\x80\x92\x02\x80\x82\xa5"
+                                "chunk\xb8"
+                                "0123456789012345678901~1\xa4size\x02";
+    struct fixture *f = *state;
+
+    send_bytes(f, batch, sizeof batch - 1);
+    assert_int_equal(advance(f), END_NONE);
+    EXPECT_COUNTS(f, 2);
+    assert_int_equal(f->found[0]->ack, MESSAGE_AGENT_ACK);
+    assert_true(f->found[0]->is_batch);
+    messages_expect_bytes(f->found[0], batch, sizeof batch - 1);
 }
 
 static void without_batches_each_message_is_handed_up_alone(void **state)
@@ -202,6 +267,20 @@ static void without_batches_each_message_is_handed_up_alone(void **state)
         send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
     EXPECT_COUNTS(f, 1, 1, 1);
+}
+
+static void a_prefix_goes_into_a_batch_once(void **state)
+{
+    struct fixture *f = *state;
+    char prefix[] = "pre.";
+
+    f->permit.prefix = prefix;
+    f->permit.prefix_length = 4;
+    for (unsigned i = 0; i < 3; i++)
+        send(f, "one", NULL);
+    assert_int_equal(advance(f), END_NONE);
+    EXPECT_COUNTS(f, 3);
+    assert_memory_equal(f->found[0]->flat, "\x93\xa7pre.one\xc6", 10);
 }
 
 static void a_prefix_goes_into_every_message(void **state)
@@ -271,14 +350,15 @@ static void a_batch_does_not_grow_beyond_what_can_be_retained(void **state)
 {
     struct fixture *f = *state;
 
-    send(f, "t", NULL);
-    f->route.retain_bytes = 3 * framer_bytes(&f->framer)->length - 1;
-    for (unsigned i = 0; i < 4; i++)
+    f->route.retain_bytes = 150;
+    for (unsigned i = 0; i < 20; i++)
         send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
-    EXPECT_COUNTS(f, 2, 2, 1);
-    for (unsigned i = 0; i < 3; i++)
+    assert_in_range(f->found_count, 2, 10);
+    for (unsigned i = 0; i < f->found_count; i++) {
         assert_true(f->found[i]->is_protected);
+        assert_in_range(f->found[i]->entry.size, 1, 150);
+    }
 }
 
 static void a_message_that_cannot_be_retained_is_not_protected(void **state)
@@ -569,7 +649,7 @@ static void the_scan_is_shared_by_agents_between_messages(void **state)
 
     send(f, "t", NULL);
     assert_int_equal(advance(f), END_NONE);
-    const struct framer_scan *scan = f->framer.scan;
+    const struct scanner *scan = f->framer.scan;
     assert_non_null(scan);
     framer_return_scan(&f->framer);
     assert_null(f->framer.scan);
@@ -617,7 +697,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(messages_that_come_together_are_a_batch),
         TEST(a_message_with_a_chunk_id_ends_a_batch),
-        TEST(a_batch_is_handed_up_once_it_is_long_enough),
+        TEST(a_batch_is_not_longer_than_batch_bytes),
+        TEST(a_message_longer_than_batch_bytes_goes_alone),
+        TEST(only_messages_with_the_same_tag_are_a_batch),
+        TEST(a_single_message_is_not_encoded),
+        TEST(a_batch_of_a_calling_husk_can_be_split),
+        TEST(a_prefix_goes_into_a_batch_once),
         TEST(without_batches_each_message_is_handed_up_alone),
         TEST(a_prefix_goes_into_every_message),
         TEST(whole_messages_go_up_before_the_next_one_is_whole),

@@ -98,7 +98,7 @@ static struct message *file(struct fixture *f, const char *id, enum message_ack 
     struct message *message = messages_make(&f->pool, id, ack, count);
 
     sender_file(link_peer_sender(f->peer), message, NOW_MS);
-    link_peer_note_filed(f->peer, count, NOW_MS);
+    link_peer_note_filed(f->peer, message->ordinals, NOW_MS);
     return message;
 }
 
@@ -188,19 +188,38 @@ static void a_settled_message_is_acknowledged(void **state)
     assert_int_equal(f->peer->answer_bytes, 0);
 }
 
-static void an_ack_waits_only_for_messages_of_its_own_sender(void **state)
+/* Replaces a batch of 4 events by an early part of 3 and a last part with the chunk id "b". */
+static void split(struct fixture *f, struct message *batch, struct message *parts[2])
+{
+    struct message_list list = TAILQ_HEAD_INITIALIZER(list);
+
+    parts[0] = messages_make(&f->pool, "a", MESSAGE_OUR_ACK, 3);
+    parts[0]->is_early_part = true;
+    parts[1] = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, 1);
+    for (unsigned i = 0; i < 2; i++)
+        TAILQ_INSERT_TAIL(&list, parts[i], of_queue);
+    sender_replace(batch->sender, batch, &list);
+    message_free(batch);
+}
+
+static void an_ack_waits_only_for_early_parts_of_its_own_sender(void **state)
 {
     struct fixture *f = *state;
+    struct message *parts[2];
 
     assert_int_equal(name(f, 1), END_NONE);
-    struct message *unasked = file(f, "a", MESSAGE_OUR_ACK, 2), *asked = file(f, "b", MESSAGE_AGENT_ACK, 1);
+    struct message *ours = file(f, "a", MESSAGE_OUR_ACK, 2);
+    split(f, file(f, "b", MESSAGE_AGENT_ACK, 4), parts);
     assert_int_equal(name(f, 2), END_NONE);
     struct message *other = file(f, "c", MESSAGE_AGENT_ACK, 1);
-    settle(asked);
+    settle(parts[1]);
     settle(other);
     EXPECT(f, ACK_OF("\2", "c"));
-    settle(unasked);
-    EXPECT(f, ACK_OF("\1", "b"));
+    settle(parts[0]);
+    EXPECT(f, ACK_OF("\1", "b")); /* and not for a message without a chunk id */
+    settle(ours);
+    EXPECT(f, "");
+    assert_int_equal(f->peer->unsettled, 0);
 }
 
 static void a_refused_message_is_answered_alone(void **state)
@@ -214,26 +233,42 @@ static void a_refused_message_is_answered_alone(void **state)
     assert_int_equal(f->peer->unsettled, 0);
 }
 
-static void refused_messages_without_an_id_come_with_the_next_ack(void **state)
+static void refused_early_parts_come_with_the_ack_of_their_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2];
+
+    struct message *before = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    split(f, file(f, "b", MESSAGE_AGENT_ACK, 4), parts);
+    struct message *after = file(f, "c", MESSAGE_AGENT_ACK, 1);
+    refuse(parts[0], 2);
+    EXPECT(f, "");
+    settle(before);
+    settle(after);
+    EXPECT(f, ACK("a") ACK("c"));
+    settle(parts[1]);
+    EXPECT(f, REFUSED_ACK("b", "\x02"));
+}
+
+static void refused_messages_without_an_id_are_not_answered(void **state)
 {
     struct fixture *f = *state;
 
-    struct message *unasked = file(f, "a", MESSAGE_OUR_ACK, 4);
-    link_peer_refuse(f->peer, NULL, 0, END_JSON);
+    struct message *ours = file(f, "a", MESSAGE_OUR_ACK, 4);
+    link_peer_refuse(f->peer, NULL, 0, 1, END_JSON);
     struct message *asked = file(f, "b", MESSAGE_AGENT_ACK, 1);
-    refuse(unasked, 2);
-    EXPECT(f, "");
+    refuse(ours, 2);
     settle(asked);
-    EXPECT(f, REFUSED_ACK("b", "\x03"));
+    EXPECT(f, ACK("b")); /* an ack speaks for its own message */
 }
 
 static void a_message_that_the_framer_refuses_is_answered(void **state)
 {
     struct fixture *f = *state;
 
-    link_peer_refuse(f->peer, (const uint8_t *)"\xa1x", 2, END_JSON);
+    link_peer_refuse(f->peer, (const uint8_t *)"\xa1x", 2, 7, END_JSON);
     assert_int_equal(f->answers, 1);
-    EXPECT(f, REFUSED_ACK("x", "\x01"));
+    EXPECT(f, REFUSED_ACK("x", "\x07"));
 }
 
 static void the_window_closes_while_a_message_is_isolated(void **state)
@@ -408,9 +443,10 @@ int main(void)
         TEST(messages_belong_to_the_sender_that_was_named),
         TEST(every_sender_is_found_when_there_are_many),
         TEST(a_settled_message_is_acknowledged),
-        TEST(an_ack_waits_only_for_messages_of_its_own_sender),
+        TEST(an_ack_waits_only_for_early_parts_of_its_own_sender),
         TEST(a_refused_message_is_answered_alone),
-        TEST(refused_messages_without_an_id_come_with_the_next_ack),
+        TEST(refused_early_parts_come_with_the_ack_of_their_batch),
+        TEST(refused_messages_without_an_id_are_not_answered),
         TEST(a_message_that_the_framer_refuses_is_answered),
         TEST(the_window_closes_while_a_message_is_isolated),
         TEST(a_sender_that_is_gone_is_forgotten_when_its_messages_are_settled),

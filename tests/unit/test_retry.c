@@ -276,7 +276,7 @@ static void silence_splits_a_batch_and_does_not_drop_it(void **state)
         fail_at(f->batch, END_ACK_TIMEOUT, RETRY_FAULT_ADDRESS);
         assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
     }
-    assert_int_equal(retry_part_count(f->batch), 1);
+    assert_int_equal(retry_part_events(f->batch), 1);
 }
 
 static void an_aggregator_that_never_acknowledges_is_worth_one_line(void **state)
@@ -401,10 +401,10 @@ static void a_message_that_its_agent_sends_again_is_dropped_with_the_agent(void 
 
     sender_note_end(&f->sender);
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_GIVE_UP);
-    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN); /* the agent would send its last one */
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_GIVE_UP);
     sender_release(&f->sender);
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_LEFT);
-    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
+    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_LEFT);
 }
 
 static void a_message_that_husk_protects_outlives_its_agent(void **state)
@@ -439,18 +439,18 @@ static void an_isolated_batch_has_eight_parts_at_most(void **state)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct message *batch = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, counts[i][0]);
         batch->attempts = 2;
-        assert_int_equal(retry_part_count(batch), counts[i][1]);
+        assert_int_equal(retry_part_events(batch), counts[i][1]);
         message_free(batch);
     }
 }
 
-static void a_batch_with_a_late_ack_is_split_into_its_messages(void **state)
+static void a_batch_with_a_late_ack_is_split_into_its_events(void **state)
 {
     struct fixture *f = *state;
 
     fail_at(f->batch, END_ACK_TIMEOUT, RETRY_FAULT_MESSAGE);
     assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_SPLIT);
-    assert_int_equal(retry_part_count(f->batch), 1);
+    assert_int_equal(retry_part_events(f->batch), 1);
 }
 
 static void a_part_is_isolated_as_its_batch_was(void **state)
@@ -518,7 +518,7 @@ int main(void)
         TEST(a_message_that_husk_protects_outlives_its_agent),
         TEST(a_batch_is_sent_alone_and_then_split),
         TEST(an_isolated_batch_has_eight_parts_at_most),
-        TEST(a_batch_with_a_late_ack_is_split_into_its_messages),
+        TEST(a_batch_with_a_late_ack_is_split_into_its_events),
         TEST(a_part_is_isolated_as_its_batch_was),
         TEST(a_cut_through_message_restarts_while_nothing_is_lost),
     };

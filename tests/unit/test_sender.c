@@ -132,7 +132,7 @@ static void messages_of_a_released_sender_have_no_sender(void **state)
         assert_null(f->messages[i]->sender);
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
     assert_false(sender_has_isolated(&f->sender));
-    assert_int_equal(f->sender.unasked, 0);
+    assert_int_equal(f->sender.early_parts, 0);
     assert_null(f->settled);
 }
 
@@ -181,29 +181,13 @@ static void a_message_that_is_isolated_already_blocks_once_filed(void **state)
     sender_release(&f->sender);
 }
 
-static void the_first_unasked_message_is_the_oldest_batch_or_message_without_ack(void **state)
-{
-    struct fixture *f = *state;
-
-    file(f, 2);
-    assert_int_equal(sender_first_unasked(&f->sender), UINT64_MAX);
-    sender_release(&f->sender);
-    sender_init(&f->sender, &events, f, NUMBER);
-    file(f, 5);
-    assert_int_equal(sender_first_unasked(&f->sender), 2);
-    sender_settle(&f->sender, f->messages[2]);
-    assert_int_equal(sender_first_unasked(&f->sender), 5);
-    sender_settle(&f->sender, f->messages[3]);
-    assert_int_equal(sender_first_unasked(&f->sender), UINT64_MAX);
-    sender_release(&f->sender);
-}
-
 /* Replaces the batch [2] by two parts; returns them in `parts`. */
 static void replace_batch(struct fixture *f, struct message *parts[2])
 {
     struct message_list list = TAILQ_HEAD_INITIALIZER(list);
 
     parts[0] = messages_make(&f->pool, "p", MESSAGE_OUR_ACK, 2);
+    parts[0]->is_early_part = true;
     parts[1] = messages_make(&f->pool, "q", MESSAGE_AGENT_ACK, 1);
     for (unsigned i = 0; i < 2; i++) {
         parts[i]->attempts = f->messages[2]->attempts;
@@ -229,10 +213,47 @@ static void parts_take_the_place_of_their_batch(void **state)
     assert_int_equal(parts[1]->ordinal, 4);
     assert_int_equal(parts[0]->arrived_ms, NOW_MS + 2);
     assert_ptr_equal(parts[1]->sender, &f->sender);
-    assert_int_equal(f->sender.unasked, 2); /* the first part and the message without ack */
+    assert_int_equal(parts[0]->ordinals, 2);
+    assert_int_equal(parts[1]->ordinals, 1);
+    assert_int_equal(parts[0]->end, 5); /* as of the batch */
+    assert_int_equal(parts[1]->end, 5);
+    assert_int_equal(f->messages[3]->ordinal, 5);
+    assert_int_equal(f->sender.early_parts, 1);
     sender_release(&f->sender);
     message_free(parts[0]);
     message_free(parts[1]);
+}
+
+static void acks_wait_for_the_first_early_part_of_a_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2];
+
+    file(f, 5);
+    assert_int_equal(sender_first_early_part(&f->sender), UINT64_MAX); /* also with messages without ack */
+    replace_batch(f, parts);
+    assert_int_equal(sender_first_early_part(&f->sender), 2);
+    sender_settle(&f->sender, parts[0]);
+    assert_int_equal(sender_first_early_part(&f->sender), UINT64_MAX);
+    sender_release(&f->sender);
+    message_free(parts[0]);
+    message_free(parts[1]);
+}
+
+/* A part that cannot be split again has the ordinals of the whole batch. */
+static void the_last_part_has_the_ordinals_that_are_left(void **state)
+{
+    struct fixture *f = *state;
+    struct message_list list = TAILQ_HEAD_INITIALIZER(list);
+    struct message *only = messages_make(&f->pool, "p", MESSAGE_AGENT_ACK, 1);
+
+    file(f, 3);
+    TAILQ_INSERT_TAIL(&list, only, of_queue);
+    sender_replace(&f->sender, f->messages[2], &list);
+    assert_int_equal(only->ordinal, 2);
+    assert_int_equal(only->ordinals, 3);
+    sender_release(&f->sender);
+    message_free(only);
 }
 
 static void parts_of_the_last_batch_stay_last(void **state)
@@ -290,7 +311,7 @@ static void a_refused_message_leaves_its_sender_before_the_owner_is_told(void **
     assert_int_equal(batch->entry.sender, NUMBER);
     sender_refuse(&f->sender, batch, 2, END_TAG_NOT_ALLOWED);
     assert_ptr_equal(f->refusal.message, batch);
-    assert_int_equal(f->refusal.count, 2);
+    assert_int_equal(f->refusal.events, 2);
     assert_int_equal(f->refusal.reason, END_TAG_NOT_ALLOWED);
     assert_null(batch->sender);
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
@@ -330,7 +351,8 @@ int main(void)
         TEST(an_isolated_message_blocks_later_ones_only),
         TEST(the_oldest_isolated_message_blocks),
         TEST(a_message_that_is_isolated_already_blocks_once_filed),
-        TEST(the_first_unasked_message_is_the_oldest_batch_or_message_without_ack),
+        TEST(acks_wait_for_the_first_early_part_of_a_batch),
+        TEST(the_last_part_has_the_ordinals_that_are_left),
         TEST(parts_take_the_place_of_their_batch),
         TEST(parts_of_the_last_batch_stay_last),
         TEST(parts_of_an_isolated_batch_block),

@@ -207,7 +207,7 @@ static void the_loss_of_a_message_of_an_agent_is_told_to_the_owner(void **state)
     refuse(message, 2);
     assert_int_equal(f->refused, 1);
     assert_ptr_equal(f->refusal.message, message);
-    assert_int_equal(f->refusal.count, 2);
+    assert_int_equal(f->refusal.events, 2);
     assert_int_equal(f->refusal.reason, END_JSON);
     EXPECT(f, "");
     sender_fail(senders_next(&f->senders), END_RESET);

@@ -1,0 +1,210 @@
+#include "delivery/batch_builder.h"
+
+#include <assert.h>
+
+void batch_builder_init(struct batch_builder *builder, const struct route_options *route,
+                        struct body_filter *bodies, struct chunk_ids *chunk_ids, struct buffer_pool *pool)
+{
+    builder->route = route;
+    builder->bodies = bodies;
+    builder->chunk_ids = chunk_ids;
+    builder->count = 0;
+    builder->events = 0;
+    builder->held_bytes = 0;
+    batch_encoder_init(&builder->encoder, pool);
+}
+
+static bool is_passthrough(const struct batch_builder *builder)
+{
+    return builder->route->delivery == ROUTE_PASSTHROUGH;
+}
+
+static void batch_empty(struct batch_builder *builder)
+{
+    builder->count = 0;
+    builder->events = 0;
+    builder->held_bytes = 0;
+    batch_encoder_clear(&builder->encoder);
+}
+
+/* ---- struct message ---- */
+
+/* Where the bytes of a message come from. All pointers are borrowed. */
+struct origin {
+    struct buffer *bytes;    /* the message is at the front */
+    struct scanner *scanner; /* at SCANNER_END */
+    const char *prefix;
+    size_t prefix_length;
+    unsigned count; /* messages of agents that are in it; 0: it is one of an agent */
+};
+
+/* A message of the agent that husk protects gets a chunk id if it has none. */
+static struct message *message_make(struct batch_builder *builder, const struct origin *origin)
+{
+    const struct route_options *route = builder->route;
+    struct scanner *whole = origin->scanner;
+    uint8_t value[CHUNK_ID_VALUE_BYTES];
+    struct rewrite rewrite;
+
+    if (!body_filter_rewrite(builder->bodies, origin->bytes, 0, whole))
+        return NULL;
+    const struct batch_message as_batch = { origin->bytes, 0, whole };
+    bool is_batch = batch_is_of_husk(&as_batch);
+    bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && whole->length <= route->retain_bytes;
+    bool is_ours = is_protected && !scanner_asks_ack(whole);
+    if (is_ours)
+        chunk_ids_next(builder->chunk_ids, value);
+    rewrite_plan(&rewrite, whole, origin->prefix, origin->prefix_length, is_ours ? value : NULL);
+    const struct message_source source = {
+        .length = whole->length,
+        .rewrite = &rewrite,
+        .count = origin->count ? origin->count
+                 : is_batch    ? (unsigned)whole->entries
+                               : 1,
+        .events = whole->entries,
+        .ack = is_ours || origin->count  ? MESSAGE_OUR_ACK
+               : scanner_asks_ack(whole) ? MESSAGE_AGENT_ACK
+                                         : MESSAGE_NO_ACK,
+        .is_protected = is_protected,
+        .is_batch = is_batch,
+    };
+    return message_take(origin->bytes, &source);
+}
+
+struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    const struct origin origin = { candidate->incoming, candidate->scanner, candidate->permit->prefix,
+                                   candidate->permit->prefix_length, 0 };
+
+    assert(!builder->count);
+    return message_make(builder, &origin);
+}
+
+/* ---- what may be in a batch ---- */
+
+/* In passthrough husk asks for no ack, so a batch is only messages that are handed on together, as they are.
+ */
+uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    const struct route_options *route = builder->route;
+    const struct scanner *whole = candidate->scanner;
+    const struct batch_message message = { candidate->incoming, builder->held_bytes, whole };
+
+    if (scanner_asks_ack(whole) || whole->length > route->batch_bytes || whole->length > route->retain_bytes)
+        return 0;
+    if (is_passthrough(builder))
+        return candidate->permit->prefix_length ? 0 : 1;
+    return batch_events_of(&message);
+}
+
+/* The most bytes that the batch would have with this message. The entries of a message are shorter than the
+ * message. */
+static uint64_t bytes_with(const struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    const struct span *tag = &candidate->scanner->tag;
+    uint64_t entries = builder->held_bytes + builder->encoder.bytes.length + candidate->scanner->length;
+
+    if (is_passthrough(builder))
+        return entries;
+    return entries + BATCH_FRAME_BYTES_MAX + candidate->permit->prefix_length + (tag->end - tag->start);
+}
+
+bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    const struct batch_message message = { candidate->incoming, builder->held_bytes, candidate->scanner };
+    uint64_t bytes = bytes_with(builder, candidate);
+
+    if (!builder->count)
+        return true;
+    if (bytes > builder->route->batch_bytes || bytes > builder->route->retain_bytes)
+        return false;
+    return is_passthrough(builder) || batch_encoder_has_tag_of(&builder->encoder, &message);
+}
+
+/* ---- the batch ---- */
+
+/* Encodes the message at the front of `incoming`, and removes it. */
+static bool message_encode(struct batch_builder *builder, struct buffer *incoming,
+                           const struct scanner *scanner, uint64_t events)
+{
+    const struct batch_message message = { incoming, 0, scanner };
+    bool done = batch_encoder_add(&builder->encoder, &message, events);
+
+    buffer_consume(incoming, scanner->length);
+    return done;
+}
+
+/* The first message stays as it is until another one joins it. */
+bool batch_builder_add(struct batch_builder *builder, const struct batch_candidate *candidate,
+                       uint64_t events)
+{
+    const struct message_permit *permit = candidate->permit;
+    const struct batch_message message = { candidate->incoming, builder->held_bytes, candidate->scanner };
+    bool done = true;
+
+    if (is_passthrough(builder)) {
+        done = body_filter_rewrite(builder->bodies, candidate->incoming, builder->held_bytes,
+                                   candidate->scanner);
+        events = candidate->scanner->entries;
+        builder->held_bytes += candidate->scanner->length;
+    } else if (!builder->count) {
+        done = batch_encoder_begin(&builder->encoder, &message, permit->prefix, permit->prefix_length);
+        builder->first = *candidate->scanner;
+        builder->held_bytes = candidate->scanner->length;
+    } else {
+        if (builder->held_bytes)
+            done = message_encode(builder, candidate->incoming, &builder->first, builder->events);
+        builder->held_bytes = 0;
+        done = done && message_encode(builder, candidate->incoming, candidate->scanner, events);
+    }
+    builder->count++;
+    builder->events += events;
+    if (!done)
+        batch_empty(builder);
+    return done;
+}
+
+/* Messages that husk does not keep, as they are. */
+static struct message *unencoded_finish(struct batch_builder *builder, struct buffer *incoming)
+{
+    const struct rewrite none = { 0 };
+    const struct message_source source = { .length = builder->held_bytes,
+                                           .rewrite = &none,
+                                           .count = builder->count,
+                                           .events = builder->events,
+                                           .ack = MESSAGE_NO_ACK };
+
+    return message_take(incoming, &source);
+}
+
+static struct message *encoded_finish(struct batch_builder *builder)
+{
+    const struct scanner_limits limits = { UINT32_MAX, UINT32_MAX, SCANNER_DEPTH_MAX };
+    const struct origin origin = { &builder->encoder.bytes, &builder->first, "", 0, builder->count };
+    uint8_t value[CHUNK_ID_VALUE_BYTES];
+
+    chunk_ids_next(builder->chunk_ids, value);
+    if (!batch_encoder_end(&builder->encoder, value))
+        return NULL;
+    bool is_whole = message_scan(&builder->first, &limits, &builder->encoder.bytes, 0);
+    assert(is_whole);
+    (void)is_whole;
+    return message_make(builder, &origin);
+}
+
+struct message *batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
+                                     const struct message_permit *permit)
+{
+    const struct origin alone = { incoming, &builder->first, permit->prefix, permit->prefix_length, 0 };
+    struct message *message;
+
+    assert(builder->count);
+    if (is_passthrough(builder))
+        message = unencoded_finish(builder, incoming);
+    else if (builder->count == 1)
+        message = message_make(builder, &alone);
+    else
+        message = encoded_finish(builder);
+    batch_empty(builder);
+    return message;
+}

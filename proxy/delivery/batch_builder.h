@@ -1,0 +1,57 @@
+/* Makes struct message of an agent's messages: of one, or of several that were read together and become one
+ * batch (forward/batch_encoder.h). Puts tag prefixes and chunk ids in, and has bodies rewritten.
+ *
+ * One per worker: it is empty except while a framer finds messages. Knows neither agent nor aggregator.
+ * Belongs to its worker's thread. */
+#ifndef HUSK_DELIVERY_BATCH_BUILDER_H
+#define HUSK_DELIVERY_BATCH_BUILDER_H
+
+#include "base/buffer.h"
+#include "delivery/body_filter.h"
+#include "delivery/chunk_ids.h"
+#include "delivery/message.h"
+#include "delivery/message_policy.h"
+#include "forward/batch_encoder.h"
+#include "runtime/route.h"
+
+struct batch_builder {
+    const struct route_options *route; /* borrowed, as are the next two */
+    struct body_filter *bodies;
+    struct chunk_ids *chunk_ids;
+
+    /* The batch. */
+    unsigned count;    /* messages in it; 0: it is empty */
+    uint64_t events;   /* events in them, as far as known */
+    size_t held_bytes; /* bytes at the front of the agent's bytes that are in it and not encoded yet: its only
+                          message, or in passthrough all its messages */
+    struct scanner first; /* describes its only message */
+    struct batch_encoder encoder;
+};
+
+/* The message of an agent that has just ended. All pointers are borrowed. */
+struct batch_candidate {
+    struct buffer *incoming;             /* the bytes of the agent; the message begins after held_bytes */
+    struct scanner *scanner;             /* at SCANNER_END */
+    const struct message_permit *permit; /* of the agent */
+};
+
+/* Borrows what it is given. */
+void batch_builder_init(struct batch_builder *builder, const struct route_options *route,
+                        struct body_filter *bodies, struct chunk_ids *chunk_ids, struct buffer_pool *pool);
+
+/* The number of events in a message that may be in a batch with others; 0: it must go alone. */
+uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate);
+/* Whether such a message may be in the same batch as those before it. An empty batch takes any. */
+bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate);
+/* Adds it. False when out of memory: the messages of the batch are lost. */
+MUST_CHECK bool batch_builder_add(struct batch_builder *builder, const struct batch_candidate *candidate,
+                                  uint64_t events);
+/* Removes the batch from the builder, and what is held from the bytes of the agent. NULL when out of memory:
+ * the messages are lost. */
+struct message *batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
+                                     const struct message_permit *permit);
+/* Removes a message that goes alone from the bytes of the agent; the builder must be empty. NULL when out of
+ * memory. */
+struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate);
+
+#endif
