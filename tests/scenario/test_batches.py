@@ -1,7 +1,7 @@
-"""Batches: messages of one agent that share an ack.
+"""Batches: messages of one agent and tag that were read together go up as one message, with one chunk id.
 
-An agent's ack covers everything that the agent sent before. The agent may be another husk, and a batch of that husk
-may arrive in pieces."""
+Each message that husk sends has a chunk id of its own, and its ack speaks for it alone. A batch that fails is split;
+it may be the batch of another husk."""
 
 import select
 import signal
@@ -11,7 +11,9 @@ import threading
 import pytest
 
 from support import forward, raw
-from support.forward import Agent, Aggregator, carry_acked, event, message
+from support.aggregators import CountingAggregator, OpenTelemetryCollector, records_of, resets_at
+from support.chain import of_length
+from support.forward import Agent, Aggregator, carry_acked, event, message, pack
 from support.process import WAIT_SECONDS, eventually
 
 FILLER = b"y" * 1000
@@ -40,7 +42,7 @@ def serve(sock, until=None):
 
 
 @pytest.mark.parametrize("batch_bytes", ["64KiB", "off"])
-def test_an_ack_waits_for_earlier_messages_of_the_agent_without_acks(husk, aggregator, batch_bytes):
+def test_an_ack_does_not_wait_for_other_messages_of_the_agent(husk, aggregator, batch_bytes):
     server = husk.server(aggregator, batch_bytes=batch_bytes, max_upstream_connections=2)
     agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     before = b"".join(message("t", 1, {"n": n, "x": FILLER}) for n in range(COUNT))
@@ -51,12 +53,115 @@ def test_an_ack_waits_for_earlier_messages_of_the_agent_without_acks(husk, aggre
     settled = serve(other, "last")
     sending.join()
     server.wait_for_metric("husk_messages_settled_total", settled)
-    agent.sock.sock.settimeout(0.3)
-    with pytest.raises(TimeoutError):
-        agent.read_ack()
-    agent.sock.sock.settimeout(WAIT_SECONDS)
-    threading.Thread(target=serve, args=(full,), daemon=True).start()
     agent.expect_ack("last")
+    assert server.metric("husk_messages_settled_total") < COUNT
+    threading.Thread(target=serve, args=(full,), daemon=True).start()
+    server.wait_for_metric("husk_events_settled_total", COUNT + 1)
+
+
+# ---- what a batch is ----
+
+class Recorder(Aggregator):
+    WHOLE = True
+
+
+def whole(aggregator, count):
+    """The messages with `count` events in total, as they came."""
+    return aggregator.wait_until(lambda messages: sum(len(records_of(one.value)) for one in messages) >= count
+                                 and list(messages), f"{count} events")
+
+
+LENGTHS = [of_length(length) for length in (1, 2)]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_messages_that_are_read_together_arrive_as_one_packed_message(chain, length):
+    chain = chain(length, Recorder())
+    made = [message("t", forward.event_time(1700000000 + n, n), {"n": n, "x": "y" * n}) for n in range(20)]
+    chain.agent().send(b"".join(made[:5]), message("t", [[1700000005, {"n": 5, "x": "y" * 5}]], {"size": 1}),
+                       b"".join(made[6:]))
+    arrived = whole(chain.aggregator, 20)
+    for husk in chain.husks:
+        husk.wait_for_metric("husk_events_settled_total", 20)
+        assert husk.metric("husk_messages_settled_total") == husk.metric("husk_messages_received_total") == 20
+    assert [record["n"] for one in arrived for record in records_of(one.value)] == list(range(20))
+    batch = max(arrived, key=lambda one: len(one.raw))
+    assert batch.is_batch and batch.option["size"] == len(records_of(batch.value))
+    assert b"".join(one[3:] for one in made[6:]) in b"".join(batch.value[1].split(b"\x92")) or len(arrived) > 1
+    assert len({one.chunk for one in arrived}) == len(arrived)
+
+
+def test_messages_that_cannot_be_joined_stay_as_they_are(half):
+    half = half()
+    half.aggregator.WHOLE = True
+    others = [
+        message("t", 1, {"n": 1}, {"other": 1}), message("t", 0, {"n": 2}), message("t", None, {"n": 3}),
+        message("u", 1, {"n": 4}), message("t", b"broken"), message("t", 1, {"n": 5}, {"chunk": "c"})]
+    half.agent().send(b"".join(others))
+    half.husk.wait_for_metric("husk_messages_settled_total", len(others))
+    assert [one.value[:3] for one in half.aggregator.messages if not isinstance(one.value[1], bytes)] == [
+        forward.Parser().feed(other).__next__()[1][:3] for other in others if b"broken" not in other]
+    assert all(one.chunk for one in half.aggregator.messages)
+
+
+@pytest.mark.parametrize("method", ["gzip", "zstd"])
+def test_a_batch_is_compressed_and_a_compressed_batch_is_split(husk, method):
+    """The aggregator resets the connection at one of the events."""
+    aggregator = Aggregator()
+    server = husk.server(aggregator, compress=method)
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    aggregator.WHOLE, aggregator.acks = True, False
+    agent.send(b"".join(message("t", 1, {"n": n, "x": FILLER}) for n in range(12)))
+    first, = aggregator.wait_for(1)
+    assert first.option["compressed"] == method and first.option["size"] == 12
+    aggregator.end_connections()
+    aggregator.wait_for(2)
+    aggregator.acks = True
+    aggregator.end_connections()
+    server.wait_for_metric("husk_events_settled_total", 12)
+    parts = aggregator.messages[2:]
+    assert sorted(record["n"] for one in parts for record in records_of(one.value)) == list(range(12))
+    assert len(parts) == 6
+
+
+def test_a_batch_has_the_tag_prefix_once(husk):
+    aggregator = Recorder()
+    server = husk.server(aggregator, rule="any tag-prefix=team.")
+    Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)).send(batch_of())
+    assert {one.value[0] for one in whole(aggregator, BATCH)} == {"team.t"}
+
+
+# ---- aggregators that owe nobody more than an ack of a message ----
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_an_aggregator_that_refuses_silently_and_acks_later_messages_loses_nothing(chain, length):
+    chain, count = chain(length, OpenTelemetryCollector(0.1), max_attempts=0), 4000
+    agents = [chain.agent() for _ in range(4)]
+    for start in range(0, count, 40):
+        agents[start // 40 % 4].send(b"".join(event(number) for number in range(start, start + 40)))
+    chain.aggregator.wait_for_stored(*range(count), timeout=60)
+    for husk in chain.husks:
+        husk.wait_for_metric("husk_events_settled_total", count)
+    assert chain.total("husk_messages_dropped_total") == 0
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_poison_event_in_a_batch_costs_itself_alone(chain, length):
+    poison, count = 57, 100
+    chain = chain(length, CountingAggregator(resets_at(poison)), max_attempts=2)
+    agent, other = chain.agent(), chain.agent()
+    agent.send(b"".join(event(number) for number in range(count)))
+    numbers = [number for number in range(count) if number != poison]
+    chain.aggregator.wait_for_stored(*numbers)
+
+    def is_dropped():
+        other.send(event(1000))  # evidence that the aggregator works
+        return chain.first.metric("husk_messages_dropped_total") == 1
+    eventually(is_dropped, "the poison is dropped")
+    assert chain.aggregator.stored[poison] == 0
+    chain.first.wait_for_metric("husk_messages_unacked", 0)
+    husk = chain.first
+    assert husk.metric("husk_messages_received_total") == husk.metric("husk_messages_settled_total") + 1
 
 
 # ---- a batch that fails is split ----
@@ -86,12 +191,18 @@ def test_a_message_that_ends_connections_costs_no_other_of_its_batch(half):
         assert half.husk.metric(f"husk_messages_{gauge}") == 0
 
 
+# The same events as another husk sends them.
+HUSK_ID = "0123456789012345678901~1"
+HUSK_BATCH = forward.Encoded(message("t", b"".join(pack([1, {"n": n}]) for n in range(BATCH)),
+                                     {"chunk": HUSK_ID, "size": BATCH}))
+
+
 def fail_twice(half, agent, batch, acks):
     """Ends the connection of the batch and that of its second attempt. Later messages are acked according to `acks`.
 
     Returns the number of messages that arrived before the third attempt."""
-    agent.send(batch)
-    count = len(list(forward.Parser().feed(batch)))
+    agent.send(batch.data if isinstance(batch, forward.Encoded) else batch)
+    count = BATCH if isinstance(batch, forward.Encoded) else len(list(forward.Parser().feed(batch)))
     half.aggregator.wait_for(count)
     half.aggregator.end_connections()
     again = half.aggregator.wait_for(2 * count)[count:]
@@ -171,7 +282,7 @@ def test_a_batch_without_its_ack_is_sent_again_message_by_message(half):
 def test_an_agents_ack_waits_for_all_messages_of_a_split_batch(half):
     half = half(acks=False)
     agent = half.agent()
-    arrived = fail_twice(half, agent, batch_of("last"), lambda one: one.number != BATCH - 2)
+    arrived = fail_twice(half, agent, HUSK_BATCH, lambda one: one.number != BATCH - 2)
     last_but_one = half.aggregator.wait_for(arrived + BATCH - 1)[-1]
     assert last_but_one.number == BATCH - 2
     agent.sock.sock.settimeout(0.3)
@@ -179,7 +290,7 @@ def test_an_agents_ack_waits_for_all_messages_of_a_split_batch(half):
         agent.read_ack()
     agent.sock.sock.settimeout(WAIT_SECONDS)
     half.aggregator.ack(last_but_one)
-    agent.expect_ack("last")
+    agent.expect_ack(HUSK_ID)
 
 
 def test_an_isolated_message_is_not_overtaken_by_its_agents_later_messages(half):
@@ -229,21 +340,20 @@ def test_an_isolated_message_stops_no_other_agent(half, connections):
                                "the additional connection ends")
 
 
-def test_a_batch_delays_the_acks_of_later_messages_until_its_own_ack(half):
-    """The messages of the batch without an ack of their own settle together with the last one."""
+def test_a_batch_does_not_delay_the_acks_of_other_messages(half):
+    """The message with an ack of its own is no part of the batch before it."""
     half = half(acks=False)
     agent = half.agent()
     agent.send(batch_of("first"))
     half.aggregator.wait_for(BATCH)
     agent.send(event(BATCH, "second"))
     half.aggregator.ack(half.aggregator.wait_for(BATCH + 1)[BATCH])
-    half.husk.wait_for_metric("husk_messages_settled_total", 1)
-    agent.sock.sock.settimeout(0.3)
-    with pytest.raises(TimeoutError):
-        agent.read_ack()
-    agent.sock.sock.settimeout(WAIT_SECONDS)
+    agent.expect_ack("second")
     half.aggregator.ack(half.aggregator.messages[BATCH - 1])
-    assert set(agent.read_acks(2)) == {"first", "second"}
+    agent.expect_ack("first")
+    assert half.husk.metric("husk_messages_settled_total") == 2
+    half.aggregator.ack(half.aggregator.messages[BATCH - 2])
+    half.husk.wait_for_metric("husk_messages_settled_total", BATCH + 1)
 
 
 def test_attempt_limits_count_for_each_message_and_not_for_its_batch(half):
@@ -277,8 +387,9 @@ def test_a_batch_is_delivered_after_its_agent_was_reset_at_the_delivery_timeout(
     raw.assert_reset(agent.sock)
     aggregator = Aggregator()
     husk.server(aggregator, listen=raw.format_address(address))
-    assert sorted(one.number for one in aggregator.wait_for(3)) == [1, 2, 3]
-    assert client.metric("husk_messages_dropped_total") == 0
+    client.wait_for_metric("husk_messages_settled_total", 2)
+    assert aggregator.numbers() == [1, 2]
+    assert client.metric("husk_messages_dropped_total") == 1, "the agent sends the last one again"
 
 
 def test_an_agent_in_a_cut_through_without_upstream_is_reset_at_the_delivery_timeout(husk):
