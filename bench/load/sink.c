@@ -84,7 +84,7 @@ static void settle(struct sink *sink, struct agent *agent, const uint8_t *fresh)
     uint64_t id_at = agent->message_start + message->chunk.start;
     size_t id_length = message->chunk.end - message->chunk.start;
 
-    sink->events += message->mode == SCANNER_FORWARD ? message->entries : 1;
+    sink->events += message->entries ? message->entries : 1; /* a packed body without a size is one */
     agent->message_start += message->length;
     if (!id_length)
         return;

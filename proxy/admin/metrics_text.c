@@ -413,7 +413,7 @@ static const struct family families[] = {
       .help = "Cut-through messages that wait for an exclusive upstream connection.",
       ROUTE_GAUGE(messages.cut_through_waiting) },
     { .name = "husk_ack_latency_seconds",
-      .help = "Time from sending a message upstream to its ack; messages that share an ack count once.",
+      .help = "Time from sending a message upstream to its ack; a batch counts once.",
       .type = "histogram",
       .write = write_route_histogram,
       .offset = offsetof(struct metrics, messages.ack_latency),

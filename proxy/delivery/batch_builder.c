@@ -82,6 +82,13 @@ struct message *batch_builder_pass(struct batch_builder *builder, const struct b
 
 /* ---- what may be in a batch ---- */
 
+uint64_t batch_builder_count(const struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    const struct batch_message message = { candidate->incoming, builder->held_bytes, candidate->scanner };
+
+    return batch_is_of_husk(&message) ? candidate->scanner->entries : 1;
+}
+
 /* In passthrough husk asks for no ack, so a batch is only messages that are handed on together, as they are.
  */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate)

@@ -39,6 +39,8 @@ struct batch_candidate {
 void batch_builder_init(struct batch_builder *builder, const struct route_options *route,
                         struct body_filter *bodies, struct chunk_ids *chunk_ids, struct buffer_pool *pool);
 
+/* The number of messages that the message counts as: a batch of another husk has one for each event. */
+uint64_t batch_builder_count(const struct batch_builder *builder, const struct batch_candidate *candidate);
 /* The number of events in a message that may be in a batch with others; 0: it must go alone. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate);
 /* Whether such a message may be in the same batch as those before it. An empty batch takes any. */

@@ -59,13 +59,40 @@ static void on_settled(void *observer, struct upstream *upstream, struct message
     unsettled_leave(&dispatcher->unsettled, message);
 }
 
+static struct returning returning_of(struct dispatcher *dispatcher)
+{
+    return (struct returning) {
+        .retry = &dispatcher->retry,
+        .unsettled = &dispatcher->unsettled,
+        .chunk_ids = dispatcher->chunk_ids,
+        .now_us = dispatcher->transport->reactor->now_us,
+        .old_ms = before(dispatcher, dispatcher->transport->route->max_age_ms),
+    };
+}
+
+/* A husk upstream has refused a batch for its length: it may allow the messages in it. They are sent again.
+ */
+static bool refused_split(struct dispatcher *dispatcher, struct message *message, enum end_reason reason)
+{
+    const struct returning returning = returning_of(dispatcher);
+    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
+
+    if (reason != END_MESSAGE_TOO_LONG || !message->is_batch || !message->is_kept ||
+        !returning_split(&returning, message, &parts))
+        return false;
+    message_queue_prepend(&dispatcher->waiting, &parts);
+    return true;
+}
+
 static void on_refused(void *observer, struct upstream *upstream, struct message *message, uint64_t events,
                        enum end_reason reason)
 {
     struct dispatcher *dispatcher = observer;
     struct message_metrics *metrics = metrics_of(dispatcher);
-    unsigned lost = unsettled_count_lost(&dispatcher->unsettled, message, events);
 
+    if (refused_split(dispatcher, message, reason))
+        return;
+    unsigned lost = unsettled_count_lost(&dispatcher->unsettled, message, events);
     metrics_add(&metrics->dropped[reason], lost);
     metrics_add(&metrics->settled, message->count > lost ? message->count - lost : 0);
     metrics_add(&metrics->events_settled, message->events > events ? message->events - events : 0);
@@ -293,13 +320,7 @@ static void on_ended(void *observer, struct upstream *upstream, enum end_reason 
 {
     struct dispatcher *dispatcher = observer;
     struct message_list again = TAILQ_HEAD_INITIALIZER(again);
-    const struct returning returning = {
-        .retry = &dispatcher->retry,
-        .unsettled = &dispatcher->unsettled,
-        .chunk_ids = dispatcher->chunk_ids,
-        .now_us = dispatcher->transport->reactor->now_us,
-        .old_ms = before(dispatcher, dispatcher->transport->route->max_age_ms),
-    };
+    const struct returning returning = returning_of(dispatcher);
 
     upstream_pool_on_ended(&dispatcher->pool, upstream, reason);
     returning_take(&returning, upstream, reason, &again);

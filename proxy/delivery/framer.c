@@ -175,9 +175,11 @@ static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
     struct batch_builder *builder = builder_of(framer);
     bool is_last = framer->scanned_bytes == framer->incoming.length;
 
-    message_permit_charge(framer->permit, framer->scan->length, now_ms);
-    if (framer->is_cut_through)
+    if (framer->is_cut_through) {
+        message_permit_charge(framer->permit, 1, framer->scan->length, now_ms);
         return large_end(framer);
+    }
+    message_permit_charge(framer->permit, batch_builder_count(builder, &whole), framer->scan->length, now_ms);
     if (is_last && !builder->count)
         return message_pass(framer, &whole);
     uint64_t events = batch_builder_events(builder, &whole);
@@ -277,6 +279,15 @@ static enum end_reason limits_check(struct framer *framer)
     return is_long ? message_refuse(framer, END_TAG_TOO_LONG) : END_NONE;
 }
 
+/* Whether the current message is a batch. Its option is in `incoming`, but not the bytes before it. */
+static bool is_batch_of_husk(const struct framer *framer)
+{
+    struct batch_message whole = { &framer->incoming, 0, framer->scan };
+
+    whole.start -= framer->removed_bytes; /* the sum with the offset of the option is not negative */
+    return batch_is_of_husk(&whole);
+}
+
 static void refused_end(struct framer *framer, uint64_t now_ms)
 {
     const struct scanner *whole = framer->scan;
@@ -285,10 +296,11 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
                                       .events = whole->entries ? whole->entries : 1,
                                       .reason = framer->refused_for };
 
-    message_permit_charge(framer->permit, whole->length, now_ms);
+    message_permit_charge(framer->permit, 1, whole->length, now_ms);
     if (scanner_asks_ack(whole))
         refusal.id_length = buffer_peek(&framer->incoming, whole->chunk.start - framer->removed_bytes, id,
                                         whole->chunk.end - whole->chunk.start);
+    refusal.comes_in_parts = framer->refused_for == END_MESSAGE_TOO_LONG && is_batch_of_husk(framer);
     refused_discard(framer, whole->length);
     framer->removed_bytes = 0;
     framer->refused_for = END_NONE;

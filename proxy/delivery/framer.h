@@ -21,9 +21,11 @@
 
 /* A message on a link that was refused, when its last byte is scanned. */
 struct framer_refusal {
-    const uint8_t *id; /* value of its chunk id, header included; borrowed */
-    size_t id_length;  /* 0: it has none */
-    uint64_t events;   /* in it; at least 1 */
+    const uint8_t *id;   /* value of its chunk id, header included; borrowed */
+    size_t id_length;    /* 0: it has none */
+    uint64_t events;     /* in it; at least 1 */
+    bool comes_in_parts; /* a batch that is too long: the calling husk sends its events again, in other
+                            messages */
     enum end_reason reason;
 };
 

@@ -424,10 +424,10 @@ uint64_t message_permit_wait_ms(const struct message_permit *permit, uint64_t no
     return wait_ms && wait_ms < PAUSE_MS_MIN ? PAUSE_MS_MIN : wait_ms;
 }
 
-void message_permit_charge(struct message_permit *permit, uint64_t bytes, uint64_t now_ms)
+void message_permit_charge(struct message_permit *permit, uint64_t messages, uint64_t bytes, uint64_t now_ms)
 {
     if (!permit->meter)
         return;
     token_bucket_take(&permit->meter->bytes, bytes, now_ms);
-    token_bucket_take(&permit->meter->messages, 1, now_ms);
+    token_bucket_take(&permit->meter->messages, messages, now_ms);
 }

@@ -118,7 +118,7 @@ const char *message_permit_detail(const struct message_permit *permit);
 /* How long the next message must wait, in ms; 0: not at all. No message is refused because of a rate: a
  * message that has begun is read to its end, and its excess is charged to the next message. */
 uint64_t message_permit_wait_ms(const struct message_permit *permit, uint64_t now_ms);
-/* Charges a message of `bytes` bytes that was read. */
-void message_permit_charge(struct message_permit *permit, uint64_t bytes, uint64_t now_ms);
+/* Charges `messages` messages, with `bytes` bytes in total, that were read. */
+void message_permit_charge(struct message_permit *permit, uint64_t messages, uint64_t bytes, uint64_t now_ms);
 
 #endif

@@ -153,9 +153,11 @@ static void on_message_refused(void *owner, const struct framer_refusal *refusal
     struct message_metrics *metrics = &reactor_of(receiver)->metrics.messages;
 
     receiver->shared->events->on_complete(receiver->owner);
-    metrics_add(&metrics->received, 1);
-    metrics_add(&metrics->dropped[refusal->reason], 1);
-    receiver->shared->events->on_refused(receiver->owner, refusal->reason);
+    if (!refusal->comes_in_parts) {
+        metrics_add(&metrics->received, 1);
+        metrics_add(&metrics->dropped[refusal->reason], 1);
+        receiver->shared->events->on_refused(receiver->owner, refusal->reason);
+    }
     link_peer_refuse(receiver->senders.peer, refusal->id, refusal->id_length, refusal->events,
                      refusal->reason);
 }

@@ -17,12 +17,28 @@ static void batch_replace(const struct returning *returning, struct message *bat
     unsettled_leave(returning->unsettled, batch);
 }
 
+/* Appends the parts of a batch to `again`. False when out of memory: the batch is unchanged. */
+static bool parts_make(const struct returning *returning, struct message *batch, struct message_list *again)
+{
+    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
+
+    if (!batch_split(batch, retry_part_events(batch), returning->chunk_ids, &parts))
+        return false;
+    batch_replace(returning, batch, &parts);
+    TAILQ_CONCAT(again, &parts, of_queue);
+    return true;
+}
+
+static void retry_count(const struct returning *returning, const struct message *message)
+{
+    metrics_add(&returning->unsettled->transport->reactor->metrics.messages.retried, message->count);
+}
+
 /* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */
 static void message_return(const struct returning *returning, struct message *message, enum end_reason reason,
                            struct message_list *again)
 {
     enum retry_verdict verdict = retry_decide(returning->retry, message);
-    struct message_list parts = TAILQ_HEAD_INITIALIZER(parts);
 
     if (verdict == RETRY_GIVE_UP) {
         unsettled_drop(returning->unsettled, message, reason);
@@ -36,15 +52,17 @@ static void message_return(const struct returning *returning, struct message *me
         unsettled_drop(returning->unsettled, message, END_TOO_OLD);
         return;
     }
-    metrics_add(&returning->unsettled->transport->reactor->metrics.messages.retried, message->count);
+    retry_count(returning, message);
     if (message->sender)
         sender_wake(message->sender); /* an isolated message may block it now, or no longer block it */
-    if (verdict == RETRY_SPLIT &&
-        batch_split(message, retry_part_events(message), returning->chunk_ids, &parts))
-        batch_replace(returning, message, &parts);
-    else
-        TAILQ_INSERT_TAIL(&parts, message, of_queue);
-    TAILQ_CONCAT(again, &parts, of_queue);
+    if (verdict != RETRY_SPLIT || !parts_make(returning, message, again))
+        TAILQ_INSERT_TAIL(again, message, of_queue);
+}
+
+bool returning_split(const struct returning *returning, struct message *batch, struct message_list *again)
+{
+    retry_count(returning, batch);
+    return parts_make(returning, batch, again);
 }
 
 /* A drop can end an agent that sends others of the messages again. */

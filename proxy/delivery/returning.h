@@ -22,4 +22,9 @@ struct returning {
 void returning_take(const struct returning *returning, struct upstream *upstream, enum end_reason reason,
                     struct message_list *again);
 
+/* Splits a batch that a husk upstream has refused as a whole, and appends the parts to `again`. False when
+ * out of memory: the batch is unchanged. */
+MUST_CHECK bool returning_split(const struct returning *returning, struct message *batch,
+                                struct message_list *again);
+
 #endif

@@ -6,10 +6,11 @@ import pytest
 
 from support import link
 from support.aggregators import CountingAggregator, resets_at
-from support.forward import event, message
+from support.forward import event, message, pack
 from support.husk import LIGHT
 
 POISON = 1000
+HUSK_ID = "0123456789012345678901~1"
 
 
 @pytest.fixture
@@ -72,13 +73,14 @@ def test_an_id_of_type_bin_is_acked_as_bin(server):
     assert connect(sender(1), event(1, b"\xff\x00")).read() == ack(b"\xff\x00", 1)
 
 
-def test_an_ack_waits_for_earlier_messages_of_its_sender_and_for_no_others(server):
+def test_the_ack_of_a_split_batch_waits_for_all_its_parts_and_for_nothing_else(server):
     aggregator = CountingAggregator(resets_at(POISON))
     _, _, connect = server(aggregator, max_attempts=4)
-    peer = connect(sender(1), event(POISON), event(2, "a"), sender(2), event(3, "b"))
+    batch = message("t", b"".join(pack([1, {"n": n}]) for n in (POISON, 2)), {"chunk": HUSK_ID, "size": 2})
+    peer = connect(sender(1), batch, sender(2), event(3, "b"))
     values = peer.read_until(lambda value: value.get("ack") == "b")
-    values += other_senders_until(peer, "a")
-    assert (values[-1]["ack"], values[-1]["refused"]) == ("a", 1)
+    values += other_senders_until(peer, HUSK_ID)
+    assert (values[-1]["ack"], values[-1]["refused"]) == (HUSK_ID, 1)
     assert aggregator.offered[POISON] <= 7, "4, and a few times more until it is found in front of the other"
     assert aggregator.stored[2]
 
@@ -132,13 +134,21 @@ def test_a_refusal_is_an_answer_for_this_message_only(server, rule, bad, reason)
     assert sorted(aggregator.offered) == [1, 2, 3]
 
 
-def test_an_ack_counts_the_refused_messages_before_it(server):
+def test_an_ack_speaks_for_its_own_message_alone(server):
+    """Refused messages without a chunk id are not answered."""
     husk, aggregator, connect = server(rule="any tags=app.**")
-    peer = connect(sender(1), event(1, tag="app.x"), event(8, tag="other"), event(9, tag="other"),
-                   event(2, "a", "app.x"), event(3, "b", "app.x"))
-    assert peer.answer("a") == ack("a", 1, 2, "tag_not_allowed")
-    assert peer.answer("b") == ack("b", 1)
-    assert sorted(aggregator.stored) == [1, 2, 3]
+    peer = connect(sender(1), event(1, tag="app.x"), event(8, tag="other"), event(9, tag="other"), event(2, "a", "app.x"),
+                   event(3, "b", "app.x"))
+    assert "refused" not in peer.answer("a") and "refused" not in peer.answer("b")
+    aggregator.wait_for_stored(1, 2, 3)
+    assert husk.metric("husk_messages_dropped_total", reason="tag_not_allowed") == 2
+
+
+def test_a_refusal_counts_events(server):
+    husk, _, connect = server(rule="any tags=app.**")
+    peer = connect(sender(1), message("other", [[1, {"n": 1}], [1, {"n": 2}]], {"chunk": "x"}))
+    assert peer.answer("x")["refused"] == 2
+    assert husk.metric("husk_messages_dropped_total", reason="tag_not_allowed") == 1
 
 
 def test_a_large_message_is_refused_at_its_head(server):

@@ -630,7 +630,7 @@ static void a_rate_limit_makes_the_next_message_wait(void **state)
     assert_int_equal(framer_wait_ms(&f->framer, NOW_MS + 100), 100);
     assert_int_equal(framer_advance(&f->framer, NOW_MS + 200), END_NONE);
     assert_true(framer_is_mid_message(&f->framer));
-    message_permit_charge(&f->permit, 1, NOW_MS + 200); /* by another connection */
+    message_permit_charge(&f->permit, 1, 1, NOW_MS + 200); /* by another connection */
     send_bytes(f, "\x01\x80", 2);
     assert_int_equal(framer_wait_ms(&f->framer, NOW_MS + 200), 0);
     assert_int_equal(framer_advance(&f->framer, NOW_MS + 200), END_NONE);

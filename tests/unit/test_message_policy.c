@@ -303,7 +303,7 @@ static void an_identity_has_one_rate_however_many_connections_it_opens(void **st
     open_as(f, &other, "b");
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(message_permit_wait_ms(&second, NOW_MS), 0);
-        message_permit_charge(i % 2 ? &first : &second, 1, NOW_MS);
+        message_permit_charge(i % 2 ? &first : &second, 1, 1, NOW_MS);
     }
     assert_int_equal(message_permit_wait_ms(&first, NOW_MS), 100);
     assert_int_equal(message_permit_wait_ms(&second, NOW_MS), 100);
@@ -315,7 +315,7 @@ static void an_identity_has_one_rate_however_many_connections_it_opens(void **st
 
     open_as(f, &first, "a"); /* nor by coming back */
     assert_int_equal(message_permit_wait_ms(&first, NOW_MS + 50), 10);
-    message_permit_charge(&first, 300000, NOW_MS + 2000);
+    message_permit_charge(&first, 1, 300000, NOW_MS + 2000);
     assert_int_equal(message_permit_wait_ms(&first, NOW_MS + 2000), 2001);
     message_permit_close(&first);
 }
@@ -345,7 +345,7 @@ static void meters_that_are_as_good_as_new_are_forgotten(void **state)
 
         snprintf(name, sizeof name, "agent-%u", i);
         assert_int_equal(message_permit_open(&permit, &f->policy, &f->meters, &identity, now_ms), END_NONE);
-        message_permit_charge(&permit, 1, now_ms);
+        message_permit_charge(&permit, 1, 1, now_ms);
         message_permit_close(&permit);
     }
     assert_in_range(meter_count(&f->meters), 1, 2 * MESSAGE_METERS_HEADS);
