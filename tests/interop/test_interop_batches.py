@@ -160,7 +160,7 @@ def test_no_message_is_lost_at_a_fluentd_that_limits_what_it_reads(husk, fluentd
     assert set(fluentd.taken(name)) == set(range(COUNT))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("record that is n")])  # husk refuses these
 def test_a_message_that_fluentd_refuses_costs_no_other(husk, fluentd, name):
     """A message that Fluentd acks without taking it counts as settled."""
     *_, make, _, _ = CASES[name]

@@ -64,7 +64,8 @@ class Message(NamedTuple):
     @property
     def is_batch(self):
         """husk has joined several messages: the chunk id is the first pair of the option."""
-        return isinstance(self.value[1], bytes) and list(self.option or ()) == ["chunk", "size"]
+        return (isinstance(self.value[1], bytes) and list(self.option or ()) == ["chunk", "size"]
+                and str(self.chunk).endswith("~1"))
 
     def events(self):
         """A batch as single messages, of which only the last one has the chunk id."""
