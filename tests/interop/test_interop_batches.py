@@ -208,7 +208,7 @@ def test_no_message_of_a_batch_is_lost_when_fluentd_sometimes_refuses(husk, prog
     """))
     fluentd.wait_started()
     server = husk.server(raw.format_address(address), max_attempts="off")
-    client = husk.client(server, max_attempts="off")
+    client = husk.client(server, max_attempts="off", batch_bytes="1KiB")  # more than one batch for each tag
     for tag in ("t", "small"):
         agent = forward.Agent(raw.connect(client.address))
         agent.send(*(event(number, tag=tag) for number in range(count if tag == "t" else 600)))
