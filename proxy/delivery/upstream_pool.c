@@ -377,7 +377,8 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 
     LIST_FOREACH (other, &pool->list, sibling)
         retiring += other->is_retiring;
-    if (retiring < route_of(pool)->max_upstream_connections)
+    /* On a new connection the retry delay of the message would begin again, perhaps each time. */
+    if (!is_reserved(upstream) && retiring < route_of(pool)->max_upstream_connections)
         upstream_retire(upstream);
     else
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);

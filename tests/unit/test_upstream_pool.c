@@ -2,6 +2,7 @@
  * retires. */
 #include "delivery/dispatcher.h"
 
+#include "support/messages.h"
 #include "support/runtime.h"
 #include "support/upstreams.h"
 
@@ -698,6 +699,23 @@ static void a_few_old_connections_retire_at_a_time(void **state)
     assert_true(pair[1]->is_retiring);
 }
 
+static void a_reserved_connection_retires_after_its_message(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = messages_make(&f->runtime.reactor.pool, "m", MESSAGE_OUR_ACK, 1);
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_RESERVATION);
+    assert_true(upstream_pool_reserve(&f->pool, message, 100));
+    upstream_pool_on_old(&f->pool, upstream);
+    assert_false(upstream->is_retiring);
+    assert_int_equal(upstream->retire_at_ms, now_ms(f) + 1000);
+    reservation_cancel(message);
+    upstream_pool_on_old(&f->pool, upstream);
+    assert_true(upstream->is_retiring);
+    message_free(message);
+}
+
 static void a_released_connection_retires_if_there_are_too_many(void **state)
 {
     struct fixture *f = *state;
@@ -794,6 +812,7 @@ int main(void)
         TEST(the_age_of_a_connection_counts_from_when_it_is_ready),
         TEST(retirements_differ_by_chance),
         TEST(a_few_old_connections_retire_at_a_time),
+        TEST(a_reserved_connection_retires_after_its_message),
         TEST(a_released_connection_retires_if_there_are_too_many),
         TEST(a_connection_retires_when_its_address_is_gone),
         TEST(a_connection_whose_address_left_while_it_was_dialled_retires),
