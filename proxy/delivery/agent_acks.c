@@ -65,19 +65,24 @@ void agent_acks_clear(struct agent_acks *acks)
     }
 }
 
-/* Adds to `ack` what was refused of the early parts of its batch. */
+/* Adds to `ack` what was refused of the early parts of its batch. Their records are empty afterwards. */
 static void refusals_collect(struct agent_acks *acks, struct agent_ack *ack)
 {
-    for (struct agent_ack *other = TAILQ_FIRST(&acks->queue), *next; other && acks->record_count;
-         other = next) {
-        next = TAILQ_NEXT(other, link);
-        if (other->id_length || other->end != ack->end)
+    struct agent_ack *other;
+
+    TAILQ_FOREACH (other, &acks->queue, link) {
+        if (other->id_length || other->end != ack->end || !other->refused)
             continue;
         if (!ack->refused)
             ack->reason = other->reason;
         ack->refused += other->refused;
-        ack_free(acks, other);
+        other->refused = 0;
     }
+}
+
+static bool is_ready(const struct agent_ack *ack, uint64_t end)
+{
+    return ack->id_length && ack->ordinal < end;
 }
 
 static size_t ack_put(const struct agent_acks *acks, const struct agent_ack *ack,
@@ -98,20 +103,26 @@ static size_t ack_put(const struct agent_acks *acks, const struct agent_ack *ack
 bool agent_acks_gather(struct agent_acks *acks, uint64_t end, struct buffer *out, size_t limit_bytes)
 {
     uint8_t bytes[LINK_ACK_BYTES_MAX];
+    struct agent_ack *ack, *next;
 
-    for (struct agent_ack *ack = TAILQ_FIRST(&acks->queue), *next; ack; ack = next) {
-        if (!ack->id_length || ack->ordinal >= end) {
-            next = TAILQ_NEXT(ack, link);
-            continue;
-        }
-        refusals_collect(acks, ack);
-        next = TAILQ_NEXT(ack, link);
-        size_t length = ack_put(acks, ack, bytes);
-        if (out->length + length > limit_bytes)
+    TAILQ_FOREACH (ack, &acks->queue, link) {
+        if (!acks->record_count)
             break;
-        if (!buffer_append(out, bytes, length))
-            return false;
-        ack_free(acks, ack);
+        if (is_ready(ack, end))
+            refusals_collect(acks, ack);
+    }
+    for (ack = TAILQ_FIRST(&acks->queue); ack; ack = next) {
+        next = TAILQ_NEXT(ack, link);
+        if (!ack->id_length && !ack->refused)
+            ack_free(acks, ack); /* an empty record */
+        else if (is_ready(ack, end)) {
+            size_t length = ack_put(acks, ack, bytes);
+            if (out->length + length > limit_bytes)
+                break;
+            if (!buffer_append(out, bytes, length))
+                return false;
+            ack_free(acks, ack);
+        }
     }
     return true;
 }

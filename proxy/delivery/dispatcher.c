@@ -90,7 +90,8 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
     struct dispatcher *dispatcher = observer;
     struct message_metrics *metrics = metrics_of(dispatcher);
 
-    if (refused_split(dispatcher, message, reason))
+    /* A part that is refused shows that the husk upstream, or one behind it, has split the batch already. */
+    if (events >= message->events && refused_split(dispatcher, message, reason))
         return;
     unsigned lost = unsettled_count_lost(&dispatcher->unsettled, message, events);
     metrics_add(&metrics->dropped[reason], lost);
