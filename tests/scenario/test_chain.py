@@ -14,8 +14,8 @@ POISON = 1_000_000
 lengths = pytest.mark.parametrize("length", LENGTHS)
 
 
-def poisoned(chain, length, *poison, **options):
-    return chain(length, CountingAggregator(resets_at(*poison)), max_attempts=ATTEMPTS, **options)
+def poisoned(chain, length, *poison):
+    return chain(length, CountingAggregator(resets_at(*poison)), max_attempts=ATTEMPTS)
 
 
 def dropped(chain):
@@ -37,9 +37,7 @@ def test_a_message_at_which_the_aggregator_resets_delays_no_other_agent(chain, l
 @lengths
 def test_the_first_message_of_all_may_be_one_at_which_the_aggregator_resets(chain, length):
     """Nothing has been acknowledged yet: the innocent ones must show that the address is not at fault."""
-    # Before any ack, only this setting tells the husk in front of a plaintext hop that the next one is a husk.
-    plaintext = {1: {"upstream_link": "on"}} if length == 3 else {}
-    chain = poisoned(chain, length, POISON, at=plaintext)
+    chain = poisoned(chain, length, POISON)
     good, bad = Steady(chain, 1), chain.agent()
     bad.send(event(POISON, tag="bad"))
     chain.aggregator.wait_until(lambda _: chain.aggregator.offered[POISON], "the poison arrives")

@@ -12,7 +12,7 @@ import pytest
 
 from support import raw
 from support.aggregators import CountingAggregator, OpenTelemetryCollector, Vector
-from support.chain import LAST, SLOW_LENGTHS, of_length
+from support.chain import SLOW_LENGTHS, of_length
 from support.forward import event
 from support.husk import LIGHT
 from support.process import WAIT_SECONDS, eventually
@@ -59,11 +59,12 @@ def everything(count):
 
 
 @pytest.mark.parametrize("length", SLOW_LENGTHS)
-@pytest.mark.parametrize("kind", [OpenTelemetryCollector, Vector])
-def test_an_aggregator_that_refuses_one_message_in_ten(chain, length, kind, capsys):
-    """It passes over messages without an id, so that the husk in front of it needs --batch-bytes off."""
+@pytest.mark.parametrize("kind, batch_bytes", [
+    (OpenTelemetryCollector, "off"), (OpenTelemetryCollector, "1KiB"), (Vector, "1KiB")])
+def test_an_aggregator_that_refuses_one_message_in_ten(chain, length, kind, batch_bytes, capsys):
+    """It passes over refused messages without an id, and takes or refuses a batch whole."""
     aggregator, count = kind(refused_share=0.1), MESSAGES // AGENTS
-    chain = chain(length, aggregator, at={LAST: {"batch_bytes": "off"}})
+    chain = chain(length, aggregator, batch_bytes=batch_bytes)
     agents = agents_of(chain)
     with sending(agents, count):
         aggregator.wait_for_stored(*everything(count), timeout=SECONDS)

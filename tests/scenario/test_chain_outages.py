@@ -13,7 +13,7 @@ from support.forward import event, message
 SHORT = {"ack_timeout": "200ms", "delivery_timeout": "600ms", "max_attempts": 3, "max_ack_timeouts": 2,
          "eject_time": "100ms", "eject_time_max": "400ms"}
 VERDICT = "never acknowledged"
-OUTAGE_SECONDS = 1.5  # the longest of them, several times
+OUTAGE_SECONDS = 2.0  # the longest of them, several times
 COUNT = 10
 
 lengths = pytest.mark.parametrize("length", SLOW_LENGTHS)
@@ -97,16 +97,14 @@ def test_memory_full_in_an_outage_is_back_pressure(chain, length):
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_only_the_husk_before_an_aggregator_without_acks_says_so(chain, length):
-    """It was there, took messages, and stayed silent. The husks in front of it have had answers, except the one in front
-    of the plaintext between two of them, where the link begins with an ack."""
+    """It was there, took messages, and stayed silent. The husks in front of it have had answers."""
     chain = chain(length, CountingAggregator(lambda _: PASS_OVER), ack_timeout="200ms")
     agent = chain.agent()
     agent.send(*(event(number) for number in range(20)))
     line = chain.last.wait_until(lambda lines: [line for line in lines if VERDICT in line], VERDICT)[0]
     assert "passthrough" in line, "it says what to do"
     time.sleep(1)
-    told = [husk for index, husk in enumerate(chain.husks[:-1]) if not (length == 3 and index == 1)]
-    assert not [line for husk in told for line in husk.lines if VERDICT in line]
+    assert not [line for husk in chain.husks[:-1] for line in husk.lines if VERDICT in line]
     assert len([line for line in chain.last.lines if VERDICT in line]) == 1
 
 
@@ -117,23 +115,19 @@ def test_only_the_husk_before_an_aggregator_without_acks_says_so(chain, length):
 def test_a_message_that_takes_longer_than_the_ack_timeout_to_send_is_left_alone(chain, length, slow):
     """The bytes move, here or at another husk: no husk sends the message again."""
     links = {slow: lambda address: raw.SlowLink(address, bytes_per_second=400_000)}
-    chain = chain(length, links=links, ack_timeout="500ms").warm()
+    chain = chain(length, links=links, ack_timeout="500ms")
     chain.agent().send(message("t", 1, {"n": 1, "x": b"x" * 800_000}))
     chain.aggregator.wait_for_stored(1)
-    chain.first.wait_for_metric("husk_messages_settled_total", 2)
+    chain.first.wait_for_metric("husk_messages_settled_total", 1)
     assert chain.total("husk_messages_retried_total") == 0 and chain.aggregator.offered[1] == 1
     assert chain.drops() == [{}] * len(chain.husks)
 
 
-# Before the link has begun on the plaintext in the middle of three husks, that hop needs acks in time: it must be warm.
-@pytest.mark.parametrize("length, is_warm", [
-    of_length(*pair) for pair in ((1, False), (2, False), (2, True), (3, True))])
-def test_an_aggregator_slower_than_the_ack_timeouts_of_the_husks_before_the_last(chain, length, is_warm):
+@pytest.mark.parametrize("length", LENGTHS)
+def test_an_aggregator_slower_than_the_ack_timeouts_of_the_husks_before_the_last(chain, length):
     """The last husk waits for the ack, patiently, and says so."""
     aggregator = CountingAggregator()
     chain = chain(length, aggregator, at={LAST: {"ack_timeout": "20s"}}, ack_timeout="300ms")
-    if is_warm:
-        chain.warm()
     aggregator.leave("silent")
     agent = chain.acking_agent()
     agent.send(*range(10))

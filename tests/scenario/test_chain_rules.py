@@ -3,7 +3,7 @@
 import pytest
 
 from support import raw
-from support.chain import Steady, of_length
+from support.chain import AUTO, Steady, of_length
 from support.forward import event, message
 
 WORST_SECONDS = 3
@@ -130,7 +130,7 @@ def test_a_rate_limit_of_a_node_loses_nothing(chain, length, refuser):
 
 def test_a_refusal_before_the_husks_know_each_other_is_one_too(chain):
     """Without TLS the link begins with the first ack, and the first message of all is refused behind that hop."""
-    chain = chain(3, at={3: {"rule": TAGS}}, max_attempts=3)
+    chain = chain(3, at={**AUTO, 3: {"rule": TAGS}}, max_attempts=3)
     agent, good = chain.agent(), Steady(chain, 1, "app.x")
     agent.send(event(1000, tag="other"))
     good.step_until(lambda: chain.first.metric("husk_messages_dropped_total"))
@@ -138,3 +138,12 @@ def test_a_refusal_before_the_husks_know_each_other_is_one_too(chain):
     chain.aggregator.wait_for_stored(1001)
     assert 1000 not in chain.aggregator.offered and good.worst < WORST_SECONDS
     assert chain.last.metric("husk_messages_dropped_total", reason="tag_not_allowed") <= 3
+
+
+def test_without_tls_the_husks_know_each_other_after_an_ack(chain):
+    chain = chain(3, at={**AUTO, 3: {"rule": TAGS}}).warm()
+    agent = chain.agent()
+    agent.send(event(1, tag="other"), event(2))
+    chain.aggregator.wait_for_stored(2)
+    expect_counted(chain, 3, "tag_not_allowed", 1)
+    expect_no_address_blamed(chain)

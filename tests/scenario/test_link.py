@@ -169,7 +169,7 @@ def test_a_message_that_is_given_up_is_refused_with_the_reason(server):
     answer = other_senders_until(peer, "bad")[-1]
     assert answer["refused"] == 1
     assert husk.metric("husk_messages_dropped_total", reason=answer["reason"]) == 1
-    assert peer.answer("b") == ack("b", 1)
+    aggregator.wait_for_stored(2)
     assert aggregator.offered[POISON] == 3
 
 

@@ -77,9 +77,31 @@ def test_without_tls_an_ack_offers_the_link_to_a_husk(husk):
 
 def test_without_tls_an_agent_gets_plain_acks(husk):
     client = husk.client(husk.server(CountingAggregator()))
-    agent = Agent(raw.connect(client.address))
-    carry_acked(agent, 1, HUSKS_ID[:-1] + "0")
-    agent.expect_nothing_more()
+    carry_acked(Agent(raw.connect(client.address)), 1, HUSKS_ID[:-1] + "0")
+
+
+def test_without_tls_the_link_may_begin_with_the_first_byte(husk):
+    client = husk.client(husk.server(CountingAggregator()))
+    peer = link.LinkPeer(raw.connect(client.address))
+    peer.send({"sender": 5}, event(1, "a"))
+    assert peer.read() == {"ack": "a", "sender": 5}
+
+
+@pytest.mark.parametrize("upstream_link", ["on", "off"])
+def test_without_tls_upstream_link_says_whether_the_upstream_is_a_husk(husk, upstream_link):
+    listener = raw.Listener()
+    server = husk.server(listener, upstream_link=upstream_link)
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    agent.send(event(1))
+    aggregator = link.LinkPeer(listener.accept())
+    *frames, first = aggregator.read_until(lambda value: isinstance(value, list))
+    assert {key for frame in frames for key in frame} == (
+        {"sender", "waiting_every_ms"} if upstream_link == "on" else set())
+    aggregator.send({"ack": first[3]["chunk"], "link": 1} if upstream_link == "off" else {"ack": first[3]["chunk"]})
+    server.wait_for_metric("husk_messages_settled_total", 1)
+    agent.send(event(2))
+    *frames, _ = aggregator.read_until(lambda value: isinstance(value, list))
+    assert upstream_link == "on" or not frames
 
 
 @pytest.mark.parametrize("offer", [{"link": 1}, {}])

@@ -25,9 +25,12 @@ LENGTHS = [of_length(length) for length in (1, 2, 3)]
 # For tests that take seconds each: with sanitizers, the usual length alone.
 SLOW_LENGTHS = [of_length(2)] if LIGHT else LENGTHS
 
-# The husks of a chain, from the agents to the aggregator. One husk process has TLS on one side only. Therefore the middle
-# of three is two processes, joined without TLS over loopback. There the link begins with the first ack: see warm().
+# The husks of a chain, from the agents to the aggregator. One husk process has TLS on one side only. Therefore the
+# middle of three is two processes, joined without TLS over loopback. Before any ack, only a setting tells the first of
+# them that the second is a husk. With AUTO it finds out by the first ack.
 _MODES = {1: ["server"], 2: ["client", "server"], 3: ["client", "server", "client", "server"]}
+_BEFORE_PLAINTEXT = 1  # index of the husk, in a chain of three
+AUTO = {_BEFORE_PLAINTEXT: {"upstream_link": "auto"}}
 LAST = -1
 
 
@@ -40,7 +43,9 @@ class Chain:
     def __init__(self, husk, length, aggregator, options, at, links):
         modes = _MODES[length]
         self._launcher, self.aggregator, self.husks = husk, aggregator, [None] * len(modes)
-        own = {index % len(modes): given for index, given in at.items()}
+        own = {_BEFORE_PLAINTEXT: {"upstream_link": "on"}} if length == 3 else {}
+        for index, given in at.items():
+            own[index % len(modes)] = {**own.get(index % len(modes), {}), **given}
         links = {index % len(modes): make for index, make in links.items()}
         self._starts, self._opened, upstream = {}, [], aggregator
         for index in reversed(range(len(modes))):
@@ -63,7 +68,7 @@ class Chain:
         return self.husks[-1]
 
     def warm(self):
-        """Carries one event, so that all husks know each other. The aggregator forgets it. Returns the chain."""
+        """Carries one event, so that each husk has had an ack. The aggregator forgets the event. Returns the chain."""
         agent = self.agent()
         agent.send(event(0))
         self.first.wait_for_metric("husk_messages_settled_total", 1)

@@ -20,7 +20,7 @@ def context(server_side, pki, protocols):
 
 
 class LinkPeer:
-    """One end of a connection. `tls`: a TlsPeer."""
+    """One end of a connection. `tls`: a TlsPeer, or a socket where there is no TLS."""
 
     def __init__(self, tls):
         self.tls, self._parser, self._ready = tls, Parser(), []
@@ -129,7 +129,8 @@ class TlsTerminator(raw.Listener):
     def _carry(self, sock):
         with contextlib.suppress(OSError, EOFError), \
                 context(True, self._pki, ()).wrap_socket(sock, server_side=True) as near, \
-                context(False, self._pki, ()).wrap_socket(raw.connect(self._target), server_hostname="localhost") as far:
+                context(False, self._pki, ()).wrap_socket(
+                    raw.connect(self._target), server_hostname="localhost") as far:
             while True:
                 pending = [one for one in (near, far) if one.pending()]
                 for source in pending or select.select([near, far], [], [])[0]:
