@@ -183,9 +183,13 @@ def test_the_server_says_that_it_waits_at_the_asked_interval(server, how, text):
     aggregator.leave(how)
     started = time.monotonic()
     peer.send(event(2, "b"))
-    frames = [peer.read() for _ in range(8)]
+    frames = []
+    while len(frames) < 8:
+        frame = peer.read()  # a window is said too, if a connection ended at the message
+        frames += [frame] if frame.keys() == {"waiting"} else []
+        assert frame.keys() in ({"waiting"}, {"sender", "window"})
     took = time.monotonic() - started
-    assert frames[-1] == {"waiting": text} and all(frame.keys() == {"waiting"} for frame in frames)
+    assert frames[-1] == {"waiting": text}
     assert 0.5 < took < 5, "every 200 ms"
     aggregator.come_back()
     peer.answer("b")
