@@ -57,7 +57,7 @@ static const struct setting settings[] = {
     { ROW("batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB,
       .zero_word = "off", .value_name = "SIZE",
       .help = "forward: messages that are read together, have the same tag and request no ack are sent as "
-              "one message with their events, up to this size; off: each message is sent as it is" },
+              "one message with their events, up to this size; off: each message is sent alone" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: how long an agent may pause in the middle of a message" },
@@ -83,13 +83,13 @@ static const struct setting settings[] = {
       .help = "forward: additional upstream connections per worker that carry one message alone: a "
               "message longer than --cut-through-bytes, or one at which a connection has ended" },
     { ROW("upstream-link", SETTING_CHOICE, upstream_link), .fallback = "auto", .choices = links,
-      .help = "forward: whether the upstream is a husk (docs/link.md). auto: with TLS, ALPN tells; without TLS, "
-              "the first ack of a chunk id that a husk has made. on: without TLS, it is one from the first byte. "
-              "off: plain Forward" },
+      .help = "forward: whether the upstream is a husk that speaks the link (docs/link.md). auto: with TLS, "
+              "ALPN tells; without TLS, the first ack of a chunk id that husk has made tells. on: as auto, "
+              "but without TLS husk speaks the link from the first byte. off: husk sends plain Forward" },
     { ROW("max-senders", SETTING_COUNT, max_senders), .fallback = "65536", .min = 1, .max = 16777216,
       .value_name = "N",
-      .help = "forward: agents that another husk may name on one connection (docs/link.md); further ones share "
-              "one place" },
+      .help = "forward: agents that another husk may name on one connection (docs/link.md); further ones "
+              "count as one agent" },
     { ROW("max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: a message is dropped after this number of connections has ended at it; off: no "
@@ -100,8 +100,8 @@ static const struct setting settings[] = {
               "acknowledged other messages" },
     { ROW("on-refused", SETTING_CHOICE, on_refused), .fallback = "continue", .choices = refusals,
       .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
-              "up: continue only counts and logs the message; reset closes the agent's connection, as it "
-              "does for an agent that asked for the ack" },
+              "up: continue only counts and logs the message; reset also resets the agent's connection. An "
+              "agent that asked for the ack is always reset" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,
