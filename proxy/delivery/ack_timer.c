@@ -30,7 +30,7 @@ static uint64_t later(uint64_t a_ms, uint64_t b_ms)
     return a_ms > b_ms ? a_ms : b_ms;
 }
 
-/* Each look is at least half of the timeout after the one before, however late that one was. */
+/* Each check is at least half of the timeout after the check before it, however late that check was. */
 uint64_t ack_timer_deadline(const struct ack_timer *timer, const struct ledger_entry *oldest)
 {
     uint64_t half_ms = timer->timeout_ms / 2;

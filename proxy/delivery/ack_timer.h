@@ -2,9 +2,9 @@
  *
  * An aggregator processes a connection in order. The time for a message begins when the ack of the message
  * before it has come and the peer has the last byte of the message; it stops while bytes of the message move.
- * The bytes are checked twice per timeout, at least half of it apart, also if a check is late. The first
- * check only records them, so a message whose last byte arrives shortly before that check has half of the
- * timeout. Pure; all times are on the reactor's clock. */
+ * The bytes are checked twice per timeout. Two checks are at least half of the timeout apart, also if a
+ * check is late. The first check only records the bytes, so a message whose last byte arrives shortly before
+ * that check has half of the timeout. Pure; all times are on the reactor's clock. */
 #ifndef HUSK_DELIVERY_ACK_TIMER_H
 #define HUSK_DELIVERY_ACK_TIMER_H
 

@@ -1,5 +1,6 @@
 /* What a worker knows of each upstream address: its send window, and when its last ack came. A record
- * outlives connections, and changes of DNS as long as the address stays. Pure. */
+ * outlives the connections to its address. It is kept while DNS changes, as long as DNS has the address.
+ * Pure. */
 #ifndef HUSK_DELIVERY_ADDRESS_RECORDS_H
 #define HUSK_DELIVERY_ADDRESS_RECORDS_H
 
@@ -11,7 +12,7 @@ struct address_record {
     struct send_window window;
     uint64_t acked_us; /* when an ack came last, by the reactor's now_us; 0: never */
 
-    /* Since then: the message that has failed alone, and whether another one has failed too. */
+    /* Since that ack: the message that has failed alone, and whether another one has failed too. */
     uint64_t failed_sender, failed_ordinal; /* sender 0: none */
     bool have_several_failed;
 };

@@ -1,7 +1,7 @@
-/* The acks that an agent has not been sent yet. Pure.
+/* The acks that are not sent to an agent yet. Pure.
  *
- * The agent of another husk is also told how many of its events were refused (docs/link.md). Those of
- * early parts of a batch are reported with the ack of the batch. */
+ * The agent of another husk is also told how many of its events were refused (docs/link.md). Refused events
+ * of early parts of a batch are reported with the ack of the batch. */
 #ifndef HUSK_DELIVERY_AGENT_ACKS_H
 #define HUSK_DELIVERY_AGENT_ACKS_H
 
@@ -18,8 +18,8 @@ struct agent_ack;
 struct agent_acks {
     TAILQ_HEAD(agent_ack_queue, agent_ack) queue; /* in the order their messages settled, or were refused */
     unsigned bytes;        /* of the ids of all acks in the queue; 0: at most records are left */
-    unsigned record_count; /* of refused messages without an ack, in the queue */
-    uint64_t sender;       /* named in each ack; LINK_NO_SENDER: it is not */
+    unsigned record_count; /* records of refused early parts, in the queue */
+    uint64_t sender;       /* named in each ack; LINK_NO_SENDER: acks name no sender */
 };
 
 /* The answer to a message. */
@@ -27,7 +27,7 @@ struct agent_answer {
     uint64_t ordinal;  /* of the message among those of its sender */
     uint64_t end;      /* of the message, see struct message: parts of one batch have the same */
     const uint8_t *id; /* value of the chunk id, header included; copied */
-    size_t id_length;  /* 0: early part of a batch, and `refused` is not 0 */
+    size_t id_length;  /* 0: the message is an early part of a batch; `refused` is not 0 */
     uint64_t refused;  /* events that were refused; 0: none */
     enum end_reason reason;
     bool offers_link; /* the ack also offers the link (docs/link.md) */

@@ -18,8 +18,7 @@ struct split {
     struct message_list parts;
 };
 
-/* Makes a part of the message at the front of `bytes`. It has the events of the batch up to the number `end`.
- */
+/* Makes a part of the message at the front of `bytes`: the part has the events up to the number `end`. */
 static bool part_take(struct split *split, struct buffer *bytes, uint64_t end)
 {
     const struct message *batch = split->batch;
@@ -59,7 +58,7 @@ static bool part_end(struct split *split, uint64_t end)
     uint8_t id[CHUNK_ID_VALUE_BYTES];
 
     if (end == batch->events)
-        memcpy(id, batch->id, sizeof id); /* batch_is_of_husk */
+        memcpy(id, batch->id, sizeof id); /* the id has this length: batch_is_of_husk */
     else
         chunk_ids_next(split->ids, id);
     return batch_encoder_end(&split->encoder, id) && part_take(split, &split->encoder.bytes, end);

@@ -35,7 +35,7 @@ struct origin {
     struct scanner *scanner; /* at SCANNER_END */
     const char *prefix;
     size_t prefix_length;
-    unsigned count; /* messages of agents that are in it; 0: it is one of an agent */
+    unsigned count; /* messages that this husk has joined; 0: none, the message is as it came */
 };
 
 /* A message of the agent that husk protects gets a chunk id if it has none. */
@@ -89,8 +89,7 @@ uint64_t batch_builder_count(const struct batch_builder *builder, const struct b
     return batch_is_of_husk(&message) ? candidate->scanner->entries : 1;
 }
 
-/* In passthrough husk asks for no ack, so a batch is only messages that are handed on together, as they are.
- */
+/* In passthrough husk asks for no ack: a batch is several unchanged messages that are handed up together. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate)
 {
     const struct route_options *route = builder->route;
@@ -171,7 +170,7 @@ bool batch_builder_add(struct batch_builder *builder, const struct batch_candida
     return done;
 }
 
-/* Messages that husk does not keep, as they are. */
+/* Passthrough: the messages do not change. */
 static struct message *unencoded_finish(struct batch_builder *builder, struct buffer *incoming)
 {
     const struct rewrite none = { 0 };

@@ -22,8 +22,8 @@ struct batch_builder {
     /* The batch. */
     unsigned count;    /* messages in it; 0: it is empty */
     uint64_t events;   /* events in them, as far as known */
-    size_t held_bytes; /* bytes at the front of the agent's bytes that are in it and not encoded yet: its only
-                          message, or in passthrough all its messages */
+    size_t held_bytes; /* bytes at the front of the agent's bytes that are in the batch and not encoded yet:
+                          its only message, or in passthrough all its messages */
     struct scanner first; /* describes its only message */
     struct batch_encoder encoder;
 };
@@ -43,13 +43,13 @@ void batch_builder_init(struct batch_builder *builder, const struct route_option
 uint64_t batch_builder_count(const struct batch_builder *builder, const struct batch_candidate *candidate);
 /* The number of events in a message that may be in a batch with others; 0: it must go alone. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate);
-/* Whether such a message may be in the same batch as those before it. An empty batch takes any. */
+/* Whether a message that may be in a batch may join the batch of the builder. An empty batch takes any. */
 bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate);
-/* Adds it. False when out of memory: the messages of the batch are lost. */
+/* Adds the message. False when out of memory: the messages of the batch are lost. */
 MUST_CHECK bool batch_builder_add(struct batch_builder *builder, const struct batch_candidate *candidate,
                                   uint64_t events);
-/* Removes the batch from the builder, and what is held from the bytes of the agent. NULL when out of memory:
- * the messages are lost. */
+/* Removes the batch from the builder, and held_bytes bytes from the bytes of the agent. NULL when out of
+ * memory: the messages are lost. */
 struct message *batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
                                      const struct message_permit *permit);
 /* Removes a message that goes alone from the bytes of the agent; the builder must be empty. NULL when out of

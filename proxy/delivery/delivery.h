@@ -18,7 +18,7 @@ struct delivery {
 /* Borrows `transport`. The engine must not move in memory afterwards. False when the system gives no
  * randomness. */
 MUST_CHECK bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault);
-/* This process is going to end: what waits is hurried. */
+/* This process is going to end: messages that wait for a retry do not wait for long any more. */
 void delivery_drain(struct delivery *delivery);
 /* Ends every connection. Returns the number of unsettled messages, plus the number of agents with other
  * undelivered bytes. */

@@ -15,7 +15,7 @@ static uint64_t now_ms(const struct dispatcher *dispatcher)
     return dispatcher->transport->reactor->now_ms;
 }
 
-/* The time when what is `age_ms` old now has arrived; 0: there is nothing so old, or `age_ms` is 0. */
+/* The time `age_ms` ago, on the reactor's clock; 0: the clock is younger, or `age_ms` is 0. */
 static uint64_t before(const struct dispatcher *dispatcher, uint64_t age_ms)
 {
     return age_ms && now_ms(dispatcher) > age_ms ? now_ms(dispatcher) - age_ms : 0;
@@ -70,8 +70,7 @@ static struct returning returning_of(struct dispatcher *dispatcher)
     };
 }
 
-/* A husk upstream has refused a batch for its length: it may allow the messages in it. They are sent again.
- */
+/* A husk upstream has refused a batch for its length. Shorter messages may pass: sends the events again. */
 static bool refused_split(struct dispatcher *dispatcher, struct message *message, enum end_reason reason)
 {
     const struct returning returning = returning_of(dispatcher);
@@ -157,7 +156,7 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
         unsettled_discard(&dispatcher->unsettled, message);
 }
 
-/* Whether the message must wait for its own sender, although others can be sent. */
+/* Whether the message must wait because of its own sender, although others can be sent. */
 static bool is_held(const struct message *message)
 {
     struct sender *sender = message->sender;
@@ -214,10 +213,9 @@ static void requests_grant(struct dispatcher *dispatcher)
     }
 }
 
-/* Congested: whole messages wait although a connection is ready. Messages that wait for their own sender do
- * not count. While no connection is ready, only the read
- * budget limits what is held. Congestion ends at a quarter of the limit, so that reads are large when they
- * resume. */
+/* Congested: whole messages wait although a connection is ready. Messages that wait because of their own
+ * sender do not count. While no connection is ready, only the read budget limits what is held. Congestion
+ * ends at a quarter of the limit, so that reads are large when they resume. */
 static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 {
     uint64_t limit_bytes = dispatcher->transport->route->buffer_bytes;
@@ -392,9 +390,9 @@ static const struct upstream_events upstream_events = {
 
 /* ---- messages that wait for too long ---- */
 
-/* After --delivery-timeout, tells agents that their messages are not delivered. Not while a husk upstream
- * says that messages wait: an agent that is told would send them again. After --max-age, gives messages up.
- */
+/* After --delivery-timeout, tells agents that their messages are not delivered. While an upstream
+ * connection is a link, tells no agent: the agent would send its messages again. After --max-age, gives
+ * messages up. */
 static void overdue_check(struct dispatcher *dispatcher)
 {
     const struct route_options *route = dispatcher->transport->route;

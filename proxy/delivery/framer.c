@@ -83,7 +83,7 @@ void framer_shared_deinit(struct framer_shared *shared)
 
 /* ---- batches ---- */
 
-/* Hands up what the builder has made of bytes at the front of `incoming`; `before` is how many these were. */
+/* Hands up a message of the builder. `before`: length of `incoming` before the builder removed bytes. */
 static enum end_reason message_hand_up(struct framer *framer, struct message *message, size_t before)
 {
     framer->scanned_bytes -= before - framer->incoming.length;
@@ -168,7 +168,7 @@ static enum end_reason large_end(struct framer *framer)
     return END_NONE;
 }
 
-/* The scanner has found the end of a message. It waits for others only if more bytes have arrived. */
+/* The scanner has found the end of a message. The message waits for others only if more bytes are here. */
 static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
 {
     const struct batch_candidate whole = { &framer->incoming, framer->scan, framer->permit };
@@ -235,7 +235,7 @@ static void refused_discard(struct framer *framer, uint64_t end)
     framer->scanned_bytes -= bytes;
 }
 
-/* Removes what is scanned of the refused message. Its option stays until the end, because it has the id. */
+/* Removes what is scanned of the refused message. The option, which has the id, stays until the end. */
 static void refused_discard_scanned(struct framer *framer)
 {
     const struct scanner *scanner = framer->scan;
@@ -262,10 +262,11 @@ void framer_refuse(struct framer *framer, enum end_reason reason)
 {
     framer->is_cut_through = false;
     framer->refused_for = reason;
-    refused_discard_scanned(framer); /* else what is held could fill the window */
+    refused_discard_scanned(framer); /* otherwise the held bytes could fill the window */
 }
 
-/* The scanner of a link has no limits of its own: after its refusal the end of the message is unknown. */
+/* The scanner of a link has no limits but a depth of SCANNER_DEPTH_MAX: if the scanner refuses, the end of
+ * the message is unknown. */
 static enum end_reason limits_check(struct framer *framer)
 {
     const struct scanner_limits *limits = &framer->shared->route->scanner;
@@ -308,8 +309,8 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
     framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
-/* Whether the option of the refused message is longer than any message that is held, and than the option of
- * one that is cut through. */
+/* Whether the option of the refused message is too long to hold: longer than any message that is held, and
+ * longer than the option of a message that is cut through may be. */
 static bool refused_option_is_long(const struct framer *framer)
 {
     const struct scanner *scanner = framer->scan;

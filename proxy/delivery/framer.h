@@ -19,7 +19,7 @@
 #include "forward/scanner.h"
 #include "runtime/route.h"
 
-/* A message on a link that was refused, when its last byte is scanned. */
+/* A message on a link that was refused and whose last byte is scanned. */
 struct framer_refusal {
     const uint8_t *id;   /* value of its chunk id, header included; borrowed */
     size_t id_length;    /* 0: it has none */
@@ -51,7 +51,7 @@ struct framer_events {
 
 enum framer_source {
     FRAMER_FROM_AGENT,
-    FRAMER_FROM_HUSK, /* perhaps: like an agent, but it may send frames */
+    FRAMER_FROM_HUSK, /* perhaps: the peer is treated as an agent, but may send frames */
     FRAMER_FROM_LINK,
 };
 

@@ -3,8 +3,9 @@
 #include "forward/link.h"
 
 enum {
-    ONE_PAIR = 0x81,                                    /* first byte of an ack without more keys */
-    LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN /* a husk answers so often at most */
+    ONE_PAIR = 0x81, /* first byte of an ack without more keys */
+    /* Three of the shortest intervals at which a husk answers. */
+    LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN
 };
 
 void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms)
@@ -54,7 +55,7 @@ static struct message *message_acknowledge(struct in_flight *in_flight, const ui
 
     if (!entry)
         return NULL;
-    /* filed_us can be later: an aggregator may repeat an ack whose message was just sent again. */
+    /* filed_us can be later: an aggregator may repeat the ack of a message that was just sent again. */
     metrics_observe(&in_flight->metrics->ack_latency, &metrics_ack_bounds,
                     now_us > entry->filed_us ? now_us - entry->filed_us : 0);
     if (entry == oldest)
@@ -130,7 +131,7 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
         return status == LINK_MORE ? END_NONE : END_LINK_ERROR;
     buffer_consume(incoming, taken);
     answer->is_complete = true;
-    ack_timer_restart(&in_flight->ack_timer, now_us / 1000); /* whatever it says, the peer works */
+    ack_timer_restart(&in_flight->ack_timer, now_us / 1000); /* any answer shows that the peer works */
     answer->is_waiting = frame.is_waiting;
     answer->waiting = reason_of(bytes, &frame.waiting, END_NONE);
     if (frame.names_window) {

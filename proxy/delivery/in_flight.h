@@ -29,13 +29,13 @@ void in_flight_begin_link(struct in_flight *in_flight);
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes);
 /* Takes a message whose last byte was put into the stream. */
 void in_flight_file(struct in_flight *in_flight, struct message *message, uint64_t now_us);
-/* The offset in the stream when `pending` bytes of it are not taken. TLS records are longer than their
- * plaintext, so that the offset is never too high. */
+/* The offset in the stream that the peer has taken when `pending` bytes are not taken. TLS records are longer
+ * than their plaintext, so the offset is never too high. */
 uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);
 
-/* What the peer has said with one ack, or on a link with one frame. */
+/* One ack of the peer, or on a link one frame. */
 struct in_flight_answer {
-    bool is_complete;        /* false: bytes are missing, and nothing was said */
+    bool is_complete;        /* false: bytes are missing, and the other fields say nothing */
     struct message *message; /* settled, or refused; the caller takes it; NULL: the answer names none */
     uint64_t refused;        /* how many of its events were refused; 0: none */
     enum end_reason reason;  /* why they were refused */
@@ -62,7 +62,7 @@ bool in_flight_has_sender(const struct in_flight *in_flight, uint64_t number);
 uint64_t in_flight_deadline(const struct in_flight *in_flight);
 /* The peer has taken the stream up to the offset `taken`. True when the ack of the oldest message is late. */
 bool in_flight_is_late(struct in_flight *in_flight, uint64_t taken, uint64_t now_ms);
-/* Whether the peer had taken the last byte of this message at the last call of in_flight_is_late. */
+/* Whether the peer had taken the last byte of that message at the last call of in_flight_is_late. */
 bool in_flight_is_taken(const struct in_flight *in_flight);
 
 /* The message at which the connection failed: the oldest one, or after an ack timeout the oldest one that

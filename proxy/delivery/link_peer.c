@@ -19,8 +19,7 @@ struct link_sender {
     bool is_gone;
 };
 
-/* More messages of the sender would only wait: behind an isolated one, or because the next husk takes none.
- */
+/* More messages of the sender would only wait: behind an isolated one, or for the husk upstream. */
 static bool is_to_close(const struct link_sender *sender)
 {
     return sender_has_isolated(&sender->sender) || sender_is_closed(&sender->sender);
@@ -66,7 +65,7 @@ static void message_answer(struct link_sender *sender, const struct message *mes
     if (asks || (refused && message->is_early_part))
         answer_add(sender, &answer);
     else
-        answer_later(sender); /* acks may have waited for it */
+        answer_later(sender); /* acks may have waited for this message */
 }
 
 static void on_settled(void *owner, const struct message *message)
@@ -259,7 +258,7 @@ static enum end_reason sender_enter(struct link_peer *peer, uint64_t number)
     struct link_sender *before = peer->current, *sender = sender_find(peer, number);
     enum end_reason reason = END_NONE;
 
-    if (!sender && !sender_evict(peer)) { /* a sender too many shares the place of the one without a name */
+    if (!sender && !sender_evict(peer)) { /* a further sender shares sender 0 */
         number = UNNAMED;
         sender = sender_find(peer, number);
     }
@@ -348,15 +347,15 @@ void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_lengt
         answer_add(peer->current, &answer);
 }
 
-/* ---- what it is told ---- */
+/* ---- what the calling husk is told ---- */
 
 bool link_peer_has_answers(const struct link_peer *peer)
 {
     return !STAILQ_EMPTY(&peer->answering);
 }
 
-/* The window comes before an ack, because with the ack the calling husk may forget the message by which it
- * finds the sender. */
+/* The window comes before an ack: the calling husk finds the sender by an unsettled message, and the ack may
+ * settle the last one. */
 static bool window_write(struct link_sender *sender, struct buffer *out)
 {
     bool is_closed = is_to_close(sender);

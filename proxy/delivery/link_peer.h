@@ -2,9 +2,9 @@
  * the calling husk has not been told yet.
  *
  * A sender exists from the first time that the calling husk names it, until the calling husk says that it is
- * gone and its messages are settled. The calling husk has at most --max-senders senders: when it names more,
- * the one that has been idle for longest is forgotten, which costs nothing. If none is idle, further senders
- * share sender 0, so that they wait for each other. Pure: knows no connection and no loop. */
+ * gone and its messages are settled. The calling husk has at most --max-senders senders. When it names more,
+ * the sender that has been idle for longest is forgotten: it has no message and no answer. If none is idle,
+ * further senders share sender 0, and wait for each other. Pure: knows no connection and no loop. */
 #ifndef HUSK_DELIVERY_LINK_PEER_H
 #define HUSK_DELIVERY_LINK_PEER_H
 
@@ -21,12 +21,12 @@ LIST_HEAD(link_sender_head, link_sender);
 
 /* Synchronous callbacks to the owner. */
 struct link_peer_events {
-    /* There is something to tell the calling husk, or the memory for it is missing. */
+    /* An answer for the calling husk is ready, or memory for it is missing. */
     void (*on_answer)(void *owner);
     /* The sender may be able to go on. */
     void (*on_wake)(void *owner);
     /* See struct sender_events. END_UNDELIVERED also for a message that is lost and not kept: the calling
-     * husk may have it, and sends it again when the connection ends. */
+     * husk may have kept the message, and sends it again when the connection ends. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* A sender without unsettled messages is forgotten: it has ended, or another one needs its place. */
     void (*on_forgotten)(void *owner, struct sender *sender);
@@ -73,12 +73,12 @@ enum link_reading { LINK_READ, LINK_NOT_READ };
 void link_peer_note_reading(struct link_peer *peer, enum link_reading reading, uint64_t now_ms);
 /* A message with so many ordinals was filed with the current sender. */
 void link_peer_note_filed(struct link_peer *peer, uint64_t ordinals, uint64_t now_ms);
-/* A message of the current sender, with this number of events, is refused before it was filed: it is
- * answered, unless it has no id (`id_length` 0). */
+/* A message of the current sender, with this number of events, is refused before it is filed. The calling
+ * husk gets an answer, unless the message has no id (`id_length` 0). */
 void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_length, uint64_t events,
                       enum end_reason reason);
 
-/* ---- what it is told ---- */
+/* ---- what the calling husk is told ---- */
 
 bool link_peer_has_answers(const struct link_peer *peer);
 /* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. False when out of memory. */

@@ -1,5 +1,5 @@
-/* The links among the upstream connections of a worker (docs/link.md): what their husks are told, and have
- * said.
+/* The links among the upstream connections of a worker (docs/link.md): what husk tells the husks upstream,
+ * and what these have said.
  *
  * Knows the list of the pool and changes nothing in it. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_LINK_UPSTREAMS_H
@@ -9,7 +9,8 @@
 
 /* Tells the husks at the end of the connections that the sender has ended. */
 void link_upstreams_say_gone(struct upstream_pool *pool, const struct sender *sender);
-/* Whether a connection is a link: its husk says that messages wait, or the connection ends. */
+/* Whether one of the connections is a link: the husk upstream then says that messages wait, or the
+ * connection ends. */
 bool link_upstreams_exist(const struct upstream_pool *pool);
 /* Why messages wait at a husk upstream; END_NONE: they do not, or it is busy. */
 enum end_reason link_upstreams_why_waiting(const struct upstream_pool *pool);

@@ -40,7 +40,8 @@ struct message {
                            one for each event; a part of a batch can count 0 */
     uint64_t events;    /* events in it, as far as known */
     bool is_batch;      /* it can be split: it has several events, and `events` is their number */
-    bool is_early_part; /* part of a batch whose ack the agent asked for, and waits for this part */
+    bool is_early_part; /* a part of a batch, not the last one: the agent asked for the ack of the batch, and
+                           the ack waits for this part */
     bool is_protected;  /* husk keeps it until its ack comes */
     bool is_kept;       /* its bytes are in memory: it can be sent again */
     struct buffer slices; /* the bytes of a long message */
@@ -51,8 +52,8 @@ struct message {
     struct sender *sender; /* borrowed; NULL: the agent has ended */
     TAILQ_ENTRY(message) of_sender;
     uint64_t ordinal;  /* number among the messages of its sender, rising */
-    uint64_t ordinals; /* numbers that it has, from `ordinal` on: its parts have these, if it is split */
-    uint64_t end;      /* the number after these; of a part, after those of the batch that was split first */
+    uint64_t ordinals; /* how many numbers it has, from `ordinal` on: its parts get them if it is split */
+    uint64_t end;      /* the number after its numbers; of a part: after those of the unsplit batch */
     uint64_t arrived_ms;
 
     /* message_queue */
@@ -65,7 +66,7 @@ struct message {
     uint64_t attempted_us; /* when the last of these attempts ended, by the reactor's now_us; 0: none */
     bool is_blamed;        /* that attempt was a failure of the message */
     bool yields;           /* isolated, but later messages of its sender may overtake it */
-    unsigned ack_timeouts; /* connections given up because its ack did not come, and those of others did */
+    unsigned ack_timeouts; /* ack timeouts that count against it, see retry_count_failure */
 
     /* reservation */
     struct reservation *reservation; /* borrowed: the connection that is held for it; NULL: none */
@@ -103,8 +104,8 @@ MUST_CHECK bool message_write(const struct message *message, struct buffer *to);
 /* Discards the bytes of the message: it cannot be sent again. */
 void message_discard_bytes(struct message *message);
 
-/* Whether the agent sends the message again if no ack comes: it requested the ack, of this message or of the
- * batch that this is a part of. */
+/* Whether the agent sends the message again if no ack comes: the agent requested the ack of this message, or
+ * of the batch of which this is an early part. */
 static inline bool message_comes_again(const struct message *message)
 {
     return message->ack == MESSAGE_AGENT_ACK || message->is_early_part;

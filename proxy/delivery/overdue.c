@@ -1,7 +1,7 @@
 #include "delivery/overdue.h"
 
-/* Whether the agent waits for the ack of a message that arrived at or before `deadline_ms`. An agent behind
- * another husk does not: that husk knows that the message waits. */
+/* Whether the agent must be told about a message that arrived at or before `deadline_ms`: the agent waits for
+ * the ack. An agent behind another husk is not told: that husk knows that the message waits. */
 static bool is_overdue(const struct message *message, uint64_t deadline_ms)
 {
     const struct sender *sender = message->sender;
@@ -15,7 +15,7 @@ static bool is_too_old(const struct message *message, uint64_t deadline_ms)
     return message->arrived_ms <= deadline_ms;
 }
 
-/* Which messages are given up, and why. */
+/* Which messages are given up, and for which reason. */
 struct selection {
     bool (*is_selected)(const struct message *message, uint64_t deadline_ms);
     uint64_t deadline_ms;

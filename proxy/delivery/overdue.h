@@ -1,5 +1,5 @@
-/* Messages and requests that wait for too long: tells their agents, so that they try another address, or
- * gives the messages up.
+/* Messages and requests that wait for too long: tells their agents, so that the agents try another address,
+ * or gives the messages up.
  *
  * Decides by the time of arrival alone; knows no connection. */
 #ifndef HUSK_DELIVERY_OVERDUE_H
@@ -16,12 +16,12 @@ struct overdue {
     struct unsettled *unsettled;
 };
 
-/* Tells the agents of what has waited since `deadline_ms` or longer (on the reactor's clock): of messages
- * whose ack the agent waits for, and of requests. A message that its agent sends again is dropped; a batch
- * stays. */
+/* For messages that arrived at `deadline_ms` or before (on the reactor's clock) and whose ack the agent waits
+ * for: drops the message and tells the agent, which sends the message again. Also tells the agents of
+ * requests that have waited since then. Agents behind another husk are not told. */
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms);
 
-/* Gives up the messages that arrived at `deadline_ms` or before. */
+/* Gives up the waiting messages that arrived at `deadline_ms` or before. */
 void overdue_expire(const struct overdue *overdue, uint64_t deadline_ms);
 
 #endif

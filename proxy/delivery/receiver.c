@@ -26,7 +26,8 @@ static void on_wake(void *owner)
     receiver->shared->events->on_wake(receiver->owner);
 }
 
-/* Whether the agent is told that its message is lost: it waits for the ack, or wants to know. */
+/* Whether the agent is told that its message is lost: the agent waits for the ack, husk has not kept the
+ * message, or --on-refused says so. */
 static bool is_told(const struct receiver *receiver, const struct message *message)
 {
     return message->ack == MESSAGE_AGENT_ACK || !message->is_kept ||
@@ -40,10 +41,10 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
     if (is_told(receiver, refusal->message))
         receiver->shared->events->on_undelivered(receiver->owner);
     else
-        receiver->shared->events->on_wake(receiver->owner); /* it may have waited for this message */
+        receiver->shared->events->on_wake(receiver->owner); /* the agent may have waited for this message */
 }
 
-/* A husk on a link loses only the message, if it was given up: the framer answers at its end. */
+/* On a link only the message that was given up is lost: the framer reports the refusal at its end. */
 static void on_undelivered(void *owner, enum end_reason reason)
 {
     struct receiver *receiver = owner;
@@ -81,7 +82,7 @@ static const struct senders_events senders_events = {
 
 /* ---- callbacks of the framer ---- */
 
-/* Without TLS there is no ALPN: a chunk id that a husk has made tells what the peer is. */
+/* Without TLS there is no ALPN: a chunk id that a husk has made shows that the peer may be a husk. */
 static void link_look(struct receiver *receiver, const struct message *message)
 {
     const struct ledger_entry *entry = &message->entry;

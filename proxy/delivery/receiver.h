@@ -1,5 +1,5 @@
-/* From the bytes of one downstream connection to the dispatcher: finds the messages, knows whose they are,
- * and collects the answers.
+/* Takes the bytes of one downstream connection: finds the messages, knows which sender each is from, hands
+ * the messages to the dispatcher, and collects the answers.
  *
  * Owns the framer, the senders, and the cut-through during a large message. On a link (docs/link.md), takes
  * the frames of the calling husk, and refuses single messages. Knows no leg. Belongs to its worker's
@@ -58,10 +58,10 @@ void receiver_allow_link(struct receiver *receiver);
  * again. */
 void receiver_end(struct receiver *receiver);
 
-/* Whether nothing is half read, unsettled or unanswered. */
+/* Whether no message is incomplete or unsettled, and no answer waits. */
 bool receiver_is_drained(const struct receiver *receiver);
-/* Whether what the agent sends waits behind another message of it, so that reading more would only spend
- * budget. On a link, windows stop single senders instead. */
+/* Whether further messages of the agent would wait behind an earlier one, so that reading more would only
+ * spend budget. Never on a link: windows stop single senders there. */
 bool receiver_must_wait(const struct receiver *receiver);
 
 #endif

@@ -2,8 +2,8 @@
 
 enum {
     LATELY_US = 5000000,
-    SILENCES_MIN = 3, /* of an aggregator that has never acknowledged anything: then a log line says so */
-    YIELD_ATTEMPTS_MAX = 10, /* see is_to_yield, without a limit of attempts */
+    SILENCES_MIN = 3,        /* so many, without an ack of any message, cause a log line */
+    YIELD_ATTEMPTS_MAX = 10, /* if the number of attempts has no limit, see is_to_yield */
     BATCH_PARTS = 8          /* into which an isolated batch is split */
 };
 
@@ -35,7 +35,7 @@ void retry_note_drain(struct retry *retry)
 
 /* ---- whose failure it is ---- */
 
-/* Since when others that get through are evidence against the message. */
+/* The time from which on acks of other messages are evidence against the message. */
 static uint64_t evidence_since_us(const struct retry_evidence *evidence)
 {
     bool is_first = evidence->reason == END_ACK_TIMEOUT || !evidence->message->attempted_us;
@@ -122,8 +122,8 @@ void retry_inherit(struct message *part, const struct message *batch)
     part->attempted_us = batch->attempted_us;
 }
 
-/* What was sent with other messages when a connection ended counts too, but only with evidence of its own: it
- * must have been sent alone. */
+/* Connections that ended at another message while this one was on them count too, but only after the message
+ * was sent alone. */
 static bool attempts_are_left(const struct retry *retry, const struct message *message)
 {
     bool was_alone = message->attempts > 1 || retry->max_attempts == 1;

@@ -22,9 +22,9 @@ void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_tim
 
 /* An aggregator has acknowledged a message. */
 void retry_note_ack(struct retry *retry);
-/* An aggregator was there, had taken the last byte of a message, and has sent no ack for --ack-timeout.
- * Returns the text of a log line if the aggregator has never acknowledged anything and this has happened so
- * often that it is worth a line; only once. NULL: no line. */
+/* An aggregator had taken the last byte of a message, and has sent no ack for --ack-timeout. When this has
+ * happened several times and no message was ever acknowledged, returns the text of a log line, once. NULL: no
+ * line. */
 const char *retry_note_silence(struct retry *retry);
 
 /* This process is going to end: no retry waits for longer than RETRY_DELAY_MIN_MS. */
@@ -76,10 +76,10 @@ struct retry_evidence {
 enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the
- * connection. From then on the message is isolated, unless only its ack was late. Further failures of an
- * address use up no attempts of the message. After half of its attempts
- * without evidence against it, later messages of its sender may overtake it: whether they get through
- * decides. A failure that is husk's own does not count. */
+ * connection. From then on the message is isolated, unless only its ack was late. After two attempts, a
+ * failure of the address counts no attempt, except for a batch. After half of its attempts without evidence
+ * against the message, later messages of its sender may overtake it: whether these get through decides. A
+ * failure that is husk's own does not count. */
 struct retry_failure {
     enum end_reason reason;
     enum retry_fault fault;
@@ -89,25 +89,26 @@ void retry_count_failure(const struct retry *retry, struct message *message,
                          const struct retry_failure *failure);
 
 /* How long the exclusive connection for the message must be open and quiet before the message is put on it.
- * The first retry is at once, so that an innocent message is found out quickly; the next ones wait, up to
- * RETRY_DELAY_MAX_MS. An attempt that can be the last one always waits, as evidence against the message. */
+ * The first retry is at once, so that a message that is not at fault waits only briefly; the next ones wait,
+ * up to RETRY_DELAY_MAX_MS. An attempt that can be the last one always waits, because the quiet connection is
+ * evidence against the message. */
 uint64_t retry_delay_ms(const struct retry *retry, const struct message *message);
 
 /* Counts that a connection ended at another message while `message` was unsettled on it: the message may be
  * the one at fault. */
 void retry_count_exposure(struct message *message, const struct retry_failure *failure);
 
-/* `part` is a part of `batch`: isolates it if the batch is isolated. Others that have got through since the
- * last attempt of the batch are evidence for the part, too. */
+/* `part` is a part of `batch`: isolates it if the batch is isolated. Messages that have got through since the
+ * last attempt of the batch are evidence against the part, too. */
 void retry_inherit(struct message *part, const struct message *batch);
 
 enum retry_verdict {
     RETRY_AGAIN,   /* send it again */
     RETRY_SPLIT,   /* a batch: send it in parts, see retry_part_events */
     RETRY_GIVE_UP, /* drop it, for the reason why its connection ended, and tell its agent: its bytes are not
-                      kept, its attempts are used up, or its agent has ended its direction and sends it again
-                      if it is told */
-    RETRY_LEFT,    /* drop it; its agent has gone and sends it again elsewhere */
+                      kept, its attempts are used up, or its agent sends nothing more on this connection and
+                      sends the message again when it is told */
+    RETRY_LEFT,    /* drop it: its agent has gone and sends it again on another connection */
 };
 /* The decision about a message whose connection has ended. Call retry_count_failure before. */
 enum retry_verdict retry_decide(const struct retry *retry, const struct message *message);

@@ -65,7 +65,7 @@ bool returning_split(const struct returning *returning, struct message *batch, s
     return parts_make(returning, batch, again);
 }
 
-/* A drop can end an agent that sends others of the messages again. */
+/* A drop can end an agent. Messages in `again` that this agent sends again are dropped too. */
 static void left_forget(const struct returning *returning, struct message_list *again)
 {
     for (struct message *message = TAILQ_FIRST(again), *next; message; message = next) {

@@ -9,7 +9,7 @@
 #include "base/end_reason.h"
 #include "delivery/message.h"
 
-/* A message that was given up for `reason`, or a part of its events. The others are settled. */
+/* A message that was given up for `reason`, or some of its events. The other events are settled. */
 struct sender_refusal {
     const struct message *message;
     uint64_t events; /* at least 1; all of them if it is message->events or more */
@@ -20,10 +20,10 @@ struct sender_refusal {
 struct sender_events {
     /* The message is settled and is freed after the callback. */
     void (*on_settled)(void *owner, const struct message *message);
-    /* A message is given up, or a part of it. The message is freed after the callback. */
+    /* A message is given up, or some of its events. The message is freed after the callback. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
-    /* The large message that the agent is sending is given up for `reason`. END_UNDELIVERED: it is lost and
-     * not kept, or a message has waited for --delivery-timeout. */
+    /* The large message that the agent is sending is given up for `reason`. END_UNDELIVERED: the message is
+     * lost and not kept, or has waited for --delivery-timeout. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* The agent may be able to go on: there is space, or an isolated message no longer blocks the sender. */
     void (*on_wake)(void *owner);
@@ -85,11 +85,11 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
 
 /* The upstream connection with this id has taken the last message. */
 void sender_note_upstream(struct sender *sender, uint64_t upstream_id);
-/* The husk at the end of the upstream connection with this id takes no message of the sender for now, or does
- * again. Opens only what the same connection has closed. Calls on_wake. */
+/* The husk at the end of the upstream connection with this id takes no message of the sender for now, or
+ * takes messages again. Only the connection that has closed the sender can open it. Calls on_wake. */
 enum sender_window { SENDER_OPEN, SENDER_CLOSED };
 void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window);
-/* Whether a husk upstream takes no message of the sender now. It has one that is unsettled there. */
+/* Whether a husk upstream takes no message of the sender now. A message of the sender is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);

@@ -11,7 +11,8 @@
 struct senders_events {
     /* There are answers to write, or a sender may be able to go on. */
     void (*on_wake)(void *owner);
-    /* A message of the agent is given up, or a part of it. Not called for a husk: it gets an answer. */
+    /* A message of the agent is given up, or some of its events. Not called for a husk: a husk gets an
+     * answer. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
     /* See struct link_peer_events and struct sender_events. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
@@ -50,11 +51,12 @@ void senders_note_reading(struct senders *senders, enum link_reading reading, ui
 void senders_note_end(struct senders *senders);
 
 bool senders_have_unsettled(const struct senders *senders);
-/* Whether answers are not written. */
+/* Whether answers wait to be written. */
 bool senders_have_answers(const struct senders *senders);
 size_t senders_answer_bytes(const struct senders *senders);
-/* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`, and tells a husk that waits
- * that its messages wait. False when an answer is lost because memory ran out: the connection must end. */
+/* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. When senders_deadline is over,
+ * tells the calling husk that its messages wait. False when an answer is lost because memory ran out: the
+ * connection must end. */
 MUST_CHECK bool senders_write(struct senders *senders, struct buffer *out, size_t limit_bytes,
                               uint64_t now_ms);
 /* When senders_write must be called without another event; 0: never. */

@@ -22,7 +22,7 @@ void unsettled_init(struct unsettled *unsettled, struct transport *transport, st
 
 /* From now on the message is unsettled, and its bytes are retained if they are kept. */
 void unsettled_enter(struct unsettled *unsettled, struct message *message);
-/* The message has an end: frees it. */
+/* The message is settled or given up: frees it. */
 void unsettled_leave(struct unsettled *unsettled, struct message *message);
 /* The message retains `bytes` in memory from now on. It may be one that is not complete yet. */
 void unsettled_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes);
@@ -32,12 +32,13 @@ void unsettled_discard(struct unsettled *unsettled, struct message *message);
 /* `messages` Forward messages are given up for `reason`: counts and logs them. */
 void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, unsigned messages);
 
-/* How many messages are lost with `events` events of this one, which are lost: at least 1. A part of a batch
- * that counts 0, because other parts count for it, counts as one more message then: no loss is invisible. */
+/* The number of messages that are lost when `events` events of this message are lost; at least 1. The parts
+ * of a batch share its count, so a part can count 0. Such a part counts as one more received message when it
+ * is lost, so that each loss is visible. */
 unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events);
 
 /* Gives up a message for `reason`: counts and logs it, and calls on_refused of its sender if the sender still
- * exists, which can forget other messages. The message is neither in a queue nor in a ledger. */
+ * exists. The callback can forget other messages. The message is neither in a queue nor in a ledger. */
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason);
 /* The same without telling the sender: its agent sends the message again. */
 void unsettled_forget(struct unsettled *unsettled, struct message *message);

@@ -55,7 +55,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     return upstream;
 }
 
-/* An aggregator that takes messages and never acknowledges one may be none: logs a hint. */
+/* A peer that takes messages and never acknowledges one may be no Forward aggregator: logs an error. */
 static void silence_note(struct upstream *upstream)
 {
     struct connection_log *log = &upstream->shared->transport->connection_log;
@@ -175,7 +175,7 @@ bool upstream_is_available(const struct upstream *upstream)
            upstream_has_space(upstream);
 }
 
-/* Puts a frame before the next message, if the connection is a link that needs one. */
+/* Puts a frame before the next message, if the connection is a link and the frame is needed. */
 static void frame_put(struct upstream *upstream,
                       bool (*write)(struct link_caller *caller, uint64_t number, struct buffer *out),
                       uint64_t number)
@@ -202,8 +202,7 @@ static void link_begin(struct upstream *upstream)
 
 void upstream_say_gone(struct upstream *upstream, uint64_t sender_number)
 {
-    /* In the middle of a message there is no place for a frame. The peer also forgets idle senders by
-     * itself. */
+    /* A frame may not stand inside a message. The peer also forgets idle senders without this frame. */
     if (!upstream->link.is_link || upstream->state != UPSTREAM_READY || upstream->use == UPSTREAM_CUT_THROUGH)
         return;
     frame_put(upstream, link_caller_say_gone, sender_number);
@@ -354,7 +353,7 @@ static enum end_reason answers_take(struct upstream *upstream)
         if (reason != END_NONE || !answer.is_complete)
             return reason;
         waiting_note(upstream, &answer);
-        /* A frame needs a place between two messages. The offer comes again. */
+        /* A frame may stand only between two messages. The next ack offers the link again. */
         if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH &&
             route_of(upstream)->upstream_link == ROUTE_LINK_AUTO)
             link_begin(upstream);

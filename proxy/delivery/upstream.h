@@ -38,8 +38,8 @@ struct upstream_events {
     /* A message is settled: acknowledged, or sent without an ack to expect. The observer takes the
      * message. */
     void (*on_settled)(void *observer, struct upstream *upstream, struct message *message);
-    /* The peer, a husk, has refused `count` of the Forward messages in the message, for `reason`; the other
-     * ones are settled. The observer takes the message. */
+    /* The peer, a husk, has refused `events` of the events in the message, for `reason`; the other events are
+     * settled. The observer takes the message. */
     void (*on_refused)(void *observer, struct upstream *upstream, struct message *message, uint64_t events,
                        enum end_reason reason);
     /* Bytes have moved, and the connection may have space. */
@@ -116,11 +116,12 @@ bool upstream_is_available(const struct upstream *upstream);
 
 /* ---- for a message that is sent alone ---- */
 
-/* Reserves an available connection for the message, until `delay_ms` have passed and longer. */
+/* Reserves an available connection for the message. The reservation is due after `delay_ms`, and lasts until
+ * upstream_redeem or reservation_cancel. */
 void upstream_reserve(struct upstream *upstream, struct message *message, uint64_t delay_ms);
 /* The reservation is due, and the message is put on the connection now: ends the reservation. */
 void upstream_redeem(struct upstream *upstream);
-/* The reservation is due within `delay_ms`. */
+/* Makes the reservation due within `delay_ms`. */
 void upstream_hasten(struct upstream *upstream, uint64_t delay_ms);
 
 /* Takes a message and writes it after the others. An isolated message has the connection exclusively. */

@@ -68,8 +68,9 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 /* The verdict about a connection that ends for `reason`, by what is known of its address. */
 enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct upstream *upstream,
                                      enum end_reason reason);
-/* The connection has ended: it leaves the pool. If the address alone is at fault, the next dial waits. The
- * send window of the address shrinks if acks were expected, unless the ack of one message was late. */
+/* The connection has ended: it leaves the pool. If the address alone is at fault, the next dial waits. If
+ * acks were expected on a shared connection, the send window of the address shrinks, except after an ack
+ * timeout. */
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason);
 /* A message was settled on the connection: the send window of its address grows. An ack is evidence that
  * messages get through: dials need no back-off. */

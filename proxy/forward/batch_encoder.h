@@ -37,7 +37,7 @@ struct batch_message {
 
 /* The number of events in a message that may join a batch; 0: it may not. It may if it asks for no ack, if
  * its option is empty or has only the key "size", if it is not compressed, and if it means the same in
- * PackedForward mode. A packed body is walked. */
+ * PackedForward mode. Reads the whole body of a message in PackedForward mode. */
 uint64_t batch_events_of(const struct batch_message *message);
 /* Whether the message is a batch of a husk: it can be split (batch_split). */
 bool batch_is_of_husk(const struct batch_message *message);
@@ -56,8 +56,8 @@ MUST_CHECK bool batch_encoder_begin(struct batch_encoder *encoder, const struct 
                                     const char *prefix, size_t prefix_length);
 /* Whether the message has the tag of the batch. */
 bool batch_encoder_has_tag_of(const struct batch_encoder *encoder, const struct batch_message *message);
-/* Appends the entries of a message with `events` events. False when out of memory: the batch is incomplete.
- */
+/* Appends the entries of a message with `events` events. False when out of memory: the batch is incomplete
+ * then. */
 MUST_CHECK bool batch_encoder_add(struct batch_encoder *encoder, const struct batch_message *message,
                                   uint64_t events);
 /* Appends bytes of entries, and counts `events` of them. False when out of memory. */

@@ -37,7 +37,7 @@ struct link_request {
 /* A frame from server to client. Zero: the frame says nothing. */
 struct link_answer {
     struct span ack;  /* value of the id in the bytes of the frame, header included; empty: no ack */
-    uint64_t refused; /* how many messages of this ack were refused, at least 1; 0: none */
+    uint64_t refused; /* how many events of the message were refused; 0: none */
     struct span
         reason; /* text in the bytes of the frame, without header, any bytes; empty: the frame has none */
     struct span waiting; /* text in the bytes of the frame, without header, any bytes; may be empty */

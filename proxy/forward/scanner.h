@@ -86,7 +86,8 @@ struct scanner {
     uint64_t entries; /* SCANNER_FORWARD: entries; SCANNER_MESSAGE: 1; SCANNER_PACKED: value of "size",
                          unchecked, or 0 */
     bool lacks_time;  /* not in SCANNER_PACKED: the time of an event is nil, 0, or in a form that no agent is
-                         known  to use. Fluentd reads nil and 0 as now, except in a packed body. */
+                         known to use. Fluentd takes the current time for nil and 0, except in a packed
+                         body. */
 
     enum scanner_refusal refusal;
 

@@ -59,7 +59,7 @@ enum connection_hint {
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer);
 
-/* Logs an error that the user should look into. `upstream`: the address of the aggregator. */
+/* Logs an error whose cause the user should find. `upstream`: the address of the aggregator. */
 void connection_log_alarm(struct connection_log *connection_log, const char *text,
                           const struct socket_address *upstream);
 
