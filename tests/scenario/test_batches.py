@@ -1,7 +1,7 @@
 """Batches: messages of one agent and tag that were read together go up as one message, with one chunk id.
 
-Each message that husk sends has a chunk id of its own, and its ack speaks for it alone. A batch that fails is split;
-it may be the batch of another husk."""
+Each message that husk sends has a chunk id of its own, and an ack speaks for one message alone. A batch that fails is
+split, also if another husk has made the batch."""
 
 import select
 import signal
@@ -66,7 +66,7 @@ class Recorder(Aggregator):
 
 
 def whole(aggregator, count):
-    """The messages with `count` events in total, as they came."""
+    """The messages with `count` events in total, as the aggregator got them."""
     return aggregator.wait_until(lambda messages: sum(len(records_of(one.value)) for one in messages) >= count
                                  and list(messages), f"{count} events")
 
@@ -131,7 +131,7 @@ def test_a_batch_has_the_tag_prefix_once(husk):
     assert {one.value[0] for one in whole(aggregator, BATCH)} == {"team.t"}
 
 
-# ---- aggregators that owe nobody more than an ack of a message ----
+# ---- aggregators whose ack speaks for one message alone ----
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_an_aggregator_that_refuses_silently_and_acks_later_messages_loses_nothing(chain, length):
@@ -341,7 +341,7 @@ def test_an_isolated_message_stops_no_other_agent(half, connections):
 
 
 def test_a_batch_does_not_delay_the_acks_of_other_messages(half):
-    """The message with an ack of its own is no part of the batch before it."""
+    """A message with an ack of its own does not join the batch before it."""
     half = half(acks=False)
     agent = half.agent()
     agent.send(batch_of("first"))

@@ -65,8 +65,8 @@ def test_an_aggregator_that_refuses_now_and_then_gets_few_repeats(half, chunks):
 
 
 def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connection(husk):
-    """Nothing gets through there any more, so the address may be at fault, although the message is isolated. It has
-    worked lately, so the first retry decides nothing."""
+    """Nothing gets through to the first address any more, so the address may be at fault, although the message is
+    isolated. The address has worked lately, so the first retry decides nothing."""
     first = Aggregator(acks=lambda one: True if one.number == 0 else Aggregator.REFUSE)
     standby = Aggregator()
     server = husk.server([raw.format_address(first.address), raw.format_address(standby.address) + ",standby"])
@@ -79,7 +79,7 @@ def test_a_message_goes_to_the_standby_where_the_first_address_ends_every_connec
 
 @pytest.mark.parametrize("count", [1, 3], ids=["one-agent", "three-agents"])
 def test_an_aggregator_that_refuses_everything_for_a_while_costs_no_message(husk, count):
-    """As Fluentd does while its buffers are full: each connection is open and quiet until it gets a message."""
+    """Fluentd does this while its buffers are full: each connection is open and quiet until it gets a message."""
     is_full, refusals = True, 0
 
     def answer(_):
@@ -93,7 +93,7 @@ def test_an_aggregator_that_refuses_everything_for_a_while_costs_no_message(husk
         agent.send(event(number))
     eventually(lambda: refusals >= count, "an attempt of each")
     for number, agent in enumerate(agents):
-        agent.send(event(10 + number))  # read once the message before it yields
+        agent.send(event(10 + number))  # husk reads it when the message before it yields
     eventually(lambda: refusals >= 10, "more attempts than a message has")
     is_full = False
     server.wait_for_metric("husk_messages_settled_total", 2 * count)

@@ -317,7 +317,7 @@ def test_messages_of_a_connection_without_acks_move_to_another_connection(pair):
 
 @pytest.mark.parametrize("asks", [False, True])
 def test_an_aggregator_that_never_acks_is_logged_once_and_its_messages_are_kept(half, asks):
-    """Silence is no verdict about a message: husk keeps it, and says what to look into."""
+    """Silence is no verdict about a message: husk keeps the message, and logs what to check."""
     half = half(acks=False, ack_timeout="100ms")
     agent, idle = half.agent(), half.agent()
     agent.send(event(1, "one" if asks else None))

@@ -132,7 +132,7 @@ def test_an_agent_that_connects_during_the_drain_is_served(pair, which):
 
 
 def test_a_drain_does_not_wait_for_the_back_off_of_a_retry(half):
-    """The message waits for 1.6 s after its sixth attempt, which is longer than the drain may take."""
+    """After its sixth attempt the message waits for 1.6 s. This is longer than the drain may take."""
     refusals = 6
     half = half(acks=lambda _: Aggregator.REFUSE if len(half.aggregator.messages) < refusals else True,
                 drain_timeout="1s")

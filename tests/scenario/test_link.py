@@ -47,7 +47,7 @@ def test_the_server_chooses_the_link(server, husk):
 def other_senders_until(peer, chunk):
     """Messages of another sender are acked one by one, until this id is. Returns what came before, and the answer.
 
-    They show that it is not the aggregator that is at fault."""
+    The acks show that the aggregator is not at fault."""
     values = []
     for number in range(2000, 6000):
         time.sleep(0.005)
@@ -152,7 +152,7 @@ def test_a_refusal_counts_events(server):
 
 
 def test_a_large_message_is_refused_at_its_head(server):
-    """The client may still send the rest, which husk passes over."""
+    """The client may still send the rest. husk discards the rest."""
     husk, aggregator, connect = server(rule="any tags=app.**", cut_through_bytes="64KiB")
     large = message("other", 1, {"n": 9, "x": b"x" * 1_000_000}, {"chunk": "x"})
     peer = connect(sender(1), large, event(1, "a", "app.x"))
@@ -206,7 +206,7 @@ def test_the_newest_interval_is_valid(server):
 
 
 def test_a_server_that_does_not_read_says_that_it_waits(server):
-    """Its memory is full; the message that is behind the full buffers cannot be held yet."""
+    """The memory of the server is full: it cannot hold the next message yet."""
     _, aggregator, connect = server(retain_bytes="256KiB")
     aggregator.leave("refused")
     peer = connect({"waiting_every_ms": 200}, sender(1))
@@ -238,7 +238,7 @@ def test_an_isolated_message_closes_the_window_of_its_sender_alone(server):
     peer.answer("a")
     peer.send(event(POISON, "bad"))
     values = peer.read_until(lambda value: "window" in value)
-    peer.send(event(2, "behind"))  # was on its way
+    peer.send(event(2, "behind"))  # it was on its way
     values += other_senders_until(peer, "behind")
     while {"sender": 7, "window": None} not in values:
         values.append(peer.read())

@@ -28,7 +28,7 @@ class Scripted:
 
 
 class Reader:
-    """Reads the scripted server's end, and knows whose each message is."""
+    """Reads at the scripted server, and knows from which sender each message is."""
 
     def __init__(self, peer):
         self.peer, self.frames, self.sender = peer, [], 0
@@ -205,14 +205,14 @@ def test_a_server_that_falls_silent_is_left(scripted):
 # ---- window ----
 
 def with_closed_window(scripted):
-    """One agent has an unsettled message, and the server wants no more of it. Returns the agent, the server's reader,
-    and the number of the sender."""
+    """One agent has an unsettled message, and the server has closed the window of its sender. Returns the agent, the
+    server's reader, and the number of the sender."""
     agent = scripted.agent()
     agent.send(event(1, "1"))
     reader = Reader(scripted.listener.accept_link())
     sender, _, _ = reader.message()
     reader.peer.send({"sender": sender, "window": 0})
-    time.sleep(0.2)  # the client reads it
+    time.sleep(0.2)  # the client reads the window
     return agent, reader, sender
 
 
@@ -263,7 +263,7 @@ def test_a_window_ends_with_its_connection(scripted):
 
 
 def test_a_window_stays_closed_over_an_ack_of_its_sender(scripted):
-    """The server may close it for a message behind the acked one."""
+    """The server may close the window for a message behind the acked one."""
     scripted = scripted(ack_timeout="20s")
     agent = scripted.agent()
     agent.send(event(1, "1"))

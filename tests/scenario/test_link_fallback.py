@@ -1,4 +1,4 @@
-"""docs/link.md, negotiation: to whatever does not speak the link, husk speaks plain Forward."""
+"""docs/link.md, negotiation: husk speaks plain Forward to peers that do not speak the link."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_frames_without_the_link_are_not_forward(husk):
 
 
 def test_no_agent_of_another_kind_is_a_line_in_the_log(husk):
-    """Fluent Bit and others offer no ALPN: nothing is missing there."""
+    """Fluent Bit and others offer no ALPN: husk logs nothing about them."""
     aggregator = CountingAggregator()
     server = husk.server(aggregator)
     peer = link.connect(server, husk.pki, [])
@@ -152,7 +152,7 @@ def test_two_husks_with_tls_terminated_between_them_speak_plain_forward(husk, ki
 
 @pytest.mark.parametrize("length", [2])
 def test_two_husks_recognise_each_other(chain, length):
-    """Otherwise the tests of chains test nothing: a refusal is an answer, and the connection goes on."""
+    """The tests of chains rely on this: on the link a refusal is an answer, and the connection goes on."""
     chain = chain(length, at={-1: {"rule": "any tags=t"}})
     agent = chain.agent()
     agent.send(event(1, tag="other"), event(2))

@@ -1,4 +1,4 @@
-"""Aggregators that count what they were offered and what they stored, and that fail as real ones do."""
+"""Aggregators that count the events they got and the events they stored, and that fail as real ones do."""
 
 import collections
 import random
@@ -39,7 +39,7 @@ def records_of(value):
 class CountingAggregator(Aggregator):
     """Counts by the number of an event (`offered`, `stored`).
 
-    `judge`: a function that says what becomes of a message with these numbers; default: TAKE."""
+    `judge`: a function that says what the aggregator does with a message with these numbers; default: TAKE."""
 
     WHOLE = True  # an aggregator takes or refuses a batch whole
     OUTAGES = ("refused", "closes", "silent")

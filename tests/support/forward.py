@@ -68,7 +68,7 @@ class Message(NamedTuple):
                 and str(self.chunk).endswith("~1"))
 
     def events(self):
-        """A batch as single messages, of which only the last one has the chunk id."""
+        """The events of a batch as single messages. Only the last one of these has the chunk id of the batch."""
         unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors="surrogateescape")
         unpacker.feed(self.value[1])
         values = [[self.value[0], *entry] for entry in unpacker]

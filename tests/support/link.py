@@ -57,7 +57,7 @@ class LinkPeer:
         return self.read_until(lambda value: isinstance(value, list))[-1]
 
     def answer(self, chunk):
-        """The answer to this chunk id. What comes before it is passed over."""
+        """The answer to this chunk id. Frames before this answer are passed over."""
         return self.read_until(lambda value: value.get("ack") == chunk)[-1]
 
     def is_silent_for(self, seconds):
@@ -110,7 +110,7 @@ def keep_waiting(peer, seconds, every=0.1, text="busy"):
 
 
 class TlsTerminator(raw.Listener):
-    """Ends each TLS connection and begins another one to `target`: without ALPN, as a load balancer does."""
+    """Ends each TLS connection and begins another one to `target`, without ALPN, like a load balancer."""
 
     def __init__(self, target, pki):
         super().__init__()

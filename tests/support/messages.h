@@ -9,8 +9,8 @@ void messages_append(struct buffer *to, const char *tag, const char *text, const
 
 /* Makes a message, or a batch when `count` is above 1, with the tag `name` and `count` events with the texts
  * "0", "1"… With MESSAGE_AGENT_ACK the chunk id of a message is `name`. The chunk id of a batch, and of a
- * message with MESSAGE_OUR_ACK, is a husk's, made of `name`. Husk protects the message unless it has no ack.
- */
+ * message with MESSAGE_OUR_ACK, has the form of a husk's and is made of `name`. husk protects the message
+ * unless it has no ack. */
 struct message *messages_make(struct buffer_pool *pool, const char *name, enum message_ack ack,
                               unsigned count);
 

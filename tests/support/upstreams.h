@@ -10,7 +10,7 @@ void upstreams_make_ready(struct upstream *upstream);
 /* The aggregator has acknowledged the oldest message of `upstream`. */
 void upstreams_settle(struct upstream *upstream);
 
-/* `upstream` is reserved, and was open and quiet until the reservation is due. */
+/* `upstream` is reserved, was open and quiet, and its reservation is due now. */
 void upstreams_stay_quiet(struct upstream *upstream);
 
 /* Files a message of so many bytes, whose chunk id is "x", without bytes to write. */

@@ -125,7 +125,8 @@ static void a_look_between_the_two_does_not_end_the_time(void **state)
 
     (void)state;
     assert_false(ack_timer_is_late(&timer, &oldest, END, FILED_MS + 600));
-    assert_false(ack_timer_is_late(&timer, &oldest, END, FILED_MS + 1000)); /* too early after the first */
+    assert_false(
+        ack_timer_is_late(&timer, &oldest, END, FILED_MS + 1000)); /* too early after the first check */
 }
 
 int main(void)

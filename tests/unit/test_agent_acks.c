@@ -51,7 +51,7 @@ static void add_ending(struct fixture *f, const char *id, uint64_t ordinal, uint
     };
 
     assert_true(agent_acks_add(&f->acks, &answer));
-    value[1] = '?'; /* the ack does not need it any more */
+    value[1] = '?'; /* the ack has a copy of the id */
 }
 
 static void add(struct fixture *f, const char *id, uint64_t ordinal)

@@ -18,7 +18,7 @@ struct agent {
     struct sender sender;
     struct dispatcher *dispatcher;
     unsigned settled, refused, undelivered, wakes;
-    bool goes_on; /* after a message was refused */
+    bool goes_on; /* the agent stays after a message was refused */
 };
 
 struct request {
@@ -344,7 +344,7 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
     assert_int_equal(f->dispatcher.unsettled.count, 0);
 }
 
-/* Two connections end at a message that has no more attempts; the agent of it goes on. */
+/* Two connections end at a message that has no more attempts. Its agent goes on. */
 static void give_up(struct fixture *f, enum message_ack ack)
 {
     f->dispatcher.retry.max_attempts = 2;
@@ -628,7 +628,7 @@ static void a_message_that_waits_for_longer_than_its_age_is_given_up(void **stat
     runtime_pass(&f->runtime, 4999);
     timer_fire(f);
     assert_int_equal(metrics_read(&metrics_of(f)->waiting), 4);
-    assert_int_not_equal(f->dispatcher.timer.fires_at_ms, 0); /* it is looked at again */
+    assert_int_not_equal(f->dispatcher.timer.fires_at_ms, 0); /* the next check is set */
     submit(f, 0, "c", MESSAGE_OUR_ACK, 1);
     runtime_pass(&f->runtime, 1);
     timer_fire(f);

@@ -1,4 +1,4 @@
-/* proxy/delivery/receiver.c: whose messages the bytes of a connection are, and what its peer is told. */
+/* proxy/delivery/receiver.c: which sender a message is from, and what the peer of the connection is told. */
 #include "delivery/receiver.h"
 
 #include "support/budget.h"
@@ -403,7 +403,7 @@ static void a_refused_message_is_counted_and_answered(void **state)
     EXPECT(f, ACK_OF("\x05", "2"));
     RECEIVE(f, ASKED("b", "3"));
     upstreams_settle(upstream);
-    EXPECT(f, ACK_OF("\x05", "3")); /* the one without an id is reported to nobody */
+    EXPECT(f, ACK_OF("\x05", "3")); /* a refused message without an id is not reported */
     assert_int_equal(f->undelivered, 0);
 }
 

@@ -105,7 +105,7 @@ static void what_was_sent_with_others_counts_once_the_message_has_failed_alone(v
 
     for (unsigned i = 0; i < MAX_ATTEMPTS; i++)
         expose(f->message, END_RESET, RETRY_FAULT_MESSAGE);
-    assert_false(message_is_isolated(f->message)); /* an innocent one, as far as is known */
+    assert_false(message_is_isolated(f->message)); /* nothing is known against it */
     fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
     assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN);
     fail_at(f->message, END_RESET, RETRY_FAULT_MESSAGE);
@@ -301,7 +301,7 @@ static void an_aggregator_that_has_acknowledged_is_worth_no_line(void **state)
         assert_null(retry_note_silence(&f->retry));
 }
 
-/* The verdict about a connection that ends at `message`; an ack came `acked_us` after the message was sent.
+/* The verdict about a connection that ends at `message`. An ack came `acked_us` after the message was sent.
  */
 static enum retry_fault judge(struct message *message, enum end_reason reason, int64_t acked_us)
 {
@@ -465,7 +465,7 @@ static void a_part_is_isolated_as_its_batch_was(void **state)
     assert_int_equal(part->attempts, 1); /* it has its own attempts */
     f->batch->attempted_us = 7;
     retry_inherit(part, f->batch);
-    assert_int_equal(part->attempted_us, 7); /* since then others can prove its fault */
+    assert_int_equal(part->attempted_us, 7); /* acks after this time are evidence against it */
     message_free(part);
 }
 

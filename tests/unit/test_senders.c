@@ -1,4 +1,4 @@
-/* proxy/delivery/senders.c: what an agent and a calling husk are told, also when one connection was both. */
+/* proxy/delivery/senders.c: what an agent and a calling husk are told, also when a link begins later. */
 #include "delivery/senders.h"
 
 #include "support/messages.h"
@@ -19,7 +19,7 @@ struct fixture {
     unsigned wakes, refused, undelivered, released;
     struct sender_refusal refusal;
     enum end_reason reason;
-    uint64_t forgotten; /* number of the last sender that was */
+    uint64_t forgotten; /* number of the last sender that was forgotten */
     const char *why;
 };
 

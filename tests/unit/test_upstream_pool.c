@@ -474,8 +474,8 @@ static void fewer_messages_are_unsettled_after_a_connection_has_ended(void **sta
     upstream_end(upstream, END_RETIRED);
 }
 
-/* Sends `count` messages and ends the connection with the last one unsettled. The window is 1 if count is 1.
- */
+/* Sends `count` messages and ends the connection with the last one unsettled. If count is 1, the window is 1
+ * then. */
 static void end_unsettled(struct upstream *upstream, unsigned messages)
 {
     for (unsigned i = 0; i < messages; i++)
