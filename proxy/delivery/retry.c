@@ -98,7 +98,7 @@ void retry_count_failure(const struct retry *retry, struct message *message,
     }
     /* An outage uses up no attempts, after the two that lead to a retry on a quiet connection. A batch is
      * split and not given up. */
-    if (failure->fault != RETRY_FAULT_ADDRESS || message->attempts < 2 || message->count > 1)
+    if (failure->fault != RETRY_FAULT_ADDRESS || message->attempts < 2 || message->is_batch)
         message->attempts++;
     message->attempted_us = failure->now_us;
     message->is_blamed = retry_blames_message(failure->fault);
