@@ -337,28 +337,28 @@ static struct step transfer_step(struct downstream *downstream)
     return step_waits_unless(END_NONE);
 }
 
-/* After the TLS handshake: the peer may be a husk that speaks the link. END_NONE or END_NO_MEMORY. */
+/* Once, after the TLS handshake: the peer may be a husk that speaks the link. END_NONE or END_NO_MEMORY. */
 static enum end_reason link_begin(struct downstream *downstream)
 {
-    enum tls_peer_protocol protocol = leg_peer_protocol(&downstream->access.inlet.leg);
+    const struct leg *leg = &downstream->access.inlet.leg;
+    enum tls_peer_protocol protocol = leg_peer_protocol(leg);
 
-    if (!downstream->access.inlet.leg.tls)
+    if (!leg->tls)
         receiver_allow_link(&downstream->receiver);
-    if (protocol == TLS_PEER_UNKNOWN || downstream->receiver.senders.peer)
-        return END_NONE;
-    if (protocol == TLS_PEER_HUSK) {
+    if (protocol == TLS_PEER_HUSK)
         connection_log_hint(&downstream->shared->transport->connection_log, HINT_OLD_HUSK,
                             &downstream->access.inlet.peer);
+    if (protocol != TLS_PEER_LINK)
         return END_NONE;
-    }
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
 static void downstream_step(struct downstream *downstream)
 {
+    bool is_securing = downstream->access.state == ACCESS_SECURING;
     struct step step = step_goes_on_unless(END_NONE);
 
-    if (downstream->access.state == ACCESS_SECURING)
+    if (is_securing)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
                                    framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
     if (step.outcome == STEP_WAITS) {
@@ -366,7 +366,7 @@ static void downstream_step(struct downstream *downstream)
         timer_set(&downstream->timer, downstream->access.inlet.deadline_ms);
         return;
     }
-    if (step.outcome == STEP_GOES_ON)
+    if (is_securing && step.outcome == STEP_GOES_ON)
         step = step_goes_on_unless(link_begin(downstream));
     if (step.outcome == STEP_GOES_ON)
         step = transfer_step(downstream);

@@ -262,7 +262,6 @@ static enum end_reason sender_enter(struct link_peer *peer, uint64_t number)
         number = UNNAMED;
         sender = sender_find(peer, number);
     }
-
     if (sender) {
         TAILQ_REMOVE(&peer->senders, sender, by_use);
         TAILQ_INSERT_TAIL(&peer->senders, sender, by_use);

@@ -212,8 +212,7 @@ bool receiver_begin_link(struct receiver *receiver)
 
 void receiver_allow_link(struct receiver *receiver)
 {
-    if (receiver->framer.source == FRAMER_FROM_AGENT)
-        framer_set_source(&receiver->framer, FRAMER_FROM_HUSK);
+    framer_set_source(&receiver->framer, FRAMER_FROM_HUSK);
 }
 
 /* The messages of the sender are delivered without it, or dropped if the agent sends them again. */
