@@ -5,7 +5,7 @@ import os
 import pytest
 
 from support import husk as husk_support
-from support import process
+from support import process, raw
 from support.pki import Pki
 
 
@@ -32,6 +32,15 @@ def programs():
     programs = process.Programs()
     yield programs
     programs.stop()
+
+
+@pytest.fixture(autouse=True)
+def listeners():
+    """Closes the listeners that a test has opened."""
+    before = set(raw.open_listeners)
+    yield
+    for listener in set(raw.open_listeners) - before:
+        listener.close()
 
 
 @pytest.fixture

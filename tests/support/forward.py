@@ -202,7 +202,6 @@ class Aggregator:
                 self._connections.append(connection)
                 self._changed.notify_all()
             threading.Thread(target=self._read, args=(connection,), daemon=True).start()
-        listener.close()
 
     def _read(self, connection):
         parser = Parser()
@@ -280,7 +279,7 @@ class Aggregator:
 
     def kill(self, by_reset=True):
         """Closes the listener and ends all connections."""
-        self._listener.sock.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
         self._acceptor.join(WAIT_SECONDS)
         self.end_connections(by_reset)
 

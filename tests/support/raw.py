@@ -1,12 +1,15 @@
 """Scripted peers: plain and TLS sockets that a test controls step by step."""
 
+import contextlib
 import os
 import select
+import selectors
 import socket
 import ssl
 import struct
 import threading
 import time
+import weakref
 
 from support.process import WAIT_SECONDS
 
@@ -43,6 +46,9 @@ def connect(address):
     return sock
 
 
+open_listeners = weakref.WeakSet()
+
+
 class Listener:
     """A listening socket. It accepts only when the test calls accept()."""
 
@@ -53,6 +59,7 @@ class Listener:
         self.sock.bind(address)
         self.sock.listen(backlog)
         self.address = self.sock.getsockname()
+        open_listeners.add(self)
 
     def accept(self):
         sock, _ = self.sock.accept()
@@ -63,6 +70,10 @@ class Listener:
         return bool(select.select([self.sock], [], [], 0)[0])
 
     def close(self):
+        """Closes the socket. A thread that waits in accept() gets an OSError."""
+        open_listeners.discard(self)
+        with contextlib.suppress(OSError):  # it is closed
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
 
@@ -86,9 +97,8 @@ class ClosingListener(Listener):
             sock.close()
 
     def stop(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
         self.close()
+        self._thread.join()
 
 
 class FullListener(Listener):
@@ -158,23 +168,28 @@ class Collector(Listener):
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
-        open_sockets = {self.sock: None}
-        while self.sock.fileno() >= 0:
-            for sock in select.select(list(open_sockets), [], [], 0.2)[0]:
-                if sock is self.sock:
-                    open_sockets[self.accept()] = bytearray()
-                    continue
-                try:
-                    data = sock.recv(65536)
-                except ConnectionError:
-                    data = b""
-                if data:
-                    open_sockets[sock] += data
-                else:
-                    sock.close()
-                    with self._changed:
-                        self._received.append(bytes(open_sockets.pop(sock)))
-                        self._changed.notify_all()
+        with selectors.DefaultSelector() as selector, contextlib.suppress(OSError):  # the listener is closed
+            selector.register(self.sock, selectors.EVENT_READ)
+            while self.sock.fileno() >= 0:
+                for key, _ in selector.select(0.2):
+                    if key.fileobj is self.sock:
+                        selector.register(self.accept(), selectors.EVENT_READ, bytearray())
+                    else:
+                        self._read(selector, key)
+
+    def _read(self, selector, key):
+        try:
+            data = key.fileobj.recv(65536)
+        except ConnectionError:
+            data = b""
+        if data:
+            key.data.extend(data)
+            return
+        selector.unregister(key.fileobj)
+        key.fileobj.close()
+        with self._changed:
+            self._received.append(bytes(key.data))
+            self._changed.notify_all()
 
     def wait_until(self, found):
         """Waits until found(received) is true and returns the result.
