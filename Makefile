@@ -103,7 +103,7 @@ $(BUILD)/flags: FORCE
 # ---- what it needs from the system -------------------------------------------------------------------------
 
 BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
-TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
+TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 FUZZ_DEPS  := libclang-rt-dev
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
@@ -168,7 +168,8 @@ test: test-deps
 	    $(MAKE) $(QUIET) all unit-programs SANITIZE=$$s && $(MAKE) $(QUIET) unit replay SANITIZE=$$s || exit 1; \
 	done
 	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
-	HUSK=build/husk $(PYTEST) tests/scenario tests/interop tests/k8s tests/bench tests/checks
+	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
+	HUSK=build/husk $(PYTEST) tests/interop tests/k8s tests/bench tests/checks
 
 # The tests wait more than they compute: two suites run at a time.
 scenario-%:
