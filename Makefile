@@ -53,7 +53,10 @@ HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
 LINKING   := -pie $(if $(CFI),-fuse-ld=lld) -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # libev's watcher macros cast between watcher types by design.
 ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
-LIBS      := $(TLS_LIBS) -lev -lcares -lhttp_parser -lmsgpackc -lyajl -lz -lzstd -lpthread
+# libev and http-parser have no file for pkg-config. Debian 12 has msgpack-c under the name msgpack.
+packaged   = $(shell pkg-config --libs $(1) 2>/dev/null)
+FORWARD_LIBS = $(or $(call packaged,msgpack-c),$(call packaged,msgpack)) $(call packaged,zlib libzstd)
+LIBS       = $(TLS_LIBS) -lev -lhttp_parser $(call packaged,libcares yajl) $(FORWARD_LIBS) -lpthread
 # The archive keeps bitcode when CFI wants link-time optimisation.
 AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
 
@@ -102,7 +105,8 @@ $(BUILD)/flags: FORCE
 
 # ---- what it needs from the system -------------------------------------------------------------------------
 
-BUILD_DEPS := gcc libc6-dev libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
+# a|b: either of them.
+BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 FUZZ_DEPS  := libclang-rt-dev
@@ -110,7 +114,8 @@ BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-mat
 # Installed under their own names where the command is missing: other packagings of them are as good.
 TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
 
-missing     = $(shell for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q ' installed' || echo $$p; done)
+missing     = $(shell for p in $(foreach p,$(1),'$(p)'); do \
+                  dpkg-query -W -f='$${Status}\n' $$(echo "$$p" | tr '|' ' ') 2>/dev/null | grep -q ' installed' || echo "$$p"; done)
 missing_cmd = $(foreach pair,$(1),$(shell command -v $(firstword $(subst :, ,$(pair))) >/dev/null || echo $(lastword $(subst :, ,$(pair)))))
 
 define install_packages
@@ -122,7 +127,8 @@ define install_packages
 	    echo "installing: $$*"; \
 	    sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
 	    $$sudo apt-get update -qq; \
-	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends "$$@" >/dev/null; \
+	    DEBIAN_FRONTEND=noninteractive $$sudo apt-get satisfy -y -qq --no-install-recommends \
+	        "$$(echo "$$@" | sed 's/ /, /g; s/|/ | /g')" >/dev/null; \
 	fi
 endef
 
@@ -242,7 +248,7 @@ fuzz: test-deps
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
 	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests -O1 -g -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) -lmsgpackc -lz -lzstd && \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(FORWARD_LIBS) && \
 	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
