@@ -16,7 +16,7 @@ enum {
     UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1
 };
 
-static const char unix_scheme[] = "unix:", srv_scheme[] = "srv+";
+static const char unix_scheme[] = "unix:", tcp_scheme[] = "tcp://", srv_scheme[] = "srv+";
 
 /* Quoted text in faults is cut, to leave space for what was expected. */
 #define QUOTED "\"%.160s\""
@@ -41,11 +41,17 @@ static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
     return true;
 }
 
-static bool parse_unix(struct address *address, const char *path, struct fault *fault)
+/* `text` is what follows `unix:`. */
+static bool parse_unix(struct address *address, const char *text, struct fault *fault)
 {
+    const char *path = strncmp(text, "///", 3) == 0 ? text + 2 : text; /* a URL: unix:///PATH */
     size_t length = strlen(path);
     bool is_abstract = path[0] == '@';
 
+    if (strncmp(path, "//", 2) == 0) {
+        fault_set(fault, "two slashes in \"unix:%.160s\": expected unix:///PATH or unix:PATH", text);
+        return false;
+    }
     if (length <= (is_abstract ? 1 : 0)) {
         fault_set(fault, "%s after \"unix:\": expected unix:PATH or unix:@NAME",
                   is_abstract ? "empty name" : "empty path");
@@ -181,10 +187,29 @@ static bool parse_host_port(struct address *address, const char *text, struct fa
     return parse_port(&address->port, colon + 1, fault);
 }
 
+static bool parse_tcp(struct address *address, const char *text, struct fault *fault)
+{
+    return *text == '[' ? parse_bracketed(address, text, fault) : parse_host_port(address, text, fault);
+}
+
+/* What follows `tcp://`; a URL may end in a slash. */
+static bool parse_tcp_url(struct address *address, const char *text, struct fault *fault)
+{
+    size_t length = strlen(text);
+    char without_slash[ADDRESS_TEXT_BYTES];
+
+    if (length < 2 || length > sizeof without_slash || text[length - 1] != '/')
+        return parse_tcp(address, text, fault);
+    memcpy(without_slash, text, length - 1);
+    without_slash[length - 1] = '\0';
+    return parse_tcp(address, without_slash, fault);
+}
+
 bool address_parse(struct address *address, const char *text, struct fault *fault)
 {
     struct address parsed = { 0 };
-    bool ok;
+    const char *scheme_end = strstr(text, "://");
+    bool ok = false;
 
     if (*text == '\0') {
         fault_set(fault, "empty address: expected host:port, [IPv6]:port or unix:PATH");
@@ -192,10 +217,13 @@ bool address_parse(struct address *address, const char *text, struct fault *faul
     }
     if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0)
         ok = parse_unix(&parsed, text + sizeof unix_scheme - 1, fault);
-    else if (*text == '[')
-        ok = parse_bracketed(&parsed, text, fault);
+    else if (strncmp(text, tcp_scheme, sizeof tcp_scheme - 1) == 0)
+        ok = parse_tcp_url(&parsed, text + sizeof tcp_scheme - 1, fault);
+    else if (scheme_end)
+        fault_set(fault, "\"%.*s\" in " QUOTED ": expected tcp://host:port, host:port or unix:PATH",
+                  (int)(scheme_end - text + 3), text, text);
     else
-        ok = parse_host_port(&parsed, text, fault);
+        ok = parse_tcp(&parsed, text, fault);
     if (ok)
         *address = parsed;
     return ok;

@@ -1,8 +1,9 @@
 /* Addresses as text and as socket addresses. Pure: resolves nothing, opens nothing.
  *
- * Forms: `host:port`, `[v6]:port`, `unix:PATH` and `unix:@NAME` (a Linux abstract socket). An empty host or
- * `*` means all addresses of this machine and is read as `::`, on which listeners accept IPv4 too. An
- * upstream address may also be `srv+NAME`: the hosts and ports in the SRV records of NAME (RFC 2782). */
+ * Forms: `host:port`, `[v6]:port`, `unix:PATH` and `unix:@NAME` (a Linux abstract socket). The URLs
+ * `tcp://host:port` and `unix:///PATH`, which Docker uses, mean the same. An empty host or `*` means all
+ * addresses of this machine and is read as `::`, on which listeners accept IPv4 too. An upstream address may
+ * also be `srv+NAME`: the hosts and ports in the SRV records of NAME (RFC 2782). */
 #ifndef HUSK_WIRE_ADDRESS_H
 #define HUSK_WIRE_ADDRESS_H
 

@@ -135,9 +135,6 @@ static void test_refuses_bad_hosts(void **state)
                    "too many colons in \"::1\": expected host:port, with IPv6 in brackets: [::1]:24224");
     expect_refused("host:1:2",
                    "too many colons in \"host:1:2\": expected host:port, with IPv6 in brackets: [::1]:24224");
-    expect_refused(
-        "http://host:1",
-        "too many colons in \"http://host:1\": expected host:port, with IPv6 in brackets: [::1]:24224");
     expect_refused("[localhost]:1",
                    "bad address in \"[localhost]:1\": expected an IPv6 address without a zone "
                    "in the brackets");
@@ -186,6 +183,43 @@ static void test_refuses_long_hosts(void **state)
     memcpy(text + 4000, "]:1", 4);
     assert_false(address_parse(&address, text, &fault));
     assert_non_null(strstr(fault.text, "expected an IPv6 address"));
+}
+
+static void test_urls_of_tcp_and_unix_are_addresses(void **state)
+{
+    struct address address;
+    struct fault fault;
+
+    (void)state;
+    assert_true(address_parse(&address, "tcp://logs.example:24224", &fault));
+    assert_string_equal(address.host, "logs.example");
+    assert_int_equal(address.port, 24224);
+    assert_true(address_parse(&address, "tcp://[::1]:24224/", &fault));
+    assert_string_equal(address.host, "::1");
+    assert_int_equal(address.port, 24224);
+    assert_true(address_parse(&address, "unix:///run/husk.sock", &fault));
+    assert_true(address.is_unix);
+    assert_string_equal(address.host, "/run/husk.sock");
+    assert_true(address_parse_upstream(&address, "tcp://logs.example:1/", &fault));
+    assert_string_equal(address.host, "logs.example");
+}
+
+static void test_other_urls_are_refused(void **state)
+{
+    (void)state;
+    expect_refused(
+        "fluentd://host:1",
+        "\"fluentd://\" in \"fluentd://host:1\": expected tcp://host:port, host:port or unix:PATH");
+    expect_refused("http://host:1/",
+                   "\"http://\" in \"http://host:1/\": expected tcp://host:port, host:port or unix:PATH");
+    expect_refused("unix://run/husk.sock",
+                   "two slashes in \"unix://run/husk.sock\": expected unix:///PATH or unix:PATH");
+    expect_refused("unix://", "two slashes in \"unix://\": expected unix:///PATH or unix:PATH");
+    expect_refused("tcp://", "no port in \"\": expected host:port");
+    expect_refused("tcp://host", "no port in \"host\": expected host:port");
+    expect_refused("tcp://host/", "no port in \"host\": expected host:port");
+    expect_refused("tcp://host:1/x", "bad port \"1/x\": expected 0 to 65535");
+    expect_refused("tcp://host:1//", "bad port \"1/\": expected 0 to 65535");
 }
 
 static void test_unix_paths(void **state)
@@ -328,6 +362,8 @@ int main(void)
         cmocka_unit_test(test_refuses_missing_parts),
         cmocka_unit_test(test_refuses_bad_hosts),
         cmocka_unit_test(test_refuses_long_hosts),
+        cmocka_unit_test(test_urls_of_tcp_and_unix_are_addresses),
+        cmocka_unit_test(test_other_urls_are_refused),
         cmocka_unit_test(test_unix_paths),
         cmocka_unit_test(test_conversion_to_sockets_and_back),
         cmocka_unit_test(test_socket_lengths),
