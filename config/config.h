@@ -13,7 +13,7 @@ enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
 enum config_when_unhealthy { CONFIG_UNHEALTHY_ACCEPT, CONFIG_UNHEALTHY_REFUSE };
 
 struct config {
-    const char *listen;
+    struct setting_list listen;   /* ADDR[,mode=OCTAL][,group=NAME] */
     struct setting_list upstream; /* ADDR[,weight=N][,standby] */
     bool unsafe_listen;
     unsigned protocol;      /* enum route_protocol, in the same order */
@@ -52,6 +52,7 @@ struct config {
     uint64_t eject_time_ms, eject_time_max_ms, health_interval_ms;
     unsigned when_unhealthy;            /* enum config_when_unhealthy */
     uint64_t udp_heartbeats_per_second; /* 0: off */
+    uint64_t udp_heartbeats_per_source; /* per second; 0: no limit */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms;
 

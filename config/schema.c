@@ -34,9 +34,10 @@ static const struct setting settings[] = {
       .help = "allow --listen on an address that other machines can reach; husk accepts plaintext there" },
 #define CLIENT_ONLY 3
 
-    { ROW("listen", SETTING_TEXT, listen), .value_name = "ADDR", .required = true,
+    { ROW("listen", SETTING_LIST, listen), .value_name = "ADDR[,mode=OCTAL][,group=NAME]", .required = true,
       .help = "address on which husk accepts connections: host:port, [v6]:port or unix:PATH; port 0: "
-              "any free port" },
+              "any free port; can be given up to 16 times; mode (default 0666) and group are those of the "
+              "file of a Unix socket: who may write to the file may connect" },
     { ROW("upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
       .help = "address to which husk carries traffic: host:port, [v6]:port, unix:PATH or srv+NAME (SRV "
               "records); can be given several times; connections are shared by weight, 1 to 1000; a "
@@ -213,8 +214,12 @@ static const struct setting settings[] = {
               "lets them go to another address" },
     { ROW("udp-heartbeats", SETTING_COUNT, udp_heartbeats_per_second), .fallback = "1000", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
-      .help = "forward: UDP heartbeats read per second, on the port of --listen; answered while the "
+      .help = "forward: UDP heartbeats read per second, on the TCP ports of --listen; answered while the "
               "upstream is healthy" },
+    { ROW("udp-heartbeats-per-source", SETTING_COUNT, udp_heartbeats_per_source), .fallback = "5", .min = 1,
+      .max = 1000000, .zero_word = "off", .value_name = "N",
+      .help = "forward: UDP heartbeats answered per second to one address and port; more get no answer, "
+              "which stops two programs that answer each other; off: no limit" },
     { ROW("reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA and passphrase files; changed "

@@ -87,6 +87,7 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .draining = daemon->drain.is_draining,
         .upstream_healthy = upstream_is_healthy(daemon),
         .heartbeats_answered = daemon->heartbeat.answered,
+        .heartbeats_limited = daemon->heartbeat.limited,
     };
     for (enum side side = 0; side < SIDE_COUNT; side++)
         snapshot->certificate_not_after[side] = certificate_not_after(daemon, side);
@@ -176,7 +177,7 @@ static bool workers_bind(struct daemon *daemon, struct fault *fault)
     const struct worker_group_options options = {
         .route = &daemon->options.route,
         .log = &daemon->log,
-        .listen = daemon->options.listen,
+        .listen = &daemon->options.listen,
         .workers = daemon->options.workers,
     };
 
@@ -214,22 +215,31 @@ static bool discovery_start(struct daemon *daemon, struct fault *fault)
     return discovery_open(&daemon->discovery, daemon->loop, &setup, fault);
 }
 
-/* Heartbeats come to the port of the listener. If another program has the UDP port, husk runs without them.
- */
+/* Heartbeats come to the TCP ports of the listener. Where another program has the UDP port, husk runs without
+ * them. */
 static void heartbeat_start(struct daemon *daemon)
 {
+    const struct listening *listening = &daemon->workers.listening;
     const struct heartbeat_options options = {
-        .address = daemon->workers.address,
         .per_second = daemon->options.heartbeats_per_second,
+        .per_second_and_source = daemon->options.heartbeats_per_source,
+        .log = &daemon->log,
         .on_asked = on_heartbeat_asked,
         .owner = daemon,
     };
     struct fault fault;
 
-    if (!options.per_second || options.address.storage.ss_family == AF_UNIX)
+    _Static_assert((int)HEARTBEAT_SOCKETS_MAX >= (int)LISTENER_SOCKETS_MAX, "a socket for each TCP port");
+    if (!options.per_second)
         return;
-    if (!heartbeat_open(&daemon->heartbeat, daemon->loop, &options, &fault))
-        log_say(&daemon->log, LOG_WARN, "UDP heartbeats are not answered: %s", fault.text);
+    bool is_open = heartbeat_open(&daemon->heartbeat, daemon->loop, &options, &fault);
+    for (unsigned i = 0; i < listening->count; i++) {
+        const struct socket_address *address = &listening->sockets[i].address;
+        if (address->storage.ss_family == AF_UNIX)
+            continue;
+        if (!is_open || !heartbeat_bind(&daemon->heartbeat, address, &fault))
+            log_say(&daemon->log, LOG_WARN, "UDP heartbeats are not answered: %s", fault.text);
+    }
 }
 
 static void watchers_start(struct daemon *daemon)
@@ -281,7 +291,8 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
     heartbeat_start(daemon);
     watchers_start(daemon);
     process_release_startup_pages();
-    address_log(daemon, "listening", &daemon->workers.address);
+    for (unsigned i = 0; i < daemon->workers.listening.count; i++)
+        address_log(daemon, "listening", &daemon->workers.listening.sockets[i].address);
     if (daemon->admin)
         address_log(daemon, "admin listening", admin_address(daemon->admin));
     return true;

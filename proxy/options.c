@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include "options_listen.h"
 #include "options_policy.h"
 #include "options_upstream.h"
 
@@ -16,18 +17,26 @@ static unsigned cpu_count(void)
     return count < WORKER_GROUP_MAX ? count : WORKER_GROUP_MAX;
 }
 
-static bool listen_address(struct socket_address *to, const char *setting, const char *text,
-                           struct fault *fault)
+/* Whether the addresses go together with the other settings. */
+static bool listen_check(const struct options *options, enum config_mode mode, const struct config *config,
+                         struct fault *fault)
 {
-    struct address address;
-
-    if (!address_parse(&address, text, fault)) {
-        fault_wrap(fault, "--%s", setting);
-        return false;
-    }
-    if (!address_to_socket(&address, to)) {
-        fault_set(fault, "--%s: \"%s\" is not an IP address, localhost or unix:PATH", setting, address.host);
-        return false;
+    for (unsigned i = 0; i < options->listen.count; i++) {
+        const struct socket_address *address = &options->listen.addresses[i].address;
+        const char *text = config->listen.items[i].value;
+        if (mode == CONFIG_CLIENT && !config->unsafe_listen && !socket_address_is_local(address)) {
+            fault_set(fault,
+                      "--listen: other machines can reach %s, and husk accepts plaintext there: listen on "
+                      "127.0.0.1, [::1] or unix:PATH, or set --unsafe-listen",
+                      text);
+            return false;
+        }
+        /* Refusing needs a port that can be bound again: a Unix path has none, and the kernel chooses another
+         * port for port 0. */
+        if (options->refuses_unhealthy && !socket_address_port(address)) {
+            fault_set(fault, "--when-unhealthy: refuse requires a fixed TCP port, and %s has none", text);
+            return false;
+        }
     }
     return true;
 }
@@ -35,26 +44,15 @@ static bool listen_address(struct socket_address *to, const char *setting, const
 static bool options_set_addresses(struct options *options, enum config_mode mode, const struct config *config,
                                   struct fault *fault)
 {
-    if (!listen_address(&options->listen, "listen", config->listen, fault))
-        return false;
-    if (mode == CONFIG_CLIENT && !config->unsafe_listen && !socket_address_is_local(&options->listen)) {
-        fault_set(
-            fault,
-            "--listen: other machines can reach %s, and husk accepts plaintext there: listen on 127.0.0.1, "
-            "[::1] or unix:PATH, or set --unsafe-listen",
-            config->listen);
-        return false;
-    }
-    /* Refusing needs a port that can be bound again: a Unix path has none, and the kernel chooses another
-     * port for port 0. */
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
-    if (options->refuses_unhealthy && !socket_address_port(&options->listen)) {
-        fault_set(fault, "--when-unhealthy: refuse requires a fixed TCP port, and %s has none",
-                  config->listen);
+    if (!options_listen_set(&options->listen, &config->listen, fault) ||
+        !listen_check(options, mode, config, fault))
         return false;
-    }
     options->has_admin = strcmp(config->admin, "off") != 0;
-    return !options->has_admin || listen_address(&options->admin.listen, "admin", config->admin, fault);
+    if (!options->has_admin || options_listen_parse(&options->admin.listen, config->admin, fault))
+        return true;
+    fault_wrap(fault, "--admin");
+    return false;
 }
 
 static bool options_set_credentials(struct options *options, enum config_mode mode,
@@ -171,6 +169,7 @@ static void options_set_control(struct options *options, enum config_mode mode, 
     options->admin.request_timeout_ms = (unsigned)config->admin_request_timeout_ms;
     options->heartbeats_per_second =
         config->protocol == ROUTE_FORWARD ? (uint32_t)config->udp_heartbeats_per_second : 0;
+    options->heartbeats_per_source = (uint32_t)config->udp_heartbeats_per_source;
     options->drain_timeout_ms = config->drain_timeout_ms;
     options->drain_quiet_ms = config->drain_quiet_ms;
     options->reload_interval_ms = config->reload_interval_ms;

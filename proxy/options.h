@@ -20,7 +20,7 @@
 
 struct options {
     struct route_options route;
-    struct socket_address listen;
+    struct listening_options listen;
     struct discovery_options discovery;                 /* targets owned */
     struct credentials_options credentials[SIDE_COUNT]; /* cert_file NULL: that side is plain */
     struct peer_policy policy;                          /* owned */
@@ -30,6 +30,7 @@ struct options {
     bool has_admin;
     unsigned workers;               /* 1 to WORKER_GROUP_MAX */
     uint32_t heartbeats_per_second; /* over UDP; 0: husk answers none */
+    uint32_t heartbeats_per_source; /* per second, over UDP; 0: no limit */
     bool refuses_unhealthy;         /* refuse new connections while the upstream is not healthy */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms; /* 0: only on SIGHUP */

@@ -258,7 +258,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
         fault_set(fault, "out of memory");
         return NULL;
     }
-    int fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, fault);
+    int fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, NULL, fault);
     if (fd < 0) {
         free(admin);
         return NULL;

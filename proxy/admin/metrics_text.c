@@ -255,8 +255,10 @@ static void write_upstream_healthy(FILE *out, const struct family *family,
 
 static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
+    const uint64_t *count = (const uint64_t *)((const char *)snapshot + family->offset);
+
     put_route_series(out, family->name, snapshot);
-    fprintf(out, "} %" PRIu64 "\n", snapshot->heartbeats_answered);
+    fprintf(out, "} %" PRIu64 "\n", *count);
 }
 
 /* An address that is no longer listed is written while it has connections. */
@@ -457,7 +459,13 @@ static const struct family families[] = {
     { .name = "husk_udp_heartbeats_answered_total",
       .help = "UDP heartbeats answered.",
       .type = "counter",
-      .write = write_heartbeats },
+      .write = write_heartbeats,
+      .offset = offsetof(struct metrics_snapshot, heartbeats_answered) },
+    { .name = "husk_udp_heartbeats_limited_total",
+      .help = "UDP heartbeats not answered because their source asked too often.",
+      .type = "counter",
+      .write = write_heartbeats,
+      .offset = offsetof(struct metrics_snapshot, heartbeats_limited) },
     { .name = "husk_draining",
       .help = "1 while the process drains before it exits.",
       .type = "gauge",

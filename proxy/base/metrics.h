@@ -117,8 +117,8 @@ struct metrics_snapshot {
     const char *tls_library;                   /* e.g. "BoringSSL API 17" */
     int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no TLS */
     uint64_t reloads_succeeded, reloads_failed;
-    uint64_t heartbeats_answered; /* over UDP */
-    bool upstream_healthy;        /* nothing has failed */
+    uint64_t heartbeats_answered, heartbeats_limited; /* over UDP */
+    bool upstream_healthy;                            /* nothing has failed */
     bool draining;
 };
 

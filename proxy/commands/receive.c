@@ -431,7 +431,7 @@ int receive_command(int argc, char **argv)
         fprintf(stderr, "husk receive: %s\n", fault.text);
         return EXIT_STATUS_USAGE;
     }
-    int listener = socket_listen(&at, SOCKET_EXCLUSIVE, &fault);
+    int listener = socket_listen(&at, SOCKET_EXCLUSIVE, NULL, &fault);
     if (listener < 0) {
         fprintf(stderr, "husk receive: %s\n", fault.text);
         return EXIT_STATUS_FAILED;

@@ -3,16 +3,17 @@
 #include "base/clock.h"
 #include "wire/socket.h"
 
+#include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DATAGRAMS_PER_WAKE = 64, SECOND_MS = 1000 };
+enum { DATAGRAMS_PER_WAKE = 64, SECOND_MS = 1000, LIMITED_LOG_BURST = 1 };
 
-/* The first byte of a datagram, its sender, and which of this machine's addresses it was sent to. */
+/* The first byte of a datagram, its source, and which of this machine's addresses it was sent to. */
 struct datagram {
-    struct socket_address sender;
+    struct socket_address source;
     char byte;
     struct iovec bytes;
     struct msghdr header;
@@ -26,8 +27,8 @@ static void datagram_prepare(struct datagram *datagram)
 {
     datagram->bytes = (struct iovec) { &datagram->byte, 1 };
     datagram->header = (struct msghdr) {
-        .msg_name = &datagram->sender.storage,
-        .msg_namelen = sizeof datagram->sender.storage,
+        .msg_name = &datagram->source.storage,
+        .msg_namelen = sizeof datagram->source.storage,
         .msg_iov = &datagram->bytes,
         .msg_iovlen = 1,
         .msg_control = &datagram->control,
@@ -48,29 +49,51 @@ static void interface_forget(struct msghdr *header)
     }
 }
 
-static void datagram_answer(struct heartbeat *heartbeat, struct datagram *datagram)
+static void datagram_answer(struct heartbeat *heartbeat, int fd, struct datagram *datagram)
 {
     datagram->byte = '\0';
+    datagram->bytes.iov_len = 1;
     interface_forget(&datagram->header);
-    if (sendmsg(heartbeat->fd, &datagram->header, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
+    if (sendmsg(fd, &datagram->header, MSG_DONTWAIT | MSG_NOSIGNAL) == 1)
         heartbeat->answered++;
 }
 
+static void limited_log(struct heartbeat *heartbeat, const struct socket_address *source, uint64_t now_ms)
+{
+    struct log_line line;
+    char text[ADDRESS_TEXT_BYTES];
+    uint32_t suppressed;
+
+    if (!log_limiter_admit(&heartbeat->limiter, now_ms, LIMITED_LOG_BURST, &suppressed))
+        return;
+    socket_address_format(source, text, sizeof text);
+    log_begin(&line, heartbeat->options.log, LOG_WARN,
+              "UDP heartbeats from one source exceed --udp-heartbeats-per-source and are not answered");
+    log_text(&line, "source", text);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
 /* False: no datagram waits. */
-static bool datagram_take(struct heartbeat *heartbeat)
+static bool datagram_take(struct heartbeat *heartbeat, int fd)
 {
     struct datagram datagram;
+    uint64_t now_ms = clock_monotonic_ms();
 
     datagram_prepare(&datagram);
-    ssize_t length = recvmsg(heartbeat->fd, &datagram.header, MSG_DONTWAIT);
-    if (length < 0)
+    if (recvmsg(fd, &datagram.header, MSG_DONTWAIT) < 0)
         return false;
     heartbeat->taken++;
-    /* A datagram from our own port number is most likely an answer of another husk or an aggregator to a
-     * forged question. Both would answer each other forever. */
-    bool is_echo = socket_address_port(&datagram.sender) == socket_address_port(&heartbeat->options.address);
-    if (length && !is_echo && heartbeat->options.on_asked(heartbeat->options.owner))
-        datagram_answer(heartbeat, &datagram);
+    datagram.source.length = datagram.header.msg_namelen;
+    if (!heartbeat->options.on_asked(heartbeat->options.owner))
+        return true;
+    if (source_limit_admit(&heartbeat->sources, &datagram.source, now_ms)) {
+        datagram_answer(heartbeat, fd, &datagram);
+    } else {
+        heartbeat->limited++;
+        limited_log(heartbeat, &datagram.source, now_ms);
+    }
     return true;
 }
 
@@ -86,7 +109,8 @@ static bool limit_allows(struct heartbeat *heartbeat)
     }
     if (heartbeat->taken < heartbeat->options.per_second)
         return true;
-    ev_io_stop(heartbeat->loop, &heartbeat->watcher);
+    for (unsigned i = 0; i < heartbeat->count; i++)
+        ev_io_stop(heartbeat->loop, &heartbeat->watchers[i]);
     ev_timer_set(&heartbeat->pause, (double)(SECOND_MS - elapsed_ms) / 1000, 0);
     ev_timer_start(heartbeat->loop, &heartbeat->pause);
     return false;
@@ -98,7 +122,7 @@ static void on_datagrams(struct ev_loop *loop, ev_io *watcher, int events)
 
     (void)loop, (void)events;
     for (int i = 0; i < DATAGRAMS_PER_WAKE && limit_allows(heartbeat); i++) {
-        if (!datagram_take(heartbeat))
+        if (!datagram_take(heartbeat, watcher->fd))
             return;
     }
 }
@@ -108,21 +132,34 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
     struct heartbeat *heartbeat = timer->data;
 
     (void)events;
-    ev_io_start(loop, &heartbeat->watcher);
+    for (unsigned i = 0; i < heartbeat->count; i++)
+        ev_io_start(loop, &heartbeat->watchers[i]);
 }
 
 bool heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
                     const struct heartbeat_options *options, struct fault *fault)
 {
     *heartbeat = (struct heartbeat) { .options = *options };
-    heartbeat->fd = socket_bind_datagram(&options->address, fault);
-    if (heartbeat->fd < 0)
+    if (!source_limit_init(&heartbeat->sources, options->per_second_and_source, fault))
         return false;
     heartbeat->loop = loop;
-    ev_io_init(&heartbeat->watcher, on_datagrams, heartbeat->fd, EV_READ);
     ev_timer_init(&heartbeat->pause, on_pause_over, 0, 0);
-    heartbeat->watcher.data = heartbeat->pause.data = heartbeat;
-    ev_io_start(loop, &heartbeat->watcher);
+    heartbeat->pause.data = heartbeat;
+    return true;
+}
+
+bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address, struct fault *fault)
+{
+    assert(heartbeat->count < HEARTBEAT_SOCKETS_MAX);
+    ev_io *watcher = &heartbeat->watchers[heartbeat->count];
+    int fd = socket_bind_datagram(address, fault);
+
+    if (fd < 0)
+        return false;
+    ev_io_init(watcher, on_datagrams, fd, EV_READ);
+    watcher->data = heartbeat;
+    ev_io_start(heartbeat->loop, watcher);
+    heartbeat->count++;
     return true;
 }
 
@@ -130,8 +167,11 @@ void heartbeat_close(struct heartbeat *heartbeat)
 {
     if (!heartbeat->loop)
         return;
-    ev_io_stop(heartbeat->loop, &heartbeat->watcher);
+    for (unsigned i = 0; i < heartbeat->count; i++) {
+        ev_io_stop(heartbeat->loop, &heartbeat->watchers[i]);
+        close(heartbeat->watchers[i].fd);
+    }
     ev_timer_stop(heartbeat->loop, &heartbeat->pause);
-    close(heartbeat->fd);
+    source_limit_deinit(&heartbeat->sources);
     *heartbeat = (struct heartbeat) { 0 };
 }

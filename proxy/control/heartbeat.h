@@ -1,13 +1,16 @@
 /* Answers UDP heartbeats while the upstream is healthy: one zero byte for each datagram, as the input of
  * Fluentd does for an agent with `heartbeat_type udp`.
  *
- * Owns its socket; lives on the loop of the control thread. Asks its owner whether to answer. The address of
- * a sender can be forged: therefore an answer is never longer than the question, and the number of answers is
- * limited. */
+ * Owns its sockets; lives on the loop of the control thread. Asks its owner whether to answer. The source of
+ * a datagram can be forged, so that two programs that answer heartbeats answer each other: therefore an
+ * answer is one byte, and the answers are limited, in all and for each source. A datagram beyond the limit of
+ * its source gets no answer later: that ends the exchange of two programs. */
 #ifndef HUSK_CONTROL_HEARTBEAT_H
 #define HUSK_CONTROL_HEARTBEAT_H
 
 #include "base/fault.h"
+#include "base/log.h"
+#include "control/source_limit.h"
 #include "wire/address.h"
 
 #include <ev.h>
@@ -17,28 +20,38 @@
 /* Whether to answer heartbeats now. */
 typedef bool heartbeat_on_asked(void *owner);
 
+enum { HEARTBEAT_SOCKETS_MAX = 16 };
+
 struct heartbeat_options {
-    struct socket_address address; /* an IP address, with its port */
-    uint32_t per_second; /* datagrams read, at least 1; further ones wait in the socket's buffer, and the
-                            kernel drops what does not fit */
+    uint32_t per_second; /* datagrams read on all sockets, at least 1; further ones wait in the sockets'
+                            buffers, and the kernel drops what does not fit */
+    uint32_t per_second_and_source; /* datagrams answered, see source_limit; 0: no limit */
+    struct log *log;                /* borrowed */
     heartbeat_on_asked *on_asked;
     void *owner;
 };
 
 struct heartbeat {
     struct heartbeat_options options;
-    struct ev_loop *loop; /* NULL: not open */
-    int fd;
-    ev_io watcher;
+    struct ev_loop *loop;                  /* NULL: not open */
+    ev_io watchers[HEARTBEAT_SOCKETS_MAX]; /* one per socket */
+    unsigned count;
     ev_timer pause;           /* runs until the second is over in which the limit was reached */
     uint64_t second_start_ms; /* clock_monotonic_ms */
     uint32_t taken;           /* datagrams since then */
-    uint64_t answered;        /* since the start */
+    struct source_limit sources;
+    struct log_limiter limiter;
+    uint64_t answered,
+        limited; /* since the start; limited: not answered, because their source asked too often */
 };
 
-/* Binds the socket and begins to answer. */
+/* `heartbeat` does not move in memory afterwards. */
 MUST_CHECK bool heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
                                const struct heartbeat_options *options, struct fault *fault);
+/* Binds a socket to `address`, an IP address with its port, and begins to answer there. At most
+ * HEARTBEAT_SOCKETS_MAX times. A failure changes nothing. */
+MUST_CHECK bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address,
+                               struct fault *fault);
 /* Safe on all zeros, and after a failure to open. */
 void heartbeat_close(struct heartbeat *heartbeat);
 

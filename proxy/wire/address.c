@@ -371,6 +371,13 @@ void socket_address_set_port(struct socket_address *address, uint16_t port)
         ((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
 }
 
+const char *socket_address_path(const struct socket_address *address)
+{
+    const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->storage;
+
+    return sun->sun_family == AF_UNIX && sun->sun_path[0] ? sun->sun_path : NULL;
+}
+
 bool socket_address_is_local(const struct socket_address *address)
 {
     const struct sockaddr_in *sin = (const struct sockaddr_in *)&address->storage;

@@ -53,6 +53,10 @@ void socket_address_format(const struct socket_address *address, char *text, siz
 /* The port; 0 for an address without a port, such as a Unix address. */
 uint16_t socket_address_port(const struct socket_address *address);
 
+/* The path of the file of a Unix address, borrowed; NULL for an abstract name and for other address families.
+ */
+const char *socket_address_path(const struct socket_address *address);
+
 /* True when both are the same, byte for byte. */
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
 

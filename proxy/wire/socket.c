@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTEN_BACKLOG = 4096, KEEPALIVE_PROBES = 5 };
+enum { LISTEN_BACKLOG = 4096, KEEPALIVE_PROBES = 5, ALL_ACCESS = 0777 };
 
 static void option_set(int fd, int level, int name, int value)
 {
@@ -41,24 +41,10 @@ static int socket_new(const struct socket_address *address, int type)
     return fd;
 }
 
-static bool bind_and_listen(int fd, const struct socket_address *address)
-{
-    return bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 &&
-           listen(fd, LISTEN_BACKLOG) == 0;
-}
-
-/* The file system path of a Unix address; NULL for an abstract name and for other address families. */
-static const char *unix_path(const struct socket_address *address)
-{
-    const struct sockaddr_un *name = (const struct sockaddr_un *)&address->storage;
-
-    return name->sun_family == AF_UNIX && name->sun_path[0] ? name->sun_path : NULL;
-}
-
 /* If nobody answers on a socket file, its process is dead. */
 static void unix_path_reclaim(const struct socket_address *address)
 {
-    const char *path = unix_path(address);
+    const char *path = socket_address_path(address);
     struct stat facts;
 
     if (!path || lstat(path, &facts) != 0 || !S_ISSOCK(facts.st_mode))
@@ -80,14 +66,49 @@ static bool port_is_free(const struct socket_address *address)
     if (probe < 0)
         return false;
     option_set(probe, SOL_SOCKET, SO_REUSEADDR, 1);
-    bool is_free = bind_and_listen(probe, address);
+    bool is_free = bind(probe, (const struct sockaddr *)&address->storage, address->length) == 0 &&
+                   listen(probe, LISTEN_BACKLOG) == 0;
     int error = errno;
     close(probe);
     errno = error;
     return is_free;
 }
 
-int socket_listen(const struct socket_address *address, enum socket_sharing sharing, struct fault *fault)
+/* A connect fails until the socket listens: at that time the file has its mode and group. */
+static bool bind_with_access(int fd, const struct socket_address *address, const struct socket_access *access)
+{
+    const char *path = socket_address_path(address);
+
+    if (!path || !access)
+        return bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0;
+    mode_t before = umask(ALL_ACCESS & ~access->mode);
+    int failure = bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0 ? 0 : errno;
+    umask(before);
+    if (!failure && access->group != SOCKET_GROUP_KEPT && lchown(path, (uid_t)-1, access->group) != 0) {
+        failure = errno;
+        unlink(path);
+    }
+    errno = failure;
+    return !failure;
+}
+
+/* Why listening failed with `error`, in words that name the user's mistake. */
+static const char *listen_failure(const struct socket_address *address, int error)
+{
+    const char *path = socket_address_path(address);
+    struct stat facts;
+
+    if (path && error == EADDRINUSE && lstat(path, &facts) == 0 && !S_ISSOCK(facts.st_mode))
+        return "a file that is no socket has this name";
+    if (path && error == ENOENT)
+        return "the directory does not exist";
+    if (path && error == EPERM)
+        return "this user may not give files to that group";
+    return strerror(error);
+}
+
+int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
+                  const struct socket_access *access, struct fault *fault)
 {
     char text[ADDRESS_TEXT_BYTES];
     int fd = -1;
@@ -101,12 +122,12 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
     option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (sharing != SOCKET_EXCLUSIVE)
         option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (!bind_and_listen(fd, address))
+    if (!bind_with_access(fd, address, access) || listen(fd, LISTEN_BACKLOG) != 0)
         goto fail;
     return fd;
 fail:
     socket_address_format(address, text, sizeof text);
-    fault_set(fault, "cannot listen on %s: %s", text, strerror(errno));
+    fault_set(fault, "cannot listen on %s: %s", text, listen_failure(address, errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -143,7 +164,7 @@ int socket_bind_datagram(const struct socket_address *address, struct fault *fau
 
 struct socket_file socket_file_of(const struct socket_address *address)
 {
-    const char *path = unix_path(address);
+    const char *path = socket_address_path(address);
     struct stat facts;
 
     if (!path || lstat(path, &facts) != 0)
@@ -156,7 +177,7 @@ void socket_file_remove(const struct socket_file *file, const struct socket_addr
     struct socket_file now = socket_file_of(address);
 
     if (file->inode && now.inode == file->inode && now.device == file->device)
-        unlink(unix_path(address));
+        unlink(socket_address_path(address));
 }
 
 struct socket_address socket_local_address(int fd)

@@ -18,11 +18,21 @@ enum socket_sharing {
     SOCKET_JOINED  /* one of the others */
 };
 
+/* Who may connect to a Unix socket: the access rights of its file. */
+struct socket_access {
+    mode_t mode; /* permission bits, such as 0660; connecting needs the write permission (unix(7)) */
+    gid_t group; /* SOCKET_GROUP_KEPT: the group that the system gives the file */
+};
+#define SOCKET_GROUP_KEPT ((gid_t)-1)
+
 /* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
- * SOCKET_SHARED has made it. Takes over the Unix socket file of a dead process. Returns -1 and a fault on
- * failure. */
+ * SOCKET_SHARED has made it. A Unix address takes SOCKET_EXCLUSIVE. Takes over the Unix socket file of a dead
+ * process. Nobody can connect before the file has the rights `access`; NULL: the rights of the umask.
+ * Changes the umask for a moment: for use while the process has one thread. Returns -1 and a fault on
+ * failure.
+ */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
-                             struct fault *fault);
+                             const struct socket_access *access, struct fault *fault);
 
 /* Stops listening: the kernel refuses new connections and resets those not yet accepted. The port stays
  * bound. For TCP sockets with an explicit port only: with port 0, the kernel would choose another port

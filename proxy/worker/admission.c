@@ -11,7 +11,7 @@ static void on_change(void *owner)
     struct admission *admission = owner;
 
     timer_arm(admission);
-    if (admission->listener->fd >= 0)
+    if (listener_is_open(admission->listener))
         listener_admit(admission->listener,
                        acceptor_is_full(admission->acceptor) ? LISTENER_THROTTLE : LISTENER_ADMIT);
 }

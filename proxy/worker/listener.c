@@ -14,17 +14,17 @@ enum { ACCEPTS_PER_WAKE = 64, PAUSE_LOG_BURST = 2 };
 
 static const double pause_seconds_min = 0.01;
 static const double pause_seconds_max = 1.0;
+static const double retry_seconds = 1.0;
 
 static int reserve_open(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static int accept_one(struct listener *listener, struct socket_address *peer)
+static int accept_one(int fd, struct socket_address *peer)
 {
     peer->length = sizeof peer->storage;
-    return accept4(listener->fd, (struct sockaddr *)&peer->storage, &peer->length,
-                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return accept4(fd, (struct sockaddr *)&peer->storage, &peer->length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 static void pause_log(struct listener *listener, enum log_level level, const char *what, int error)
@@ -44,29 +44,26 @@ static void pause_log(struct listener *listener, enum log_level level, const cha
 
 static void listener_watch(struct listener *listener)
 {
-    if (listener->throttled || listener->actual == LISTENER_REFUSING || ev_is_active(&listener->pause))
-        ev_io_stop(listener->loop, &listener->watcher);
-    else
-        ev_io_start(listener->loop, &listener->watcher);
+    bool is_paused = listener->throttled || ev_is_active(&listener->pause);
+
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        struct listener_socket *socket = &listener->sockets[i];
+        if (is_paused || socket->mode == LISTENER_REFUSING)
+            ev_io_stop(listener->loop, &socket->watcher);
+        else
+            ev_io_start(listener->loop, &socket->watcher);
+    }
 }
 
-static void pause_begin(struct listener *listener, double seconds)
-{
-    ev_timer_stop(listener->loop, &listener->pause);
-    ev_timer_set(&listener->pause, seconds, 0);
-    ev_timer_start(listener->loop, &listener->pause);
-    listener_watch(listener);
-}
-
-/* Out of descriptors: resets the next connection, so that its peer tries again later, and pauses accepting.
- * Each further pause is twice as long as the last one. */
-static void listener_pause(struct listener *listener, int error)
+/* Out of descriptors: resets the next connection of the socket `listen_fd`, so that its peer tries again
+ * later, and pauses accepting. Each further pause is twice as long as the last one. */
+static void listener_pause(struct listener *listener, int listen_fd, int error)
 {
     struct socket_address peer;
 
     if (listener->reserve >= 0) {
         close(listener->reserve);
-        int fd = accept_one(listener, &peer);
+        int fd = accept_one(listen_fd, &peer);
         if (fd >= 0)
             socket_close_by_reset(fd);
         listener->reserve = reserve_open();
@@ -76,7 +73,9 @@ static void listener_pause(struct listener *listener, int error)
     listener->pause_seconds = listener->pause_seconds == 0 ? pause_seconds_min : listener->pause_seconds * 2;
     if (listener->pause_seconds > pause_seconds_max)
         listener->pause_seconds = pause_seconds_max;
-    pause_begin(listener, listener->pause_seconds);
+    ev_timer_set(&listener->pause, listener->pause_seconds, 0);
+    ev_timer_start(listener->loop, &listener->pause);
+    listener_watch(listener);
 }
 
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
@@ -86,10 +85,10 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
 
     (void)loop, (void)events;
     for (int i = 0; i < ACCEPTS_PER_WAKE && !listener->throttled; i++) {
-        int fd = accept_one(listener, &peer);
+        int fd = accept_one(watcher->fd, &peer);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                listener_pause(listener, errno);
+                listener_pause(listener, watcher->fd, errno);
             /* EAGAIN, or a connection that ended in the kernel's queue. */
             return;
         }
@@ -100,11 +99,21 @@ static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
 
 static void listener_resume(struct listener *listener)
 {
-    if (listener->actual == LISTENER_REFUSING && socket_listen_resume(listener->fd)) {
-        listener->actual = LISTENER_LISTENING;
-    } else if (listener->actual == LISTENER_REFUSING) {
-        pause_log(listener, LOG_ERROR, "cannot listen again yet", errno);
-        pause_begin(listener, pause_seconds_max);
+    int failure = 0;
+
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        struct listener_socket *socket = &listener->sockets[i];
+        if (socket->mode == LISTENER_LISTENING)
+            continue;
+        if (socket_listen_resume(socket->watcher.fd))
+            socket->mode = LISTENER_LISTENING;
+        else
+            failure = errno;
+    }
+    if (failure) {
+        pause_log(listener, LOG_ERROR, "cannot listen again yet", failure);
+        ev_timer_set(&listener->retry, retry_seconds, 0);
+        ev_timer_start(listener->loop, &listener->retry);
     }
     listener_watch(listener);
 }
@@ -116,6 +125,14 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop, (void)events;
     if (listener->reserve < 0)
         listener->reserve = reserve_open();
+    listener_watch(listener);
+}
+
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct listener *listener = timer->data;
+
+    (void)loop, (void)events;
     if (listener->wanted == LISTENER_LISTENING)
         listener_resume(listener);
 }
@@ -124,27 +141,41 @@ void listener_open(struct listener *listener, const struct listener_options *opt
 {
     *listener = (struct listener) {
         .loop = options->loop,
-        .fd = options->fd,
+        .socket_count = options->fds.count,
         .reserve = reserve_open(),
         .metrics = options->metrics,
         .log = options->log,
         .on_accepted = options->on_accepted,
         .owner = options->owner,
     };
-    ev_io_init(&listener->watcher, on_acceptable, listener->fd, EV_READ);
     ev_timer_init(&listener->pause, on_pause_over, 0, 0);
-    listener->watcher.data = listener->pause.data = listener;
-    ev_io_start(listener->loop, &listener->watcher);
+    ev_timer_init(&listener->retry, on_retry, 0, 0);
+    listener->pause.data = listener->retry.data = listener;
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        ev_io *watcher = &listener->sockets[i].watcher;
+        ev_io_init(watcher, on_acceptable, options->fds.items[i], EV_READ);
+        watcher->data = listener;
+    }
+    listener_watch(listener);
 }
 
 void listener_close(struct listener *listener)
 {
-    ev_io_stop(listener->loop, &listener->watcher);
     ev_timer_stop(listener->loop, &listener->pause);
-    close(listener->fd);
+    ev_timer_stop(listener->loop, &listener->retry);
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        ev_io_stop(listener->loop, &listener->sockets[i].watcher);
+        close(listener->sockets[i].watcher.fd);
+    }
     if (listener->reserve >= 0)
         close(listener->reserve);
-    listener->fd = listener->reserve = -1;
+    listener->socket_count = 0;
+    listener->reserve = -1;
+}
+
+bool listener_is_open(const struct listener *listener)
+{
+    return listener->socket_count > 0;
 }
 
 void listener_admit(struct listener *listener, enum listener_admission admission)
@@ -166,7 +197,9 @@ void listener_set_mode(struct listener *listener, enum listener_mode mode)
         listener_resume(listener);
         return;
     }
-    listener->actual = LISTENER_REFUSING;
+    for (unsigned i = 0; i < listener->socket_count; i++)
+        listener->sockets[i].mode = LISTENER_REFUSING;
     listener_watch(listener);
-    socket_listen_pause(listener->fd);
+    for (unsigned i = 0; i < listener->socket_count; i++)
+        socket_listen_pause(listener->sockets[i].watcher.fd);
 }

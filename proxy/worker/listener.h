@@ -1,6 +1,7 @@
-/* Accepts connections, pauses while a limit is reached, and refuses connections on request.
+/* Accepts connections on one or several sockets, pauses while a limit is reached, and refuses connections on
+ * request. Limits and pauses hold for all its sockets.
  *
- * Owns its listening descriptor and one reserve descriptor. When the process is out of descriptors, the
+ * Owns its listening descriptors and one reserve descriptor. When the process is out of descriptors, the
  * reserve is spent to accept and reset the next connection, so that its peer learns of the failure. Belongs
  * to the thread of its worker. */
 #ifndef HUSK_WORKER_LISTENER_H
@@ -13,7 +14,15 @@
 #include <ev.h>
 #include <stdbool.h>
 
-/* In LISTENER_REFUSING the socket is bound but does not listen: the kernel refuses connections. */
+enum { LISTENER_SOCKETS_MAX = 16 };
+
+/* The sockets of a listener: non-blocking, close-on-exec, listening. */
+struct listener_fds {
+    int items[LISTENER_SOCKETS_MAX];
+    unsigned count;
+};
+
+/* In LISTENER_REFUSING a socket is bound but does not listen: the kernel refuses connections. */
 enum listener_mode { LISTENER_LISTENING, LISTENER_REFUSING };
 
 /* Takes `fd`, which is non-blocking and close-on-exec. */
@@ -21,23 +30,28 @@ typedef void listener_on_accepted(void *owner, int fd, const struct socket_addre
 
 struct listener_options {
     struct ev_loop *loop;    /* borrowed */
-    int fd;                  /* a listening socket; taken */
+    struct listener_fds fds; /* at least one; taken */
     struct metrics *metrics; /* borrowed */
     struct log *log;         /* borrowed */
     listener_on_accepted *on_accepted;
     void *owner;
 };
 
+struct listener_socket {
+    ev_io watcher;
+    enum listener_mode mode; /* differs from `wanted` while listening again fails */
+};
+
 struct listener {
     struct ev_loop *loop;
-    int fd;
-    int reserve; /* -1: spent until the pause is over */
-    ev_io watcher;
-    ev_timer pause;
-    double pause_seconds; /* length of the last pause; 0 after an accepted connection */
+    struct listener_socket sockets[LISTENER_SOCKETS_MAX];
+    unsigned socket_count; /* 0: closed */
+    int reserve;           /* -1: spent until the pause is over */
+    ev_timer pause;        /* descriptors or memory ran out */
+    ev_timer retry;        /* a socket cannot listen again yet */
+    double pause_seconds;  /* length of the last pause; 0 after an accepted connection */
     bool throttled;
     enum listener_mode wanted; /* the mode last set */
-    enum listener_mode actual; /* the mode of the socket: listening again can fail for a while */
     struct metrics *metrics;
     struct log *log;
     struct log_limiter limiter;
@@ -45,17 +59,18 @@ struct listener {
     void *owner;
 };
 
-/* Begins to accept. */
+/* Begins to accept. The listener does not move in memory afterwards. */
 void listener_open(struct listener *listener, const struct listener_options *options);
 void listener_close(struct listener *listener);
+bool listener_is_open(const struct listener *listener);
 
 /* Whether a limit of the worker has been reached: a throttled listener leaves connections in the kernel's
  * queue. */
 enum listener_admission { LISTENER_ADMIT, LISTENER_THROTTLE };
 void listener_admit(struct listener *listener, enum listener_admission admission);
 
-/* Only for TCP ports that were asked for by number (see socket_listen_pause). When listening again fails, the
- * listener tries again each second. */
+/* Only if each socket has a TCP port that was asked for by number (see socket_listen_pause). When listening
+ * again fails, the listener tries again each second. */
 void listener_set_mode(struct listener *listener, enum listener_mode mode);
 
 #endif

@@ -51,7 +51,7 @@ static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 static void connection_receive(struct worker *worker, const struct mailbox_item *item)
 {
     acceptor_unreserve(&worker->transport.acceptor);
-    if (worker->listener.fd >= 0)
+    if (listener_is_open(&worker->listener))
         connection_open(worker, item->fd, &item->peer);
     else
         socket_close_by_reset(item->fd);
@@ -151,12 +151,13 @@ static bool thread_start(struct worker *worker)
     return started;
 }
 
-static void listening_start(struct worker *worker, const struct worker_options *options, int listen_fd)
+static void accepting_start(struct worker *worker, const struct worker_options *options,
+                            const struct listener_fds *fds)
 {
     struct reactor *reactor = &worker->reactor;
     const struct listener_options listener = {
         .loop = reactor->loop,
-        .fd = listen_fd,
+        .fds = *fds,
         .metrics = &reactor->metrics,
         .log = options->log,
         .on_accepted = on_accepted,
@@ -164,13 +165,14 @@ static void listening_start(struct worker *worker, const struct worker_options *
     };
 
     mailbox_open(&worker->mailbox, reactor->loop, on_item, worker);
-    socket_tune(listen_fd, options->route->dead_peer_ms);
+    for (unsigned i = 0; i < fds->count; i++)
+        socket_tune(fds->items[i], options->route->dead_peer_ms);
     listener_open(&worker->listener, &listener);
     admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full,
                    worker);
 }
 
-bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,
+bool worker_start(struct worker *worker, const struct worker_options *options, const struct listener_fds *fds,
                   struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
 {
     *worker = (struct worker) { .peers = options->peers };
@@ -179,11 +181,12 @@ bool worker_start(struct worker *worker, const struct worker_options *options, i
     transport_init(&worker->transport, &worker->reactor, options->route, options->log, credentials);
     tunnels_init(&worker->tunnels, &worker->transport);
     if (!is_open || !delivery_open(&worker->delivery, &worker->transport, fault)) {
-        close(listen_fd);
+        for (unsigned i = 0; i < fds->count; i++)
+            close(fds->items[i]);
         worker_deinit(worker);
         return false;
     }
-    listening_start(worker, options, listen_fd);
+    accepting_start(worker, options, fds);
     if (thread_start(worker))
         return true;
     fault_set(fault, "cannot start a thread");

@@ -42,10 +42,11 @@ struct worker {
     unsigned left_behind; /* connections and messages with undelivered bytes at the end */
 };
 
-/* Starts the thread. Takes `listen_fd`, also on failure. Takes over one reference of the caller to each of
- * `credentials`; NULL: that side is plaintext. Copies `options`. The worker must not move in memory
+/* Starts the thread. Takes the descriptors `fds`, also on failure. Takes over one reference of the caller to
+ * each of `credentials`; NULL: that side is plaintext. Copies `options`. The worker must not move in memory
  * afterwards. */
-MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options, int listen_fd,
+MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options,
+                             const struct listener_fds *fds,
                              struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
 
 /* Waits for the thread to end (post MAILBOX_STOP first). */

@@ -1,43 +1,14 @@
 #include "worker/worker_group.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* ---- bind, start and stop ---- */
-
-/* TCP sockets share the port. A Unix path has one socket, whose descriptor is duplicated. */
-static int listener_descriptor(const struct worker_group *group, struct fault *fault)
-{
-    bool is_first = group->bound == 0;
-
-    if (group->options.workers == 1)
-        return socket_listen(&group->address, SOCKET_EXCLUSIVE, fault);
-    if (is_first)
-        return socket_listen(&group->address, SOCKET_SHARED, fault);
-    if (group->address.storage.ss_family != AF_UNIX)
-        return socket_listen(&group->address, SOCKET_JOINED, fault);
-    int fd = fcntl(group->listeners[0], F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        fault_set(fault, "cannot share the listening socket: out of descriptors");
-    return fd;
-}
 
 bool worker_group_bind(struct worker_group *group, const struct worker_group_options *options,
                        struct fault *fault)
 {
-    *group = (struct worker_group) { .options = *options, .address = options->listen };
-    while (group->bound < options->workers) {
-        int fd = listener_descriptor(group, fault);
-        if (fd < 0)
-            return false;
-        group->listeners[group->bound++] = fd;
-        if (group->bound > 1)
-            continue;
-        group->address = socket_local_address(fd); /* the other sockets join a port chosen for port 0 */
-        group->file = socket_file_of(&group->address);
-    }
-    return true;
+    *group = (struct worker_group) { .options = *options };
+    return listening_open(&group->listening, options->listen, options->workers, fault);
 }
 
 bool worker_group_start(struct worker_group *group, struct credentials *const credentials[SIDE_COUNT],
@@ -49,22 +20,21 @@ bool worker_group_start(struct worker_group *group, struct credentials *const cr
         .peers = &group->peers,
     };
 
-    group->workers = calloc(group->bound, sizeof *group->workers);
+    group->workers = calloc(group->options.workers, sizeof *group->workers);
     if (!group->workers) {
         fault_set(fault, "out of memory");
         return false;
     }
     group->peers.workers = group->workers;
-    while (group->started < group->bound) {
+    while (group->started < group->options.workers) {
         unsigned at = group->started;
         struct credentials *shared[SIDE_COUNT] = { NULL };
         for (enum side side = 0; side < SIDE_COUNT; side++) {
             if (credentials[side])
                 shared[side] = credentials_share(credentials[side]);
         }
-        int fd = group->listeners[at];
-        group->listeners[at] = -1;
-        if (!worker_start(&group->workers[at], &options, fd, shared, fault))
+        const struct listener_fds fds = listening_take(&group->listening, at);
+        if (!worker_start(&group->workers[at], &options, &fds, shared, fault))
             return false;
         group->metrics[at] = &group->workers[at].reactor.metrics;
         group->started++;
@@ -98,15 +68,10 @@ unsigned worker_group_stop(struct worker_group *group)
     }
     for (unsigned i = 0; i < group->started; i++)
         worker_free(&group->workers[i]);
-    for (unsigned i = 0; i < group->bound; i++) {
-        if (group->listeners[i] >= 0)
-            close(group->listeners[i]);
-    }
-    if (group->bound)
-        socket_file_remove(&group->file, &group->address);
+    listening_close(&group->listening);
     free(group->workers);
     group->workers = NULL;
-    group->bound = group->started = 0;
+    group->started = 0;
     return left_behind;
 }
 

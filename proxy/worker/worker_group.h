@@ -1,7 +1,7 @@
-/* The workers of a route: binds their listening sockets, starts them, passes changes to all of them, stops
+/* The workers of a route: opens their listening sockets, starts them, passes changes to all of them, stops
  * them.
  *
- * Owns the workers, and the listening descriptors until each worker takes its own. Belongs to the control
+ * Owns the workers and what they listen on. Belongs to the control
  * thread; talks to the workers only through their mailboxes and their counters. */
 #ifndef HUSK_WORKER_WORKER_GROUP_H
 #define HUSK_WORKER_WORKER_GROUP_H
@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "runtime/route.h"
-#include "wire/socket.h"
+#include "worker/listening.h"
 #include "worker/worker.h"
 
 #include <stdbool.h>
@@ -19,27 +19,24 @@
 enum { WORKER_GROUP_MAX = 64 };
 
 struct worker_group_options {
-    const struct route_options *route; /* borrowed */
-    struct log *log;                   /* borrowed */
-    struct socket_address listen;
-    unsigned workers; /* 1 to WORKER_GROUP_MAX */
+    const struct route_options *route;      /* borrowed */
+    struct log *log;                        /* borrowed */
+    const struct listening_options *listen; /* borrowed */
+    unsigned workers;                       /* 1 to WORKER_GROUP_MAX */
 };
 
 /* Zero-initialise. */
 struct worker_group {
     struct worker_group_options options;
-    struct socket_address address; /* the bound address; differs from options.listen if that has port 0 */
-    struct socket_file file;
-    int listeners[WORKER_GROUP_MAX]; /* of workers that are not started; -1: started */
-    unsigned bound;                  /* listeners that were opened */
-    unsigned started;                /* workers that run */
+    struct listening listening;
+    unsigned started; /* workers that run */
     struct worker *workers;
     struct worker_peers peers;
     const struct metrics *metrics[WORKER_GROUP_MAX]; /* of each started worker */
 };
 
-/* Binds one listening socket per worker; connections wait in the kernel's queue. The fault names no setting.
- * Call worker_group_stop also after a failure. */
+/* Opens the listening sockets; connections wait in the kernel's queue. The fault names no setting. Call
+ * worker_group_stop also after a failure. */
 MUST_CHECK bool worker_group_bind(struct worker_group *group, const struct worker_group_options *options,
                                   struct fault *fault);
 /* Starts the workers, each with references of its own to `credentials`. */

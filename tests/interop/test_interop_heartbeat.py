@@ -9,6 +9,7 @@ from support.raw import HOST
 
 BEATS = 60  # without answers an agent detaches the server after far fewer heartbeats
 COUNT = 25
+HASTY = {"udp_heartbeats_per_source": 20}  # the agent asks ten times a second
 
 
 def output(husk, more=""):
@@ -31,9 +32,9 @@ def site(husk, programs, pki, tmp_path):
     """A Fluentd agent with three outputs: husk client, husk client without UDP heartbeats, husk server by TLS."""
     class Site:
         aggregator = Aggregator()
-        server = husk.server(aggregator, health_interval="50ms")
+        server = husk.server(aggregator, health_interval="50ms", **HASTY)
         agent = programs.add(Agent(tmp_path, {
-            "client": output(husk.client(server)),
+            "client": output(husk.client(server, **HASTY)),
             "mute": output(husk.client(server, udp_heartbeats="off")),
             "server": output(server, f"""
                 transport tls

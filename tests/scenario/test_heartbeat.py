@@ -3,6 +3,7 @@ refuse connections while it is down."""
 
 import signal
 import socket
+import struct
 import time
 
 import pytest
@@ -16,17 +17,30 @@ PROBED = {"health_interval": "50ms"}
 
 
 class UdpAgent:
-    """An agent's UDP socket. Like Fluentd's it receives only from the address that it sends to."""
+    """An agent's UDP socket. Like Fluentd's it receives only from the address that it sends to. Each heartbeat comes
+    from a port of its own, so that only the test of the limit of one source reaches that limit."""
 
     def __init__(self, address):
-        self.sock = socket.socket(raw.family_of(address), socket.SOCK_DGRAM)
-        self.sock.connect(address)
+        self.address = address
+        self.sock = None
+        self.renew()
 
-    def send_heartbeat(self, wait=SILENCE):
+    def renew(self):
+        if self.sock:
+            self.sock.close()
+        self.sock = socket.socket(raw.family_of(self.address), socket.SOCK_DGRAM)
+        self.sock.connect(self.address)
+
+    def send_heartbeat(self, wait=SILENCE, question=b"\0"):
         """Returns the answer. None: no answer came."""
+        self.renew()
+        return self.ask(wait, question)
+
+    def ask(self, wait=SILENCE, question=b"\0"):
+        """The same, from the port of the last heartbeat."""
         self.sock.settimeout(wait)
         try:
-            self.sock.send(b"\0")
+            self.sock.send(question)
             return self.sock.recv(100)
         except (TimeoutError, ConnectionRefusedError):
             return None
@@ -156,6 +170,54 @@ def test_a_udp_port_in_use_causes_only_a_warning(husk):
     assert aggregator.wait_for(1)[0].number == 7
 
 
+def test_an_empty_heartbeat_is_answered_too(husk):
+    """Fluency's UDPHeartbeater sends nothing in its datagrams, and Fluentd answers them."""
+    client = husk.client(f"{raw.HOST}:1")
+    assert UdpAgent(client.address).send_heartbeat(WAIT_SECONDS, question=b"") == b"\0"
+
+
+def test_a_source_that_asks_too_often_gets_fewer_answers_and_others_get_theirs(husk):
+    client = husk.client(f"{raw.HOST}:1")
+    hasty = UdpAgent(client.address)
+    eventually(lambda: hasty.ask() is None, "the source is limited")
+    client.wait_for_metric("husk_udp_heartbeats_limited_total", 1)
+    warning = client.wait_for_event(level="warn", message="UDP heartbeats from one source exceed "
+                                                          "--udp-heartbeats-per-source and are not answered")
+    assert warning["source"] == raw.format_address(hasty.sock.getsockname())
+    UdpAgent(client.address).expect_answer()
+    eventually(lambda: hasty.ask() == b"\0", "the source is answered again")
+
+
+def test_udp_heartbeats_per_source_off_answers_every_heartbeat(husk):
+    hasty = UdpAgent(husk.client(f"{raw.HOST}:1", udp_heartbeats_per_source="off").address)
+    assert [hasty.ask(WAIT_SECONDS) for _ in range(100)] == [b"\0"] * 100
+
+
+def forge(source, target):
+    """Sends a heartbeat to `target` that seems to come from `source`."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sock:
+            loopback = socket.inet_aton(raw.HOST)
+            datagram = struct.pack(">HHHH", source[1], target[1], 9, 0) + b"\0"
+            header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, socket.IPPROTO_UDP, 0)
+            sock.sendto(header + loopback + loopback + datagram, (raw.HOST, 0))
+    except PermissionError:
+        pytest.skip("a forged datagram needs CAP_NET_RAW")
+
+
+def test_two_husks_stop_answering_each_other_after_a_forged_heartbeat(husk):
+    pair = [husk.client(f"{raw.HOST}:1") for _ in range(2)]
+    forge(pair[0].address, pair[1].address)
+
+    def total(result):
+        return sum(one.metric(f"husk_udp_heartbeats_{result}_total") for one in pair)
+    eventually(lambda: total("limited"), "a heartbeat is not answered")
+    answered = total("answered")
+    assert answered < 50
+    time.sleep(SILENCE)
+    assert (total("answered"), total("limited")) == (answered, 1)
+
+
 # ---- TCP ----
 
 def test_connections_are_accepted_by_default_while_the_upstream_is_down(husk):
@@ -201,16 +263,3 @@ def test_a_later_probe_overrules_the_failed_dial_of_a_message(husk):
     husk.server(aggregator, listen=address)
     eventually(lambda: not is_refused(client), "accepted again")
     aggregator.wait_until(lambda messages: messages[-1].number == 1, "the retained message arrives")
-
-
-def test_husk_listens_again_as_soon_as_its_port_is_free(husk):
-    aggregator = Aggregator()
-    server = husk.server(aggregator, **PROBED, listen=raw.format_address(raw.free_address()),
-                         when_unhealthy="refuse")
-    aggregator.kill()
-    eventually(lambda: is_refused(server), "refused")
-    other = raw.Listener(server.address)
-    aggregator.revive()
-    server.wait_for_event(level="error", message="cannot listen again yet: Address already in use")
-    other.close()
-    eventually(lambda: not is_refused(server), "accepted again")

@@ -16,11 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUIET_MS = 100, PLENTY = 1000000 };
+enum { QUIET_MS = 100, PLENTY = 1000000, PER_SOURCE = 5, TURNS_MAX = 10000 };
 
 struct site {
     struct ev_loop *loop;
+    struct log log;
     struct heartbeat heartbeat;
+    struct socket_address address; /* of the first socket */
     bool is_healthy;
 };
 
@@ -29,8 +31,8 @@ static bool on_asked(void *owner)
     return ((struct site *)owner)->is_healthy;
 }
 
-/* If `text` has no port, finds a free one. */
-static bool site_open(struct site *site, const char *text, uint32_t per_second, struct fault *fault)
+/* Binds a socket to `text`. If `text` has no port, finds a free one. */
+static bool site_bind(struct site *site, const char *text, struct fault *fault)
 {
     struct socket_address address = addresses_parse(text);
 
@@ -40,16 +42,38 @@ static bool site_open(struct site *site, const char *text, uint32_t per_second, 
         address = socket_local_address(probe);
         close(probe);
     }
+    if (!site->heartbeat.count)
+        site->address = address;
+    return heartbeat_bind(&site->heartbeat, &address, fault);
+}
+
+static void site_start(struct site *site, uint32_t per_second, uint32_t per_second_and_source)
+{
+    struct fault fault;
+
     *site = (struct site) { .loop = ev_loop_new(EVFLAG_AUTO), .is_healthy = true };
+    log_init(&site->log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
     const struct heartbeat_options options = {
-        .address = address, .per_second = per_second, .on_asked = on_asked, .owner = site
+        .per_second = per_second,
+        .per_second_and_source = per_second_and_source,
+        .log = &site->log,
+        .on_asked = on_asked,
+        .owner = site,
     };
-    return heartbeat_open(&site->heartbeat, site->loop, &options, fault);
+    assert_true(heartbeat_open(&site->heartbeat, site->loop, &options, &fault));
+}
+
+/* One socket, and no limit for a source. */
+static bool site_open(struct site *site, const char *text, uint32_t per_second, struct fault *fault)
+{
+    site_start(site, per_second, 0);
+    return site_bind(site, text, fault);
 }
 
 static void site_close(struct site *site)
 {
     heartbeat_close(&site->heartbeat);
+    log_deinit(&site->log);
     ev_loop_destroy(site->loop);
 }
 
@@ -58,7 +82,7 @@ static int agent_open(const struct site *site, const char *host)
 {
     struct socket_address address = addresses_parse(host);
 
-    socket_address_set_port(&address, socket_address_port(&site->heartbeat.options.address));
+    socket_address_set_port(&address, socket_address_port(&site->address));
     int fd = socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.length), 0);
@@ -118,7 +142,7 @@ static void each_datagram_is_answered_with_one_zero_byte(void **state)
     site_close(&site);
 }
 
-static void an_empty_datagram_is_not_answered(void **state)
+static void an_empty_datagram_is_answered_too(void **state)
 {
     struct site site;
     struct fault fault;
@@ -127,10 +151,7 @@ static void an_empty_datagram_is_not_answered(void **state)
     assert_true(site_open(&site, "127.0.0.1:0", PLENTY, &fault));
     int agent = agent_open(&site, "127.0.0.1:1");
     ask(agent, "", 0);
-    ask(agent, "\0", 1);
     expect_answer(&site, agent);
-    loop_run_for(site.loop, QUIET_MS);
-    assert_false(is_answered(agent));
     assert_int_equal(site.heartbeat.answered, 1);
     close(agent);
     site_close(&site);
@@ -202,25 +223,88 @@ static void beyond_the_limit_reading_pauses_until_the_second_is_over(void **stat
     site_close(&site);
 }
 
-static void two_heartbeat_sockets_do_not_answer_each_other(void **state)
+/* A datagram with a forged source makes each answer the other's answers. */
+static void two_that_answer_each_other_stop(void **state)
 {
     struct site here, there;
     struct fault fault;
-    char text[ADDRESS_TEXT_BYTES];
+    uint64_t answered;
 
     (void)state;
-    assert_true(site_open(&here, "127.0.0.1:0", PLENTY, &fault));
-    snprintf(text, sizeof text, "127.0.0.2:%u", socket_address_port(&here.heartbeat.options.address));
-    assert_true(site_open(&there, text, PLENTY, &fault));
-    const struct socket_address *to = &there.heartbeat.options.address;
-    assert_int_equal(sendto(here.heartbeat.fd, "\0", 1, 0, (const struct sockaddr *)&to->storage, to->length),
+    site_start(&here, PLENTY, PER_SOURCE);
+    site_start(&there, PLENTY, PER_SOURCE);
+    assert_true(site_bind(&here, "127.0.0.1:0", &fault));
+    assert_true(site_bind(&there, "127.0.0.1:0", &fault));
+    assert_int_equal(sendto(here.heartbeat.watchers[0].fd, "\0", 1, 0,
+                            (const struct sockaddr *)&there.address.storage, there.address.length),
                      1);
+    for (int i = 0; i < TURNS_MAX && !here.heartbeat.limited && !there.heartbeat.limited; i++) {
+        loop_run_for(here.loop, 1);
+        loop_run_for(there.loop, 1);
+    }
+    assert_int_equal(here.heartbeat.limited + there.heartbeat.limited, 1);
+    answered = here.heartbeat.answered + there.heartbeat.answered;
+    assert_in_range(answered, PER_SOURCE, 2 * (PER_SOURCE * SOURCE_LIMIT_BURST_MS / 1000 + 1));
     loop_run_for(there.loop, QUIET_MS);
     loop_run_for(here.loop, QUIET_MS);
-    assert_int_equal(there.heartbeat.answered, 0);
-    assert_int_equal(here.heartbeat.answered, 0);
+    assert_int_equal(here.heartbeat.answered + there.heartbeat.answered, answered);
     site_close(&there);
     site_close(&here);
+}
+
+static void a_source_beyond_its_limit_costs_no_other_source_an_answer(void **state)
+{
+    struct site site;
+    struct fault fault;
+    int answers = 0;
+
+    (void)state;
+    site_start(&site, PLENTY, PER_SOURCE);
+    assert_true(site_bind(&site, "127.0.0.1:0", &fault));
+    int hasty = agent_open(&site, "127.0.0.1:1"), other = agent_open(&site, "127.0.0.1:1");
+    for (int i = 0; i < 50; i++)
+        ask(hasty, "\0", 1);
+    ask(other, "\0", 1);
+    expect_answer(&site, other);
+    while (is_answered(hasty))
+        answers++;
+    assert_in_range(answers, 1, 49);
+    assert_int_equal(site.heartbeat.answered + site.heartbeat.limited, 51);
+    close(hasty);
+    close(other);
+    site_close(&site);
+}
+
+static void all_sockets_are_answered_and_share_the_limit(void **state)
+{
+    struct site site;
+    struct fault fault;
+    int answers = 0;
+
+    (void)state;
+    site_start(&site, 5, 0);
+    assert_true(site_bind(&site, "127.0.0.1:0", &fault));
+    int first = agent_open(&site, "127.0.0.1:1");
+    assert_true(site_bind(&site, "[::1]:0", &fault));
+    struct socket_address second_address = socket_local_address(site.heartbeat.watchers[1].fd);
+    int second = socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(connect(second, (const struct sockaddr *)&second_address.storage, second_address.length),
+                     0);
+    for (int i = 0; i < 4; i++) {
+        ask(first, "\0", 1);
+        ask(second, "\0", 1);
+    }
+    loop_run_for(site.loop, QUIET_MS);
+    while (is_answered(first) || is_answered(second))
+        answers++;
+    assert_int_equal(answers, 5);
+    for (; answers < 8; answers++) { /* in the next second */
+        while (!is_answered(first) && !is_answered(second))
+            loop_turn(site.loop);
+    }
+    close(first);
+    close(second);
+    site_close(&site);
 }
 
 static void a_port_in_use_is_a_fault(void **state)
@@ -231,7 +315,7 @@ static void a_port_in_use_is_a_fault(void **state)
 
     (void)state;
     assert_true(site_open(&first, "127.0.0.1:0", PLENTY, &fault));
-    socket_address_format(&first.heartbeat.options.address, text, sizeof text);
+    socket_address_format(&first.address, text, sizeof text);
     assert_false(site_open(&second, text, PLENTY, &fault));
     snprintf(expected, sizeof expected, "cannot bind UDP %s: Address already in use", text);
     assert_string_equal(fault.text, expected);
@@ -243,11 +327,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_datagram_is_answered_with_one_zero_byte),
-        cmocka_unit_test(an_empty_datagram_is_not_answered),
+        cmocka_unit_test(an_empty_datagram_is_answered_too),
         cmocka_unit_test(health_decides_at_each_datagram),
         cmocka_unit_test(the_answer_comes_from_the_address_that_was_asked),
         cmocka_unit_test(beyond_the_limit_reading_pauses_until_the_second_is_over),
-        cmocka_unit_test(two_heartbeat_sockets_do_not_answer_each_other),
+        cmocka_unit_test(two_that_answer_each_other_stop),
+        cmocka_unit_test(a_source_beyond_its_limit_costs_no_other_source_an_answer),
+        cmocka_unit_test(all_sockets_are_answered_and_share_the_limit),
         cmocka_unit_test(a_port_in_use_is_a_fault),
     };
 

@@ -214,6 +214,7 @@ static void test_zero_series_are_written(void **state)
     assert_int_equal(value_of(&f->all, "husk_draining"), 0);
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_limited_total{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_accept_errors_total{route=\"forward\"}"), 0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
@@ -409,6 +410,7 @@ static void test_values_that_are_not_counters(void **state)
     f->snapshot.draining = true;
     f->snapshot.upstream_healthy = true;
     f->snapshot.heartbeats_answered = 7;
+    f->snapshot.heartbeats_limited = 3;
     render(f);
     assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
@@ -417,6 +419,7 @@ static void test_values_that_are_not_counters(void **state)
     assert_int_equal(value_of(&f->all, "husk_draining"), 1);
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 1);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 7);
+    assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_limited_total{route=\"forward\"}"), 3);
 }
 
 static void test_label_values_are_escaped(void **state)

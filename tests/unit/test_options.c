@@ -300,6 +300,100 @@ static void shared_key_settings_that_contradict_each_other_are_refused(void **st
                    "--accept-user: \"you\" is not NAME=VAR");
 }
 
+static void listeners_are_parsed_in_order_with_mode_and_group(void **state)
+{
+    static const struct {
+        const char *address;
+        mode_t mode;
+        gid_t group;
+    } expected[] = {
+        { "127.0.0.1:24224", 0666, SOCKET_GROUP_KEPT },
+        { "unix:/run/a", 0666, SOCKET_GROUP_KEPT },
+        { "unix:/run/b", 0660, SOCKET_GROUP_KEPT },
+        { "unix:/run/c", 0600, 0 },
+        { "unix:/run/d", 0666, 4711 },
+        { "unix:@e", 0666, SOCKET_GROUP_KEPT },
+        { "[::1]:0", 0666, SOCKET_GROUP_KEPT },
+        { "[::1]:0", 0666, SOCKET_GROUP_KEPT },
+    };
+    struct parsed parsed;
+    char text[ADDRESS_TEXT_BYTES];
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT,
+              WORDS("--listen", "tcp://localhost:24224", "--listen", "unix:///run/a", "--listen",
+                    "unix:/run/b,mode=0660", "--listen", "unix:/run/c,group=root,mode=600", "--listen",
+                    "unix:/run/d,group=4711", "--listen", "unix:@e", "--listen", "[::1]:0", "--listen",
+                    "[::1]:0"),
+              NULL);
+    assert_int_equal(parsed.options.listen.count, sizeof expected / sizeof *expected);
+    for (unsigned i = 0; i < parsed.options.listen.count; i++) {
+        const struct listening_address *one = &parsed.options.listen.addresses[i];
+        socket_address_format(&one->address, text, sizeof text);
+        assert_string_equal(text, expected[i].address);
+        assert_int_equal(one->access.mode, expected[i].mode);
+        assert_int_equal(one->access.group, expected[i].group);
+    }
+    options_deinit(&parsed.options);
+}
+
+static void a_fault_of_a_listener_names_its_text(void **state)
+{
+    static const struct {
+        const char *text, *fault;
+    } bad[] = {
+        { "unix:/a,mode=", "\"unix:/a,mode=\": mode \"\" is not octal: expected 0 to 0777, as in 0660" },
+        { "unix:/a,mode=0888", "\"unix:/a,mode=0888\": mode \"0888\" is not octal: expected 0 to 0777, as in "
+                               "0660" },
+        { "unix:/a,mode=rw",
+          "\"unix:/a,mode=rw\": mode \"rw\" is not octal: expected 0 to 0777, as in 0660" },
+        { "unix:/a,mode=1777", "\"unix:/a,mode=1777\": mode \"1777\" is not octal: expected 0 to 0777, as in "
+                               "0660" },
+        { "unix:/a,mode=00660",
+          "\"unix:/a,mode=00660\": mode \"00660\" is not octal: expected 0 to 0777, as in "
+          "0660" },
+        { "unix:/a,group=no such group", "\"unix:/a,group=no such group\": group \"no such group\" does not "
+                                         "exist on this machine: expected its "
+                                         "name or number" },
+        { "unix:/a,group=",
+          "\"unix:/a,group=\": group \"\" does not exist on this machine: expected its name or "
+          "number" },
+        { "unix:/a,group=4294967295", "\"unix:/a,group=4294967295\": group \"4294967295\" does not exist on "
+                                      "this machine: expected its name "
+                                      "or number" },
+        { "unix:/a,mod=0660", "\"unix:/a,mod=0660\": \"mod=0660\" is neither mode=OCTAL nor group=NAME" },
+        { "unix:/a,", "\"unix:/a,\": \"\" is neither mode=OCTAL nor group=NAME" },
+        { "unix:/a,mode=0600,mode=0600", "\"unix:/a,mode=0600,mode=0600\": mode is given twice" },
+        { "127.0.0.1:1,mode=0660", "\"127.0.0.1:1,mode=0660\": mode and group are for unix:PATH" },
+        { "unix:@a,mode=0660", "\"unix:@a,mode=0660\": mode and group are for unix:PATH" },
+        { "unix:/b,mode=0600", "\"unix:/b,mode=0600\": the same address is given twice" },
+        { "localhost:2", "\"localhost:2\": the same address is given twice" },
+        { "fluentd://127.0.0.1:1", "\"fluentd://\" in \"fluentd://127.0.0.1:1\": expected tcp://host:port, "
+                                   "host:port or unix:PATH" },
+    };
+    const char *words[2 * (LISTENER_SOCKETS_MAX + 1) + 1];
+    struct parsed parsed;
+    char fault[FAULT_TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(fault, sizeof fault, "--listen: %s", bad[i].fault);
+        expect_refused(CONFIG_CLIENT,
+                       WORDS("--listen", "unix:/b", "--listen", "127.0.0.1:2", "--listen", bad[i].text),
+                       fault);
+    }
+    expect_refused(CONFIG_CLIENT, WORDS("--listen", "unix:/a", "--listen", "0.0.0.0:24224"),
+                   "--listen: other machines can reach 0.0.0.0:24224, and husk accepts plaintext there: "
+                   "listen on 127.0.0.1, [::1] or unix:PATH, or set --unsafe-listen");
+    for (size_t i = 0; i <= LISTENER_SOCKETS_MAX; i++) {
+        words[2 * i] = "--listen";
+        words[2 * i + 1] = "127.0.0.1:0";
+    }
+    words[2 * (LISTENER_SOCKETS_MAX + 1)] = NULL;
+    interpret(&parsed, CONFIG_CLIENT, words, "--listen: given more than 16 times");
+    options_deinit(&parsed.options);
+}
+
 static void a_client_listens_anywhere_with_unsafe_listen(void **state)
 {
     struct parsed parsed;
@@ -391,6 +485,7 @@ static void udp_heartbeats_are_for_forward(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 1000);
+    assert_int_equal(parsed.options.heartbeats_per_source, 5);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--udp-heartbeats", "off"), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 0);
@@ -414,6 +509,9 @@ static void refusing_requires_a_fixed_port(void **state)
     options_deinit(&parsed.options);
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "unix:/x", "--when-unhealthy", "refuse"),
                    "--when-unhealthy: refuse requires a fixed TCP port, and unix:/x has none");
+    expect_refused(CONFIG_CLIENT,
+                   WORDS("--listen", "127.0.0.1:1", "--listen", "unix:/x", "--when-unhealthy", "refuse"),
+                   "--when-unhealthy: refuse requires a fixed TCP port, and unix:/x has none");
     expect_refused(CONFIG_CLIENT, WORDS("--when-unhealthy", "refuse"),
                    "--when-unhealthy: refuse requires a fixed TCP port, and 127.0.0.1:0 has none");
 }
@@ -431,6 +529,8 @@ int main(void)
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),
+        cmocka_unit_test(listeners_are_parsed_in_order_with_mode_and_group),
+        cmocka_unit_test(a_fault_of_a_listener_names_its_text),
         cmocka_unit_test(a_rule_is_parsed_into_its_parts),
         cmocka_unit_test(a_fault_of_a_rule_names_its_text_and_the_part),
         cmocka_unit_test(a_client_listens_anywhere_with_unsafe_listen),

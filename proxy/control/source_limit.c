@@ -1,0 +1,90 @@
+#include "control/source_limit.h"
+
+#include "base/token_bucket.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A source is in one set, found by a hash. In a set the entry that was silent longest is replaced. */
+enum { WAYS = 8, SETS = SOURCE_LIMIT_SOURCES / WAYS };
+
+struct key {
+    uint8_t address[sizeof(struct in6_addr)]; /* an IPv4 address takes the first bytes */
+    uint16_t port, family;
+};
+
+struct source_limit_entry {
+    struct key key;
+    struct token_bucket bucket; /* its time is that of the source's last datagram */
+};
+
+static struct key key_of(const struct socket_address *source)
+{
+    struct key key = { .port = socket_address_port(source), .family = source->storage.ss_family };
+
+    if (key.family == AF_INET6)
+        memcpy(key.address, &((const struct sockaddr_in6 *)&source->storage)->sin6_addr,
+               sizeof(struct in6_addr));
+    else
+        memcpy(key.address, &((const struct sockaddr_in *)&source->storage)->sin_addr,
+               sizeof(struct in_addr));
+    return key;
+}
+
+/* FNV-1a. Who chooses colliding sources gains only what other sources would bring too. */
+static uint32_t hash(const struct key *key)
+{
+    const uint8_t *bytes = (const uint8_t *)key;
+    uint32_t value = UINT32_C(2166136261);
+
+    for (size_t i = 0; i < sizeof *key; i++)
+        value = (value ^ bytes[i]) * UINT32_C(16777619);
+    return value ^ value >> 16;
+}
+
+bool source_limit_init(struct source_limit *limit, uint32_t per_second, struct fault *fault)
+{
+    *limit = (struct source_limit) { .per_second = per_second };
+    if (!per_second)
+        return true;
+    limit->entries = calloc((size_t)SETS * WAYS, sizeof *limit->entries);
+    if (!limit->entries)
+        fault_set(fault, "out of memory");
+    return limit->entries;
+}
+
+void source_limit_deinit(struct source_limit *limit)
+{
+    free(limit->entries);
+    *limit = (struct source_limit) { 0 };
+}
+
+/* The entry of the key; a new one has a full bucket. */
+static struct source_limit_entry *entry_of(struct source_limit *limit, const struct key *key, uint64_t now_ms)
+{
+    struct source_limit_entry *set = &limit->entries[(size_t)(hash(key) % SETS) * WAYS], *oldest = set;
+
+    for (struct source_limit_entry *entry = set; entry < set + WAYS; entry++) {
+        if (memcmp(&entry->key, key, sizeof *key) == 0)
+            return entry;
+        if (entry->bucket.as_of_ms < oldest->bucket.as_of_ms)
+            oldest = entry;
+    }
+    oldest->key = *key;
+    token_bucket_init(&oldest->bucket, limit->per_second, SOURCE_LIMIT_BURST_MS, now_ms);
+    return oldest;
+}
+
+bool source_limit_admit(struct source_limit *limit, const struct socket_address *source, uint64_t now_ms)
+{
+    if (!limit->entries)
+        return true;
+    const struct key key = key_of(source);
+    struct token_bucket *bucket = &entry_of(limit, &key, now_ms)->bucket;
+
+    if (token_bucket_wait_ms(bucket, now_ms))
+        return false;
+    token_bucket_take(bucket, 1, now_ms);
+    return true;
+}
