@@ -28,6 +28,7 @@ struct config {
     bool strip_metadata;
     uint64_t max_connection_age_ms;
     uint64_t max_upstream_connections, max_exclusive_connections, max_senders, max_attempts, max_ack_timeouts;
+    bool shared_key_empty, accept_key_empty;
     const char *shared_key_env, *shared_key_file, *username,
         *password_env;                            /* husk authenticates itself to the aggregator */
     const char *accept_key_env, *accept_key_file; /* agents authenticate themselves to husk */

@@ -131,6 +131,9 @@ static const struct setting settings[] = {
               "itself with it" },
     { ROW("shared-key-file", SETTING_TEXT, shared_key_file), .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
+    { ROW("shared-key-empty", SETTING_FLAG, shared_key_empty),
+      .help = "forward: the shared key of the aggregator has no length: husk authenticates itself with "
+              "--username alone (Fluent Bit's empty_shared_key)" },
     { ROW("username", SETTING_TEXT, username), .value_name = "NAME",
       .help = "forward: user name for the aggregator; requires --password-env" },
     { ROW("password-env", SETTING_TEXT, password_env), .value_name = "VAR",
@@ -139,6 +142,9 @@ static const struct setting settings[] = {
       .help = "forward: environment variable with the shared key that agents must know" },
     { ROW("accept-key-file", SETTING_TEXT, accept_key_file), .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
+    { ROW("accept-key-empty", SETTING_FLAG, accept_key_empty),
+      .help = "forward: the shared key of agents has no length: they authenticate themselves with the "
+              "user names and passwords of --accept-user alone (Fluent Bit's empty_shared_key)" },
     { ROW("accept-user", SETTING_LIST, accept_users), .value_name = "NAME=VAR",
       .help = "forward: user name that agents may use, and the environment variable with its password" },
     { ROW("silence-hint", SETTING_DURATION, silence_hint_ms), .fallback = "10s", .min = 10, .max = HOUR,

@@ -72,20 +72,58 @@ static bool users_set(struct options_keys *keys, const struct config *config, st
     return true;
 }
 
-static bool has_key(const struct config *config, enum side side)
+/* The settings of the key of a side. At most one of env, file and is_empty. */
+struct key_source {
+    const char *setting; /* how their names begin */
+    const char *env, *file;
+    bool is_empty;
+};
+
+static struct key_source key_source(const struct config *config, enum side side)
 {
     if (side == SIDE_UPSTREAM)
-        return config->shared_key_env || config->shared_key_file;
-    return config->accept_key_env || config->accept_key_file;
+        return (struct key_source) { "shared-key", config->shared_key_env, config->shared_key_file,
+                                     config->shared_key_empty };
+    return (struct key_source) { "accept-key", config->accept_key_env, config->accept_key_file,
+                                 config->accept_key_empty };
+}
+
+/* The end of the name of the setting that was given; NULL: none. */
+static const char *source_kind(const struct key_source *source)
+{
+    if (source->env)
+        return "env";
+    if (source->file)
+        return "file";
+    return source->is_empty ? "empty" : NULL;
+}
+
+/* Whether the settings of one key go together. */
+static bool source_check(const struct key_source *source, const struct config *config, struct fault *fault)
+{
+    const char *kind = source_kind(source);
+
+    if (kind && config->protocol != ROUTE_FORWARD)
+        fault_set(fault, "--%s-%s: is for --protocol forward; tcp carries the handshake unchanged",
+                  source->setting, kind);
+    else if (source->is_empty && (source->env || source->file))
+        fault_set(fault, "--%s-empty: cannot be combined with --%s-%s", source->setting, source->setting,
+                  kind);
+    else
+        return true;
+    return false;
 }
 
 /* Whether the settings go together. */
 static bool keys_check(const struct config *config, struct fault *fault)
 {
-    bool dials = has_key(config, SIDE_UPSTREAM), accepts = has_key(config, SIDE_DOWNSTREAM);
+    const struct key_source shared = key_source(config, SIDE_UPSTREAM),
+                            accepted = key_source(config, SIDE_DOWNSTREAM);
 
-    if (!dials && (config->username || config->password_env)) {
-        fault_set(fault, "--%s: requires --shared-key-env or --shared-key-file",
+    if (!source_check(&shared, config, fault) || !source_check(&accepted, config, fault))
+        return false;
+    if (!source_kind(&shared) && (config->username || config->password_env)) {
+        fault_set(fault, "--%s: requires --shared-key-env, --shared-key-file or --shared-key-empty",
                   config->username ? "username" : "password-env");
         return false;
     }
@@ -93,13 +131,12 @@ static bool keys_check(const struct config *config, struct fault *fault)
         fault_set(fault, "--username: must be combined with --password-env");
         return false;
     }
-    if (!accepts && config->accept_users.count) {
-        fault_set(fault, "--accept-user: requires --accept-key-env or --accept-key-file");
+    if (!source_kind(&accepted) && config->accept_users.count) {
+        fault_set(fault, "--accept-user: requires --accept-key-env, --accept-key-file or --accept-key-empty");
         return false;
     }
-    if ((dials || accepts) && config->protocol != ROUTE_FORWARD) {
-        fault_set(fault, "--%s: is for --protocol forward; tcp carries the handshake unchanged",
-                  dials ? "shared-key-env" : "accept-key-env");
+    if (config->accept_key_empty && !config->accept_users.count) {
+        fault_set(fault, "--accept-key-empty: requires --accept-user, without which everybody is accepted");
         return false;
     }
     if (strlen(config->self_hostname) > HANDSHAKE_NAME_BYTES_MAX ||
@@ -110,11 +147,17 @@ static bool keys_check(const struct config *config, struct fault *fault)
     return true;
 }
 
-static char *key_load(const struct config *config, enum side side, struct fault *fault)
+static char *key_load(const struct key_source *source, struct fault *fault)
 {
-    if (side == SIDE_UPSTREAM)
-        return secret_load("shared-key", config->shared_key_env, config->shared_key_file, fault);
-    return secret_load("accept-key", config->accept_key_env, config->accept_key_file, fault);
+    const char *value = source->env ? getenv(source->env) : NULL;
+
+    if (source->is_empty)
+        return strdup("");
+    if (!value || *value)
+        return secret_load(source->setting, source->env, source->file, fault);
+    fault_set(fault, "--%s-env: environment variable %s is empty: for a key of no length set --%s-empty",
+              source->setting, source->env, source->setting);
+    return NULL;
 }
 
 bool options_keys_set(struct options_keys *keys, const struct config *config, struct fault *fault)
@@ -123,11 +166,12 @@ bool options_keys_set(struct options_keys *keys, const struct config *config, st
         return false;
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         struct handshake_options *key = &keys->side[side];
-        if (!has_key(config, side))
+        const struct key_source source = key_source(config, side);
+        if (!source_kind(&source))
             continue;
         key->hostname = config->self_hostname;
         key->sha512 = on_sha512;
-        key->shared_key = key_load(config, side, fault);
+        key->shared_key = key_load(&source, fault);
         if (!key->shared_key)
             return false;
     }

@@ -169,6 +169,40 @@ static void a_second_password_of_the_same_user_is_accepted(void **state)
 }
 
 /* Otherwise an aggregator that does not know the key could return our own digest. */
+/* Fluent Bit's empty_shared_key. */
+static void an_empty_key_leaves_the_user_to_be_checked(void **state)
+{
+    struct handshake_options server = aggregator_with_users, client = agent;
+    struct handshake_piece pieces[3];
+    uint8_t digest[HANDSHAKE_DIGEST_BYTES];
+    char hex[2 * HANDSHAKE_DIGEST_BYTES + 1];
+    struct ends ends;
+
+    (void)state;
+    server.shared_key = client.shared_key = "";
+    meet(&ends, &server, &client);
+    assert_int_equal(ends.accepted, HANDSHAKE_DONE);
+    assert_int_equal(ends.dialled, HANDSHAKE_DONE);
+    /* The digest is that of salt, host name and nonce, with nothing behind them. */
+    pieces[0] = (struct handshake_piece) { ends.dialling.salt, sizeof ends.dialling.salt };
+    pieces[1] = (struct handshake_piece) { server.hostname, strlen(server.hostname) };
+    pieces[2] = (struct handshake_piece) { ends.accepting.nonce, ends.accepting.nonce_length };
+    sha512(pieces, 3, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    assert_memory_equal(ends.pong.bytes + ends.pong.length - 2 * sizeof digest, hex, 2 * sizeof digest);
+
+    client.password = "wrong";
+    meet(&ends, &server, &client);
+    assert_int_equal(ends.accepting.refusal, HANDSHAKE_WRONG_USER);
+    client = agent; /* it has a key */
+    meet(&ends, &server, &client);
+    assert_int_equal(ends.accepting.refusal, HANDSHAKE_WRONG_KEY);
+    client.shared_key = "";
+    meet(&ends, &aggregator_with_users, &client);
+    assert_int_equal(ends.accepting.refusal, HANDSHAKE_WRONG_KEY);
+}
+
 static void an_aggregator_of_our_own_name_is_refused(void **state)
 {
     struct handshake_options namesake = agent;
@@ -669,6 +703,7 @@ int main(void)
         cmocka_unit_test(a_wrong_key_is_refused_by_both),
         cmocka_unit_test(a_wrong_user_is_refused),
         cmocka_unit_test(a_second_password_of_the_same_user_is_accepted),
+        cmocka_unit_test(an_empty_key_leaves_the_user_to_be_checked),
         cmocka_unit_test(an_aggregator_of_our_own_name_is_refused),
         cmocka_unit_test(the_accepting_end_does_what_fluentd_did),
         cmocka_unit_test(the_dialling_end_does_what_fluentd_did),

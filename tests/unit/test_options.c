@@ -291,13 +291,45 @@ static void shared_key_settings_that_contradict_each_other_are_refused(void **st
     expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--shared-key-env", "TEST_KEY"),
                    "--shared-key-env: is for --protocol forward; tcp carries the handshake unchanged");
     expect_refused(CONFIG_CLIENT, WORDS("--username", "me"),
-                   "--username: requires --shared-key-env or --shared-key-file");
+                   "--username: requires --shared-key-env, --shared-key-file or --shared-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_KEY", "--username", "me"),
                    "--username: must be combined with --password-env");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-user", "you=TEST_KEY"),
-                   "--accept-user: requires --accept-key-env or --accept-key-file");
+                   "--accept-user: requires --accept-key-env, --accept-key-file or --accept-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you"),
                    "--accept-user: \"you\" is not NAME=VAR");
+}
+
+static void a_key_of_no_length_must_be_asked_for(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    setenv("TEST_KEY", "secret", 1);
+    setenv("TEST_EMPTY", "", 1);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--shared-key-empty"), NULL);
+    assert_string_equal(parsed.options.route.key[SIDE_UPSTREAM]->shared_key, "");
+    assert_null(parsed.options.route.key[SIDE_DOWNSTREAM]);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--accept-key-empty", "--accept-user", "you=TEST_KEY"), NULL);
+    assert_string_equal(parsed.options.route.key[SIDE_DOWNSTREAM]->shared_key, "");
+    assert_int_equal(parsed.options.route.key[SIDE_DOWNSTREAM]->user_count, 1);
+    assert_null(parsed.options.route.key[SIDE_UPSTREAM]);
+    options_deinit(&parsed.options);
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_EMPTY", "--accept-user", "you=TEST_KEY"),
+                   "--accept-key-env: environment variable TEST_EMPTY is empty: for a key of no length set "
+                   "--accept-key-empty");
+    expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_EMPTY"),
+                   "--shared-key-env: environment variable TEST_EMPTY is empty: for a key of no length set "
+                   "--shared-key-empty");
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-key-empty"),
+                   "--accept-key-empty: requires --accept-user, without which everybody is accepted");
+    expect_refused(CONFIG_CLIENT, WORDS("--shared-key-empty", "--shared-key-file", "f"),
+                   "--shared-key-empty: cannot be combined with --shared-key-file");
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-key-empty", "--accept-key-env", "TEST_KEY"),
+                   "--accept-key-empty: cannot be combined with --accept-key-env");
+    expect_refused(CONFIG_CLIENT, WORDS("--protocol", "tcp", "--shared-key-empty"),
+                   "--shared-key-empty: is for --protocol forward; tcp carries the handshake unchanged");
 }
 
 static void listeners_are_parsed_in_order_with_mode_and_group(void **state)
@@ -529,6 +561,7 @@ int main(void)
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),
+        cmocka_unit_test(a_key_of_no_length_must_be_asked_for),
         cmocka_unit_test(listeners_are_parsed_in_order_with_mode_and_group),
         cmocka_unit_test(a_fault_of_a_listener_names_its_text),
         cmocka_unit_test(a_rule_is_parsed_into_its_parts),
