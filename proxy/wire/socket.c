@@ -93,7 +93,8 @@ static bool bind_with_access(int fd, const struct socket_address *address, const
 }
 
 /* Why listening failed with `error`, in words that name the user's mistake. */
-static const char *listen_failure(const struct socket_address *address, int error)
+static const char *listen_failure(const struct socket_address *address, const struct socket_access *access,
+                                  int error)
 {
     const char *path = socket_address_path(address);
     struct stat facts;
@@ -102,7 +103,7 @@ static const char *listen_failure(const struct socket_address *address, int erro
         return "a file that is no socket has this name";
     if (path && error == ENOENT)
         return "the directory does not exist";
-    if (path && error == EPERM)
+    if (path && error == EPERM && access && access->group != SOCKET_GROUP_KEPT)
         return "this user may not give files to that group";
     return strerror(error);
 }
@@ -127,7 +128,7 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
     return fd;
 fail:
     socket_address_format(address, text, sizeof text);
-    fault_set(fault, "cannot listen on %s: %s", text, listen_failure(address, errno));
+    fault_set(fault, "cannot listen on %s: %s", text, listen_failure(address, access, errno));
     if (fd >= 0)
         close(fd);
     return -1;

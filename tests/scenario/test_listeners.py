@@ -114,7 +114,7 @@ def test_when_unhealthy_refuse_holds_for_all_listeners(husk):
     aggregator = Aggregator()
     free, taken = raw.free_address(), raw.free_address()
     server = husk.server(aggregator, health_interval="50ms", when_unhealthy="refuse",
-                         listen=[raw.format_address(free), raw.format_address(taken)])
+                         listen=[raw.format_address(taken), raw.format_address(free)])
     aggregator.kill()
     eventually(lambda: is_refused(free) and is_refused(taken), "refused")
     other = raw.Listener(taken)
