@@ -59,6 +59,11 @@ static const struct setting settings[] = {
       .zero_word = "off", .value_name = "SIZE",
       .help = "forward: messages that are read together, have the same tag and request no ack are sent as "
               "one message with their events, up to this size; off: each message is sent alone" },
+    { ROW("batch-delay", SETTING_DURATION, batch_delay_ms), .fallback = "off", .min = 1, .max = 1000,
+      .zero_word = "off", .value_name = "D",
+      .help = "forward: messages that may be joined (--batch-bytes) wait up to this time for further ones "
+              "of their agent, so that the aggregator gets fewer messages; off: only messages that are "
+              "read together are joined" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: how long an agent may pause in the middle of a message" },

@@ -1,22 +1,16 @@
 #include "delivery/batch_builder.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
-void batch_builder_init(struct batch_builder *builder, const struct route_options *route,
-                        struct body_filter *bodies, struct chunk_ids *chunk_ids, struct buffer_pool *pool)
+static const struct route_options *route_of(const struct batch_builder *builder)
 {
-    builder->route = route;
-    builder->bodies = bodies;
-    builder->chunk_ids = chunk_ids;
-    builder->count = 0;
-    builder->events = 0;
-    builder->held_bytes = 0;
-    batch_encoder_init(&builder->encoder, pool);
+    return builder->shared->route;
 }
 
 static bool is_passthrough(const struct batch_builder *builder)
 {
-    return builder->route->delivery == ROUTE_PASSTHROUGH;
+    return route_of(builder)->delivery == ROUTE_PASSTHROUGH;
 }
 
 static void batch_empty(struct batch_builder *builder)
@@ -25,6 +19,36 @@ static void batch_empty(struct batch_builder *builder)
     builder->events = 0;
     builder->held_bytes = 0;
     batch_encoder_clear(&builder->encoder);
+}
+
+/* ---- open and close ---- */
+
+struct batch_builder *batch_builder_open(struct batch_builder_shared *shared)
+{
+    struct batch_builder *builder = shared->spare ? shared->spare : malloc(sizeof *builder);
+
+    shared->spare = NULL;
+    if (!builder)
+        return NULL;
+    builder->shared = shared;
+    batch_encoder_init(&builder->encoder, shared->pool);
+    batch_empty(builder);
+    return builder;
+}
+
+void batch_builder_close(struct batch_builder *builder)
+{
+    struct batch_builder_shared *shared = builder->shared;
+
+    batch_empty(builder);
+    free(shared->spare);
+    shared->spare = builder;
+}
+
+void batch_builder_shared_deinit(struct batch_builder_shared *shared)
+{
+    free(shared->spare);
+    shared->spare = NULL;
 }
 
 /* ---- struct message ---- */
@@ -41,19 +65,19 @@ struct origin {
 /* A message of the agent that husk protects gets a chunk id if it has none. */
 static struct message *message_make(struct batch_builder *builder, const struct origin *origin)
 {
-    const struct route_options *route = builder->route;
+    const struct route_options *route = route_of(builder);
     struct scanner *whole = origin->scanner;
     uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
-    if (!body_filter_rewrite(builder->bodies, origin->bytes, 0, whole))
+    if (!body_filter_rewrite(builder->shared->bodies, origin->bytes, 0, whole))
         return NULL;
     const struct batch_message as_batch = { origin->bytes, 0, whole };
     bool is_batch = batch_is_of_husk(&as_batch);
     bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && whole->length <= route->retain_bytes;
     bool is_ours = is_protected && !scanner_asks_ack(whole);
     if (is_ours)
-        chunk_ids_next(builder->chunk_ids, value);
+        chunk_ids_next(builder->shared->chunk_ids, value);
     rewrite_plan(&rewrite, whole, origin->prefix, origin->prefix_length, is_ours ? value : NULL);
     const struct message_source source = {
         .length = whole->length,
@@ -92,7 +116,7 @@ uint64_t batch_builder_count(const struct batch_builder *builder, const struct b
 /* In passthrough husk asks for no ack: a batch is several unchanged messages that are handed up together. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate)
 {
-    const struct route_options *route = builder->route;
+    const struct route_options *route = route_of(builder);
     const struct scanner *whole = candidate->scanner;
     const struct batch_message message = { candidate->incoming, builder->held_bytes, whole };
 
@@ -122,12 +146,17 @@ bool batch_builder_takes(const struct batch_builder *builder, const struct batch
 
     if (!builder->count)
         return true;
-    if (bytes > builder->route->batch_bytes || bytes > builder->route->retain_bytes)
+    if (bytes > route_of(builder)->batch_bytes || bytes > route_of(builder)->retain_bytes)
         return false;
     return is_passthrough(builder) || batch_encoder_has_tag_of(&builder->encoder, &message);
 }
 
 /* ---- the batch ---- */
+
+size_t batch_builder_bytes(const struct batch_builder *builder)
+{
+    return builder->encoder.bytes.length;
+}
 
 /* Encodes the message at the front of `incoming`, and removes it. */
 static bool message_encode(struct batch_builder *builder, struct buffer *incoming,
@@ -148,8 +177,10 @@ bool batch_builder_add(struct batch_builder *builder, const struct batch_candida
     const struct batch_message message = { candidate->incoming, builder->held_bytes, candidate->scanner };
     bool done = true;
 
+    if (!builder->count)
+        builder->due_ms = candidate->now_ms + route_of(builder)->batch_delay_ms;
     if (is_passthrough(builder)) {
-        done = body_filter_rewrite(builder->bodies, candidate->incoming, builder->held_bytes,
+        done = body_filter_rewrite(builder->shared->bodies, candidate->incoming, builder->held_bytes,
                                    candidate->scanner);
         events = candidate->scanner->entries;
         builder->held_bytes += candidate->scanner->length;
@@ -189,7 +220,7 @@ static struct message *encoded_finish(struct batch_builder *builder)
     const struct origin origin = { &builder->encoder.bytes, &builder->first, "", 0, builder->count };
     uint8_t value[CHUNK_ID_VALUE_BYTES];
 
-    chunk_ids_next(builder->chunk_ids, value);
+    chunk_ids_next(builder->shared->chunk_ids, value);
     if (!batch_encoder_end(&builder->encoder, value))
         return NULL;
     bool is_whole = message_scan(&builder->first, &limits, &builder->encoder.bytes, 0);

@@ -1,8 +1,8 @@
-/* Makes struct message of an agent's messages: of one, or of several that were read together and become one
- * batch (forward/batch_encoder.h). Puts tag prefixes and chunk ids in, and has bodies rewritten.
+/* Makes struct message of an agent's messages: of one, or of several that become one batch
+ * (forward/batch_encoder.h). Puts tag prefixes and chunk ids in, and has bodies rewritten.
  *
- * One per worker: it is empty except while a framer finds messages. Knows neither agent nor aggregator.
- * Belongs to its worker's thread. */
+ * A framer has a builder while it finds messages, and while a batch waits for further messages
+ * (--batch-delay). Knows neither agent nor aggregator. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_BATCH_BUILDER_H
 #define HUSK_DELIVERY_BATCH_BUILDER_H
 
@@ -14,14 +14,22 @@
 #include "forward/batch_encoder.h"
 #include "runtime/route.h"
 
-struct batch_builder {
-    const struct route_options *route; /* borrowed, as are the next two */
+/* What the builders of one worker share. */
+struct batch_builder_shared {
+    const struct route_options *route; /* borrowed, as are the next three */
     struct body_filter *bodies;
     struct chunk_ids *chunk_ids;
+    struct buffer_pool *pool;
+    struct batch_builder *spare; /* owned: kept for the next one; NULL: none */
+};
+
+struct batch_builder {
+    struct batch_builder_shared *shared; /* borrowed */
 
     /* The batch. */
     unsigned count;    /* messages in it; 0: it is empty */
     uint64_t events;   /* events in them, as far as known */
+    uint64_t due_ms;   /* when the batch has waited for --batch-delay, on the reactor's clock */
     size_t held_bytes; /* bytes at the front of the agent's bytes that are in the batch and not encoded yet:
                           its only message, or in passthrough all its messages */
     struct scanner first; /* describes its only message */
@@ -33,11 +41,18 @@ struct batch_candidate {
     struct buffer *incoming;             /* the bytes of the agent; the message begins after held_bytes */
     struct scanner *scanner;             /* at SCANNER_END */
     const struct message_permit *permit; /* of the agent */
+    uint64_t now_ms;                     /* on the reactor's clock */
 };
 
-/* Borrows what it is given. */
-void batch_builder_init(struct batch_builder *builder, const struct route_options *route,
-                        struct body_filter *bodies, struct chunk_ids *chunk_ids, struct buffer_pool *pool);
+/* An empty builder. The caller must close it. NULL when out of memory. */
+struct batch_builder *batch_builder_open(struct batch_builder_shared *shared);
+/* Takes the builder. Messages that are in its batch are lost. */
+void batch_builder_close(struct batch_builder *builder);
+/* Frees what the builders shared. */
+void batch_builder_shared_deinit(struct batch_builder_shared *shared);
+
+/* The bytes that the batch holds, beyond held_bytes. */
+size_t batch_builder_bytes(const struct batch_builder *builder);
 
 /* The number of messages that the message counts as: a batch of another husk has one for each event. */
 uint64_t batch_builder_count(const struct batch_builder *builder, const struct batch_candidate *candidate);

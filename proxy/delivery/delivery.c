@@ -1,13 +1,14 @@
 #include "delivery/delivery.h"
 
-/* Under pressure, an agent in the middle of a message has an earlier deadline. */
+/* Under pressure, an agent in the middle of a message has an earlier deadline, and no batch waits. */
 static void on_pressure(void *owner)
 {
     struct delivery *delivery = owner;
     struct downstream *downstream;
 
     LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
-        if (framer_is_mid_message(&downstream->receiver.framer))
+        const struct framer *framer = &downstream->receiver.framer;
+        if (framer_is_mid_message(framer) || framer_has_batch(framer))
             downstream_wake(downstream);
     }
 }
@@ -37,12 +38,16 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
 void delivery_drain(struct delivery *delivery)
 {
     dispatcher_drain(&delivery->dispatcher);
+    downstream_shared_drain(&delivery->downstreams);
 }
 
 unsigned delivery_end(struct delivery *delivery)
 {
-    unsigned left_behind = delivery->dispatcher.unsettled.count;
+    struct downstream *downstream;
 
+    LIST_FOREACH (downstream, &delivery->downstreams.list, sibling)
+        downstream_flush(downstream);
+    unsigned left_behind = delivery->dispatcher.unsettled.count;
     dispatcher_end(&delivery->dispatcher);
     while (!LIST_EMPTY(&delivery->downstreams.list))
         left_behind += !downstream_stop(LIST_FIRST(&delivery->downstreams.list));

@@ -101,9 +101,17 @@ static void on_complete(void *owner)
     read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
 }
 
+/* The dispatcher calls back and takes no message meanwhile: a batch that waits is handed up in the step. */
 static void on_undelivered(void *owner)
 {
-    downstream_end(owner, END_UNDELIVERED);
+    struct downstream *downstream = owner;
+
+    if (!framer_has_batch(&downstream->receiver.framer)) {
+        downstream_end(downstream, END_UNDELIVERED);
+        return;
+    }
+    leg_break(&downstream->access.inlet.leg, END_UNDELIVERED);
+    downstream_wake(downstream);
 }
 
 static void on_refused(void *owner, enum end_reason reason)
@@ -187,7 +195,7 @@ static size_t read_window(const struct downstream *downstream)
 
     if (!overdraws || downstream->receiver.cut_through)
         return framer_window(framer);
-    return framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
+    return framer_waiting_bytes(framer) + framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
 }
 
 /* Reads once. Returns the number of bytes, plus 1 for the end of input. */
@@ -199,6 +207,28 @@ static size_t bytes_read(struct downstream *downstream)
 
     (void)leg_read(leg, incoming, read_window(downstream));
     return incoming->length - before + leg->read_over;
+}
+
+/* Whether a batch must not wait for further messages: the agent sends no more, husk stops, or bytes that are
+ * held are missing elsewhere. */
+static bool is_urgent(const struct downstream *downstream)
+{
+    const struct downstream_shared *shared = downstream->shared;
+    const struct leg *leg = &downstream->access.inlet.leg;
+
+    return leg->read_over || shared->is_draining || dispatcher_is_under_pressure(shared->dispatcher) ||
+           !has_budget(downstream) || read_budget_is_overdrawn_by(shared->budget, &downstream->share);
+}
+
+/* Hands up what the agent has sent. END_NONE, or why the agent's bytes are refused. */
+static enum end_reason messages_take(struct downstream *downstream)
+{
+    struct framer *framer = &downstream->receiver.framer;
+    enum end_reason reason = framer_advance(framer, now_ms(downstream));
+
+    if (reason == END_NONE && framer_has_batch(framer) && is_urgent(downstream))
+        reason = framer_flush(framer);
+    return reason;
 }
 
 /* Moves bytes in both directions once. END_NONE, or why the agent's bytes are refused. */
@@ -218,7 +248,7 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
         if (step.outcome != STEP_GOES_ON)
             return step.reason;
     }
-    return framer_advance(&downstream->receiver.framer, now_ms(downstream));
+    return messages_take(downstream);
 }
 
 /* ---- deadlines ---- */
@@ -233,7 +263,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
         .now_ms = now_ms(downstream),
         .is_untouched = framer_is_untouched(framer) && !downstream->access.inlet.leg.read_over,
         .is_mid_message = framer_is_mid_message(framer),
-        .has_unsettled = senders_have_unsettled(&downstream->receiver.senders),
+        .has_unsettled = framer_has_batch(framer) || senders_have_unsettled(&downstream->receiver.senders),
         .waits_for_husk = downstream->waits_for_budget || receiver_must_wait(&downstream->receiver),
         .holds_budget = downstream->receiver.cut_through || downstream->share.excess_bytes ||
                         read_budget_is_overdrawn_by(shared->budget, &downstream->share),
@@ -292,7 +322,7 @@ static void budget_account(struct downstream *downstream)
 {
     struct read_budget *budget = downstream->shared->budget;
     size_t buffer_bytes = route_of(downstream)->buffer_bytes,
-           length = downstream->receiver.framer.incoming.length;
+           length = framer_held_bytes(&downstream->receiver.framer);
 
     framer_return_scan(&downstream->receiver.framer);
     read_budget_set_excess(budget, &downstream->share, length > buffer_bytes ? length - buffer_bytes : 0);
@@ -331,6 +361,7 @@ static struct step transfer_step(struct downstream *downstream)
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
+    timer_set(&downstream->timer, framer_deadline(&downstream->receiver.framer));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
     if (!downstream->outgoing.length) /* else an answer is on its way */
         timer_set(&downstream->timer, senders_deadline(&downstream->receiver.senders));
@@ -353,6 +384,12 @@ static enum end_reason link_begin(struct downstream *downstream)
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
+/* Out of memory, the batch is lost as the connection is. */
+void downstream_flush(struct downstream *downstream)
+{
+    (void)framer_flush(&downstream->receiver.framer);
+}
+
 static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
@@ -370,8 +407,10 @@ static void downstream_step(struct downstream *downstream)
         step = step_goes_on_unless(link_begin(downstream));
     if (step.outcome == STEP_GOES_ON)
         step = transfer_step(downstream);
-    if (step.outcome == STEP_ENDS)
-        downstream_end(downstream, step.reason);
+    if (step.outcome != STEP_ENDS)
+        return;
+    downstream_flush(downstream);
+    downstream_end(downstream, step.reason);
 }
 
 /* ---- open and stop ---- */
@@ -386,6 +425,17 @@ void downstream_shared_init(struct downstream_shared *shared, struct dispatcher 
     };
     receiver_shared_init(&shared->receiving, &receiver_events, dispatcher, bodies);
     LIST_INIT(&shared->list);
+}
+
+void downstream_shared_drain(struct downstream_shared *shared)
+{
+    struct downstream *downstream;
+
+    shared->is_draining = true;
+    LIST_FOREACH (downstream, &shared->list, sibling) {
+        if (framer_has_batch(&downstream->receiver.framer))
+            downstream_wake(downstream);
+    }
 }
 
 void downstream_shared_deinit(struct downstream_shared *shared)

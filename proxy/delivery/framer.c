@@ -4,7 +4,7 @@
 
 static struct batch_builder *builder_of(const struct framer *framer)
 {
-    return framer->shared->builder;
+    return framer->builder;
 }
 
 /* ---- init and deinit ---- */
@@ -68,8 +68,23 @@ void framer_return_scan(struct framer *framer)
         scan_return(framer);
 }
 
+static bool builder_begin(struct framer *framer)
+{
+    if (!framer->builder)
+        framer->builder = batch_builder_open(&framer->shared->building);
+    return framer->builder;
+}
+
+static void builder_return(struct framer *framer)
+{
+    if (framer->builder)
+        batch_builder_close(framer->builder);
+    framer->builder = NULL;
+}
+
 void framer_deinit(struct framer *framer)
 {
+    builder_return(framer);
     buffer_clear(&framer->incoming);
     if (framer->scan)
         scan_return(framer);
@@ -79,6 +94,7 @@ void framer_shared_deinit(struct framer_shared *shared)
 {
     free(shared->spare);
     shared->spare = NULL;
+    batch_builder_shared_deinit(&shared->building);
 }
 
 /* ---- batches ---- */
@@ -89,7 +105,6 @@ static enum end_reason message_hand_up(struct framer *framer, struct message *me
     framer->scanned_bytes -= before - framer->incoming.length;
     if (!message)
         return END_NO_MEMORY;
-    framer->has_found = true;
     framer->shared->events->on_message(framer->owner, message);
     return END_NONE;
 }
@@ -164,17 +179,18 @@ static enum end_reason large_end(struct framer *framer)
         return reason;
     framer->is_cut_through = false;
     framer->removed_bytes = 0;
-    framer->has_found = true;
     return END_NONE;
 }
 
-/* The scanner has found the end of a message. The message waits for others only if more bytes are here. */
+/* The scanner has found the end of a message. The message waits for others only if more bytes are here, or
+ * for --batch-delay. */
 static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
 {
-    const struct batch_candidate whole = { &framer->incoming, framer->scan, framer->permit };
+    const struct batch_candidate whole = { &framer->incoming, framer->scan, framer->permit, now_ms };
     struct batch_builder *builder = builder_of(framer);
-    bool is_last = framer->scanned_bytes == framer->incoming.length;
+    bool is_last = framer->scanned_bytes == framer->incoming.length && !framer->shared->route->batch_delay_ms;
 
+    framer->has_found = true;
     if (framer->is_cut_through) {
         message_permit_charge(framer->permit, 1, framer->scan->length, now_ms);
         return large_end(framer);
@@ -218,6 +234,9 @@ static enum end_reason large_advance(struct framer *framer)
     if (!framer->is_cut_through) {
         if (!scanner->body.start || scanner->announced <= framer->shared->route->cut_through_bytes)
             return END_NONE;
+        enum end_reason reason = batch_flush(framer);
+        if (reason != END_NONE)
+            return reason;
         framer->is_cut_through = true;
     }
     return large_hand_up(framer, framer->shared->events->on_large);
@@ -407,19 +426,31 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
 {
     enum end_reason reason = END_NONE;
 
-    if (!framer->incoming.length)
+    if (!framer->incoming.length && !framer->builder)
         return END_NONE;
-    if (!scan_begin(framer))
+    if (!scan_begin(framer) || !builder_begin(framer))
         return END_NO_MEMORY;
     framer->is_mid_frame = false;
     while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length && !framer->is_mid_frame &&
            !framer_wait_ms(framer, now_ms))
         reason = next_step(framer, now_ms);
     /* Whole messages are handed up even if the bytes after them are refused. */
-    enum end_reason batch_reason = batch_flush(framer);
-    reason = reason == END_NONE ? batch_reason : reason;
+    if (reason != END_NONE || now_ms >= builder_of(framer)->due_ms) {
+        enum end_reason batch_reason = batch_flush(framer);
+        reason = reason == END_NONE ? batch_reason : reason;
+    }
     if (reason == END_NONE && framer->refused_for == END_NONE && !scanner_is_between(framer->scan))
         reason = large_advance(framer);
+    if (!builder_of(framer)->count)
+        builder_return(framer);
+    return reason;
+}
+
+enum end_reason framer_flush(struct framer *framer)
+{
+    enum end_reason reason = framer->builder ? batch_flush(framer) : END_NONE;
+
+    builder_return(framer);
     return reason;
 }
 
@@ -446,5 +477,5 @@ size_t framer_window(const struct framer *framer)
     if (framer->is_cut_through)
         return route->buffer_bytes + MESSAGE_OPTION_BYTES_MAX; /* the option is held back */
     return (announced < route->cut_through_bytes ? announced : route->cut_through_bytes) +
-           route->buffer_bytes;
+           route->buffer_bytes + framer_waiting_bytes(framer);
 }

@@ -1,5 +1,6 @@
 /* Finds the messages in one agent's bytes, checks that the agent may write them, and hands them up: whole
- * messages, messages that were read together as one batch, and large messages while they are read.
+ * messages, messages that were read together or within --batch-delay as one batch, and large messages while
+ * they are read.
  *
  * On a link (docs/link.md) the bytes also contain the frames of the calling husk, and a message that is
  * refused costs only itself: its bytes are discarded and the messages after it go on.
@@ -57,9 +58,9 @@ enum framer_source {
 
 /* What the framers of one worker share. */
 struct framer_shared {
-    const struct framer_events *events; /* borrowed, as are the next three */
+    const struct framer_events *events; /* borrowed, as is the next one */
     const struct route_options *route;
-    struct batch_builder *builder;
+    struct batch_builder_shared building;
     struct scanner *spare; /* owned: kept for the next scan; NULL: none */
 };
 
@@ -67,15 +68,16 @@ struct framer {
     struct framer_shared *shared;  /* borrowed */
     void *owner;                   /* borrowed: passed to the callbacks */
     struct message_permit *permit; /* borrowed: what the agent may write */
-    struct buffer incoming;        /* the current message, and bytes after it */
+    struct buffer incoming;        /* bytes of a batch that waits, the current message, and bytes after it */
     struct scanner *scan;          /* owned; NULL: between two messages */
+    struct batch_builder *builder; /* owned; NULL: no batch waits */
     size_t scanned_bytes;          /* bytes of `incoming` that are scanned */
     size_t removed_bytes;          /* bytes of the current message that are no longer in `incoming` */
     enum framer_source source;
     enum end_reason refused_for; /* the current message on a link is discarded; END_NONE: it is not */
     bool is_mid_frame;           /* a frame has begun, and the rest is missing */
     bool is_cut_through;         /* the current message is handed up as a large one */
-    bool has_found;              /* a message has been handed up */
+    bool has_found;              /* a message or frame has been found */
 };
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
@@ -94,9 +96,30 @@ static inline struct buffer *framer_bytes(struct framer *framer)
  * FRAMER_FROM_HUSK also in on_message. */
 void framer_set_source(struct framer *framer, enum framer_source source);
 
-/* Scans new bytes and hands up messages, as far as rate limits allow. END_NONE, or why the connection must
- * end. */
+/* Scans new bytes and hands up messages, as far as rate limits allow. The last messages may wait as a batch
+ * until framer_deadline. END_NONE, or why the connection must end. */
 enum end_reason framer_advance(struct framer *framer, uint64_t now_ms);
+
+/* Hands up the batch that waits, if there is one. END_NONE or END_NO_MEMORY. */
+enum end_reason framer_flush(struct framer *framer);
+
+/* Whether a batch waits for further messages. */
+static inline bool framer_has_batch(const struct framer *framer)
+{
+    return framer->builder;
+}
+
+/* When framer_advance must be called, so that it hands up the batch that waits; 0: no batch waits. */
+static inline uint64_t framer_deadline(const struct framer *framer)
+{
+    return framer->builder ? framer->builder->due_ms : 0;
+}
+
+/* The bytes that the framer holds. */
+static inline size_t framer_held_bytes(const struct framer *framer)
+{
+    return framer->incoming.length + (framer->builder ? batch_builder_bytes(framer->builder) : 0);
+}
 
 /* On a link: discards the rest of the large message that is being read. on_refused follows at its end. */
 void framer_refuse(struct framer *framer, enum end_reason reason);
@@ -111,7 +134,12 @@ bool framer_is_mid_message(const struct framer *framer);
 /* The agent has sent no byte of a message. */
 bool framer_is_untouched(const struct framer *framer);
 
-/* How many bytes of an incomplete message may be held. */
+/* How many bytes of framer_bytes belong to the batch that waits. */
+static inline size_t framer_waiting_bytes(const struct framer *framer)
+{
+    return framer->builder ? framer->builder->held_bytes : 0;
+}
+/* How many bytes framer_bytes may have while a message is incomplete. */
 size_t framer_window(const struct framer *framer);
 /* The length of the current message in bytes, as far as its headers tell. */
 size_t framer_announced_bytes(const struct framer *framer);

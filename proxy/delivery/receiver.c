@@ -182,10 +182,11 @@ void receiver_shared_init(struct receiver_shared *shared, const struct receiver_
         .dispatcher = dispatcher,
         .framing = { .events = &framer_events,
                      .route = dispatcher->transport->route,
-                     .builder = &shared->builder },
+                     .building = { .route = dispatcher->transport->route,
+                                   .bodies = bodies,
+                                   .chunk_ids = dispatcher->chunk_ids,
+                                   .pool = &dispatcher->transport->reactor->pool } },
     };
-    batch_builder_init(&shared->builder, dispatcher->transport->route, bodies, dispatcher->chunk_ids,
-                       &dispatcher->transport->reactor->pool);
 }
 
 void receiver_shared_deinit(struct receiver_shared *shared)
@@ -234,7 +235,7 @@ void receiver_end(struct receiver *receiver)
 bool receiver_is_drained(const struct receiver *receiver)
 {
     return !senders_have_unsettled(&receiver->senders) && !receiver->cut_through &&
-           !receiver->framer.incoming.length && !senders_have_answers(&receiver->senders);
+           !framer_held_bytes(&receiver->framer) && !senders_have_answers(&receiver->senders);
 }
 
 /* A message that is cut through does not wait: its connection may be the one that the isolated message

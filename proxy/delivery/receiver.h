@@ -28,7 +28,6 @@ struct receiver_events {
 struct receiver_shared {
     const struct receiver_events *events; /* borrowed, as is the next one */
     struct dispatcher *dispatcher;
-    struct batch_builder builder;
     struct framer_shared framing;
     uint64_t last_number; /* the last number given to a sender */
 };

@@ -37,6 +37,7 @@ struct route_options {
     uint64_t retain_bytes;        /* --retain-bytes, divided by the workers: bytes of unsettled messages */
     uint64_t cut_through_bytes;   /* --cut-through-bytes: a longer message is cut through */
     uint64_t batch_bytes;         /* --batch-bytes: longest batch; 0: no batches */
+    uint64_t batch_delay_ms;      /* --batch-delay: how long a batch waits for more; 0: not at all */
     uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
     uint64_t ack_timeout_ms;      /* --ack-timeout: an aggregator that takes longer loses its connection */
     uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */

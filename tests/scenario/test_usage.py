@@ -46,6 +46,7 @@ def test_a_missing_value_is_named(refused):
     ("connect_timeout", "5 parsecs"),
     ("idle_timeout", "-1s"),
     ("buffer_bytes", "64XB"),
+    ("batch_delay", "1001ms"),
     ("max_age", "999ms"),
     ("max_age", "169h"),
     ("on_refused", "ignore"),

@@ -120,7 +120,9 @@ void framing_open(struct framing *f)
                    .cut_through_bytes = FRAMING_CUT_THROUGH_BYTES,
                    .batch_bytes = 10000,
                    .buffer_bytes = BUFFER_BYTES },
-        .shared = { .events = &events, .route = &f->route, .builder = &f->builder },
+        .shared = { .events = &events,
+                    .route = &f->route,
+                    .building = { &f->route, &f->bodies, &f->ids, &f->pool, NULL } },
         .take_limit = SIZE_MAX,
     };
     rule = message_policy_add(&f->policy, "any");
@@ -129,7 +131,6 @@ void framing_open(struct framing *f)
     assert_true(message_rule_set_tags(rule, "a,b", &fault));
     assert_int_equal(message_permit_open(&f->permit, &f->policy, &f->meters, NULL, FRAMING_NOW_MS), END_NONE);
     body_filter_init(&f->bodies, &f->route.body, &f->metrics);
-    batch_builder_init(&f->builder, &f->route, &f->bodies, &f->ids, &f->pool);
     buffer_init(&f->messages, &f->pool);
     link_open(f);
 }

@@ -27,7 +27,6 @@ struct framing {
     struct body_filter bodies;
     struct body_metrics metrics;
     struct chunk_ids ids;
-    struct batch_builder builder;
     struct framer_shared shared;
     struct message_policy policy;
     struct message_meters meters;

@@ -166,36 +166,39 @@ static void parts_are_isolated_as_their_batch_was(void **state)
 /* A batch of `count` events of LONG_TEXT_BYTES, in slices, compressed by `method`. */
 static struct message *long_batch(struct fixture *f, enum compression method, unsigned count)
 {
-    struct batch_builder builder;
     struct body_filter bodies;
     struct body_metrics metrics = { 0 };
     const struct body_options options = { method, BODY_COMPRESS_MIN, false, 1 << 20 };
     const struct route_options route = { .delivery = ROUTE_AT_LEAST_ONCE,
                                          .retain_bytes = 1 << 20,
                                          .batch_bytes = 1 << 20 };
+    struct batch_builder_shared building = { &route, &bodies, &f->ids, &f->pool, NULL };
     struct message_permit permit = { 0 };
     static char text[LONG_TEXT_BYTES + 1];
     struct buffer incoming;
     struct scanner scanner;
 
     body_filter_init(&bodies, &options, &metrics);
-    batch_builder_init(&builder, &route, &bodies, &f->ids, &f->pool);
+    struct batch_builder *builder = batch_builder_open(&building);
+    assert_non_null(builder);
     buffer_init(&incoming, &f->pool);
-    const struct batch_candidate candidate = { &incoming, &scanner, &permit };
+    const struct batch_candidate candidate = { &incoming, &scanner, &permit, 0 };
     srand(1);
     for (unsigned i = 0; i < count; i++) {
         for (size_t at = 0; at < LONG_TEXT_BYTES; at++)
             text[at] = (char)('a' + rand() % 26);
         text[LONG_TEXT_BYTES - 1] = (char)('0' + i);
         messages_append(&incoming, "t", text, NULL);
-        assert_true(message_scan(&scanner, &limits, &incoming, builder.held_bytes));
-        assert_true(batch_builder_takes(&builder, &candidate));
-        assert_true(batch_builder_add(&builder, &candidate, 1));
+        assert_true(message_scan(&scanner, &limits, &incoming, builder->held_bytes));
+        assert_true(batch_builder_takes(builder, &candidate));
+        assert_true(batch_builder_add(builder, &candidate, 1));
     }
-    struct message *batch = batch_builder_finish(&builder, &incoming, &permit);
+    struct message *batch = batch_builder_finish(builder, &incoming, &permit);
     assert_int_equal(metrics_read(&metrics.rewritten[METRICS_BODY_COMPRESSED]), method != COMPRESSION_OFF);
     assert_int_equal(incoming.length, 0);
     assert_int_equal(batch->count, count);
+    batch_builder_close(builder);
+    batch_builder_shared_deinit(&building);
     body_filter_deinit(&bodies);
     return batch;
 }

@@ -18,7 +18,6 @@ struct fixture {
     struct body_filter bodies;
     struct body_metrics metrics;
     struct chunk_ids ids;
-    struct batch_builder builder;
     struct framer_shared shared;
     struct message_permit permit;
     struct framer framer;
@@ -83,11 +82,12 @@ static int set_up(void **state)
                    .cut_through_bytes = CUT_THROUGH_BYTES,
                    .batch_bytes = 10000,
                    .buffer_bytes = BUFFER_BYTES },
-        .shared = { .events = &events, .route = &f->route, .builder = &f->builder },
+        .shared = { .events = &events,
+                    .route = &f->route,
+                    .building = { &f->route, &f->bodies, &f->ids, &f->pool, NULL } },
         .take_limit = SIZE_MAX,
     };
     body_filter_init(&f->bodies, &f->route.body, &f->metrics);
-    batch_builder_init(&f->builder, &f->route, &f->bodies, &f->ids, &f->pool);
     framer_init(&f->framer, &f->shared, &f->pool, f, &f->permit);
     *state = f;
     return 0;
@@ -640,6 +640,185 @@ static void a_rate_limit_makes_the_next_message_wait(void **state)
     message_policy_deinit(&policy);
 }
 
+/* ---- a batch that waits ---- */
+
+enum { DELAY_MS = 100 };
+
+static enum end_reason advance_at(struct fixture *f, uint64_t now_ms)
+{
+    enum end_reason reason = framer_advance(&f->framer, now_ms);
+
+    framer_return_scan(&f->framer); /* as between two steps of the connection */
+    return reason;
+}
+
+static void a_batch_waits_for_further_messages(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    for (unsigned i = 0; i < 5; i++) {
+        send(f, "t", NULL);
+        assert_int_equal(advance_at(f, NOW_MS + 10 * i), END_NONE);
+        assert_true(framer_has_batch(&f->framer));
+        assert_int_equal(framer_deadline(&f->framer), NOW_MS + DELAY_MS);
+        assert_false(framer_is_untouched(&f->framer));
+        assert_false(framer_is_mid_message(&f->framer));
+        assert_in_range(framer_held_bytes(&f->framer), 9, 200);
+    }
+    assert_int_equal(advance_at(f, NOW_MS + DELAY_MS - 1), END_NONE);
+    assert_int_equal(f->found_count, 0);
+    assert_int_equal(advance_at(f, NOW_MS + DELAY_MS), END_NONE);
+    EXPECT_COUNTS(f, 5);
+    assert_true(f->found[0]->is_batch);
+    assert_false(framer_has_batch(&f->framer));
+    assert_int_equal(framer_deadline(&f->framer), 0);
+    assert_int_equal(framer_held_bytes(&f->framer), 0);
+}
+
+static void a_message_that_has_waited_alone_is_not_encoded(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    assert_int_equal(f->found_count, 0);
+    assert_int_equal(advance_at(f, NOW_MS + DELAY_MS), END_NONE);
+    EXPECT_COUNTS(f, 1);
+    assert_memory_equal(f->found[0]->flat, "\x94\xa1t\x01\x81\xa1m\xa1x", 9);
+}
+
+static void a_batch_that_waits_is_flushed(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    assert_int_equal(framer_flush(&f->framer), END_NONE);
+    send(f, "t", NULL);
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    assert_int_equal(framer_flush(&f->framer), END_NONE);
+    EXPECT_COUNTS(f, 2);
+    assert_false(framer_has_batch(&f->framer));
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS + 50), END_NONE);
+    assert_int_equal(framer_deadline(&f->framer), NOW_MS + 50 + DELAY_MS); /* a new batch, a new delay */
+}
+
+/* What cannot join a batch goes up at once, and the batch before it. */
+static void a_batch_does_not_wait_when_another_message_follows(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    send(f, "t", NULL);
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    send(f, "u", NULL); /* waits now */
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    EXPECT_COUNTS(f, 2);
+    send(f, "u", "asks"); /* an ack is not delayed */
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    EXPECT_COUNTS(f, 2, 1, 1);
+    assert_int_equal(f->found[2]->ack, MESSAGE_AGENT_ACK);
+    assert_false(framer_has_batch(&f->framer));
+    f->route.batch_bytes = 150;
+    for (unsigned i = 0; i < 40; i++) {
+        send(f, "t", NULL);
+        assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    }
+    assert_in_range(f->found_count, 5, 20); /* batches that are full */
+    for (unsigned i = 3; i < f->found_count; i++)
+        assert_in_range(f->found[i]->entry.size, 50, 150);
+}
+
+static void a_batch_waits_in_front_of_an_incomplete_message(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    size_t window = framer_window(&f->framer);
+    send(f, "t", NULL);
+    send_bytes(f, "\x93\xa1t\x01", 4);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    assert_true(framer_is_mid_message(&f->framer));
+    assert_int_equal(framer_waiting_bytes(&f->framer), 9);
+    assert_in_range(framer_window(&f->framer), window + 9, SIZE_MAX);
+    assert_int_equal(framer_flush(&f->framer), END_NONE); /* in the middle of the next message */
+    EXPECT_COUNTS(f, 1);
+    send_bytes(f, "\x80", 1);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    assert_int_equal(advance_at(f, NOW_MS + DELAY_MS), END_NONE);
+    EXPECT_COUNTS(f, 1, 1);
+    assert_int_equal(f->found[1]->events, 1);
+}
+
+/* Joins two messages that each were read in two pieces. */
+static void messages_that_come_in_pieces_are_a_batch(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    for (unsigned i = 0; i < 3; i++) {
+        send_bytes(f, "\x93\xa1t", 3);
+        assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+        send_bytes(f, "\x01\x80", 2);
+        assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    }
+    assert_int_equal(advance_at(f, NOW_MS + DELAY_MS), END_NONE);
+    EXPECT_COUNTS(f, 3);
+    assert_memory_equal(f->found[0]->flat, "\x93\xa1t\xc6\0\0\0\x09\x92\x01\x80\x92\x01\x80\x92\x01\x80", 17);
+}
+
+static void a_large_message_does_not_overtake_a_batch_that_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    send(f, "t", NULL);
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    send_bytes(f, "\x92\xa1t\xc6\0\1\0\0", 8);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    EXPECT_COUNTS(f, 2);
+    assert_int_equal(f->large_calls, 1);
+    assert_int_equal(f->large_taken, 8);
+}
+
+static void a_batch_that_waits_goes_up_when_bytes_are_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    send(f, "t", NULL);
+    send(f, "t", NULL);
+    assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+    send_bytes(f, "\xc1", 1);
+    assert_int_equal(advance(f), END_NOT_FORWARD);
+    EXPECT_COUNTS(f, 2);
+}
+
+static void two_agents_have_a_batch_each(void **state)
+{
+    struct fixture *f = *state;
+    struct framer other;
+
+    f->route.batch_delay_ms = DELAY_MS;
+    framer_init(&other, &f->shared, &f->pool, f, &f->permit);
+    for (unsigned i = 0; i < 3; i++) {
+        send(f, "t", NULL);
+        assert_int_equal(advance_at(f, NOW_MS), END_NONE);
+        messages_append(framer_bytes(&other), "t", "other", NULL);
+        assert_int_equal(framer_advance(&other, NOW_MS), END_NONE);
+    }
+    assert_int_equal(framer_flush(&f->framer), END_NONE);
+    assert_int_equal(framer_flush(&other), END_NONE);
+    EXPECT_COUNTS(f, 3, 3);
+    assert_true(f->found[0]->entry.size < f->found[1]->entry.size);
+    framer_deinit(&other);
+}
+
 /* ---- the state of the scan ---- */
 
 static void the_scan_is_shared_by_agents_between_messages(void **state)
@@ -719,6 +898,15 @@ int main(void)
         TEST(whole_messages_in_front_of_a_refused_one_go_up),
         TEST(a_tag_that_is_not_allowed_is_refused),
         TEST(a_rate_limit_makes_the_next_message_wait),
+        TEST(a_batch_waits_for_further_messages),
+        TEST(a_message_that_has_waited_alone_is_not_encoded),
+        TEST(a_batch_that_waits_is_flushed),
+        TEST(a_batch_does_not_wait_when_another_message_follows),
+        TEST(a_batch_waits_in_front_of_an_incomplete_message),
+        TEST(messages_that_come_in_pieces_are_a_batch),
+        TEST(a_large_message_does_not_overtake_a_batch_that_waits),
+        TEST(a_batch_that_waits_goes_up_when_bytes_are_refused),
+        TEST(two_agents_have_a_batch_each),
         TEST(the_scan_is_shared_by_agents_between_messages),
         TEST(only_the_first_byte_of_an_agent_can_be_json),
         TEST(no_bytes_need_no_scan),

@@ -233,6 +233,22 @@ static void bodies_are_changed_only_if_a_setting_says_so(void **state)
     }
 }
 
+static void batches_wait_only_if_a_setting_says_so_and_husk_joins_messages(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_int_equal(parsed.options.route.batch_delay_ms, 0);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_SERVER, WORDS("--allow-any", "--batch-delay", "1s"), NULL);
+    assert_int_equal(parsed.options.route.batch_delay_ms, 1000);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--delivery", "passthrough", "--batch-delay", "1s"), NULL);
+    assert_int_equal(parsed.options.route.batch_delay_ms, 0);
+    options_deinit(&parsed.options);
+}
+
 static void a_fault_names_the_setting(void **state)
 {
     (void)state;
@@ -558,6 +574,7 @@ int main(void)
         cmocka_unit_test(a_fault_of_an_upstream_names_its_text),
         cmocka_unit_test(limits_of_the_process_are_divided_among_workers),
         cmocka_unit_test(bodies_are_changed_only_if_a_setting_says_so),
+        cmocka_unit_test(batches_wait_only_if_a_setting_says_so_and_husk_joins_messages),
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),

@@ -1,0 +1,158 @@
+"""--batch-delay: messages of one agent and tag that come apart wait for each other, and what ends this wait.
+
+A witness is an agent whose message has begun to wait before. What arrives before the message of the witness has not
+waited for the delay."""
+
+import signal
+
+import pytest
+
+from support import raw
+from support.chain import of_length
+from support.forward import Agent, Aggregator, event, message
+from support.husk import LIGHT
+
+LENGTHS = [of_length(length) for length in (1, 2)]
+DELAY = {"batch_delay": "1s"}
+WITNESS = 1000
+
+
+class Recorder(Aggregator):
+    WHOLE = True
+
+
+
+def send_apart(husk, agent, *messages):
+    """Sends each message after husk has read the message before it."""
+    for one in messages:
+        before = husk.metric("husk_bytes_total", side="downstream", direction="received")
+        agent.send(one)
+        husk.wait_for_metric("husk_bytes_total", before + len(one), side="downstream", direction="received")
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_messages_that_come_apart_arrive_as_one_message(chain, length):
+    chain = chain(length, Recorder(), batch_delay="500ms")
+    agent = chain.agent()
+    send_apart(chain.first, agent, *(event(number) for number in range(5)))
+    batch, = chain.aggregator.wait_for(1)
+    assert batch.is_batch and [one.number for one in batch.events()] == list(range(5))
+    for husk in chain.husks:
+        husk.wait_for_metric("husk_messages_settled_total", 5)
+        assert husk.metric("husk_messages_received_total") == 5
+
+
+def test_two_agents_wait_apart(chain):
+    chain = chain(2, Recorder(), batch_delay="500ms")
+    agents = chain.agent(), chain.agent()
+    for number in range(6):
+        send_apart(chain.first, agents[number % 2], event(number))
+    arrived = chain.aggregator.wait_for(2)
+    assert sorted([one.number for one in batch.events()] for batch in arrived) == [[0, 2, 4], [1, 3, 5]]
+
+
+# ---- what ends the wait ----
+
+ENDS = {
+    "fin": lambda husk, agent: agent.close(),
+    "reset": lambda husk, agent: agent.reset(),
+    "tag": lambda husk, agent: agent.send(event(2, tag="u")),
+    "ack": lambda husk, agent: agent.send(event(2, "asks")),
+    "full": lambda husk, agent: agent.send(*map(event, range(2, 300))),
+    "large": lambda husk, agent: agent.send(message("t", b"x" * 100000)),
+    "refused": lambda husk, agent: agent.send(b"\xc1"),
+}
+
+
+@pytest.fixture
+def waiting(husk):
+    """A husk client, its aggregator, and an agent whose messages 0 and 1 wait later than that of the witness."""
+    aggregator = Aggregator()
+    client = husk.client(husk.server(aggregator), batch_bytes="1KiB", cut_through_bytes="64KiB",
+                         max_upstream_connections=1, **DELAY)
+    witness, agent = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
+    send_apart(client, witness, event(WITNESS))
+    send_apart(client, agent, event(0), event(1))
+    yield client, aggregator, agent
+    witness.close()
+
+
+@pytest.mark.parametrize("what", ENDS)
+def test_the_wait_ends(waiting, what):
+    client, aggregator, agent = waiting
+    ENDS[what](client, agent)
+    arrived = aggregator.wait_for(2)
+    assert [one.number for one in arrived[:2]] == [0, 1]
+    client.wait_for_metric("husk_messages_settled_total", 2)
+
+
+def test_an_ack_that_an_agent_asks_for_does_not_wait(waiting):
+    _, aggregator, agent = waiting
+    agent.send(event(2, "asks"))
+    agent.expect_ack("asks")
+    assert WITNESS not in aggregator.numbers()
+
+
+def test_a_drain_ends_the_wait(waiting):
+    client, aggregator, _ = waiting
+    client.signal(signal.SIGTERM)
+    assert client.process.wait(10) == 0
+    assert sorted(aggregator.numbers()) == [0, 1, WITNESS]
+
+
+def test_an_agent_that_closes_at_once_loses_nothing(husk):
+    aggregator = Aggregator()
+    client = husk.client(husk.server(aggregator, **DELAY), **DELAY)
+    for number in range(20):
+        agent = Agent(raw.connect(client.address))
+        agent.send(event(number))
+        agent.close()
+    aggregator.wait_for(20)
+    assert sorted(aggregator.numbers()) == list(range(20))
+
+
+def test_messages_around_a_large_one_keep_their_order(husk):
+    aggregator = Aggregator()
+    client = husk.client(husk.server(aggregator), cut_through_bytes="64KiB", batch_delay="50ms")
+    agent, large = Agent(raw.connect(client.address)), message("t", 1, {"n": 2, "x": "y" * 100000})
+    send_apart(client, agent, event(0), event(1), large, event(3), event(4))
+    aggregator.wait_for(5)
+    assert sorted(aggregator.numbers()) == list(range(5))
+    client.wait_for_metric("husk_messages_settled_total", 5)
+
+
+def test_passthrough_does_not_wait(husk):
+    aggregator = Recorder()
+    client = husk.client(husk.server(aggregator, delivery="passthrough"), delivery="passthrough", **DELAY)
+    agent = Agent(raw.connect(client.address))
+    for number in range(30):  # one after the other: 30 s if each waited
+        agent.send(event(number))
+        assert aggregator.wait_for(number + 1)[number].raw == event(number)
+
+
+def test_a_reset_of_the_agent_by_husk_does_not_lose_what_waits(husk):
+    """The message that waits for its ack is lost for the agent. Another one waits for its batch."""
+    aggregator = Aggregator()
+    server = husk.server(aggregator)
+    client = husk.client(server, delivery_timeout="300ms", max_attempts=1, **DELAY)
+    server.kill()
+    agent = Agent(raw.connect(client.address))
+    agent.send(event(0, "asks"))
+    client.wait_for_metric("husk_messages_waiting", 1)
+    agent.send(event(1))
+    raw.assert_reset(agent.sock)
+    client.wait_for_metric("husk_messages_waiting", 1)
+    assert client.metric("husk_messages_received_total") == 2
+
+
+def test_waiting_batches_leave_memory_to_others(husk):
+    """More agents than memory: batches do not wait while agents wait for memory."""
+    count, agents = 4 if LIGHT else 10, 30
+    aggregator = Aggregator()
+    client = husk.client(husk.server(aggregator), workers=1, retain_bytes="64KiB", **DELAY)
+    connected = [Agent(raw.connect(client.address)) for _ in range(agents)]
+    for number in range(count):
+        for index, agent in enumerate(connected):
+            agent.send(message("t", 1, {"n": number * agents + index, "x": "y" * 1000}))
+    aggregator.wait_for(count * agents)
+    assert sorted(aggregator.numbers()) == list(range(count * agents))
