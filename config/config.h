@@ -20,8 +20,9 @@ struct config {
     unsigned upstream_link; /* enum route_link, in the same order */
     unsigned delivery;      /* enum route_delivery, in the same order */
     uint64_t retain_bytes, cut_through_bytes, batch_bytes, max_message_bytes, max_inflated_bytes,
-        max_tag_bytes, max_depth;
-    uint64_t batch_delay_ms, ack_timeout_ms, delivery_timeout_ms, message_timeout_ms, max_age_ms;
+        max_tag_bytes, max_depth, unread_acks_bytes;
+    uint64_t batch_delay_ms, ack_timeout_ms, delivery_timeout_ms, message_timeout_ms, max_age_ms,
+        unread_acks_timeout_ms;
     unsigned on_refused; /* enum route_on_refused, in the same order */
     unsigned compress;   /* enum compression, in the same order */
     uint64_t compress_min_bytes;

@@ -71,6 +71,14 @@ static const struct setting settings[] = {
       .value_name = "D",
       .help = "forward: how long to wait for an ack before the connection is closed and its messages "
               "are sent again" },
+    { ROW("unread-acks", SETTING_BYTES, unread_acks_bytes), .fallback = "64KiB", .min = KIB,
+      .max = 1024 * MIB, .value_name = "SIZE",
+      .help = "forward: husk does not read from an agent, or from another husk, while it leaves this many "
+              "bytes of acks in husk" },
+    { ROW("unread-acks-timeout", SETTING_DURATION, unread_acks_timeout_ms), .fallback = "5s", .min = 10,
+      .max = HOUR, .zero_word = "off", .value_name = "D",
+      .help = "forward: an agent that then takes no ack for this time does not read acks: husk reads from it "
+              "again and gives up its acks beyond --unread-acks; off: husk waits for the agent" },
     { ROW("delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
       .max = 24 * HOUR, .value_name = "D",
       .help = "forward: how long an agent that waits for an ack is kept while no upstream is available; "

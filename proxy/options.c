@@ -117,6 +117,8 @@ static void options_set_messages(struct route_options *route, const struct confi
     route->cut_through_bytes = config->cut_through_bytes;
     route->batch_bytes = config->batch_bytes;
     route->batch_delay_ms = config->delivery == ROUTE_PASSTHROUGH ? 0 : config->batch_delay_ms;
+    route->unread_acks_bytes = config->unread_acks_bytes;
+    route->unread_acks_timeout_ms = config->unread_acks_timeout_ms;
     route->message_timeout_ms = config->message_timeout_ms;
     route->ack_timeout_ms = config->ack_timeout_ms;
     route->delivery_timeout_ms = config->delivery_timeout_ms;

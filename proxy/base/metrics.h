@@ -63,6 +63,7 @@ struct message_metrics {
     metrics_counter unprotected;     /* too large to keep: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter rate_limited;              /* times that a rate limit stopped reading from an agent */
+    metrics_counter acks_given_up;             /* acks that agents did not read */
     metrics_counter rate_limited_agents;  /* gauge: agents with read messages that wait for a rate limit */
     metrics_counter retained_bytes;       /* gauge: bytes of messages from reading until settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */

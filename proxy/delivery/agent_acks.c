@@ -13,6 +13,14 @@ struct agent_ack {
     uint8_t id[];
 };
 
+/* {"ack": id} without the id. */
+enum { ACK_HEAD_BYTES = 5 };
+
+static unsigned ack_bytes(const struct agent_ack *ack)
+{
+    return ack->id_length ? ACK_HEAD_BYTES + ack->id_length : 0;
+}
+
 void agent_acks_init(struct agent_acks *acks, uint64_t sender)
 {
     *acks = (struct agent_acks) { .sender = sender };
@@ -44,7 +52,7 @@ bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
     ack->id_length = (unsigned)answer->id_length;
     memcpy(ack->id, answer->id, answer->id_length);
     TAILQ_INSERT_TAIL(&acks->queue, ack, link);
-    acks->bytes += ack->id_length;
+    acks->bytes += ack_bytes(ack);
     acks->record_count += !ack->id_length;
     return true;
 }
@@ -52,7 +60,7 @@ bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer)
 static void ack_free(struct agent_acks *acks, struct agent_ack *ack)
 {
     TAILQ_REMOVE(&acks->queue, ack, link);
-    acks->bytes -= ack->id_length;
+    acks->bytes -= ack_bytes(ack);
     acks->record_count -= !ack->id_length;
     free(ack);
 }
@@ -63,6 +71,19 @@ void agent_acks_clear(struct agent_acks *acks)
         next = TAILQ_NEXT(ack, link);
         ack_free(acks, ack);
     }
+}
+
+unsigned agent_acks_limit(struct agent_acks *acks, size_t limit_bytes)
+{
+    struct agent_ack *ack = TAILQ_LAST(&acks->queue, agent_ack_queue), *previous;
+    unsigned count = 0;
+
+    for (; ack && acks->bytes > limit_bytes; ack = previous) {
+        previous = TAILQ_PREV(ack, agent_ack_queue, link);
+        count += ack->id_length > 0;
+        ack_free(acks, ack);
+    }
+    return count;
 }
 
 /* Adds to `ack` what was refused of the early parts of its batch. Their records are empty afterwards. */

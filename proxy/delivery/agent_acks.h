@@ -17,7 +17,7 @@ struct agent_ack;
 
 struct agent_acks {
     TAILQ_HEAD(agent_ack_queue, agent_ack) queue; /* in the order their messages settled, or were refused */
-    unsigned bytes;        /* of the ids of all acks in the queue; 0: at most records are left */
+    unsigned bytes;        /* of all acks in the queue, as an agent gets them; 0: at most records are left */
     unsigned record_count; /* records of refused early parts, in the queue */
     uint64_t sender;       /* named in each ack; LINK_NO_SENDER: acks name no sender */
 };
@@ -41,6 +41,9 @@ bool agent_acks_is_empty(const struct agent_acks *acks);
 
 /* Adds an answer. False when out of memory. */
 MUST_CHECK bool agent_acks_add(struct agent_acks *acks, const struct agent_answer *answer);
+
+/* Gives up the last acks, so that at most `limit_bytes` remain. Returns their number. */
+unsigned agent_acks_limit(struct agent_acks *acks, size_t limit_bytes);
 
 /* Moves the acks of messages with an ordinal below `end` to `out`, as long as `out` holds at most
  * `limit_bytes`. An ack also reports the events of early parts of its batch that were refused. Moves only

@@ -21,6 +21,7 @@ struct agent_facts {
     bool has_unsettled;     /* a message of the agent is unsettled */
     bool waits_for_husk;    /* husk does not read the agent at the moment */
     bool holds_budget;      /* the agent holds read budget beyond its own buffer, or an upstream connection */
+    bool leaves_acks;       /* the agent is not read, because it leaves --unread-acks bytes of acks */
     bool is_under_pressure; /* other agents wait for read budget or for an exclusive connection */
 };
 
@@ -40,6 +41,8 @@ void agent_clock_progress(struct agent_clock *clock, const struct agent_facts *f
 bool agent_clock_is_stalled(const struct agent_clock *clock, const struct agent_facts *facts);
 /* Nothing has moved for --idle-timeout, and nothing is unsettled. */
 bool agent_clock_is_idle(const struct agent_clock *clock, const struct agent_facts *facts);
+/* The agent has taken no byte of its acks for --unread-acks-timeout: it does not read them. */
+bool agent_clock_is_deaf(const struct agent_clock *clock, const struct agent_facts *facts);
 /* The agent has sent nothing for --silence-hint: it may wait for a HELO that husk does not send. */
 bool agent_clock_is_silent(const struct agent_clock *clock, const struct agent_facts *facts);
 

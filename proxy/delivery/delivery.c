@@ -1,9 +1,8 @@
 #include "delivery/delivery.h"
 
-/* Under pressure, an agent in the middle of a message has an earlier deadline, and no batch waits. */
-static void on_pressure(void *owner)
+/* Wakes the agents that have sent a part of a message, or messages that wait as a batch. */
+static void holding_wake(struct delivery *delivery)
 {
-    struct delivery *delivery = owner;
     struct downstream *downstream;
 
     LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
@@ -11,6 +10,12 @@ static void on_pressure(void *owner)
         if (framer_is_mid_message(framer) || framer_has_batch(framer))
             downstream_wake(downstream);
     }
+}
+
+/* Under pressure, an agent in the middle of a message has an earlier deadline, and no batch waits. */
+static void on_pressure(void *owner)
+{
+    holding_wake(owner);
 }
 
 bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault)
@@ -39,6 +44,7 @@ void delivery_drain(struct delivery *delivery)
 {
     dispatcher_drain(&delivery->dispatcher);
     downstream_shared_drain(&delivery->downstreams);
+    holding_wake(delivery);
 }
 
 unsigned delivery_end(struct delivery *delivery)
@@ -46,7 +52,7 @@ unsigned delivery_end(struct delivery *delivery)
     struct downstream *downstream;
 
     LIST_FOREACH (downstream, &delivery->downstreams.list, sibling)
-        downstream_flush(downstream);
+        (void)framer_flush(&downstream->receiver.framer);
     unsigned left_behind = delivery->dispatcher.unsettled.count;
     dispatcher_end(&delivery->dispatcher);
     while (!LIST_EMPTY(&delivery->downstreams.list))

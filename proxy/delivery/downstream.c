@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 enum {
-    STEP_BYTES = 256 * 1024,    /* moved per step, so that one busy connection does not delay others */
-    ACKS_BYTES_MAX = 64 * 1024, /* an agent with more unsent acks is not read */
+    STEP_BYTES = 256 * 1024, /* moved per step, so that one busy connection does not delay others */
 };
 
 static void downstream_step(struct downstream *downstream);
@@ -141,13 +140,20 @@ const struct read_budget_events downstream_budget_events = { .on_admitted = on_w
 
 /* ---- whether the agent is read ---- */
 
-/* Whether the agent is read if there is budget. After a reset it gets no acks, but is read to its end. */
+/* Whether the agent is not read, because it leaves too many answers. After a reset it gets none, but is read
+ * to its end. */
+static bool leaves_answers(const struct downstream *downstream)
+{
+    const struct senders *senders = &downstream->receiver.senders;
+
+    return !senders->gives_up_acks && leg_can_send(&downstream->access.inlet.leg) &&
+           senders_answer_bytes(senders) >= route_of(downstream)->unread_acks_bytes;
+}
+
+/* Whether the agent is read if there is budget. */
 static bool wants_budget(const struct downstream *downstream)
 {
-    const struct leg *leg = &downstream->access.inlet.leg;
-
-    return !leg->read_over &&
-           (senders_answer_bytes(&downstream->receiver.senders) < ACKS_BYTES_MAX || !leg_can_send(leg));
+    return !downstream->access.inlet.leg.read_over && !leaves_answers(downstream);
 }
 
 static bool has_budget(const struct downstream *downstream)
@@ -185,6 +191,16 @@ static void answers_write(struct downstream *downstream)
     if (!downstream->outgoing.length && !senders_write(&downstream->receiver.senders, &downstream->outgoing,
                                                        TLS_RECORD_BYTES, now_ms(downstream)))
         leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
+}
+
+/* The agent may read again: bytes that are in `outgoing` or sealed stay, because a part of an ack is
+ * written. */
+static void acks_limit(struct downstream *downstream)
+{
+    if (downstream->access.inlet.leg.write_blocked)
+        metrics_add(
+            &reactor_of(downstream)->metrics.messages.acks_given_up,
+            senders_limit_acks(&downstream->receiver.senders, route_of(downstream)->unread_acks_bytes));
 }
 
 /* An agent that overdraws the budget is read to the end of its message, plus up to two TLS records. */
@@ -267,6 +283,7 @@ static struct agent_facts facts_of(const struct downstream *downstream)
         .waits_for_husk = downstream->waits_for_budget || receiver_must_wait(&downstream->receiver),
         .holds_budget = downstream->receiver.cut_through || downstream->share.excess_bytes ||
                         read_budget_is_overdrawn_by(shared->budget, &downstream->share),
+        .leaves_acks = !downstream->receiver.senders.peer && leaves_answers(downstream),
         .is_under_pressure = dispatcher_is_under_pressure(shared->dispatcher),
     };
 }
@@ -331,6 +348,21 @@ static void budget_account(struct downstream *downstream)
     read_budget_admit_next(budget);
 }
 
+/* An agent that sends nothing is logged; one that takes no acks is also read on, without them. */
+static void silence_note(struct downstream *downstream, const struct agent_facts *facts)
+{
+    struct connection_log *connection_log = &downstream->shared->transport->connection_log;
+    const struct socket_address *peer = &downstream->access.inlet.peer;
+
+    if (agent_clock_is_silent(&downstream->clock, facts))
+        connection_log_hint(connection_log, HINT_SILENT_AGENT, peer);
+    if (!agent_clock_is_deaf(&downstream->clock, facts))
+        return;
+    connection_log_unread_acks(connection_log, peer);
+    senders_give_up_acks(&downstream->receiver.senders);
+    downstream_wake(downstream);
+}
+
 /* Moves bytes until nothing moves or STEP_BYTES have moved, then sets the watcher and the timer. */
 static struct step transfer_step(struct downstream *downstream)
 {
@@ -343,6 +375,7 @@ static struct step transfer_step(struct downstream *downstream)
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
     pause_update(downstream);
+    acks_limit(downstream);
     bool goes_on = reads(downstream);
     senders_note_reading(&downstream->receiver.senders, goes_on ? LINK_READ : LINK_NOT_READ,
                          now_ms(downstream));
@@ -353,9 +386,7 @@ static struct step transfer_step(struct downstream *downstream)
     if (reason != END_NONE)
         return step_waits_unless(reason);
     budget_account(downstream);
-    if (agent_clock_is_silent(&downstream->clock, &facts))
-        connection_log_hint(&downstream->shared->transport->connection_log, HINT_SILENT_AGENT,
-                            &downstream->access.inlet.peer);
+    silence_note(downstream, &facts);
     if (moved &&
         (goes_on || downstream->outgoing.length || senders_have_answers(&downstream->receiver.senders)))
         downstream_wake(downstream);
@@ -384,12 +415,6 @@ static enum end_reason link_begin(struct downstream *downstream)
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
-/* Out of memory, the batch is lost as the connection is. */
-void downstream_flush(struct downstream *downstream)
-{
-    (void)framer_flush(&downstream->receiver.framer);
-}
-
 static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
@@ -409,7 +434,7 @@ static void downstream_step(struct downstream *downstream)
         step = transfer_step(downstream);
     if (step.outcome != STEP_ENDS)
         return;
-    downstream_flush(downstream);
+    (void)framer_flush(&downstream->receiver.framer); /* what waits is delivered */
     downstream_end(downstream, step.reason);
 }
 
@@ -429,13 +454,7 @@ void downstream_shared_init(struct downstream_shared *shared, struct dispatcher 
 
 void downstream_shared_drain(struct downstream_shared *shared)
 {
-    struct downstream *downstream;
-
     shared->is_draining = true;
-    LIST_FOREACH (downstream, &shared->list, sibling) {
-        if (framer_has_batch(&downstream->receiver.framer))
-            downstream_wake(downstream);
-    }
 }
 
 void downstream_shared_deinit(struct downstream_shared *shared)
@@ -467,7 +486,9 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
 
 bool downstream_stop(struct downstream *downstream)
 {
-    bool nothing_lost = senders_have_unsettled(&downstream->receiver.senders) || is_drained(downstream);
+    const struct receiver *receiver = &downstream->receiver;
+    bool reads_no_acks = receiver->senders.gives_up_acks && !framer_held_bytes(&receiver->framer);
+    bool nothing_lost = senders_have_unsettled(&receiver->senders) || is_drained(downstream) || reads_no_acks;
 
     downstream_end(downstream, END_SHUTDOWN);
     return nothing_lost;

@@ -43,7 +43,7 @@ struct downstream_shared {
 /* Borrows the arguments. */
 void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
                             struct body_filter *bodies);
-/* The process is going to end: batches are handed up without delay from now on. */
+/* The process is going to end: from now on a step hands up batches without delay. */
 void downstream_shared_drain(struct downstream_shared *shared);
 /* Call it after every connection has ended. */
 void downstream_shared_deinit(struct downstream_shared *shared);
@@ -53,8 +53,6 @@ extern const struct read_budget_events downstream_budget_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);
-/* Hands up the messages that wait as a batch. */
-void downstream_flush(struct downstream *downstream);
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */
 bool downstream_stop(struct downstream *downstream);

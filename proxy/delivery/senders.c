@@ -99,6 +99,7 @@ bool senders_begin_link(struct senders *senders, uint64_t *last_number, unsigned
     };
 
     senders->offers_link = false;
+    senders->gives_up_acks = false;
     sender_set_remote(&senders->agent);
     senders->peer = link_peer_open(&options);
     return senders->peer;
@@ -167,6 +168,16 @@ bool senders_have_answers(const struct senders *senders)
 size_t senders_answer_bytes(const struct senders *senders)
 {
     return senders->acks.bytes + (senders->peer ? senders->peer->answer_bytes : 0);
+}
+
+void senders_give_up_acks(struct senders *senders)
+{
+    senders->gives_up_acks = !senders->peer;
+}
+
+unsigned senders_limit_acks(struct senders *senders, size_t limit_bytes)
+{
+    return senders->gives_up_acks ? agent_acks_limit(&senders->acks, limit_bytes) : 0;
 }
 
 static bool link_write(struct senders *senders, struct buffer *out, size_t limit_bytes, uint64_t now_ms)

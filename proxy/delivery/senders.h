@@ -29,6 +29,7 @@ struct senders {
     struct agent_acks acks;              /* of that sender */
     struct link_peer *peer;              /* owned; NULL: the connection is not a link, or not yet */
     bool offers_link;                    /* acks offer the link, until it begins */
+    bool gives_up_acks;                  /* the agent does not read its acks */
     bool is_out_of_memory;
 };
 
@@ -54,6 +55,10 @@ bool senders_have_unsettled(const struct senders *senders);
 /* Whether answers wait to be written. */
 bool senders_have_answers(const struct senders *senders);
 size_t senders_answer_bytes(const struct senders *senders);
+/* The agent does not read its acks: from now on senders_limit_acks gives them up. Not for a link. */
+void senders_give_up_acks(struct senders *senders);
+/* Gives up the last acks of such an agent, so that at most `limit_bytes` remain. Returns their number. */
+unsigned senders_limit_acks(struct senders *senders, size_t limit_bytes);
 /* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. When senders_deadline is over,
  * tells the calling husk that its messages wait. False when an answer is lost because memory ran out: the
  * connection must end. */

@@ -1,26 +1,33 @@
 #include "runtime/connection_log.h"
 
-/* Logs how many lines of one kind were left out. */
+/* Logs how many lines of one kind were left out. `reason`: NULL if the kind has none. */
+static void count_write(const struct connection_log *connection_log, struct log_limiter *limiter,
+                        const char *text, const char *reason)
+{
+    struct log_line line;
+
+    if (!limiter->suppressed)
+        return;
+    log_begin(&line, connection_log->log, LOG_WARN, text);
+    log_text(&line, "route", connection_log->route->name);
+    log_text(&line, "reason", reason);
+    log_number(&line, "suppressed", limiter->suppressed);
+    log_end(&line);
+    limiter->suppressed = 0;
+}
+
 static void counts_write(const struct connection_log *connection_log, struct log_limiter *limiters,
                          const char *text)
 {
-    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
-        struct log_line line;
-        if (!limiters[reason].suppressed)
-            continue;
-        log_begin(&line, connection_log->log, LOG_WARN, text);
-        log_text(&line, "route", connection_log->route->name);
-        log_text(&line, "reason", end_reason_name(reason));
-        log_number(&line, "suppressed", limiters[reason].suppressed);
-        log_end(&line);
-        limiters[reason].suppressed = 0;
-    }
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++)
+        count_write(connection_log, &limiters[reason], text, end_reason_name(reason));
 }
 
 static void summary_write(struct connection_log *connection_log)
 {
     counts_write(connection_log, connection_log->limiters, "more connections ended");
     counts_write(connection_log, connection_log->given_up, "more messages given up");
+    count_write(connection_log, &connection_log->unread_acks, "more agents do not read their acks", NULL);
 }
 
 static void on_summary(void *owner)
@@ -123,6 +130,22 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
     log_text(&line, "reason", end_reason_name(reason));
     log_text(&line, "what", end_reason_phrase(reason));
     log_number(&line, "messages", messages);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+void connection_log_unread_acks(struct connection_log *connection_log, const struct socket_address *peer)
+{
+    struct log_line line;
+    uint32_t suppressed = 0;
+
+    if (!line_admit(connection_log, &connection_log->unread_acks, &suppressed))
+        return;
+    log_begin(&line, connection_log->log, LOG_WARN,
+              "an agent asks for acks and does not read them: its acks beyond --unread-acks are given up");
+    log_text(&line, "route", connection_log->route->name);
+    address_write(&line, "peer", peer);
     if (suppressed)
         log_number(&line, "suppressed", suppressed);
     log_end(&line);

@@ -17,8 +17,9 @@ struct connection_log {
     const struct route_options *route;             /* borrowed */
     struct log_limiter limiters[END_REASON_COUNT]; /* of connections */
     struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
-    struct timer summary;                          /* runs while counts wait to be logged */
-    unsigned hinted;                               /* bits: the hints that were logged */
+    struct log_limiter unread_acks;
+    struct timer summary; /* runs while counts wait to be logged */
+    unsigned hinted;      /* bits: the hints that were logged */
 };
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
@@ -45,6 +46,9 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
 
 /* Logs that a message of the connection was refused, in the same form and with the same limits. */
 void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal);
+
+/* Logs that the agent at `peer` does not read its acks. The same limits apply. */
+void connection_log_unread_acks(struct connection_log *connection_log, const struct socket_address *peer);
 
 /* Logs that the husk at the address `upstream` holds messages because of a failure of its own upstream. */
 void connection_log_waiting(struct connection_log *connection_log, enum end_reason reason,

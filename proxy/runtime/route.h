@@ -34,10 +34,13 @@ struct route_options {
     const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
     const struct handshake_options *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*,
                                                         upstream --shared-key-*; NULL: none on that side */
-    uint64_t retain_bytes;        /* --retain-bytes, divided by the workers: bytes of unsettled messages */
-    uint64_t cut_through_bytes;   /* --cut-through-bytes: a longer message is cut through */
-    uint64_t batch_bytes;         /* --batch-bytes: longest batch; 0: no batches */
-    uint64_t batch_delay_ms;      /* --batch-delay: how long a batch waits for more; 0: not at all */
+    uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages */
+    uint64_t cut_through_bytes; /* --cut-through-bytes: a longer message is cut through */
+    uint64_t batch_bytes;       /* --batch-bytes: longest batch; 0: no batches */
+    uint64_t batch_delay_ms;    /* --batch-delay: how long a batch waits for more; 0: not at all */
+    uint64_t unread_acks_bytes; /* --unread-acks: an agent that leaves this many bytes of acks is not read */
+    uint64_t unread_acks_timeout_ms; /* --unread-acks-timeout: then the acks of an agent that takes none are
+                                        given up; 0: never */
     uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
     uint64_t ack_timeout_ms;      /* --ack-timeout: an aggregator that takes longer loses its connection */
     uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */

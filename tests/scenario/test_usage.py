@@ -47,6 +47,8 @@ def test_a_missing_value_is_named(refused):
     ("idle_timeout", "-1s"),
     ("buffer_bytes", "64XB"),
     ("batch_delay", "1001ms"),
+    ("unread_acks", "1"),
+    ("unread_acks_timeout", "9ms"),
     ("max_age", "999ms"),
     ("max_age", "169h"),
     ("on_refused", "ignore"),

@@ -13,7 +13,7 @@
     "\x81\xa3"                                                                                               \
     "ack"                                                                                                    \
     "\xa1" id
-enum { ACK_BYTES = sizeof ACK("a") - 1, ID_BYTES = 2 };
+enum { ACK_BYTES = sizeof ACK("a") - 1 };
 
 struct fixture {
     struct buffer_pool pool;
@@ -72,7 +72,7 @@ static void acks_go_in_the_order_their_messages_settled(void **state)
     add(f, "b", 7);
     add(f, "a", 3);
     assert_false(agent_acks_is_empty(&f->acks));
-    assert_int_equal(f->acks.bytes, 2 * ID_BYTES);
+    assert_int_equal(f->acks.bytes, 2 * ACK_BYTES);
     assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
     expect_out(f, ACK("b") ACK("a"));
     assert_true(agent_acks_is_empty(&f->acks));
@@ -88,9 +88,25 @@ static void an_ack_of_a_later_message_waits(void **state)
     add(f, "c", 3);
     assert_true(agent_acks_gather(&f->acks, 5, &f->out, SIZE_MAX));
     expect_out(f, ACK("a") ACK("c"));
-    assert_int_equal(f->acks.bytes, ID_BYTES);
+    assert_int_equal(f->acks.bytes, ACK_BYTES);
     assert_true(agent_acks_gather(&f->acks, 6, &f->out, SIZE_MAX));
     expect_out(f, ACK("a") ACK("c") ACK("b"));
+}
+
+static void the_last_acks_are_given_up(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(agent_acks_limit(&f->acks, 0), 0);
+    for (unsigned i = 0; i < 5; i++)
+        add(f, (const char[]) { (char)('a' + i), '\0' }, i);
+    assert_int_equal(agent_acks_limit(&f->acks, 5 * ACK_BYTES), 0);
+    assert_int_equal(agent_acks_limit(&f->acks, 3 * ACK_BYTES - 1), 3);
+    assert_int_equal(f->acks.bytes, 2 * ACK_BYTES);
+    add(f, "f", 5); /* acks after those that were given up go on */
+    assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
+    expect_out(f, ACK("a") ACK("b") ACK("f"));
+    assert_true(agent_acks_is_empty(&f->acks));
 }
 
 static void no_ack_is_cut_in_two(void **state)
@@ -160,7 +176,7 @@ static void refused_early_parts_are_reported_with_the_ack_of_their_batch(void **
     add(f, "a", 0);
     refuse(f, NULL, 1, 1);
     refuse(f, NULL, 2, 3);
-    assert_int_equal(f->acks.bytes, ID_BYTES);
+    assert_int_equal(f->acks.bytes, ACK_BYTES);
     assert_true(agent_acks_gather(&f->acks, UINT64_MAX, &f->out, SIZE_MAX));
     expect_out(f, ACK("a"));
     assert_true(agent_acks_is_empty(&f->acks)); /* nothing can be written before that ack */
@@ -191,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(acks_go_in_the_order_their_messages_settled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_ack_of_a_later_message_waits, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_last_acks_are_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_ack_is_cut_in_two, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refused_message_is_answered_with_the_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refused_early_parts_are_reported_with_the_ack_of_their_batch, set_up,

@@ -6,12 +6,19 @@
 
 #include <cmocka.h>
 
-enum { START_MS = 10000, MESSAGE_TIMEOUT_MS = 5000, IDLE_TIMEOUT_MS = 30000, SILENCE_MS = 2000 };
+enum {
+    START_MS = 10000,
+    MESSAGE_TIMEOUT_MS = 5000,
+    IDLE_TIMEOUT_MS = 30000,
+    SILENCE_MS = 2000,
+    UNREAD_MS = 4000
+};
 
 static const struct route_options route = {
     .message_timeout_ms = MESSAGE_TIMEOUT_MS,
     .idle_timeout_ms = IDLE_TIMEOUT_MS,
     .silence_hint_ms = SILENCE_MS,
+    .unread_acks_timeout_ms = UNREAD_MS,
 };
 static const struct route_options no_timeouts;
 
@@ -94,6 +101,22 @@ static void an_agent_that_has_sent_nothing_is_silent(void **state)
     assert_false(agent_clock_is_silent(&clock, &facts));
 }
 
+static void an_agent_that_takes_no_acks_is_deaf(void **state)
+{
+    struct agent_clock clock = { .progress_ms = START_MS };
+    struct agent_facts facts = facts_at(START_MS + UNREAD_MS);
+
+    (void)state;
+    assert_false(agent_clock_is_deaf(&clock, &facts));
+    facts.leaves_acks = true;
+    assert_true(agent_clock_is_deaf(&clock, &facts));
+    facts.now_ms--;
+    assert_false(agent_clock_is_deaf(&clock, &facts));
+    assert_int_equal(agent_clock_deadline(&clock, &facts), START_MS + UNREAD_MS);
+    agent_clock_progress(&clock, &facts, 1); /* the agent is slow, and reads */
+    assert_int_equal(agent_clock_deadline(&clock, &facts), START_MS + UNREAD_MS - 1 + UNREAD_MS);
+}
+
 static void an_agent_that_gets_a_helo_is_not_silent(void **state)
 {
     static const struct handshake_options key;
@@ -116,6 +139,7 @@ static void without_timeouts_there_is_no_deadline(void **state)
                                  .now_ms = UINT64_MAX / 2,
                                  .is_untouched = true,
                                  .is_mid_message = true,
+                                 .leaves_acks = true,
                                  .is_under_pressure = true };
 
     (void)state;
@@ -123,6 +147,7 @@ static void without_timeouts_there_is_no_deadline(void **state)
     assert_false(agent_clock_is_stalled(&clock, &facts));
     assert_false(agent_clock_is_idle(&clock, &facts));
     assert_false(agent_clock_is_silent(&clock, &facts));
+    assert_false(agent_clock_is_deaf(&clock, &facts));
 }
 
 static void any_byte_is_progress_without_pressure(void **state)
@@ -192,6 +217,7 @@ int main(void)
         cmocka_unit_test(under_pressure_an_agent_stalls_after_a_second),
         cmocka_unit_test(an_agent_is_idle_after_the_timeout),
         cmocka_unit_test(an_agent_that_has_sent_nothing_is_silent),
+        cmocka_unit_test(an_agent_that_takes_no_acks_is_deaf),
         cmocka_unit_test(an_agent_that_gets_a_helo_is_not_silent),
         cmocka_unit_test(without_timeouts_there_is_no_deadline),
         cmocka_unit_test(any_byte_is_progress_without_pressure),

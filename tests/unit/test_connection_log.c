@@ -121,6 +121,18 @@ static void the_next_line_tells_what_was_left_out(void **state)
     expect_log(f, 1, "suppressed=3");
 }
 
+static void agents_that_do_not_read_acks_are_warnings_with_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address peer = addresses_at_port(1);
+
+    for (unsigned i = 0; i < BURST + 3; i++)
+        connection_log_unread_acks(&f->connection_log, &peer);
+    expect_log(f, BURST, "warn an agent asks for acks and does not read them: its acks beyond --unread-acks");
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+    expect_log(f, 1, "warn more agents do not read their acks route=test suppressed=3");
+}
+
 static void ordinary_ends_are_debug_lines_without_limit(void **state)
 {
     struct fixture *f = *state;
@@ -206,6 +218,7 @@ int main(void)
         TEST(what_is_unknown_is_left_out),
         TEST(failures_beyond_the_burst_are_counted_by_reason),
         TEST(the_next_line_tells_what_was_left_out),
+        TEST(agents_that_do_not_read_acks_are_warnings_with_a_limit),
         TEST(ordinary_ends_are_debug_lines_without_limit),
         TEST(a_close_tells_what_was_left_out),
         TEST(a_refused_message_is_logged_like_an_end),

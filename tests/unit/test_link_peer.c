@@ -182,7 +182,7 @@ static void a_settled_message_is_acknowledged(void **state)
     assert_int_equal(f->answers, 1);
     assert_int_equal(f->peer->unsettled, 0);
     assert_true(link_peer_has_answers(f->peer));
-    assert_int_equal(f->peer->answer_bytes, 2); /* of the id */
+    assert_int_equal(f->peer->answer_bytes, 7); /* {"ack": "a"} */
     EXPECT(f, ACK("a"));
     assert_false(link_peer_has_answers(f->peer));
     assert_int_equal(f->peer->answer_bytes, 0);

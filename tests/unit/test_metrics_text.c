@@ -241,6 +241,7 @@ static void test_workers_are_summed(void **state)
     metrics_add(&f->workers[1].accept_limited, 3);
     metrics_add(&f->workers[1].unconfirmed, 4);
     metrics_add(&f->workers[0].messages.rate_limited, 5);
+    metrics_add(&f->workers[0].messages.acks_given_up, 6);
     metrics_add(&f->workers[0].bodies.rewritten[METRICS_BODY_COMPRESSED], 6);
     metrics_add(&f->workers[1].bodies.rewritten[METRICS_BODY_STRIPPED], 7);
     metrics_add(&f->workers[1].bodies.unreadable, 8);
@@ -264,6 +265,7 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_accept_limited_total{route=\"forward\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_upstream_unconfirmed_total{route=\"forward\"}"), 4);
     assert_int_equal(value_of(&f->all, "husk_rate_limited_total{route=\"forward\"}"), 5);
+    assert_int_equal(value_of(&f->all, "husk_acks_given_up_total{route=\"forward\"}"), 6);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"compressed\"}"),
                      6);
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"stripped\"}"), 7);

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-enum { NOW_MS = 1000, EVERY_MS = 500, SPACE = 65536, SENDERS_MAX = 2, NUMBER = 7 };
+enum { ACK_BYTES = 7, NOW_MS = 1000, EVERY_MS = 500, SPACE = 65536, SENDERS_MAX = 2, NUMBER = 7 };
 
 struct fixture {
     struct buffer_pool pool;
@@ -175,7 +175,7 @@ static void an_agent_gets_the_acks_that_it_requested(void **state)
     settle(asked);
     assert_int_equal(f->wakes, 2);
     assert_true(senders_have_answers(&f->senders));
-    assert_int_equal(senders_answer_bytes(&f->senders), 4);
+    assert_int_equal(senders_answer_bytes(&f->senders), 2 * ACK_BYTES);
     EXPECT(f, ACK("c") ACK("a")); /* as they settle: an ack speaks for its own message */
     assert_false(senders_have_answers(&f->senders));
     settle(ours);
@@ -266,7 +266,7 @@ static void a_link_has_a_sender_for_each_name(void **state)
     settle(second);
     assert_true(f->wakes > 0);
     assert_true(senders_have_answers(&f->senders));
-    assert_int_equal(senders_answer_bytes(&f->senders), 2);
+    assert_int_equal(senders_answer_bytes(&f->senders), ACK_BYTES);
     EXPECT(f, ACK_OF("\2", "a"));
     settle(first);
     EXPECT(f, ACK_OF("\1", "a"));
@@ -276,6 +276,27 @@ static void a_link_has_a_sender_for_each_name(void **state)
     assert_int_equal(f->reason, END_RESET);
     senders_note_end(&f->senders); /* the calling husk still reads what it is told */
     assert_false(f->senders.agent.has_ended);
+}
+
+static void acks_of_an_agent_that_does_not_read_are_given_up(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ids[] = { "a", "b", "c", "d" };
+
+    for (unsigned i = 0; i < 2; i++)
+        settle(file(f, ids[i], MESSAGE_AGENT_ACK, 1));
+    assert_int_equal(senders_limit_acks(&f->senders, ACK_BYTES), 0); /* it may be slow */
+    senders_give_up_acks(&f->senders);
+    assert_int_equal(senders_limit_acks(&f->senders, ACK_BYTES), 1);
+    assert_false(senders_have_unsettled(&f->senders));
+    settle(file(f, ids[2], MESSAGE_AGENT_ACK, 1));
+    EXPECT(f, ACK("a") ACK("c"));
+    settle(file(f, ids[3], MESSAGE_AGENT_ACK, 1));
+    begin_link(f); /* a husk reads its answers */
+    assert_int_equal(senders_limit_acks(&f->senders, 0), 0);
+    senders_give_up_acks(&f->senders);
+    assert_int_equal(senders_limit_acks(&f->senders, 0), 0);
+    EXPECT(f, ACK("d"));
 }
 
 static void messages_before_the_link_are_answered_without_a_sender(void **state)
@@ -289,7 +310,7 @@ static void messages_before_the_link_are_answered_without_a_sender(void **state)
     assert_ptr_not_equal(named->sender, &f->senders.agent);
     settle(asked);
     settle(named);
-    assert_int_equal(senders_answer_bytes(&f->senders), 4);
+    assert_int_equal(senders_answer_bytes(&f->senders), 2 * ACK_BYTES);
     EXPECT(f, ACK("b") ACK_OF("\0", "d"));
     refuse(unasked, 1); /* nobody asked about it */
     EXPECT(f, "");
@@ -408,6 +429,7 @@ int main(void)
         TEST(the_end_of_an_agent_is_the_end_of_its_sender),
         TEST(acks_offer_the_link_until_it_begins),
         TEST(a_link_has_a_sender_for_each_name),
+        TEST(acks_of_an_agent_that_does_not_read_are_given_up),
         TEST(messages_before_the_link_are_answered_without_a_sender),
         TEST(the_calling_husk_is_told_that_it_waits),
         TEST(an_answer_to_an_earlier_message_is_enough_too),
