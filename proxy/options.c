@@ -254,6 +254,7 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
     options_set_limits(options, mode, config);
     return options_check_bodies(options, fault) && options_set_addresses(options, mode, config, fault) &&
            options_upstream_set(&options->discovery, &config->upstream, fault) &&
+           options_upstream_check_loop(&options->discovery, &options->listen, fault) &&
            options_set_credentials(options, mode, config, fault) &&
            options_set_keys(options, config, fault) && options_set_rules(options, mode, config, fault);
 }

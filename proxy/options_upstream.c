@@ -101,6 +101,45 @@ bool options_upstream_set(struct discovery_options *options, const struct settin
     return true;
 }
 
+/* Whether a connection to `address` ends at the listener `listen`. */
+static bool listener_takes(const struct socket_address *listen, const struct socket_address *address)
+{
+    static const char any_v4[] = "0.0.0.0:", any_v6[] = "[::]:"; /* the second takes IPv4 too */
+    char text[ADDRESS_TEXT_BYTES];
+
+    socket_address_format(listen, text, sizeof text);
+    if (strncmp(text, any_v6, sizeof any_v6 - 1) == 0 ||
+        (strncmp(text, any_v4, sizeof any_v4 - 1) == 0 && address->storage.ss_family == AF_INET))
+        return socket_address_is_local(address) &&
+               socket_address_port(listen) == socket_address_port(address);
+    return socket_address_equal(listen, address);
+}
+
+static bool listeners_take(const struct listening_options *listen, const struct socket_address *address)
+{
+    for (unsigned i = 0; i < listen->count; i++) {
+        if (listener_takes(&listen->addresses[i].address, address))
+            return true;
+    }
+    return false;
+}
+
+bool options_upstream_check_loop(const struct discovery_options *options,
+                                 const struct listening_options *listen, struct fault *fault)
+{
+    struct socket_address address;
+    char text[ADDRESS_TEXT_BYTES];
+
+    for (size_t i = 0; i < options->target_count; i++) {
+        if (!address_to_socket(&options->targets[i].address, &address) || !listeners_take(listen, &address))
+            continue;
+        socket_address_format(&address, text, sizeof text);
+        fault_set(fault, "--upstream: \"%s\" is the address of --listen: husk would send to itself", text);
+        return false;
+    }
+    return true;
+}
+
 void options_upstream_deinit(struct discovery_options *options)
 {
     free((struct discovery_target *)(uintptr_t)options->targets);

@@ -300,6 +300,42 @@ static void shared_keys_come_from_the_environment_and_belong_to_a_side(void **st
     options_deinit(&parsed.options);
 }
 
+static void an_upstream_at_the_listener_is_refused(void **state)
+{
+    static const struct {
+        const char *listen, *upstream, *text; /* text: NULL: another program may be there */
+    } cases[] = {
+        { "127.0.0.1:9", "127.0.0.1:9", "127.0.0.1:9" },
+        { "localhost:9", "127.0.0.1:9,standby", "127.0.0.1:9" },
+        { "[::1]:9", "[::1]:9", "[::1]:9" },
+        { "unix:/x", "unix:/x", "unix:/x" },
+        { "0.0.0.0:9", "127.0.0.2:9", "127.0.0.2:9" },
+        { "[::]:9", "127.0.0.1:9", "127.0.0.1:9" },
+        { "[::]:9", "[::1]:9", "[::1]:9" },
+        { "127.0.0.1:9", "127.0.0.1:8", NULL },
+        { "127.0.0.1:9", "127.0.0.2:9", NULL },
+        { "0.0.0.0:9", "127.0.0.1:8", NULL },
+        { "0.0.0.0:9", "[::1]:9", NULL },
+        { "0.0.0.0:9", "192.0.2.1:9", NULL },
+        { "127.0.0.1:0", "127.0.0.1:9", NULL },
+        { "unix:/x", "unix:/y", NULL },
+        { "unix:/x", "logs.example:9", NULL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char fault[200];
+        snprintf(fault, sizeof fault,
+                 "--upstream: \"%s\" is the address of --listen: husk would send to itself",
+                 cases[i].text ? cases[i].text : "");
+        struct parsed parsed;
+        interpret(&parsed, CONFIG_SERVER,
+                  WORDS("--allow-any", "--listen", cases[i].listen, "--upstream", cases[i].upstream),
+                  cases[i].text ? fault : NULL);
+        options_deinit(&parsed.options);
+    }
+}
+
 static void shared_key_settings_that_contradict_each_other_are_refused(void **state)
 {
     (void)state;
@@ -577,6 +613,7 @@ int main(void)
         cmocka_unit_test(batches_wait_only_if_a_setting_says_so_and_husk_joins_messages),
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
+        cmocka_unit_test(an_upstream_at_the_listener_is_refused),
         cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),
         cmocka_unit_test(a_key_of_no_length_must_be_asked_for),
         cmocka_unit_test(listeners_are_parsed_in_order_with_mode_and_group),
