@@ -5,6 +5,7 @@
 #include "admin/process_text.h"
 #include "base/clock.h"
 #include "wire/socket.h"
+#include "wire/spoken.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ struct admin {
     struct ev_timer resume; /* resumes accepting after descriptors ran out */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
+    struct log_limiter garbage; /* lines about clients that do not speak HTTP */
 
     struct http_connection connections[]; /* options.max_connections of them */
 };
@@ -126,6 +128,25 @@ static void on_request(void *owner, const struct http_request *request, struct h
     }
     /* No client keeps the last descriptor: the next client may be the liveness probe. */
     response->is_last = admin->reserve < 0;
+}
+
+/* An agent or a husk that was given the address of --admin. */
+static void on_garbage(void *owner, const void *bytes, size_t length)
+{
+    struct admin *admin = owner;
+    enum spoken spoken = spoken_of(bytes, length);
+    struct log_line line;
+    uint32_t suppressed;
+
+    if (spoken == SPOKEN_OTHER || spoken == SPOKEN_UNCLEAR ||
+        !log_limiter_admit(&admin->garbage, clock_monotonic_ms(), 1, &suppressed))
+        return;
+    log_begin(&line, admin->log, LOG_WARN, "a client of the admin port does not speak HTTP");
+    log_text(&line, "speaks", spoken_name(spoken));
+    log_text(&line, "hint", "--admin serves HTTP without TLS: agents and husks use the address of --listen");
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
 }
 
 /* ---- accepting ---- */
@@ -269,6 +290,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->log = log;
     admin->service = (struct http_service) { .owner = admin,
                                              .on_request = on_request,
+                                             .on_garbage = on_garbage,
                                              .on_closed = on_closed,
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);

@@ -174,17 +174,19 @@ static void parse(struct http_connection *connection)
         return;
     }
     bool was_in_head = !connection->head_complete;
-    size_t used = http_parser_execute(&connection->parser, &parser_settings,
-                                      connection->input + connection->input_start, length);
+    const char *bytes = connection->input + connection->input_start;
+    size_t used = http_parser_execute(&connection->parser, &parser_settings, bytes, length);
     connection->input_start += used;
     if (!connection->head_complete || !was_in_head)
         connection->part_bytes += used;
-    if (connection->request_complete)
+    if (connection->request_complete) {
         serve(connection);
-    else if (HTTP_PARSER_ERRNO(&connection->parser) == HPE_CB_headers_complete)
+    } else if (HTTP_PARSER_ERRNO(&connection->parser) == HPE_CB_headers_complete) {
         refuse(connection, HTTP_STATUS_PAYLOAD_TOO_LARGE);
-    else if (HTTP_PARSER_ERRNO(&connection->parser) != HPE_OK)
+    } else if (HTTP_PARSER_ERRNO(&connection->parser) != HPE_OK) {
+        connection->service->on_garbage(connection->service->owner, bytes, length);
         refuse(connection, HTTP_STATUS_BAD_REQUEST);
+    }
 }
 
 enum progress { PROGRESS, PROGRESS_BLOCKED, PROGRESS_ENDED };

@@ -44,6 +44,7 @@ static struct connection_end end_of(const struct downstream *downstream, enum en
         .reason = reason,
         .phase = agent_access_phase(&downstream->access),
         .detail = agent_access_detail(&downstream->access),
+        .leg = &downstream->access.inlet.leg,
         .inlet = &downstream->access.inlet.leg,
         .peer = &downstream->access.inlet.peer,
         .opened_ms = downstream->access.inlet.accepted_ms,

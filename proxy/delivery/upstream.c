@@ -72,6 +72,7 @@ static struct connection_end end_of(const struct upstream *upstream, enum end_re
         .reason = reason,
         .phase = upstream->state == UPSTREAM_READY ? "deliver" : outlet_phase(&upstream->outlet),
         .detail = outlet_detail(&upstream->outlet),
+        .leg = &upstream->outlet.leg,
         .upstream = outlet_address(&upstream->outlet),
         .opened_ms = upstream->opened_ms,
     };

@@ -1,5 +1,7 @@
 #include "runtime/connection_log.h"
 
+#include "runtime/end_hint.h"
+
 /* Logs how many lines of one kind were left out. `reason`: NULL if the kind has none. */
 static void count_write(const struct connection_log *connection_log, struct log_limiter *limiter,
                         const char *text, const char *reason)
@@ -69,6 +71,33 @@ static void identity_write(struct log_line *line, const struct leg *inlet)
     log_text(line, "identity", text);
 }
 
+/* An upstream that has answered on another connection speaks Forward: silence on this one shows nothing. */
+static bool silence_is_known(const struct connection_log *connection_log, enum side side)
+{
+    const struct side_metrics *metrics = connection_log->summary.reactor->metrics.side;
+
+    return side == SIDE_UPSTREAM && metrics_read(&metrics[side].bytes[METRICS_RECEIVED]);
+}
+
+/* What the peer speaks and which setting to change, where the reason and the first bytes of the peer tell. */
+static void hint_write(const struct connection_log *connection_log, struct log_line *line,
+                       const struct connection_end *end)
+{
+    if (!end->leg)
+        return;
+    const struct end_facts facts = {
+        .side = end->side,
+        .reason = end->reason,
+        .transport = end->leg->tls ? END_TLS : END_PLAINTEXT,
+        .spoken = leg_spoken(end->leg),
+    };
+    if (facts.spoken == SPOKEN_NOTHING && silence_is_known(connection_log, end->side))
+        return;
+    const struct end_hint hint = end_hint_of(&facts);
+    log_text(line, "speaks", hint.speaks);
+    log_text(line, "hint", hint.text);
+}
+
 /* True when a line may be written; otherwise the line is counted. */
 static bool line_admit(struct connection_log *connection_log, struct log_limiter *limiter,
                        uint32_t *suppressed)
@@ -99,6 +128,7 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
     log_text(&line, "reason", end_reason_name(end->reason));
     log_text(&line, "what", end_reason_phrase(end->reason));
     log_text(&line, "detail", end->detail);
+    hint_write(connection_log, &line, end);
     address_write(&line, "peer", end->peer);
     identity_write(&line, end->inlet);
     address_write(&line, "upstream", end->upstream);

@@ -33,6 +33,7 @@ struct connection_end {
     enum end_reason reason;
     const char *phase;
     const char *detail;
+    const struct leg *leg;                 /* of `side`: knows what the peer speaks */
     const struct leg *inlet;               /* its TLS channel knows the peer's identity */
     const struct socket_address *peer;     /* address of the accepted connection's peer */
     const struct socket_address *upstream; /* address that husk dialled */

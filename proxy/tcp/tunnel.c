@@ -85,6 +85,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
         .reason = reason,
         .phase = state_name(tunnel),
         .detail = leg_detail(tunnel_leg(tunnel, side)),
+        .leg = tunnel_leg(tunnel, side),
         .inlet = &tunnel->inlet.leg,
         .peer = &tunnel->inlet.peer,
         .upstream = outlet_address(&tunnel->outlet),

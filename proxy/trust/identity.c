@@ -153,3 +153,37 @@ void identity_describe(const struct identity *identity, char *text, size_t size)
     else
         snprintf(text, size, "spki:%s", identity->spki);
 }
+
+/* A list of names that is being written. */
+struct name_list {
+    char *text;
+    size_t size;
+    size_t used; /* as if there were no limit */
+};
+
+static void name_put(struct name_list *list, const char *kind, const char *name)
+{
+    size_t space = list->used < list->size ? list->size - list->used : 0;
+
+    list->used += (size_t)snprintf(space ? list->text + list->used : NULL, space, "%s%s:%s",
+                                   list->used ? ", " : "", kind, name);
+}
+
+static void names_put(struct name_list *list, const char *kind, const struct identity_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        name_put(list, kind, names->values[i]);
+}
+
+void identity_list_names(const struct identity *identity, char *text, size_t size)
+{
+    struct name_list list = { text, size, 0 };
+
+    if (identity->cn)
+        name_put(&list, "cn", identity->cn);
+    names_put(&list, "ou", &identity->ou);
+    names_put(&list, "dns", &identity->dns);
+    names_put(&list, "uri", &identity->uri);
+    if (!list.used)
+        name_put(&list, "spki", identity->spki);
+}

@@ -33,4 +33,8 @@ void identity_free(struct identity *identity);
  * ("uri:spiffe://…", "dns:agent-1", "cn:client"), else "spki:<hex>". Terminated, cut to `size`. */
 void identity_describe(const struct identity *identity, char *text, size_t size);
 
+/* Lists all names that a rule can match, each with its kind: "cn:client, ou:logs, dns:agent-1,
+ * uri:spiffe://…". Without a name: "spki:<hex>". Terminated, cut to `size`. */
+void identity_list_names(const struct identity *identity, char *text, size_t size);
+
 #endif

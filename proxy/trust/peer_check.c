@@ -196,13 +196,13 @@ static bool verify_name(struct peer_check *check, const struct peer_check_rules 
 
 static bool verify_policy(struct peer_check *check, const struct peer_check_rules *rules, uint8_t *alert)
 {
-    char name[CERTIFICATE_NAME_BYTES];
+    char names[PEER_CHECK_DETAIL_BYTES];
 
     if (!rules->policy || peer_policy_allows(rules->policy, check->identity))
         return true;
     *alert = SSL_AD_ACCESS_DENIED;
-    identity_describe(check->identity, name, sizeof name);
-    return refuse(check, END_NOT_ALLOWED, "no rule allows the identity %s", name);
+    identity_list_names(check->identity, names, sizeof names);
+    return refuse(check, END_NOT_ALLOWED, "no --allow-* setting admits a name of the certificate: %s", names);
 }
 
 bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *rules,

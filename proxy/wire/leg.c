@@ -73,6 +73,11 @@ const char *leg_detail(const struct leg *leg)
     return leg->tls ? tls_channel_failure_detail(leg->tls) : "";
 }
 
+enum spoken leg_spoken(const struct leg *leg)
+{
+    return leg_is_secured(leg) ? (enum spoken)leg->spoken : tls_channel_spoken(leg->tls);
+}
+
 /* ---- sending ---- */
 
 void leg_break(struct leg *leg, enum end_reason reason)
@@ -334,6 +339,14 @@ static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t lim
     return status;
 }
 
+/* While it is unclear what the peer speaks, its bytes are no whole message: all of them are in `received`. */
+static void spoken_note(struct leg *leg, const struct buffer *received)
+{
+    uint8_t bytes[SPOKEN_BYTES_MAX];
+
+    leg->spoken = (uint8_t)spoken_of(bytes, buffer_peek(received, 0, bytes, sizeof bytes));
+}
+
 enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes)
 {
     size_t before = into->length;
@@ -347,6 +360,8 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
         leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
     leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
     metrics_add(&leg->metrics->bytes[METRICS_RECEIVED], into->length - before);
+    if (leg->spoken <= SPOKEN_UNCLEAR && into->length > before)
+        spoken_note(leg, into);
     return status;
 }
 

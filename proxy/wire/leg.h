@@ -45,6 +45,7 @@ struct leg {
     int fd;                 /* -1: not open */
     enum end_reason broken; /* END_NONE, or why the leg failed; nothing is sent after that */
     int send_error;         /* 0, or the errno of a send that failed because of a reset (see leg_can_send) */
+    uint8_t spoken;         /* enum spoken: by the first bytes of payload */
     bool read_over : 1;     /* nothing more is read: the peer ended its direction, or the leg is broken */
     bool write_blocked : 1; /* the socket did not take all of the last write, or it is still connecting */
     bool drained : 1;       /* the last read emptied the socket; the watcher reports new input */
@@ -129,6 +130,9 @@ void leg_watch(struct leg *leg, enum leg_interest interest);
  * open. */
 enum leg_closing { LEG_CLOSE, LEG_RESET };
 void leg_close(struct leg *leg, enum leg_closing closing);
+
+/* What the peer speaks: until the TLS handshake is finished on the connection itself, then inside TLS. */
+enum spoken leg_spoken(const struct leg *leg);
 
 /* How the TLS channel describes its failure; empty if it has not failed. */
 const char *leg_detail(const struct leg *leg);

@@ -21,8 +21,8 @@ struct tls_channel {
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
     enum end_reason failure;
-    bool resuming; /* a session was offered */
-    bool heard;    /* the peer has sent a byte */
+    enum spoken spoken; /* by its first bytes */
+    bool resuming;      /* a session was offered */
     bool established;
     bool confirmed;
     bool closed; /* the close_notify of the peer was read */
@@ -320,8 +320,8 @@ enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *
         return TLS_FAILED;
     if (channel->closed)
         return TLS_CLOSED;
-    if (length && !channel->heard) {
-        channel->heard = true;
+    if (length && channel->spoken == SPOKEN_NOTHING) {
+        channel->spoken = spoken_of(bytes, length);
         if (bytes[0] != RECORD_HANDSHAKE && bytes[0] != RECORD_ALERT)
             return channel_fail(channel, END_NOT_TLS, NULL);
     }
@@ -346,7 +346,7 @@ enum end_reason tls_channel_end_of_input(const struct tls_channel *channel)
         return END_TRUNCATED;
     if (!SSL_is_server(channel->ssl))
         return END_HANDSHAKE_CLOSED;
-    return channel->heard ? END_HANDSHAKE_LEFT : END_PROBE;
+    return channel->spoken == SPOKEN_NOTHING ? END_PROBE : END_HANDSHAKE_LEFT;
 }
 
 /* ---- bytes out ---- */
@@ -432,6 +432,11 @@ enum end_reason tls_channel_failure(const struct tls_channel *channel)
 const char *tls_channel_failure_detail(const struct tls_channel *channel)
 {
     return channel->check.detail;
+}
+
+enum spoken tls_channel_spoken(const struct tls_channel *channel)
+{
+    return channel->spoken;
 }
 
 const struct identity *tls_channel_peer(const struct tls_channel *channel)

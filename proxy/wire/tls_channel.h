@@ -10,6 +10,7 @@
 #include "base/end_reason.h"
 #include "base/metrics.h"
 #include "trust/credentials.h"
+#include "wire/spoken.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -109,6 +110,9 @@ bool tls_channel_stop_resuming(struct tls_channel *channel);
 /* Why the channel failed, and a description for the log, which may be empty but is never NULL. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
 const char *tls_channel_failure_detail(const struct tls_channel *channel);
+
+/* What the peer speaks on the connection: SPOKEN_TLS, or another protocol after END_NOT_TLS. */
+enum spoken tls_channel_spoken(const struct tls_channel *channel);
 
 /* The verified peer, or NULL before the handshake. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);

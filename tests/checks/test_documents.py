@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import msgpack
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/tests.md").read_text()
@@ -60,9 +61,10 @@ def test_the_walks_name_functions_of_their_files():
             assert re.search(rf"\b{function}\(", source), f"{file} has no {function}"
 
 
-def test_the_tests_that_the_page_about_delivery_names_exist():
-    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/delivery.md").read_text()))
-    assert len(named) > 50
+@pytest.mark.parametrize("page, least", [("delivery.md", 50), ("troubleshooting.md", 25)])
+def test_the_tests_that_a_page_names_exist(page, least):
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text()))
+    assert len(named) > least
     for file, test in named:
         source = (ROOT / "tests" / ("interop" if file.startswith("test_interop") else "scenario") / file).read_text()
         assert re.search(rf"^def {test}\(", source, re.M), f"{file} has no {test}"

@@ -175,6 +175,39 @@ static void the_failure_of_a_husk_upstream_is_logged(void **state)
     expect_log(f, 1, "its own upstream fails route=test reason=connect_refused");
 }
 
+static void advise(struct fixture *f, enum end_reason reason, enum spoken spoken)
+{
+    const struct leg leg = { .spoken = (uint8_t)spoken };
+
+    connection_log_write(
+        &f->connection_log,
+        &(struct connection_end) {
+            .side = SIDE_UPSTREAM, .reason = reason, .leg = &leg, .opened_ms = f->runtime.reactor.now_ms });
+}
+
+static void a_mistake_is_logged_with_what_the_peer_speaks_and_what_to_change(void **state)
+{
+    struct fixture *f = *state;
+
+    advise(f, END_BAD_ACK, SPOKEN_HELO);
+    expect_log(f, 1, " speaks=helo hint=\"the aggregator asks for a shared key");
+    advise(f, END_CONNECT_REFUSED, SPOKEN_NOTHING); /* then the advice alone */
+    expect_log(f, 1, "connection refused\" hint=");
+    advise(f, END_UNKNOWN_ACK, SPOKEN_ACK); /* no mistake in the settings */
+    expect_log(f, 1, "an unknown message\" duration_ms=0");
+}
+
+static void silence_is_a_mistake_only_until_an_upstream_has_answered(void **state)
+{
+    struct fixture *f = *state;
+
+    advise(f, END_RESET, SPOKEN_NOTHING);
+    expect_log(f, 1, " speaks=nothing hint=\"no upstream has ever answered");
+    metrics_add(&f->runtime.reactor.metrics.side[SIDE_UPSTREAM].bytes[METRICS_RECEIVED], 1);
+    advise(f, END_RESET, SPOKEN_NOTHING);
+    expect_log(f, 1, "reset by peer\" duration_ms=0");
+}
+
 static void a_hint_is_given_once(void **state)
 {
     struct fixture *f = *state;
@@ -223,6 +256,8 @@ int main(void)
         TEST(a_close_tells_what_was_left_out),
         TEST(a_refused_message_is_logged_like_an_end),
         TEST(the_failure_of_a_husk_upstream_is_logged),
+        TEST(a_mistake_is_logged_with_what_the_peer_speaks_and_what_to_change),
+        TEST(silence_is_a_mistake_only_until_an_upstream_has_answered),
         TEST(a_hint_is_given_once),
         TEST(an_alarm_is_an_error),
         TEST(messages_that_are_given_up_are_counted_beyond_the_burst),

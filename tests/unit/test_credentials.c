@@ -357,7 +357,8 @@ static void test_the_policy_refuses_with_access_denied(void **state)
         struct credentials *client_set = load(fixture, &options[0]), *server_set = load(fixture, &options[1]);
         assert_false(talk(client_set, server_set, "localhost", &client, &server));
         assert_int_equal(server.check.reason, END_NOT_ALLOWED);
-        assert_string_equal(server.check.detail, "no rule allows the identity dns:client");
+        assert_string_equal(server.check.detail,
+                            "no --allow-* setting admits a name of the certificate: cn:client, dns:client");
         assert_int_equal(client.error, SSL_R_TLSV1_ALERT_ACCESS_DENIED);
         end_finish(&client);
         end_finish(&server);

@@ -163,6 +163,38 @@ static void test_description_uses_the_key_without_names_and_is_cut(void **state)
     identity_free(identity);
 }
 
+static void test_all_names_are_listed(void **state)
+{
+    (void)state;
+    struct identity *identity = identity_of(&(struct pki_profile) {
+        .subject = { { NID_organizationalUnitName, "logs", 0 }, { NID_commonName, "agent-1", 0 } },
+        .alternatives = { { GEN_DNS, "agent", 0 },
+                          { GEN_DNS, "agent.example", 0 },
+                          { GEN_URI, "spiffe://a", 0 } },
+    });
+    static const char all[] = "cn:agent-1, ou:logs, dns:agent, dns:agent.example, uri:spiffe://a";
+    char text[sizeof all];
+
+    for (size_t size = 1; size <= sizeof text; size++) {
+        identity_list_names(identity, text, size);
+        assert_int_equal(strlen(text), size - 1);
+        assert_memory_equal(text, all, size - 1);
+    }
+    identity_free(identity);
+}
+
+static void test_a_certificate_without_names_is_listed_by_its_key(void **state)
+{
+    (void)state;
+    struct identity *identity = identity_of(&(struct pki_profile) { 0 });
+    char text[100];
+
+    identity_list_names(identity, text, sizeof text);
+    assert_memory_equal(text, "spki:", 5);
+    assert_string_equal(text + 5, identity->spki);
+    identity_free(identity);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +205,8 @@ int main(void)
         cmocka_unit_test(test_keeps_a_limited_number_of_names),
         cmocka_unit_test(test_description_prefers_uri_then_dns_then_cn),
         cmocka_unit_test(test_description_uses_the_key_without_names_and_is_cut),
+        cmocka_unit_test(test_all_names_are_listed),
+        cmocka_unit_test(test_a_certificate_without_names_is_listed_by_its_key),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -360,7 +360,8 @@ static void test_policy_decides_after_the_chain(void **state)
     struct expectation expected = { .rules = { .role = TLS_SERVER, .policy = &policy },
                                     .reason = END_NOT_ALLOWED,
                                     .alert = SSL_AD_ACCESS_DENIED,
-                                    .detail = "no rule allows the identity cn:client" };
+                                    .detail =
+                                        "no --allow-* setting admits a name of the certificate: cn:client" };
 
     check_leaf(*state, &client, &expected);
     assert_true(peer_policy_add(&policy, PEER_RULE_CN, "client", &fault));
