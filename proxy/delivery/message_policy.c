@@ -1,5 +1,6 @@
 #include "delivery/message_policy.h"
 
+#include "delivery/tag_text.h"
 #include "forward/rewriter.h"
 
 #include <assert.h>
@@ -11,8 +12,7 @@
 /* The shortest pause. With a shorter one, many connections that share a rate would all wake for each
  * token. */
 enum { PAUSE_MS_MIN = 10 };
-enum { DETAIL_BYTES = 448, TAG_SHOWN_BYTES = 64, RULE_SHOWN_BYTES = 120, IDENTITY_BYTES = 2048 };
-enum { TAG_TEXT_BYTES = (4 * TAG_SHOWN_BYTES) + 4 };
+enum { DETAIL_BYTES = 448, RULE_SHOWN_BYTES = 120, IDENTITY_BYTES = 2048 };
 
 /* ---- rules ---- */
 
@@ -228,18 +228,6 @@ PRINTF_LIKE(2, 3) static void permit_set_detail(struct message_permit *permit, c
     va_end(arguments);
 }
 
-/* Makes the tag printable and limits its length, because a peer can send any bytes. */
-static void tag_describe(char text[TAG_TEXT_BYTES], const uint8_t *tag, size_t length)
-{
-    size_t shown = length < TAG_SHOWN_BYTES ? length : TAG_SHOWN_BYTES, used = 0;
-
-    for (size_t i = 0; i < shown; i++) {
-        bool is_plain = tag[i] >= 0x20 && tag[i] < 0x7f && tag[i] != '"' && tag[i] != '\\';
-        used += (size_t)snprintf(text + used, TAG_TEXT_BYTES - used, is_plain ? "%c" : "\\x%02x", tag[i]);
-    }
-    snprintf(text + used, TAG_TEXT_BYTES - used, "%s", shown < length ? "..." : "");
-}
-
 const char *message_permit_detail(const struct message_permit *permit)
 {
     return permit->detail ? permit->detail : "";
@@ -393,7 +381,7 @@ enum end_reason message_permit_judge(struct message_permit *permit, const uint8_
         if (tag_pattern_matches(&rule->tags[i], tag, length))
             return END_NONE;
     }
-    tag_describe(text, tag, length);
+    tag_text_write(text, tag, length);
     if (rule)
         permit_set_detail(permit, "does not allow the tag \"%s\"", text);
     else
