@@ -226,7 +226,7 @@ build/agent_go: tests/interop/agent_go.go
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c proxy/base/buffer.c proxy/base/fault.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/base/buffer.c proxy/base/event_fault.c proxy/base/fault.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
 
 replay-programs: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
 

@@ -23,8 +23,9 @@ struct config {
         max_tag_bytes, max_depth, unread_acks_bytes;
     uint64_t batch_delay_ms, ack_timeout_ms, delivery_timeout_ms, message_timeout_ms, max_age_ms,
         unread_acks_timeout_ms;
-    unsigned on_refused; /* enum route_on_refused, in the same order */
-    unsigned compress;   /* enum compression, in the same order */
+    unsigned on_refused;     /* enum route_on_refused, in the same order */
+    unsigned invalid_events; /* 0: skip, 1: pass */
+    unsigned compress;       /* enum compression, in the same order */
     uint64_t compress_min_bytes;
     bool strip_metadata;
     uint64_t max_connection_age_ms;

@@ -8,6 +8,7 @@ static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
 static const char *const refusals[] = { "continue", "reset", NULL };
+static const char *const invalid_events[] = { "skip", "pass", NULL };
 static const char *const compressions[] = { "off", "gzip", "zstd", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -116,6 +117,10 @@ static const struct setting settings[] = {
       .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
               "up: continue only counts and logs the message; reset also resets the agent's connection. An "
               "agent that asked for the ack is always reset" },
+    { ROW("invalid-events", SETTING_CHOICE, invalid_events), .fallback = "skip", .choices = invalid_events,
+      .help = "forward: what happens to events that the Forward protocol does not allow (a record that is no "
+              "map, a wrong time or entry): skip leaves them out and acknowledges a message without any other "
+              "event; pass sends their message upstream unchanged and alone. Both count and log them" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,

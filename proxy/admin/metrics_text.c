@@ -1,5 +1,7 @@
 #include "admin/metrics_text.h"
 
+#include "admin/metrics_label.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,38 +25,6 @@ struct family {
     const char *(*label_value)(unsigned index);
     const struct metrics_bounds *bounds; /* of a histogram */
 };
-
-/* ---- label values ---- */
-
-static const char *reason_label(unsigned index)
-{
-    return end_reason_name((enum end_reason)index);
-}
-
-static const char *direction_label(unsigned index)
-{
-    return metrics_direction_name((enum metrics_direction)index);
-}
-
-static const char *tls_version_label(unsigned index)
-{
-    return metrics_tls_version_name((enum metrics_tls_version)index);
-}
-
-static const char *cipher_label(unsigned index)
-{
-    return metrics_cipher_name((enum metrics_cipher)index);
-}
-
-static const char *body_change_label(unsigned index)
-{
-    return metrics_body_change_name((enum metrics_body_change)index);
-}
-
-static const char *handshake_label(unsigned index)
-{
-    return index == 0 ? "full" : "resumed";
-}
 
 _Static_assert(offsetof(struct side_metrics, handshakes_resumed) ==
                    offsetof(struct side_metrics, handshakes_full) + sizeof(metrics_counter),
@@ -324,23 +294,23 @@ static const struct family families[] = {
       SIDE_COUNTERS(ended, END_REASON_COUNT),
       .zero_from = END_NONE + 1,
       .label = "reason",
-      .label_value = reason_label },
+      .label_value = metrics_label_reason },
     { .name = "husk_bytes_total",
       .help = "Payload bytes received from peers and sent to peers.",
       SIDE_COUNTERS(bytes, METRICS_DIRECTION_COUNT),
       .label = "direction",
-      .label_value = direction_label },
+      .label_value = metrics_label_direction },
     { .name = "husk_handshakes_total",
       .help = "TLS handshakes that succeeded, full or resumed.",
       SIDE_COUNTERS(handshakes_full, 2),
       .label = "result",
-      .label_value = handshake_label },
+      .label_value = metrics_label_handshake },
     { .name = "husk_handshake_failures_total",
       .help = "TLS handshakes that failed, by reason.",
       SIDE_COUNTERS(handshakes_failed, END_REASON_COUNT),
       .zero_from = END_HANDSHAKE_TIMEOUT, /* the reasons from here on are about handshakes */
       .label = "reason",
-      .label_value = reason_label },
+      .label_value = metrics_label_reason },
     { .name = "husk_handshake_duration_seconds",
       .help = "Duration of TLS handshakes that succeeded.",
       .type = "histogram",
@@ -351,12 +321,12 @@ static const struct family families[] = {
       .help = "TLS connections established, by protocol version.",
       SIDE_COUNTERS(tls_versions, METRICS_TLS_VERSION_COUNT),
       .label = "version",
-      .label_value = tls_version_label },
+      .label_value = metrics_label_tls_version },
     { .name = "husk_tls_ciphers_total",
       .help = "TLS connections established, by cipher.",
       SIDE_COUNTERS(ciphers, METRICS_CIPHER_COUNT),
       .label = "cipher",
-      .label_value = cipher_label },
+      .label_value = metrics_label_cipher },
     { .name = "husk_certificate_not_after_seconds",
       .help = "Time at which the certificate in use expires, in seconds since the epoch.",
       .type = "gauge",
@@ -372,8 +342,8 @@ static const struct family families[] = {
       .help = "Messages that the aggregator has acknowledged, or that were sent where no ack is expected.",
       ROUTE_COUNTER(messages.settled) },
     { .name = "husk_events_received_total",
-      .help = "Events in messages received. A PackedForward message counts the number in its size option, "
-              "unchecked, or 0 without that option.",
+      .help = "Events in messages received. A PackedForward message counts the number in its size option, or "
+              "0 without a size, or if its body is too short for so many events.",
       ROUTE_COUNTER(messages.events_received) },
     { .name = "husk_events_settled_total",
       .help = "Events in messages settled, counted in the same way.",
@@ -395,7 +365,7 @@ static const struct family families[] = {
       .count = END_REASON_COUNT,
       .zero_from = END_REASON_COUNT,
       .label = "reason",
-      .label_value = reason_label },
+      .label_value = metrics_label_reason },
     { .name = "husk_acks_given_up_total",
       .help = "Acks that agents did not read, beyond --unread-acks.",
       ROUTE_COUNTER(messages.acks_given_up) },
@@ -430,7 +400,7 @@ static const struct family families[] = {
       .offset = offsetof(struct metrics, bodies.rewritten),
       .count = METRICS_BODY_CHANGE_COUNT,
       .label = "how",
-      .label_value = body_change_label },
+      .label_value = metrics_label_body_change },
     { .name = "husk_bodies_unreadable_total",
       .help =
           "Compressed bodies passed on unchanged because they are damaged, or too large when decompressed.",
@@ -438,6 +408,14 @@ static const struct family families[] = {
     { .name = "husk_bodies_saved_bytes_total",
       .help = "Bytes by which rewriting has shortened messages.",
       ROUTE_COUNTER(bodies.saved_bytes) },
+    { .name = "husk_invalid_events_total",
+      .help = "Events and values that the Forward protocol does not allow, left out or passed on.",
+      .type = "counter",
+      .write = write_route_counters,
+      .offset = offsetof(struct metrics, bodies.invalid_events),
+      .count = EVENT_FAULT_COUNT,
+      .label = "reason",
+      .label_value = metrics_label_event_fault },
     { .name = "husk_accept_errors_total",
       .help = "Times that accepting paused because descriptors or memory ran out.",
       ROUTE_COUNTER(accept_errors) },

@@ -7,6 +7,7 @@
 #define HUSK_BASE_METRICS_H
 
 #include "base/end_reason.h"
+#include "base/event_fault.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -74,11 +75,13 @@ struct message_metrics {
 
 enum metrics_body_change { METRICS_BODY_COMPRESSED, METRICS_BODY_STRIPPED, METRICS_BODY_CHANGE_COUNT };
 
-/* Bodies of messages, if rewriting is configured. */
+/* Bodies of messages. */
 struct body_metrics {
     metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be both */
     metrics_counter unreadable;  /* left unchanged: a compressed body is broken or inflates to too much */
     metrics_counter saved_bytes; /* how much shorter rewriting made messages */
+    metrics_counter invalid_events[EVENT_FAULT_COUNT]; /* left out or passed on; EVENT_FAULT_MESSAGE and
+                                                          _VALUE count whole values */
 };
 
 enum metrics_outlet_state {

@@ -75,7 +75,8 @@ static bool parts_make(struct split *split, struct buffer *entries, uint64_t mos
         uint64_t before = walk.count;
         size_t length;
         const uint8_t *bytes = buffer_view(entries, 0, &length);
-        size_t taken = entries_feed_one(&walk, bytes, length);
+        bool goes;
+        size_t taken = entries_feed_one(&walk, bytes, length, &goes);
         if (!split->encoder.bytes.length)
             done = batch_encoder_begin(&split->encoder, &split->whole, "", 0);
         done = done && batch_encoder_append(&split->encoder, bytes, taken, walk.count - before);

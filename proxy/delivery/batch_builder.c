@@ -62,6 +62,19 @@ struct origin {
     unsigned count; /* messages that this husk has joined; 0: none, the message is as it came */
 };
 
+/* A message without bytes, for one of which no event is left. Nobody waits for the ack of a batch of this
+ * husk. */
+static struct message *empty_make(const struct origin *origin)
+{
+    struct message *message =
+        message_make_empty(origin->bytes, 0, origin->scanner, origin->count ? origin->count : 1);
+
+    if (message && origin->count)
+        message->ack = MESSAGE_OUR_ACK;
+    buffer_consume(origin->bytes, origin->scanner->length);
+    return message;
+}
+
 /* A message of the agent that husk protects gets a chunk id if it has none. */
 static struct message *message_make(struct batch_builder *builder, const struct origin *origin)
 {
@@ -70,8 +83,9 @@ static struct message *message_make(struct batch_builder *builder, const struct 
     uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
-    if (!body_filter_rewrite(builder->shared->bodies, origin->bytes, 0, whole))
-        return NULL;
+    enum body_filter_result result = body_filter_rewrite(builder->shared->bodies, origin->bytes, 0, whole);
+    if (result != BODY_FILTER_DONE)
+        return result == BODY_FILTER_EMPTY ? empty_make(origin) : NULL;
     const struct batch_message as_batch = { origin->bytes, 0, whole };
     bool is_batch = batch_is_of_husk(&as_batch);
     bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && whole->length <= route->retain_bytes;
@@ -93,6 +107,12 @@ static struct message *message_make(struct batch_builder *builder, const struct 
         .is_batch = is_batch,
     };
     return message_take(origin->bytes, &source);
+}
+
+bool batch_builder_skip_invalid(struct batch_builder *builder, const struct batch_candidate *candidate)
+{
+    assert(!builder->count);
+    return body_filter_skip_invalid(builder->shared->bodies, candidate->incoming, 0, candidate->scanner);
 }
 
 struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate)
@@ -181,7 +201,7 @@ bool batch_builder_add(struct batch_builder *builder, const struct batch_candida
         builder->due_ms = candidate->now_ms + route_of(builder)->batch_delay_ms;
     if (is_passthrough(builder)) {
         done = body_filter_rewrite(builder->shared->bodies, candidate->incoming, builder->held_bytes,
-                                   candidate->scanner);
+                                   candidate->scanner) != BODY_FILTER_NO_MEMORY;
         events = candidate->scanner->entries;
         builder->held_bytes += candidate->scanner->length;
     } else if (!builder->count) {

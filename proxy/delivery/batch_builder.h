@@ -70,5 +70,10 @@ struct message *batch_builder_finish(struct batch_builder *builder, struct buffe
 /* Removes a message that goes alone from the bytes of the agent; the builder must be empty. NULL when out of
  * memory. */
 struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate);
+/* Leaves out the invalid events of a message that goes alone, see body_filter_skip_invalid; the builder must
+ * be empty. False when out of memory: the
+ * bytes of the agent are incomplete then. */
+MUST_CHECK bool batch_builder_skip_invalid(struct batch_builder *builder,
+                                           const struct batch_candidate *candidate);
 
 #endif

@@ -19,7 +19,7 @@ static void rewrites_count(struct body_metrics *metrics, const struct body_resul
         metrics_add(&metrics->rewritten[METRICS_BODY_STRIPPED], 1);
     if (result->is_compressed)
         metrics_add(&metrics->rewritten[METRICS_BODY_COMPRESSED], 1);
-    if (result->bytes.length < length)
+    if ((result->is_stripped || result->is_compressed) && result->bytes.length < length)
         metrics_add(&metrics->saved_bytes, length - result->bytes.length);
 }
 
@@ -39,26 +39,51 @@ static bool message_replace(struct buffer *incoming, struct span message, struct
     return done;
 }
 
-bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
-                         struct scanner *scanner)
+/* Puts the rewritten message in its place. A body that husk compresses again can be longer than before, and
+ * longer than --max-message: then the message stays. False when out of memory. */
+static bool result_take(struct body_filter *filter, struct buffer *incoming, size_t start,
+                        struct scanner *scanner, struct body_result *result)
+{
+    struct scanner rewritten;
+    struct span message = { start, start + scanner->length };
+    bool done = true;
+
+    if (message_scan(&rewritten, &scanner->limits, &result->bytes, 0)) {
+        rewrites_count(filter->metrics, result, scanner->length);
+        done = message_replace(incoming, message, &result->bytes);
+        *scanner = rewritten;
+    }
+    return done;
+}
+
+enum body_filter_result body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
+                                            struct scanner *scanner)
 {
     struct body_result result;
-    struct scanner rewritten;
 
     if (!body_options_ask(&filter->rewriter.options))
-        return true; /* the usual case */
+        return BODY_FILTER_DONE; /* the usual case */
     enum body_status status = body_rewrite(&filter->rewriter, incoming, start, scanner, &result);
     bool done = true;
 
     if (status == BODY_UNREADABLE)
         metrics_add(&filter->metrics->unreadable, 1);
-    /* A body that husk compresses again can be longer than before, and longer than --max-message. */
-    if (status == BODY_REWRITTEN && message_scan(&rewritten, &scanner->limits, &result.bytes, 0)) {
-        struct span message = { start, start + scanner->length };
-        rewrites_count(filter->metrics, &result, scanner->length);
-        done = message_replace(incoming, message, &result.bytes);
-        *scanner = rewritten;
-    }
+    for (unsigned fault = 0; fault < EVENT_FAULT_EVENTS && scanner->mode == SCANNER_PACKED; fault++)
+        metrics_add(&filter->metrics->invalid_events[fault], result.faults[fault]);
+    if (status == BODY_REWRITTEN)
+        done = result_take(filter, incoming, start, scanner, &result);
+    buffer_clear(&result.bytes);
+    return !done ? BODY_FILTER_NO_MEMORY : status == BODY_EMPTY ? BODY_FILTER_EMPTY : BODY_FILTER_DONE;
+}
+
+bool body_filter_skip_invalid(struct body_filter *filter, struct buffer *incoming, size_t start,
+                              struct scanner *scanner)
+{
+    struct body_result result;
+    bool done = true;
+
+    if (body_skip_invalid(incoming, start, scanner, &result) == BODY_REWRITTEN)
+        done = result_take(filter, incoming, start, scanner, &result);
     buffer_clear(&result.bytes);
     return done;
 }

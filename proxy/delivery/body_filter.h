@@ -1,8 +1,8 @@
-/* Rewrites the body of a message, if --compress or --strip-metadata is set: after the framer has found the
- * message, before its head and option are changed. One per worker.
+/* Rewrites the body of a message, if --compress or --strip-metadata is set, and leaves out invalid events:
+ * after the framer has found the message, before its head and option are changed. One per worker.
  *
- * Owns the rewriter and counts the rewritten messages. Knows neither agent nor aggregator. Belongs to its
- * worker's thread. */
+ * Owns the rewriter, and counts the rewritten messages and the invalid entries that the rewriter finds. Knows
+ * neither agent nor aggregator. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_BODY_FILTER_H
 #define HUSK_DELIVERY_BODY_FILTER_H
 
@@ -24,10 +24,20 @@ void body_filter_init(struct body_filter *filter, const struct body_options *opt
                       struct body_metrics *metrics);
 void body_filter_deinit(struct body_filter *filter);
 
+enum body_filter_result {
+    BODY_FILTER_DONE,
+    BODY_FILTER_EMPTY,     /* nothing was changed: no event would be left */
+    BODY_FILTER_NO_MEMORY, /* `incoming` is incomplete */
+};
+
 /* Rewrites the message that begins at offset `start` of `incoming`; `scanner` has just found its end. Bytes
- * before and after the message stay. Afterwards `scanner` describes the rewritten message. False when out of
- * memory: `incoming` is incomplete then. */
-MUST_CHECK bool body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
-                                    struct scanner *scanner);
+ * before and after the message stay. Afterwards `scanner` describes the rewritten message. */
+enum body_filter_result body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
+                                            struct scanner *scanner);
+
+/* Leaves out the invalid events of a message in Forward mode, of which at least one is valid. The rest is as
+ * above. If the body cannot be rewritten, `scanner` still finds invalid events. False when out of memory. */
+MUST_CHECK bool body_filter_skip_invalid(struct body_filter *filter, struct buffer *incoming, size_t start,
+                                         struct scanner *scanner);
 
 #endif

@@ -252,8 +252,21 @@ static bool message_try(struct dispatcher *dispatcher, struct message *message)
     return upstream;
 }
 
+static void empty_accept(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
+{
+    struct message_metrics *metrics = metrics_of(dispatcher);
+
+    metrics_add(&metrics->received, message->count);
+    metrics_add(&metrics->settled, message->count);
+    sender_file_empty(sender, message, now_ms(dispatcher));
+}
+
 void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
 {
+    if (message_is_empty(message)) {
+        empty_accept(dispatcher, sender, message);
+        return;
+    }
     sender_file(sender, message, now_ms(dispatcher));
     message_accept(dispatcher, message);
     if (!message_try(dispatcher, message))
@@ -274,7 +287,7 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher)
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender)
 {
     return (sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool)) ||
-           sender_is_closed(sender);
+           sender_is_closed(sender) || sender_is_full(sender);
 }
 
 const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)

@@ -114,19 +114,16 @@ static void on_undelivered(void *owner)
     downstream_wake(downstream);
 }
 
-static void on_refused(void *owner, enum end_reason reason)
+static struct connection_end where(const void *owner, enum end_reason reason)
 {
-    const struct downstream *downstream = owner;
-    const struct connection_end refusal = end_of(downstream, reason);
-
-    connection_log_refusal(&downstream->shared->transport->connection_log, &refusal);
+    return end_of(owner, reason);
 }
 
 static const struct receiver_events receiver_events = {
     .on_wake = on_wake,
     .on_complete = on_complete,
     .on_undelivered = on_undelivered,
-    .on_refused = on_refused,
+    .where = where,
 };
 
 static bool is_mid_message(const void *owner)

@@ -2,11 +2,6 @@
 
 #include <stdlib.h>
 
-static struct batch_builder *builder_of(const struct framer *framer)
-{
-    return framer->builder;
-}
-
 /* ---- init and deinit ---- */
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
@@ -97,54 +92,13 @@ void framer_shared_deinit(struct framer_shared *shared)
     batch_builder_shared_deinit(&shared->building);
 }
 
-/* ---- batches ---- */
-
-/* Hands up a message of the builder. `before`: length of `incoming` before the builder removed bytes. */
-static enum end_reason message_hand_up(struct framer *framer, struct message *message, size_t before)
-{
-    framer->scanned_bytes -= before - framer->incoming.length;
-    if (!message)
-        return END_NO_MEMORY;
-    framer->shared->events->on_message(framer->owner, message);
-    return END_NONE;
-}
-
-/* Hands up the messages before the current one. */
-static enum end_reason batch_flush(struct framer *framer)
-{
-    struct batch_builder *builder = builder_of(framer);
-    size_t before = framer->incoming.length;
-
-    if (!builder->count)
-        return END_NONE;
-    return message_hand_up(framer, batch_builder_finish(builder, &framer->incoming, framer->permit), before);
-}
-
-/* Adds the current message, with this number of events, to the batch. */
-static enum end_reason batch_add(struct framer *framer, const struct batch_candidate *whole, uint64_t events)
-{
-    size_t before = framer->incoming.length;
-    bool done = batch_builder_add(builder_of(framer), whole, events);
-
-    framer->scanned_bytes -= before - framer->incoming.length;
-    return done ? END_NONE : END_NO_MEMORY;
-}
-
-/* The current message goes alone. */
-static enum end_reason message_pass(struct framer *framer, const struct batch_candidate *whole)
-{
-    size_t before = framer->incoming.length;
-
-    return message_hand_up(framer, batch_builder_pass(builder_of(framer), whole), before);
-}
-
 /* ---- one message ---- */
 
 /* The head of the current message is scanned and nothing of the message is handed up: checks the tag. */
 static enum end_reason message_judge(struct framer *framer)
 {
     const struct span *tag = &framer->scan->tag;
-    size_t length = (size_t)(tag->end - tag->start), at = builder_of(framer)->held_bytes + tag->start,
+    size_t length = (size_t)(tag->end - tag->start), at = framer->builder->held_bytes + tag->start,
            contiguous = 0;
     const uint8_t *bytes = length ? buffer_view(&framer->incoming, at, &contiguous) : (const uint8_t *)"";
 
@@ -159,27 +113,31 @@ static enum end_reason message_judge(struct framer *framer)
     return reason;
 }
 
-/* Calls `on_bytes` for the large message, and subtracts the bytes that the owner has removed. */
-static enum end_reason large_hand_up(struct framer *framer,
-                                     enum end_reason (*on_bytes)(void *owner, const struct scanner *scanner))
+/* The scanner has found the end of a message with invalid events, which goes alone. */
+static enum end_reason invalid_end(struct framer *framer, const struct batch_candidate *whole)
 {
+    enum end_reason reason = framer_output_flush(framer);
     size_t before = framer->incoming.length;
-    enum end_reason reason = on_bytes(framer->owner, framer->scan);
-
-    framer->scanned_bytes -= before - framer->incoming.length;
-    framer->removed_bytes += before - framer->incoming.length;
-    return reason;
-}
-
-static enum end_reason large_end(struct framer *framer)
-{
-    enum end_reason reason = large_hand_up(framer, framer->shared->events->on_large_end);
 
     if (reason != END_NONE)
         return reason;
-    framer->is_cut_through = false;
-    framer->removed_bytes = 0;
-    return END_NONE;
+    framer_output_report_invalid(framer);
+    if (!framer->shared->route->body.skip_invalid)
+        return framer_output_pass(framer, whole);
+    if (scanner_invalid_events(framer->scan) == framer->scan->entries)
+        return framer_output_skip(framer);
+    if (!batch_builder_skip_invalid(framer->builder, whole))
+        return END_NO_MEMORY;
+    framer->scanned_bytes -= before - framer->incoming.length;
+    return framer_output_pass(framer, whole);
+}
+
+static enum end_reason large_end(struct framer *framer, uint64_t now_ms)
+{
+    if (scanner_invalid_events(framer->scan))
+        framer_output_report_invalid(framer);
+    message_permit_charge(framer->permit, 1, framer->scan->length, now_ms);
+    return framer_output_large_end(framer);
 }
 
 /* The scanner has found the end of a message. The message waits for others only if more bytes are here, or
@@ -187,24 +145,24 @@ static enum end_reason large_end(struct framer *framer)
 static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
 {
     const struct batch_candidate whole = { &framer->incoming, framer->scan, framer->permit, now_ms };
-    struct batch_builder *builder = builder_of(framer);
+    struct batch_builder *builder = framer->builder;
     bool is_last = framer->scanned_bytes == framer->incoming.length && !framer->shared->route->batch_delay_ms;
 
     framer->has_found = true;
-    if (framer->is_cut_through) {
-        message_permit_charge(framer->permit, 1, framer->scan->length, now_ms);
-        return large_end(framer);
-    }
+    if (framer->is_cut_through)
+        return large_end(framer, now_ms);
     message_permit_charge(framer->permit, batch_builder_count(builder, &whole), framer->scan->length, now_ms);
+    if (scanner_invalid_events(framer->scan))
+        return invalid_end(framer, &whole);
     if (is_last && !builder->count)
-        return message_pass(framer, &whole);
+        return framer_output_pass(framer, &whole);
     uint64_t events = batch_builder_events(builder, &whole);
     if (!events || !batch_builder_takes(builder, &whole)) {
-        enum end_reason reason = batch_flush(framer);
+        enum end_reason reason = framer_output_flush(framer);
         if (reason != END_NONE || !events)
-            return reason == END_NONE ? message_pass(framer, &whole) : reason;
+            return reason == END_NONE ? framer_output_pass(framer, &whole) : reason;
     }
-    return batch_add(framer, &whole, events);
+    return framer_output_add(framer, &whole, events);
 }
 
 static enum end_reason scan_refusal(struct framer *framer)
@@ -234,33 +192,15 @@ static enum end_reason large_advance(struct framer *framer)
     if (!framer->is_cut_through) {
         if (!scanner->body.start || scanner->announced <= framer->shared->route->cut_through_bytes)
             return END_NONE;
-        enum end_reason reason = batch_flush(framer);
+        enum end_reason reason = framer_output_flush(framer);
         if (reason != END_NONE)
             return reason;
         framer->is_cut_through = true;
     }
-    return large_hand_up(framer, framer->shared->events->on_large);
+    return framer_output_large(framer, framer->shared->events->on_large);
 }
 
 /* ---- refused messages on a link ---- */
-
-/* Removes bytes of the refused message up to the offset `end`. */
-static void refused_discard(struct framer *framer, uint64_t end)
-{
-    size_t bytes = (size_t)end - framer->removed_bytes;
-
-    buffer_consume(&framer->incoming, bytes);
-    framer->removed_bytes += bytes;
-    framer->scanned_bytes -= bytes;
-}
-
-/* Removes what is scanned of the refused message. The option, which has the id, stays until the end. */
-static void refused_discard_scanned(struct framer *framer)
-{
-    const struct scanner *scanner = framer->scan;
-
-    refused_discard(framer, scanner->option.start ? scanner->option.start : scanner->length);
-}
 
 /* The current message is refused. An agent loses its connection for it. On a link the message is discarded,
  * because other senders share the connection. */
@@ -268,11 +208,11 @@ static enum end_reason message_refuse(struct framer *framer, enum end_reason rea
 {
     if (framer->source != FRAMER_FROM_LINK)
         return reason;
-    enum end_reason batch_reason = batch_flush(framer);
+    enum end_reason batch_reason = framer_output_flush(framer);
     if (batch_reason != END_NONE)
         return batch_reason;
     if (framer->is_cut_through)
-        framer->shared->events->on_large_refused(framer->owner);
+        framer->shared->events->on_large_dropped(framer->owner);
     framer_refuse(framer, reason);
     return END_NONE;
 }
@@ -280,8 +220,9 @@ static enum end_reason message_refuse(struct framer *framer, enum end_reason rea
 void framer_refuse(struct framer *framer, enum end_reason reason)
 {
     framer->is_cut_through = false;
+    framer->fate = FRAMER_REFUSES;
     framer->refused_for = reason;
-    refused_discard_scanned(framer); /* otherwise the held bytes could fill the window */
+    framer_output_discard_scanned(framer); /* otherwise the held bytes could fill the window */
 }
 
 /* The scanner of a link has no limits but a depth of SCANNER_DEPTH_MAX: if the scanner refuses, the end of
@@ -321,16 +262,50 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
         refusal.id_length = buffer_peek(&framer->incoming, whole->chunk.start - framer->removed_bytes, id,
                                         whole->chunk.end - whole->chunk.start);
     refusal.comes_in_parts = framer->refused_for == END_MESSAGE_TOO_LONG && is_batch_of_husk(framer);
-    refused_discard(framer, whole->length);
+    framer_output_discard(framer, whole->length);
     framer->removed_bytes = 0;
-    framer->refused_for = END_NONE;
     framer->has_found = true;
     framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
-/* Whether the option of the refused message is too long to hold: longer than any message that is held, and
+/* ---- what is no Forward message ---- */
+
+/* The current value is no Forward message. It is discarded while it is scanned. */
+static enum end_reason foreign_begin(struct framer *framer)
+{
+    enum end_reason reason = framer_output_flush(framer);
+
+    if (reason != END_NONE)
+        return reason;
+    if (framer->is_cut_through)
+        framer->shared->events->on_large_dropped(framer->owner);
+    framer->is_cut_through = false;
+    framer->fate = FRAMER_SKIPS;
+    if (framer->scan->faults[EVENT_FAULT_MESSAGE] || framer->scan->faults[EVENT_FAULT_VALUE])
+        framer_output_report_invalid(framer);
+    return END_NONE;
+}
+
+/* The last byte of the value is scanned. Only an array counts as a message. */
+static enum end_reason foreign_end(struct framer *framer, uint64_t now_ms)
+{
+    const struct scanner *scanner = framer->scan;
+
+    framer->has_found |= scanner->faults[EVENT_FAULT_MESSAGE] || scanner->faults[EVENT_FAULT_VALUE];
+    if (scanner->faults[EVENT_FAULT_MESSAGE]) {
+        message_permit_charge(framer->permit, 1, scanner->length, now_ms);
+        return framer_output_skip(framer);
+    }
+    framer_output_discard(framer, scanner->length);
+    framer->removed_bytes = 0;
+    return END_NONE;
+}
+
+/* ---- discarded messages ---- */
+
+/* Whether the option of the discarded message is too long to hold: longer than any message that is held, and
  * longer than the option of a message that is cut through may be. */
-static bool refused_option_is_long(const struct framer *framer)
+static bool discarded_option_is_long(const struct framer *framer)
 {
     const struct scanner *scanner = framer->scan;
     uint64_t bytes = scanner->option.start ? scanner->announced - scanner->option.start : 0;
@@ -338,39 +313,23 @@ static bool refused_option_is_long(const struct framer *framer)
     return bytes > MESSAGE_OPTION_BYTES_MAX && bytes > framer->shared->route->cut_through_bytes;
 }
 
-/* Goes on after a step of the scan in the refused message. */
-static enum end_reason refused_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
+/* Goes on after a step of the scan in a message that is discarded. */
+static enum end_reason discarded_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
 {
+    enum framer_fate fate = framer->fate;
+
     if (status == SCANNER_REFUSED)
         return scan_refusal(framer);
-    if (refused_option_is_long(framer))
+    if (discarded_option_is_long(framer))
         return END_BAD_OPTION;
-    refused_discard_scanned(framer);
-    if (status == SCANNER_END)
-        refused_end(framer, now_ms);
+    framer_output_discard_scanned(framer);
+    if (status != SCANNER_END)
+        return END_NONE;
+    framer->fate = FRAMER_HANDS_UP;
+    if (fate == FRAMER_SKIPS)
+        return foreign_end(framer, now_ms);
+    refused_end(framer, now_ms);
     return END_NONE;
-}
-
-/* ---- frames on a link ---- */
-
-/* Takes the frame after the messages that are scanned. */
-static enum end_reason frame_take(struct framer *framer)
-{
-    uint8_t bytes[LINK_FRAME_BYTES_MAX];
-    struct link_request frame;
-    size_t taken;
-    enum end_reason reason = batch_flush(framer);
-
-    if (reason != END_NONE)
-        return reason;
-    size_t length = buffer_peek(&framer->incoming, 0, bytes, sizeof bytes);
-    enum link_status status = link_request_parse(bytes, length, &taken, &frame);
-    framer->is_mid_frame = status == LINK_MORE;
-    framer->has_found = true;
-    buffer_consume(&framer->incoming, taken);
-    if (status == LINK_REFUSED)
-        return END_LINK_ERROR;
-    return status == LINK_FOUND ? framer->shared->events->on_frame(framer->owner, &frame) : END_NONE;
 }
 
 /* ---- all messages ---- */
@@ -392,19 +351,44 @@ static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
     enum end_reason reason = END_NONE;
 
     framer->scanned_bytes += scanner_feed(framer->scan, bytes, length, &status);
-    if (framer->source == FRAMER_FROM_LINK && framer->refused_for == END_NONE && status != SCANNER_REFUSED)
+    if (framer->source == FRAMER_FROM_LINK && framer->fate == FRAMER_HANDS_UP && status != SCANNER_REFUSED)
         reason = limits_check(framer);
-    if (reason == END_NONE && framer->refused_for == END_NONE && status == SCANNER_HEAD) {
+    if (reason == END_NONE && framer->fate == FRAMER_HANDS_UP && framer->scan->is_foreign)
+        reason = foreign_begin(framer);
+    if (reason == END_NONE && framer->fate == FRAMER_HANDS_UP && status == SCANNER_HEAD) {
         reason = message_judge(framer);
         reason = reason == END_NONE ? END_NONE : message_refuse(framer, reason);
     }
     if (reason != END_NONE)
         return reason;
-    if (framer->refused_for != END_NONE)
-        return refused_advance(framer, status, now_ms);
+    if (framer->fate != FRAMER_HANDS_UP)
+        return discarded_advance(framer, status, now_ms);
     if (status == SCANNER_END)
         return message_end(framer, now_ms);
     return status == SCANNER_REFUSED ? scan_refusal(framer) : END_NONE;
+}
+
+/* Takes the frame after the messages that are scanned. A map that says nothing does not begin a link: it is a
+ * value of an agent. */
+static enum end_reason frame_take(struct framer *framer, uint64_t now_ms)
+{
+    uint8_t bytes[LINK_FRAME_BYTES_MAX];
+    struct link_request frame;
+    size_t taken;
+    enum end_reason reason = framer_output_flush(framer);
+
+    if (reason != END_NONE)
+        return reason;
+    size_t length = buffer_peek(&framer->incoming, 0, bytes, sizeof bytes);
+    enum link_status status = link_request_parse(bytes, length, &taken, &frame);
+    framer->is_mid_frame = status == LINK_MORE;
+    if (framer->source == FRAMER_FROM_HUSK && status != LINK_MORE && !link_request_speaks(&frame))
+        return scan_step(framer, now_ms);
+    framer->has_found = true;
+    buffer_consume(&framer->incoming, taken);
+    if (status == LINK_REFUSED)
+        return END_LINK_ERROR;
+    return status == LINK_FOUND ? framer->shared->events->on_frame(framer->owner, &frame) : END_NONE;
 }
 
 /* Takes a frame, or scans up to the next event. */
@@ -416,8 +400,8 @@ static enum end_reason next_step(struct framer *framer, uint64_t now_ms)
         return scan_step(framer, now_ms);
     uint8_t first = *buffer_view(&framer->incoming, framer->scanned_bytes, &length);
     if (link_is_frame(first))
-        return frame_take(framer);
-    if (framer->source == FRAMER_FROM_LINK && !link_is_message(first))
+        return frame_take(framer, now_ms);
+    if (framer->source == FRAMER_FROM_LINK && !link_is_message(first) && !link_is_nil(first))
         return END_LINK_ERROR;
     return scan_step(framer, now_ms);
 }
@@ -435,20 +419,20 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
            !framer_wait_ms(framer, now_ms))
         reason = next_step(framer, now_ms);
     /* Whole messages are handed up even if the bytes after them are refused. */
-    if (reason != END_NONE || now_ms >= builder_of(framer)->due_ms) {
-        enum end_reason batch_reason = batch_flush(framer);
+    if (reason != END_NONE || now_ms >= framer->builder->due_ms) {
+        enum end_reason batch_reason = framer_output_flush(framer);
         reason = reason == END_NONE ? batch_reason : reason;
     }
-    if (reason == END_NONE && framer->refused_for == END_NONE && !scanner_is_between(framer->scan))
+    if (reason == END_NONE && framer->fate == FRAMER_HANDS_UP && !scanner_is_between(framer->scan))
         reason = large_advance(framer);
-    if (!builder_of(framer)->count)
+    if (!framer->builder->count)
         builder_return(framer);
     return reason;
 }
 
 enum end_reason framer_flush(struct framer *framer)
 {
-    enum end_reason reason = framer->builder ? batch_flush(framer) : END_NONE;
+    enum end_reason reason = framer->builder ? framer_output_flush(framer) : END_NONE;
 
     builder_return(framer);
     return reason;

@@ -2,6 +2,9 @@
  * messages, messages that were read together or within --batch-delay as one batch, and large messages while
  * they are read.
  *
+ * A value that is no Forward message is skipped, and so are invalid events, if --invalid-events says so: a
+ * message of which nothing is left is handed up without bytes, so that its agent gets its ack.
+ *
  * On a link (docs/link.md) the bytes also contain the frames of the calling husk, and a message that is
  * refused costs only itself: its bytes are discarded and the messages after it go on.
  *
@@ -11,74 +14,7 @@
 #ifndef HUSK_DELIVERY_FRAMER_H
 #define HUSK_DELIVERY_FRAMER_H
 
-#include "base/buffer.h"
-#include "base/end_reason.h"
-#include "delivery/batch_builder.h"
-#include "delivery/message.h"
-#include "delivery/message_policy.h"
-#include "forward/link.h"
-#include "forward/scanner.h"
-#include "runtime/route.h"
-
-/* A message on a link that was refused and whose last byte is scanned. */
-struct framer_refusal {
-    const uint8_t *id;   /* value of its chunk id, header included; borrowed */
-    size_t id_length;    /* 0: it has none */
-    uint64_t events;     /* in it; at least 1 */
-    bool comes_in_parts; /* a batch that is too long: the calling husk sends its events again, in other
-                            messages */
-    enum end_reason reason;
-};
-
-/* Synchronous callbacks. A result other than END_NONE says why the connection must end. */
-struct framer_events {
-    /* A message or batch is whole. The owner takes it. */
-    void (*on_message)(void *owner, struct message *message);
-    /* A message that is too large to hold is being read. The owner may remove bytes that `scanner` has
-     * scanned from the front of framer_bytes. Called each time bytes have arrived. */
-    enum end_reason (*on_large)(void *owner, const struct scanner *scanner);
-    /* The last byte of that message is scanned. The owner removes all bytes of the message. */
-    enum end_reason (*on_large_end)(void *owner, const struct scanner *scanner);
-
-    /* ---- on a link ---- */
-
-    /* A frame of the calling husk. Messages before it were handed up before. */
-    enum end_reason (*on_frame)(void *owner, const struct link_request *frame);
-    /* The large message that is being read is refused. */
-    void (*on_large_refused)(void *owner);
-    /* A message was refused. */
-    void (*on_refused)(void *owner, const struct framer_refusal *refusal);
-};
-
-enum framer_source {
-    FRAMER_FROM_AGENT,
-    FRAMER_FROM_HUSK, /* perhaps: the peer is treated as an agent, but may send frames */
-    FRAMER_FROM_LINK,
-};
-
-/* What the framers of one worker share. */
-struct framer_shared {
-    const struct framer_events *events; /* borrowed, as is the next one */
-    const struct route_options *route;
-    struct batch_builder_shared building;
-    struct scanner *spare; /* owned: kept for the next scan; NULL: none */
-};
-
-struct framer {
-    struct framer_shared *shared;  /* borrowed */
-    void *owner;                   /* borrowed: passed to the callbacks */
-    struct message_permit *permit; /* borrowed: what the agent may write */
-    struct buffer incoming;        /* bytes of a batch that waits, the current message, and bytes after it */
-    struct scanner *scan;          /* owned; NULL: between two messages */
-    struct batch_builder *builder; /* owned; NULL: no batch waits */
-    size_t scanned_bytes;          /* bytes of `incoming` that are scanned */
-    size_t removed_bytes;          /* bytes of the current message that are no longer in `incoming` */
-    enum framer_source source;
-    enum end_reason refused_for; /* the current message on a link is discarded; END_NONE: it is not */
-    bool is_mid_frame;           /* a frame has begun, and the rest is missing */
-    bool is_cut_through;         /* the current message is handed up as a large one */
-    bool has_found;              /* a message or frame has been found */
-};
+#include "delivery/framer_output.h"
 
 void framer_init(struct framer *framer, struct framer_shared *shared, struct buffer_pool *pool, void *owner,
                  struct message_permit *permit);

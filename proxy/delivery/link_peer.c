@@ -19,10 +19,12 @@ struct link_sender {
     bool is_gone;
 };
 
-/* More messages of the sender would only wait: behind an isolated one, or for the husk upstream. */
+/* More messages of the sender would only wait: behind an isolated one, for the husk upstream, or as empty
+ * ones for their turn. */
 static bool is_to_close(const struct link_sender *sender)
 {
-    return sender_has_isolated(&sender->sender) || sender_is_closed(&sender->sender);
+    return sender_has_isolated(&sender->sender) || sender_is_closed(&sender->sender) ||
+           sender_is_full(&sender->sender);
 }
 
 /* ---- callbacks of the senders ---- */

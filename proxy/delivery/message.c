@@ -177,3 +177,22 @@ void message_complete(struct message *message, const struct message_summary *sum
     message->events = summary->events;
     message->ack = summary->ack;
 }
+
+struct message *message_make_empty(const struct buffer *bytes, size_t start, const struct scanner *scanner,
+                                   unsigned count)
+{
+    const struct span *chunk = &scanner->chunk;
+    size_t id_length = (size_t)(chunk->end - chunk->start);
+    struct message *message = malloc(sizeof *message + id_length);
+
+    if (!message)
+        return NULL;
+    *message = (struct message) {
+        .entry = { .id = message->id, .id_length = id_length },
+        .ack = scanner_asks_ack(scanner) ? MESSAGE_AGENT_ACK : MESSAGE_NO_ACK,
+        .count = count,
+    };
+    buffer_init(&message->slices, bytes->pool);
+    buffer_peek(bytes, start + (size_t)chunk->start, message->id, id_length);
+    return message;
+}

@@ -160,6 +160,16 @@ struct message_summary {
 };
 void message_complete(struct message *message, const struct message_summary *summary);
 
+/* A message without bytes, which settles without being sent (sender_file_empty): the content of the message
+ * that `scanner` has just ended, and that begins at offset `start` of `bytes`, is left out. Only the option
+ * needs to be in `bytes`. `count` as in struct message. NULL when out of memory. */
+struct message *message_make_empty(const struct buffer *bytes, size_t start, const struct scanner *scanner,
+                                   unsigned count);
+static inline bool message_is_empty(const struct message *message)
+{
+    return message->entry.size == 0;
+}
+
 /* Moves the bytes `range` of a message, counted as read, from the front of `incoming` to the end of `out`.
  * Applies the edits of `rewrite` at or after range.start. False when out of memory. */
 MUST_CHECK bool message_move(struct buffer *out, struct buffer *incoming, struct span range,

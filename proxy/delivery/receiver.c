@@ -142,9 +142,41 @@ static enum end_reason on_frame(void *owner, const struct link_request *frame)
     return link_peer_request(receiver->senders.peer, frame, now_ms(receiver));
 }
 
-static void on_large_refused(void *owner)
+static void on_large_dropped(void *owner)
 {
     cut_through_drop(owner);
+}
+
+static struct connection_log *log_of(const struct receiver *receiver)
+{
+    return &receiver->shared->dispatcher->transport->connection_log;
+}
+
+static void invalid_log(const struct receiver *receiver, enum event_fault fault,
+                        const struct framer_invalid *invalid)
+{
+    const struct connection_end where = receiver->shared->events->where(receiver->owner, END_NONE);
+    char tag[TAG_TEXT_BYTES];
+    const struct connection_invalid found = { fault, tag, invalid->is_passed, &where };
+
+    tag_text_write(tag, invalid->tag, invalid->tag_length);
+    connection_log_invalid(log_of(receiver), &found);
+}
+
+/* Counts what is invalid, and logs the first of a sender. */
+static void on_invalid(void *owner, const struct framer_invalid *invalid)
+{
+    struct receiver *receiver = owner;
+    struct body_metrics *metrics = &reactor_of(receiver)->metrics.bodies;
+    struct sender *sender = senders_next(&receiver->senders);
+    enum event_fault first = EVENT_FAULT_COUNT;
+
+    for (unsigned fault = EVENT_FAULT_COUNT; fault-- > 0;) {
+        metrics_add(&metrics->invalid_events[fault], invalid->faults[fault]);
+        first = invalid->faults[fault] ? (enum event_fault)fault : first;
+    }
+    if (sender && sender_note_invalid(sender))
+        invalid_log(receiver, first, invalid);
 }
 
 /* Counts and answers the message of a link that was refused. */
@@ -157,7 +189,8 @@ static void on_message_refused(void *owner, const struct framer_refusal *refusal
     if (!refusal->comes_in_parts) {
         metrics_add(&metrics->received, 1);
         metrics_add(&metrics->dropped[refusal->reason], 1);
-        receiver->shared->events->on_refused(receiver->owner, refusal->reason);
+        const struct connection_end end = receiver->shared->events->where(receiver->owner, refusal->reason);
+        connection_log_refusal(log_of(receiver), &end);
     }
     link_peer_refuse(receiver->senders.peer, refusal->id, refusal->id_length, refusal->events,
                      refusal->reason);
@@ -168,7 +201,8 @@ static const struct framer_events framer_events = {
     .on_large = on_large,
     .on_large_end = on_large_end,
     .on_frame = on_frame,
-    .on_large_refused = on_large_refused,
+    .on_large_dropped = on_large_dropped,
+    .on_invalid = on_invalid,
     .on_refused = on_message_refused,
 };
 

@@ -20,8 +20,8 @@ struct receiver_events {
     void (*on_complete)(void *owner);
     /* A message of the agent is lost, and the agent must be told. */
     void (*on_undelivered)(void *owner);
-    /* A single message on a link is refused for `reason`. */
-    void (*on_refused)(void *owner, enum end_reason reason);
+    /* The connection, for a line of the log about one of its messages. */
+    struct connection_end (*where)(const void *owner, enum end_reason reason);
 };
 
 /* What the receivers of one worker share. */

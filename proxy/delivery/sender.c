@@ -13,8 +13,13 @@ void sender_set_remote(struct sender *sender)
 
 void sender_release(struct sender *sender)
 {
-    while (!TAILQ_EMPTY(&sender->unsettled))
-        sender_remove(sender, TAILQ_FIRST(&sender->unsettled));
+    struct message *message;
+
+    while ((message = TAILQ_FIRST(&sender->unsettled))) {
+        sender_remove(sender, message);
+        if (message_is_empty(message))
+            message_free(message);
+    }
 }
 
 /* ---- messages ---- */
@@ -24,6 +29,7 @@ static void message_adopt(struct sender *sender, struct message *message)
 {
     message->sender = sender;
     sender->early_parts += message->is_early_part;
+    sender->empties += message_is_empty(message);
     if (message_is_isolated(message))
         sender_note_isolated(sender, message);
 }
@@ -69,6 +75,7 @@ void sender_remove(struct sender *sender, struct message *message)
         sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
     sender->early_parts -= message->is_early_part;
+    sender->empties -= message_is_empty(message);
     message->sender = NULL;
 }
 
@@ -97,10 +104,36 @@ void sender_inherit(struct message *part, const struct message *batch)
     part->entry.sender = batch->entry.sender;
 }
 
+static void empty_settle(struct sender *sender, struct message *message)
+{
+    sender_remove(sender, message);
+    sender->events->on_settled(sender->owner, message);
+    message_free(message);
+}
+
+/* Settles empty messages before which nothing is unsettled. */
+static void empties_settle(struct sender *sender)
+{
+    struct message *message;
+
+    while ((message = TAILQ_FIRST(&sender->unsettled)) && message_is_empty(message))
+        empty_settle(sender, message);
+}
+
+void sender_file_empty(struct sender *sender, struct message *message, uint64_t now_ms)
+{
+    sender_file(sender, message, now_ms);
+    if (message->ack == MESSAGE_AGENT_ACK)
+        empties_settle(sender);
+    else
+        empty_settle(sender, message);
+}
+
 void sender_settle(struct sender *sender, struct message *message)
 {
     sender_remove(sender, message);
     sender->events->on_settled(sender->owner, message);
+    empties_settle(sender);
 }
 
 void sender_refuse(struct sender *sender, struct message *message, uint64_t events, enum end_reason reason)
@@ -108,6 +141,7 @@ void sender_refuse(struct sender *sender, struct message *message, uint64_t even
     const struct sender_refusal refusal = { .message = message, .events = events, .reason = reason };
 
     sender_remove(sender, message);
+    empties_settle(sender); /* before the callback, which may release the sender */
     sender->events->on_refused(sender->owner, &refusal);
 }
 
@@ -173,6 +207,19 @@ void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender
 bool sender_is_closed(const struct sender *sender)
 {
     return sender->closed_by;
+}
+
+bool sender_note_invalid(struct sender *sender)
+{
+    bool is_first = !sender->has_sent_invalid;
+
+    sender->has_sent_invalid = true;
+    return is_first;
+}
+
+bool sender_is_full(const struct sender *sender)
+{
+    return sender->empties >= SENDER_EMPTIES_MAX;
 }
 
 void sender_note_end(struct sender *sender)

@@ -1,8 +1,8 @@
 /* An agent as delivery sees it: its unsettled messages, their order, and the callbacks when one of them
  * settles.
  *
- * The dispatcher or a ledger owns the messages; the sender only links them. Pure: knows neither connections
- * nor loops. */
+ * The dispatcher or a ledger owns the messages; the sender only links them. The sender owns empty messages.
+ * Pure: knows neither connections nor loops. */
 #ifndef HUSK_DELIVERY_SENDER_H
 #define HUSK_DELIVERY_SENDER_H
 
@@ -29,14 +29,18 @@ struct sender_events {
     void (*on_wake)(void *owner);
 };
 
+enum { SENDER_EMPTIES_MAX = 64 }; /* no byte of them is retained, but each needs memory */
+
 struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
     uint64_t number;                    /* unique in its worker, not 0: names the sender on a link */
     unsigned early_parts;               /* how many of them are early parts of a batch */
+    unsigned empties;                   /* how many of them are empty */
     bool is_remote;                     /* the agent of another husk, which knows when its messages wait */
     bool has_ended;                     /* the agent sends nothing more, and reads no ack */
+    bool has_sent_invalid;              /* an invalid event was found */
     uint64_t filed;                     /* ordinals given so far */
     const struct message *isolated;     /* the oldest unsettled message that is isolated and does not yield;
                                            NULL: none */
@@ -54,12 +58,17 @@ void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
 void sender_file(struct sender *sender, struct message *message, uint64_t now_ms);
+/* The same with an empty message. The sender owns the message. If the agent asked for its ack, it settles as
+ * soon as no earlier message is unsettled, so that acks keep their order; otherwise at once. */
+void sender_file_empty(struct sender *sender, struct message *message, uint64_t now_ms);
 /* The message, which is still being read, is the next one of the sender. */
 void sender_mark(const struct sender *sender, struct message *message);
 /* Counts a message that is refused before it is filed. Returns its ordinal. */
 uint64_t sender_pass_over(struct sender *sender);
 /* Removes a message from the sender: it settles, is lost, or goes on without the sender. */
 void sender_remove(struct sender *sender, struct message *message);
+/* Notes that an invalid event was found. True the first time. */
+bool sender_note_invalid(struct sender *sender);
 /* Replaces `batch` by its `parts` (by of_queue), in order. */
 void sender_replace(struct sender *sender, struct message *batch, const struct message_list *parts);
 
@@ -91,6 +100,8 @@ enum sender_window { SENDER_OPEN, SENDER_CLOSED };
 void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window);
 /* Whether a husk upstream takes no message of the sender now. A message of the sender is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
+/* Whether so many empty messages wait for earlier ones that the agent should not be read. */
+bool sender_is_full(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 

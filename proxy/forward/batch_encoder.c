@@ -65,20 +65,20 @@ static bool bytes_are_at(const struct batch_message *message, uint64_t at, const
            memcmp(found, bytes, length) == 0;
 }
 
-/* The number of entries in these bytes of the buffer; 0 when other bytes are among them. */
-static uint64_t entries_count(const struct buffer *bytes, size_t start, size_t end)
+/* Walks the entries in these bytes of the buffer. False: the last one is incomplete, or the bytes are not
+ * MessagePack. */
+static bool entries_walk(struct entries *entries, const struct buffer *bytes, size_t start, size_t end)
 {
-    struct entries entries;
     size_t length;
 
-    entries_init(&entries);
-    for (size_t at = start; at < end && !entries.refused; at += length) {
+    entries_init(entries);
+    for (size_t at = start; at < end && !entries->refused; at += length) {
         const uint8_t *piece = buffer_view(bytes, at, &length);
         bool goes;
         length = length < end - at ? length : end - at;
-        length = entries_feed(&entries, piece, length, &goes);
+        length = entries_feed(entries, piece, length, &goes);
     }
-    return entries_is_between(&entries) ? entries.count : 0;
+    return entries_is_between(entries);
 }
 
 uint64_t batch_events_of(const struct batch_message *message)
@@ -86,15 +86,18 @@ uint64_t batch_events_of(const struct batch_message *message)
     const struct scanner *scanner = message->scanner;
     uint32_t pairs = scanner->option_pairs;
 
-    if (scanner_asks_ack(scanner) || scanner->lacks_time || span_length(&scanner->tag) > BATCH_TAG_BYTES_MAX)
+    if (scanner_asks_ack(scanner) || scanner->lacks_time || scanner_invalid_events(scanner) ||
+        span_length(&scanner->tag) > BATCH_TAG_BYTES_MAX)
         return 0;
     if (pairs && (pairs > 1 || !bytes_are_at(message, scanner->option_header.end, size_key, sizeof size_key)))
         return 0;
     if (scanner->mode != SCANNER_PACKED)
         return scanner->entries;
     struct span contents = contents_of(message);
-    return entries_count(message->bytes, message->start + (size_t)contents.start,
-                         message->start + (size_t)contents.end);
+    struct entries entries;
+    bool is_whole = entries_walk(&entries, message->bytes, message->start + (size_t)contents.start,
+                                 message->start + (size_t)contents.end);
+    return is_whole && !entries.kinds[ENTRY_INVALID] ? entries.count : 0;
 }
 
 bool batch_is_of_husk(const struct batch_message *message)
@@ -160,7 +163,8 @@ bool batch_entries_copy(const struct batch_message *batch, uint64_t events, stru
     }
     done = done && (method == COMPRESSION_OFF || inflater_is_between(&inflater));
     inflater_deinit(&inflater);
-    return done && entries_count(to, 0, to->length) == events;
+    struct entries entries;
+    return done && entries_walk(&entries, to, 0, to->length) && entries.count == events;
 }
 
 /* ---- the batch ---- */

@@ -28,7 +28,8 @@ struct batch_encoder {
     uint8_t tag[BATCH_TAG_BYTES_MAX + REWRITE_PREFIX_BYTES_MAX]; /* as read, without header */
 };
 
-/* A message whose scanner is at SCANNER_END, and where it begins. All pointers are borrowed. */
+/* A message, not a foreign value, whose scanner is at SCANNER_END, and where it begins. All pointers are
+ * borrowed. */
 struct batch_message {
     const struct buffer *bytes;
     size_t start;
@@ -36,8 +37,8 @@ struct batch_message {
 };
 
 /* The number of events in a message that may join a batch; 0: it may not. It may if it asks for no ack, if
- * its option is empty or has only the key "size", if it is not compressed, and if it means the same in
- * PackedForward mode. Reads the whole body of a message in PackedForward mode. */
+ * its option is empty or has only the key "size", if it is not compressed, if it means the same in
+ * PackedForward mode, and if no event is invalid. Reads the whole body of a message in PackedForward mode. */
 uint64_t batch_events_of(const struct batch_message *message);
 /* Whether the message is a batch of a husk: it can be split (batch_split). */
 bool batch_is_of_husk(const struct batch_message *message);

@@ -1,5 +1,6 @@
 #include "forward/body.h"
 
+#include "forward/body_option.h"
 #include "forward/entries.h"
 #include "forward/msgpack_bytes.h"
 
@@ -10,33 +11,30 @@ enum {
     /* Most bytes that a compressed message has in addition: "compressed" and "size" with their values, wider
      * headers, a new option. */
     COMPRESSED_GROWTH_MAX = BODY_COMPRESS_MIN,
-    NUMBER_BYTES_MAX = 5,
-};
-
-/* What the option of a message says about its body. */
-struct option {
-    bool is_unreadable; /* too long, or unknown values: the message is not rewritten */
-    bool is_log;        /* fluent_signal is absent or 0 */
-    bool has_size;
-    enum compression compression;
-    uint32_t count; /* pairs that stay, i.e. all but "compressed" */
-    size_t length;
-    uint8_t pairs[BODY_OPTION_BYTES_MAX]; /* the pairs that stay */
 };
 
 /* One message being rewritten. */
 struct job {
-    struct body_rewriter *rewriter;
+    const struct body_options *options;
+    struct body_rewriter *rewriter; /* NULL: neither compresses nor inflates */
     const struct buffer *source;
     size_t start; /* offset of the message in `source` */
     const struct scanner *scanner;
-    struct option option;
+    struct body_option option;
     uint8_t body_first; /* first byte of the header of the body */
     uint64_t contents;  /* offset of the first byte after that header */
     bool strips, compresses;
     enum compression to;    /* compression of the new contents */
     struct buffer *content; /* receives the new contents; NULL: the body is only inspected */
     struct entries entries;
+
+    /* The current entry. */
+    uint64_t entry_bytes, entry_staying; /* see struct entries */
+    struct buffer entry;                 /* its new bytes, if entries are left out */
+
+    /* Found by the inspection: what is left out. */
+    uint64_t leaving;                        /* entries */
+    uint64_t leaving_bytes, leaving_staying; /* their bytes */
 };
 
 enum outcome {
@@ -50,87 +48,6 @@ void body_rewriter_deinit(struct body_rewriter *rewriter)
 {
     compressor_deinit(&rewriter->compressor);
     inflater_deinit(&rewriter->inflater);
-}
-
-/* ---- the option ---- */
-
-static void option_read_compressed(struct option *option, const struct msgpack_item *value)
-{
-    option->is_unreadable = false;
-    if (value->kind == MSGPACK_NIL || msgpack_item_is(value, compression_name(COMPRESSION_OFF)))
-        option->compression = COMPRESSION_OFF;
-    else if (msgpack_item_is(value, compression_name(COMPRESSION_GZIP)))
-        option->compression = COMPRESSION_GZIP;
-    else if (msgpack_item_is(value, compression_name(COMPRESSION_ZSTD)))
-        option->compression = COMPRESSION_ZSTD;
-    else
-        option->is_unreadable = true;
-}
-
-/* Whether a value is an integer 0 in any form. */
-static bool is_zero(const struct msgpack_bytes *reader, const struct msgpack_item *value)
-{
-    uint8_t first = reader->bytes[value->start];
-
-    if (value->kind != MSGPACK_NUMBER || first == 0)
-        return value->kind == MSGPACK_NUMBER;
-    for (uint64_t i = 0; i < value->count; i++) {
-        if (value->body[i])
-            return false;
-    }
-    return shapes[first].kind == KIND_INT && value->count;
-}
-
-/* If an option has a key twice, the last one counts. */
-static bool option_read_pair(struct option *option, struct msgpack_bytes *reader)
-{
-    struct msgpack_item key, value;
-    size_t start = reader->at;
-
-    if (!msgpack_bytes_next_whole(reader, &key) || !msgpack_bytes_next_whole(reader, &value))
-        return false;
-    if (msgpack_item_is(&key, "compressed")) {
-        option_read_compressed(option, &value);
-        return true;
-    }
-    if (msgpack_item_is(&key, "fluent_signal"))
-        option->is_log = is_zero(reader, &value);
-    else if (msgpack_item_is(&key, "size"))
-        option->has_size = true;
-    memcpy(option->pairs + option->length, reader->bytes + start, reader->at - start);
-    option->length += reader->at - start;
-    option->count++;
-    return true;
-}
-
-static void option_read(struct job *job)
-{
-    const struct scanner *scanner = job->scanner;
-    struct option *option = &job->option;
-    uint8_t bytes[BODY_OPTION_BYTES_MAX];
-    size_t length = (size_t)(scanner->option.end - scanner->option_header.end);
-    struct msgpack_bytes reader;
-
-    option->is_unreadable = false;
-    option->is_log = true;
-    option->has_size = false;
-    option->compression = COMPRESSION_OFF;
-    option->count = 0;
-    option->length = 0;
-    if (scanner->option_header.end == scanner->option_header.start)
-        return; /* the option is absent or nil */
-    if (length > sizeof bytes) {
-        option->is_unreadable = true;
-        return;
-    }
-    (void)buffer_peek(job->source, job->start + (size_t)scanner->option_header.end, bytes, length);
-    msgpack_bytes_init(&reader, bytes, length, length);
-    for (uint32_t i = 0; i < scanner->option_pairs; i++) {
-        if (!option_read_pair(option, &reader)) {
-            option->is_unreadable = true;
-            return;
-        }
-    }
 }
 
 /* ---- reading the body ---- */
@@ -152,18 +69,61 @@ static bool content_put(const struct job *job, const uint8_t *bytes, size_t leng
     return compressor_put(&job->rewriter->compressor, bytes, length, job->content);
 }
 
+/* Whether an entry of this kind is left out. */
+static bool kind_leaves(const struct job *job, enum entry_kind kind)
+{
+    return (kind == ENTRY_INVALID && job->options->skip_invalid) ||
+           (kind == ENTRY_MARKER && job->options->strip_metadata);
+}
+
+/* Takes bytes that stay, or that go as metadata. */
+static bool part_put(struct job *job, const uint8_t *bytes, size_t length, bool goes)
+{
+    job->entry_bytes += length;
+    job->entry_staying += goes ? 0 : length;
+    if (!job->content || (goes && job->strips))
+        return true;
+    return job->leaving ? buffer_append(&job->entry, bytes, length) : content_put(job, bytes, length);
+}
+
+/* The current entry is complete. */
+static bool entry_end(struct job *job)
+{
+    bool leaves = kind_leaves(job, job->entries.last), done = true;
+    size_t length;
+
+    if (!job->content && leaves) {
+        job->leaving++;
+        job->leaving_bytes += job->entry_bytes;
+        job->leaving_staying += job->entry_staying;
+    }
+    job->entry_bytes = job->entry_staying = 0;
+    while (done && !leaves && job->entry.length) {
+        const uint8_t *bytes = buffer_view(&job->entry, 0, &length);
+        done = content_put(job, bytes, length);
+        buffer_consume(&job->entry, length);
+    }
+    buffer_clear(&job->entry);
+    return done;
+}
+
 static enum outcome plain_take(struct job *job, const uint8_t *bytes, size_t length)
 {
     bool is_compressed = job->option.compression != COMPRESSION_OFF;
+    bool by_entry = !job->content || job->leaving;
 
-    if (is_compressed && length > job->rewriter->options.inflated_max - job->entries.bytes)
+    if (is_compressed && length > job->options->inflated_max - job->entries.bytes)
         return OUTCOME_UNREADABLE;
     while (length) {
         bool goes;
-        size_t taken = entries_feed(&job->entries, bytes, length, &goes);
+        uint64_t count = job->entries.count;
+        size_t taken = by_entry ? entries_feed_one(&job->entries, bytes, length, &goes)
+                                : entries_feed(&job->entries, bytes, length, &goes);
         if (job->entries.refused)
             return OUTCOME_FOREIGN;
-        if (job->content && !(goes && job->strips) && !content_put(job, bytes, taken))
+        if (!part_put(job, bytes, taken, goes))
+            return OUTCOME_NO_MEMORY;
+        if (by_entry && job->entries.count > count && !entry_end(job))
             return OUTCOME_NO_MEMORY;
         bytes += taken;
         length -= taken;
@@ -217,45 +177,55 @@ static enum outcome body_read(struct job *job)
 /* Whether the body must be inspected. */
 static bool job_begin(struct job *job)
 {
-    const struct body_options *options = &job->rewriter->options;
+    const struct body_options *options = job->options;
     const struct scanner *scanner = job->scanner;
 
-    if (scanner->mode == SCANNER_MESSAGE || !body_options_ask(options))
+    if (scanner->mode == SCANNER_MESSAGE)
         return false;
     (void)buffer_peek(job->source, job->start + (size_t)scanner->body.start, &job->body_first, 1);
     job->contents = scanner->body.start + shapes[job->body_first].header;
-    option_read(job);
+    body_option_read(&job->option, job->source, job->start, scanner);
     bool is_compressed = job->option.compression != COMPRESSION_OFF;
     if (job->option.is_unreadable || !job->option.is_log)
         return false;
     if (scanner->mode == SCANNER_FORWARD && is_compressed)
         return false; /* in this mode the option cannot describe the body */
-    if (options->strip_metadata)
+    if (options->strip_metadata || !options->compress)
         return true;
     return !is_compressed && scanner->body.end - job->contents >= options->compress_min;
 }
 
 static uint64_t plain_length(const struct job *job)
 {
-    return job->strips ? job->entries.staying : job->entries.bytes;
+    return job->strips ? job->entries.staying - job->leaving_staying
+                       : job->entries.bytes - job->leaving_bytes;
 }
 
-/* Decides what to do with an inspected body. */
-static void job_decide(struct job *job)
+/* Decides what to do with an inspected body, whose entries are whole. */
+static enum body_status job_decide(struct job *job, struct body_result *result)
 {
-    const struct body_options *options = &job->rewriter->options;
+    const struct body_options *options = job->options;
+    const struct entries *entries = &job->entries;
 
-    job->strips = options->strip_metadata && job->entries.with_metadata;
+    if (entries->kinds[ENTRY_INVALID] == entries->count && entries->count)
+        return BODY_UNCHANGED; /* other values than log entries */
+    memcpy(result->faults, entries->faults, sizeof result->faults);
+    if (entries->kinds[ENTRY_INVALID] && !options->skip_invalid)
+        return BODY_UNCHANGED;
+    if (entries->count && job->leaving == entries->count)
+        return BODY_EMPTY;
+    job->strips = options->strip_metadata && entries->with_metadata;
     job->compresses = options->compress && job->option.compression == COMPRESSION_OFF &&
                       plain_length(job) >= options->compress_min;
     job->to = job->compresses ? options->compress : job->option.compression;
+    return job->strips || job->compresses || job->leaving ? BODY_REWRITTEN : BODY_UNCHANGED;
 }
 
 /* ---- the new message ---- */
 
 static enum outcome content_make(struct job *job, struct buffer *content)
 {
-    struct compressor *compressor = &job->rewriter->compressor;
+    struct compressor *compressor = job->rewriter ? &job->rewriter->compressor : NULL;
     enum outcome outcome;
 
     if (job->to != COMPRESSION_OFF && !compressor_begin(compressor, job->to, plain_length(job)))
@@ -291,31 +261,24 @@ static bool old_put(const struct job *job, struct buffer *to, uint64_t start, ui
     return true;
 }
 
-static bool text_put(struct buffer *to, const char *text)
+static uint64_t new_count(const struct job *job)
 {
-    return header_put(to, MSGPACK_STR, strlen(text), 0) && buffer_append(to, text, strlen(text));
+    return job->entries.count - job->leaving;
 }
 
-static bool number_put(struct buffer *to, uint64_t number)
-{
-    uint8_t bytes[NUMBER_BYTES_MAX] = { 0xce, (uint8_t)(number >> 24), (uint8_t)(number >> 16),
-                                        (uint8_t)(number >> 8), (uint8_t)number };
-
-    assert(number <= UINT32_MAX); /* an entry has at least two bytes of the body */
-    return number < 0x80 ? buffer_append(to, bytes + 4, 1) : buffer_append(to, bytes, sizeof bytes);
-}
-
-/* The old pairs, then the pairs that a compressed body needs. */
 static bool option_put(const struct job *job, struct buffer *to)
 {
-    const struct option *option = &job->option;
+    const struct body_option_change change = {
+        .compression = job->to,
+        .count = new_count(job),
+        .size = job->leaving      ? BODY_SIZE_CORRECTED
+                : job->compresses ? BODY_SIZE_ADDED
+                                  : BODY_SIZE_KEPT,
+    };
     uint64_t width = job->scanner->option_header.end - job->scanner->option_header.start;
-    uint64_t added = option->has_size ? 1 : 2;
+    uint8_t bytes[BODY_OPTION_BYTES_MAX + BODY_OPTION_GROWTH_MAX];
 
-    return header_put(to, MSGPACK_MAP, option->count + added, width) &&
-           buffer_append(to, option->pairs, option->length) &&
-           (option->has_size || (text_put(to, "size") && number_put(to, job->entries.count))) &&
-           text_put(to, "compressed") && text_put(to, compression_name(job->to));
+    return buffer_append(to, bytes, body_option_write(bytes, &job->option, &change, (size_t)width));
 }
 
 static bool body_header_put(const struct job *job, struct buffer *to, uint64_t length)
@@ -326,7 +289,7 @@ static bool body_header_put(const struct job *job, struct buffer *to, uint64_t l
     if (job->compresses)
         return header_put(to, MSGPACK_BIN, length, 0);
     if (job->scanner->mode == SCANNER_FORWARD)
-        return old_put(job, to, job->scanner->body.start, job->contents);
+        return header_put(to, MSGPACK_ARRAY, new_count(job), width);
     return header_put(to, is_str ? MSGPACK_STR : MSGPACK_BIN, length, width);
 }
 
@@ -335,16 +298,17 @@ static bool message_put(const struct job *job, struct buffer *content, struct bu
     const struct scanner *scanner = job->scanner;
     uint64_t width = scanner->array.end - scanner->array.start;
     bool gets_option = job->compresses && !scanner->has_option;
+    bool changes_option = job->compresses || (job->leaving && job->option.has_size);
 
     return (gets_option ? header_put(to, MSGPACK_ARRAY, 3, width)
                         : old_put(job, to, 0, scanner->array.end)) &&
            old_put(job, to, scanner->array.end, scanner->body.start) &&
            body_header_put(job, to, content->length) && buffer_move(to, content, content->length) &&
-           (job->compresses ? option_put(job, to) : old_put(job, to, scanner->body.end, scanner->length));
+           (changes_option ? option_put(job, to) : old_put(job, to, scanner->body.end, scanner->length));
 }
 
-/* True when the message was rewritten. If compression makes the body no smaller, the body is only stripped,
- * or not rewritten. */
+/* True when the message was rewritten. If compression makes the body no smaller, the body is rewritten
+ * without it, or not at all. */
 static bool job_run(struct job *job, struct buffer *to)
 {
     struct buffer content;
@@ -355,11 +319,42 @@ static bool job_run(struct job *job, struct buffer *to)
         buffer_clear(&content);
         job->compresses = false;
         job->to = COMPRESSION_OFF;
-        made = job->strips && content_make(job, &content) == OUTCOME_GOOD;
+        made = (job->strips || job->leaving) && content_make(job, &content) == OUTCOME_GOOD;
     }
     made = made && message_put(job, &content, to);
     buffer_clear(&content);
     return made;
+}
+
+static void job_init(struct job *job, const struct body_options *options, const struct buffer *source,
+                     size_t start, const struct scanner *scanner)
+{
+    *job = (struct job) { .options = options, .source = source, .start = start, .scanner = scanner };
+}
+
+/* Inspects and rewrites the message of the job. */
+static enum body_status job_do(struct job *job, struct body_result *result)
+{
+    *result = (struct body_result) { 0 };
+    buffer_init(&result->bytes, job->source->pool);
+    buffer_init(&job->entry, job->source->pool);
+    if (!job_begin(job))
+        return BODY_UNCHANGED;
+    enum outcome outcome = body_read(job);
+    if (outcome != OUTCOME_GOOD)
+        return outcome == OUTCOME_UNREADABLE ? BODY_UNREADABLE : BODY_UNCHANGED;
+    enum body_status status = job_decide(job, result);
+    if (status != BODY_REWRITTEN)
+        return status;
+    bool done = job_run(job, &result->bytes);
+    buffer_clear(&job->entry);
+    if (!done) {
+        buffer_clear(&result->bytes);
+        return BODY_UNCHANGED;
+    }
+    result->is_compressed = job->compresses;
+    result->is_stripped = job->strips;
+    return BODY_REWRITTEN;
 }
 
 enum body_status body_rewrite(struct body_rewriter *rewriter, const struct buffer *source, size_t start,
@@ -368,24 +363,21 @@ enum body_status body_rewrite(struct body_rewriter *rewriter, const struct buffe
     struct job job;
 
     assert(!rewriter->options.compress || rewriter->options.compress_min >= BODY_COMPRESS_MIN);
+    job_init(&job, &rewriter->options, source, start, scanner);
+    job.rewriter = rewriter;
+    if (body_options_ask(&rewriter->options))
+        return job_do(&job, result);
     *result = (struct body_result) { 0 };
     buffer_init(&result->bytes, source->pool);
-    job.rewriter = rewriter;
-    job.source = source;
-    job.start = start;
-    job.scanner = scanner;
-    job.content = NULL;
-    if (!job_begin(&job))
-        return BODY_UNCHANGED;
-    enum outcome outcome = body_read(&job);
-    if (outcome != OUTCOME_GOOD)
-        return outcome == OUTCOME_UNREADABLE ? BODY_UNREADABLE : BODY_UNCHANGED;
-    job_decide(&job);
-    if ((!job.strips && !job.compresses) || !job_run(&job, &result->bytes)) {
-        buffer_clear(&result->bytes);
-        return BODY_UNCHANGED;
-    }
-    result->is_compressed = job.compresses;
-    result->is_stripped = job.strips;
-    return BODY_REWRITTEN;
+    return BODY_UNCHANGED;
+}
+
+enum body_status body_skip_invalid(const struct buffer *source, size_t start, const struct scanner *scanner,
+                                   struct body_result *result)
+{
+    static const struct body_options options = { .skip_invalid = true };
+    struct job job;
+
+    job_init(&job, &options, source, start, scanner);
+    return job_do(&job, result);
 }

@@ -34,6 +34,12 @@ struct link_request {
         waiting_every_ms; /* longest silence while the server holds messages; 0: the frame does not say */
 };
 
+/* Whether the frame says anything. */
+static inline bool link_request_speaks(const struct link_request *request)
+{
+    return request->names_sender || request->names_gone || request->waiting_every_ms;
+}
+
 /* A frame from server to client. Zero: the frame says nothing. */
 struct link_answer {
     struct span ack;  /* value of the id in the bytes of the frame, header included; empty: no ack */
@@ -54,7 +60,13 @@ static inline bool link_is_frame(uint8_t first_byte)
     return (first_byte & 0xf0) == 0x80 || first_byte == 0xde || first_byte == 0xdf;
 }
 
-/* Whether a Forward message begins with this byte. What begins with another byte is neither. */
+/* Whether this byte is a nil: a heartbeat, which says nothing. */
+static inline bool link_is_nil(uint8_t first_byte)
+{
+    return first_byte == 0xc0;
+}
+
+/* Whether a Forward message begins with this byte. */
 static inline bool link_is_message(uint8_t first_byte)
 {
     return (first_byte & 0xf0) == 0x90 || first_byte == 0xdc || first_byte == 0xdd;

@@ -38,10 +38,10 @@ void chunk_id_write(uint8_t value[CHUNK_ID_VALUE_BYTES], const uint8_t random[16
 /* Whether a chunk id value was made by chunk_id_write, of this husk or another one. */
 bool chunk_id_is_of_husk(const uint8_t *value, size_t length);
 
-/* Plans the changes to a message whose scanner is at SCANNER_END. Puts `prefix` (may be empty) before the
- * tag. If the message has no chunk and `chunk_value` is not NULL, adds the chunk: as the last pair of the
- * option map, as a map that replaces a nil option, or as a new option (array header 2→3 or 3→4). A header
- * keeps its width, and grows (fixmap→map16 …) only if it must. */
+/* Plans the changes to a message, not a foreign value, whose scanner is at SCANNER_END. Puts `prefix` (may be
+ * empty) before the tag. If the message has no chunk and `chunk_value` is not NULL, adds the chunk: as the
+ * last pair of the option map, as a map that replaces a nil option, or as a new option (array header 2→3 or
+ * 3→4). A header keeps its width, and grows (fixmap→map16 …) only if it must. */
 void rewrite_plan(struct rewrite *rewrite, const struct scanner *message, const char *prefix,
                   size_t prefix_length, const uint8_t chunk_value[CHUNK_ID_VALUE_BYTES]);
 

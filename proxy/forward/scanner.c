@@ -1,6 +1,6 @@
-/* The frame of a message (outer array, entries, option) is a state machine: `rules` is its table. Values
- * inside a record, metadata or an option's value are only counted: `left` says how many values each open map
- * or array still lacks.
+/* The frame of a message (outer array, entries, option) is a state machine: `frame_rules` is its table.
+ * Values inside a record, metadata or an option's value are only counted: `left` says how many values each
+ * open map or array still lacks.
  *
  * One number enforces the limits. Every value has at least one byte, so a header that announces n bytes or n
  * elements claims n bytes in `announced` at once. `announced` never exceeds message_bytes, so no count can
@@ -8,65 +8,16 @@
 #include "forward/scanner.h"
 
 #include "forward/event_walk.h"
+#include "forward/frame.h"
 #include "forward/option_key.h"
 #include "forward/shape.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* Which value of the frame is next. */
-enum state {
-    STATE_OUTER, /* between two messages, or in the header of the outer array */
-    STATE_TAG,
-    STATE_SECOND, /* the tag is complete; the next byte tells the mode */
-    STATE_PACKED,
-    STATE_TIME,
-    STATE_RECORD,
-    STATE_ENTRIES,
-    STATE_ENTRY,
-    STATE_ENTRY_TIME,
-    STATE_PAIR_TIME, /* in [[time, metadata], record] */
-    STATE_PAIR_METADATA,
-    STATE_ENTRY_RECORD,
-    STATE_OPTION,
-    STATE_KEY,
-    STATE_VALUE,
-};
-
-#define ONLY(kind) KIND_ONLY(kind)
-
 enum {
-    ARRAYS = ONLY(KIND_ARRAY),
-    MAPS = ONLY(KIND_MAP),
-    STRINGS = KINDS_STRING,
-    TIMES = KINDS_TIME,
-    ANY = STRINGS | TIMES | ARRAYS | MAPS | ONLY(KIND_BOOL),
-};
-
-/* The value that a state expects. */
-struct rule {
-    uint16_t kinds;
-    uint8_t least, most; /* elements of an array; most 0: any number */
-    uint8_t inside;      /* state of its first element; 0: its elements are no part of the frame */
-    uint8_t next;        /* state after the value; 0: end_frame_value decides */
-};
-
-static const struct rule rules[] = {
-    [STATE_OUTER] = { ARRAYS, 2, 4, STATE_TAG, 0 },
-    [STATE_TAG] = { STRINGS, 0, 0, 0, STATE_SECOND },
-    [STATE_SECOND] = { 0, 0, 0, 0, 0 },
-    [STATE_PACKED] = { STRINGS, 0, 0, 0, 0 },
-    [STATE_TIME] = { TIMES, 0, 0, 0, STATE_RECORD },
-    [STATE_RECORD] = { MAPS, 0, 0, 0, 0 },
-    [STATE_ENTRIES] = { ARRAYS, 0, 0, STATE_ENTRY, 0 },
-    [STATE_ENTRY] = { ARRAYS, 2, 2, STATE_ENTRY_TIME, 0 },
-    [STATE_ENTRY_TIME] = { TIMES | ARRAYS, 2, 2, STATE_PAIR_TIME, STATE_ENTRY_RECORD },
-    [STATE_PAIR_TIME] = { TIMES, 0, 0, 0, STATE_PAIR_METADATA },
-    [STATE_PAIR_METADATA] = { MAPS, 0, 0, 0, STATE_ENTRY_RECORD },
-    [STATE_ENTRY_RECORD] = { MAPS, 0, 0, 0, STATE_ENTRY },
-    [STATE_OPTION] = { MAPS | ONLY(KIND_NIL), 0, 0, STATE_KEY, 0 },
-    [STATE_KEY] = { ANY, 0, 0, 0, STATE_VALUE },
-    [STATE_VALUE] = { ANY, 0, 0, 0, STATE_KEY },
+    ENTRY_BYTES_MIN = 3, /* an array, a time and a record, each of one byte */
+    NIL = 0xc0,
 };
 
 static enum scanner_status refuse(struct scanner *scanner, enum scanner_refusal refusal)
@@ -79,7 +30,12 @@ static enum scanner_status refuse(struct scanner *scanner, enum scanner_refusal 
 
 static enum scanner_status end_message(struct scanner *scanner)
 {
+    bool is_compressed = scanner->compressed.end > scanner->compressed.start;
+
     assert(scanner->announced == scanner->length);
+    if (scanner->mode == SCANNER_PACKED && !is_compressed &&
+        scanner->entries > (scanner->body.end - scanner->body.start) / ENTRY_BYTES_MIN)
+        scanner->entries = 0;
     scanner->state = STATE_OUTER;
     return SCANNER_END;
 }
@@ -129,6 +85,8 @@ static enum scanner_status end_frame_value(struct scanner *scanner)
         break;
     case STATE_OPTION:
         return end_option(scanner);
+    case STATE_REST:
+        return end_message(scanner);
     case STATE_KEY:
         scanner->option_key = gathered_key(scanner);
         scanner->gathered_length = 0;
@@ -148,7 +106,7 @@ static enum scanner_status end_frame_value(struct scanner *scanner)
     default:
         break;
     }
-    scanner->state = rules[scanner->state].next;
+    scanner->state = frame_rules[scanner->state].next;
     return SCANNER_MORE;
 }
 
@@ -164,6 +122,25 @@ static enum scanner_status end_value(struct scanner *scanner)
 
 /* ---- a header ----------------------------------------------------------------------------------------- */
 
+static void note_foreign(struct scanner *scanner, enum event_fault fault)
+{
+    scanner->faults[fault] = 1;
+    scanner->is_foreign = true;
+}
+
+/* The next `count` values of the frame are only counted. The state of the last of them is `last`. */
+static void skip_values(struct scanner *scanner, uint32_t count, enum frame_state last)
+{
+    if (count > 1)
+        scanner->left[scanner->depth++] = count;
+    scanner->state = (uint8_t)last;
+}
+
+static bool is_in_frame(const struct scanner *scanner)
+{
+    return scanner->depth == scanner->frame_depth;
+}
+
 /* Begins to keep the bytes of a key or a number; take_body adds the rest. */
 static void gather(struct scanner *scanner, const struct shape_item *item)
 {
@@ -174,14 +151,18 @@ static void gather(struct scanner *scanner, const struct shape_item *item)
 static enum scanner_status enter_option_value(struct scanner *scanner, const struct shape_item *item)
 {
     struct span content = { scanner->length, scanner->length + item->body };
-    bool is_string = ONLY(item->kind) & STRINGS;
+    bool is_string = KIND_ONLY(item->kind) & KINDS_STRING;
 
     switch (scanner->option_key) {
     case OPTION_KEY_CHUNK:
         scanner->chunk = (struct span) { 0, 0 };
         if (item->kind == KIND_NIL)
             break;
-        if (!is_string || item->header + item->body > SCANNER_CHUNK_BYTES_MAX)
+        if (!is_string) {
+            note_foreign(scanner, EVENT_FAULT_MESSAGE);
+            break;
+        }
+        if (item->header + item->body > SCANNER_CHUNK_BYTES_MAX)
             return refuse(scanner, SCANNER_BAD_OPTION);
         scanner->chunk = (struct span) { content.start - item->header, content.end };
         break;
@@ -201,18 +182,36 @@ static enum scanner_status enter_option_value(struct scanner *scanner, const str
     return SCANNER_MORE;
 }
 
+/* The value is not what its place in the frame asks for. */
+static enum scanner_status enter_wrong_value(struct scanner *scanner, const struct shape_item *item)
+{
+    const struct frame_rule *rule = &frame_rules[scanner->state];
+    bool is_outer = scanner->state == STATE_OUTER;
+
+    if (is_outer && item->kind == KIND_INT)
+        return refuse(scanner, SCANNER_NOT_FORWARD);
+    if (is_outer && item->kind == KIND_NIL)
+        scanner->is_foreign = true;
+    else if (is_outer && item->kind != KIND_ARRAY)
+        note_foreign(scanner, EVENT_FAULT_VALUE);
+    else if (rule->fault == EVENT_FAULT_MESSAGE)
+        note_foreign(scanner, EVENT_FAULT_MESSAGE);
+    else
+        scanner->faults[rule->fault]++;
+    scanner->option = (struct span) { 0, 0 };
+    skip_values(scanner, rule->skipped, rule->last);
+    return SCANNER_MORE;
+}
+
 /* Checks a value of the frame at its header, and notes where it is. */
 static enum scanner_status enter_frame_value(struct scanner *scanner, const struct shape_item *item)
 {
-    const struct rule *rule = &rules[scanner->state];
+    const struct frame_rule *rule = &frame_rules[scanner->state];
+    bool has_size = item->kind != KIND_ARRAY || !rule->most ||
+                    (item->elements >= rule->least && item->elements <= rule->most);
 
-    if (!(ONLY(item->kind) & rule->kinds))
-        return refuse(scanner, scanner->state == STATE_OPTION && item->kind != KIND_UNUSED
-                                   ? SCANNER_BAD_OPTION
-                                   : SCANNER_NOT_FORWARD);
-    if (item->kind == KIND_ARRAY && rule->most &&
-        (item->elements < rule->least || item->elements > rule->most))
-        return refuse(scanner, SCANNER_NOT_FORWARD);
+    if (!(KIND_ONLY(item->kind) & rule->kinds) || !has_size)
+        return enter_wrong_value(scanner, item);
     switch (scanner->state) {
     case STATE_TAG:
         if (item->body > scanner->limits.tag_bytes)
@@ -221,7 +220,7 @@ static enum scanner_status enter_frame_value(struct scanner *scanner, const stru
         scanner->tag_value = (struct span) { scanner->length - item->header, scanner->tag.end };
         break;
     case STATE_KEY:
-        if ((ONLY(item->kind) & STRINGS) && item->body <= OPTION_KEY_BYTES_MAX)
+        if ((KIND_ONLY(item->kind) & KINDS_STRING) && item->body <= OPTION_KEY_BYTES_MAX)
             gather(scanner, item);
         break;
     case STATE_TIME:
@@ -259,23 +258,22 @@ static enum scanner_status enter_frame_inside(struct scanner *scanner, const str
     }
     if (!item->elements)
         return end_frame_value(scanner);
-    scanner->state = rules[scanner->state].inside;
+    scanner->state = frame_rules[scanner->state].inside;
     return SCANNER_MORE;
 }
 
 /* The header of a value is taken. */
 static enum scanner_status enter_value(struct scanner *scanner, const struct shape_item *item)
 {
-    bool is_frame = scanner->depth == scanner->frame_depth;
     uint64_t claim = item->header - 1U + item->body + item->elements; /* its first byte has been claimed */
 
-    if (is_frame) {
+    if (item->kind == KIND_UNUSED)
+        return refuse(scanner, SCANNER_NOT_FORWARD);
+    if (is_in_frame(scanner)) {
         enum scanner_status status = enter_frame_value(scanner, item);
         if (status != SCANNER_MORE)
             return status;
     }
-    if (item->kind == KIND_UNUSED)
-        return refuse(scanner, SCANNER_NOT_FORWARD);
     if (claim > scanner->limits.message_bytes - scanner->announced || item->elements > UINT32_MAX)
         return refuse(scanner, SCANNER_TOO_LONG);
     scanner->announced += claim;
@@ -283,7 +281,7 @@ static enum scanner_status enter_value(struct scanner *scanner, const struct sha
         scanner->skip = item->body;
         return item->body ? SCANNER_MORE : end_value(scanner);
     }
-    if (is_frame && rules[scanner->state].inside)
+    if (is_in_frame(scanner) && frame_rules[scanner->state].inside)
         return enter_frame_inside(scanner, item);
     if (scanner->depth >= scanner->limits.depth)
         return refuse(scanner, SCANNER_TOO_DEEP);
@@ -305,7 +303,8 @@ static void begin_message(struct scanner *scanner)
     scanner->option = scanner->option_header = scanner->chunk = scanner->compressed = absent;
     scanner->option_pairs = 0;
     scanner->entries = 0;
-    scanner->lacks_time = false;
+    scanner->lacks_time = scanner->is_foreign = false;
+    memset(scanner->faults, 0, sizeof scanner->faults);
 }
 
 /* Takes a header, or the part of it that the slice has; `at` < `end`. */
@@ -354,26 +353,27 @@ static const uint8_t *take_body(struct scanner *scanner, const uint8_t *at, cons
 /* The byte after the tag decides the mode. The byte is not taken. */
 static enum scanner_status decide_mode(struct scanner *scanner, uint8_t first)
 {
-    unsigned kind = ONLY(shapes[first].kind);
+    unsigned kind = KIND_ONLY(shapes[first].kind);
     unsigned least = 2;
 
-    scanner->body.start = scanner->length;
-    if (kind & STRINGS) {
+    if (kind & KINDS_STRING) {
         scanner->mode = SCANNER_PACKED;
         scanner->state = STATE_PACKED;
-    } else if (kind & ARRAYS) {
+    } else if (kind & KINDS_ARRAY) {
         scanner->mode = SCANNER_FORWARD;
         scanner->state = STATE_ENTRIES;
-    } else if (kind & TIMES) {
+    } else {
         scanner->mode = SCANNER_MESSAGE;
         scanner->state = STATE_TIME;
         scanner->entries = 1;
         least = 3;
-    } else {
-        return refuse(scanner, SCANNER_NOT_FORWARD);
     }
-    if (scanner->array_elements != least && scanner->array_elements != least + 1)
-        return refuse(scanner, SCANNER_NOT_FORWARD);
+    if (scanner->array_elements != least && scanner->array_elements != least + 1) {
+        note_foreign(scanner, EVENT_FAULT_MESSAGE);
+        skip_values(scanner, scanner->array_elements - 1U, STATE_REST);
+        return SCANNER_MORE;
+    }
+    scanner->body.start = scanner->length;
     scanner->has_option = scanner->array_elements > least;
     return SCANNER_HEAD;
 }
@@ -453,7 +453,7 @@ size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length
         *status = refuse(scanner, SCANNER_JSON);
         return 0;
     }
-    scanner->begun = 1;
+    scanner->begun |= *at != NIL;
     for (const uint8_t *end = bytes + length; at < end && *status == SCANNER_MORE;) {
         const uint8_t *before = at;
         if (scanner->skip) {

@@ -1,4 +1,5 @@
-/* Finds the messages in a stream of Forward: where each begins and ends, its tag, body and option.
+/* Finds the messages in a stream of Forward: where each begins and ends, its tag, body and option, and
+ * whether its events are what they should be.
  *
  * Pure and resumable at every byte; no allocation, no recursion. The events and their positions do not depend
  * on how the stream is cut into slices. Body bytes of a bin or str are skipped in O(1). Positions are offsets
@@ -7,12 +8,17 @@
  * Source: Forward Protocol Specification v1 (Message, Forward, PackedForward, CompressedPackedForward modes),
  * and what agents send in practice: EventTime as any ext, integer and float times, nil as a time (Fluentd
  * reads it as now), [[time, metadata], record] entries, str and bin alike for ids, tags and bodies, a nil
- * option, unknown option keys. The frame is strict: an entry is [time, record], and a record is a map. Values
- * inside a record may be anything.
+ * option, unknown option keys. Values inside a record may be anything.
+ *
+ * Framing decides about the stream, contents do not: what is well-formed MessagePack is scanned to its end.
+ * An event whose record is no map, or whose time or entry is wrong, is counted in `faults`. A value that is
+ * no Forward message at all is `is_foreign`. Only lost framing, and what exceeds a limit, is refused.
  *
  * If an option has a key twice, the last one counts, as in Fluentd. */
 #ifndef HUSK_FORWARD_SCANNER_H
 #define HUSK_FORWARD_SCANNER_H
+
+#include "base/event_fault.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,8 +27,8 @@
 struct scanner_limits {
     uint32_t tag_bytes;     /* longest tag */
     uint64_t message_bytes; /* longest message, headers included; at least 1 */
-    uint32_t depth;         /* maps and arrays nested in each other; the record (or option) is the first;
-                               1 … SCANNER_DEPTH_MAX */
+    uint32_t depth;         /* maps and arrays nested in each other; the record (or option, or a wrong
+                               entry) is the first; 1 … SCANNER_DEPTH_MAX */
 };
 
 enum {
@@ -42,26 +48,26 @@ enum scanner_mode {
 };
 
 enum scanner_status {
-    SCANNER_MORE,    /* all bytes are taken; the message continues, or none has begun */
-    SCANNER_HEAD,    /* array, tag, mode and has_option are known, and the next byte is the first of the body
-                        (so this call may have taken nothing); once per message; feed the rest */
-    SCANNER_END,     /* the last byte of the message is taken, and all spans are known; feed the rest for the
-                        next message */
+    SCANNER_MORE, /* all bytes are taken; the message continues, or none has begun */
+    SCANNER_HEAD, /* array, tag, mode and has_option are known, and the next byte is the first of the body
+                     (so this call may have taken nothing); once per message, but not for a foreign value
+                     without a body; feed the rest */
+    SCANNER_END,  /* the last byte of the message, or of a foreign value, is taken, and all spans are known;
+                     feed the rest for the next message */
     SCANNER_REFUSED, /* see `refusal`; this stream cannot be read further */
 };
 
 enum scanner_refusal {
     SCANNER_NOT_REFUSED,
-    SCANNER_NOT_FORWARD, /* not an array of 2 to 4 elements; or a tag, body, entry, time or record of the
-                            wrong type; or the byte c1, which MessagePack does not use */
-    SCANNER_JSON,        /* the first byte of the stream is '{' or '[': as MessagePack these are the integers
-                            123 and 91, which begin no message */
+    SCANNER_NOT_FORWARD, /* framing is lost: an integer where a message begins, as which text and TLS appear;
+                            or the byte c1, which MessagePack does not use */
+    SCANNER_JSON, /* the first byte of the stream that is no nil is '{' or '[': as MessagePack these are
+                     the integers 123 and 91, which begin no message */
     SCANNER_TAG_TOO_LONG,
     SCANNER_TOO_LONG,   /* reported at the first header that announces more bytes or elements than the limit
                            leaves */
     SCANNER_TOO_DEEP,   /* reported at the header of the map or array that is too deep */
-    SCANNER_BAD_OPTION, /* the option is neither map nor nil; or chunk is not str, bin or nil; or chunk is
-                           longer than SCANNER_CHUNK_BYTES_MAX */
+    SCANNER_BAD_OPTION, /* chunk is longer than SCANNER_CHUNK_BYTES_MAX */
 };
 
 struct scanner {
@@ -83,11 +89,17 @@ struct scanner {
                                   the agent asks for no ack (no chunk, or nil) */
     struct span compressed;    /* value of "compressed", without header, also if it is "text"; empty: the key
                                   is absent */
-    uint64_t entries; /* SCANNER_FORWARD: entries; SCANNER_MESSAGE: 1; SCANNER_PACKED: value of "size",
-                         unchecked, or 0 */
+    uint64_t entries; /* SCANNER_FORWARD: entries, also invalid ones; SCANNER_MESSAGE: 1; SCANNER_PACKED:
+                         value of "size", or 0 if the body is not compressed and too short for so many
+                         entries: some loggers write the number of bytes there */
     bool lacks_time;  /* not in SCANNER_PACKED: the time of an event is nil, 0, or in a form that no agent is
                          known to use. Fluentd takes the current time for nil and 0, except in a packed
                          body. */
+    bool is_foreign;  /* no Forward message, and so never sent: a value that is no array, an array of another
+                         number of elements, or a message whose tag, option or chunk id has the wrong type.
+                         Only the spans of what was found are known */
+    uint32_t faults[EVENT_FAULT_COUNT]; /* EVENT_FAULT_MESSAGE or _VALUE: 1 if the value is foreign, and no
+                                           nil; others: invalid events, not in SCANNER_PACKED */
 
     enum scanner_refusal refusal;
 
@@ -99,7 +111,7 @@ struct scanner {
     uint8_t array_elements;  /* of the outer array */
     uint8_t depth;           /* open maps and arrays in `left` */
     uint8_t frame_depth;     /* those of them that belong to the frame */
-    uint8_t begun;           /* the first byte of the stream was seen */
+    uint8_t begun;           /* the first byte of the stream that is no nil was seen */
     uint8_t gathered_length; /* bytes in `gathered` */
     uint8_t gathered[12];    /* a header that the end of a slice cuts, or a short key or number with its first
                                 byte */
@@ -123,6 +135,16 @@ size_t scanner_feed(struct scanner *scanner, const uint8_t *bytes, size_t length
 static inline bool scanner_asks_ack(const struct scanner *scanner)
 {
     return scanner->chunk.end > scanner->chunk.start;
+}
+
+/* The number of invalid events in the message so far. */
+static inline uint64_t scanner_invalid_events(const struct scanner *scanner)
+{
+    uint64_t count = 0;
+
+    for (unsigned fault = 0; fault < EVENT_FAULT_EVENTS; fault++)
+        count += scanner->faults[fault];
+    return count;
 }
 
 /* True between two messages: a stream that ends here cuts no message. */

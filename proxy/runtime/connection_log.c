@@ -30,6 +30,7 @@ static void summary_write(struct connection_log *connection_log)
     counts_write(connection_log, connection_log->limiters, "more connections ended");
     counts_write(connection_log, connection_log->given_up, "more messages given up");
     count_write(connection_log, &connection_log->unread_acks, "more agents do not read their acks", NULL);
+    count_write(connection_log, &connection_log->invalid_events, "more senders send invalid events", NULL);
 }
 
 static void on_summary(void *owner)
@@ -176,6 +177,26 @@ void connection_log_unread_acks(struct connection_log *connection_log, const str
               "an agent asks for acks and does not read them: its acks beyond --unread-acks are given up");
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "peer", peer);
+    if (suppressed)
+        log_number(&line, "suppressed", suppressed);
+    log_end(&line);
+}
+
+void connection_log_invalid(struct connection_log *connection_log, const struct connection_invalid *invalid)
+{
+    struct log_line line;
+    uint32_t suppressed = 0;
+
+    if (!line_admit(connection_log, &connection_log->invalid_events, &suppressed))
+        return;
+    log_begin(&line, connection_log->log, LOG_WARN,
+              invalid->is_passed ? "invalid events are passed on" : "invalid events are left out");
+    log_text(&line, "route", connection_log->route->name);
+    log_text(&line, "reason", event_fault_name(invalid->fault));
+    log_text(&line, "what", event_fault_phrase(invalid->fault));
+    log_text(&line, "tag", invalid->tag);
+    address_write(&line, "peer", invalid->where->peer);
+    identity_write(&line, invalid->where->inlet);
     if (suppressed)
         log_number(&line, "suppressed", suppressed);
     log_end(&line);

@@ -7,6 +7,7 @@
 #define HUSK_RUNTIME_CONNECTION_LOG_H
 
 #include "base/end_reason.h"
+#include "base/event_fault.h"
 #include "base/log.h"
 #include "runtime/route.h"
 #include "runtime/timer.h"
@@ -17,7 +18,7 @@ struct connection_log {
     const struct route_options *route;             /* borrowed */
     struct log_limiter limiters[END_REASON_COUNT]; /* of connections */
     struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
-    struct log_limiter unread_acks;
+    struct log_limiter unread_acks, invalid_events;
     struct timer summary; /* runs while counts wait to be logged */
     unsigned hinted;      /* bits: the hints that were logged */
 };
@@ -50,6 +51,18 @@ void connection_log_refusal(struct connection_log *connection_log, const struct 
 
 /* Logs that the agent at `peer` does not read its acks. The same limits apply. */
 void connection_log_unread_acks(struct connection_log *connection_log, const struct socket_address *peer);
+
+/* What a sender sends that is not valid. All pointers are borrowed. */
+struct connection_invalid {
+    enum event_fault fault;
+    const char *tag;                    /* as text; empty: unknown */
+    bool is_passed;                     /* it goes up all the same */
+    const struct connection_end *where; /* whose connection; only the peer matters */
+};
+
+/* Logs that a sender sends events that are not valid: at most --log-burst lines per
+ * LOG_LIMITER_WINDOW_MS. */
+void connection_log_invalid(struct connection_log *connection_log, const struct connection_invalid *invalid);
 
 /* Logs that the husk at the address `upstream` holds messages because of a failure of its own upstream. */
 void connection_log_waiting(struct connection_log *connection_log, enum end_reason reason,

@@ -30,7 +30,8 @@ struct route_options {
 
     enum route_delivery delivery;        /* --delivery */
     struct scanner_limits scanner;       /* --max-message, --max-tag, --max-depth */
-    struct body_options body;            /* --compress, --compress-min, --strip-metadata, --max-inflated */
+    struct body_options body;            /* --compress, --compress-min, --strip-metadata, --invalid-events,
+                                            --max-inflated */
     const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
     const struct handshake_options *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*,
                                                         upstream --shared-key-*; NULL: none on that side */

@@ -42,7 +42,9 @@ static enum body_status run(const struct body_options *options, const struct inp
     if (body_check_scan(&scanner, &buffer, 0)) {
         status = body_rewrite(&rewriter, &buffer, 0, &scanner, result);
         expect((status == BODY_REWRITTEN) == (result->bytes.length > 0));
-        expect((status == BODY_REWRITTEN) == (result->is_compressed || result->is_stripped));
+        bool is_valid = !result->faults[EVENT_FAULT_RECORD] && !result->faults[EVENT_FAULT_TIME] &&
+                        !result->faults[EVENT_FAULT_ENTRY];
+        expect(status != BODY_REWRITTEN || result->is_compressed || result->is_stripped || !is_valid);
         body_check_gather(made, &result->bytes);
         buffer_clear(&result->bytes);
     }
@@ -64,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         return 0;
     options.compress = bytes[0] % 3U;
     options.strip_metadata = bytes[0] >> 2 & 1;
+    options.skip_invalid = bytes[0] >> 3 & 1;
     step = bytes[1];
     bytes += CHOICE_BYTES;
     length -= CHOICE_BYTES;
@@ -88,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         messages[0].length = buffer_peek(&buffer, 0, messages[0].at, (size_t)scanner.length);
         buffer_clear(&buffer);
         buffer_pool_deinit(&pool);
-        expect(!body_check_difference(&messages[0], &messages[1], &result));
+        expect(!body_check_difference(&messages[0], &messages[1], &result, &options));
     }
     free(messages);
     return 0;

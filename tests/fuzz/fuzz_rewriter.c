@@ -65,7 +65,7 @@ static bool scan(struct scanner *scanner, const uint8_t *bytes, size_t length)
     scanner_init(scanner, &limits);
     for (size_t at = 0; at < length && status != SCANNER_END && status != SCANNER_REFUSED;)
         at += scanner_feed(scanner, bytes + at, length - at, &status);
-    return status == SCANNER_END;
+    return status == SCANNER_END && !scanner->is_foreign;
 }
 
 static bool same(const uint8_t *a, const struct span *in_a, const uint8_t *b, const struct span *in_b)

@@ -224,3 +224,42 @@ def test_a_rewritten_message_is_sent_again_when_a_connection_ends(husk):
 def test_without_these_options_nothing_is_rewritten(site):
     sent = "t", WITH_METADATA, {"chunk": "id"}
     assert site().carry(*sent).raw == message(*sent)
+
+
+GROUP = [
+    [[event_time(0xffffffff), {"schema": "otlp", "resource_id": 0}], {"resource": {"attributes": {}}, "scope": {}}],
+    [[event_time(1700000000, 5), {"otlp": {"severity_text": "INFO"}}], {"log": "hello"}],
+    [[event_time(0xfffffffe), {}], {}],
+]
+MARKERS = [GROUP[0], GROUP[2]]
+
+
+@pytest.mark.parametrize("is_packed, method", [(False, None), *((True, method) for method in (None, *COMPRESS))])
+def test_group_markers_go_with_the_metadata(site, is_packed, method):
+    site, option = site(strip_metadata=True), {"size": 9, "chunk": "id", **({"compressed": method} if method else {})}
+    body = packed(GROUP * 3) if is_packed else GROUP * 3
+    received = site.carry("t", COMPRESS[method](body) if method else body, option)
+    assert entries_of(received) == [[event_time(1700000000, 5), {"log": "hello"}]] * 3
+    assert received.option == {**option, "size": 3}
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["forward", "packed"])
+def test_a_message_of_markers_settles_without_being_sent(site, is_packed):
+    site = site(strip_metadata=True)
+    agent, body = site.agent(), packed(MARKERS) if is_packed else MARKERS
+    agent.send(event(1, "before"), message("t", body, {"chunk": "id", "size": 2}), message("t", body),
+               event(2, "after"))
+    assert agent.read_acks(3) == ["before", "id", "after"]
+    assert [one.chunk for one in site.aggregator.messages] == ["before", "after"]
+    site.client.wait_for_metric("husk_messages_settled_total", 4)
+
+
+@pytest.mark.parametrize("options", [{"strip_metadata": True}, {"compress": "gzip", "compress_min": 64}], ids=str)
+def test_invalid_entries_of_a_packed_body_that_is_rewritten_are_left_out(site, options):
+    site, entries = site(**options), [*WITH_METADATA[:50], [1, None], *WITH_METADATA[50:100], 7]
+    received = site.carry("t", packed(entries), {"chunk": "id", "size": 102})
+    kept = ENTRIES[:100] if "strip_metadata" in options else [
+        [[time, metadata], record] for (time, metadata), record in WITH_METADATA[:100]]
+    assert entries_of(received) == kept and received.option["size"] == 100
+    assert site.client.metric("husk_invalid_events_total", reason="record") == 1
+    assert site.client.metric("husk_invalid_events_total", reason="entry") == 1

@@ -41,7 +41,6 @@ NONSENSE = {
 # Towards the server.
 BAD_FROM_CLIENT = {
     **NONSENSE,
-    "nil": b"\xc0",
     "sender_text": packed(("sender", "7")),
     "sender_nil": packed(("sender", None)),
     "sender_float": packed(("sender", 7.0)),
@@ -54,6 +53,7 @@ BAD_FROM_CLIENT = {
 }
 HARMLESS_FROM_CLIENT = {
     **HARMLESS,
+    "nil": b"\xc0",
     "of_the_other_direction": packed(("ack", 1), ("window", "x"), ("waiting", None), ("ack", 2)),
     "wide_key": packed((Encoded(b"\xda\x00\x06sender"), Encoded(b"\xd3\x00\x00\x00\x00\x00\x00\x00\x07"))),
     "most": packed(("gone", 2**64 - 1), ("sender", 2**64 - 1), ("waiting_every_ms", 2**32 - 1)),

@@ -145,7 +145,8 @@ static const char *messages_join(struct run *run)
     for (size_t at = 0; at < run->check->length && !difference; at += (size_t)scanner.length) {
         if (!scan(&scanner, &run->stream, at))
             break;
-        difference = message_join(run, &scanner, at);
+        if (!scanner.is_foreign)
+            difference = message_join(run, &scanner, at);
     }
     return difference;
 }

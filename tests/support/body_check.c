@@ -1,5 +1,7 @@
 #include "support/body_check.h"
 
+#include "support/scan_check.h"
+
 #include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,7 @@ bool body_check_scan(struct scanner *scanner, const struct buffer *buffer, size_
         const uint8_t *piece = buffer_view(buffer, at, &length);
         at += scanner_feed(scanner, piece, length, &status);
     }
-    return status == SCANNER_END;
+    return status == SCANNER_END && !scanner->is_foreign;
 }
 
 void body_check_gather(struct bytes *to, const struct buffer *buffer)
@@ -106,28 +108,13 @@ bool body_check_plain(struct bytes *plain, const struct bytes *message, const st
     return true;
 }
 
-/* Reads one value at *at. Returns its type, or -1 when msgpack-c refuses it. */
-static int value_read(const struct bytes *plain, size_t *at, unsigned *elements, bool *is_pair)
+/* The bytes of the value at `at`; the value was read before. */
+static size_t value_bytes(const struct bytes *plain, size_t at)
 {
-    msgpack_unpacked unpacked;
-    int type = -1;
+    size_t taken;
 
-    msgpack_unpacked_init(&unpacked);
-    if (msgpack_unpack_next(&unpacked, (const char *)plain->at, plain->length, at) ==
-        MSGPACK_UNPACK_SUCCESS) {
-        type = unpacked.data.type;
-        *elements = type == MSGPACK_OBJECT_ARRAY ? unpacked.data.via.array.size : 0;
-        *is_pair = *elements == 2 && unpacked.data.via.array.ptr[0].type == MSGPACK_OBJECT_ARRAY;
-    }
-    msgpack_unpacked_destroy(&unpacked);
-    return type;
-}
-
-static bool is_time(int type)
-{
-    return type == MSGPACK_OBJECT_NIL || type == MSGPACK_OBJECT_POSITIVE_INTEGER ||
-           type == MSGPACK_OBJECT_NEGATIVE_INTEGER || type == MSGPACK_OBJECT_FLOAT32 ||
-           type == MSGPACK_OBJECT_FLOAT64 || type == MSGPACK_OBJECT_EXT;
+    (void)scan_oracle_entry(plain->at + at, plain->length - at, &taken);
+    return taken;
 }
 
 static void add(struct bytes *to, const uint8_t *from, size_t length)
@@ -138,39 +125,57 @@ static void add(struct bytes *to, const uint8_t *from, size_t length)
     to->length += length;
 }
 
-bool body_check_strip(struct bytes *stripped, const struct bytes *plain, unsigned *count,
-                      unsigned *with_metadata)
+/* Whether the time at `at` is the one of a marker, in any form of EventTime. */
+static bool is_marker_time(const uint8_t *time)
 {
-    size_t at = 0;
+    unsigned header = *time == 0xd7 ? 1 : *time == 0xc7 ? 2 : *time == 0xc8 ? 3 : *time == 0xc9 ? 5 : 0;
+    bool is_eight = header && (header == 1 || time[header - 1] == 8);
 
-    stripped->length = 0;
-    *count = *with_metadata = 0;
-    while (at < plain->length) {
-        size_t start = at, end = at;
-        unsigned elements, inner;
-        bool is_pair, ignored;
-        if (value_read(plain, &end, &elements, &is_pair) != MSGPACK_OBJECT_ARRAY || elements != 2)
+    for (unsigned i = 1; i + 1 < header; i++)
+        is_eight = is_eight && time[i] == 0;
+    return is_eight && time[header] == 0 && memcmp(time + header + 1, "\xff\xff\xff", 3) == 0 &&
+           time[header + 4] >= 0xfe;
+}
+
+/* Adds the valid entry at `at`, of `length` bytes. */
+static void entry_add(struct bytes *to, const struct bytes *plain, size_t at,
+                      const struct body_options *options, struct body_check_counts *counts)
+{
+    size_t time = at + header_bytes(plain->at[at]), end = at + value_bytes(plain, at);
+    uint8_t first = plain->at[time];
+    bool is_pair = first >> 4 == 9 || first == 0xdc || first == 0xdd;
+    size_t inner = time + (is_pair ? header_bytes(first) : 0), record = time + value_bytes(plain, time);
+
+    counts->with_metadata += is_pair;
+    if (is_pair && options->strip_metadata && is_marker_time(plain->at + inner)) {
+        counts->left_out++;
+        return;
+    }
+    counts->left++;
+    if (!is_pair || !options->strip_metadata) {
+        add(to, plain->at + at, end - at);
+        return;
+    }
+    add(to, plain->at + at, time - at);
+    add(to, plain->at + inner, value_bytes(plain, inner));
+    add(to, plain->at + record, end - record);
+}
+
+bool body_check_filter(struct bytes *to, const struct bytes *plain, const struct body_options *options,
+                       struct body_check_counts *counts)
+{
+    size_t taken;
+
+    to->length = 0;
+    *counts = (struct body_check_counts) { 0 };
+    for (size_t at = 0; at < plain->length; at += taken) {
+        enum event_fault fault = scan_oracle_entry(plain->at + at, plain->length - at, &taken);
+        if (!taken || (fault != EVENT_FAULT_COUNT && !options->skip_invalid))
             return false;
-        at += header_bytes(plain->at[at]);
-        add(stripped, plain->at + start, at - start);
-        if (is_pair) {
-            size_t skipped = at;
-            if (value_read(plain, &skipped, &inner, &ignored) != MSGPACK_OBJECT_ARRAY || inner != 2)
-                return false;
-            at += header_bytes(plain->at[at]);
-        }
-        start = at;
-        if (!is_time(value_read(plain, &at, &inner, &ignored)))
-            return false;
-        add(stripped, plain->at + start, at - start);
-        if (is_pair && value_read(plain, &at, &inner, &ignored) != MSGPACK_OBJECT_MAP)
-            return false;
-        start = at;
-        if (value_read(plain, &at, &inner, &ignored) != MSGPACK_OBJECT_MAP || at != end)
-            return false;
-        add(stripped, plain->at + start, at - start);
-        ++*count;
-        *with_metadata += is_pair;
+        if (fault == EVENT_FAULT_COUNT)
+            entry_add(to, plain, at, options, counts);
+        else
+            counts->left_out++;
     }
     return true;
 }
@@ -237,59 +242,65 @@ static enum compression compression_of(const msgpack_object_map *map)
                                     : COMPRESSION_OFF;
 }
 
-/* All old pairs except "compressed" in order, then the added pairs. */
+/* All old pairs except "compressed" in order, with the new value of "size", then the added pairs. */
 static const char *option_difference(const msgpack_object_map *before, const msgpack_object_map *after,
-                                     unsigned entries)
+                                     const struct body_check_counts *counts, bool is_compressed)
 {
-    const msgpack_object *size = pair_of(after, "size");
+    const msgpack_object *size = pair_of(after, "size"), *old_size = pair_of(before, "size");
+    bool counts_changed = counts->left_out > 0;
     uint32_t at = 0;
 
     for (uint32_t i = 0; i < before->size; i++) {
         if (text_is(&before->ptr[i].key, "compressed"))
             continue;
+        bool is_new = counts_changed && &before->ptr[i].val == old_size;
         if (at >= after->size || !same(&before->ptr[i].key, &after->ptr[at].key) ||
-            !same(&before->ptr[i].val, &after->ptr[at].val))
+            (!is_new && !same(&before->ptr[i].val, &after->ptr[at].val)))
             return "a pair of the option";
         at++;
     }
-    if (!pair_of(before, "size")) {
-        if (!size || size->type != MSGPACK_OBJECT_POSITIVE_INTEGER || size->via.u64 != entries)
+    if ((!old_size && is_compressed) || (old_size && counts_changed)) {
+        if (!size || size->type != MSGPACK_OBJECT_POSITIVE_INTEGER || size->via.u64 != counts->left)
             return "size";
-        at++;
+        at += !old_size;
     }
-    return after->size == at + 1 && text_is(&after->ptr[at].key, "compressed") ? NULL : "compressed";
+    if (is_compressed && (at >= after->size || !text_is(&after->ptr[at++].key, "compressed")))
+        return "compressed";
+    return after->size == at ? NULL : "the number of pairs";
 }
 
 static const char *frame_difference(const msgpack_object *before, const msgpack_object *after,
-                                    const struct body_result *result, unsigned entries)
+                                    const struct body_result *result, const struct body_check_counts *counts)
 {
     msgpack_object_map option_before = option_of(before), option_after = option_of(after);
+    bool is_compressed = compression_of(&option_after) != COMPRESSION_OFF;
 
     if (!same(&before->via.array.ptr[0], &after->via.array.ptr[0]))
         return "the tag";
     if (result->is_compressed) {
         if (after->via.array.ptr[1].type != MSGPACK_OBJECT_BIN)
             return "a compressed body that is no bin";
-        return option_difference(&option_before, &option_after, entries);
+        return option_difference(&option_before, &option_after, counts, true);
     }
     if (before->via.array.ptr[1].type != after->via.array.ptr[1].type)
         return "the body's type";
     if (before->via.array.size != after->via.array.size)
         return "the number of elements";
+    if (counts->left_out && pair_of(&option_before, "size"))
+        return option_difference(&option_before, &option_after, counts, is_compressed);
     return before->via.array.size < 3 || same(&before->via.array.ptr[2], &after->via.array.ptr[2])
                ? NULL
                : "the option";
 }
 
 static const char *body_difference(const struct bytes *before, const struct bytes *after,
-                                   const struct body_result *result, const enum compression method[2],
-                                   unsigned *entries)
+                                   const struct body_options *options, const enum compression method[2],
+                                   struct body_check_counts *counts)
 {
     struct bytes *plain = malloc(3 * sizeof *plain);
     struct scanner scanner[2];
     struct buffer_pool pool = { 0 };
     const char *difference = NULL;
-    unsigned with_metadata;
 
     for (unsigned i = 0; i < 2 && !difference; i++) {
         const struct bytes *message = i ? after : before;
@@ -303,25 +314,21 @@ static const char *body_difference(const struct bytes *before, const struct byte
         buffer_clear(&buffer);
     }
     buffer_pool_deinit(&pool);
-    bool is_known = !difference && body_check_strip(&plain[2], &plain[0], entries, &with_metadata);
-    const struct bytes *expected = result->is_stripped ? &plain[2] : &plain[0];
-    if (!difference && (is_known || !result->is_stripped) &&
-        (expected->length != plain[1].length || memcmp(expected->at, plain[1].at, expected->length) != 0))
+    if (!difference && body_check_filter(&plain[2], &plain[0], options, counts) &&
+        (plain[2].length != plain[1].length || memcmp(plain[2].at, plain[1].at, plain[1].length) != 0))
         difference = "the entries";
-    if (is_known && (with_metadata > 0) < result->is_stripped)
-        difference = "nothing was to be stripped";
     free(plain);
     return difference;
 }
 
 const char *body_check_difference(const struct bytes *before, const struct bytes *after,
-                                  const struct body_result *result)
+                                  const struct body_result *result, const struct body_options *options)
 {
     const struct bytes *messages[] = { before, after };
     msgpack_unpacked unpacked[2];
     enum compression method[2];
     const char *difference = NULL;
-    unsigned entries = 0;
+    struct body_check_counts counts = { 0 };
 
     msgpack_unpacked_init(&unpacked[0]);
     msgpack_unpacked_init(&unpacked[1]);
@@ -335,9 +342,11 @@ const char *body_check_difference(const struct bytes *before, const struct bytes
         msgpack_object_map option = option_of(&unpacked[i].data);
         method[i] = compression_of(&option);
     }
-    difference = body_difference(before, after, result, method, &entries);
+    difference = body_difference(before, after, options, method, &counts);
     if (!difference)
-        difference = frame_difference(&unpacked[0].data, &unpacked[1].data, result, entries);
+        difference = frame_difference(&unpacked[0].data, &unpacked[1].data, result, &counts);
+    if (!difference && !counts.with_metadata && result->is_stripped)
+        difference = "nothing was to be stripped";
     if (!difference &&
         (method[0] != COMPRESSION_OFF || result->is_compressed) != (method[1] != COMPRESSION_OFF))
         difference = "what it is compressed by";

@@ -27,12 +27,20 @@ void body_check_gather(struct bytes *to, const struct buffer *buffer);
 bool body_check_plain(struct bytes *plain, const struct bytes *message, const struct scanner *scanner,
                       enum compression method);
 
-/* The same entries without metadata. False: they are not log entries, or nested too deeply for msgpack-c. */
-bool body_check_strip(struct bytes *stripped, const struct bytes *plain, unsigned *count,
-                      unsigned *with_metadata);
+struct body_check_counts {
+    unsigned left;          /* entries that stay */
+    unsigned left_out;      /* entries that do not */
+    unsigned with_metadata; /* entries with metadata, except invalid ones */
+};
+
+/* The entries as these options ask: without metadata and markers, without invalid entries. False: they are
+ * not MessagePack, or nested too deeply for msgpack-c; or one is invalid, and the options do not leave it
+ * out. */
+bool body_check_filter(struct bytes *to, const struct bytes *plain, const struct body_options *options,
+                       struct body_check_counts *counts);
 
 /* NULL when `after` is the expected result for `before`, otherwise the difference. */
 const char *body_check_difference(const struct bytes *before, const struct bytes *after,
-                                  const struct body_result *result);
+                                  const struct body_result *result, const struct body_options *options);
 
 #endif

@@ -23,8 +23,15 @@ static void note(struct framing *f, const char *text)
 static void on_message(void *owner, struct message *message)
 {
     struct framing *f = owner;
+    bool is_empty = message_is_empty(message);
+    char text[64];
 
-    for (unsigned i = 0; i < message->count; i++)
+    if (is_empty) {
+        snprintf(text, sizeof text, "s%.*s", message->entry.id_length ? (int)message->entry.id_length - 1 : 0,
+                 (const char *)message->entry.id + 1);
+        note(f, text);
+    }
+    for (unsigned i = 0; i < message->count && !is_empty; i++)
         note(f, "m");
     assert_true(message_write(message, &f->messages));
     message_free(message);
@@ -73,9 +80,25 @@ static enum end_reason on_frame(void *owner, const struct link_request *frame)
     return f->frame_verdict;
 }
 
-static void on_large_refused(void *owner)
+static void on_large_dropped(void *owner)
 {
-    note(owner, "x");
+    struct framing *f = owner;
+
+    note(f, "x");
+    f->large_taken = 0;
+}
+
+static void on_invalid(void *owner, const struct framer_invalid *invalid)
+{
+    char text[64];
+
+    for (enum event_fault fault = 0; fault < EVENT_FAULT_COUNT; fault++) {
+        if (!invalid->faults[fault])
+            continue;
+        snprintf(text, sizeof text, "i%u:%s:%.*s", (unsigned)invalid->faults[fault], event_fault_name(fault),
+                 (int)invalid->tag_length, (const char *)invalid->tag);
+        note(owner, text);
+    }
 }
 
 static void on_refused(void *owner, const struct framer_refusal *refusal)
@@ -94,7 +117,8 @@ static const struct framer_events events = {
     .on_large = on_large,
     .on_large_end = on_large_end,
     .on_frame = on_frame,
-    .on_large_refused = on_large_refused,
+    .on_large_dropped = on_large_dropped,
+    .on_invalid = on_invalid,
     .on_refused = on_refused,
 };
 

@@ -36,7 +36,8 @@ struct framing {
     bool sets_source;
     enum end_reason frame_verdict;
     /* What came out: "m" for each message, "f1" and "g1" for frames, "r1:json" for a refused message with the
-     * id "1", "x" for a large message that is refused, "e" for the end of one. */
+     * id "1", "x" for a large message that is dropped, "e" for the end of one, "s1" for a message with the id
+     * "1" of which nothing is left, "i2:record:a" for 2 invalid events of a message with the tag "a". */
     char trace[256];
     struct buffer messages; /* their bytes */
     /* A large message. */

@@ -29,15 +29,21 @@ struct scan_cuts {
 
 /* Scans `bytes` in the slices between `cuts`; NULL: one slice. Each slice is a block of its own, so that a
  * sanitizer sees a read past its end. Aborts when the scanner breaks its contract: takes more than it was
- * given, leaves bytes with SCANNER_MORE, reports HEAD twice or END without HEAD. */
+ * given, leaves bytes with SCANNER_MORE, reports HEAD twice, or END without HEAD for a value that is not
+ * foreign. */
 void scan_trace_run(struct scan_trace *trace, const struct scanner_limits *limits, const uint8_t *bytes,
                     size_t length, const struct scan_cuts *cuts);
 
 /* NULL when both have the same events at the same bytes, otherwise the difference. */
 const char *scan_trace_difference(const struct scan_trace *a, const struct scan_trace *b);
 
-/* NULL when msgpack-c finds the message that `scanner` has just ended at the front of `bytes`, otherwise the
- * difference. The message must be nested less deeply than 32, the limit of msgpack-c. */
+/* NULL when msgpack-c finds the message, or foreign value, that `scanner` has just ended at the front of
+ * `bytes`, with the same invalid events; otherwise the difference. The message must be nested less deeply
+ * than 32, the limit of msgpack-c. */
 const char *scan_oracle_difference(const struct scanner *scanner, const uint8_t *bytes, size_t length);
+
+/* What msgpack-c says about the entry at the front of `bytes`: its fault, EVENT_FAULT_COUNT when it has none.
+ * *taken: its bytes; 0 when msgpack-c cannot read it. */
+enum event_fault scan_oracle_entry(const uint8_t *bytes, size_t length, size_t *taken);
 
 #endif

@@ -168,7 +168,9 @@ static struct message *long_batch(struct fixture *f, enum compression method, un
 {
     struct body_filter bodies;
     struct body_metrics metrics = { 0 };
-    const struct body_options options = { method, BODY_COMPRESS_MIN, false, 1 << 20 };
+    const struct body_options options = { .compress = method,
+                                          .compress_min = BODY_COMPRESS_MIN,
+                                          .inflated_max = 1 << 20 };
     const struct route_options route = { .delivery = ROUTE_AT_LEAST_ONCE,
                                          .retain_bytes = 1 << 20,
                                          .batch_bytes = 1 << 20 };

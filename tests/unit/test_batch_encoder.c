@@ -88,6 +88,16 @@ static void a_packed_body_that_is_broken_is_not_joined(void **state)
     EXPECT_JOINED("\x92\xa1t\xc4\x12" ENTRY "\xc1\xc1" SINGLE, 1, 1);
 }
 
+static void a_message_with_an_invalid_event_is_not_joined(void **state)
+{
+    (void)state;
+    EXPECT_JOINED("\x93\xa1t" TIME "\xc0" SINGLE, 1, 1);
+    EXPECT_JOINED("\x93\xa1t\xc3" RECORD SINGLE, 1, 1);
+    EXPECT_JOINED("\x92\xa1t\x92" ENTRY "\x07" SINGLE, 1, 1);
+    EXPECT_JOINED("\x92\xa1t\xc4\x11" ENTRY "\x07" SINGLE, 1, 1);
+    EXPECT_JOINED("\x92\xa1t\xc4\x1c" ENTRY "\x92" TIME "\xc0" SINGLE, 1, 1);
+}
+
 static void long_messages_are_joined(void **state)
 {
     enum { TEXT_BYTES = 9000, COUNT = 5 };
@@ -151,6 +161,7 @@ int main(void)
         cmocka_unit_test(an_option_without_a_meaning_may_be_there),
         cmocka_unit_test(other_messages_are_not_joined),
         cmocka_unit_test(a_packed_body_that_is_broken_is_not_joined),
+        cmocka_unit_test(a_message_with_an_invalid_event_is_not_joined),
         cmocka_unit_test(long_messages_are_joined),
         cmocka_unit_test(any_messages_are_joined_as_msgpack_c_reads_them),
     };

@@ -162,7 +162,8 @@ static void expect_rewritten(struct fixture *fixture, bool is_compressed, bool i
     assert_int_equal(rewrite(fixture), BODY_REWRITTEN);
     assert_int_equal(fixture->result.is_compressed, is_compressed);
     assert_int_equal(fixture->result.is_stripped, is_stripped);
-    const char *difference = body_check_difference(&fixture->before, &fixture->after, &fixture->result);
+    const char *difference = body_check_difference(&fixture->before, &fixture->after, &fixture->result,
+                                                   &fixture->rewriter.options);
     if (difference)
         fail_msg("%s", difference);
 }
@@ -212,7 +213,7 @@ static void the_option_keeps_its_pairs_and_gets_those_of_a_compressed_body(void 
     make_entries(&fixture->body, 200, 0);
     MAKE(fixture, FORM_FORWARD, 200, "\xc0");
     expect_rewritten(fixture, true, false);
-    EXPECT_END(fixture, "\x82\xa4size\xce\x00\x00\x00\xc8\xaa"
+    EXPECT_END(fixture, "\x82\xa4size\xcc\xc8\xaa"
                         "compressed\xa4gzip");
 
     MAKE(fixture, FORM_FORWARD, 200,
@@ -509,6 +510,129 @@ static void members_and_frames_in_a_row_are_one_body(void **state)
     }
 }
 
+/* ---- entries that are left out ---- */
+
+#define GROUP_BEGIN "\x92\x92\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00\x81\xa1g\x01\x81\xa1r\x02"
+#define GROUP_END   "\x92\x92\xd7\x00\xff\xff\xff\xfe\x00\x00\x00\x00\x80\x80"
+#define NO_RECORD   "\x92\x92\x05\x80\xc0"
+
+/* Groups of entries with metadata; `invalid` follows each group. Returns the number of entries. */
+static unsigned make_groups(struct bytes *body, unsigned count, const char *invalid, size_t length)
+{
+    body->length = 0;
+    for (unsigned i = 0; i < count; i++) {
+        ADD(body, GROUP_BEGIN "\x92\x92\x05\x80\x81\xa3log\xa5hello\x92\x06\x80" GROUP_END);
+        add(body, invalid, length);
+    }
+    return count * (4 + (length > 0));
+}
+
+static void markers_are_left_out_with_the_metadata(void **state)
+{
+    static const enum body_form forms[] = { FORM_BIN, FORM_STR, FORM_FORWARD };
+    struct fixture *fixture = *state;
+
+    for (enum compression asked = COMPRESSION_OFF; asked <= COMPRESSION_ZSTD; asked++) {
+        ask(fixture, asked, true);
+        for (unsigned i = 0; i < 3; i++) {
+            unsigned count = make_groups(&fixture->body, 20, "", 0);
+            make_message(fixture, forms[i], count, NULL, 0);
+            expect_rewritten(fixture, asked != COMPRESSION_OFF, true);
+            MAKE(fixture, forms[i], count, "\x83\xa1k\xa1v\xa4size\x50\xa1l\xc0");
+            expect_rewritten(fixture, asked != COMPRESSION_OFF, true);
+            if (asked == COMPRESSION_OFF)
+                EXPECT_END(fixture, "\x83\xa1k\xa1v\xa4size\x28\xa1l\xc0");
+        }
+    }
+    ask(fixture, COMPRESSION_GZIP, false); /* with their metadata they stay */
+    make_message(fixture, FORM_FORWARD, make_groups(&fixture->body, 20, "", 0), NULL, 0);
+    expect_rewritten(fixture, true, false);
+}
+
+static void markers_are_left_out_of_compressed_bodies(void **state)
+{
+    struct fixture *fixture = *state;
+
+    ask(fixture, COMPRESSION_OFF, true);
+    for (enum compression method = COMPRESSION_GZIP; method <= COMPRESSION_ZSTD; method++) {
+        make_groups(&fixture->body, 4000, "", 0);
+        compress_body(fixture, method);
+        make_message(fixture, FORM_BIN, 0, options_of[method], OPTION_BYTES);
+        expect_rewritten(fixture, false, true);
+    }
+    MAKE(fixture, FORM_BIN, 0,
+         "\x82\xa4size\xcd\x3e\x80\xaa"
+         "compressed\xa4zstd");
+    expect_rewritten(fixture, false, true);
+    EXPECT_END(fixture, "\x82\xa4size\xcd\x1f\x40\xaa"
+                        "compressed\xa4zstd");
+}
+
+static void a_body_of_markers_becomes_empty(void **state)
+{
+    struct fixture *fixture = *state;
+
+    ask(fixture, COMPRESSION_OFF, true);
+    fixture->body.length = 0;
+    ADD(&fixture->body, GROUP_BEGIN GROUP_END);
+    MAKE(fixture, FORM_FORWARD, 2, "\x80");
+    assert_int_equal(rewrite(fixture), BODY_EMPTY);
+    MAKE(fixture, FORM_BIN, 0, "\x80");
+    assert_int_equal(rewrite(fixture), BODY_EMPTY);
+    fixture->rewriter.options.skip_invalid = true;
+    ADD(&fixture->body, NO_RECORD);
+    MAKE(fixture, FORM_BIN, 0, "\x80");
+    assert_int_equal(rewrite(fixture), BODY_EMPTY);
+    fixture->body.length = 0; /* a body without entries stays */
+    MAKE(fixture, FORM_BIN, 0, "\x80");
+    assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
+}
+
+static void invalid_entries_are_left_out_if_the_options_say_so(void **state)
+{
+    static const enum body_form forms[] = { FORM_BIN, FORM_STR, FORM_FORWARD };
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < 6; i++) {
+        unsigned count = make_groups(&fixture->body, 20, NO_RECORD, sizeof NO_RECORD - 1);
+        ask(fixture, i < 3 ? COMPRESSION_OFF : COMPRESSION_GZIP, i < 3);
+        MAKE(fixture, forms[i % 3], count, "\x81\xa4size\x64");
+        fixture->rewriter.options.skip_invalid = false;
+        assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
+        assert_int_equal(fixture->result.faults[EVENT_FAULT_RECORD], 20);
+        fixture->rewriter.options.skip_invalid = true;
+        expect_rewritten(fixture, i >= 3, i < 3);
+        assert_int_equal(fixture->result.faults[EVENT_FAULT_RECORD], 20);
+    }
+    /* Without a valid entry they are no log entries. */
+    fixture->body.length = 0;
+    for (unsigned i = 0; i < 100; i++)
+        ADD(&fixture->body, "text");
+    MAKE(fixture, FORM_STR, 0, "\x80");
+    assert_int_equal(rewrite(fixture), BODY_UNCHANGED);
+    assert_int_equal(fixture->result.faults[EVENT_FAULT_ENTRY], 0);
+}
+
+static void nothing_but_invalid_entries_may_be_left_out(void **state)
+{
+    static const char before[] =
+        "\x93\xa1t\xdc\x00\x03" NO_RECORD GROUP_BEGIN "\x07\x82\xa4size\x03\xa1k\xc0",
+                      after[] = "\x93\xa1t\xdc\x00\x01" GROUP_BEGIN "\x82\xa4size\x01\xa1k\xc0";
+    struct fixture *fixture = *state;
+    struct scanner scanner;
+    struct buffer buffer;
+
+    buffer_init(&buffer, &fixture->pool);
+    body_check_fill(&buffer, (const uint8_t *)before, sizeof before - 1, NULL, 0);
+    assert_true(body_check_scan(&scanner, &buffer, 0));
+    assert_int_equal(body_skip_invalid(&buffer, 0, &scanner, &fixture->result), BODY_REWRITTEN);
+    body_check_gather(&fixture->after, &fixture->result.bytes);
+    assert_int_equal(fixture->after.length, sizeof after - 1);
+    assert_memory_equal(fixture->after.at, after, sizeof after - 1);
+    buffer_clear(&fixture->result.bytes);
+    buffer_clear(&buffer);
+}
+
 /* ---- slices ---- */
 
 static void the_result_does_not_depend_on_slices(void **state)
@@ -520,12 +644,15 @@ static void the_result_does_not_depend_on_slices(void **state)
 
     fixture->cuts = cuts;
     fixture->cut_count = 2;
-    for (unsigned kind = 0; kind < 4; kind++) {
+    for (unsigned kind = 0; kind < 6; kind++) {
         make_entries(&fixture->body, 5, 2);
+        if (kind > 3)
+            make_groups(&fixture->body, 1, NO_RECORD, sizeof NO_RECORD - 1);
+        fixture->rewriter.options.skip_invalid = true;
         ask(fixture, kind == 3 ? COMPRESSION_ZSTD : COMPRESSION_OFF, true);
         if (kind == 2)
             compress_body(fixture, COMPRESSION_GZIP);
-        make_message(fixture, kind == 1 ? FORM_FORWARD : FORM_BIN, 5, kind == 2 ? option : NULL,
+        make_message(fixture, kind == 1 || kind == 4 ? FORM_FORWARD : FORM_BIN, 5, kind == 2 ? option : NULL,
                      sizeof option - 1);
         for (cuts[0] = 0; cuts[0] <= fixture->before.length; cuts[0] += stride) {
             for (cuts[1] = cuts[0]; cuts[1] <= fixture->before.length; cuts[1] += 7) {
@@ -573,8 +700,8 @@ static void generated_messages_are_rewritten_correctly(void **state)
             cuts[fixture->cut_count++] = at;
         }
         if (rewrite(fixture) == BODY_REWRITTEN) {
-            const char *difference =
-                body_check_difference(&fixture->before, &fixture->after, &fixture->result);
+            const char *difference = body_check_difference(&fixture->before, &fixture->after,
+                                                           &fixture->result, &fixture->rewriter.options);
             if (difference)
                 fail_msg("%s, in round %u", difference, round);
             rewritten++;
@@ -601,6 +728,11 @@ int main(void)
         TEST(broken_and_too_large_bodies_stay_the_same),
         TEST(a_zstd_window_has_a_limit),
         TEST(members_and_frames_in_a_row_are_one_body),
+        TEST(markers_are_left_out_with_the_metadata),
+        TEST(markers_are_left_out_of_compressed_bodies),
+        TEST(a_body_of_markers_becomes_empty),
+        TEST(invalid_entries_are_left_out_if_the_options_say_so),
+        TEST(nothing_but_invalid_entries_may_be_left_out),
         TEST(the_result_does_not_depend_on_slices),
         TEST(generated_messages_are_rewritten_correctly),
     };

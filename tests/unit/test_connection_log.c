@@ -166,6 +166,30 @@ static void a_refused_message_is_logged_like_an_end(void **state)
     expect_log(f, 1, " warn message refused route=test side=downstream phase=read reason=tag_not_allowed");
 }
 
+static void invalid_events_are_logged_and_counted_beyond_the_burst(void **state)
+{
+    struct fixture *f = *state;
+    struct socket_address peer = addresses_at_port(1);
+    const struct connection_end where = { .peer = &peer };
+    const struct connection_invalid record = { EVENT_FAULT_RECORD, "app.x", false, &where },
+                                    value = { EVENT_FAULT_VALUE, "", true, &where };
+
+    connection_log_invalid(&f->connection_log, &record);
+    expect_log(f, 1,
+               " warn invalid events are left out route=test reason=record what=\"the record is no map\" "
+               "tag=app.x peer=127.0.0.1:1");
+    connection_log_invalid(&f->connection_log, &value);
+    expect_log(f, 1,
+               "invalid events are passed on route=test reason=value what=\"the value is no array\" peer=");
+    for (unsigned i = BURST - 2; i < BURST + 1; i++)
+        connection_log_invalid(&f->connection_log, &record);
+    expect_log(f, 0, "");
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+    expect_log(f, 1, "warn more senders send invalid events route=test suppressed=3");
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+    expect_log(f, 0, "");
+}
+
 static void the_failure_of_a_husk_upstream_is_logged(void **state)
 {
     struct fixture *f = *state;
@@ -255,6 +279,7 @@ int main(void)
         TEST(ordinary_ends_are_debug_lines_without_limit),
         TEST(a_close_tells_what_was_left_out),
         TEST(a_refused_message_is_logged_like_an_end),
+        TEST(invalid_events_are_logged_and_counted_beyond_the_burst),
         TEST(the_failure_of_a_husk_upstream_is_logged),
         TEST(a_mistake_is_logged_with_what_the_peer_speaks_and_what_to_change),
         TEST(silence_is_a_mistake_only_until_an_upstream_has_answered),

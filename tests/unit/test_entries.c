@@ -59,15 +59,17 @@ static void walk(struct fixture *fixture, struct entries *entries, size_t first,
 
 static void expect_stripped(struct fixture *fixture, size_t first, size_t second)
 {
-    unsigned count, with_metadata;
+    const struct body_options options = { .strip_metadata = true };
+    struct body_check_counts counts;
     struct entries entries;
 
-    assert_true(body_check_strip(&fixture->expected, &fixture->body, &count, &with_metadata));
+    assert_true(body_check_filter(&fixture->expected, &fixture->body, &options, &counts));
     walk(fixture, &entries, first, second);
     assert_false(entries.refused);
     assert_true(entries_is_between(&entries));
-    assert_int_equal(entries.count, count);
-    assert_int_equal(entries.with_metadata, with_metadata);
+    assert_int_equal(entries.count, counts.left);
+    assert_int_equal(entries.kinds[ENTRY_EVENT], counts.left);
+    assert_int_equal(entries.with_metadata, counts.with_metadata);
     assert_int_equal(entries.bytes, fixture->body.length);
     assert_int_equal(entries.staying, fixture->expected.length);
     assert_int_equal(fixture->got.length, fixture->expected.length);
@@ -114,7 +116,8 @@ static unsigned walk_by_entry(const struct bytes *body, size_t cut, size_t *ends
     entries_init(&entries);
     for (size_t at = 0; at < body->length;) {
         size_t end = at < cut ? cut : body->length;
-        at += entries_feed_one(&entries, body->at + at, end - at);
+        bool goes;
+        at += entries_feed_one(&entries, body->at + at, end - at, &goes);
         assert_false(entries.refused);
         assert_int_equal(entries.bytes, at);
         if (entries.count > found) {
@@ -145,25 +148,20 @@ static void a_walk_by_entry_stops_at_each_entry_wherever_slices_end(void **state
     }
 }
 
-static void other_values_are_refused_wherever_slices_end(void **state)
+static void what_is_no_messagepack_is_refused_wherever_slices_end(void **state)
 {
     static const struct {
         const char *bytes;
         size_t length;
     } cases[] = {
 #define CASE(text) { text, sizeof(text) - 1 }
-        CASE("\x80"),             /* a map */
-        CASE("\x01"),             /* a number */
-        CASE("\x91\x01"),         /* one element */
-        CASE("\x93\x01\x80\x80"), /* three */
-        CASE("\x92\xa1t\x80"),    /* a str for a time */
-        CASE("\x92\x01\x90"),     /* an array for a record */
-        CASE("\x92\x91\x01\x80"),
-        CASE("\x92\x93\x01\x80\x80\x80"),
-        CASE("\x92\x92\x01\x90\x80"),     /* an array for metadata */
-        CASE("\x92\x92\x92\x01\x80\x80"), /* a pair in a pair */
-        CASE("\x92\x92\x01\x80\x01"),
         CASE("\x92\x01\x81\xc1\x01"), /* the byte that MessagePack does not use */
+        CASE("\xc1"),
+        CASE("\x92\xc1"),
+        CASE("\x92\x92\xc1"),
+        CASE("\x92\x92\x01\xc1"),
+        CASE("\x92\x01\xc1"),
+        CASE("\x93\x01\xc1"),
         CASE("\x92\x01\x84\x01\xc1\x01\x01\x01\x01\x01\x01"),
         CASE("\x92\x01\xdf\xff\xff\xff\xff\x01\x01"), /* more values than a body has bytes */
         CASE("\x92\x01\x81\x01\xdd\xff\xff\xff\xff\xdd\xff\xff\xff\xff"),
@@ -178,6 +176,92 @@ static void other_values_are_refused_wherever_slices_end(void **state)
             walk(fixture, &entries, cut, cut);
             if (!entries.refused || entries_is_between(&entries))
                 fail_msg("case %zu cut at %zu was not refused", i, cut);
+        }
+    }
+}
+
+static void other_values_are_invalid_entries_wherever_slices_end(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+        enum event_fault fault;
+    } cases[] = {
+#define CASE(text, fault) { text, sizeof(text) - 1, fault }
+        CASE("\x80", EVENT_FAULT_ENTRY), /* a map */
+        CASE("\x82\x01\x92\x01\x80\x02\xa0", EVENT_FAULT_ENTRY),
+        CASE("\x01", EVENT_FAULT_ENTRY), /* a number */
+        CASE("\xc0", EVENT_FAULT_ENTRY),
+        CASE("\x90", EVENT_FAULT_ENTRY),             /* no element */
+        CASE("\x91\x92\x01\x80", EVENT_FAULT_ENTRY), /* one */
+        CASE("\x93\x01\x80\x80", EVENT_FAULT_ENTRY), /* three */
+        CASE("\x92\xa1t\x80", EVENT_FAULT_TIME),     /* a str for a time */
+        CASE("\x92\xa1t\xc0", EVENT_FAULT_TIME),
+        CASE("\x92\xc2\x81\x01\x92\x01\x80", EVENT_FAULT_TIME),
+        CASE("\x92\x81\x01\x02\x80", EVENT_FAULT_TIME),
+        CASE("\x92\x91\x01\x80", EVENT_FAULT_TIME),
+        CASE("\x92\x93\x01\x80\x80\x80", EVENT_FAULT_TIME),
+        CASE("\x92\x92\x92\x01\x80\x80\x80", EVENT_FAULT_TIME), /* a pair in a pair */
+        CASE("\x92\x92\xa1t\x80\x80", EVENT_FAULT_TIME),
+        CASE("\x92\x92\x01\x90\x80", EVENT_FAULT_ENTRY), /* an array for metadata */
+        CASE("\x92\x92\x01\xc0\x81\x01\x02", EVENT_FAULT_ENTRY),
+        CASE("\x92\x01\x90", EVENT_FAULT_RECORD), /* an array for a record */
+        CASE("\x92\x01\x92\x01\x80", EVENT_FAULT_RECORD),
+        CASE("\x92\x92\x01\x80\xd9\x01x", EVENT_FAULT_RECORD),
+        CASE("\x92\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00\xc0", EVENT_FAULT_RECORD),
+        CASE("\x92\x92\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00\x80\x01", EVENT_FAULT_RECORD),
+#undef CASE
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        SET(fixture, "\x92\x05\x80");
+        memcpy(fixture->body.at + 3, cases[i].bytes, cases[i].length);
+        memcpy(fixture->body.at + 3 + cases[i].length, "\x92\x92\x05\x80\x80", 5);
+        fixture->body.length += cases[i].length + 5;
+        for (size_t cut = 0; cut <= fixture->body.length; cut++) {
+            struct entries entries;
+            walk(fixture, &entries, cut, cut);
+            assert_true(entries_is_between(&entries));
+            if (entries.count != 3 || entries.kinds[ENTRY_INVALID] != 1 ||
+                entries.faults[cases[i].fault] != 1)
+                fail_msg("case %zu cut at %zu", i, cut);
+            assert_int_equal(entries.with_metadata, 1);
+        }
+    }
+}
+
+static void markers_are_recognised_wherever_slices_end(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+        enum entry_kind kind;
+    } cases[] = {
+#define CASE(text, kind) { text, sizeof(text) - 1, kind }
+        CASE("\x92\x92\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00\x80\x80", ENTRY_MARKER),
+        CASE("\x92\x92\xd7\x00\xff\xff\xff\xfe\x00\x00\x00\x07\x81\x01\x02\x81\x01\x02", ENTRY_MARKER),
+        CASE("\x92\x92\xc7\x08\x00\xff\xff\xff\xff\x00\x00\x00\x00\x80\x80", ENTRY_MARKER),
+        CASE("\x92\x92\xd7\x00\xff\xff\xff\xfd\x00\x00\x00\x00\x80\x80", ENTRY_EVENT),
+        CASE("\x92\x92\xd7\x01\xff\xff\xff\xff\x00\x00\x00\x00\x80\x80", ENTRY_EVENT),
+        CASE("\x92\x92\xd3\xff\xff\xff\xff\xff\xff\xff\xff\x80\x80", ENTRY_EVENT),
+        CASE("\x92\x92\xff\x80\x80", ENTRY_EVENT),
+        CASE("\x92\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00\x80", ENTRY_EVENT), /* no metadata */
+#undef CASE
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        set(fixture, cases[i].bytes, cases[i].length);
+        memcpy(fixture->body.at + cases[i].length, "\x92\x92\x05\x80\x80", 5); /* its time is none of these */
+        fixture->body.length += 5;
+        for (size_t cut = 0; cut <= fixture->body.length; cut++) {
+            struct entries entries;
+            walk(fixture, &entries, cut, cut);
+            assert_int_equal(entries.count, 2);
+            assert_int_equal(entries.kinds[ENTRY_MARKER], cases[i].kind == ENTRY_MARKER);
+            assert_int_equal(entries.kinds[ENTRY_INVALID], 0);
+            assert_int_equal(entries.last, ENTRY_EVENT);
         }
     }
 }
@@ -279,7 +363,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_metadata_is_removed_wherever_slices_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_walk_by_entry_stops_at_each_entry_wherever_slices_end, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(other_values_are_refused_wherever_slices_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_messagepack_is_refused_wherever_slices_end, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(other_values_are_invalid_entries_wherever_slices_end, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(markers_are_recognised_wherever_slices_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_body_may_end_between_entries_only, setup, teardown),
         cmocka_unit_test_setup_teardown(generated_bodies_agree_with_msgpack_c, setup, teardown),
     };

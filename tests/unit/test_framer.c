@@ -552,7 +552,9 @@ static void bytes_that_are_no_messages_are_refused(void **state)
           END_TAG_TOO_LONG },
         { "\x92\xa1t\xc6\x7f\xff\xff\xff", END_MESSAGE_TOO_LONG },
         { "\x93\xa1t\x01\x81\xa1k\x91\x91\x91\x91\x91\x91\x91\x91\xc0", END_MESSAGE_TOO_DEEP },
-        { "\x94\xa1t\x01\x80\xa1x", END_BAD_OPTION },
+        { "\x93\xa1t\xa0\x81\xa5"
+          "chunk\xda\x04\x01",
+          END_BAD_OPTION },
     };
     struct fixture *f = *state;
 

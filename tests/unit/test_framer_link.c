@@ -69,7 +69,6 @@ static void what_is_neither_frame_nor_message_is_a_link_error(void **state)
         const char *bytes;
         size_t length;
     } cases[] = {
-        { "\xc0", 1 },                               /* nil */
         { "{", 1 },                                  /* an integer, or JSON */
         { "\xa1x", 2 },                              /* a text */
         { "\xc1", 1 },                               /* nothing in MessagePack */
@@ -110,8 +109,8 @@ static void an_agent_sends_no_frames(void **state)
     struct framing *f = *state;
 
     framer_set_source(&f->framer, FRAMER_FROM_AGENT);
-    FRAMING_PUT(f, PLAIN("a") FRAME("\x01"));
-    framing_expect_failure(f, END_NOT_FORWARD, "m ");
+    FRAMING_PUT(f, PLAIN("a") FRAME("\x01") PLAIN("b"));
+    FRAMING_EXPECT_AT_EVERY_CUT(f, "m i1:value: m ", PLAIN("a") PLAIN("b"));
 }
 
 static void a_husk_that_was_found_by_a_message_may_send_frames(void **state)
@@ -131,8 +130,45 @@ static void a_husk_that_sends_something_else_is_an_agent(void **state)
     struct framing *f = *state;
 
     framer_set_source(&f->framer, FRAMER_FROM_HUSK);
-    FRAMING_PUT(f, PLAIN("a") "\xc0");
+    FRAMING_PUT(f, PLAIN("a") "\x07");
     framing_expect_failure(f, END_NOT_FORWARD, "m ");
+}
+
+static void a_map_that_says_nothing_does_not_begin_a_link(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } maps[] = {
+#define CASE(text) { text, sizeof(text) - 1 }
+        CASE("\x80"),
+        CASE("\x81\xa3log\xa1x"),
+        CASE(FRAME("\xc0")), /* a known key with a wrong value */
+        CASE("\xde\x00\x02\xa1k\x92\x01\x02\xa6sender\xff"),
+#undef CASE
+    };
+    struct framing *f = *state;
+
+    for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+        framing_restart(f);
+        framer_set_source(&f->framer, FRAMER_FROM_HUSK);
+        FRAMING_PUT(f, PLAIN("a") PLAIN("b"));
+        framing_put(f, maps[i].bytes, maps[i].length);
+        FRAMING_PUT(f, ASKED("b", "1"));
+        FRAMING_EXPECT_AT_EVERY_CUT(f, "m m i1:value: m ", PLAIN("a") PLAIN("b") ASKED("b", "1"));
+    }
+}
+
+static void a_nil_says_nothing(void **state)
+{
+    struct framing *f = *state;
+
+    for (enum framer_source source = FRAMER_FROM_AGENT; source <= FRAMER_FROM_LINK; source++) {
+        framing_restart(f);
+        framer_set_source(&f->framer, source);
+        FRAMING_PUT(f, "\xc0\xc0" PLAIN("a") "\xc0" PLAIN("b") "\xc0\xc0" ASKED("b", "1") "\xc0");
+        FRAMING_EXPECT_AT_EVERY_CUT(f, "m m m ", PLAIN("a") PLAIN("b") ASKED("b", "1"));
+    }
 }
 
 static void a_frame_may_begin_the_link(void **state)
@@ -167,6 +203,8 @@ int main(void)
         TEST(an_agent_sends_no_frames),
         TEST(a_husk_that_was_found_by_a_message_may_send_frames),
         TEST(a_husk_that_sends_something_else_is_an_agent),
+        TEST(a_map_that_says_nothing_does_not_begin_a_link),
+        TEST(a_nil_says_nothing),
         TEST(a_frame_may_begin_the_link),
     };
 

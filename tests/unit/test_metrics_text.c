@@ -246,6 +246,8 @@ static void test_workers_are_summed(void **state)
     metrics_add(&f->workers[1].bodies.rewritten[METRICS_BODY_STRIPPED], 7);
     metrics_add(&f->workers[1].bodies.unreadable, 8);
     metrics_add(&f->workers[0].bodies.saved_bytes, 9);
+    metrics_add(&f->workers[0].bodies.invalid_events[EVENT_FAULT_RECORD], 10);
+    metrics_add(&f->workers[1].bodies.invalid_events[EVENT_FAULT_VALUE], 11);
     render(f);
 
 #define UP(name, rest) value_of(&f->all, "husk_" name "{route=\"forward\",side=\"upstream\"" rest "}")
@@ -271,6 +273,11 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_bodies_rewritten_total{route=\"forward\",how=\"stripped\"}"), 7);
     assert_int_equal(value_of(&f->all, "husk_bodies_unreadable_total{route=\"forward\"}"), 8);
     assert_int_equal(value_of(&f->all, "husk_bodies_saved_bytes_total{route=\"forward\"}"), 9);
+    assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"record\"}"), 10);
+    assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"time\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"entry\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"message\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"value\"}"), 11);
 }
 
 static void test_active_never_wraps(void **state)

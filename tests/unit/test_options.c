@@ -197,6 +197,22 @@ static void limits_of_the_process_are_divided_among_workers(void **state)
     options_deinit(&parsed.options);
 }
 
+static void invalid_events_are_skipped_unless_a_setting_says_otherwise(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_true(parsed.options.route.body.skip_invalid);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--invalid-events", "skip"), NULL);
+    assert_true(parsed.options.route.body.skip_invalid);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_SERVER, WORDS("--allow-any", "--invalid-events", "pass"), NULL);
+    assert_false(parsed.options.route.body.skip_invalid);
+    options_deinit(&parsed.options);
+}
+
 static void bodies_are_changed_only_if_a_setting_says_so(void **state)
 {
     static const struct {
@@ -609,6 +625,7 @@ int main(void)
         cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
         cmocka_unit_test(a_fault_of_an_upstream_names_its_text),
         cmocka_unit_test(limits_of_the_process_are_divided_among_workers),
+        cmocka_unit_test(invalid_events_are_skipped_unless_a_setting_says_otherwise),
         cmocka_unit_test(bodies_are_changed_only_if_a_setting_says_so),
         cmocka_unit_test(batches_wait_only_if_a_setting_says_so_and_husk_joins_messages),
         cmocka_unit_test(a_fault_names_the_setting),

@@ -30,6 +30,7 @@ struct fixture {
     bool has_ended; /* the receiver */
     unsigned wakes, complete, undelivered, refused;
     enum end_reason reason; /* of the last refusal */
+    unsigned invalid;       /* lines about invalid events */
 };
 
 static struct fixture fixture;
@@ -56,13 +57,17 @@ static void on_undelivered(void *owner)
     f->has_ended = true;
 }
 
-static void on_refused(void *owner, enum end_reason reason)
+/* Called for each line of the log. */
+static struct connection_end where(const void *owner, enum end_reason reason)
 {
-    ((struct fixture *)owner)->refused++;
-    ((struct fixture *)owner)->reason = reason;
+    (void)owner;
+    fixture.refused += reason != END_NONE;
+    fixture.invalid += reason == END_NONE;
+    fixture.reason = reason;
+    return (struct connection_end) { .reason = reason };
 }
 
-static const struct receiver_events events = { on_wake, on_complete, on_undelivered, on_refused };
+static const struct receiver_events events = { on_wake, on_complete, on_undelivered, where };
 
 static void on_pressure(void *owner)
 {
@@ -176,6 +181,16 @@ static uint64_t dropped(const struct fixture *f, enum end_reason reason)
 static uint64_t received(const struct fixture *f)
 {
     return metrics_read(&f->runtime.reactor.metrics.messages.received);
+}
+
+/* The log has this text. */
+static void expect_log(struct fixture *f, const char *text)
+{
+    char log[RUNTIME_LOG_BYTES];
+
+    runtime_read_log(&f->runtime, log);
+    if (!strstr(log, text))
+        fail_msg("no \"%s\" in: %s", text, log);
 }
 
 /* ---- what the peer is told ---- */
@@ -330,7 +345,73 @@ static void with_tls_the_link_is_not_offered(void **state)
     RECEIVE(f, ASKED_BY_HUSK);
     upstreams_settle(make_ready(f));
     EXPECT(f, ACK(HUSK_ID));
-    assert_int_equal(receive(f, FRAME("\x05"), sizeof FRAME("\x05") - 1), END_NOT_FORWARD);
+    RECEIVE(f, FRAME("\x05")); /* a value of an agent */
+    assert_null(f->receiver.senders.peer);
+    assert_int_equal(f->invalid, 1);
+    expect_log(f, "reason=value");
+}
+
+/* ---- invalid events ---- */
+
+#define INVALID(id)                                                                                          \
+    "\x94\xa1"                                                                                               \
+    "a\x01\xc0" OPTION(id)
+
+static uint64_t invalid_events(const struct fixture *f, enum event_fault fault)
+{
+    return metrics_read(&f->runtime.reactor.metrics.bodies.invalid_events[fault]);
+}
+
+static void acks_of_skipped_messages_keep_their_order(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.body.skip_invalid = true;
+    RECEIVE(f, INVALID("0") ASKED("a", "1") INVALID("2") ASKED("a", "3") INVALID("4") "\x93\xa1"
+                                                                                      "a\x01\xc0");
+    EXPECT(f, ACK("\xa1"
+                  "0"));
+    assert_int_equal(invalid_events(f, EVENT_FAULT_RECORD), 4);
+    assert_int_equal(f->invalid, 1); /* reported once */
+    expect_log(f, "reason=record what=\"the record is no map\" tag=a");
+    struct upstream *upstream = make_ready(f);
+    upstreams_settle(upstream);
+    EXPECT(f, ACK("\xa1"
+                  "1") ACK("\xa1"
+                           "2"));
+    upstreams_settle(upstream);
+    EXPECT(f, ACK("\xa1"
+                  "3") ACK("\xa1"
+                           "4"));
+    assert_int_equal(received(f), 6);
+    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.settled), 6);
+}
+
+static void on_a_link_each_sender_is_reported_once_and_answered(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.body.skip_invalid = true;
+    begin_link(f);
+    RECEIVE(f, FRAME("\x05") INVALID("1") INVALID("2") FRAME("\x06") INVALID("3"));
+    assert_int_equal(f->invalid, 2);
+    EXPECT(f, ACK_OF("\x05", "1") ACK_OF("\x05", "2") ACK_OF("\x06", "3"));
+    assert_int_equal(f->receiver.senders.peer->unsettled, 0);
+}
+
+static void an_agent_is_not_read_while_many_skipped_messages_wait_for_their_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.body.skip_invalid = true;
+    RECEIVE(f, ASKED("a", "1"));
+    for (unsigned i = 0; i < SENDER_EMPTIES_MAX; i++) {
+        assert_false(receiver_must_wait(&f->receiver));
+        RECEIVE(f, INVALID("2"));
+    }
+    assert_true(receiver_must_wait(&f->receiver));
+    upstreams_settle(make_ready(f));
+    assert_false(receiver_must_wait(&f->receiver));
 }
 
 /* ---- lost messages of an agent ---- */
@@ -584,6 +665,9 @@ int main(void)
         TEST(nobody_else_is_offered_the_link),
         TEST(without_tls_a_husk_may_begin_the_link_with_its_first_byte),
         TEST(with_tls_the_link_is_not_offered),
+        TEST(acks_of_skipped_messages_keep_their_order),
+        TEST(on_a_link_each_sender_is_reported_once_and_answered),
+        TEST(an_agent_is_not_read_while_many_skipped_messages_wait_for_their_turn),
         TEST(an_agent_that_wants_an_ack_is_told_of_a_loss),
         TEST(an_agent_without_acks_is_told_of_a_loss_if_it_is_reset),
         TEST(an_agent_without_acks_goes_on_after_a_loss),

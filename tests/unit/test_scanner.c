@@ -156,8 +156,9 @@ static void a_handshake_is_not_a_message(void **state)
     struct bytes bytes = read_capture("fluentd-sharedkey-userauth-ack.c2s");
 
     scan_trace_run(&traces[0], &generous, bytes.at, bytes.length, NULL);
-    assert_int_equal(traces[0].count, 1);
-    assert_int_equal(traces[0].events[0].scanner.refusal, SCANNER_NOT_FORWARD);
+    assert_int_equal(traces[0].events[0].status, SCANNER_END);
+    assert_true(traces[0].events[0].scanner.is_foreign);
+    assert_int_equal(traces[0].events[0].at, ping_length(bytes));
     free((void *)(uintptr_t)bytes.at);
 }
 
@@ -342,12 +343,18 @@ static void option_values_are_read_where_they_have_a_meaning(void **state)
         { BYTES("\x93\xa1t\xa0\x81\252compressed\xc4\x04zstd"), { 0, 0 }, { 18, 22 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\252compressed\xc0"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x82\252compressed\xa4gzip\252compressed\x01"), { 0, 0 }, { 0, 0 }, 0 },
-        /* "size" counts only if it is a non-negative integer. */
-        { BYTES("\x93\xa1t\xa0\x81\xa4size\x07"), { 0, 0 }, { 0, 0 }, 7 },
-        { BYTES("\x93\xa1t\xa0\x81\xa4size\xcc\xff"), { 0, 0 }, { 0, 0 }, 255 },
-        { BYTES("\x93\xa1t\xa0\x81\xa4size\xce\xff\0\0\1"), { 0, 0 }, { 0, 0 }, 0xff000001 },
-        { BYTES("\x93\xa1t\xa0\x81\xa4size\xcf\xff\0\0\0\0\0\0\1"), { 0, 0 }, { 0, 0 }, 0xff00000000000001 },
-        { BYTES("\x93\xa1t\xa0\x81\xa4size\xd1\x7f\xff"), { 0, 0 }, { 0, 0 }, 0x7fff },
+        /* "size" counts only if it is a non-negative integer; "compressed", because the body is short. */
+        { BYTES("\x93\xa1t\xa0\x82\252compressed\xa2gz\xa4size\x07"), { 0, 0 }, { 17, 19 }, 7 },
+        { BYTES("\x93\xa1t\xa0\x82\252compressed\xa2gz\xa4size\xcc\xff"), { 0, 0 }, { 17, 19 }, 255 },
+        { BYTES("\x93\xa1t\xa0\x82\252compressed\xa2gz\xa4size\xce\xff\0\0\1"),
+          { 0, 0 },
+          { 17, 19 },
+          0xff000001 },
+        { BYTES("\x93\xa1t\xa0\x82\252compressed\xa2gz\xa4size\xcf\xff\0\0\0\0\0\0\1"),
+          { 0, 0 },
+          { 17, 19 },
+          0xff00000000000001 },
+        { BYTES("\x93\xa1t\xa0\x82\252compressed\xa2gz\xa4size\xd1\x7f\xff"), { 0, 0 }, { 17, 19 }, 0x7fff },
         { BYTES("\x93\xa1t\xa0\x81\xa4size\xd1\xff\xff"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\xa4size\xff"), { 0, 0 }, { 0, 0 }, 0 },
         { BYTES("\x93\xa1t\xa0\x81\xa4size\2415"), { 0, 0 }, { 0, 0 }, 0 },
@@ -479,83 +486,193 @@ static void expect_refused(struct scan_trace *traces, const struct scanner_limit
     assert_false(last->between);
 }
 
-static void wrong_shapes_are_refused(void **state)
+static void lost_framing_is_refused(void **state)
 {
     static const struct bytes not_forward[] = {
         BYTES("\x01  "),
-        BYTES("\x90  "),
-        BYTES("\x91\xa1t"),
-        BYTES("\x95\xa1t"),
-        BYTES("\x81\xa1t"),
-        BYTES("\xc0  "),
+        BYTES("\xff  "),
+        BYTES("\xcc\x01 "),
+        BYTES("\xd3tttttttt"),
+        BYTES("\xc0\x01 "),
+        BYTES("\xa1t\x01"),
         BYTES("\xc1  "),
-        BYTES("\xdc\0\x05"),
-        BYTES("\xdd\xff\xff\xff\xff"),
-        BYTES("\xa1t "),
         BYTES("\x16\x03\x01"),
         BYTES("GET / HTTP/1.1\r\n"),
-        /* tag */
-        BYTES("\x92\x01\x90"),
-        BYTES("\x92\xc0\x90"),
-        BYTES("\x92\x90\x90"),
         BYTES("\x92\xc1\x90"),
-        BYTES("\x93\xc7\x01\x01t\x90"),
-        /* second element, or too many or few for it */
-        BYTES("\x92\xa1t\x80"),
-        BYTES("\x92\xa1t\xc3"),
         BYTES("\x92\xa1t\xc1"),
-        BYTES("\x92\xa1t\x01"),
-        BYTES("\x94\xa1t\x90\x80\x80"),
-        BYTES("\x94\xa1t\xa0\x80\x80"),
-        /* record */
-        BYTES("\x93\xa1t\x01\x01"),
-        BYTES("\x93\xa1t\x01\xc0"),
-        BYTES("\x93\xa1t\x01\x90"),
-        BYTES("\x93\xa1t\x01\xa1r"),
+        BYTES("\x91\xc1 "),
+        BYTES("\x81\xa1k\xc1"),
+        BYTES("\x93\xa1t\x01\xc1"),
         BYTES("\x93\xa1t\x01\x81\x01\xc1"),
         BYTES("\x93\xa1t\x01\x81\xc1"),
-        /* entry */
-        BYTES("\x92\xa1t\x91\x01"),
-        BYTES("\x92\xa1t\x91\x80"),
-        BYTES("\x92\xa1t\x91\x90"),
-        BYTES("\x92\xa1t\x91\x91\x01"),
-        BYTES("\x92\xa1t\x91\x93\x01\x80\x80"),
-        BYTES("\x92\xa1t\x91\x92\xa1x\x80"),
-        BYTES("\x92\xa1t\x91\x92\x80\x80"),
-        BYTES("\x92\xa1t\x91\x92\xc2\x80"),
-        BYTES("\x92\xa1t\x91\x92\x01\x90"),
-        BYTES("\x92\xa1t\x91\x92\x01\xc0"),
-        BYTES("\x92\xa1t\x91\x92\x91\x01\x80"),
-        BYTES("\x92\xa1t\x91\x92\x93\x01\x80\x80"),
-        BYTES("\x92\xa1t\x91\x92\x92\x92\x01\x80\x80"),
-        BYTES("\x92\xa1t\x91\x92\x92\x01\x01\x80"),
-        BYTES("\x92\xa1t\x91\x92\x92\xa1x\x80\x80"),
-        /* option */
+        BYTES("\x92\xa1t\x91\xc1"),
+        BYTES("\x92\xa1t\x91\x92\xc1"),
+        BYTES("\x92\xa1t\x91\x93\x01\xc1"),
         BYTES("\x93\xa1t\xa0\xc1"),
         BYTES("\x93\xa1t\xa0\x81\xc1"),
         BYTES("\x93\xa1t\xa0\x81\xa1k\xc1"),
+        BYTES("\x93\xa1t\xa0\x81\245chunk\xc1"),
     };
 
     for (size_t i = 0; i < sizeof not_forward / sizeof *not_forward; i++)
         expect_refused(*state, &generous, not_forward[i], SCANNER_NOT_FORWARD);
+    expect_refused(*state, &generous, (struct bytes)BYTES("\xdd\xff\xff\xff\xff"), SCANNER_TOO_LONG);
+    expect_refused(*state, &generous, (struct bytes)BYTES("\xdb\xff\xff\xff\xff"), SCANNER_TOO_LONG);
 }
 
-static void wrong_options_are_refused(void **state)
+/* ---- what is wrong, but well-formed -------------------------------------------------------------------- */
+
+struct wrong {
+    struct bytes bytes;
+    enum event_fault fault; /* EVENT_FAULT_COUNT: none */
+    uint32_t count;
+};
+
+#define GOOD "\x94\xa1t\x01\x80\x81\245chunk\xa1x"
+
+/* Scans the value alone, and between two good messages, with all cuts. Compares the faults with those of
+ * msgpack-c. Returns the scanner at the end of the value. */
+static const struct scanner *expect_wrong(struct scan_trace *traces, const struct wrong *wrong)
 {
-    static const struct bytes bad_option[] = {
-        BYTES("\x93\xa1t\xa0\x01"),
-        BYTES("\x93\xa1t\xa0\xa1o"),
-        BYTES("\x93\xa1t\x90\x90"),
-        BYTES("\x94\xa1t\x01\x80\xc3"),
-        BYTES("\x93\xa1t\xa0\x81\245chunk\x01"),
-        BYTES("\x93\xa1t\xa0\x81\245chunk\x80"),
-        BYTES("\x93\xa1t\xa0\x81\245chunk\x90"),
-        BYTES("\x93\xa1t\xa0\x81\245chunk\xc2"),
-        BYTES("\x93\xa1t\xa0\x81\245chunk\xc7\x01\x01x"),
+    enum { GOOD_BYTES = sizeof GOOD - 1 };
+    uint8_t around[256];
+    struct bytes bytes = { around, wrong->bytes.length + (size_t)2 * GOOD_BYTES };
+    const struct scanner *end = NULL;
+
+    memcpy(around, GOOD, GOOD_BYTES);
+    memcpy(around + GOOD_BYTES, wrong->bytes.at, wrong->bytes.length);
+    memcpy(around + GOOD_BYTES + wrong->bytes.length, GOOD, GOOD_BYTES);
+    scan_every_way(traces, &generous, bytes, "wrong");
+    assert_int_equal(expect_oracle(&traces[0], bytes, "wrong"), 3);
+    scan_every_way(traces, &generous, wrong->bytes, "wrong");
+    assert_int_equal(expect_oracle(&traces[0], wrong->bytes, "wrong"), 1);
+    for (unsigned i = 0; i < traces[0].count; i++)
+        if (traces[0].events[i].status == SCANNER_END)
+            end = &traces[0].events[i].scanner;
+    for (enum event_fault fault = 0; fault < EVENT_FAULT_COUNT; fault++)
+        assert_int_equal(end->faults[fault], fault == wrong->fault ? wrong->count : 0);
+    return end;
+}
+
+static void a_wrong_event_is_counted_and_costs_nothing_behind_it(void **state)
+{
+    static const struct wrong cases[] = {
+        /* record */
+        { BYTES("\x93\xa1t\x01\x01"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x93\xa1t\x01\xc0"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x93\xa1t\x01\x90"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x93\xa1t\x01\x92\x80\xa1x"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x93\xa1t\x01\xa1r"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x94\xa1t\x01\xc0\x81\245chunk\xa1x"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x92\xa1t\x92\x92\x01\x90\x92\x01\x80"), EVENT_FAULT_RECORD, 1 },
+        { BYTES("\x92\xa1t\x93\x92\x01\xc0\x92\x01\x80\x92\x01\xda\0\1x"), EVENT_FAULT_RECORD, 2 },
+        { BYTES("\x92\xa1t\x91\x92\x92\x01\x80\xc4\1x"), EVENT_FAULT_RECORD, 1 },
+        /* time */
+        { BYTES("\x93\xa1t\xc3\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x93\xa1t\x80\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x94\xa1t\x81\1\x92\1\2\xc0\x81\245chunk\xa1x"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\xa1x\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\xa1x\xc0"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x92\x92\x81\1\2\x81\1\2\x92\x01\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\xc2\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x91\x01\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x93\x01\x80\x80\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x92\x92\x01\x80\x80\x80"), EVENT_FAULT_TIME, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x92\xa1x\x80\x80"), EVENT_FAULT_TIME, 1 },
+        /* entry */
+        { BYTES("\x92\xa1t\x91\x01"), EVENT_FAULT_ENTRY, 1 },
+        { BYTES("\x92\xa1t\x92\xc0\x92\x01\x80"), EVENT_FAULT_ENTRY, 1 },
+        { BYTES("\x92\xa1t\x91\x82\1\2\3\4"), EVENT_FAULT_ENTRY, 1 },
+        { BYTES("\x92\xa1t\x93\x90\xa1x\x91\x01"), EVENT_FAULT_ENTRY, 3 },
+        { BYTES("\x92\xa1t\x91\x93\x01\x80\x80"), EVENT_FAULT_ENTRY, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x92\x01\x01\x80"), EVENT_FAULT_ENTRY, 1 },
+        { BYTES("\x92\xa1t\x91\x92\x92\x01\xc0\x80"), EVENT_FAULT_ENTRY, 1 },
+        /* What Fluentd takes is right. */
+        { BYTES("\x92\xa1t\x93\x92\xc0\x80\x92\xcbtttttttt\x80\x92\x92\xc0\x80\x80"), EVENT_FAULT_COUNT, 0 },
     };
 
-    for (size_t i = 0; i < sizeof bad_option / sizeof *bad_option; i++)
-        expect_refused(*state, &generous, bad_option[i], SCANNER_BAD_OPTION);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct scanner *end = expect_wrong(*state, &cases[i]);
+        assert_false(end->is_foreign);
+        assert_int_equal(scanner_invalid_events(end), cases[i].count);
+    }
+}
+
+static void what_is_no_message_is_scanned_to_its_end(void **state)
+{
+    static const struct wrong cases[] = {
+        { BYTES("\xc0"), EVENT_FAULT_COUNT, 0 },
+        { BYTES("\xc3"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\xa0"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\xd9\005hello"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\xcbtttttttt"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\xd7\0tttttttt"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\x80"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\x82\xa1k\x92\1\2\2\x81\1\2"), EVENT_FAULT_VALUE, 1 },
+        { BYTES("\x90"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\xdd\0\0\0\0"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x91\xa1t"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x95\xa1t\1\x80\x80\x91\1"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\xdc\0\x06\1\2\3\4\5\6"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\xa1t\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\xa1t\xc3"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\xa1t\x01"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x94\xa1t\x90\x80\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x94\xa1t\xa0\x80\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\x01\x90"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\xc0\xa0"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x92\x92\1\2\x91\x92\1\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xc7\x01\x01t\1\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\xa1o"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\x90\x91\x92\1\2"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x94\xa1t\x01\x80\xc3"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\x07"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\x81\245chunk\x01"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\x81\245chunk\x80"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\x81\245chunk\x92\1\2"), EVENT_FAULT_MESSAGE, 1 },
+        { BYTES("\x93\xa1t\xa0\x82\245chunk\xc2\245chunk\xa1x"), EVENT_FAULT_MESSAGE, 1 },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_true(expect_wrong(*state, &cases[i])->is_foreign);
+}
+
+static void the_chunk_id_of_what_is_no_message_is_found(void **state)
+{
+    static const struct wrong tag = { BYTES("\x93\x01\x90\x81\245chunk\xa1x"), EVENT_FAULT_MESSAGE, 1 };
+    const struct scanner *end = expect_wrong(*state, &tag);
+
+    assert_true(end->is_foreign);
+    expect_span(end->chunk, 10, 12);
+    expect_absent(end->tag);
+}
+
+static void a_size_that_the_body_has_no_bytes_for_is_not_believed(void **state)
+{
+    static const struct {
+        struct bytes bytes;
+        uint64_t entries;
+    } cases[] = {
+        { BYTES("\x93\xa1t\xc4\006\x92\x01\x80\x92\x01\x80\x81\xa4size\x02"), 2 },
+        { BYTES("\x93\xa1t\xc4\006\x92\x01\x80\x92\x01\x80\x81\xa4size\x06"), 0 }, /* bytes */
+        { BYTES("\x93\xa1t\xa0\x81\xa4size\x01"), 0 },
+        { BYTES("\x93\xa1t\xc4\003abc\x82\xa4size\x64\252compressed\xa4gzip"), 100 },
+        { BYTES("\x93\xa1t\xc4\003abc\x82\252compressed\xa4gzip\xa4size\x64"), 100 },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(scan_one(*state, cases[i].bytes)->entries, cases[i].entries);
+}
+
+static void a_wrong_entry_is_the_first_level(void **state)
+{
+    struct scanner_limits limits = generous;
+
+    limits.depth = 2;
+    scan_every_way(*state, &limits, (struct bytes)BYTES("\x92\xa1t\x91\x93\x01\x90\x02"), "depth");
+    assert_int_equal(((struct scan_trace *)*state)->events[1].status, SCANNER_END);
+    expect_refused(*state, &limits, (struct bytes)BYTES("\x92\xa1t\x91\x93\x01\x91\x91"), SCANNER_TOO_DEEP);
+    expect_refused(*state, &limits, (struct bytes)BYTES("\x95\x91\x91"), SCANNER_TOO_DEEP);
 }
 
 static void json_is_recognised_at_the_streams_start(void **state)
@@ -568,6 +685,8 @@ static void json_is_recognised_at_the_streams_start(void **state)
     expect_refused(traces, &generous, array, SCANNER_JSON);
     expect_refused(traces, &generous, later, SCANNER_NOT_FORWARD);
     assert_int_equal(expect_oracle(&traces[0], later, "later"), 1);
+    expect_refused(traces, &generous, (struct bytes)BYTES("\xc0\xc0{\"t\""), SCANNER_JSON);
+    expect_refused(traces, &generous, (struct bytes)BYTES("\xc3{\"t\""), SCANNER_NOT_FORWARD);
 }
 
 static void nothing_is_read_after_a_refusal(void **state)
@@ -741,12 +860,13 @@ static void the_deepest_nesting_passes_and_one_level_more_does_not(void **state)
             struct bytes bytes = nest(buffer, before[i], depths[j] - 1);
             limits.depth = depths[j];
             memcpy(buffer + bytes.length, rest, sizeof rest);
-            bytes.length += i == 2; /* where metadata was deep, the record is missing: a wrong one ends it */
+            bytes.length += i == 2; /* where metadata was deep, the record is missing: a wrong one follows */
             bytes.length += i == 4; /* where a key was deep, its value */
             scan_every_way(*state, &limits, bytes, "deep");
             const struct scan_event *event = &((struct scan_trace *)*state)->events[1];
-            assert_int_equal(event->scanner.refusal, i == 2 ? SCANNER_NOT_FORWARD : SCANNER_NOT_REFUSED);
-            assert_int_equal(event->status, i == 2 ? SCANNER_REFUSED : SCANNER_END);
+            assert_int_equal(event->scanner.refusal, SCANNER_NOT_REFUSED);
+            assert_int_equal(event->status, SCANNER_END);
+            assert_int_equal(event->scanner.faults[EVENT_FAULT_RECORD], i == 2);
             expect_refused(*state, &limits, nest(buffer, before[i], depths[j]), SCANNER_TOO_DEEP);
         }
     }
@@ -1093,8 +1213,12 @@ int main(void)
         TEST(messages_follow_each_other),
         TEST(an_incomplete_message_does_not_end),
         TEST(an_empty_slice_changes_nothing),
-        TEST(wrong_shapes_are_refused),
-        TEST(wrong_options_are_refused),
+        TEST(lost_framing_is_refused),
+        TEST(a_wrong_event_is_counted_and_costs_nothing_behind_it),
+        TEST(what_is_no_message_is_scanned_to_its_end),
+        TEST(the_chunk_id_of_what_is_no_message_is_found),
+        TEST(a_size_that_the_body_has_no_bytes_for_is_not_believed),
+        TEST(a_wrong_entry_is_the_first_level),
         TEST(json_is_recognised_at_the_streams_start),
         TEST(nothing_is_read_after_a_refusal),
         TEST(the_longest_tag_passes_and_one_byte_more_does_not),

@@ -18,7 +18,7 @@ struct fixture {
     const struct message *settled;
     struct sender_refusal refusal;
     enum end_reason reason;
-    unsigned undelivered, wakes;
+    unsigned undelivered, wakes, settled_count;
 };
 
 static struct fixture fixture;
@@ -26,6 +26,7 @@ static struct fixture fixture;
 static void on_settled(void *owner, const struct message *message)
 {
     ((struct fixture *)owner)->settled = message;
+    ((struct fixture *)owner)->settled_count++;
 }
 
 static void on_refused(void *owner, const struct sender_refusal *refusal)
@@ -119,6 +120,61 @@ static void a_settled_message_leaves_and_its_owner_is_told(void **state)
     sender_remove(&f->sender, f->messages[1]);
     assert_ptr_equal(f->settled, f->messages[0]); /* a removed message has not settled */
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
+}
+
+/* Files an empty message of an agent that asks for its ack, or does not. */
+static void file_empty(struct fixture *f, enum message_ack ack)
+{
+    struct message *message = messages_make(&f->pool, "x", ack, 1);
+
+    message->entry.size = 0;
+    sender_file_empty(&f->sender, message, NOW_MS);
+}
+
+static void empty_messages_settle_when_no_earlier_message_is_unsettled(void **state)
+{
+    struct fixture *f = *state;
+
+    file_empty(f, MESSAGE_AGENT_ACK);
+    assert_int_equal(f->settled_count, 1);
+    file(f, 2);
+    file_empty(f, MESSAGE_AGENT_ACK);
+    file_empty(f, MESSAGE_AGENT_ACK);
+    assert_int_equal(f->settled_count, 1);
+    file_empty(f, MESSAGE_NO_ACK); /* nobody waits for its turn */
+    assert_int_equal(f->settled_count, 2);
+    sender_settle(&f->sender, f->messages[1]);
+    assert_int_equal(f->settled_count, 3);
+    sender_settle(&f->sender, f->messages[0]);
+    assert_int_equal(f->settled_count, 6);
+    assert_true(TAILQ_EMPTY(&f->sender.unsettled));
+    file(f, 1);
+    file_empty(f, MESSAGE_AGENT_ACK);
+    sender_refuse(&f->sender, f->messages[0], 1, END_CLOSED);
+    assert_int_equal(f->settled_count, 7);
+}
+
+static void a_released_sender_frees_its_empty_messages(void **state)
+{
+    struct fixture *f = *state;
+
+    file(f, 1);
+    for (unsigned i = 0; i < SENDER_EMPTIES_MAX; i++) {
+        assert_false(sender_is_full(&f->sender));
+        file_empty(f, MESSAGE_AGENT_ACK);
+    }
+    assert_true(sender_is_full(&f->sender));
+    sender_release(&f->sender); /* a sanitizer sees a leak */
+    assert_false(sender_is_full(&f->sender));
+    assert_int_equal(f->settled_count, 0);
+}
+
+static void the_first_invalid_event_is_known(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(sender_note_invalid(&f->sender));
+    assert_false(sender_note_invalid(&f->sender));
 }
 
 static void messages_of_a_released_sender_have_no_sender(void **state)
@@ -347,6 +403,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(filed_messages_have_rising_ordinals),
         TEST(a_settled_message_leaves_and_its_owner_is_told),
+        TEST(the_first_invalid_event_is_known),
+        TEST(a_released_sender_frees_its_empty_messages),
+        TEST(empty_messages_settle_when_no_earlier_message_is_unsettled),
         TEST(messages_of_a_released_sender_have_no_sender),
         TEST(an_isolated_message_blocks_later_ones_only),
         TEST(the_oldest_isolated_message_blocks),
