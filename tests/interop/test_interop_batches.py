@@ -160,17 +160,31 @@ def test_no_message_is_lost_at_a_fluentd_that_limits_what_it_reads(husk, fluentd
     assert set(fluentd.taken(name)) == set(range(COUNT))
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("record that is n")])  # husk refuses these
-def test_a_message_that_fluentd_refuses_costs_no_other(husk, fluentd, name):
-    """A message that Fluentd acks without taking it counts as settled."""
+def expect_no_other_is_lost(husk, fluentd, name, **options):
     *_, make, _, _ = CASES[name]
     fluentd.taken(name)
-    server = husk.server(raw.format_address(fluentd.addresses[name]), max_attempts=3, ack_timeout="1s")
+    server = husk.server(raw.format_address(fluentd.addresses[name]), max_attempts=3, ack_timeout="1s", **options)
     agent = forward.Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(b"".join(messages_of(make, lambda number: None)))
     good = set(range(COUNT)) - set(ODD)
     eventually(lambda: server.metric("husk_messages_settled_total") >= len(good), "the good ones are settled", 30)
     assert good <= set(fluentd.taken(name))
+    return server
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_message_that_fluentd_refuses_costs_no_other(husk, fluentd, name):
+    """A message that Fluentd acks without taking it counts as settled. husk leaves invalid events out."""
+    server = expect_no_other_is_lost(husk, fluentd, name)
+    invalid = len(ODD) if name.startswith("record that is n") else 0
+    assert server.metric("husk_invalid_events_total", reason="record") == invalid
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("record that is n")])
+def test_an_invalid_event_that_is_passed_to_fluentd_costs_no_other(husk, fluentd, name):
+    """Fluentd passes over the event; it acks one that its skip_invalid_event finds, and no nil."""
+    server = expect_no_other_is_lost(husk, fluentd, name, invalid_events="pass")
+    assert server.metric("husk_invalid_events_total", reason="record") == len(ODD)
 
 
 @pytest.mark.parametrize("overflow_action", ["throw_exception", "block"])
