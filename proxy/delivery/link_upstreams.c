@@ -15,7 +15,7 @@ bool link_upstreams_exist(const struct upstream_pool *pool)
     const struct upstream *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (upstream->link.is_link)
+        if (upstream->stream.link.is_link)
             return true;
     }
     return false;

@@ -43,10 +43,8 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->endpoint_at = endpoint_at;
     upstream->opened_ms = reactor->now_ms;
     upstream->reservation.upstream = upstream;
-    in_flight_init(&upstream->in_flight, &reactor->metrics.messages,
-                   shared->transport->route->ack_timeout_ms);
-    buffer_init(&upstream->outgoing, &reactor->pool);
-    buffer_init(&upstream->incoming, &reactor->pool);
+    upstream_stream_init(&upstream->stream, &reactor->pool, &reactor->metrics.messages,
+                         shared->transport->route->ack_timeout_ms);
     timer_init(&upstream->timer, reactor, on_task, &upstream->task);
     outlet_open(&upstream->outlet, &shared->transport->dialer, &upstream->task);
     if (endpoint_at < ENDPOINTS_MAX)
@@ -87,7 +85,7 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
     connection_log_write(&transport->connection_log, &end);
     if (end_reason_is_ours(reason))
         return;
-    if (reason == END_ACK_TIMEOUT && in_flight_is_taken(&upstream->in_flight))
+    if (reason == END_ACK_TIMEOUT && in_flight_is_taken(&upstream->stream.in_flight))
         silence_note(upstream);
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
@@ -113,8 +111,7 @@ void upstream_end(struct upstream *upstream, enum end_reason reason)
     if (in_order && leg->fd >= 0)
         (void)leg_finish(leg);
     outlet_close(&upstream->outlet, in_order ? LEG_CLOSE : LEG_RESET);
-    buffer_clear(&upstream->outgoing);
-    buffer_clear(&upstream->incoming);
+    upstream_stream_clear(&upstream->stream);
     timer_stop(&upstream->timer);
     reactor_reap(reactor_of(upstream), &upstream->task);
     upstream->shared->events->on_ended(upstream->shared->observer, upstream, reason);
@@ -149,7 +146,8 @@ bool upstream_locate(struct upstream *upstream)
 
 struct message *upstream_failed_message(const struct upstream *upstream, enum end_reason reason)
 {
-    return upstream->holder ? upstream->holder->message : in_flight_failed(&upstream->in_flight, reason);
+    return upstream->holder ? upstream->holder->message
+                            : in_flight_failed(&upstream->stream.in_flight, reason);
 }
 
 uint64_t upstream_sent_us(const struct upstream *upstream, const struct message *message)
@@ -159,7 +157,7 @@ uint64_t upstream_sent_us(const struct upstream *upstream, const struct message 
 
 struct message *upstream_take_unsettled(struct upstream *upstream)
 {
-    return in_flight_take_oldest(&upstream->in_flight);
+    return in_flight_take_oldest(&upstream->stream.in_flight);
 }
 
 /* ---- sending ---- */
@@ -167,7 +165,7 @@ struct message *upstream_take_unsettled(struct upstream *upstream)
 bool upstream_has_space(const struct upstream *upstream)
 {
     return upstream->state == UPSTREAM_READY && leg_can_send(&upstream->outlet.leg) &&
-           upstream->outgoing.length < route_of(upstream)->buffer_bytes;
+           upstream->stream.outgoing.length < route_of(upstream)->buffer_bytes;
 }
 
 bool upstream_is_available(const struct upstream *upstream)
@@ -176,16 +174,11 @@ bool upstream_is_available(const struct upstream *upstream)
            upstream_has_space(upstream);
 }
 
-/* Puts a frame before the next message, if the connection is a link and the frame is needed. */
-static void frame_put(struct upstream *upstream,
-                      bool (*write)(struct link_caller *caller, uint64_t number, struct buffer *out),
-                      uint64_t number)
+/* Ends the connection in its next step if a write ran out of memory. */
+static void check_written(struct upstream *upstream, bool is_written)
 {
-    size_t before = upstream->outgoing.length;
-
-    if (!write(&upstream->link, number, &upstream->outgoing))
+    if (!is_written)
         leg_break(&upstream->outlet.leg, END_NO_MEMORY);
-    in_flight_queue(&upstream->in_flight, upstream->outgoing.length - before);
 }
 
 /* Whether it is known at once that the peer is a husk that speaks the link. */
@@ -197,44 +190,46 @@ static bool speaks_link(const struct upstream *upstream)
 
 static void link_begin(struct upstream *upstream)
 {
-    in_flight_begin_link(&upstream->in_flight);
-    frame_put(upstream, link_caller_begin, route_of(upstream)->ack_timeout_ms);
+    check_written(upstream,
+                  upstream_stream_begin_link(&upstream->stream, route_of(upstream)->ack_timeout_ms));
 }
 
 void upstream_say_gone(struct upstream *upstream, uint64_t sender_number)
 {
     /* A frame may not stand inside a message. The peer also forgets idle senders without this frame. */
-    if (!upstream->link.is_link || upstream->state != UPSTREAM_READY || upstream->use == UPSTREAM_CUT_THROUGH)
+    if (!upstream->stream.link.is_link || upstream->state != UPSTREAM_READY ||
+        upstream->use == UPSTREAM_CUT_THROUGH)
         return;
-    frame_put(upstream, link_caller_say_gone, sender_number);
+    check_written(upstream, upstream_stream_say_gone(&upstream->stream, sender_number));
     timer_set(&upstream->timer, reactor_of(upstream)->now_ms + GONE_DELAY_MS);
 }
 
 /* The next step reports a failure. */
 static void flush(struct upstream *upstream)
 {
-    if (upstream->outgoing.length >= FLUSH_BYTES)
-        (void)leg_write(&upstream->outlet.leg, &upstream->outgoing);
+    if (upstream->stream.outgoing.length >= FLUSH_BYTES)
+        (void)leg_write(&upstream->outlet.leg, &upstream->stream.outgoing);
     upstream_wake(upstream);
+}
+
+/* A message is in flight. */
+static void note_filed(struct upstream *upstream, const struct message *message)
+{
+    if (message_is_isolated(message))
+        upstream->use = UPSTREAM_ISOLATED;
+    flush(upstream);
 }
 
 void upstream_file(struct upstream *upstream, struct message *message)
 {
-    if (message_is_isolated(message))
-        upstream->use = UPSTREAM_ISOLATED;
-    in_flight_file(&upstream->in_flight, message, reactor_of(upstream)->now_us);
-    flush(upstream);
+    in_flight_file(&upstream->stream.in_flight, message, reactor_of(upstream)->now_us);
+    note_filed(upstream, message);
 }
 
 void upstream_send(struct upstream *upstream, struct message *message)
 {
-    frame_put(upstream, link_caller_name, message->entry.sender);
-    /* The message is filed even if memory ran out: the connection then ends, and the message goes back with
-     * the others. */
-    if (!message_write(message, &upstream->outgoing))
-        leg_break(&upstream->outlet.leg, END_NO_MEMORY);
-    in_flight_queue(&upstream->in_flight, message->entry.size);
-    upstream_file(upstream, message);
+    check_written(upstream, upstream_stream_put(&upstream->stream, message, reactor_of(upstream)->now_us));
+    note_filed(upstream, message);
     if (!message->sender)
         upstream_say_gone(upstream, message->entry.sender);
 }
@@ -260,7 +255,7 @@ void upstream_hasten(struct upstream *upstream, uint64_t delay_ms)
 
 void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, uint64_t sender_number)
 {
-    frame_put(upstream, link_caller_name, sender_number);
+    check_written(upstream, upstream_stream_name(&upstream->stream, sender_number));
     upstream->use = UPSTREAM_CUT_THROUGH;
     upstream->holder = holder;
     upstream->held_us = reactor_of(upstream)->now_us;
@@ -268,8 +263,8 @@ void upstream_hold(struct upstream *upstream, struct exclusive_request *holder, 
 
 bool upstream_put(struct upstream *upstream, struct buffer *piece)
 {
-    in_flight_queue(&upstream->in_flight, piece->length);
-    bool moved = buffer_move(&upstream->outgoing, piece, piece->length);
+    bool moved = upstream_stream_put_piece(&upstream->stream, piece);
+
     flush(upstream);
     return moved;
 }
@@ -295,7 +290,8 @@ static void message_count(struct upstream *upstream, struct message *message)
 {
     struct sender *sender = message->sender;
 
-    if (sender && sender_is_closed(sender) && !in_flight_has_sender(&upstream->in_flight, sender->number))
+    if (sender && sender_is_closed(sender) &&
+        !in_flight_has_sender(&upstream->stream.in_flight, sender->number))
         sender_note_window(sender, upstream->id, SENDER_OPEN);
     if (upstream->use == UPSTREAM_ISOLATED)
         upstream_release(upstream);
@@ -311,8 +307,7 @@ static void message_settle(struct upstream *upstream, struct message *message)
  * the offset that the peer has. */
 static uint64_t bytes_taken(const struct upstream *upstream, size_t unsent)
 {
-    return in_flight_offset(&upstream->in_flight,
-                            upstream->outgoing.length + upstream->outlet.leg.unsent.length + unsent);
+    return upstream_stream_taken(&upstream->stream, upstream->outlet.leg.unsent.length + unsent);
 }
 
 /* Messages that expect no ack settle when the socket has taken them. */
@@ -320,7 +315,7 @@ static void taken_settle(struct upstream *upstream)
 {
     struct message *message;
 
-    while ((message = in_flight_take_taken(&upstream->in_flight, bytes_taken(upstream, 0))))
+    while ((message = in_flight_take_taken(&upstream->stream.in_flight, bytes_taken(upstream, 0))))
         message_settle(upstream, message);
 }
 
@@ -347,10 +342,10 @@ static void waiting_note(struct upstream *upstream, const struct in_flight_answe
 /* Takes the complete answers. END_NONE, or why an answer is refused. */
 static enum end_reason answers_take(struct upstream *upstream)
 {
-    while (upstream->incoming.length) {
+    while (upstream->stream.incoming.length) {
         struct in_flight_answer answer;
-        enum end_reason reason = in_flight_take_answer(&upstream->in_flight, &upstream->incoming,
-                                                       reactor_of(upstream)->now_us, &answer);
+        enum end_reason reason = in_flight_take_answer(
+            &upstream->stream.in_flight, &upstream->stream.incoming, reactor_of(upstream)->now_us, &answer);
         if (reason != END_NONE || !answer.is_complete)
             return reason;
         waiting_note(upstream, &answer);
@@ -376,11 +371,13 @@ static enum end_reason answers_take(struct upstream *upstream)
 
 static struct step open_step(struct upstream *upstream)
 {
-    struct step step = outlet_establish(&upstream->outlet, &upstream->incoming, &upstream->outgoing);
+    struct step step =
+        outlet_establish(&upstream->outlet, &upstream->stream.incoming, &upstream->stream.outgoing);
 
     if (step.outcome != STEP_GOES_ON)
         return step;
-    in_flight_queue(&upstream->in_flight, upstream->outgoing.length); /* the last bytes of authentication */
+    in_flight_queue(&upstream->stream.in_flight,
+                    upstream->stream.outgoing.length); /* the last bytes of authentication */
     upstream->state = UPSTREAM_READY;
     if (speaks_link(upstream))
         link_begin(upstream);
@@ -392,25 +389,26 @@ static struct step open_step(struct upstream *upstream)
 
 static enum end_reason ack_check(struct upstream *upstream)
 {
-    uint64_t now_ms = reactor_of(upstream)->now_ms, deadline_ms = in_flight_deadline(&upstream->in_flight);
+    uint64_t now_ms = reactor_of(upstream)->now_ms,
+             deadline_ms = in_flight_deadline(&upstream->stream.in_flight);
 
     if (!deadline_ms || now_ms < deadline_ms)
         return END_NONE;
     uint64_t taken = bytes_taken(upstream, socket_unsent(upstream->outlet.leg.fd));
-    return in_flight_is_late(&upstream->in_flight, taken, now_ms) ? END_ACK_TIMEOUT : END_NONE;
+    return in_flight_is_late(&upstream->stream.in_flight, taken, now_ms) ? END_ACK_TIMEOUT : END_NONE;
 }
 
 static bool is_drained(const struct upstream *upstream)
 {
-    return !upstream->in_flight.ledger.count && upstream->use != UPSTREAM_CUT_THROUGH &&
-           !upstream->outgoing.length && !upstream->outlet.leg.unsent.length;
+    return !upstream->stream.in_flight.ledger.count && upstream->use != UPSTREAM_CUT_THROUGH &&
+           !upstream->stream.outgoing.length && !upstream->outlet.leg.unsent.length;
 }
 
 /* Why a ready connection must end; END_NONE: it goes on. */
 static enum end_reason verdict(const struct upstream *upstream)
 {
     const struct leg *leg = &upstream->outlet.leg;
-    bool is_in_use = upstream->in_flight.ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
+    bool is_in_use = upstream->stream.in_flight.ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
 
     if (leg->broken != END_NONE)
         return leg->broken;
@@ -428,12 +426,12 @@ static enum end_reason bytes_move(struct upstream *upstream)
     size_t total = 0, moved;
 
     do {
-        size_t before = upstream->outgoing.length;
-        (void)leg_write(leg, &upstream->outgoing);
-        moved = before - upstream->outgoing.length;
-        before = upstream->incoming.length;
-        (void)leg_read(leg, &upstream->incoming, INCOMING_BYTES);
-        moved += upstream->incoming.length - before;
+        size_t before = upstream->stream.outgoing.length;
+        (void)leg_write(leg, &upstream->stream.outgoing);
+        moved = before - upstream->stream.outgoing.length;
+        before = upstream->stream.incoming.length;
+        (void)leg_read(leg, &upstream->stream.incoming, INCOMING_BYTES);
+        moved += upstream->stream.incoming.length - before;
         reason = answers_take(upstream);
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
@@ -475,7 +473,8 @@ static void watch(struct upstream *upstream)
         break;
     case UPSTREAM_READY:
         leg_watch(&upstream->outlet.leg, LEG_READ);
-        timer_set(timer, timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->in_flight)));
+        timer_set(timer,
+                  timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->stream.in_flight)));
         timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
         timer_set(timer, reservation_deadline(&upstream->reservation));
         break;

@@ -10,11 +10,10 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_H
 #define HUSK_DELIVERY_UPSTREAM_H
 
-#include "delivery/in_flight.h"
-#include "delivery/link_caller.h"
 #include "delivery/request_queue.h"
 #include "delivery/reservation.h"
 #include "delivery/retry.h"
+#include "delivery/upstream_stream.h"
 #include "link/outlet.h"
 #include "link/transport.h"
 #include "runtime/timer.h"
@@ -73,7 +72,6 @@ struct upstream {
     enum upstream_state state;
     enum upstream_use use;
     bool is_retiring;
-    struct link_caller link;          /* its frames, if the peer is a husk that speaks the link */
     enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
     unsigned acked_count;             /* messages that were acknowledged */
     enum retry_fault fault;           /* whose failure its end is; set at its end */
@@ -84,9 +82,7 @@ struct upstream {
     uint64_t held_us;                 /* when it was held, by the reactor's now_us */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
     struct outlet outlet;
-    struct buffer outgoing;     /* messages to be written to the socket */
-    struct buffer incoming;     /* acks read from the socket */
-    struct in_flight in_flight; /* messages that are sent and not settled */
+    struct upstream_stream stream;
     uint64_t opened_ms;
     struct timer timer;
 };

@@ -82,7 +82,7 @@ static uint64_t load_of(const struct upstream_pool *pool, const struct upstream 
 {
     const struct endpoint *endpoint = endpoint_of(pool, upstream);
 
-    return upstream->in_flight.ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
+    return upstream->stream.in_flight.ledger.bytes * ENDPOINT_WEIGHT_UNIT / (endpoint ? endpoint->weight : 1);
 }
 
 static unsigned tier_of(const struct upstream_pool *pool, const struct upstream *upstream)
@@ -127,7 +127,7 @@ static bool window_admits(struct upstream_pool *pool, const struct address_recor
         return true;
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!is_exclusive(upstream) && record_of(pool, upstream) == record)
-            unsettled += upstream->in_flight.ledger.count;
+            unsettled += upstream->stream.in_flight.ledger.count;
     }
     return send_window_admits(&record->window, unsettled);
 }
@@ -176,7 +176,7 @@ static struct upstream *pick_idle(struct upstream_pool *pool)
     struct upstream *best = NULL, *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling) {
-        if (upstream_is_available(upstream) && !upstream->in_flight.ledger.count &&
+        if (upstream_is_available(upstream) && !upstream->stream.in_flight.ledger.count &&
             (!best || tier_of(pool, upstream) < tier_of(pool, best)))
             best = upstream;
     }
@@ -257,7 +257,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
         if (upstream->endpoint_at >= ENDPOINTS_MAX)
             continue;
         survey->shared[upstream->endpoint_at]++;
-        if (tier_of(pool, upstream) == tier && upstream->in_flight.ledger.bytes < BUSY_BYTES)
+        if (tier_of(pool, upstream) == tier && upstream->stream.in_flight.ledger.bytes < BUSY_BYTES)
             survey->has_idle = true;
     }
 }
@@ -388,7 +388,7 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream)
 {
     return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
-           !ledger_oldest_awaiting(&upstream->in_flight.ledger);
+           !ledger_oldest_awaiting(&upstream->stream.in_flight.ledger);
 }
 
 enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct upstream *upstream,
@@ -399,7 +399,7 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
         .reason = reason,
         .now_us = pool->shared.transport->reactor->now_us,
         .is_of_use = upstream->acked_count || has_lasted(pool, upstream),
-        .says_waiting = upstream->in_flight.is_link,
+        .says_waiting = upstream->stream.in_flight.is_link,
         .message = message,
         .sent_us = message ? upstream_sent_us(upstream, message) : 0,
         .was_quiet = upstream->was_quiet,
@@ -421,7 +421,7 @@ static void redial_later(struct upstream_pool *pool)
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
     bool is_refusal = !is_exclusive(upstream) && reason != END_ACK_TIMEOUT &&
-                      ledger_oldest_awaiting(&upstream->in_flight.ledger);
+                      ledger_oldest_awaiting(&upstream->stream.in_flight.ledger);
 
     const struct message *failed = upstream_failed_message(upstream, reason);
 

@@ -53,10 +53,10 @@ void upstreams_load(struct upstream *upstream, size_t bytes)
 {
     static const uint8_t zeros[1024];
     struct buffer piece;
-    struct message *message = message_open(upstream->outgoing.pool, MESSAGE_UNPROTECTED);
+    struct message *message = message_open(upstream->stream.outgoing.pool, MESSAGE_UNPROTECTED);
 
     assert_non_null(message);
-    buffer_init(&piece, upstream->outgoing.pool);
+    buffer_init(&piece, upstream->stream.outgoing.pool);
     for (size_t part; bytes; bytes -= part) {
         part = bytes < sizeof zeros ? bytes : sizeof zeros;
         assert_true(buffer_append(&piece, zeros, part));

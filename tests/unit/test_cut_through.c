@@ -168,15 +168,15 @@ static void bytes_flow_once_a_connection_is_granted(void **state)
     assert_true(cut_through_can_flow(cut_through));
     flow(f, cut_through);
     assert_int_equal(f->incoming.length, 0);
-    messages_expect_buffer(&upstream->outgoing,
+    messages_expect_buffer(&upstream->stream.outgoing,
                            OWN_HEAD "\x01\x81\xa1m\xa8"
                                     "0123",
                            waiting);
     RECEIVE(f, "4567" OWN_OPTION);
     finish(f, cut_through);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
-    const struct message *message = message_of(upstream->in_flight.ledger.first);
+    const struct message *message = message_of(upstream->stream.in_flight.ledger.first);
     assert_int_equal(message->ack, MESSAGE_AGENT_ACK);
     assert_memory_equal(message->entry.id, "\xa2id", 3);
     assert_int_equal(message->entry.size, sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
@@ -198,10 +198,10 @@ static void the_option_is_held_back_until_it_is_whole(void **state)
                            "\x81\xa5"
                            "chu",
                            5);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY, sizeof(OWN_HEAD OWN_BODY) - 1);
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD OWN_BODY, sizeof(OWN_HEAD OWN_BODY) - 1);
     RECEIVE(f, "nk\xa2id");
     finish(f, cut_through);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
 }
 
@@ -217,14 +217,14 @@ static void husk_asks_for_an_ack_of_a_protected_message(void **state)
     struct cut_through *cut_through = open(f);
     struct upstream *upstream = make_ready(f);
     flow(f, cut_through);
-    messages_expect_buffer(&upstream->outgoing, "\x94\xa3p.t\x01", 6); /* an option is promised */
+    messages_expect_buffer(&upstream->stream.outgoing, "\x94\xa3p.t\x01", 6); /* an option is promised */
     RECEIVE(f, BODY);
     finish(f, cut_through);
-    const struct message *message = message_of(upstream->in_flight.ledger.first);
+    const struct message *message = message_of(upstream->stream.in_flight.ledger.first);
     assert_int_equal(message->ack, MESSAGE_OUR_ACK);
     assert_true(message->is_protected);
     assert_int_equal(message->entry.id_length, CHUNK_ID_VALUE_BYTES);
-    size_t length = buffer_peek(&upstream->outgoing, 0, bytes, sizeof bytes);
+    size_t length = buffer_peek(&upstream->stream.outgoing, 0, bytes, sizeof bytes);
     assert_int_equal(length, message->entry.size);
     assert_memory_equal(bytes + length - CHUNK_ID_VALUE_BYTES, message->entry.id, CHUNK_ID_VALUE_BYTES);
     messages_expect_bytes(message, bytes, length); /* kept, as it was sent */
@@ -242,8 +242,8 @@ static void passthrough_neither_asks_nor_keeps(void **state)
     flow(f, cut_through);
     RECEIVE(f, BODY);
     finish(f, cut_through);
-    const struct message *message = message_of(upstream->in_flight.ledger.first);
-    messages_expect_buffer(&upstream->outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
+    const struct message *message = message_of(upstream->stream.in_flight.ledger.first);
+    messages_expect_buffer(&upstream->stream.outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
     assert_int_equal(message->ack, MESSAGE_NO_ACK);
     assert_int_equal(message->entry.id_length, 0);
     assert_false(message->is_kept);
@@ -277,7 +277,7 @@ static void a_message_is_no_longer_kept_once_the_budget_is_spent(void **state)
     assert_false(cut_through->message->is_kept || cut_through->message->is_protected);
     assert_int_equal(f->budget.retained_bytes, others);
     finish(f, cut_through);
-    assert_int_equal(message_of(upstream->in_flight.ledger.first)->ack,
+    assert_int_equal(message_of(upstream->stream.in_flight.ledger.first)->ack,
                      MESSAGE_OUR_ACK); /* it was promised */
     read_budget_retain(&f->budget, &others, 0);
 }
@@ -295,7 +295,7 @@ static void a_full_connection_blocks(void **state)
     RECEIVE(f, "\x81");
     flow(f, cut_through);
     assert_int_equal(f->incoming.length, 1);
-    buffer_clear(&upstream->outgoing); /* the socket has taken it */
+    buffer_clear(&upstream->stream.outgoing); /* the socket has taken it */
     unsigned wakes = f->wakes;
     upstream->shared->events->on_progress(upstream->shared->observer, upstream);
     assert_int_equal(f->wakes, wakes + 1);
@@ -317,12 +317,12 @@ static void a_kept_message_begins_again_on_another_connection(void **state)
     assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.retried), 1);
     assert_int_equal(f->undelivered, 0);
     upstream = make_ready(f);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD "\x01", sizeof OWN_HEAD);
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD "\x01", sizeof OWN_HEAD);
     RECEIVE(f, BODY OWN_OPTION);
     finish(f, cut_through);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
-    assert_true(message_is_isolated(message_of(upstream->in_flight.ledger.first)));
+    assert_true(message_is_isolated(message_of(upstream->stream.in_flight.ledger.first)));
     upstreams_settle(upstream);
 }
 
@@ -354,7 +354,7 @@ static void a_message_read_whole_before_its_grant_joins_the_queue(void **state)
     assert_true(TAILQ_EMPTY(&f->dispatcher.requests.list));
     assert_int_equal(f->dispatcher.waiting.count, 1);
     struct upstream *upstream = make_ready(f);
-    messages_expect_buffer(&upstream->outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
+    messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD OWN_BODY OWN_OPTION,
                            sizeof(OWN_HEAD OWN_BODY OWN_OPTION) - 1);
     upstreams_settle(upstream);
     assert_int_equal(f->settled, 1);
@@ -370,8 +370,8 @@ static void a_message_without_protection_is_kept_until_it_is_sent(void **state)
     RECEIVE(f, BODY);
     finish(f, cut_through);
     struct upstream *upstream = make_ready(f);
-    messages_expect_buffer(&upstream->outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
-    assert_false(message_of(upstream->in_flight.ledger.first)->is_kept);
+    messages_expect_buffer(&upstream->stream.outgoing, HEAD BODY, sizeof(HEAD BODY) - 1);
+    assert_false(message_of(upstream->stream.in_flight.ledger.first)->is_kept);
 }
 
 static void an_agent_that_leaves_cuts_the_connection(void **state)

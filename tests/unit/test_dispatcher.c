@@ -180,7 +180,7 @@ static struct upstream *make_ready(struct fixture *f)
 /* The unsettled messages of the connection are `messages`, in order. */
 static void expect_sent(const struct upstream *upstream, struct message *const *messages, unsigned count)
 {
-    struct ledger_entry *entry = upstream->in_flight.ledger.first;
+    struct ledger_entry *entry = upstream->stream.in_flight.ledger.first;
 
     for (unsigned i = 0; i < count; i++, entry = entry->next) {
         assert_non_null(entry);
@@ -215,7 +215,7 @@ static void a_message_waits_for_a_connection_and_settles(void **state)
     EXPECT_SENT(upstream, message);
     assert_false(message->is_waiting);
     messages_expect_bytes(message, message->flat, message->flat_length); /* still kept */
-    messages_expect_buffer(&upstream->outgoing, message->flat, message->flat_length);
+    messages_expect_buffer(&upstream->stream.outgoing, message->flat, message->flat_length);
     assert_int_equal(f->agents[0].sender.upstream_id, upstream->id);
     assert_int_equal(metrics_read(&metrics_of(f)->waiting), 0);
     upstreams_settle(upstream);
@@ -248,7 +248,7 @@ static void messages_are_sent_in_order_while_a_connection_has_space(void **state
     struct upstream *upstream = make_ready(f);
     EXPECT_SENT(upstream, first, second);
     assert_true(third->is_waiting);
-    buffer_clear(&upstream->outgoing);            /* the socket has taken them */
+    buffer_clear(&upstream->stream.outgoing);     /* the socket has taken them */
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     EXPECT_SENT(upstream, first, second, third);
 }
@@ -268,11 +268,11 @@ static void agents_are_not_read_while_messages_wait_at_ready_connections(void **
     struct upstream *upstream = make_ready(f);
     assert_int_equal(f->dispatcher.waiting.bytes, 3 * bytes);
     assert_false(read_budget_admits(&f->budget, &share));
-    buffer_clear(&upstream->outgoing);
+    buffer_clear(&upstream->stream.outgoing);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     assert_int_equal(f->dispatcher.waiting.bytes, bytes);
     assert_false(read_budget_admits(&f->budget, &share)); /* not before most of them are gone */
-    buffer_clear(&upstream->outgoing);
+    buffer_clear(&upstream->stream.outgoing);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     assert_true(read_budget_admits(&f->budget, &share));
 }
@@ -334,7 +334,7 @@ static void a_message_is_given_up_after_so_many_attempts(void **state)
         struct upstream *upstream = make_ready(f);
         if (reserved(f))
             upstreams_stay_quiet(upstream);
-        assert_int_equal(upstream->in_flight.ledger.count, 1);
+        assert_int_equal(upstream->stream.in_flight.ledger.count, 1);
         deliveries++;
         upstream_end(upstream, END_RESET);
         back_off(f);
@@ -382,7 +382,7 @@ static void a_connection_that_ends_before_the_message_is_sent_is_no_attempt(void
     f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
     for (unsigned ends = 0; ends < 20; ends++) {
         struct upstream *upstream = make_ready(f);
-        assert_int_equal(upstream->in_flight.ledger.count, ends < 2); /* the first retry is at once */
+        assert_int_equal(upstream->stream.in_flight.ledger.count, ends < 2); /* the first retry is at once */
         upstream_end(upstream, END_CLOSED);
         assert_null(message->reservation);
         back_off(f);
@@ -416,7 +416,7 @@ static void an_isolated_message_waits_on_its_connection_and_others_do_not(void *
     assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);
     assert_true(isolated->is_waiting);
     struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
-    assert_int_equal(upstream->in_flight.ledger.count, 0);
+    assert_int_equal(upstream->stream.in_flight.ledger.count, 0);
     struct upstream *shared = make_ready(f);
     EXPECT_SENT(shared, other);
     upstreams_stay_quiet(upstream);
@@ -536,7 +536,7 @@ static void a_batch_that_fails_twice_is_split(void **state)
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     struct upstream *upstream = make_ready(f);
     for (unsigned i = 1; i <= 3; i++) { /* one after the other, each alone */
-        assert_int_equal(upstream->in_flight.ledger.count, 1);
+        assert_int_equal(upstream->stream.in_flight.ledger.count, 1);
         upstreams_settle(upstream);
         assert_int_equal(f->agents[0].settled, i);
     }

@@ -408,7 +408,7 @@ static struct upstream *dial_isolated(struct fixture *f)
     struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_EXCLUSIVE);
 
     upstreams_load(upstream, 1);
-    message_of(upstream->in_flight.ledger.first)->attempts = 1;
+    message_of(upstream->stream.in_flight.ledger.first)->attempts = 1;
     upstream->use = UPSTREAM_ISOLATED;
     return upstream;
 }
