@@ -331,6 +331,19 @@ const uint8_t *buffer_view(const struct buffer *buffer, size_t offset, size_t *l
     return slice->segment->bytes + slice->start + offset;
 }
 
+const uint8_t *buffer_front(const struct buffer *buffer, void *scratch, size_t *size)
+{
+    size_t contiguous = 0;
+    const uint8_t *view = buffer->length ? buffer_view(buffer, 0, &contiguous) : scratch;
+
+    if (*size > buffer->length)
+        *size = buffer->length;
+    if (contiguous >= *size)
+        return view;
+    buffer_peek(buffer, 0, scratch, *size);
+    return scratch;
+}
+
 void buffer_patch(struct buffer *buffer, size_t offset, const void *from, size_t length)
 {
     const uint8_t *at = from;

@@ -93,6 +93,10 @@ bool buffer_move(struct buffer *to, struct buffer *from, size_t bytes);
 /* The contiguous bytes at `offset`, which is less than the length of the queue. *length is at least 1. */
 const uint8_t *buffer_view(const struct buffer *buffer, size_t offset, size_t *length);
 
+/* The first *size bytes of the queue, or all if it has fewer: sets *size to their number. Borrowed from the
+ * queue if they are contiguous, otherwise copied to `scratch`, which holds *size bytes. */
+const uint8_t *buffer_front(const struct buffer *buffer, void *scratch, size_t *size);
+
 /* Copies up to `size` bytes at the offset `skip`, without removing them. Returns the number of bytes. */
 size_t buffer_peek(const struct buffer *buffer, size_t skip, void *to, size_t size);
 

@@ -281,6 +281,38 @@ static void a_trim_frees_segments_not_needed_since_the_last_trim(void **state)
     assert_int_equal(pool->idle_count, pool->idle_limit);
 }
 
+static void the_front_is_copied_only_if_it_straddles_segments(void **state)
+{
+    struct buffer_pool *pool = *state;
+    struct buffer buffer, more;
+    uint8_t scratch[100];
+    size_t size = sizeof scratch;
+
+    buffer_init(&buffer, pool);
+    buffer_init(&more, pool);
+    (void)buffer_front(&buffer, scratch, &size);
+    assert_int_equal(size, 0);
+    append_pattern(&buffer, 0, 40);
+    size = sizeof scratch;
+    const uint8_t *front = buffer_front(&buffer, scratch, &size);
+    assert_int_equal(size, 40);
+    assert_ptr_not_equal(front, scratch);
+    append_pattern(&more, 0, 2000); /* a segment of its own */
+    append_pattern(&more, 2000, 10);
+    buffer_consume(&more, 2000 - 5);
+    assert_true(buffer_share(&buffer, &more));
+    size = 40;
+    assert_ptr_not_equal(buffer_front(&buffer, scratch, &size), scratch);
+    size = sizeof scratch;
+    front = buffer_front(&buffer, scratch, &size);
+    assert_int_equal(size, 55);
+    assert_ptr_equal(front, scratch);
+    for (size_t i = 0; i < size; i++)
+        assert_int_equal(front[i], pattern(i < 40 ? i : 1955 + i));
+    buffer_clear(&buffer);
+    buffer_clear(&more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_come_out_as_they_went_in_across_segments, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unused_reservation_leaves_no_segment_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(vectors_cover_the_queue_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_front_is_copied_only_if_it_straddles_segments, setup, teardown),
         cmocka_unit_test_setup_teardown(shared_bytes_outlive_either_of_their_buffers, setup, teardown),
         cmocka_unit_test_setup_teardown(writing_after_a_shared_slice_does_not_change_it, setup, teardown),
         cmocka_unit_test_setup_teardown(moving_removes_from_one_and_appends_to_the_other, setup, teardown),
