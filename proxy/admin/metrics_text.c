@@ -1,6 +1,7 @@
 #include "admin/metrics_text.h"
 
 #include "admin/metrics_label.h"
+#include "admin/metrics_series.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,64 +31,6 @@ _Static_assert(offsetof(struct side_metrics, handshakes_resumed) ==
                    offsetof(struct side_metrics, handshakes_full) + sizeof(metrics_counter),
                "husk_handshakes_total reads them as an array of two");
 
-static void put_escaped(FILE *out, const char *value)
-{
-    for (; *value; value++) {
-        if (*value == '\n') {
-            fputs("\\n", out);
-            continue;
-        }
-        if (*value == '\\' || *value == '"')
-            fputc('\\', out);
-        fputc(*value, out);
-    }
-}
-
-/* Writes `name{route="…"` and leaves the brace open. */
-static void put_route_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot)
-{
-    fprintf(out, "%s{route=\"", name);
-    put_escaped(out, snapshot->route);
-    fputc('"', out);
-}
-
-/* Like put_route_series, with `,side="…"`. */
-static void put_side_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
-                            enum side side)
-{
-    put_route_series(out, name, snapshot);
-    fprintf(out, ",side=\"%s\"", side_name(side));
-}
-
-/* Like put_route_series, with `,endpoint="…"`. */
-static void put_endpoint_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
-                                const struct endpoint_metrics *endpoint)
-{
-    put_route_series(out, name, snapshot);
-    fputs(",endpoint=\"", out);
-    put_escaped(out, endpoint->address);
-    fputc('"', out);
-}
-
-/* ---- sums over the workers ---- */
-
-static uint64_t sum_at(const struct metrics_snapshot *snapshot, size_t offset)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < snapshot->worker_count; i++)
-        sum += metrics_read((const metrics_counter *)((const char *)snapshot->workers[i] + offset));
-    return sum;
-}
-
-static uint64_t side_sum(const struct metrics_snapshot *snapshot, enum side side, size_t offset,
-                         unsigned index)
-{
-    size_t side_offset = offsetof(struct metrics, side) + side * sizeof(struct side_metrics);
-
-    return sum_at(snapshot, side_offset + offset + index * sizeof(metrics_counter));
-}
-
 /* ---- how a family is written ---- */
 
 static void write_side_counters(FILE *out, const struct family *family,
@@ -95,11 +38,11 @@ static void write_side_counters(FILE *out, const struct family *family,
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         for (unsigned i = 0; i < family->count; i++) {
-            uint64_t value = side_sum(snapshot, side, family->offset, i);
+            uint64_t value = metrics_series_side_sum(snapshot, side, family->offset, i);
 
             if (value == 0 && i < family->zero_from)
                 continue;
-            put_side_series(out, family->name, snapshot, side);
+            metrics_series_of_side(out, family->name, snapshot, side);
             if (family->label)
                 fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
             fprintf(out, "} %" PRIu64 "\n", value);
@@ -111,11 +54,11 @@ static void write_route_counters(FILE *out, const struct family *family,
                                  const struct metrics_snapshot *snapshot)
 {
     for (unsigned i = 0; i < family->count; i++) {
-        uint64_t value = sum_at(snapshot, family->offset + i * sizeof(metrics_counter));
+        uint64_t value = metrics_series_sum(snapshot, family->offset + i * sizeof(metrics_counter));
 
         if (value == 0 && i < family->zero_from)
             continue;
-        put_route_series(out, family->name, snapshot);
+        metrics_series_of_route(out, family->name, snapshot);
         if (family->label)
             fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
         fprintf(out, "} %" PRIu64 "\n", value);
@@ -129,7 +72,7 @@ static void write_active(FILE *out, const struct family *family, const struct me
 
         for (size_t i = 0; i < snapshot->worker_count; i++)
             active += metrics_active(&snapshot->workers[i]->side[side]);
-        put_side_series(out, family->name, snapshot, side);
+        metrics_series_of_side(out, family->name, snapshot, side);
         fprintf(out, "} %" PRIu64 "\n", active);
     }
 }
@@ -139,9 +82,9 @@ static void put_histogram_series(FILE *out, const char *name, const struct metri
                                  const enum side *side)
 {
     if (side)
-        put_side_series(out, name, snapshot, *side);
+        metrics_series_of_side(out, name, snapshot, *side);
     else
-        put_route_series(out, name, snapshot);
+        metrics_series_of_route(out, name, snapshot);
 }
 
 static void put_histogram(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot,
@@ -159,12 +102,12 @@ static void put_histogram(FILE *out, const struct family *family, const struct m
 
         if (i < family->bounds->count)
             snprintf(bound, sizeof bound, "%g", family->bounds->us[i] / 1e6);
-        cumulative +=
-            sum_at(snapshot, at + offsetof(struct metrics_histogram, buckets) + i * sizeof(metrics_counter));
+        cumulative += metrics_series_sum(snapshot, at + offsetof(struct metrics_histogram, buckets) +
+                                                       i * sizeof(metrics_counter));
         put_histogram_series(out, name, snapshot, side);
         fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
     }
-    uint64_t sum_us = sum_at(snapshot, at + offsetof(struct metrics_histogram, sum_us));
+    uint64_t sum_us = metrics_series_sum(snapshot, at + offsetof(struct metrics_histogram, sum_us));
     snprintf(name, sizeof name, "%s_sum", family->name);
     put_histogram_series(out, name, snapshot, side);
     fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
@@ -191,7 +134,7 @@ static void write_not_after(FILE *out, const struct family *family, const struct
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (snapshot->certificate_not_after[side] == 0)
             continue;
-        put_side_series(out, family->name, snapshot, side);
+        metrics_series_of_side(out, family->name, snapshot, side);
         fprintf(out, "} %" PRId64 "\n", snapshot->certificate_not_after[side]);
     }
 }
@@ -199,9 +142,9 @@ static void write_not_after(FILE *out, const struct family *family, const struct
 static void write_build_info(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
     fprintf(out, "%s{version=\"", family->name);
-    put_escaped(out, snapshot->version);
+    metrics_series_escape(out, snapshot->version);
     fputs("\",tls_library=\"", out);
-    put_escaped(out, snapshot->tls_library);
+    metrics_series_escape(out, snapshot->tls_library);
     fputs("\"} 1\n", out);
 }
 
@@ -219,7 +162,7 @@ static void write_draining(FILE *out, const struct family *family, const struct 
 static void write_upstream_healthy(FILE *out, const struct family *family,
                                    const struct metrics_snapshot *snapshot)
 {
-    put_route_series(out, family->name, snapshot);
+    metrics_series_of_route(out, family->name, snapshot);
     fprintf(out, "} %d\n", snapshot->upstream_healthy);
 }
 
@@ -227,7 +170,7 @@ static void write_heartbeats(FILE *out, const struct family *family, const struc
 {
     const uint64_t *count = (const uint64_t *)((const char *)snapshot + family->offset);
 
-    put_route_series(out, family->name, snapshot);
+    metrics_series_of_route(out, family->name, snapshot);
     fprintf(out, "} %" PRIu64 "\n", *count);
 }
 
@@ -247,7 +190,7 @@ static void write_upstream_connections(FILE *out, const struct family *family,
         if (!sum && !endpoint->is_listed)
             continue;
         for (unsigned state = 0; state < METRICS_OUTLET_STATE_COUNT; state++) {
-            put_endpoint_series(out, family->name, snapshot, endpoint);
+            metrics_series_of_endpoint(out, family->name, snapshot, endpoint);
             fprintf(out, ",state=\"%s\"} %" PRIu64 "\n",
                     metrics_outlet_state_name((enum metrics_outlet_state)state), counts[state]);
         }
@@ -262,7 +205,7 @@ static void write_endpoint_ejected(FILE *out, const struct family *family,
     for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
         if (!endpoint->is_listed)
             continue;
-        put_endpoint_series(out, family->name, snapshot, endpoint);
+        metrics_series_of_endpoint(out, family->name, snapshot, endpoint);
         fprintf(out, "} %d\n", snapshot->now_ms < metrics_read(&endpoint->ejected_until_ms));
     }
 }

@@ -1,0 +1,54 @@
+#include "admin/metrics_series.h"
+
+void metrics_series_escape(FILE *out, const char *value)
+{
+    for (; *value; value++) {
+        if (*value == '\n') {
+            fputs("\\n", out);
+            continue;
+        }
+        if (*value == '\\' || *value == '"')
+            fputc('\\', out);
+        fputc(*value, out);
+    }
+}
+
+void metrics_series_of_route(FILE *out, const char *name, const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{route=\"", name);
+    metrics_series_escape(out, snapshot->route);
+    fputc('"', out);
+}
+
+void metrics_series_of_side(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                            enum side side)
+{
+    metrics_series_of_route(out, name, snapshot);
+    fprintf(out, ",side=\"%s\"", side_name(side));
+}
+
+void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+                                const struct endpoint_metrics *endpoint)
+{
+    metrics_series_of_route(out, name, snapshot);
+    fputs(",endpoint=\"", out);
+    metrics_series_escape(out, endpoint->address);
+    fputc('"', out);
+}
+
+uint64_t metrics_series_sum(const struct metrics_snapshot *snapshot, size_t offset)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < snapshot->worker_count; i++)
+        sum += metrics_read((const metrics_counter *)((const char *)snapshot->workers[i] + offset));
+    return sum;
+}
+
+uint64_t metrics_series_side_sum(const struct metrics_snapshot *snapshot, enum side side, size_t offset,
+                                 unsigned index)
+{
+    size_t side_offset = offsetof(struct metrics, side) + side * sizeof(struct side_metrics);
+
+    return metrics_series_sum(snapshot, side_offset + offset + index * sizeof(metrics_counter));
+}
