@@ -23,6 +23,8 @@ struct config {
         max_tag_bytes, max_depth, unread_acks_bytes;
     uint64_t batch_delay_ms, ack_timeout_ms, delivery_timeout_ms, message_timeout_ms, max_age_ms,
         unread_acks_timeout_ms;
+    unsigned on_no_acks; /* enum route_on_no_acks, in the same order */
+    uint64_t no_acks_after;
     unsigned on_refused;     /* enum route_on_refused, in the same order */
     unsigned invalid_events; /* 0: skip, 1: pass */
     unsigned compress;       /* enum compression, in the same order */

@@ -7,6 +7,7 @@ static const char *const links[] = { "auto", "on", "off", NULL };
 static const char *const protocols[] = { "tcp", "forward", NULL };
 static const char *const deliveries[] = { "at-least-once", "passthrough", NULL };
 static const char *const unhealthy_answers[] = { "accept", "refuse", NULL };
+static const char *const no_acks[] = { "continue", "hold", NULL };
 static const char *const refusals[] = { "continue", "reset", NULL };
 static const char *const invalid_events[] = { "skip", "pass", NULL };
 static const char *const compressions[] = { "off", "gzip", "zstd", NULL };
@@ -113,6 +114,14 @@ static const struct setting settings[] = {
       .value_name = "N",
       .help = "forward: a message is dropped after this number of ack timeouts during which the aggregator "
               "acknowledged other messages" },
+    { ROW("on-no-acks", SETTING_CHOICE, on_no_acks), .fallback = "continue", .choices = no_acks,
+      .help = "forward: what happens if an upstream address reads messages and has never acknowledged one. "
+              "continue: husk sends without waiting for acks, until an ack comes from the address; agents "
+              "get no acks. hold: husk keeps the messages, and does not read from agents" },
+    { ROW("no-acks-after", SETTING_COUNT, no_acks_after), .fallback = "3", .min = 1, .max = 1000000,
+      .zero_word = "off", .value_name = "N",
+      .help = "forward: how many connections must show that an upstream address reads and does not "
+              "acknowledge; off: husk never concludes that" },
     { ROW("on-refused", SETTING_CHOICE, on_refused), .fallback = "continue", .choices = refusals,
       .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
               "up: continue only counts and logs the message; reset also resets the agent's connection. An "
@@ -219,7 +228,9 @@ static const struct setting settings[] = {
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "tcp: the same, after one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
-      .value_name = "D", .help = "tcp: how long a connection that ends may take to deliver its last bytes" },
+      .value_name = "D", .help = "tcp: how long a connection that ends may take to deliver its last bytes; "
+                                 "forward: how long husk waits for the end of an upstream connection that "
+                                 "gave no ack (--no-acks-after)" },
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "close a connection whose peer does not answer at all for this time; an idle peer that "

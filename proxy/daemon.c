@@ -60,6 +60,7 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
     const struct daemon *daemon = owner;
     struct readiness_facts facts = {
         .discovery = &daemon->discovery,
+        .on_no_acks = daemon->options.route.on_no_acks,
         .dial = last_dial(daemon),
         .is_draining = daemon->drain.is_draining,
         .wall_seconds = clock_wall_seconds(),

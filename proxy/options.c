@@ -126,6 +126,8 @@ static void options_set_messages(struct route_options *route, const struct confi
     route->max_age_ms = config->max_age_ms;
     route->max_attempts = (unsigned)config->max_attempts;
     route->max_ack_timeouts = (unsigned)config->max_ack_timeouts;
+    route->on_no_acks = (enum route_on_no_acks)config->on_no_acks;
+    route->no_acks_after = (unsigned)config->no_acks_after;
     route->on_refused = (enum route_on_refused)config->on_refused;
 }
 

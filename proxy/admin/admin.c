@@ -57,10 +57,12 @@ static void answer_live(struct admin *admin, struct http_response *response)
 
 static void answer_ready(struct admin *admin, struct http_response *response)
 {
-    char reasons[READY_TEXT_BYTES] = "";
+    char reasons[READY_TEXT_BYTES] = "", *body = NULL;
 
     if (admin->source.ready(admin->source.owner, reasons, sizeof reasons - 1)) {
-        respond(response, HTTP_STATUS_OK, strdup("ready\n"));
+        if (asprintf(&body, "ready\n%s", reasons) < 0)
+            body = NULL;
+        respond(response, HTTP_STATUS_OK, body);
         return;
     }
     size_t length = strlen(reasons);

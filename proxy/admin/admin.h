@@ -20,8 +20,8 @@
 /* Provides the answers. Copied; its owner outlives the endpoint. All calls are made on the control thread. */
 struct admin_source {
     void *owner;
-    /* True when ready; else writes the reasons, one per line, to `text` (empty before the call; terminated,
-     * cut to size). */
+    /* True when ready. Writes notes, or the reasons against it, one per line, to `text` (empty before the
+     * call; terminated, cut to size). */
     bool (*ready)(void *owner, char *text, size_t size);
     /* Fills *snapshot (zeroed) with the current values; the pointers in it stay valid until the next call. */
     void (*snapshot)(void *owner, struct metrics_snapshot *snapshot);

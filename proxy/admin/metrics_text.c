@@ -197,16 +197,20 @@ static void write_upstream_connections(FILE *out, const struct family *family,
     }
 }
 
-static void write_endpoint_ejected(FILE *out, const struct family *family,
-                                   const struct metrics_snapshot *snapshot)
+/* The offset in struct endpoint_metrics says which flag. */
+static void write_endpoint_flags(FILE *out, const struct family *family,
+                                 const struct metrics_snapshot *snapshot)
 {
     const struct endpoint_metrics *endpoint;
 
     for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
+        bool is_set = family->offset == offsetof(struct endpoint_metrics, acks)
+                          ? endpoint->acks == METRICS_ACKS_NEVER
+                          : snapshot->now_ms < metrics_read(&endpoint->ejected_until_ms);
         if (!endpoint->is_listed)
             continue;
         metrics_series_of_endpoint(out, family->name, snapshot, endpoint);
-        fprintf(out, "} %d\n", snapshot->now_ms < metrics_read(&endpoint->ejected_until_ms));
+        fprintf(out, "} %d\n", is_set);
     }
 }
 
@@ -219,6 +223,8 @@ static void write_endpoint_ejected(FILE *out, const struct family *family,
     .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 #define ROUTE_GAUGE(field)                                                                                   \
     .type = "gauge", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
+#define ENDPOINT_FLAG(field)                                                                                 \
+    .type = "gauge", .write = write_endpoint_flags, .offset = offsetof(struct endpoint_metrics, field)
 
 static const struct family families[] = {
     { .name = "husk_build_info",
@@ -284,6 +290,9 @@ static const struct family families[] = {
     { .name = "husk_messages_settled_total",
       .help = "Messages that the aggregator has acknowledged, or that were sent where no ack is expected.",
       ROUTE_COUNTER(messages.settled) },
+    { .name = "husk_messages_unacknowledged_total",
+      .help = "Messages settled without the ack that was asked for: the aggregator never acknowledges.",
+      ROUTE_COUNTER(messages.unacknowledged) },
     { .name = "husk_events_received_total",
       .help = "Events in messages received. A PackedForward message counts the number in its size option, or "
               "0 without a size, or if its body is too short for so many events.",
@@ -374,8 +383,10 @@ static const struct family families[] = {
       .write = write_upstream_connections },
     { .name = "husk_endpoint_ejected",
       .help = "1 while an upstream address is ejected: its last dial failed, and it is tried last.",
-      .type = "gauge",
-      .write = write_endpoint_ejected },
+      ENDPOINT_FLAG(ejected_until_ms) },
+    { .name = "husk_endpoint_without_acks",
+      .help = "1 while an upstream address is known to read messages and never to acknowledge them.",
+      ENDPOINT_FLAG(acks) },
     { .name = "husk_upstream_healthy",
       .help = "0 while probes or dials show that the upstream fails, else 1.",
       .type = "gauge",

@@ -59,6 +59,7 @@ struct message_metrics {
     metrics_counter settled;         /* acknowledged, or sent without expecting an ack */
     metrics_counter events_received; /* events in received messages, where a message says how many */
     metrics_counter events_settled;  /* the same for settled messages */
+    metrics_counter unacknowledged;  /* settled without the ack that was asked for (--on-no-acks) */
     metrics_counter retried;         /* taken back from an ended connection, to be sent again */
     metrics_counter cut_through;     /* sent while they were read: too large to hold */
     metrics_counter unprotected;     /* too large to keep: sent without our ack */
@@ -92,13 +93,23 @@ enum metrics_outlet_state {
     METRICS_OUTLET_STATE_COUNT
 };
 
+/* What is known of the acks of an upstream address. */
+enum metrics_acks {
+    METRICS_ACKS_UNKNOWN, /* it has acknowledged nothing so far */
+    METRICS_ACKS_SENT,    /* it has acknowledged, or refused, a message */
+    METRICS_ACKS_NEVER,   /* it reads messages and has never acknowledged one, as --no-acks-after connections
+                             have shown */
+};
+
 /* One upstream address. Workers share these atomics, because connections change state rarely. */
 struct endpoint_metrics {
     struct endpoint_metrics *next;
     const char *address;                                      /* as text */
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
     _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; set by the worker that dialled last */
-    bool is_listed; /* discovery still lists the address; used by the control thread alone */
+    _Atomic unsigned acks;             /* enum metrics_acks */
+    _Atomic unsigned silences; /* connections that have shown that it reads and does not acknowledge */
+    bool is_listed;            /* discovery still lists the address; used by the control thread alone */
 };
 
 struct metrics {

@@ -87,6 +87,29 @@ static void upstream_describe(const struct readiness_facts *facts, char *text, s
         reason_add(text, size, "upstream", "not probed yet");
 }
 
+/* Adds a line for each address that never acknowledges. Returns whether husk holds all messages. */
+static bool acks_describe(const struct readiness_facts *facts, char *text, size_t size)
+{
+    const struct endpoint_metrics *endpoint = facts->discovery->stats_registry.first;
+    bool holds = facts->on_no_acks == ROUTE_NO_ACKS_HOLD, acknowledges = false, is_said = false;
+    char subject[ADDRESS_TEXT_BYTES + 16];
+
+    for (; endpoint; endpoint = endpoint->next) {
+        if (!endpoint->is_listed)
+            continue;
+        if (endpoint->acks != METRICS_ACKS_NEVER) {
+            acknowledges = true;
+            continue;
+        }
+        is_said = true;
+        snprintf(subject, sizeof subject, "upstream %s", endpoint->address);
+        reason_add(text, size, subject,
+                   holds ? "never acknowledges; husk keeps its messages (--on-no-acks hold)"
+                         : "never acknowledges; husk sends without acks (--on-no-acks continue)");
+    }
+    return holds && is_said && !acknowledges;
+}
+
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size)
 {
     text[0] = '\0';
@@ -98,7 +121,8 @@ bool readiness_describe(const struct readiness_facts *facts, char *text, size_t 
             reason_add(text, size, "certificate", "the own certificate has expired");
     }
     upstream_describe(facts, text, size);
-    return text[0] == '\0';
+    bool is_ready = text[0] == '\0';
+    return !acks_describe(facts, text, size) && is_ready;
 }
 
 /* ---- reactions ---- */

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "control/discovery.h"
 #include "link/dialer.h"
+#include "runtime/route.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 
 struct readiness_facts {
     const struct discovery *discovery; /* borrowed */
+    enum route_on_no_acks on_no_acks;
     struct dialer_outcome dial;
     bool is_draining;
     int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no certificate */
@@ -32,7 +34,8 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
                                            const struct dialer_outcome *dial);
 
 /* Writes the reasons against being ready to `text`, one per line, cut to `size`. True when there is none:
- * `text` is empty. */
+ * `text` then holds notes, or is empty. An address that never acknowledges is a note, but a reason when husk
+ * keeps its messages and no address is left. */
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
 
 struct readiness_options {

@@ -46,17 +46,16 @@ static void message_accept(struct dispatcher *dispatcher, struct message *messag
     unsettled_enter(&dispatcher->unsettled, message);
 }
 
-static void on_settled(void *observer, struct upstream *upstream, struct message *message)
+static void on_settled(void *observer, struct upstream *upstream, struct message *message,
+                       enum upstream_settlement how)
 {
     struct dispatcher *dispatcher = observer;
-    struct message_metrics *metrics = metrics_of(dispatcher);
 
-    metrics_add(&metrics->settled, message->count);
-    metrics_add(&metrics->events_settled, message->events);
-    upstream_pool_on_settled(&dispatcher->pool, upstream, message);
-    if (message->sender)
-        sender_settle(message->sender, message);
-    unsettled_leave(&dispatcher->unsettled, message);
+    upstream_pool_on_settled(&dispatcher->pool, upstream, how);
+    if (how == UPSTREAM_TAKEN && message->ack != MESSAGE_NO_ACK)
+        unsettled_forgo_ack(&dispatcher->unsettled, message);
+    else
+        unsettled_settle(&dispatcher->unsettled, message);
 }
 
 static struct returning returning_of(struct dispatcher *dispatcher)
@@ -89,6 +88,11 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
     struct dispatcher *dispatcher = observer;
     struct message_metrics *metrics = metrics_of(dispatcher);
 
+    if (reason == END_NO_ACKS) {
+        upstream_pool_on_settled(&dispatcher->pool, upstream, UPSTREAM_ACKED); /* by another husk */
+        unsettled_forgo_ack(&dispatcher->unsettled, message);
+        return;
+    }
     /* A part that is refused shows that the husk upstream, or one behind it, has split the batch already. */
     if (events >= message->events && refused_split(dispatcher, message, reason))
         return;
@@ -96,7 +100,7 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
     metrics_add(&metrics->dropped[reason], lost);
     metrics_add(&metrics->settled, message->count > lost ? message->count - lost : 0);
     metrics_add(&metrics->events_settled, message->events > events ? message->events - events : 0);
-    upstream_pool_on_settled(&dispatcher->pool, upstream, message);
+    upstream_pool_on_settled(&dispatcher->pool, upstream, UPSTREAM_ACKED);
     if (message->sender)
         sender_refuse(message->sender, message, events, reason);
     unsettled_leave(&dispatcher->unsettled, message);
@@ -224,7 +228,9 @@ static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
         limit_bytes /= 4;
     bool is_congested = dispatcher->waiting.bytes - dispatcher->held_bytes >= limit_bytes &&
                         upstream_pool_is_ready(&dispatcher->pool);
-    return is_congested ? READ_CONGESTED : READ_FREE;
+    /* Without an unsettled message no ack could end the hold. */
+    bool is_on_hold = dispatcher->unsettled.count && upstream_pool_is_on_hold(&dispatcher->pool);
+    return is_congested || is_on_hold ? READ_CONGESTED : READ_FREE;
 }
 
 static void dispatch(struct dispatcher *dispatcher)
@@ -436,7 +442,6 @@ void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_opti
     struct transport *transport = options->transport;
     const struct upstream_shared shared = {
         .transport = transport,
-        .retry = &dispatcher->retry,
         .events = &upstream_events,
         .observer = dispatcher,
     };

@@ -1,5 +1,6 @@
 #include "delivery/in_flight.h"
 
+#include "forward/json_ack.h"
 #include "forward/link.h"
 
 enum {
@@ -18,6 +19,11 @@ void in_flight_begin_link(struct in_flight *in_flight)
 {
     in_flight->is_link = true;
     ack_timer_set_minimum(&in_flight->ack_timer, LINK_TIMEOUT_MIN_MS);
+}
+
+void in_flight_set_acks(struct in_flight *in_flight, enum in_flight_acks acks)
+{
+    in_flight->acks = acks;
 }
 
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes)
@@ -45,13 +51,53 @@ static struct message *message_leave(struct in_flight *in_flight, struct ledger_
     return message;
 }
 
-/* The ack names a message: takes the message from the ledger. NULL: no message has this id. */
-static struct message *message_acknowledge(struct in_flight *in_flight, const uint8_t *bytes,
-                                           const struct link_answer *frame, uint64_t now_us)
+/* The oldest message that expects an ack. */
+static struct ledger_entry *oldest_awaiting(const struct in_flight *in_flight)
 {
-    const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
-    struct ledger_entry *entry = ledger_settle_ack(&in_flight->ledger, bytes + frame->ack.start,
-                                                   frame->ack.end - frame->ack.start, frame->sender);
+    return in_flight->acks == IN_FLIGHT_ACKS ? ledger_oldest_awaiting(&in_flight->ledger) : NULL;
+}
+
+/* ---- acks that were given up ---- */
+
+/* Of the bytes of an id value, without its header (FNV-1a); not 0. */
+static uint64_t id_hash(const uint8_t *value, size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = ack_id_body(value, length); i < length; i++)
+        hash = (hash ^ value[i]) * UINT64_C(0x100000001b3);
+    return hash | 1;
+}
+
+static void forgone_note(struct in_flight *in_flight, const struct ledger_entry *entry)
+{
+    if (entry->id_length)
+        in_flight->forgone[in_flight->forgone_count++ % IN_FLIGHT_FORGONE_MAX] =
+            id_hash(entry->id, entry->id_length);
+}
+
+/* Whether this is the ack of a message that has settled without it. */
+static bool is_forgone(const struct in_flight *in_flight, const uint8_t *id, size_t id_length)
+{
+    uint64_t hash = in_flight->forgone_count ? id_hash(id, id_length) : 0;
+
+    for (size_t i = 0; hash && i < IN_FLIGHT_FORGONE_MAX; i++) {
+        if (in_flight->forgone[i] == hash)
+            return true;
+    }
+    return false;
+}
+
+/* ---- answers ---- */
+
+/* An ack names a message by its id value, and on a link by its sender: takes the message from the ledger.
+ * NULL: no message has this id. */
+static struct message *message_acknowledge(struct in_flight *in_flight, const struct ledger_entry *named,
+                                           uint64_t now_us)
+{
+    const struct ledger_entry *oldest = oldest_awaiting(in_flight);
+    struct ledger_entry *entry =
+        ledger_settle_ack(&in_flight->ledger, named->id, named->id_length, named->sender);
 
     if (!entry)
         return NULL;
@@ -95,21 +141,90 @@ static bool link_is_offered(const uint8_t *ack, size_t length)
            frame.version;
 }
 
-static enum end_reason ack_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
-                                struct in_flight_answer *answer)
-{
-    uint8_t bytes[ACK_BYTES_MAX];
-    size_t length = buffer_peek(incoming, 0, bytes, sizeof bytes), taken;
-    struct link_answer frame = { 0 };
-    enum ack_status status = ack_parse(bytes, length, &taken, &frame.ack);
+/* The answer at the front of the bytes read, in plain Forward. */
+struct plain_answer {
+    uint8_t scratch[JSON_ACK_BYTES_MAX];
+    struct json_ack json;
+    const uint8_t *id; /* id value, as id_length; borrowed from the bytes read, or from `json` */
+    size_t id_length;
+    size_t taken;
+    bool offers_link;
+};
 
-    if (status != ACK_FOUND)
-        return status == ACK_MORE ? END_NONE : END_BAD_ACK;
-    buffer_consume(incoming, taken);
-    answer->is_complete = true;
-    answer->message = message_acknowledge(in_flight, bytes, &frame, now_us);
-    answer->offers_link = link_is_offered(bytes, taken);
-    return answer->message ? END_NONE : END_UNKNOWN_ACK;
+static enum ack_status plain_parse(const struct buffer *incoming, struct plain_answer *answer)
+{
+    size_t length;
+    bool is_json = json_ack_begins(*buffer_view(incoming, 0, &length));
+    struct span id;
+
+    length = is_json ? JSON_ACK_BYTES_MAX : ACK_BYTES_MAX;
+    const uint8_t *bytes = buffer_front(incoming, answer->scratch, &length);
+    if (is_json) {
+        enum ack_status status = json_ack_parse(bytes, length, &answer->taken, &answer->json);
+        answer->id = answer->json.id;
+        answer->id_length = answer->json.id_length;
+        answer->offers_link = false;
+        return status;
+    }
+    enum ack_status status = ack_parse(bytes, length, &answer->taken, &id);
+    answer->id = bytes + id.start;
+    answer->id_length = id.end - id.start;
+    answer->offers_link = status == ACK_FOUND && link_is_offered(bytes, answer->taken);
+    return status;
+}
+
+/* Removes white space between answers in JSON. In MessagePack these bytes are numbers, which are no
+ * answers. */
+static void space_skip(struct buffer *incoming)
+{
+    size_t length;
+
+    while (incoming->length && json_ack_is_space(*buffer_view(incoming, 0, &length)))
+        buffer_consume(incoming, 1);
+}
+
+static enum end_reason ack_settle(struct in_flight *in_flight, const struct plain_answer *plain,
+                                  uint64_t now_us, struct in_flight_answer *answer)
+{
+    const struct ledger_entry named = { .id = plain->id, .id_length = plain->id_length };
+
+    answer->message = message_acknowledge(in_flight, &named, now_us);
+    answer->is_of_aggregator = answer->message || is_forgone(in_flight, plain->id, plain->id_length);
+    answer->is_complete = answer->is_of_aggregator;
+    answer->offers_link = plain->offers_link;
+    return answer->is_of_aggregator ? END_NONE : END_UNKNOWN_ACK;
+}
+
+static enum end_reason plain_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
+                                  struct in_flight_answer *answer)
+{
+    struct plain_answer plain;
+
+    space_skip(incoming);
+    enum ack_status status = incoming->length ? plain_parse(incoming, &plain) : ACK_MORE;
+    enum end_reason reason = END_NONE;
+    switch (status) {
+    case ACK_MORE:
+        return END_NONE;
+    case ACK_MALFORMED:
+        reason = END_BAD_ACK;
+        break;
+    case ACK_FOUND:
+        reason = ack_settle(in_flight, &plain, now_us, answer);
+        break;
+    case ACK_NEGATIVE:
+        answer->is_of_aggregator = answer->is_complete = true;
+        if (in_flight->acks == IN_FLIGHT_ACKS)
+            reason = oldest_awaiting(in_flight) ? END_ACK_REFUSED : END_UNKNOWN_ACK;
+        break;
+    }
+    if (status != ACK_MALFORMED)
+        buffer_consume(incoming, plain.taken);
+    if (in_flight->acks == IN_FLIGHT_ACKS || answer->is_of_aggregator)
+        return reason;
+    if (status == ACK_MALFORMED)
+        buffer_clear(incoming);
+    return END_NONE;
 }
 
 static enum end_reason reason_of(const uint8_t *bytes, const struct span *text, enum end_reason fallback)
@@ -122,15 +237,15 @@ static enum end_reason reason_of(const uint8_t *bytes, const struct span *text, 
 static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
                                   struct in_flight_answer *answer)
 {
-    uint8_t bytes[LINK_FRAME_BYTES_MAX];
-    size_t length = buffer_peek(incoming, 0, bytes, sizeof bytes), taken;
+    uint8_t scratch[LINK_FRAME_BYTES_MAX];
+    size_t length = sizeof scratch, taken;
+    const uint8_t *bytes = buffer_front(incoming, scratch, &length);
     struct link_answer frame;
     enum link_status status = link_answer_parse(bytes, length, &taken, &frame);
 
     if (status != LINK_FOUND)
         return status == LINK_MORE ? END_NONE : END_LINK_ERROR;
-    buffer_consume(incoming, taken);
-    answer->is_complete = true;
+    answer->is_complete = answer->is_of_aggregator = true;
     ack_timer_restart(&in_flight->ack_timer, now_us / 1000); /* any answer shows that the peer works */
     answer->is_waiting = frame.is_waiting;
     answer->waiting = reason_of(bytes, &frame.waiting, END_NONE);
@@ -138,14 +253,17 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
         answer->sender = sender_find(in_flight, frame.sender);
         answer->is_closed = !frame.window;
     }
-    if (frame.ack.start == frame.ack.end)
-        return END_NONE;
-    answer->message = message_acknowledge(in_flight, bytes, &frame, now_us);
-    if (!answer->message)
-        return END_UNKNOWN_ACK;
-    answer->refused = frame.refused;
-    answer->reason = reason_of(bytes, &frame.reason, END_REFUSED);
-    return END_NONE;
+    const struct ledger_entry named = { .id = bytes + frame.ack.start,
+                                        .id_length = frame.ack.end - frame.ack.start,
+                                        .sender = frame.sender };
+    if (named.id_length)
+        answer->message = message_acknowledge(in_flight, &named, now_us);
+    if (answer->message && frame.refused) {
+        answer->refused = frame.refused;
+        answer->reason = reason_of(bytes, &frame.reason, END_REFUSED);
+    }
+    buffer_consume(incoming, taken); /* ends what `bytes` borrows */
+    return named.id_length && !answer->message ? END_UNKNOWN_ACK : END_NONE;
 }
 
 enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
@@ -153,14 +271,22 @@ enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer
 {
     *answer = (struct in_flight_answer) { 0 };
     return in_flight->is_link ? frame_take(in_flight, incoming, now_us, answer)
-                              : ack_take(in_flight, incoming, now_us, answer);
+                              : plain_take(in_flight, incoming, now_us, answer);
 }
 
 struct message *in_flight_take_taken(struct in_flight *in_flight, uint64_t taken)
 {
-    struct ledger_entry *entry = ledger_settle_taken(&in_flight->ledger, taken);
+    struct ledger_entry *entry;
 
-    return entry ? message_leave(in_flight, entry) : NULL;
+    if (in_flight->acks == IN_FLIGHT_ACKS) {
+        entry = ledger_settle_taken(&in_flight->ledger, taken);
+        return entry ? message_leave(in_flight, entry) : NULL;
+    }
+    entry = in_flight->ledger.first;
+    if (!entry || entry->end > taken)
+        return NULL;
+    forgone_note(in_flight, entry);
+    return in_flight_take_oldest(in_flight);
 }
 
 struct message *in_flight_take_oldest(struct in_flight *in_flight)
@@ -173,28 +299,25 @@ struct message *in_flight_take_oldest(struct in_flight *in_flight)
     return message_leave(in_flight, first);
 }
 
+bool in_flight_expects_ack(const struct in_flight *in_flight)
+{
+    return oldest_awaiting(in_flight);
+}
+
 uint64_t in_flight_deadline(const struct in_flight *in_flight)
 {
-    return ack_timer_deadline(&in_flight->ack_timer, ledger_oldest_awaiting(&in_flight->ledger));
+    return ack_timer_deadline(&in_flight->ack_timer, oldest_awaiting(in_flight));
 }
 
 bool in_flight_is_late(struct in_flight *in_flight, uint64_t taken, uint64_t now_ms)
 {
-    return ack_timer_is_late(&in_flight->ack_timer, ledger_oldest_awaiting(&in_flight->ledger), taken,
-                             now_ms);
-}
-
-bool in_flight_is_taken(const struct in_flight *in_flight)
-{
-    const struct ledger_entry *oldest = ledger_oldest_awaiting(&in_flight->ledger);
-
-    return oldest && in_flight->ack_timer.taken_bytes >= oldest->end;
+    return ack_timer_is_late(&in_flight->ack_timer, oldest_awaiting(in_flight), taken, now_ms);
 }
 
 struct message *in_flight_failed(const struct in_flight *in_flight, enum end_reason reason)
 {
-    struct ledger_entry *entry =
-        reason == END_ACK_TIMEOUT ? ledger_oldest_awaiting(&in_flight->ledger) : in_flight->ledger.first;
+    bool is_about_ack = reason == END_ACK_TIMEOUT || reason == END_ACK_REFUSED;
+    struct ledger_entry *entry = is_about_ack ? oldest_awaiting(in_flight) : in_flight->ledger.first;
 
     return entry ? message_of(entry) : NULL;
 }

@@ -27,9 +27,13 @@ static void on_wake(void *owner)
 }
 
 /* Whether the agent is told that its message is lost: the agent waits for the ack, husk has not kept the
- * message, or --on-refused says so. */
-static bool is_told(const struct receiver *receiver, const struct message *message)
+ * message, or --on-refused says so. END_NO_ACKS is no loss: the agent waits for its ack, as without husk. */
+static bool is_told(const struct receiver *receiver, const struct sender_refusal *refusal)
 {
+    const struct message *message = refusal->message;
+
+    if (refusal->reason == END_NO_ACKS)
+        return false;
     return message->ack == MESSAGE_AGENT_ACK || !message->is_kept ||
            receiver->shared->dispatcher->transport->route->on_refused == ROUTE_REFUSED_RESET;
 }
@@ -38,7 +42,7 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
     const struct receiver *receiver = owner;
 
-    if (is_told(receiver, refusal->message))
+    if (is_told(receiver, refusal))
         receiver->shared->events->on_undelivered(receiver->owner);
     else
         receiver->shared->events->on_wake(receiver->owner); /* the agent may have waited for this message */

@@ -2,7 +2,6 @@
 
 enum {
     LATELY_US = 5000000,
-    SILENCES_MIN = 3,        /* so many, without an ack of any message, cause a log line */
     YIELD_ATTEMPTS_MAX = 10, /* if the number of attempts has no limit, see is_to_yield */
     BATCH_PARTS = 8          /* into which an isolated batch is split */
 };
@@ -12,20 +11,6 @@ void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_tim
     *retry = (struct retry) { .max_attempts = max_attempts,
                               .max_ack_timeouts = max_ack_timeouts,
                               .delay_max_ms = RETRY_DELAY_MAX_MS };
-}
-
-void retry_note_ack(struct retry *retry)
-{
-    retry->has_acked = true;
-}
-
-const char *retry_note_silence(struct retry *retry)
-{
-    if (retry->has_acked || retry->silences == SILENCES_MIN || ++retry->silences < SILENCES_MIN)
-        return NULL;
-    return "the aggregator takes messages and has never acknowledged anything: is it a Forward input that "
-           "sends acks? If it is not, use --delivery passthrough. husk keeps the messages and sends them "
-           "again";
 }
 
 void retry_note_drain(struct retry *retry)

@@ -14,18 +14,9 @@ struct retry {
     unsigned max_attempts;     /* --max-attempts: connections that may end at a message; 0: no limit */
     unsigned max_ack_timeouts; /* --max-ack-timeouts: ack timeouts that a message may have */
     uint64_t delay_max_ms;     /* of a retry; on the reactor's clock */
-    bool has_acked;            /* an aggregator has acknowledged a message */
-    unsigned silences;         /* see retry_note_silence */
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts);
-
-/* An aggregator has acknowledged a message. */
-void retry_note_ack(struct retry *retry);
-/* An aggregator had taken the last byte of a message, and has sent no ack for --ack-timeout. When this has
- * happened several times and no message was ever acknowledged, returns the text of a log line, once. NULL: no
- * line. */
-const char *retry_note_silence(struct retry *retry);
 
 /* This process is going to end: no retry waits for longer than RETRY_DELAY_MIN_MS. */
 void retry_note_drain(struct retry *retry);

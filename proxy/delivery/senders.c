@@ -34,7 +34,7 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
         senders->events->on_refused(senders->owner, refusal);
         return;
     }
-    if (!message->is_kept) { /* the calling husk may have kept it */
+    if (!message->is_kept && refusal->reason != END_NO_ACKS) { /* the calling husk may have kept it */
         senders->events->on_undelivered(senders->owner, END_UNDELIVERED);
         return;
     }

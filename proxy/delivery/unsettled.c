@@ -5,9 +5,14 @@ void unsettled_init(struct unsettled *unsettled, struct transport *transport, st
     *unsettled = (struct unsettled) { .transport = transport, .budget = budget };
 }
 
+static struct message_metrics *metrics_of(const struct unsettled *unsettled)
+{
+    return &unsettled->transport->reactor->metrics.messages;
+}
+
 static void loss_count(struct unsettled *unsettled, enum end_reason reason, unsigned messages)
 {
-    metrics_add(&unsettled->transport->reactor->metrics.messages.dropped[reason], messages);
+    metrics_add(&metrics_of(unsettled)->dropped[reason], messages);
 }
 
 void unsettled_retain(struct unsettled *unsettled, struct message *message, uint64_t bytes)
@@ -28,6 +33,39 @@ void unsettled_leave(struct unsettled *unsettled, struct message *message)
     message_free(message);
 }
 
+static void settled_count(struct unsettled *unsettled, const struct message *message)
+{
+    struct message_metrics *metrics = metrics_of(unsettled);
+
+    metrics_add(&metrics->settled, message->count);
+    metrics_add(&metrics->events_settled, message->events);
+}
+
+void unsettled_settle(struct unsettled *unsettled, struct message *message)
+{
+    settled_count(unsettled, message);
+    if (message->sender)
+        sender_settle(message->sender, message);
+    unsettled_leave(unsettled, message);
+}
+
+/* An agent gets no ack, as without husk. A husk that has made the chunk id itself gets the ack, by which it
+ * knows that it can forget the message. */
+void unsettled_forgo_ack(struct unsettled *unsettled, struct message *message)
+{
+    const struct ledger_entry *entry = &message->entry;
+
+    metrics_add(&metrics_of(unsettled)->unacknowledged, message->count);
+    if (message->ack != MESSAGE_AGENT_ACK || chunk_id_is_of_husk(entry->id, entry->id_length)) {
+        unsettled_settle(unsettled, message);
+        return;
+    }
+    settled_count(unsettled, message);
+    if (message->sender)
+        sender_refuse(message->sender, message, message->events ? message->events : 1, END_NO_ACKS);
+    unsettled_leave(unsettled, message);
+}
+
 void unsettled_discard(struct unsettled *unsettled, struct message *message)
 {
     message_discard_bytes(message);
@@ -43,7 +81,7 @@ void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, un
 unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events)
 {
     if (!message->count) {
-        metrics_add(&unsettled->transport->reactor->metrics.messages.received, 1);
+        metrics_add(&metrics_of(unsettled)->received, 1);
         return 1;
     }
     return events < message->events && events < message->count ? (unsigned)events : message->count;

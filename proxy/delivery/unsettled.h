@@ -22,6 +22,10 @@ void unsettled_init(struct unsettled *unsettled, struct transport *transport, st
 
 /* From now on the message is unsettled, and its bytes are retained if they are kept. */
 void unsettled_enter(struct unsettled *unsettled, struct message *message);
+/* The message is settled: counts it, tells its sender, and frees it. */
+void unsettled_settle(struct unsettled *unsettled, struct message *message);
+/* The same for a message that asked for an ack and gets none: its aggregator never acknowledges. */
+void unsettled_forgo_ack(struct unsettled *unsettled, struct message *message);
 /* The message is settled or given up: frees it. */
 void unsettled_leave(struct unsettled *unsettled, struct message *message);
 /* The message retains `bytes` in memory from now on. It may be one that is not complete yet. */

@@ -1,7 +1,5 @@
 #include "delivery/upstream.h"
 
-#include "wire/socket.h"
-
 #include <stdlib.h>
 
 enum {
@@ -43,6 +41,9 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->endpoint_at = endpoint_at;
     upstream->opened_ms = reactor->now_ms;
     upstream->reservation.upstream = upstream;
+    upstream->acks = (struct peer_acks) { .transport = shared->transport,
+                                          .outlet = &upstream->outlet,
+                                          .stream = &upstream->stream };
     upstream_stream_init(&upstream->stream, &reactor->pool, &reactor->metrics.messages,
                          shared->transport->route->ack_timeout_ms);
     timer_init(&upstream->timer, reactor, on_task, &upstream->task);
@@ -53,22 +54,12 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     return upstream;
 }
 
-/* A peer that takes messages and never acknowledges one may be no Forward aggregator: logs an error. */
-static void silence_note(struct upstream *upstream)
-{
-    struct connection_log *log = &upstream->shared->transport->connection_log;
-    const char *hint = retry_note_silence(upstream->shared->retry);
-
-    if (hint)
-        connection_log_alarm(log, hint, outlet_address(&upstream->outlet));
-}
-
 static struct connection_end end_of(const struct upstream *upstream, enum end_reason reason)
 {
     return (struct connection_end) {
         .side = SIDE_UPSTREAM,
         .reason = reason,
-        .phase = upstream->state == UPSTREAM_READY ? "deliver" : outlet_phase(&upstream->outlet),
+        .phase = upstream->state >= UPSTREAM_READY ? "deliver" : outlet_phase(&upstream->outlet),
         .detail = outlet_detail(&upstream->outlet),
         .leg = &upstream->outlet.leg,
         .upstream = outlet_address(&upstream->outlet),
@@ -85,8 +76,6 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
     connection_log_write(&transport->connection_log, &end);
     if (end_reason_is_ours(reason))
         return;
-    if (reason == END_ACK_TIMEOUT && in_flight_is_taken(&upstream->stream.in_flight))
-        silence_note(upstream);
     if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
         dialer_report(&transport->dialer, reason);
     /* The outlet has already counted a failed dial. */
@@ -297,26 +286,20 @@ static void message_count(struct upstream *upstream, struct message *message)
         upstream_release(upstream);
 }
 
-static void message_settle(struct upstream *upstream, struct message *message)
+static void message_settle(struct upstream *upstream, struct message *message, enum upstream_settlement how)
 {
     message_count(upstream, message);
-    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
-}
-
-/* The stream offset that the socket has taken; with `unsent`, the bytes that the peer has not acknowledged,
- * the offset that the peer has. */
-static uint64_t bytes_taken(const struct upstream *upstream, size_t unsent)
-{
-    return upstream_stream_taken(&upstream->stream, upstream->outlet.leg.unsent.length + unsent);
+    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message, how);
 }
 
 /* Messages that expect no ack settle when the socket has taken them. */
 static void taken_settle(struct upstream *upstream)
 {
+    uint64_t taken = upstream_stream_taken(&upstream->stream, upstream->outlet.leg.unsent.length);
     struct message *message;
 
-    while ((message = in_flight_take_taken(&upstream->stream.in_flight, bytes_taken(upstream, 0))))
-        message_settle(upstream, message);
+    while ((message = in_flight_take_taken(&upstream->stream.in_flight, taken)))
+        message_settle(upstream, message, UPSTREAM_TAKEN);
 }
 
 static void refused_settle(struct upstream *upstream, const struct in_flight_answer *answer)
@@ -346,6 +329,8 @@ static enum end_reason answers_take(struct upstream *upstream)
         struct in_flight_answer answer;
         enum end_reason reason = in_flight_take_answer(
             &upstream->stream.in_flight, &upstream->stream.incoming, reactor_of(upstream)->now_us, &answer);
+        if (answer.is_of_aggregator)
+            peer_acks_note(&upstream->acks);
         if (reason != END_NONE || !answer.is_complete)
             return reason;
         waiting_note(upstream, &answer);
@@ -358,11 +343,10 @@ static enum end_reason answers_take(struct upstream *upstream)
         if (!answer.message)
             continue;
         upstream->acked_count++;
-        retry_note_ack(upstream->shared->retry);
         if (answer.refused)
             refused_settle(upstream, &answer);
         else
-            message_settle(upstream, answer.message);
+            message_settle(upstream, answer.message, UPSTREAM_ACKED);
     }
     return END_NONE;
 }
@@ -385,17 +369,6 @@ static struct step open_step(struct upstream *upstream)
     dialer_report(&upstream->shared->transport->dialer, END_NONE);
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
     return step;
-}
-
-static enum end_reason ack_check(struct upstream *upstream)
-{
-    uint64_t now_ms = reactor_of(upstream)->now_ms,
-             deadline_ms = in_flight_deadline(&upstream->stream.in_flight);
-
-    if (!deadline_ms || now_ms < deadline_ms)
-        return END_NONE;
-    uint64_t taken = bytes_taken(upstream, socket_unsent(upstream->outlet.leg.fd));
-    return in_flight_is_late(&upstream->stream.in_flight, taken, now_ms) ? END_ACK_TIMEOUT : END_NONE;
 }
 
 static bool is_drained(const struct upstream *upstream)
@@ -435,10 +408,25 @@ static enum end_reason bytes_move(struct upstream *upstream)
         reason = answers_take(upstream);
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
+    peer_acks_update(&upstream->acks);
     taken_settle(upstream);
     if (moved)
         upstream_wake(upstream);
     return reason;
+}
+
+/* Our direction has ended: reads the acks that still come, and the peer's end. */
+static struct step asking_step(struct upstream *upstream)
+{
+    struct buffer *incoming = &upstream->stream.incoming;
+
+    while (leg_read(&upstream->outlet.leg, incoming, INCOMING_BYTES) == LEG_MOVED) {
+        if (answers_take(upstream) != END_NONE)
+            buffer_clear(incoming);
+    }
+    enum end_reason reason = peer_acks_check(&upstream->acks);
+    taken_settle(upstream);
+    return step_waits_unless(reason);
 }
 
 static struct step ready_step(struct upstream *upstream)
@@ -451,8 +439,13 @@ static struct step ready_step(struct upstream *upstream)
         reactor_of(upstream)->now_ms >= upstream->retire_at_ms)
         shared->events->on_old(shared->observer, upstream);
     reason = reason != END_NONE ? reason : verdict(upstream);
-    reason = reason != END_NONE ? reason : ack_check(upstream);
+    reason = reason != END_NONE ? reason : peer_acks_check_time(&upstream->acks);
     reason = reason != END_NONE ? reason : outlet_check_peer(&upstream->outlet);
+    if (upstream->use != UPSTREAM_CUT_THROUGH && peer_acks_ask(&upstream->acks, reason)) {
+        upstream->state = UPSTREAM_ASKING;
+        upstream->is_retiring = true; /* another connection may take its place */
+        return step_waits_unless(END_NONE);
+    }
     if (reason != END_NONE)
         return step_waits_unless(reason);
     bool is_given_up = reservation_check(&upstream->reservation, reactor_of(upstream)->now_ms);
@@ -478,6 +471,10 @@ static void watch(struct upstream *upstream)
         timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
         timer_set(timer, reservation_deadline(&upstream->reservation));
         break;
+    case UPSTREAM_ASKING:
+        leg_watch(&upstream->outlet.leg, LEG_READ);
+        timer_set(timer, upstream->acks.asks_until_ms);
+        break;
     case UPSTREAM_ENDED:
         break;
     }
@@ -492,6 +489,8 @@ static void upstream_step(struct upstream *upstream)
         step = open_step(upstream);
     if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_READY)
         step = ready_step(upstream);
+    else if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_ASKING)
+        step = asking_step(upstream);
     if (step.outcome == STEP_ENDS)
         upstream_end(upstream, step.reason);
     else

@@ -1,6 +1,10 @@
 /* One upstream connection: carries messages of many senders, and their acks back.
  *
  *   OPENING ──outlet established──▶ READY ──▶ ENDED
+ *                                     │         ▲
+ *                       no ack comes └─▶ ASKING ─┘
+ *
+ * A connection without acks can end in two steps: ASKING, our direction has ended (peer_acks.h).
  *
  * A connection retires when it is old, or when its address or its credentials are no longer in use. It then
  * takes no more messages and ends when its messages are settled.
@@ -10,6 +14,7 @@
 #ifndef HUSK_DELIVERY_UPSTREAM_H
 #define HUSK_DELIVERY_UPSTREAM_H
 
+#include "delivery/peer_acks.h"
 #include "delivery/request_queue.h"
 #include "delivery/reservation.h"
 #include "delivery/retry.h"
@@ -18,7 +23,7 @@
 #include "link/transport.h"
 #include "runtime/timer.h"
 
-enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_ENDED };
+enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_ASKING, UPSTREAM_ENDED };
 
 /* Which messages may use the connection. */
 enum upstream_use {
@@ -28,15 +33,21 @@ enum upstream_use {
     UPSTREAM_CUT_THROUGH, /* one message that is cut through */
 };
 
+/* How a message was settled. */
+enum upstream_settlement {
+    UPSTREAM_ACKED, /* the peer has acknowledged it */
+    UPSTREAM_TAKEN, /* its last byte is written: no ack was asked for, or the address sends none */
+};
+
 struct upstream;
 
 /* Synchronous callbacks to the observer. on_ended is the last one of a connection. */
 struct upstream_events {
     /* The connection can carry messages. */
     void (*on_ready)(void *observer, struct upstream *upstream);
-    /* A message is settled: acknowledged, or sent without an ack to expect. The observer takes the
-     * message. */
-    void (*on_settled)(void *observer, struct upstream *upstream, struct message *message);
+    /* A message is settled. The observer takes the message. */
+    void (*on_settled)(void *observer, struct upstream *upstream, struct message *message,
+                       enum upstream_settlement how);
     /* The peer, a husk, has refused `events` of the events in the message, for `reason`; the other events are
      * settled. The observer takes the message. */
     void (*on_refused)(void *observer, struct upstream *upstream, struct message *message, uint64_t events,
@@ -58,7 +69,6 @@ struct upstream_events {
 /* What the upstream connections of one worker share. All borrowed. */
 struct upstream_shared {
     struct transport *transport;
-    struct retry *retry;
     const struct upstream_events *events;
     void *observer;
 };
@@ -83,6 +93,7 @@ struct upstream {
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
     struct outlet outlet;
     struct upstream_stream stream;
+    struct peer_acks acks; /* whether the peer acknowledges messages */
     uint64_t opened_ms;
     struct timer timer;
 };

@@ -228,6 +228,16 @@ bool upstream_pool_is_ready(const struct upstream_pool *pool)
     return false;
 }
 
+bool upstream_pool_is_on_hold(const struct upstream_pool *pool)
+{
+    const struct endpoint_list *list = endpoints(pool);
+    bool is_on_hold = list && list->count && route_of(pool)->on_no_acks == ROUTE_NO_ACKS_HOLD;
+
+    for (size_t at = 0; is_on_hold && at < list->count; at++)
+        is_on_hold = endpoint_stats_acks(list->endpoints[at].stats) == METRICS_ACKS_NEVER;
+    return is_on_hold;
+}
+
 /* ---- dialling ---- */
 
 /* What a dial is for, and what is counted over all connections before it. */
@@ -388,7 +398,7 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream)
 {
     return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
-           !ledger_oldest_awaiting(&upstream->stream.in_flight.ledger);
+           !in_flight_expects_ack(&upstream->stream.in_flight);
 }
 
 enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct upstream *upstream,
@@ -421,7 +431,7 @@ static void redial_later(struct upstream_pool *pool)
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
     bool is_refusal = !is_exclusive(upstream) && reason != END_ACK_TIMEOUT &&
-                      ledger_oldest_awaiting(&upstream->stream.in_flight.ledger);
+                      in_flight_expects_ack(&upstream->stream.in_flight);
 
     const struct message *failed = upstream_failed_message(upstream, reason);
 
@@ -440,12 +450,12 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
 }
 
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
-                              const struct message *message)
+                              enum upstream_settlement how)
 {
     struct address_record *record = record_of(pool, upstream);
 
     send_window_on_settled(&record->window);
-    if (message->ack == MESSAGE_NO_ACK)
+    if (how == UPSTREAM_TAKEN)
         return;
     address_record_note_ack(record, pool->shared.transport->reactor->now_us);
     redial_at_once(pool);

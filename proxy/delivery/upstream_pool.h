@@ -45,6 +45,8 @@ void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
 /* Whether a connection can carry messages. */
 bool upstream_pool_is_ready(const struct upstream_pool *pool);
+/* Whether no address of the upstream acknowledges messages, and husk keeps them (--on-no-acks hold). */
+bool upstream_pool_is_on_hold(const struct upstream_pool *pool);
 
 /* Why another connection might be dialled. */
 enum upstream_need {
@@ -75,7 +77,7 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
 /* A message was settled on the connection: the send window of its address grows. An ack is evidence that
  * messages get through: dials need no back-off. */
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
-                              const struct message *message);
+                              enum upstream_settlement how);
 
 /* The addresses have changed: connections to removed addresses retire. */
 void upstream_pool_endpoints_changed(struct upstream_pool *pool);

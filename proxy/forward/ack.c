@@ -28,10 +28,10 @@ enum ack_status ack_parse(const uint8_t *bytes, size_t length, size_t *taken, st
     }
     if (reader.state == MSGPACK_BYTES_SHORT)
         return ACK_MORE;
-    if (reader.state == MSGPACK_BYTES_BAD || !found)
-        return ACK_REFUSED;
+    if (reader.state == MSGPACK_BYTES_BAD)
+        return ACK_MALFORMED;
     *taken = reader.at;
-    return ACK_FOUND;
+    return found ? ACK_FOUND : ACK_NEGATIVE;
 }
 
 size_t ack_write(uint8_t bytes[ACK_BYTES_MAX], const uint8_t *id_value, size_t id_length)
@@ -53,10 +53,19 @@ static bool id_read(struct msgpack_item *id, const uint8_t *value, size_t length
     return msgpack_bytes_expect_text(&reader, id) && reader.at == length;
 }
 
-bool ack_id_equal(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
+size_t ack_id_body(const uint8_t *value, size_t length)
+{
+    struct msgpack_item id;
+
+    return id_read(&id, value, length) ? length - id.count : length;
+}
+
+enum ack_id_match ack_id_compare(const uint8_t *a, size_t a_length, const uint8_t *b, size_t b_length)
 {
     struct msgpack_item a_id, b_id;
 
-    return id_read(&a_id, a, a_length) && id_read(&b_id, b, b_length) && a_id.kind == b_id.kind &&
-           a_id.count == b_id.count && memcmp(a_id.body, b_id.body, a_id.count) == 0;
+    if (!id_read(&a_id, a, a_length) || !id_read(&b_id, b, b_length) || a_id.count != b_id.count ||
+        memcmp(a_id.body, b_id.body, a_id.count) != 0)
+        return ACK_IDS_DIFFER;
+    return a_id.kind == b_id.kind ? ACK_IDS_EQUAL : ACK_IDS_SAME_BYTES;
 }

@@ -37,17 +37,33 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
     ledger->bytes -= entry->size;
 }
 
+/* The oldest entry with this id; if none has it, the oldest one whose id has the same bytes and the other
+ * type. */
+static struct ledger_entry *entry_of_id(const struct ledger *ledger, const uint8_t *id, size_t id_length,
+                                        uint64_t sender)
+{
+    struct ledger_entry *similar = NULL;
+
+    for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next) {
+        if (!entry->id_length || (sender && entry->sender != sender))
+            continue;
+        enum ack_id_match match = ack_id_compare(entry->id, entry->id_length, id, id_length);
+        if (match == ACK_IDS_EQUAL)
+            return entry;
+        if (match == ACK_IDS_SAME_BYTES && !similar)
+            similar = entry;
+    }
+    return similar;
+}
+
 struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length,
                                        uint64_t sender)
 {
-    for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next) {
-        if (entry->id_length && (!sender || entry->sender == sender) &&
-            ack_id_equal(entry->id, entry->id_length, id, id_length)) {
-            ledger_remove(ledger, entry);
-            return entry;
-        }
-    }
-    return NULL;
+    struct ledger_entry *entry = entry_of_id(ledger, id, id_length, sender);
+
+    if (entry)
+        ledger_remove(ledger, entry);
+    return entry;
 }
 
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken)

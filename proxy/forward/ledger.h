@@ -37,8 +37,9 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end
 /* Removes an entry. */
 void ledger_remove(struct ledger *ledger, struct ledger_entry *entry);
 
-/* Removes and returns the oldest entry with this id, of this sender; 0: of any sender. NULL: there is none.
- * Acks come in order, so the search ends near the front. */
+/* Removes and returns the oldest entry with this id, of this sender; 0: of any sender. If no id is equal, an
+ * id with the same bytes is enough (see ack_id_compare). NULL: there is none. Acks come in order, so the
+ * search ends near the front. */
 struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id, size_t id_length,
                                        uint64_t sender);
 

@@ -33,6 +33,29 @@ void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms)
         atomic_store_explicit(&stats->metrics.ejected_until_ms, until_ms, memory_order_relaxed);
 }
 
+enum metrics_acks endpoint_stats_acks(const struct endpoint_stats *stats)
+{
+    return stats ? atomic_load_explicit(&stats->metrics.acks, memory_order_relaxed) : METRICS_ACKS_UNKNOWN;
+}
+
+enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats)
+{
+    /* Each ack comes here: no write to what workers share unless something changes. */
+    if (!stats || endpoint_stats_acks(stats) == METRICS_ACKS_SENT)
+        return METRICS_ACKS_SENT;
+    return atomic_exchange_explicit(&stats->metrics.acks, METRICS_ACKS_SENT, memory_order_relaxed);
+}
+
+bool endpoint_stats_note_silence(struct endpoint_stats *stats, unsigned needed)
+{
+    unsigned known = METRICS_ACKS_UNKNOWN;
+
+    if (!stats || atomic_fetch_add_explicit(&stats->metrics.silences, 1, memory_order_relaxed) + 1 < needed)
+        return false;
+    return atomic_compare_exchange_strong_explicit(&stats->metrics.acks, &known, METRICS_ACKS_NEVER,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
 /* ---- the registry ---- */
 
 static struct endpoint_stats *stats_of(struct endpoint_metrics *metrics)

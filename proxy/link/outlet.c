@@ -82,6 +82,11 @@ const struct socket_address *outlet_address(const struct outlet *outlet)
     return outlet->endpoint ? &outlet->endpoint->address : NULL;
 }
 
+struct endpoint_stats *outlet_stats(const struct outlet *outlet)
+{
+    return outlet->endpoint ? outlet->endpoint->stats : NULL;
+}
+
 bool outlet_locate(const struct outlet *outlet, size_t *at)
 {
     const struct endpoint_list *list = outlet->dialer->endpoints.list;

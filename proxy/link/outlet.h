@@ -77,6 +77,9 @@ void outlet_count_end(struct outlet *outlet, enum end_reason reason);
  * walk. */
 const struct socket_address *outlet_address(const struct outlet *outlet);
 
+/* What all connections to this address share; NULL as above, and if nothing is counted. */
+struct endpoint_stats *outlet_stats(const struct outlet *outlet);
+
 /* The name of a state in log lines: "resolve", "connect", "handshake", "confirm", "relay". */
 const char *outlet_state_name(enum outlet_state state);
 

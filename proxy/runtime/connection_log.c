@@ -236,12 +236,30 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
     log_end(&line);
 }
 
-void connection_log_alarm(struct connection_log *connection_log, const char *text,
-                          const struct socket_address *upstream)
+void connection_log_acks(struct connection_log *connection_log, enum connection_acks acks,
+                         const struct socket_address *upstream)
 {
+    static const struct {
+        enum log_level level;
+        const char *text;
+    } lines[] = {
+        [ACKS_FORGONE] = { LOG_ERROR,
+                           "the aggregator reads messages and has never acknowledged anything: husk sends it "
+                           "messages without waiting for acks, and messages can be lost. If it should send "
+                           "acks, correct it; if it never does, set --delivery passthrough; to keep the "
+                           "messages until it sends acks, set --on-no-acks hold" },
+        [ACKS_AWAITED] = { LOG_ERROR,
+                           "the aggregator reads messages and has never acknowledged anything: husk keeps "
+                           "the "
+                           "messages and does not read from agents (--on-no-acks hold). If it should send "
+                           "acks, correct it; if it never does, set --on-no-acks continue or --delivery "
+                           "passthrough" },
+        [ACKS_SEEN] = { LOG_INFO,
+                        "the aggregator acknowledges messages: husk waits for its acks from now on" },
+    };
     struct log_line line;
 
-    log_begin(&line, connection_log->log, LOG_ERROR, text);
+    log_begin(&line, connection_log->log, lines[acks].level, lines[acks].text);
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "upstream", upstream);
     log_end(&line);

@@ -77,8 +77,15 @@ enum connection_hint {
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer);
 
-/* Logs an error whose cause the user should find. `upstream`: the address of the aggregator. */
-void connection_log_alarm(struct connection_log *connection_log, const char *text,
-                          const struct socket_address *upstream);
+/* What husk has found out about the acks of an aggregator. */
+enum connection_acks {
+    ACKS_FORGONE, /* it never acknowledges: husk goes on without acks */
+    ACKS_AWAITED, /* it never acknowledges: husk keeps the messages */
+    ACKS_SEEN,    /* one of these, and now it has acknowledged a message */
+};
+
+/* Logs the finding and what the user can do. `upstream`: the address of the aggregator. */
+void connection_log_acks(struct connection_log *connection_log, enum connection_acks acks,
+                         const struct socket_address *upstream);
 
 #endif

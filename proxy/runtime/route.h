@@ -17,6 +17,7 @@ struct message_policy;
 
 enum route_protocol { ROUTE_TCP, ROUTE_FORWARD };
 enum route_delivery { ROUTE_AT_LEAST_ONCE, ROUTE_PASSTHROUGH };
+enum route_on_no_acks { ROUTE_NO_ACKS_CONTINUE, ROUTE_NO_ACKS_HOLD };
 enum route_on_refused { ROUTE_REFUSED_CONTINUE, ROUTE_REFUSED_RESET };
 
 enum route_link { ROUTE_LINK_AUTO, ROUTE_LINK_ON, ROUTE_LINK_OFF };
@@ -48,6 +49,9 @@ struct route_options {
     uint64_t max_age_ms;          /* --max-age: an older message is given up; 0: never */
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
+    enum route_on_no_acks on_no_acks; /* --on-no-acks: an address that never acknowledges */
+    unsigned no_acks_after;        /* --no-acks-after: connections that must have shown that; 0: it is never
+                                      concluded */
     enum route_link upstream_link; /* --upstream-link: whether the upstream is a husk that speaks the link */
     unsigned max_senders;          /* --max-senders: that a husk may name on one connection (docs/link.md) */
     enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
@@ -71,15 +75,16 @@ struct route_options {
     uint64_t idle_timeout_ms;      /* --idle-timeout: a connection without progress ends; 0: never */
     uint64_t half_close_timeout_ms; /* --half-close-timeout: the same after one direction has ended (tcp); 0:
                                        never */
-    uint64_t linger_timeout_ms; /* --linger-timeout: a connection that ends delivers its last bytes (tcp) */
-    uint64_t eject_time_ms;     /* --eject-time: an address is ejected after its first failure; doubles */
-    uint64_t eject_time_max_ms; /* --eject-time-max: longest ejection */
-    unsigned dead_peer_ms;      /* --dead-peer-timeout: see socket_tune; 0: off */
-    size_t buffer_bytes;        /* --buffer-bytes: most bytes kept per connection and direction */
-    unsigned max_connections;   /* --max-connections, divided by the workers: accepted connections */
-    unsigned max_handshakes;    /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
-                                   accepted connections */
-    uint32_t log_burst;         /* --log-burst: lines per reason and LOG_LIMITER_WINDOW_MS; 0: no limit */
+    uint64_t linger_timeout_ms;     /* --linger-timeout: a connection that ends delivers its last bytes (tcp);
+                                       wait for the end of a peer that has sent no ack */
+    uint64_t eject_time_ms;         /* --eject-time: an address is ejected after its first failure; doubles */
+    uint64_t eject_time_max_ms;     /* --eject-time-max: longest ejection */
+    unsigned dead_peer_ms;          /* --dead-peer-timeout: see socket_tune; 0: off */
+    size_t buffer_bytes;            /* --buffer-bytes: most bytes kept per connection and direction */
+    unsigned max_connections;       /* --max-connections, divided by the workers: accepted connections */
+    unsigned max_handshakes;        /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
+                                       accepted connections */
+    uint32_t log_burst;             /* --log-burst: lines per reason and LOG_LIMITER_WINDOW_MS; 0: no limit */
 };
 
 #endif

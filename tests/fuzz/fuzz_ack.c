@@ -1,10 +1,13 @@
-/* The ack reader over any bytes. The verdict is reached at one byte and does not change with more bytes.
- * msgpack-c finds the same id in an accepted ack. An ack written with that id is read again. */
-#include "forward/ack.h"
+/* The readers of acks, in MessagePack and in JSON, over any bytes. The verdict is reached at one byte and
+ * does not change with more bytes. msgpack-c and yajl find the same id in an accepted ack. An ack written
+ * with that id is read again. */
+#include "forward/json_ack.h"
 
 #include <msgpack.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <yajl/yajl_tree.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -14,7 +17,23 @@ static void expect(bool right)
         abort();
 }
 
-static void check_cuts(const uint8_t *bytes, size_t length)
+typedef enum ack_status parser(const uint8_t *bytes, size_t length, size_t *taken);
+
+static enum ack_status parse_msgpack(const uint8_t *bytes, size_t length, size_t *taken)
+{
+    struct span id;
+
+    return ack_parse(bytes, length, taken, &id);
+}
+
+static enum ack_status parse_json(const uint8_t *bytes, size_t length, size_t *taken)
+{
+    struct json_ack ack;
+
+    return json_ack_parse(bytes, length, taken, &ack);
+}
+
+static void check_cuts(parser *parse, const uint8_t *bytes, size_t length, size_t limit)
 {
     size_t step = length < 256 ? 1 : 13;
     enum ack_status decided = ACK_MORE;
@@ -22,12 +41,12 @@ static void check_cuts(const uint8_t *bytes, size_t length)
 
     for (size_t cut = 0; cut <= length; cut += step) {
         size_t taken;
-        struct span id;
-        enum ack_status status = ack_parse(bytes, cut, &taken, &id);
+        enum ack_status status = parse(bytes, cut, &taken);
+        bool is_answer = status == ACK_FOUND || status == ACK_NEGATIVE;
 
-        expect(status == ACK_FOUND ? taken > 0 && taken <= cut && taken <= ACK_BYTES_MAX : taken == 0);
+        expect(is_answer ? taken > 0 && taken <= cut && taken <= limit : taken == 0);
         expect(decided == ACK_MORE || (status == decided && taken == decided_taken));
-        expect(status != ACK_MORE || cut < ACK_BYTES_MAX);
+        expect(status != ACK_MORE || cut < limit);
         decided = status;
         decided_taken = taken;
     }
@@ -59,19 +78,69 @@ static void check_against_msgpack(const uint8_t *bytes, size_t taken, const stru
     msgpack_unpacked_destroy(&unpacked);
 }
 
+/* yajl accepts less: it checks all values, and that strings are UTF-8. */
+static void check_against_yajl(const uint8_t *bytes, size_t taken, const struct json_ack *ack)
+{
+    const char *path[] = { "ack", NULL };
+    const uint8_t *id = ack->id + ack_id_body(ack->id, ack->id_length);
+    size_t id_length = ack->id_length - (size_t)(id - ack->id);
+    char text[JSON_ACK_BYTES_MAX + 1], error[8];
+
+    memcpy(text, bytes, taken);
+    text[taken] = '\0';
+    yajl_val tree = memchr(text, 0, taken) ? NULL : yajl_tree_parse(text, error, sizeof error);
+    if (!tree)
+        return;
+    const char *value = YAJL_GET_STRING(yajl_tree_get(tree, path, yajl_t_string));
+    expect(value && (memchr(id, 0, id_length) || /* yajl's strings end at a 0 */
+                     (strlen(value) == id_length && memcmp(value, id, id_length) == 0)));
+    yajl_tree_free(tree);
+}
+
+static void check_json_again(const struct json_ack *ack)
+{
+    char text[JSON_ACK_BYTES_MAX];
+    size_t at = (size_t)snprintf(text, sizeof text, "{\"ack\":\""), taken;
+    struct json_ack again;
+
+    for (size_t i = ack_id_body(ack->id, ack->id_length); i < ack->id_length; i++) {
+        if (ack->id[i] < 0x80)
+            at += (size_t)snprintf(text + at, sizeof text - at, "\\u%04X", ack->id[i]);
+        else
+            text[at++] = (char)ack->id[i];
+    }
+    at += (size_t)snprintf(text + at, sizeof text - at, "\"}");
+    expect(json_ack_parse((const uint8_t *)text, at, &taken, &again) == ACK_FOUND && taken == at);
+    expect(ack_id_compare(ack->id, ack->id_length, again.id, again.id_length) == ACK_IDS_EQUAL);
+}
+
+static void check_json(const uint8_t *bytes, size_t length)
+{
+    struct json_ack ack;
+    size_t taken;
+
+    check_cuts(parse_json, bytes, length, JSON_ACK_BYTES_MAX);
+    if (json_ack_parse(bytes, length, &taken, &ack) != ACK_FOUND)
+        return;
+    check_against_yajl(bytes, taken, &ack);
+    check_json_again(&ack);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     size_t taken, taken_again;
     struct span id, id_again;
     uint8_t written[ACK_BYTES_MAX];
 
-    check_cuts(bytes, length);
+    if (length && json_ack_begins(*bytes))
+        check_json(bytes, length);
+    check_cuts(parse_msgpack, bytes, length, ACK_BYTES_MAX);
     if (ack_parse(bytes, length, &taken, &id) != ACK_FOUND)
         return 0;
     check_against_msgpack(bytes, taken, &id);
     taken = ack_write(written, bytes + id.start, id.end - id.start);
     expect(ack_parse(written, taken, &taken_again, &id_again) == ACK_FOUND && taken_again == taken);
-    expect(ack_id_equal(bytes + id.start, id.end - id.start, written + id_again.start,
-                        id_again.end - id_again.start));
+    expect(ack_id_compare(bytes + id.start, id.end - id.start, written + id_again.start,
+                          id_again.end - id_again.start) == ACK_IDS_EQUAL);
     return 0;
 }

@@ -317,8 +317,8 @@ def test_messages_of_a_connection_without_acks_move_to_another_connection(pair):
 
 @pytest.mark.parametrize("asks", [False, True])
 def test_an_aggregator_that_never_acks_is_logged_once_and_its_messages_are_kept(half, asks):
-    """Silence is no verdict about a message: husk keeps the message, and logs what to check."""
-    half = half(acks=False, ack_timeout="100ms")
+    """With --on-no-acks hold. test_answers.py has the default."""
+    half = half(acks=False, ack_timeout="100ms", on_no_acks="hold")
     agent, idle = half.agent(), half.agent()
     agent.send(event(1, "one" if asks else None))
     half.husk.wait_for_metric("husk_connections_ended_total", 5, side="upstream", reason="ack_timeout")
@@ -345,7 +345,7 @@ def test_an_aggregator_that_takes_no_bytes_is_not_said_to_send_no_acks(husk):
 
 def test_a_silent_aggregator_gets_several_messages_a_limited_number_of_times(half):
     """Each ack timeout sends the messages of one connection again, and drops none of them."""
-    half = half(acks=False, ack_timeout="100ms")
+    half = half(acks=False, ack_timeout="100ms", no_acks_after="off")
     agent = half.agent()
     agent.send(*map(event, range(5)))
     half.husk.wait_for_metric("husk_connections_ended_total", 4, side="upstream", reason="ack_timeout")
@@ -547,10 +547,11 @@ def test_whole_messages_before_the_bad_input_are_delivered(pair):
 
 
 @pytest.mark.parametrize("answer, reason", [
-    (b"HTTP/1.1 400 Bad Request\r\n", "bad_ack"), (pack({"ack": 7}), "bad_ack"), (pack({"nack": "one"}), "bad_ack"),
-    (pack({"ack": "x" * 5000}), "bad_ack"), (json.dumps({"ack": "one"}).encode(), "bad_ack"),
-    (ack("another"), "unknown_ack"), (ack(b"one"), "unknown_ack"), (ack("one\n"), "unknown_ack")],
-    ids=["http", "integer", "key", "long", "json", "another", "type", "newline"])
+    (b"HTTP/1.1 400 Bad Request\r\n", "bad_ack"), (pack({"ack": 7}), "bad_ack"), (pack({"nack": "one"}), "ack_refused"),
+    (pack({"ack": "x" * 5000}), "bad_ack"), (json.dumps({"ack": 1}).encode(), "bad_ack"),
+    (ack("another"), "unknown_ack"), (json.dumps({"ack": "On\n"}).encode(), "unknown_ack"),
+    (ack("one\n"), "unknown_ack")],
+    ids=["http", "integer", "key", "long", "json", "another", "json-another", "newline"])
 def test_a_wrong_answer_ends_the_connection_and_the_message_is_sent_again(half, answer, reason):
     half = half(acks=lambda received: received.connection.number > 0)
     agent = half.agent()

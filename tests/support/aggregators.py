@@ -42,6 +42,7 @@ class CountingAggregator(Aggregator):
     `judge`: a function that says what the aggregator does with a message with these numbers; default: TAKE."""
 
     WHOLE = True  # an aggregator takes or refuses a batch whole
+    EMPTY_ANSWER = b"\x80"
     OUTAGES = ("refused", "closes", "silent")
 
     def __init__(self, judge=lambda numbers: TAKE):
@@ -67,7 +68,7 @@ class CountingAggregator(Aggregator):
                 self.stored.update(numbers)
                 self.order += numbers
         if verdict == EMPTY:
-            received.connection.send(b"\x80")
+            received.connection.send(self.EMPTY_ANSWER)
         if verdict == RESET:
             received.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return verdict == TAKE if verdict in (TAKE, PASS_OVER) else self.REFUSE

@@ -34,7 +34,7 @@ void upstreams_settle(struct upstream *upstream)
     upstream->acked_count++;
     if (was_isolated)
         upstream_release(upstream);
-    shared->events->on_settled(shared->observer, upstream, message);
+    shared->events->on_settled(shared->observer, upstream, message, UPSTREAM_ACKED);
     shared->events->on_progress(shared->observer, upstream);
     if (was_isolated)
         shared->events->on_released(shared->observer, upstream);

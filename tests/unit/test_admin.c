@@ -47,6 +47,7 @@ struct fixture {
     struct admin *admin;
     struct fault fault;
     bool ready;
+    const char *notes; /* while ready; NULL: none */
     const char *reasons;
     struct metrics metrics;
     const struct metrics *workers[1];
@@ -74,8 +75,8 @@ static bool source_ready(void *owner, char *text, size_t size)
     struct fixture *f = owner;
 
     assert_string_equal(text, "");
-    if (!f->ready)
-        snprintf(text, size, "%s", f->reasons);
+    if (!f->ready || f->notes)
+        snprintf(text, size, "%s", f->ready ? f->notes : f->reasons);
     return f->ready;
 }
 
@@ -280,6 +281,8 @@ static void test_live_and_ready(void **state)
     open_admin(f);
     ask_once(f, GET("/live"), 200, "live\n");
     ask_once(f, GET("/ready"), 200, "ready\n");
+    f->notes = "upstream: odd\n";
+    ask_once(f, GET("/ready"), 200, "ready\nupstream: odd\n");
     f->ready = false;
     f->reasons = "upstream has no address\ncertificate expired";
     ask_once(f, GET("/ready"), 503, "upstream has no address\ncertificate expired\n");

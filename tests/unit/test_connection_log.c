@@ -243,13 +243,18 @@ static void a_hint_is_given_once(void **state)
     expect_log(f, 0, "");
 }
 
-static void an_alarm_is_an_error(void **state)
+static void missing_acks_are_an_error_that_says_what_to_set(void **state)
 {
     struct fixture *f = *state;
     struct socket_address upstream = addresses_at_port(1);
 
-    connection_log_alarm(&f->connection_log, "look here", &upstream);
-    expect_log(f, 1, " error look here route=test upstream=127.0.0.1:1");
+    connection_log_acks(&f->connection_log, ACKS_FORGONE, &upstream);
+    expect_log(f, 1,
+               " error the aggregator reads messages and has never acknowledged anything: husk sends it");
+    connection_log_acks(&f->connection_log, ACKS_AWAITED, &upstream);
+    expect_log(f, 1, "set --on-no-acks continue or --delivery passthrough route=test upstream=127.0.0.1:1");
+    connection_log_acks(&f->connection_log, ACKS_SEEN, &upstream);
+    expect_log(f, 1, " info the aggregator acknowledges messages");
 }
 
 static void messages_that_are_given_up_are_counted_beyond_the_burst(void **state)
@@ -284,7 +289,7 @@ int main(void)
         TEST(a_mistake_is_logged_with_what_the_peer_speaks_and_what_to_change),
         TEST(silence_is_a_mistake_only_until_an_upstream_has_answered),
         TEST(a_hint_is_given_once),
-        TEST(an_alarm_is_an_error),
+        TEST(missing_acks_are_an_error_that_says_what_to_set),
         TEST(messages_that_are_given_up_are_counted_beyond_the_burst),
     };
 

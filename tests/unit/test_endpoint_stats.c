@@ -137,6 +137,34 @@ static void rests_are_told_to_the_tally(void **state)
     endpoint_stats_registry_deinit(&stats_registry);
 }
 
+static void an_address_never_acknowledges_if_enough_connections_show_it(void **state)
+{
+    struct endpoint_stats stats = { 0 };
+
+    (void)state;
+    assert_false(endpoint_stats_note_silence(NULL, 1));
+    assert_int_equal(endpoint_stats_acks(NULL), METRICS_ACKS_UNKNOWN);
+    assert_false(endpoint_stats_note_silence(&stats, 3));
+    assert_false(endpoint_stats_note_silence(&stats, 3));
+    assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_UNKNOWN);
+    assert_true(endpoint_stats_note_silence(&stats, 3)); /* one caller is told */
+    assert_false(endpoint_stats_note_silence(&stats, 3));
+    assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_NEVER);
+}
+
+static void an_ack_disproves_that_for_ever(void **state)
+{
+    struct endpoint_stats stats = { 0 };
+
+    (void)state;
+    assert_true(endpoint_stats_note_silence(&stats, 1));
+    assert_int_equal(endpoint_stats_note_ack(&stats), METRICS_ACKS_NEVER); /* one caller is told */
+    assert_int_equal(endpoint_stats_note_ack(&stats), METRICS_ACKS_SENT);
+    assert_false(endpoint_stats_note_silence(&stats, 1));
+    assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_SENT);
+    assert_int_equal(endpoint_stats_note_ack(NULL), METRICS_ACKS_SENT); /* nothing to tell */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +173,8 @@ int main(void)
         cmocka_unit_test(an_endpoint_need_not_be_counted),
         cmocka_unit_test(a_tally_lives_as_long_as_any_list_that_has_it),
         cmocka_unit_test(rests_are_told_to_the_tally),
+        cmocka_unit_test(an_address_never_acknowledges_if_enough_connections_show_it),
+        cmocka_unit_test(an_ack_disproves_that_for_ever),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

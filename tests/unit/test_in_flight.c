@@ -112,6 +112,185 @@ static void other_bytes_are_refused(void **state)
     assert_null(settled);
 }
 
+static void an_ack_may_be_json(void **state)
+{
+    struct fixture *f = *state;
+    static const char text[] = " {\"ack\":\"a\"}\r\n{\"other\": 1, \"ack\": \"\\u0062\"}\n";
+    struct message *first = file(f, "a", MESSAGE_AGENT_ACK), *second = file(f, "b", MESSAGE_AGENT_ACK);
+    struct message *settled[2] = { 0 };
+    unsigned count = 0;
+
+    for (size_t i = 0; i < sizeof text - 1; i++) { /* byte by byte */
+        assert_true(buffer_append(&f->incoming, text + i, 1));
+        assert_int_equal(in_flight_take_answer(&f->in_flight, &f->incoming, NOW_US, &f->answer), END_NONE);
+        if (f->answer.message)
+            settled[count++] = f->answer.message;
+    }
+    assert_int_equal(count, 2);
+    assert_ptr_equal(settled[0], first);
+    assert_ptr_equal(settled[1], second);
+    assert_int_equal(f->incoming.length, 0);
+    message_free(first);
+    message_free(second);
+}
+
+static void an_ack_that_straddles_segments_is_read(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer front, back;
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK);
+
+    buffer_init(&front, &f->pool);
+    buffer_init(&back, &f->pool);
+    assert_true(buffer_append(&front,
+                              "\x81\xa3"
+                              "ac",
+                              4));
+    assert_true(buffer_append(&back,
+                              "k\xa1"
+                              "a",
+                              3));
+    assert_true(buffer_share(&f->incoming, &front) && buffer_share(&f->incoming, &back));
+    assert_int_equal(in_flight_take_answer(&f->in_flight, &f->incoming, NOW_US, &f->answer), END_NONE);
+    assert_ptr_equal(f->answer.message, message);
+    message_free(message);
+    buffer_clear(&front);
+    buffer_clear(&back);
+}
+
+static void an_id_of_the_other_type_with_the_same_bytes_is_the_id(void **state)
+{
+    struct fixture *f = *state;
+    struct message *binary = file(f, "x", MESSAGE_AGENT_ACK), *text = file(f, "x", MESSAGE_AGENT_ACK);
+    struct message *settled;
+
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xc4\x01x",
+                             &settled),
+                     END_NONE);
+    assert_ptr_equal(settled, binary); /* none has exactly this id: the oldest with these bytes */
+    message_free(binary);
+    binary = text;
+    text = file(f, "x", MESSAGE_AGENT_ACK);
+    binary->entry.id = (const uint8_t *)"\xc4\x01x";
+    binary->entry.id_length = 3;
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1x",
+                             &settled),
+                     END_NONE);
+    assert_ptr_equal(settled, text); /* exactly this id */
+    message_free(text);
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1x",
+                             &settled),
+                     END_NONE);
+    assert_ptr_equal(settled, binary);
+    message_free(binary);
+}
+
+static void a_map_without_an_ack_refuses_the_oldest_message_that_expects_one(void **state)
+{
+    static const char *const refusals[] = { "\x80", "{}",
+                                            "\x81\xa5"
+                                            "error\xa1x",
+                                            "{\"error\": \"x\"}" };
+    struct fixture *f = *state;
+    struct message *settled, *awaited;
+
+    file(f, "a", MESSAGE_NO_ACK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(receive(f, refusals[i], &settled), END_UNKNOWN_ACK); /* it refuses nothing */
+        buffer_clear(&f->incoming);
+    }
+    awaited = file(f, "b", MESSAGE_OUR_ACK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(receive(f, refusals[i], &settled), END_ACK_REFUSED);
+        assert_true(f->answer.is_of_aggregator);
+        assert_null(settled);
+        assert_int_equal(f->incoming.length, 0);
+        assert_ptr_equal(in_flight_failed(&f->in_flight, END_ACK_REFUSED), awaited);
+    }
+}
+
+/* ---- a peer that never acknowledges ---- */
+
+static void without_acks_messages_settle_when_they_are_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct message *asks = file(f, "a", MESSAGE_AGENT_ACK), *second = file(f, "b", MESSAGE_OUR_ACK);
+
+    assert_true(in_flight_expects_ack(&f->in_flight));
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_NO_ACKS);
+    assert_false(in_flight_expects_ack(&f->in_flight));
+    assert_int_equal(in_flight_deadline(&f->in_flight), 0);
+    assert_null(in_flight_take_taken(&f->in_flight, asks->entry.end - 1));
+    assert_ptr_equal(in_flight_take_taken(&f->in_flight, second->entry.end - 1), asks);
+    assert_null(in_flight_take_taken(&f->in_flight, second->entry.end - 1));
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_ACKS);
+    assert_null(in_flight_take_taken(&f->in_flight, second->entry.end));
+    message_free(asks);
+}
+
+static void without_acks_other_answers_are_discarded(void **state)
+{
+    struct fixture *f = *state;
+    struct message *settled;
+
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_NO_ACKS);
+    file(f, "a", MESSAGE_AGENT_ACK);
+    assert_int_equal(receive(f, "OK\nOK\n", &settled), END_NONE);
+    assert_int_equal(f->incoming.length, 0);
+    assert_false(f->answer.is_of_aggregator);
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1y",
+                             &settled),
+                     END_NONE); /* of no message */
+    assert_false(f->answer.is_of_aggregator);
+    assert_int_equal(f->incoming.length, 0);
+}
+
+/* The first acks that come are of messages that have settled already. */
+static void an_ack_that_was_forgone_is_recognised(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK), *settled;
+
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_NO_ACKS);
+    assert_ptr_equal(in_flight_take_taken(&f->in_flight, message->entry.end), message);
+    message_free(message);
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1"
+                             "a",
+                             &settled),
+                     END_NONE);
+    assert_true(f->answer.is_of_aggregator && f->answer.is_complete);
+    assert_null(settled);
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_ACKS);
+    assert_int_equal(receive(f, "{\"ack\":\"a\"}", &settled), END_NONE); /* not an unknown ack */
+    assert_int_equal(receive(f,
+                             "\x81\xa3"
+                             "ack\xa1"
+                             "b",
+                             &settled),
+                     END_UNKNOWN_ACK);
+}
+
+static void without_acks_a_refusal_shows_that_the_aggregator_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct message *settled;
+
+    in_flight_set_acks(&f->in_flight, IN_FLIGHT_NO_ACKS);
+    file(f, "a", MESSAGE_AGENT_ACK);
+    assert_int_equal(receive(f, "\x80", &settled), END_NONE);
+    assert_true(f->answer.is_of_aggregator);
+}
+
 static void a_message_without_an_ack_settles_when_its_last_byte_is_taken(void **state)
 {
     struct fixture *f = *state;
@@ -259,6 +438,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_ack_settles_its_message),
         TEST(other_bytes_are_refused),
+        TEST(an_ack_may_be_json),
+        TEST(an_ack_that_straddles_segments_is_read),
+        TEST(an_id_of_the_other_type_with_the_same_bytes_is_the_id),
+        TEST(a_map_without_an_ack_refuses_the_oldest_message_that_expects_one),
+        TEST(without_acks_messages_settle_when_they_are_taken),
+        TEST(without_acks_other_answers_are_discarded),
+        TEST(an_ack_that_was_forgone_is_recognised),
+        TEST(without_acks_a_refusal_shows_that_the_aggregator_answers),
         TEST(a_message_without_an_ack_settles_when_its_last_byte_is_taken),
         TEST(a_connection_fails_at_its_oldest_message),
         TEST(a_link_answers_per_message),

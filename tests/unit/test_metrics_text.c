@@ -380,7 +380,8 @@ static void test_message_metrics_are_written(void **state)
 
 #define CONNECTIONS(endpoint, state)                                                                         \
     "husk_upstream_connections{route=\"forward\",endpoint=\"" endpoint "\",state=\"" state "\"}"
-#define EJECTED(endpoint) "husk_endpoint_ejected{route=\"forward\",endpoint=\"" endpoint "\"}"
+#define WITHOUT_ACKS(endpoint) "husk_endpoint_without_acks{route=\"forward\",endpoint=\"" endpoint "\"}"
+#define EJECTED(endpoint)      "husk_endpoint_ejected{route=\"forward\",endpoint=\"" endpoint "\"}"
 
 static void test_endpoints_are_written_while_they_are_listed_or_used(void **state)
 {
@@ -400,12 +401,15 @@ static void test_endpoints_are_written_while_they_are_listed_or_used(void **stat
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "confirming")), 3);
     assert_int_equal(value_of(&f->all, CONNECTIONS("unix:/a\\\"b", "ready")), 0);
     assert_int_equal(value_of(&f->all, EJECTED("unix:/a\\\"b")), 1);
+    assert_int_equal(value_of(&f->all, WITHOUT_ACKS("unix:/a\\\"b")), 0);
     assert_int_equal(value_of(&f->all, CONNECTIONS("10.0.0.2:1", "ready")), 2);
     assert_null(find(&f->all, EJECTED("10.0.0.2:1"))); /* not listed: not dialled */
     assert_null(find(&f->all, CONNECTIONS("10.0.0.3:1", "ready")));
 
     f->snapshot.now_ms = 1001;
+    listed.acks = METRICS_ACKS_NEVER;
     render(f);
+    assert_int_equal(value_of(&f->all, WITHOUT_ACKS("unix:/a\\\"b")), 1);
     assert_int_equal(value_of(&f->all, EJECTED("unix:/a\\\"b")), 0);
 }
 

@@ -103,6 +103,21 @@ static void the_defaults_are_forward_and_at_least_once(void **state)
     options_deinit(&parsed.options);
 }
 
+static void an_address_without_acks_is_found_out_after_three_connections(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_int_equal(parsed.options.route.on_no_acks, ROUTE_NO_ACKS_CONTINUE);
+    assert_int_equal(parsed.options.route.no_acks_after, 3);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--on-no-acks", "hold", "--no-acks-after", "off"), NULL);
+    assert_int_equal(parsed.options.route.on_no_acks, ROUTE_NO_ACKS_HOLD);
+    assert_int_equal(parsed.options.route.no_acks_after, 0);
+    options_deinit(&parsed.options);
+}
+
 static void the_server_name_is_the_host_of_the_upstream_by_default(void **state)
 {
     struct parsed parsed;
@@ -621,6 +636,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
         cmocka_unit_test(the_defaults_are_forward_and_at_least_once),
+        cmocka_unit_test(an_address_without_acks_is_found_out_after_three_connections),
         cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
         cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
         cmocka_unit_test(a_fault_of_an_upstream_names_its_text),

@@ -132,6 +132,32 @@ static void each_reason_has_a_line(void **state)
                            "upstream: connection refused\n");
 }
 
+static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void **state)
+{
+    struct endpoint_metrics other = { .address = "10.0.0.2:1", .is_listed = true };
+    struct endpoint_metrics silent = { .next = &other, .address = "10.0.0.1:1", .is_listed = true };
+    struct discovery good = probed(END_NONE, 100);
+    struct readiness_facts facts = { .discovery = &good, .on_no_acks = ROUTE_NO_ACKS_CONTINUE };
+    char text[400];
+
+    (void)state;
+    good.stats_registry.first = &silent;
+    expect_reasons(&facts, "");
+    silent.acks = METRICS_ACKS_NEVER;
+    assert_true(readiness_describe(&facts, text, sizeof text));
+    assert_string_equal(
+        text, "upstream 10.0.0.1:1: never acknowledges; husk sends without acks (--on-no-acks continue)\n");
+    facts.on_no_acks = ROUTE_NO_ACKS_HOLD;
+    assert_true(readiness_describe(&facts, text, sizeof text)); /* the other address takes the messages */
+    assert_string_equal(
+        text, "upstream 10.0.0.1:1: never acknowledges; husk keeps its messages (--on-no-acks hold)\n");
+    other.is_listed = false;
+    assert_false(readiness_describe(&facts, text, sizeof text));
+    facts.on_no_acks = ROUTE_NO_ACKS_CONTINUE;
+    facts.is_draining = true;
+    assert_false(readiness_describe(&facts, text, sizeof text));
+}
+
 /* ---- refusing connections ---- */
 
 struct calls {
@@ -209,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting),
         cmocka_unit_test(a_dial_counts_for_half_a_minute),
         cmocka_unit_test(each_reason_has_a_line),
+        cmocka_unit_test(an_address_without_acks_is_a_note_unless_its_messages_are_held),
         cmocka_unit_test(connections_are_refused_once_per_failure_and_accepted_once_after_it),
         cmocka_unit_test(connections_are_not_refused_unless_asked_for),
     };

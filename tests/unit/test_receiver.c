@@ -466,6 +466,39 @@ static void an_agent_is_told_of_a_loss_of_what_is_not_kept(void **state)
     assert_int_equal(f->undelivered, 1);
 }
 
+/* The aggregator never acknowledges. The agent waits for its ack, as it would without husk. */
+static void an_agent_whose_ack_cannot_come_is_not_reset(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.on_refused = ROUTE_REFUSED_RESET;
+    RECEIVE(f, ASKED("a", "1"));
+    RECEIVE(f, PLAIN("a"));
+    struct upstream *upstream = make_ready(f);
+    for (unsigned i = 0; i < 2; i++)
+        upstream->shared->events->on_settled(upstream->shared->observer, upstream,
+                                             upstream_take_unsettled(upstream), UPSTREAM_TAKEN);
+    assert_int_equal(f->undelivered, 0);
+    EXPECT(f, "");
+    assert_true(receiver_is_drained(&f->receiver));
+    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.settled), 2);
+    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacknowledged), 2);
+    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.dropped[END_NO_ACKS]), 0);
+}
+
+/* A husk forgets a message with an id of its own when it gets the ack. */
+static void a_husk_gets_the_acks_of_its_own_ids_although_none_can_come(void **state)
+{
+    struct fixture *f = *state;
+
+    RECEIVE(f, ASKED_BY_HUSK);
+    struct upstream *upstream = make_ready(f);
+    upstream->shared->events->on_settled(upstream->shared->observer, upstream,
+                                         upstream_take_unsettled(upstream), UPSTREAM_TAKEN);
+    assert_int_equal(f->undelivered, 0);
+    assert_true(senders_have_answers(&f->receiver.senders));
+}
+
 /* ---- refused messages on a link ---- */
 
 static void a_refused_message_is_counted_and_answered(void **state)
@@ -672,6 +705,8 @@ int main(void)
         TEST(an_agent_without_acks_is_told_of_a_loss_if_it_is_reset),
         TEST(an_agent_without_acks_goes_on_after_a_loss),
         TEST(an_agent_is_told_of_a_loss_of_what_is_not_kept),
+        TEST(an_agent_whose_ack_cannot_come_is_not_reset),
+        TEST(a_husk_gets_the_acks_of_its_own_ids_although_none_can_come),
         TEST(a_refused_message_is_counted_and_answered),
         TEST(a_large_message_is_cut_through_for_its_sender),
         TEST(a_large_message_that_is_given_up_costs_itself_on_a_link),

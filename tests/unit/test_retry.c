@@ -279,28 +279,6 @@ static void silence_splits_a_batch_and_does_not_drop_it(void **state)
     assert_int_equal(retry_part_events(f->batch), 1);
 }
 
-static void an_aggregator_that_never_acknowledges_is_worth_one_line(void **state)
-{
-    struct fixture *f = *state;
-
-    for (unsigned silences = 1; silences < 3; silences++)
-        assert_null(retry_note_silence(&f->retry));
-    assert_non_null(strstr(retry_note_silence(&f->retry), "--delivery passthrough"));
-    for (unsigned silences = 4; silences < 100; silences++)
-        assert_null(retry_note_silence(&f->retry));
-    assert_int_equal(retry_decide(&f->retry, f->message), RETRY_AGAIN); /* the messages are kept */
-    assert_int_equal(retry_decide(&f->retry, f->batch), RETRY_AGAIN);
-}
-
-static void an_aggregator_that_has_acknowledged_is_worth_no_line(void **state)
-{
-    struct fixture *f = *state;
-
-    retry_note_ack(&f->retry);
-    for (unsigned silences = 1; silences < 100; silences++)
-        assert_null(retry_note_silence(&f->retry));
-}
-
 /* The verdict about a connection that ends at `message`. An ack came `acked_us` after the message was sent.
  */
 static enum retry_fault judge(struct message *message, enum end_reason reason, int64_t acked_us)
@@ -506,8 +484,6 @@ int main(void)
         TEST(a_message_without_bytes_is_given_up),
         TEST(silence_is_not_the_messages),
         TEST(silence_splits_a_batch_and_does_not_drop_it),
-        TEST(an_aggregator_that_never_acknowledges_is_worth_one_line),
-        TEST(an_aggregator_that_has_acknowledged_is_worth_no_line),
         TEST(a_late_ack_is_the_messages_where_others_came_since_it_was_sent),
         TEST(an_end_is_the_messages_where_others_got_through_since_its_last_attempt),
         TEST(the_silence_of_a_husk_on_a_link_is_not_the_messages),

@@ -376,6 +376,20 @@ static void a_loss_before_the_link_of_what_is_not_kept_is_no_refusal(void **stat
     EXPECT(f, "");
 }
 
+/* No loss: the aggregator has it, and never acknowledges. */
+static void a_missing_ack_before_the_link_is_answered_also_if_nothing_is_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    begin_link(f);
+    message_discard_bytes(message);
+    sender_refuse(message->sender, message, 1, END_NO_ACKS);
+    message_free(message);
+    assert_int_equal(f->undelivered, 0);
+    assert_true(senders_have_answers(&f->senders));
+}
+
 static void a_sender_that_is_gone_is_forgotten(void **state)
 {
     struct fixture *f = *state;
@@ -434,6 +448,7 @@ int main(void)
         TEST(the_calling_husk_is_told_that_it_waits),
         TEST(an_answer_to_an_earlier_message_is_enough_too),
         TEST(a_loss_before_the_link_of_what_is_not_kept_is_no_refusal),
+        TEST(a_missing_ack_before_the_link_is_answered_also_if_nothing_is_kept),
         TEST(a_sender_that_is_gone_is_forgotten),
         TEST(a_lost_answer_ends_the_connection),
         TEST(every_sender_is_released),

@@ -15,7 +15,6 @@ enum { BUSY_BYTES = 64 * 1024, UNEVEN_BYTES = 256 * 1024 };
 
 struct fixture {
     struct runtime runtime;
-    struct retry retry;
     struct upstream_pool pool;
 };
 
@@ -27,9 +26,10 @@ static void on_ready(void *observer, struct upstream *upstream)
     upstream_pool_on_ready(observer, upstream);
 }
 
-static void on_settled(void *observer, struct upstream *upstream, struct message *message)
+static void on_settled(void *observer, struct upstream *upstream, struct message *message,
+                       enum upstream_settlement how)
 {
-    upstream_pool_on_settled(observer, upstream, message);
+    upstream_pool_on_settled(observer, upstream, how);
     message_free(message);
 }
 
@@ -37,7 +37,7 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
                        enum end_reason reason)
 {
     (void)count, (void)reason;
-    on_settled(observer, upstream, message);
+    on_settled(observer, upstream, message, UPSTREAM_ACKED);
 }
 
 static void on_progress(void *observer, struct upstream *upstream)
@@ -77,9 +77,8 @@ static int set_up(void **state)
     struct fixture *f = &fixture;
 
     runtime_open(&f->runtime);
-    retry_init(&f->retry, 0, 1);
     upstream_pool_init(&f->pool, &(struct upstream_shared) { .transport = &f->runtime.transport,
-                                                             .retry = &f->retry,
+
                                                              .events = &events,
                                                              .observer = &f->pool });
     *state = f;
@@ -544,7 +543,7 @@ static void settle_unacked(struct fixture *f, struct upstream *upstream)
     struct message *message = message_open(&f->runtime.reactor.pool, MESSAGE_UNPROTECTED);
 
     assert_non_null(message);
-    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message);
+    upstream->shared->events->on_settled(upstream->shared->observer, upstream, message, UPSTREAM_TAKEN);
 }
 
 static void only_acks_are_evidence_that_messages_get_through(void **state)
@@ -557,6 +556,26 @@ static void only_acks_are_evidence_that_messages_get_through(void **state)
     upstream_end(upstream, END_CLOSED);
     assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
+}
+
+static void messages_are_held_if_no_address_acknowledges(void **state)
+{
+    struct fixture *f = *state;
+    struct endpoint_stats stats[2] = { { .references = 2 }, { .references = 2 } };
+
+    f->runtime.route.on_no_acks = ROUTE_NO_ACKS_HOLD;
+    assert_false(upstream_pool_is_on_hold(&f->pool));
+    set_two(f);
+    struct endpoint_list *list = f->runtime.transport.dialer.endpoints.list;
+    for (size_t i = 0; i < 2; i++)
+        list->endpoints[i].stats = &stats[i];
+    stats[0].metrics.acks = METRICS_ACKS_NEVER;
+    assert_false(upstream_pool_is_on_hold(&f->pool));
+    stats[1].metrics.acks = METRICS_ACKS_NEVER;
+    assert_true(upstream_pool_is_on_hold(&f->pool));
+    f->runtime.route.on_no_acks = ROUTE_NO_ACKS_CONTINUE;
+    assert_false(upstream_pool_is_on_hold(&f->pool));
+    set_one(f); /* releases the list while the stats exist */
 }
 
 static void a_connection_without_acks_is_of_use_if_it_lasts(void **state)
@@ -802,6 +821,7 @@ int main(void)
         TEST(a_late_ack_leaves_the_window_and_waits_for_the_next_dial),
         TEST(a_late_ack_is_no_failure_of_an_address_that_acknowledges_others),
         TEST(only_acks_are_evidence_that_messages_get_through),
+        TEST(messages_are_held_if_no_address_acknowledges),
         TEST(a_connection_without_acks_is_of_use_if_it_lasts),
         TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
