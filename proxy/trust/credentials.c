@@ -30,6 +30,7 @@ typedef int (*new_session_callback)(struct ssl_st *, struct ssl_session_st *);
 struct credentials {
     atomic_uint references;
     SSL_CTX *tls; /* its app data points to this set */
+    STACK_OF(X509) * cas;
     struct peer_check_rules rules;
     int64_t not_after;
     bool speaks_link;
@@ -204,17 +205,6 @@ static bool set_own_certificate(SSL_CTX *tls, const struct material *material)
     return true;
 }
 
-static bool set_trusted_cas(SSL_CTX *tls, const STACK_OF(X509) * cas)
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(tls);
-
-    for (size_t i = 0; i < sk_X509_num(cas); i++) {
-        if (!X509_STORE_add_cert(store, sk_X509_value(cas, i)))
-            return false;
-    }
-    return true;
-}
-
 /* A server sends the names of its CAs, so that a client can choose a certificate. This is optional (RFC 8446,
  * 4.2.4; RFC 5246, 7.4.4), and is left out if the list is so long that the handshake would fail. */
 static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct credentials_options *options,
@@ -299,8 +289,8 @@ static bool tls_create(struct credentials *credentials, const struct material *m
     credentials->tls = tls;
     credentials->speaks_link = options->speaks_link;
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
-        !set_own_certificate(tls, material) || !set_trusted_cas(tls, material->cas) ||
-        (options->role == TLS_SERVER && !set_ca_names(tls, material->cas, options, log)) ||
+        !set_own_certificate(tls, material) ||
+        (options->role == TLS_SERVER && !set_ca_names(tls, credentials->cas, options, log)) ||
         !set_sessions(tls, options->role) || !set_alpn(tls, options->role, credentials))
         return false;
     SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
@@ -308,7 +298,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
         .role = options->role,
         .allow_cn_as_name = options->allow_cn_as_name,
         .policy = options->policy,
-        .trusted_cas = SSL_CTX_get_cert_store(tls),
+        .trusted_cas = credentials->cas,
     };
     return true;
 }
@@ -329,6 +319,8 @@ struct credentials *credentials_load(const struct credentials_options *options, 
     atomic_init(&credentials->references, 1);
     if (!material_load(&material, options, log, fault))
         goto fail;
+    credentials->cas = material.cas;
+    material.cas = NULL;
     ERR_clear_error();
     if (!tls_create(credentials, &material, options, log)) {
         fault_set(fault, "%s: BoringSSL rejects it: %s", options->cert_file, library_error_take());
@@ -354,6 +346,7 @@ void credentials_release(struct credentials *credentials)
     if (!credentials || atomic_fetch_sub_explicit(&credentials->references, 1, memory_order_acq_rel) > 1)
         return;
     SSL_CTX_free(credentials->tls);
+    sk_X509_pop_free(credentials->cas, X509_free);
     free(credentials);
 }
 

@@ -1,5 +1,6 @@
 #include "trust/peer_check.h"
 
+#include "trust/cert_path.h"
 #include "trust/certificate.h"
 
 #include <arpa/inet.h>
@@ -42,9 +43,12 @@ static bool refuse_unknown_ca(struct peer_check *check, X509 *certificate, int e
                   "certificate %s is issued by %s, which is not in our CA file", name, issuer);
 }
 
-/* Translates the error of X509_verify_cert into an end reason and a detail text. */
-static bool refuse_chain(struct peer_check *check, enum tls_role role, X509 *certificate, int error)
+/* Translates the failure into an end reason and a detail text. */
+static bool refuse_chain(struct peer_check *check, enum tls_role role,
+                         const struct cert_path_failure *failure)
 {
+    X509 *certificate = failure->certificate;
+    int error = failure->error;
     char name[CERTIFICATE_NAME_BYTES], time[CERTIFICATE_TIME_BYTES];
 
     certificate_describe(certificate, name);
@@ -58,17 +62,18 @@ static bool refuse_chain(struct peer_check *check, enum tls_role role, X509 *cer
     case X509_V_ERR_INVALID_PURPOSE:
         return refuse(check, END_CERTIFICATE_USAGE, "certificate %s is not meant for a TLS %s", name,
                       role == TLS_CLIENT ? "server" : "client");
-    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-    case X509_V_ERR_CERT_UNTRUSTED:
         return refuse_unknown_ca(check, certificate, error);
     case X509_V_ERR_CERT_SIGNATURE_FAILURE:
         return refuse(
             check, END_CERTIFICATE_INVALID,
             "the signature of certificate %s is wrong: another CA of the same name may have made it", name);
+    case X509_V_ERR_CERT_CHAIN_TOO_LONG:
+        return refuse(check, END_CERTIFICATE_INVALID,
+                      "certificate %s: no valid chain was found among the first %d issuers of fitting names",
+                      name, CERT_PATH_ISSUERS_MAX);
     case X509_V_ERR_OUT_OF_MEM:
         return refuse(check, END_NO_MEMORY, "out of memory");
     default:
@@ -78,30 +83,18 @@ static bool refuse_chain(struct peer_check *check, enum tls_role role, X509 *cer
 }
 
 static bool verify_chain(struct peer_check *check, const struct peer_check_rules *rules,
-                         STACK_OF(X509) * chain, uint8_t *alert)
+                         const STACK_OF(X509) * chain, uint8_t *alert)
 {
-    X509 *leaf = sk_X509_value(chain, 0);
-    X509_STORE_CTX *verification = X509_STORE_CTX_new();
-    bool is_verified = false;
+    const struct cert_path_rules path_rules = {
+        .trusted_cas = rules->trusted_cas,
+        .purpose = rules->role == TLS_CLIENT ? "ssl_server" : "ssl_client",
+    };
+    struct cert_path_failure failure;
 
-    ERR_clear_error();
-    if (!verification || !X509_STORE_CTX_init(verification, rules->trusted_cas, leaf, chain) ||
-        !X509_STORE_CTX_set_default(verification, rules->role == TLS_CLIENT ? "ssl_server" : "ssl_client")) {
-        *alert = SSL_AD_INTERNAL_ERROR;
-        refuse(check, END_NO_MEMORY, "out of memory");
-        goto done;
-    }
-    is_verified = X509_verify_cert(verification) == 1;
-    if (!is_verified) {
-        int error = X509_STORE_CTX_get_error(verification);
-        X509 *culprit = X509_STORE_CTX_get_current_cert(verification);
-        *alert = (uint8_t)SSL_alert_from_verify_result(error);
-        refuse_chain(check, rules->role, culprit ? culprit : leaf, error);
-    }
-done:
-    X509_STORE_CTX_free(verification);
-    ERR_clear_error();
-    return is_verified;
+    if (cert_path_find(chain, &path_rules, &failure))
+        return true;
+    *alert = (uint8_t)SSL_alert_from_verify_result(failure.error);
+    return refuse_chain(check, rules->role, &failure);
 }
 
 /* ---- client: the server's name ---- */

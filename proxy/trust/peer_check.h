@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 struct stack_st_X509;
-struct x509_store_st;
 
 enum tls_role { TLS_CLIENT, TLS_SERVER };
 
@@ -29,10 +28,10 @@ struct peer_check {
 
 /* The rules for all peers of a set of credentials. Everything is borrowed. */
 struct peer_check_rules {
-    enum tls_role role;                /* our role: the peer's certificate must be valid for the other role */
-    bool allow_cn_as_name;             /* client: see credentials_options */
-    const struct peer_policy *policy;  /* server; NULL: every verified peer is allowed */
-    struct x509_store_st *trusted_cas; /* shared between threads */
+    enum tls_role role;               /* our role: the peer's certificate must be valid for the other role */
+    bool allow_cn_as_name;            /* client: see credentials_options */
+    const struct peer_policy *policy; /* server; NULL: every verified peer is allowed */
+    const struct stack_st_X509 *trusted_cas; /* shared between threads */
 };
 
 /* Verifies `chain` (borrowed; the peer's certificate first) and stores the verdict in `check`, replacing an

@@ -109,13 +109,24 @@ struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, 
     validity_set(certificate, profile);
     extension_add(certificate, signer->certificate, NID_basic_constraints,
                   profile->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
-    extension_add(certificate, signer->certificate, NID_subject_key_identifier, "hash");
-    extension_add(certificate, signer->certificate, NID_authority_key_identifier, "keyid");
+    if (!profile->has_no_key_identifiers) {
+        extension_add(certificate, signer->certificate, NID_subject_key_identifier, "hash");
+        extension_add(certificate, signer->certificate, NID_authority_key_identifier, "keyid");
+    }
+    if (profile->key_usage)
+        extension_add(certificate, signer->certificate, NID_key_usage, profile->key_usage);
     if (profile->extended_key_usage)
         extension_add(certificate, signer->certificate, NID_ext_key_usage, profile->extended_key_usage);
     alternatives_set(certificate, profile->alternatives);
-    assert_true(X509_sign(certificate, signer->key, EVP_sha256()));
+    assert_true(X509_sign(certificate, signer->key, profile->digest ? profile->digest : EVP_sha256()));
     return pair;
+}
+
+struct pki_pair pki_issue_again(const struct pki_pair *owner, const struct pki_profile *profile,
+                                const struct pki_pair *issuer)
+{
+    EVP_PKEY_up_ref(owner->key);
+    return pki_issue_for(owner->key, profile, issuer);
 }
 
 struct pki_pair pki_issue(const struct pki_profile *profile, const struct pki_pair *issuer)

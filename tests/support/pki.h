@@ -24,9 +24,12 @@ enum { PKI_NAMES_MAX = 8 };
 struct pki_profile {
     struct pki_name subject[PKI_NAMES_MAX];
     struct pki_name alternatives[PKI_NAMES_MAX];
+    const char *key_usage;
     const char *extended_key_usage;
+    const EVP_MD *digest; /* NULL: SHA-256 */
     int64_t not_before, not_after;
     int is_ca;
+    int has_no_key_identifiers;
 };
 
 enum { PKI_YEAR_2000 = 946684800 };                /* 2000-01-01T00:00:00Z */
@@ -43,6 +46,9 @@ EVP_PKEY *pki_rsa_key_new(void);
 /* Takes `key`. `issuer` NULL: the certificate is self-signed. */
 struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile,
                               const struct pki_pair *issuer);
+/* The same, with the key of another certificate. */
+struct pki_pair pki_issue_again(const struct pki_pair *owner, const struct pki_profile *profile,
+                                const struct pki_pair *issuer);
 /* The same, with a new P-256 key. */
 struct pki_pair pki_issue(const struct pki_profile *profile, const struct pki_pair *issuer);
 struct pki_pair pki_issue_ca(const char *cn);

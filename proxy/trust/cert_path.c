@@ -1,0 +1,184 @@
+#include "trust/cert_path.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stddef.h>
+
+/* How much a failure tells; the most telling one is reported. A path that ends at no CA ranks by its length,
+ * a path whose signatures are right by the depth of its fault. */
+enum {
+    RANK_NONE = 0,
+    RANK_WRONG_ISSUER = CERT_PATH_ISSUERS_MAX + 2,
+    RANK_TOO_MANY,
+    RANK_FAULT_AT_LEAF = RANK_TOO_MANY + CERT_PATH_ISSUERS_MAX + 2,
+};
+
+/* The path is path[0] … path[length - 1], each issued by the next one if the names are right. */
+struct search {
+    const STACK_OF(X509) * chain;
+    const struct cert_path_rules *rules;
+    struct cert_path_failure *failure;
+    int rank; /* of the failure */
+    size_t issuers_tried;
+    size_t length;
+    X509 *path[CERT_PATH_ISSUERS_MAX + 1];
+};
+
+static X509 *path_end(const struct search *search)
+{
+    return search->path[search->length - 1];
+}
+
+static bool note_failure(struct search *search, int rank, X509 *certificate, int error)
+{
+    if (rank > search->rank) {
+        search->rank = rank;
+        *search->failure = (struct cert_path_failure) { .error = error, .certificate = certificate };
+    }
+    return false;
+}
+
+/* ---- one complete path ---- */
+
+/* From the CA down, so that a stranger's certificates cost one signature. */
+static bool signatures_hold(const struct search *search)
+{
+    bool holds = true;
+
+    for (size_t i = search->length - 1; holds && i > 0; i--) {
+        EVP_PKEY *key = X509_get_pubkey(search->path[i]);
+        holds = key && X509_verify(search->path[i - 1], key) == 1;
+        EVP_PKEY_free(key);
+    }
+    return holds;
+}
+
+static bool note_fault(struct search *search, X509_STORE_CTX *verification)
+{
+    int error = X509_STORE_CTX_get_error(verification), depth = X509_STORE_CTX_get_error_depth(verification);
+    X509 *certificate = X509_STORE_CTX_get_current_cert(verification);
+
+    if (!certificate)
+        certificate = search->path[0];
+    if (error == X509_V_ERR_OUT_OF_MEM)
+        return note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
+    if (!signatures_hold(search))
+        return note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
+                            X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    return note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
+}
+
+/* The store has one CA and the intermediates are those of the path: no other path can be found. */
+static bool path_is_valid(struct search *search)
+{
+    X509 *anchor = path_end(search);
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    STACK_OF(X509) *intermediates = sk_X509_new_null();
+    bool is_ready = store && verification && intermediates && X509_STORE_add_cert(store, anchor);
+
+    for (size_t i = 1; is_ready && i + 1 < search->length; i++)
+        is_ready = sk_X509_push(intermediates, search->path[i]) > 0;
+    is_ready = is_ready && X509_STORE_CTX_init(verification, store, search->path[0], intermediates) &&
+               X509_STORE_CTX_set_default(verification, search->rules->purpose);
+    if (is_ready)
+        X509_STORE_CTX_set_flags(verification, X509_V_FLAG_PARTIAL_CHAIN);
+    else
+        note_failure(search, RANK_FAULT_AT_LEAF + 1, anchor, X509_V_ERR_OUT_OF_MEM);
+    bool is_valid = is_ready && (X509_verify_cert(verification) == 1 || note_fault(search, verification));
+    X509_STORE_CTX_free(verification);
+    X509_STORE_free(store);
+    sk_X509_free(intermediates);
+    ERR_clear_error();
+    return is_valid;
+}
+
+/* ---- the search ---- */
+
+/* A name with the same key twice would be a detour. */
+static bool path_contains(const struct search *search, X509 *certificate)
+{
+    for (size_t i = 0; i < search->length; i++) {
+        if (X509_NAME_cmp(X509_get_subject_name(search->path[i]), X509_get_subject_name(certificate)) == 0 &&
+            ASN1_STRING_cmp(X509_get0_pubkey_bitstr(search->path[i]), X509_get0_pubkey_bitstr(certificate)) ==
+                0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_issuer(struct search *search, X509 *candidate)
+{
+    int error = X509_check_issued(candidate, path_end(search));
+
+    if (error == X509_V_ERR_KEYUSAGE_NO_CERTSIGN)
+        note_failure(search, RANK_WRONG_ISSUER, candidate, error);
+    return error == X509_V_OK && !path_contains(search, candidate);
+}
+
+static bool search_from_end(struct search *search);
+
+enum issuer_kind { ISSUER_ANCHOR, ISSUER_INTERMEDIATE };
+
+/* Tries each certificate of `candidates` that may have issued the end of the path. */
+static bool try_issuers(struct search *search, const STACK_OF(X509) * candidates, enum issuer_kind kind)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; !is_found && i < sk_X509_num(candidates); i++) {
+        X509 *candidate = sk_X509_value(candidates, i);
+        if (!is_issuer(search, candidate))
+            continue;
+        if (search->issuers_tried == CERT_PATH_ISSUERS_MAX)
+            return note_failure(search, RANK_TOO_MANY, search->path[0], X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        search->issuers_tried++;
+        search->path[search->length++] = candidate;
+        is_found = kind == ISSUER_ANCHOR ? path_is_valid(search) : search_from_end(search);
+        search->length--;
+    }
+    return is_found;
+}
+
+static void note_missing_issuer(struct search *search)
+{
+    X509 *end = path_end(search);
+    bool is_self_issued = X509_check_issued(end, end) == X509_V_OK;
+    int error = !is_self_issued       ? X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+                : search->length == 1 ? X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+                                      : X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
+
+    note_failure(search, (int)search->length, end, error);
+}
+
+/* The CAs first: the shortest path is the usual one. */
+static bool search_from_end(struct search *search)
+{
+    if (try_issuers(search, search->rules->trusted_cas, ISSUER_ANCHOR) ||
+        try_issuers(search, search->chain, ISSUER_INTERMEDIATE))
+        return true;
+    note_missing_issuer(search);
+    return false;
+}
+
+static bool is_trusted(const struct search *search, X509 *certificate)
+{
+    for (size_t i = 0; i < sk_X509_num(search->rules->trusted_cas); i++) {
+        if (X509_cmp(sk_X509_value(search->rules->trusted_cas, i), certificate) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool cert_path_find(const struct stack_st_X509 *chain, const struct cert_path_rules *rules,
+                    struct cert_path_failure *failure)
+{
+    struct search search = { .chain = chain, .rules = rules, .failure = failure, .length = 1 };
+
+    ERR_clear_error();
+    search.path[0] = sk_X509_value(chain, 0);
+    bool is_found = is_trusted(&search, search.path[0]) ? path_is_valid(&search) : search_from_end(&search);
+    ERR_clear_error();
+    return is_found;
+}

@@ -1,0 +1,37 @@
+/* Finds a valid certification path (RFC 5280, 6; RFC 4158) from a peer's certificate to one of our CAs.
+ *
+ * Several certificates may have the name of an issuer: a CA and its successor, two CAs of one name, an
+ * intermediate that two roots signed. X509_verify_cert tries one of them. This unit tries all: it lines up
+ * paths by the names in the certificates, and lets X509_verify_cert judge each path on its own. Every CA of
+ * ours is a trust anchor, self-signed or not.
+ *
+ * Knows X.509; knows nothing of files, names of servers and policies. Keeps no state. */
+#ifndef HUSK_TRUST_CERT_PATH_H
+#define HUSK_TRUST_CERT_PATH_H
+
+#include <stdbool.h>
+
+struct stack_st_X509;
+struct x509_st;
+
+/* How many issuers are tried for one peer, over all its paths. Bounds the work that a peer can cause: an
+ * issuer costs one signature if it is the wrong one. Go's crypto/x509 checks as many signatures. */
+enum { CERT_PATH_ISSUERS_MAX = 100 };
+
+struct cert_path_rules {
+    const struct stack_st_X509 *trusted_cas; /* borrowed; shared between threads */
+    const char *purpose;                     /* "ssl_client" or "ssl_server": what the peer must be */
+};
+
+/* What is wrong with the best path. A path is better, the nearer to the peer's certificate its fault is. */
+struct cert_path_failure {
+    int error; /* X509_V_ERR_…; CERT_CHAIN_TOO_LONG: CERT_PATH_ISSUERS_MAX were tried in vain */
+    struct x509_st *certificate; /* that has the error; borrowed from the chain or from the CAs */
+};
+
+/* True if a valid path exists from the first certificate of `chain` (borrowed, not empty) through others of
+ * `chain`, in any order, to one of the CAs. Else fills `failure`. */
+bool cert_path_find(const struct stack_st_X509 *chain, const struct cert_path_rules *rules,
+                    struct cert_path_failure *failure);
+
+#endif
