@@ -43,6 +43,7 @@ struct config {
     const char *cert_file, *key_file, *ca_file;
     const char *key_passphrase_env, *key_passphrase_file;
     unsigned tls_min, tls_max; /* enum tls_version */
+    bool allow_weak_certificates;
     const char *server_name;
     bool allow_cn_as_name;
     struct setting_list allow; /* kind: enum peer_rule_kind */

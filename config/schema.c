@@ -196,6 +196,9 @@ static const struct setting settings[] = {
       .help = "oldest TLS version that is accepted" },
     { ROW("tls-max", SETTING_CHOICE, tls_max), .fallback = "1.3", .choices = tls_versions,
       .help = "newest TLS version that is accepted" },
+    { ROW("allow-weak-certificates", SETTING_FLAG, allow_weak_certificates),
+      .help = "accept peers whose certificates are signed with MD5 or SHA-1, or have RSA keys shorter than "
+              "2048 bits or keys on curves other than P-256, P-384 and P-521" },
 
     { ROW("workers", SETTING_COUNT, workers), .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
       .value_name = "N", .help = "worker threads, 1 to 64; auto: one per CPU" },

@@ -78,6 +78,7 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
         .min_version = config->tls_min,
         .max_version = config->tls_max,
         .allow_cn_as_name = config->allow_cn_as_name,
+        .allow_weak = config->allow_weak_certificates,
         .speaks_link = options->route.protocol == ROUTE_FORWARD &&
                        (mode == CONFIG_SERVER || options->route.upstream_link != ROUTE_LINK_OFF),
         .policy = mode == CONFIG_SERVER ? &options->policy : NULL,

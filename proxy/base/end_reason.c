@@ -41,6 +41,8 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CERTIFICATE_EXPIRED] = { "certificate_expired", "certificate is expired or not yet valid", ALERTED },
     [END_CERTIFICATE_NAME] = { "certificate_name", "certificate does not have the expected name", ALERTED },
     [END_CERTIFICATE_USAGE] = { "certificate_usage", "certificate is not meant for this use", ALERTED },
+    [END_CERTIFICATE_WEAK] = { "certificate_weak", "certificate is too weak: see --allow-weak-certificates",
+                               ALERTED },
     [END_CERTIFICATE_INVALID] = { "certificate_invalid", "certificate could not be verified", ALERTED },
     [END_NOT_FORWARD] = { "not_forward", "peer does not speak Forward", FAILURE },
     [END_JSON] = { "json", "agent sends JSON: use --protocol tcp", FAILURE },

@@ -68,6 +68,7 @@ enum end_reason {
     END_CERTIFICATE_EXPIRED, /* expired, or not valid yet */
     END_CERTIFICATE_NAME,    /* does not have the expected server name */
     END_CERTIFICATE_USAGE,   /* not meant for this role */
+    END_CERTIFICATE_WEAK,    /* a weak signature or key */
     END_CERTIFICATE_INVALID, /* any other verification failure */
     END_NOT_ALLOWED,         /* the policy does not allow this verified identity */
     END_REASON_COUNT

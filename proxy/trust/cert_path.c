@@ -5,6 +5,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stddef.h>
+#include <string.h>
 
 /* How much a failure tells; the most telling one is reported. A path that ends at no CA ranks by its length,
  * a path whose signatures are right by the depth of its fault. */
@@ -31,13 +32,14 @@ static X509 *path_end(const struct search *search)
     return search->path[search->length - 1];
 }
 
+/* False: an earlier failure tells more. */
 static bool note_failure(struct search *search, int rank, X509 *certificate, int error)
 {
-    if (rank > search->rank) {
-        search->rank = rank;
-        *search->failure = (struct cert_path_failure) { .error = error, .certificate = certificate };
-    }
-    return false;
+    if (rank <= search->rank)
+        return false;
+    search->rank = rank;
+    *search->failure = (struct cert_path_failure) { .error = error, .certificate = certificate };
+    return true;
 }
 
 /* ---- one complete path ---- */
@@ -55,7 +57,7 @@ static bool signatures_hold(const struct search *search)
     return holds;
 }
 
-static bool note_fault(struct search *search, X509_STORE_CTX *verification)
+static void note_fault(struct search *search, X509_STORE_CTX *verification)
 {
     int error = X509_STORE_CTX_get_error(verification), depth = X509_STORE_CTX_get_error_depth(verification);
     X509 *certificate = X509_STORE_CTX_get_current_cert(verification);
@@ -63,15 +65,36 @@ static bool note_fault(struct search *search, X509_STORE_CTX *verification)
     if (!certificate)
         certificate = search->path[0];
     if (error == X509_V_ERR_OUT_OF_MEM)
-        return note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
-    if (!signatures_hold(search))
-        return note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
-                            X509_V_ERR_CERT_SIGNATURE_FAILURE);
-    return note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
+        note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
+    else if (!signatures_hold(search))
+        note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
+                     X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    else
+        note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
+}
+
+static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
+{
+    return strength_check_signature(certificate, flaw) && strength_check_key(certificate, flaw);
+}
+
+/* Everything below the CA: the operator has chosen the CA itself. */
+static bool path_is_strong(struct search *search)
+{
+    char flaw[STRENGTH_FLAW_BYTES];
+
+    for (size_t i = 0; !search->rules->allow_weak && i + 1 < search->length; i++) {
+        if (is_strong(search->path[i], flaw))
+            continue;
+        if (note_failure(search, RANK_FAULT_AT_LEAF - (int)i, search->path[i], CERT_PATH_WEAK))
+            memcpy(search->failure->flaw, flaw, sizeof flaw);
+        return false;
+    }
+    return true;
 }
 
 /* The store has one CA and the intermediates are those of the path: no other path can be found. */
-static bool path_is_valid(struct search *search)
+static bool path_verifies(struct search *search)
 {
     X509 *anchor = path_end(search);
     X509_STORE *store = X509_STORE_new();
@@ -87,12 +110,19 @@ static bool path_is_valid(struct search *search)
         X509_STORE_CTX_set_flags(verification, X509_V_FLAG_PARTIAL_CHAIN);
     else
         note_failure(search, RANK_FAULT_AT_LEAF + 1, anchor, X509_V_ERR_OUT_OF_MEM);
-    bool is_valid = is_ready && (X509_verify_cert(verification) == 1 || note_fault(search, verification));
+    bool is_valid = is_ready && X509_verify_cert(verification) == 1;
+    if (is_ready && !is_valid)
+        note_fault(search, verification);
     X509_STORE_CTX_free(verification);
     X509_STORE_free(store);
     sk_X509_free(intermediates);
     ERR_clear_error();
     return is_valid;
+}
+
+static bool path_is_valid(struct search *search)
+{
+    return path_verifies(search) && path_is_strong(search);
 }
 
 /* ---- the search ---- */
@@ -131,8 +161,10 @@ static bool try_issuers(struct search *search, const STACK_OF(X509) * candidates
         X509 *candidate = sk_X509_value(candidates, i);
         if (!is_issuer(search, candidate))
             continue;
-        if (search->issuers_tried == CERT_PATH_ISSUERS_MAX)
-            return note_failure(search, RANK_TOO_MANY, search->path[0], X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        if (search->issuers_tried == CERT_PATH_ISSUERS_MAX) {
+            note_failure(search, RANK_TOO_MANY, search->path[0], X509_V_ERR_CERT_CHAIN_TOO_LONG);
+            break;
+        }
         search->issuers_tried++;
         search->path[search->length++] = candidate;
         is_found = kind == ISSUER_ANCHOR ? path_is_valid(search) : search_from_end(search);

@@ -9,6 +9,8 @@
 #ifndef HUSK_TRUST_CERT_PATH_H
 #define HUSK_TRUST_CERT_PATH_H
 
+#include "trust/strength.h"
+
 #include <stdbool.h>
 
 struct stack_st_X509;
@@ -21,12 +23,16 @@ enum { CERT_PATH_ISSUERS_MAX = 100 };
 struct cert_path_rules {
     const struct stack_st_X509 *trusted_cas; /* borrowed; shared between threads */
     const char *purpose;                     /* "ssl_client" or "ssl_server": what the peer must be */
+    bool allow_weak;                         /* accept what trust/strength.h calls weak */
 };
+
+enum { CERT_PATH_WEAK = -1 }; /* an error: the path is valid, but weak below its CA */
 
 /* What is wrong with the best path. A path is better, the nearer to the peer's certificate its fault is. */
 struct cert_path_failure {
-    int error; /* X509_V_ERR_…; CERT_CHAIN_TOO_LONG: CERT_PATH_ISSUERS_MAX were tried in vain */
-    struct x509_st *certificate; /* that has the error; borrowed from the chain or from the CAs */
+    int error; /* CERT_PATH_WEAK or X509_V_ERR_…; CERT_CHAIN_TOO_LONG: CERT_PATH_ISSUERS_MAX were tried */
+    struct x509_st *certificate;    /* that has the error; borrowed from the chain or from the CAs */
+    char flaw[STRENGTH_FLAW_BYTES]; /* of CERT_PATH_WEAK */
 };
 
 /* True if a valid path exists from the first certificate of `chain` (borrowed, not empty) through others of

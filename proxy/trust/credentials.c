@@ -5,6 +5,7 @@
 #include "trust/library_error.h"
 #include "trust/passphrase.h"
 #include "trust/private_key.h"
+#include "trust/strength.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -92,6 +93,30 @@ static void warn_of_wrong_usage(X509 *leaf, const struct credentials_options *op
     ERR_clear_error();
 }
 
+/* A self-signed certificate is not trusted because of its signature. */
+static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
+{
+    return (X509_check_issued(certificate, certificate) == X509_V_OK ||
+            strength_check_signature(certificate, flaw)) &&
+           strength_check_key(certificate, flaw);
+}
+
+typedef bool (*strength_check)(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES]);
+
+static void warn_of_weakness(const STACK_OF(X509) * certificates, strength_check check, const char *path,
+                             struct log *log)
+{
+    char name[CERTIFICATE_NAME_BYTES], flaw[STRENGTH_FLAW_BYTES];
+
+    for (size_t i = 0; i < sk_X509_num(certificates); i++) {
+        X509 *certificate = sk_X509_value(certificates, i);
+        if (check(certificate, flaw))
+            continue;
+        certificate_describe(certificate, name);
+        log_say(log, LOG_WARN, "%s: certificate %s %s, which is weak", path, name, flaw);
+    }
+}
+
 static bool material_load(struct material *material, const struct credentials_options *options,
                           struct log *log, struct fault *fault)
 {
@@ -100,6 +125,11 @@ static bool material_load(struct material *material, const struct credentials_op
         !(material->cas = certificate_file_load_cas(options->ca_file, fault)))
         return false;
     warn_of_wrong_usage(sk_X509_value(material->chain, 0), options, log);
+    warn_of_weakness(material->chain, is_strong, options->cert_file, log);
+    warn_of_weakness(material->cas, strength_check_key, options->ca_file, log);
+    if (options->allow_weak)
+        log_say(log, LOG_WARN,
+                "--allow-weak-certificates: peers whose certificates can be forged are accepted");
     return true;
 }
 
@@ -297,6 +327,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
     credentials->rules = (struct peer_check_rules) {
         .role = options->role,
         .allow_cn_as_name = options->allow_cn_as_name,
+        .allow_weak = options->allow_weak,
         .policy = options->policy,
         .trusted_cas = credentials->cas,
     };

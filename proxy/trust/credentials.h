@@ -30,6 +30,7 @@ struct credentials_options {
     enum tls_version min_version, max_version;
     bool allow_cn_as_name; /* client: if the certificate has no SAN, compare the server name with the CN:
                               whole, without regard to ASCII case, without wildcards */
+    bool allow_weak;       /* accept peers whose certificates are weak (trust/strength.h) */
     bool speaks_link;      /* offer and accept ALPN "husk-link/1" (docs/link.md) besides "husk" */
     const struct peer_policy *policy; /* server: borrowed, outlives the set; NULL: any verified peer */
 };
@@ -45,7 +46,8 @@ struct credentials; /* shared */
 
 /* Loads and checks everything as one unit: the files are readable, the key decrypts and matches the
  * certificate, the certificate is valid now, the chain is in order, there is at least one CA. On failure
- * returns NULL and a one-line fault that names the file. Logs a warning if group or world may read the key.
+ * returns NULL and a one-line fault that names the file. Logs a warning if group or world may read the key,
+ * if a certificate of ours or the key of a CA is weak, and if weak peers are accepted.
  * The passphrase is wiped after use. */
 MUST_CHECK struct credentials *credentials_load(const struct credentials_options *options, struct log *log,
                                                 struct fault *fault);

@@ -59,6 +59,8 @@ static bool refuse_chain(struct peer_check *check, enum tls_role role,
     case X509_V_ERR_CERT_NOT_YET_VALID:
         certificate_describe_time(certificate_not_before(certificate), time);
         return refuse(check, END_CERTIFICATE_EXPIRED, "certificate %s is not valid before %s", name, time);
+    case CERT_PATH_WEAK:
+        return refuse(check, END_CERTIFICATE_WEAK, "certificate %s %s", name, failure->flaw);
     case X509_V_ERR_INVALID_PURPOSE:
         return refuse(check, END_CERTIFICATE_USAGE, "certificate %s is not meant for a TLS %s", name,
                       role == TLS_CLIENT ? "server" : "client");
@@ -88,12 +90,14 @@ static bool verify_chain(struct peer_check *check, const struct peer_check_rules
     const struct cert_path_rules path_rules = {
         .trusted_cas = rules->trusted_cas,
         .purpose = rules->role == TLS_CLIENT ? "ssl_server" : "ssl_client",
+        .allow_weak = rules->allow_weak,
     };
     struct cert_path_failure failure;
 
     if (cert_path_find(chain, &path_rules, &failure))
         return true;
-    *alert = (uint8_t)SSL_alert_from_verify_result(failure.error);
+    *alert = failure.error == CERT_PATH_WEAK ? SSL_AD_BAD_CERTIFICATE
+                                             : (uint8_t)SSL_alert_from_verify_result(failure.error);
     return refuse_chain(check, rules->role, &failure);
 }
 

@@ -30,6 +30,7 @@ struct peer_check {
 struct peer_check_rules {
     enum tls_role role;               /* our role: the peer's certificate must be valid for the other role */
     bool allow_cn_as_name;            /* client: see credentials_options */
+    bool allow_weak;                  /* see credentials_options */
     const struct peer_policy *policy; /* server; NULL: every verified peer is allowed */
     const struct stack_st_X509 *trusted_cas; /* shared between threads */
 };

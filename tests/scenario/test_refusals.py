@@ -162,6 +162,20 @@ def test_server_name_replaces_the_upstreams_name_and_is_sent_as_sni(husk, pki):
     assert asked == ["elsewhere.example"]
 
 
+def test_a_weak_certificate_is_admitted_only_with_allow_weak_certificates(husk, pki):
+    upstream = raw.Listener()
+    strict = husk.server(upstream, protocol="tcp")
+    client = husk.client(strict, protocol="tcp", certificate=pki.weak_client)
+    raw.assert_reset(raw.connect(client.address))
+    assert "RSA key of 1024 bits" in one_problem(strict, reason="certificate_weak")["detail"]
+    assert any("weak-client.crt" in line["message"] for line in client.problems())
+    lenient = husk.server(upstream, protocol="tcp", allow_any=True, allow_weak_certificates=True)
+    client = husk.client(lenient, protocol="tcp", certificate=pki.weak_client)
+    agent = raw.connect(client.address)
+    raw.carry(agent, upstream.accept())
+    assert any("--allow-weak-certificates" in line["message"] for line in lenient.problems())
+
+
 def test_a_refused_client_does_not_disturb_others(husk, pki):
     upstream = raw.Listener()
     server = husk.server(upstream, protocol="tcp")

@@ -21,22 +21,27 @@
 
 enum { ONE_DAY = 86400 };
 
-EVP_PKEY *pki_key_new(void)
+EVP_PKEY *pki_ec_key_new(int curve)
 {
-    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+    EC_KEY *ec = EC_KEY_new_by_curve_name(curve);
     EVP_PKEY *key = EVP_PKEY_new();
 
     assert_true(EC_KEY_generate_key(ec) && EVP_PKEY_assign_EC_KEY(key, ec));
     return key;
 }
 
-EVP_PKEY *pki_rsa_key_new(void)
+EVP_PKEY *pki_key_new(void)
+{
+    return pki_ec_key_new(NID_X9_62_prime256v1);
+}
+
+EVP_PKEY *pki_rsa_key_new(int bits)
 {
     RSA *rsa = RSA_new();
     BIGNUM *exponent = BN_new();
     EVP_PKEY *key = EVP_PKEY_new();
 
-    assert_true(BN_set_word(exponent, RSA_F4) && RSA_generate_key_ex(rsa, 2048, exponent, NULL) &&
+    assert_true(BN_set_word(exponent, RSA_F4) && RSA_generate_key_ex(rsa, bits, exponent, NULL) &&
                 EVP_PKEY_assign_RSA(key, rsa));
     BN_free(exponent);
     return key;

@@ -42,7 +42,9 @@ struct pki_pair {
 };
 
 EVP_PKEY *pki_key_new(void);
-EVP_PKEY *pki_rsa_key_new(void);
+EVP_PKEY *pki_rsa_key_new(int bits);
+/* `curve`: an NID. */
+EVP_PKEY *pki_ec_key_new(int curve);
 /* Takes `key`. `issuer` NULL: the certificate is self-signed. */
 struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile,
                               const struct pki_pair *issuer);

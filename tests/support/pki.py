@@ -32,14 +32,14 @@ class Authority:
                 "-subj", f"/CN=CA {self.directory.name}", "-addext", "basicConstraints=critical,CA:true",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, name, cn, usage, san=None, days=30):
+    def issue(self, name, cn, usage, san=None, days=30, new_key=NEW_KEY):
         """`usage`: serverAuth or clientAuth. Without `san` the name is in the CN only. days=-1: expired."""
         made = Certificate(str(self.directory / f"{name}.crt"), str(self.directory / f"{name}.key"))
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         extensions.write_text("\n".join(
             ["basicConstraints=critical,CA:false", "keyUsage=critical,digitalSignature",
              f"extendedKeyUsage={usage}", *([f"subjectAltName={san}"] if san else [])]))
-        openssl("req", "-new", *NEW_KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={cn}")
+        openssl("req", "-new", *new_key, "-keyout", made.key, "-out", request, "-subj", f"/CN={cn}")
         openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-days", days,
                 "-extfile", extensions, "-out", made.cert)
         return made
@@ -71,6 +71,9 @@ class Pki:
         lambda self: self.ca.issue("expired-server", "server", "serverAuth", LOCAL_NAMES, days=-1))
     expired_client = functools.cached_property(
         lambda self: self.ca.issue("expired-client", "client", "clientAuth", "DNS:client", days=-1))
+    weak_client = functools.cached_property(
+        lambda self: self.ca.issue("weak-client", "client", "clientAuth", "DNS:client",
+                                   new_key=("-newkey", "rsa:1024", "-nodes")))
     foreign_server = functools.cached_property(
         lambda self: self.other_ca.issue("server", "server", "serverAuth", LOCAL_NAMES))
     foreign_client = functools.cached_property(

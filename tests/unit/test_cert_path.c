@@ -338,6 +338,48 @@ static void test_without_any_ca_the_longest_path_is_reported(void **state)
     site_close(&site);
 }
 
+/* ---- strength ---- */
+
+static void test_a_weak_intermediate_is_refused_and_a_strong_one_beside_it_is_found(void **state)
+{
+    struct site site;
+    struct pki_profile profile = ca_profile("middle");
+
+    (void)state;
+    site_open(&site);
+    profile.digest = EVP_sha1();
+    struct pki_pair *root = make_ca(&site, "root", NULL), *weak = keep(&site, pki_issue(&profile, root));
+    put(site.cas, root);
+    put(site.chain, make_leaf(&site, weak));
+    put(site.chain, weak);
+    struct cert_path_rules rules = { .trusted_cas = site.cas, .purpose = "ssl_client" };
+    struct cert_path_failure failure = { 0 };
+    assert_false(cert_path_find(site.chain, &rules, &failure));
+    assert_int_equal(failure.error, CERT_PATH_WEAK);
+    assert_ptr_equal(failure.certificate, weak->certificate);
+    assert_string_equal(failure.flaw, "is signed with ecdsa-with-SHA1");
+    rules.allow_weak = true;
+    assert_true(cert_path_find(site.chain, &rules, &failure));
+    put(site.chain, make_again(&site, "middle", weak, root));
+    assert_found(&site);
+    site_close(&site);
+}
+
+static void test_the_ca_itself_may_be_weak(void **state)
+{
+    struct site site;
+    struct pki_profile profile = ca_profile("CA");
+
+    (void)state;
+    site_open(&site);
+    profile.digest = EVP_sha1();
+    struct pki_pair *ca = keep(&site, pki_issue_for(pki_rsa_key_new(1024), &profile, NULL));
+    put(site.cas, ca);
+    put(site.chain, make_leaf(&site, ca));
+    assert_found(&site);
+    site_close(&site);
+}
+
 /* ---- bounds ---- */
 
 static void test_as_many_issuers_are_tried_as_allowed(void **state)
@@ -412,6 +454,8 @@ int main(void)
         cmocka_unit_test(test_a_ca_that_did_not_sign_is_not_blamed_for_its_age),
         cmocka_unit_test(test_a_ca_that_must_not_sign_certificates_is_named),
         cmocka_unit_test(test_without_any_ca_the_longest_path_is_reported),
+        cmocka_unit_test(test_a_weak_intermediate_is_refused_and_a_strong_one_beside_it_is_found),
+        cmocka_unit_test(test_the_ca_itself_may_be_weak),
         cmocka_unit_test(test_as_many_issuers_are_tried_as_allowed),
         cmocka_unit_test(test_a_maze_of_certificates_ends),
         cmocka_unit_test(test_a_long_path_is_found),

@@ -296,7 +296,7 @@ static void test_rsa_and_ed25519_keys_work_too(void **state)
 {
     static const uint8_t seed[32] = { 7 };
 
-    check_key_type(*state, pki_rsa_key_new());
+    check_key_type(*state, pki_rsa_key_new(2048));
     check_key_type(*state, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed));
 }
 
@@ -1092,6 +1092,53 @@ static void test_a_certificate_for_the_other_role_logs_a_warning(void **state)
     assert_log(fixture, "the certificate is not meant for a TLS client", options.cert_file);
 }
 
+static void test_a_weak_certificate_of_ours_logs_a_warning(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    char cert[PKI_PATH_BYTES], key[PKI_PATH_BYTES];
+    struct pki_pair pair =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "me", 0 } }, .digest = EVP_sha1() },
+                  &fixture->pki_ca);
+
+    options.cert_file = pki_write_certificates(fixture->directory, "weak.pem", &pair.certificate, 1, cert);
+    options.key_file = pki_write_key(fixture->directory, "weak.key.pem", pair.key, key);
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, "certificate CN=me is signed with ecdsa-with-SHA1, which is weak", options.cert_file);
+    pki_pair_free(&pair);
+}
+
+static void test_a_weak_ca_logs_a_warning_but_not_for_its_signature(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    struct pki_profile profile = { .subject = { { NID_commonName, "CA", 0 } },
+                                   .is_ca = 1,
+                                   .digest = EVP_sha1() };
+    char path[PKI_PATH_BYTES];
+    struct pki_pair strong = pki_issue(&profile, &fixture->pki_ca);
+    struct pki_pair weak = pki_issue_for(pki_rsa_key_new(1024), &profile, NULL);
+
+    options.ca_file = pki_write_certificates(fixture->directory, "ca.pem", &strong.certificate, 1, path);
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, NULL, NULL);
+    pki_write_certificates(fixture->directory, "ca.pem", &weak.certificate, 1, path);
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, "certificate CN=CA has an RSA key of 1024 bits, which is weak", path);
+    pki_pair_free(&strong);
+    pki_pair_free(&weak);
+}
+
+static void test_accepting_weak_peers_logs_a_warning(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+
+    options.allow_weak = true;
+    credentials_release(load(fixture, &options));
+    assert_log(fixture, "--allow-weak-certificates", "can be forged");
+}
+
 #define EACH_WITH_ITS_OWN_FILES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -1134,6 +1181,9 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_a_key_that_others_can_read_logs_a_warning),
         EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_owner_may_be_read_by_its_group),
         EACH_WITH_ITS_OWN_FILES(test_a_certificate_for_the_other_role_logs_a_warning),
+        EACH_WITH_ITS_OWN_FILES(test_a_weak_certificate_of_ours_logs_a_warning),
+        EACH_WITH_ITS_OWN_FILES(test_a_weak_ca_logs_a_warning_but_not_for_its_signature),
+        EACH_WITH_ITS_OWN_FILES(test_accepting_weak_peers_logs_a_warning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,22 @@ static void test_refuses_a_peer_without_certificate(void **state)
                                         .detail = "the peer sent no certificate" });
 }
 
+static void test_refuses_a_weak_certificate_unless_allowed(void **state)
+{
+    struct pki_profile profile = client;
+    struct expectation expected = {
+        .rules.role = TLS_SERVER,
+        .reason = END_CERTIFICATE_WEAK,
+        .alert = SSL_AD_BAD_CERTIFICATE,
+        .detail = "certificate CN=client is signed with ecdsa-with-SHA1",
+    };
+
+    profile.digest = EVP_sha1();
+    check_leaf(*state, &profile, &expected);
+    check_leaf(*state, &profile,
+               &(struct expectation) { .rules = { .role = TLS_SERVER, .allow_weak = true } });
+}
+
 /* ---- the server's name ---- */
 
 static void test_matches_dns_names_and_addresses(void **state)
@@ -411,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_refuses_a_leaf_that_acts_as_ca),
         cmocka_unit_test(test_accepts_an_intermediate_that_the_peer_sends),
         cmocka_unit_test(test_refuses_a_peer_without_certificate),
+        cmocka_unit_test(test_refuses_a_weak_certificate_unless_allowed),
         cmocka_unit_test(test_matches_dns_names_and_addresses),
         cmocka_unit_test(test_refuses_other_names_and_lists_the_names_found),
         cmocka_unit_test(test_diagnoses_a_certificate_without_san),

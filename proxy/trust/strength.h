@@ -1,0 +1,22 @@
+/* Says whether the cryptography of a certificate can be trusted.
+ *
+ * Strong are signatures with SHA-2 (RSA, RSA-PSS, ECDSA) and Ed25519; RSA keys of at least 2048 bits; keys on
+ * P-256, P-384 and P-521; Ed25519 keys (NIST SP 800-57 part 1, 5.6.1; CA/Browser Forum baseline requirements,
+ * 6.1.5). Owns nothing. */
+#ifndef HUSK_TRUST_STRENGTH_H
+#define HUSK_TRUST_STRENGTH_H
+
+#include <stdbool.h>
+
+struct x509_st;
+
+enum { STRENGTH_RSA_BITS_MIN = 2048, STRENGTH_FLAW_BYTES = 64 };
+
+/* False: `flaw` says what is weak, to be put behind the name of the certificate: "has an RSA key of 1024
+ * bits". */
+bool strength_check_key(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
+
+/* The same about the signature of the issuer: "is signed with RSA-SHA1". */
+bool strength_check_signature(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
+
+#endif
