@@ -13,13 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FIRST_CAPACITY = 4 };
+
 /* False only when out of memory. */
 static bool names_add(struct identity_names *names, const char *bytes, size_t length)
 {
-    if (names->count == IDENTITY_NAMES_MAX)
-        return true;
-    if (!names->values && !(names->values = calloc(IDENTITY_NAMES_MAX, sizeof *names->values)))
-        return false;
+    if (names->count == names->capacity) {
+        size_t capacity = names->capacity ? names->capacity * 2 : FIRST_CAPACITY;
+        char **values = realloc(names->values, capacity * sizeof *values);
+        if (!values)
+            return false;
+        names->values = values;
+        names->capacity = capacity;
+    }
     char *value = strndup(bytes, length);
     if (!value)
         return false;
@@ -64,35 +70,46 @@ static bool read_alternative_names(struct identity *identity, const GENERAL_NAME
     return true;
 }
 
-/* All values of one attribute of the subject, in their order. */
-static bool read_subject(struct identity_names *names, const X509_NAME *subject, int nid)
+/* The value of a part of the subject, or NULL if it is not valid text. The caller frees it with OPENSSL_free;
+ * it is terminated. */
+static unsigned char *subject_text(const X509_NAME *subject, int at)
 {
-    for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, nid, at)) >= 0;) {
-        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, at);
-        unsigned char *text = NULL;
-        bool is_added = true;
-        int length = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry));
-        if (length >= 0 && is_name(text, length))
-            is_added = names_add(names, (const char *)text, (size_t)length);
-        OPENSSL_free(text);
-        if (!is_added)
-            return false;
-    }
-    return true;
+    unsigned char *text = NULL;
+    int length = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+
+    if (length >= 0 && is_name(text, length))
+        return text;
+    OPENSSL_free(text);
+    return NULL;
 }
 
-/* The last CN of the subject is the most specific one. */
+static bool read_ou(struct identity *identity, const X509_NAME *subject)
+{
+    bool is_read = true;
+
+    for (int at = -1;
+         is_read && (at = X509_NAME_get_index_by_NID(subject, NID_organizationalUnitName, at)) >= 0;) {
+        unsigned char *text = subject_text(subject, at);
+        is_read = !text || names_add(&identity->ou, (char *)text, strlen((char *)text));
+        OPENSSL_free(text);
+    }
+    return is_read;
+}
+
+/* The last CN of the subject is the most specific one. If it is not valid text, no other CN takes its place.
+ */
 static bool read_cn(struct identity *identity, const X509_NAME *subject)
 {
-    struct identity_names all = { 0 };
-    bool is_read = read_subject(&all, subject, NID_commonName);
+    int last = -1;
 
-    if (is_read && all.count) {
-        identity->cn = strdup(all.values[all.count - 1]);
-        is_read = identity->cn != NULL;
-    }
-    names_free(&all);
-    return is_read;
+    for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, NID_commonName, at)) >= 0;)
+        last = at;
+    unsigned char *text = last >= 0 ? subject_text(subject, last) : NULL;
+    if (!text)
+        return true;
+    identity->cn = strdup((char *)text);
+    OPENSSL_free(text);
+    return identity->cn != NULL;
 }
 
 static bool read_spki(struct identity *identity, X509 *certificate)
@@ -120,9 +137,9 @@ struct identity *identity_from_certificate(X509 *certificate)
     ERR_clear_error();
     /* An unreadable extension yields no names; X509_verify_cert refuses the certificate anyway. */
     alternatives = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    bool is_read =
-        (!alternatives || read_alternative_names(identity, alternatives)) && read_cn(identity, subject) &&
-        read_subject(&identity->ou, subject, NID_organizationalUnitName) && read_spki(identity, certificate);
+    bool is_read = (!alternatives || read_alternative_names(identity, alternatives)) &&
+                   read_cn(identity, subject) && read_ou(identity, subject) &&
+                   read_spki(identity, certificate);
     GENERAL_NAMES_free(alternatives);
     ERR_clear_error();
     if (is_read)

@@ -8,15 +8,16 @@
 
 struct x509_st;
 
-enum { IDENTITY_NAMES_MAX = 64, IDENTITY_SPKI_HEX_BYTES = 65 };
+enum { IDENTITY_SPKI_HEX_BYTES = 65 };
 
+/* All names of a kind: the limit of the handshake's certificates is the only limit. */
 struct identity_names {
-    size_t count; /* at most IDENTITY_NAMES_MAX; further ones are ignored */
+    size_t count, capacity;
     char **values;
 };
 
 struct identity {
-    char *cn; /* the most specific CN, or NULL */
+    char *cn; /* the most specific CN, or NULL: none, or not valid text */
     struct identity_names ou;
     struct identity_names dns;          /* dNSName SANs */
     struct identity_names uri;          /* uniformResourceIdentifier SANs */

@@ -122,19 +122,56 @@ static void test_leaves_out_a_cn_that_is_not_utf8(void **state)
     pki_pair_free(&pair);
 }
 
-static void test_keeps_a_limited_number_of_names(void **state)
+static void add_to_subject(X509 *certificate, int nid, const char *text)
+{
+    assert_true(X509_NAME_add_entry_by_NID(X509_get_subject_name(certificate), nid, MBSTRING_UTF8,
+                                           (const unsigned char *)text, -1, -1, 0));
+}
+
+/* A rule about the last name must hold as well as one about the first. */
+static void test_reads_every_name_however_many_there_are(void **state)
+{
+    enum { NAMES = 1000 };
+    struct pki_pair pair = pki_issue(&(struct pki_profile) { 0 }, NULL);
+    GENERAL_NAMES *alternatives = sk_GENERAL_NAME_new_null();
+    char text[16];
+
+    (void)state;
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(text, sizeof text, "name-%d", i);
+        add_to_subject(pair.certificate, NID_organizationalUnitName, text);
+        add_to_subject(pair.certificate, NID_commonName, text);
+        for (int type = GEN_DNS; type <= GEN_URI; type += GEN_URI - GEN_DNS) {
+            ASN1_STRING *value = ASN1_STRING_type_new(V_ASN1_IA5STRING);
+            GENERAL_NAME *name = GENERAL_NAME_new();
+            assert_true(ASN1_STRING_set(value, text, -1));
+            GENERAL_NAME_set0_value(name, type, value);
+            assert_true(sk_GENERAL_NAME_push(alternatives, name));
+        }
+    }
+    assert_true(X509_add1_ext_i2d(pair.certificate, NID_subject_alt_name, alternatives, 0, 0) == 1);
+    struct identity *identity = identity_from_certificate(pair.certificate);
+    const struct identity_names *lists[] = { &identity->ou, &identity->dns, &identity->uri };
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(lists[i]->count, NAMES);
+        assert_string_equal(lists[i]->values[0], "name-0");
+        assert_string_equal(lists[i]->values[64], "name-64");
+        assert_string_equal(lists[i]->values[NAMES - 1], text);
+    }
+    assert_string_equal(identity->cn, text);
+    identity_free(identity);
+    sk_GENERAL_NAME_pop_free(alternatives, GENERAL_NAME_free);
+    pki_pair_free(&pair);
+}
+
+static void test_no_other_cn_takes_the_place_of_an_unreadable_one(void **state)
 {
     (void)state;
-    struct pki_pair pair = pki_issue(&(struct pki_profile) { 0 }, NULL);
-    X509_NAME *subject = X509_get_subject_name(pair.certificate);
+    struct identity *identity = identity_of(&(struct pki_profile) {
+        .subject = { { NID_commonName, "admin", 0 }, { NID_commonName, "client\0.evil", 12 } } });
 
-    for (int i = 0; i < IDENTITY_NAMES_MAX + 5; i++)
-        assert_true(X509_NAME_add_entry_by_NID(subject, NID_organizationalUnitName, MBSTRING_ASC,
-                                               (const unsigned char *)"unit", -1, -1, 0));
-    struct identity *identity = identity_from_certificate(pair.certificate);
-    assert_int_equal(identity->ou.count, IDENTITY_NAMES_MAX);
+    assert_null(identity->cn);
     identity_free(identity);
-    pki_pair_free(&pair);
 }
 
 static void test_description_prefers_uri_then_dns_then_cn(void **state)
@@ -202,7 +239,8 @@ int main(void)
         cmocka_unit_test(test_spki_is_the_hash_of_the_public_key),
         cmocka_unit_test(test_leaves_out_names_that_are_not_text),
         cmocka_unit_test(test_leaves_out_a_cn_that_is_not_utf8),
-        cmocka_unit_test(test_keeps_a_limited_number_of_names),
+        cmocka_unit_test(test_reads_every_name_however_many_there_are),
+        cmocka_unit_test(test_no_other_cn_takes_the_place_of_an_unreadable_one),
         cmocka_unit_test(test_description_prefers_uri_then_dns_then_cn),
         cmocka_unit_test(test_description_uses_the_key_without_names_and_is_cut),
         cmocka_unit_test(test_all_names_are_listed),
