@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "trust/certificate.h"
 #include "trust/library_error.h"
+#include "trust/pem_block.h"
 #include "trust/pem_file.h"
 
 #include <openssl/bio.h>
@@ -14,41 +15,54 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The PEM reader ends every file with an error. This error means the end of the file. */
-static bool is_end_of_pem(void)
-{
-    uint32_t error = ERR_peek_last_error();
+/* What may stand in a file beside certificates. */
+enum beside { BESIDE_NOTHING, BESIDE_KEY };
 
-    return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+static bool is_passed_over(enum pem_kind kind, enum beside beside)
+{
+    return beside == BESIDE_KEY && (kind == PEM_PRIVATE_KEY || kind == PEM_PARAMETERS);
 }
 
-static bool certificates_decode(STACK_OF(X509) * certificates, const struct pem_file *file,
+static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_block *block, const char *path,
+                               struct fault *fault)
+{
+    BIO *reader = pem_block_reader(block);
+
+    ERR_clear_error();
+    X509 *certificate = reader ? PEM_read_bio_X509(reader, NULL, NULL, NULL) : NULL;
+    BIO_free(reader);
+    if (certificate && sk_X509_push(certificates, certificate))
+        return true;
+    X509_free(certificate);
+    fault_set(fault, "%s: line %zu: the certificate cannot be read: %s", path, block->line,
+              library_error_take());
+    return false;
+}
+
+static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file, enum beside beside,
                                 struct fault *fault)
 {
-    BIO *reader = pem_file_reader(file);
-    bool is_whole = false;
+    struct pem_scan scan;
+    struct pem_block block;
+    enum pem_found found;
 
-    ERR_clear_error();
-    for (;;) {
-        X509 *certificate = reader ? PEM_read_bio_X509(reader, NULL, NULL, NULL) : NULL;
-        if (!certificate) {
-            is_whole = reader && is_end_of_pem();
-            break;
+    pem_scan_start(&scan, file);
+    while ((found = pem_scan_next(&scan, &block, fault)) == PEM_FOUND_BLOCK) {
+        if (is_passed_over(block.kind, beside))
+            continue;
+        if (block.kind != PEM_CERTIFICATE) {
+            pem_block_refuse(&block, file->path, fault);
+            return false;
         }
-        if (!sk_X509_push(certificates, certificate)) {
-            X509_free(certificate);
-            break;
-        }
+        if (!certificate_decode(certificates, &block, file->path, fault))
+            return false;
     }
-    if (!is_whole)
-        fault_set(fault, "%s: certificate %zu cannot be read: %s", file->path, sk_X509_num(certificates) + 1,
-                  library_error_take());
-    ERR_clear_error();
-    BIO_free(reader);
-    return is_whole;
+    if (found == PEM_FOUND_END && sk_X509_num(certificates) == 0)
+        fault_set(fault, "%s: holds no certificate in PEM form", file->path);
+    return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 
-static STACK_OF(X509) * certificates_load(const char *path, struct fault *fault)
+static STACK_OF(X509) * certificates_load(const char *path, enum beside beside, struct fault *fault)
 {
     STACK_OF(X509) *certificates = sk_X509_new_null();
     struct pem_file file = { 0 };
@@ -61,12 +75,8 @@ static STACK_OF(X509) * certificates_load(const char *path, struct fault *fault)
         fault_wrap(fault, "certificates");
         goto fail;
     }
-    if (!certificates_decode(certificates, &file, fault))
+    if (!certificates_decode(certificates, &file, beside, fault))
         goto fail;
-    if (sk_X509_num(certificates) == 0) {
-        fault_set(fault, "%s: holds no certificate in PEM form", path);
-        goto fail;
-    }
     pem_file_wipe(&file);
     return certificates;
 fail:
@@ -124,7 +134,7 @@ static bool check_order(const STACK_OF(X509) * chain, const char *path, struct f
 
 struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
 {
-    STACK_OF(X509) *chain = certificates_load(path, fault);
+    STACK_OF(X509) *chain = certificates_load(path, BESIDE_KEY, fault);
 
     if (!chain)
         return NULL;
@@ -155,7 +165,7 @@ static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault
 
 struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault)
 {
-    STACK_OF(X509) *cas = certificates_load(path, fault);
+    STACK_OF(X509) *cas = certificates_load(path, BESIDE_NOTHING, fault);
 
     if (!cas)
         return NULL;

@@ -9,11 +9,12 @@
 
 struct stack_st_X509;
 
-/* Our own chain: leaf first, each certificate issued by the next one, all valid now. */
+/* Our own chain. The file may contain the private key, too. Leaf first, each certificate issued by the next
+ * one, all valid now. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
-/* The CAs that peers are verified with: at least one certificate, only CA certificates, and at least one of
- * them valid now. */
+/* The CAs that peers are verified with. The file contains nothing else. At least one certificate, only CA
+ * certificates, and at least one of them valid now. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/bio.h>
 #include <openssl/mem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +84,4 @@ void pem_file_wipe(struct pem_file *file)
     free(file->bytes);
     file->bytes = NULL;
     file->length = 0;
-}
-
-struct bio_st *pem_file_reader(const struct pem_file *file)
-{
-    return BIO_new_mem_buf(file->bytes, (int)file->length);
 }

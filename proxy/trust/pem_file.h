@@ -10,8 +10,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct bio_st;
-
 enum {
     PEM_FILE_BYTES_MAX = 4 * 1024 * 1024
 }; /* about forty times the size of the usual bundle of public CAs */
@@ -29,8 +27,5 @@ MUST_CHECK bool pem_file_read(struct pem_file *file, const char *path, struct fa
 
 /* May be called on all zeros, and twice. */
 void pem_file_wipe(struct pem_file *file);
-
-/* A reader of the bytes, which it borrows; the caller frees the reader. NULL when out of memory. */
-struct bio_st *pem_file_reader(const struct pem_file *file);
 
 #endif

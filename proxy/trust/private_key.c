@@ -1,21 +1,19 @@
 #include "trust/private_key.h"
 
 #include "trust/library_error.h"
+#include "trust/pem_block.h"
 #include "trust/pem_file.h"
 
 #include <openssl/bio.h>
 #include <openssl/cipher.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/mem.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs8.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum key_form { KEY_ABSENT, KEY_PLAIN, KEY_ENCRYPTED };
 
 static void warn_if_shared(const struct pem_file *file, struct log *log)
 {
@@ -34,28 +32,44 @@ static void warn_if_shared(const struct pem_file *file, struct log *log)
     log_end(&line);
 }
 
-/* The form of the first block that is a private key. */
-static enum key_form key_form_of(const struct pem_file *file)
+static bool is_passed_over(enum pem_kind kind)
 {
-    enum key_form form = KEY_ABSENT;
-    BIO *reader = pem_file_reader(file);
-    char *name, *header;
-    unsigned char *data;
-    long length;
+    return kind == PEM_CERTIFICATE || kind == PEM_PARAMETERS;
+}
 
-    ERR_clear_error();
-    while (reader && form == KEY_ABSENT && PEM_read_bio(reader, &name, &header, &data, &length)) {
-        const char *found = strstr(name, PEM_STRING_PKCS8INF); /* every key name ends so */
-        if (found && strcmp(found, PEM_STRING_PKCS8INF) == 0)
-            form = strcmp(name, PEM_STRING_PKCS8) == 0 || strstr(header, "ENCRYPTED") ? KEY_ENCRYPTED
-                                                                                      : KEY_PLAIN;
-        OPENSSL_free(name);
-        OPENSSL_free(header);
-        OPENSSL_free(data);
+/* Finds the one private key of the file, which may contain certificates, too. */
+static bool key_find(struct pem_file *file, struct pem_block *key, struct fault *fault)
+{
+    struct pem_scan scan;
+    struct pem_block block;
+    enum pem_found found;
+
+    *key = (struct pem_block) { 0 };
+    pem_scan_start(&scan, file);
+    while ((found = pem_scan_next(&scan, &block, fault)) == PEM_FOUND_BLOCK) {
+        if (is_passed_over(block.kind))
+            continue;
+        if (block.kind != PEM_PRIVATE_KEY) {
+            pem_block_refuse(&block, file->path, fault);
+            return false;
+        }
+        if (key->text) {
+            fault_set(fault, "%s: line %zu: a second private key, after that of line %zu", file->path,
+                      block.line, key->line);
+            return false;
+        }
+        *key = block;
     }
-    ERR_clear_error();
-    BIO_free(reader);
-    return form;
+    if (found == PEM_FOUND_END && !key->text)
+        fault_set(fault, "%s: holds no private key in PEM form", file->path);
+    return found == PEM_FOUND_END && key->text;
+}
+
+/* PKCS#8 says it in the label, the older forms in a header (RFC 1421, 4.6.1.1). */
+static bool is_encrypted(const struct pem_block *block)
+{
+    return memmem(block->label, block->label_length, "ENCRYPTED", 9) ||
+           memmem(block->text, block->length, "4,ENCRYPTED", 11);
 }
 
 static int on_passphrase(char *to, int size, int is_writing, void *user_data)
@@ -106,23 +120,20 @@ static void fault_of_encrypted_key(const char *path, struct fault *fault)
         fault_set(fault, "%s: the passphrase does not decrypt the private key", path);
 }
 
-static EVP_PKEY *key_decode(const struct pem_file *file, const struct passphrase *passphrase,
-                            struct fault *fault)
+static EVP_PKEY *key_decode(struct pem_file *file, const struct passphrase *passphrase, struct fault *fault)
 {
-    enum key_form form = key_form_of(file);
+    struct pem_block block;
 
-    if (form == KEY_ABSENT) {
-        fault_set(fault, "%s: holds no private key in PEM form", file->path);
+    if (!key_find(file, &block, fault))
         return NULL;
-    }
-    if (form == KEY_ENCRYPTED && !passphrase->given) {
+    if (is_encrypted(&block) && !passphrase->given) {
         fault_set(fault,
                   "%s: the private key is encrypted: give its passphrase with --key-passphrase-env or "
                   "--key-passphrase-file",
                   file->path);
         return NULL;
     }
-    BIO *reader = pem_file_reader(file);
+    BIO *reader = pem_block_reader(&block);
     ERR_clear_error();
     EVP_PKEY *key = reader ? PEM_read_bio_PrivateKey(reader, NULL, on_passphrase, (void *)passphrase) : NULL;
     BIO_free(reader);
@@ -130,10 +141,11 @@ static EVP_PKEY *key_decode(const struct pem_file *file, const struct passphrase
         ERR_clear_error();
         return key;
     }
-    if (form == KEY_ENCRYPTED)
+    if (is_encrypted(&block))
         fault_of_encrypted_key(file->path, fault);
     else
-        fault_set(fault, "%s: the private key cannot be read: %s", file->path, library_error_take());
+        fault_set(fault, "%s: line %zu: the private key cannot be read: %s", file->path, block.line,
+                  library_error_take());
     return NULL;
 }
 

@@ -10,9 +10,9 @@
 
 struct evp_pkey_st;
 
-/* Loads the first private key in `path`: PKCS#8 (plain or PBES2), or the older forms with or without
- * DEK-Info. Logs a warning if group or world may read the file. The caller frees the key. On failure returns
- * NULL and a one-line fault that names the file. */
+/* Loads the private key in `path`, which contains no other one but may contain certificates: PKCS#8 (plain or
+ * PBES2), or the older forms with or without DEK-Info. Logs a warning if group or world may read the file.
+ * The caller frees the key. On failure returns NULL and a one-line fault that names the file. */
 MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
                                                 struct log *log, struct fault *fault);
 

@@ -788,14 +788,105 @@ static void test_faults_name_damaged_files(void **state)
     options.cert_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
     assert_memory_equal(fault.text, path, strlen(path));
-    assert_non_null(strstr(fault.text, ": certificate 1 cannot be read: "));
+    assert_non_null(strstr(fault.text, ": line 1: the certificate cannot be read: "));
     options = options_for(fixture, TLS_CLIENT);
     pki_write(fixture->directory, "damaged.pem",
               "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n", path);
     options.key_file = path;
     assert_null(credentials_load(&options, &fixture->log, &fault));
     assert_memory_equal(fault.text, path, strlen(path));
-    assert_non_null(strstr(fault.text, ": the private key cannot be read: "));
+    assert_non_null(strstr(fault.text, ": line 1: the private key cannot be read: "));
+}
+
+static char *file_text(const char *path)
+{
+    char *text = calloc(1, 16 * 1024);
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    assert_true(fread(text, 1, 16 * 1024 - 1, file) > 0);
+    fclose(file);
+    return text;
+}
+
+/* Each line behind `prefix` and before `ending`. */
+static char *decorated(const char *text, const char *prefix, const char *ending)
+{
+    char *result = calloc(1, 32 * 1024), *to = result;
+
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
+        to += sprintf(to, "%s%.*s%s", prefix, (int)(end - text), text, ending);
+    return result;
+}
+
+static void test_certificates_and_keys_are_read_in_spite_of_their_surroundings(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    static const char *const forms[][2] = {
+        { "  ", "\n" }, { "", "\r\n" }, { "\t", " \r" }, { "\xef\xbb\xbf", "\n" }
+    };
+    const char *sources[] = { options.cert_file, options.key_file, options.ca_file };
+    char paths[3][PKI_PATH_BYTES];
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        for (int j = 0; j < 3; j++) {
+            char *text = file_text(sources[j]), *changed = decorated(text, forms[i][0], forms[i][1]);
+            pki_write(fixture->directory, (const char *[]) { "cert", "key", "ca" }[j], changed, paths[j]);
+            free(changed);
+            free(text);
+        }
+        options.cert_file = paths[0];
+        options.key_file = paths[1];
+        options.ca_file = paths[2];
+        credentials_release(load(fixture, &options));
+    }
+}
+
+static void test_one_file_may_contain_certificate_and_key(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    char *cert = file_text(options.cert_file), *key = file_text(options.key_file), path[PKI_PATH_BYTES];
+    char *both = malloc(40 * 1024);
+
+    sprintf(both, "%s-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n%s", key,
+            cert);
+    options.cert_file = options.key_file = pki_write(fixture->directory, "both.pem", both, path);
+    credentials_release(load(fixture, &options));
+    options.ca_file = path;
+    assert_fault(fixture, &options, "%s: line 1: a block \"PRIVATE KEY\" does not belong in this file", path);
+    options = options_for(fixture, TLS_CLIENT);
+    sprintf(both, "%s%s", key, key);
+    options.key_file = pki_write(fixture->directory, "both.pem", both, path);
+    assert_fault(fixture, &options, "%s: line 6: a second private key, after that of line 1", path);
+    free(both);
+    free(cert);
+    free(key);
+}
+
+static void test_blocks_that_husk_does_not_use_are_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const labels[] = { "X509 CRL", "TRUSTED CERTIFICATE", "PKCS7" };
+    static const char *const hints[] = { "; husk does not use revocation lists",
+                                         "; \"openssl x509\" converts it to a CERTIFICATE", "" };
+    char path[PKI_PATH_BYTES], text[20 * 1024], format[FAULT_TEXT_BYTES];
+
+    for (int i = 0; i < 9; i++) {
+        struct credentials_options options = options_for(fixture, TLS_CLIENT);
+        const char **file = i % 3 == 0   ? &options.cert_file
+                            : i % 3 == 1 ? &options.key_file
+                                         : &options.ca_file;
+        char *before = file_text(*file);
+        snprintf(text, sizeof text, "-----BEGIN %s-----\nAAAA\n-----END %s-----\n%s", labels[i / 3],
+                 labels[i / 3], before);
+        *file = pki_write(fixture->directory, "odd.pem", text, path);
+        snprintf(format, sizeof format, "%%s: line 1: a block \"%s\" does not belong in this file%s",
+                 labels[i / 3], hints[i / 3]);
+        assert_fault(fixture, &options, format, path);
+        free(before);
+    }
 }
 
 static void test_a_key_of_another_certificate_is_refused(void **state)
@@ -1166,6 +1257,9 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_faults_name_missing_files),
         EACH_WITH_ITS_OWN_FILES(test_faults_name_files_with_missing_contents),
         EACH_WITH_ITS_OWN_FILES(test_faults_name_damaged_files),
+        EACH_WITH_ITS_OWN_FILES(test_certificates_and_keys_are_read_in_spite_of_their_surroundings),
+        EACH_WITH_ITS_OWN_FILES(test_one_file_may_contain_certificate_and_key),
+        EACH_WITH_ITS_OWN_FILES(test_blocks_that_husk_does_not_use_are_refused),
         EACH_WITH_ITS_OWN_FILES(test_a_key_of_another_certificate_is_refused),
         EACH_WITH_ITS_OWN_FILES(test_expired_and_future_certificates_are_refused),
         EACH_WITH_ITS_OWN_FILES(test_an_expired_ca_beside_a_valid_one_is_accepted),
