@@ -3,6 +3,7 @@
 #include "options_listen.h"
 #include "options_policy.h"
 #include "options_upstream.h"
+#include "trust/server_name.h"
 
 #include <sched.h>
 #include <string.h>
@@ -86,6 +87,11 @@ static bool options_set_credentials(struct options *options, enum config_mode mo
     if (mode == CONFIG_SERVER)
         return options_policy_set_peers(&options->policy, config, fault);
     options->route.server_name = config->server_name;
+    /* A CN can be any text. */
+    if (config->server_name && !config->allow_cn_as_name && !server_name_check(config->server_name, fault)) {
+        fault_wrap(fault, "--server-name");
+        return false;
+    }
     for (size_t i = 0; !config->server_name && i < options->discovery.target_count; i++) {
         if (options->discovery.targets[i].address.is_unix) {
             fault_set(fault, "--server-name: is required when the upstream is a Unix socket");

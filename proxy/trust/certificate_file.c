@@ -112,13 +112,23 @@ static bool is_issued_by(X509 *certificate, X509 *issuer)
     return is_issued;
 }
 
+/* Whether certificate `at` has issued one of those before it. */
+static bool has_place(const STACK_OF(X509) * chain, size_t at)
+{
+    for (size_t i = at; i-- > 0;) {
+        if (is_issued_by(sk_X509_value(chain, i), sk_X509_value(chain, at)))
+            return true;
+    }
+    return false;
+}
+
 static bool check_order(const STACK_OF(X509) * chain, const char *path, struct fault *fault)
 {
     char name[CERTIFICATE_NAME_BYTES], issuer[CERTIFICATE_NAME_BYTES], next[CERTIFICATE_NAME_BYTES];
 
     for (size_t i = 0; i + 1 < sk_X509_num(chain); i++) {
         X509 *certificate = sk_X509_value(chain, i), *follower = sk_X509_value(chain, i + 1);
-        if (is_issued_by(certificate, follower))
+        if (has_place(chain, i + 1))
             continue;
         certificate_describe(certificate, name);
         certificate_describe_issuer(certificate, issuer);
@@ -132,6 +142,25 @@ static bool check_order(const STACK_OF(X509) * chain, const char *path, struct f
     return true;
 }
 
+/* Two versions of a CA have its name and its key. */
+static bool is_version_of(const X509 *a, const X509 *b)
+{
+    return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 &&
+           ASN1_STRING_cmp(X509_get0_pubkey_bitstr(a), X509_get0_pubkey_bitstr(b)) == 0;
+}
+
+static bool has_valid_version(const STACK_OF(X509) * chain, const X509 *certificate)
+{
+    struct fault ignored;
+
+    for (size_t i = 1; i < sk_X509_num(chain); i++) {
+        X509 *other = sk_X509_value(chain, i);
+        if (is_version_of(other, certificate) && check_validity(other, "", &ignored))
+            return true;
+    }
+    return false;
+}
+
 struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
 {
     STACK_OF(X509) *chain = certificates_load(path, BESIDE_KEY, fault);
@@ -141,7 +170,8 @@ struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault
     if (!check_order(chain, path, fault))
         goto fail;
     for (size_t i = 0; i < sk_X509_num(chain); i++) {
-        if (!check_validity(sk_X509_value(chain, i), path, fault))
+        X509 *certificate = sk_X509_value(chain, i);
+        if (!check_validity(certificate, path, fault) && (i == 0 || !has_valid_version(chain, certificate)))
             goto fail;
     }
     return chain;

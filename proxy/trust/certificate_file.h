@@ -9,8 +9,10 @@
 
 struct stack_st_X509;
 
-/* Our own chain. The file may contain the private key, too. Leaf first, each certificate issued by the next
- * one, all valid now. */
+/* Our own chain; the file may contain the private key, too. The leaf comes first; each further certificate
+ * has issued an earlier one. So there may be several versions of an intermediate, signed by several CAs, for
+ * peers that know one of the CAs. All are valid now, except a version of an intermediate beside a valid
+ * version. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
 /* The CAs that peers are verified with. The file contains nothing else. At least one certificate, only CA

@@ -5,9 +5,9 @@
 #include "trust/library_error.h"
 #include "trust/passphrase.h"
 #include "trust/private_key.h"
+#include "trust/server_name.h"
 #include "trust/strength.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -181,21 +181,22 @@ static uint16_t protocol_version(enum tls_version version)
     return version == TLS_VERSION_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
 
+/* P-521 only because of TLS 1.2, where a certificate with such a key needs the group (RFC 8422, 5.1.1). */
 static bool set_groups(SSL_CTX *tls)
 {
 #ifdef SSL_GROUP_X25519_MLKEM768
     static const uint16_t groups[] = { SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519, SSL_GROUP_SECP256R1,
-                                       SSL_GROUP_SECP384R1 };
+                                       SSL_GROUP_SECP384R1, SSL_GROUP_SECP521R1 };
 
     return SSL_CTX_set1_group_ids(tls, groups, sizeof groups / sizeof groups[0]);
 #else
-    static const int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1 };
+    static const int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1 };
 
     return SSL_CTX_set1_curves(tls, groups, sizeof groups / sizeof groups[0]);
 #endif
 }
 
-/* The list of BoringSSL, without SHA-1 and with Ed25519. */
+/* The list of BoringSSL, without SHA-1, with Ed25519 and P-521. */
 static bool set_signature_algorithms(SSL_CTX *tls)
 {
     static const uint16_t algorithms[] = {
@@ -203,7 +204,7 @@ static bool set_signature_algorithms(SSL_CTX *tls)
         SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PKCS1_SHA256,
         SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
         SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_RSA_PSS_RSAE_SHA512,
-        SSL_SIGN_RSA_PKCS1_SHA512,
+        SSL_SIGN_RSA_PKCS1_SHA512,       SSL_SIGN_ECDSA_SECP521R1_SHA512,
     };
 
     return SSL_CTX_set_verify_algorithm_prefs(tls, algorithms, sizeof algorithms / sizeof algorithms[0]);
@@ -388,22 +389,12 @@ int64_t credentials_not_after(const struct credentials *credentials)
 
 /* ---- sessions ---- */
 
-/* SNI contains only DNS names, without the final dot of an absolute name (RFC 6066, 3). */
+/* SNI contains only DNS names. */
 static bool set_sni(SSL *ssl, const char *server_name)
 {
-    unsigned char address[16];
-    char sni[256];
+    char sni[SERVER_NAME_DNS_BYTES];
 
-    if (inet_pton(AF_INET, server_name, address) == 1 || inet_pton(AF_INET6, server_name, address) == 1)
-        return true;
-    size_t length = strlen(server_name);
-    if (length && server_name[length - 1] == '.')
-        length--;
-    if (length == 0 || length >= sizeof sni)
-        return true;
-    memcpy(sni, server_name, length);
-    sni[length] = '\0';
-    return SSL_set_tlsext_host_name(ssl, sni);
+    return !server_name_to_dns(server_name, sni) || SSL_set_tlsext_host_name(ssl, sni);
 }
 
 struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check)

@@ -2,10 +2,8 @@
 
 #include "trust/cert_path.h"
 #include "trust/certificate.h"
+#include "trust/server_name.h"
 
-#include <arpa/inet.h>
-#include <assert.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
@@ -103,57 +101,12 @@ static bool verify_chain(struct peer_check *check, const struct peer_check_rules
 
 /* ---- client: the server's name ---- */
 
-/* One SAN as text; false if it is neither a DNS name nor an IP address. */
-static bool alternative_name_text(const GENERAL_NAME *name, char *text, size_t size)
-{
-    if (name->type == GEN_DNS) {
-        snprintf(text, size, "%.*s", ASN1_STRING_length(name->d.dNSName),
-                 (const char *)ASN1_STRING_get0_data(name->d.dNSName));
-        return true;
-    }
-    if (name->type != GEN_IPADD)
-        return false;
-    int length = ASN1_STRING_length(name->d.iPAddress);
-    return (length == 4 || length == 16) &&
-           inet_ntop(length == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(name->d.iPAddress), text,
-                     (socklen_t)size) != NULL;
-}
-
-/* Writes "name, name, …", as many names as fit. */
-static void list_alternative_names(X509 *certificate, char *text, size_t size)
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    size_t used = 0;
-    char word[256];
-
-    text[0] = '\0';
-    for (size_t i = 0; names && i < sk_GENERAL_NAME_num(names) && used < size; i++) {
-        if (alternative_name_text(sk_GENERAL_NAME_value(names, i), word, sizeof word))
-            used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", word);
-    }
-    GENERAL_NAMES_free(names);
-    ERR_clear_error();
-}
-
 /* An absolute name ("aggregator.example.") is equal to the name without the final dot. */
 static size_t server_name_length(const char *server_name)
 {
     size_t length = strlen(server_name);
 
     return length > 1 && server_name[length - 1] == '.' ? length - 1 : length;
-}
-
-static bool alternative_names_match(X509 *certificate, const char *server_name)
-{
-    unsigned char address[16];
-    size_t length = inet_pton(AF_INET, server_name, address) == 1    ? 4
-                    : inet_pton(AF_INET6, server_name, address) == 1 ? 16
-                                                                     : 0;
-
-    if (length)
-        return X509_check_ip(certificate, address, length, 0) == 1;
-    return X509_check_host(certificate, server_name, server_name_length(server_name),
-                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
 }
 
 static bool cn_matches(const char *cn, const char *server_name)
@@ -173,9 +126,7 @@ static bool verify_name(struct peer_check *check, const struct peer_check_rules 
     *alert = SSL_AD_BAD_CERTIFICATE;
     if (!check->server_name)
         return refuse(check, END_CERTIFICATE_NAME, "no server name was given to compare with");
-    bool is_matched = alternative_names_match(leaf, check->server_name);
-    ERR_clear_error();
-    if (is_matched ||
+    if (server_name_matches(leaf, check->server_name) ||
         (!has_alternatives && rules->allow_cn_as_name && cn && cn_matches(cn, check->server_name)))
         return true;
     if (!has_alternatives && cn)
@@ -184,7 +135,7 @@ static bool verify_name(struct peer_check *check, const struct peer_check_rules 
                       "--allow-cn-as-name would accept it",
                       cn, cn);
     certificate_describe(leaf, name);
-    list_alternative_names(leaf, alternatives, sizeof alternatives);
+    server_name_list(leaf, alternatives, sizeof alternatives);
     return refuse(check, END_CERTIFICATE_NAME, "certificate %s is not for %s, but for: %s", name,
                   check->server_name, alternatives[0] ? alternatives : "no name at all");
 }

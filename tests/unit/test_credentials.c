@@ -292,11 +292,13 @@ static void check_key_type(struct fixture *fixture, EVP_PKEY *key)
     pki_pair_free(&pair);
 }
 
-static void test_rsa_and_ed25519_keys_work_too(void **state)
+static void test_every_kind_of_strong_key_works(void **state)
 {
     static const uint8_t seed[32] = { 7 };
 
     check_key_type(*state, pki_rsa_key_new(2048));
+    check_key_type(*state, pki_ec_key_new(NID_secp384r1));
+    check_key_type(*state, pki_ec_key_new(NID_secp521r1));
     check_key_type(*state, EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, sizeof seed));
 }
 
@@ -1013,6 +1015,37 @@ static void test_a_chain_must_be_in_order(void **state)
     pki_pair_free(&root);
 }
 
+/* An intermediate that two CAs signed, and its expired predecessor. */
+static void test_a_chain_may_contain_versions_of_an_intermediate(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    char path[PKI_PATH_BYTES], key[PKI_PATH_BYTES];
+    struct pki_profile profile = { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 };
+    struct pki_pair root = pki_issue_ca("root"), other = pki_issue_ca("other");
+    struct pki_pair middle = pki_issue(&profile, &root), crossed = pki_issue_again(&middle, &profile, &other);
+    struct pki_pair leaf =
+        pki_issue(&(struct pki_profile) { .subject = { { NID_commonName, "leaf", 0 } } }, &middle);
+    profile.not_before = PKI_YEAR_2000 - 1;
+    profile.not_after = PKI_YEAR_2000;
+    struct pki_pair old = pki_issue_again(&middle, &profile, &root);
+    X509 *chain[] = { leaf.certificate,  middle.certificate, crossed.certificate,
+                      other.certificate, root.certificate,   old.certificate };
+
+    options.cert_file = pki_write_certificates(fixture->directory, "chain.pem", chain, 6, path);
+    options.key_file = pki_write_key(fixture->directory, "leaf.key.pem", leaf.key, key);
+    credentials_release(load(fixture, &options));
+    chain[1] = old.certificate;
+    pki_write_certificates(fixture->directory, "chain.pem", chain, 2, path);
+    assert_fault(fixture, &options, "%s: certificate CN=middle expired at 2000-01-01T00:00:00Z", path);
+    pki_pair_free(&old);
+    pki_pair_free(&leaf);
+    pki_pair_free(&crossed);
+    pki_pair_free(&middle);
+    pki_pair_free(&other);
+    pki_pair_free(&root);
+}
+
 /* ---- keys and passphrases ---- */
 
 /* Options of a client with the key `pem`, a certificate for it, and the passphrase in a file. */
@@ -1236,7 +1269,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         EACH_WITH_ITS_OWN_FILES(test_both_ends_are_verified),
-        EACH_WITH_ITS_OWN_FILES(test_rsa_and_ed25519_keys_work_too),
+        EACH_WITH_ITS_OWN_FILES(test_every_kind_of_strong_key_works),
         EACH_WITH_ITS_OWN_FILES(test_sni_is_the_name_without_its_final_dot_and_never_an_address),
         EACH_WITH_ITS_OWN_FILES(test_a_wrong_name_is_refused_with_an_alert),
         EACH_WITH_ITS_OWN_FILES(test_the_policy_refuses_with_access_denied),
@@ -1266,6 +1299,7 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_a_ca_file_contains_only_cas),
         EACH_WITH_ITS_OWN_FILES(test_a_root_of_version_1_is_a_ca),
         EACH_WITH_ITS_OWN_FILES(test_a_chain_must_be_in_order),
+        EACH_WITH_ITS_OWN_FILES(test_a_chain_may_contain_versions_of_an_intermediate),
         EACH_WITH_ITS_OWN_FILES(test_reads_every_form_of_key),
         EACH_WITH_ITS_OWN_FILES(test_a_wrong_passphrase_has_its_own_fault),
         EACH_WITH_ITS_OWN_FILES(test_a_missing_passphrase_names_the_options),

@@ -293,6 +293,11 @@ static void a_fault_names_the_setting(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", ":24224"), "--upstream: \":24224\" names no host");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "unix:/x"),
                    "--server-name: is required when the upstream is a Unix socket");
+    expect_refused(CONFIG_CLIENT, WORDS("--server-name", "logs.example:24224"),
+                   "--server-name: \"logs.example:24224\" is neither a DNS name nor an IP address: write it "
+                   "without port and brackets");
+    expect_refused(CONFIG_CLIENT, WORDS("--server-name", "our logs"),
+                   "--server-name: \"our logs\" is neither a DNS name nor an IP address");
     expect_refused(CONFIG_CLIENT, WORDS("--tls-min", "1.3", "--tls-max", "1.2"),
                    "--tls-min: is above --tls-max");
     expect_refused(CONFIG_CLIENT, WORDS("--key-passphrase-env", "A", "--key-passphrase-file", "f"),
@@ -593,6 +598,29 @@ static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
                    "--rule: is for --protocol forward; tcp has no messages");
 }
 
+static void a_cn_as_server_name_may_be_any_text(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--allow-cn-as-name", "--server-name", "our logs"), NULL);
+    assert_string_equal(parsed.options.route.server_name, "our logs");
+    options_deinit(&parsed.options);
+}
+
+static void weak_certificates_are_accepted_on_request(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_false(parsed.options.credentials[SIDE_UPSTREAM].allow_weak);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--allow-weak-certificates"), NULL);
+    assert_true(parsed.options.credentials[SIDE_UPSTREAM].allow_weak);
+    options_deinit(&parsed.options);
+}
+
 static void udp_heartbeats_are_for_forward(void **state)
 {
     struct parsed parsed;
@@ -654,6 +682,8 @@ int main(void)
         cmocka_unit_test(a_rule_is_parsed_into_its_parts),
         cmocka_unit_test(a_fault_of_a_rule_names_its_text_and_the_part),
         cmocka_unit_test(a_client_listens_anywhere_with_unsafe_listen),
+        cmocka_unit_test(a_cn_as_server_name_may_be_any_text),
+        cmocka_unit_test(weak_certificates_are_accepted_on_request),
         cmocka_unit_test(udp_heartbeats_are_for_forward),
         cmocka_unit_test(refusing_requires_a_fixed_port),
     };
