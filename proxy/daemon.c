@@ -48,11 +48,11 @@ static bool upstream_is_healthy(const struct daemon *daemon)
     return readiness_upstream_failure(&daemon->discovery, &dial) == END_NONE;
 }
 
-static int64_t certificate_not_after(const struct daemon *daemon, enum side side)
+static struct validity validity_on(const struct daemon *daemon, enum side side)
 {
     const struct credentials *credentials = daemon->reload.credentials[side];
 
-    return credentials ? credentials_not_after(credentials) : 0;
+    return credentials ? credentials_validity(credentials) : (struct validity) { 0 };
 }
 
 static bool on_ready_asked(void *owner, char *text, size_t size)
@@ -67,7 +67,7 @@ static bool on_ready_asked(void *owner, char *text, size_t size)
     };
 
     for (enum side side = 0; side < SIDE_COUNT; side++)
-        facts.certificate_not_after[side] = certificate_not_after(daemon, side);
+        facts.validity[side] = validity_on(daemon, side);
     return readiness_describe(&facts, text, size);
 }
 
@@ -90,8 +90,12 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .heartbeats_answered = daemon->heartbeat.answered,
         .heartbeats_limited = daemon->heartbeat.limited,
     };
-    for (enum side side = 0; side < SIDE_COUNT; side++)
-        snapshot->certificate_not_after[side] = certificate_not_after(daemon, side);
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct validity validity = validity_on(daemon, side);
+        snapshot->certificate_not_after[side] = validity.leaf;
+        snapshot->intermediate_not_after[side] = validity.intermediates;
+        snapshot->ca_not_after[side] = validity.first_ca;
+    }
 }
 
 static bool on_heartbeat_asked(void *owner)

@@ -131,11 +131,13 @@ static void write_route_histogram(FILE *out, const struct family *family,
 
 static void write_not_after(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
+    const int64_t *ends = (const void *)((const char *)snapshot + family->offset);
+
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (snapshot->certificate_not_after[side] == 0)
+        if (ends[side] == 0)
             continue;
         metrics_series_of_side(out, family->name, snapshot, side);
-        fprintf(out, "} %" PRId64 "\n", snapshot->certificate_not_after[side]);
+        fprintf(out, "} %" PRId64 "\n", ends[side]);
     }
 }
 
@@ -219,6 +221,8 @@ static void write_endpoint_flags(FILE *out, const struct family *family,
 #define SIDE_COUNTERS(field, n)                                                                              \
     .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
     .count = (n)
+#define NOT_AFTER(field)                                                                                     \
+    .type = "gauge", .write = write_not_after, .offset = offsetof(struct metrics_snapshot, field)
 #define ROUTE_COUNTER(field)                                                                                 \
     .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 #define ROUTE_GAUGE(field)                                                                                   \
@@ -278,8 +282,14 @@ static const struct family families[] = {
       .label_value = metrics_label_cipher },
     { .name = "husk_certificate_not_after_seconds",
       .help = "Time at which the certificate in use expires, in seconds since the epoch.",
-      .type = "gauge",
-      .write = write_not_after },
+      NOT_AFTER(certificate_not_after) },
+    { .name = "husk_certificate_intermediate_not_after_seconds",
+      .help = "Time at which the first of its intermediates expires.",
+      NOT_AFTER(intermediate_not_after) },
+    { .name = "husk_certificate_ca_not_after_seconds",
+      .help =
+          "Time at which the first CA of --ca expires, without those that had expired when it was loaded.",
+      NOT_AFTER(ca_not_after) },
     { .name = "husk_reloads_total",
       .help = "Reloads of certificates and keys, by result.",
       .type = "counter",

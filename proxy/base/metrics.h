@@ -126,11 +126,12 @@ struct metrics_snapshot {
     const char *route; /* label of every family that concerns connections */
     const struct metrics *const *workers;
     size_t worker_count;
-    const struct endpoint_metrics *endpoints;  /* of the upstream, also those no longer listed */
-    uint64_t now_ms;                           /* clock_monotonic_ms */
-    const char *version;                       /* husk's */
-    const char *tls_library;                   /* e.g. "BoringSSL API 17" */
-    int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no TLS */
+    const struct endpoint_metrics *endpoints; /* of the upstream, also those no longer listed */
+    uint64_t now_ms;                          /* clock_monotonic_ms */
+    const char *version;                      /* husk's */
+    const char *tls_library;                  /* e.g. "BoringSSL API 17" */
+    /* Seconds since the epoch; 0: that side has no such certificate. */
+    int64_t certificate_not_after[SIDE_COUNT], intermediate_not_after[SIDE_COUNT], ca_not_after[SIDE_COUNT];
     uint64_t reloads_succeeded, reloads_failed;
     uint64_t heartbeats_answered, heartbeats_limited; /* over UDP */
     bool upstream_healthy;                            /* nothing has failed */

@@ -110,15 +110,24 @@ static bool acks_describe(const struct readiness_facts *facts, char *text, size_
     return holds && is_said && !acknowledges;
 }
 
+static bool has_ended(int64_t not_after, const struct readiness_facts *facts)
+{
+    return not_after && not_after < facts->wall_seconds;
+}
+
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size)
 {
     text[0] = '\0';
     if (facts->is_draining)
         reason_add(text, size, "draining", "husk is stopping");
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        int64_t not_after = facts->certificate_not_after[side];
-        if (not_after && not_after < facts->wall_seconds)
+        const struct validity *validity = &facts->validity[side];
+        if (has_ended(validity->leaf, facts))
             reason_add(text, size, "certificate", "the own certificate has expired");
+        if (has_ended(validity->intermediates, facts))
+            reason_add(text, size, "certificate", "an intermediate of the own certificate has expired");
+        if (has_ended(validity->last_ca, facts))
+            reason_add(text, size, "certificate", "all CAs have expired");
     }
     upstream_describe(facts, text, size);
     bool is_ready = text[0] == '\0';

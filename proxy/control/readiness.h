@@ -10,6 +10,7 @@
 #include "control/discovery.h"
 #include "link/dialer.h"
 #include "runtime/route.h"
+#include "trust/validity.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +21,8 @@ struct readiness_facts {
     enum route_on_no_acks on_no_acks;
     struct dialer_outcome dial;
     bool is_draining;
-    int64_t certificate_not_after[SIDE_COUNT]; /* seconds since the epoch; 0: that side has no certificate */
-    int64_t wall_seconds;                      /* the time now, since the epoch */
+    struct validity validity[SIDE_COUNT]; /* all zeros: that side has no certificate */
+    int64_t wall_seconds;                 /* the time now, since the epoch */
 };
 
 /* `dial` while it counts, for half a minute; else all zeros. */

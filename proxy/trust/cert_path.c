@@ -1,5 +1,7 @@
 #include "trust/cert_path.h"
 
+#include "trust/certificate.h"
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -127,13 +129,11 @@ static bool path_is_valid(struct search *search)
 
 /* ---- the search ---- */
 
-/* A name with the same key twice would be a detour. */
+/* A version of a certificate of the path would be a detour. */
 static bool path_contains(const struct search *search, X509 *certificate)
 {
     for (size_t i = 0; i < search->length; i++) {
-        if (X509_NAME_cmp(X509_get_subject_name(search->path[i]), X509_get_subject_name(certificate)) == 0 &&
-            ASN1_STRING_cmp(X509_get0_pubkey_bitstr(search->path[i]), X509_get0_pubkey_bitstr(certificate)) ==
-                0)
+        if (certificate_is_version_of(search->path[i], certificate))
             return true;
     }
     return false;

@@ -72,3 +72,9 @@ int64_t certificate_not_after(const X509 *certificate)
 {
     return time_seconds(X509_get0_notAfter(certificate), 0);
 }
+
+bool certificate_is_version_of(const X509 *a, const X509 *b)
+{
+    return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 &&
+           ASN1_STRING_cmp(X509_get0_pubkey_bitstr(a), X509_get0_pubkey_bitstr(b)) == 0;
+}

@@ -1,7 +1,9 @@
-/* Describes a certificate for logs: its name, and when it is valid. Owns nothing; borrows its arguments. */
+/* Describes a certificate for logs: its name, and when it is valid; and compares two. Owns nothing; borrows
+ * its arguments. */
 #ifndef HUSK_TRUST_CERTIFICATE_H
 #define HUSK_TRUST_CERTIFICATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,5 +26,9 @@ void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES
  * as never valid. */
 int64_t certificate_not_before(const struct x509_st *certificate);
 int64_t certificate_not_after(const struct x509_st *certificate);
+
+/* Whether both have the same subject and key: a certificate and its renewal, or the same CA signed by two
+ * CAs. */
+bool certificate_is_version_of(const struct x509_st *a, const struct x509_st *b);
 
 #endif

@@ -142,20 +142,13 @@ static bool check_order(const STACK_OF(X509) * chain, const char *path, struct f
     return true;
 }
 
-/* Two versions of a CA have its name and its key. */
-static bool is_version_of(const X509 *a, const X509 *b)
-{
-    return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 &&
-           ASN1_STRING_cmp(X509_get0_pubkey_bitstr(a), X509_get0_pubkey_bitstr(b)) == 0;
-}
-
 static bool has_valid_version(const STACK_OF(X509) * chain, const X509 *certificate)
 {
     struct fault ignored;
 
     for (size_t i = 1; i < sk_X509_num(chain); i++) {
         X509 *other = sk_X509_value(chain, i);
-        if (is_version_of(other, certificate) && check_validity(other, "", &ignored))
+        if (certificate_is_version_of(other, certificate) && check_validity(other, "", &ignored))
             return true;
     }
     return false;

@@ -1,5 +1,6 @@
 #include "trust/credentials.h"
 
+#include "base/clock.h"
 #include "trust/certificate.h"
 #include "trust/certificate_file.h"
 #include "trust/library_error.h"
@@ -33,7 +34,7 @@ struct credentials {
     SSL_CTX *tls; /* its app data points to this set */
     STACK_OF(X509) * cas;
     struct peer_check_rules rules;
-    int64_t not_after;
+    struct validity validity;
     bool speaks_link;
     _Atomic new_session_callback on_new_session;
 };
@@ -358,7 +359,7 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         fault_set(fault, "%s: BoringSSL rejects it: %s", options->cert_file, library_error_take());
         goto fail;
     }
-    credentials->not_after = certificate_not_after(sk_X509_value(material.chain, 0));
+    credentials->validity = validity_of(material.chain, credentials->cas, clock_wall_seconds());
     material_free(&material);
     return credentials;
 fail:
@@ -382,9 +383,9 @@ void credentials_release(struct credentials *credentials)
     free(credentials);
 }
 
-int64_t credentials_not_after(const struct credentials *credentials)
+struct validity credentials_validity(const struct credentials *credentials)
 {
-    return credentials->not_after;
+    return credentials->validity;
 }
 
 /* ---- sessions ---- */

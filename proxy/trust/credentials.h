@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "trust/peer_check.h"
 #include "trust/peer_policy.h"
+#include "trust/validity.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,8 +57,8 @@ struct credentials *credentials_share(struct credentials *credentials);
 /* NULL is fine. */
 void credentials_release(struct credentials *credentials);
 
-/* End of validity of our own leaf certificate, in seconds since the epoch. */
-int64_t credentials_not_after(const struct credentials *credentials);
+/* When the certificates of the set end. */
+struct validity credentials_validity(const struct credentials *credentials);
 
 /* ---- for wire/tls_channel only: the types below are BoringSSL's ---- */
 

@@ -118,6 +118,7 @@ def test_metrics_count_connections_bytes_and_handshakes(husk):
     tunnel.client.wait_for_metric("husk_connections_ended_total", 2, reason="closed")
     assert client("husk_connections_active") == 0
     assert client("husk_certificate_not_after_seconds") > 0
+    assert client("husk_certificate_ca_not_after_seconds") > 0
 
 
 def test_failed_handshakes_are_counted_by_reason(husk, pki):

@@ -738,7 +738,11 @@ static void test_the_end_of_validity_is_known(void **state)
     struct credentials *credentials = load(fixture, &options);
     int64_t ca_end = certificate_not_after(fixture->pki_ca.certificate);
 
-    assert_int_equal(ca_end - credentials_not_after(credentials), 10 * 365 * 86400);
+    struct validity validity = credentials_validity(credentials);
+    assert_int_equal(ca_end - validity.leaf, 10 * 365 * 86400);
+    assert_int_equal(validity.intermediates, 0);
+    assert_int_equal(validity.first_ca, ca_end);
+    assert_int_equal(validity.last_ca, ca_end);
     credentials_release(credentials);
 }
 

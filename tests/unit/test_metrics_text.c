@@ -418,6 +418,8 @@ static void test_values_that_are_not_counters(void **state)
     struct fixture *f = *state;
 
     f->snapshot.certificate_not_after[SIDE_DOWNSTREAM] = 4102444800;
+    f->snapshot.intermediate_not_after[SIDE_DOWNSTREAM] = 4102444801;
+    f->snapshot.ca_not_after[SIDE_DOWNSTREAM] = 4102444802;
     f->snapshot.reloads_succeeded = 3;
     f->snapshot.reloads_failed = 1;
     f->snapshot.draining = true;
@@ -426,6 +428,8 @@ static void test_values_that_are_not_counters(void **state)
     f->snapshot.heartbeats_limited = 3;
     render(f);
     assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
+    assert_true(DOWN("certificate_intermediate_not_after_seconds") == 4102444801.0);
+    assert_true(DOWN("certificate_ca_not_after_seconds") == 4102444802.0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"failure\"}"), 1);

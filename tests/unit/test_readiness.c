@@ -121,9 +121,14 @@ static void each_reason_has_a_line(void **state)
 
     (void)state;
     expect_reasons(&facts, "");
-    facts.certificate_not_after[SIDE_UPSTREAM] = 1000; /* the last second of its validity */
+    /* The last second of the validity; of the CAs one has ended. */
+    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 1000, 999, 1000 };
     expect_reasons(&facts, "");
-    facts.certificate_not_after[SIDE_UPSTREAM] = 999;
+    facts.validity[SIDE_UPSTREAM].intermediates = 999;
+    expect_reasons(&facts, "certificate: an intermediate of the own certificate has expired\n");
+    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 0, 999, 999 };
+    expect_reasons(&facts, "certificate: all CAs have expired\n");
+    facts.validity[SIDE_UPSTREAM] = (struct validity) { .leaf = 999 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n");
     facts.is_draining = true;
     facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
