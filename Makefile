@@ -216,10 +216,10 @@ coverage: test-deps
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
 	@tests/interop/install-peers $(PEERS)
-	@$(MAKE) --no-print-directory build/agent_go
+	@$(MAKE) --no-print-directory build/agent_go build/verify_go
 
 # From Debian's packages alone: no module is fetched.
-build/agent_go: tests/interop/agent_go.go
+build/agent_go build/verify_go: build/%: tests/interop/%.go
 	@mkdir -p $(@D)
 	$(call run,GO $@) GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(CURDIR)/build/go-cache go build -o $@ $<
 

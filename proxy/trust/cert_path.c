@@ -107,7 +107,7 @@ static bool path_verifies(struct search *search)
     for (size_t i = 1; is_ready && i + 1 < search->length; i++)
         is_ready = sk_X509_push(intermediates, search->path[i]) > 0;
     is_ready = is_ready && X509_STORE_CTX_init(verification, store, search->path[0], intermediates) &&
-               X509_STORE_CTX_set_default(verification, search->rules->purpose);
+               X509_STORE_CTX_set_purpose(verification, search->rules->purpose);
     if (is_ready)
         X509_STORE_CTX_set_flags(verification, X509_V_FLAG_PARTIAL_CHAIN);
     else
@@ -122,9 +122,39 @@ static bool path_verifies(struct search *search)
     return is_valid;
 }
 
+/* Self-issued certificates do not count (RFC 5280, 4.2.1.9). */
+static bool is_within_path_length(const struct search *search)
+{
+    long most = X509_get_pathlen(path_end(search)), intermediates = 0;
+
+    for (size_t i = 1; i + 1 < search->length; i++)
+        intermediates += !(X509_get_extension_flags(search->path[i]) & EXFLAG_SI);
+    return most < 0 || intermediates <= most;
+}
+
+/* What the CA's own certificate says of the path. BoringSSL does not apply this to a trust anchor; OpenSSL
+ * and Go do. */
+static bool anchor_permits(struct search *search)
+{
+    X509 *anchor = path_end(search);
+    int error = X509_V_OK;
+
+    if (search->length == 1)
+        return true;
+    if (X509_get_extension_flags(anchor) & EXFLAG_CRITICAL)
+        error = X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION;
+    else if (X509_check_purpose(anchor, search->rules->purpose, 1) != 1)
+        error = X509_V_ERR_INVALID_PURPOSE;
+    else if (!is_within_path_length(search))
+        error = X509_V_ERR_PATH_LENGTH_EXCEEDED;
+    if (error != X509_V_OK)
+        note_failure(search, RANK_FAULT_AT_LEAF - (int)search->length + 1, anchor, error);
+    return error == X509_V_OK;
+}
+
 static bool path_is_valid(struct search *search)
 {
-    return path_verifies(search) && path_is_strong(search);
+    return path_verifies(search) && anchor_permits(search) && path_is_strong(search);
 }
 
 /* ---- the search ---- */

@@ -22,8 +22,8 @@ enum { CERT_PATH_ISSUERS_MAX = 100 };
 
 struct cert_path_rules {
     const struct stack_st_X509 *trusted_cas; /* borrowed; shared between threads */
-    const char *purpose;                     /* "ssl_client" or "ssl_server": what the peer must be */
-    bool allow_weak;                         /* accept what trust/strength.h calls weak */
+    int purpose;     /* X509_PURPOSE_SSL_CLIENT or X509_PURPOSE_SSL_SERVER: what the peer must be */
+    bool allow_weak; /* accept what trust/strength.h calls weak */
 };
 
 enum { CERT_PATH_WEAK = -1 }; /* an error: the path is valid, but weak below its CA */

@@ -87,7 +87,7 @@ static bool verify_chain(struct peer_check *check, const struct peer_check_rules
 {
     const struct cert_path_rules path_rules = {
         .trusted_cas = rules->trusted_cas,
-        .purpose = rules->role == TLS_CLIENT ? "ssl_server" : "ssl_client",
+        .purpose = rules->role == TLS_CLIENT ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT,
         .allow_weak = rules->allow_weak,
     };
     struct cert_path_failure failure;

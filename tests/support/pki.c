@@ -9,6 +9,7 @@
 #include <openssl/bio.h>
 #include <openssl/ec_key.h>
 #include <openssl/nid.h>
+#include <openssl/obj.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
@@ -90,6 +91,19 @@ static void extension_add(X509 *certificate, X509 *issuer, int nid, const char *
     X509_EXTENSION_free(extension);
 }
 
+static void unknown_critical_extension_add(X509 *certificate)
+{
+    ASN1_OBJECT *id = OBJ_txt2obj("1.3.6.1.4.1.99999.1", 1);
+    ASN1_STRING *value = ASN1_STRING_type_new(V_ASN1_OCTET_STRING);
+
+    assert_true(ASN1_STRING_set(value, "\x05\x00", 2));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_OBJ(NULL, id, 1, value);
+    assert_true(X509_add_ext(certificate, extension, -1));
+    X509_EXTENSION_free(extension);
+    ASN1_STRING_free(value);
+    ASN1_OBJECT_free(id);
+}
+
 static void validity_set(X509 *certificate, const struct pki_profile *profile)
 {
     int is_given = profile->not_before || profile->not_after;
@@ -112,8 +126,15 @@ struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, 
     subject_set(certificate, profile->subject);
     assert_true(X509_set_issuer_name(certificate, X509_get_subject_name(signer->certificate)));
     validity_set(certificate, profile);
-    extension_add(certificate, signer->certificate, NID_basic_constraints,
-                  profile->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    const char *constraints = profile->basic_constraints ? profile->basic_constraints
+                              : profile->is_ca           ? "critical,CA:TRUE"
+                                                         : "critical,CA:FALSE";
+    if (*constraints)
+        extension_add(certificate, signer->certificate, NID_basic_constraints, constraints);
+    if (profile->name_constraints)
+        extension_add(certificate, signer->certificate, NID_name_constraints, profile->name_constraints);
+    if (profile->has_unknown_critical_extension)
+        unknown_critical_extension_add(certificate);
     if (!profile->has_no_key_identifiers) {
         extension_add(certificate, signer->certificate, NID_subject_key_identifier, "hash");
         extension_add(certificate, signer->certificate, NID_authority_key_identifier, "keyid");
@@ -123,7 +144,10 @@ struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, 
     if (profile->extended_key_usage)
         extension_add(certificate, signer->certificate, NID_ext_key_usage, profile->extended_key_usage);
     alternatives_set(certificate, profile->alternatives);
-    assert_true(X509_sign(certificate, signer->key, profile->digest ? profile->digest : EVP_sha256()));
+    const EVP_MD *digest = EVP_PKEY_id(signer->key) == EVP_PKEY_ED25519 ? NULL
+                           : profile->digest                            ? profile->digest
+                                                                        : EVP_sha256();
+    assert_true(X509_sign(certificate, signer->key, digest));
     return pair;
 }
 

@@ -24,12 +24,15 @@ enum { PKI_NAMES_MAX = 8 };
 struct pki_profile {
     struct pki_name subject[PKI_NAMES_MAX];
     struct pki_name alternatives[PKI_NAMES_MAX];
+    const char *basic_constraints; /* NULL: those of a CA or of a leaf, as is_ca says; "": none */
+    const char *name_constraints;
     const char *key_usage;
     const char *extended_key_usage;
     const EVP_MD *digest; /* NULL: SHA-256 */
     int64_t not_before, not_after;
     int is_ca;
     int has_no_key_identifiers;
+    int has_unknown_critical_extension;
 };
 
 enum { PKI_YEAR_2000 = 946684800 };                /* 2000-01-01T00:00:00Z */

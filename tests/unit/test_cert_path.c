@@ -100,7 +100,7 @@ static void put(STACK_OF(X509) * stack, const struct pki_pair *pair)
 
 static void assert_found(const struct site *site)
 {
-    const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = "ssl_client" };
+    const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
 
     if (!cert_path_find(site->chain, &rules, &failure))
@@ -109,7 +109,7 @@ static void assert_found(const struct site *site)
 
 static void assert_refused(const struct site *site, int error, const struct pki_pair *culprit)
 {
-    const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = "ssl_client" };
+    const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
 
     assert_false(cert_path_find(site->chain, &rules, &failure));
@@ -352,7 +352,7 @@ static void test_a_weak_intermediate_is_refused_and_a_strong_one_beside_it_is_fo
     put(site.cas, root);
     put(site.chain, make_leaf(&site, weak));
     put(site.chain, weak);
-    struct cert_path_rules rules = { .trusted_cas = site.cas, .purpose = "ssl_client" };
+    struct cert_path_rules rules = { .trusted_cas = site.cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
     assert_false(cert_path_find(site.chain, &rules, &failure));
     assert_int_equal(failure.error, CERT_PATH_WEAK);
