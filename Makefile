@@ -226,7 +226,7 @@ build/agent_go build/verify_go: build/%: tests/interop/%.go
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c proxy/base/buffer.c proxy/base/event_fault.c proxy/base/fault.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/trust/*.c proxy/base/buffer.c proxy/base/clock.c proxy/base/end_reason.c proxy/base/event_fault.c proxy/base/fault.c proxy/base/log.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
 
 replay-programs: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
 
@@ -247,8 +247,8 @@ fuzz: test-deps
 	$(call install_packages,$(FUZZ_DEPS),)
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
-	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests -O1 -g -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(FORWARD_LIBS) && \
+	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests $(TLS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(TLS_LIBS) $(FORWARD_LIBS) -lpthread && \
 	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
