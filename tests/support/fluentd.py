@@ -11,13 +11,24 @@ from support.process import Program
 PEERS = pathlib.Path(os.environ.get("HUSK_PEERS", ROOT / "build/peers"))
 GEMS = PEERS / "gems"
 PLUGINS = ROOT / "tests/interop/plugins"
+OLDEST, NEWEST = "1.18", "1.20"
+VERSIONS = (OLDEST, "1.19", NEWEST)
 CHUNK = 25  # events in one message of an agent
+
+
+def command_of(version):
+    """The start of a command line for this release line, and its environment."""
+    if version == OLDEST:
+        return [GEMS / "bin/fluentd"], {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS)}
+    [files] = PEERS.glob(f"fluentd-{version}.*")
+    command = ["ruby", "-I", files / "lib", "-r", ROOT / "tests/support/without_http_server.rb", files / "bin/fluentd"]
+    return command, {"GEM_HOME": str(GEMS), "GEM_PATH": f"{PEERS / 'more'}:{GEMS}"}
 
 
 class Fluentd(Program):
     """One Fluentd process without a supervisor."""
 
-    def __init__(self, name, directory, config, env=None):
+    def __init__(self, name, directory, config, env=None, version=OLDEST):
         self.directory = pathlib.Path(directory)
         path = self.directory / f"{name}.conf"
         path.write_text(config + """
@@ -30,8 +41,9 @@ class Fluentd(Program):
               </match>
             </label>
         """)
-        super().__init__([GEMS / "bin/fluentd", "--no-supervisor", "-p", PLUGINS, "-c", path], f"Fluentd {name}",
-                         {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS), **(env or {})})
+        command, own_env = command_of(version)
+        super().__init__([*command, "--no-supervisor", "-p", PLUGINS, "-c", path], f"Fluentd {version} {name}",
+                         {**own_env, **(env or {})})
 
     def wait_started(self):
         self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it is running")
