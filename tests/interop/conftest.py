@@ -30,8 +30,8 @@ def site(request, pki, seed, tmp_path_factory):
     try:
         start_aggregator(made, programs, directory, seed)
         start_husks(made, Launcher(pki, programs), seed, request.param)
-        start_agent(made, programs, directory, seed)
         made.aggregator.wait_started()
+        start_agent(made, programs, directory, seed)
         made.agent.wait_started()
         yield made
         for program in (made.agent, *vars(made.husks).values()):
