@@ -1,7 +1,8 @@
-// Go's fluent-logger, which is also Docker's: agent_go HOST PORT TAG COUNT MODE
+// Go's fluent-logger, which is also Docker's and nerdctl's: agent_go HOST PORT TAG COUNT MODE. PORT 0: HOST is the path of
+// a Unix socket.
 //
-// MODE holds "kept" (one connection for all events) or "each" (one connection per event), "async" (Docker's mode), and
-// "ack" (every event asks for an ack).
+// MODE holds "kept" (one connection for all events) or "each" (one connection per event), "async" (Docker's mode), "json"
+// (JSON in place of MessagePack), and "ack" (every event asks for an ack).
 package main
 
 import (
@@ -23,10 +24,17 @@ func number(text string) int {
 
 func main() {
 	host, port, tag, count, mode := os.Args[1], number(os.Args[2]), os.Args[3], number(os.Args[4]), os.Args[5]
+	network := "tcp"
+	if port == 0 {
+		network = "unix"
+	}
 	open := func() *fluent.Fluent {
 		logger, err := fluent.New(fluent.Config{
+			FluentNetwork:      network,
 			FluentHost:         host,
 			FluentPort:         port,
+			FluentSocketPath:   host,
+			MarshalAsJSON:      strings.Contains(mode, "json"),
 			RequestAck:         strings.Contains(mode, "ack"),
 			Async:              strings.Contains(mode, "async"),
 			SubSecondPrecision: strings.Contains(mode, "async"),

@@ -1,12 +1,14 @@
-// Node's fluent-logger, every event acked: agent_node_old.js HOST PORT TAG COUNT MODE
+// Node's fluent-logger: agent_node_old.js HOST PORT TAG COUNT MODE. PORT 0: HOST is the path of a Unix socket.
+//
+// MODE is an event mode. Every event is acked, unless "-noack" follows.
 const { createFluentSender } = require("fluent-logger");
 
-const [host, port, tag, count, eventMode] = process.argv.slice(2);
+const [host, port, tag, count, mode] = process.argv.slice(2);
+const [eventMode, noAck] = mode.split("-");
 const logger = createFluentSender(tag, {
-  host,
-  port: Number(port),
+  ...(Number(port) ? { host, port: Number(port) } : { path: host }),
   eventMode,
-  requireAckResponse: true,
+  requireAckResponse: !noAck,
   ackResponseTimeout: 15000,
 });
 
