@@ -61,13 +61,31 @@ def test_the_walks_name_functions_of_their_files():
             assert re.search(rf"\b{function}\(", source), f"{file} has no {function}"
 
 
-@pytest.mark.parametrize("page, least", [("delivery.md", 50), ("troubleshooting.md", 25)])
+@pytest.mark.parametrize("page, least", [
+    ("delivery.md", 50), ("troubleshooting.md", 25), ("agents.md", 3), ("aggregators.md", 14)])
 def test_the_tests_that_a_page_names_exist(page, least):
     named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text()))
     assert len(named) > least
     for file, test in named:
         source = (ROOT / "tests" / ("interop" if file.startswith("test_interop") else "scenario") / file).read_text()
         assert re.search(rf"^def {test}\(", source, re.M), f"{file} has no {test}"
+
+
+def test_the_page_about_agents_names_every_row_of_its_test_and_no_other():
+    source = (ROOT / "tests/interop/test_interop_agents.py").read_text()
+    rows = set(re.findall(r'^    "([a-z-]+)": (?:logger|script)\(', source, re.M))
+    modes = re.search(r"^FLUENTD_MODES = \{\n(.*?)^\}", source, re.M | re.S)[1]
+    rows |= set(re.findall(r'^    "([a-z-]+)":', modes, re.M))
+    assert len(rows) > 40
+    assert set(re.findall(r"`\[([a-z-]+)\]`", (ROOT / "docs/agents.md").read_text())) == rows
+
+
+def test_the_page_about_aggregators_names_every_one_of_its_test():
+    source = (ROOT / "tests/interop/test_interop_aggregators.py").read_text()
+    facts = re.search(r"^FACTS = \{\n(.*?)^\}", source, re.M | re.S)[1]
+    names = set(re.findall(r'^    "([^"]+)":', facts, re.M))
+    assert len(names) == 8
+    assert set(re.findall(r"^\| \*\*([^*]+)\*\*", (ROOT / "docs/aggregators.md").read_text(), re.M)) == names
 
 
 def test_the_examples_of_the_link_are_what_they_say():
