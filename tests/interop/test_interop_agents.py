@@ -128,11 +128,6 @@ ROWS = {
     "chunk-ids": script(agents.ids_of_all_kinds, 6),
     "tags-and-times": script(agents.tags_and_times, 3),
 }
-FAILING = {
-    "heartbeats": "nil between messages ends the agent's connection",
-    "python-none": "an event whose record is nil ends the agent's connection",
-    "records-that-are-none": "an event whose record is no map ends the agent's connection",
-}
 
 
 # ---- the site ----
@@ -316,11 +311,7 @@ def speak_on_all_ways(site, row):
     return errors
 
 
-def mark(row):
-    return pytest.mark.xfail(strict=True, reason=FAILING[row]) if row in FAILING else ()
-
-
-@pytest.mark.parametrize("row", [pytest.param(row, marks=mark(row)) for row in ROWS])
+@pytest.mark.parametrize("row", ROWS)
 def test_fluentd_stores_the_same_events_directly_and_through_husks(site, row):
     if ROWS[row].speak:
         errors = speak_on_all_ways(site, row)
@@ -328,7 +319,6 @@ def test_fluentd_stores_the_same_events_directly_and_through_husks(site, row):
 
     def counts():
         return {way: site.stores[way].events(row, none).total() for way in WAYS}
-    eventually(lambda: min(counts().values()) >= ROWS[row].stored, f"{ROWS[row].stored} events of {row} on each way",
-               2 if row in FAILING else WAIT_SECONDS)
+    eventually(lambda: min(counts().values()) >= ROWS[row].stored, f"{ROWS[row].stored} events of {row} on each way")
     assert_stored(site, row)
     site.right.append(row)

@@ -180,7 +180,7 @@ static char *const dns_names[] = { (char *)"Web-1.Example", (char *)"b" };
 static char *const uri_names[] = { (char *)"spiffe://td/ns/a" };
 
 static const struct identity full = {
-    .cn = (char *)"a.b_C é", .dns = { 2, (char **)dns_names }, .uri = { 1, (char **)uri_names }, .spki = SPKI
+    .cn = (char *)"a.b_C é", .dns = { .count = 2, .values = (char **)dns_names }, .uri = { .count = 1, .values = (char **)uri_names }, .spki = SPKI
 };
 
 static void expect_prefix(void **state, const char *prefix, const struct identity *identity,
