@@ -1,8 +1,8 @@
 /* One upstream connection: carries messages of many senders, and their acks back.
  *
- *   OPENING ──outlet established──▶ READY ──▶ ENDED
- *                                     │         ▲
- *                       no ack comes └─▶ ASKING ─┘
+ *   OPENING ──outlet established──▶ READY ────────────▶ ENDED
+ *                                     │                   ▲
+ *                                     └─no ack─▶ ASKING ──┘
  *
  * A connection without acks can end in two steps: ASKING, our direction has ended (peer_acks.h).
  *
