@@ -12,7 +12,7 @@ static int64_t end_of_versions(const STACK_OF(X509) * certificates, const X509 *
 
     for (size_t i = 0; i < sk_X509_num(certificates); i++) {
         const X509 *other = sk_X509_value(certificates, i);
-        if (certificate_not_after(other) > last && certificate_is_version_of(other, certificate))
+        if (certificate_is_version_of(other, certificate) && certificate_not_after(other) > last)
             last = certificate_not_after(other);
     }
     return last;
