@@ -18,7 +18,7 @@ from support import agents, raw
 from support.agents import LOGS, Target
 from support.fluentd import NEWEST, PEERS, Fluentd
 from support.husk import ROOT, Launcher
-from support.process import WAIT_SECONDS, Program, Programs, eventually
+from support.process import Program, Programs, eventually
 
 HERE = ROOT / "tests/interop"
 WAYS = ("direct", "one", "two")
