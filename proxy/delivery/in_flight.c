@@ -4,6 +4,7 @@
 #include "forward/link.h"
 
 enum {
+    TLS_RECORD_BYTES = 16384,
     ONE_PAIR = 0x81, /* first byte of an ack without more keys */
     /* Three of the shortest intervals at which a husk answers. */
     LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN
@@ -35,6 +36,11 @@ void in_flight_file(struct in_flight *in_flight, struct message *message, uint64
 {
     ledger_file(&in_flight->ledger, &message->entry, in_flight->queued_bytes, now_us);
     metrics_add(&in_flight->metrics->unacked, message->count);
+}
+
+bool in_flight_acks_fit(const struct in_flight *in_flight)
+{
+    return in_flight->is_link || in_flight->ledger.ack_bytes + ACK_BYTES_MAX <= TLS_RECORD_BYTES;
 }
 
 uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending)

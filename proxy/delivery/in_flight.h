@@ -44,6 +44,10 @@ void in_flight_set_acks(struct in_flight *in_flight, enum in_flight_acks acks);
 void in_flight_queue(struct in_flight *in_flight, uint64_t bytes);
 /* Takes a message whose last byte was put into the stream. */
 void in_flight_file(struct in_flight *in_flight, struct message *message, uint64_t now_us);
+/* Whether another message may be sent to a peer behind TLS: all acks that are due fit in one TLS record
+ * (RFC 8446, 5.1). Fluentd's TLS input writes one record of its acks, and holds the rest back until it writes
+ * a later ack. On a link always true. */
+bool in_flight_acks_fit(const struct in_flight *in_flight);
 /* The offset in the stream that the peer has taken when `pending` bytes are not taken. TLS records are longer
  * than their plaintext, so the offset is never too high. */
 uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);

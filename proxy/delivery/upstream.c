@@ -160,6 +160,7 @@ bool upstream_has_space(const struct upstream *upstream)
 bool upstream_is_available(const struct upstream *upstream)
 {
     return upstream->use == UPSTREAM_SHARED && !upstream->reservation.message && !upstream->is_retiring &&
+           (!upstream->outlet.leg.tls || in_flight_acks_fit(&upstream->stream.in_flight)) &&
            upstream_has_space(upstream);
 }
 

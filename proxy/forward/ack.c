@@ -36,7 +36,7 @@ enum ack_status ack_parse(const uint8_t *bytes, size_t length, size_t *taken, st
 
 size_t ack_write(uint8_t bytes[ACK_BYTES_MAX], const uint8_t *id_value, size_t id_length)
 {
-    static const uint8_t front[] = { 0x81, 0xa3, 'a', 'c', 'k' };
+    static const uint8_t front[ACK_FRONT_BYTES] = { 0x81, 0xa3, 'a', 'c', 'k' };
 
     assert(id_length <= ACK_ID_BYTES_MAX);
     memcpy(bytes, front, sizeof front);

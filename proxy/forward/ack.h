@@ -9,6 +9,7 @@
 
 enum {
     ACK_ID_BYTES_MAX = SCANNER_CHUNK_BYTES_MAX, /* value of an id, header included */
+    ACK_FRONT_BYTES = 5, /* of an ack that ack_write writes, in front of the id value */
     ACK_BYTES_MAX = ACK_ID_BYTES_MAX + 16,
 };
 

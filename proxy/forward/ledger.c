@@ -4,6 +4,12 @@
 
 #include <assert.h>
 
+/* The length of the ack that an entry expects; 0: none. */
+static uint64_t ack_bytes_of(const struct ledger_entry *entry)
+{
+    return entry->id_length ? ACK_FRONT_BYTES + entry->id_length : 0;
+}
+
 void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us)
 {
     entry->end = end;
@@ -18,6 +24,7 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end
     ledger->count++;
     ledger->without_ack += !entry->id_length;
     ledger->bytes += entry->size;
+    ledger->ack_bytes += ack_bytes_of(entry);
 }
 
 void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
@@ -35,6 +42,7 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
     ledger->count--;
     ledger->without_ack -= !entry->id_length;
     ledger->bytes -= entry->size;
+    ledger->ack_bytes -= ack_bytes_of(entry);
 }
 
 /* The oldest entry with this id; if none has it, the oldest one whose id has the same bytes and the other

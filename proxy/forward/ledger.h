@@ -28,6 +28,7 @@ struct ledger {
     size_t count;
     size_t without_ack; /* entries that expect no ack */
     uint64_t bytes;     /* sum of sizes */
+    uint64_t ack_bytes; /* sum of the acks that are expected */
 };
 
 /* Files a message after all that were sent before. `end` is the offset in the connection's stream after the

@@ -302,7 +302,6 @@ def count_acks(sock):
     return count
 
 
-@pytest.mark.xfail(strict=True, reason="many acks at once are late at Fluentd's TLS input")
 def test_a_burst_of_acks_arrives_from_fluentds_tls_input(husk, fluentds):
     client = husk.client(raw.format_address(fluentds["Fluentd 1.20"].tls_only_address))
     sock, count = raw.connect(client.address), 400

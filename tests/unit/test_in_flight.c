@@ -217,6 +217,42 @@ static void a_map_without_an_ack_refuses_the_oldest_message_that_expects_one(voi
 
 /* ---- a peer that never acknowledges ---- */
 
+/* The test's ids are shorter than 32 bytes: the acks that are due never jump over the limit. */
+static void acks_that_are_due_fit_in_one_tls_record(void **state)
+{
+    struct fixture *f = *state;
+    unsigned count = 0;
+    struct message *settled;
+
+    file(f, "unasked", MESSAGE_NO_ACK);
+    assert_int_equal(f->in_flight.ledger.ack_bytes, 0);
+    for (; in_flight_acks_fit(&f->in_flight); count++)
+        file(f, "a", MESSAGE_AGENT_ACK);
+    uint64_t due = f->in_flight.ledger.ack_bytes, one = due / count;
+    assert_true(due <= 16384 && due + ACK_BYTES_MAX > 16384);
+    assert_int_equal(one, strlen("\x81\xa3"
+                                 "ack\xa1"
+                                 "a"));
+    receive(f,
+            "\x81\xa3"
+            "ack\xa1"
+            "a",
+            &settled);
+    assert_int_equal(f->in_flight.ledger.ack_bytes, due - one);
+    assert_true(in_flight_acks_fit(&f->in_flight));
+    message_free(settled);
+}
+
+static void acks_on_a_link_need_not_fit(void **state)
+{
+    struct fixture *f = *state;
+
+    in_flight_begin_link(&f->in_flight);
+    for (unsigned count = 0; count < 4096; count++)
+        file(f, "a", MESSAGE_AGENT_ACK);
+    assert_true(in_flight_acks_fit(&f->in_flight));
+}
+
 static void without_acks_messages_settle_when_they_are_taken(void **state)
 {
     struct fixture *f = *state;
@@ -442,6 +478,8 @@ int main(void)
         TEST(an_ack_that_straddles_segments_is_read),
         TEST(an_id_of_the_other_type_with_the_same_bytes_is_the_id),
         TEST(a_map_without_an_ack_refuses_the_oldest_message_that_expects_one),
+        TEST(acks_that_are_due_fit_in_one_tls_record),
+        TEST(acks_on_a_link_need_not_fit),
         TEST(without_acks_messages_settle_when_they_are_taken),
         TEST(without_acks_other_answers_are_discarded),
         TEST(an_ack_that_was_forgone_is_recognised),

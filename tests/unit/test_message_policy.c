@@ -179,9 +179,10 @@ static void the_detail_names_rule_and_tag_harmlessly(void **state)
 static char *const dns_names[] = { (char *)"Web-1.Example", (char *)"b" };
 static char *const uri_names[] = { (char *)"spiffe://td/ns/a" };
 
-static const struct identity full = {
-    .cn = (char *)"a.b_C é", .dns = { .count = 2, .values = (char **)dns_names }, .uri = { .count = 1, .values = (char **)uri_names }, .spki = SPKI
-};
+static const struct identity full = { .cn = (char *)"a.b_C é",
+                                      .dns = { .count = 2, .values = (char **)dns_names },
+                                      .uri = { .count = 1, .values = (char **)uri_names },
+                                      .spki = SPKI };
 
 static void expect_prefix(void **state, const char *prefix, const struct identity *identity,
                           const char *expected)
