@@ -159,8 +159,11 @@ static bool channel_open(struct resolver *resolver, struct fault *fault)
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = resolver,
     };
-    int status = ares_init_options(&resolver->channel, &options,
-                                   ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    int used = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+#ifdef ARES_OPT_QUERY_CACHE
+    used |= ARES_OPT_QUERY_CACHE; /* with qcache_max_ttl 0: no cache, a refresh must see what has changed */
+#endif
+    int status = ares_init_options(&resolver->channel, &options, used);
 
     if (status != ARES_SUCCESS) {
         resolver->channel = NULL;
