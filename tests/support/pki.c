@@ -2,12 +2,14 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/ec_key.h>
+#include <openssl/md5.h>
 #include <openssl/nid.h>
 #include <openssl/obj.h>
 #include <openssl/pem.h>
@@ -114,6 +116,36 @@ static void validity_set(X509 *certificate, const struct pki_profile *profile)
     assert_non_null(ASN1_TIME_set(X509_getm_notAfter(certificate), until));
 }
 
+/* Signs by RSASSA-PKCS1-v1_5 with MD5 (RFC 8017, 9.2), which newer releases of BoringSSL do not offer. */
+static void md5_sign(X509 *certificate, const EVP_PKEY *key)
+{
+    static const uint8_t prefix[] = { 0x30, 0x20, 0x30, 0x0c, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                      0x86, 0xf7, 0x0d, 0x02, 0x05, 0x05, 0x00, 0x04, 0x10 };
+    uint8_t info[sizeof prefix + MD5_DIGEST_LENGTH], signature[512], *bytes = NULL;
+    X509_ALGOR *algorithm = X509_ALGOR_new();
+
+    assert_true(X509_ALGOR_set0(algorithm, OBJ_nid2obj(NID_md5WithRSAEncryption), V_ASN1_NULL, NULL));
+    assert_true(X509_set1_signature_algo(certificate, algorithm));
+    X509_ALGOR_free(algorithm);
+    int length = i2d_re_X509_tbs(certificate, &bytes);
+    assert_true(length > 0);
+    memcpy(info, prefix, sizeof prefix);
+    MD5(bytes, (size_t)length, info + sizeof prefix);
+    OPENSSL_free(bytes);
+    length = RSA_private_encrypt(sizeof info, info, signature, EVP_PKEY_get0_RSA(key), RSA_PKCS1_PADDING);
+    assert_true(length > 0 && X509_set1_signature_value(certificate, signature, (size_t)length));
+}
+
+static void sign(X509 *certificate, EVP_PKEY *key, const EVP_MD *digest)
+{
+    bool is_plain = EVP_PKEY_id(key) == EVP_PKEY_ED25519; /* it has a hash of its own */
+
+    if (digest == EVP_md5())
+        md5_sign(certificate, key);
+    else
+        assert_true(X509_sign(certificate, key, is_plain ? NULL : digest ? digest : EVP_sha256()));
+}
+
 struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, const struct pki_pair *issuer)
 {
     struct pki_pair pair = { .certificate = X509_new(), .key = key };
@@ -144,10 +176,7 @@ struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, 
     if (profile->extended_key_usage)
         extension_add(certificate, signer->certificate, NID_ext_key_usage, profile->extended_key_usage);
     alternatives_set(certificate, profile->alternatives);
-    const EVP_MD *digest = EVP_PKEY_id(signer->key) == EVP_PKEY_ED25519 ? NULL
-                           : profile->digest                            ? profile->digest
-                                                                        : EVP_sha256();
-    assert_true(X509_sign(certificate, signer->key, digest));
+    sign(certificate, signer->key, profile->digest);
     return pair;
 }
 
