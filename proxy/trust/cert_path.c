@@ -59,22 +59,6 @@ static bool signatures_hold(const struct search *search)
     return holds;
 }
 
-static void note_fault(struct search *search, X509_STORE_CTX *verification)
-{
-    int error = X509_STORE_CTX_get_error(verification), depth = X509_STORE_CTX_get_error_depth(verification);
-    X509 *certificate = X509_STORE_CTX_get_current_cert(verification);
-
-    if (!certificate)
-        certificate = search->path[0];
-    if (error == X509_V_ERR_OUT_OF_MEM)
-        note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
-    else if (!signatures_hold(search))
-        note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
-                     X509_V_ERR_CERT_SIGNATURE_FAILURE);
-    else
-        note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
-}
-
 static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
 {
     return strength_check_signature(certificate, flaw) && strength_check_key(certificate, flaw);
@@ -93,6 +77,24 @@ static bool path_is_strong(struct search *search)
         return false;
     }
     return true;
+}
+
+static void note_fault(struct search *search, X509_STORE_CTX *verification)
+{
+    int error = X509_STORE_CTX_get_error(verification), depth = X509_STORE_CTX_get_error_depth(verification);
+    X509 *certificate = X509_STORE_CTX_get_current_cert(verification);
+
+    if (!certificate)
+        certificate = search->path[0];
+    if (error == X509_V_ERR_OUT_OF_MEM)
+        note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
+    else if (!signatures_hold(search)) {
+        /* Some releases of BoringSSL verify no MD5 signature: weakness is then the failure to report. */
+        if (path_is_strong(search))
+            note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
+                         X509_V_ERR_CERT_SIGNATURE_FAILURE);
+    } else
+        note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
 }
 
 /* The store has one CA and the intermediates are those of the path: no other path can be found. */
