@@ -48,7 +48,7 @@ def same(time):
 
 
 def none(_):
-    """Fluentd's own Unix socket makes other times of plain seconds than its TCP input."""
+    """Fluentd's own Unix socket and its TCP input make different times of plain seconds."""
 
 
 def logger(name, mode, stored=COUNT, transport="tcp"):
@@ -141,7 +141,7 @@ class Store:
         self._unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, unicode_errors="surrogateescape")
 
     def events(self, name, view):
-        """The events with this tag as a multiset. `view`: what of the times counts."""
+        """The events with this tag as a multiset. `view`: which part of the times counts."""
         self._unpacker.feed(self._file.read())
         for tag, *rest in self._unpacker:
             self._events[tag.decode() if isinstance(tag, bytes) else tag].append((tag, *rest))
@@ -265,7 +265,7 @@ def start_fluentd_agent(programs, directory, ways):
 
 @pytest.fixture(scope="module")
 def site(pki, tmp_path_factory):
-    """After the last test all rows that were right are compared again: nothing arrives twice."""
+    """After the last test, all rows that passed are compared again: no event arrives twice."""
     programs, directory = Programs(), tmp_path_factory.mktemp("agents")
     addresses = {(way, kind): raw.free_address() for way in WAYS for kind in ("plain", "tls")}
     made = types.SimpleNamespace(right=[], open=[], certificates=(pki.ca.cert, pki.client.cert, pki.client.key))

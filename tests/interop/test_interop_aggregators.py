@@ -22,7 +22,7 @@ SHARED_KEY = "shared1234"
 COUNT = 40
 REFUSED_SHARE = 0.3
 
-# What becomes of an event that was sent with a chunk id.
+# What an aggregator does with an event that was sent with a chunk id.
 STORED = "stored"            # stored and acknowledged
 SKIPPED = "skipped"          # acknowledged, and not stored as it is
 UNANSWERED = "unanswered"    # neither; the connection goes on
@@ -213,7 +213,7 @@ class Pair(types.SimpleNamespace):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_every_event_is_stored_through_two_husks(husk, start, name):
-    """A scripted aggregator refuses some messages by chance, and only one that has acked them before loses them."""
+    """A scripted aggregator refuses some messages by chance. It loses a refused message only if it has acked the message."""
     aggregator = start(name, REFUSED_SHARE)
     pair = Pair(husk, aggregator.address, {"max_attempts": "off"}, {"max_attempts": "off", "ack_timeout": "1s"})
     agent = pair.agent()
@@ -257,7 +257,8 @@ def test_fluentd_with_tls_and_a_shared_key_acknowledges(husk, fluentds, version)
 
 
 def test_a_sink_slower_than_the_ack_timeout_costs_no_event(husk):
-    """While an address has acknowledged nothing, husk reads a late ack for --linger-timeout. Later acks cost copies."""
+    """While an address has acknowledged nothing, husk still takes a late ack for --linger-timeout. After an ack that is later,
+    the aggregator has the message twice."""
     aggregator = Vector(sink_seconds=0.6)
     late = Pair(husk, aggregator.address, server={"ack_timeout": "200ms"})
     late.agent().send(event(1))

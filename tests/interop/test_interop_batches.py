@@ -1,4 +1,4 @@
-"""Batches at a real Fluentd: what it refuses or passes over costs no other message."""
+"""Batches at a real Fluentd: a message that Fluentd refuses or ignores affects no other message."""
 
 import pytest
 
@@ -182,7 +182,7 @@ def test_a_message_that_fluentd_refuses_costs_no_other(husk, fluentd, name):
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("record that is n")])
 def test_an_invalid_event_that_is_passed_to_fluentd_costs_no_other(husk, fluentd, name):
-    """Fluentd passes over the event; it acks one that its skip_invalid_event finds, and no nil."""
+    """Fluentd ignores the event. It acks an event that its skip_invalid_event finds, and acks no nil."""
     server = expect_no_other_is_lost(husk, fluentd, name, invalid_events="pass")
     assert server.metric("husk_invalid_events_total", reason="record") == len(ODD)
 

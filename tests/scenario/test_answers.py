@@ -16,7 +16,7 @@ from support.forward import Agent, ack, carry_acked, event, message
 from support.husk import BINARY
 from support.process import Program, eventually
 
-# The connections without acks follow each other at once.
+# husk dials again at once after a connection without acks.
 QUICK = {"ack_timeout": "60ms", "eject_time": "50ms", "eject_time_max": "50ms", "linger_timeout": "1s"}
 lengths = pytest.mark.parametrize("length", LENGTHS)
 one_and_two = pytest.mark.parametrize("length", [of_length(1), of_length(2)])
@@ -52,7 +52,7 @@ def in_escaped_json(chunk):
 @lengths
 @pytest.mark.parametrize("answer, slice", [(in_json, None), (in_escaped_json, 1)], ids=["whole", "escaped-sliced"])
 def test_acks_in_json_are_acks(chain, length, answer, slice):
-    """As of Vector before 0.31, and of Fluentd for clients that speak JSON."""
+    """Vector before 0.31 sends such acks, and Fluentd sends them to clients that speak JSON."""
     chain = chain(length, Answering(answer, slice))
     agent, other = chain.agent(), chain.agent()
     other.send(*map(event, range(1, 4)))
@@ -138,8 +138,8 @@ def wait_for_finding(husk):
 
 
 @lengths
-def test_husk_goes_on_without_acks_where_none_come(chain, length):
-    """The aggregator reads everything. Agents see what they would see without husk."""
+def test_husk_continues_without_acks_if_none_come(chain, length):
+    """The aggregator reads everything. Agents see the same as without husk."""
     chain = chain(length, never_acks(), **QUICK)
     aggregator, last = chain.aggregator, chain.last
     agent, asking = chain.agent(), chain.agent()
@@ -165,7 +165,7 @@ def test_husk_goes_on_without_acks_where_none_come(chain, length):
 
 @one_and_two
 @pytest.mark.parametrize("answer", [ack, in_json], ids=["msgpack", "json"])
-def test_husk_waits_for_acks_again_once_one_has_come(chain, length, answer):
+def test_husk_waits_for_acks_again_after_an_ack(chain, length, answer):
     aggregator = never_acks()
     chain = chain(length, aggregator, **QUICK)
     agent = chain.agent()
@@ -174,7 +174,7 @@ def test_husk_waits_for_acks_again_once_one_has_come(chain, length, answer):
     chain.first.wait_for_metric("husk_messages_settled_total", 1)
     aggregator.ack = lambda *messages: [one.connection.send(answer(one.chunk)) for one in messages if one.chunk]
     aggregator._judge = lambda _: TAKE
-    agent.send(event(2))  # its ack comes when it has settled without it
+    agent.send(event(2))  # the ack comes when the message has already settled
     chain.last.wait_for_event(level="info", message="the aggregator acknowledges messages: husk waits for its acks "
                                                     "from now on")
     carry_acked(agent, 3, "three")
@@ -183,7 +183,7 @@ def test_husk_waits_for_acks_again_once_one_has_come(chain, length, answer):
 
 
 @one_and_two
-def test_messages_are_held_if_so_configured(chain, length):
+def test_on_no_acks_hold_keeps_messages(chain, length):
     chain = chain(length, never_acks(), on_no_acks="hold", **QUICK)
     aggregator, last = chain.aggregator, chain.last
     agent, later = chain.agent(), chain.agent()
@@ -202,7 +202,7 @@ def test_messages_are_held_if_so_configured(chain, length):
     assert len(findings(last)) == 1 and last.get("/ready") == (200, "ready\n")
 
 
-def test_it_can_be_left_open_whether_acks_come(chain):
+def test_no_acks_after_off_concludes_nothing(chain):
     chain = chain(1, never_acks(), no_acks_after="off", **QUICK)
     chain.agent().send(event(1))
     chain.last.wait_for_metric("husk_connections_ended_total", 4, side="upstream", reason="ack_timeout")
@@ -223,7 +223,7 @@ def test_answers_that_husk_cannot_read_end_no_connection_without_acks(chain, len
     assert chain.aggregator.duplicates() <= 4 and len(chain.aggregator.connections) <= connections + 1
 
 
-def test_the_answer_of_another_protocol_is_no_reason_to_go_on_without_acks(chain):
+def test_an_answer_of_another_protocol_proves_nothing(chain):
     chain = chain(1, Answering(lambda chunk: b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     chain.agent().send(event(1))
     chain.last.wait_for_metric("husk_connections_ended_total", 5, side="upstream", reason="bad_ack")
@@ -264,8 +264,8 @@ def test_an_aggregator_that_hangs_after_reading_is_only_silent(chain):
     chain.aggregator.wait_for_stored(1)
 
 
-def test_a_reset_after_the_question_shows_nothing(husk):
-    """The program closes without having read everything: its system resets the connection."""
+def test_a_reset_proves_nothing(husk):
+    """The program closes before it has read everything: its system resets the connection."""
     listener = raw.Listener()
     server = husk.server(listener, **QUICK)
     Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client)).send(event(1))
@@ -280,7 +280,7 @@ def test_a_reset_after_the_question_shows_nothing(husk):
     silent_for(server, 4)
 
 
-def test_a_husk_whose_aggregator_is_away_is_not_taken_for_one_without_acks(chain):
+def test_a_husk_whose_aggregator_is_away_is_no_aggregator_without_acks(chain):
     """Before the first ack, the first husk does not know that the plaintext upstream is a husk."""
     chain = chain(3, at={1: {"upstream_link": "auto"}}, **{**QUICK, "linger_timeout": "50ms"})
     chain.aggregator.leave("refused")
@@ -295,7 +295,7 @@ def test_a_husk_whose_aggregator_is_away_is_not_taken_for_one_without_acks(chain
 # ---- over TLS ----
 
 class TlsAggregator(raw.Listener):
-    """Reads and never acknowledges. Closes each connection at its end, with close_notify or without."""
+    """Reads and never acknowledges. Closes each connection after the end of the peer, with close_notify or without."""
 
     def __init__(self, context, with_close_notify):
         super().__init__()
@@ -317,7 +317,7 @@ class TlsAggregator(raw.Listener):
 
 
 @pytest.mark.parametrize("with_close_notify", [True, False], ids=["close-notify", "fin"])
-def test_an_aggregator_without_acks_is_found_out_over_tls_too(husk, with_close_notify):
+def test_an_aggregator_without_acks_is_recognised_over_tls_too(husk, with_close_notify):
     context = raw.tls_context(True, husk.pki.ca.cert, husk.pki.server)
     context.suppress_ragged_eofs = True
     client = husk.client(TlsAggregator(context, with_close_notify), **QUICK)
@@ -328,7 +328,7 @@ def test_an_aggregator_without_acks_is_found_out_over_tls_too(husk, with_close_n
     client.wait_for_metric("husk_messages_settled_total", 2)
 
 
-def test_passthrough_never_asks(husk):
+def test_passthrough_never_tests_whether_an_aggregator_reads(husk):
     aggregator = never_acks()
     server = husk.server(aggregator, delivery="passthrough", **QUICK)
     agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))

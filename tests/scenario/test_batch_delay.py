@@ -1,4 +1,4 @@
-"""--batch-delay: messages of one agent and tag that come apart wait for each other, and what ends this wait.
+"""--batch-delay: messages of one agent and tag that come one by one wait for each other; what ends this wait.
 
 A witness is an agent whose message has begun to wait before. What arrives before the message of the witness has not
 waited for the delay."""
@@ -31,7 +31,7 @@ def send_apart(husk, agent, *messages):
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-def test_messages_that_come_apart_arrive_as_one_message(chain, length):
+def test_messages_that_come_one_by_one_arrive_as_one_message(chain, length):
     chain = chain(length, Recorder(), batch_delay="500ms")
     agent = chain.agent()
     send_apart(chain.first, agent, *(event(number) for number in range(5)))
@@ -42,7 +42,7 @@ def test_messages_that_come_apart_arrive_as_one_message(chain, length):
         assert husk.metric("husk_messages_received_total") == 5
 
 
-def test_two_agents_wait_apart(chain):
+def test_batches_of_two_agents_wait_independently(chain):
     chain = chain(2, Recorder(), batch_delay="500ms")
     agents = chain.agent(), chain.agent()
     for number in range(6):
@@ -125,13 +125,13 @@ def test_passthrough_does_not_wait(husk):
     aggregator = Recorder()
     client = husk.client(husk.server(aggregator, delivery="passthrough"), delivery="passthrough", **DELAY)
     agent = Agent(raw.connect(client.address))
-    for number in range(30):  # one after the other: 30 s if each waited
+    for number in range(30):  # one after the other: this takes 30 s if each message waits
         agent.send(event(number))
         assert aggregator.wait_for(number + 1)[number].raw == event(number)
 
 
-def test_a_reset_of_the_agent_by_husk_does_not_lose_what_waits(husk):
-    """The message that waits for its ack is lost for the agent. Another one waits for its batch."""
+def test_messages_that_wait_are_not_lost_when_husk_resets_the_agent(husk):
+    """The agent loses the message that waits for its ack. Another message waits for its batch."""
     aggregator = Aggregator()
     server = husk.server(aggregator)
     client = husk.client(server, delivery_timeout="300ms", max_attempts=1, **DELAY)

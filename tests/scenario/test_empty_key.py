@@ -1,4 +1,4 @@
-"""Users without a shared key: Fluent Bit's `empty_shared_key`, the handshake with a key of no length."""
+"""Fluent Bit's `empty_shared_key`: the handshake with users, passwords and an empty shared key."""
 
 import hashlib
 

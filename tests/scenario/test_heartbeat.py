@@ -17,8 +17,8 @@ PROBED = {"health_interval": "50ms"}
 
 
 class UdpAgent:
-    """An agent's UDP socket. Like Fluentd's it receives only from the address that it sends to. Each heartbeat comes
-    from a port of its own, so that only the test of the limit of one source reaches that limit."""
+    """An agent's UDP socket. Like the socket of Fluentd, it receives only from the address that it sends to. Each heartbeat
+    comes from another port, so that only the test of the limit of one source reaches this limit."""
 
     def __init__(self, address):
         self.address = address

@@ -1,4 +1,4 @@
-"""What is well-formed MessagePack but not what the Forward protocol says costs no connection and no neighbour."""
+"""Well-formed MessagePack that the Forward protocol does not allow ends no connection and affects no other event."""
 
 import pytest
 
@@ -47,15 +47,15 @@ def shared(pki):
     programs.stop()
 
 
-def neighbours(name):
+def around(name):
     return event(1, "before", name), event(2, "after", name)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_wrong_value_is_skipped_and_its_neighbours_arrive(shared, name):
+def test_a_wrong_value_is_skipped_and_the_messages_around_it_arrive(shared, name):
     data, reason, is_acked = WHOLE[name]
     agent, counted = shared.agent(), shared.client.metric(FAULTS, reason=reason)
-    before, after = neighbours(name)
+    before, after = around(name)
     agent.send(before, data, after)
     assert agent.read_acks(2 + is_acked) == ["before", *["c"] * is_acked, "after"]
     agent.expect_nothing_more()
@@ -66,8 +66,8 @@ def test_a_wrong_value_is_skipped_and_its_neighbours_arrive(shared, name):
 
 
 @pytest.mark.parametrize("mode", ["skip", "pass"])
-def test_invalid_entries(pair, mode):
-    """skip leaves them out and corrects the counts; pass changes nothing."""
+def test_invalid_entries_are_left_out_or_passed_on(pair, mode):
+    """skip leaves invalid entries out and corrects the counts; pass changes nothing."""
     pair, agent = pair(invalid_events=mode), None
     agent = pair.agent()
     data = message("t", [[1, {"n": 1}], [1, None], 7, [[1, {"m": 1}], {"n": 2}], ["x", {}]], {"size": 5, **CHUNK})
@@ -80,7 +80,7 @@ def test_invalid_entries(pair, mode):
         dict.fromkeys(("record", "entry", "time"), 1)
 
 
-def test_passed_events_go_up_alone_and_unchanged(pair):
+def test_invalid_events_that_are_passed_on_arrive_alone_and_unchanged(pair):
     pair = pair(invalid_events="pass")
     agent, wrong = pair.agent(), message("t", 1, None)
     agent.send(event(1), event(2), wrong, event(3), pack([7, 1, {}]), event(4))
@@ -135,8 +135,7 @@ def test_acks_keep_their_order(half):
     assert acks.index("two") > acks.index("one")
 
 
-def test_each_byte_alone(shared):
-    """Wherever the bytes are cut: the same messages and acks."""
+def test_reads_of_one_byte_give_the_same_messages_and_acks(shared):
     agent = shared.agent()
     data = b"\xc0" + event(1, "1", "cut") + message("cut", [[1, None], [1, {"n": 2}]], {"chunk": "2"}) + b"\xc3\xc0" + \
         message("cut", 1, "x", {"chunk": "3"}) + event(4, "4", "cut")
@@ -185,7 +184,7 @@ def test_a_message_that_is_cut_through_passes_with_its_invalid_events(half):
     half.husk.wait_for_event(message="invalid events are passed on", reason="record")
 
 
-def test_a_message_that_is_cut_through_and_turns_out_to_be_none_is_dropped(half):
+def test_a_message_that_is_cut_through_with_a_wrong_option_is_dropped(half):
     half = half(cut_through_bytes="64KiB")
     agent = half.agent()
     agent.send(message("t", [[1, {"x": "y" * 1000}] for _ in range(200)], 7), event(1, "after"))
@@ -195,7 +194,7 @@ def test_a_message_that_is_cut_through_and_turns_out_to_be_none_is_dropped(half)
 
 
 def test_an_invalid_event_is_in_no_batch(half):
-    """Also not one in a packed body, into which husk looks only to join it."""
+    """This also holds for an event in a packed body, which husk reads only to join the message."""
     half, wrong = half(), pack([1, None]) + pack([1, {"n": 9}])
     half.aggregator.WHOLE = True
     agent = half.agent()
@@ -206,7 +205,7 @@ def test_an_invalid_event_is_in_no_batch(half):
     assert Encoded(ack(received[1].chunk))
 
 
-def test_a_size_that_is_a_number_of_bytes_is_not_believed(half):
+def test_a_size_that_is_a_number_of_bytes_is_ignored(half):
     half, body = half(), b"".join(pack([1, {"n": n}]) for n in range(10))
     agent = half.agent()
     agent.send(message("t", body, {"size": len(body), "chunk": "a"}), message("t", body, {"size": 10, "chunk": "b"}))

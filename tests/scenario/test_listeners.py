@@ -1,4 +1,4 @@
-"""Several addresses to listen on, and Unix sockets: who may connect, and what hinders them."""
+"""Several addresses to listen on, and Unix sockets: who may connect, and why listening fails."""
 
 import os
 import pathlib
@@ -110,7 +110,7 @@ def is_refused(address):
 
 
 def test_when_unhealthy_refuse_holds_for_all_listeners(husk):
-    """husk listens again on each port as soon as it is free; one that another program took does not delay the others."""
+    """husk listens again on each port as soon as the port is free; a port that another program took does not delay the others."""
     aggregator = Aggregator()
     free, taken = raw.free_address(), raw.free_address()
     server = husk.server(aggregator, health_interval="50ms", when_unhealthy="refuse",
@@ -171,7 +171,7 @@ def words_of(husk, listen):
     (lambda path: path.mkdir(), "a file that is no socket has this name"),
     (lambda path: path.parent.rmdir(), "the directory does not exist"),
 ], ids=["file", "directory", "nothing"])
-def test_what_hinders_a_unix_socket_is_one_clear_line(husk, tmp_path, make, why):
+def test_a_failure_to_listen_on_a_unix_socket_is_one_clear_line(husk, tmp_path, make, why):
     path = tmp_path / "place" / "agents"
     path.parent.mkdir()
     make(path)

@@ -1,4 +1,4 @@
-"""First mistakes of users: one line says what was seen and which setting to change, and nothing is lost.
+"""Common mistakes of users: one line says what husk saw and which setting to change, and nothing is lost.
 
 docs/troubleshooting.md has the table."""
 
@@ -153,7 +153,7 @@ def test_plaintext_comes_to_husk_server(listeners, kind, data, speaks, word):
 
 
 def test_a_silent_agent_comes_to_husk_server(listeners):
-    """As an agent without TLS that has a shared key: it waits for a HELO."""
+    """An agent without TLS that has a shared key is silent: it waits for a HELO."""
     expect_refused(listeners["server"], raw.connect(listeners["server"].address), b"", "shared key", "turn on TLS",
                    reason="handshake_timeout", speaks="nothing")
 
@@ -482,7 +482,7 @@ def test_an_upstream_that_is_the_listener_on_all_addresses(husk, pki, listen):
 @pytest.mark.parametrize("setting", ["listen", "upstream"])
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:24224", "fluentd://127.0.0.1:24224", "127.0.0.1"])
 def test_an_address_in_another_form_is_understood_or_named(husk, pki, mode, setting, address):
-    """A missing certificate file stops the start after the address was understood."""
+    """After husk has understood the address, a missing certificate file stops the start."""
     missing = getattr(pki, mode)._replace(cert="/nowhere.pem")
     given = {**husk.options(f"{raw.HOST}:1", missing, log_format=None), setting: address}
     result = run(mode, *flags(**given, allow_any=True if mode == "server" else None))

@@ -11,7 +11,7 @@ from support import forward, link, raw
 from support.forward import Agent, Aggregator, ack, event
 from support.process import eventually
 
-ID = "x" * 990  # long ids: their acks are more than the sockets hold
+ID = "x" * 990  # long ids, so that the sockets cannot hold all acks
 COUNT = 7000
 # Messages and acks keep their order, and husk holds few of them.
 ONE = {"workers": 1, "max_upstream_connections": 1, "retain_bytes": "1MiB"}
@@ -29,7 +29,7 @@ def messages(start, end):
 
 
 class Counter(Aggregator):
-    """Acks all messages of a read together: one thread serves many messages."""
+    """Acks all messages of one read together, so that one thread serves many messages."""
 
     count = 0
 
@@ -65,7 +65,7 @@ def unread(request, husk):
 
 
 def read_acks_of(agent, until):
-    """The ids of all acks up to that of `until`. Every ack is whole, wherever the reads cut the stream."""
+    """The ids of all acks, up to the ack of `until`. Every ack is whole, wherever the reads cut the stream."""
     parser, ids = forward.Parser(), []
     while not ids or ids[-1] != until:
         data = agent.read_ack()
@@ -81,7 +81,7 @@ def test_an_agent_that_never_reads_its_acks_is_read(unread):
     husk.wait_for_metric("husk_messages_settled_total", COUNT)
     husk.wait_for_metric("husk_acks_given_up_total", 1)
     assert len(husk.events(**WARNING)) == 1
-    assert husk.resident_kib() < 16 << 10  # beside the buffers of the sockets
+    assert husk.resident_kib() < 16 << 10  # the buffers of the sockets do not count
 
     # An agent that reads later gets whole acks, each for its message, and then all further ones.
     agent.send(event(COUNT, "last"))
@@ -133,7 +133,7 @@ def test_a_husk_that_does_not_read_its_answers_is_not_read(husk):
     sending.join()
 
 
-def test_acks_that_nobody_reads_do_not_make_a_stop_fail(unread):
+def test_husk_stops_without_failure_if_acks_are_unread(unread):
     husk, aggregator, agent = unread(**SHORT)
     with raw.Sending(agent.sock, messages(0, COUNT)):
         eventually(lambda: aggregator.count == COUNT, "all messages arrive")

@@ -1,5 +1,5 @@
-"""Scripted agents: what agents that the tests cannot install write, after their sources, and odd things that the protocol
-allows. Each function speaks over connections of its own to `target`, a Target. Their events have fixed times."""
+"""Scripted agents: what agents that the tests cannot install write, after their sources, and unusual messages that the
+protocol allows. Each function speaks over connections of its own to `target`, a Target. Their events have fixed times."""
 
 import array
 import contextlib
@@ -38,7 +38,7 @@ class Target(NamedTuple):
         for part in parts:
             sock.sendall(part)
         sock.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(ConnectionResetError):  # so Fluentd ends each connection, also after it has read all
+        with contextlib.suppress(ConnectionResetError):  # Fluentd ends each connection with a reset, even after it has read all
             raw.read_to_end(sock)
 
     def send_each_acked(self, *messages):
@@ -178,7 +178,7 @@ def metadata_of_unequal_kinds(target):
 
 
 def long_headers(target):
-    """array 32, map 32 and str 32 where shorter headers would do."""
+    """array 32, map 32 and str 32 where shorter headers are enough."""
     tag = target.tag.encode()
 
     def head(kind, length):

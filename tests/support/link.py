@@ -53,11 +53,11 @@ class LinkPeer:
         return values
 
     def read_message(self):
-        """The next message. The frames before it are passed over."""
+        """The next message. The frames before it are skipped."""
         return self.read_until(lambda value: isinstance(value, list))[-1]
 
     def answer(self, chunk):
-        """The answer to this chunk id. Frames before this answer are passed over."""
+        """The answer to this chunk id. The frames before this answer are skipped."""
         return self.read_until(lambda value: value.get("ack") == chunk)[-1]
 
     def is_silent_for(self, seconds):

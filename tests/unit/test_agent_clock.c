@@ -101,7 +101,7 @@ static void an_agent_that_has_sent_nothing_is_silent(void **state)
     assert_false(agent_clock_is_silent(&clock, &facts));
 }
 
-static void an_agent_that_takes_no_acks_is_deaf(void **state)
+static void an_agent_that_takes_no_acks_for_the_timeout_does_not_read_them(void **state)
 {
     struct agent_clock clock = { .progress_ms = START_MS };
     struct agent_facts facts = facts_at(START_MS + UNREAD_MS);
@@ -217,7 +217,7 @@ int main(void)
         cmocka_unit_test(under_pressure_an_agent_stalls_after_a_second),
         cmocka_unit_test(an_agent_is_idle_after_the_timeout),
         cmocka_unit_test(an_agent_that_has_sent_nothing_is_silent),
-        cmocka_unit_test(an_agent_that_takes_no_acks_is_deaf),
+        cmocka_unit_test(an_agent_that_takes_no_acks_for_the_timeout_does_not_read_them),
         cmocka_unit_test(an_agent_that_gets_a_helo_is_not_silent),
         cmocka_unit_test(without_timeouts_there_is_no_deadline),
         cmocka_unit_test(any_byte_is_progress_without_pressure),

@@ -236,7 +236,7 @@ static void test_intermediates_and_roots_of_one_name_each(void **state)
     site_close(&site);
 }
 
-static void test_intermediates_may_come_in_any_order_among_strangers(void **state)
+static void test_intermediates_may_come_in_any_order_among_unrelated_certificates(void **state)
 {
     struct site site;
 
@@ -403,7 +403,7 @@ static void test_as_many_issuers_are_tried_as_allowed(void **state)
 }
 
 /* Each of 40 certificates may have issued each other one: there are more paths than can be walked. */
-static void test_a_maze_of_certificates_ends(void **state)
+static void test_a_search_among_too_many_paths_ends(void **state)
 {
     struct site site;
 
@@ -448,7 +448,7 @@ int main(void)
         cmocka_unit_test(test_an_intermediate_that_two_roots_signed),
         cmocka_unit_test(test_an_expired_intermediate_beside_its_successor),
         cmocka_unit_test(test_intermediates_and_roots_of_one_name_each),
-        cmocka_unit_test(test_intermediates_may_come_in_any_order_among_strangers),
+        cmocka_unit_test(test_intermediates_may_come_in_any_order_among_unrelated_certificates),
         cmocka_unit_test(test_two_cas_that_signed_each_other_are_no_endless_path),
         cmocka_unit_test(test_the_fault_nearest_to_the_peer_is_reported),
         cmocka_unit_test(test_a_ca_that_did_not_sign_is_not_blamed_for_its_age),
@@ -457,7 +457,7 @@ int main(void)
         cmocka_unit_test(test_a_weak_intermediate_is_refused_and_a_strong_one_beside_it_is_found),
         cmocka_unit_test(test_the_ca_itself_may_be_weak),
         cmocka_unit_test(test_as_many_issuers_are_tried_as_allowed),
-        cmocka_unit_test(test_a_maze_of_certificates_ends),
+        cmocka_unit_test(test_a_search_among_too_many_paths_ends),
         cmocka_unit_test(test_a_long_path_is_found),
     };
 

@@ -152,7 +152,7 @@ static void an_address_never_acknowledges_if_enough_connections_show_it(void **s
     assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_NEVER);
 }
 
-static void an_ack_disproves_that_for_ever(void **state)
+static void after_an_ack_the_address_never_counts_as_without_acks(void **state)
 {
     struct endpoint_stats stats = { 0 };
 
@@ -174,7 +174,7 @@ int main(void)
         cmocka_unit_test(a_tally_lives_as_long_as_any_list_that_has_it),
         cmocka_unit_test(rests_are_told_to_the_tally),
         cmocka_unit_test(an_address_never_acknowledges_if_enough_connections_show_it),
-        cmocka_unit_test(an_ack_disproves_that_for_ever),
+        cmocka_unit_test(after_an_ack_the_address_never_counts_as_without_acks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

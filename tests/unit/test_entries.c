@@ -148,7 +148,7 @@ static void a_walk_by_entry_stops_at_each_entry_wherever_slices_end(void **state
     }
 }
 
-static void what_is_no_messagepack_is_refused_wherever_slices_end(void **state)
+static void bytes_that_are_no_messagepack_are_refused_wherever_slices_end(void **state)
 {
     static const struct {
         const char *bytes;
@@ -363,7 +363,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_metadata_is_removed_wherever_slices_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_walk_by_entry_stops_at_each_entry_wherever_slices_end, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_messagepack_is_refused_wherever_slices_end, setup,
+        cmocka_unit_test_setup_teardown(bytes_that_are_no_messagepack_are_refused_wherever_slices_end, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(other_values_are_invalid_entries_wherever_slices_end, setup,
                                         teardown),

@@ -788,7 +788,7 @@ static void a_large_message_does_not_overtake_a_batch_that_waits(void **state)
     assert_int_equal(f->large_taken, 8);
 }
 
-static void a_batch_that_waits_goes_up_when_bytes_are_refused(void **state)
+static void a_batch_that_waits_is_handed_up_when_bytes_are_refused(void **state)
 {
     struct fixture *f = *state;
 
@@ -907,7 +907,7 @@ int main(void)
         TEST(a_batch_waits_in_front_of_an_incomplete_message),
         TEST(messages_that_come_in_pieces_are_a_batch),
         TEST(a_large_message_does_not_overtake_a_batch_that_waits),
-        TEST(a_batch_that_waits_goes_up_when_bytes_are_refused),
+        TEST(a_batch_that_waits_is_handed_up_when_bytes_are_refused),
         TEST(two_agents_have_a_batch_each),
         TEST(the_scan_is_shared_by_agents_between_messages),
         TEST(only_the_first_byte_of_an_agent_can_be_json),

@@ -1,4 +1,4 @@
-/* proxy/delivery/framer.c: what is wrong but well-formed costs no neighbour. */
+/* proxy/delivery/framer.c: a value that is wrong but well-formed affects no other message. */
 #include "delivery/framer.h"
 
 #include "support/framing.h"
@@ -34,7 +34,7 @@ struct invalid_case {
     const char *bytes;
     size_t length;
     const char *trace;  /* of the case alone */
-    const char *passed; /* what goes up of it */
+    const char *passed; /* the bytes that are handed up */
     size_t passed_length;
 };
 #define CASE(bytes, trace, passed)                                                                           \
@@ -152,7 +152,7 @@ static void invalid_events_go_on_unchanged_if_they_are_passed(void **state)
     expect_cases(f, cases, sizeof cases / sizeof cases[0]);
 }
 
-static void what_is_no_message_is_skipped_even_if_invalid_events_are_passed(void **state)
+static void foreign_values_are_skipped_even_if_invalid_events_are_passed_on(void **state)
 {
     static const struct invalid_case cases[] = {
         CASE("\x90", "i1:message: s ", ""),
@@ -198,7 +198,7 @@ static void other_values_between_messages_are_ignored(void **state)
 }
 
 /* Bytes of a value that is skipped are not held. */
-static void a_long_value_that_is_no_message_is_not_held(void **state)
+static void a_long_foreign_value_is_not_held(void **state)
 {
     struct framing *f = *state;
 
@@ -213,7 +213,7 @@ static void a_long_value_that_is_no_message_is_not_held(void **state)
     assert_true(framer_is_mid_message(&f->framer));
 }
 
-/* [tag, body, option] with a body that is cut through. */
+/* [tag, body, option]; the body is cut through. */
 static void put_large(struct framing *f, const char *body, size_t length)
 {
     FRAMING_PUT(f, PLAIN("a") "\x93\xa1"
@@ -235,7 +235,7 @@ static void a_large_message_passes_with_its_invalid_events(void **state)
     framing_expect_end(f, "m i1:record: e m ");
 }
 
-static void a_large_message_that_turns_out_to_be_none_is_dropped(void **state)
+static void a_large_message_with_a_wrong_option_is_dropped(void **state)
 {
     struct framing *f = *state;
 
@@ -247,8 +247,8 @@ static void a_large_message_that_turns_out_to_be_none_is_dropped(void **state)
     framing_expect_end(f, "m x i1:message: s m ");
 }
 
-/* With --batch-delay a batch waits: what follows does not overtake it, and what is wrong is in no batch. */
-static void a_batch_that_waits_goes_up_before_what_is_wrong(void **state)
+/* With --batch-delay a batch waits: no later message overtakes the batch, and no invalid event is in it. */
+static void a_batch_that_waits_is_handed_up_before_an_invalid_message(void **state)
 {
     struct framing *f = *state;
 
@@ -273,7 +273,7 @@ static void a_batch_that_waits_goes_up_before_what_is_wrong(void **state)
     framing_expect_trace(f, "m i1:message: ");
 }
 
-static void an_agent_that_sends_only_nils_is_untouched(void **state)
+static void an_agent_that_sends_only_nils_sends_no_message(void **state)
 {
     struct framing *f = *state;
 
@@ -293,13 +293,13 @@ int main(void)
         TEST(a_message_without_a_valid_event_is_skipped_and_answered),
         TEST(invalid_entries_are_left_out),
         TEST(invalid_events_go_on_unchanged_if_they_are_passed),
-        TEST(what_is_no_message_is_skipped_even_if_invalid_events_are_passed),
+        TEST(foreign_values_are_skipped_even_if_invalid_events_are_passed_on),
         TEST(other_values_between_messages_are_ignored),
-        TEST(a_long_value_that_is_no_message_is_not_held),
+        TEST(a_long_foreign_value_is_not_held),
         TEST(a_large_message_passes_with_its_invalid_events),
-        TEST(a_large_message_that_turns_out_to_be_none_is_dropped),
-        TEST(a_batch_that_waits_goes_up_before_what_is_wrong),
-        TEST(an_agent_that_sends_only_nils_is_untouched),
+        TEST(a_large_message_with_a_wrong_option_is_dropped),
+        TEST(a_batch_that_waits_is_handed_up_before_an_invalid_message),
+        TEST(an_agent_that_sends_only_nils_sends_no_message),
     };
 
     return cmocka_run_group_tests_name("framer_invalid", tests, NULL, NULL);

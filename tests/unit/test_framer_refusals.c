@@ -1,4 +1,4 @@
-/* proxy/delivery/framer.c on a link: messages that are refused, and their neighbours. */
+/* proxy/delivery/framer.c on a link: messages that are refused, and the messages around them. */
 #include "delivery/framer.h"
 
 #include "support/framing.h"

@@ -223,8 +223,8 @@ static void beyond_the_limit_reading_pauses_until_the_second_is_over(void **stat
     site_close(&site);
 }
 
-/* A datagram with a forged source makes each answer the other's answers. */
-static void two_that_answer_each_other_stop(void **state)
+/* After a datagram with a forged source, each program answers the answers of the other. */
+static void two_programs_that_answer_each_other_stop(void **state)
 {
     struct site here, there;
     struct fault fault;
@@ -331,7 +331,7 @@ int main(void)
         cmocka_unit_test(health_decides_at_each_datagram),
         cmocka_unit_test(the_answer_comes_from_the_address_that_was_asked),
         cmocka_unit_test(beyond_the_limit_reading_pauses_until_the_second_is_over),
-        cmocka_unit_test(two_that_answer_each_other_stop),
+        cmocka_unit_test(two_programs_that_answer_each_other_stop),
         cmocka_unit_test(a_source_beyond_its_limit_costs_no_other_source_an_answer),
         cmocka_unit_test(all_sockets_are_answered_and_share_the_limit),
         cmocka_unit_test(a_port_in_use_is_a_fault),

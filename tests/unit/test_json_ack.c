@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-/* The verdict must come at `whole` bytes, and not earlier or later. */
+/* The verdict must come at exactly `whole` bytes. */
 static void expect_verdict(const char *text, size_t whole, enum ack_status verdict)
 {
     size_t length = strlen(text), taken;
@@ -21,7 +21,7 @@ static void expect_verdict(const char *text, size_t whole, enum ack_status verdi
     }
 }
 
-/* `text` is an ack, and nothing else, for the id with these bytes. */
+/* `text` is exactly one ack, for the id with these bytes. */
 static void expect_ack(const char *text, const char *id, size_t id_length)
 {
     struct json_ack ack;

@@ -233,7 +233,7 @@ static void a_refused_message_is_answered_alone(void **state)
     assert_int_equal(f->peer->unsettled, 0);
 }
 
-static void a_missing_ack_is_answered_also_if_the_message_is_not_kept(void **state)
+static void a_missing_ack_is_answered_even_if_the_message_is_not_kept(void **state)
 {
     struct fixture *f = *state;
     struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
@@ -457,7 +457,7 @@ int main(void)
         TEST(a_settled_message_is_acknowledged),
         TEST(an_ack_waits_only_for_early_parts_of_its_own_sender),
         TEST(a_refused_message_is_answered_alone),
-        TEST(a_missing_ack_is_answered_also_if_the_message_is_not_kept),
+        TEST(a_missing_ack_is_answered_even_if_the_message_is_not_kept),
         TEST(refused_early_parts_come_with_the_ack_of_their_batch),
         TEST(refused_messages_without_an_id_are_not_answered),
         TEST(a_message_that_the_framer_refuses_is_answered),

@@ -103,7 +103,7 @@ static void the_defaults_are_forward_and_at_least_once(void **state)
     options_deinit(&parsed.options);
 }
 
-static void an_address_without_acks_is_found_out_after_three_connections(void **state)
+static void three_connections_prove_that_no_acks_come_unless_a_setting_says_otherwise(void **state)
 {
     struct parsed parsed;
 
@@ -388,7 +388,7 @@ static void shared_key_settings_that_contradict_each_other_are_refused(void **st
                    "--accept-user: \"you\" is not NAME=VAR");
 }
 
-static void a_key_of_no_length_must_be_asked_for(void **state)
+static void an_empty_shared_key_needs_its_own_setting(void **state)
 {
     struct parsed parsed;
 
@@ -664,7 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
         cmocka_unit_test(the_defaults_are_forward_and_at_least_once),
-        cmocka_unit_test(an_address_without_acks_is_found_out_after_three_connections),
+        cmocka_unit_test(three_connections_prove_that_no_acks_come_unless_a_setting_says_otherwise),
         cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
         cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
         cmocka_unit_test(a_fault_of_an_upstream_names_its_text),
@@ -676,7 +676,7 @@ int main(void)
         cmocka_unit_test(shared_keys_come_from_the_environment_and_belong_to_a_side),
         cmocka_unit_test(an_upstream_at_the_listener_is_refused),
         cmocka_unit_test(shared_key_settings_that_contradict_each_other_are_refused),
-        cmocka_unit_test(a_key_of_no_length_must_be_asked_for),
+        cmocka_unit_test(an_empty_shared_key_needs_its_own_setting),
         cmocka_unit_test(listeners_are_parsed_in_order_with_mode_and_group),
         cmocka_unit_test(a_fault_of_a_listener_names_its_text),
         cmocka_unit_test(a_rule_is_parsed_into_its_parts),

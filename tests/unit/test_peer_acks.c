@@ -166,7 +166,7 @@ static void enough_connections_show_that_an_address_never_acknowledges(void **st
     assert_int_equal(f->stream.in_flight.acks, IN_FLIGHT_NO_ACKS);
 }
 
-static void an_ack_ends_it(void **state)
+static void after_an_ack_husk_waits_for_acks_again(void **state)
 {
     struct fixture *f = *state;
 
@@ -180,7 +180,7 @@ static void an_ack_ends_it(void **state)
     expect_log(f, "");
 }
 
-static void messages_can_be_held_instead(void **state)
+static void on_no_acks_hold_keeps_the_messages(void **state)
 {
     struct fixture *f = *state;
 
@@ -194,7 +194,7 @@ static void messages_can_be_held_instead(void **state)
     assert_false(peer_acks_ask(&f->acks, END_ACK_TIMEOUT)); /* it is known */
 }
 
-static void a_peer_that_does_not_close_shows_nothing(void **state)
+static void a_peer_that_does_not_close_proves_nothing(void **state)
 {
     struct fixture *f = *state;
 
@@ -219,7 +219,7 @@ static void late_acks_are_acks(void **state)
     assert_int_equal(f->stats.metrics.silences, 0);
 }
 
-static void a_late_ack_needs_no_question(void **state)
+static void husk_does_not_test_whether_the_peer_reads(void **state)
 {
     struct fixture *f = *state;
 
@@ -244,7 +244,7 @@ static void a_late_ack_needs_no_question(void **state)
     assert_false(peer_acks_ask(&f->acks, END_ACK_TIMEOUT));
 }
 
-static void answers_of_other_protocols_show_nothing(void **state)
+static void answers_of_other_protocols_prove_nothing(void **state)
 {
     static const char *const foreign[] = { "HTTP/1.1 400 Bad Request", "\x15\x03\x03", "\x92\xa4HELO\x80" };
     struct fixture *f = *state;
@@ -266,12 +266,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(enough_connections_show_that_an_address_never_acknowledges),
-        TEST(an_ack_ends_it),
-        TEST(messages_can_be_held_instead),
-        TEST(a_peer_that_does_not_close_shows_nothing),
+        TEST(after_an_ack_husk_waits_for_acks_again),
+        TEST(on_no_acks_hold_keeps_the_messages),
+        TEST(a_peer_that_does_not_close_proves_nothing),
         TEST(late_acks_are_acks),
-        TEST(a_late_ack_needs_no_question),
-        TEST(answers_of_other_protocols_show_nothing),
+        TEST(husk_does_not_test_whether_the_peer_reads),
+        TEST(answers_of_other_protocols_prove_nothing),
     };
 
     return cmocka_run_group_tests_name("peer_acks", tests, NULL, NULL);

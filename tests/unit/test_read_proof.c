@@ -155,7 +155,7 @@ static void a_silent_peer_proves_nothing(void **state)
     assert_int_equal(read_proof_check(&f->leg), READ_PROOF_OPEN);
 }
 
-static void what_the_peer_still_says_is_read(void **state)
+static void later_bytes_of_the_peer_are_read(void **state)
 {
     struct fixture *f = *state;
 
@@ -178,7 +178,7 @@ int main(void)
         TEST(a_peer_that_closes_with_bytes_unread_proves_nothing),
         TEST(a_peer_that_resets_proves_nothing),
         TEST(a_silent_peer_proves_nothing),
-        TEST(what_the_peer_still_says_is_read),
+        TEST(later_bytes_of_the_peer_are_read),
     };
 
     return cmocka_run_group_tests_name("read_proof", tests, NULL, NULL);

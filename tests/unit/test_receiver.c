@@ -466,7 +466,7 @@ static void an_agent_is_told_of_a_loss_of_what_is_not_kept(void **state)
     assert_int_equal(f->undelivered, 1);
 }
 
-/* The aggregator never acknowledges. The agent waits for its ack, as it would without husk. */
+/* The aggregator never acknowledges. The agent waits for its ack, as without husk. */
 static void an_agent_whose_ack_cannot_come_is_not_reset(void **state)
 {
     struct fixture *f = *state;
@@ -487,7 +487,7 @@ static void an_agent_whose_ack_cannot_come_is_not_reset(void **state)
 }
 
 /* A husk forgets a message with an id of its own when it gets the ack. */
-static void a_husk_gets_the_acks_of_its_own_ids_although_none_can_come(void **state)
+static void a_husk_gets_acks_for_its_own_ids_although_the_aggregator_sends_none(void **state)
 {
     struct fixture *f = *state;
 
@@ -706,7 +706,7 @@ int main(void)
         TEST(an_agent_without_acks_goes_on_after_a_loss),
         TEST(an_agent_is_told_of_a_loss_of_what_is_not_kept),
         TEST(an_agent_whose_ack_cannot_come_is_not_reset),
-        TEST(a_husk_gets_the_acks_of_its_own_ids_although_none_can_come),
+        TEST(a_husk_gets_acks_for_its_own_ids_although_the_aggregator_sends_none),
         TEST(a_refused_message_is_counted_and_answered),
         TEST(a_large_message_is_cut_through_for_its_sender),
         TEST(a_large_message_that_is_given_up_costs_itself_on_a_link),

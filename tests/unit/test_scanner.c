@@ -554,7 +554,7 @@ static const struct scanner *expect_wrong(struct scan_trace *traces, const struc
     return end;
 }
 
-static void a_wrong_event_is_counted_and_costs_nothing_behind_it(void **state)
+static void a_wrong_event_is_counted_and_later_values_are_found(void **state)
 {
     static const struct wrong cases[] = {
         /* record */
@@ -598,7 +598,7 @@ static void a_wrong_event_is_counted_and_costs_nothing_behind_it(void **state)
     }
 }
 
-static void what_is_no_message_is_scanned_to_its_end(void **state)
+static void a_foreign_value_is_scanned_to_its_end(void **state)
 {
     static const struct wrong cases[] = {
         { BYTES("\xc0"), EVENT_FAULT_COUNT, 0 },
@@ -637,7 +637,7 @@ static void what_is_no_message_is_scanned_to_its_end(void **state)
         assert_true(expect_wrong(*state, &cases[i])->is_foreign);
 }
 
-static void the_chunk_id_of_what_is_no_message_is_found(void **state)
+static void the_chunk_id_of_a_foreign_value_is_found(void **state)
 {
     static const struct wrong tag = { BYTES("\x93\x01\x90\x81\245chunk\xa1x"), EVENT_FAULT_MESSAGE, 1 };
     const struct scanner *end = expect_wrong(*state, &tag);
@@ -647,7 +647,7 @@ static void the_chunk_id_of_what_is_no_message_is_found(void **state)
     expect_absent(end->tag);
 }
 
-static void a_size_that_the_body_has_no_bytes_for_is_not_believed(void **state)
+static void a_size_is_ignored_if_the_body_is_too_short(void **state)
 {
     static const struct {
         struct bytes bytes;
@@ -1214,10 +1214,10 @@ int main(void)
         TEST(an_incomplete_message_does_not_end),
         TEST(an_empty_slice_changes_nothing),
         TEST(lost_framing_is_refused),
-        TEST(a_wrong_event_is_counted_and_costs_nothing_behind_it),
-        TEST(what_is_no_message_is_scanned_to_its_end),
-        TEST(the_chunk_id_of_what_is_no_message_is_found),
-        TEST(a_size_that_the_body_has_no_bytes_for_is_not_believed),
+        TEST(a_wrong_event_is_counted_and_later_values_are_found),
+        TEST(a_foreign_value_is_scanned_to_its_end),
+        TEST(the_chunk_id_of_a_foreign_value_is_found),
+        TEST(a_size_is_ignored_if_the_body_is_too_short),
         TEST(a_wrong_entry_is_the_first_level),
         TEST(json_is_recognised_at_the_streams_start),
         TEST(nothing_is_read_after_a_refusal),

@@ -169,7 +169,7 @@ static void a_released_sender_frees_its_empty_messages(void **state)
     assert_int_equal(f->settled_count, 0);
 }
 
-static void the_first_invalid_event_is_known(void **state)
+static void the_first_invalid_event_of_a_sender_is_noted(void **state)
 {
     struct fixture *f = *state;
 
@@ -403,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(filed_messages_have_rising_ordinals),
         TEST(a_settled_message_leaves_and_its_owner_is_told),
-        TEST(the_first_invalid_event_is_known),
+        TEST(the_first_invalid_event_of_a_sender_is_noted),
         TEST(a_released_sender_frees_its_empty_messages),
         TEST(empty_messages_settle_when_no_earlier_message_is_unsettled),
         TEST(messages_of_a_released_sender_have_no_sender),

@@ -376,8 +376,8 @@ static void a_loss_before_the_link_of_what_is_not_kept_is_no_refusal(void **stat
     EXPECT(f, "");
 }
 
-/* No loss: the aggregator has it, and never acknowledges. */
-static void a_missing_ack_before_the_link_is_answered_also_if_nothing_is_kept(void **state)
+/* The message is not lost: an aggregator that never acknowledges has taken it. */
+static void a_missing_ack_before_the_link_is_answered_even_if_nothing_is_kept(void **state)
 {
     struct fixture *f = *state;
 
@@ -448,7 +448,7 @@ int main(void)
         TEST(the_calling_husk_is_told_that_it_waits),
         TEST(an_answer_to_an_earlier_message_is_enough_too),
         TEST(a_loss_before_the_link_of_what_is_not_kept_is_no_refusal),
-        TEST(a_missing_ack_before_the_link_is_answered_also_if_nothing_is_kept),
+        TEST(a_missing_ack_before_the_link_is_answered_even_if_nothing_is_kept),
         TEST(a_sender_that_is_gone_is_forgotten),
         TEST(a_lost_answer_ends_the_connection),
         TEST(every_sender_is_released),

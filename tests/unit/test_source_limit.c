@@ -83,7 +83,7 @@ static void many_agents_at_one_address_are_all_answered(void **state)
     source_limit_deinit(&limit);
 }
 
-static void a_hasty_source_is_remembered_among_many(void **state)
+static void a_source_at_its_limit_is_remembered_among_many(void **state)
 {
     struct source_limit limit;
 
@@ -115,7 +115,7 @@ int main(void)
         cmocka_unit_test(an_agent_that_asks_once_a_second_is_always_answered),
         cmocka_unit_test(address_family_address_and_port_make_a_source),
         cmocka_unit_test(many_agents_at_one_address_are_all_answered),
-        cmocka_unit_test(a_hasty_source_is_remembered_among_many),
+        cmocka_unit_test(a_source_at_its_limit_is_remembered_among_many),
         cmocka_unit_test(without_a_limit_all_are_admitted),
     };
 
