@@ -38,8 +38,8 @@ static const struct setting settings[] = {
 
     { ROW("listen", SETTING_LIST, listen), .value_name = "ADDR[,mode=OCTAL][,group=NAME]", .required = true,
       .help = "address on which husk accepts connections: host:port, [v6]:port or unix:PATH; port 0: "
-              "any free port; can be given up to 16 times; mode (default 0666) and group are those of the "
-              "file of a Unix socket: who may write to the file may connect" },
+              "any free port; can be given up to 16 times; mode (default 0666) and group are for the file of "
+              "a Unix socket: a user who may write to the file may connect" },
     { ROW("upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
       .help = "address to which husk carries traffic: host:port, [v6]:port, unix:PATH or srv+NAME (SRV "
               "records); can be given several times; connections are shared by weight, 1 to 1000; a "
@@ -64,8 +64,8 @@ static const struct setting settings[] = {
     { ROW("batch-delay", SETTING_DURATION, batch_delay_ms), .fallback = "off", .min = 1, .max = 1000,
       .zero_word = "off", .value_name = "D",
       .help = "forward: messages that may be joined (--batch-bytes) wait up to this time for further ones "
-              "of their agent, so that the aggregator gets fewer messages; off: only messages that are "
-              "read together are joined" },
+              "of their agent, so that the aggregator gets fewer messages; off: only messages that husk reads "
+              "together are joined" },
     { ROW("message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: how long an agent may pause in the middle of a message" },
@@ -75,12 +75,13 @@ static const struct setting settings[] = {
               "are sent again" },
     { ROW("unread-acks", SETTING_BYTES, unread_acks_bytes), .fallback = "64KiB", .min = KIB,
       .max = 1024 * MIB, .value_name = "SIZE",
-      .help = "forward: husk does not read from an agent, or from another husk, while it leaves this many "
-              "bytes of acks in husk" },
+      .help = "forward: husk does not read from an agent, or from another husk, while this many bytes of "
+              "acks for this peer wait in husk, because the peer does not read them" },
     { ROW("unread-acks-timeout", SETTING_DURATION, unread_acks_timeout_ms), .fallback = "5s", .min = 10,
       .max = HOUR, .zero_word = "off", .value_name = "D",
-      .help = "forward: an agent that then takes no ack for this time does not read acks: husk reads from it "
-              "again and gives up its acks beyond --unread-acks; off: husk waits for the agent" },
+      .help = "forward: if an agent leaves --unread-acks bytes of acks and takes no ack for this time, husk "
+              "reads from the agent again and gives up its acks beyond --unread-acks; off: husk waits for the "
+              "agent" },
     { ROW("delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
       .max = 24 * HOUR, .value_name = "D",
       .help = "forward: how long an agent that waits for an ack is kept while no upstream is available; "
@@ -115,21 +116,22 @@ static const struct setting settings[] = {
       .help = "forward: a message is dropped after this number of ack timeouts during which the aggregator "
               "acknowledged other messages" },
     { ROW("on-no-acks", SETTING_CHOICE, on_no_acks), .fallback = "continue", .choices = no_acks,
-      .help = "forward: what happens if an upstream address reads messages and has never acknowledged one. "
-              "continue: husk sends without waiting for acks, until an ack comes from the address; agents "
-              "get no acks. hold: husk keeps the messages, and does not read from agents" },
+      .help = "forward: what husk does if an upstream address reads messages and has never acknowledged one: "
+              "continue sends without waiting for acks, until an ack comes from the address, and agents get "
+              "no acks; hold keeps the messages and does not read from agents" },
     { ROW("no-acks-after", SETTING_COUNT, no_acks_after), .fallback = "3", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
-      .help = "forward: how many connections must show that an upstream address reads and does not "
-              "acknowledge; off: husk never concludes that" },
+      .help = "forward: how many connections must prove that an upstream address reads messages and does not "
+              "acknowledge them (--on-no-acks); off: husk always waits for acks" },
     { ROW("on-refused", SETTING_CHOICE, on_refused), .fallback = "continue", .choices = refusals,
       .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
               "up: continue only counts and logs the message; reset also resets the agent's connection. An "
               "agent that asked for the ack is always reset" },
     { ROW("invalid-events", SETTING_CHOICE, invalid_events), .fallback = "skip", .choices = invalid_events,
-      .help = "forward: what happens to events that the Forward protocol does not allow (a record that is no "
-              "map, a wrong time or entry): skip leaves them out and acknowledges a message without any other "
-              "event; pass sends their message upstream unchanged and alone. Both count and log them" },
+      .help = "forward: what husk does with events that the Forward protocol does not allow (a record that is "
+              "no map, a wrong time or entry): skip leaves them out, and acknowledges a message that has no "
+              "other event; pass sends their message upstream unchanged and alone; both count and log the "
+              "events" },
     { ROW("max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
     { ROW("max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,
@@ -159,8 +161,8 @@ static const struct setting settings[] = {
     { ROW("shared-key-file", SETTING_TEXT, shared_key_file), .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
     { ROW("shared-key-empty", SETTING_FLAG, shared_key_empty),
-      .help = "forward: the shared key of the aggregator has no length: husk authenticates itself with "
-              "--username alone (Fluent Bit's empty_shared_key)" },
+      .help = "forward: the shared key of the aggregator is empty: husk authenticates itself with --username "
+              "and --password-env alone (Fluent Bit's empty_shared_key)" },
     { ROW("username", SETTING_TEXT, username), .value_name = "NAME",
       .help = "forward: user name for the aggregator; requires --password-env" },
     { ROW("password-env", SETTING_TEXT, password_env), .value_name = "VAR",
@@ -170,8 +172,8 @@ static const struct setting settings[] = {
     { ROW("accept-key-file", SETTING_TEXT, accept_key_file), .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
     { ROW("accept-key-empty", SETTING_FLAG, accept_key_empty),
-      .help = "forward: the shared key of agents has no length: they authenticate themselves with the "
-              "user names and passwords of --accept-user alone (Fluent Bit's empty_shared_key)" },
+      .help = "forward: the shared key of agents is empty: agents authenticate themselves with the user names "
+              "and passwords of --accept-user alone (Fluent Bit's empty_shared_key)" },
     { ROW("accept-user", SETTING_LIST, accept_users), .value_name = "NAME=VAR",
       .help = "forward: user name that agents may use, and the environment variable with its password" },
     { ROW("silence-hint", SETTING_DURATION, silence_hint_ms), .fallback = "10s", .min = 10, .max = HOUR,
@@ -232,8 +234,8 @@ static const struct setting settings[] = {
       .help = "tcp: the same, after one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
       .value_name = "D", .help = "tcp: how long a connection that ends may take to deliver its last bytes; "
-                                 "forward: how long husk waits for the end of an upstream connection that "
-                                 "gave no ack (--no-acks-after)" },
+                                 "forward: how long husk waits until the peer ends an upstream connection "
+                                 "without acks (--no-acks-after)" },
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "close a connection whose peer does not answer at all for this time; an idle peer that "
@@ -252,12 +254,12 @@ static const struct setting settings[] = {
               "lets them go to another address" },
     { ROW("udp-heartbeats", SETTING_COUNT, udp_heartbeats_per_second), .fallback = "1000", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
-      .help = "forward: UDP heartbeats read per second, on the TCP ports of --listen; answered while the "
-              "upstream is healthy" },
+      .help = "forward: UDP heartbeats read per second, on the TCP ports of --listen; husk answers them while "
+              "the upstream is healthy" },
     { ROW("udp-heartbeats-per-source", SETTING_COUNT, udp_heartbeats_per_source), .fallback = "5", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
-      .help = "forward: UDP heartbeats answered per second to one address and port; more get no answer, "
-              "which stops two programs that answer each other; off: no limit" },
+      .help = "forward: UDP heartbeats answered per second to one address and port; further heartbeats get no "
+              "answer, so that two programs that answer each other stop; off: no limit" },
     { ROW("reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA and passphrase files; changed "

@@ -72,9 +72,9 @@ static bool users_set(struct options_keys *keys, const struct config *config, st
     return true;
 }
 
-/* The settings of the key of a side. At most one of env, file and is_empty. */
+/* The settings of the key of one side. At most one of env, file and is_empty is set. */
 struct key_source {
-    const char *setting; /* how their names begin */
+    const char *setting; /* how the names of these settings begin */
     const char *env, *file;
     bool is_empty;
 };
@@ -88,7 +88,7 @@ static struct key_source key_source(const struct config *config, enum side side)
                                  config->accept_key_empty };
 }
 
-/* The end of the name of the setting that was given; NULL: none. */
+/* How the name of the given setting ends; NULL: none is given. */
 static const char *source_kind(const struct key_source *source)
 {
     if (source->env)
@@ -136,7 +136,8 @@ static bool keys_check(const struct config *config, struct fault *fault)
         return false;
     }
     if (config->accept_key_empty && !config->accept_users.count) {
-        fault_set(fault, "--accept-key-empty: requires --accept-user, without which everybody is accepted");
+        fault_set(fault,
+                  "--accept-key-empty: requires --accept-user, otherwise husk would accept every agent");
         return false;
     }
     if (strlen(config->self_hostname) > HANDSHAKE_NAME_BYTES_MAX ||
@@ -155,7 +156,7 @@ static char *key_load(const struct key_source *source, struct fault *fault)
         return strdup("");
     if (!value || *value)
         return secret_load(source->setting, source->env, source->file, fault);
-    fault_set(fault, "--%s-env: environment variable %s is empty: for a key of no length set --%s-empty",
+    fault_set(fault, "--%s-env: environment variable %s is empty: for an empty shared key set --%s-empty",
               source->setting, source->env, source->setting);
     return NULL;
 }

@@ -132,7 +132,7 @@ static void on_request(void *owner, const struct http_request *request, struct h
     response->is_last = admin->reserve < 0;
 }
 
-/* An agent or a husk that was given the address of --admin. */
+/* Logs that a client does not speak HTTP: probably an agent or a husk that has the address of --admin. */
 static void on_garbage(void *owner, const void *bytes, size_t length)
 {
     struct admin *admin = owner;

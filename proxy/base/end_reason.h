@@ -48,8 +48,8 @@ enum end_reason {
     END_LINK_ERROR,    /* a husk sent what docs/link.md forbids */
     END_BAD_ACK,       /* the aggregator sent something other than an ack */
     END_ACK_REFUSED,   /* the aggregator answered a message with a map that has no "ack" */
-    END_NO_ACKS,       /* no failure of the message: its aggregator never acknowledges (--on-no-acks), and so
-                          the agent gets no ack */
+    END_NO_ACKS,       /* no failure of the message: the agent gets no ack, because the aggregator never
+                          acknowledges (--on-no-acks) */
     END_UNKNOWN_ACK,   /* an ack for a message that was not sent on this connection */
     END_KEY_MALFORMED, /* not the next message of the shared-key handshake */
     END_KEY_WRONG,     /* the peer does not know the shared key */

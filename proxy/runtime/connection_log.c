@@ -2,7 +2,7 @@
 
 #include "runtime/end_hint.h"
 
-/* Logs how many lines of one kind were left out. `reason`: NULL if the kind has none. */
+/* Logs how many lines of one kind were not written. `reason`: NULL if the kind has none. */
 static void count_write(const struct connection_log *connection_log, struct log_limiter *limiter,
                         const char *text, const char *reason)
 {
@@ -72,7 +72,8 @@ static void identity_write(struct log_line *line, const struct leg *inlet)
     log_text(line, "identity", text);
 }
 
-/* An upstream that has answered on another connection speaks Forward: silence on this one shows nothing. */
+/* If an upstream has answered on another connection, it speaks Forward: its silence on this connection is no
+ * sign of a mistake. */
 static bool silence_is_known(const struct connection_log *connection_log, enum side side)
 {
     const struct side_metrics *metrics = connection_log->summary.reactor->metrics.side;
@@ -80,7 +81,7 @@ static bool silence_is_known(const struct connection_log *connection_log, enum s
     return side == SIDE_UPSTREAM && metrics_read(&metrics[side].bytes[METRICS_RECEIVED]);
 }
 
-/* What the peer speaks and which setting to change, where the reason and the first bytes of the peer tell. */
+/* Writes what the peer speaks and which setting to change, if a row of runtime/end_hint.h fits. */
 static void hint_write(const struct connection_log *connection_log, struct log_line *line,
                        const struct connection_end *end)
 {
@@ -245,15 +246,15 @@ void connection_log_acks(struct connection_log *connection_log, enum connection_
     } lines[] = {
         [ACKS_FORGONE] = { LOG_ERROR,
                            "the aggregator reads messages and has never acknowledged anything: husk sends it "
-                           "messages without waiting for acks, and messages can be lost. If it should send "
-                           "acks, correct it; if it never does, set --delivery passthrough; to keep the "
-                           "messages until it sends acks, set --on-no-acks hold" },
+                           "messages without waiting for acks, and messages can be lost. If the aggregator "
+                           "should send acks, correct the aggregator; if it cannot send acks, set --delivery "
+                           "passthrough; to keep the messages until it sends acks, set --on-no-acks hold" },
         [ACKS_AWAITED] = { LOG_ERROR,
                            "the aggregator reads messages and has never acknowledged anything: husk keeps "
                            "the "
-                           "messages and does not read from agents (--on-no-acks hold). If it should send "
-                           "acks, correct it; if it never does, set --on-no-acks continue or --delivery "
-                           "passthrough" },
+                           "messages and does not read from agents (--on-no-acks hold). If the aggregator "
+                           "should send acks, correct the aggregator; if it cannot send acks, set "
+                           "--on-no-acks continue or --delivery passthrough" },
         [ACKS_SEEN] = { LOG_INFO,
                         "the aggregator acknowledges messages: husk waits for its acks from now on" },
     };

@@ -34,7 +34,7 @@ struct connection_end {
     enum end_reason reason;
     const char *phase;
     const char *detail;
-    const struct leg *leg;                 /* of `side`: knows what the peer speaks */
+    const struct leg *leg;                 /* the leg of `side`: knows what the peer speaks */
     const struct leg *inlet;               /* its TLS channel knows the peer's identity */
     const struct socket_address *peer;     /* address of the accepted connection's peer */
     const struct socket_address *upstream; /* address that husk dialled */
@@ -52,15 +52,15 @@ void connection_log_refusal(struct connection_log *connection_log, const struct 
 /* Logs that the agent at `peer` does not read its acks. The same limits apply. */
 void connection_log_unread_acks(struct connection_log *connection_log, const struct socket_address *peer);
 
-/* What a sender sends that is not valid. All pointers are borrowed. */
+/* An invalid event or foreign value of a sender. All pointers are borrowed. */
 struct connection_invalid {
     enum event_fault fault;
     const char *tag;                    /* as text; empty: unknown */
-    bool is_passed;                     /* it goes up all the same */
-    const struct connection_end *where; /* whose connection; only the peer matters */
+    bool is_passed;                     /* husk sends it upstream, and does not leave it out */
+    const struct connection_end *where; /* the connection; only its peer matters */
 };
 
-/* Logs that a sender sends events that are not valid: at most --log-burst lines per
+/* Logs that a sender sends invalid events: at most --log-burst lines per
  * LOG_LIMITER_WINDOW_MS. */
 void connection_log_invalid(struct connection_log *connection_log, const struct connection_invalid *invalid);
 
@@ -77,14 +77,14 @@ enum connection_hint {
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer);
 
-/* What husk has found out about the acks of an aggregator. */
+/* What husk concludes about the acks of an aggregator. */
 enum connection_acks {
-    ACKS_FORGONE, /* it never acknowledges: husk goes on without acks */
+    ACKS_FORGONE, /* it never acknowledges: husk continues without acks */
     ACKS_AWAITED, /* it never acknowledges: husk keeps the messages */
-    ACKS_SEEN,    /* one of these, and now it has acknowledged a message */
+    ACKS_SEEN,    /* it counted as never acknowledging, and has now acknowledged a message */
 };
 
-/* Logs the finding and what the user can do. `upstream`: the address of the aggregator. */
+/* Logs the conclusion and what the user can do. `upstream`: the address of the aggregator. */
 void connection_log_acks(struct connection_log *connection_log, enum connection_acks acks,
                          const struct socket_address *upstream);
 

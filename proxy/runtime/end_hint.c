@@ -5,7 +5,7 @@
 
 #define SPEAKS(name) (UINT32_C(1) << SPOKEN_##name)
 #define ANYTHING     UINT32_MAX /* the protocol does not matter */
-/* Certainly no Forward input. */
+/* Protocols that no Forward input speaks. */
 #define STRANGER                                                                                             \
     ~(SPEAKS(HELO) | SPEAKS(FORWARD) | SPEAKS(ACK) | SPEAKS(LINK) | SPEAKS(JSON) | SPEAKS(UNCLEAR) |         \
       SPEAKS(NOTHING))
@@ -16,7 +16,7 @@ struct row {
     enum side side;
     enum { OVER_PLAINTEXT = 1 << END_PLAINTEXT, OVER_TLS = 1 << END_TLS, OVER_ANY = 3 } transport;
     enum end_reason reason;
-    uint32_t spoken; /* bits */
+    uint32_t spoken; /* the protocols that the row fits, as bits */
     const char *hint;
 };
 
@@ -34,13 +34,14 @@ struct row {
     "a load balancer puts the header of the PROXY protocol before the data, and husk does not read this "    \
     "header: turn the header off at the load balancer"
 #define NOT_THE_LISTEN_PROTOCOL                                                                              \
-    "--listen takes Forward: let the peer use another port, or set --protocol tcp on each husk of the way"
+    "--listen takes Forward: let the peer use another port, or set --protocol tcp on each husk between the " \
+    "peer and the aggregator"
 #define AGENT_WITHOUT_KEY                                                                                    \
     "the agent does not do the shared-key handshake: set the shared key at the agent, or remove "            \
     "--accept-key-*"
 #define AGGREGATOR_WITH_KEY                                                                                  \
     "the aggregator asks for a shared key, and husk has none: set --shared-key-env, --shared-key-file, or "  \
-    "for users without a key --shared-key-empty"
+    "--shared-key-empty for users with an empty key"
 #define UPSTREAM_WITH_TLS                                                                                    \
     "the port of --upstream speaks TLS, and husk server sends plaintext: set --upstream to a port without "  \
     "TLS, or use husk client for a port with TLS"
@@ -65,21 +66,21 @@ struct row {
 #define DOWN SIDE_DOWNSTREAM
 #define UP   SIDE_UPSTREAM
 
-/* The first row that fits counts. */
+/* end_hint_of takes the first row that fits. */
 static const struct row rows[] = {
     /* ---- agents: TLS ---- */
     { DOWN, OVER_TLS, END_NOT_TLS, SPEAKS(HTTP_REQUEST), HTTP_AT_LISTEN },
     { DOWN, OVER_TLS, END_NOT_TLS, SPEAKS(PROXY), PROXY_HEADER },
     { DOWN, OVER_TLS, END_NOT_TLS, ~SPEAKS(TLS), AGENT_WITHOUT_TLS },
     { DOWN, OVER_TLS, END_HANDSHAKE_TIMEOUT, SPEAKS(NOTHING),
-      "the peer sends nothing: an agent without TLS that has a shared key waits so; turn on TLS with a "
+      "the peer has sent nothing: if it is an agent without TLS that has a shared key, turn on TLS with a "
       "client certificate at the peer, or let the peer send to husk client" },
     { DOWN, OVER_TLS, END_CERTIFICATE_MISSING, ANYTHING,
       "--listen of husk server takes only peers with a certificate of --ca: set certificate and key at the "
       "peer" },
     { DOWN, OVER_TLS, END_TLS_REJECTED, ANYTHING,
-      "the peer does not accept the certificate of --cert: the CA file and the expected server name of the "
-      "peer must fit it" },
+      "the peer does not accept the certificate of --cert: the CA file of the peer must have its CA, and the "
+      "certificate must have the server name that the peer expects" },
 
     /* ---- agents: Forward ---- */
     { DOWN, OVER_PLAINTEXT, END_NOT_FORWARD, SPEAKS(TLS), AGENT_WITH_TLS },
@@ -90,20 +91,21 @@ static const struct row rows[] = {
       "the peer" },
     { DOWN, OVER_ANY, END_NOT_FORWARD, ~SPEAKS(FORWARD), NOT_THE_LISTEN_PROTOCOL },
     { DOWN, OVER_ANY, END_JSON, SPEAKS(JSON),
-      "set --protocol tcp on each husk of the way, or let the agent send MessagePack" },
+      "set --protocol tcp on each husk between the agent and the aggregator, or let the agent send "
+      "MessagePack" },
 
     /* ---- agents: shared key ---- */
     { DOWN, OVER_PLAINTEXT, END_KEY_MALFORMED, SPEAKS(TLS), AGENT_WITH_TLS },
     { DOWN, OVER_ANY, END_KEY_MALFORMED, SPEAKS(HTTP_REQUEST), HTTP_AT_LISTEN },
     { DOWN, OVER_ANY, END_KEY_MALFORMED, SPEAKS(PROXY), PROXY_HEADER },
     { DOWN, OVER_ANY, END_KEY_MALFORMED, SPEAKS(LINK),
-      "the husk that calls has no shared key: set --shared-key-env or --shared-key-file there, or remove "
-      "--accept-key-* here" },
+      "the peer is a husk without a shared key: set --shared-key-env or --shared-key-file at the peer, or "
+      "remove --accept-key-* at this husk" },
     { DOWN, OVER_ANY, END_KEY_MALFORMED, SPEAKS(FORWARD) | SPEAKS(JSON), AGENT_WITHOUT_KEY },
     { DOWN, OVER_ANY, END_KEY_MALFORMED, ~SPEAKS(PING), NOT_THE_LISTEN_PROTOCOL },
     { DOWN, OVER_ANY, END_KEY_TIMEOUT, SPEAKS(NOTHING), AGENT_WITHOUT_KEY },
     { DOWN, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of the agent is not the one of --accept-key-env or --accept-key-file" },
+      "the shared key of the agent differs from the key of --accept-key-env or --accept-key-file" },
     { DOWN, OVER_ANY, END_KEY_USER, ANYTHING,
       "--accept-user must name the user of the agent, with the same password" },
 
@@ -123,8 +125,8 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_HANDSHAKE_TIMEOUT, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_HANDSHAKE_CLOSED, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_TLS_REJECTED, ANYTHING,
-      "the peer does not accept the certificate of --cert: the CA file of the peer, or --allow-cn and the "
-      "like of husk server, must admit it; the log of the peer has the cause" },
+      "the peer does not accept the certificate of --cert: the CA file of the peer, or an --allow-* setting "
+      "of husk server, must admit it; the log of the peer has the cause" },
     { UP, OVER_TLS, END_CERTIFICATE_NAME, ANYTHING,
       "set --server-name to a name in the certificate, or give the server a certificate for the host of "
       "--upstream" },
@@ -149,10 +151,10 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_KEY_TIMEOUT, SPEAKS(NOTHING), UPSTREAM_WITHOUT_KEY },
     { UP, OVER_PLAINTEXT, END_KEY_REJECTED, SPEAKS(NOTHING), UPSTREAM_SILENT },
     { UP, OVER_ANY, END_KEY_REJECTED, ANYTHING,
-      "--shared-key-env or --shared-key-file must have the shared key of the aggregator; where the "
-      "aggregator asks for a user, --username and --password-env too" },
+      "--shared-key-env or --shared-key-file must have the shared key of the aggregator; if the aggregator "
+      "asks for a user, --username and --password-env must have a user of the aggregator" },
     { UP, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of --shared-key-env or --shared-key-file is not the one of the aggregator" },
+      "the shared key of --shared-key-env or --shared-key-file differs from the key of the aggregator" },
 
     /* ---- both ---- */
     { DOWN, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },

@@ -1,7 +1,7 @@
-/* Which setting to change when a connection ended because of a common mistake in the configuration. Pure.
+/* Which setting to change when a connection ended because of a common mistake in the settings. Pure.
  *
- * One table: a failure, and what the peer spoke, lead to one line of advice. A failure that a mistake in the
- * settings does not explain has no advice. docs/troubleshooting.md lists the mistakes. */
+ * One table: a failure and the protocol of the peer lead to one hint. A failure that no mistake in the
+ * settings explains has no hint. docs/troubleshooting.md lists the mistakes. */
 #ifndef HUSK_RUNTIME_END_HINT_H
 #define HUSK_RUNTIME_END_HINT_H
 
@@ -15,12 +15,12 @@ struct end_facts {
     enum side side;
     enum end_reason reason;
     enum end_transport transport;
-    enum spoken spoken; /* by the peer of this side */
+    enum spoken spoken; /* the protocol of the peer of this side */
 };
 
 /* For the log. */
 struct end_hint {
-    const char *text;   /* what to change; NULL: nothing is known */
+    const char *text;   /* what to change; NULL: there is no hint */
     const char *speaks; /* the protocol of the peer; NULL: the text does not depend on it, or it is unclear */
 };
 

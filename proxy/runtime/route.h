@@ -39,8 +39,9 @@ struct route_options {
     uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages */
     uint64_t cut_through_bytes; /* --cut-through-bytes: a longer message is cut through */
     uint64_t batch_bytes;       /* --batch-bytes: longest batch; 0: no batches */
-    uint64_t batch_delay_ms;    /* --batch-delay: how long a batch waits for more; 0: not at all */
-    uint64_t unread_acks_bytes; /* --unread-acks: an agent that leaves this many bytes of acks is not read */
+    uint64_t batch_delay_ms; /* --batch-delay: how long a batch waits for further messages; 0: not at all */
+    uint64_t
+        unread_acks_bytes; /* --unread-acks: husk does not read an agent that leaves so many bytes of acks */
     uint64_t unread_acks_timeout_ms; /* --unread-acks-timeout: then the acks of an agent that takes none are
                                         given up; 0: never */
     uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
@@ -50,8 +51,8 @@ struct route_options {
     unsigned max_attempts;        /* --max-attempts: connections that end at a message; 0: no limit */
     unsigned max_ack_timeouts;    /* --max-ack-timeouts: ack timeouts of a message */
     enum route_on_no_acks on_no_acks; /* --on-no-acks: an address that never acknowledges */
-    unsigned no_acks_after;        /* --no-acks-after: connections that must have shown that; 0: it is never
-                                      concluded */
+    unsigned no_acks_after;           /* --no-acks-after: connections that must prove that an address never
+                                         acknowledges; 0: husk never concludes this */
     enum route_link upstream_link; /* --upstream-link: whether the upstream is a husk that speaks the link */
     unsigned max_senders;          /* --max-senders: that a husk may name on one connection (docs/link.md) */
     enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
@@ -75,8 +76,8 @@ struct route_options {
     uint64_t idle_timeout_ms;      /* --idle-timeout: a connection without progress ends; 0: never */
     uint64_t half_close_timeout_ms; /* --half-close-timeout: the same after one direction has ended (tcp); 0:
                                        never */
-    uint64_t linger_timeout_ms;     /* --linger-timeout: a connection that ends delivers its last bytes (tcp);
-                                       wait for the end of a peer that has sent no ack */
+    uint64_t linger_timeout_ms;     /* --linger-timeout: how long a connection that ends delivers its last
+                                       bytes (tcp); how long husk waits for the end of a peer without acks */
     uint64_t eject_time_ms;         /* --eject-time: an address is ejected after its first failure; doubles */
     uint64_t eject_time_max_ms;     /* --eject-time-max: longest ejection */
     unsigned dead_peer_ms;          /* --dead-peer-timeout: see socket_tune; 0: off */

@@ -137,7 +137,7 @@ def test_an_agent_with_tls_comes_to_husk_client(listeners, pki, kind, reason):
 
 def test_an_agent_with_json_comes_to_husk_client(listeners):
     expect_refused(listeners["client"], raw.connect(listeners["client"].address), b'["t",1,{"n":1}]',
-                   "--protocol tcp on each husk of the way", reason="json", speaks="json")
+                   "--protocol tcp on each husk between the agent and the aggregator", reason="json", speaks="json")
 
 
 @pytest.mark.parametrize("data, speaks, word", [
@@ -351,7 +351,7 @@ def test_two_husks_of_which_only_the_server_has_a_key(husk):
     client = husk.client(server)
     with deliver(client).sock:
         expect_line(client, "set --shared-key-env", reason="link_error", speaks="helo")
-        expect_line(server, "set --shared-key-env or --shared-key-file there", reason="key_malformed", speaks="link")
+        expect_line(server, "set --shared-key-env or --shared-key-file at the peer", reason="key_malformed", speaks="link")
 
 
 def test_two_husks_with_different_keys(husk):
@@ -408,7 +408,7 @@ def test_tcp_in_the_client_only_and_an_agent_that_speaks_json(husk):
     with raw.connect(client.address) as agent:
         agent.sendall(b'["t",1,{"n":1}]')
         raw.assert_reset(agent)
-    expect_line(server, "--protocol tcp on each husk of the way", reason="json")
+    expect_line(server, "--protocol tcp on each husk between the agent and the aggregator", reason="json")
 
 
 # ---- certificates ----

@@ -405,13 +405,13 @@ static void an_empty_shared_key_needs_its_own_setting(void **state)
     assert_null(parsed.options.route.key[SIDE_UPSTREAM]);
     options_deinit(&parsed.options);
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_EMPTY", "--accept-user", "you=TEST_KEY"),
-                   "--accept-key-env: environment variable TEST_EMPTY is empty: for a key of no length set "
+                   "--accept-key-env: environment variable TEST_EMPTY is empty: for an empty shared key set "
                    "--accept-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--shared-key-env", "TEST_EMPTY"),
-                   "--shared-key-env: environment variable TEST_EMPTY is empty: for a key of no length set "
+                   "--shared-key-env: environment variable TEST_EMPTY is empty: for an empty shared key set "
                    "--shared-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-empty"),
-                   "--accept-key-empty: requires --accept-user, without which everybody is accepted");
+                   "--accept-key-empty: requires --accept-user, otherwise husk would accept every agent");
     expect_refused(CONFIG_CLIENT, WORDS("--shared-key-empty", "--shared-key-file", "f"),
                    "--shared-key-empty: cannot be combined with --shared-key-file");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-empty", "--accept-key-env", "TEST_KEY"),
