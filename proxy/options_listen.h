@@ -7,10 +7,10 @@
 #include "worker/listening.h"
 
 /* The mode of a Unix socket without `mode=`: every user of this machine may connect, as to 127.0.0.1. The
- * rights of its directory can restrict that. */
+ * permissions of its directory can restrict access further. */
 enum { OPTIONS_LISTEN_MODE = 0666 };
 
-/* Parses one address to listen on, without words behind it. The fault does not name the setting. */
+/* Parses one address to listen on, without mode= and group=. The fault does not name the setting. */
 MUST_CHECK bool options_listen_parse(struct socket_address *to, const char *text, struct fault *fault);
 
 /* Sets `options` from `texts`, each ADDR[,mode=OCTAL][,group=NAME]. */

@@ -36,7 +36,7 @@ struct http_service {
     void *owner;
     /* Fills *response, which is zeroed. Must not touch the connection. */
     void (*on_request)(void *owner, const struct http_request *request, struct http_response *response);
-    /* The bytes of a client are no HTTP: `length` of them, from the first one that was read. */
+    /* The client does not speak HTTP. `bytes`: the `length` bytes in which the parser failed. */
     void (*on_garbage)(void *owner, const void *bytes, size_t length);
     /* A connection has ended: its descriptor is closed and its slot is free. */
     void (*on_closed)(void *owner);

@@ -1,5 +1,5 @@
-/* Why an event, or a whole message, is not what the Forward protocol says, although its bytes are well-formed
- * MessagePack. Names are the label of husk_invalid_events_total. */
+/* Why the Forward protocol does not allow an event or a value, although its bytes are well-formed
+ * MessagePack. The names are the values of the label `reason` of husk_invalid_events_total. */
 #ifndef HUSK_BASE_EVENT_FAULT_H
 #define HUSK_BASE_EVENT_FAULT_H
 

@@ -2,9 +2,9 @@
  * Fluentd does for an agent with `heartbeat_type udp`.
  *
  * Owns its sockets; lives on the loop of the control thread. Asks its owner whether to answer. The source of
- * a datagram can be forged, so that two programs that answer heartbeats answer each other: therefore an
- * answer is one byte, and the answers are limited, in all and for each source. A datagram beyond the limit of
- * its source gets no answer later: that ends the exchange of two programs. */
+ * a datagram can be forged, and then two programs that answer heartbeats answer each other. Therefore an
+ * answer is one byte, and limits hold for all answers together and for each source. A datagram beyond the
+ * limit of its source never gets an answer, which ends the exchange of two programs. */
 #ifndef HUSK_CONTROL_HEARTBEAT_H
 #define HUSK_CONTROL_HEARTBEAT_H
 

@@ -35,8 +35,8 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
                                            const struct dialer_outcome *dial);
 
 /* Writes the reasons against being ready to `text`, one per line, cut to `size`. True when there is none:
- * `text` then holds notes, or is empty. An address that never acknowledges is a note, but a reason when husk
- * keeps its messages and no address is left. */
+ * `text` then holds notes, or is empty. An address that never acknowledges is a note. It is a reason if husk
+ * keeps its messages and no other address acknowledges. */
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
 
 struct readiness_options {

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A source is in one set, found by a hash. In a set the entry that was silent longest is replaced. */
+/* The hash of a source selects its set. A new source replaces the entry of the set that was silent longest.
+ */
 enum { WAYS = 8, SETS = SOURCE_LIMIT_SOURCES / WAYS };
 
 struct key {
@@ -32,7 +33,7 @@ static struct key key_of(const struct socket_address *source)
     return key;
 }
 
-/* FNV-1a. Who chooses colliding sources gains only what other sources would bring too. */
+/* FNV-1a. Colliding sources give an attacker no more answers than other sources do. */
 static uint32_t hash(const struct key *key)
 {
     const uint8_t *bytes = (const uint8_t *)key;

@@ -1,7 +1,7 @@
 /* Limits how often each source of datagrams, an address with its port, is answered.
  *
- * Pure: the caller passes the time. Remembers a bounded number of sources and forgets those that have been
- * silent longest. A source that is forgotten too early is answered more often and never less. */
+ * Pure: the caller passes the time. Remembers a bounded number of sources and forgets the sources that have
+ * been silent longest. A source that is forgotten too early gets more answers, never fewer. */
 #ifndef HUSK_CONTROL_SOURCE_LIMIT_H
 #define HUSK_CONTROL_SOURCE_LIMIT_H
 

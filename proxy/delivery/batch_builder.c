@@ -62,8 +62,8 @@ struct origin {
     unsigned count; /* messages that this husk has joined; 0: none, the message is as it came */
 };
 
-/* A message without bytes, for one of which no event is left. Nobody waits for the ack of a batch of this
- * husk. */
+/* Makes an empty message of a message that has no event left. No agent waits for the ack of a batch that this
+ * husk has made. */
 static struct message *empty_make(const struct origin *origin)
 {
     struct message *message =

@@ -1,5 +1,5 @@
 /* Makes struct message of an agent's messages: of one, or of several that become one batch
- * (forward/batch_encoder.h). Puts tag prefixes and chunk ids in, and has bodies rewritten.
+ * (forward/batch_encoder.h). Inserts tag prefixes and chunk ids, and calls body_filter.h to rewrite bodies.
  *
  * A framer has a builder while it finds messages, and while a batch waits for further messages
  * (--batch-delay). Knows neither agent nor aggregator. Belongs to its worker's thread. */
@@ -29,7 +29,7 @@ struct batch_builder {
     /* The batch. */
     unsigned count;    /* messages in it; 0: it is empty */
     uint64_t events;   /* events in them, as far as known */
-    uint64_t due_ms;   /* when the batch has waited for --batch-delay, on the reactor's clock */
+    uint64_t due_ms;   /* when --batch-delay ends for the batch, on the reactor's clock */
     size_t held_bytes; /* bytes at the front of the agent's bytes that are in the batch and not encoded yet:
                           its only message, or in passthrough all its messages */
     struct scanner first; /* describes its only message */
@@ -46,7 +46,7 @@ struct batch_candidate {
 
 /* An empty builder. The caller must close it. NULL when out of memory. */
 struct batch_builder *batch_builder_open(struct batch_builder_shared *shared);
-/* Takes the builder. Messages that are in its batch are lost. */
+/* Frees the builder, and loses the messages in its batch. */
 void batch_builder_close(struct batch_builder *builder);
 /* Frees what the builders shared. */
 void batch_builder_shared_deinit(struct batch_builder_shared *shared);
@@ -70,9 +70,8 @@ struct message *batch_builder_finish(struct batch_builder *builder, struct buffe
 /* Removes a message that goes alone from the bytes of the agent; the builder must be empty. NULL when out of
  * memory. */
 struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate);
-/* Leaves out the invalid events of a message that goes alone, see body_filter_skip_invalid; the builder must
- * be empty. False when out of memory: the
- * bytes of the agent are incomplete then. */
+/* Leaves out the invalid events of a message that joins no batch, see body_filter_skip_invalid. The builder
+ * must be empty. False when out of memory: the bytes of the agent are incomplete then. */
 MUST_CHECK bool batch_builder_skip_invalid(struct batch_builder *builder,
                                            const struct batch_candidate *candidate);
 

@@ -1,5 +1,6 @@
-/* Rewrites the body of a message, if --compress or --strip-metadata is set, and leaves out invalid events:
- * after the framer has found the message, before its head and option are changed. One per worker.
+/* Rewrites the body of a message, if --compress or --strip-metadata is set, and leaves out invalid events.
+ * Runs after the framer has found the message and before the head and option of the message change. One per
+ * worker.
  *
  * Owns the rewriter, and counts the rewritten messages and the invalid entries that the rewriter finds. Knows
  * neither agent nor aggregator. Belongs to its worker's thread. */
@@ -26,7 +27,7 @@ void body_filter_deinit(struct body_filter *filter);
 
 enum body_filter_result {
     BODY_FILTER_DONE,
-    BODY_FILTER_EMPTY,     /* nothing was changed: no event would be left */
+    BODY_FILTER_EMPTY,     /* unchanged, because no event would be left */
     BODY_FILTER_NO_MEMORY, /* `incoming` is incomplete */
 };
 
@@ -35,8 +36,9 @@ enum body_filter_result {
 enum body_filter_result body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
                                             struct scanner *scanner);
 
-/* Leaves out the invalid events of a message in Forward mode, of which at least one is valid. The rest is as
- * above. If the body cannot be rewritten, `scanner` still finds invalid events. False when out of memory. */
+/* Leaves out the invalid events of a message in Forward mode that has at least one valid event. `start` and
+ * `scanner` are as in body_filter_rewrite. If the body cannot be rewritten, `scanner` still counts invalid
+ * events. False when out of memory. */
 MUST_CHECK bool body_filter_skip_invalid(struct body_filter *filter, struct buffer *incoming, size_t start,
                                          struct scanner *scanner);
 

@@ -101,7 +101,8 @@ static void on_complete(void *owner)
     read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
 }
 
-/* The dispatcher calls back and takes no message meanwhile: a batch that waits is handed up in the step. */
+/* The dispatcher calls this, and takes no message during the call: the next step hands up a batch that waits.
+ */
 static void on_undelivered(void *owner)
 {
     struct downstream *downstream = owner;
@@ -138,8 +139,8 @@ const struct read_budget_events downstream_budget_events = { .on_admitted = on_w
 
 /* ---- whether the agent is read ---- */
 
-/* Whether the agent is not read, because it leaves too many answers. After a reset it gets none, but is read
- * to its end. */
+/* Whether husk does not read the agent, because the agent leaves too many answers. After a reset the agent
+ * gets no answer, and husk reads it to its end. */
 static bool leaves_answers(const struct downstream *downstream)
 {
     const struct senders *senders = &downstream->receiver.senders;
@@ -148,7 +149,7 @@ static bool leaves_answers(const struct downstream *downstream)
            senders_answer_bytes(senders) >= route_of(downstream)->unread_acks_bytes;
 }
 
-/* Whether the agent is read if there is budget. */
+/* Whether husk reads the agent if the read budget allows it. */
 static bool wants_budget(const struct downstream *downstream)
 {
     return !downstream->access.inlet.leg.read_over && !leaves_answers(downstream);
@@ -191,8 +192,8 @@ static void answers_write(struct downstream *downstream)
         leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
 }
 
-/* The agent may read again: bytes that are in `outgoing` or sealed stay, because a part of an ack is
- * written. */
+/* Gives up acks that are not yet in `outgoing` or sealed. Those bytes stay, because the agent may read again,
+ * and a part of an ack may be written. */
 static void acks_limit(struct downstream *downstream)
 {
     if (downstream->access.inlet.leg.write_blocked)
@@ -223,8 +224,8 @@ static size_t bytes_read(struct downstream *downstream)
     return incoming->length - before + leg->read_over;
 }
 
-/* Whether a batch must not wait for further messages: the agent sends no more, husk stops, or bytes that are
- * held are missing elsewhere. */
+/* Whether a batch must not wait for further messages: the agent sends no more, husk stops, or other agents
+ * need the memory. */
 static bool is_urgent(const struct downstream *downstream)
 {
     const struct downstream_shared *shared = downstream->shared;
@@ -346,7 +347,8 @@ static void budget_account(struct downstream *downstream)
     read_budget_admit_next(budget);
 }
 
-/* An agent that sends nothing is logged; one that takes no acks is also read on, without them. */
+/* Logs an agent that sends nothing, and an agent that does not read its acks; gives up the acks of the
+ * latter. */
 static void silence_note(struct downstream *downstream, const struct agent_facts *facts)
 {
     struct connection_log *connection_log = &downstream->shared->transport->connection_log;
@@ -432,7 +434,7 @@ static void downstream_step(struct downstream *downstream)
         step = transfer_step(downstream);
     if (step.outcome != STEP_ENDS)
         return;
-    (void)framer_flush(&downstream->receiver.framer); /* what waits is delivered */
+    (void)framer_flush(&downstream->receiver.framer); /* hands up a batch that waits */
     downstream_end(downstream, step.reason);
 }
 

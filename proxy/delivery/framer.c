@@ -113,7 +113,7 @@ static enum end_reason message_judge(struct framer *framer)
     return reason;
 }
 
-/* The scanner has found the end of a message with invalid events, which goes alone. */
+/* The scanner has found the end of a message with invalid events, which joins no batch. */
 static enum end_reason invalid_end(struct framer *framer, const struct batch_candidate *whole)
 {
     enum end_reason reason = framer_output_flush(framer);
@@ -268,7 +268,7 @@ static void refused_end(struct framer *framer, uint64_t now_ms)
     framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
-/* ---- what is no Forward message ---- */
+/* ---- foreign values ---- */
 
 /* The current value is no Forward message. It is discarded while it is scanned. */
 static enum end_reason foreign_begin(struct framer *framer)
@@ -313,7 +313,7 @@ static bool discarded_option_is_long(const struct framer *framer)
     return bytes > MESSAGE_OPTION_BYTES_MAX && bytes > framer->shared->route->cut_through_bytes;
 }
 
-/* Goes on after a step of the scan in a message that is discarded. */
+/* Continues after a step of the scan in a message that is discarded. */
 static enum end_reason discarded_advance(struct framer *framer, enum scanner_status status, uint64_t now_ms)
 {
     enum framer_fate fate = framer->fate;
@@ -368,8 +368,8 @@ static enum end_reason scan_step(struct framer *framer, uint64_t now_ms)
     return status == SCANNER_REFUSED ? scan_refusal(framer) : END_NONE;
 }
 
-/* Takes the frame after the messages that are scanned. A map that says nothing does not begin a link: it is a
- * value of an agent. */
+/* Takes the frame after the messages that are scanned. A map without a known key does not begin a link: it is
+ * a foreign value of an agent. */
 static enum end_reason frame_take(struct framer *framer, uint64_t now_ms)
 {
     uint8_t bytes[LINK_FRAME_BYTES_MAX];

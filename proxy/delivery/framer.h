@@ -2,11 +2,11 @@
  * messages, messages that were read together or within --batch-delay as one batch, and large messages while
  * they are read.
  *
- * A value that is no Forward message is skipped, and so are invalid events, if --invalid-events says so: a
- * message of which nothing is left is handed up without bytes, so that its agent gets its ack.
+ * Skips foreign values, and leaves out invalid events unless --invalid-events is pass. If no event of a
+ * message is left, hands the message up without bytes, so that its agent gets its ack.
  *
- * On a link (docs/link.md) the bytes also contain the frames of the calling husk, and a message that is
- * refused costs only itself: its bytes are discarded and the messages after it go on.
+ * On a link (docs/link.md) the bytes also contain the frames of the calling husk. A refused message affects
+ * no other message: its bytes are discarded, and the messages after it are handed up.
  *
  * No other unit of delivery drives a scanner. Owns the bytes of the current message and, during a message,
  * the state of the scan. Knows neither connections nor loops: bytes and the time go in, messages come out.

@@ -20,15 +20,15 @@ struct framer_refusal {
     const uint8_t *id;   /* value of its chunk id, header included; borrowed */
     size_t id_length;    /* 0: it has none */
     uint64_t events;     /* in it; at least 1 */
-    bool comes_in_parts; /* a batch that is too long: the calling husk sends its events again, in other
+    bool comes_in_parts; /* a batch that is too long: the calling husk sends its events again, in several
                             messages */
     enum end_reason reason;
 };
 
-/* What was invalid in a message. */
+/* The invalid events of a message, or a foreign value. */
 struct framer_invalid {
     const uint32_t *faults;      /* see struct scanner; borrowed */
-    bool is_passed;              /* the message goes up with its invalid events */
+    bool is_passed;              /* the message is sent upstream with its invalid events */
     uint8_t tag[TAG_TEXT_SHOWN]; /* its first bytes */
     size_t tag_length;           /* of the whole tag; 0: the message has none, or its bytes are gone */
 };
@@ -44,7 +44,7 @@ struct framer_events {
     framer_on_large on_large;
     /* The last byte of that message is scanned. The owner removes all bytes of the message. */
     framer_on_large on_large_end;
-    /* The large message that is being read is not handed up further: it is refused, or no Forward message. */
+    /* The rest of the large message is not handed up: the message is refused, or it is a foreign value. */
     void (*on_large_dropped)(void *owner);
     /* Invalid events, or a value that is no Forward message, were found. */
     void (*on_invalid)(void *owner, const struct framer_invalid *invalid);
@@ -59,14 +59,14 @@ struct framer_events {
 
 enum framer_source {
     FRAMER_FROM_AGENT,
-    FRAMER_FROM_HUSK, /* perhaps: the peer is treated as an agent, but may send frames */
+    FRAMER_FROM_HUSK, /* perhaps a husk: the peer is treated as an agent, but may send frames */
     FRAMER_FROM_LINK,
 };
 
 enum framer_fate {
     FRAMER_HANDS_UP,
     FRAMER_REFUSES, /* on a link: discarded, then on_refused */
-    FRAMER_SKIPS,   /* it is no Forward message: discarded, then handed up without bytes */
+    FRAMER_SKIPS,   /* a foreign value: discarded, then handed up without bytes */
 };
 
 /* What the framers of one worker share. */
@@ -94,7 +94,7 @@ struct framer {
     bool has_found;              /* a message or frame has been found */
 };
 
-/* Each returns END_NONE, or why the connection must end. */
+/* Each function returns END_NONE, or why the connection must end. */
 
 /* Hands up the batch before the current message. */
 enum end_reason framer_output_flush(struct framer *framer);
@@ -103,7 +103,7 @@ enum end_reason framer_output_add(struct framer *framer, const struct batch_cand
                                   uint64_t events);
 /* Hands up the current message alone; there is no batch before it. */
 enum end_reason framer_output_pass(struct framer *framer, const struct batch_candidate *whole);
-/* The same, but without its bytes, which are removed. */
+/* Hands up the current message as an empty message, and removes its bytes. */
 enum end_reason framer_output_skip(struct framer *framer);
 /* Calls a callback for the large message, and subtracts the bytes that the owner has removed. */
 enum end_reason framer_output_large(struct framer *framer, framer_on_large on_bytes);
@@ -112,10 +112,11 @@ enum end_reason framer_output_large_end(struct framer *framer);
 
 /* Removes bytes of the current message up to the offset `end`; there is no batch before it. */
 void framer_output_discard(struct framer *framer, uint64_t end);
-/* Removes what is scanned of the current message. The option, which has the chunk id, stays until the end. */
+/* Removes the scanned bytes of the current message. The option, which has the chunk id, stays until the end.
+ */
 void framer_output_discard_scanned(struct framer *framer);
 
-/* Reports what is invalid in the current message. */
+/* Reports the invalid events of the current message. */
 void framer_output_report_invalid(struct framer *framer);
 
 #endif

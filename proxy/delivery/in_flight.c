@@ -63,9 +63,9 @@ static struct ledger_entry *oldest_awaiting(const struct in_flight *in_flight)
     return in_flight->acks == IN_FLIGHT_ACKS ? ledger_oldest_awaiting(&in_flight->ledger) : NULL;
 }
 
-/* ---- acks that were given up ---- */
+/* ---- messages that settled without their ack ---- */
 
-/* Of the bytes of an id value, without its header (FNV-1a); not 0. */
+/* The hash (FNV-1a) of the bytes of an id value, without its header; never 0. */
 static uint64_t id_hash(const uint8_t *value, size_t length)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -82,7 +82,7 @@ static void forgone_note(struct in_flight *in_flight, const struct ledger_entry 
             id_hash(entry->id, entry->id_length);
 }
 
-/* Whether this is the ack of a message that has settled without it. */
+/* Whether this is the ack of a message that has settled without its ack. */
 static bool is_forgone(const struct in_flight *in_flight, const uint8_t *id, size_t id_length)
 {
     uint64_t hash = in_flight->forgone_count ? id_hash(id, id_length) : 0;
@@ -268,7 +268,7 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
         answer->refused = frame.refused;
         answer->reason = reason_of(bytes, &frame.reason, END_REFUSED);
     }
-    buffer_consume(incoming, taken); /* ends what `bytes` borrows */
+    buffer_consume(incoming, taken); /* `bytes` is not valid afterwards */
     return named.id_length && !answer->message ? END_UNKNOWN_ACK : END_NONE;
 }
 

@@ -28,7 +28,7 @@ struct in_flight {
     enum in_flight_acks acks;
     /* Hashes of the ids of the last messages that settled without the ack that was asked for; 0: none. */
     uint64_t forgone[IN_FLIGHT_FORGONE_MAX];
-    unsigned forgone_count; /* of all such messages */
+    unsigned forgone_count; /* number of all such messages */
 };
 
 /* Borrows `metrics`. */
@@ -37,7 +37,7 @@ void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics
 /* The peer speaks the link. */
 void in_flight_begin_link(struct in_flight *in_flight);
 
-/* Not on a link: a husk answers each message. */
+/* Must not be called on a link: a husk answers each message. */
 void in_flight_set_acks(struct in_flight *in_flight, enum in_flight_acks acks);
 
 /* Bytes were put into the stream. */
@@ -54,7 +54,7 @@ uint64_t in_flight_offset(const struct in_flight *in_flight, uint64_t pending);
 
 /* One answer of the peer: in plain Forward an ack, in MessagePack or JSON; on a link a frame. */
 struct in_flight_answer {
-    bool is_complete;        /* false: bytes are missing, and the other fields say nothing */
+    bool is_complete;        /* false: bytes are missing, and the other fields are not set */
     bool is_of_aggregator;   /* the peer shows that it acknowledges, or refuses, single messages */
     struct message *message; /* settled, or refused; the caller takes it; NULL: the answer names none */
     uint64_t refused;        /* how many of its events were refused; 0: none */
@@ -72,8 +72,9 @@ struct in_flight_answer {
  *   END_UNKNOWN_ACK  the ack of no message in flight
  *   END_ACK_REFUSED  a map without "ack": the aggregator refuses the oldest message that expects an ack
  *   END_LINK_ERROR   on a link: what the link forbids
- * With IN_FLIGHT_NO_ACKS the first two are no failure: the bytes are removed, and the answer is incomplete.
- * An ack whose message has settled without it is an answer without a message. */
+ * With IN_FLIGHT_NO_ACKS, END_BAD_ACK and END_UNKNOWN_ACK do not occur: the bytes are removed, and the answer
+ * is incomplete. The ack of a message that has already settled without an ack gives an answer without a
+ * message. */
 enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
                                       struct in_flight_answer *answer);
 /* Removes and returns a message that expects no ack and ends at or before the offset `taken`, with

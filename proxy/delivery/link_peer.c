@@ -19,8 +19,8 @@ struct link_sender {
     bool is_gone;
 };
 
-/* More messages of the sender would only wait: behind an isolated one, for the husk upstream, or as empty
- * ones for their turn. */
+/* Whether further messages of the sender would only wait: after an isolated message, for the husk upstream,
+ * or, if they are empty, for earlier messages. */
 static bool is_to_close(const struct link_sender *sender)
 {
     return sender_has_isolated(&sender->sender) || sender_is_closed(&sender->sender) ||

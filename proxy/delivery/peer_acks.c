@@ -22,7 +22,7 @@ static void finding_log(const struct peer_acks *acks, enum connection_acks findi
     connection_log_acks(&acks->transport->connection_log, finding, outlet_address(acks->outlet));
 }
 
-/* Whether acks matter on this connection. */
+/* Whether husk needs acks in plain Forward on this connection. */
 static bool applies(const struct peer_acks *acks)
 {
     return route_of(acks)->delivery == ROUTE_AT_LEAST_ONCE && !acks->stream->in_flight.is_link;
@@ -64,8 +64,8 @@ void peer_acks_note(struct peer_acks *acks)
 
 /* ---- asking ---- */
 
-/* Whether the answer that is no ack is of a program that does not take Forward messages here: TLS, HTTP, or
- * an aggregator that begins the shared-key handshake. */
+/* Whether an answer that is no ack comes from a program that does not take Forward messages on this port:
+ * TLS, HTTP, or an aggregator that begins the shared-key handshake. */
 static bool is_foreign(const struct buffer *answer)
 {
     uint8_t bytes[FOREIGN_BYTES];
@@ -76,7 +76,7 @@ static bool is_foreign(const struct buffer *answer)
            (length >= 6 && memcmp(bytes + 1, "\xa4HELO", 5) == 0);
 }
 
-/* A late ack, or an answer that is none. */
+/* Whether the reason is a late ack, or an answer that is no ack. */
 static bool is_unanswered(const struct peer_acks *acks, enum end_reason reason)
 {
     return reason == END_ACK_TIMEOUT || reason == END_UNKNOWN_ACK ||

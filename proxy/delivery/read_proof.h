@@ -1,9 +1,9 @@
-/* Proof that the program at the other end of a connection has read everything that husk sent.
+/* Proves that the program at the other end of a connection has read everything that husk sent.
  *
- * Silence proves nothing: a program that is stopped or hangs is silent too, and its system takes bytes for
- * it. But if husk ends its direction in order, a program that reads finds the end behind the last byte, and
+ * Silence proves nothing: a program that is stopped or hangs is silent too, and its system takes the bytes.
+ * But if husk ends its direction in order, a program that reads finds the end after the last byte, and
  * closes. Its system then sends FIN if the program has read all bytes, and RST if bytes are unread (Linux,
- * tcp_close; RFC 1122, 4.2.2.13). Pure but for the leg. */
+ * tcp_close; RFC 1122, 4.2.2.13). Pure, except for the leg. */
 #ifndef HUSK_DELIVERY_READ_PROOF_H
 #define HUSK_DELIVERY_READ_PROOF_H
 
@@ -20,8 +20,8 @@ enum read_proof_result {
 /* Ends our direction. Call it when the peer's system has all bytes. */
 void read_proof_begin(struct leg *leg);
 
-/* Call it after each event of the leg, when leg_read has read all that there is. How long to wait is the
- * caller's decision. */
+/* Call it after each event of the leg, when leg_read has read all available bytes. The caller decides how
+ * long to wait. */
 enum read_proof_result read_proof_check(struct leg *leg);
 
 #endif

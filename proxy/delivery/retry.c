@@ -77,7 +77,7 @@ void retry_count_failure(const struct retry *retry, struct message *message,
     if (end_reason_is_ours(failure->reason) || end_reason_is_local(failure->reason))
         return;
     if (failure->reason == END_ACK_TIMEOUT) {
-        /* A batch is split and not given up: its parts show which event is passed over. */
+        /* A batch is split and not given up: its parts show which event the aggregator ignores. */
         message->ack_timeouts += failure->fault == RETRY_FAULT_MESSAGE || message->is_batch;
         return;
     }

@@ -29,7 +29,7 @@ struct sender_events {
     void (*on_wake)(void *owner);
 };
 
-enum { SENDER_EMPTIES_MAX = 64 }; /* no byte of them is retained, but each needs memory */
+enum { SENDER_EMPTIES_MAX = 64 }; /* an empty message retains no byte of the agent, but needs memory */
 
 struct sender {
     const struct sender_events *events; /* borrowed */
@@ -58,8 +58,9 @@ void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
 void sender_file(struct sender *sender, struct message *message, uint64_t now_ms);
-/* The same with an empty message. The sender owns the message. If the agent asked for its ack, it settles as
- * soon as no earlier message is unsettled, so that acks keep their order; otherwise at once. */
+/* The same with an empty message, which the sender then owns. If the agent asked for the ack, the message
+ * settles as soon as no earlier message is unsettled, so that acks keep their order; otherwise the message
+ * settles at once. */
 void sender_file_empty(struct sender *sender, struct message *message, uint64_t now_ms);
 /* The message, which is still being read, is the next one of the sender. */
 void sender_mark(const struct sender *sender, struct message *message);
@@ -100,7 +101,7 @@ enum sender_window { SENDER_OPEN, SENDER_CLOSED };
 void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window);
 /* Whether a husk upstream takes no message of the sender now. A message of the sender is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
-/* Whether so many empty messages wait for earlier ones that the agent should not be read. */
+/* Whether so many empty messages wait for earlier messages that husk should not read the agent. */
 bool sender_is_full(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);

@@ -416,7 +416,7 @@ static enum end_reason bytes_move(struct upstream *upstream)
     return reason;
 }
 
-/* Our direction has ended: reads the acks that still come, and the peer's end. */
+/* husk has ended its direction: reads the acks that still come, and the peer's end. */
 static struct step asking_step(struct upstream *upstream)
 {
     struct buffer *incoming = &upstream->stream.incoming;

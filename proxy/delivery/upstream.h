@@ -4,7 +4,7 @@
  *                                     │                   ▲
  *                                     └─no ack─▶ ASKING ──┘
  *
- * A connection without acks can end in two steps: ASKING, our direction has ended (peer_acks.h).
+ * ASKING: an ack is missing, husk has ended its direction, and waits for the peer's end (peer_acks.h).
  *
  * A connection retires when it is old, or when its address or its credentials are no longer in use. It then
  * takes no more messages and ends when its messages are settled.

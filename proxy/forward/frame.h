@@ -1,8 +1,8 @@
 /* The frame of a message: which values it has, in which order, and what a wrong value means. Pure data of the
  * scanner.
  *
- * A wrong but well-formed value is no loss of framing. The value, and what follows it in the same event, is
- * skipped like a value inside a record.
+ * With a wrong but well-formed value, framing is not lost. The scanner skips this value and the rest of its
+ * event, as it skips a value inside a record.
  *
  * Source: Forward Protocol Specification v1, and scanner.h. */
 #ifndef HUSK_FORWARD_FRAME_H

@@ -1,5 +1,5 @@
-/* {"ack": "id"} as JSON text (RFC 8259), read from an aggregator. Vector before 0.31 answers so, and so does
- * Fluentd to clients that speak JSON. Pure. */
+/* Reads {"ack": "id"} as JSON text (RFC 8259) from an aggregator. Vector before 0.31 sends such acks, and
+ * Fluentd sends them to clients that speak JSON. Pure. */
 #ifndef HUSK_FORWARD_JSON_ACK_H
 #define HUSK_FORWARD_JSON_ACK_H
 

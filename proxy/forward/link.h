@@ -34,7 +34,7 @@ struct link_request {
         waiting_every_ms; /* longest silence while the server holds messages; 0: the frame does not say */
 };
 
-/* Whether the frame says anything. */
+/* Whether the frame has a known key with a valid value. */
 static inline bool link_request_speaks(const struct link_request *request)
 {
     return request->names_sender || request->names_gone || request->waiting_every_ms;
@@ -60,7 +60,7 @@ static inline bool link_is_frame(uint8_t first_byte)
     return (first_byte & 0xf0) == 0x80 || first_byte == 0xde || first_byte == 0xdf;
 }
 
-/* Whether this byte is a nil: a heartbeat, which says nothing. */
+/* Whether this byte is a nil, the heartbeat of Forward, which has no content. */
 static inline bool link_is_nil(uint8_t first_byte)
 {
     return first_byte == 0xc0;

@@ -1,5 +1,5 @@
-/* Finds the messages in a stream of Forward: where each begins and ends, its tag, body and option, and
- * whether its events are what they should be.
+/* Finds the messages in a stream of Forward: where each message begins and ends, its tag, body and option,
+ * and whether its events are valid.
  *
  * Pure and resumable at every byte; no allocation, no recursion. The events and their positions do not depend
  * on how the stream is cut into slices. Body bytes of a bin or str are skipped in O(1). Positions are offsets
@@ -10,9 +10,9 @@
  * reads it as now), [[time, metadata], record] entries, str and bin alike for ids, tags and bodies, a nil
  * option, unknown option keys. Values inside a record may be anything.
  *
- * Framing decides about the stream, contents do not: what is well-formed MessagePack is scanned to its end.
- * An event whose record is no map, or whose time or entry is wrong, is counted in `faults`. A value that is
- * no Forward message at all is `is_foreign`. Only lost framing, and what exceeds a limit, is refused.
+ * The scanner refuses a stream only if framing is lost or a limit is exceeded; it scans all other well-formed
+ * MessagePack to its end. It counts an event whose record is no map, or whose time or entry is wrong, in
+ * `faults`. A value that is no Forward message has `is_foreign`.
  *
  * If an option has a key twice, the last one counts, as in Fluentd. */
 #ifndef HUSK_FORWARD_SCANNER_H

@@ -31,10 +31,11 @@ void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_stat
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
-/* The address has acknowledged or refused a message. Returns what was known before. */
+/* The address has acknowledged or refused a message. Returns the state before the call. */
 enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats);
-/* A connection has shown that the program at the address reads messages and acknowledges none. True when
- * METRICS_ACKS_NEVER follows from this connection: the `needed`th one, of all workers, before any ack. */
+/* A connection has proved that the program at the address reads messages and acknowledges none. True when
+ * this connection makes the state METRICS_ACKS_NEVER: it is number `needed` of all workers, and no ack has
+ * come. */
 bool endpoint_stats_note_silence(struct endpoint_stats *stats, unsigned needed);
 /* NULL: METRICS_ACKS_UNKNOWN. */
 enum metrics_acks endpoint_stats_acks(const struct endpoint_stats *stats);

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* How much a failure tells; the most telling one is reported. A path that ends at no CA ranks by its length,
- * a path whose signatures are right by the depth of its fault. */
+/* The rank of a failure; the failure with the highest rank is reported. If a path ends at no CA, its rank is
+ * its length. If the signatures of a path are right, its rank depends on the depth of its fault. */
 enum {
     RANK_NONE = 0,
     RANK_WRONG_ISSUER = CERT_PATH_ISSUERS_MAX + 2,
@@ -18,7 +18,7 @@ enum {
     RANK_FAULT_AT_LEAF = RANK_TOO_MANY + CERT_PATH_ISSUERS_MAX + 2,
 };
 
-/* The path is path[0] … path[length - 1], each issued by the next one if the names are right. */
+/* The path is path[0] … path[length - 1]. By the names, each certificate is issued by the next one. */
 struct search {
     const STACK_OF(X509) * chain;
     const struct cert_path_rules *rules;
@@ -34,7 +34,7 @@ static X509 *path_end(const struct search *search)
     return search->path[search->length - 1];
 }
 
-/* False: an earlier failure tells more. */
+/* False: an earlier failure has the same or a higher rank. */
 static bool note_failure(struct search *search, int rank, X509 *certificate, int error)
 {
     if (rank <= search->rank)
@@ -46,7 +46,7 @@ static bool note_failure(struct search *search, int rank, X509 *certificate, int
 
 /* ---- one complete path ---- */
 
-/* From the CA down, so that a stranger's certificates cost one signature. */
+/* Begins at the CA, so that certificates of an unrelated issuer cost one signature. */
 static bool signatures_hold(const struct search *search)
 {
     bool holds = true;
@@ -64,7 +64,7 @@ static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
     return strength_check_signature(certificate, flaw) && strength_check_key(certificate, flaw);
 }
 
-/* Everything below the CA: the operator has chosen the CA itself. */
+/* Checks all certificates below the CA: the operator has chosen the CA. */
 static bool path_is_strong(struct search *search)
 {
     char flaw[STRENGTH_FLAW_BYTES];
@@ -134,8 +134,8 @@ static bool is_within_path_length(const struct search *search)
     return most < 0 || intermediates <= most;
 }
 
-/* What the CA's own certificate says of the path. BoringSSL does not apply this to a trust anchor; OpenSSL
- * and Go do. */
+/* Whether the CA's own certificate permits the path. BoringSSL does not check this for a trust anchor;
+ * OpenSSL and Go do. */
 static bool anchor_permits(struct search *search)
 {
     X509 *anchor = path_end(search);
@@ -161,7 +161,7 @@ static bool path_is_valid(struct search *search)
 
 /* ---- the search ---- */
 
-/* A version of a certificate of the path would be a detour. */
+/* Whether a version of the certificate is in the path: a path through it would be longer for no gain. */
 static bool path_contains(const struct search *search, X509 *certificate)
 {
     for (size_t i = 0; i < search->length; i++) {

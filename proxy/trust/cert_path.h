@@ -28,9 +28,11 @@ struct cert_path_rules {
 
 enum { CERT_PATH_WEAK = -1 }; /* an error: the path is valid, but weak below its CA */
 
-/* What is wrong with the best path. A path is better, the nearer to the peer's certificate its fault is. */
+/* What is wrong with the best path. The nearer the fault is to the peer's certificate, the better is the
+ * path. */
 struct cert_path_failure {
-    int error; /* CERT_PATH_WEAK or X509_V_ERR_…; CERT_CHAIN_TOO_LONG: CERT_PATH_ISSUERS_MAX were tried */
+    int error; /* CERT_PATH_WEAK or X509_V_ERR_…; of these CERT_CHAIN_TOO_LONG: CERT_PATH_ISSUERS_MAX were
+                  tried */
     struct x509_st *certificate;    /* that has the error; borrowed from the chain or from the CAs */
     char flaw[STRENGTH_FLAW_BYTES]; /* of CERT_PATH_WEAK */
 };

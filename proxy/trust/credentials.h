@@ -57,7 +57,7 @@ struct credentials *credentials_share(struct credentials *credentials);
 /* NULL is fine. */
 void credentials_release(struct credentials *credentials);
 
-/* When the certificates of the set end. */
+/* When the certificates of the set expire. */
 struct validity credentials_validity(const struct credentials *credentials);
 
 /* ---- for wire/tls_channel only: the types below are BoringSSL's ---- */

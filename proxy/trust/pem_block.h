@@ -1,8 +1,8 @@
 /* Finds the blocks of a PEM file (RFC 7468) and says in which line each begins.
  *
  * Byte-order marks, indentation, blanks at line ends and every kind of line end are accepted. Text outside of
- * blocks is a comment, except a line that looks like a damaged BEGIN or END. Nothing that looks like a block
- * is passed over in silence. Knows nothing of what is in a block. */
+ * blocks is a comment, except a line that looks like a damaged BEGIN or END. Anything that looks like a block
+ * is reported. Knows nothing of the contents of a block. */
 #ifndef HUSK_TRUST_PEM_BLOCK_H
 #define HUSK_TRUST_PEM_BLOCK_H
 
@@ -37,7 +37,9 @@ struct pem_scan {
     size_t at, line;
 };
 
-/* Borrows `file`, and removes from it what need not be in a line. */
+/* Borrows `file`. Removes byte-order marks, indentation and blanks at line ends from it, and makes every line
+ * end
+ * '\n'. */
 void pem_scan_start(struct pem_scan *scan, struct pem_file *file);
 
 enum pem_found { PEM_FOUND_BLOCK, PEM_FOUND_END, PEM_FOUND_FAULT };

@@ -5,7 +5,7 @@
 #include <openssl/x509.h>
 #include <stddef.h>
 
-/* The end of the version that ends last. */
+/* The expiry of the version that expires last. */
 static int64_t end_of_versions(const STACK_OF(X509) * certificates, const X509 *certificate)
 {
     int64_t last = certificate_not_after(certificate);

@@ -1,4 +1,4 @@
-/* When the certificates of a set of credentials end. Pure. */
+/* When the certificates of a set of credentials expire. Pure. */
 #ifndef HUSK_TRUST_VALIDITY_H
 #define HUSK_TRUST_VALIDITY_H
 
@@ -6,13 +6,13 @@
 
 struct stack_st_X509;
 
-/* In seconds since the epoch; 0: there is no such certificate. A certificate of which a later version is
- * there (same name, same key) ends when that version ends. */
+/* In seconds since the epoch; 0: there is no such certificate. If the set has a later version of a
+ * certificate (same name, same key), the expiry of the later version counts. */
 struct validity {
     int64_t leaf;
-    int64_t intermediates; /* of our chain: the first that ends */
-    int64_t first_ca;      /* the first that ends, of those that have not ended at `now` */
-    int64_t last_ca;       /* when no CA is left */
+    int64_t intermediates; /* of our chain: the first expiry */
+    int64_t first_ca;      /* the first expiry of the CAs that have not expired at `now` */
+    int64_t last_ca;       /* when the last CA expires */
 };
 
 struct validity validity_of(const struct stack_st_X509 *chain, const struct stack_st_X509 *cas, int64_t now);

@@ -28,7 +28,7 @@ struct socket_access {
 /* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
  * SOCKET_SHARED has made it. A Unix address takes SOCKET_EXCLUSIVE. Takes over the Unix socket file of a dead
  * process. Nobody can connect before the file has the rights `access`; NULL: the rights of the umask.
- * Changes the umask for a moment: for use while the process has one thread. Returns -1 and a fault on
+ * Changes the umask for a moment, so the process must have only one thread. Returns -1 and a fault on
  * failure.
  */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,

@@ -1,6 +1,7 @@
-/* Which protocol a peer speaks, told from its first bytes. Pure.
+/* Recognises by its first bytes which protocol a peer speaks. Pure.
  *
- * husk uses it only to describe a failure: no connection is treated in another way because of it. */
+ * husk uses the result only to describe a failure. The result does not change how husk treats a connection.
+ */
 #ifndef HUSK_WIRE_SPOKEN_H
 #define HUSK_WIRE_SPOKEN_H
 

@@ -1,5 +1,5 @@
 /* Accepts connections on one or several sockets, pauses while a limit is reached, and refuses connections on
- * request. Limits and pauses hold for all its sockets.
+ * request. Limits and pauses apply to all sockets together.
  *
  * Owns its listening descriptors and one reserve descriptor. When the process is out of descriptors, the
  * reserve is spent to accept and reset the next connection, so that its peer learns of the failure. Belongs
