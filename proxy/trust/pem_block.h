@@ -37,9 +37,8 @@ struct pem_scan {
     size_t at, line;
 };
 
-/* Borrows `file`. Removes byte-order marks, indentation and blanks at line ends from it, and makes every line
- * end
- * '\n'. */
+/* Borrows `file`. Removes byte-order marks, indentation and blanks at line ends from it. Every line then ends
+ * with a line feed. */
 void pem_scan_start(struct pem_scan *scan, struct pem_file *file);
 
 enum pem_found { PEM_FOUND_BLOCK, PEM_FOUND_END, PEM_FOUND_FAULT };
