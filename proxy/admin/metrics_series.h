@@ -20,7 +20,7 @@ void metrics_series_of_endpoint(FILE *out, const char *name, const struct metric
 
 /* The sum over the workers of the counter at `offset` in struct metrics. */
 uint64_t metrics_series_sum(const struct metrics_snapshot *snapshot, size_t offset);
-/* The same of the counter at `index` behind the one at `offset` in struct side_metrics. */
+/* The same for struct side_metrics: the counter with this `index` in the array at `offset`. */
 uint64_t metrics_series_side_sum(const struct metrics_snapshot *snapshot, enum side side, size_t offset,
                                  unsigned index);
 

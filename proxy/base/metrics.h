@@ -65,7 +65,7 @@ struct message_metrics {
     metrics_counter unprotected;     /* too large to keep: sent without our ack */
     metrics_counter dropped[END_REASON_COUNT]; /* given up */
     metrics_counter rate_limited;              /* times that a rate limit stopped reading from an agent */
-    metrics_counter acks_given_up;             /* acks that agents did not read */
+    metrics_counter acks_given_up;             /* because agents did not read them */
     metrics_counter rate_limited_agents;  /* gauge: agents with read messages that wait for a rate limit */
     metrics_counter retained_bytes;       /* gauge: bytes of messages from reading until settlement */
     metrics_counter unacked;              /* gauge: sent on an upstream connection and not settled */
@@ -97,8 +97,8 @@ enum metrics_outlet_state {
 enum metrics_acks {
     METRICS_ACKS_UNKNOWN, /* it has acknowledged nothing so far */
     METRICS_ACKS_SENT,    /* it has acknowledged, or refused, a message */
-    METRICS_ACKS_NEVER,   /* it reads messages and has never acknowledged one, as --no-acks-after connections
-                             have shown */
+    METRICS_ACKS_NEVER,   /* --no-acks-after connections have proved that it reads messages and acknowledges
+                             none */
 };
 
 /* One upstream address. Workers share these atomics, because connections change state rarely. */

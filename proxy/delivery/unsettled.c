@@ -49,8 +49,8 @@ void unsettled_settle(struct unsettled *unsettled, struct message *message)
     unsettled_leave(unsettled, message);
 }
 
-/* An agent gets no ack, as without husk. A husk that has made the chunk id itself gets the ack, by which it
- * knows that it can forget the message. */
+/* An agent gets no ack, as without husk. If a husk has made the chunk id, that husk gets the ack, so that it
+ * can forget the message. */
 void unsettled_forgo_ack(struct unsettled *unsettled, struct message *message)
 {
     const struct ledger_entry *entry = &message->entry;

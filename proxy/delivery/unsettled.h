@@ -24,7 +24,7 @@ void unsettled_init(struct unsettled *unsettled, struct transport *transport, st
 void unsettled_enter(struct unsettled *unsettled, struct message *message);
 /* The message is settled: counts it, tells its sender, and frees it. */
 void unsettled_settle(struct unsettled *unsettled, struct message *message);
-/* The same for a message that asked for an ack and gets none: its aggregator never acknowledges. */
+/* The same for a message that asked for an ack and gets no ack, because its aggregator never acknowledges. */
 void unsettled_forgo_ack(struct unsettled *unsettled, struct message *message);
 /* The message is settled or given up: frees it. */
 void unsettled_leave(struct unsettled *unsettled, struct message *message);

@@ -6,8 +6,8 @@
  * entry is an invalid entry, by the rules of the scanner (frame.h). Values inside a record or metadata may be
  * anything.
  *
- * Fluent Bit marks the begin and the end of a group of entries by an entry with metadata and the time -1 or
- * -2, in 32 bits: a marker. Without its metadata a marker means nothing, and is no event.
+ * Fluent Bit marks the start and the end of a group of entries with an entry that has metadata and the time
+ * -1 or -2, in 32 bits: a marker. Without its metadata a marker has no meaning, and is no event.
  *
  * Pure and resumable at every byte; no allocation, no recursion, no stack. The results do not depend on how
  * the body is cut into slices. The caller keeps the bytes.

@@ -9,10 +9,10 @@
 
 struct stack_st_X509;
 
-/* Our own chain; the file may contain the private key, too. The leaf comes first; each further certificate
- * has issued an earlier one. So there may be several versions of an intermediate, signed by several CAs, for
- * peers that know one of the CAs. All are valid now, except a version of an intermediate beside a valid
- * version. */
+/* Our own chain; the file may also contain the private key. The leaf comes first; each further certificate
+ * has issued an earlier one. The chain may contain several versions of an intermediate, which several CAs
+ * signed, for peers that know only one of the CAs. All certificates are valid now, except a version of an
+ * intermediate beside a valid version. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
 /* The CAs that peers are verified with. The file contains nothing else. At least one certificate, only CA

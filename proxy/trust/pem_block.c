@@ -38,8 +38,8 @@ static size_t line_length(const char *bytes, size_t length)
     return at;
 }
 
-/* Every line becomes its text and '\n'. The bytes that are left over at the end are wiped: they may be a
- * key's. */
+/* Every line becomes its text and '\n'. The bytes that remain at the end are wiped: they may be bytes of a
+ * key. */
 void pem_scan_start(struct pem_scan *scan, struct pem_file *file)
 {
     size_t from = 0, to = 0;
@@ -154,7 +154,7 @@ scan_fault(const struct pem_scan *scan, struct fault *fault, size_t line, const 
     return PEM_FOUND_FAULT;
 }
 
-/* After BEGIN: to the END of the same label. */
+/* Reads from BEGIN to the END with the same label. */
 static enum pem_found finish_block(struct pem_scan *scan, struct pem_block *block, struct fault *fault)
 {
     struct line line, label;

@@ -65,7 +65,7 @@ static bool key_find(struct pem_file *file, struct pem_block *key, struct fault 
     return found == PEM_FOUND_END && key->text;
 }
 
-/* PKCS#8 says it in the label, the older forms in a header (RFC 1421, 4.6.1.1). */
+/* PKCS#8 marks an encrypted key in the label, the older forms in a header (RFC 1421, 4.6.1.1). */
 static bool is_encrypted(const struct pem_block *block)
 {
     return memmem(block->label, block->label_length, "ENCRYPTED", 9) ||

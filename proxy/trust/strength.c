@@ -44,7 +44,7 @@ bool strength_check_key(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
 
 /* ---- signatures ---- */
 
-/* The hash of RSASSA-PSS-params (RFC 4055, 3.1). Without the field it is SHA-1. */
+/* The hash of RSASSA-PSS-params (RFC 4055, 3.1). If the field is absent, the hash is SHA-1. */
 static int pss_hash(const X509_ALGOR *algorithm)
 {
     const void *value;

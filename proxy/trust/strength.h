@@ -12,11 +12,11 @@ struct x509_st;
 
 enum { STRENGTH_RSA_BITS_MIN = 2048, STRENGTH_FLAW_BYTES = 64 };
 
-/* False: `flaw` says what is weak, to be put behind the name of the certificate: "has an RSA key of 1024
- * bits". */
+/* False: the key is weak, and `flaw` says why. The text follows the name of the certificate: "has an RSA key
+ * of 1024 bits". */
 bool strength_check_key(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
 
-/* The same about the signature of the issuer: "is signed with RSA-SHA1". */
+/* The same for the signature of the issuer: "is signed with RSA-SHA1". */
 bool strength_check_signature(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
 
 #endif

@@ -74,7 +74,7 @@ static bool port_is_free(const struct socket_address *address)
     return is_free;
 }
 
-/* A connect fails until the socket listens: at that time the file has its mode and group. */
+/* Nobody can connect before the socket listens. At that time the file has its mode and group. */
 static bool bind_with_access(int fd, const struct socket_address *address, const struct socket_access *access)
 {
     const char *path = socket_address_path(address);
@@ -92,7 +92,7 @@ static bool bind_with_access(int fd, const struct socket_address *address, const
     return !failure;
 }
 
-/* Why listening failed with `error`, in words that name the user's mistake. */
+/* Why listening failed with `error`; names the mistake of the user where possible. */
 static const char *listen_failure(const struct socket_address *address, const struct socket_access *access,
                                   int error)
 {

@@ -1,4 +1,4 @@
-/* The listening sockets of a route: for each address one descriptor per worker.
+/* The listening sockets of a route: one descriptor for each address and worker.
  *
  * Owns the descriptors until a worker takes its own, and the files of Unix sockets. Belongs to the control
  * thread. */
