@@ -40,10 +40,9 @@ struct route_options {
     uint64_t cut_through_bytes; /* --cut-through-bytes: a longer message is cut through */
     uint64_t batch_bytes;       /* --batch-bytes: longest batch; 0: no batches */
     uint64_t batch_delay_ms; /* --batch-delay: how long a batch waits for further messages; 0: not at all */
-    uint64_t
-        unread_acks_bytes; /* --unread-acks: husk does not read an agent that leaves so many bytes of acks */
-    uint64_t unread_acks_timeout_ms; /* --unread-acks-timeout: then the acks of an agent that takes none are
-                                        given up; 0: never */
+    uint64_t unread_acks_bytes; /* --unread-acks: husk reads no agent that leaves so many bytes of acks */
+    uint64_t unread_acks_timeout_ms; /* --unread-acks-timeout: after this time without a taken ack, husk gives
+                                        up the agent's acks; 0: never */
     uint64_t message_timeout_ms;  /* --message-timeout: longest pause of an agent in a message; 0: no limit */
     uint64_t ack_timeout_ms;      /* --ack-timeout: an aggregator that takes longer loses its connection */
     uint64_t delivery_timeout_ms; /* --delivery-timeout: an agent whose message waits longer is reset */
