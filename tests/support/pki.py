@@ -21,6 +21,15 @@ NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 LOCAL_NAMES = "DNS:localhost,IP:127.0.0.1,IP:::1"
 
 
+@functools.cache
+def expired():
+    """The options of `openssl x509` for a certificate that has expired. Newer releases refuse negative days."""
+    known = subprocess.run(["openssl", "x509", "-help"], check=True, capture_output=True, text=True).stderr
+    if "-not_after" not in known:
+        return "-days", -1
+    return "-not_before", "20200101000000Z", "-not_after", "20210101000000Z"
+
+
 class Authority:
     """A CA with EC keys, which are quick to make."""
 
@@ -32,15 +41,15 @@ class Authority:
                 "-subj", f"/CN=CA {self.directory.name}", "-addext", "basicConstraints=critical,CA:true",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def issue(self, name, cn, usage, san=None, days=30, new_key=NEW_KEY):
-        """`usage`: serverAuth or clientAuth. Without `san` the name is in the CN only. days=-1: expired."""
+    def issue(self, name, cn, usage, san=None, validity=("-days", 30), new_key=NEW_KEY):
+        """`usage`: serverAuth or clientAuth. Without `san` the name is in the CN only."""
         made = Certificate(str(self.directory / f"{name}.crt"), str(self.directory / f"{name}.key"))
         request, extensions = self.directory / f"{name}.csr", self.directory / f"{name}.ext"
         extensions.write_text("\n".join(
             ["basicConstraints=critical,CA:false", "keyUsage=critical,digitalSignature",
              f"extendedKeyUsage={usage}", *([f"subjectAltName={san}"] if san else [])]))
         openssl("req", "-new", *new_key, "-keyout", made.key, "-out", request, "-subj", f"/CN={cn}")
-        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, "-days", days,
+        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self._key, *validity,
                 "-extfile", extensions, "-out", made.cert)
         return made
 
@@ -68,9 +77,9 @@ class Pki:
     misused_server = functools.cached_property(
         lambda self: self.ca.issue("misused", "server", "clientAuth", LOCAL_NAMES))
     expired_server = functools.cached_property(
-        lambda self: self.ca.issue("expired-server", "server", "serverAuth", LOCAL_NAMES, days=-1))
+        lambda self: self.ca.issue("expired-server", "server", "serverAuth", LOCAL_NAMES, validity=expired()))
     expired_client = functools.cached_property(
-        lambda self: self.ca.issue("expired-client", "client", "clientAuth", "DNS:client", days=-1))
+        lambda self: self.ca.issue("expired-client", "client", "clientAuth", "DNS:client", validity=expired()))
     weak_client = functools.cached_property(
         lambda self: self.ca.issue("weak-client", "client", "clientAuth", "DNS:client",
                                    new_key=("-newkey", "rsa:1024", "-nodes")))
