@@ -337,11 +337,9 @@ static void budget_queue(struct downstream *downstream, size_t moved)
 static void budget_account(struct downstream *downstream)
 {
     struct read_budget *budget = downstream->shared->budget;
-    size_t buffer_bytes = route_of(downstream)->buffer_bytes,
-           length = framer_held_bytes(&downstream->receiver.framer);
 
     framer_return_scan(&downstream->receiver.framer);
-    read_budget_set_excess(budget, &downstream->share, length > buffer_bytes ? length - buffer_bytes : 0);
+    read_budget_set_excess(budget, &downstream->share, framer_excess_bytes(&downstream->receiver.framer));
     if (downstream->receiver.cut_through || !framer_is_mid_message(&downstream->receiver.framer))
         read_budget_end_overdraft(budget, &downstream->share);
     read_budget_admit_next(budget);

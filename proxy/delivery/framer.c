@@ -448,6 +448,16 @@ bool framer_is_untouched(const struct framer *framer)
     return !framer->has_found && !framer->incoming.length;
 }
 
+size_t framer_excess_bytes(const struct framer *framer)
+{
+    size_t buffer_bytes = framer->shared->route->buffer_bytes,
+           batch_bytes =
+               framer->builder ? batch_builder_bytes(framer->builder) + framer_waiting_bytes(framer) : 0,
+           other_bytes = framer_held_bytes(framer) - batch_bytes;
+
+    return batch_bytes + (other_bytes > buffer_bytes ? other_bytes - buffer_bytes : 0);
+}
+
 size_t framer_announced_bytes(const struct framer *framer)
 {
     return framer->scan ? (size_t)framer->scan->announced : 0;

@@ -57,6 +57,10 @@ static inline size_t framer_held_bytes(const struct framer *framer)
     return framer->incoming.length + (framer->builder ? batch_builder_bytes(framer->builder) : 0);
 }
 
+/* How many of these bytes count against the read budget: the batch that waits, and what the other bytes have
+ * above --buffer-bytes. */
+size_t framer_excess_bytes(const struct framer *framer);
+
 /* On a link: discards the rest of the large message that is being read. on_refused follows at its end. */
 void framer_refuse(struct framer *framer, enum end_reason reason);
 

@@ -3,8 +3,8 @@
  *
  * The budget is spent when
  *   - the retained bytes (messages that are not settled) reach the worker's part of --retain-bytes, or
- *   - the retained bytes and the excess together reach it (the excess: what agents have sent of incomplete
- *     messages, beyond their own buffers), or
+ *   - the retained bytes and the excess together reach it (the excess: batches that wait for
+ *     further messages, and what agents have sent of incomplete messages, beyond their own buffers), or
  *   - the dispatcher is congested: whole messages wait although upstream connections are ready.
  *
  * Agents then wait in a queue and are read in its order. One agent at a time may overdraw the budget up to
@@ -69,7 +69,8 @@ void read_budget_wait(struct read_budget *budget, struct read_share *share);
 /* The agent no longer waits. Harmless if it does not wait. */
 void read_budget_leave(struct read_budget *budget, struct read_share *share);
 
-/* Counts the bytes that were read of an incomplete message, beyond the agent's own buffer. */
+/* Counts the bytes that were read of a batch that waits, and of an incomplete message beyond the agent's own
+ * buffer. */
 void read_budget_set_excess(struct read_budget *budget, struct read_share *share, uint64_t excess_bytes);
 
 bool read_budget_is_overdrawn_by(const struct read_budget *budget, const struct read_share *share);

@@ -156,3 +156,15 @@ def test_waiting_batches_leave_memory_to_others(husk):
             agent.send(message("t", 1, {"n": number * agents + index, "x": "y" * 1000}))
     aggregator.wait_for(count * agents)
     assert sorted(aggregator.numbers()) == list(range(count * agents))
+
+
+def test_waiting_batches_count_as_memory(husk):
+    """The aggregator acknowledges nothing. What waits must not be read beyond --retain-bytes."""
+    agents, body, retain = 30, 50_000, 256 << 10
+    aggregator = Recorder(acks=False)
+    client = husk.client(husk.server(aggregator), workers=1, retain_bytes=retain, **DELAY)
+    connected = [Agent(raw.connect(client.address)) for _ in range(agents)]
+    for number, agent in enumerate(connected):
+        agent.send(message("t", 1, {"n": number, "x": "y" * body}))
+    client.wait_for_metric("husk_messages_received_total", 2)
+    assert client.metric("husk_bytes_total", side="downstream", direction="received") < retain + 3 * body
