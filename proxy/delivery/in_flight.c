@@ -2,6 +2,7 @@
 
 #include "forward/json_ack.h"
 #include "forward/link.h"
+#include "forward/rewriter.h"
 
 enum {
     TLS_RECORD_BYTES = 16384,
@@ -82,7 +83,8 @@ static void forgone_note(struct in_flight *in_flight, const struct ledger_entry 
             id_hash(entry->id, entry->id_length);
 }
 
-/* Whether this is the ack of a message that has settled without its ack. */
+/* Whether this is the ack of a message that has settled without its ack. husk remembers only the last ones of
+ * these messages. Of earlier ones, husk recognises the ids that it has made by their form. */
 static bool is_forgone(const struct in_flight *in_flight, const uint8_t *id, size_t id_length)
 {
     uint64_t hash = in_flight->forgone_count ? id_hash(id, id_length) : 0;
@@ -91,7 +93,7 @@ static bool is_forgone(const struct in_flight *in_flight, const uint8_t *id, siz
         if (in_flight->forgone[i] == hash)
             return true;
     }
-    return false;
+    return in_flight->forgone_count > IN_FLIGHT_FORGONE_MAX && chunk_id_is_of_husk(id, id_length);
 }
 
 /* ---- answers ---- */
@@ -197,7 +199,7 @@ static enum end_reason ack_settle(struct in_flight *in_flight, const struct plai
     answer->message = message_acknowledge(in_flight, &named, now_us);
     answer->is_of_aggregator = answer->message || is_forgone(in_flight, plain->id, plain->id_length);
     answer->is_complete = answer->is_of_aggregator;
-    answer->offers_link = plain->offers_link;
+    answer->offers_link = plain->offers_link && answer->is_of_aggregator;
     return answer->is_of_aggregator ? END_NONE : END_UNKNOWN_ACK;
 }
 
@@ -230,6 +232,7 @@ static enum end_reason plain_take(struct in_flight *in_flight, struct buffer *in
         return reason;
     if (status == ACK_MALFORMED)
         buffer_clear(incoming);
+    answer->is_complete = true; /* discarded */
     return END_NONE;
 }
 

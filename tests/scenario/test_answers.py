@@ -182,6 +182,25 @@ def test_husk_waits_for_acks_again_after_an_ack(chain, length, answer):
     assert chain.last.metric("husk_connections_ended_total", reason="unknown_ack") == 0
 
 
+@pytest.mark.parametrize("asks", [True, False], ids=["asked", "not-asked"])
+def test_acks_of_many_messages_at_once_show_that_the_aggregator_acknowledges(chain, asks):
+    """It acknowledges more messages together than husk remembers to have settled without acks, or, of messages that
+    husk asks about itself, only some that husk no longer remembers."""
+    aggregator, count = never_acks(), 150
+    chain = chain(1, aggregator, batch_bytes="off", **QUICK)
+    agent = chain.agent()
+    agent.send(event(1))
+    wait_for_finding(chain.last)
+    agent.send(*(event(number, f"{number}" if asks else None) for number in range(2, 2 + count)))
+    chain.first.wait_for_metric("husk_messages_settled_total", 1 + count)
+    late = aggregator.messages[-count:]
+    late[0].connection.send(b"".join(ack(one.chunk) for one in (late if asks else late[:50])))
+    eventually(lambda: chain.last.metric("husk_endpoint_without_acks") == 0, "husk waits for acks again")
+    aggregator._judge = lambda _: TAKE
+    carry_acked(agent, 200, "two hundred")
+    assert chain.last.metric("husk_connections_ended_total", reason="unknown_ack") == 0
+
+
 @one_and_two
 def test_on_no_acks_hold_keeps_messages(chain, length):
     chain = chain(length, never_acks(), on_no_acks="hold", **QUICK)
