@@ -83,10 +83,12 @@ def test_an_agent_that_never_reads_its_acks_is_read(unread):
     assert len(husk.events(**WARNING)) == 1
     assert husk.resident_kib() < 16 << 10  # the buffers of the sockets do not count
 
-    # An agent that reads later gets whole acks, each for its message, and then all further ones.
+    # An agent that reads later gets whole acks in order, each for its message, and then all further ones. The socket
+    # may have taken more acks after some were given up.
     agent.send(event(COUNT, "last"))
     ids = read_acks_of(agent, "last")
-    assert ids[:-1] == [chunk(number) for number in range(len(ids) - 1)]
+    expected = map(chunk, range(COUNT))
+    assert all(one in expected for one in ids[:-1]), "the acks are a part of all acks, in their order"
     given_up = husk.metric("husk_acks_given_up_total")
     assert len(ids) + given_up == COUNT + 1
     agent.send(event(COUNT + 1, "after"))
