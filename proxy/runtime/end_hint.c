@@ -79,8 +79,8 @@ static const struct row rows[] = {
       "--listen of husk server takes only peers with a certificate of --ca: set certificate and key at the "
       "peer" },
     { DOWN, OVER_TLS, END_TLS_REJECTED, ANYTHING,
-      "the peer does not accept the certificate of --cert: the CA file of the peer must have its CA, and the "
-      "certificate must have the server name that the peer expects" },
+      "the peer sent the alert in detail: if the alert is about a certificate, the CA file and the expected "
+      "server name of the peer must fit the certificate of --cert; the log of the peer has the cause" },
 
     /* ---- agents: Forward ---- */
     { DOWN, OVER_PLAINTEXT, END_NOT_FORWARD, SPEAKS(TLS), AGENT_WITH_TLS },
@@ -125,8 +125,9 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_HANDSHAKE_TIMEOUT, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_HANDSHAKE_CLOSED, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_TLS_REJECTED, ANYTHING,
-      "the peer does not accept the certificate of --cert: the CA file of the peer, or an --allow-* setting "
-      "of husk server, must admit it; the log of the peer has the cause" },
+      "the peer sent the alert in detail: if the alert is about a certificate, the CA file of the peer, or "
+      "--allow-cn and the like of husk server, must admit the certificate of --cert; the log of the peer has "
+      "the cause" },
     { UP, OVER_TLS, END_CERTIFICATE_NAME, ANYTHING,
       "set --server-name to a name in the certificate, or give the server a certificate for the host of "
       "--upstream" },

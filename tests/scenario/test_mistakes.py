@@ -448,6 +448,14 @@ def test_an_aggregator_that_does_not_accept_the_certificate_of_husk(husk, pki):
         expect_line(client, "--cert", reason="tls_rejected", side="upstream")
 
 
+def test_an_alert_that_is_not_about_a_certificate(husk):
+    """The hint blames no certificate: here the two ends have no cipher in common."""
+    client = husk.client(Peer(answers=b"\x15\x03\x03\x00\x02\x02\x28", closes=True))
+    with deliver(client).sock:
+        expect_line(client, "HANDSHAKE_FAILURE", "if the alert is about a certificate", reason="tls_rejected",
+                    side="upstream")
+
+
 # ---- addresses ----
 
 def usage_error(husk, mode, certificate, **options):

@@ -54,6 +54,10 @@ static const struct advice cases[] = {
     { { UP, END_KEY_REJECTED, PLAIN, SPOKEN_HELO }, "--username" },
     { { DOWN, END_KEY_TIMEOUT, PLAIN, SPOKEN_NOTHING }, "remove --accept-key-*" },
 
+    /* an alert does not tell more than its number */
+    { { UP, END_TLS_REJECTED, END_TLS, SPOKEN_TLS }, "if the alert is about a certificate" },
+    { { DOWN, END_TLS_REJECTED, END_TLS, SPOKEN_TLS }, "if the alert is about a certificate" },
+
     { { UP, END_CONNECT_REFUSED, PLAIN, SPOKEN_NOTHING }, "no program listens" },
     { { UP, END_UNRESOLVED, PLAIN, SPOKEN_NOTHING }, "--dns-servers" },
 
