@@ -109,6 +109,8 @@ static void take_property(struct order *order, struct chains *chains, const char
     else if (strcmp(word, "ip") == 0)
         profile->alternatives[1] = profile->alternatives[0],
         profile->alternatives[0] = (struct pki_name) { GEN_IPADD, "\xc0\x00\x02\x01", 4 };
+    else if (strcmp(word, "within-ip") == 0)
+        profile->name_constraints = "critical,permitted;IP:192.0.2.0/255.255.255.0";
     else if (EVP_get_digestbyname(word))
         profile->digest = EVP_get_digestbyname(word);
     else

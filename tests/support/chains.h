@@ -9,7 +9,7 @@
  * server (extended key usage), anyuse; noid (no key identifiers); bare (no basic constraints); flat (no
  * intermediate may follow); nosign, cansign (key usage); odd (an unknown critical extension); md5, sha1,
  * sha384, sha512; rsa1024, rsa2048, p224, p384, p521, ed25519; cn:TEXT (else NAME), dns:TEXT, ip (192.0.2.1),
- * key:OTHER (the key of another certificate), within:DOMAIN (name constraint). */
+ * key:OTHER (the key of another certificate), within:DOMAIN (name constraint), within-ip (192.0.2.0/24). */
 #ifndef HUSK_TESTS_SUPPORT_CHAINS_H
 #define HUSK_TESTS_SUPPORT_CHAINS_H
 
