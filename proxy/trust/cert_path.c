@@ -88,7 +88,7 @@ static void note_fault(struct search *search, X509_STORE_CTX *verification)
         certificate = search->path[0];
     if (error == X509_V_ERR_OUT_OF_MEM)
         note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
-    else if (!signatures_hold(search)) {
+    else if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE || !signatures_hold(search)) {
         /* Some releases of BoringSSL verify no MD5 signature: weakness is then the failure to report. */
         if (path_is_strong(search))
             note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
