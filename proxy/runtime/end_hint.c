@@ -105,7 +105,8 @@ static const struct row rows[] = {
     { DOWN, OVER_ANY, END_KEY_MALFORMED, ~SPEAKS(PING), NOT_THE_LISTEN_PROTOCOL },
     { DOWN, OVER_ANY, END_KEY_TIMEOUT, SPEAKS(NOTHING), AGENT_WITHOUT_KEY },
     { DOWN, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of the agent differs from the key of --accept-key-env or --accept-key-file" },
+      "the shared key of the agent is not the one of --accept-key-env or --accept-key-file, or not empty as "
+      "--accept-key-empty says" },
     { DOWN, OVER_ANY, END_KEY_USER, ANYTHING,
       "--accept-user must name the user of the agent, with the same password" },
 
@@ -155,7 +156,9 @@ static const struct row rows[] = {
       "--shared-key-env or --shared-key-file must have the shared key of the aggregator; if the aggregator "
       "asks for a user, --username and --password-env must have a user of the aggregator" },
     { UP, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of --shared-key-env or --shared-key-file differs from the key of the aggregator" },
+      "the shared key of the aggregator is not the one of --shared-key-env or --shared-key-file, or not "
+      "empty "
+      "as --shared-key-empty says" },
 
     /* ---- both ---- */
     { DOWN, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },
