@@ -170,14 +170,15 @@ struct socket_file socket_file_of(const struct socket_address *address)
 
     if (!path || lstat(path, &facts) != 0)
         return (struct socket_file) { 0 };
-    return (struct socket_file) { .device = facts.st_dev, .inode = facts.st_ino };
+    return (struct socket_file) { facts.st_dev, facts.st_ino, facts.st_mtim };
 }
 
 void socket_file_remove(const struct socket_file *file, const struct socket_address *address)
 {
     struct socket_file now = socket_file_of(address);
 
-    if (file->inode && now.inode == file->inode && now.device == file->device)
+    if (file->inode && now.inode == file->inode && now.device == file->device &&
+        now.made.tv_sec == file->made.tv_sec && now.made.tv_nsec == file->made.tv_nsec)
         unlink(socket_address_path(address));
 }
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* Whether other listeners of this process share the port (SO_REUSEPORT). */
 enum socket_sharing {
@@ -45,10 +46,12 @@ MUST_CHECK bool socket_listen_resume(int fd);
  * `address` is an IP address. Returns -1 and a fault on failure, such as an address in use. */
 MUST_CHECK int socket_bind_datagram(const struct socket_address *address, struct fault *fault);
 
-/* Identifies the file of a listening Unix socket; all zeros: none. */
+/* Identifies the file of a listening Unix socket; all zeros: none. A file system may give the inode number of
+ * a removed file to the next file, so the time tells the two files apart. */
 struct socket_file {
     dev_t device;
     ino_t inode;
+    struct timespec made;
 };
 
 /* The file that listening on `address` made; none for other address families and for abstract names. */

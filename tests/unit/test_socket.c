@@ -184,7 +184,29 @@ static void the_socket_file_of_a_dead_process_is_replaced(void **state)
     place_remove(&place);
 }
 
-static void a_failure_to_listen_on_a_unix_socket_is_named(void **state)
+/* On ext4 the file of the successor often gets the same inode number: here only the time differs. */
+static void the_socket_file_of_a_successor_is_kept(void **state)
+{
+    const struct timespec later[2] = { { .tv_sec = 4102444800 }, { .tv_sec = 4102444800 } };
+    struct place place;
+    struct fault fault;
+
+    (void)state;
+    place_make(&place);
+    int fd = socket_listen(&place.address, SOCKET_EXCLUSIVE, NULL, &fault);
+    assert_true(fd >= 0);
+    struct socket_file own = socket_file_of(&place.address);
+    assert_int_equal(utimensat(AT_FDCWD, place.path, later, 0), 0);
+    socket_file_remove(&own, &place.address);
+    assert_int_equal(access(place.path, F_OK), 0);
+    own = socket_file_of(&place.address);
+    socket_file_remove(&own, &place.address);
+    assert_int_equal(access(place.path, F_OK), -1);
+    close(fd);
+    place_remove(&place);
+}
+
+static void what_hinders_a_unix_socket_is_named(void **state)
 {
     const struct socket_access access = { .mode = 0666, .group = SOCKET_GROUP_KEPT };
     struct place place;
@@ -227,7 +249,8 @@ int main(void)
         cmocka_unit_test(a_unix_socket_has_the_mode_and_group_that_were_asked_for),
         cmocka_unit_test(without_access_rights_the_umask_decides),
         cmocka_unit_test(the_socket_file_of_a_dead_process_is_replaced),
-        cmocka_unit_test(a_failure_to_listen_on_a_unix_socket_is_named),
+        cmocka_unit_test(the_socket_file_of_a_successor_is_kept),
+        cmocka_unit_test(what_hinders_a_unix_socket_is_named),
         cmocka_unit_test(a_group_that_cannot_be_given_leaves_no_file),
     };
 
