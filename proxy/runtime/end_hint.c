@@ -74,7 +74,8 @@ static const struct row rows[] = {
     { DOWN, OVER_TLS, END_NOT_TLS, ~SPEAKS(TLS), AGENT_WITHOUT_TLS },
     { DOWN, OVER_TLS, END_HANDSHAKE_TIMEOUT, SPEAKS(NOTHING),
       "the peer has sent nothing: if it is an agent without TLS that has a shared key, turn on TLS with a "
-      "client certificate at the peer, or let the peer send to husk client" },
+      "client "
+      "certificate at the peer, or let the peer send to husk client" },
     { DOWN, OVER_TLS, END_CERTIFICATE_MISSING, ANYTHING,
       "--listen of husk server takes only peers with a certificate of --ca: set certificate and key at the "
       "peer" },

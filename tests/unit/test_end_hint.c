@@ -45,6 +45,7 @@ static const struct advice cases[] = {
     { { UP, END_KEY_MALFORMED, END_TLS, SPOKEN_LINK }, "remove --shared-key-*" },
 
     /* silence */
+    { { DOWN, END_HANDSHAKE_TIMEOUT, END_TLS, SPOKEN_NOTHING }, "if it is an agent without TLS" },
     { { UP, END_HANDSHAKE_TIMEOUT, END_TLS, SPOKEN_NOTHING }, "if the port of --upstream takes plaintext" },
     { { UP, END_HANDSHAKE_CLOSED, END_TLS, SPOKEN_NOTHING }, "if the port of --upstream takes plaintext" },
     { { UP, END_RESET, PLAIN, SPOKEN_NOTHING }, "if the port of --upstream speaks TLS" },
