@@ -74,8 +74,7 @@ static const struct row rows[] = {
     { DOWN, OVER_TLS, END_NOT_TLS, ~SPEAKS(TLS), AGENT_WITHOUT_TLS },
     { DOWN, OVER_TLS, END_HANDSHAKE_TIMEOUT, SPEAKS(NOTHING),
       "the peer has sent nothing: if it is an agent without TLS that has a shared key, turn on TLS with a "
-      "client "
-      "certificate at the peer, or let the peer send to husk client" },
+      "client certificate at the peer, or let the peer send to husk client" },
     { DOWN, OVER_TLS, END_CERTIFICATE_MISSING, ANYTHING,
       "--listen of husk server takes only peers with a certificate of --ca: set certificate and key at the "
       "peer" },
@@ -106,8 +105,8 @@ static const struct row rows[] = {
     { DOWN, OVER_ANY, END_KEY_MALFORMED, ~SPEAKS(PING), NOT_THE_LISTEN_PROTOCOL },
     { DOWN, OVER_ANY, END_KEY_TIMEOUT, SPEAKS(NOTHING), AGENT_WITHOUT_KEY },
     { DOWN, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of the agent is not the one of --accept-key-env or --accept-key-file, or not empty as "
-      "--accept-key-empty says" },
+      "the shared key of the agent differs from the key of --accept-key-env or --accept-key-file, or is not "
+      "empty as --accept-key-empty says" },
     { DOWN, OVER_ANY, END_KEY_USER, ANYTHING,
       "--accept-user must name the user of the agent, with the same password" },
 
@@ -128,7 +127,8 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_HANDSHAKE_CLOSED, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_TLS_REJECTED, ANYTHING,
       "the peer sent the alert in detail: if the alert is about a certificate, the CA file of the peer, or "
-      "--allow-cn and the like of husk server, must admit the certificate of --cert; the log of the peer has "
+      "an "
+      "--allow-* setting of husk server, must admit the certificate of --cert; the log of the peer has "
       "the cause" },
     { UP, OVER_TLS, END_CERTIFICATE_NAME, ANYTHING,
       "set --server-name to a name in the certificate, or give the server a certificate for the host of "
@@ -157,9 +157,8 @@ static const struct row rows[] = {
       "--shared-key-env or --shared-key-file must have the shared key of the aggregator; if the aggregator "
       "asks for a user, --username and --password-env must have a user of the aggregator" },
     { UP, OVER_ANY, END_KEY_WRONG, ANYTHING,
-      "the shared key of the aggregator is not the one of --shared-key-env or --shared-key-file, or not "
-      "empty "
-      "as --shared-key-empty says" },
+      "the shared key of the aggregator differs from the key of --shared-key-env or --shared-key-file, or is "
+      "not empty as --shared-key-empty says" },
 
     /* ---- both ---- */
     { DOWN, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },

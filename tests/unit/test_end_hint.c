@@ -60,8 +60,8 @@ static const struct advice cases[] = {
     { { DOWN, END_TLS_REJECTED, END_TLS, SPOKEN_TLS }, "if the alert is about a certificate" },
 
     /* each kind of key is named */
-    { { DOWN, END_KEY_WRONG, PLAIN, SPOKEN_PING }, "or not empty as --accept-key-empty says" },
-    { { UP, END_KEY_WRONG, PLAIN, SPOKEN_HELO }, "or not empty as --shared-key-empty says" },
+    { { DOWN, END_KEY_WRONG, PLAIN, SPOKEN_PING }, "empty as --accept-key-empty says" },
+    { { UP, END_KEY_WRONG, PLAIN, SPOKEN_HELO }, "not empty as --shared-key-empty says" },
 
     { { UP, END_CONNECT_REFUSED, PLAIN, SPOKEN_NOTHING }, "no program listens" },
     { { UP, END_UNRESOLVED, PLAIN, SPOKEN_NOTHING }, "--dns-servers" },

@@ -206,7 +206,7 @@ static void the_socket_file_of_a_successor_is_kept(void **state)
     place_remove(&place);
 }
 
-static void what_hinders_a_unix_socket_is_named(void **state)
+static void a_failure_to_listen_on_a_unix_socket_is_named(void **state)
 {
     const struct socket_access access = { .mode = 0666, .group = SOCKET_GROUP_KEPT };
     struct place place;
@@ -250,7 +250,7 @@ int main(void)
         cmocka_unit_test(without_access_rights_the_umask_decides),
         cmocka_unit_test(the_socket_file_of_a_dead_process_is_replaced),
         cmocka_unit_test(the_socket_file_of_a_successor_is_kept),
-        cmocka_unit_test(what_hinders_a_unix_socket_is_named),
+        cmocka_unit_test(a_failure_to_listen_on_a_unix_socket_is_named),
         cmocka_unit_test(a_group_that_cannot_be_given_leaves_no_file),
     };
 
