@@ -2,10 +2,7 @@
 
 #include "delivery/read_proof.h"
 #include "wire/socket.h"
-
-#include <string.h>
-
-enum { FOREIGN_BYTES = 6 };
+#include "wire/spoken.h"
 
 static const struct route_options *route_of(const struct peer_acks *acks)
 {
@@ -68,12 +65,10 @@ void peer_acks_note(struct peer_acks *acks)
  * TLS, HTTP, or an aggregator that begins the shared-key handshake. */
 static bool is_foreign(const struct buffer *answer)
 {
-    uint8_t bytes[FOREIGN_BYTES];
-    size_t length = buffer_peek(answer, 0, bytes, sizeof bytes);
+    uint8_t bytes[SPOKEN_BYTES_MAX];
+    enum spoken spoken = spoken_of(bytes, buffer_peek(answer, 0, bytes, sizeof bytes));
 
-    return (length > 1 && bytes[0] >= 0x14 && bytes[0] <= 0x17 && bytes[1] == 3) ||
-           (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) ||
-           (length >= 6 && memcmp(bytes + 1, "\xa4HELO", 5) == 0);
+    return spoken == SPOKEN_TLS || spoken == SPOKEN_HTTP_RESPONSE || spoken == SPOKEN_HELO;
 }
 
 /* Whether the reason is a late ack, or an answer that is no ack. */

@@ -1,7 +1,7 @@
-/* Recognises by its first bytes which protocol a peer speaks. Pure.
+/* Which protocol a peer speaks, told from its first bytes. Pure.
  *
- * husk uses the result only to describe a failure. The result does not change how husk treats a connection.
- */
+ * husk uses it to describe a failure, and to tell an aggregator that acknowledges nothing from a program that
+ * takes no Forward messages (delivery/peer_acks.h). */
 #ifndef HUSK_WIRE_SPOKEN_H
 #define HUSK_WIRE_SPOKEN_H
 
