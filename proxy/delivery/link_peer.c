@@ -84,10 +84,7 @@ static void on_undelivered(void *owner, enum end_reason reason)
 
 static void on_refused(void *owner, const struct sender_refusal *refusal)
 {
-    if (refusal->message->is_kept || refusal->reason == END_NO_ACKS)
-        message_answer(owner, refusal->message, refusal->events, refusal->reason);
-    else
-        on_undelivered(owner, END_UNDELIVERED);
+    message_answer(owner, refusal->message, refusal->events, refusal->reason);
 }
 
 static void on_wake(void *owner)

@@ -25,8 +25,7 @@ struct link_peer_events {
     void (*on_answer)(void *owner);
     /* The sender may be able to go on. */
     void (*on_wake)(void *owner);
-    /* See struct sender_events. END_UNDELIVERED also for a message that is lost and not kept: the calling
-     * husk may have kept the message, and sends it again when the connection ends. */
+    /* As in struct sender_events. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* A sender without unsettled messages is forgotten: it has ended, or another one needs its place. */
     void (*on_forgotten)(void *owner, struct sender *sender);

@@ -142,7 +142,11 @@ void sender_refuse(struct sender *sender, struct message *message, uint64_t even
 
     sender_remove(sender, message);
     empties_settle(sender); /* before the callback, which may release the sender */
-    sender->events->on_refused(sender->owner, &refusal);
+    /* The calling husk may have kept the message, and sends it again. */
+    if (sender->is_remote && !message->is_kept && reason != END_NO_ACKS)
+        sender_fail(sender, END_UNDELIVERED);
+    else
+        sender->events->on_refused(sender->owner, &refusal);
 }
 
 void sender_fail(struct sender *sender, enum end_reason reason)

@@ -20,10 +20,13 @@ struct sender_refusal {
 struct sender_events {
     /* The message is settled and is freed after the callback. */
     void (*on_settled)(void *owner, const struct message *message);
-    /* A message is given up, or some of its events. The message is freed after the callback. */
+    /* A message is given up, or some of its events. The message is freed after the callback. For the agent of
+     * another husk: husk has kept the message, or the reason is END_NO_ACKS. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
-    /* The large message that the agent is sending is given up for `reason`. END_UNDELIVERED: the message is
-     * lost and not kept, or has waited for --delivery-timeout. */
+    /* The large message that the agent is sending is given up for `reason`. END_UNDELIVERED: the connection
+     * to the agent must end, because the agent sends the message again then. The large message is lost and
+     * not kept, or has waited for --delivery-timeout; or, for the agent of another husk, any message is lost
+     * and not kept. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* The agent may be able to go on: there is space, or an isolated message no longer blocks the sender. */
     void (*on_wake)(void *owner);
@@ -79,7 +82,7 @@ void sender_inherit(struct message *part, const struct message *batch);
 /* Removes a settled message and calls on_settled. */
 void sender_settle(struct sender *sender, struct message *message);
 
-/* Removes the message and calls on_refused. */
+/* Removes the message and calls on_refused, or on_undelivered if that says so. */
 void sender_refuse(struct sender *sender, struct message *message, uint64_t events, enum end_reason reason);
 
 /* Call on_undelivered, and on_wake. */

@@ -34,10 +34,6 @@ static void on_refused(void *owner, const struct sender_refusal *refusal)
         senders->events->on_refused(senders->owner, refusal);
         return;
     }
-    if (!message->is_kept && refusal->reason != END_NO_ACKS) { /* the calling husk may have kept it */
-        senders->events->on_undelivered(senders->owner, END_UNDELIVERED);
-        return;
-    }
     if ((answer.id_length || message->is_early_part) && !agent_acks_add(&senders->acks, &answer))
         senders->is_out_of_memory = true;
     senders->events->on_wake(senders->owner);

@@ -14,7 +14,7 @@ struct senders_events {
     /* A message of the agent is given up, or some of its events. Not called for a husk: a husk gets an
      * answer. */
     void (*on_refused)(void *owner, const struct sender_refusal *refusal);
-    /* See struct link_peer_events and struct sender_events. */
+    /* As in struct sender_events. */
     void (*on_undelivered)(void *owner, enum end_reason reason);
     /* A husk's sender is forgotten. It has no unsettled message. */
     void (*on_forgotten)(void *owner, struct sender *sender);

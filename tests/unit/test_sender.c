@@ -374,6 +374,26 @@ static void a_refused_message_leaves_its_sender_before_the_owner_is_told(void **
     assert_int_equal(batch->entry.sender, NUMBER); /* it still names the sender on a link */
 }
 
+static void a_refused_message_of_a_calling_husk_that_is_not_kept_is_undelivered(void **state)
+{
+    struct fixture *f = *state;
+
+    sender_set_remote(&f->sender);
+    file(f, 3);
+    sender_refuse(&f->sender, f->messages[0], 1, END_JSON); /* it is kept */
+    assert_int_equal(f->refusal.reason, END_JSON);
+    assert_int_equal(f->undelivered, 0);
+    message_discard_bytes(f->messages[1]);
+    sender_refuse(&f->sender, f->messages[1], 1, END_CLOSED);
+    assert_int_equal(f->refusal.reason, END_JSON);
+    assert_int_equal(f->undelivered, 1);
+    assert_int_equal(f->reason, END_UNDELIVERED);
+    message_discard_bytes(f->messages[2]);
+    sender_refuse(&f->sender, f->messages[2], 1, END_NO_ACKS); /* no loss */
+    assert_int_equal(f->refusal.reason, END_NO_ACKS);
+    assert_int_equal(f->undelivered, 1);
+}
+
 static void a_message_that_is_passed_over_has_an_ordinal(void **state)
 {
     struct fixture *f = *state;
@@ -417,6 +437,7 @@ int main(void)
         TEST(parts_of_an_isolated_batch_block),
         TEST(the_owner_is_told_of_failure_and_of_space),
         TEST(a_refused_message_leaves_its_sender_before_the_owner_is_told),
+        TEST(a_refused_message_of_a_calling_husk_that_is_not_kept_is_undelivered),
         TEST(a_message_that_is_passed_over_has_an_ordinal),
         TEST(a_sender_remembers_its_connection_and_its_end),
     };
