@@ -358,9 +358,8 @@ static void on_ready(void *observer, struct upstream *upstream)
 {
     struct dispatcher *dispatcher = observer;
 
-    if (leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_HUSK)
-        connection_log_hint(&dispatcher->transport->connection_log, HINT_OLD_HUSK,
-                            outlet_address(&upstream->outlet));
+    connection_log_secured(&dispatcher->transport->connection_log, SIDE_UPSTREAM, &upstream->outlet.leg,
+                           outlet_address(&upstream->outlet));
     upstream_pool_on_ready(&dispatcher->pool, upstream);
     dispatch(dispatcher);
 }

@@ -401,14 +401,12 @@ static struct step transfer_step(struct downstream *downstream)
 static enum end_reason link_begin(struct downstream *downstream)
 {
     const struct leg *leg = &downstream->access.inlet.leg;
-    enum tls_peer_protocol protocol = leg_peer_protocol(leg);
 
+    connection_log_secured(&downstream->shared->transport->connection_log, SIDE_DOWNSTREAM, leg,
+                           &downstream->access.inlet.peer);
     if (!leg->tls)
         receiver_allow_link(&downstream->receiver);
-    if (protocol == TLS_PEER_HUSK)
-        connection_log_hint(&downstream->shared->transport->connection_log, HINT_OLD_HUSK,
-                            &downstream->access.inlet.peer);
-    if (protocol != TLS_PEER_LINK)
+    if (leg_peer_protocol(leg) != TLS_PEER_LINK)
         return END_NONE;
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }

@@ -237,6 +237,15 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
     log_end(&line);
 }
 
+void connection_log_secured(struct connection_log *connection_log, enum side side, const struct leg *leg,
+                            const struct socket_address *peer)
+{
+    bool speaks_link = side == SIDE_DOWNSTREAM || connection_log->route->upstream_link != ROUTE_LINK_OFF;
+
+    if (speaks_link && leg_peer_protocol(leg) == TLS_PEER_HUSK)
+        connection_log_hint(connection_log, HINT_OLD_HUSK, peer);
+}
+
 void connection_log_acks(struct connection_log *connection_log, enum connection_acks acks,
                          const struct socket_address *upstream)
 {

@@ -77,6 +77,11 @@ enum connection_hint {
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer);
 
+/* The leg to `peer` on `side` is secured, or has no TLS. Logs HINT_OLD_HUSK if the peer is a husk that does
+ * not speak the link there, although this husk does. */
+void connection_log_secured(struct connection_log *connection_log, enum side side, const struct leg *leg,
+                            const struct socket_address *peer);
+
 /* What husk concludes about the acks of an aggregator. */
 enum connection_acks {
     ACKS_FORGONE, /* it never acknowledges: husk continues without acks */

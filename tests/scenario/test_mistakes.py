@@ -391,6 +391,16 @@ def test_husk_client_dials_an_old_husk(husk, pki):
     assert not client.problems()
 
 
+def test_a_husk_that_shall_not_speak_the_link_does_not_miss_it(husk, pki):
+    """The husk behind cannot know that."""
+    server = husk.server(Aggregator())
+    client = husk.client(server, upstream_link="off")
+    with deliver(client).sock:
+        server.wait_for_line(lambda line: "does not speak husk-link/1" in line, "the hint")
+        client.wait_for_metric("husk_messages_settled_total", 1)
+    assert not any("husk-link" in line for line in client.lines)
+
+
 @pytest.mark.parametrize("client, server", [("tcp", "forward"), ("forward", "tcp")])
 def test_tcp_in_one_half_and_forward_in_the_other_carry_messages(husk, client, server):
     aggregator = Aggregator()
