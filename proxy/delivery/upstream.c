@@ -416,16 +416,17 @@ static enum end_reason bytes_move(struct upstream *upstream)
     return reason;
 }
 
-/* husk has ended its direction: reads the acks that still come, and the peer's end. */
+/* husk has ended its direction: reads what still comes. Once in a turn: the peer may send without end. */
 static struct step asking_step(struct upstream *upstream)
 {
-    struct buffer *incoming = &upstream->stream.incoming;
+    enum leg_status status = leg_read(&upstream->outlet.leg, &upstream->stream.incoming, INCOMING_BYTES);
+    bool goes_on = status == LEG_MOVED && reactor_of(upstream)->now_ms < upstream->acks.asks_until_ms;
 
-    while (leg_read(&upstream->outlet.leg, incoming, INCOMING_BYTES) == LEG_MOVED) {
-        if (answers_take(upstream) != END_NONE)
-            buffer_clear(incoming);
-    }
-    enum end_reason reason = peer_acks_check(&upstream->acks);
+    if (answers_take(upstream) != END_NONE)
+        buffer_clear(&upstream->stream.incoming);
+    if (goes_on)
+        upstream_wake(upstream);
+    enum end_reason reason = goes_on ? END_NONE : peer_acks_check(&upstream->acks);
     taken_settle(upstream);
     return step_waits_unless(reason);
 }
