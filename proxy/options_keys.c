@@ -152,8 +152,12 @@ static char *key_load(const struct key_source *source, struct fault *fault)
 {
     const char *value = source->env ? getenv(source->env) : NULL;
 
-    if (source->is_empty)
-        return strdup("");
+    if (source->is_empty) {
+        char *empty = strdup("");
+        if (!empty)
+            fault_set(fault, "out of memory");
+        return empty;
+    }
     if (!value || *value)
         return secret_load(source->setting, source->env, source->file, fault);
     fault_set(fault, "--%s-env: environment variable %s is empty: for an empty shared key set --%s-empty",
