@@ -1,8 +1,8 @@
 /* The workers of a route: opens their listening sockets, starts them, passes changes to all of them, stops
  * them.
  *
- * Owns the workers and what they listen on. Belongs to the control
- * thread; talks to the workers only through their mailboxes and their counters. */
+ * Owns the workers and what they listen on. Belongs to the control thread; talks to the workers only through
+ * their mailboxes and their counters. */
 #ifndef HUSK_WORKER_WORKER_GROUP_H
 #define HUSK_WORKER_WORKER_GROUP_H
 
