@@ -35,7 +35,7 @@ def programs():
 
 
 @pytest.fixture(autouse=True)
-def listeners():
+def listeners_are_closed():
     """Closes the listeners that a test has opened."""
     before = set(raw.open_listeners)
     yield
