@@ -65,11 +65,11 @@ def _husk(mode, name, *protocol):
     return start
 
 
-def _husk_client(*protocol):
+def husk_client(*protocol):
     return _husk("client", "client", *protocol)
 
 
-def _husk_server(*protocol):
+def husk_server(*protocol):
     return _husk("server", "server", *protocol)
 
 
@@ -249,15 +249,15 @@ def _go_threads(site):
 
 ALL = [
     Candidate("floor", "floor", _floor("seal"), _floor("open")),
-    Candidate("husk", "husk", _husk_client(*FORWARD), _husk_server(*FORWARD)),
-    Candidate("husk-passthrough", "husk", _husk_client(*PASSTHROUGH), _husk_server(*PASSTHROUGH)),
-    Candidate("husk-tcp", "husk", _husk_client(*TCP), _husk_server(*TCP)),
+    Candidate("husk", "husk", husk_client(*FORWARD), husk_server(*FORWARD)),
+    Candidate("husk-passthrough", "husk", husk_client(*PASSTHROUGH), husk_server(*PASSTHROUGH)),
+    Candidate("husk-tcp", "husk", husk_client(*TCP), husk_server(*TCP)),
     # One TLS connection for each agent, as from agents that speak TLS themselves, to a forward server.
-    Candidate("husk-many-tls", "husk", _husk_client(*TCP), _husk_server(*FORWARD), halves=("server",)),
+    Candidate("husk-many-tls", "husk", husk_client(*TCP), husk_server(*FORWARD), halves=("server",)),
     Candidate("stunnel", "peer", _stunnel("client"), _stunnel("server"), ("stunnel",)),
     Candidate("haproxy", "peer", _haproxy("client"), _haproxy("server"), ("haproxy",)),
     Candidate("nginx", "peer", _nginx("client"), _nginx("server"), ("nginx",)),
-    Candidate("hitch", "peer", _husk_client(*TCP), _hitch_server, ("hitch",), ("server",)),
+    Candidate("hitch", "peer", husk_client(*TCP), _hitch_server, ("hitch",), ("server",)),
     Candidate("ghostunnel", "peer", _ghostunnel("client"), _ghostunnel("server"), ("ghostunnel",),
               environment=_go_threads),
     Candidate("fluent-bit", "peer", _fluent_bit("client"), _fluent_bit("server"), ("fluent-bit",),

@@ -122,8 +122,8 @@ class Husks:
 
     def __init__(self, stack, build, pki, directory, upstream, options):
         self.port, link = free_port(), free_port()
-        starts = ((candidates._husk_server(*candidates.FORWARD), link, upstream),
-                  (candidates._husk_client(*candidates.FORWARD, *options), self.port, link))
+        starts = ((candidates.husk_server(*candidates.FORWARD), link, upstream),
+                  (candidates.husk_client(*candidates.FORWARD, *options), self.port, link))
         self._halves = []
         for start, listen, to in starts:
             site = candidates.Site(build, pki, directory, listen, to, 1, 100)

@@ -21,7 +21,6 @@ class Recorder(Aggregator):
     WHOLE = True
 
 
-
 def send_apart(husk, agent, *messages):
     """Sends each message after husk has read the message before it."""
     for one in messages:

@@ -78,7 +78,6 @@ static int set_up(void **state)
 
     runtime_open(&f->runtime);
     upstream_pool_init(&f->pool, &(struct upstream_shared) { .transport = &f->runtime.transport,
-
                                                              .events = &events,
                                                              .observer = &f->pool });
     *state = f;
