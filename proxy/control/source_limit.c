@@ -1,5 +1,6 @@
 #include "control/source_limit.h"
 
+#include "base/hash.h"
 #include "base/token_bucket.h"
 
 #include <netinet/in.h>
@@ -33,15 +34,10 @@ static struct key key_of(const struct socket_address *source)
     return key;
 }
 
-/* FNV-1a. Colliding sources give an attacker no more answers than other sources do. */
-static uint32_t hash(const struct key *key)
+/* Colliding sources give an attacker no more answers than other sources do. */
+static struct source_limit_entry *set_of(const struct source_limit *limit, const struct key *key)
 {
-    const uint8_t *bytes = (const uint8_t *)key;
-    uint32_t value = UINT32_C(2166136261);
-
-    for (size_t i = 0; i < sizeof *key; i++)
-        value = (value ^ bytes[i]) * UINT32_C(16777619);
-    return value ^ value >> 16;
+    return &limit->entries[hash_bytes(key, sizeof *key) % SETS * WAYS];
 }
 
 bool source_limit_init(struct source_limit *limit, uint32_t per_second, struct fault *fault)
@@ -64,7 +60,7 @@ void source_limit_deinit(struct source_limit *limit)
 /* The entry of the key; a new one has a full bucket. */
 static struct source_limit_entry *entry_of(struct source_limit *limit, const struct key *key, uint64_t now_ms)
 {
-    struct source_limit_entry *set = &limit->entries[(size_t)(hash(key) % SETS) * WAYS], *oldest = set;
+    struct source_limit_entry *set = set_of(limit, key), *oldest = set;
 
     for (struct source_limit_entry *entry = set; entry < set + WAYS; entry++) {
         if (memcmp(&entry->key, key, sizeof *key) == 0)

@@ -1,5 +1,6 @@
 #include "delivery/in_flight.h"
 
+#include "base/hash.h"
 #include "forward/json_ack.h"
 #include "forward/link.h"
 #include "forward/rewriter.h"
@@ -66,14 +67,12 @@ static struct ledger_entry *oldest_awaiting(const struct in_flight *in_flight)
 
 /* ---- messages that settled without their ack ---- */
 
-/* The hash (FNV-1a) of the bytes of an id value, without its header; never 0. */
+/* Of the bytes of an id value, without its header; not 0. */
 static uint64_t id_hash(const uint8_t *value, size_t length)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t body = ack_id_body(value, length);
 
-    for (size_t i = ack_id_body(value, length); i < length; i++)
-        hash = (hash ^ value[i]) * UINT64_C(0x100000001b3);
-    return hash | 1;
+    return hash_bytes(value + body, length - body) | 1;
 }
 
 static void forgone_note(struct in_flight *in_flight, const struct ledger_entry *entry)

@@ -1,5 +1,6 @@
 #include "delivery/message_policy.h"
 
+#include "base/hash.h"
 #include "delivery/tag_text.h"
 #include "forward/rewriter.h"
 
@@ -249,11 +250,7 @@ void message_meters_deinit(struct message_meters *meters)
 
 static unsigned head_of(const char *identity)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a */
-
-    for (; *identity; identity++)
-        hash = (hash ^ (uint8_t)*identity) * 16777619U;
-    return hash % MESSAGE_METERS_HEADS;
+    return hash_bytes(identity, strlen(identity)) % MESSAGE_METERS_HEADS;
 }
 
 /* Finds a meter. Frees unused meters with full buckets in the same list, so that there are only meters of
