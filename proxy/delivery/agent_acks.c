@@ -1,5 +1,7 @@
 #include "delivery/agent_acks.h"
 
+#include "forward/ack.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +15,9 @@ struct agent_ack {
     uint8_t id[];
 };
 
-/* {"ack": id} without the id. */
-enum { ACK_HEAD_BYTES = 5 };
-
 static unsigned ack_bytes(const struct agent_ack *ack)
 {
-    return ack->id_length ? ACK_HEAD_BYTES + ack->id_length : 0;
+    return ack->id_length ? ACK_FRONT_BYTES + ack->id_length : 0;
 }
 
 void agent_acks_init(struct agent_acks *acks, uint64_t sender)

@@ -4,9 +4,9 @@
 #include "forward/json_ack.h"
 #include "forward/link.h"
 #include "forward/rewriter.h"
+#include "wire/tls_channel.h"
 
 enum {
-    TLS_RECORD_BYTES = 16384,
     ONE_PAIR = 0x81, /* first byte of an ack without more keys */
     /* Three of the shortest intervals at which a husk answers. */
     LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN
