@@ -31,7 +31,8 @@ int main(int count, char **arguments)
     double seconds = measure_seconds(count, arguments);
     char uri_text[] = "spiffe://example.net/ns/logging/sa/agent-17", *uri = uri_text;
     char dns_text[] = "agent-17.logging.example.net", *dns = dns_text;
-    struct subject subject = { .identity = { .uri = { 1, &uri }, .dns = { 1, &dns } } };
+    struct subject subject = { .identity = { .uri = { .count = 1, .values = &uri },
+                                             .dns = { .count = 1, .values = &dns } } };
     struct measure measure = { "a SPIFFE ID, one rule with a wildcard", judge, &subject, VERDICTS, 0 };
 
     add(&subject, PEER_RULE_URI, "spiffe://example.net/ns/logging/sa/*");
