@@ -9,6 +9,7 @@ import pytest
 
 from support import forward, link, raw
 from support.forward import Agent, Aggregator, ack, event
+from support.husk import LIGHT
 from support.process import eventually
 
 ID = "x" * 990  # long ids, so that the sockets cannot hold all acks
@@ -81,7 +82,7 @@ def test_an_agent_that_never_reads_its_acks_is_read(unread):
     husk.wait_for_metric("husk_messages_settled_total", COUNT)
     husk.wait_for_metric("husk_acks_given_up_total", 1)
     assert len(husk.events(**WARNING)) == 1
-    assert husk.resident_kib() < 16 << 10  # the buffers of the sockets do not count
+    assert LIGHT or husk.resident_kib() < 16 << 10  # the buffers of the sockets do not count
 
     # An agent that reads later gets whole acks in order, each for its message, and then all further ones. The socket
     # may have taken more acks after some were given up.
