@@ -146,8 +146,7 @@ static void on_garbage(void *owner, const void *bytes, size_t length)
     log_begin(&line, admin->log, LOG_WARN, "a client of the admin port does not speak HTTP");
     log_text(&line, "speaks", spoken_name(spoken));
     log_text(&line, "hint", "--admin serves HTTP without TLS: agents and husks use the address of --listen");
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 
@@ -190,8 +189,7 @@ static void accept_pause(struct admin *admin, int error)
         return;
     log_begin(&line, admin->log, LOG_WARN, "admin cannot accept");
     log_text(&line, "detail", strerror(error));
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 

@@ -133,6 +133,12 @@ void log_number(struct log_line *line, const char *key, int64_t value)
     line_put(line, digits);
 }
 
+void log_suppressed(struct log_line *line, uint32_t count)
+{
+    if (count)
+        log_number(line, "suppressed", count);
+}
+
 void log_end(struct log_line *line)
 {
     struct log *log = line->log;

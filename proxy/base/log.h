@@ -40,6 +40,8 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
 /* Adds key="value"; a NULL or empty value adds nothing. */
 void log_text(struct log_line *line, const char *key, const char *value);
 void log_number(struct log_line *line, const char *key, int64_t value);
+/* Adds how many lines a limiter has suppressed before this one; 0 adds nothing. */
+void log_suppressed(struct log_line *line, uint32_t count);
 /* Writes the line. */
 void log_end(struct log_line *line);
 

@@ -70,8 +70,7 @@ static void limited_log(struct heartbeat *heartbeat, const struct socket_address
     log_begin(&line, heartbeat->options.log, LOG_WARN,
               "UDP heartbeats from one source exceed --udp-heartbeats-per-source and are not answered");
     log_text(&line, "source", text);
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 

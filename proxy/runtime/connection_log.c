@@ -13,7 +13,7 @@ static void count_write(const struct connection_log *connection_log, struct log_
     log_begin(&line, connection_log->log, LOG_WARN, text);
     log_text(&line, "route", connection_log->route->name);
     log_text(&line, "reason", reason);
-    log_number(&line, "suppressed", limiter->suppressed);
+    log_suppressed(&line, limiter->suppressed);
     log_end(&line);
     limiter->suppressed = 0;
 }
@@ -135,8 +135,7 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
     identity_write(&line, end->inlet);
     address_write(&line, "upstream", end->upstream);
     log_number(&line, "duration_ms", (int64_t)(reactor->now_ms - end->opened_ms));
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 
@@ -162,8 +161,7 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
     log_text(&line, "reason", end_reason_name(reason));
     log_text(&line, "what", end_reason_phrase(reason));
     log_number(&line, "messages", messages);
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 
@@ -178,8 +176,7 @@ void connection_log_unread_acks(struct connection_log *connection_log, const str
               "an agent asks for acks and does not read them: its acks beyond --unread-acks are given up");
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "peer", peer);
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 
@@ -198,8 +195,7 @@ void connection_log_invalid(struct connection_log *connection_log, const struct 
     log_text(&line, "tag", invalid->tag);
     address_write(&line, "peer", invalid->where->peer);
     identity_write(&line, invalid->where->inlet);
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 

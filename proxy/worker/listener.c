@@ -37,8 +37,7 @@ static void pause_log(struct listener *listener, enum log_level level, const cha
         return;
     snprintf(message, sizeof message, "%s: %s", what, strerror(error));
     log_begin(&line, listener->log, level, message);
-    if (suppressed)
-        log_number(&line, "suppressed", suppressed);
+    log_suppressed(&line, suppressed);
     log_end(&line);
 }
 
