@@ -136,6 +136,12 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
         listener_resume(listener);
 }
 
+void listener_fds_close(struct listener_fds *fds)
+{
+    while (fds->count)
+        close(fds->items[--fds->count]);
+}
+
 void listener_open(struct listener *listener, const struct listener_options *options)
 {
     *listener = (struct listener) {

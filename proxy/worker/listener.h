@@ -22,6 +22,9 @@ struct listener_fds {
     unsigned count;
 };
 
+/* Closes descriptors that no listener has taken. None is left. */
+void listener_fds_close(struct listener_fds *fds);
+
 /* In LISTENER_REFUSING a socket is bound but does not listen: the kernel refuses connections. */
 enum listener_mode { LISTENER_LISTENING, LISTENER_REFUSING };
 

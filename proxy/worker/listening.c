@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /* TCP sockets share the port. A Unix socket has one name, so its descriptor is duplicated. */
 static int another_fd(const struct listening *listening, unsigned at, struct fault *fault)
@@ -65,10 +64,8 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
 
 void listening_close(struct listening *listening)
 {
-    for (unsigned worker = 0; listening->fds && worker < listening->workers; worker++) {
-        for (unsigned i = 0; i < listening->fds[worker].count; i++)
-            close(listening->fds[worker].items[i]);
-    }
+    for (unsigned worker = 0; listening->fds && worker < listening->workers; worker++)
+        listener_fds_close(&listening->fds[worker]);
     for (unsigned i = 0; i < listening->count; i++)
         socket_file_remove(&listening->sockets[i].file, &listening->sockets[i].address);
     free(listening->fds);

@@ -3,7 +3,6 @@
 #include "wire/socket.h"
 
 #include <signal.h>
-#include <unistd.h>
 
 /* ---- accepting ---- */
 
@@ -172,7 +171,7 @@ static void accepting_start(struct worker *worker, const struct worker_options *
                    worker);
 }
 
-bool worker_start(struct worker *worker, const struct worker_options *options, const struct listener_fds *fds,
+bool worker_start(struct worker *worker, const struct worker_options *options, struct listener_fds *fds,
                   struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
 {
     *worker = (struct worker) { .peers = options->peers };
@@ -181,8 +180,7 @@ bool worker_start(struct worker *worker, const struct worker_options *options, c
     transport_init(&worker->transport, &worker->reactor, options->route, options->log, credentials);
     tunnels_init(&worker->tunnels, &worker->transport);
     if (!is_open || !delivery_open(&worker->delivery, &worker->transport, fault)) {
-        for (unsigned i = 0; i < fds->count; i++)
-            close(fds->items[i]);
+        listener_fds_close(fds);
         worker_deinit(worker);
         return false;
     }

@@ -46,8 +46,8 @@ struct worker {
  * each of `credentials`; NULL: that side is plaintext. Copies `options`. The worker must not move in memory
  * afterwards. */
 MUST_CHECK bool worker_start(struct worker *worker, const struct worker_options *options,
-                             const struct listener_fds *fds,
-                             struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
+                             struct listener_fds *fds, struct credentials *const credentials[SIDE_COUNT],
+                             struct fault *fault);
 
 /* Waits for the thread to end (post MAILBOX_STOP first). */
 void worker_join(struct worker *worker);

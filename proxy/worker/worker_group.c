@@ -33,7 +33,7 @@ bool worker_group_start(struct worker_group *group, struct credentials *const cr
             if (credentials[side])
                 shared[side] = credentials_share(credentials[side]);
         }
-        const struct listener_fds fds = listening_take(&group->listening, at);
+        struct listener_fds fds = listening_take(&group->listening, at);
         if (!worker_start(&group->workers[at], &options, &fds, shared, fault))
             return false;
         group->metrics[at] = &group->workers[at].reactor.metrics;
