@@ -16,12 +16,7 @@
 #include <stdint.h>
 
 /* What may stand in a file beside certificates. */
-enum beside { BESIDE_NOTHING, BESIDE_KEY };
-
-static bool is_passed_over(enum pem_kind kind, enum beside beside)
-{
-    return beside == BESIDE_KEY && (kind == PEM_PRIVATE_KEY || kind == PEM_PARAMETERS);
-}
+enum { BESIDE_NOTHING = 0, BESIDE_KEY = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS) };
 
 static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_block *block, const char *path,
                                struct fault *fault)
@@ -39,7 +34,7 @@ static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_b
     return false;
 }
 
-static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file, enum beside beside,
+static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file, unsigned beside,
                                 struct fault *fault)
 {
     struct pem_scan scan;
@@ -47,13 +42,7 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
     enum pem_found found;
 
     pem_scan_start(&scan, file);
-    while ((found = pem_scan_next(&scan, &block, fault)) == PEM_FOUND_BLOCK) {
-        if (is_passed_over(block.kind, beside))
-            continue;
-        if (block.kind != PEM_CERTIFICATE) {
-            pem_block_refuse(&block, file->path, fault);
-            return false;
-        }
+    while ((found = pem_scan_next_of(&scan, PEM_CERTIFICATE, beside, &block, fault)) == PEM_FOUND_BLOCK) {
         if (!certificate_decode(certificates, &block, file->path, fault))
             return false;
     }
@@ -62,7 +51,7 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
     return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 
-static STACK_OF(X509) * certificates_load(const char *path, enum beside beside, struct fault *fault)
+static STACK_OF(X509) * certificates_load(const char *path, unsigned beside, struct fault *fault)
 {
     STACK_OF(X509) *certificates = sk_X509_new_null();
     struct pem_file file = { 0 };

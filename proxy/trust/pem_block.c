@@ -198,7 +198,8 @@ enum pem_found pem_scan_next(struct pem_scan *scan, struct pem_block *block, str
     return PEM_FOUND_END;
 }
 
-void pem_block_refuse(const struct pem_block *block, const char *path, struct fault *fault)
+/* The block has no place in the file. */
+static void block_refuse(const struct pem_block *block, const char *path, struct fault *fault)
 {
     static const char *const reasons[] = {
         [PEM_CERTIFICATE] = "",
@@ -211,6 +212,20 @@ void pem_block_refuse(const struct pem_block *block, const char *path, struct fa
 
     fault_set(fault, "%s: line %zu: a block \"%.*s\" does not belong in this file%s", path, block->line,
               (int)(block->label_length < 64 ? block->label_length : 64), block->label, reasons[block->kind]);
+}
+
+enum pem_found pem_scan_next_of(struct pem_scan *scan, enum pem_kind wanted, unsigned beside,
+                                struct pem_block *block, struct fault *fault)
+{
+    enum pem_found found;
+
+    while ((found = pem_scan_next(scan, block, fault)) == PEM_FOUND_BLOCK && block->kind != wanted) {
+        if (beside & PEM_ONLY(block->kind))
+            continue;
+        block_refuse(block, scan->file->path, fault);
+        return PEM_FOUND_FAULT;
+    }
+    return found;
 }
 
 struct bio_st *pem_block_reader(const struct pem_block *block)

@@ -46,8 +46,13 @@ enum pem_found { PEM_FOUND_BLOCK, PEM_FOUND_END, PEM_FOUND_FAULT };
 /* Finds the next block. PEM_FOUND_FAULT: a one-line fault names the file and the line. */
 MUST_CHECK enum pem_found pem_scan_next(struct pem_scan *scan, struct pem_block *block, struct fault *fault);
 
-/* Sets a fault that says why `block` has no place in the file at `path`. */
-void pem_block_refuse(const struct pem_block *block, const char *path, struct fault *fault);
+/* A set of kinds. */
+#define PEM_ONLY(kind) (1U << (kind))
+
+/* Finds the next block of the kind `wanted`. Skips blocks of the kinds `beside`; any other block is a fault.
+ */
+MUST_CHECK enum pem_found pem_scan_next_of(struct pem_scan *scan, enum pem_kind wanted, unsigned beside,
+                                           struct pem_block *block, struct fault *fault);
 
 /* A reader of the block alone; the caller frees it. NULL when out of memory. */
 struct bio_st *pem_block_reader(const struct pem_block *block);

@@ -32,10 +32,8 @@ static void warn_if_shared(const struct pem_file *file, struct log *log)
     log_end(&line);
 }
 
-static bool is_passed_over(enum pem_kind kind)
-{
-    return kind == PEM_CERTIFICATE || kind == PEM_PARAMETERS;
-}
+/* What may stand in the file beside the key. */
+enum { BESIDE_THE_KEY = PEM_ONLY(PEM_CERTIFICATE) | PEM_ONLY(PEM_PARAMETERS) };
 
 /* Finds the one private key of the file, which may contain certificates, too. */
 static bool key_find(struct pem_file *file, struct pem_block *key, struct fault *fault)
@@ -46,13 +44,8 @@ static bool key_find(struct pem_file *file, struct pem_block *key, struct fault 
 
     *key = (struct pem_block) { 0 };
     pem_scan_start(&scan, file);
-    while ((found = pem_scan_next(&scan, &block, fault)) == PEM_FOUND_BLOCK) {
-        if (is_passed_over(block.kind))
-            continue;
-        if (block.kind != PEM_PRIVATE_KEY) {
-            pem_block_refuse(&block, file->path, fault);
-            return false;
-        }
+    while ((found = pem_scan_next_of(&scan, PEM_PRIVATE_KEY, BESIDE_THE_KEY, &block, fault)) ==
+           PEM_FOUND_BLOCK) {
         if (key->text) {
             fault_set(fault, "%s: line %zu: a second private key, after that of line %zu", file->path,
                       block.line, key->line);

@@ -155,11 +155,30 @@ static void test_a_refusal_names_line_and_label(void **state)
 
     (void)state;
     pem_scan_start(&scan, &file);
-    assert_int_equal(pem_scan_next(&scan, &block, &fault), PEM_FOUND_BLOCK);
-    pem_block_refuse(&block, file.path, &fault);
+    assert_int_equal(pem_scan_next_of(&scan, PEM_CERTIFICATE, PEM_ONLY(PEM_PRIVATE_KEY), &block, &fault),
+                     PEM_FOUND_FAULT);
     assert_string_equal(fault.text,
                         "x.pem: line 2: a block \"X509 CRL\" does not belong in this file; husk does not "
                         "use revocation lists");
+    pem_file_wipe(&file);
+}
+
+static void test_blocks_beside_the_wanted_ones_are_skipped(void **state)
+{
+    struct pem_file file =
+        file_of(BLOCK("EC PARAMETERS") BLOCK("CERTIFICATE") BLOCK("EC PRIVATE KEY") BLOCK("CERTIFICATE"));
+    const unsigned beside = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS);
+    struct pem_scan scan;
+    struct pem_block block;
+    struct fault fault;
+
+    (void)state;
+    pem_scan_start(&scan, &file);
+    for (size_t line = 4; line <= 10; line += 6) {
+        assert_int_equal(pem_scan_next_of(&scan, PEM_CERTIFICATE, beside, &block, &fault), PEM_FOUND_BLOCK);
+        assert_int_equal(block.line, line);
+    }
+    assert_int_equal(pem_scan_next_of(&scan, PEM_CERTIFICATE, beside, &block, &fault), PEM_FOUND_END);
     pem_file_wipe(&file);
 }
 
@@ -173,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_a_damaged_block_is_a_fault_that_names_the_line),
         cmocka_unit_test(test_a_damaged_delimiter_is_no_comment),
         cmocka_unit_test(test_a_refusal_names_line_and_label),
+        cmocka_unit_test(test_blocks_beside_the_wanted_ones_are_skipped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
