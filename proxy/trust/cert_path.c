@@ -59,18 +59,13 @@ static bool signatures_hold(const struct search *search)
     return holds;
 }
 
-static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
-{
-    return strength_check_signature(certificate, flaw) && strength_check_key(certificate, flaw);
-}
-
 /* Checks all certificates below the CA: the operator has chosen the CA. */
 static bool path_is_strong(struct search *search)
 {
     char flaw[STRENGTH_FLAW_BYTES];
 
     for (size_t i = 0; !search->rules->allow_weak && i + 1 < search->length; i++) {
-        if (is_strong(search->path[i], flaw))
+        if (strength_check(search->path[i], flaw))
             continue;
         if (note_failure(search, RANK_FAULT_AT_LEAF - (int)i, search->path[i], CERT_PATH_WEAK))
             memcpy(search->failure->flaw, flaw, sizeof flaw);
@@ -86,15 +81,16 @@ static void note_fault(struct search *search, X509_STORE_CTX *verification)
 
     if (!certificate)
         certificate = search->path[0];
-    if (error == X509_V_ERR_OUT_OF_MEM)
+    if (error == X509_V_ERR_OUT_OF_MEM) {
         note_failure(search, RANK_FAULT_AT_LEAF + 1, certificate, error);
-    else if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE || !signatures_hold(search)) {
-        /* Some releases of BoringSSL verify no MD5 signature: weakness is then the failure to report. */
+    } else if (error == X509_V_ERR_CERT_SIGNATURE_FAILURE || !signatures_hold(search)) {
+        /* Some releases of BoringSSL do not verify MD5 signatures: weakness is then the failure to report. */
         if (path_is_strong(search))
             note_failure(search, RANK_WRONG_ISSUER, search->path[search->length - 2],
                          X509_V_ERR_CERT_SIGNATURE_FAILURE);
-    } else
+    } else {
         note_failure(search, RANK_FAULT_AT_LEAF - depth, certificate, error);
+    }
 }
 
 /* The store has one CA and the intermediates are those of the path: no other path can be found. */

@@ -97,14 +97,14 @@ static void warn_of_wrong_usage(X509 *leaf, const struct credentials_options *op
 /* A self-signed certificate is not trusted because of its signature. */
 static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
 {
-    return (X509_check_issued(certificate, certificate) == X509_V_OK ||
-            strength_check_signature(certificate, flaw)) &&
-           strength_check_key(certificate, flaw);
+    bool is_self_signed = X509_check_issued(certificate, certificate) == X509_V_OK;
+
+    return is_self_signed ? strength_check_key(certificate, flaw) : strength_check(certificate, flaw);
 }
 
-typedef bool (*strength_check)(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES]);
+typedef bool (*weakness_check)(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES]);
 
-static void warn_of_weakness(const STACK_OF(X509) * certificates, strength_check check, const char *path,
+static void warn_of_weakness(const STACK_OF(X509) * certificates, weakness_check check, const char *path,
                              struct log *log)
 {
     char name[CERTIFICATE_NAME_BYTES], flaw[STRENGTH_FLAW_BYTES];

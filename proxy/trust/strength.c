@@ -93,3 +93,8 @@ bool strength_check_signature(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
     snprintf(flaw, STRENGTH_FLAW_BYTES, "is signed with %s", name);
     return false;
 }
+
+bool strength_check(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
+{
+    return strength_check_signature(certificate, flaw) && strength_check_key(certificate, flaw);
+}

@@ -19,4 +19,7 @@ bool strength_check_key(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYT
 /* The same for the signature of the issuer: "is signed with RSA-SHA1". */
 bool strength_check_signature(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
 
+/* Both checks: the signature first. */
+bool strength_check(struct x509_st *certificate, char flaw[STRENGTH_FLAW_BYTES]);
+
 #endif
