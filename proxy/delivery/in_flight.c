@@ -197,42 +197,40 @@ static enum end_reason ack_settle(struct in_flight *in_flight, const struct plai
 
     answer->message = message_acknowledge(in_flight, &named, now_us);
     answer->is_of_aggregator = answer->message || is_forgone(in_flight, plain->id, plain->id_length);
-    answer->is_complete = answer->is_of_aggregator;
     answer->offers_link = plain->offers_link && answer->is_of_aggregator;
     return answer->is_of_aggregator ? END_NONE : END_UNKNOWN_ACK;
+}
+
+/* A map without "ack". */
+static enum end_reason refusal_take(const struct in_flight *in_flight, struct in_flight_answer *answer)
+{
+    answer->is_of_aggregator = true;
+    if (in_flight->acks == IN_FLIGHT_NO_ACKS)
+        return END_NONE;
+    return oldest_awaiting(in_flight) ? END_ACK_REFUSED : END_UNKNOWN_ACK;
 }
 
 static enum end_reason plain_take(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
                                   struct in_flight_answer *answer)
 {
     struct plain_answer plain;
+    bool needs_acks = in_flight->acks == IN_FLIGHT_ACKS;
+    enum end_reason reason = END_BAD_ACK;
 
     space_skip(incoming);
     enum ack_status status = incoming->length ? plain_parse(incoming, &plain) : ACK_MORE;
-    enum end_reason reason = END_NONE;
-    switch (status) {
-    case ACK_MORE:
+    if (status == ACK_MORE)
         return END_NONE;
-    case ACK_MALFORMED:
-        reason = END_BAD_ACK;
-        break;
-    case ACK_FOUND:
+    answer->is_complete = true;
+    if (status == ACK_FOUND)
         reason = ack_settle(in_flight, &plain, now_us, answer);
-        break;
-    case ACK_NEGATIVE:
-        answer->is_of_aggregator = answer->is_complete = true;
-        if (in_flight->acks == IN_FLIGHT_ACKS)
-            reason = oldest_awaiting(in_flight) ? END_ACK_REFUSED : END_UNKNOWN_ACK;
-        break;
-    }
+    else if (status == ACK_NEGATIVE)
+        reason = refusal_take(in_flight, answer);
     if (status != ACK_MALFORMED)
         buffer_consume(incoming, plain.taken);
-    if (in_flight->acks == IN_FLIGHT_ACKS || answer->is_of_aggregator)
-        return reason;
-    if (status == ACK_MALFORMED)
+    else if (!needs_acks)
         buffer_clear(incoming);
-    answer->is_complete = true; /* discarded */
-    return END_NONE;
+    return needs_acks || answer->is_of_aggregator ? reason : END_NONE;
 }
 
 static enum end_reason reason_of(const uint8_t *bytes, const struct span *text, enum end_reason fallback)

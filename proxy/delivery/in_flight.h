@@ -73,7 +73,7 @@ struct in_flight_answer {
  *   END_ACK_REFUSED  a map without "ack": the aggregator refuses the oldest message that expects an ack
  *   END_LINK_ERROR   on a link: what the link forbids
  * With IN_FLIGHT_NO_ACKS, END_BAD_ACK and END_UNKNOWN_ACK do not occur: the bytes are removed, and the answer
- * is incomplete. The ack of a message that has already settled without an ack gives an answer without a
+ * names no message. The ack of a message that has already settled without an ack gives an answer without a
  * message. */
 enum end_reason in_flight_take_answer(struct in_flight *in_flight, struct buffer *incoming, uint64_t now_us,
                                       struct in_flight_answer *answer);
