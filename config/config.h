@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
+enum config_invalid_events { CONFIG_INVALID_SKIP, CONFIG_INVALID_PASS };
 enum config_when_unhealthy { CONFIG_UNHEALTHY_ACCEPT, CONFIG_UNHEALTHY_REFUSE };
 
 struct config {
@@ -26,7 +27,7 @@ struct config {
     unsigned on_no_acks; /* enum route_on_no_acks, in the same order */
     uint64_t no_acks_after;
     unsigned on_refused;     /* enum route_on_refused, in the same order */
-    unsigned invalid_events; /* 0: skip, 1: pass */
+    unsigned invalid_events; /* enum config_invalid_events */
     unsigned compress;       /* enum compression, in the same order */
     uint64_t compress_min_bytes;
     bool strip_metadata;

@@ -118,7 +118,7 @@ static void options_set_messages(struct route_options *route, const struct confi
         .compress = config->compress,
         .compress_min = config->compress_min_bytes,
         .strip_metadata = config->strip_metadata,
-        .skip_invalid = config->invalid_events == 0,
+        .skip_invalid = config->invalid_events == CONFIG_INVALID_SKIP,
         .inflated_max = config->max_inflated_bytes,
     };
     route->retain_bytes = config->retain_bytes / workers;

@@ -31,7 +31,7 @@ struct admin {
     struct ev_timer resume; /* resumes accepting after descriptors ran out */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
-    struct log_limiter garbage; /* lines about clients that do not speak HTTP */
+    struct log_limiter not_http; /* lines about clients that do not speak HTTP */
 
     struct http_connection connections[]; /* options.max_connections of them */
 };
@@ -133,7 +133,7 @@ static void on_request(void *owner, const struct http_request *request, struct h
 }
 
 /* Logs that a client does not speak HTTP: probably an agent or a husk that has the address of --admin. */
-static void on_garbage(void *owner, const void *bytes, size_t length)
+static void on_not_http(void *owner, const void *bytes, size_t length)
 {
     struct admin *admin = owner;
     enum spoken spoken = spoken_of(bytes, length);
@@ -141,7 +141,7 @@ static void on_garbage(void *owner, const void *bytes, size_t length)
     uint32_t suppressed;
 
     if (spoken == SPOKEN_OTHER || spoken == SPOKEN_UNCLEAR ||
-        !log_limiter_admit(&admin->garbage, clock_monotonic_ms(), 1, &suppressed))
+        !log_limiter_admit(&admin->not_http, clock_monotonic_ms(), 1, &suppressed))
         return;
     log_begin(&line, admin->log, LOG_WARN, "a client of the admin port does not speak HTTP");
     log_text(&line, "speaks", spoken_name(spoken));
@@ -290,7 +290,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->log = log;
     admin->service = (struct http_service) { .owner = admin,
                                              .on_request = on_request,
-                                             .on_garbage = on_garbage,
+                                             .on_not_http = on_not_http,
                                              .on_closed = on_closed,
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);

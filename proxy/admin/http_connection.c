@@ -184,7 +184,7 @@ static void parse(struct http_connection *connection)
     } else if (HTTP_PARSER_ERRNO(&connection->parser) == HPE_CB_headers_complete) {
         refuse(connection, HTTP_STATUS_PAYLOAD_TOO_LARGE);
     } else if (HTTP_PARSER_ERRNO(&connection->parser) != HPE_OK) {
-        connection->service->on_garbage(connection->service->owner, bytes, length);
+        connection->service->on_not_http(connection->service->owner, bytes, length);
         refuse(connection, HTTP_STATUS_BAD_REQUEST);
     }
 }

@@ -37,7 +37,7 @@ struct http_service {
     /* Fills *response, which is zeroed. Must not touch the connection. */
     void (*on_request)(void *owner, const struct http_request *request, struct http_response *response);
     /* The client does not speak HTTP. `bytes`: the `length` bytes in which the parser failed. */
-    void (*on_garbage)(void *owner, const void *bytes, size_t length);
+    void (*on_not_http)(void *owner, const void *bytes, size_t length);
     /* A connection has ended: its descriptor is closed and its slot is free. */
     void (*on_closed)(void *owner);
     unsigned timeout_ms; /* for reading a request, from accept or the last answer; for writing an answer */

@@ -108,8 +108,8 @@ struct endpoint_metrics {
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
     _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; set by the worker that dialled last */
     _Atomic unsigned acks;             /* enum metrics_acks */
-    _Atomic unsigned silences; /* connections that have shown that it reads and does not acknowledge */
-    bool is_listed;            /* discovery still lists the address; used by the control thread alone */
+    _Atomic unsigned no_acks_proofs; /* connections that have shown that it reads and does not acknowledge */
+    bool is_listed;                  /* discovery still lists the address; used by the control thread alone */
 };
 
 struct metrics {

@@ -60,7 +60,7 @@ static uint64_t idle_deadline(const struct agent_clock *clock, const struct agen
     return timeout_ms && !facts->has_unsettled ? clock->progress_ms + timeout_ms : 0;
 }
 
-static uint64_t deaf_deadline(const struct agent_clock *clock, const struct agent_facts *facts)
+static uint64_t acks_deadline(const struct agent_clock *clock, const struct agent_facts *facts)
 {
     uint64_t timeout_ms = facts->route->unread_acks_timeout_ms;
 
@@ -91,9 +91,9 @@ bool agent_clock_is_idle(const struct agent_clock *clock, const struct agent_fac
     return is_past(facts, idle_deadline(clock, facts));
 }
 
-bool agent_clock_is_deaf(const struct agent_clock *clock, const struct agent_facts *facts)
+bool agent_clock_leaves_acks(const struct agent_clock *clock, const struct agent_facts *facts)
 {
-    return is_past(facts, deaf_deadline(clock, facts));
+    return is_past(facts, acks_deadline(clock, facts));
 }
 
 bool agent_clock_is_silent(const struct agent_clock *clock, const struct agent_facts *facts)
@@ -107,6 +107,6 @@ uint64_t agent_clock_deadline(const struct agent_clock *clock, const struct agen
     uint64_t agent_ms =
         timer_earlier(stall_deadline(clock, facts), facts->now_ms < silence_ms ? silence_ms : 0);
 
-    agent_ms = timer_earlier(agent_ms, deaf_deadline(clock, facts));
+    agent_ms = timer_earlier(agent_ms, acks_deadline(clock, facts));
     return timer_earlier(agent_ms, timer_earlier(idle_deadline(clock, facts), clock->paused_until_ms));
 }

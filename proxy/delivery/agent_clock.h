@@ -42,7 +42,7 @@ bool agent_clock_is_stalled(const struct agent_clock *clock, const struct agent_
 /* Nothing has moved for --idle-timeout, and nothing is unsettled. */
 bool agent_clock_is_idle(const struct agent_clock *clock, const struct agent_facts *facts);
 /* The agent has taken no byte of its acks for --unread-acks-timeout: it does not read them. */
-bool agent_clock_is_deaf(const struct agent_clock *clock, const struct agent_facts *facts);
+bool agent_clock_leaves_acks(const struct agent_clock *clock, const struct agent_facts *facts);
 /* The agent has sent nothing for --silence-hint: it may wait for a HELO that husk does not send. */
 bool agent_clock_is_silent(const struct agent_clock *clock, const struct agent_facts *facts);
 

@@ -354,7 +354,7 @@ static void silence_note(struct downstream *downstream, const struct agent_facts
 
     if (agent_clock_is_silent(&downstream->clock, facts))
         connection_log_hint(connection_log, HINT_SILENT_AGENT, peer);
-    if (!agent_clock_is_deaf(&downstream->clock, facts))
+    if (!agent_clock_leaves_acks(&downstream->clock, facts))
         return;
     connection_log_unread_acks(connection_log, peer);
     senders_give_up_acks(&downstream->receiver.senders);

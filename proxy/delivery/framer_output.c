@@ -54,8 +54,9 @@ void framer_output_discard_scanned(struct framer *framer)
 
 enum end_reason framer_output_skip(struct framer *framer)
 {
-    struct message *message =
-        message_make_empty(&framer->incoming, 0 - framer->removed_bytes, framer->scan, 1);
+    /* Negative, but the sum with the offset of the option is not: size_t wraps. */
+    size_t start = 0 - framer->removed_bytes;
+    struct message *message = message_make_empty(&framer->incoming, start, framer->scan, 1);
 
     framer_output_discard(framer, framer->scan->length);
     framer->removed_bytes = 0;

@@ -93,11 +93,11 @@ bool peer_acks_ask(struct peer_acks *acks, enum end_reason reason)
 }
 
 /* The program has read all messages, and has not acknowledged them. */
-static enum end_reason silence_note(struct peer_acks *acks)
+static enum end_reason proof_note(struct peer_acks *acks)
 {
     bool continues = route_of(acks)->on_no_acks == ROUTE_NO_ACKS_CONTINUE;
 
-    if (endpoint_stats_note_silence(outlet_stats(acks->outlet), route_of(acks)->no_acks_after))
+    if (endpoint_stats_note_proof(outlet_stats(acks->outlet), route_of(acks)->no_acks_after))
         finding_log(acks, continues ? ACKS_FORGONE : ACKS_AWAITED);
     peer_acks_update(acks);
     return acks->stream->in_flight.acks == IN_FLIGHT_NO_ACKS ? END_RETIRED : acks->asks_for;
@@ -111,6 +111,6 @@ enum end_reason peer_acks_check(struct peer_acks *acks)
     if (!in_flight_expects_ack(&acks->stream->in_flight))
         return END_RETIRED;
     if (result == READ_PROOF_GIVEN)
-        return silence_note(acks);
+        return proof_note(acks);
     return result == READ_PROOF_MISSING || is_late ? acks->asks_for : END_NONE;
 }

@@ -46,11 +46,12 @@ enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats)
     return atomic_exchange_explicit(&stats->metrics.acks, METRICS_ACKS_SENT, memory_order_relaxed);
 }
 
-bool endpoint_stats_note_silence(struct endpoint_stats *stats, unsigned needed)
+bool endpoint_stats_note_proof(struct endpoint_stats *stats, unsigned needed)
 {
     unsigned known = METRICS_ACKS_UNKNOWN;
 
-    if (!stats || atomic_fetch_add_explicit(&stats->metrics.silences, 1, memory_order_relaxed) + 1 < needed)
+    if (!stats ||
+        atomic_fetch_add_explicit(&stats->metrics.no_acks_proofs, 1, memory_order_relaxed) + 1 < needed)
         return false;
     return atomic_compare_exchange_strong_explicit(&stats->metrics.acks, &known, METRICS_ACKS_NEVER,
                                                    memory_order_relaxed, memory_order_relaxed);

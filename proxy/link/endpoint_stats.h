@@ -36,7 +36,7 @@ enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats);
 /* A connection has proved that the program at the address reads messages and acknowledges none. True when
  * this connection makes the state METRICS_ACKS_NEVER: it is number `needed` of all workers, and no ack has
  * come. */
-bool endpoint_stats_note_silence(struct endpoint_stats *stats, unsigned needed);
+bool endpoint_stats_note_proof(struct endpoint_stats *stats, unsigned needed);
 /* NULL: METRICS_ACKS_UNKNOWN. */
 enum metrics_acks endpoint_stats_acks(const struct endpoint_stats *stats);
 

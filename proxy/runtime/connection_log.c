@@ -256,9 +256,8 @@ void connection_log_acks(struct connection_log *connection_log, enum connection_
                            "passthrough; to keep the messages until it sends acks, set --on-no-acks hold" },
         [ACKS_AWAITED] = { LOG_ERROR,
                            "the aggregator reads messages and has never acknowledged anything: husk keeps "
-                           "the "
-                           "messages and does not read from agents (--on-no-acks hold). If the aggregator "
-                           "should send acks, correct the aggregator; if it cannot send acks, set "
+                           "the messages and does not read from agents (--on-no-acks hold). If the "
+                           "aggregator should send acks, correct the aggregator; if it cannot send acks, set "
                            "--on-no-acks continue or --delivery passthrough" },
         [ACKS_SEEN] = { LOG_INFO,
                         "the aggregator acknowledges messages: husk waits for its acks from now on" },

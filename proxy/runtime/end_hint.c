@@ -6,7 +6,7 @@
 #define SPEAKS(name) (UINT32_C(1) << SPOKEN_##name)
 #define ANYTHING     UINT32_MAX /* the protocol does not matter */
 /* Protocols that no Forward input speaks. */
-#define STRANGER                                                                                             \
+#define NOT_OF_AN_INPUT                                                                                      \
     ~(SPEAKS(HELO) | SPEAKS(FORWARD) | SPEAKS(ACK) | SPEAKS(LINK) | SPEAKS(JSON) | SPEAKS(UNCLEAR) |         \
       SPEAKS(NOTHING))
 
@@ -127,8 +127,7 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_HANDSHAKE_CLOSED, SPEAKS(NOTHING), UPSTREAM_SILENT_IN_TLS },
     { UP, OVER_TLS, END_TLS_REJECTED, ANYTHING,
       "the peer sent the alert in detail: if the alert is about a certificate, the CA file of the peer, or "
-      "an "
-      "--allow-* setting of husk server, must admit the certificate of --cert; the log of the peer has "
+      "an --allow-* setting of husk server, must admit the certificate of --cert; the log of the peer has "
       "the cause" },
     { UP, OVER_TLS, END_CERTIFICATE_NAME, ANYTHING,
       "set --server-name to a name in the certificate, or give the server a certificate for the host of "
@@ -139,7 +138,7 @@ static const struct row rows[] = {
     { UP, OVER_ANY, END_LINK_ERROR, SPEAKS(HELO), AGGREGATOR_WITH_KEY },
     { UP, OVER_PLAINTEXT, END_BAD_ACK, SPEAKS(TLS), UPSTREAM_WITH_TLS },
     { UP, OVER_ANY, END_BAD_ACK, SPEAKS(HTTP_RESPONSE), UPSTREAM_IS_HTTP },
-    { UP, OVER_ANY, END_BAD_ACK, STRANGER, UPSTREAM_IS_OTHER },
+    { UP, OVER_ANY, END_BAD_ACK, NOT_OF_AN_INPUT, UPSTREAM_IS_OTHER },
     { UP, OVER_PLAINTEXT, END_RESET, SPEAKS(NOTHING), UPSTREAM_SILENT },
     { UP, OVER_PLAINTEXT, END_UPSTREAM_CLOSED, SPEAKS(NOTHING), UPSTREAM_SILENT },
 
@@ -147,7 +146,7 @@ static const struct row rows[] = {
     { UP, OVER_PLAINTEXT, END_KEY_MALFORMED, SPEAKS(TLS), UPSTREAM_WITH_TLS },
     { UP, OVER_ANY, END_KEY_MALFORMED, SPEAKS(HTTP_RESPONSE), UPSTREAM_IS_HTTP },
     { UP, OVER_ANY, END_KEY_MALFORMED, SPEAKS(LINK) | SPEAKS(ACK), UPSTREAM_WITHOUT_KEY },
-    { UP, OVER_ANY, END_KEY_MALFORMED, STRANGER, UPSTREAM_IS_OTHER },
+    { UP, OVER_ANY, END_KEY_MALFORMED, NOT_OF_AN_INPUT, UPSTREAM_IS_OTHER },
     { UP, OVER_PLAINTEXT, END_KEY_TIMEOUT, SPEAKS(NOTHING),
       "the aggregator sends no HELO: if it has no shared key, remove --shared-key-*; if the port of "
       "--upstream speaks TLS, set --upstream to a port without TLS" },

@@ -107,11 +107,11 @@ static void an_agent_that_takes_no_acks_for_the_timeout_does_not_read_them(void 
     struct agent_facts facts = facts_at(START_MS + UNREAD_MS);
 
     (void)state;
-    assert_false(agent_clock_is_deaf(&clock, &facts));
+    assert_false(agent_clock_leaves_acks(&clock, &facts));
     facts.leaves_acks = true;
-    assert_true(agent_clock_is_deaf(&clock, &facts));
+    assert_true(agent_clock_leaves_acks(&clock, &facts));
     facts.now_ms--;
-    assert_false(agent_clock_is_deaf(&clock, &facts));
+    assert_false(agent_clock_leaves_acks(&clock, &facts));
     assert_int_equal(agent_clock_deadline(&clock, &facts), START_MS + UNREAD_MS);
     agent_clock_progress(&clock, &facts, 1); /* the agent is slow, and reads */
     assert_int_equal(agent_clock_deadline(&clock, &facts), START_MS + UNREAD_MS - 1 + UNREAD_MS);
@@ -147,7 +147,7 @@ static void without_timeouts_there_is_no_deadline(void **state)
     assert_false(agent_clock_is_stalled(&clock, &facts));
     assert_false(agent_clock_is_idle(&clock, &facts));
     assert_false(agent_clock_is_silent(&clock, &facts));
-    assert_false(agent_clock_is_deaf(&clock, &facts));
+    assert_false(agent_clock_leaves_acks(&clock, &facts));
 }
 
 static void any_byte_is_progress_without_pressure(void **state)

@@ -142,13 +142,13 @@ static void an_address_never_acknowledges_if_enough_connections_show_it(void **s
     struct endpoint_stats stats = { 0 };
 
     (void)state;
-    assert_false(endpoint_stats_note_silence(NULL, 1));
+    assert_false(endpoint_stats_note_proof(NULL, 1));
     assert_int_equal(endpoint_stats_acks(NULL), METRICS_ACKS_UNKNOWN);
-    assert_false(endpoint_stats_note_silence(&stats, 3));
-    assert_false(endpoint_stats_note_silence(&stats, 3));
+    assert_false(endpoint_stats_note_proof(&stats, 3));
+    assert_false(endpoint_stats_note_proof(&stats, 3));
     assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_UNKNOWN);
-    assert_true(endpoint_stats_note_silence(&stats, 3)); /* one caller is told */
-    assert_false(endpoint_stats_note_silence(&stats, 3));
+    assert_true(endpoint_stats_note_proof(&stats, 3)); /* one caller is told */
+    assert_false(endpoint_stats_note_proof(&stats, 3));
     assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_NEVER);
 }
 
@@ -157,10 +157,10 @@ static void after_an_ack_the_address_never_counts_as_without_acks(void **state)
     struct endpoint_stats stats = { 0 };
 
     (void)state;
-    assert_true(endpoint_stats_note_silence(&stats, 1));
+    assert_true(endpoint_stats_note_proof(&stats, 1));
     assert_int_equal(endpoint_stats_note_ack(&stats), METRICS_ACKS_NEVER); /* one caller is told */
     assert_int_equal(endpoint_stats_note_ack(&stats), METRICS_ACKS_SENT);
-    assert_false(endpoint_stats_note_silence(&stats, 1));
+    assert_false(endpoint_stats_note_proof(&stats, 1));
     assert_int_equal(endpoint_stats_acks(&stats), METRICS_ACKS_SENT);
     assert_int_equal(endpoint_stats_note_ack(NULL), METRICS_ACKS_SENT); /* nothing to tell */
 }
