@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from support.fluentd import Agent, Aggregator
+from support.fluentd import Agent, Aggregator, tls_transport
 from support.husk import Launcher
 from support.pki import SeedPki
 from support.process import Programs
@@ -46,16 +46,10 @@ def site(request, pki, seed, tmp_path_factory):
 
 def start_aggregator(site, programs, directory, seed):
     site.plain, site.tls, site.tls_shared_key = free_address(), free_address(), free_address()
-    transport = f"""
-        <transport tls>
+    transport = tls_transport(seed.ca, seed.server, """
           %s
-          ca_path {seed.ca}
-          cert_path {seed.server.cert}
-          private_key_path {seed.server.key}
-          private_key_passphrase "#{{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}}"
-          client_cert_auth true
-        </transport>
-    """
+          private_key_passphrase "#{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}"
+    """)
 
     def source(address, more=""):
         return f"""

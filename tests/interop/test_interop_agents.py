@@ -16,7 +16,7 @@ import pytest
 
 from support import agents, raw
 from support.agents import LOGS, Target
-from support.fluentd import NEWEST, PEERS, Fluentd
+from support.fluentd import NEWEST, PEERS, Fluentd, tls_transport
 from support.husk import ROOT, Launcher
 from support.process import Program, Programs, eventually
 
@@ -150,14 +150,7 @@ class Store:
 
 def sources(addresses, pki, unix_path):
     """For each way a plain source and one with TLS, and a Unix socket for the direct way."""
-    tls = f"""
-        <transport tls>
-          ca_path {pki.ca.cert}
-          cert_path {pki.server.cert}
-          private_key_path {pki.server.key}
-          client_cert_auth true
-        </transport>
-    """
+    tls = tls_transport(pki.ca.cert, pki.server)
     text = f"""
         <source>
           @type unix

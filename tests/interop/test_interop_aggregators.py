@@ -14,7 +14,7 @@ import pytest
 from support import raw
 from support.aggregators import (CLOSE, TAKE, CountingAggregator, EarlierOpenTelemetryCollector, FluentBit,
                                  OpenTelemetryCollector, Vector, VectorWithoutAcknowledgements)
-from support.fluentd import VERSIONS, Fluentd
+from support.fluentd import VERSIONS, Fluentd, tls_transport
 from support.forward import Agent, Parser, ack, event, event_time, message, pack
 from support.process import Programs, eventually
 
@@ -68,14 +68,7 @@ class RealFluentd(Fluentd):
         self.address, self.tls_address, self.tls_only_address = raw.free_address(), raw.free_address(), raw.free_address()
         self._path = directory / version
         self._path.touch()
-        tls = f"""
-            <transport tls>
-              ca_path {pki.ca.cert}
-              cert_path {pki.server.cert}
-              private_key_path {pki.server.key}
-              client_cert_auth true
-            </transport>
-        """
+        tls = tls_transport(pki.ca.cert, pki.server)
         super().__init__(f"aggregator {version}", directory, f"""
             <source>
               @type forward

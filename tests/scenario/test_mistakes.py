@@ -21,28 +21,21 @@ TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
 SSH = b"SSH-2.0-OpenSSH_9.2\r\n"
 
 
-class Peer(raw.Listener):
+class Peer(raw.Server):
     """Accepts each connection. `greets`: sent at once; `answers`: sent after the first bytes of husk."""
 
     def __init__(self, greets=b"", answers=b"", closes=False):
-        super().__init__()
-        self.sock.settimeout(None)
         self._greets, self._answers, self._closes = greets, answers, closes
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock):
-        with contextlib.suppress(OSError), sock:
-            self.serve(sock)
+        super().__init__()
 
     def serve(self, sock):
+        threading.Thread(target=self._talk_and_close, args=(sock,), daemon=True).start()
+
+    def _talk_and_close(self, sock):
+        with contextlib.suppress(OSError), sock:
+            self.talk(sock)
+
+    def talk(self, sock):
         sock.sendall(self._greets)
         sock.recv(65536)
         sock.sendall(self._answers)
@@ -54,12 +47,12 @@ class TlsServer(Peer):
     """A TLS server that is no husk."""
 
     def __init__(self, pki, greets=b"", ca=None):
-        super().__init__(greets)
         self._context = raw.tls_context(True, ca or pki.ca.cert, pki.server)
+        super().__init__(greets)
 
-    def serve(self, sock):
+    def talk(self, sock):
         with contextlib.suppress(ssl.SSLError), self._context.wrap_socket(sock, server_side=True) as tls:
-            super().serve(tls)
+            super().talk(tls)
 
 
 def hello(pki):
@@ -330,9 +323,9 @@ def test_a_shared_key_at_husk_and_an_upstream_that_answers_otherwise(husk, pki, 
 
 def test_a_shared_key_at_husk_and_an_upstream_with_tls(husk, pki):
     class Impatient(TlsServer):
-        def serve(self, sock):
+        def talk(self, sock):
             sock.settimeout(0.05)
-            super().serve(sock)
+            super().talk(sock)
     server = husk.server(Impatient(pki), **{**with_key("shared"), "handshake_timeout": "5s"})
     agent = deliver_tls(server, pki)
     expect_line(server, "if the port of --upstream speaks TLS", reason="key_rejected", speaks="nothing")

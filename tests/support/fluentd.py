@@ -25,6 +25,19 @@ def command_of(version):
     return command, {"GEM_HOME": str(GEMS), "GEM_PATH": f"{PEERS / 'more'}:{GEMS}"}
 
 
+def tls_transport(ca, certificate, more=""):
+    """The section of a source that takes TLS with client certificates of the CA."""
+    return f"""
+        <transport tls>
+          ca_path {ca}
+          cert_path {certificate.cert}
+          private_key_path {certificate.key}
+          client_cert_auth true
+          {more}
+        </transport>
+    """
+
+
 class Fluentd(Program):
     """One Fluentd process without a supervisor."""
 

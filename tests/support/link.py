@@ -109,22 +109,15 @@ def keep_waiting(peer, seconds, every=0.1, text="busy"):
         time.sleep(every)
 
 
-class TlsTerminator(raw.Listener):
+class TlsTerminator(raw.Server):
     """Ends each TLS connection and begins another one to `target`, without ALPN, like a load balancer."""
 
     def __init__(self, target, pki):
-        super().__init__()
-        self.sock.settimeout(None)
         self._target, self._pki = target, pki
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._carry, args=(sock,), daemon=True).start()
+    def serve(self, sock):
+        threading.Thread(target=self._carry, args=(sock,), daemon=True).start()
 
     def _carry(self, sock):
         with contextlib.suppress(OSError, EOFError), \

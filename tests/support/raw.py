@@ -77,28 +77,36 @@ class Listener:
         self.sock.close()
 
 
-class ClosingListener(Listener):
-    """Accepts each connection and closes it at once, like a load balancer without an aggregator behind it."""
+class Server(Listener):
+    """Accepts each connection and passes it to `serve`, in the thread that accepts."""
 
     def __init__(self, address=(HOST, 0)):
         super().__init__(address)
         self.sock.settimeout(None)
-        self.accepted = 0
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
-    def _serve(self):
+    def _accept(self):
         while True:
             try:
                 sock, _ = self.sock.accept()
             except OSError:
-                break
-            self.accepted += 1
-            sock.close()
+                return
+            self.serve(sock)
 
     def stop(self):
         self.close()
-        self._thread.join()
+        self._acceptor.join()
+
+
+class ClosingListener(Server):
+    """Accepts each connection and closes it at once, like a load balancer without an aggregator behind it."""
+
+    accepted = 0
+
+    def serve(self, sock):
+        self.accepted += 1
+        sock.close()
 
 
 class FullListener(Listener):
@@ -126,26 +134,19 @@ class FullListener(Listener):
             self.accept().close()
 
 
-class SlowLink(Listener):
+class SlowLink(Server):
     """Carries each connection to `target`, at so many bytes per second in that direction."""
 
     def __init__(self, target, bytes_per_second):
+        self._target, self._rate = target, bytes_per_second
         super().__init__()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        self.sock.settimeout(None)
-        self._target, self._rate = target, bytes_per_second
-        threading.Thread(target=self._serve, daemon=True).start()
 
-    def _serve(self):
-        while True:
-            try:
-                near, _ = self.sock.accept()
-            except OSError:
-                return
-            far = connect(self._target)
-            for source, sink, rate in ((near, far, self._rate), (far, near, None)):
-                source.settimeout(None)
-                threading.Thread(target=self._carry, args=(source, sink, rate), daemon=True).start()
+    def serve(self, sock):
+        far = connect(self._target)
+        for source, sink, rate in ((sock, far, self._rate), (far, sock, None)):
+            source.settimeout(None)
+            threading.Thread(target=self._carry, args=(source, sink, rate), daemon=True).start()
 
     @staticmethod
     def _carry(source, sink, rate):
