@@ -179,7 +179,7 @@ test: test-deps
 
 # The tests wait more than they compute: two suites run at a time.
 scenario-%:
-	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) tests/scenario
+	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 2 tests/scenario
 
 unit-programs: $(UNITS)
 
