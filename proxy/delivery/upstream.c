@@ -399,6 +399,7 @@ static enum end_reason bytes_move(struct upstream *upstream)
     enum end_reason reason = END_NONE;
     size_t total = 0, moved;
 
+    peer_acks_update(&upstream->acks);
     do {
         size_t before = upstream->stream.outgoing.length;
         (void)leg_write(leg, &upstream->stream.outgoing);
@@ -409,7 +410,6 @@ static enum end_reason bytes_move(struct upstream *upstream)
         reason = answers_take(upstream);
         total += moved;
     } while (moved && total < STEP_BYTES && reason == END_NONE);
-    peer_acks_update(&upstream->acks);
     taken_settle(upstream);
     if (moved)
         upstream_wake(upstream);
