@@ -193,6 +193,7 @@ def test_acks_of_many_messages_at_once_show_that_the_aggregator_acknowledges(cha
     wait_for_finding(chain.last)
     agent.send(*(event(number, f"{number}" if asks else None) for number in range(2, 2 + count)))
     chain.first.wait_for_metric("husk_messages_settled_total", 1 + count)
+    eventually(lambda: aggregator.offered[1 + count], "the last message is at the aggregator")
     late = aggregator.messages[-count:]
     late[0].connection.send(b"".join(ack(one.chunk) for one in (late if asks else late[:50])))
     eventually(lambda: chain.last.metric("husk_endpoint_without_acks") == 0, "husk waits for acks again")
