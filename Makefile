@@ -66,7 +66,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 run = $(if $(V),,@echo '  $(1)';)
 
 .PHONY: all help deps test-deps bench-deps run install clean compile_commands
-.PHONY: test unit unit-programs scenario coverage replay replay-programs fuzz peers
+.PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
 .PHONY: bench bench-micro bench-programs lint format layers
 all: $(BUILD)/husk
 
@@ -212,6 +212,12 @@ coverage: test-deps
 	@find build/coverage -name '*.gcda' -delete
 	@for suite in $(COVERED); do HUSK_LIGHT=1 $(MAKE) --no-print-directory $(COVERAGE) $$suite || exit 1; done
 	@find build/coverage/obj/proxy build/coverage/obj/config -name '*.gcno' | $(PYTHON) tests/support/coverage-summary | tee build/coverage/summary.txt
+
+SUITES ?= bookworm trixie
+
+#: make release-check       run and test in a bare Debian 12 and a bare Debian 13 (root, debootstrap; SUITES=trixie: one)
+release-check:
+	@for suite in $(SUITES); do tests/release/bare-debian $$suite "run SECONDS=5" test || exit 1; done
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
