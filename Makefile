@@ -254,7 +254,7 @@ fuzz: test-deps
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
 	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests $(TLS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(TLS_LIBS) $(FORWARD_LIBS) -lpthread && \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(LIBS) && \
 	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
