@@ -39,6 +39,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CERTIFICATE_MISSING] = { "certificate_missing", "peer sent no certificate", ALERTED },
     [END_CERTIFICATE_UNKNOWN_CA] = { "certificate_unknown_ca", "certificate is from an unknown CA", ALERTED },
     [END_CERTIFICATE_EXPIRED] = { "certificate_expired", "certificate is expired or not yet valid", ALERTED },
+    [END_CERTIFICATE_REVOKED] = { "certificate_revoked", "certificate is revoked", ALERTED },
     [END_CERTIFICATE_NAME] = { "certificate_name", "certificate does not have the expected name", ALERTED },
     [END_CERTIFICATE_USAGE] = { "certificate_usage", "certificate is not meant for this use", ALERTED },
     [END_CERTIFICATE_WEAK] = { "certificate_weak", "certificate is too weak: see --allow-weak-certificates",

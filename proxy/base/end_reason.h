@@ -66,6 +66,7 @@ enum end_reason {
     END_CERTIFICATE_MISSING, /* the peer sent no certificate */
     END_CERTIFICATE_UNKNOWN_CA,
     END_CERTIFICATE_EXPIRED, /* expired, or not valid yet */
+    END_CERTIFICATE_REVOKED,
     END_CERTIFICATE_NAME,    /* does not have the expected server name */
     END_CERTIFICATE_USAGE,   /* not meant for this role */
     END_CERTIFICATE_WEAK,    /* a weak signature or key */

@@ -1,6 +1,7 @@
 #include "trust/cert_path.h"
 
 #include "trust/certificate.h"
+#include "trust/revocation.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -150,9 +151,22 @@ static bool anchor_permits(struct search *search)
     return error == X509_V_OK;
 }
 
+/* Checks all certificates below the CA (RFC 5280, 6.3). */
+static bool path_is_unrevoked(struct search *search)
+{
+    for (size_t i = 0; i + 1 < search->length; i++) {
+        if (!revocation_names(search->rules->revocation, search->path[i], search->path[i + 1]))
+            continue;
+        note_failure(search, RANK_FAULT_AT_LEAF - (int)i, search->path[i], X509_V_ERR_CERT_REVOKED);
+        return false;
+    }
+    return true;
+}
+
 static bool path_is_valid(struct search *search)
 {
-    return path_verifies(search) && anchor_permits(search) && path_is_strong(search);
+    return path_verifies(search) && anchor_permits(search) && path_is_strong(search) &&
+           path_is_unrevoked(search);
 }
 
 /* ---- the search ---- */

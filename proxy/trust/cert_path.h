@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+struct revocation;
 struct stack_st_X509;
 struct x509_st;
 
@@ -24,6 +25,7 @@ struct cert_path_rules {
     const struct stack_st_X509 *trusted_cas; /* borrowed; shared between threads */
     int purpose;     /* X509_PURPOSE_SSL_CLIENT or X509_PURPOSE_SSL_SERVER: what the peer must be */
     bool allow_weak; /* accept what trust/strength.h calls weak */
+    const struct revocation *revocation; /* borrowed; shared between threads; NULL: there are no lists */
 };
 
 enum { CERT_PATH_WEAK = -1 }; /* an error: the path is valid, but weak below its CA */

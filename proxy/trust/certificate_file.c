@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* What may stand in a file beside certificates. */
-enum { BESIDE_NOTHING = 0, BESIDE_KEY = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS) };
+enum { BESIDE_CRL = PEM_ONLY(PEM_CRL), BESIDE_KEY = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS) };
 
 static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_block *block, const char *path,
                                struct fault *fault)
@@ -177,7 +177,7 @@ static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault
 
 struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault)
 {
-    STACK_OF(X509) *cas = certificates_load(path, BESIDE_NOTHING, fault);
+    STACK_OF(X509) *cas = certificates_load(path, BESIDE_CRL, fault);
 
     if (!cas)
         return NULL;

@@ -15,7 +15,8 @@ struct stack_st_X509;
  * intermediate beside a valid version. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
-/* The CAs that peers are verified with. The file contains nothing else. At least one certificate, only CA
+/* The CAs that peers are verified with. The file contains nothing else but
+ * revocation lists (trust/revocation.h). At least one certificate, only CA
  * certificates, and at least one of them valid now. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault);
 

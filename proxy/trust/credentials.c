@@ -6,6 +6,7 @@
 #include "trust/library_error.h"
 #include "trust/passphrase.h"
 #include "trust/private_key.h"
+#include "trust/revocation.h"
 #include "trust/server_name.h"
 #include "trust/strength.h"
 
@@ -33,6 +34,7 @@ struct credentials {
     atomic_uint references;
     SSL_CTX *tls; /* its app data points to this set */
     STACK_OF(X509) * cas;
+    struct revocation *revocation;
     struct peer_check_rules rules;
     struct validity validity;
     bool speaks_link;
@@ -44,6 +46,7 @@ struct material {
     STACK_OF(X509) * chain; /* leaf first */
     EVP_PKEY *key;
     STACK_OF(X509) * cas;
+    struct revocation *revocation;
 };
 
 static void material_free(struct material *material)
@@ -51,6 +54,7 @@ static void material_free(struct material *material)
     sk_X509_pop_free(material->chain, X509_free);
     EVP_PKEY_free(material->key);
     sk_X509_pop_free(material->cas, X509_free);
+    revocation_free(material->revocation);
 }
 
 /* ---- loading ---- */
@@ -123,11 +127,15 @@ static bool material_load(struct material *material, const struct credentials_op
 {
     if (!(material->chain = certificate_file_load_chain(options->cert_file, fault)) ||
         !(material->key = load_key(options, log, fault)) || !check_key_matches(material, options, fault) ||
-        !(material->cas = certificate_file_load_cas(options->ca_file, fault)))
+        !(material->cas = certificate_file_load_cas(options->ca_file, fault)) ||
+        !(material->revocation = revocation_load(options->ca_file, fault)))
         return false;
     warn_of_wrong_usage(sk_X509_value(material->chain, 0), options, log);
     warn_of_weakness(material->chain, is_strong, options->cert_file, log);
     warn_of_weakness(material->cas, strength_check_key, options->ca_file, log);
+    if (revocation_list_count(material->revocation))
+        log_say(log, LOG_INFO, "%s: revocation lists: %zu", options->ca_file,
+                revocation_list_count(material->revocation));
     if (options->allow_weak)
         log_say(log, LOG_WARN,
                 "--allow-weak-certificates: peers whose certificates can be forged are accepted");
@@ -332,6 +340,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
         .allow_weak = options->allow_weak,
         .policy = options->policy,
         .trusted_cas = credentials->cas,
+        .revocation = credentials->revocation,
     };
     return true;
 }
@@ -354,6 +363,8 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         goto fail;
     credentials->cas = material.cas;
     material.cas = NULL;
+    credentials->revocation = material.revocation;
+    material.revocation = NULL;
     ERR_clear_error();
     if (!tls_create(credentials, &material, options, log)) {
         fault_set(fault, "%s: BoringSSL rejects it: %s", options->cert_file, library_error_take());
@@ -380,6 +391,7 @@ void credentials_release(struct credentials *credentials)
         return;
     SSL_CTX_free(credentials->tls);
     sk_X509_pop_free(credentials->cas, X509_free);
+    revocation_free(credentials->revocation);
     free(credentials);
 }
 

@@ -57,6 +57,8 @@ static bool refuse_chain(struct peer_check *check, enum tls_role role,
     case X509_V_ERR_CERT_NOT_YET_VALID:
         certificate_describe_time(certificate_not_before(certificate), time);
         return refuse(check, END_CERTIFICATE_EXPIRED, "certificate %s is not valid before %s", name, time);
+    case X509_V_ERR_CERT_REVOKED:
+        return refuse(check, END_CERTIFICATE_REVOKED, "certificate %s is revoked by its issuer", name);
     case CERT_PATH_WEAK:
         return refuse(check, END_CERTIFICATE_WEAK, "certificate %s %s", name, failure->flaw);
     case X509_V_ERR_INVALID_PURPOSE:
@@ -89,6 +91,7 @@ static bool verify_chain(struct peer_check *check, const struct peer_check_rules
         .trusted_cas = rules->trusted_cas,
         .purpose = rules->role == TLS_CLIENT ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT,
         .allow_weak = rules->allow_weak,
+        .revocation = rules->revocation,
     };
     struct cert_path_failure failure;
 

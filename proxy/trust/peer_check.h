@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct revocation;
 struct stack_st_X509;
 
 enum tls_role { TLS_CLIENT, TLS_SERVER };
@@ -33,6 +34,7 @@ struct peer_check_rules {
     bool allow_weak;                  /* see credentials_options */
     const struct peer_policy *policy; /* server; NULL: every verified peer is allowed */
     const struct stack_st_X509 *trusted_cas; /* shared between threads */
+    const struct revocation *revocation;     /* shared between threads; NULL: there are no lists */
 };
 
 /* Verifies `chain` (borrowed; the peer's certificate first) and stores the verdict in `check`, replacing an

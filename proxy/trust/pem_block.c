@@ -206,7 +206,7 @@ static void block_refuse(const struct pem_block *block, const char *path, struct
         [PEM_PRIVATE_KEY] = "",
         [PEM_PARAMETERS] = "",
         [PEM_TRUSTED_CERTIFICATE] = "; \"openssl x509\" converts it to a CERTIFICATE",
-        [PEM_CRL] = "; husk does not use revocation lists",
+        [PEM_CRL] = "; a revocation list belongs in the CA file",
         [PEM_OTHER] = "",
     };
 

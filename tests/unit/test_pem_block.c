@@ -158,8 +158,8 @@ static void test_a_refusal_names_line_and_label(void **state)
     assert_int_equal(pem_scan_next_of(&scan, PEM_CERTIFICATE, PEM_ONLY(PEM_PRIVATE_KEY), &block, &fault),
                      PEM_FOUND_FAULT);
     assert_string_equal(fault.text,
-                        "x.pem: line 2: a block \"X509 CRL\" does not belong in this file; husk does not "
-                        "use revocation lists");
+                        "x.pem: line 2: a block \"X509 CRL\" does not belong in this file; a revocation "
+                        "list belongs in the CA file");
     pem_file_wipe(&file);
 }
 

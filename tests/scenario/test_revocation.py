@@ -1,0 +1,145 @@
+"""Revocation lists in the CA file: a peer with a revoked certificate is refused, and no byte of it is delivered."""
+
+import pathlib
+import shutil
+import signal
+import ssl
+
+import pytest
+
+from support import raw
+from support.pki import openssl
+
+VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+class Lists:
+    """Makes revocation lists of a CA with the command `openssl ca`."""
+
+    def __init__(self, directory, authority):
+        self.directory, self.authority = directory, authority
+
+    def make(self, name, *revoked, signer=None, options=("-crldays", 30), extensions=""):
+        signer = signer or self.authority
+        database = self.directory / name
+        database.mkdir()
+        (database / "index.txt").touch()
+        (database / "crlnumber").write_text("1000\n")
+        (database / "ca.cnf").write_text(
+            f"[ca]\ndefault_ca=d\n[d]\ndatabase={database}/index.txt\ncrlnumber={database}/crlnumber\n"
+            f"default_md=sha256\ncrl_extensions=x\n[x]\n{extensions}\n")
+        command = ("ca", "-config", database / "ca.cnf", "-cert", signer.cert,
+                   "-keyfile", pathlib.Path(signer.cert).with_suffix(".key"))
+        for certificate in revoked:
+            openssl(*command, "-revoke", certificate.cert)
+        openssl(*command, "-gencrl", *options, "-out", database / "crl.pem")
+        return (database / "crl.pem").read_text()
+
+    def bundle(self, *lists):
+        path = self.directory / "bundle.pem"
+        path.write_text(pathlib.Path(self.authority.cert).read_text() + "".join(lists))
+        return str(path)
+
+
+@pytest.fixture(name="lists")
+def _lists(tmp_path, pki):
+    return Lists(tmp_path, pki.ca)
+
+
+def is_admitted(server, pki, upstream, version="1.3"):
+    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client, version))
+    try:
+        peer.handshake()
+        peer.sendall(b"x")
+        inner = upstream.accept()
+        return inner.recv(1) == b"x"
+    except (ssl.SSLError, OSError, TimeoutError):
+        return False
+
+
+def assert_refused(server, pki, upstream, version="1.3"):
+    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client, version))
+    with pytest.raises((ssl.SSLError, ConnectionError)) as refusal:
+        peer.handshake()
+        peer.sendall(b"an event that must not arrive")
+        peer.recv(1)
+    server.wait_for_event(reason="certificate_revoked", side="downstream")
+    assert not upstream.was_dialled()
+    return str(refusal.value)
+
+
+@VERSIONS
+@pytest.mark.parametrize("protocol", ["tcp", "forward"])
+def test_server_refuses_a_revoked_client(husk, pki, lists, version, protocol):
+    upstream = raw.Listener()
+    ca = lists.bundle(lists.make("l", pki.next_server, pki.client))
+    server = husk.server(upstream, protocol=protocol, allow_any=True, ca=ca)
+    assert "revoked" in assert_refused(server, pki, upstream, version).lower()
+
+
+@VERSIONS
+def test_client_refuses_a_revoked_server(husk, pki, lists, version):
+    listener = raw.Listener()
+    ca = lists.bundle(lists.make("l", pki.server))
+    client = husk.client(f"localhost:{listener.address[1]}", protocol="tcp", ca=ca)
+    agent = raw.connect(client.address)
+    agent.sendall(b"an event that must not arrive")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        peer = raw.TlsPeer(listener.accept(), raw.tls_context(True, pki.ca.cert, pki.server, version),
+                           server_side=True).handshake()
+        assert not peer.recv(100)
+    client.wait_for_event(reason="certificate_revoked", side="upstream")
+
+
+def test_a_stale_list_applies(husk, pki, lists):
+    upstream = raw.Listener()
+    stale = lists.make("l", pki.client, options=("-crlsec", 1))
+    assert_refused(husk.server(upstream, protocol="tcp", allow_any=True, ca=lists.bundle(stale)), pki, upstream)
+
+
+def test_each_list_of_an_issuer_applies(husk, pki, lists):
+    upstream = raw.Listener()
+    ca = lists.bundle(lists.make("a", pki.client), lists.make("b", pki.server), lists.make("c"))
+    assert_refused(husk.server(upstream, protocol="tcp", allow_any=True, ca=ca), pki, upstream)
+
+
+@pytest.mark.parametrize("kind", ["empty", "of others", "of another CA"])
+def test_other_lists_revoke_nothing(husk, pki, lists, kind):
+    upstream = raw.Listener()
+    made = {"empty": lambda: lists.make("l"), "of others": lambda: lists.make("l", pki.next_server),
+            "of another CA": lambda: lists.make("l", pki.client, signer=pki.other_ca)}[kind]()
+    server = husk.server(upstream, protocol="tcp", allow_any=True, ca=lists.bundle(made))
+    assert is_admitted(server, pki, upstream)
+
+
+def test_a_forged_list_revokes_nothing(husk, pki, lists, tmp_path):
+    """The list has the name of the CA, and the signature of another key."""
+    upstream = raw.Listener()
+    forger = type(pki.ca)(tmp_path / "forger")
+    openssl("req", "-x509", "-key", tmp_path / "forger/ca.key", "-out", forger.cert, "-days", 30, "-subj", "/CN=CA ours")
+    made = lists.make("l", pki.client, signer=forger)
+    assert is_admitted(husk.server(upstream, protocol="tcp", allow_any=True, ca=lists.bundle(made)), pki, upstream)
+
+
+def test_a_reload_adds_a_list(husk, pki, lists, tmp_path):
+    upstream = raw.Listener()
+    ca = lists.bundle()
+    server = husk.server(upstream, protocol="tcp", allow_any=True, ca=ca, reload_interval=0)
+    revoked = lists.make("l", pki.client)
+    (tmp_path / "next.pem").write_text(pathlib.Path(ca).read_text() + revoked)
+    shutil.move(tmp_path / "next.pem", ca)
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_for_event(message="credentials reloaded")
+    assert_refused(server, pki, upstream)
+
+
+@pytest.mark.parametrize("extensions, words", [
+    ("2.5.29.27=critical,DER:020101", "delta"),
+    ("1.2.3.4=critical,DER:0500", "unknown critical extension"),
+    ("issuingDistributionPoint=critical,@p\n[p]\nindirectCRL=TRUE", "indirect"),
+])
+def test_a_list_that_cannot_be_applied_is_refused(husk, lists, extensions, words):
+    ca = lists.bundle(lists.make("l", extensions=extensions))
+    with pytest.raises(Exception) as refusal:
+        husk.server(raw.Listener(), protocol="tcp", allow_any=True, ca=ca)
+    assert words in str(refusal.value) and "line" in str(refusal.value)
