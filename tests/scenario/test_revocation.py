@@ -8,8 +8,9 @@ import ssl
 import pytest
 
 from support import raw
-from support.pki import openssl
+from support.pki import Certificate, NEW_KEY, openssl
 
+STALE = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20210101000000Z")
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
@@ -46,8 +47,9 @@ def _lists(tmp_path, pki):
     return Lists(tmp_path, pki.ca)
 
 
-def is_admitted(server, pki, upstream, version="1.3"):
-    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client, version))
+def is_admitted(server, pki, upstream, version="1.3", shown=None):
+    context = raw.tls_context(False, pki.ca.cert, shown or pki.client, version)
+    peer = raw.TlsPeer(raw.connect(server.address), context)
     try:
         peer.handshake()
         peer.sendall(b"x")
@@ -57,8 +59,9 @@ def is_admitted(server, pki, upstream, version="1.3"):
         return False
 
 
-def assert_refused(server, pki, upstream, version="1.3"):
-    peer = raw.TlsPeer(raw.connect(server.address), raw.tls_context(False, pki.ca.cert, pki.client, version))
+def assert_refused(server, pki, upstream, version="1.3", shown=None):
+    context = raw.tls_context(False, pki.ca.cert, shown or pki.client, version)
+    peer = raw.TlsPeer(raw.connect(server.address), context)
     with pytest.raises((ssl.SSLError, ConnectionError)) as refusal:
         peer.handshake()
         peer.sendall(b"an event that must not arrive")
@@ -91,9 +94,61 @@ def test_client_refuses_a_revoked_server(husk, pki, lists, version):
     client.wait_for_event(reason="certificate_revoked", side="upstream")
 
 
+def intermediate(directory, authority, name="between"):
+    """A CA below `authority`. A second call makes a version of the same CA that another authority signs."""
+    key, cert = directory / "between.key", directory / f"{name}.crt"
+    if not key.exists():
+        openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", key)
+    (directory / "between.ext").write_text("basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n")
+    openssl("req", "-new", "-key", key, "-out", directory / "between.csr", "-subj", "/CN=CA between")
+    openssl("x509", "-req", "-in", directory / "between.csr", "-CA", authority.cert,
+            "-CAkey", pathlib.Path(authority.cert).with_suffix(".key"), "-days", 30,
+            "-extfile", directory / "between.ext", "-out", cert)
+    return Certificate(str(cert), str(key))
+
+
+def leaf_below(directory, issuer, *others):
+    """A client certificate that `issuer` signs, with a chain of all its issuers."""
+    request, extensions, key = (directory / f"leaf.{end}" for end in ("csr", "ext", "key"))
+    extensions.write_text("extendedKeyUsage=clientAuth\nsubjectAltName=DNS:client\n")
+    openssl("req", "-new", *NEW_KEY, "-keyout", key, "-out", request, "-subj", "/CN=client")
+    openssl("x509", "-req", "-in", request, "-CA", issuer.cert, "-CAkey", issuer.key, "-days", 30,
+            "-extfile", extensions, "-out", directory / "alone.crt")
+    chain = directory / "leaf.crt"
+    chain.write_text("".join(pathlib.Path(path).read_text() for path in (
+        directory / "alone.crt", issuer.cert, *(other.cert for other in others))))
+    return Certificate(str(chain), str(key))
+
+
+def test_a_revoked_intermediate_is_refused(husk, pki, lists, tmp_path):
+    upstream = raw.Listener()
+    between = intermediate(tmp_path, pki.ca)
+    ca = lists.bundle(lists.make("l", between))
+    server = husk.server(upstream, protocol="tcp", allow_any=True, ca=ca)
+    assert_refused(server, pki, upstream, shown=leaf_below(tmp_path, between))
+
+
+def test_a_list_of_an_intermediate_applies(husk, pki, lists, tmp_path):
+    upstream = raw.Listener()
+    between = intermediate(tmp_path, pki.ca)
+    shown = leaf_below(tmp_path, between)
+    made = lists.make("l", Certificate(str(tmp_path / "alone.crt"), ""), signer=between)
+    server = husk.server(upstream, protocol="tcp", allow_any=True, ca=lists.bundle(made))
+    assert_refused(server, pki, upstream, shown=shown)
+
+
+def test_a_path_without_a_revoked_certificate_is_found(husk, pki, lists, tmp_path):
+    """Two CAs signed the intermediate, and only one of them revoked it."""
+    upstream = raw.Listener()
+    revoked, valid = intermediate(tmp_path, pki.ca), intermediate(tmp_path, pki.other_ca, "cross")
+    ca = lists.bundle(lists.make("l", revoked), pathlib.Path(pki.other_ca.cert).read_text())
+    server = husk.server(upstream, protocol="tcp", allow_any=True, ca=ca)
+    assert is_admitted(server, pki, upstream, shown=leaf_below(tmp_path, revoked, valid))
+
+
 def test_a_stale_list_applies(husk, pki, lists):
     upstream = raw.Listener()
-    stale = lists.make("l", pki.client, options=("-crlsec", 1))
+    stale = lists.make("l", pki.client, options=STALE)
     assert_refused(husk.server(upstream, protocol="tcp", allow_any=True, ca=lists.bundle(stale)), pki, upstream)
 
 
