@@ -61,7 +61,7 @@ struct config {
     uint64_t udp_heartbeats_per_second; /* 0: off */
     uint64_t udp_heartbeats_per_source; /* per second; 0: no limit */
     uint64_t drain_timeout_ms, drain_quiet_ms;
-    uint64_t reload_interval_ms;
+    uint64_t reload_interval_ms, reload_retry_max_ms;
 
     const char *dns_servers;
     uint64_t dns_min_ttl_ms, dns_max_ttl_ms, dns_retry_min_ms, dns_retry_max_ms;

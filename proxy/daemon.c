@@ -85,6 +85,7 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
         .tls_library = tls_channel_library(),
         .reloads_succeeded = daemon->reload.succeeded,
         .reloads_failed = daemon->reload.failed,
+        .reload_pending = daemon->reload.state == RELOAD_RETRYING,
         .draining = daemon->drain.is_draining,
         .upstream_healthy = upstream_is_healthy(daemon),
         .heartbeats_answered = daemon->heartbeat.answered,
@@ -169,11 +170,15 @@ static bool credentials_open(struct daemon *daemon, struct fault *fault)
 {
     const struct reload_options options = {
         .credentials = daemon->options.credentials,
+        .keys = daemon->options.keys.side,
         .interval_ms = daemon->options.reload_interval_ms,
+        .retry_max_ms = daemon->options.reload_retry_max_ms,
         .on_loaded = on_credentials,
         .owner = daemon,
     };
 
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        daemon->options.route.key[side] = options.keys[side].setting ? &daemon->reload.keys[side] : NULL;
     return reload_open(&daemon->reload, &options, &daemon->log, fault);
 }
 

@@ -186,6 +186,7 @@ static void options_set_control(struct options *options, enum config_mode mode, 
     options->drain_timeout_ms = config->drain_timeout_ms;
     options->drain_quiet_ms = config->drain_quiet_ms;
     options->reload_interval_ms = config->reload_interval_ms;
+    options->reload_retry_max_ms = config->reload_retry_max_ms;
     options->log_format = config->log_format;
     options->log_level = config->log_level;
 }
@@ -201,17 +202,6 @@ static void options_set_limits(struct options *options, enum config_mode mode, c
     options_set_messages(route, config, options->workers);
     options_set_connections(route, config, options->workers);
     options_set_control(options, mode, config);
-}
-
-static bool options_set_keys(struct options *options, const struct config *config, struct fault *fault)
-{
-    if (!options_keys_set(&options->keys, config, fault))
-        return false;
-    for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (options->keys.side[side].shared_key)
-            options->route.key[side] = &options->keys.side[side];
-    }
-    return true;
 }
 
 static bool options_set_rules(struct options *options, enum config_mode mode, const struct config *config,
@@ -266,7 +256,7 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
            options_upstream_set(&options->discovery, &config->upstream, fault) &&
            options_upstream_check_loop(&options->discovery, &options->listen, fault) &&
            options_set_credentials(options, mode, config, fault) &&
-           options_set_keys(options, config, fault) && options_set_rules(options, mode, config, fault);
+           options_keys_set(&options->keys, config, fault) && options_set_rules(options, mode, config, fault);
 }
 
 void options_deinit(struct options *options)

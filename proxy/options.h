@@ -34,6 +34,7 @@ struct options {
     bool refuses_unhealthy;         /* refuse new connections while the upstream is not healthy */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t reload_interval_ms; /* 0: only on SIGHUP */
+    uint64_t reload_retry_max_ms;
     enum log_format log_format;
     enum log_level log_level;
 };

@@ -1,95 +1,30 @@
 #include "options_keys.h"
 
 #include "runtime/route.h"
-#include "trust/digest.h"
-#include "trust/passphrase.h"
 
-#include <assert.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void on_sha512(const struct handshake_piece *pieces, size_t count,
-                      uint8_t digest[HANDSHAKE_DIGEST_BYTES])
-{
-    struct iovec vectors[8];
-
-    assert(count <= sizeof vectors / sizeof vectors[0]);
-    for (size_t i = 0; i < count; i++)
-        vectors[i] = (struct iovec) { (void *)(uintptr_t)pieces[i].bytes, pieces[i].length };
-    digest_sha512(vectors, count, digest);
-}
-
-/* Loads a secret from an environment variable or a file. The caller owns the string; NULL and a fault on
- * failure. */
-static char *secret_load(const char *setting, const char *env, const char *file, struct fault *fault)
-{
-    struct passphrase secret;
-    char *text = NULL;
-
-    if (passphrase_load(&secret, env, file, fault)) {
-        text = strndup(secret.bytes, secret.length);
-        if (!text)
-            fault_set(fault, "out of memory");
-    }
-    passphrase_wipe(&secret);
-    if (!text)
-        fault_wrap(fault, "--%s", setting);
-    return text;
-}
-
-static void secret_free(const char *secret)
-{
-    char *text = (char *)(uintptr_t)secret;
-
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
-static bool users_set(struct options_keys *keys, const struct config *config, struct fault *fault)
-{
-    struct handshake_options *key = &keys->side[SIDE_DOWNSTREAM];
-
-    keys->users = calloc(config->accept_users.count + 1, sizeof *keys->users);
-    if (!keys->users) {
-        fault_set(fault, "out of memory");
-        return false;
-    }
-    key->users = keys->users;
-    for (size_t i = 0; i < config->accept_users.count; i++) {
-        const char *text = config->accept_users.items[i].value, *equals = strchr(text, '=');
-        struct handshake_user *user = &keys->users[i];
-        if (!equals || equals == text || (size_t)(equals - text) > HANDSHAKE_NAME_BYTES_MAX) {
-            fault_set(fault, "--accept-user: \"%s\" is not NAME=VAR", text);
-            return false;
-        }
-        key->user_count++;
-        user->name = strndup(text, (size_t)(equals - text));
-        user->password = secret_load("accept-user", equals + 1, NULL, fault);
-        if (!user->password)
-            return false;
-    }
-    return true;
-}
-
-/* The settings of the key of one side. At most one of env, file and is_empty is set. */
-struct key_source {
-    const char *setting; /* how the names of these settings begin */
-    const char *env, *file;
-    bool is_empty;
-};
-
-static struct key_source key_source(const struct config *config, enum side side)
+static struct shared_key_options key_source(const struct config *config, enum side side)
 {
     if (side == SIDE_UPSTREAM)
-        return (struct key_source) { "shared-key", config->shared_key_env, config->shared_key_file,
-                                     config->shared_key_empty };
-    return (struct key_source) { "accept-key", config->accept_key_env, config->accept_key_file,
-                                 config->accept_key_empty };
+        return (struct shared_key_options) { .setting = "shared-key",
+                                             .env = config->shared_key_env,
+                                             .file = config->shared_key_file,
+                                             .is_empty = config->shared_key_empty,
+                                             .hostname = config->self_hostname,
+                                             .username = config->username,
+                                             .password_env = config->password_env };
+    return (struct shared_key_options) { .setting = "accept-key",
+                                         .env = config->accept_key_env,
+                                         .file = config->accept_key_file,
+                                         .is_empty = config->accept_key_empty,
+                                         .hostname = config->self_hostname };
 }
 
 /* How the name of the given setting ends; NULL: none is given. */
-static const char *source_kind(const struct key_source *source)
+static const char *source_kind(const struct shared_key_options *source)
 {
     if (source->env)
         return "env";
@@ -99,7 +34,8 @@ static const char *source_kind(const struct key_source *source)
 }
 
 /* Whether the settings of one key go together. */
-static bool source_check(const struct key_source *source, const struct config *config, struct fault *fault)
+static bool source_check(const struct shared_key_options *source, const struct config *config,
+                         struct fault *fault)
 {
     const char *kind = source_kind(source);
 
@@ -117,8 +53,8 @@ static bool source_check(const struct key_source *source, const struct config *c
 /* Whether the settings go together. */
 static bool keys_check(const struct config *config, struct fault *fault)
 {
-    const struct key_source shared = key_source(config, SIDE_UPSTREAM),
-                            accepted = key_source(config, SIDE_DOWNSTREAM);
+    const struct shared_key_options shared = key_source(config, SIDE_UPSTREAM),
+                                    accepted = key_source(config, SIDE_DOWNSTREAM);
 
     if (!source_check(&shared, config, fault) || !source_check(&accepted, config, fault))
         return false;
@@ -148,21 +84,31 @@ static bool keys_check(const struct config *config, struct fault *fault)
     return true;
 }
 
-static char *key_load(const struct key_source *source, struct fault *fault)
+static bool users_set(struct options_keys *keys, const struct config *config, struct fault *fault)
 {
-    const char *value = source->env ? getenv(source->env) : NULL;
+    struct shared_key_options *accepted = &keys->side[SIDE_DOWNSTREAM];
 
-    if (source->is_empty) {
-        char *empty = strdup("");
-        if (!empty)
-            fault_set(fault, "out of memory");
-        return empty;
+    if (!config->accept_users.count)
+        return true;
+    keys->users = calloc(config->accept_users.count, sizeof *keys->users);
+    accepted->users = keys->users;
+    for (size_t i = 0; keys->users && i < config->accept_users.count; i++) {
+        const char *text = config->accept_users.items[i].value, *equals = strchr(text, '=');
+        struct shared_key_user *user = &keys->users[i];
+        if (!equals || equals == text || (size_t)(equals - text) > HANDSHAKE_NAME_BYTES_MAX) {
+            fault_set(fault, "--accept-user: \"%s\" is not NAME=VAR", text);
+            return false;
+        }
+        user->name = strndup(text, (size_t)(equals - text));
+        user->password_env = equals + 1;
+        if (!user->name)
+            break;
+        accepted->user_count++;
     }
-    if (!value || *value)
-        return secret_load(source->setting, source->env, source->file, fault);
-    fault_set(fault, "--%s-env: environment variable %s is empty: for an empty shared key set --%s-empty",
-              source->setting, source->env, source->setting);
-    return NULL;
+    if (accepted->user_count == config->accept_users.count)
+        return true;
+    fault_set(fault, "out of memory");
+    return false;
 }
 
 bool options_keys_set(struct options_keys *keys, const struct config *config, struct fault *fault)
@@ -170,36 +116,17 @@ bool options_keys_set(struct options_keys *keys, const struct config *config, st
     if (!keys_check(config, fault))
         return false;
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        struct handshake_options *key = &keys->side[side];
-        const struct key_source source = key_source(config, side);
-        if (!source_kind(&source))
-            continue;
-        key->hostname = config->self_hostname;
-        key->sha512 = on_sha512;
-        key->shared_key = key_load(&source, fault);
-        if (!key->shared_key)
-            return false;
-    }
-    struct handshake_options *dialled = &keys->side[SIDE_UPSTREAM];
-    dialled->username = config->username;
-    if (config->password_env) {
-        dialled->password = secret_load("password-env", config->password_env, NULL, fault);
-        if (!dialled->password)
-            return false;
+        const struct shared_key_options source = key_source(config, side);
+        if (source_kind(&source))
+            keys->side[side] = source;
     }
     return users_set(keys, config, fault);
 }
 
 void options_keys_deinit(struct options_keys *keys)
 {
-    for (size_t i = 0; i < keys->side[SIDE_DOWNSTREAM].user_count; i++) {
+    for (size_t i = 0; i < keys->side[SIDE_DOWNSTREAM].user_count; i++)
         free((char *)(uintptr_t)keys->users[i].name);
-        secret_free(keys->users[i].password);
-    }
     free(keys->users);
-    for (enum side side = 0; side < SIDE_COUNT; side++) {
-        secret_free(keys->side[side].shared_key);
-        secret_free(keys->side[side].password);
-    }
     *keys = (struct options_keys) { 0 };
 }

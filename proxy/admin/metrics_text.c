@@ -156,6 +156,12 @@ static void write_reloads(FILE *out, const struct family *family, const struct m
     fprintf(out, "%s{result=\"failure\"} %" PRIu64 "\n", family->name, snapshot->reloads_failed);
 }
 
+static void write_reload_pending(FILE *out, const struct family *family,
+                                 const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s %d\n", family->name, snapshot->reload_pending);
+}
+
 static void write_draining(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
     fprintf(out, "%s %d\n", family->name, snapshot->draining);
@@ -291,9 +297,14 @@ static const struct family families[] = {
           "Time at which the first CA of --ca expires, except CAs that had expired when husk loaded them.",
       NOT_AFTER(ca_not_after) },
     { .name = "husk_reloads_total",
-      .help = "Reloads of certificates and keys, by result.",
+      .help =
+          "Reloads of certificates and keys, by result. A retry that fails in the same way is not counted.",
       .type = "counter",
       .write = write_reloads },
+    { .name = "husk_reload_pending",
+      .help = "1 while changed files of certificates and keys cannot be loaded; husk tries again.",
+      .type = "gauge",
+      .write = write_reload_pending },
     { .name = "husk_messages_received_total",
       .help = "Forward messages received completely from agents.",
       ROUTE_COUNTER(messages.received) },

@@ -133,6 +133,7 @@ struct metrics_snapshot {
     /* Seconds since the epoch; 0: that side has no such certificate. */
     int64_t certificate_not_after[SIDE_COUNT], intermediate_not_after[SIDE_COUNT], ca_not_after[SIDE_COUNT];
     uint64_t reloads_succeeded, reloads_failed;
+    bool reload_pending; /* new files could not be loaded, and husk tries again */
     uint64_t heartbeats_answered, heartbeats_limited; /* over UDP */
     bool upstream_healthy;                            /* nothing has failed */
     bool draining;

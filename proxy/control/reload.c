@@ -3,6 +3,15 @@
 #include "trust/file_stamp.h"
 
 #include <signal.h>
+#include <string.h>
+
+enum { RETRY_MIN_MS = 1000 };
+
+/* A set that is not in use yet. */
+struct loaded {
+    struct credentials *credentials[SIDE_COUNT];
+    struct shared_key *keys[SIDE_COUNT];
+};
 
 /* ---- the files ---- */
 
@@ -13,59 +22,116 @@ static uint64_t files_stamp(const struct reload *reload)
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         const struct credentials_options *options = &reload->options.credentials[side];
         const char *const paths[] = { options->cert_file, options->key_file, options->ca_file,
-                                      options->passphrase_file };
+                                      options->passphrase_file, reload->options.keys[side].file };
         for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
             stamp = stamp * 31 + (paths[i] ? file_stamp(paths[i]) : 0);
     }
     return stamp;
 }
 
-/* All sides or none. */
-static bool set_load(const struct reload *reload, struct credentials *loaded[SIDE_COUNT], struct fault *fault)
+static void set_release(const struct loaded *set)
 {
-    for (enum side side = 0; side < SIDE_COUNT; side++)
-        loaded[side] = NULL;
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        const struct credentials_options *options = &reload->options.credentials[side];
-        if (!options->cert_file)
+        credentials_release(set->credentials[side]);
+        shared_key_release(set->keys[side]);
+    }
+}
+
+static bool side_load(const struct reload *reload, enum side side, struct loaded *set, struct fault *fault)
+{
+    const struct credentials_options *credentials = &reload->options.credentials[side];
+    const struct shared_key_options *key = &reload->options.keys[side];
+
+    if (key->setting && !(set->keys[side] = shared_key_load(key, fault)))
+        return false;
+    return !credentials->cert_file ||
+           (set->credentials[side] = credentials_load(credentials, reload->log, fault)) != NULL;
+}
+
+/* All sides or none. */
+static bool set_load(const struct reload *reload, struct loaded *set, struct fault *fault)
+{
+    *set = (struct loaded) { 0 };
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (side_load(reload, side, set, fault))
             continue;
-        loaded[side] = credentials_load(options, reload->log, fault);
-        if (!loaded[side]) {
-            for (enum side done = 0; done < side; done++)
-                credentials_release(loaded[done]);
-            return false;
-        }
+        set_release(set);
+        return false;
     }
     return true;
 }
 
-static void set_replace(struct reload *reload, struct credentials *const loaded[SIDE_COUNT])
+static void set_use(struct reload *reload, const struct loaded *set)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         credentials_release(reload->credentials[side]);
-        reload->credentials[side] = loaded[side];
+        reload->credentials[side] = set->credentials[side];
+        shared_key_slot_replace(&reload->keys[side], set->keys[side]);
     }
 }
 
 /* ---- loading again ---- */
 
-static void reload_run(struct reload *reload)
+/* Logs and counts a failure once, however often the retries fail in the same way. */
+static void failure_note(struct reload *reload, const struct fault *fault)
 {
-    struct credentials *loaded[SIDE_COUNT];
+    bool is_known = reload->state == RELOAD_RETRYING && strcmp(reload->fault.text, fault->text) == 0;
+
+    reload->state = RELOAD_RETRYING;
+    reload->fault = *fault;
+    if (is_known)
+        return;
+    reload->failed++;
+    log_say(reload->log, LOG_ERROR, "reload failed, the credentials in use are kept and husk tries again: %s",
+            fault->text);
+}
+
+static void retry_schedule(struct reload *reload)
+{
+    if (reload->loop) {
+        ev_timer_stop(reload->loop, &reload->retry);
+        ev_timer_set(&reload->retry, (double)reload->retry_ms / 1000, 0);
+        ev_timer_start(reload->loop, &reload->retry);
+    }
+    reload->retry_ms *= 2;
+    if (reload->retry_ms > reload->options.retry_max_ms)
+        reload->retry_ms = reload->options.retry_max_ms;
+}
+
+static void reload_attempt(struct reload *reload)
+{
+    struct loaded set;
     struct fault fault;
 
-    if (reload->is_stopped)
-        return;
     reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
-    if (!set_load(reload, loaded, &fault)) {
-        reload->failed++;
-        log_say(reload->log, LOG_ERROR, "reload failed, the credentials in use are kept: %s", fault.text);
+    if (!set_load(reload, &set, &fault)) {
+        failure_note(reload, &fault);
+        retry_schedule(reload);
         return;
     }
-    set_replace(reload, loaded);
+    set_use(reload, &set);
+    reload->state = RELOAD_LOADED;
+    if (reload->loop)
+        ev_timer_stop(reload->loop, &reload->retry);
     reload->options.on_loaded(reload->options.owner);
     reload->succeeded++;
     log_say(reload->log, LOG_INFO, "credentials reloaded");
+}
+
+/* The files are new, or somebody asks for them: the pauses begin with the shortest again. */
+static void reload_run(struct reload *reload)
+{
+    if (reload->state == RELOAD_STOPPED)
+        return;
+    reload->retry_ms =
+        reload->options.retry_max_ms < RETRY_MIN_MS ? reload->options.retry_max_ms : RETRY_MIN_MS;
+    reload_attempt(reload);
+}
+
+void reload_retry(struct reload *reload)
+{
+    if (reload->state == RELOAD_RETRYING)
+        reload_attempt(reload);
 }
 
 bool reload_is_due(const struct reload_stamps *stamps, uint64_t stamp)
@@ -94,18 +160,26 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
     reload_look(timer->data);
 }
 
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    reload_retry(timer->data);
+}
+
 /* ---- life ---- */
 
 bool reload_open(struct reload *reload, const struct reload_options *options, struct log *log,
                  struct fault *fault)
 {
-    struct credentials *loaded[SIDE_COUNT];
+    struct loaded set;
 
     *reload = (struct reload) { .options = *options, .log = log };
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        shared_key_slot_init(&reload->keys[side]);
     reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
-    if (!set_load(reload, loaded, fault))
+    if (!set_load(reload, &set, fault))
         return false;
-    set_replace(reload, loaded);
+    set_use(reload, &set);
     return true;
 }
 
@@ -114,6 +188,7 @@ void reload_close(struct reload *reload)
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         credentials_release(reload->credentials[side]);
         reload->credentials[side] = NULL;
+        shared_key_slot_clear(&reload->keys[side]);
     }
 }
 
@@ -121,9 +196,11 @@ void reload_watch(struct reload *reload, struct ev_loop *loop)
 {
     double seconds = (double)reload->options.interval_ms / 1000;
 
+    reload->loop = loop;
     ev_signal_init(&reload->hangup, on_hangup, SIGHUP);
     ev_timer_init(&reload->tick, on_tick, seconds, seconds);
-    reload->hangup.data = reload->tick.data = reload;
+    ev_timer_init(&reload->retry, on_retry, 0, 0);
+    reload->hangup.data = reload->tick.data = reload->retry.data = reload;
     ev_signal_start(loop, &reload->hangup);
     if (seconds > 0)
         ev_timer_start(loop, &reload->tick);
@@ -131,5 +208,5 @@ void reload_watch(struct reload *reload, struct ev_loop *loop)
 
 void reload_stop(struct reload *reload)
 {
-    reload->is_stopped = true;
+    reload->state = RELOAD_STOPPED;
 }

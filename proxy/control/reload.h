@@ -1,13 +1,16 @@
-/* The credentials of the process, loaded as one set from their files, and again when the files change.
+/* The credentials and shared keys of the process, loaded as one set from their files, and again when the
+ * files change.
  *
- * Owns the set in use, the watcher of SIGHUP and the timer that looks at the files, on the loop of the
- * control thread. A set that fails to load changes nothing: the last one stays in use. Knows nothing of who
- * uses the credentials: `on_loaded` announces a new set. */
+ * Owns the set in use, the watcher of SIGHUP, the timer that looks at the files and the timer of retries, on
+ * the loop of the control thread. A set that fails to load changes nothing: the last one stays in use, and
+ * husk tries again until a set is loaded. Knows nothing of who uses the credentials: `on_loaded` announces a
+ * new set. */
 #ifndef HUSK_CONTROL_RELOAD_H
 #define HUSK_CONTROL_RELOAD_H
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "link/shared_key.h"
 #include "trust/credentials.h"
 
 #include <ev.h>
@@ -17,7 +20,9 @@
 struct reload_options {
     const struct credentials_options *credentials; /* borrowed: SIDE_COUNT of them; cert_file NULL: that side
                                                       is plain */
+    const struct shared_key_options *keys;         /* borrowed: SIDE_COUNT of them; setting NULL: no key */
     uint64_t interval_ms;                          /* between two looks at the files; 0: only on SIGHUP */
+    uint64_t retry_max_ms;                         /* longest pause between two attempts after a failure */
     void (*on_loaded)(void *owner);                /* `credentials` of struct reload are new */
     void *owner;
 };
@@ -28,18 +33,30 @@ struct reload_stamps {
     uint64_t seen;   /* at the last look */
 };
 
+enum reload_state {
+    RELOAD_LOADED,   /* the set in use is the newest */
+    RELOAD_RETRYING, /* the last attempt has failed */
+    RELOAD_STOPPED,
+};
+
 struct reload {
     struct reload_options options;
     struct log *log;                             /* borrowed */
     struct credentials *credentials[SIDE_COUNT]; /* the set in use; NULL: that side is plain */
+    struct shared_key_slot keys[SIDE_COUNT];     /* an empty slot: that side has no key */
     struct reload_stamps stamps;
+    enum reload_state state;
+    struct fault fault;   /* of the last attempt that failed, as it was logged */
+    uint64_t retry_ms;    /* the next pause between two attempts */
+    struct ev_loop *loop; /* NULL: not watching */
     ev_signal hangup;
-    ev_timer tick;
-    bool is_stopped;
-    uint64_t succeeded, failed; /* reloads; the first load is not counted */
+    ev_timer tick, retry;
+    uint64_t succeeded; /* reloads; the first load is not counted */
+    uint64_t failed;    /* failures of a new kind; a retry that fails in the same way is not counted */
 };
 
-/* Loads the first set; on_loaded is not called. The fault names the file. */
+/* Loads the first set; on_loaded is not called. The fault names the file. The struct does not move
+ * afterwards. */
 MUST_CHECK bool reload_open(struct reload *reload, const struct reload_options *options, struct log *log,
                             struct fault *fault);
 /* Releases the set. Safe on all zeros, and after a failure to open. */
@@ -53,6 +70,9 @@ void reload_stop(struct reload *reload);
 
 /* Looks at the files, and loads them if they are due: what the timer does. */
 void reload_look(struct reload *reload);
+/* Loads the files again after a failure: what the timer of retries does. Each failure doubles the pause up to
+ * retry_max_ms. */
+void reload_retry(struct reload *reload);
 
 /* Whether files with this stamp are to be loaded: they have changed since the last load, but not since the
  * last look. Several files are seldom replaced in one moment. */

@@ -26,7 +26,7 @@ void agent_access_close(struct agent_access *access, enum leg_closing closing)
 static struct step permit_open(struct agent_access *access, struct message_meters *meters, struct buffer *out)
 {
     const struct route_options *route = access->inlet.acceptor->route;
-    const struct handshake_options *key = route->key[SIDE_DOWNSTREAM];
+    struct shared_key_slot *key = route->key[SIDE_DOWNSTREAM];
     const struct tls_channel *tls = access->inlet.leg.tls;
     const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
 

@@ -4,7 +4,8 @@
 #include <sys/random.h>
 
 struct authentication_run {
-    struct handshake handshake;
+    struct shared_key *key;
+    struct handshake handshake; /* borrows from `key` */
     uint64_t deadline_ms;
 };
 
@@ -20,6 +21,9 @@ uint64_t authentication_deadline_ms(const struct authentication *authentication)
 
 void authentication_end(struct authentication *authentication)
 {
+    if (!authentication->run)
+        return;
+    shared_key_release(authentication->run->key);
     free(authentication->run);
     authentication->run = NULL;
 }
@@ -47,8 +51,7 @@ static enum end_reason reason_of_refusal(enum handshake_refusal refusal)
 }
 
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
-                                     const struct handshake_options *options, uint64_t deadline_ms,
-                                     struct buffer *out)
+                                     struct shared_key_slot *slot, uint64_t deadline_ms, struct buffer *out)
 {
     uint8_t random[HANDSHAKE_RANDOM_BYTES];
     struct handshake_answer helo;
@@ -57,7 +60,9 @@ enum end_reason authentication_begin(struct authentication *authentication, enum
     if (!authentication->run || getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return END_NO_MEMORY;
     authentication->run->deadline_ms = deadline_ms;
-    (void)handshake_begin(&authentication->run->handshake, role, options, random, &helo);
+    authentication->run->key = shared_key_slot_take(slot);
+    (void)handshake_begin(&authentication->run->handshake, role,
+                          shared_key_handshake(authentication->run->key), random, &helo);
     return buffer_append(out, helo.bytes, helo.length) ? END_NONE : END_NO_MEMORY;
 }
 

@@ -1,7 +1,7 @@
 /* The shared-key handshake of one connection, in either role.
  *
- * Owns the state of the handshake until the handshake is over. Uses buffers and knows no socket. Belongs to
- * its worker's thread. */
+ * Owns the state of the handshake, and a reference to its key, until the handshake is over. Uses buffers and
+ * knows no socket. Belongs to its worker's thread. */
 #ifndef HUSK_LINK_AUTHENTICATION_H
 #define HUSK_LINK_AUTHENTICATION_H
 
@@ -9,6 +9,7 @@
 #include "base/end_reason.h"
 #include "base/fault.h"
 #include "forward/handshake.h"
+#include "link/shared_key.h"
 
 struct authentication_run;
 
@@ -17,11 +18,10 @@ struct authentication {
     struct authentication_run *run;
 };
 
-/* Begins a handshake with the deadline `deadline_ms` (on the reactor's clock). The accepting role appends its
- * HELO to `out`. END_NONE, or why it failed. */
+/* Begins a handshake with the key in use in `slot`, and the deadline `deadline_ms` (on the reactor's clock).
+ * The accepting role appends its HELO to `out`. END_NONE, or why it failed. */
 enum end_reason authentication_begin(struct authentication *authentication, enum handshake_role role,
-                                     const struct handshake_options *options, uint64_t deadline_ms,
-                                     struct buffer *out);
+                                     struct shared_key_slot *slot, uint64_t deadline_ms, struct buffer *out);
 
 /* 0: no handshake is running. */
 uint64_t authentication_deadline_ms(const struct authentication *authentication);

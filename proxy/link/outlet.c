@@ -267,7 +267,7 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received)
 
 static enum end_reason authenticate_begin(struct outlet *outlet, struct buffer *out)
 {
-    const struct handshake_options *key = route_of(outlet)->key[SIDE_UPSTREAM];
+    struct shared_key_slot *key = route_of(outlet)->key[SIDE_UPSTREAM];
 
     outlet->has_authenticated = true;
     if (!key)

@@ -34,8 +34,8 @@ struct route_options {
     struct body_options body;            /* --compress, --compress-min, --strip-metadata, --invalid-events,
                                             --max-inflated */
     const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
-    const struct handshake_options *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*,
-                                                        upstream --shared-key-*; NULL: none on that side */
+    struct shared_key_slot *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*, upstream
+                                                --shared-key-*; NULL: none on that side */
     uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages */
     uint64_t cut_through_bytes; /* --cut-through-bytes: a longer message is cut through */
     uint64_t batch_bytes;       /* --batch-bytes: longest batch; 0: no batches */

@@ -59,13 +59,13 @@ static void material_free(struct material *material)
 
 /* ---- loading ---- */
 
-static EVP_PKEY *load_key(const struct credentials_options *options, struct log *log, struct fault *fault)
+static EVP_PKEY *load_key(const struct credentials_options *options, struct fault *fault)
 {
     struct passphrase passphrase;
     EVP_PKEY *key = NULL;
 
     if (passphrase_load(&passphrase, options->passphrase_env, options->passphrase_file, fault))
-        key = private_key_load(options->key_file, &passphrase, log, fault);
+        key = private_key_load(options->key_file, &passphrase, fault);
     passphrase_wipe(&passphrase);
     return key;
 }
@@ -123,23 +123,28 @@ static void warn_of_weakness(const STACK_OF(X509) * certificates, weakness_check
 }
 
 static bool material_load(struct material *material, const struct credentials_options *options,
-                          struct log *log, struct fault *fault)
+                          struct fault *fault)
 {
-    if (!(material->chain = certificate_file_load_chain(options->cert_file, fault)) ||
-        !(material->key = load_key(options, log, fault)) || !check_key_matches(material, options, fault) ||
-        !(material->cas = certificate_file_load_cas(options->ca_file, fault)) ||
-        !(material->revocation = revocation_load(options->ca_file, fault)))
-        return false;
-    warn_of_wrong_usage(sk_X509_value(material->chain, 0), options, log);
-    warn_of_weakness(material->chain, is_strong, options->cert_file, log);
-    warn_of_weakness(material->cas, strength_check_key, options->ca_file, log);
-    if (revocation_list_count(material->revocation))
+    return (material->chain = certificate_file_load_chain(options->cert_file, fault)) &&
+           (material->key = load_key(options, fault)) && check_key_matches(material, options, fault) &&
+           (material->cas = certificate_file_load_cas(options->ca_file, fault)) &&
+           (material->revocation = revocation_load(options->ca_file, fault));
+}
+
+/* Only for a set that is loaded: a set that cannot be loaded is tried again and again. */
+static void set_describe(const struct credentials *credentials, const STACK_OF(X509) * chain,
+                         const struct credentials_options *options, struct log *log)
+{
+    private_key_warn_if_shared(options->key_file, log);
+    warn_of_wrong_usage(sk_X509_value(chain, 0), options, log);
+    warn_of_weakness(chain, is_strong, options->cert_file, log);
+    warn_of_weakness(credentials->cas, strength_check_key, options->ca_file, log);
+    if (revocation_list_count(credentials->revocation))
         log_say(log, LOG_INFO, "%s: revocation lists: %zu", options->ca_file,
-                revocation_list_count(material->revocation));
+                revocation_list_count(credentials->revocation));
     if (options->allow_weak)
         log_say(log, LOG_WARN,
                 "--allow-weak-certificates: peers whose certificates can be forged are accepted");
-    return true;
 }
 
 /* ---- the SSL_CTX ---- */
@@ -359,7 +364,7 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         return NULL;
     }
     atomic_init(&credentials->references, 1);
-    if (!material_load(&material, options, log, fault))
+    if (!material_load(&material, options, fault))
         goto fail;
     credentials->cas = material.cas;
     material.cas = NULL;
@@ -371,6 +376,7 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         goto fail;
     }
     credentials->validity = validity_of(material.chain, credentials->cas, clock_wall_seconds());
+    set_describe(credentials, material.chain, options, log);
     material_free(&material);
     return credentials;
 fail:

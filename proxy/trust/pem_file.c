@@ -5,7 +5,6 @@
 #include <openssl/mem.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FIRST_CAPACITY = 16 * 1024 };
@@ -56,16 +55,13 @@ static bool file_read_all(struct pem_file *file, int fd, struct fault *fault)
 
 bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault)
 {
-    struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     *file = (struct pem_file) { .path = path };
-    if (fd < 0 || fstat(fd, &status) < 0) {
+    if (fd < 0) {
         fault_set(fault, "%s: %s", path, strerror(errno));
         goto fail;
     }
-    file->mode = status.st_mode;
-    file->owner = status.st_uid;
     if (!file_read_all(file, fd, fault))
         goto fail;
     close(fd);

@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 enum {
     PEM_FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -16,8 +15,6 @@ enum {
 
 struct pem_file {
     const char *path; /* borrowed */
-    mode_t mode;
-    uid_t owner;
     size_t length;
     char *bytes;
 };

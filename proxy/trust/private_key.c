@@ -15,23 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void warn_if_shared(const struct pem_file *file, struct log *log)
-{
-    struct log_line line;
-    char mode[8];
-
-    /* husk can read a file of another owner only through its group, as in a Kubernetes Secret with fsGroup:
-     * then group permission is no reason to warn. */
-    mode_t too_open = file->owner == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
-    if (!(file->mode & too_open))
-        return;
-    snprintf(mode, sizeof mode, "%04o", (unsigned)(file->mode & 07777));
-    log_begin(&line, log, LOG_WARN, "the private key can be read by others than its owner");
-    log_text(&line, "file", file->path);
-    log_text(&line, "mode", mode);
-    log_end(&line);
-}
-
 /* What may stand in the file beside the key. */
 enum { BESIDE_THE_KEY = PEM_ONLY(PEM_CERTIFICATE) | PEM_ONLY(PEM_PARAMETERS) };
 
@@ -142,7 +125,7 @@ static EVP_PKEY *key_decode(struct pem_file *file, const struct passphrase *pass
     return NULL;
 }
 
-struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase, struct log *log,
+struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
                                      struct fault *fault)
 {
     struct pem_file file;
@@ -152,8 +135,26 @@ struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *
         return NULL;
     }
     EVP_PKEY *key = key_decode(&file, passphrase, fault);
-    if (key)
-        warn_if_shared(&file, log);
     pem_file_wipe(&file);
     return key;
+}
+
+void private_key_warn_if_shared(const char *path, struct log *log)
+{
+    struct log_line line;
+    struct stat status;
+    char mode[8];
+
+    if (stat(path, &status) != 0)
+        return;
+    /* husk can read a file of another owner only through its group, as in a Kubernetes Secret with fsGroup:
+     * then group permission is no reason to warn. */
+    mode_t too_open = status.st_uid == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
+    if (!(status.st_mode & too_open))
+        return;
+    snprintf(mode, sizeof mode, "%04o", (unsigned)(status.st_mode & 07777));
+    log_begin(&line, log, LOG_WARN, "the private key can be read by others than its owner");
+    log_text(&line, "file", path);
+    log_text(&line, "mode", mode);
+    log_end(&line);
 }

@@ -11,9 +11,12 @@
 struct evp_pkey_st;
 
 /* Loads the private key in `path`, which contains no other one but may contain certificates: PKCS#8 (plain or
- * PBES2), or the older forms with or without DEK-Info. Logs a warning if group or world may read the file.
- * The caller frees the key. On failure returns NULL and a one-line fault that names the file. */
+ * PBES2), or the older forms with or without DEK-Info. The caller frees the key. On failure returns NULL and
+ * a one-line fault that names the file. */
 MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
-                                                struct log *log, struct fault *fault);
+                                                struct fault *fault);
+
+/* Logs a warning if others than the owner may read the file. */
+void private_key_warn_if_shared(const char *path, struct log *log);
 
 #endif

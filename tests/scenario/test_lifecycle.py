@@ -1,4 +1,4 @@
-"""Start, reload and end of the process, with --protocol tcp."""
+"""Start and end of the process, with --protocol tcp."""
 
 import select
 import shutil
@@ -113,79 +113,6 @@ def test_sigpipe_does_not_end_husk(husk):
     client = husk.client(NOWHERE, protocol="tcp")
     client.signal(signal.SIGPIPE)
     assert client.get("/live")[0] == 200
-
-
-# ---- reload ----
-
-def shown_certificate(server, pki):
-    peer = raw.connect_tls(server.address, pki.ca.cert, pki.client)
-    return peer.tls.getpeercert(binary_form=True)
-
-
-def der(certificate):
-    return ssl.PEM_cert_to_DER_cert(open(certificate.cert).read())
-
-
-def test_sighup_replaces_the_certificate_and_keeps_connections_open(husk, pki, mounted):
-    upstream = raw.Listener()
-    server = husk.server(upstream, protocol="tcp", certificate=mounted(pki.server))
-    agent = raw.connect_tls(server.address, pki.ca.cert, pki.client)
-    aggregator = upstream.accept()
-    mounted(pki.next_server)
-    server.signal(signal.SIGHUP)
-    server.wait_for_metric("husk_reloads_total", 1, result="success")
-    eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
-    raw.carry_both_ways(agent, aggregator)
-    assert not server.problems()
-
-
-def test_sighup_replaces_the_certificate_of_husk_client_too(husk, pki, mounted):
-    tunnel = husk.tunnel(client={"certificate": mounted(pki.foreign_client)})
-    raw.assert_reset(raw.connect(tunnel.client.address))
-    mounted(pki.client)
-    tunnel.client.signal(signal.SIGHUP)
-    tunnel.client.wait_for_metric("husk_reloads_total", 1, result="success")
-    raw.carry_both_ways(*tunnel.open())
-
-
-def test_a_replaced_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path):
-    """kubelet makes each file a link through ..data and replaces ..data with one rename."""
-    for name, certificate in (("old", pki.server), ("new", pki.next_server)):
-        (tmp_path / name).mkdir()
-        for i, path in enumerate(certificate):
-            shutil.copy(path, tmp_path / name / f"tls{i}.pem")
-    (tmp_path / "..data").symlink_to("old")
-    links = [tmp_path / f"tls{i}.pem" for i in range(len(pki.server))]
-    for link in links:
-        link.symlink_to(f"..data/{link.name}")
-    server = husk.server(raw.Listener(), protocol="tcp", certificate=type(pki.server)(*map(str, links)),
-                         reload_interval="50ms")
-    assert shown_certificate(server, pki) == der(pki.server)
-    (tmp_path / "..next").symlink_to("new")
-    (tmp_path / "..next").rename(tmp_path / "..data")
-    server.wait_for_metric("husk_reloads_total", 1, result="success")
-    eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
-    assert not server.problems()
-
-
-@pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
-def test_a_failed_reload_keeps_the_old_credentials_and_logs_one_line(husk, pki, mounted, fault):
-    certificate = mounted(pki.server)
-    server = husk.server(raw.Listener(), protocol="tcp", certificate=certificate)
-    if fault == "junk":
-        open(certificate.cert, "w").write("junk\n")
-    elif fault == "expired":
-        mounted(pki.expired_server)
-    elif fault == "key of another":
-        shutil.copy(pki.next_server.key, certificate.key)
-    else:
-        shutil.move(certificate.key, certificate.key + ".gone")
-    server.signal(signal.SIGHUP)
-    server.wait_for_metric("husk_reloads_total", 1, result="failure")
-    assert shown_certificate(server, pki) == der(pki.server)
-    server.stop()
-    assert len(server.problems()) == 1
-    assert any(path in str(server.problems()[0]) for path in certificate)
 
 
 # ---- start ----

@@ -1,6 +1,8 @@
 /* proxy/delivery/agent_clock.c: what counts as progress, and when an agent is stalled, idle or silent. */
 #include "delivery/agent_clock.h"
 
+#include "link/shared_key.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -119,7 +121,7 @@ static void an_agent_that_takes_no_acks_for_the_timeout_does_not_read_them(void 
 
 static void an_agent_that_gets_a_helo_is_not_silent(void **state)
 {
-    static const struct handshake_options key;
+    static struct shared_key_slot key;
     const struct agent_clock clock = { .progress_ms = START_MS };
     struct route_options with_key = route;
     struct agent_facts facts = facts_at(START_MS + SILENCE_MS);

@@ -422,6 +422,7 @@ static void test_values_that_are_not_counters(void **state)
     f->snapshot.ca_not_after[SIDE_DOWNSTREAM] = 4102444802;
     f->snapshot.reloads_succeeded = 3;
     f->snapshot.reloads_failed = 1;
+    f->snapshot.reload_pending = true;
     f->snapshot.draining = true;
     f->snapshot.upstream_healthy = true;
     f->snapshot.heartbeats_answered = 7;
@@ -433,6 +434,7 @@ static void test_values_that_are_not_counters(void **state)
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"failure\"}"), 1);
+    assert_int_equal(value_of(&f->all, "husk_reload_pending"), 1);
     assert_int_equal(value_of(&f->all, "husk_draining"), 1);
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 1);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 7);

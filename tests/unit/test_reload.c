@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@ struct site {
     char directory[PKI_PATH_BYTES], cert[PKI_PATH_BYTES], key[PKI_PATH_BYTES], ca[PKI_PATH_BYTES];
     struct pki_pair authority;
     struct credentials_options credentials[SIDE_COUNT];
+    struct shared_key_options keys[SIDE_COUNT];
     struct log log;
     struct reload reload;
     unsigned loaded;          /* calls of on_loaded */
@@ -60,6 +62,8 @@ static void open_site(struct site *site)
         .max_version = TLS_VERSION_1_3,
     };
     const struct reload_options options = { .credentials = site->credentials,
+                                            .keys = site->keys,
+                                            .retry_max_ms = 4000,
                                             .on_loaded = on_loaded,
                                             .owner = site };
     if (!reload_open(&site->reload, &options, &site->log, &fault))
@@ -121,7 +125,7 @@ static void the_second_look_at_a_change_publishes_a_new_set(void **state)
     close_site(&site);
 }
 
-static void a_set_that_fails_to_load_changes_nothing_and_is_tried_once(void **state)
+static void a_set_that_fails_to_load_changes_nothing_and_is_counted_once(void **state)
 {
     struct site site;
 
@@ -138,6 +142,104 @@ static void a_set_that_fails_to_load_changes_nothing_and_is_tried_once(void **st
     close_site(&site);
 }
 
+static void retries_go_on_with_growing_pauses_until_the_set_is_loaded(void **state)
+{
+    static const uint64_t pauses_ms[] = { 2000, 4000, 4000, 4000 }; /* the first one, of 1 s, has begun */
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    reload_retry(&site.reload);
+    assert_int_equal(site.loaded, 0); /* nothing has failed */
+    pki_write(site.directory, "key.pem", "no key", site.key);
+    for (int i = 0; i < 2; i++)
+        reload_look(&site.reload);
+    for (size_t i = 0; i < sizeof pauses_ms / sizeof pauses_ms[0]; i++) {
+        assert_int_equal(site.reload.state, RELOAD_RETRYING);
+        assert_int_equal(site.reload.retry_ms, pauses_ms[i]);
+        reload_retry(&site.reload);
+    }
+    assert_int_equal(site.reload.failed, 1);
+    pki_write(site.directory, "cert.pem", "no certificate", site.cert);
+    reload_retry(&site.reload);
+    assert_int_equal(site.reload.failed, 2); /* another fault */
+    write_pair(&site, PKI_YEAR_2099 - 1);
+    reload_retry(&site.reload);
+    assert_int_equal(site.reload.state, RELOAD_LOADED);
+    assert_int_equal(site.loaded, 1);
+    reload_retry(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    close_site(&site);
+}
+
+static void new_files_begin_with_the_shortest_pause_again(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    pki_write(site.directory, "key.pem", "no key", site.key);
+    for (int i = 0; i < 2; i++)
+        reload_look(&site.reload);
+    for (int i = 0; i < 3; i++)
+        reload_retry(&site.reload);
+    assert_int_equal(site.reload.retry_ms, 4000);
+    pki_write(site.directory, "key.pem", "no key either", site.key);
+    for (int i = 0; i < 2; i++)
+        reload_look(&site.reload);
+    assert_int_equal(site.reload.retry_ms, 2000);
+    close_site(&site);
+}
+
+static const char *key_in_use(struct site *site)
+{
+    static char text[64];
+    struct shared_key *key = shared_key_slot_take(&site->reload.keys[SIDE_DOWNSTREAM]);
+
+    snprintf(text, sizeof text, "%s", shared_key_handshake(key)->shared_key);
+    shared_key_release(key);
+    return text;
+}
+
+static void a_shared_key_is_part_of_the_set(void **state)
+{
+    struct site site;
+    struct fault fault;
+    char path[PKI_PATH_BYTES];
+
+    (void)state;
+    open_site(&site);
+    reload_close(&site.reload);
+    site.keys[SIDE_DOWNSTREAM] = (struct shared_key_options) {
+        .setting = "accept-key",
+        .file = pki_write(site.directory, "shared.key", "one\n", path),
+        .hostname = "husk",
+    };
+    const struct reload_options options = {
+        .credentials = site.credentials, .keys = site.keys, .on_loaded = on_loaded, .owner = &site
+    };
+    assert_true(reload_open(&site.reload, &options, &site.log, &fault));
+    assert_string_equal(key_in_use(&site), "one");
+    struct shared_key *held = shared_key_slot_take(&site.reload.keys[SIDE_DOWNSTREAM]);
+    pki_write(site.directory, "shared.key", "second\n", path);
+    for (int i = 0; i < 2; i++)
+        reload_look(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    assert_string_equal(key_in_use(&site), "second");
+    assert_string_equal(shared_key_handshake(held)->shared_key, "one"); /* of a handshake that is running */
+    shared_key_release(held);
+    write_pair(&site, PKI_YEAR_2099 - 1);
+    pki_write(site.directory, "shared.key", "", path);
+    struct credentials *before = site.reload.credentials[SIDE_UPSTREAM];
+    for (int i = 0; i < 2; i++)
+        reload_look(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], before);
+    assert_string_equal(key_in_use(&site), "second");
+    assert_non_null(strstr(site.reload.fault.text, "--accept-key"));
+    close_site(&site);
+}
+
 static void one_bad_side_fails_the_whole_set(void **state)
 {
     struct site site;
@@ -149,9 +251,9 @@ static void one_bad_side_fails_the_whole_set(void **state)
     reload_close(&site.reload);
     site.credentials[SIDE_DOWNSTREAM] = site.credentials[SIDE_UPSTREAM];
     site.credentials[SIDE_UPSTREAM].cert_file = pki_write(site.directory, "other.pem", "none", other);
-    const struct reload_options options = { .credentials = site.credentials,
-                                            .on_loaded = on_loaded,
-                                            .owner = &site };
+    const struct reload_options options = {
+        .credentials = site.credentials, .keys = site.keys, .on_loaded = on_loaded, .owner = &site
+    };
     assert_false(reload_open(&site.reload, &options, &site.log, &fault));
     assert_null(site.reload.credentials[SIDE_DOWNSTREAM]);
     assert_non_null(strstr(fault.text, "other.pem"));
@@ -179,7 +281,10 @@ int main(void)
         cmocka_unit_test(a_change_is_due_once_it_has_stood_still_between_two_looks),
         cmocka_unit_test(the_first_set_is_loaded_without_a_call),
         cmocka_unit_test(the_second_look_at_a_change_publishes_a_new_set),
-        cmocka_unit_test(a_set_that_fails_to_load_changes_nothing_and_is_tried_once),
+        cmocka_unit_test(a_set_that_fails_to_load_changes_nothing_and_is_counted_once),
+        cmocka_unit_test(retries_go_on_with_growing_pauses_until_the_set_is_loaded),
+        cmocka_unit_test(new_files_begin_with_the_shortest_pause_again),
+        cmocka_unit_test(a_shared_key_is_part_of_the_set),
         cmocka_unit_test(one_bad_side_fails_the_whole_set),
         cmocka_unit_test(nothing_is_loaded_after_a_stop),
     };
