@@ -1,15 +1,22 @@
 #include "admin/metrics_series.h"
 
+#include "base/utf8.h"
+
+#include <string.h>
+
 void metrics_series_escape(FILE *out, const char *value)
 {
-    for (; *value; value++) {
-        if (*value == '\n') {
+    for (size_t length; *value; value += length) {
+        length = utf8_character_bytes(value, strnlen(value, 4));
+        if (!length)
+            fprintf(out, "\\\\x%02x", (unsigned)(unsigned char)*value);
+        else if (*value == '\n')
             fputs("\\n", out);
-            continue;
-        }
-        if (*value == '\\' || *value == '"')
-            fputc('\\', out);
-        fputc(*value, out);
+        else if (*value == '\\' || *value == '"')
+            fprintf(out, "\\%c", *value);
+        else
+            fwrite(value, 1, length, out);
+        length += !length;
     }
 }
 

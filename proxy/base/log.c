@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include "base/utf8.h"
+
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,34 +32,88 @@ static void line_put(struct log_line *line, const char *text)
         line->text[line->length++] = *text++;
 }
 
+/* Code points that change how the text around them is shown, or that end a line for some readers: controls
+ * (C0, DEL, C1), directional marks and overrides, line and paragraph separators, the byte-order mark. */
+static bool is_hidden(uint32_t point)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = { { 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x200e, 0x200f },
+                   { 0x2028, 0x202e }, { 0x2066, 0x2069 }, { 0xfeff, 0xfeff } };
+
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        if (point >= ranges[i].first && point <= ranges[i].last)
+            return true;
+    }
+    return false;
+}
+
+/* How the character at `value` is written. */
+struct character {
+    size_t length; /* bytes of `value` */
+    bool is_escaped;
+    char text[8]; /* terminated */
+};
+
+/* A byte that is not UTF-8 must not look like a character. JSON has no escape for bytes: the lone surrogate
+ * U+DC00 + byte stands for it, as in Python's "surrogateescape". */
+static struct character character_at(const char *value, enum log_format format)
+{
+    size_t length = utf8_character_bytes(value, strnlen(value, 4));
+    uint32_t point = length ? utf8_code_point(value, length) : 0;
+    struct character character = { .length = length ? length : 1, .is_escaped = true };
+
+    if (!length)
+        snprintf(character.text, sizeof character.text, format == LOG_JSON ? "\\udc%02x" : "\\x%02x",
+                 (unsigned)(unsigned char)*value);
+    else if (point == '\n')
+        snprintf(character.text, sizeof character.text, "\\n");
+    else if (is_hidden(point))
+        snprintf(character.text, sizeof character.text, "\\u%04x", (unsigned)point);
+    else if (point == '\\')
+        snprintf(character.text, sizeof character.text, "\\\\");
+    else {
+        memcpy(character.text, value, length);
+        character.is_escaped = false;
+    }
+    return character;
+}
+
+/* Where a text stands: inside quotes, a quote is escaped, too. */
+enum text_place { PLACE_BARE, PLACE_QUOTED };
+
+/* Writes as much of `value` as fits; cuts no character and no escape sequence. */
+static void line_put_escaped(struct log_line *line, const char *value, enum text_place place)
+{
+    const size_t limit = sizeof line->text - LINE_TAIL_BYTES - place; /* the closing quote must fit */
+
+    while (*value) {
+        struct character character = character_at(value, line->log->format);
+        if (*value == '"' && place == PLACE_QUOTED)
+            memcpy(character.text, "\\\"", 3);
+        if (line->length + strlen(character.text) > limit)
+            return;
+        line_put(line, character.text);
+        value += character.length;
+    }
+}
+
 static void line_put_quoted(struct log_line *line, const char *value)
 {
-    char escape[8];
-
     line_put(line, "\"");
-    for (const char *at = value; *at; at++) {
-        unsigned char byte = (unsigned char)*at;
-        if (byte == '"' || byte == '\\')
-            snprintf(escape, sizeof escape, "\\%c", byte);
-        else if (byte == '\n')
-            snprintf(escape, sizeof escape, "\\n");
-        else if (byte < 0x20 || byte >= 0x7f)
-            snprintf(escape, sizeof escape, "\\u%04x", byte);
-        else
-            snprintf(escape, sizeof escape, "%c", byte);
-        /* An escape sequence is not cut, and the closing quote must fit. */
-        if (line->length + strlen(escape) + 1 > sizeof line->text - LINE_TAIL_BYTES)
-            break;
-        line_put(line, escape);
-    }
+    line_put_escaped(line, value, PLACE_QUOTED);
     line_put(line, "\"");
 }
 
-static bool needs_quotes(const char *value)
+static bool needs_quotes(const char *value, enum log_format format)
 {
-    for (const char *at = value; *at; at++) {
-        if (*at <= ' ' || *at >= 0x7f || *at == '"' || *at == '=' || *at == '\\')
+    if (format == LOG_JSON)
+        return true;
+    for (size_t length; *value; value += length) {
+        struct character character = character_at(value, format);
+        if (character.is_escaped || *value == ' ' || *value == '"' || *value == '=')
             return true;
+        length = character.length;
     }
     return false;
 }
@@ -104,7 +160,7 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
         line_put(line, " ");
         line_put(line, level_names[level]);
         line_put(line, " ");
-        line_put(line, message);
+        line_put_escaped(line, message, PLACE_BARE);
     }
 }
 
@@ -116,7 +172,7 @@ void log_text(struct log_line *line, const char *key, const char *value)
     if (line->length + strlen(key) + 8 > sizeof line->text - LINE_TAIL_BYTES)
         return;
     line_put_key(line, key);
-    if (line->log->format == LOG_JSON || needs_quotes(value))
+    if (needs_quotes(value, line->log->format))
         line_put_quoted(line, value);
     else
         line_put(line, value);

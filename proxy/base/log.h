@@ -2,7 +2,9 @@
  *
  * Owns the lock of the descriptor and the count of dropped lines. A line never blocks its thread: if the
  * descriptor cannot take it, the line is dropped and counted, and the next written line reports the count.
- * Values are escaped. Secrets and record contents must not be logged. */
+ * UTF-8 stays as it is, except characters that hide or reorder text. Everything else is escaped so that two
+ * different values never look the same: a byte that is not UTF-8 is \xff in a text line, and the lone
+ * surrogate \udcff in a JSON line (RFC 8259, 8.2). Secrets and record contents must not be logged. */
 #ifndef HUSK_BASE_LOG_H
 #define HUSK_BASE_LOG_H
 

@@ -1,6 +1,6 @@
 #include "commands/event_json.h"
 
-#include "commands/utf8.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>

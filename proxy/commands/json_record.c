@@ -1,6 +1,6 @@
 #include "commands/json_record.h"
 
-#include "commands/utf8.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdint.h>

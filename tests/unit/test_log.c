@@ -77,7 +77,117 @@ static void a_json_line_escapes_every_byte_that_could_break_it(void **state)
     const char *text = written(fixture);
     assert_memory_equal(text, "{\"time\":\"", 9);
     assert_non_null(strstr(text, "\"level\":\"error\",\"message\":\"a \\\"quoted\\\" word\","
-                                 "\"bytes\":\"\\u0001\\\\\\u00ff\",\"n\":7}\n"));
+                                 "\"bytes\":\"\\u0001\\\\\\udcff\",\"n\":7}\n"));
+}
+
+static void characters_are_kept_unless_they_hide_or_reorder_text(void **state)
+{
+    static const struct {
+        const char *value, *json, *text; /* as the value of a field; text NULL: as json */
+    } cases[] = {
+        { "Pr\303\274fstelle", "\"Pr\303\274fstelle\"", "Pr\303\274fstelle" },
+        { "\346\227\245\346\234\254", "\"\346\227\245\346\234\254\"", "\346\227\245\346\234\254" },
+        { "\360\237\230\200", "\"\360\237\230\200\"", "\360\237\230\200" },
+        { "\357\277\277", "\"\357\277\277\"", "\357\277\277" },                 /* U+FFFF */
+        { "a\177", "\"a\\u007f\"", NULL },                                      /* DEL */
+        { "a\302\205", "\"a\\u0085\"", NULL },                                  /* C1 */
+        { "a\342\200\256b", "\"a\\u202eb\"", NULL },                            /* right-to-left override */
+        { "a\342\201\246b", "\"a\\u2066b\"", NULL },                            /* isolate */
+        { "a\342\200\250b", "\"a\\u2028b\"", NULL },                            /* line separator */
+        { "\033[31m", "\"\\u001b[31m\"", NULL },                                /* colour of a terminal */
+        { "\300\257", "\"\\udcc0\\udcaf\"", "\"\\xc0\\xaf\"" },                 /* overlong */
+        { "\355\240\200", "\"\\udced\\udca0\\udc80\"", "\"\\xed\\xa0\\x80\"" }, /* a surrogate */
+        { "\364\220\200\200", "\"\\udcf4\\udc90\\udc80\\udc80\"", "\"\\xf4\\x90\\x80\\x80\"" },
+        { "\303", "\"\\udcc3\"", "\"\\xc3\"" }, /* the end is missing */
+        { "\\udcc3", "\"\\\\udcc3\"", NULL },   /* the text of an escape sequence */
+        { "\\xc3", "\"\\\\xc3\"", NULL },
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        struct log_line line;
+        char expected[64];
+        bool is_json = i % 2;
+        const char *text = is_json || !cases[i / 2].text ? cases[i / 2].json : cases[i / 2].text;
+        fixture->log.format = is_json ? LOG_JSON : LOG_TEXT;
+        log_begin(&line, &fixture->log, LOG_INFO, "m");
+        log_text(&line, "v", cases[i / 2].value);
+        log_end(&line);
+        snprintf(expected, sizeof expected, is_json ? ",\"v\":%s}\n" : " v=%s\n", text);
+        const char *got = strstr(written(fixture), is_json ? ",\"v\"" : " v=");
+        assert_non_null(got);
+        assert_string_equal(got, expected);
+    }
+}
+
+static void a_message_cannot_begin_a_line(void **state)
+{
+    struct fixture *fixture = *state;
+
+    log_say(&fixture->log, LOG_INFO, "%s is not \"x\"", "peer\n2026 error forged\342\200\256\xff");
+    assert_string_equal(written(fixture), "info peer\\n2026 error forged\\u202e\\xff is not \"x\"\n");
+}
+
+/* The bytes that a JSON string stands for; lone surrogates U+DC80 to U+DCFF are bytes. */
+static size_t json_decode(const char *text, char *bytes)
+{
+    size_t length = 0;
+
+    for (text++; *text != '"'; text++) {
+        if (*text != '\\') {
+            bytes[length++] = *text;
+            continue;
+        }
+        unsigned point;
+        switch (*++text) {
+        case 'n':
+            bytes[length++] = '\n';
+            break;
+        case 'u':
+            assert_int_equal(sscanf(text + 1, "%4x", &point), 1);
+            text += 4;
+            if (point >= 0xdc80 && point <= 0xdcff) {
+                bytes[length++] = (char)(point & 0xff);
+            } else if (point < 0x80) {
+                bytes[length++] = (char)point;
+            } else if (point < 0x800) {
+                bytes[length++] = (char)(0xc0 | point >> 6);
+                bytes[length++] = (char)(0x80 | (point & 0x3f));
+            } else {
+                bytes[length++] = (char)(0xe0 | point >> 12);
+                bytes[length++] = (char)(0x80 | (point >> 6 & 0x3f));
+                bytes[length++] = (char)(0x80 | (point & 0x3f));
+            }
+            break;
+        default:
+            bytes[length++] = *text;
+        }
+    }
+    return length;
+}
+
+static void any_bytes_can_be_read_back_from_a_json_line(void **state)
+{
+    static const char alphabet[] = "a\\\"udcx8\n\x01\x7f\x80\x85\xa0\xc2\xc3\xe2\xed\xf0\xf4\xff\xbf\x90";
+    struct fixture *fixture = *state;
+    uint32_t random = 1;
+
+    fixture->log.format = LOG_JSON;
+    for (int round = 0; round < 20000; round++) {
+        char value[17] = { 0 }, bytes[64];
+        struct log_line line;
+        for (size_t i = 0; i < sizeof value - 1; i++) {
+            random = random * 1664525 + 1013904223;
+            value[i] = alphabet[(random >> 16) % (sizeof alphabet - 1)];
+        }
+        log_begin(&line, &fixture->log, LOG_INFO, "m");
+        log_text(&line, "v", value);
+        log_end(&line);
+        const char *text = strstr(written(fixture), "\"v\":");
+        assert_non_null(text);
+        assert_int_equal(json_decode(text + 4, bytes), sizeof value - 1);
+        assert_memory_equal(bytes, value, sizeof value - 1);
+    }
 }
 
 static void lines_below_the_level_are_not_written(void **state)
@@ -152,6 +262,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_text_line_quotes_only_what_needs_it, setup, teardown),
         cmocka_unit_test_setup_teardown(a_json_line_escapes_every_byte_that_could_break_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(characters_are_kept_unless_they_hide_or_reorder_text, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_message_cannot_begin_a_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_bytes_can_be_read_back_from_a_json_line, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_below_the_level_are_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_value_is_cut_and_the_line_stays_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_pipe_drops_lines_and_the_next_one_says_so, setup, teardown),

@@ -1,6 +1,4 @@
-#include "commands/utf8.h"
-
-#include <stdint.h>
+#include "base/utf8.h"
 
 /* By first byte: the number of following bytes, and the range of the second byte (RFC 3629, section 4). */
 static const struct utf8_range {
@@ -36,6 +34,16 @@ size_t utf8_character_bytes(const char *text, size_t length)
             return 0;
     }
     return range->following + 1U;
+}
+
+uint32_t utf8_code_point(const char *text, size_t bytes)
+{
+    static const uint8_t masks[] = { 0x7f, 0x1f, 0x0f, 0x07 }; /* bits of the first byte, by length */
+    uint32_t point = (uint8_t)text[0] & masks[bytes - 1];
+
+    for (size_t i = 1; i < bytes; i++)
+        point = point << 6 | ((uint8_t)text[i] & 0x3f);
+    return point;
 }
 
 bool utf8_is_valid(const char *text, size_t length)
