@@ -10,6 +10,8 @@ void metrics_series_escape(FILE *out, const char *value)
         length = utf8_character_bytes(value, strnlen(value, 4));
         if (!length)
             fprintf(out, "\\\\x%02x", (unsigned)(unsigned char)*value);
+        else if (*value == '\\' && value[1] == 'x')
+            fputs("\\\\x5c", out); /* not the text of an escaped byte */
         else if (*value == '\n')
             fputs("\\n", out);
         else if (*value == '\\' || *value == '"')

@@ -16,6 +16,7 @@ uint64_t file_stamp(const char *path)
                                (uint64_t)facts.st_size,
                                (uint64_t)facts.st_mtim.tv_sec,
                                (uint64_t)facts.st_mtim.tv_nsec,
+                               (uint64_t)facts.st_ctim.tv_sec,
                                (uint64_t)facts.st_ctim.tv_nsec };
     return hash_bytes(words, sizeof words);
 }

@@ -18,6 +18,10 @@ static bool passphrase_set(struct passphrase *passphrase, const char *bytes, siz
         fault_set(fault, "%s: the passphrase is longer than %d bytes", source, PASSPHRASE_BYTES_MAX);
         return false;
     }
+    if (memchr(bytes, 0, length)) {
+        fault_set(fault, "%s: the passphrase contains a NUL byte; is the file UTF-16?", source);
+        return false;
+    }
     memcpy(passphrase->bytes, bytes, length);
     passphrase->length = length;
     passphrase->given = true;

@@ -18,7 +18,8 @@ struct passphrase {
 };
 
 /* Reads the variable `env`, or the first line of `file` without its line end. If both are NULL there is no
- * passphrase. Faults: the variable is not set, the passphrase is empty, or both sources are given. */
+ * passphrase. Faults: the variable is not set, the passphrase is empty, too long or contains a
+ * NUL byte, or both sources are given. */
 MUST_CHECK bool passphrase_load(struct passphrase *passphrase, const char *env, const char *file,
                                 struct fault *fault);
 

@@ -202,7 +202,8 @@ def test_connections_stay_when_the_shared_key_changes(keyed):
     assert not keyed.client.problems() and not keyed.server.problems()
 
 
-@pytest.mark.parametrize("key", ["", "\nsecond line", "x" * 1025, None], ids=["empty", "empty-line", "long", "missing"])
+@pytest.mark.parametrize("key", ["", "\nsecond line", "x" * 1025, "\0abc", "long\0rest", "k\0e\0y\0", None],
+                         ids=["empty", "empty-line", "long", "nul-first", "nul", "utf-16", "missing"])
 def test_a_shared_key_that_cannot_be_loaded_fails_the_whole_set(husk, pki, mounted, tmp_path, key):
     path = tmp_path / "key"
     path.write_text("key")

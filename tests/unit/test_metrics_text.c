@@ -451,6 +451,19 @@ static void test_label_values_are_escaped(void **state)
         value_of(&f->all, "husk_connections_active{route=\"a\\\"b\\\\c\\nd\",side=\"upstream\"}"), 0);
 }
 
+static void test_label_values_that_are_not_utf8_do_not_look_like_others(void **state)
+{
+    struct fixture *f = *state;
+
+    f->snapshot.route = "a\xff";
+    render(f);
+    assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"a\\\\xff\",side=\"upstream\"}"), 0);
+    f->snapshot.route = "a\\xff";
+    render(f);
+    assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"a\\\\x5cxff\",side=\"upstream\"}"),
+                     0);
+}
+
 static void test_process_metrics(void **state)
 {
     struct fixture *f = *state;
@@ -505,6 +518,7 @@ int main(void)
         CASE(test_endpoints_are_written_while_they_are_listed_or_used),
         CASE(test_values_that_are_not_counters),
         CASE(test_label_values_are_escaped),
+        CASE(test_label_values_that_are_not_utf8_do_not_look_like_others),
         CASE(test_process_metrics),
         CASE(test_process_metrics_are_cut_between_families),
     };

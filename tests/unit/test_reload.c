@@ -1,5 +1,5 @@
 /* proxy/control/reload.c: when files are loaded again, and what a failure changes. SIGHUP and the timer:
- * tests/scenario/test_lifecycle.py. */
+ * tests/scenario/test_reload.py. */
 #include "control/reload.h"
 
 #include "support/pki.h"
