@@ -84,8 +84,8 @@ def listeners(pki):
     launcher, upstream = Launcher(pki, programs), raw.Listener()
     yield {"client": launcher.client(upstream, log_burst="off"),
            "client-key": launcher.client(upstream, log_burst="off", accept_key_env="KEY", env={"KEY": "a key"},
-                                         handshake_timeout="100ms"),
-           "server": launcher.server(upstream, log_burst="off", handshake_timeout="100ms"),
+                                         handshake_timeout="500ms"),
+           "server": launcher.server(upstream, log_burst="off", handshake_timeout="500ms"),
            "server-tcp": launcher.server(upstream, log_burst="off", protocol="tcp")}
     programs.stop()
     upstream.sock.close()
