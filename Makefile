@@ -177,7 +177,7 @@ test: test-deps
 	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
 	HUSK=build/husk $(PYTEST) tests/interop tests/k8s tests/bench tests/checks
 
-# The tests wait more than they compute: two suites run at a time.
+# The tests wait more than they compute: two suites run at a time, and two tests of each.
 scenario-%:
 	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 2 tests/scenario
 

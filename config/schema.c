@@ -262,12 +262,12 @@ static const struct setting settings[] = {
               "answer, so that two programs that answer each other stop; off: no limit" },
     { ROW("reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files; changed "
-              "files are loaded, as on SIGHUP" },
+      .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files; "
+              "changed files are loaded, as on SIGHUP" },
     { ROW("reload-retry-max", SETTING_DURATION, reload_retry_max_ms), .fallback = "30s", .min = 50, .max = HOUR,
       .value_name = "D",
       .help = "when changed files cannot be loaded, husk tries again after 1s, then after twice the pause each "
-              "time, up to this one" },
+              "time, up to this pause" },
     { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR,
       .value_name = "D", .help = "how long connections may go on after SIGTERM" },
     { ROW("drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",

@@ -11,7 +11,7 @@ void metrics_series_escape(FILE *out, const char *value)
         if (!length)
             fprintf(out, "\\\\x%02x", (unsigned)(unsigned char)*value);
         else if (*value == '\\' && value[1] == 'x')
-            fputs("\\\\x5c", out); /* not the text of an escaped byte */
+            fputs("\\\\x5c", out); /* the text must not look like an escaped byte */
         else if (*value == '\n')
             fputs("\\n", out);
         else if (*value == '\\' || *value == '"')

@@ -85,7 +85,8 @@ enum text_place { PLACE_BARE, PLACE_QUOTED };
 /* Writes as much of `value` as fits; cuts no character and no escape sequence. */
 static void line_put_escaped(struct log_line *line, const char *value, enum text_place place)
 {
-    const size_t limit = sizeof line->text - LINE_TAIL_BYTES - place; /* the closing quote must fit */
+    const size_t closing = place == PLACE_QUOTED ? 1 : 0; /* the quote that must fit */
+    const size_t limit = sizeof line->text - LINE_TAIL_BYTES - closing;
 
     while (*value) {
         struct character character = character_at(value, line->log->format);

@@ -11,7 +11,7 @@
 struct shared_key {
     atomic_uint references;
     struct handshake_options handshake; /* shared_key and passwords are owned */
-    struct handshake_user *users;       /* owned, with their strings */
+    struct handshake_user *users;       /* owned, with their passwords */
 };
 
 static void on_sha512(const struct handshake_piece *pieces, size_t count,
@@ -76,21 +76,19 @@ static char *key_load(const struct shared_key_options *options, struct fault *fa
 static bool users_load(struct shared_key *key, const struct shared_key_options *options, struct fault *fault)
 {
     key->users = calloc(options->user_count + 1, sizeof *key->users);
-    key->handshake.users = key->users;
-    for (size_t i = 0; key->users && i < options->user_count; i++) {
-        struct handshake_user *user = &key->users[key->handshake.user_count++];
-        user->name = strdup(options->users[i].name);
-        user->password = secret_load("accept-user", options->users[i].password_env, NULL, fault);
-        if (!user->password)
-            return false;
-        if (!user->name)
-            break;
+    if (!key->users) {
+        fault_set(fault, "out of memory");
+        return false;
     }
-    if (key->users && key->handshake.user_count == options->user_count &&
-        (!options->user_count || key->users[options->user_count - 1].name))
-        return true;
-    fault_set(fault, "out of memory");
-    return false;
+    key->handshake.users = key->users;
+    for (size_t i = 0; i < options->user_count; i++) {
+        const struct shared_key_user *user = &options->users[i];
+        char *password = secret_load("accept-user", user->password_env, NULL, fault);
+        if (!password)
+            return false;
+        key->users[key->handshake.user_count++] = (struct handshake_user) { user->name, password };
+    }
+    return true;
 }
 
 struct shared_key *shared_key_load(const struct shared_key_options *options, struct fault *fault)
@@ -118,10 +116,8 @@ void shared_key_release(struct shared_key *key)
 {
     if (!key || atomic_fetch_sub(&key->references, 1) != 1)
         return;
-    for (size_t i = 0; i < key->handshake.user_count; i++) {
-        free((char *)(uintptr_t)key->users[i].name);
+    for (size_t i = 0; i < key->handshake.user_count; i++)
         secret_free(key->users[i].password);
-    }
     free(key->users);
     secret_free(key->handshake.shared_key);
     secret_free(key->handshake.password);

@@ -51,27 +51,25 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
     return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 
-static STACK_OF(X509) * certificates_load(const char *path, unsigned beside, struct fault *fault)
+static STACK_OF(X509) * certificates_of(struct pem_file *file, unsigned beside, struct fault *fault)
 {
     STACK_OF(X509) *certificates = sk_X509_new_null();
-    struct pem_file file = { 0 };
 
-    if (!certificates) {
-        fault_set(fault, "%s: out of memory", path);
-        goto fail;
-    }
-    if (!pem_file_read(&file, path, fault)) {
-        fault_wrap(fault, "certificates");
-        goto fail;
-    }
-    if (!certificates_decode(certificates, &file, beside, fault))
-        goto fail;
-    pem_file_wipe(&file);
-    return certificates;
-fail:
-    pem_file_wipe(&file);
+    if (!certificates)
+        fault_set(fault, "%s: out of memory", file->path);
+    else if (certificates_decode(certificates, file, beside, fault))
+        return certificates;
     sk_X509_pop_free(certificates, X509_free);
     return NULL;
+}
+
+bool certificate_file_read(struct pem_file *file, const char *path, struct fault *fault)
+{
+    bool is_read = pem_file_read(file, path, fault);
+
+    if (!is_read)
+        fault_wrap(fault, "certificates");
+    return is_read;
 }
 
 static bool check_validity(X509 *certificate, const char *path, struct fault *fault)
@@ -145,8 +143,12 @@ static bool has_valid_version(const STACK_OF(X509) * chain, const X509 *certific
 
 struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
 {
-    STACK_OF(X509) *chain = certificates_load(path, BESIDE_KEY, fault);
+    STACK_OF(X509) *chain = NULL;
+    struct pem_file file;
 
+    if (certificate_file_read(&file, path, fault))
+        chain = certificates_of(&file, BESIDE_KEY, fault);
+    pem_file_wipe(&file);
     if (!chain)
         return NULL;
     if (!check_order(chain, path, fault))
@@ -175,19 +177,19 @@ static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault
     return false;
 }
 
-struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault)
+struct stack_st_X509 *certificate_file_cas(struct pem_file *file, struct fault *fault)
 {
-    STACK_OF(X509) *cas = certificates_load(path, BESIDE_CRL, fault);
+    STACK_OF(X509) *cas = certificates_of(file, BESIDE_CRL, fault);
 
     if (!cas)
         return NULL;
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
-        if (!check_is_ca(sk_X509_value(cas, i), path, fault))
+        if (!check_is_ca(sk_X509_value(cas, i), file->path, fault))
             goto fail;
     }
     /* A bundle may contain an old CA and its successor: one valid CA is enough. */
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
-        if (check_validity(sk_X509_value(cas, i), path, fault))
+        if (check_validity(sk_X509_value(cas, i), file->path, fault))
             return cas;
     }
     fault_wrap(fault, "no CA is valid now");

@@ -6,6 +6,9 @@
 #define HUSK_TRUST_CERTIFICATE_FILE_H
 
 #include "base/fault.h"
+#include "trust/pem_file.h"
+
+#include <stdbool.h>
 
 struct stack_st_X509;
 
@@ -15,9 +18,12 @@ struct stack_st_X509;
  * intermediate beside a valid version. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
-/* The CAs that peers are verified with. The file contains nothing else but
- * revocation lists (trust/revocation.h). At least one certificate, only CA
- * certificates, and at least one of them valid now. */
-MUST_CHECK struct stack_st_X509 *certificate_file_load_cas(const char *path, struct fault *fault);
+/* Reads a file of certificates. The caller wipes `file`, also on failure. */
+MUST_CHECK bool certificate_file_read(struct pem_file *file, const char *path, struct fault *fault);
+
+/* The CAs that peers are verified with. The file contains nothing else but revocation lists
+ * (trust/revocation.h). At least one certificate, only CA certificates, and at least one of them valid now.
+ */
+MUST_CHECK struct stack_st_X509 *certificate_file_cas(struct pem_file *file, struct fault *fault);
 
 #endif

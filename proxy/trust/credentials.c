@@ -122,16 +122,27 @@ static void warn_of_weakness(const STACK_OF(X509) * certificates, weakness_check
     }
 }
 
+static bool authorities_load(struct material *material, const char *path, struct fault *fault)
+{
+    struct pem_file file;
+    bool is_loaded = certificate_file_read(&file, path, fault) &&
+                     (material->cas = certificate_file_cas(&file, fault)) &&
+                     (material->revocation = revocation_load(&file, fault));
+
+    pem_file_wipe(&file);
+    return is_loaded;
+}
+
 static bool material_load(struct material *material, const struct credentials_options *options,
                           struct fault *fault)
 {
     return (material->chain = certificate_file_load_chain(options->cert_file, fault)) &&
            (material->key = load_key(options, fault)) && check_key_matches(material, options, fault) &&
-           (material->cas = certificate_file_load_cas(options->ca_file, fault)) &&
-           (material->revocation = revocation_load(options->ca_file, fault));
+           authorities_load(material, options->ca_file, fault);
 }
 
-/* Only for a set that is loaded: a set that cannot be loaded is tried again and again. */
+/* Logs what the user should know about a set. Call it only for a loaded set: a failed reload is repeated, and
+ * its lines would be repeated, too. */
 static void set_describe(const struct credentials *credentials, const STACK_OF(X509) * chain,
                          const struct credentials_options *options, struct log *log)
 {

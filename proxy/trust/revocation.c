@@ -2,7 +2,6 @@
 
 #include "trust/library_error.h"
 #include "trust/pem_block.h"
-#include "trust/pem_file.h"
 
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
@@ -122,32 +121,23 @@ static bool list_add(struct revocation *revocation, const struct pem_block *bloc
     return !flaw;
 }
 
-struct revocation *revocation_load(const char *path, struct fault *fault)
+struct revocation *revocation_load(struct pem_file *file, struct fault *fault)
 {
     struct revocation *revocation = calloc(1, sizeof *revocation);
-    struct pem_file file = { 0 };
     struct pem_scan scan;
     struct pem_block block;
-    enum pem_found found = PEM_FOUND_FAULT;
+    enum pem_found found;
 
     if (!revocation) {
-        fault_set(fault, "%s: out of memory", path);
+        fault_set(fault, "%s: out of memory", file->path);
         return NULL;
     }
-    if (!pem_file_read(&file, path, fault))
-        goto fail;
-    pem_scan_start(&scan, &file);
-    while ((found = pem_scan_next_of(&scan, PEM_CRL, PEM_ONLY(PEM_CERTIFICATE), &block, fault)) ==
-           PEM_FOUND_BLOCK) {
-        if (!list_add(revocation, &block, path, fault))
-            goto fail;
-    }
-    if (found == PEM_FOUND_FAULT)
-        goto fail;
-    pem_file_wipe(&file);
-    return revocation;
-fail:
-    pem_file_wipe(&file);
+    pem_scan_start(&scan, file);
+    do
+        found = pem_scan_next_of(&scan, PEM_CRL, PEM_ONLY(PEM_CERTIFICATE), &block, fault);
+    while (found == PEM_FOUND_BLOCK && list_add(revocation, &block, file->path, fault));
+    if (found == PEM_FOUND_END)
+        return revocation;
     revocation_free(revocation);
     return NULL;
 }

@@ -6,6 +6,7 @@
 #define HUSK_TRUST_REVOCATION_H
 
 #include "base/fault.h"
+#include "trust/pem_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,10 +14,10 @@
 struct x509_st;
 struct revocation;
 
-/* Reads all lists of the CA file `path`, which may contain none. Refuses a delta list, an indirect list, and
+/* Loads all lists of a CA file, which may contain none. Refuses a delta list, an indirect list, and
  * a list with an unknown critical extension (RFC 5280, 5.2): such a list cannot be applied. NULL: the
  * one-line fault names the file and the line. The caller frees the result. */
-MUST_CHECK struct revocation *revocation_load(const char *path, struct fault *fault);
+MUST_CHECK struct revocation *revocation_load(struct pem_file *file, struct fault *fault);
 
 /* NULL is fine. */
 void revocation_free(struct revocation *revocation);

@@ -1,9 +1,7 @@
 """Start and end of the process, with --protocol tcp."""
 
 import select
-import shutil
 import signal
-import ssl
 
 import pytest
 

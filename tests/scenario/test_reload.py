@@ -93,22 +93,22 @@ def test_a_failed_reload_keeps_the_old_credentials_and_logs_one_line(husk, pki, 
 
 def junk(files):
     pathlib.Path(files.cert).write_text("junk\n")
-    return lambda new: shutil.copy(new.cert, files.cert)
+    return lambda: None
 
 
 def half_of_a_pair(files):
-    return lambda new: shutil.copy(new.key, files.key)
+    return lambda: None
 
 
 def no_file(files):
     os.unlink(files.key)
-    return lambda new: shutil.copy(new.key, files.key)
+    return lambda: None
 
 
 def no_folder(files):
     folder = pathlib.Path(files.cert).parent
     folder.rename(folder.with_name("away"))
-    return lambda new: (folder.with_name("away").rename(folder), shutil.copy(new.key, files.key))
+    return lambda: folder.with_name("away").rename(folder)
 
 
 @pytest.mark.parametrize("spoil", [junk, half_of_a_pair, no_file, no_folder])
@@ -121,7 +121,8 @@ def test_a_failed_reload_is_tried_again_until_it_succeeds(husk, pki, tmp_path, s
     server.signal(signal.SIGHUP)
     server.wait_for_metric("husk_reload_pending", 1)
     assert shown_certificate(server, pki) == der(pki.server)
-    mend(pki.next_server)
+    mend()
+    shutil.copy(pki.next_server.cert, files.cert)
     shutil.copy(pki.next_server.key, files.key)
     server.wait_for_metric("husk_reloads_total", 1, result="success")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")

@@ -44,6 +44,22 @@ static void write_pair(struct site *site, int64_t not_after)
     pki_pair_free(&pair);
 }
 
+static struct reload_options options_of(struct site *site)
+{
+    return (struct reload_options) { .credentials = site->credentials,
+                                     .keys = site->keys,
+                                     .retry_max_ms = 4000,
+                                     .on_loaded = on_loaded,
+                                     .owner = site };
+}
+
+/* The second look loads files that have changed. */
+static void look_twice(struct site *site)
+{
+    reload_look(&site->reload);
+    reload_look(&site->reload);
+}
+
 static void open_site(struct site *site)
 {
     struct fault fault;
@@ -61,11 +77,7 @@ static void open_site(struct site *site)
         .min_version = TLS_VERSION_1_2,
         .max_version = TLS_VERSION_1_3,
     };
-    const struct reload_options options = { .credentials = site->credentials,
-                                            .keys = site->keys,
-                                            .retry_max_ms = 4000,
-                                            .on_loaded = on_loaded,
-                                            .owner = site };
+    const struct reload_options options = options_of(site);
     if (!reload_open(&site->reload, &options, &site->log, &fault))
         fail_msg("%s", fault.text);
 }
@@ -152,8 +164,7 @@ static void retries_go_on_with_growing_pauses_until_the_set_is_loaded(void **sta
     reload_retry(&site.reload);
     assert_int_equal(site.loaded, 0); /* nothing has failed */
     pki_write(site.directory, "key.pem", "no key", site.key);
-    for (int i = 0; i < 2; i++)
-        reload_look(&site.reload);
+    look_twice(&site);
     for (size_t i = 0; i < sizeof pauses_ms / sizeof pauses_ms[0]; i++) {
         assert_int_equal(site.reload.state, RELOAD_RETRYING);
         assert_int_equal(site.reload.retry_ms, pauses_ms[i]);
@@ -179,14 +190,12 @@ static void new_files_begin_with_the_shortest_pause_again(void **state)
     (void)state;
     open_site(&site);
     pki_write(site.directory, "key.pem", "no key", site.key);
-    for (int i = 0; i < 2; i++)
-        reload_look(&site.reload);
+    look_twice(&site);
     for (int i = 0; i < 3; i++)
         reload_retry(&site.reload);
     assert_int_equal(site.reload.retry_ms, 4000);
     pki_write(site.directory, "key.pem", "no key either", site.key);
-    for (int i = 0; i < 2; i++)
-        reload_look(&site.reload);
+    look_twice(&site);
     assert_int_equal(site.reload.retry_ms, 2000);
     close_site(&site);
 }
@@ -215,15 +224,12 @@ static void a_shared_key_is_part_of_the_set(void **state)
         .file = pki_write(site.directory, "shared.key", "one\n", path),
         .hostname = "husk",
     };
-    const struct reload_options options = {
-        .credentials = site.credentials, .keys = site.keys, .on_loaded = on_loaded, .owner = &site
-    };
+    const struct reload_options options = options_of(&site);
     assert_true(reload_open(&site.reload, &options, &site.log, &fault));
     assert_string_equal(key_in_use(&site), "one");
     struct shared_key *held = shared_key_slot_take(&site.reload.keys[SIDE_DOWNSTREAM]);
     pki_write(site.directory, "shared.key", "second\n", path);
-    for (int i = 0; i < 2; i++)
-        reload_look(&site.reload);
+    look_twice(&site);
     assert_int_equal(site.loaded, 1);
     assert_string_equal(key_in_use(&site), "second");
     assert_string_equal(shared_key_handshake(held)->shared_key, "one"); /* of a handshake that is running */
@@ -231,8 +237,7 @@ static void a_shared_key_is_part_of_the_set(void **state)
     write_pair(&site, PKI_YEAR_2099 - 1);
     pki_write(site.directory, "shared.key", "", path);
     struct credentials *before = site.reload.credentials[SIDE_UPSTREAM];
-    for (int i = 0; i < 2; i++)
-        reload_look(&site.reload);
+    look_twice(&site);
     assert_int_equal(site.loaded, 1);
     assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], before);
     assert_string_equal(key_in_use(&site), "second");
@@ -251,9 +256,7 @@ static void one_bad_side_fails_the_whole_set(void **state)
     reload_close(&site.reload);
     site.credentials[SIDE_DOWNSTREAM] = site.credentials[SIDE_UPSTREAM];
     site.credentials[SIDE_UPSTREAM].cert_file = pki_write(site.directory, "other.pem", "none", other);
-    const struct reload_options options = {
-        .credentials = site.credentials, .keys = site.keys, .on_loaded = on_loaded, .owner = &site
-    };
+    const struct reload_options options = options_of(&site);
     assert_false(reload_open(&site.reload, &options, &site.log, &fault));
     assert_null(site.reload.credentials[SIDE_DOWNSTREAM]);
     assert_non_null(strstr(fault.text, "other.pem"));

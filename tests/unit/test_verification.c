@@ -76,7 +76,10 @@ static enum end_reason judge(const struct test_case *one, const char *ca_file, S
                              char *detail)
 {
     struct fault fault;
-    STACK_OF(X509) *cas = certificate_file_load_cas(ca_file, &fault);
+    struct pem_file file;
+    STACK_OF(X509) *cas =
+        certificate_file_read(&file, ca_file, &fault) ? certificate_file_cas(&file, &fault) : NULL;
+    pem_file_wipe(&file);
     struct peer_check check = { .server_name = one->server_name };
     struct peer_check_rules rules = { .role = one->server_name ? TLS_CLIENT : TLS_SERVER,
                                       .trusted_cas = cas };
