@@ -264,7 +264,7 @@ static const struct setting settings[] = {
       .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files; "
               "changed files are loaded, as on SIGHUP" },
-    { ROW("reload-retry-max", SETTING_DURATION, reload_retry_max_ms), .fallback = "30s", .min = 50, .max = HOUR,
+    { ROW("reload-retry-max", SETTING_DURATION, reload_retry_max_ms), .fallback = "2s", .min = 50, .max = HOUR,
       .value_name = "D",
       .help = "when changed files cannot be loaded, husk tries again after 1s, then after twice the pause each "
               "time, up to this pause" },
