@@ -167,6 +167,7 @@ static void options_set_connections(struct route_options *route, const struct co
 static void options_set_control(struct options *options, enum config_mode mode, const struct config *config)
 {
     options->discovery.resolver = (struct resolver_options) {
+        .hosts = mode == CONFIG_CLIENT && !config->server_name ? RESOLVER_KEEP_HOSTS : RESOLVER_DROP_HOSTS,
         .servers = config->dns_servers,
         .min_ttl_ms = (unsigned)config->dns_min_ttl_ms,
         .max_ttl_ms = (unsigned)config->dns_max_ttl_ms,

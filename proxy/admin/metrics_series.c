@@ -43,6 +43,11 @@ void metrics_series_of_endpoint(FILE *out, const char *name, const struct metric
     fputs(",endpoint=\"", out);
     metrics_series_escape(out, endpoint->address);
     fputc('"', out);
+    if (!endpoint->server_name)
+        return;
+    fputs(",server_name=\"", out);
+    metrics_series_escape(out, endpoint->server_name);
+    fputc('"', out);
 }
 
 uint64_t metrics_series_sum(const struct metrics_snapshot *snapshot, size_t offset)

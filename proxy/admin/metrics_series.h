@@ -14,7 +14,7 @@ void metrics_series_of_route(FILE *out, const char *name, const struct metrics_s
 /* The same with `,side="…"`. */
 void metrics_series_of_side(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
                             enum side side);
-/* The same with `,endpoint="…"`. */
+/* The same with `,endpoint="…"`, and with `,server_name="…"` if the endpoint has a name. */
 void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
                                 const struct endpoint_metrics *endpoint);
 

@@ -101,15 +101,16 @@ enum metrics_acks {
                              none */
 };
 
-/* One upstream address. Workers share these atomics, because connections change state rarely. */
+/* One endpoint of the upstream. Workers share these atomics, because connections change state rarely. */
 struct endpoint_metrics {
     struct endpoint_metrics *next;
     const char *address;                                      /* as text */
+    const char *server_name;                                  /* NULL: only the address says who is called */
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
     _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; set by the worker that dialled last */
     _Atomic unsigned acks;             /* enum metrics_acks */
     _Atomic unsigned no_acks_proofs; /* connections that have shown that it reads and does not acknowledge */
-    bool is_listed;                  /* discovery still lists the address; used by the control thread alone */
+    bool is_listed; /* discovery still lists the endpoint; used by the control thread alone */
 };
 
 struct metrics {

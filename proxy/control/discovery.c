@@ -51,7 +51,7 @@ struct merger {
 static bool merger_has(const struct merger *merger, const struct endpoint *endpoint)
 {
     for (size_t i = 0; i < merger->count; i++) {
-        if (socket_address_equal(&merger->endpoints[i].address, &endpoint->address))
+        if (endpoint_is_same(&merger->endpoints[i], endpoint))
             return true;
     }
     return false;
@@ -63,7 +63,7 @@ static void merger_add(struct merger *merger, const struct discovery_lookup *loo
     for (size_t i = 0; lookup->list && i < lookup->list->count; i++) {
         struct endpoint *to = &merger->endpoints[merger->count];
         if (merger_has(merger, &lookup->list->endpoints[i]))
-            continue; /* the first --upstream that has the address decides */
+            continue; /* the first --upstream that has the endpoint decides on weight and tier */
         if (merger->count == ENDPOINTS_MAX) {
             merger->left_out++;
             continue;
@@ -91,8 +91,8 @@ static struct endpoint_list *lookups_merge(struct discovery *discovery, size_t *
     }
     *left_out = merger.left_out;
     for (size_t i = 0; i < merger.count; i++)
-        merger.endpoints[i].stats =
-            endpoint_stats_registry_get(&discovery->stats_registry, &merger.endpoints[i].address);
+        merger.endpoints[i].stats = endpoint_stats_registry_get(
+            &discovery->stats_registry, &merger.endpoints[i].address, merger.endpoints[i].server_name);
     return endpoint_list_new(merger.endpoints, merger.count);
 }
 

@@ -32,10 +32,23 @@ static void round_end(struct health *health, enum end_reason failure)
         timer_restart(health, (double)health->options.interval_ms / 1000);
 }
 
-/* Tries the addresses from `at` on. The first address that connects ends the round. */
+/* Whether an endpoint before the current one has the same address. */
+static bool is_tried(const struct health *health)
+{
+    const struct endpoint *endpoints = health->list->endpoints;
+    size_t at = 0;
+
+    while (!socket_address_equal(&endpoints[at].address, &endpoints[health->at].address))
+        at++;
+    return at < health->at;
+}
+
+/* Tries the addresses from `at` on, each once. The first address that connects ends the round. */
 static void attempt_begin(struct health *health, enum end_reason failure)
 {
     for (; health->at < health->list->count; health->at++) {
+        if (is_tried(health))
+            continue;
         health->fd = socket_connect(&health->list->endpoints[health->at].address, 0, &failure);
         if (health->fd < 0)
             continue;

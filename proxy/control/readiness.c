@@ -1,5 +1,7 @@
 #include "control/readiness.h"
 
+#include "trust/server_name.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -87,12 +89,12 @@ static void upstream_describe(const struct readiness_facts *facts, char *text, s
         reason_add(text, size, "upstream", "not probed yet");
 }
 
-/* Adds a line for each address that never acknowledges. Returns whether husk holds all messages. */
+/* Adds a line for each endpoint that never acknowledges. Returns whether husk holds all messages. */
 static bool acks_describe(const struct readiness_facts *facts, char *text, size_t size)
 {
     const struct endpoint_metrics *endpoint = facts->discovery->stats_registry.first;
     bool holds = facts->on_no_acks == ROUTE_NO_ACKS_HOLD, acknowledges = false, is_said = false;
-    char subject[ADDRESS_TEXT_BYTES + 16];
+    char subject[ADDRESS_TEXT_BYTES + SERVER_NAME_DNS_BYTES + 16];
 
     for (; endpoint; endpoint = endpoint->next) {
         if (!endpoint->is_listed)
@@ -102,7 +104,9 @@ static bool acks_describe(const struct readiness_facts *facts, char *text, size_
             continue;
         }
         is_said = true;
-        snprintf(subject, sizeof subject, "upstream %s", endpoint->address);
+        const char *name = endpoint->server_name;
+        snprintf(subject, sizeof subject, "upstream %s%s%s%s", endpoint->address, name ? " (" : "",
+                 name ? name : "", name ? ")" : "");
         reason_add(text, size, subject,
                    holds ? "never acknowledges; husk keeps its messages (--on-no-acks hold)"
                          : "never acknowledges; husk sends without acks (--on-no-acks continue)");

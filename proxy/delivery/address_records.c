@@ -46,7 +46,7 @@ void address_records_move(struct address_records *records, struct endpoint_list 
     memcpy(before, records->records, sizeof before);
     memset(records->records, 0, sizeof before);
     for (size_t i = 0; old && i < list->count; i++) {
-        size_t at = endpoint_list_find(old, &list->endpoints[i].address);
+        size_t at = endpoint_list_find(old, &list->endpoints[i]);
         if (at < old->count)
             records->records[i] = before[at];
     }

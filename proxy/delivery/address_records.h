@@ -1,5 +1,5 @@
-/* What a worker knows of each upstream address: its send window, and when its last ack came. A record
- * outlives the connections to its address. It is kept while DNS changes, as long as DNS has the address.
+/* What a worker knows of each endpoint: its send window, and when its last ack came. A record outlives the
+ * connections to its endpoint. It is kept while DNS changes, as long as DNS has the endpoint.
  * Pure. */
 #ifndef HUSK_DELIVERY_ADDRESS_RECORDS_H
 #define HUSK_DELIVERY_ADDRESS_RECORDS_H
@@ -21,23 +21,23 @@ struct address_record {
 struct address_records {
     struct endpoint_list *list; /* shared: what the indexes of `records` mean; NULL: not yet */
     struct address_record
-        records[ENDPOINTS_MAX + 1]; /* the last one is for connections to unknown addresses */
+        records[ENDPOINTS_MAX + 1]; /* the last one is for connections to unknown endpoints */
 };
 
 void address_records_deinit(struct address_records *records);
 
-/* The record of the endpoint at index `at` of the list; any other index: the record for unknown addresses.
+/* The record of the endpoint at index `at` of the list; any other index: the record for unknown endpoints.
  * Borrowed until the list changes. */
 struct address_record *address_records_at(struct address_records *records, size_t at);
 
-/* An ack has come from the address. */
+/* An ack has come from the endpoint. */
 void address_record_note_ack(struct address_record *record, uint64_t now_us);
 /* A message has failed although it was sent alone. */
 void address_record_note_failure(struct address_record *record, const struct message *message);
-/* Whether another message has failed at the address since its last ack. */
+/* Whether another message has failed at the endpoint since its last ack. */
 bool address_record_others_fail(const struct address_record *record, const struct message *message);
 
-/* The endpoints have changed: the records move to the new indexes of their addresses. */
+/* The endpoints have changed: the records move to their new indexes. */
 void address_records_move(struct address_records *records, struct endpoint_list *list);
 
 #endif

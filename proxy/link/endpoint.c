@@ -1,10 +1,18 @@
 #include "link/endpoint.h"
 
+#include "trust/server_name.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SHUFFLE_STEPS_MAX = 256 };
+
+bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
+{
+    return socket_address_equal(&a->address, &b->address) &&
+           server_name_equal(a->server_name, b->server_name);
+}
 
 /* ---- lists ---- */
 
@@ -56,28 +64,21 @@ void endpoint_list_release(struct endpoint_list *list)
     free(list);
 }
 
-size_t endpoint_list_find(const struct endpoint_list *list, const struct socket_address *address)
+size_t endpoint_list_find(const struct endpoint_list *list, const struct endpoint *endpoint)
 {
     size_t at = 0;
 
-    while (at < list->count && !socket_address_equal(&list->endpoints[at].address, address))
+    while (at < list->count && !endpoint_is_same(&list->endpoints[at], endpoint))
         at++;
     return at;
-}
-
-/* Compares what endpoint_list_equal compares, without the address. */
-static bool properties_equal(const struct endpoint *a, const struct endpoint *b)
-{
-    if (a->weight != b->weight || a->tier != b->tier || !a->server_name != !b->server_name)
-        return false;
-    return !a->server_name || strcmp(a->server_name, b->server_name) == 0;
 }
 
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b)
 {
     for (size_t i = 0; i < a->count; i++) {
-        size_t at = endpoint_list_find(b, &a->endpoints[i].address);
-        if (at == b->count || !properties_equal(&a->endpoints[i], &b->endpoints[at]))
+        size_t at = endpoint_list_find(b, &a->endpoints[i]);
+        if (at == b->count || a->endpoints[i].weight != b->endpoints[at].weight ||
+            a->endpoints[i].tier != b->endpoints[at].tier)
             return false;
     }
     return a->count == b->count;
@@ -162,7 +163,7 @@ void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *lis
     memset(pool->status, 0, sizeof pool->status);
     pool->list = list;
     for (size_t i = 0; old && i < list->count; i++) {
-        size_t at = endpoint_list_find(old, &list->endpoints[i].address);
+        size_t at = endpoint_list_find(old, &list->endpoints[i]);
         if (at == old->count)
             continue;
         pool->status[i] = before[at];
@@ -279,7 +280,7 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
 {
     size_t at = walk->list == pool->list
                     ? walk->current
-                    : endpoint_list_find(pool->list, &walk->list->endpoints[walk->current].address);
+                    : endpoint_list_find(pool->list, &walk->list->endpoints[walk->current]);
 
     if (at == pool->list->count)
         return;

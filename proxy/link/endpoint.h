@@ -1,8 +1,9 @@
-/* The addresses of the upstream, with their health.
+/* The places that an upstream's messages may go to, with their health.
  *
- * An endpoint is one resolved address. A list of endpoints is immutable and shared between threads. A pool is
- * one worker's view of a list: the order in which the worker dials the endpoints, and which of them failed.
- * Pure: opens nothing. */
+ * An endpoint is one resolved address together with the server name that is asked for there: behind one
+ * address, an SNI router sends each name to another server. A list of endpoints is immutable and shared
+ * between threads. A pool is one worker's view of a list: the order in which the worker dials the endpoints,
+ * and which of them failed. Pure: opens nothing. */
 #ifndef HUSK_LINK_ENDPOINT_H
 #define HUSK_LINK_ENDPOINT_H
 
@@ -21,8 +22,8 @@ enum {
 
 struct endpoint {
     struct socket_address address;
-    const char *server_name; /* the name that the certificate must have, unless --server-name is set; NULL:
-                                not known. A list owns its names */
+    const char *server_name; /* the name in SNI and in the certificate; NULL: only the address says who is
+                                called (no TLS, or --server-name is set). A list owns its names */
     unsigned weight;         /* share of the connections among the endpoints of its tier; not 0 */
     unsigned tier; /* 0: primary. A tier is used while all endpoints of lower tiers are ejected. The tier of a
                       standby upstream is never 0 */
@@ -32,17 +33,21 @@ struct endpoint {
 struct endpoint_list {
     _Atomic unsigned references;
     size_t count;
-    struct endpoint endpoints[]; /* with distinct addresses */
+    struct endpoint endpoints[]; /* distinct by endpoint_is_same */
 };
 
-/* Copies `endpoints` and their names, at most ENDPOINTS_MAX, and shares their stats. The addresses must be
+/* Whether both are the same place: the same address, and names for which server_name_equal is true. Weight
+ * and tier do not matter. */
+bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b);
+
+/* Copies `endpoints` and their names, at most ENDPOINTS_MAX, and shares their stats. The endpoints must be
  * distinct. Returns one reference; NULL when out of memory. */
 struct endpoint_list *endpoint_list_new(const struct endpoint *endpoints, size_t count);
 struct endpoint_list *endpoint_list_share(struct endpoint_list *list);
-/* Whether both lists have the same addresses with the same weights, tiers and names, in any order. */
+/* Whether both lists have the same endpoints with the same weights and tiers, in any order. */
 bool endpoint_list_equal(const struct endpoint_list *a, const struct endpoint_list *b);
-/* The index of the endpoint with this address; the list's count if there is none. */
-size_t endpoint_list_find(const struct endpoint_list *list, const struct socket_address *address);
+/* The index of the same endpoint in `list`; the list's count if there is none. */
+size_t endpoint_list_find(const struct endpoint_list *list, const struct endpoint *endpoint);
 /* NULL is allowed. */
 void endpoint_list_release(struct endpoint_list *list);
 
@@ -66,7 +71,7 @@ struct endpoint_pool {
  * depend on it. 0: no randomness. */
 void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms,
                         uint64_t seed);
-/* Replaces the list. Takes over the caller's reference to `list`. Addresses that stay keep their health. */
+/* Replaces the list. Takes over the caller's reference to `list`. Endpoints that stay keep their health. */
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);
 

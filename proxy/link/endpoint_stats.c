@@ -1,5 +1,7 @@
 #include "link/endpoint_stats.h"
 
+#include "trust/server_name.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,22 +67,27 @@ static struct endpoint_stats *stats_of(struct endpoint_metrics *metrics)
 }
 
 struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *registry,
-                                                   const struct socket_address *address)
+                                                   const struct socket_address *address,
+                                                   const char *server_name)
 {
     struct endpoint_metrics **end = &registry->first;
+    size_t name_bytes = server_name ? strlen(server_name) + 1 : 0;
 
     for (; *end; end = &(*end)->next) {
         struct endpoint_stats *stats = stats_of(*end);
-        if (socket_address_equal(&stats->address, address))
+        if (socket_address_equal(&stats->address, address) &&
+            server_name_equal(stats->metrics.server_name, server_name))
             return stats;
     }
-    struct endpoint_stats *stats = calloc(1, sizeof *stats);
+    struct endpoint_stats *stats = calloc(1, sizeof *stats + name_bytes);
     if (!stats)
         return NULL;
     atomic_init(&stats->references, 1);
     stats->address = *address;
     socket_address_format(address, stats->text, sizeof stats->text);
     stats->metrics.address = stats->text;
+    if (server_name)
+        stats->metrics.server_name = memcpy(stats->server_name, server_name, name_bytes);
     *end = &stats->metrics;
     return stats;
 }

@@ -1,7 +1,7 @@
-/* Counts the connections of one upstream address by state, and tells whether the address is ejected.
+/* Counts the connections of one endpoint by state, and tells whether the endpoint is ejected.
  *
- * The stats of an address live longer than a list of endpoints: lists change with the answers of DNS. All
- * lists that have the address share its stats, and so does the registry, which finds the stats again and
+ * The stats of an endpoint live longer than a list of endpoints: lists change with the answers of DNS. All
+ * lists that have the endpoint share its stats, and so does the registry, which finds the stats again and
  * which a scrape reads. The registry belongs to the control thread; all workers write the stats. */
 #ifndef HUSK_LINK_ENDPOINT_STATS_H
 #define HUSK_LINK_ENDPOINT_STATS_H
@@ -17,6 +17,7 @@ struct endpoint_stats {
     _Atomic unsigned references;
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
+    char server_name[]; /* a copy; metrics.server_name is NULL if there is none */
 };
 
 struct endpoint_stats *endpoint_stats_share(struct endpoint_stats *stats);
@@ -27,13 +28,13 @@ void endpoint_stats_release(struct endpoint_stats *stats);
 void endpoint_stats_enter(struct endpoint_stats *stats, enum metrics_outlet_state state);
 void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_state state);
 
-/* The address is ejected until `until_ms` (clock_monotonic_ms); 0: it is not. The last call of any worker
+/* The endpoint is ejected until `until_ms` (clock_monotonic_ms); 0: it is not. The last call of any worker
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
-/* The address has acknowledged or refused a message. Returns the state before the call. */
+/* The endpoint has acknowledged or refused a message. Returns the state before the call. */
 enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats);
-/* A connection has proved that the program at the address reads messages and acknowledges none. True when
+/* A connection has proved that the program at the endpoint reads messages and acknowledges none. True when
  * this connection makes the state METRICS_ACKS_NEVER: it is number `needed` of all workers, and no ack has
  * come. */
 bool endpoint_stats_note_proof(struct endpoint_stats *stats, unsigned needed);
@@ -47,10 +48,12 @@ struct endpoint_stats_registry {
     struct endpoint_metrics *first; /* a list of the metrics inside the stats; shared */
 };
 
-/* The stats of the address; makes them if there are none. Borrowed; NULL when out of memory. */
+/* The stats of the endpoint with this address and name (NULL: none); makes them if there are none. Names are
+ * compared by server_name_equal. Borrowed; NULL when out of memory. */
 struct endpoint_stats *endpoint_stats_registry_get(struct endpoint_stats_registry *registry,
-                                                   const struct socket_address *address);
-/* Marks all addresses as not listed; endpoint_stats_list marks an address as listed again. Frees stats that
+                                                   const struct socket_address *address,
+                                                   const char *server_name);
+/* Marks all endpoints as not listed; endpoint_stats_list marks an endpoint as listed again. Frees stats that
  * only the registry shares. */
 void endpoint_stats_registry_unlist(struct endpoint_stats_registry *registry);
 void endpoint_stats_list(struct endpoint_stats *stats);

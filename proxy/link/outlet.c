@@ -93,7 +93,7 @@ bool outlet_locate(const struct outlet *outlet, size_t *at)
 
     if (!list || !outlet->endpoint)
         return true;
-    *at = endpoint_list_find(list, &outlet->endpoint->address);
+    *at = endpoint_list_find(list, outlet->endpoint);
     return *at < list->count;
 }
 

@@ -8,6 +8,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { LABEL_BYTES_MAX = 63, IP_BYTES_MAX = 16 };
 
@@ -68,6 +69,21 @@ bool server_name_check(const char *name, struct fault *fault)
               : strchr(name, '*')    ? ": it cannot have a wildcard"
                                      : "");
     return false;
+}
+
+bool server_name_equal(const char *a, const char *b)
+{
+    unsigned char addresses[2][IP_BYTES_MAX];
+    char dns[2][SERVER_NAME_DNS_BYTES];
+
+    if (!a || !b)
+        return !a && !b;
+    size_t length = ip_parse(a, addresses[0]);
+    if (length && ip_parse(b, addresses[1]) == length)
+        return memcmp(addresses[0], addresses[1], length) == 0;
+    if (server_name_to_dns(a, dns[0]) && server_name_to_dns(b, dns[1]))
+        return strcasecmp(dns[0], dns[1]) == 0;
+    return strcasecmp(a, b) == 0;
 }
 
 /* ---- what a certificate carries ---- */

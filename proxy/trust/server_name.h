@@ -20,6 +20,10 @@ MUST_CHECK bool server_name_check(const char *name, struct fault *fault);
 /* Writes the DNS name without its final dot, as SNI has it (RFC 6066, 3). False: `name` is no DNS name. */
 bool server_name_to_dns(const char *name, char dns[SERVER_NAME_DNS_BYTES]);
 
+/* Whether both name the same server: the same IP address, or the same text without regard to ASCII case and
+ * to a final dot. NULL is no name, and is equal to NULL alone. */
+bool server_name_equal(const char *a, const char *b);
+
 /* Whether a subjectAltName of the certificate matches: an iPAddress of the same bytes; or a dNSName that is
  * equal without regard to ASCII case, or whose first label is `*` and stands for one label (RFC 9525, 6.3
  * and 6.5). At least two labels must follow the `*`. The CN is not looked at. */

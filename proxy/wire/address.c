@@ -278,11 +278,38 @@ static void unix_to_socket(const struct address *address, struct socket_address 
     }
 }
 
-bool address_to_socket(const struct address *address, struct socket_address *to)
+bool socket_address_from_ip(struct socket_address *to, const struct sockaddr *ip, uint16_t port)
 {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)ip;
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)ip;
     struct sockaddr_in *sin = (struct sockaddr_in *)&to->storage;
     struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to->storage;
+
+    *to = (struct socket_address) { 0 };
+    if (ip->sa_family == AF_INET) {
+        sin->sin_addr = in->sin_addr;
+    } else if (ip->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+        memcpy(&sin->sin_addr, &in6->sin6_addr.s6_addr[12], sizeof sin->sin_addr);
+    } else if (ip->sa_family == AF_INET6) {
+        sin6->sin6_addr = in6->sin6_addr;
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(port);
+        to->length = sizeof *sin6;
+        return true;
+    } else {
+        return false;
+    }
+    sin->sin_family = AF_INET;
+    sin->sin_port = htons(port);
+    to->length = sizeof *sin;
+    return true;
+}
+
+bool address_to_socket(const struct address *address, struct socket_address *to)
+{
     const char *host = strcasecmp(address->host, "localhost") == 0 ? "127.0.0.1" : address->host;
+    struct sockaddr_in sin = { .sin_family = AF_INET };
+    struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6 };
 
     *to = (struct socket_address) { 0 };
     if (address->is_srv)
@@ -291,18 +318,10 @@ bool address_to_socket(const struct address *address, struct socket_address *to)
         unix_to_socket(address, to);
         return true;
     }
-    if (inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
-        sin->sin_family = AF_INET;
-        to->length = sizeof *sin;
-    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
-        sin6->sin6_family = AF_INET6;
-        to->length = sizeof *sin6;
-    } else {
-        *to = (struct socket_address) { 0 };
-        return false;
-    }
-    socket_address_set_port(to, address->port);
-    return true;
+    if (inet_pton(AF_INET, host, &sin.sin_addr) == 1)
+        return socket_address_from_ip(to, (const struct sockaddr *)&sin, address->port);
+    return inet_pton(AF_INET6, host, &sin6.sin6_addr) == 1 &&
+           socket_address_from_ip(to, (const struct sockaddr *)&sin6, address->port);
 }
 
 static void unix_format(const struct socket_address *address, char *text, size_t size)
@@ -361,14 +380,6 @@ uint16_t socket_address_port(const struct socket_address *address)
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b)
 {
     return a->length == b->length && memcmp(&a->storage, &b->storage, a->length) == 0;
-}
-
-void socket_address_set_port(struct socket_address *address, uint16_t port)
-{
-    if (address->storage.ss_family == AF_INET)
-        ((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
-    else if (address->storage.ss_family == AF_INET6)
-        ((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
 }
 
 const char *socket_address_path(const struct socket_address *address)

@@ -41,8 +41,14 @@ MUST_CHECK bool address_parse_upstream(struct address *address, const char *text
  * or is an IP address; *address is unchanged then. */
 MUST_CHECK bool address_from_name(struct address *address, const char *name, uint16_t port);
 
+/* Fills *to with the IPv4 or IPv6 address of `ip` and with `port`; flow and scope are left out. A v4-mapped
+ * IPv6 address (RFC 4291, 2.5.5.2) becomes the IPv4 address: both lead to the same place. False for other
+ * families. */
+MUST_CHECK bool socket_address_from_ip(struct socket_address *to, const struct sockaddr *ip, uint16_t port);
+
 /* True when no DNS is needed, and *to is filled: the host is an IP address, `localhost` (taken as 127.0.0.1)
- * or a Unix socket. */
+ * or a Unix socket. A v4-mapped address becomes the IPv4
+ * address. */
 bool address_to_socket(const struct address *address, struct socket_address *to);
 
 /* Writes the numeric form with the port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" for an
@@ -59,9 +65,6 @@ const char *socket_address_path(const struct socket_address *address);
 
 /* True when both are the same, byte for byte. */
 bool socket_address_equal(const struct socket_address *a, const struct socket_address *b);
-
-/* Does nothing to a Unix address, which has no port. */
-void socket_address_set_port(struct socket_address *address, uint16_t port);
 
 /* True when only this machine can reach the address: 127.0.0.0/8, ::1 (also v4-mapped), a Unix socket. */
 bool socket_address_is_local(const struct socket_address *address);

@@ -2,6 +2,7 @@
 #include "wire/resolver.h"
 
 #include "base/clock.h"
+#include "trust/server_name.h"
 #include "wire/srv_reply.h"
 
 #include <ares.h>
@@ -199,31 +200,29 @@ static void answer_soon(struct resolver *resolver, const char *why)
     timer_restart(resolver->loop, &resolver->step, 0);
 }
 
+static const char *host_of(const struct resolver *resolver, const struct address *target)
+{
+    return resolver->options.hosts == RESOLVER_KEEP_HOSTS ? target->host : NULL;
+}
+
+static bool is_same(const struct resolver_address *a, const struct resolver_address *b)
+{
+    return socket_address_equal(&a->address, &b->address) && server_name_equal(a->host, b->host);
+}
+
 static void answer_add(struct resolver *resolver, const struct lookup *lookup, const struct sockaddr *address)
 {
     struct resolver_address *to = &resolver->addresses[resolver->count];
-    struct sockaddr_in *sin = (struct sockaddr_in *)&to->address.storage;
-    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&to->address.storage;
 
     if (resolver->count == RESOLVER_ADDRESSES_MAX)
         return;
-    *to = (struct resolver_address) { .host = lookup->target.address.host,
+    *to = (struct resolver_address) { .host = host_of(resolver, &lookup->target.address),
                                       .priority = lookup->target.priority,
                                       .weight = lookup->target.weight };
-    memset(&to->address, 0, sizeof to->address); /* padding included: addresses are compared as bytes */
-    if (address->sa_family == AF_INET) {
-        sin->sin_addr = ((const struct sockaddr_in *)address)->sin_addr;
-        to->address.length = sizeof *sin;
-    } else if (address->sa_family == AF_INET6) {
-        sin6->sin6_addr = ((const struct sockaddr_in6 *)address)->sin6_addr;
-        to->address.length = sizeof *sin6;
-    } else {
+    if (!socket_address_from_ip(&to->address, address, lookup->target.address.port))
         return;
-    }
-    to->address.storage.ss_family = address->sa_family;
-    socket_address_set_port(&to->address, lookup->target.address.port);
     for (size_t i = 0; i < resolver->count; i++)
-        if (socket_address_equal(&resolver->addresses[i].address, &to->address))
+        if (is_same(&resolver->addresses[i], to))
             return;
     resolver->count++;
 }
@@ -441,7 +440,7 @@ struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_reque
     resolver->ares_clock.data = resolver;
 
     if (address_to_socket(address, &resolver->addresses[0].address)) {
-        resolver->addresses[0].host = resolver->address.host;
+        resolver->addresses[0].host = host_of(resolver, &resolver->address);
         resolver->count = 1;
         answer_soon(resolver, NULL);
         return resolver;

@@ -17,11 +17,19 @@ enum { RESOLVER_ADDRESSES_MAX = 128 };
 
 struct resolver_address {
     struct socket_address address; /* with its port */
-    const char *host; /* the name the address belongs to: as written, or the target of the SRV record */
+    const char *host; /* the name the address belongs to: as written, or the target of the SRV record. NULL
+                         with RESOLVER_DROP_HOSTS */
     uint16_t priority, weight; /* of the SRV record; 0 without SRV */
 };
 
+/* Whether two hosts of one address and port are two answers. */
+enum resolver_hosts {
+    RESOLVER_DROP_HOSTS, /* no: only the address says who is called */
+    RESOLVER_KEEP_HOSTS, /* yes, unless server_name_equal says that the hosts are the same */
+};
+
 struct resolver_options {
+    enum resolver_hosts hosts;
     const char *servers;   /* name servers as c-ares takes them ("127.0.0.1:5353"); NULL: the system's */
     unsigned min_ttl_ms;   /* lower limit of a TTL; not 0 */
     unsigned max_ttl_ms;   /* upper limit of a TTL */
@@ -29,10 +37,11 @@ struct resolver_options {
     unsigned retry_max_ms;
 };
 
-/* Reports an answer. `addresses` and their hosts (borrowed during the call) are distinct and ordered: by
- * priority, then by RFC 6724. SRV targets that do not resolve are left out if another one resolves. On
- * failure `count` is 0 and `why` is static text of a few words; else `why` is NULL. Called on the loop's
- * thread, never from inside resolver_open or resolver_refresh. May close the resolver. */
+/* Reports an answer. `addresses` (borrowed during the call, as their hosts) are distinct together with
+ * their hosts, and ordered: by priority, then by RFC 6724. A v4-mapped address is reported as IPv4. SRV
+ * targets that do not resolve are left out if another one resolves. On failure `count` is 0 and `why` is
+ * static text of a few words; else `why` is NULL. Called on the loop's thread, never from inside
+ * resolver_open or resolver_refresh. May close the resolver. */
 typedef void resolver_on_answer(void *owner, const struct resolver_address *addresses, size_t count,
                                 const char *why);
 

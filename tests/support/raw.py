@@ -134,6 +134,21 @@ class FullListener(Listener):
             self.accept().close()
 
 
+def splice(near, far, rate=None):
+    """Carries the bytes of both directions in threads; those to `far` at `rate` bytes per second."""
+    def carry_all(source, sink, rate):
+        try:
+            while data := source.recv(rate // 50 if rate else 65536):
+                sink.sendall(data)
+                time.sleep(len(data) / rate if rate else 0)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+    for source, sink, limit in ((near, far, rate), (far, near, None)):
+        source.settimeout(None)
+        threading.Thread(target=carry_all, args=(source, sink, limit), daemon=True).start()
+
+
 class SlowLink(Server):
     """Carries each connection to `target`, at so many bytes per second in that direction."""
 
@@ -143,20 +158,30 @@ class SlowLink(Server):
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
 
     def serve(self, sock):
-        far = connect(self._target)
-        for source, sink, rate in ((sock, far, self._rate), (far, sock, None)):
-            source.settimeout(None)
-            threading.Thread(target=self._carry, args=(source, sink, rate), daemon=True).start()
+        splice(sock, connect(self._target), self._rate)
 
-    @staticmethod
-    def _carry(source, sink, rate):
-        try:
-            while data := source.recv(rate // 50 if rate else 65536):
-                sink.sendall(data)
-                time.sleep(len(data) / rate if rate else 0)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+
+class SniRouter(Server):
+    """Carries each TLS connection to the address that `routes` has for the name in its SNI, like an ingress with TLS
+    passthrough. Closes a connection with another name. `asked`: the names of all connections."""
+
+    def __init__(self, routes, names, address=(HOST, 0)):
+        self.routes, self._names, self.asked = dict(routes), names, []
+        super().__init__(address)
+
+    def serve(self, sock):
+        sock.settimeout(WAIT_SECONDS)
+        head = sock.recv(5, socket.MSG_PEEK | socket.MSG_WAITALL)
+        if len(head) < 5:
+            sock.close()  # a health probe
+            return
+        hello = sock.recv(5 + int.from_bytes(head[3:], "big"), socket.MSG_PEEK | socket.MSG_WAITALL)
+        name = next((name for name in self._names if name.encode() in hello), None)
+        self.asked.append(name)
+        if name in self.routes:
+            splice(sock, connect(self.routes[name]))
+        else:
+            sock.close()
 
 
 class Collector(Listener):

@@ -72,7 +72,8 @@ static void targets_are_merged_in_order_and_standbys_come_last(void **state)
         { .address = { .host = "127.0.0.9", .port = 9 }, .weight = 2, .is_standby = true },
         { .address = { .host = "127.0.0.1", .port = 1 }, .weight = 3 },
         { .address = { .is_unix = true, .host = "/run/x" }, .weight = 1 },
-        { .address = { .host = "localhost", .port = 1 }, .weight = 7 }, /* the same as the second */
+        { .address = { .host = "localhost", .port = 1 }, .weight = 7 }, /* the same place as the second */
+        { .address = { .host = "::ffff:127.0.0.1", .port = 1 }, .weight = 9 }, /* and again */
         { .address = { .host = "localhost", .port = 2 }, .weight = 1 },
         { .address = { .is_unix = true, .host = "/run/y" }, .weight = 1, .is_standby = true },
     };
@@ -87,11 +88,51 @@ static void targets_are_merged_in_order_and_standbys_come_last(void **state)
     open_discovery(&f, &options);
     while (!f.list || f.list->count < 5)
         loop_turn(f.loop);
-    expect_endpoint(&f, 0, "127.0.0.1:1", "127.0.0.1", 3, 0);
+    expect_endpoint(&f, 0, "127.0.0.1:1", NULL, 3, 0);
     expect_endpoint(&f, 1, "unix:/run/x", NULL, 1, 0);
-    expect_endpoint(&f, 2, "127.0.0.1:2", "localhost", 1, 0);
-    expect_endpoint(&f, 3, "127.0.0.9:9", "127.0.0.9", 2, 1);
+    expect_endpoint(&f, 2, "127.0.0.1:2", NULL, 1, 0);
+    expect_endpoint(&f, 3, "127.0.0.9:9", NULL, 2, 1);
     expect_endpoint(&f, 4, "unix:/run/y", NULL, 1, 1);
+    close_discovery(&f);
+}
+
+/* Where TLS asks for the upstream's own name, an address with another name is another place. */
+static void names_at_one_address_are_endpoints_of_their_own(void **state)
+{
+    static const struct discovery_target targets[] = {
+        { .address = { .host = "localhost", .port = 1 }, .weight = 2, .is_standby = true },
+        { .address = { .host = "127.0.0.1", .port = 1 }, .weight = 3 },
+        { .address = { .host = "LOCALHOST", .port = 1 }, .weight = 7, .is_standby = true }, /* the first */
+        { .address = { .host = "::1", .port = 1 }, .weight = 4 },
+        { .address = { .host = "0::1", .port = 1 }, .weight = 5 }, /* the same name */
+        { .address = { .host = "127.0.0.1", .port = 1 },
+          .is_standby = true,
+          .weight = 6 }, /* already a peer */
+    };
+    static const struct discovery_options options = {
+        .targets = targets,
+        .target_count = sizeof targets / sizeof targets[0],
+        .resolver = { .hosts = RESOLVER_KEEP_HOSTS,
+                      .min_ttl_ms = 1,
+                      .max_ttl_ms = 1,
+                      .retry_min_ms = 1,
+                      .retry_max_ms = 1 },
+    };
+    struct fixture f;
+
+    (void)state;
+    open_discovery(&f, &options);
+    for (size_t answered = 0; answered < options.target_count;) {
+        loop_turn(f.loop);
+        answered = 0;
+        for (size_t i = 0; i < options.target_count; i++)
+            answered += f.discovery.lookups[i].has_answered;
+    }
+    assert_int_equal(f.list->count, 3);
+    expect_endpoint(&f, 0, "127.0.0.1:1", "127.0.0.1", 3, 0);
+    expect_endpoint(&f, 1, "[::1]:1", "::1", 4, 0);
+    expect_endpoint(&f, 2, "127.0.0.1:1", "localhost", 2, 1);
+    assert_ptr_not_equal(f.list->endpoints[0].stats, f.list->endpoints[2].stats);
     close_discovery(&f);
 }
 
@@ -114,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_are_merged_in_order_and_standbys_come_last),
+        cmocka_unit_test(names_at_one_address_are_endpoints_of_their_own),
         cmocka_unit_test(a_standby_alone_is_not_in_the_first_tier),
     };
 

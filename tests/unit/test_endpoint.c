@@ -267,7 +267,7 @@ static void a_walk_of_one_goes_nowhere_else(void **state)
 
 static void a_new_list_keeps_what_is_known_of_addresses_that_stay(void **state)
 {
-    static const struct place changed[] = { { 4, 1, 0, NULL }, { 1, 2, 3, "n" }, { 2, 1, 0, NULL } };
+    static const struct place changed[] = { { 4, 1, 0, NULL }, { 1, 2, 3, NULL }, { 2, 1, 0, NULL } };
     struct endpoint_pool pool;
     struct endpoint_walk walk;
 
@@ -290,6 +290,60 @@ static void a_new_list_keeps_what_is_known_of_addresses_that_stay(void **state)
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 600);
     assert_false(endpoint_is_ejected(&pool, 0, 600));
     assert_null(endpoint_walk_next(&walk, &pool, 600));
+    endpoint_walk_end(&walk);
+    endpoint_pool_deinit(&pool);
+}
+
+/* The list changes from {1/a, 1/b, 2/a} to {1/B., 2/b, 2/A, 1/c}. */
+static void names_at_one_address_have_a_health_of_their_own(void **state)
+{
+    static const struct place before[] = { { 1, 1, 0, "a" }, { 1, 1, 0, "b" }, { 2, 1, 0, "a" } };
+    static const struct place after[] = {
+        { 1, 1, 0, "B." }, { 2, 1, 0, "b" }, { 2, 1, 0, "A" }, { 1, 1, 0, "c" }
+    };
+    struct endpoint_pool pool;
+    struct endpoint_walk walk;
+
+    (void)state;
+    pool_of(&pool, before, 3);
+    assert_true(endpoint_walk_begin_at(&walk, &pool, 1));
+    assert_string_equal(endpoint_walk_next(&walk, &pool, 0)->server_name, "b");
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
+    assert_false(endpoint_is_ejected(&pool, 0, 0));
+    assert_true(endpoint_is_ejected(&pool, 1, 499));
+
+    endpoint_pool_replace(&pool, list_of(after, 4));
+    assert_true(endpoint_is_ejected(&pool, 0, 499));
+    for (size_t at = 1; at < 4; at++)
+        assert_false(endpoint_is_ejected(&pool, at, 0));
+    endpoint_walk_report(&walk, &pool, ENDPOINT_WORKED,
+                         100); /* the old list's endpoint is found by its name */
+    assert_false(endpoint_is_ejected(&pool, 0, 100));
+    endpoint_walk_end(&walk);
+
+    assert_true(endpoint_walk_begin_at(&walk, &pool, 2));
+    assert_string_equal(endpoint_walk_next(&walk, &pool, 200)->server_name, "A");
+    endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 200);
+    endpoint_walk_end(&walk);
+    assert_false(endpoint_is_ejected(&pool, 1, 200));
+    assert_true(endpoint_is_ejected(&pool, 2, 200));
+    endpoint_pool_deinit(&pool);
+}
+
+static void a_walk_visits_each_name_at_one_address(void **state)
+{
+    static const struct place places[] = { { 1, 1, 0, "a" }, { 1, 1, 1, "b" }, { 1, 1, 1, "c" } };
+    struct endpoint_pool pool;
+    struct endpoint_walk walk;
+
+    (void)state;
+    pool_of(&pool, places, 3);
+    assert_true(endpoint_walk_begin(&walk, &pool));
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(endpoint_walk_next(&walk, &pool, 0)->server_name, places[i].server_name);
+        endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
+    }
+    assert_null(endpoint_walk_next(&walk, &pool, 0));
     endpoint_walk_end(&walk);
     endpoint_pool_deinit(&pool);
 }
@@ -358,6 +412,8 @@ int main(void)
         cmocka_unit_test(one_dial_at_a_time_tries_an_address_that_has_rested),
         cmocka_unit_test(a_walk_of_one_goes_nowhere_else),
         cmocka_unit_test(a_new_list_keeps_what_is_known_of_addresses_that_stay),
+        cmocka_unit_test(names_at_one_address_have_a_health_of_their_own),
+        cmocka_unit_test(a_walk_visits_each_name_at_one_address),
         cmocka_unit_test(lists_are_equal_whatever_their_order),
         cmocka_unit_test(a_list_owns_its_names_and_has_a_limit),
     };

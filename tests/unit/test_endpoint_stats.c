@@ -10,13 +10,19 @@
 #include <cmocka.h>
 #include <string.h>
 
-static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_registry, uint16_t port)
+static struct endpoint_stats *tally_of(struct endpoint_stats_registry *stats_registry, uint16_t port,
+                                       const char *server_name)
 {
     struct socket_address address = addresses_at_port(port);
-    struct endpoint_stats *stats = endpoint_stats_registry_get(stats_registry, &address);
+    struct endpoint_stats *stats = endpoint_stats_registry_get(stats_registry, &address, server_name);
 
     assert_non_null(stats);
     return stats;
+}
+
+static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_registry, uint16_t port)
+{
+    return tally_of(stats_registry, port, NULL);
 }
 
 /* A list of these ports; each with its stats, and listed. */
@@ -59,6 +65,31 @@ static void an_address_has_one_tally(void **state)
     assert_int_equal(count_of(&stats_registry), 2);
     endpoint_stats_registry_deinit(&stats_registry);
     assert_null(stats_registry.first);
+}
+
+static void each_name_at_an_address_has_a_tally_of_its_own(void **state)
+{
+    struct endpoint_stats_registry registry = { 0 };
+    char name[] = "a.test";
+    struct endpoint_stats *a = tally_of(&registry, 1, name), *b = tally_of(&registry, 1, "b.test");
+    struct endpoint_stats *none = tally_at(&registry, 1);
+
+    (void)state;
+    memset(name, 'x', sizeof name - 1); /* the stats own a copy */
+    assert_int_equal(count_of(&registry), 3);
+    assert_ptr_equal(tally_of(&registry, 1, "A.test."), a);
+    assert_ptr_equal(tally_of(&registry, 1, "b.test"), b);
+    assert_ptr_equal(tally_at(&registry, 1), none);
+    assert_ptr_not_equal(tally_of(&registry, 2, "a.test"), a);
+    assert_string_equal(a->metrics.server_name, "a.test");
+    assert_string_equal(b->metrics.server_name, "b.test");
+    assert_null(none->metrics.server_name);
+
+    assert_true(endpoint_stats_note_proof(a, 1));
+    endpoint_stats_eject(a, 7);
+    assert_int_equal(endpoint_stats_acks(b), METRICS_ACKS_UNKNOWN);
+    assert_int_equal(metrics_read(&b->metrics.ejected_until_ms), 0);
+    endpoint_stats_registry_deinit(&registry);
 }
 
 static void states_are_counted(void **state)
@@ -169,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_address_has_one_tally),
+        cmocka_unit_test(each_name_at_an_address_has_a_tally_of_its_own),
         cmocka_unit_test(states_are_counted),
         cmocka_unit_test(an_endpoint_need_not_be_counted),
         cmocka_unit_test(a_tally_lives_as_long_as_any_list_that_has_it),

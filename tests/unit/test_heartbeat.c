@@ -80,9 +80,10 @@ static void site_close(struct site *site)
 /* The socket of an agent: it receives only from the address that it asks. */
 static int agent_open(const struct site *site, const char *host)
 {
-    struct socket_address address = addresses_parse(host);
+    struct socket_address given = addresses_parse(host), address;
 
-    socket_address_set_port(&address, socket_address_port(&site->address));
+    assert_true(socket_address_from_ip(&address, (const struct sockaddr *)&given.storage,
+                                       socket_address_port(&site->address)));
     int fd = socket(address.storage.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.length), 0);

@@ -413,6 +413,30 @@ static void test_endpoints_are_written_while_they_are_listed_or_used(void **stat
     assert_int_equal(value_of(&f->all, EJECTED("unix:/a\\\"b")), 0);
 }
 
+static void test_names_at_one_address_are_series_of_their_own(void **state)
+{
+    struct fixture *f = *state;
+    struct endpoint_metrics none = { .address = "10.0.0.1:1", .is_listed = true };
+    struct endpoint_metrics second = {
+        .next = &none, .address = "10.0.0.1:1", .server_name = "b.test", .is_listed = true
+    };
+    struct endpoint_metrics first = {
+        .next = &second, .address = "10.0.0.1:1", .server_name = "a\"b", .is_listed = true
+    };
+
+    f->snapshot.endpoints = &first;
+    f->snapshot.now_ms = 1000;
+    first.ejected_until_ms = 1001;
+    second.connections[METRICS_READY] = 2;
+    none.acks = METRICS_ACKS_NEVER;
+    render(f);
+    assert_int_equal(value_of(&f->all, EJECTED("10.0.0.1:1\",server_name=\"a\\\"b")), 1);
+    assert_int_equal(value_of(&f->all, EJECTED("10.0.0.1:1\",server_name=\"b.test")), 0);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("10.0.0.1:1\",server_name=\"b.test", "ready")), 2);
+    assert_int_equal(value_of(&f->all, CONNECTIONS("10.0.0.1:1", "ready")), 0);
+    assert_int_equal(value_of(&f->all, WITHOUT_ACKS("10.0.0.1:1")), 1);
+}
+
 static void test_values_that_are_not_counters(void **state)
 {
     struct fixture *f = *state;
@@ -516,6 +540,7 @@ int main(void)
         CASE(test_ack_latency_has_its_own_bounds),
         CASE(test_message_metrics_are_written),
         CASE(test_endpoints_are_written_while_they_are_listed_or_used),
+        CASE(test_names_at_one_address_are_series_of_their_own),
         CASE(test_values_that_are_not_counters),
         CASE(test_label_values_are_escaped),
         CASE(test_label_values_that_are_not_utf8_do_not_look_like_others),

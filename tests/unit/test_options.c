@@ -130,6 +130,22 @@ static void the_server_name_is_the_host_of_the_upstream_by_default(void **state)
     options_deinit(&parsed.options);
 }
 
+static void hosts_of_upstreams_matter_only_where_tls_asks_for_them(void **state)
+{
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
+    assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_KEEP_HOSTS);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--server-name", "n"), NULL);
+    assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_DROP_HOSTS);
+    options_deinit(&parsed.options);
+    interpret(&parsed, CONFIG_SERVER, WORDS("--allow-cn", "n"), NULL);
+    assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_DROP_HOSTS);
+    options_deinit(&parsed.options);
+}
+
 static void upstreams_are_parsed_in_order_with_weight_and_standby(void **state)
 {
     static const struct {
@@ -656,6 +672,7 @@ int main(void)
         cmocka_unit_test(the_defaults_are_forward_and_at_least_once),
         cmocka_unit_test(three_connections_prove_that_no_acks_come_unless_a_setting_says_otherwise),
         cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
+        cmocka_unit_test(hosts_of_upstreams_matter_only_where_tls_asks_for_them),
         cmocka_unit_test(upstreams_are_parsed_in_order_with_weight_and_standby),
         cmocka_unit_test(a_fault_of_an_upstream_names_its_text),
         cmocka_unit_test(limits_of_the_process_are_divided_among_workers),

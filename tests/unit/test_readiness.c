@@ -156,6 +156,11 @@ static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void 
     assert_true(readiness_describe(&facts, text, sizeof text)); /* the other address takes the messages */
     assert_string_equal(
         text, "upstream 10.0.0.1:1: never acknowledges; husk keeps its messages (--on-no-acks hold)\n");
+    silent.server_name = "b.test";
+    assert_true(readiness_describe(&facts, text, sizeof text));
+    assert_string_equal(
+        text,
+        "upstream 10.0.0.1:1 (b.test): never acknowledges; husk keeps its messages (--on-no-acks hold)\n");
     other.is_listed = false;
     assert_false(readiness_describe(&facts, text, sizeof text));
     facts.on_no_acks = ROUTE_NO_ACKS_CONTINUE;

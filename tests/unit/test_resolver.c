@@ -334,7 +334,8 @@ static void on_answer(void *owner, const struct resolver_address *addresses, siz
         answer->addresses[i] = (struct answered) { .address = addresses[i].address,
                                                    .priority = addresses[i].priority,
                                                    .weight = addresses[i].weight };
-        snprintf(answer->addresses[i].host, sizeof answer->addresses[i].host, "%s", addresses[i].host);
+        snprintf(answer->addresses[i].host, sizeof answer->addresses[i].host, "%s",
+                 addresses[i].host ? addresses[i].host : "");
     }
     snprintf(answer->why, sizeof answer->why, "%s", why ? why : "");
     if (f->close_on_answer) {
@@ -379,7 +380,11 @@ static int tear_down(void **state)
 }
 
 static const struct resolver_options default_options = {
-    .min_ttl_ms = 30, .max_ttl_ms = 60000, .retry_min_ms = 20, .retry_max_ms = 80
+    .hosts = RESOLVER_KEEP_HOSTS,
+    .min_ttl_ms = 30,
+    .max_ttl_ms = 60000,
+    .retry_min_ms = 20,
+    .retry_max_ms = 80,
 };
 
 static void open_resolver(struct fixture *f, const char *text, const struct resolver_options *options)
@@ -780,6 +785,54 @@ static void test_services_resolve_to_their_hosts_by_priority(void **state)
     assert_int_equal(f->server.queries, 4); /* one per host: targets are complete names */
 }
 
+static const struct srv_record srv_at_one_address[] = {
+    { 10, 1, 1, "a.test", "127.0.0.1", 3600 }, { 10, 3, 1, "b.test", "127.0.0.1", 3600 },
+    { 10, 1, 2, "a.test", "127.0.0.1", 3600 }, { 20, 1, 1, "c.test", "127.0.0.1", 3600 },
+    { 30, 1, 1, "b.test", "127.0.0.1", 3600 }, { 0 }
+};
+
+static void test_hosts_at_one_address_are_kept_apart(void **state)
+{
+    struct fixture *f = *state;
+
+    f->server.srv = srv_at_one_address;
+    open_resolver(f, "srv+_fluent._tcp.test", &default_options);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 4);
+    expect_service(f, 0, "127.0.0.1:1", "a.test", 10);
+    expect_service(f, 1, "127.0.0.1:1", "b.test", 10);
+    expect_service(f, 2, "127.0.0.1:2", "a.test", 10);
+    expect_service(f, 3, "127.0.0.1:1", "c.test", 20);
+}
+
+static void test_without_hosts_only_addresses_are_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct resolver_options options = default_options;
+
+    options.hosts = RESOLVER_DROP_HOSTS;
+    f->server.srv = srv_at_one_address;
+    open_resolver(f, "srv+_fluent._tcp.test", &options);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 2);
+    expect_service(f, 0, "127.0.0.1:1", "", 10);
+    expect_service(f, 1, "127.0.0.1:2", "", 10);
+}
+
+static void test_a_v4_mapped_answer_is_the_ipv4_address(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const ipv6[] = { "::ffff:127.0.0.2", "::ffff:127.0.0.9", NULL };
+
+    f->server.ipv6 = ipv6;
+    open_resolver(f, "aggregator.test.:1", &default_options);
+    run_until(f, &f->count, 1);
+    assert_int_equal(f->answers[0].count, 3); /* 127.0.0.2 and 127.0.0.3 by A records, 127.0.0.9 */
+    for (size_t i = 0; i < f->answers[0].count; i++)
+        assert_int_equal(f->answers[0].addresses[i].address.storage.ss_family, AF_INET);
+    assert_true(has_address(&f->answers[0], "127.0.0.9:1"));
+}
+
 static void test_the_smallest_ttl_of_a_service_counts(void **state)
 {
     struct fixture *f = *state;
@@ -903,6 +956,9 @@ int main(void)
         CASE(test_refresh_respects_the_back_off),
         CASE(test_close_at_any_time),
         CASE(test_services_resolve_to_their_hosts_by_priority),
+        CASE(test_hosts_at_one_address_are_kept_apart),
+        CASE(test_without_hosts_only_addresses_are_told_apart),
+        CASE(test_a_v4_mapped_answer_is_the_ipv4_address),
         CASE(test_the_smallest_ttl_of_a_service_counts),
         CASE(test_hosts_that_do_not_resolve_are_left_out_and_retried_soon),
         CASE(test_a_service_that_is_not_offered_has_its_own_failure),

@@ -84,6 +84,36 @@ static void test_the_dns_name_has_no_final_dot(void **state)
     assert_false(server_name_to_dns("our logs", dns));
 }
 
+static void test_names_of_one_server_are_equal(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool are_equal;
+    } rows[] = {
+        { "logs.example", "logs.example", true },
+        { "logs.example", "LOGS.Example", true },
+        { "logs.example", "logs.example.", true },
+        { "logs.example", "log.example", false },
+        { "logs.example", "logs.example.org", false },
+        { "logs.example", "logs", false },
+        { "2001:db8::1", "2001:DB8:0::1", true },
+        { "2001:db8::1", "2001:db8::2", false },
+        { "192.0.2.1", "192.0.2.1", true },
+        { "192.0.2.1", "::ffff:192.0.2.1", false }, /* certificates carry them as different names */
+        { "192.0.2.1", "logs.example", false },
+        { "our logs", "Our Logs", true },
+        { "our logs", "our logs.", false },
+        { NULL, "logs.example", false },
+        { NULL, NULL, true },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_int_equal(server_name_equal(rows[i].a, rows[i].b), rows[i].are_equal);
+        assert_int_equal(server_name_equal(rows[i].b, rows[i].a), rows[i].are_equal);
+    }
+}
+
 static void check(const struct pki_name *carried, const char *name, bool is_match)
 {
     struct pki_profile profile = { .subject = { { NID_commonName, "cn.example.com", 0 } },
@@ -155,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_names_and_addresses_are_accepted),
         cmocka_unit_test(test_other_texts_are_refused_with_advice),
         cmocka_unit_test(test_the_dns_name_has_no_final_dot),
+        cmocka_unit_test(test_names_of_one_server_are_equal),
         cmocka_unit_test(test_dns_names_match_without_regard_to_case),
         cmocka_unit_test(test_a_wildcard_is_the_whole_first_label_and_stands_for_one),
         cmocka_unit_test(test_addresses_match_only_addresses),
