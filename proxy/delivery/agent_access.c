@@ -44,12 +44,11 @@ static struct step permit_open(struct agent_access *access, struct message_meter
 struct step agent_access_secure(struct agent_access *access, struct message_meters *meters,
                                 struct buffer *received, struct buffer *out)
 {
-    struct step step = step_goes_on_unless(END_NONE);
-
-    if (access->inlet.state == INLET_SECURING)
-        step = inlet_advance(&access->inlet, received);
-    if (step.outcome == STEP_ENDS || access->inlet.state == INLET_SECURING)
-        return step;
+    if (access->inlet.state == INLET_SECURING) {
+        struct step step = inlet_advance(&access->inlet, received);
+        if (access->inlet.state == INLET_SECURING)
+            return step;
+    }
     return permit_open(access, meters, out);
 }
 

@@ -295,9 +295,10 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
     const struct leg *leg = &downstream->access.inlet.leg;
     const struct framer *framer = &downstream->receiver.framer;
     enum end_reason reason = agent_access_verdict(&downstream->access);
+    bool has_left = leg->broken == END_RESET || leg->broken == END_TRUNCATED;
 
     if (leg->broken != END_NONE)
-        return leg->broken == END_RESET && framer_is_untouched(framer) ? END_PROBE : leg->broken;
+        return has_left && framer_is_untouched(framer) ? END_PROBE : leg->broken;
     if (reason != END_NONE)
         return reason;
     if (leg->read_over && facts->is_mid_message)

@@ -54,23 +54,22 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing)
     acceptor_count(inlet->acceptor, -1, inlet->state == INLET_SECURING ? -1 : 0);
 }
 
-static enum end_reason inlet_secure(struct inlet *inlet, struct buffer *received)
+static void inlet_secure(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
     enum leg_status status = LEG_MOVED;
 
     while (status == LEG_MOVED && !leg_is_secured(leg))
         status = leg_read(leg, received, route_of(inlet)->buffer_bytes);
-    if (leg->broken != END_NONE)
-        return leg->broken;
+    /* The handshake is over even if the leg broke afterwards, at a record in the same segment. */
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
         inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
         acceptor_count(inlet->acceptor, 0, -1);
-    } else if (now_ms(inlet) >= acceptor_handshake_deadline_ms(inlet->acceptor, inlet->accepted_ms)) {
+    } else if (leg->broken == END_NONE &&
+               now_ms(inlet) >= acceptor_handshake_deadline_ms(inlet->acceptor, inlet->accepted_ms)) {
         leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
-    return leg->broken;
 }
 
 enum inlet_activity inlet_poll(struct inlet *inlet, struct buffer *received)
@@ -84,7 +83,7 @@ enum inlet_activity inlet_poll(struct inlet *inlet, struct buffer *received)
         (void)leg_read(leg, received, route_of(inlet)->buffer_bytes);
     if (received->length)
         return INLET_HAS_DATA;
-    if (leg->read_over)
+    if (leg->read_over || leg->broken != END_NONE)
         return INLET_GONE;
     switch (socket_peek(leg->fd)) {
     case SOCKET_HAS_DATA:
@@ -108,13 +107,10 @@ enum end_reason inlet_departure(const struct inlet *inlet)
 
 struct step inlet_advance(struct inlet *inlet, struct buffer *received)
 {
-    if (inlet->leg.broken != END_NONE)
+    if (inlet->state == INLET_SECURING && inlet->leg.broken == END_NONE)
+        inlet_secure(inlet, received);
+    if (inlet->state == INLET_SECURING)
         return step_waits_unless(inlet->leg.broken);
-    if (inlet->state == INLET_SECURING) {
-        enum end_reason reason = inlet_secure(inlet, received);
-        if (reason != END_NONE || inlet->state == INLET_SECURING)
-            return step_waits_unless(reason);
-    }
     if (inlet->state == INLET_WAITING) {
         enum inlet_activity activity = inlet_poll(inlet, received);
         if (activity == INLET_GONE)

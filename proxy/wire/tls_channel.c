@@ -279,9 +279,14 @@ static enum tls_status handshake_advance(struct tls_channel *channel)
         handshake_finish(channel);
         return channel->failure == END_NONE ? TLS_OPEN : TLS_FAILED;
     }
-    if (SSL_get_error(channel->ssl, result) == SSL_ERROR_WANT_READ)
+    switch (SSL_get_error(channel->ssl, result)) {
+    case SSL_ERROR_WANT_READ:
         return TLS_OPEN;
-    return channel_fail_by_queue(channel);
+    case SSL_ERROR_ZERO_RETURN: /* close_notify: the peer cancels the handshake (RFC 8446, 6.1) */
+        return channel_fail(channel, tls_channel_end_of_input(channel), NULL);
+    default:
+        return channel_fail_by_queue(channel);
+    }
 }
 
 static enum tls_status data_open(struct tls_channel *channel, struct buffer *into)

@@ -68,6 +68,8 @@ class Pki:
 
     server = functools.cached_property(lambda self: self.ca.issue("server", "server", "serverAuth", LOCAL_NAMES))
     client = functools.cached_property(lambda self: self.ca.issue("client", "client", "clientAuth", "DNS:client"))
+    unlisted_client = functools.cached_property(
+        lambda self: self.ca.issue("unlisted", "unlisted", "clientAuth", "DNS:unlisted"))
     next_server = functools.cached_property(
         lambda self: self.ca.issue("next", "next", "serverAuth", LOCAL_NAMES))
     cn_only_server = functools.cached_property(

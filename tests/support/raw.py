@@ -383,7 +383,7 @@ class TlsPeer:
             return self._outgoing.read()
 
     def last_flight(self):
-        """Does the handshake up to the client's last flight (TLS 1.3: certificate and Finished), which is not sent."""
+        """Does the handshake up to the client's last flight (certificate to Finished), which is not sent."""
         self.sock.sendall(self.first_flight())
         while True:
             self._incoming.write(self.sock.recv(65536))
@@ -391,7 +391,8 @@ class TlsPeer:
                 self.tls.do_handshake()
                 return self._outgoing.read()
             except ssl.SSLWantReadError:
-                pass
+                if self._outgoing.pending:  # TLS 1.2: the server answers the flight
+                    return self._outgoing.read()
 
     def seal_end(self):
         """The bytes of close_notify. They are not sent."""

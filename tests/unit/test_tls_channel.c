@@ -495,6 +495,24 @@ static void an_end_of_input_depends_on_the_bytes_before(void **state)
     pair_close(&pair);
 }
 
+static void close_notify_in_the_handshake_is_the_peer_that_leaves(void **state)
+{
+    static const enum end_reason reasons[] = {
+        [CLIENT] = END_HANDSHAKE_CLOSED, [SERVER] = END_HANDSHAKE_LEFT
+    };
+    static const uint8_t close_notify[] = { 0x15, 3, 3, 0, 2, 1, 0 };
+
+    for (enum end end = 0; end < END_COUNT; end++) {
+        struct pair pair;
+        pair_open(&pair, *state, "localhost");
+        give(&pair, end, close_notify, sizeof close_notify);
+        assert_int_equal(pair.status[end], TLS_FAILED);
+        assert_int_equal(tls_channel_failure(pair.channel[end]), reasons[end]);
+        assert_string_equal(tls_channel_failure_detail(pair.channel[end]), "");
+        pair_close(&pair);
+    }
+}
+
 static void a_damaged_record_fails_the_channel_and_delivers_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -563,6 +581,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_that_are_not_tls_are_refused_at_the_first_byte, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(close_notify_ends_one_direction_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(close_notify_in_the_handshake_is_the_peer_that_leaves, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_end_of_input_depends_on_the_bytes_before, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_record_fails_the_channel_and_delivers_nothing, setup,
                                         teardown),
