@@ -233,7 +233,8 @@ static const struct setting settings[] = {
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "tcp: the same, after one direction has ended" },
     { ROW("linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
-      .value_name = "D", .help = "tcp: how long a connection that ends may take to deliver its last bytes; "
+      .value_name = "D", .help = "how long a peer that husk refuses may take to read the TLS alert; "
+                                 "tcp: how long a connection that ends may take to deliver its last bytes; "
                                  "forward: how long husk waits until the peer ends an upstream connection "
                                  "without acks (--no-acks-after)" },
     { ROW("dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,

@@ -2,14 +2,14 @@
 
 static uint64_t now_ms(const struct agent_access *access)
 {
-    return access->inlet.acceptor->reactor->now_ms;
+    return access->inlet.transport->reactor->now_ms;
 }
 
-void agent_access_open(struct agent_access *access, struct acceptor *acceptor, int fd,
+void agent_access_open(struct agent_access *access, struct transport *transport, int fd,
                        const struct socket_address *peer, struct task *task)
 {
     *access = (struct agent_access) { .state = ACCESS_SECURING };
-    inlet_open(&access->inlet, acceptor, fd, peer, task);
+    inlet_open(&access->inlet, transport, fd, peer, task);
 }
 
 void agent_access_close(struct agent_access *access, enum leg_closing closing)
@@ -25,7 +25,7 @@ void agent_access_close(struct agent_access *access, enum leg_closing closing)
 /* The peer's identity is known. */
 static struct step permit_open(struct agent_access *access, struct message_meters *meters, struct buffer *out)
 {
-    const struct route_options *route = access->inlet.acceptor->route;
+    const struct route_options *route = access->inlet.transport->route;
     struct shared_key_slot *key = route->key[SIDE_DOWNSTREAM];
     const struct tls_channel *tls = access->inlet.leg.tls;
     const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
@@ -72,12 +72,9 @@ enum end_reason agent_access_verdict(const struct agent_access *access)
     return now_ms(access) >= authentication_deadline_ms(&access->authentication) ? END_KEY_TIMEOUT : END_NONE;
 }
 
-bool agent_access_has_refused(const struct agent_access *access, enum end_reason reason,
-                              const struct buffer *out)
+bool agent_access_has_answered(const struct agent_access *access, const struct buffer *out)
 {
-    bool has_sent_pong = access->state == ACCESS_AUTHENTICATING && access->inlet.leg.broken == END_NONE;
-
-    return end_reason_sends_alert(reason) || (has_sent_pong && !out->length);
+    return access->state == ACCESS_AUTHENTICATING && access->inlet.leg.broken == END_NONE && !out->length;
 }
 
 /* ---- for the log ---- */

@@ -22,7 +22,7 @@ struct agent_access {
 };
 
 /* Takes `fd`. Runs `task` when the connection may be ready to read or to write. */
-void agent_access_open(struct agent_access *access, struct acceptor *acceptor, int fd,
+void agent_access_open(struct agent_access *access, struct transport *transport, int fd,
                        const struct socket_address *peer, struct task *task);
 void agent_access_close(struct agent_access *access, enum leg_closing closing);
 
@@ -39,10 +39,9 @@ struct step agent_access_authenticate(struct agent_access *access, struct buffer
  * goes on, or is over. */
 enum end_reason agent_access_verdict(const struct agent_access *access);
 
-/* Whether an agent that ends for `reason` was sent a TLS alert or, while AUTHENTICATING, everything in `out`.
- * Such an agent is closed without a reset, so that it can read the answer. */
-bool agent_access_has_refused(const struct agent_access *access, enum end_reason reason,
-                              const struct buffer *out);
+/* Whether the agent, while AUTHENTICATING, was sent everything in `out`. Such an agent is closed without a
+ * reset, so that it can read a PONG that refuses it. */
+bool agent_access_has_answered(const struct agent_access *access, const struct buffer *out);
 
 /* The phase for the log: "handshake", "shared_key" or "read"; and what is known about a failure. */
 const char *agent_access_phase(const struct agent_access *access);

@@ -74,10 +74,10 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
         return;
     end_report(downstream, reason);
     bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_drained(downstream);
-    bool has_refused = agent_access_has_refused(&downstream->access, reason, &downstream->outgoing);
+    bool has_answered = agent_access_has_answered(&downstream->access, &downstream->outgoing);
     if (in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
-    agent_access_close(&downstream->access, in_order || has_refused ? LEG_CLOSE : LEG_RESET);
+    agent_access_close(&downstream->access, in_order || has_answered ? LEG_CLOSE : LEG_RESET);
     receiver_end(&downstream->receiver);
     agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
     buffer_clear(&downstream->outgoing);
@@ -477,7 +477,7 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     buffer_init(&downstream->outgoing, &reactor->pool);
     timer_init(&downstream->timer, reactor, on_task, &downstream->task);
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);
-    agent_access_open(&downstream->access, &shared->transport->acceptor, fd, peer, &downstream->task);
+    agent_access_open(&downstream->access, shared->transport, fd, peer, &downstream->task);
     downstream_step(downstream);
 }
 

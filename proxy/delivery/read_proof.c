@@ -13,7 +13,7 @@ static enum read_proof_result end_await(struct leg *leg)
     enum leg_status status = LEG_MOVED;
 
     for (int i = 0; i < DISCARDS_MAX && status == LEG_MOVED; i++)
-        status = leg_discard(leg);
+        status = leg_discard(leg, NULL);
     if (status == LEG_ENDED)
         return READ_PROOF_GIVEN;
     return status == LEG_BROKEN ? READ_PROOF_MISSING : READ_PROOF_OPEN;

@@ -4,22 +4,23 @@
 
 static uint64_t now_ms(const struct inlet *inlet)
 {
-    return inlet->acceptor->reactor->now_ms;
+    return inlet->transport->reactor->now_ms;
 }
 
 static const struct route_options *route_of(const struct inlet *inlet)
 {
-    return inlet->acceptor->route;
+    return inlet->transport->route;
 }
 
-void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const struct socket_address *peer,
+void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const struct socket_address *peer,
                 struct task *task)
 {
-    struct reactor *reactor = acceptor->reactor;
+    struct acceptor *acceptor = &transport->acceptor;
+    struct reactor *reactor = transport->reactor;
     struct side_metrics *metrics = &reactor->metrics.side[SIDE_DOWNSTREAM];
 
     *inlet = (struct inlet) {
-        .acceptor = acceptor,
+        .transport = transport,
         .state = acceptor->credentials ? INLET_SECURING : INLET_WAITING,
         .accepted_ms = reactor->now_ms,
         .peer = *peer,
@@ -42,16 +43,19 @@ void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const st
     leg_start_tls(&inlet->leg, tls);
 }
 
-void inlet_refuse(struct inlet *inlet)
-{
-    inlet->state = INLET_REFUSED;
-    acceptor_count(inlet->acceptor, 0, -1);
-}
-
 void inlet_close(struct inlet *inlet, enum leg_closing closing)
 {
-    leg_close(&inlet->leg, closing);
-    acceptor_count(inlet->acceptor, -1, inlet->state == INLET_SECURING ? -1 : 0);
+    struct leg *leg = &inlet->leg;
+    struct acceptor *acceptor = &inlet->transport->acceptor;
+    bool is_securing = inlet->state == INLET_SECURING;
+
+    if (is_securing && end_reason_sends_alert(leg->broken) &&
+        refusals_take(&inlet->transport->refusals, leg, tls_channel_flight(leg->tls))) {
+        acceptor_count(acceptor, 0, -1);
+        return;
+    }
+    leg_close(leg, closing);
+    acceptor_count(acceptor, -1, is_securing ? -1 : 0);
 }
 
 static void inlet_secure(struct inlet *inlet, struct buffer *received)
@@ -65,9 +69,10 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
         inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
-        acceptor_count(inlet->acceptor, 0, -1);
+        acceptor_count(&inlet->transport->acceptor, 0, -1);
     } else if (leg->broken == END_NONE &&
-               now_ms(inlet) >= acceptor_handshake_deadline_ms(inlet->acceptor, inlet->accepted_ms)) {
+               now_ms(inlet) >=
+                   acceptor_handshake_deadline_ms(&inlet->transport->acceptor, inlet->accepted_ms)) {
         leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
 }

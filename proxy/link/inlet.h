@@ -1,7 +1,6 @@
 /* An accepted connection: a leg, and its states from accept until the upstream is dialled for it.
  *
  *   SECURING ──TLS handshake, policy──▶ WAITING ──first byte, or --dial-delay──▶ READY
- *       └──refused──▶ REFUSED
  *
  * Owns its leg. The acceptor counts the connection until inlet_close. The owner calls inlet_advance after
  * every event. Belongs to its worker's thread. */
@@ -9,15 +8,15 @@
 #define HUSK_LINK_INLET_H
 
 #include "base/step.h"
-#include "link/acceptor.h"
+#include "link/transport.h"
 #include "wire/address.h"
 #include "wire/leg.h"
 
-enum inlet_state { INLET_SECURING, INLET_WAITING, INLET_READY, INLET_REFUSED };
+enum inlet_state { INLET_SECURING, INLET_WAITING, INLET_READY };
 
 struct inlet {
     struct leg leg;
-    struct acceptor *acceptor; /* borrowed */
+    struct transport *transport; /* borrowed */
     enum inlet_state state;
     uint64_t accepted_ms; /* on the reactor's clock, as below */
     uint64_t deadline_ms; /* 0: none */
@@ -26,18 +25,16 @@ struct inlet {
 
 /* Takes `fd`. Runs `task` when the leg may be ready. Begins a TLS handshake if the acceptor has
  * credentials. */
-void inlet_open(struct inlet *inlet, struct acceptor *acceptor, int fd, const struct socket_address *peer,
+void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const struct socket_address *peer,
                 struct task *task);
+/* A connection whose TLS handshake husk has failed with an alert is no longer the inlet's, but stays open
+ * until the peer has had time to read the alert: see link/refusal.h. */
 void inlet_close(struct inlet *inlet, enum leg_closing closing);
 
 /* Advances the state as far as possible. Goes on once READY. Bytes of
  * a plaintext peer stay in the socket: husk does not accept them before the upstream is connected. The first
  * bytes of a TLS peer are put into `received`, because only reading distinguishes data from an end. */
 struct step inlet_advance(struct inlet *inlet, struct buffer *received);
-
-/* The TLS handshake has failed and the leg stays open to deliver an alert: the handshake is no longer
- * counted. */
-void inlet_refuse(struct inlet *inlet);
 
 /* What the peer has done while the upstream is not connected. */
 enum inlet_activity {

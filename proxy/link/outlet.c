@@ -51,7 +51,9 @@ static void outlet_enter(struct outlet *outlet, const struct endpoint *endpoint,
 
 void outlet_close(struct outlet *outlet, enum leg_closing closing)
 {
-    leg_close(&outlet->leg, closing);
+    bool has_refused = outlet->state == OUTLET_SECURING && end_reason_sends_alert(outlet->leg.broken);
+
+    leg_close(&outlet->leg, has_refused ? LEG_CLOSE : closing);
     authentication_end(&outlet->authentication);
     outlet_enter(outlet, NULL, outlet->state);
     endpoint_walk_end(&outlet->walk);

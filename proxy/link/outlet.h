@@ -86,6 +86,7 @@ const char *outlet_state_name(enum outlet_state state);
 /* Sets what the leg's watcher waits for while the outlet is not ready. */
 void outlet_watch(struct outlet *outlet);
 
+/* A server that was sent an alert is closed without a reset, so that it can read the alert. */
 void outlet_close(struct outlet *outlet, enum leg_closing closing);
 
 #endif

@@ -6,6 +6,7 @@ void transport_init(struct transport *transport, struct reactor *reactor, const 
     transport->reactor = reactor;
     transport->route = route;
     acceptor_init(&transport->acceptor, reactor, route, credentials[SIDE_DOWNSTREAM]);
+    refusals_init(&transport->refusals, &transport->acceptor);
     dialer_init(&transport->dialer, reactor, route, log, credentials[SIDE_UPSTREAM]);
     connection_log_init(&transport->connection_log, reactor, log, route);
 }

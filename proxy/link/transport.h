@@ -1,4 +1,4 @@
-/* What the connections of one route use on one worker: acceptor, dialer and connection log.
+/* What the connections of one route use on one worker: acceptor, refused peers, dialer and connection log.
  *
  * Belongs to its worker's thread. */
 #ifndef HUSK_LINK_TRANSPORT_H
@@ -6,12 +6,14 @@
 
 #include "link/acceptor.h"
 #include "link/dialer.h"
+#include "link/refusal.h"
 #include "runtime/connection_log.h"
 
 struct transport {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     struct acceptor acceptor;
+    struct refusals refusals;
     struct dialer dialer;
     struct connection_log connection_log;
 };

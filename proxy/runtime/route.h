@@ -75,8 +75,9 @@ struct route_options {
     uint64_t idle_timeout_ms;      /* --idle-timeout: a connection without progress ends; 0: never */
     uint64_t half_close_timeout_ms; /* --half-close-timeout: the same after one direction has ended (tcp); 0:
                                        never */
-    uint64_t linger_timeout_ms;     /* --linger-timeout: how long a connection that ends delivers its last
-                                       bytes (tcp); how long husk waits for the end of a peer without acks */
+    uint64_t linger_timeout_ms;     /* --linger-timeout: how long a refused peer may read its alert; how long
+                                       a connection that ends delivers its last bytes (tcp); how long husk waits
+                                       for the end of a peer without acks */
     uint64_t eject_time_ms;         /* --eject-time: an address is ejected after its first failure; doubles */
     uint64_t eject_time_max_ms;     /* --eject-time-max: longest ejection */
     unsigned dead_peer_ms;          /* --dead-peer-timeout: see socket_tune; 0: off */

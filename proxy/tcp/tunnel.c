@@ -62,7 +62,7 @@ void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address
     buffer_init(&tunnel->pending[SIDE_UPSTREAM], &reactor->pool);
     LIST_INSERT_HEAD(&tunnels->list, tunnel, sibling);
     outlet_open(&tunnel->outlet, &transport->dialer, &tunnel->task);
-    inlet_open(&tunnel->inlet, &transport->acceptor, fd, peer, &tunnel->task);
+    inlet_open(&tunnel->inlet, transport, fd, peer, &tunnel->task);
     tunnel_step(tunnel);
 }
 
@@ -152,10 +152,7 @@ static bool tunnel_stop(struct tunnel *tunnel)
 {
     bool is_drained = tunnel_is_drained(tunnel);
 
-    if (tunnel->state == TUNNEL_LINGERING)
-        tunnel_close(tunnel, LEG_CLOSE); /* its end was counted by tunnel_refuse */
-    else
-        tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
+    tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
     return is_drained;
 }
 
@@ -265,23 +262,8 @@ static void relay_step(struct tunnel *tunnel)
 
 /* ---- from accept to relay ---- */
 
-static void tunnel_refuse(struct tunnel *tunnel, enum end_reason reason)
-{
-    /* After an alert, the connection stays open until the peer has had time to read it. */
-    if (!end_reason_sends_alert(reason)) {
-        tunnel_end(tunnel, SIDE_DOWNSTREAM, reason);
-        return;
-    }
-    tunnel_count_end(tunnel, SIDE_DOWNSTREAM, reason);
-    tunnel_log(tunnel, SIDE_DOWNSTREAM, reason);
-    inlet_refuse(&tunnel->inlet);
-    tunnel->state = TUNNEL_LINGERING;
-    tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
-}
-
 static void admit_step(struct tunnel *tunnel)
 {
-    bool was_securing = tunnel->inlet.state == INLET_SECURING;
     struct step step = inlet_advance(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
     switch (step.outcome) {
@@ -292,10 +274,7 @@ static void admit_step(struct tunnel *tunnel)
         leg_watch(&tunnel->inlet.leg, LEG_READ);
         break;
     case STEP_ENDS:
-        if (was_securing && tunnel->inlet.state == INLET_SECURING)
-            tunnel_refuse(tunnel, step.reason);
-        else
-            tunnel_end(tunnel, SIDE_DOWNSTREAM, step.reason);
+        tunnel_end(tunnel, SIDE_DOWNSTREAM, step.reason);
         break;
     }
 }
@@ -327,18 +306,6 @@ static void dial_step(struct tunnel *tunnel)
     outlet_watch(&tunnel->outlet);
 }
 
-static void linger_step(struct tunnel *tunnel)
-{
-    struct leg *leg = &tunnel->inlet.leg;
-
-    leg_shut(leg);
-    enum leg_status status = leg_discard(leg);
-    if (status == LEG_BROKEN || status == LEG_ENDED || now_ms(tunnel) >= tunnel->linger_ms)
-        tunnel_close(tunnel, LEG_CLOSE);
-    else
-        leg_watch(leg, LEG_READ);
-}
-
 /* ---- deadlines ---- */
 
 /* When a relaying tunnel without progress ends; 0: never. */
@@ -361,8 +328,6 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
         return timer_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
     case TUNNEL_RELAYING:
         return timer_earlier(timer_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
-    case TUNNEL_LINGERING:
-        return tunnel->linger_ms;
     case TUNNEL_ENDED:
         break;
     }
@@ -428,8 +393,6 @@ static void tunnel_step(struct tunnel *tunnel)
         relay_step(tunnel);
         if (tunnel->state == TUNNEL_RELAYING)
             relay_end_if_late(tunnel);
-    } else if (tunnel->state == TUNNEL_LINGERING) {
-        linger_step(tunnel);
     }
     if (tunnel->state != TUNNEL_ENDED)
         timer_set(&tunnel->timer, tunnel_deadline(tunnel));

@@ -2,7 +2,6 @@
  * nothing.
  *
  *   ADMITTING ──inlet ready──▶ DIALLING ──outlet ready──▶ RELAYING ──▶ ENDED
- *       └──refused by TLS──▶ LINGERING ──▶ ENDED
  *
  * Owns its inlet, its outlet and the bytes between them. An end of one direction is passed on: FIN ↔
  * close_notify. When one side breaks, the other side first receives the bytes that were read before, then a
@@ -17,7 +16,7 @@
 
 #include <sys/queue.h>
 
-enum tunnel_state { TUNNEL_ADMITTING, TUNNEL_DIALLING, TUNNEL_RELAYING, TUNNEL_LINGERING, TUNNEL_ENDED };
+enum tunnel_state { TUNNEL_ADMITTING, TUNNEL_DIALLING, TUNNEL_RELAYING, TUNNEL_ENDED };
 
 struct tunnel {
     struct task task; /* first */

@@ -58,6 +58,22 @@ void leg_open(struct leg *leg, int fd, const struct leg_options *options)
     leg->watcher.data = leg;
 }
 
+void leg_move(struct leg *to, struct leg *from, leg_on_ready *on_ready, void *owner)
+{
+    leg_open(to, from->fd,
+             &(struct leg_options) {
+                 .io = from->io, .metrics = from->metrics, .on_ready = on_ready, .owner = owner });
+    to->unsent = from->unsent;
+    to->broken = from->broken;
+    to->send_error = from->send_error;
+    to->write_blocked = from->write_blocked;
+    buffer_init(&from->unsent, from->io->pool);
+    ev_io_stop(from->io->loop, &from->watcher);
+    tls_channel_free(from->tls);
+    from->tls = NULL;
+    from->fd = -1;
+}
+
 void leg_await_connect(struct leg *leg)
 {
     leg->write_blocked = true;
@@ -365,12 +381,14 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
     return status;
 }
 
-enum leg_status leg_discard(struct leg *leg)
+enum leg_status leg_discard(struct leg *leg, struct flight *flight)
 {
     struct iovec vector = { leg->io->input, LEG_INPUT_BYTES };
     size_t got;
     enum leg_status status = socket_read(leg, &vector, 1, &got);
 
+    if (flight)
+        flight_read(flight, leg->io->input, got);
     leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
     return status;
 }

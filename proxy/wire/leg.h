@@ -68,6 +68,10 @@ void leg_open(struct leg *leg, int fd, const struct leg_options *options);
  */
 void leg_await_connect(struct leg *leg);
 
+/* Moves the connection of the broken leg `from` to `to`, which is not open, without the TLS channel: unsent
+ * records, such as an alert, move too. `from` is closed afterwards. */
+void leg_move(struct leg *to, struct leg *from, leg_on_ready *on_ready, void *owner);
+
 /* Takes `tls`; in the client's role this sends the first flight. */
 void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 
@@ -107,8 +111,8 @@ enum leg_status leg_write(struct leg *leg, struct buffer *from);
 enum leg_status leg_finish(struct leg *leg);
 
 /* Reads once and discards the bytes. Closing with unread input would reset the connection, and the peer could
- * lose the last bytes that we sent. */
-enum leg_status leg_discard(struct leg *leg);
+ * lose the last bytes that we sent. `flight` reads the bytes; NULL: nothing reads them. */
+enum leg_status leg_discard(struct leg *leg, struct flight *flight);
 
 /* Breaks the leg for a reason that its owner found, such as a deadline. The first reason counts. */
 void leg_break(struct leg *leg, enum end_reason reason);

@@ -21,8 +21,9 @@ struct tls_channel {
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
     enum end_reason failure;
-    enum spoken spoken; /* by its first bytes */
-    bool resuming;      /* a session was offered */
+    enum spoken spoken;   /* by its first bytes */
+    struct flight flight; /* what came after a failure */
+    bool resuming;        /* a session was offered */
     bool established;
     bool confirmed;
     bool closed; /* the close_notify of the peer was read */
@@ -338,6 +339,8 @@ enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *
     if (status == TLS_OPEN && channel->established)
         status = data_open(channel, into);
     assert(status != TLS_OPEN || io->input_length == 0);
+    if (status == TLS_FAILED)
+        flight_read(&channel->flight, io->input, io->input_length);
     io->input = NULL;
     io->input_length = 0;
     return status;
@@ -437,6 +440,11 @@ enum end_reason tls_channel_failure(const struct tls_channel *channel)
 const char *tls_channel_failure_detail(const struct tls_channel *channel)
 {
     return channel->check.detail;
+}
+
+struct flight tls_channel_flight(const struct tls_channel *channel)
+{
+    return channel->flight;
 }
 
 enum spoken tls_channel_spoken(const struct tls_channel *channel)

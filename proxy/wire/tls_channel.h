@@ -10,6 +10,7 @@
 #include "base/end_reason.h"
 #include "base/metrics.h"
 #include "trust/credentials.h"
+#include "wire/flight.h"
 #include "wire/spoken.h"
 
 #include <stdbool.h>
@@ -113,6 +114,10 @@ const char *tls_channel_failure_detail(const struct tls_channel *channel);
 
 /* What the peer speaks on the connection: SPOKEN_TLS, or another protocol after END_NOT_TLS. */
 enum spoken tls_channel_spoken(const struct tls_channel *channel);
+
+/* After a failure: what the bytes of the same call say that came after the failure. The caller reads on from
+ * there. */
+struct flight tls_channel_flight(const struct tls_channel *channel);
 
 /* The verified peer, or NULL before the handshake. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);

@@ -87,6 +87,7 @@ static void stop(struct worker *worker)
 {
     listener_close(&worker->listener);
     unsigned left_behind = tunnels_close(&worker->tunnels) + delivery_end(&worker->delivery);
+    refusals_close(&worker->transport.refusals);
     worker->left_behind = left_behind;
     connection_log_close(&worker->transport.connection_log);
     reactor_stop(&worker->reactor);

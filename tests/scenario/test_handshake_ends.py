@@ -24,13 +24,6 @@ def alert(code):
     return record(21, code)
 
 
-def records(flight):
-    while flight:
-        end = 5 + int.from_bytes(flight[3:5], "big")
-        yield flight[:end]
-        flight = flight[end:]
-
-
 GARBAGE = record(23, bytes(64))
 
 
@@ -83,7 +76,7 @@ def spoilt(flight):
 # What the peer sends instead of its last flight, or after it: name, certificate, bytes, end, reason.
 LAST_FLIGHTS = [
     ("nothing more", "client", lambda flight: b"", end, "handshake_left"),
-    ("no Finished", "client", lambda flight: b"".join([*records(flight)][:-1]), end, "handshake_left"),
+    ("no Finished", "client", lambda flight: b"".join([*raw.tls_records(flight)][:-1]), end, "handshake_left"),
     ("a wrong Finished", "client", spoilt, stay, "tls_protocol"),
     ("all", "client", lambda flight: flight, end, "probe"),
     ("all, reset", "client", lambda flight: flight, reset, "probe"),

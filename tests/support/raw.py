@@ -347,6 +347,14 @@ def connect_tls(address, ca, certificate=None, version=None):
     return TlsPeer(connect(address), tls_context(False, ca, certificate, version)).handshake()
 
 
+def tls_records(flight):
+    """The TLS records in these bytes, one by one."""
+    while flight:
+        end = 5 + int.from_bytes(flight[3:5], "big")
+        yield flight[:end]
+        flight = flight[end:]
+
+
 class TlsPeer:
     """TLS over memory buffers on a plain socket. Unlike ssl.SSLSocket it can end one direction alone, or without
     close_notify."""

@@ -38,7 +38,7 @@ static int set_up(void **state)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends))
         return -1;
     f->peer = ends[0];
-    inlet_open(&f->inlet, &f->runtime.transport.acceptor, ends[1], &peer, &f->task);
+    inlet_open(&f->inlet, &f->runtime.transport, ends[1], &peer, &f->task);
     *state = f;
     return 0;
 }
