@@ -72,9 +72,11 @@ enum end_reason agent_access_verdict(const struct agent_access *access)
     return now_ms(access) >= authentication_deadline_ms(&access->authentication) ? END_KEY_TIMEOUT : END_NONE;
 }
 
-bool agent_access_has_answered(const struct agent_access *access, const struct buffer *out)
+bool agent_access_has_answered(const struct agent_access *access, const struct buffer *in,
+                               const struct buffer *out)
 {
-    return access->state == ACCESS_AUTHENTICATING && access->inlet.leg.broken == END_NONE && !out->length;
+    return access->state == ACCESS_AUTHENTICATING && access->inlet.leg.broken == END_NONE && !in->length &&
+           !out->length;
 }
 
 /* ---- for the log ---- */

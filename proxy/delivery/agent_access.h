@@ -39,9 +39,10 @@ struct step agent_access_authenticate(struct agent_access *access, struct buffer
  * goes on, or is over. */
 enum end_reason agent_access_verdict(const struct agent_access *access);
 
-/* Whether the agent, while AUTHENTICATING, was sent everything in `out`. Such an agent is closed without a
- * reset, so that it can read a PONG that refuses it. */
-bool agent_access_has_answered(const struct agent_access *access, const struct buffer *out);
+/* Whether the agent, while AUTHENTICATING, was sent everything in `out` and has sent nothing but the
+ * handshake. Such an agent is closed without a reset, so that it can read a PONG that refuses it. */
+bool agent_access_has_answered(const struct agent_access *access, const struct buffer *in,
+                               const struct buffer *out);
 
 /* The phase for the log: "handshake", "shared_key" or "read"; and what is known about a failure. */
 const char *agent_access_phase(const struct agent_access *access);

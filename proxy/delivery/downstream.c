@@ -74,7 +74,8 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
         return;
     end_report(downstream, reason);
     bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_drained(downstream);
-    bool has_answered = agent_access_has_answered(&downstream->access, &downstream->outgoing);
+    bool has_answered = agent_access_has_answered(
+        &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
     if (in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     agent_access_close(&downstream->access, in_order || has_answered ? LEG_CLOSE : LEG_RESET);

@@ -74,6 +74,17 @@ def test_an_agent_with_a_wrong_password_or_with_a_key_is_refused(accepting, pass
     assert not accepting.aggregator.messages
 
 
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_a_refused_agent_that_sends_events_with_its_ping_reads_the_pong_and_is_reset(accepting, count):
+    agent = Agent(raw.connect(accepting.client.address))
+    helo = read_message(agent.sock)
+    agent.send(ping(helo, "wrong") + count * event(1))
+    assert read_message(agent.sock)[:2] == ["PONG", False]
+    assert raw.is_reset(agent.sock)
+    accepting.client.wait_for_event(level="warn", reason="key_user")
+    assert not accepting.aggregator.messages
+
+
 # ---- husk is the dialling end ----
 
 class FluentBitInput(raw.Listener):

@@ -1,6 +1,5 @@
 """Refused peers: a peer can read why husk refuses it, and does not believe that husk accepts its data."""
 
-import contextlib
 import itertools
 import select
 import ssl
@@ -46,13 +45,6 @@ def ends_in_order(sock):
     return sock.recv(1) == b""
 
 
-def is_reset(sock):
-    """Whether the connection is reset, long before --linger-timeout is over."""
-    poll = select.poll()
-    poll.register(sock, 0)  # POLLHUP: both directions have ended, and the test has not ended one
-    return bool(poll.poll(5000))
-
-
 def wait_for_refusals(server, count, reason):
     def lines(_):
         return len(server.events(reason=reason, phase="handshake", level="warn")) == count
@@ -88,12 +80,12 @@ def test_a_refused_agent_that_sends_data_is_reset_at_once(refusing, protocol, sh
     server, connect = refusing(protocol, linger_timeout="20s")
     one, two = connect(shown, "1.3"), connect(shown, "1.3")
     one.sock.sendall(one.last_flight() + one.seal(EVENT))
-    assert is_reset(one.sock)
+    assert raw.is_reset(one.sock)
     wait_for_refusals(server, 1, reason)
     two.sock.sendall(two.last_flight())
     wait_for_refusals(server, 2, reason)
     two.sock.sendall(two.seal(EVENT))
-    assert is_reset(two.sock)
+    assert raw.is_reset(two.sock)
 
 
 @PROTOCOLS

@@ -287,6 +287,13 @@ def assert_reset(sock):
     raise AssertionError(f"expected a reset, got {end!r}")
 
 
+def is_reset(sock):
+    """Waits until the connection is reset, also if bytes or an end came before the reset. False if it stays."""
+    poll = select.poll()
+    poll.register(sock, 0)  # POLLHUP: both directions have ended, and the test has not ended one
+    return bool(poll.poll(WAIT_SECONDS * 1000 // 2))
+
+
 def assert_closed(sock):
     """The connection must end, with FIN or with RST, after any bytes; TLS with or without close_notify."""
     with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
