@@ -20,6 +20,7 @@ SMALL_BYTES, BULK_BYTES, SPREAD_BYTES, ARRAY_BYTES = 512, 65536, 4096, 102400  #
 SPREAD_RATE = 5000  # messages per second in the scenario connections_100
 MAX_UPSTREAM_CONNECTIONS = 2  # husk's default, as is RETAIN_BYTES
 RETAIN_BYTES = 16 * MIB
+HANDSHAKE_BYTES = 16 << 20  # --handshake-memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Need:
     downstream: int  # connections
     upstream: int
     working_bytes: float  # memory during normal work
-    limit_bytes: float  # memory while the upstream is away and --retain-bytes are used
+    limit_bytes: float  # memory while --retain-bytes and, with TLS for agents, --handshake-memory are used
 
 
 def needs(demand, constants_):
@@ -111,7 +112,7 @@ def needs(demand, constants_):
 def _client_need(name, processes, agents, demand, half):
     messages_per_s = agents * demand.agent_bytes_per_s / demand.message_bytes
     workers = math.ceil(messages_per_s / half.rate_at(demand.utilisation, demand.message_bytes))
-    return _need(name, processes, messages_per_s, workers, agents, demand, half)
+    return _need(name, processes, messages_per_s, workers, agents, demand, half, RETAIN_BYTES)
 
 
 def _server_need(name, clients, demand, half):
@@ -119,14 +120,15 @@ def _server_need(name, clients, demand, half):
     workers = math.ceil(messages_per_s / half.rate_at(demand.utilisation, demand.message_bytes))
     replicas = math.ceil(workers / demand.replica_workers)
     return _need(name, replicas, messages_per_s / replicas, math.ceil(workers / replicas),
-                 math.ceil(clients.processes * clients.upstream / replicas), demand, half)
+                 math.ceil(clients.processes * clients.upstream / replicas), demand, half,
+                 RETAIN_BYTES + HANDSHAKE_BYTES)
 
 
-def _need(name, processes, messages_per_s, workers, downstream, demand, half):
+def _need(name, processes, messages_per_s, workers, downstream, demand, half, reserve_bytes):
     cores = workers * half.utilisation(messages_per_s / workers, demand.message_bytes)
     working = half.base_bytes + downstream * half.connection_bytes
     return Need(name, processes, cores, workers, downstream, workers * MAX_UPSTREAM_CONNECTIONS, working,
-                working + RETAIN_BYTES)
+                working + reserve_bytes)
 
 
 def reconnect_seconds(need, constants_):

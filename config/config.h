@@ -51,10 +51,11 @@ struct config {
     struct setting_list rules; /* texts, parsed into struct config_rule */
 
     uint64_t workers; /* 0: one per CPU */
-    uint64_t max_connections, max_handshakes;
+    uint64_t max_connections, max_handshakes, handshake_memory;
     uint64_t buffer_bytes;
 
-    uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, confirm_timeout_ms;
+    uint64_t dial_delay_ms, connect_timeout_ms, handshake_timeout_ms, crowded_handshake_timeout_ms;
+    uint64_t confirm_timeout_ms;
     uint64_t idle_timeout_ms, half_close_timeout_ms, linger_timeout_ms, dead_peer_timeout_ms;
     uint64_t eject_time_ms, eject_time_max_ms, health_interval_ms;
     unsigned when_unhealthy;            /* enum config_when_unhealthy */

@@ -210,6 +210,10 @@ static const struct setting settings[] = {
     { ROW("max-handshakes", SETTING_COUNT, max_handshakes), .fallback = "1024", .min = 1, .max = 100000,
       .value_name = "N",
       .help = "TLS handshakes with peers at a time; more connections wait in the kernel's queue" },
+    { ROW("handshake-memory", SETTING_BYTES, handshake_memory), .fallback = "16MiB", .min = MIB, .max = 1024 * MIB,
+      .value_name = "SIZE",
+      .help = "memory for unfinished TLS handshakes with peers, at least 16KiB for each; while it is full, more "
+              "connections wait in the kernel's queue" },
     { ROW("buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB,
       .max = 16 * MIB, .value_name = "SIZE",
       .help = "bytes kept per connection and direction while the other side is slow" },
@@ -223,6 +227,10 @@ static const struct setting settings[] = {
       .help = "how long to wait for a connection to one upstream address, and for its name to resolve" },
     { ROW("handshake-timeout", SETTING_DURATION, handshake_timeout_ms), .fallback = "10s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D", .help = "how long a TLS handshake may take" },
+    { ROW("crowded-handshake-timeout", SETTING_DURATION, crowded_handshake_timeout_ms), .fallback = "1s",
+      .min = 10, .max = 5 * MINUTE, .value_name = "D",
+      .help = "how long husk waits for a peer in a TLS handshake while --max-handshakes or --handshake-memory "
+              "is reached" },
     { ROW("confirm-timeout", SETTING_DURATION, confirm_timeout_ms), .fallback = "1s", .max = MINUTE,
       .value_name = "D",
       .help = "how long to wait for evidence that a TLS 1.3 server accepted the certificate of husk" },

@@ -160,6 +160,8 @@ static void options_set_connections(struct route_options *route, const struct co
     route->buffer_bytes = config->buffer_bytes;
     route->max_connections = share(config->max_connections, workers);
     route->max_handshakes = share(config->max_handshakes, workers);
+    route->handshake_memory_bytes = share(config->handshake_memory, workers);
+    route->crowded_handshake_timeout_ms = config->crowded_handshake_timeout_ms;
     route->log_burst = (uint32_t)config->log_burst;
 }
 

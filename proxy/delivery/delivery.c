@@ -81,13 +81,3 @@ void delivery_credentials_changed(struct delivery *delivery)
 {
     dispatcher_credentials_changed(&delivery->dispatcher);
 }
-
-void delivery_check_handshakes(struct delivery *delivery)
-{
-    struct downstream *downstream;
-
-    LIST_FOREACH (downstream, &delivery->downstreams.list, sibling) {
-        if (downstream->access.state == ACCESS_SECURING)
-            downstream_wake(downstream);
-    }
-}

@@ -33,7 +33,5 @@ void delivery_accept(struct delivery *delivery, int fd, const struct socket_addr
  * have changed. */
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
-/* The deadlines of TLS handshakes may be earlier now. */
-void delivery_check_handshakes(struct delivery *delivery);
 
 #endif

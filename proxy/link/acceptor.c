@@ -4,6 +4,7 @@ void acceptor_init(struct acceptor *acceptor, struct reactor *reactor, const str
                    struct credentials *credentials)
 {
     *acceptor = (struct acceptor) { .reactor = reactor, .route = route, .credentials = credentials };
+    tls_handshakes_init(&acceptor->handshakes, reactor, route);
 }
 
 void acceptor_deinit(struct acceptor *acceptor)
@@ -24,12 +25,37 @@ void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *cre
     acceptor->credentials = credentials;
 }
 
-void acceptor_count(struct acceptor *acceptor, int connections, int handshakes)
+static void changed(struct acceptor *acceptor)
 {
-    acceptor->handshakes += (unsigned)handshakes;
-    atomic_fetch_add_explicit(&acceptor->connections, (unsigned)connections, memory_order_relaxed);
     if (acceptor->on_change)
         acceptor->on_change(acceptor->owner);
+}
+
+void acceptor_count(struct acceptor *acceptor, int connections)
+{
+    atomic_fetch_add_explicit(&acceptor->connections, (unsigned)connections, memory_order_relaxed);
+    changed(acceptor);
+}
+
+void acceptor_begin_handshake(struct acceptor *acceptor, struct tls_handshake *handshake, struct task *task)
+{
+    tls_handshake_begin(&acceptor->handshakes, handshake, task);
+    changed(acceptor);
+}
+
+bool acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
+                                struct tls_progress progress)
+{
+    bool has_space = tls_handshake_advance(&acceptor->handshakes, handshake, progress);
+
+    changed(acceptor);
+    return has_space;
+}
+
+void acceptor_end_handshake(struct acceptor *acceptor, struct tls_handshake *handshake)
+{
+    tls_handshake_end(&acceptor->handshakes, handshake);
+    changed(acceptor);
 }
 
 void acceptor_reserve(struct acceptor *acceptor)
@@ -47,22 +73,8 @@ unsigned acceptor_connections(const struct acceptor *acceptor)
     return atomic_load_explicit(&acceptor->connections, memory_order_relaxed);
 }
 
-bool acceptor_handshakes_are_full(const struct acceptor *acceptor)
-{
-    return acceptor->handshakes >= acceptor->route->max_handshakes;
-}
-
 bool acceptor_is_full(const struct acceptor *acceptor)
 {
     return acceptor_connections(acceptor) >= acceptor->route->max_connections ||
-           acceptor_handshakes_are_full(acceptor);
-}
-
-uint64_t acceptor_handshake_deadline_ms(const struct acceptor *acceptor, uint64_t accepted_ms)
-{
-    uint64_t timeout_ms = acceptor->route->handshake_timeout_ms;
-
-    if (acceptor_handshakes_are_full(acceptor) && timeout_ms > ACCEPTOR_FULL_HANDSHAKE_MS)
-        timeout_ms = ACCEPTOR_FULL_HANDSHAKE_MS;
-    return accepted_ms + timeout_ms;
+           tls_handshakes_are_full(&acceptor->handshakes);
 }

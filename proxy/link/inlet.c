@@ -29,11 +29,12 @@ void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const 
              &(struct leg_options) {
                  .io = &reactor->io, .metrics = metrics, .on_ready = task->run, .owner = task });
     metrics_add(&metrics->opened, 1);
-    acceptor_count(acceptor, 1, inlet->state == INLET_SECURING);
+    acceptor_count(acceptor, 1);
     if (inlet->state == INLET_WAITING) {
         inlet->deadline_ms = inlet->accepted_ms + route_of(inlet)->dial_delay_ms;
         return;
     }
+    acceptor_begin_handshake(acceptor, &inlet->handshake, task);
     struct tls_channel *tls = tls_channel_new(&reactor->io.tls, acceptor->credentials, NULL, NULL);
     if (!tls) {
         leg_break(&inlet->leg, END_NO_MEMORY);
@@ -49,13 +50,26 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing)
     struct acceptor *acceptor = &inlet->transport->acceptor;
     bool is_securing = inlet->state == INLET_SECURING;
 
+    if (is_securing)
+        acceptor_end_handshake(acceptor, &inlet->handshake);
     if (is_securing && end_reason_sends_alert(leg->broken) &&
-        refusals_take(&inlet->transport->refusals, leg, tls_channel_flight(leg->tls))) {
-        acceptor_count(acceptor, 0, -1);
+        refusals_take(&inlet->transport->refusals, leg, tls_channel_flight(leg->tls)))
         return;
-    }
     leg_close(leg, closing);
-    acceptor_count(acceptor, -1, is_securing ? -1 : 0);
+    acceptor_count(acceptor, -1);
+}
+
+/* Why an unfinished TLS handshake ends before the peer has ended it. */
+static enum end_reason handshake_verdict(struct inlet *inlet)
+{
+    struct acceptor *acceptor = &inlet->transport->acceptor;
+
+    if (!acceptor_advance_handshake(acceptor, &inlet->handshake, tls_channel_progress(inlet->leg.tls)))
+        return END_HANDSHAKE_MEMORY;
+    if (now_ms(inlet) >= inlet->deadline_ms ||
+        tls_handshake_is_overdue(&acceptor->handshakes, &inlet->handshake))
+        return END_HANDSHAKE_TIMEOUT;
+    return END_NONE;
 }
 
 static void inlet_secure(struct inlet *inlet, struct buffer *received)
@@ -69,11 +83,11 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
         inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
-        acceptor_count(&inlet->transport->acceptor, 0, -1);
-    } else if (leg->broken == END_NONE &&
-               now_ms(inlet) >=
-                   acceptor_handshake_deadline_ms(&inlet->transport->acceptor, inlet->accepted_ms)) {
-        leg_break(leg, END_HANDSHAKE_TIMEOUT);
+        acceptor_end_handshake(&inlet->transport->acceptor, &inlet->handshake);
+    } else if (leg->broken == END_NONE) {
+        enum end_reason verdict = handshake_verdict(inlet);
+        if (verdict != END_NONE)
+            leg_break(leg, verdict);
     }
 }
 

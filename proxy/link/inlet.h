@@ -16,7 +16,8 @@ enum inlet_state { INLET_SECURING, INLET_WAITING, INLET_READY };
 
 struct inlet {
     struct leg leg;
-    struct transport *transport; /* borrowed */
+    struct transport *transport;    /* borrowed */
+    struct tls_handshake handshake; /* while SECURING */
     enum inlet_state state;
     uint64_t accepted_ms; /* on the reactor's clock, as below */
     uint64_t deadline_ms; /* 0: none */

@@ -22,7 +22,7 @@ static struct reactor *reactor_of(const struct refusal *refusal)
 static void refusal_end(struct refusal *refusal, enum leg_closing closing)
 {
     leg_close(&refusal->leg, closing);
-    acceptor_count(refusal->refusals->acceptor, -1, 0);
+    acceptor_count(refusal->refusals->acceptor, -1);
     timer_stop(&refusal->timer);
     LIST_REMOVE(refusal, sibling);
     reactor_reap(reactor_of(refusal), &refusal->task);

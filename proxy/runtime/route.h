@@ -85,7 +85,10 @@ struct route_options {
     unsigned max_connections;       /* --max-connections, divided by the workers: accepted connections */
     unsigned max_handshakes;        /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
                                        accepted connections */
-    uint32_t log_burst;             /* --log-burst: lines per reason and LOG_LIMITER_WINDOW_MS; 0: no limit */
+    uint64_t handshake_memory_bytes; /* --handshake-memory, divided by the workers: for these handshakes */
+    uint64_t crowded_handshake_timeout_ms; /* --crowded-handshake-timeout: longest wait for a peer while
+                                              max_handshakes or handshake_memory_bytes is reached */
+    uint32_t log_burst; /* --log-burst: lines per reason and LOG_LIMITER_WINDOW_MS; 0: no limit */
 };
 
 #endif

@@ -424,13 +424,3 @@ void tunnels_endpoints_changed(struct tunnels *tunnels)
             reactor_queue(reactor_of(tunnel), &tunnel->task);
     }
 }
-
-void tunnels_check_handshakes(struct tunnels *tunnels)
-{
-    struct tunnel *tunnel;
-
-    LIST_FOREACH (tunnel, &tunnels->list, sibling) {
-        if (tunnel->state == TUNNEL_ADMITTING)
-            reactor_queue(reactor_of(tunnel), &tunnel->task);
-    }
-}

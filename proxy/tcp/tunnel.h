@@ -49,7 +49,4 @@ void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address
 /* The upstream's addresses are known for the first time, or have changed. */
 void tunnels_endpoints_changed(struct tunnels *tunnels);
 
-/* The deadlines of TLS handshakes may be earlier now: checks them in the next turn of the loop. */
-void tunnels_check_handshakes(struct tunnels *tunnels);
-
 #endif

@@ -1,7 +1,6 @@
 #include "wire/tls_channel.h"
 
 #include <assert.h>
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
 #include <openssl/ssl.h>
@@ -23,66 +22,12 @@ struct tls_channel {
     enum end_reason failure;
     enum spoken spoken;   /* by its first bytes */
     struct flight flight; /* what came after a failure */
-    bool resuming;        /* a session was offered */
+    struct tls_progress progress;
+    bool resuming; /* a session was offered */
     bool established;
     bool confirmed;
     bool closed; /* the close_notify of the peer was read */
 };
-
-/* ---- the BIO between BoringSSL and the worker's memory ---- */
-
-static int on_bio_read(BIO *bio, char *to, int size)
-{
-    struct tls_io *io = BIO_get_data(bio);
-    size_t part = io->input_length < (size_t)size ? io->input_length : (size_t)size;
-
-    BIO_clear_retry_flags(bio);
-    if (part == 0) {
-        BIO_set_retry_read(bio);
-        return -1;
-    }
-    memcpy(to, io->input, part);
-    io->input += part;
-    io->input_length -= part;
-    return (int)part;
-}
-
-static int on_bio_write(BIO *bio, const char *from, int size)
-{
-    struct tls_io *io = BIO_get_data(bio);
-
-    BIO_clear_retry_flags(bio);
-    if ((size_t)size > TLS_IO_BYTES - io->output_length)
-        return -1; /* larger than any reasonable certificate chain: the channel fails */
-    memcpy(io->output + io->output_length, from, (size_t)size);
-    io->output_length += (size_t)size;
-    return size;
-}
-
-static long on_bio_control(BIO *bio, int command, long number, void *pointer)
-{
-    (void)bio, (void)number, (void)pointer;
-    return command == BIO_CTRL_FLUSH;
-}
-
-bool tls_io_init(struct tls_io *io)
-{
-    *io = (struct tls_io) { .method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "husk"),
-                            .output = malloc(TLS_IO_BYTES) };
-    if (!io->method || !io->output || !BIO_meth_set_read(io->method, on_bio_read) ||
-        !BIO_meth_set_write(io->method, on_bio_write) || !BIO_meth_set_ctrl(io->method, on_bio_control)) {
-        tls_io_deinit(io);
-        return false;
-    }
-    return true;
-}
-
-void tls_io_deinit(struct tls_io *io)
-{
-    BIO_meth_free(io->method);
-    free(io->output);
-    *io = (struct tls_io) { 0 };
-}
 
 /* ---- sessions ---- */
 
@@ -163,7 +108,6 @@ struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *crede
                                     const char *server_name, struct tls_sessions *sessions)
 {
     struct tls_channel *channel = calloc(1, sizeof *channel);
-    BIO *bio = NULL;
 
     if (!channel)
         return NULL;
@@ -172,18 +116,12 @@ struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *crede
     channel->sessions = sessions;
     channel->credentials = credentials_share(credentials);
     channel->ssl = credentials_start_session(credentials, &channel->check);
-    bio = BIO_new(io->method);
-    if (!channel->ssl || !bio || !session_offer(channel))
-        goto fail;
+    if (!channel->ssl || !tls_io_attach(io, channel->ssl) || !session_offer(channel)) {
+        tls_channel_free(channel);
+        return NULL;
+    }
     credentials_on_new_session(credentials, on_new_session);
-    BIO_set_data(bio, io);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(channel->ssl, bio, bio);
     return channel;
-fail:
-    BIO_free(bio);
-    tls_channel_free(channel);
-    return NULL;
 }
 
 void tls_channel_free(struct tls_channel *channel)
@@ -334,8 +272,11 @@ enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *
     io->input = bytes;
     io->input_length = length;
     ERR_clear_error();
-    if (!channel->established)
+    if (!channel->established) {
         status = handshake_advance(channel);
+        channel->progress.bytes_received += length;
+        channel->progress.flights_sent += io->output_length > 0;
+    }
     if (status == TLS_OPEN && channel->established)
         status = data_open(channel, into);
     assert(status != TLS_OPEN || io->input_length == 0);
@@ -440,6 +381,11 @@ enum end_reason tls_channel_failure(const struct tls_channel *channel)
 const char *tls_channel_failure_detail(const struct tls_channel *channel)
 {
     return channel->check.detail;
+}
+
+struct tls_progress tls_channel_progress(const struct tls_channel *channel)
+{
+    return channel->progress;
 }
 
 struct flight tls_channel_flight(const struct tls_channel *channel)

@@ -12,33 +12,11 @@
 #include "trust/credentials.h"
 #include "wire/flight.h"
 #include "wire/spoken.h"
+#include "wire/tls_io.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct bio_method_st;
-
-enum {
-    TLS_RECORD_BYTES = 16384,                   /* largest plaintext of a record (RFC 8446, 5.1) */
-    TLS_RECORD_SEALED_BYTES = 16384 + 512,      /* largest size of a record on the wire */
-    TLS_IO_BYTES = 17 * TLS_RECORD_SEALED_BYTES /* space for many records per system call */
-};
-
-/* What the channels of one worker share: the area for sealed records, and the BIO method that reads and
- * writes it. */
-struct tls_io {
-    struct bio_method_st *method;
-    const uint8_t *input; /* during one call: ciphertext that is not consumed yet */
-    size_t input_length;
-    size_t output_length; /* records in `output`; the caller sends them before the next call */
-    uint8_t *output;      /* TLS_IO_BYTES */
-    uint8_t gathered[TLS_RECORD_BYTES];
-};
-
-/* False when out of memory. */
-MUST_CHECK bool tls_io_init(struct tls_io *io);
-void tls_io_deinit(struct tls_io *io);
 
 /* Sessions that can be resumed; the newest is offered first. A TLS 1.3 ticket is offered once (RFC 8446,
  * C.4), and only to the server name that it came from (RFC 8446, 4.6.1). One per worker, for all its
@@ -114,6 +92,13 @@ const char *tls_channel_failure_detail(const struct tls_channel *channel);
 
 /* What the peer speaks on the connection: SPOKEN_TLS, or another protocol after END_NOT_TLS. */
 enum spoken tls_channel_spoken(const struct tls_channel *channel);
+
+/* How far the handshake is. */
+struct tls_progress {
+    size_t bytes_received; /* of the peer, while the handshake was unfinished */
+    unsigned flights_sent; /* answers to the peer; RFC 8446, 2: a server sends at most two */
+};
+struct tls_progress tls_channel_progress(const struct tls_channel *channel);
 
 /* After a failure: what the bytes of the same call say that came after the failure. The caller reads on from
  * there. */

@@ -56,14 +56,6 @@ static void connection_receive(struct worker *worker, const struct mailbox_item 
         socket_close_by_reset(item->fd);
 }
 
-static void on_handshakes_full(void *owner)
-{
-    struct worker *worker = owner;
-
-    delivery_check_handshakes(&worker->delivery);
-    tunnels_check_handshakes(&worker->tunnels);
-}
-
 /* ---- the mailbox ---- */
 
 static void credentials_change(struct worker *worker, const struct mailbox_item *item)
@@ -168,8 +160,7 @@ static void accepting_start(struct worker *worker, const struct worker_options *
     for (unsigned i = 0; i < fds->count; i++)
         socket_tune(fds->items[i], options->route->dead_peer_ms);
     listener_open(&worker->listener, &listener);
-    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener, on_handshakes_full,
-                   worker);
+    admission_init(&worker->admission, &worker->transport.acceptor, &worker->listener);
 }
 
 bool worker_start(struct worker *worker, const struct worker_options *options, struct listener_fds *fds,

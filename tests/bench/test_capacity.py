@@ -71,10 +71,11 @@ def test_connections_add_up():
     assert behind_gateways.downstream < behind_sidecars.downstream
 
 
-def test_memory_includes_the_retained_messages():
+def test_memory_includes_the_retained_messages_and_the_handshakes_of_a_server():
     sidecar, server, *_ = capacity.needs(demand(), capacity.constants(results()))
     assert sidecar.working_bytes == (4 << 20) + 2048
-    assert server.limit_bytes - server.working_bytes == 16 << 20
+    assert sidecar.limit_bytes - sidecar.working_bytes == 16 << 20
+    assert server.limit_bytes - server.working_bytes == 32 << 20
 
 
 def test_reconnecting_takes_the_time_of_the_handshakes():

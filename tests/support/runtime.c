@@ -34,7 +34,9 @@ void runtime_open(struct runtime *runtime)
                    .eject_time_ms = 500,
                    .eject_time_max_ms = 1000,
                    .max_connections = 100,
-                   .max_handshakes = 10 },
+                   .max_handshakes = 10,
+                   .handshake_memory_bytes = 1 << 20,
+                   .crowded_handshake_timeout_ms = 1000 },
     };
     assert_true(reactor_open(&runtime->reactor, &fault));
     assert_int_equal(pipe2(runtime->log_pipe, O_NONBLOCK | O_CLOEXEC), 0);

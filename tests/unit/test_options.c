@@ -218,10 +218,13 @@ static void limits_of_the_process_are_divided_among_workers(void **state)
 
     (void)state;
     interpret(&parsed, CONFIG_CLIENT,
-              WORDS("--workers", "4", "--max-connections", "10", "--max-handshakes", "3"), NULL);
+              WORDS("--workers", "4", "--max-connections", "10", "--max-handshakes", "3",
+                    "--handshake-memory", "2MiB"),
+              NULL);
     assert_int_equal(parsed.options.workers, 4);
     assert_int_equal(parsed.options.route.max_connections, 3);
     assert_int_equal(parsed.options.route.max_handshakes, 1);
+    assert_int_equal(parsed.options.route.handshake_memory_bytes, 512 * 1024);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
     assert_in_range(parsed.options.workers, 1, WORKER_GROUP_MAX);

@@ -44,7 +44,7 @@ static int set_up(void **state)
              &(struct leg_options) { .io = &reactor->io,
                                      .metrics = &reactor->metrics.side[SIDE_DOWNSTREAM],
                                      .on_ready = on_ready });
-    acceptor_count(&f->runtime.transport.acceptor, 1, 0);
+    acceptor_count(&f->runtime.transport.acceptor, 1);
     leg_break(&f->leg, END_CERTIFICATE_EXPIRED);
     *state = f;
     return 0;

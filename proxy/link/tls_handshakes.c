@@ -1,0 +1,93 @@
+#include "link/tls_handshakes.h"
+
+void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reactor,
+                         const struct route_options *route)
+{
+    *handshakes = (struct tls_handshakes) { .reactor = reactor, .route = route };
+    TAILQ_INIT(&handshakes->list);
+}
+
+static void bytes_count(struct tls_handshakes *handshakes, struct tls_handshake *handshake, size_t bytes)
+{
+    handshakes->bytes += bytes - handshake->counted_bytes;
+    handshake->counted_bytes = bytes;
+}
+
+static void wait_begin(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
+{
+    handshake->waits_since_ms = handshakes->reactor->now_ms;
+    TAILQ_INSERT_TAIL(&handshakes->list, handshake, sibling);
+}
+
+void tls_handshake_begin(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+                         struct task *task)
+{
+    *handshake = (struct tls_handshake) { .task = task };
+    bytes_count(handshakes, handshake, TLS_HANDSHAKE_LEAST_BYTES);
+    handshakes->count++;
+    wait_begin(handshakes, handshake);
+}
+
+void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
+{
+    bytes_count(handshakes, handshake, 0);
+    handshakes->count--;
+    TAILQ_REMOVE(&handshakes->list, handshake, sibling);
+}
+
+bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+                           struct tls_progress progress)
+{
+    size_t bytes = TLS_HANDSHAKE_FIXED_BYTES + progress.bytes_received;
+
+    if (progress.flights_sent != handshake->flights_sent) {
+        handshake->flights_sent = progress.flights_sent;
+        TAILQ_REMOVE(&handshakes->list, handshake, sibling);
+        wait_begin(handshakes, handshake);
+    }
+    if (bytes <= handshake->counted_bytes)
+        return true;
+    bytes_count(handshakes, handshake, bytes);
+    return handshakes->bytes <= handshakes->route->handshake_memory_bytes;
+}
+
+bool tls_handshake_is_overdue(const struct tls_handshakes *handshakes, const struct tls_handshake *handshake)
+{
+    return handshake->waits_since_ms <= handshakes->overdue_ms;
+}
+
+bool tls_handshakes_are_full(const struct tls_handshakes *handshakes)
+{
+    const struct route_options *route = handshakes->route;
+
+    return handshakes->count >= route->max_handshakes ||
+           handshakes->bytes + TLS_HANDSHAKE_LEAST_BYTES > route->handshake_memory_bytes;
+}
+
+uint64_t tls_handshakes_relief_ms(const struct tls_handshakes *handshakes)
+{
+    const struct tls_handshake *first = TAILQ_FIRST(&handshakes->list);
+
+    if (!first || !tls_handshakes_are_full(handshakes))
+        return 0;
+    uint64_t since_ms = first->waits_since_ms;
+    if (tls_handshake_is_overdue(handshakes, first)) /* it ends in the next turn */
+        since_ms = handshakes->reactor->now_ms;
+    return since_ms + handshakes->route->crowded_handshake_timeout_ms;
+}
+
+void tls_handshakes_relieve(struct tls_handshakes *handshakes)
+{
+    uint64_t now_ms = handshakes->reactor->now_ms;
+    uint64_t timeout_ms = handshakes->route->crowded_handshake_timeout_ms;
+    struct tls_handshake *handshake;
+
+    if (!tls_handshakes_are_full(handshakes) || now_ms < timeout_ms)
+        return;
+    handshakes->overdue_ms = now_ms - timeout_ms;
+    TAILQ_FOREACH (handshake, &handshakes->list, sibling) {
+        if (!tls_handshake_is_overdue(handshakes, handshake))
+            break;
+        reactor_queue(handshakes->reactor, handshake->task);
+    }
+}

@@ -1,0 +1,69 @@
+/* The unfinished TLS handshakes of the connections that one worker has accepted: how many there are, what
+ * they may hold in memory, and which of them make way while more connections wait.
+ *
+ * They are full while one more is beyond --max-handshakes or --handshake-memory; the worker then accepts no
+ * connection. While they are full, each handshake that has waited for its peer for
+ * --crowded-handshake-timeout makes way. A peer that has sent its part of the handshake has that time again
+ * for its next part, because a busy husk, not the peer, may have taken the time.
+ *
+ * Owns nothing but its list. Belongs to its worker's thread. */
+#ifndef HUSK_LINK_TLS_HANDSHAKES_H
+#define HUSK_LINK_TLS_HANDSHAKES_H
+
+#include "runtime/reactor.h"
+#include "runtime/route.h"
+#include "wire/tls_channel.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+enum {
+    /* What an unfinished handshake holds, measured with both versions of TLS (up to 11 KiB), ... */
+    TLS_HANDSHAKE_FIXED_BYTES = 12 * 1024,
+    /* ... and what it counts at least: an ordinary peer sends up to 4 KiB. */
+    TLS_HANDSHAKE_LEAST_BYTES = 16 * 1024,
+};
+
+struct tls_handshake {
+    TAILQ_ENTRY(tls_handshake) sibling;
+    struct task *task;       /* borrowed: the connection's */
+    uint64_t waits_since_ms; /* for its peer; on the reactor's clock */
+    size_t counted_bytes;    /* of --handshake-memory */
+    unsigned flights_sent;
+};
+
+struct tls_handshakes {
+    struct reactor *reactor;           /* borrowed */
+    const struct route_options *route; /* borrowed */
+    TAILQ_HEAD(, tls_handshake) list;  /* the one that has waited longest is the first */
+    unsigned count;
+    uint64_t bytes;
+    uint64_t overdue_ms; /* a handshake that waits since then makes way; 0: none */
+};
+
+void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reactor,
+                         const struct route_options *route);
+
+/* A handshake begins: `handshake` is in the list until tls_handshake_end. */
+void tls_handshake_begin(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+                         struct task *task);
+void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
+
+/* The handshake is as far as `progress` says, and not finished. False when it holds more than an ordinary
+ * one, and --handshake-memory has no space for that: the connection ends. */
+MUST_CHECK bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+                                      struct tls_progress progress);
+
+/* The handshake makes way for others. */
+bool tls_handshake_is_overdue(const struct tls_handshakes *handshakes, const struct tls_handshake *handshake);
+
+bool tls_handshakes_are_full(const struct tls_handshakes *handshakes);
+
+/* When tls_handshakes_relieve must be called, on the reactor's clock; 0 while they are not full. */
+uint64_t tls_handshakes_relief_ms(const struct tls_handshakes *handshakes);
+/* Makes each handshake overdue that has waited long enough, and runs its task in the next turn. Does nothing
+ * while they are not full. */
+void tls_handshakes_relieve(struct tls_handshakes *handshakes);
+
+#endif
