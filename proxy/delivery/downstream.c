@@ -82,7 +82,7 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     receiver_end(&downstream->receiver);
     agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
     buffer_clear(&downstream->outgoing);
-    read_budget_release(downstream->shared->budget, &downstream->share);
+    agent_reading_end(&downstream->reading, &downstream->receiver);
     timer_stop(&downstream->timer);
     LIST_REMOVE(downstream, sibling);
     reactor_reap(reactor_of(downstream), &downstream->task);
@@ -99,7 +99,7 @@ static void on_complete(void *owner)
 {
     struct downstream *downstream = owner;
 
-    read_budget_end_overdraft(downstream->shared->budget, &downstream->share);
+    read_budget_end_overdraft(downstream->shared->budget, &downstream->reading.share);
 }
 
 /* The dispatcher calls this, and takes no message during the call: the next step hands up a batch that waits.
@@ -140,29 +140,6 @@ const struct read_budget_events downstream_budget_events = { .on_admitted = on_w
 
 /* ---- whether the agent is read ---- */
 
-/* Whether husk does not read the agent, because the agent leaves too many answers. After a reset the agent
- * gets no answer, and husk reads it to its end. */
-static bool leaves_answers(const struct downstream *downstream)
-{
-    const struct senders *senders = &downstream->receiver.senders;
-
-    return !senders->gives_up_acks && leg_can_send(&downstream->access.inlet.leg) &&
-           senders_answer_bytes(senders) >= route_of(downstream)->unread_acks_bytes;
-}
-
-/* Whether husk reads the agent if the read budget allows it. */
-static bool wants_budget(const struct downstream *downstream)
-{
-    return !downstream->access.inlet.leg.read_over && !leaves_answers(downstream);
-}
-
-static bool has_budget(const struct downstream *downstream)
-{
-    if (downstream->receiver.cut_through)
-        return cut_through_can_flow(downstream->receiver.cut_through);
-    return read_budget_admits(downstream->shared->budget, &downstream->share);
-}
-
 /* How long a rate limit makes the agent's next message wait. */
 static uint64_t wait_ms(const struct downstream *downstream)
 {
@@ -173,7 +150,10 @@ static uint64_t wait_ms(const struct downstream *downstream)
 
 static bool reads(const struct downstream *downstream)
 {
-    return wants_budget(downstream) && has_budget(downstream) && !receiver_must_wait(&downstream->receiver) &&
+    const struct receiver *receiver = &downstream->receiver;
+
+    return agent_reading_is_wanted(receiver, &downstream->access.inlet.leg) &&
+           agent_reading_has_budget(&downstream->reading, receiver) && !receiver_must_wait(receiver) &&
            !wait_ms(downstream);
 }
 
@@ -203,17 +183,6 @@ static void acks_limit(struct downstream *downstream)
             senders_limit_acks(&downstream->receiver.senders, route_of(downstream)->unread_acks_bytes));
 }
 
-/* An agent that overdraws the budget is read to the end of its message, plus up to two TLS records. */
-static size_t read_window(const struct downstream *downstream)
-{
-    const struct framer *framer = &downstream->receiver.framer;
-    bool overdraws = read_budget_is_overdrawn_by(downstream->shared->budget, &downstream->share);
-
-    if (!overdraws || downstream->receiver.cut_through)
-        return framer_window(framer);
-    return framer_waiting_bytes(framer) + framer_announced_bytes(framer) + (size_t)2 * TLS_RECORD_BYTES;
-}
-
 /* Reads once. Returns the number of bytes, plus 1 for the end of input. */
 static size_t bytes_read(struct downstream *downstream)
 {
@@ -221,7 +190,7 @@ static size_t bytes_read(struct downstream *downstream)
     struct buffer *incoming = framer_bytes(&downstream->receiver.framer);
     size_t before = incoming->length;
 
-    (void)leg_read(leg, incoming, read_window(downstream));
+    (void)leg_read(leg, incoming, agent_reading_window(&downstream->reading, &downstream->receiver));
     return incoming->length - before + leg->read_over;
 }
 
@@ -230,10 +199,12 @@ static size_t bytes_read(struct downstream *downstream)
 static bool is_urgent(const struct downstream *downstream)
 {
     const struct downstream_shared *shared = downstream->shared;
-    const struct leg *leg = &downstream->access.inlet.leg;
+    const struct agent_reading *reading = &downstream->reading;
 
-    return leg->read_over || shared->is_draining || dispatcher_is_under_pressure(shared->dispatcher) ||
-           !has_budget(downstream) || read_budget_is_overdrawn_by(shared->budget, &downstream->share);
+    return downstream->access.inlet.leg.read_over || shared->is_draining ||
+           dispatcher_is_under_pressure(shared->dispatcher) ||
+           !agent_reading_has_budget(reading, &downstream->receiver) ||
+           agent_reading_overdraws(reading, &downstream->receiver);
 }
 
 /* Hands up what the agent has sent. END_NONE, or why the agent's bytes are refused. */
@@ -271,20 +242,20 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
 
 static struct agent_facts facts_of(const struct downstream *downstream)
 {
-    const struct downstream_shared *shared = downstream->shared;
-    const struct framer *framer = &downstream->receiver.framer;
+    const struct receiver *receiver = &downstream->receiver;
+    const struct framer *framer = &receiver->framer;
+    const struct leg *leg = &downstream->access.inlet.leg;
 
     return (struct agent_facts) {
-        .route = shared->transport->route,
+        .route = route_of(downstream),
         .now_ms = now_ms(downstream),
-        .is_untouched = framer_is_untouched(framer) && !downstream->access.inlet.leg.read_over,
+        .is_untouched = framer_is_untouched(framer) && !leg->read_over,
         .is_mid_message = framer_is_mid_message(framer),
-        .has_unsettled = framer_has_batch(framer) || senders_have_unsettled(&downstream->receiver.senders),
-        .waits_for_husk = downstream->waits_for_budget || receiver_must_wait(&downstream->receiver),
-        .holds_budget = downstream->receiver.cut_through || downstream->share.excess_bytes ||
-                        read_budget_is_overdrawn_by(shared->budget, &downstream->share),
-        .leaves_acks = !downstream->receiver.senders.peer && leaves_answers(downstream),
-        .is_under_pressure = dispatcher_is_under_pressure(shared->dispatcher),
+        .has_unsettled = framer_has_batch(framer) || senders_have_unsettled(&receiver->senders),
+        .waits_for_husk = downstream->reading.waits_for_budget || receiver_must_wait(receiver),
+        .holds_budget = agent_reading_holds_budget(&downstream->reading, receiver),
+        .leaves_acks = !receiver->senders.peer && agent_reading_has_left_answers(receiver, leg),
+        .is_under_pressure = dispatcher_is_under_pressure(downstream->shared->dispatcher),
     };
 }
 
@@ -313,19 +284,14 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
     return END_NONE;
 }
 
-/* Queues the agent, or removes it. After being read, an agent that must wait again goes to the end. */
+/* Queues the agent for the read budget, and restarts its clock if it was read or has waited. */
 static void budget_queue(struct downstream *downstream, size_t moved)
 {
-    struct read_budget *budget = downstream->shared->budget;
-    bool was_waiting = downstream->waits_for_budget;
+    const struct receiver *receiver = &downstream->receiver;
+    bool was_waiting = downstream->reading.waits_for_budget;
+    bool is_wanted = agent_reading_is_wanted(receiver, &downstream->access.inlet.leg);
 
-    downstream->waits_for_budget = wants_budget(downstream) && !has_budget(downstream);
-    if (moved || !downstream->waits_for_budget || downstream->receiver.cut_through)
-        read_budget_leave(budget, &downstream->share);
-    if (downstream->waits_for_budget && !downstream->receiver.cut_through) {
-        read_budget_wait(budget, &downstream->share);
-        dispatcher_watch_pressure(downstream->shared->dispatcher);
-    }
+    agent_reading_queue(&downstream->reading, receiver, is_wanted ? AGENT_WANTED : AGENT_NOT_WANTED, moved);
     if (!moved && !was_waiting)
         return;
     const struct agent_facts facts = facts_of(downstream);
@@ -333,18 +299,6 @@ static void budget_queue(struct downstream *downstream, size_t moved)
         agent_clock_start(&downstream->clock, facts.now_ms);
     else
         agent_clock_progress(&downstream->clock, &facts, moved);
-}
-
-/* Returns the scan of an idle agent, counts the bytes that the agent holds, and lets a waiting agent read. */
-static void budget_account(struct downstream *downstream)
-{
-    struct read_budget *budget = downstream->shared->budget;
-
-    framer_return_scan(&downstream->receiver.framer);
-    read_budget_set_excess(budget, &downstream->share, framer_excess_bytes(&downstream->receiver.framer));
-    if (downstream->receiver.cut_through || !framer_is_mid_message(&downstream->receiver.framer))
-        read_budget_end_overdraft(budget, &downstream->share);
-    read_budget_admit_next(budget);
 }
 
 /* Logs an agent that sends nothing, and an agent that does not read its acks; gives up the acks of the
@@ -385,7 +339,8 @@ static struct step transfer_step(struct downstream *downstream)
         reason = verdict(downstream, &facts);
     if (reason != END_NONE)
         return step_waits_unless(reason);
-    budget_account(downstream);
+    framer_return_scan(&downstream->receiver.framer);
+    agent_reading_account(&downstream->reading, &downstream->receiver);
     silence_note(downstream, &facts);
     if (moved &&
         (goes_on || downstream->outgoing.length || senders_have_answers(&downstream->receiver.senders)))
@@ -474,7 +429,7 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     downstream->shared = shared;
     agent_clock_start(&downstream->clock, reactor->now_ms);
     receiver_init(&downstream->receiver, &shared->receiving, downstream, &downstream->access.permit);
-    read_share_init(&downstream->share, downstream);
+    agent_reading_init(&downstream->reading, downstream);
     buffer_init(&downstream->outgoing, &reactor->pool);
     timer_init(&downstream->timer, reactor, on_task, &downstream->task);
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);

@@ -12,7 +12,7 @@
 
 #include "delivery/agent_access.h"
 #include "delivery/agent_clock.h"
-#include "delivery/read_budget.h"
+#include "delivery/agent_reading.h"
 #include "delivery/receiver.h"
 #include "runtime/timer.h"
 
@@ -21,10 +21,9 @@ struct downstream {
     LIST_ENTRY(downstream) sibling;
     struct downstream_shared *shared; /* borrowed */
     struct agent_access access;
-    bool waits_for_budget; /* would be read, but has no budget, or its cut-through is blocked */
     struct receiver receiver;
-    struct read_share share; /* of the read budget */
-    struct buffer outgoing;  /* handshake messages, or one TLS record of answers, to be written */
+    struct agent_reading reading;
+    struct buffer outgoing; /* handshake messages, or one TLS record of answers, to be written */
     struct agent_clock clock;
     struct timer timer;
 };
