@@ -31,75 +31,23 @@ struct tls_channel {
 
 /* ---- sessions ---- */
 
-static void session_forget(struct tls_sessions *sessions, unsigned at)
-{
-    SSL_SESSION_free(sessions->slots[at].session);
-    free(sessions->slots[at].server_name);
-    sessions->count--;
-    for (; at < sessions->count; at++)
-        sessions->slots[at] = sessions->slots[at + 1];
-}
-
-/* Makes space for one more session of `server_name`: removes the oldest of that name, or the oldest of
- * all. */
-static void sessions_evict(struct tls_sessions *sessions, const char *server_name)
-{
-    unsigned oldest = 0, name_count = 0;
-
-    for (unsigned at = sessions->count; at--;) {
-        if (strcmp(sessions->slots[at].server_name, server_name) == 0) {
-            oldest = at;
-            name_count++;
-        }
-    }
-    if (name_count >= TLS_SESSIONS_PER_NAME)
-        session_forget(sessions, oldest);
-    else if (sessions->count == TLS_SESSIONS_MAX)
-        session_forget(sessions, 0);
-}
-
-void tls_sessions_clear(struct tls_sessions *sessions)
-{
-    while (sessions->count)
-        session_forget(sessions, sessions->count - 1);
-    *sessions = (struct tls_sessions) { 0 };
-}
-
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_channel *channel = (struct tls_channel *)credentials_check_of(ssl);
-    struct tls_sessions *sessions = channel->sessions;
 
     channel->confirmed = true;
-    /* A ticket that comes late may belong to credentials that have been replaced, and to their identity. */
-    if (!sessions || sessions->disabled || sessions->credentials != channel->credentials)
-        return 0;
-    char *server_name = strdup(channel->check.server_name);
-    if (!server_name)
-        return 0;
-    sessions_evict(sessions, server_name);
-    sessions->slots[sessions->count++] = (struct tls_session_slot) { session, server_name };
-    return 1; /* the reference is ours now */
+    return channel->sessions &&
+           tls_sessions_take(channel->sessions, channel->credentials, channel->check.server_name, session);
 }
 
 static bool session_offer(struct tls_channel *channel)
 {
-    struct tls_sessions *sessions = channel->sessions;
+    enum tls_offer offer = channel->sessions ? tls_sessions_offer(channel->sessions, channel->credentials,
+                                                                  channel->check.server_name, channel->ssl)
+                                             : TLS_OFFER_NONE;
 
-    if (sessions && sessions->credentials != channel->credentials) {
-        tls_sessions_clear(sessions);
-        sessions->credentials = channel->credentials;
-    }
-    unsigned left = sessions ? sessions->count : 0;
-    while (left && strcmp(sessions->slots[left - 1].server_name, channel->check.server_name) != 0)
-        left--;
-    if (!left)
-        return true;
-    SSL_SESSION *session = sessions->slots[left - 1].session;
-    bool offered = channel->resuming = SSL_set_session(channel->ssl, session);
-    if (SSL_SESSION_should_be_single_use(session))
-        session_forget(sessions, left - 1);
-    return offered;
+    channel->resuming = offer == TLS_OFFER_MADE;
+    return offer != TLS_OFFER_FAILED;
 }
 
 /* ---- opening and freeing ---- */
@@ -354,23 +302,14 @@ bool tls_channel_drop_rejected_sessions(struct tls_channel *channel)
 {
     if (!channel->resuming || channel->confirmed || channel->failure != END_TLS_REJECTED)
         return false;
-    tls_sessions_clear(channel->sessions);
-    channel->sessions->credentials = channel->credentials;
-    channel->sessions->rejected = true;
+    tls_sessions_note_rejected(channel->sessions, channel->credentials);
     return true;
 }
 
 bool tls_channel_stop_resuming(struct tls_channel *channel)
 {
-    struct tls_sessions *sessions = channel->sessions;
-
-    if (!sessions || !sessions->rejected || channel->resuming ||
-        sessions->credentials != channel->credentials)
-        return false;
-    tls_sessions_clear(sessions);
-    sessions->credentials = channel->credentials;
-    sessions->disabled = true;
-    return true;
+    return channel->sessions && !channel->resuming &&
+           tls_sessions_note_full(channel->sessions, channel->credentials);
 }
 
 enum end_reason tls_channel_failure(const struct tls_channel *channel)

@@ -13,28 +13,11 @@
 #include "wire/flight.h"
 #include "wire/spoken.h"
 #include "wire/tls_io.h"
+#include "wire/tls_sessions.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Sessions that can be resumed; the newest is offered first. A TLS 1.3 ticket is offered once (RFC 8446,
- * C.4), and only to the server name that it came from (RFC 8446, 4.6.1). One per worker, for all its
- * upstreams. Initialise it with zeros. */
-enum { TLS_SESSIONS_MAX = 64, TLS_SESSIONS_PER_NAME = 8 };
-struct tls_sessions {
-    const struct credentials *credentials; /* the credentials of the sessions; only compared, never read */
-    unsigned count;
-    bool rejected; /* the server answered an offered session with an alert */
-    bool disabled; /* the server cannot resume: no session is kept or offered any more */
-    struct tls_session_slot {
-        struct ssl_session_st *session;
-        char *server_name;
-    } slots[TLS_SESSIONS_MAX]; /* owned; oldest first */
-};
-
-/* Forgets all sessions and that the server cannot resume. A new set of credentials has the same effect. */
-void tls_sessions_clear(struct tls_sessions *sessions);
 
 struct tls_channel; /* owned by its leg */
 
