@@ -71,6 +71,7 @@ struct upstream_shared {
     struct transport *transport;
     const struct upstream_events *events;
     void *observer;
+    void (*run)(void *upstream); /* the step of a connection (upstream_step.h) */
 };
 
 struct upstream {
@@ -113,6 +114,8 @@ void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms);
 /* The dialer's list has changed: looks up the connection's address again. False when the list no longer has
  * the address. */
 bool upstream_locate(struct upstream *upstream);
+/* The connection for the log, for an end or a refusal. */
+struct connection_end upstream_end_of(const struct upstream *upstream, enum end_reason reason);
 /* Runs the connection in the next turn of the loop: it may be able to go on. */
 void upstream_wake(struct upstream *upstream);
 
@@ -134,6 +137,8 @@ void upstream_hasten(struct upstream *upstream, uint64_t delay_ms);
 /* Takes a message and writes it after the others. An isolated message has the connection exclusively. */
 void upstream_send(struct upstream *upstream, struct message *message);
 
+/* The peer speaks the link: frames may be written from now on. */
+void upstream_begin_link(struct upstream *upstream);
 /* On a link: tells the peer that the sender has ended. */
 void upstream_say_gone(struct upstream *upstream, uint64_t sender_number);
 

@@ -1,5 +1,7 @@
 #include "delivery/upstream_pool.h"
 
+#include "delivery/upstream_step.h"
+
 #include <string.h>
 
 enum {
@@ -34,6 +36,7 @@ static const struct endpoint_list *endpoints(const struct upstream_pool *pool)
 void upstream_pool_init(struct upstream_pool *pool, const struct upstream_shared *shared)
 {
     *pool = (struct upstream_pool) { .shared = *shared };
+    pool->shared.run = upstream_step;
     LIST_INIT(&pool->list);
 }
 

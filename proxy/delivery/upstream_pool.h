@@ -21,8 +21,8 @@ struct upstream_pool {
     struct address_records addresses;
 };
 
-/* Copies `shared`. Its observer receives the callbacks of each connection and passes on_ready, on_released,
- * on_old and on_ended to the pool. */
+/* Copies `shared` and sets its `run`. Its observer receives the callbacks of each connection and passes
+ * on_ready, on_released, on_old and on_ended to the pool. */
 void upstream_pool_init(struct upstream_pool *pool, const struct upstream_shared *shared);
 /* Ends every connection. No connection may be dialled afterwards. */
 void upstream_pool_end(struct upstream_pool *pool, enum end_reason reason);
