@@ -53,7 +53,8 @@ static const struct setting settings[] = {
     { ROW("retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
       .max = 16384 * MIB, .value_name = "SIZE",
       .help = "forward: memory for unacknowledged messages; while it is full, husk does not read from "
-              "agents" },
+              "agents. tcp: memory for bytes that the other side has not taken; while it is full, husk reads "
+              "only for peers that take them at once" },
     { ROW("cut-through-bytes", SETTING_BYTES, cut_through_bytes), .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },

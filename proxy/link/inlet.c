@@ -78,7 +78,7 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
     enum leg_status status = LEG_MOVED;
 
     while (status == LEG_MOVED && !leg_is_secured(leg))
-        status = leg_read(leg, received, route_of(inlet)->buffer_bytes);
+        status = leg_read(leg, received, LEG_LEAST_WINDOW_BYTES);
     /* The handshake is over even if the leg broke afterwards, at a record in the same segment. */
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
@@ -99,7 +99,7 @@ enum inlet_activity inlet_poll(struct inlet *inlet, struct buffer *received)
      * the upstream. After a reset, reading tells whether the peer has sent bytes. */
     if (leg->tls && !received->length &&
         (inlet->state == INLET_WAITING || socket_check(leg->fd, 0) == END_RESET))
-        (void)leg_read(leg, received, route_of(inlet)->buffer_bytes);
+        (void)leg_read(leg, received, LEG_LEAST_WINDOW_BYTES);
     if (received->length)
         return INLET_HAS_DATA;
     if (leg->read_over || leg->broken != END_NONE)

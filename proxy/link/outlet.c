@@ -219,7 +219,7 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
     enum leg_status status = LEG_MOVED;
 
     while (status == LEG_MOVED && !(leg_is_secured(leg) && tls_channel_is_confirmed(leg->tls)))
-        status = leg_read(leg, received, route_of(outlet)->buffer_bytes);
+        status = leg_read(leg, received, LEG_LEAST_WINDOW_BYTES);
     if (leg->broken != END_NONE)
         return outlet_fail(outlet, leg->broken);
     if (outlet->state == OUTLET_SECURING && leg_is_secured(leg)) {

@@ -36,7 +36,8 @@ struct route_options {
     const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
     struct shared_key_slot *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*, upstream
                                                 --shared-key-*; NULL: none on that side */
-    uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages */
+    uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages; tcp:
+                                    bytes that the other side has not taken */
     uint64_t cut_through_bytes; /* --cut-through-bytes: a longer message is cut through */
     uint64_t batch_bytes;       /* --batch-bytes: longest batch; 0: no batches */
     uint64_t batch_delay_ms; /* --batch-delay: how long a batch waits for further messages; 0: not at all */

@@ -158,11 +158,31 @@ static bool tunnel_stop(struct tunnel *tunnel)
 
 /* ---- relaying ---- */
 
-static bool reads_from(struct tunnel *tunnel, enum side side)
+/* Whether the other side's socket has taken all bytes that were read from `side`. */
+static bool relay_is_drained(struct tunnel *tunnel, enum side side)
 {
-    /* Reading waits until half of the buffer is free, so that reads are large. */
-    return !tunnel_leg(tunnel, side)->read_over && tunnel_leg(tunnel, other(side))->broken == END_NONE &&
-           tunnel->pending[side].length <= route_of(tunnel)->buffer_bytes / 2;
+    return !tunnel->pending[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
+}
+
+/* The tunnels of the worker hold its part of --retain-bytes. */
+static bool memory_is_full(const struct tunnel *tunnel)
+{
+    return buffer_pool_bytes(&reactor_of(tunnel)->pool) >= route_of(tunnel)->retain_bytes;
+}
+
+/* How many bytes of `side` the tunnel may hold; 0: it does not read now. Reading waits until half of the
+ * buffer is free, so that reads are large. While the memory is full, a tunnel reads little, and only when the
+ * other side has taken everything: a peer that does not read costs little more, and delays no other tunnel.
+ */
+static size_t relay_window(struct tunnel *tunnel, enum side side)
+{
+    size_t buffer_bytes = route_of(tunnel)->buffer_bytes;
+
+    if (tunnel_leg(tunnel, side)->read_over || tunnel_leg(tunnel, other(side))->broken != END_NONE)
+        return 0;
+    if (memory_is_full(tunnel))
+        return relay_is_drained(tunnel, side) ? LEG_LEAST_WINDOW_BYTES : 0;
+    return tunnel->pending[side].length <= buffer_bytes / 2 ? buffer_bytes : 0;
 }
 
 /* Moves bytes from `side` to the other side once. Returns the number of bytes read and written, plus 1 for a
@@ -172,10 +192,10 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
     struct leg *from = tunnel_leg(tunnel, side);
     struct leg *to = tunnel_leg(tunnel, other(side));
     struct buffer *pending = &tunnel->pending[side];
-    size_t moved = 0, before = pending->length;
+    size_t moved = 0, before = pending->length, window = relay_window(tunnel, side);
 
-    if (reads_from(tunnel, side)) {
-        (void)leg_read(from, pending, route_of(tunnel)->buffer_bytes);
+    if (window) {
+        (void)leg_read(from, pending, window);
         moved = pending->length - before + from->read_over;
     }
     if (pending->length || to->unsent.length) {
@@ -188,12 +208,6 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
         moved += before - pending->length;
     }
     return moved;
-}
-
-/* Whether the other side's socket has taken all bytes that were read from `side`. */
-static bool relay_is_drained(struct tunnel *tunnel, enum side side)
-{
-    return !tunnel->pending[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
 }
 
 /* Passes on the end of a direction, or ends the tunnel. True when the tunnel has ended. */
@@ -225,7 +239,7 @@ static bool relay_pass_ends(struct tunnel *tunnel)
 static uint64_t relay_next_check(struct tunnel *tunnel)
 {
     unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
-    bool all_are_read = reads_from(tunnel, SIDE_DOWNSTREAM) && reads_from(tunnel, SIDE_UPSTREAM);
+    bool all_are_read = relay_window(tunnel, SIDE_DOWNSTREAM) && relay_window(tunnel, SIDE_UPSTREAM);
     bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
     uint64_t interval_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
 
@@ -253,7 +267,7 @@ static void relay_step(struct tunnel *tunnel)
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
             tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
-        bool reads = reads_from(tunnel, side);
+        bool reads = relay_window(tunnel, side) > 0;
         leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
         if (!reads)
             tunnel->check_ms = timer_earlier(tunnel->check_ms, relay_next_check(tunnel));
@@ -340,7 +354,7 @@ static bool relay_outlives_reset(struct tunnel *tunnel, enum side side)
 {
     unsigned timeout_ms = route_of(tunnel)->half_close_timeout_ms;
 
-    return reads_from(tunnel, side) || !timeout_ms || now_ms(tunnel) < tunnel->progress_ms + timeout_ms;
+    return relay_window(tunnel, side) || !timeout_ms || now_ms(tunnel) < tunnel->progress_ms + timeout_ms;
 }
 
 /* Ends the tunnel if a peer is dead, or has reset its connection while husk does not read it. True when the

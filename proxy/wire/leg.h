@@ -16,7 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LEG_INPUT_BYTES = 256 * 1024 };
+enum {
+    LEG_INPUT_BYTES = 256 * 1024,
+    LEG_LEAST_WINDOW_BYTES = 2 * TLS_RECORD_BYTES, /* the smallest useful window of leg_read */
+};
 
 /* What the legs of one worker share. */
 struct leg_io {
