@@ -68,8 +68,9 @@ def full(husk):
 def test_peers_that_do_not_read_fill_one_limit_together(full):
     tunnel, stuck, sent, before = full
     for half, kib in zip((tunnel.client, tunnel.server), before):
-        # the limit, and for each connection one small read, its records and the connection itself
-        assert LIGHT or half.resident_kib() - kib < 1024 + STUCK * 100
+        # the limit, what one step adds to it, the memory that connections share for records, and for each connection
+        # one small read with its records; without the limit it would be 500 KiB for each
+        assert LIGHT or half.resident_kib() - kib < 3072 + STUCK * 100
 
 
 def test_other_connections_go_on_in_both_directions(full):
