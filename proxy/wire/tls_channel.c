@@ -281,6 +281,16 @@ void tls_channel_close(struct tls_channel *channel)
     ERR_clear_error();
 }
 
+/* ---- after the handshake ---- */
+
+bool tls_channel_judge(const struct tls_channel *channel, struct credentials *credentials,
+                       struct peer_check *verdict)
+{
+    assert(channel->established);
+    *verdict = (struct peer_check) { .server_name = channel->check.server_name };
+    return credentials_recheck_peer(credentials, channel->ssl, verdict);
+}
+
 /* ---- facts ---- */
 
 bool tls_channel_is_established(const struct tls_channel *channel)

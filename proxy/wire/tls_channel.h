@@ -52,6 +52,14 @@ enum tls_status tls_channel_send(struct tls_channel *channel, struct buffer *fro
 /* Seals close_notify (RFC 8446, 6.1); reading goes on. Does nothing before the handshake is finished. */
 void tls_channel_close(struct tls_channel *channel);
 
+/* Judges the peer of a live channel by `credentials` (borrowed, of the same role): its chain, validity,
+ * revocation, strength, server name and policy. The chain is the one that the peer sent, or that its session
+ * contains. Changes nothing in the channel. Fills `verdict`; the caller frees it with peer_check_deinit.
+ * False: a new handshake would be refused, and verdict->reason and verdict->detail say why. Only after the
+ * handshake. */
+MUST_CHECK bool tls_channel_judge(const struct tls_channel *channel, struct credentials *credentials,
+                                  struct peer_check *verdict);
+
 bool tls_channel_is_established(const struct tls_channel *channel); /* handshake finished, peer checked */
 
 /* True when the peer is known to have accepted our certificate. A TLS 1.3 client learns this after its own

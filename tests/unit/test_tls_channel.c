@@ -559,6 +559,59 @@ static void many_records_arrive_complete_in_any_pieces(void **state)
     free(bulk);
 }
 
+/* ---- judging a live channel ---- */
+
+static void expect_verdict(struct pair *pair, enum end end, struct credentials *credentials,
+                           enum end_reason reason)
+{
+    struct peer_check verdict;
+
+    assert_int_equal(tls_channel_judge(pair->channel[end], credentials, &verdict), reason == END_NONE);
+    assert_int_equal(verdict.reason, reason);
+    assert_int_equal(verdict.detail[0] == '\0', reason == END_NONE);
+    peer_check_deinit(&verdict);
+}
+
+/* Both ends of a full and of a resumed handshake, in both versions. */
+static void a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture *stranger = NULL;
+
+    setup((void **)&stranger);
+    for (enum tls_version version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
+        use_versions(fixture, CLIENT, version, version);
+        tls_sessions_clear(&fixture->sessions);
+        for (int round = 0; round < 2; round++) {
+            struct pair pair;
+            pair_open(&pair, fixture, "localhost");
+            expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+            assert_int_equal(tls_channel_facts(pair.channel[SERVER]).resumed, round > 0);
+            for (enum end end = 0; end < END_COUNT; end++) {
+                expect_verdict(&pair, end, stranger->credentials[end], END_CERTIFICATE_UNKNOWN_CA);
+                expect_verdict(&pair, end, fixture->credentials[end], END_NONE);
+            }
+            assert_string_equal(tls_channel_peer(pair.channel[SERVER])->cn, "client");
+            expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+            pair_close(&pair);
+        }
+    }
+    teardown((void **)&stranger);
+}
+
+static void a_live_channel_is_judged_by_another_policy(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials *strict = load(fixture, SERVER, TLS_VERSION_1_2, TLS_VERSION_1_3, &fixture->nobody);
+    struct pair pair;
+
+    pair_open(&pair, fixture, "localhost");
+    expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+    expect_verdict(&pair, SERVER, strict, END_NOT_ALLOWED);
+    pair_close(&pair);
+    credentials_release(strict);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -586,6 +639,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_end_of_input_depends_on_the_bytes_before, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_record_fails_the_channel_and_delivers_nothing, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_another_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(many_records_arrive_complete_in_any_pieces, setup, teardown),
     };
 
