@@ -599,6 +599,37 @@ static void a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is(voi
     teardown((void **)&stranger);
 }
 
+/* Each set has ticket keys of its own: a client that offers a ticket of the old set is verified by the new
+ * set. */
+static void a_ticket_of_replaced_credentials_admits_nobody(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct peer_policy *const policies[] = { &fixture->anyone, &fixture->nobody };
+
+    for (enum tls_version version = TLS_VERSION_1_2; version <= TLS_VERSION_1_3; version++) {
+        use_versions(fixture, CLIENT, version, version);
+        tls_sessions_clear(&fixture->sessions);
+        for (size_t i = 0; i < 2; i++) {
+            struct pair pair;
+            use_versions(fixture, SERVER, TLS_VERSION_1_2, TLS_VERSION_1_3);
+            pair_open(&pair, fixture, "localhost");
+            expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+            pair_close(&pair);
+            assert_in_range(fixture->sessions.count, 1, TLS_SESSIONS_MAX);
+            credentials_release(fixture->credentials[SERVER]);
+            fixture->credentials[SERVER] =
+                load(fixture, SERVER, TLS_VERSION_1_2, TLS_VERSION_1_3, policies[i]);
+            pair_open(&pair, fixture, "localhost");
+            pump_whole(&pair);
+            assert_int_equal(tls_channel_is_established(pair.channel[SERVER]), i == 0);
+            assert_int_equal(tls_channel_failure(pair.channel[SERVER]), i == 0 ? END_NONE : END_NOT_ALLOWED);
+            if (i == 0)
+                assert_false(tls_channel_facts(pair.channel[SERVER]).resumed);
+            pair_close(&pair);
+        }
+    }
+}
+
 static void a_live_channel_is_judged_by_another_policy(void **state)
 {
     struct fixture *fixture = *state;
@@ -641,6 +672,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ticket_of_replaced_credentials_admits_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_another_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(many_records_arrive_complete_in_any_pieces, setup, teardown),
     };
