@@ -6,7 +6,7 @@
 struct reason_facts {
     const char *name;
     const char *phrase;
-    enum { FAILURE, BENIGN, ALERTED } class;
+    enum { FAILURE, BENIGN, ORDERLY, ALERTED } class; /* ORDERLY: in order, but people must know */
 };
 
 static const struct reason_facts reasons[END_REASON_COUNT] = {
@@ -18,6 +18,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_OTHER_SIDE] = { "other_side", "the connection on the other side ended", BENIGN },
     [END_SHUTDOWN] = { "shutdown", "husk is stopping", BENIGN },
     [END_RETIRED] = { "retired", "connection retired", BENIGN },
+    [END_DISTRUSTED] = { "distrusted", "the credentials in use no longer admit the peer", ORDERLY },
     [END_RESET] = { "reset", "connection reset by peer", FAILURE },
     [END_DEAD_PEER] = { "dead_peer", "peer no longer responds", FAILURE },
     [END_TRUNCATED] = { "truncated", "connection closed without TLS close_notify", FAILURE },
@@ -103,9 +104,16 @@ bool end_reason_is_benign(enum end_reason reason)
     return reasons[reason].class == BENIGN;
 }
 
+bool end_reason_is_orderly(enum end_reason reason)
+{
+    assert(reason < END_REASON_COUNT);
+    return reasons[reason].class == BENIGN || reasons[reason].class == ORDERLY;
+}
+
 bool end_reason_is_ours(enum end_reason reason)
 {
-    return reason == END_RETIRED || reason == END_SHUTDOWN || reason == END_OTHER_SIDE;
+    return reason == END_RETIRED || reason == END_DISTRUSTED || reason == END_SHUTDOWN ||
+           reason == END_OTHER_SIDE;
 }
 
 bool end_reason_is_local(enum end_reason reason)

@@ -18,7 +18,8 @@ enum end_reason {
     END_HANDSHAKE_LEFT,  /* the downstream peer closed during its TLS handshake */
     END_OTHER_SIDE,      /* the other side ended, this side has no failure */
     END_SHUTDOWN,        /* this process is stopping */
-    END_RETIRED,         /* too old, or its address or credentials are no longer in use */
+    END_RETIRED,         /* too old, or its address or our certificate is no longer in use */
+    END_DISTRUSTED,      /* the credentials in use no longer admit the peer */
     END_RESET,           /* connection reset by the peer */
     END_DEAD_PEER,       /* the peer does not answer keepalive probes or acknowledge data */
     END_TRUNCATED,       /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
@@ -87,6 +88,9 @@ const char *end_reason_phrase(enum end_reason reason);
 
 /* Normal operation: logged at debug level at most. */
 bool end_reason_is_benign(enum end_reason reason);
+
+/* A connection that ends for this reason ends in order, and its peer is not reset, unless bytes are lost. */
+bool end_reason_is_orderly(enum end_reason reason);
 
 /* husk ended the connection, and the peer has no failure. */
 bool end_reason_is_ours(enum end_reason reason);

@@ -23,6 +23,7 @@ void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *cre
 {
     credentials_release(acceptor->credentials);
     acceptor->credentials = credentials;
+    acceptor->generation++;
 }
 
 static void changed(struct acceptor *acceptor)

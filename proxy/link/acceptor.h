@@ -18,6 +18,7 @@ struct acceptor {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     struct credentials *credentials;   /* shared; NULL: agents connect in plaintext */
+    unsigned generation;               /* of the credentials: counts how often they were replaced */
     _Atomic unsigned connections;      /* accepted here, or on their way here from another worker */
     struct tls_handshakes handshakes;  /* of these connections */
     acceptor_on_change *on_change;     /* NULL: no observer */

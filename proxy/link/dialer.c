@@ -25,6 +25,7 @@ void dialer_set_credentials(struct dialer *dialer, struct credentials *credentia
 {
     credentials_release(dialer->credentials);
     dialer->credentials = credentials;
+    dialer->generation++;
     tls_sessions_clear(&dialer->sessions);
 }
 

@@ -19,6 +19,7 @@ struct dialer {
     const struct route_options *route; /* borrowed */
     struct log *log;                   /* borrowed */
     struct credentials *credentials;   /* shared; NULL: the upstream is dialled in plaintext */
+    unsigned generation;               /* of the credentials: counts how often they were replaced */
     struct tls_sessions sessions;
     struct endpoint_pool endpoints;
     bool is_resolved;         /* a lookup of the upstream's names has ended, with success or not */

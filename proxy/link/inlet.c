@@ -22,6 +22,7 @@ void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const 
     *inlet = (struct inlet) {
         .transport = transport,
         .state = acceptor->credentials ? INLET_SECURING : INLET_WAITING,
+        .generation = acceptor->generation,
         .accepted_ms = reactor->now_ms,
         .peer = *peer,
     };
@@ -50,11 +51,15 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing)
     struct acceptor *acceptor = &inlet->transport->acceptor;
     bool is_securing = inlet->state == INLET_SECURING;
 
+    if (leg->fd < 0) /* see inlet_part */
+        return;
     if (is_securing)
         acceptor_end_handshake(acceptor, &inlet->handshake);
-    if (is_securing && end_reason_sends_alert(leg->broken) &&
-        refusals_take(&inlet->transport->refusals, leg, tls_channel_flight(leg->tls)))
-        return;
+    if (is_securing && end_reason_sends_alert(leg->broken)) {
+        const struct flight flight = tls_channel_flight(leg->tls);
+        if (refusals_take(&inlet->transport->refusals, leg, &flight))
+            return;
+    }
     leg_close(leg, closing);
     acceptor_count(acceptor, -1);
 }
@@ -70,6 +75,23 @@ static enum end_reason handshake_verdict(struct inlet *inlet)
         tls_handshake_is_overdue(&acceptor->handshakes, &inlet->handshake))
         return END_HANDSHAKE_TIMEOUT;
     return END_NONE;
+}
+
+bool inlet_part(struct inlet *inlet)
+{
+    (void)leg_finish(&inlet->leg);
+    return refusals_take(&inlet->transport->refusals, &inlet->leg, NULL);
+}
+
+enum end_reason inlet_judge(struct inlet *inlet)
+{
+    const struct acceptor *acceptor = &inlet->transport->acceptor;
+    struct tls_channel *tls = inlet->leg.tls;
+
+    if (!tls || inlet->state == INLET_SECURING || inlet->generation == acceptor->generation)
+        return END_NONE;
+    inlet->generation = acceptor->generation;
+    return tls_channel_judge(tls, acceptor->credentials) == END_NONE ? END_NONE : END_DISTRUSTED;
 }
 
 static void inlet_secure(struct inlet *inlet, struct buffer *received)

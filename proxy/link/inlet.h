@@ -19,6 +19,7 @@ struct inlet {
     struct transport *transport;    /* borrowed */
     struct tls_handshake handshake; /* while SECURING */
     enum inlet_state state;
+    unsigned generation;  /* of the acceptor's credentials that judged the peer last */
     uint64_t accepted_ms; /* on the reactor's clock, as below */
     uint64_t deadline_ms; /* 0: none */
     struct socket_address peer;
@@ -31,11 +32,20 @@ void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const 
 /* A connection whose TLS handshake husk has failed with an alert is no longer the inlet's, but stays open
  * until the peer has had time to read the alert: see link/refusal.h. */
 void inlet_close(struct inlet *inlet, enum leg_closing closing);
+/* Ends our direction in order, after the last answers. The connection is no longer the inlet's, but stays
+ * open until the peer has had time to read them (link/refusal.h). False, and the inlet is as it was, when out
+ * of memory. inlet_close must follow in both cases. */
+MUST_CHECK bool inlet_part(struct inlet *inlet);
 
 /* Advances the state as far as possible. Goes on once READY. Bytes of
  * a plaintext peer stay in the socket: husk does not accept them before the upstream is connected. The first
  * bytes of a TLS peer are put into `received`, because only reading distinguishes data from an end. */
 struct step inlet_advance(struct inlet *inlet, struct buffer *received);
+
+/* Once SECURING is over: judges the peer if the acceptor's credentials have been replaced since the last
+ * judgement. END_NONE, or END_DISTRUSTED: the new credentials do not admit the peer, and leg_detail says
+ * why. */
+enum end_reason inlet_judge(struct inlet *inlet);
 
 /* What the peer has done while the upstream is not connected. */
 enum inlet_activity {

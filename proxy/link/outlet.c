@@ -159,6 +159,19 @@ static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason
     return outlet_dial_next(outlet, reason);
 }
 
+/* The credentials were replaced during the handshake: dials the same address again. */
+static enum end_reason outlet_restart(struct outlet *outlet, struct buffer *received)
+{
+    enum end_reason reason;
+
+    leg_break(&outlet->leg, END_RETIRED);
+    buffer_clear(received);
+    if (outlet_dial(outlet, &reason))
+        return END_NONE;
+    outlet_blame_endpoint(outlet);
+    return outlet_dial_next(outlet, reason);
+}
+
 static enum end_reason outlet_resolve(struct outlet *outlet)
 {
     struct dialer *dialer = outlet->dialer;
@@ -206,6 +219,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     if (!tls)
         return outlet_fail(outlet, END_NO_MEMORY);
     outlet_enter(outlet, outlet->endpoint, OUTLET_SECURING);
+    outlet->generation = dialer->generation;
     outlet->deadline_ms = now_ms(outlet) + route_of(outlet)->handshake_timeout_ms;
     leg_start_tls(&outlet->leg, tls);
     return END_NONE;
@@ -235,8 +249,11 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
         metrics_add(&dialer->reactor->metrics.unconfirmed, 1);
     if (is_late)
         leg_count_handshake(leg);
-    if (is_late || leg->read_over || tls_channel_is_confirmed(leg->tls))
-        outlet_become_ready(outlet);
+    if (!is_late && !leg->read_over && !tls_channel_is_confirmed(leg->tls))
+        return END_NONE;
+    if (outlet->generation != dialer->generation)
+        return outlet_restart(outlet, received);
+    outlet_become_ready(outlet);
     return END_NONE;
 }
 
@@ -330,6 +347,19 @@ const char *outlet_detail(const struct outlet *outlet)
 }
 
 /* ---- once established ---- */
+
+enum end_reason outlet_judge(struct outlet *outlet)
+{
+    const struct dialer *dialer = outlet->dialer;
+    struct tls_channel *tls = outlet->leg.tls;
+
+    if (!tls || outlet->state != OUTLET_READY || outlet->generation == dialer->generation)
+        return END_NONE;
+    outlet->generation = dialer->generation;
+    if (tls_channel_judge(tls, dialer->credentials) != END_NONE)
+        return END_DISTRUSTED;
+    return tls_channel_shows(tls, dialer->credentials) ? END_NONE : END_RETIRED;
+}
 
 enum end_reason outlet_check_peer(struct outlet *outlet)
 {

@@ -28,6 +28,7 @@ struct outlet {
     struct dialer *dialer; /* borrowed */
     struct task *task;     /* borrowed: the task of its owner */
     enum outlet_state state;
+    unsigned generation;    /* of the dialer's credentials that judged the server last */
     uint64_t deadline_ms;   /* on the reactor's clock; 0: none */
     bool has_authenticated; /* shared-key authentication has begun, or is not configured */
     struct authentication authentication;
@@ -62,6 +63,11 @@ const char *outlet_detail(const struct outlet *outlet);
 /* Once READY: END_DEAD_PEER when the peer takes no bytes for --dead-peer-timeout, else END_NONE. Keepalive
  * does not detect this while bytes are on their way. Checks only from check_ms on. */
 enum end_reason outlet_check_peer(struct outlet *outlet);
+
+/* Judges the server of a READY outlet if the dialer's credentials have been replaced since the last
+ * judgement. END_NONE; END_DISTRUSTED: the new credentials do not admit the server, and outlet_detail says
+ * why; END_RETIRED: they admit it, but show it another certificate. */
+enum end_reason outlet_judge(struct outlet *outlet);
 
 /* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);

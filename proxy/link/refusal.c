@@ -9,6 +9,7 @@ struct refusal {
     LIST_ENTRY(refusal) sibling;
     struct refusals *refusals; /* borrowed: the refusal is in its list */
     struct leg leg;
+    bool has_flight; /* the handshake has failed, and `flight` reads what comes */
     struct flight flight;
     uint64_t deadline_ms; /* on the reactor's clock */
     struct timer timer;
@@ -33,7 +34,7 @@ static void on_task(void *task)
 {
     struct refusal *refusal = task;
 
-    enum leg_status status = leg_discard(&refusal->leg, &refusal->flight);
+    enum leg_status status = leg_discard(&refusal->leg, refusal->has_flight ? &refusal->flight : NULL);
     if (refusal->flight.has_data) {
         refusal_end(refusal, LEG_RESET);
         return;
@@ -59,7 +60,7 @@ void refusals_close(struct refusals *refusals)
         refusal_end(LIST_FIRST(&refusals->list), LEG_CLOSE);
 }
 
-bool refusals_take(struct refusals *refusals, struct leg *leg, struct flight flight)
+bool refusals_take(struct refusals *refusals, struct leg *leg, const struct flight *flight)
 {
     struct acceptor *acceptor = refusals->acceptor;
     struct refusal *refusal = calloc(1, sizeof *refusal);
@@ -68,7 +69,9 @@ bool refusals_take(struct refusals *refusals, struct leg *leg, struct flight fli
         return false;
     refusal->task.run = on_task;
     refusal->refusals = refusals;
-    refusal->flight = flight;
+    refusal->has_flight = flight;
+    if (flight)
+        refusal->flight = *flight;
     refusal->deadline_ms = acceptor->reactor->now_ms + acceptor->route->linger_timeout_ms;
     timer_init(&refusal->timer, acceptor->reactor, on_task, &refusal->task);
     LIST_INSERT_HEAD(&refusals->list, refusal, sibling);

@@ -1,8 +1,9 @@
-/* Refused peers: connections whose TLS handshake husk has failed. husk has sent an alert, and the peer must
- * be able to read it.
+/* Refused peers: connections whose TLS handshake husk has failed, and connections that husk has ended between
+ * two messages. husk has sent an alert or its last answers, and the peer must be able to read them.
  *
- * husk ends its direction and discards the rest of the peer's handshake until the peer ends its direction, at
- * most for --linger-timeout. A peer that sends data believes that husk accepts the data: it is reset at once.
+ * husk ends its direction and discards what comes until the peer ends its direction, at most for
+ * --linger-timeout. A peer that sends data after a failed handshake believes that husk accepts the data: it
+ * is reset at once. A peer that reads answers notices which of its messages have none.
  *
  * Owns the legs. The acceptor counts each connection until its end. Belongs to its worker's thread. */
 #ifndef HUSK_LINK_REFUSAL_H
@@ -22,9 +23,9 @@ void refusals_init(struct refusals *refusals, struct acceptor *acceptor);
 /* Closes all of them. */
 void refusals_close(struct refusals *refusals);
 
-/* Takes the connection out of `leg`, which is broken, and takes over its place in the acceptor's number of
- * connections. `flight`: what has come after the failure. False, and nothing has changed, when out of memory.
- */
-MUST_CHECK bool refusals_take(struct refusals *refusals, struct leg *leg, struct flight flight);
+/* Takes the connection out of `leg`, on which nothing more is sent, and takes over its place in the
+ * acceptor's number of connections. `flight` (copied): what has come after the failure of the handshake;
+ * NULL: the handshake has succeeded. False, and nothing has changed, when out of memory. */
+MUST_CHECK bool refusals_take(struct refusals *refusals, struct leg *leg, const struct flight *flight);
 
 #endif

@@ -412,6 +412,21 @@ void credentials_release(struct credentials *credentials)
     free(credentials);
 }
 
+bool credentials_have_same_certificate(const struct credentials *a, const struct credentials *b)
+{
+    STACK_OF(X509) * chain_a, *chain_b;
+
+    if (a == b)
+        return true;
+    SSL_CTX_get0_chain_certs(a->tls, &chain_a);
+    SSL_CTX_get0_chain_certs(b->tls, &chain_b);
+    bool is_same = sk_X509_num(chain_a) == sk_X509_num(chain_b) &&
+                   X509_cmp(SSL_CTX_get0_certificate(a->tls), SSL_CTX_get0_certificate(b->tls)) == 0;
+    for (size_t i = 0; is_same && i < sk_X509_num(chain_a); i++)
+        is_same = X509_cmp(sk_X509_value(chain_a, i), sk_X509_value(chain_b, i)) == 0;
+    return is_same;
+}
+
 struct validity credentials_validity(const struct credentials *credentials)
 {
     return credentials->validity;

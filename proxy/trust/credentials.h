@@ -57,6 +57,9 @@ struct credentials *credentials_share(struct credentials *credentials);
 /* NULL is fine. */
 void credentials_release(struct credentials *credentials);
 
+/* Whether both sets show peers the same certificate and chain. */
+bool credentials_have_same_certificate(const struct credentials *a, const struct credentials *b);
+
 /* When the certificates of the set expire. */
 struct validity credentials_validity(const struct credentials *credentials);
 

@@ -283,12 +283,22 @@ void tls_channel_close(struct tls_channel *channel)
 
 /* ---- after the handshake ---- */
 
-bool tls_channel_judge(const struct tls_channel *channel, struct credentials *credentials,
-                       struct peer_check *verdict)
+enum end_reason tls_channel_judge(struct tls_channel *channel, struct credentials *credentials)
 {
+    struct peer_check verdict = { .server_name = channel->check.server_name };
+
     assert(channel->established);
-    *verdict = (struct peer_check) { .server_name = channel->check.server_name };
-    return credentials_recheck_peer(credentials, channel->ssl, verdict);
+    ERR_clear_error();
+    if (!credentials_recheck_peer(credentials, channel->ssl, &verdict))
+        memcpy(channel->check.detail, verdict.detail, sizeof verdict.detail);
+    ERR_clear_error();
+    peer_check_deinit(&verdict);
+    return verdict.reason;
+}
+
+bool tls_channel_shows(const struct tls_channel *channel, const struct credentials *credentials)
+{
+    return credentials_have_same_certificate(channel->credentials, credentials);
 }
 
 /* ---- facts ---- */

@@ -54,11 +54,12 @@ void tls_channel_close(struct tls_channel *channel);
 
 /* Judges the peer of a live channel by `credentials` (borrowed, of the same role): its chain, validity,
  * revocation, strength, server name and policy. The chain is the one that the peer sent, or that its session
- * contains. Changes nothing in the channel. Fills `verdict`; the caller frees it with peer_check_deinit.
- * False: a new handshake would be refused, and verdict->reason and verdict->detail say why. Only after the
- * handshake. */
-MUST_CHECK bool tls_channel_judge(const struct tls_channel *channel, struct credentials *credentials,
-                                  struct peer_check *verdict);
+ * contains. END_NONE, or why a new handshake would be refused: then tls_channel_failure_detail describes the
+ * reason. The channel goes on in both cases. Only after the handshake. */
+MUST_CHECK enum end_reason tls_channel_judge(struct tls_channel *channel, struct credentials *credentials);
+
+/* Whether the peer was shown the certificate and the chain of `credentials`. */
+bool tls_channel_shows(const struct tls_channel *channel, const struct credentials *credentials);
 
 bool tls_channel_is_established(const struct tls_channel *channel); /* handshake finished, peer checked */
 
@@ -77,7 +78,8 @@ bool tls_channel_drop_rejected_sessions(struct tls_channel *channel);
  * session is kept or offered any more; the call that decides this returns true. */
 bool tls_channel_stop_resuming(struct tls_channel *channel);
 
-/* Why the channel failed, and a description for the log, which may be empty but is never NULL. */
+/* Why the channel failed, and a description for the log, which may be empty but is never NULL. A judgement
+ * against the peer leaves a description, too. */
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
 const char *tls_channel_failure_detail(const struct tls_channel *channel);
 

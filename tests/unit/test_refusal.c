@@ -64,7 +64,7 @@ static int tear_down(void **state)
 
 static void take(struct fixture *f, struct flight flight)
 {
-    assert_true(refusals_take(&f->runtime.transport.refusals, &f->leg, flight));
+    assert_true(refusals_take(&f->runtime.transport.refusals, &f->leg, &flight));
     assert_int_equal(f->leg.fd, -1);
 }
 
@@ -142,6 +142,22 @@ static void the_end_of_the_peer_ends_it(void **state)
     expect_open(f, 0);
 }
 
+static void data_after_a_good_handshake_is_discarded(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(refusals_take(&f->runtime.transport.refusals, &f->leg, NULL));
+    for (unsigned i = 0; i < 2; i++) {
+        say(f, data, sizeof data - 1);
+        loop_turn(f->runtime.reactor.loop);
+        expect_open(f, 1);
+    }
+    close(f->peer);
+    f->peer = -1;
+    loop_turn(f->runtime.reactor.loop);
+    expect_open(f, 0);
+}
+
 static void a_silent_peer_is_kept_for_the_linger_timeout(void **state)
 {
     struct fixture *f = *state;
@@ -164,6 +180,7 @@ int main(void)
         TEST(data_that_came_before_ends_it_at_once),
         TEST(data_that_waits_in_the_socket_ends_it_at_once),
         TEST(the_end_of_the_peer_ends_it),
+        TEST(data_after_a_good_handshake_is_discarded),
         TEST(a_silent_peer_is_kept_for_the_linger_timeout),
     };
 

@@ -564,12 +564,11 @@ static void many_records_arrive_complete_in_any_pieces(void **state)
 static void expect_verdict(struct pair *pair, enum end end, struct credentials *credentials,
                            enum end_reason reason)
 {
-    struct peer_check verdict;
+    struct tls_channel *channel = pair->channel[end];
 
-    assert_int_equal(tls_channel_judge(pair->channel[end], credentials, &verdict), reason == END_NONE);
-    assert_int_equal(verdict.reason, reason);
-    assert_int_equal(verdict.detail[0] == '\0', reason == END_NONE);
-    peer_check_deinit(&verdict);
+    assert_int_equal(tls_channel_judge(channel, credentials), reason);
+    assert_int_equal(tls_channel_failure(channel), END_NONE);
+    assert_int_equal(tls_channel_failure_detail(channel)[0] == '\0', reason == END_NONE);
 }
 
 /* Both ends of a full and of a resumed handshake, in both versions. */
@@ -588,8 +587,8 @@ static void a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is(voi
             expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
             assert_int_equal(tls_channel_facts(pair.channel[SERVER]).resumed, round > 0);
             for (enum end end = 0; end < END_COUNT; end++) {
-                expect_verdict(&pair, end, stranger->credentials[end], END_CERTIFICATE_UNKNOWN_CA);
                 expect_verdict(&pair, end, fixture->credentials[end], END_NONE);
+                expect_verdict(&pair, end, stranger->credentials[end], END_CERTIFICATE_UNKNOWN_CA);
             }
             assert_string_equal(tls_channel_peer(pair.channel[SERVER])->cn, "client");
             expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
@@ -628,6 +627,24 @@ static void a_ticket_of_replaced_credentials_admits_nobody(void **state)
             pair_close(&pair);
         }
     }
+}
+
+static void a_channel_shows_the_certificate_of_the_credentials_that_it_began_with(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fixture *stranger = NULL;
+    struct credentials *again = load(fixture, CLIENT, TLS_VERSION_1_2, TLS_VERSION_1_3, NULL);
+    struct pair pair;
+
+    setup((void **)&stranger);
+    pair_open(&pair, fixture, "localhost");
+    expect_conversation(&pair, SIZE_MAX, CLIENT, 0);
+    assert_true(tls_channel_shows(pair.channel[CLIENT], fixture->credentials[CLIENT]));
+    assert_true(tls_channel_shows(pair.channel[CLIENT], again));
+    assert_false(tls_channel_shows(pair.channel[CLIENT], stranger->credentials[CLIENT]));
+    pair_close(&pair);
+    credentials_release(again);
+    teardown((void **)&stranger);
 }
 
 static void a_live_channel_is_judged_by_another_policy(void **state)
@@ -673,6 +690,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_other_credentials_and_stays_as_it_is,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_ticket_of_replaced_credentials_admits_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_channel_shows_the_certificate_of_the_credentials_that_it_began_with,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_live_channel_is_judged_by_another_policy, setup, teardown),
         cmocka_unit_test_setup_teardown(many_records_arrive_complete_in_any_pieces, setup, teardown),
     };
