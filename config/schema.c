@@ -279,7 +279,9 @@ static const struct setting settings[] = {
       .help = "when changed files cannot be loaded, husk tries again after 1s, then after twice the pause each "
               "time, up to this pause" },
     { ROW("drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR,
-      .value_name = "D", .help = "how long connections may go on after SIGTERM" },
+      .value_name = "D",
+      .help = "how long connections may go on after SIGTERM; forward: also after a reload whose credentials no "
+              "longer admit the peer" },
     { ROW("drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",
       .help = "after SIGTERM, husk ends once nothing has moved for this time" },
 

@@ -154,6 +154,7 @@ static void options_set_connections(struct route_options *route, const struct co
     route->idle_timeout_ms = config->idle_timeout_ms;
     route->half_close_timeout_ms = config->half_close_timeout_ms;
     route->linger_timeout_ms = config->linger_timeout_ms;
+    route->drain_timeout_ms = config->drain_timeout_ms;
     route->eject_time_ms = config->eject_time_ms;
     route->eject_time_max_ms = config->eject_time_max_ms;
     route->dead_peer_ms = (unsigned)config->dead_peer_timeout_ms;

@@ -49,6 +49,9 @@ struct step agent_access_secure(struct agent_access *access, struct message_mete
         if (access->inlet.state == INLET_SECURING)
             return step;
     }
+    enum end_reason reason = inlet_judge(&access->inlet); /* the credentials may be new since the accept */
+    if (reason != END_NONE)
+        return step_goes_on_unless(reason);
     return permit_open(access, meters, out);
 }
 

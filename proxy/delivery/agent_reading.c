@@ -33,7 +33,8 @@ bool agent_reading_has_left_answers(const struct receiver *receiver, const struc
 
 bool agent_reading_is_wanted(const struct receiver *receiver, const struct leg *leg)
 {
-    return !leg->read_over && !agent_reading_has_left_answers(receiver, leg);
+    return !leg->read_over && !framer_has_stopped(&receiver->framer) &&
+           !agent_reading_has_left_answers(receiver, leg);
 }
 
 bool agent_reading_has_budget(const struct agent_reading *reading, const struct receiver *receiver)
@@ -46,6 +47,12 @@ bool agent_reading_has_budget(const struct agent_reading *reading, const struct 
 bool agent_reading_overdraws(const struct agent_reading *reading, const struct receiver *receiver)
 {
     return read_budget_is_overdrawn_by(budget_of(receiver), &reading->share);
+}
+
+bool agent_reading_is_scarce(const struct agent_reading *reading, const struct receiver *receiver)
+{
+    return dispatcher_is_under_pressure(receiver->shared->dispatcher) ||
+           !agent_reading_has_budget(reading, receiver) || agent_reading_overdraws(reading, receiver);
 }
 
 bool agent_reading_holds_budget(const struct agent_reading *reading, const struct receiver *receiver)
@@ -65,12 +72,13 @@ size_t agent_reading_window(const struct agent_reading *reading, const struct re
 
 /* ---- the queue ---- */
 
-void agent_reading_queue(struct agent_reading *reading, const struct receiver *receiver, enum agent_wish wish,
-                         size_t moved)
+void agent_reading_queue(struct agent_reading *reading, const struct receiver *receiver,
+                         const struct leg *leg, size_t moved)
 {
     struct read_budget *budget = budget_of(receiver);
 
-    reading->waits_for_budget = wish == AGENT_WANTED && !agent_reading_has_budget(reading, receiver);
+    reading->waits_for_budget =
+        agent_reading_is_wanted(receiver, leg) && !agent_reading_has_budget(reading, receiver);
     if (moved || !reading->waits_for_budget || receiver->cut_through)
         read_budget_leave(budget, &reading->share);
     if (reading->waits_for_budget && !receiver->cut_through) {

@@ -1,7 +1,7 @@
 /* Whether husk reads an agent, and how much: the agent's place in the read budget.
  *
- * Owns the agent's share of the budget. Decides by the receiver and the leg of the agent, and changes
- * neither. Belongs to its worker's thread. */
+ * Owns the agent's share of the budget. Decides by the receiver and the leg of the agent. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_AGENT_READING_H
 #define HUSK_DELIVERY_AGENT_READING_H
 
@@ -24,17 +24,18 @@ bool agent_reading_has_left_answers(const struct receiver *receiver, const struc
 /* Whether husk reads the agent if the read budget allows it. */
 bool agent_reading_is_wanted(const struct receiver *receiver, const struct leg *leg);
 bool agent_reading_has_budget(const struct agent_reading *reading, const struct receiver *receiver);
+/* Whether other agents need the memory of a batch that waits. */
+bool agent_reading_is_scarce(const struct agent_reading *reading, const struct receiver *receiver);
 bool agent_reading_overdraws(const struct agent_reading *reading, const struct receiver *receiver);
 /* Whether the agent holds memory of the budget beyond its own buffer. */
 bool agent_reading_holds_budget(const struct agent_reading *reading, const struct receiver *receiver);
 /* How many bytes framer_bytes may have after the next read. */
 size_t agent_reading_window(const struct agent_reading *reading, const struct receiver *receiver);
 
-/* After a step that has moved so many bytes: puts the agent into the queue of the budget if `is_wanted`, or
- * removes it. An agent that was read goes to the end. */
-enum agent_wish { AGENT_NOT_WANTED, AGENT_WANTED };
-void agent_reading_queue(struct agent_reading *reading, const struct receiver *receiver, enum agent_wish wish,
-                         size_t moved);
+/* After a step that has moved so many bytes: puts the agent into the queue of the budget if husk wants to
+ * read it, or removes it. An agent that was read goes to the end. */
+void agent_reading_queue(struct agent_reading *reading, const struct receiver *receiver,
+                         const struct leg *leg, size_t moved);
 /* Counts the bytes that the agent holds, and lets an agent that waits read. */
 void agent_reading_account(struct agent_reading *reading, const struct receiver *receiver);
 

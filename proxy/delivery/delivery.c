@@ -79,5 +79,6 @@ void delivery_endpoints_changed(struct delivery *delivery)
 
 void delivery_credentials_changed(struct delivery *delivery)
 {
+    downstream_shared_credentials_changed(&delivery->downstreams);
     dispatcher_credentials_changed(&delivery->dispatcher);
 }

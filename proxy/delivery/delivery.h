@@ -29,8 +29,8 @@ void delivery_close(struct delivery *delivery);
 /* Takes `fd`. */
 void delivery_accept(struct delivery *delivery, int fd, const struct socket_address *peer);
 
-/* The upstream's addresses are known for the first time or have changed; the credentials for the upstream
- * have changed. */
+/* The upstream's addresses are known for the first time or have changed; the credentials of a side have
+ * changed. */
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
 

@@ -66,6 +66,20 @@ static bool is_drained(const struct downstream *downstream)
            !downstream->access.inlet.leg.unsent.length;
 }
 
+static bool has_retired(const struct downstream *downstream)
+{
+    return retirement_is_over(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg,
+                              &downstream->outgoing);
+}
+
+/* The agent may have sent more, and not have read its last acks: a reset would take them away. True when the
+ * inlet is closed. */
+static bool retired_close(struct downstream *downstream)
+{
+    return downstream->was_answered && downstream->access.inlet.leg.broken == END_NONE &&
+           has_retired(downstream) && inlet_part(&downstream->access.inlet);
+}
+
 static void downstream_end(struct downstream *downstream, enum end_reason reason)
 {
     struct leg *leg = &downstream->access.inlet.leg;
@@ -73,10 +87,10 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     if (downstream->access.state == ACCESS_CLOSED)
         return;
     end_report(downstream, reason);
-    bool in_order = end_reason_is_benign(reason) && leg->broken == END_NONE && is_drained(downstream);
+    bool in_order = end_reason_is_orderly(reason) && leg->broken == END_NONE && is_drained(downstream);
     bool has_answered = agent_access_has_answered(
         &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
-    if (in_order && leg->tls && leg_is_secured(leg))
+    if (!retired_close(downstream) && in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     agent_access_close(&downstream->access, in_order || has_answered ? LEG_CLOSE : LEG_RESET);
     receiver_end(&downstream->receiver);
@@ -84,6 +98,7 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     buffer_clear(&downstream->outgoing);
     agent_reading_end(&downstream->reading, &downstream->receiver);
     timer_stop(&downstream->timer);
+    sweep_forget(&downstream->shared->sweep, &downstream->task);
     LIST_REMOVE(downstream, sibling);
     reactor_reap(reactor_of(downstream), &downstream->task);
 }
@@ -168,9 +183,13 @@ static void pause_update(struct downstream *downstream)
 /* Puts as many answers into `outgoing` as fit in one TLS record. */
 static void answers_write(struct downstream *downstream)
 {
-    if (!downstream->outgoing.length && !senders_write(&downstream->receiver.senders, &downstream->outgoing,
-                                                       TLS_RECORD_BYTES, now_ms(downstream)))
+    struct buffer *outgoing = &downstream->outgoing;
+
+    if (outgoing->length)
+        return;
+    if (!senders_write(&downstream->receiver.senders, outgoing, TLS_RECORD_BYTES, now_ms(downstream)))
         leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
+    downstream->was_answered |= outgoing->length > 0;
 }
 
 /* Gives up acks that are not yet in `outgoing` or sealed. Those bytes stay, because the agent may read again,
@@ -198,13 +217,9 @@ static size_t bytes_read(struct downstream *downstream)
  * need the memory. */
 static bool is_urgent(const struct downstream *downstream)
 {
-    const struct downstream_shared *shared = downstream->shared;
-    const struct agent_reading *reading = &downstream->reading;
-
-    return downstream->access.inlet.leg.read_over || shared->is_draining ||
-           dispatcher_is_under_pressure(shared->dispatcher) ||
-           !agent_reading_has_budget(reading, &downstream->receiver) ||
-           agent_reading_overdraws(reading, &downstream->receiver);
+    return downstream->access.inlet.leg.read_over || downstream->shared->is_draining ||
+           downstream->retirement.reason != END_NONE ||
+           agent_reading_is_scarce(&downstream->reading, &downstream->receiver);
 }
 
 /* Hands up what the agent has sent. END_NONE, or why the agent's bytes are refused. */
@@ -225,8 +240,8 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
     size_t before = downstream->outgoing.length;
     (void)leg_write(&downstream->access.inlet.leg, &downstream->outgoing);
     *moved = before - downstream->outgoing.length;
-    if (reads(downstream))
-        *moved += bytes_read(downstream);
+    size_t read_bytes = reads(downstream) ? bytes_read(downstream) : 0;
+    *moved += read_bytes;
     if (downstream->access.inlet.leg.read_over) /* perhaps since the TLS handshake */
         senders_note_end(&downstream->receiver.senders);
     if (downstream->access.state == ACCESS_AUTHENTICATING) {
@@ -235,7 +250,10 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
         if (step.outcome != STEP_GOES_ON)
             return step.reason;
     }
-    return messages_take(downstream);
+    enum end_reason reason = messages_take(downstream);
+    retirement_note_read(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg,
+                         read_bytes);
+    return reason;
 }
 
 /* ---- deadlines ---- */
@@ -277,6 +295,8 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
         return END_MESSAGE_CUT;
     if (leg->read_over && is_drained(downstream))
         return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
+    if (has_retired(downstream) || retirement_is_late(&downstream->retirement, facts->now_ms))
+        return downstream->retirement.reason;
     if (agent_clock_is_stalled(&downstream->clock, facts))
         return END_MESSAGE_STALLED;
     if (agent_clock_is_idle(&downstream->clock, facts))
@@ -289,9 +309,8 @@ static void budget_queue(struct downstream *downstream, size_t moved)
 {
     const struct receiver *receiver = &downstream->receiver;
     bool was_waiting = downstream->reading.waits_for_budget;
-    bool is_wanted = agent_reading_is_wanted(receiver, &downstream->access.inlet.leg);
 
-    agent_reading_queue(&downstream->reading, receiver, is_wanted ? AGENT_WANTED : AGENT_NOT_WANTED, moved);
+    agent_reading_queue(&downstream->reading, receiver, &downstream->access.inlet.leg, moved);
     if (!moved && !was_waiting)
         return;
     const struct agent_facts facts = facts_of(downstream);
@@ -347,6 +366,7 @@ static struct step transfer_step(struct downstream *downstream)
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
+    timer_set(&downstream->timer, downstream->retirement.end_at_ms);
     timer_set(&downstream->timer, framer_deadline(&downstream->receiver.framer));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
     if (!downstream->outgoing.length) /* else an answer is on its way */
@@ -372,7 +392,10 @@ static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
     struct step step = step_goes_on_unless(END_NONE);
+    enum end_reason distrust = inlet_judge(&downstream->access.inlet);
 
+    if (distrust != END_NONE)
+        downstream_retire(downstream, distrust);
     if (is_securing)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
                                    framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
@@ -391,7 +414,14 @@ static void downstream_step(struct downstream *downstream)
     downstream_end(downstream, step.reason);
 }
 
-/* ---- open and stop ---- */
+/* ---- open, retire and stop ---- */
+
+static struct task *next_of(struct task *task)
+{
+    struct downstream *next = LIST_NEXT((struct downstream *)task, sibling);
+
+    return next ? &next->task : NULL;
+}
 
 void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
                             struct body_filter *bodies)
@@ -402,7 +432,13 @@ void downstream_shared_init(struct downstream_shared *shared, struct dispatcher 
         .budget = dispatcher->budget,
     };
     receiver_shared_init(&shared->receiving, &receiver_events, dispatcher, bodies);
+    sweep_init(&shared->sweep, dispatcher->transport->reactor, next_of);
     LIST_INIT(&shared->list);
+}
+
+void downstream_shared_credentials_changed(struct downstream_shared *shared)
+{
+    sweep_begin(&shared->sweep, LIST_EMPTY(&shared->list) ? NULL : &LIST_FIRST(&shared->list)->task);
 }
 
 void downstream_shared_drain(struct downstream_shared *shared)
@@ -435,6 +471,18 @@ void downstream_open(struct downstream_shared *shared, int fd, const struct sock
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);
     agent_access_open(&downstream->access, shared->transport, fd, peer, &downstream->task);
     downstream_step(downstream);
+}
+
+void downstream_retire(struct downstream *downstream, enum end_reason reason)
+{
+    const struct agent_access *access = &downstream->access;
+
+    if (access->state == ACCESS_CLOSED)
+        return;
+    if (access->state != ACCESS_GRANTED)
+        framer_stop(&downstream->receiver.framer);
+    retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
+    downstream_wake(downstream);
 }
 
 bool downstream_stop(struct downstream *downstream)

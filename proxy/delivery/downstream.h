@@ -5,7 +5,10 @@
  * Reads messages once access is granted. The peer is an agent, or a husk that speaks the link for many
  * agents. Owns its access, and its receiver with the answers that are not sent yet. The dispatcher owns the
  * messages that were submitted. The connection stays open until all its messages are settled, so that a reset
- * can still tell the agent of a failure. An idle connection owns no scanner and no buffer. Belongs to its
+ * can still tell the agent of a failure.
+ *
+ * A connection retires when its peer is no longer trusted. It then takes no message after the current one and
+ * ends when its messages are settled. An idle connection owns no scanner and no buffer. Belongs to its
  * worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
@@ -14,6 +17,8 @@
 #include "delivery/agent_clock.h"
 #include "delivery/agent_reading.h"
 #include "delivery/receiver.h"
+#include "delivery/retirement.h"
+#include "runtime/sweep.h"
 #include "runtime/timer.h"
 
 struct downstream {
@@ -21,6 +26,8 @@ struct downstream {
     LIST_ENTRY(downstream) sibling;
     struct downstream_shared *shared; /* borrowed */
     struct agent_access access;
+    struct retirement retirement;
+    bool was_answered; /* answers have been written */
     struct receiver receiver;
     struct agent_reading reading;
     struct buffer outgoing; /* handshake messages, or one TLS record of answers, to be written */
@@ -35,13 +42,16 @@ struct downstream_shared {
     struct read_budget *budget;
     struct receiver_shared receiving;
     struct message_meters meters;
-    bool is_draining; /* husk stops soon: no batch waits */
+    bool is_draining;   /* husk stops soon: no batch waits */
+    struct sweep sweep; /* of the list, after the credentials have changed */
     LIST_HEAD(, downstream) list;
 };
 
 /* Borrows the arguments. */
 void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
                             struct body_filter *bodies);
+/* The credentials have changed: each connection judges its peer in one of the next turns. */
+void downstream_shared_credentials_changed(struct downstream_shared *shared);
 /* The process is going to end: from now on a step hands up batches without delay. */
 void downstream_shared_drain(struct downstream_shared *shared);
 /* Call it after every connection has ended. */
@@ -52,6 +62,10 @@ extern const struct read_budget_events downstream_budget_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);
+/* The connection takes what has arrived and the rest of the current message, nothing after it, and ends for
+ * `reason` when its messages are settled: in order, so that the agent reads its acks. After --drain-timeout
+ * it ends at once. Harmless if it retires already. */
+void downstream_retire(struct downstream *downstream, enum end_reason reason);
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */
 bool downstream_stop(struct downstream *downstream);

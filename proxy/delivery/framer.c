@@ -336,8 +336,8 @@ static enum end_reason discarded_advance(struct framer *framer, enum scanner_sta
 
 uint64_t framer_wait_ms(const struct framer *framer, uint64_t now_ms)
 {
-    if (!framer->permit->meter || framer->incoming.length == framer->scanned_bytes ||
-        framer_is_mid_message(framer))
+    if (!framer->permit->meter || framer_has_stopped(framer) ||
+        framer->incoming.length == framer->scanned_bytes || framer_is_mid_message(framer))
         return 0;
     return message_permit_wait_ms(framer->permit, now_ms);
 }
@@ -414,10 +414,13 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
         return END_NONE;
     if (!scan_begin(framer) || !builder_begin(framer))
         return END_NO_MEMORY;
+    bool has_stopped = framer_has_stopped(framer);
     framer->is_mid_frame = false;
     while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length && !framer->is_mid_frame &&
-           !framer_wait_ms(framer, now_ms))
+           !has_stopped && !framer_wait_ms(framer, now_ms)) {
         reason = next_step(framer, now_ms);
+        has_stopped = framer_has_stopped(framer);
+    }
     /* Whole messages are handed up even if the bytes after them are refused. */
     if (reason != END_NONE || now_ms >= framer->builder->due_ms) {
         enum end_reason batch_reason = framer_output_flush(framer);
@@ -441,6 +444,11 @@ enum end_reason framer_flush(struct framer *framer)
 bool framer_is_mid_message(const struct framer *framer)
 {
     return framer->is_mid_frame || (framer->scan && !scanner_is_between(framer->scan));
+}
+
+bool framer_has_stopped(const struct framer *framer)
+{
+    return framer->is_stopping && !framer_is_mid_message(framer);
 }
 
 bool framer_is_untouched(const struct framer *framer)

@@ -36,6 +36,15 @@ void framer_set_source(struct framer *framer, enum framer_source source);
  * until framer_deadline. END_NONE, or why the connection must end. */
 enum end_reason framer_advance(struct framer *framer, uint64_t now_ms);
 
+/* From now on the framer takes the rest of the current message or frame, and nothing after it. */
+static inline void framer_stop(struct framer *framer)
+{
+    framer->is_stopping = true;
+}
+
+/* Whether nothing more is taken: the bytes after the last message stay in framer_bytes. */
+bool framer_has_stopped(const struct framer *framer);
+
 /* Hands up the batch that waits, if there is one. END_NONE or END_NO_MEMORY. */
 enum end_reason framer_flush(struct framer *framer);
 

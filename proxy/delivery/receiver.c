@@ -270,10 +270,15 @@ void receiver_end(struct receiver *receiver)
 
 /* ---- state ---- */
 
-bool receiver_is_drained(const struct receiver *receiver)
+bool receiver_is_settled(const struct receiver *receiver)
 {
     return !senders_have_unsettled(&receiver->senders) && !receiver->cut_through &&
-           !framer_held_bytes(&receiver->framer) && !senders_have_answers(&receiver->senders);
+           !framer_has_batch(&receiver->framer) && !senders_have_answers(&receiver->senders);
+}
+
+bool receiver_is_drained(const struct receiver *receiver)
+{
+    return receiver_is_settled(receiver) && !framer_held_bytes(&receiver->framer);
 }
 
 /* A message that is cut through does not wait: its connection may be the one that the isolated message

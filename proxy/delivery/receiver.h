@@ -57,7 +57,9 @@ void receiver_allow_link(struct receiver *receiver);
  * again. */
 void receiver_end(struct receiver *receiver);
 
-/* Whether no message is incomplete or unsettled, and no answer waits. */
+/* Whether no message is unsettled, and no answer waits. */
+bool receiver_is_settled(const struct receiver *receiver);
+/* The same, and no byte of the agent is left. */
 bool receiver_is_drained(const struct receiver *receiver);
 /* Whether further messages of the agent would wait behind an earlier one, so that reading more would only
  * spend budget. Never on a link: windows stop single senders there. */

@@ -79,13 +79,15 @@ struct route_options {
     uint64_t linger_timeout_ms;     /* --linger-timeout: how long a refused peer may read its alert; how long
                                        a connection that ends delivers its last bytes (tcp); how long husk waits
                                        for the end of a peer without acks */
-    uint64_t eject_time_ms;         /* --eject-time: an address is ejected after its first failure; doubles */
-    uint64_t eject_time_max_ms;     /* --eject-time-max: longest ejection */
-    unsigned dead_peer_ms;          /* --dead-peer-timeout: see socket_tune; 0: off */
-    size_t buffer_bytes;            /* --buffer-bytes: most bytes kept per connection and direction */
-    unsigned max_connections;       /* --max-connections, divided by the workers: accepted connections */
-    unsigned max_handshakes;        /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
-                                       accepted connections */
+    uint64_t drain_timeout_ms;  /* --drain-timeout: how long a connection that retires because husk no longer
+                                   trusts its peer may go on */
+    uint64_t eject_time_ms;     /* --eject-time: an address is ejected after its first failure; doubles */
+    uint64_t eject_time_max_ms; /* --eject-time-max: longest ejection */
+    unsigned dead_peer_ms;      /* --dead-peer-timeout: see socket_tune; 0: off */
+    size_t buffer_bytes;        /* --buffer-bytes: most bytes kept per connection and direction */
+    unsigned max_connections;   /* --max-connections, divided by the workers: accepted connections */
+    unsigned max_handshakes;    /* --max-handshakes, divided by the workers: unfinished TLS handshakes of
+                                   accepted connections */
     uint64_t handshake_memory_bytes; /* --handshake-memory, divided by the workers: for these handshakes */
     uint64_t crowded_handshake_timeout_ms; /* --crowded-handshake-timeout: longest wait for a peer while
                                               max_handshakes or handshake_memory_bytes is reached */

@@ -263,6 +263,13 @@ enum end_reason socket_check(int fd, unsigned dead_peer_ms)
     return is_repeating && is_silent ? END_DEAD_PEER : END_NONE;
 }
 
+size_t socket_unread(int fd)
+{
+    int unread = 0;
+
+    return ioctl(fd, SIOCINQ, &unread) == 0 && unread > 0 ? (size_t)unread : 0;
+}
+
 size_t socket_unsent(int fd)
 {
     int unsent = 0;

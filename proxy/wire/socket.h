@@ -81,6 +81,8 @@ enum end_reason socket_check(int fd, unsigned dead_peer_ms);
 /* How many times per dead_peer_ms to call socket_check. */
 enum { SOCKET_CHECKS_PER_DEAD_PEER = 4 };
 
+/* Bytes that have arrived and are not read; 0 also when the kernel does not tell. */
+size_t socket_unread(int fd);
 /* Bytes written that the peer's kernel has not acknowledged; 0 also when the kernel does not tell. */
 size_t socket_unsent(int fd);
 

@@ -60,11 +60,10 @@ static void connection_receive(struct worker *worker, const struct mailbox_item 
 
 static void credentials_change(struct worker *worker, const struct mailbox_item *item)
 {
-    if (item->side == SIDE_DOWNSTREAM) {
+    if (item->side == SIDE_DOWNSTREAM)
         acceptor_set_credentials(&worker->transport.acceptor, item->credentials);
-        return;
-    }
-    dialer_set_credentials(&worker->transport.dialer, item->credentials);
+    else
+        dialer_set_credentials(&worker->transport.dialer, item->credentials);
     delivery_credentials_changed(&worker->delivery);
 }
 

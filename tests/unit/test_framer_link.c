@@ -190,6 +190,39 @@ static void a_frame_may_begin_the_link(void **state)
     }
 }
 
+/* ---- the last message ---- */
+
+/* Stops at every byte: what has begun before is taken, nothing after it, and its bytes stay. */
+static void a_framer_that_stops_takes_the_current_message_or_frame_alone(void **state)
+{
+    static const char *const items[] = { ASKED("a", "1"), FRAME("\x01"), ASKED("b", "2"), FRAME("\x02") };
+    static const char *const traces[] = { "", "m ", "m f1 ", "m f1 m ", "m f1 m f2 " };
+    enum { COUNT = sizeof items / sizeof items[0] };
+    struct framing *f = *state;
+    size_t starts[COUNT + 1], length = 0;
+
+    for (size_t i = 0; i < COUNT; i++) {
+        starts[i] = length;
+        length += strlen(items[i]);
+    }
+    starts[COUNT] = length;
+    for (size_t cut = 0; cut <= length; cut++) {
+        size_t taken = 0;
+        while (taken < COUNT && starts[taken] < cut)
+            taken++;
+        framing_restart(f);
+        for (size_t i = 0; i < COUNT; i++)
+            framing_put(f, items[i], strlen(items[i]));
+        assert_int_equal(framing_receive(f, 0, cut), END_NONE);
+        framer_stop(&f->framer);
+        assert_int_equal(framer_has_stopped(&f->framer), cut == starts[taken]);
+        assert_int_equal(framing_receive(f, cut, length), END_NONE);
+        assert_true(framer_has_stopped(&f->framer));
+        assert_int_equal(framer_held_bytes(&f->framer), length - starts[taken]);
+        framing_expect_trace(f, traces[taken]);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -206,6 +239,7 @@ int main(void)
         TEST(a_map_that_says_nothing_does_not_begin_a_link),
         TEST(a_nil_says_nothing),
         TEST(a_frame_may_begin_the_link),
+        TEST(a_framer_that_stops_takes_the_current_message_or_frame_alone),
     };
 
     return cmocka_run_group_tests_name("framer_link", tests, NULL, NULL);

@@ -1,0 +1,48 @@
+#include "delivery/retirement.h"
+
+#include "wire/socket.h"
+
+static const struct transport *transport_of(const struct receiver *receiver)
+{
+    return receiver->shared->dispatcher->transport;
+}
+
+void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
+                      const struct leg *leg)
+{
+    const struct transport *transport = transport_of(receiver);
+
+    if (retirement->reason != END_NONE)
+        return;
+    retirement->reason = reason;
+    retirement->left_bytes = UINT32_MAX;
+    retirement->end_at_ms = transport->reactor->now_ms + transport->route->drain_timeout_ms;
+    retirement_note_read(retirement, receiver, leg, 0);
+}
+
+void retirement_note_read(struct retirement *retirement, struct receiver *receiver, const struct leg *leg,
+                          size_t bytes)
+{
+    if (retirement->reason == END_NONE)
+        return;
+    /* TLS records are longer than what is in them: the kernel knows when all of them are read. */
+    size_t unread = leg->read_over ? 0 : socket_unread(leg->fd);
+    size_t left = retirement->left_bytes > bytes ? retirement->left_bytes - bytes : 0;
+    retirement->left_bytes = (uint32_t)(unread < left ? unread : left);
+    /* Messages that a rate limit delays are read, and not scanned. */
+    if (!retirement->left_bytes &&
+        !framer_wait_ms(&receiver->framer, transport_of(receiver)->reactor->now_ms))
+        framer_stop(&receiver->framer);
+}
+
+bool retirement_is_over(const struct retirement *retirement, const struct receiver *receiver,
+                        const struct leg *leg, const struct buffer *outgoing)
+{
+    return retirement->reason != END_NONE && framer_has_stopped(&receiver->framer) &&
+           receiver_is_settled(receiver) && !outgoing->length && !leg->unsent.length;
+}
+
+bool retirement_is_late(const struct retirement *retirement, uint64_t now_ms)
+{
+    return retirement->reason != END_NONE && now_ms >= retirement->end_at_ms;
+}
