@@ -491,5 +491,5 @@ void dispatcher_endpoints_changed(struct dispatcher *dispatcher)
 
 void dispatcher_credentials_changed(struct dispatcher *dispatcher)
 {
-    upstream_pool_retire_all(&dispatcher->pool);
+    upstream_pool_credentials_changed(&dispatcher->pool);
 }

@@ -55,7 +55,7 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 
 /* The upstream's addresses have changed, or are known for the first time. */
 void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
-/* The credentials for the upstream have changed: its connections retire. */
+/* The credentials for the upstream have changed: its connections judge their servers. */
 void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 
 /* An agent has begun to wait for read budget: on_pressure is called from time to time. */

@@ -87,7 +87,7 @@ void upstream_end(struct upstream *upstream, enum end_reason reason)
     if (upstream->reservation.message)
         reservation_cancel(upstream->reservation.message);
     bool in_order =
-        end_reason_is_benign(reason) && leg->broken == END_NONE && upstream->use != UPSTREAM_CUT_THROUGH;
+        end_reason_is_orderly(reason) && leg->broken == END_NONE && upstream->use != UPSTREAM_CUT_THROUGH;
     if (in_order && leg->fd >= 0)
         (void)leg_finish(leg);
     outlet_close(&upstream->outlet, in_order ? LEG_CLOSE : LEG_RESET);
@@ -108,10 +108,22 @@ void upstream_fail(struct upstream *upstream, enum end_reason reason)
     upstream_wake(upstream);
 }
 
-void upstream_retire(struct upstream *upstream)
+void upstream_retire(struct upstream *upstream, enum end_reason reason)
 {
-    upstream->is_retiring = true;
+    if (upstream->retires_for == END_DISTRUSTED)
+        return;
+    upstream->retires_for = reason;
+    if (reason == END_DISTRUSTED)
+        upstream->end_at_ms = reactor_of(upstream)->now_ms + route_of(upstream)->drain_timeout_ms;
     upstream_wake(upstream);
+}
+
+void upstream_judge(struct upstream *upstream)
+{
+    enum end_reason reason = outlet_judge(&upstream->outlet);
+
+    if (reason != END_NONE)
+        upstream_retire(upstream, reason);
 }
 
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms)
@@ -150,7 +162,8 @@ bool upstream_has_space(const struct upstream *upstream)
 
 bool upstream_is_available(const struct upstream *upstream)
 {
-    return upstream->use == UPSTREAM_SHARED && !upstream->reservation.message && !upstream->is_retiring &&
+    return upstream->use == UPSTREAM_SHARED && !upstream->reservation.message &&
+           upstream->retires_for == END_NONE &&
            (!upstream->outlet.leg.tls || in_flight_acks_fit(&upstream->stream.in_flight)) &&
            upstream_has_space(upstream);
 }

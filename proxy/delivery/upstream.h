@@ -6,8 +6,8 @@
  *
  * ASKING: an ack is missing, husk has ended its direction, and waits for the peer's end (peer_acks.h).
  *
- * A connection retires when it is old, or when its address or its credentials are no longer in use. It then
- * takes no more messages and ends when its messages are settled.
+ * A connection retires when it is old, when its address or our certificate is no longer in use, or when its
+ * server is no longer trusted. It then takes no more messages and ends when its messages are settled.
  *
  * Owns its outlet, the bytes to be written and, until they are settled, the messages sent on it. Reports to
  * its observer and knows nothing above it. Belongs to its worker's thread. */
@@ -82,7 +82,7 @@ struct upstream {
     size_t endpoint_at; /* index of its endpoint in the dialer's list; beyond the list: unknown, or removed */
     enum upstream_state state;
     enum upstream_use use;
-    bool is_retiring;
+    enum end_reason retires_for;      /* END_NONE: it does not retire */
     enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
     unsigned acked_count;             /* messages that were acknowledged */
     enum retry_fault fault;           /* whose failure its end is; set at its end */
@@ -92,6 +92,7 @@ struct upstream {
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t held_us;                 /* when it was held, by the reactor's now_us */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
+    uint64_t end_at_ms;               /* when it ends at the latest; 0: its retirement has no limit */
     struct outlet outlet;
     struct upstream_stream stream;
     struct peer_acks acks; /* whether the peer acknowledges messages */
@@ -107,8 +108,12 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
 void upstream_end(struct upstream *upstream, enum end_reason reason);
 /* Something failed: the next step of the connection ends it for `reason`. */
 void upstream_fail(struct upstream *upstream, enum end_reason reason);
-/* The connection takes no more messages and ends when its messages are settled. */
-void upstream_retire(struct upstream *upstream);
+/* The connection takes no more messages and ends for `reason` when its messages are settled: END_RETIRED, or
+ * END_DISTRUSTED, which ends it after --drain-timeout at the latest. */
+void upstream_retire(struct upstream *upstream, enum end_reason reason);
+/* The dialer's credentials have been replaced: the connection retires if they do not admit the server, or
+ * show it another certificate. */
+void upstream_judge(struct upstream *upstream);
 /* Makes the connection call on_old at `retire_at_ms`. */
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms);
 /* The dialer's list has changed: looks up the connection's address again. False when the list no longer has

@@ -264,7 +264,7 @@ static void survey_make(struct survey *survey, const struct upstream_pool *pool,
             survey->is_dialling = true;
         survey->exclusive += is_exclusive(upstream);
         survey->reserved += is_reserved(upstream);
-        if (is_exclusive(upstream) || is_reserved(upstream) || upstream->is_retiring)
+        if (is_exclusive(upstream) || is_reserved(upstream) || upstream->retires_for != END_NONE)
             continue;
         survey->count++;
         if (upstream->endpoint_at >= ENDPOINTS_MAX)
@@ -366,10 +366,10 @@ void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstrea
     if (!endpoints(pool))
         return;
     if (!upstream_locate(upstream))
-        upstream_retire(upstream); /* its address was removed during the dial */
+        upstream_retire(upstream, END_RETIRED); /* its address was removed during the dial */
     LIST_FOREACH (other, &pool->list, sibling) {
         if (tier_of(pool, other) > tier_of(pool, upstream))
-            upstream_retire(other);
+            upstream_retire(other, END_RETIRED);
     }
 }
 
@@ -380,7 +380,7 @@ void upstream_pool_on_released(struct upstream_pool *pool, struct upstream *upst
     survey_make(&survey, pool, 0);
     if (upstream->endpoint_at < ENDPOINTS_MAX &&
         survey.shared[upstream->endpoint_at] > route_of(pool)->max_upstream_connections)
-        upstream_retire(upstream);
+        upstream_retire(upstream, END_RETIRED);
 }
 
 void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
@@ -389,10 +389,10 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
     unsigned retiring = 0;
 
     LIST_FOREACH (other, &pool->list, sibling)
-        retiring += other->is_retiring;
+        retiring += other->retires_for != END_NONE;
     /* On a new connection the retry delay of the message would begin again, perhaps each time. */
     if (!is_reserved(upstream) && retiring < route_of(pool)->max_upstream_connections)
-        upstream_retire(upstream);
+        upstream_retire(upstream, END_RETIRED);
     else
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
@@ -472,15 +472,15 @@ void upstream_pool_endpoints_changed(struct upstream_pool *pool)
         address_records_move(&pool->addresses, endpoint_pool_of(pool)->list);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (!upstream_locate(upstream))
-            upstream_retire(upstream);
+            upstream_retire(upstream, END_RETIRED);
         upstream_wake(upstream);
     }
 }
 
-void upstream_pool_retire_all(struct upstream_pool *pool)
+void upstream_pool_credentials_changed(struct upstream_pool *pool)
 {
     struct upstream *upstream;
 
     LIST_FOREACH (upstream, &pool->list, sibling)
-        upstream_retire(upstream);
+        upstream_judge(upstream);
 }

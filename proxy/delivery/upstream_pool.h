@@ -81,7 +81,7 @@ void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream 
 
 /* The addresses have changed: connections to removed addresses retire. */
 void upstream_pool_endpoints_changed(struct upstream_pool *pool);
-/* The credentials have changed: all connections retire. */
-void upstream_pool_retire_all(struct upstream_pool *pool);
+/* The dialer's credentials have been replaced: each connection judges its server. */
+void upstream_pool_credentials_changed(struct upstream_pool *pool);
 
 #endif

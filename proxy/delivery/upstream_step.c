@@ -137,7 +137,8 @@ static enum end_reason verdict(const struct upstream *upstream)
         return leg->broken;
     if (leg->read_over)
         return is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED;
-    return upstream->is_retiring && is_drained(upstream) ? END_RETIRED : END_NONE;
+    bool is_late = upstream->end_at_ms && reactor_of(upstream)->now_ms >= upstream->end_at_ms;
+    return is_late || is_drained(upstream) ? upstream->retires_for : END_NONE;
 }
 
 /* Moves messages and acks until nothing moves or STEP_BYTES have moved. After STEP_BYTES the connection
@@ -186,7 +187,7 @@ static struct step ready_step(struct upstream *upstream)
     bool was_isolated = upstream->use == UPSTREAM_ISOLATED;
     enum end_reason reason = bytes_move(upstream);
 
-    if (upstream->retire_at_ms && !upstream->is_retiring &&
+    if (upstream->retire_at_ms && upstream->retires_for == END_NONE &&
         reactor_of(upstream)->now_ms >= upstream->retire_at_ms)
         shared->events->on_old(shared->observer, upstream);
     reason = reason != END_NONE ? reason : verdict(upstream);
@@ -194,7 +195,8 @@ static struct step ready_step(struct upstream *upstream)
     reason = reason != END_NONE ? reason : outlet_check_peer(&upstream->outlet);
     if (upstream->use != UPSTREAM_CUT_THROUGH && peer_acks_ask(&upstream->acks, reason)) {
         upstream->state = UPSTREAM_ASKING;
-        upstream->is_retiring = true; /* another connection may take its place */
+        if (upstream->retires_for == END_NONE)
+            upstream->retires_for = END_RETIRED; /* another connection may take its place */
         return step_waits_unless(END_NONE);
     }
     if (reason != END_NONE)
@@ -219,7 +221,7 @@ static void watch(struct upstream *upstream)
         leg_watch(&upstream->outlet.leg, LEG_READ);
         timer_set(timer,
                   timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->stream.in_flight)));
-        timer_set(timer, upstream->is_retiring ? 0 : upstream->retire_at_ms);
+        timer_set(timer, upstream->retires_for == END_NONE ? upstream->retire_at_ms : upstream->end_at_ms);
         timer_set(timer, reservation_deadline(&upstream->reservation));
         break;
     case UPSTREAM_ASKING:
@@ -234,8 +236,8 @@ static void watch(struct upstream *upstream)
 void upstream_step(void *task)
 {
     struct upstream *upstream = task;
-    bool is_unwanted = upstream->is_retiring && upstream->state < UPSTREAM_READY;
-    struct step step = step_goes_on_unless(is_unwanted ? END_RETIRED : END_NONE);
+    struct step step =
+        step_goes_on_unless(upstream->state < UPSTREAM_READY ? upstream->retires_for : END_NONE);
 
     if (step.outcome == STEP_GOES_ON && upstream->state == UPSTREAM_OPENING)
         step = open_step(upstream);

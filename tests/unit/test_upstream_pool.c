@@ -162,7 +162,7 @@ static void a_connection_is_picked_once_it_is_ready(void **state)
     assert_ptr_equal(upstream_pool_pick(&f->pool, 0), upstream);
     assert_ptr_equal(upstream_pool_pick_exclusive(&f->pool), upstream);
     assert_true(upstream_pool_is_ready(&f->pool));
-    upstream_retire(upstream);
+    upstream_retire(upstream, END_RETIRED);
     assert_null(upstream_pool_pick(&f->pool, upstream->id));
 }
 
@@ -280,7 +280,7 @@ static void connections_per_endpoint_have_a_limit(void **state)
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(dial_ready(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, i % 2);
     expect_no_dial(f, UPSTREAM_FOR_MESSAGE, 0);
-    upstream_retire(LIST_FIRST(&f->pool.list)); /* does not count any more */
+    upstream_retire(LIST_FIRST(&f->pool.list), END_RETIRED); /* does not count any more */
     assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
 }
 
@@ -373,7 +373,7 @@ static void a_dial_to_a_failed_endpoint_does_not_hold_up_others(void **state)
     runtime_pass(&f->runtime, 500);
     struct upstream *second = dial_ready(f, UPSTREAM_FOR_MESSAGE);
     dial(f, UPSTREAM_FOR_MESSAGE); /* hangs */
-    upstream_retire(second);
+    upstream_retire(second, END_RETIRED);
     assert_int_equal(dial(f, UPSTREAM_FOR_MESSAGE)->endpoint_at, 1);
 }
 
@@ -656,14 +656,14 @@ static void a_higher_tier_is_used_while_lower_ones_are_ejected(void **state)
     upstream_end(primary, END_RESET);
     struct upstream *standby = dial_ready(f, UPSTREAM_FOR_MESSAGE);
     assert_int_equal(standby->endpoint_at, 1);
-    assert_false(standby->is_retiring);
+    assert_false(standby->retires_for);
     runtime_pass(&f->runtime, 500);
     primary = dial(f, UPSTREAM_FOR_MESSAGE);
     assert_int_equal(primary->endpoint_at, 0);
     assert_ptr_equal(upstream_pool_pick(&f->pool, 0), standby); /* until the primary is ready */
     upstreams_make_ready(primary);
-    assert_true(standby->is_retiring);
-    assert_false(primary->is_retiring);
+    assert_true(standby->retires_for);
+    assert_false(primary->retires_for);
     assert_ptr_equal(upstream_pool_pick(&f->pool, standby->id), primary);
 }
 
@@ -709,12 +709,12 @@ static void a_few_old_connections_retire_at_a_time(void **state)
     make_pair(f, pair);
     upstream_pool_on_old(&f->pool, pair[0]);
     upstream_pool_on_old(&f->pool, pair[1]);
-    assert_true(pair[0]->is_retiring);
-    assert_false(pair[1]->is_retiring);
+    assert_true(pair[0]->retires_for);
+    assert_false(pair[1]->retires_for);
     assert_int_equal(pair[1]->retire_at_ms, now_ms(f) + 1000);
     upstream_end(pair[0], END_RETIRED);
     upstream_pool_on_old(&f->pool, pair[1]);
-    assert_true(pair[1]->is_retiring);
+    assert_true(pair[1]->retires_for);
 }
 
 static void a_reserved_connection_retires_after_its_message(void **state)
@@ -726,11 +726,11 @@ static void a_reserved_connection_retires_after_its_message(void **state)
     struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_RESERVATION);
     assert_true(upstream_pool_reserve(&f->pool, message, 100));
     upstream_pool_on_old(&f->pool, upstream);
-    assert_false(upstream->is_retiring);
+    assert_false(upstream->retires_for);
     assert_int_equal(upstream->retire_at_ms, now_ms(f) + 1000);
     reservation_cancel(message);
     upstream_pool_on_old(&f->pool, upstream);
-    assert_true(upstream->is_retiring);
+    assert_true(upstream->retires_for);
     message_free(message);
 }
 
@@ -745,9 +745,9 @@ static void a_released_connection_retires_if_there_are_too_many(void **state)
     upstream_hold(exclusive, &holder, 1);
     upstream_release(exclusive);
     upstream_pool_on_released(&f->pool, exclusive);
-    assert_true(exclusive->is_retiring);
+    assert_true(exclusive->retires_for);
     upstream_pool_on_released(&f->pool, first); /* now it is the only one */
-    assert_false(first->is_retiring);
+    assert_false(first->retires_for);
 }
 
 static void a_connection_retires_when_its_address_is_gone(void **state)
@@ -758,11 +758,11 @@ static void a_connection_retires_when_its_address_is_gone(void **state)
     make_pair(f, pair);
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 3, 2 }, NULL, 2);
     upstream_pool_endpoints_changed(&f->pool);
-    assert_true(pair[0]->is_retiring);
-    assert_false(pair[1]->is_retiring);
+    assert_true(pair[0]->retires_for);
+    assert_false(pair[1]->retires_for);
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2, 3 }, NULL, 2);
     upstream_pool_endpoints_changed(&f->pool);
-    assert_false(pair[1]->is_retiring);
+    assert_false(pair[1]->retires_for);
     assert_int_equal(pair[1]->endpoint_at, 0);
 }
 
@@ -774,21 +774,44 @@ static void a_connection_whose_address_left_while_it_was_dialled_retires(void **
     struct upstream *upstream = dial(f, UPSTREAM_FOR_MESSAGE);
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 2 }, NULL, 1);
     upstream_pool_endpoints_changed(&f->pool);
-    assert_false(upstream->is_retiring); /* it has no address yet */
+    assert_false(upstream->retires_for); /* it has no address yet */
     upstreams_make_ready(upstream);
-    assert_true(upstream->is_retiring);
+    assert_true(upstream->retires_for);
 }
 
-static void all_connections_retire_with_their_credentials(void **state)
+static void a_connection_that_is_not_trusted_retires_within_the_drain_timeout(void **state)
+{
+    struct fixture *f = *state;
+    struct upstream *pair[2];
+
+    f->runtime.route.drain_timeout_ms = 1000;
+    make_pair(f, pair);
+    for (unsigned i = 0; i < 2; i++) {
+        upstream_retire(pair[i], i == 0 ? END_RETIRED : END_DISTRUSTED);
+        assert_int_equal(pair[i]->end_at_ms, i == 0 ? 0 : f->runtime.reactor.now_ms + 1000);
+    }
+    assert_null(upstream_pool_pick(&f->pool, 0));
+    dial(f, UPSTREAM_FOR_MESSAGE);
+    uint64_t end_at_ms = pair[1]->end_at_ms;
+    runtime_pass(&f->runtime, 10);
+    upstream_retire(pair[0], END_DISTRUSTED);
+    upstream_retire(pair[1], END_RETIRED);
+    upstream_retire(pair[1], END_DISTRUSTED);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pair[i]->retires_for, END_DISTRUSTED);
+    assert_int_equal(pair[0]->end_at_ms, end_at_ms + 10);
+    assert_int_equal(pair[1]->end_at_ms, end_at_ms); /* a second reload does not move it */
+}
+
+static void plaintext_connections_stay_when_credentials_change(void **state)
 {
     struct fixture *f = *state;
     struct upstream *pair[2];
 
     make_pair(f, pair);
-    upstream_pool_retire_all(&f->pool);
-    assert_true(pair[0]->is_retiring && pair[1]->is_retiring);
-    assert_null(upstream_pool_pick(&f->pool, 0));
-    dial(f, UPSTREAM_FOR_MESSAGE);
+    f->runtime.transport.dialer.generation++;
+    upstream_pool_credentials_changed(&f->pool);
+    assert_false(pair[0]->retires_for || pair[1]->retires_for);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -835,7 +858,8 @@ int main(void)
         TEST(a_released_connection_retires_if_there_are_too_many),
         TEST(a_connection_retires_when_its_address_is_gone),
         TEST(a_connection_whose_address_left_while_it_was_dialled_retires),
-        TEST(all_connections_retire_with_their_credentials),
+        TEST(a_connection_that_is_not_trusted_retires_within_the_drain_timeout),
+        TEST(plaintext_connections_stay_when_credentials_change),
     };
 
     return cmocka_run_group_tests_name("upstream_pool", tests, NULL, NULL);
