@@ -10,8 +10,6 @@ enum {
     UNREAD_CHECK_MS = 500    /* how often husk checks a peer that it does not read */
 };
 
-static void tunnel_step(struct tunnel *tunnel);
-
 static struct reactor *reactor_of(const struct tunnel *tunnel)
 {
     return tunnel->tunnels->transport->reactor;
@@ -37,34 +35,7 @@ static enum side other(enum side side)
     return side == SIDE_DOWNSTREAM ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
 }
 
-static void on_task(void *task)
-{
-    tunnel_step(task);
-}
-
-/* ---- begin and end ---- */
-
-void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address *peer)
-{
-    struct transport *transport = tunnels->transport;
-    struct reactor *reactor = transport->reactor;
-    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
-
-    if (!tunnel) {
-        socket_close_by_reset(fd);
-        return;
-    }
-    tunnel->tunnels = tunnels;
-    tunnel->task.run = on_task;
-    tunnel->progress_ms = reactor->now_ms;
-    timer_init(&tunnel->timer, reactor, on_task, &tunnel->task);
-    buffer_init(&tunnel->pending[SIDE_DOWNSTREAM], &reactor->pool);
-    buffer_init(&tunnel->pending[SIDE_UPSTREAM], &reactor->pool);
-    LIST_INSERT_HEAD(&tunnels->list, tunnel, sibling);
-    outlet_open(&tunnel->outlet, &transport->dialer, &tunnel->task);
-    inlet_open(&tunnel->inlet, transport, fd, peer, &tunnel->task);
-    tunnel_step(tunnel);
-}
+/* ---- end ---- */
 
 static const char *state_name(const struct tunnel *tunnel)
 {
@@ -104,6 +75,7 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
     buffer_clear(&tunnel->pending[SIDE_DOWNSTREAM]);
     buffer_clear(&tunnel->pending[SIDE_UPSTREAM]);
     timer_stop(&tunnel->timer);
+    sweep_forget(&tunnel->tunnels->sweep, &tunnel->task);
     LIST_REMOVE(tunnel, sibling);
     reactor_reap(reactor_of(tunnel), &tunnel->task);
 }
@@ -135,7 +107,7 @@ static bool tunnel_is_drained(struct tunnel *tunnel)
 static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
     /* A peer whose bytes may be lost must see a reset, so that it sends them again. */
-    bool in_order = end_reason_is_benign(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
+    bool in_order = end_reason_is_orderly(reason) && tunnel_leg(tunnel, side)->broken == END_NONE;
     enum leg_closing closing = in_order && tunnel_is_drained(tunnel) ? LEG_CLOSE : LEG_RESET;
 
     tunnel_count_end(tunnel, side, reason);
@@ -148,12 +120,27 @@ static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason re
     tunnel_close(tunnel, closing);
 }
 
-static bool tunnel_stop(struct tunnel *tunnel)
-{
-    bool is_drained = tunnel_is_drained(tunnel);
+/* ---- judging ---- */
 
-    tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
-    return is_drained;
+/* Before the upstream is connected, nothing was delivered: the tunnel ends at once. */
+static void tunnel_distrust(struct tunnel *tunnel, enum side side)
+{
+    tunnel->retires_for = END_DISTRUSTED;
+    tunnel->distrusted = side;
+    if (tunnel->state != TUNNEL_RELAYING)
+        tunnel_end(tunnel, side, END_DISTRUSTED);
+}
+
+/* Judges each peer once by each new set of credentials. A tunnel cannot be replaced: it stays although our
+ * certificate has changed. */
+static void tunnel_judge(struct tunnel *tunnel)
+{
+    if (tunnel->retires_for != END_NONE)
+        return;
+    if (inlet_judge(&tunnel->inlet) != END_NONE)
+        tunnel_distrust(tunnel, SIDE_DOWNSTREAM);
+    else if (outlet_judge(&tunnel->outlet) == END_DISTRUSTED)
+        tunnel_distrust(tunnel, SIDE_UPSTREAM);
 }
 
 /* ---- relaying ---- */
@@ -178,7 +165,8 @@ static size_t relay_window(struct tunnel *tunnel, enum side side)
 {
     size_t buffer_bytes = route_of(tunnel)->buffer_bytes;
 
-    if (tunnel_leg(tunnel, side)->read_over || tunnel_leg(tunnel, other(side))->broken != END_NONE)
+    if (tunnel->retires_for != END_NONE || tunnel_leg(tunnel, side)->read_over ||
+        tunnel_leg(tunnel, other(side))->broken != END_NONE)
         return 0;
     if (memory_is_full(tunnel))
         return relay_is_drained(tunnel, side) ? LEG_LEAST_WINDOW_BYTES : 0;
@@ -210,6 +198,18 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
     return moved;
 }
 
+/* Whether the peers have all bytes that were read. A reset would make the kernel discard bytes that it has
+ * not sent yet. */
+static bool relay_is_delivered(struct tunnel *tunnel)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        const struct leg *to = tunnel_leg(tunnel, other(side));
+        if (!relay_is_drained(tunnel, side) || (to->broken == END_NONE && socket_unsent(to->fd)))
+            return false;
+    }
+    return true;
+}
+
 /* Passes on the end of a direction, or ends the tunnel. True when the tunnel has ended. */
 static bool relay_pass_ends(struct tunnel *tunnel)
 {
@@ -232,7 +232,16 @@ static bool relay_pass_ends(struct tunnel *tunnel)
     }
     if (finished)
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_CLOSED);
-    return finished;
+    else if (tunnel->retires_for != END_NONE && relay_is_delivered(tunnel))
+        tunnel_end(tunnel, tunnel->distrusted, tunnel->retires_for);
+    return tunnel->state == TUNNEL_ENDED;
+}
+
+/* Whether the tunnel ends when the last bytes are delivered. */
+static bool relay_ends(const struct tunnel *tunnel)
+{
+    return tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE ||
+           tunnel->retires_for != END_NONE;
 }
 
 /* When to check both peers again. */
@@ -240,7 +249,7 @@ static uint64_t relay_next_check(struct tunnel *tunnel)
 {
     unsigned dead_peer_ms = route_of(tunnel)->dead_peer_ms;
     bool all_are_read = relay_window(tunnel, SIDE_DOWNSTREAM) && relay_window(tunnel, SIDE_UPSTREAM);
-    bool ends = tunnel->inlet.leg.broken != END_NONE || tunnel->outlet.leg.broken != END_NONE;
+    bool ends = relay_ends(tunnel);
     uint64_t interval_ms = dead_peer_ms ? dead_peer_ms / SOCKET_CHECKS_PER_DEAD_PEER : UINT32_MAX;
 
     if (!all_are_read && interval_ms > UNREAD_CHECK_MS)
@@ -264,9 +273,9 @@ static void relay_step(struct tunnel *tunnel)
         return;
     if (moved)
         reactor_queue(reactor_of(tunnel), &tunnel->task);
+    if (relay_ends(tunnel) && !tunnel->linger_ms)
+        tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (tunnel_leg(tunnel, side)->broken != END_NONE && !tunnel->linger_ms)
-            tunnel->linger_ms = now_ms(tunnel) + route_of(tunnel)->linger_timeout_ms;
         bool reads = relay_window(tunnel, side) > 0;
         leg_watch(tunnel_leg(tunnel, side), reads ? LEG_READ : LEG_NO_READ);
         if (!reads)
@@ -386,7 +395,11 @@ static void relay_end_if_late(struct tunnel *tunnel)
 
     if (tunnel->linger_ms && now >= tunnel->linger_ms) {
         enum side side = tunnel->inlet.leg.broken != END_NONE ? SIDE_DOWNSTREAM : SIDE_UPSTREAM;
-        tunnel_end(tunnel, side, tunnel_leg(tunnel, side)->broken);
+        enum end_reason broken = tunnel_leg(tunnel, side)->broken;
+        if (broken != END_NONE)
+            tunnel_end(tunnel, side, broken);
+        else
+            tunnel_end(tunnel, tunnel->distrusted, tunnel->retires_for);
         return;
     }
     if (tunnel->check_ms && now >= tunnel->check_ms && relay_end_if_peer_lost(tunnel))
@@ -401,6 +414,8 @@ static void tunnel_step(struct tunnel *tunnel)
 {
     if (tunnel->state == TUNNEL_ADMITTING)
         admit_step(tunnel);
+    if (tunnel->state != TUNNEL_ENDED)
+        tunnel_judge(tunnel);
     if (tunnel->state == TUNNEL_DIALLING)
         dial_step(tunnel);
     if (tunnel->state == TUNNEL_RELAYING) {
@@ -412,29 +427,39 @@ static void tunnel_step(struct tunnel *tunnel)
         timer_set(&tunnel->timer, tunnel_deadline(tunnel));
 }
 
-/* ---- all tunnels of a worker ---- */
+/* ---- open and stop ---- */
 
-void tunnels_init(struct tunnels *tunnels, struct transport *transport)
+static void on_task(void *task)
 {
-    *tunnels = (struct tunnels) { .transport = transport };
-    LIST_INIT(&tunnels->list);
+    tunnel_step(task);
 }
 
-unsigned tunnels_close(struct tunnels *tunnels)
+void tunnel_open(struct tunnels *tunnels, int fd, const struct socket_address *peer)
 {
-    unsigned left_behind = 0;
+    struct transport *transport = tunnels->transport;
+    struct reactor *reactor = transport->reactor;
+    struct tunnel *tunnel = calloc(1, sizeof *tunnel);
 
-    while (!LIST_EMPTY(&tunnels->list))
-        left_behind += !tunnel_stop(LIST_FIRST(&tunnels->list));
-    return left_behind;
-}
-
-void tunnels_endpoints_changed(struct tunnels *tunnels)
-{
-    struct tunnel *tunnel;
-
-    LIST_FOREACH (tunnel, &tunnels->list, sibling) {
-        if (tunnel->state == TUNNEL_DIALLING && tunnel->outlet.state == OUTLET_RESOLVING)
-            reactor_queue(reactor_of(tunnel), &tunnel->task);
+    if (!tunnel) {
+        socket_close_by_reset(fd);
+        return;
     }
+    tunnel->tunnels = tunnels;
+    tunnel->task.run = on_task;
+    tunnel->progress_ms = reactor->now_ms;
+    timer_init(&tunnel->timer, reactor, on_task, &tunnel->task);
+    buffer_init(&tunnel->pending[SIDE_DOWNSTREAM], &reactor->pool);
+    buffer_init(&tunnel->pending[SIDE_UPSTREAM], &reactor->pool);
+    LIST_INSERT_HEAD(&tunnels->list, tunnel, sibling);
+    outlet_open(&tunnel->outlet, &transport->dialer, &tunnel->task);
+    inlet_open(&tunnel->inlet, transport, fd, peer, &tunnel->task);
+    tunnel_step(tunnel);
+}
+
+bool tunnel_stop(struct tunnel *tunnel)
+{
+    bool is_drained = tunnel_is_drained(tunnel);
+
+    tunnel_end(tunnel, SIDE_DOWNSTREAM, END_SHUTDOWN);
+    return is_drained;
 }

@@ -5,13 +5,15 @@
  *
  * Owns its inlet, its outlet and the bytes between them. An end of one direction is passed on: FIN ↔
  * close_notify. When one side breaks, the other side first receives the bytes that were read before, then a
- * reset. Belongs to its worker's thread. */
+ * reset. When new credentials do not admit a peer, husk reads nothing more, and the tunnel ends when the
+ * bytes that were read are delivered. Belongs to its worker's thread. */
 #ifndef HUSK_TCP_TUNNEL_H
 #define HUSK_TCP_TUNNEL_H
 
 #include "link/inlet.h"
 #include "link/outlet.h"
 #include "link/transport.h"
+#include "runtime/sweep.h"
 #include "runtime/timer.h"
 
 #include <sys/queue.h>
@@ -23,6 +25,8 @@ struct tunnel {
     LIST_ENTRY(tunnel) sibling;
     struct tunnels *tunnels; /* borrowed: the tunnel is in its list */
     enum tunnel_state state;
+    enum end_reason retires_for; /* END_NONE: both peers are trusted; else nothing more is read */
+    enum side distrusted;        /* the side whose peer is not trusted */
     struct inlet inlet;
     struct outlet outlet;
     struct buffer pending[SIDE_COUNT]; /* read from this side, not taken by the other side yet */
@@ -32,21 +36,16 @@ struct tunnel {
     struct timer timer;                /* for the earliest of all deadlines */
 };
 
-/* The tunnels of one worker. */
+/* What the tunnels of one worker share, and the list of them. Only tunnels.c and tunnel.c write to it. */
 struct tunnels {
     struct transport *transport; /* borrowed */
     LIST_HEAD(, tunnel) list;
+    struct sweep sweep; /* of the list, after the credentials have changed */
 };
 
-void tunnels_init(struct tunnels *tunnels, struct transport *transport);
-/* Ends all tunnels: by a reset if bytes are undelivered, else in order. Returns the number of tunnels with
- * undelivered bytes. */
-unsigned tunnels_close(struct tunnels *tunnels);
-
-/* Takes `fd`. Resets the connection when out of memory. */
-void tunnels_accept(struct tunnels *tunnels, int fd, const struct socket_address *peer);
-
-/* The upstream's addresses are known for the first time, or have changed. */
-void tunnels_endpoints_changed(struct tunnels *tunnels);
+/* Takes `fd`. The tunnel stays in the list until it ends. Resets the connection when out of memory. */
+void tunnel_open(struct tunnels *tunnels, int fd, const struct socket_address *peer);
+/* Ends the tunnel because husk stops: in order, or by a reset and false if bytes are undelivered. */
+bool tunnel_stop(struct tunnel *tunnel);
 
 #endif

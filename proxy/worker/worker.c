@@ -65,6 +65,7 @@ static void credentials_change(struct worker *worker, const struct mailbox_item 
     else
         dialer_set_credentials(&worker->transport.dialer, item->credentials);
     delivery_credentials_changed(&worker->delivery);
+    tunnels_credentials_changed(&worker->tunnels);
 }
 
 static void endpoints_change(struct worker *worker, const struct mailbox_item *item)

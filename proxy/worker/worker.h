@@ -7,7 +7,7 @@
 
 #include "delivery/delivery.h"
 #include "link/transport.h"
-#include "tcp/tunnel.h"
+#include "tcp/tunnels.h"
 #include "worker/admission.h"
 #include "worker/listener.h"
 #include "worker/mailbox.h"
