@@ -86,7 +86,6 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
                        enum end_reason reason)
 {
     struct dispatcher *dispatcher = observer;
-    struct message_metrics *metrics = metrics_of(dispatcher);
 
     if (reason == END_NO_ACKS) {
         upstream_pool_on_settled(&dispatcher->pool, upstream, UPSTREAM_ACKED); /* by another husk */
@@ -96,14 +95,8 @@ static void on_refused(void *observer, struct upstream *upstream, struct message
     /* A part that is refused shows that the husk upstream, or one behind it, has split the batch already. */
     if (events >= message->events && refused_split(dispatcher, message, reason))
         return;
-    unsigned lost = unsettled_count_lost(&dispatcher->unsettled, message, events);
-    metrics_add(&metrics->dropped[reason], lost);
-    metrics_add(&metrics->settled, message->count > lost ? message->count - lost : 0);
-    metrics_add(&metrics->events_settled, message->events > events ? message->events - events : 0);
     upstream_pool_on_settled(&dispatcher->pool, upstream, UPSTREAM_ACKED);
-    if (message->sender)
-        sender_refuse(message->sender, message, events, reason);
-    unsettled_leave(&dispatcher->unsettled, message);
+    unsettled_refuse(&dispatcher->unsettled, message, events, reason);
 }
 
 void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
@@ -112,11 +105,12 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender)
     for (struct message *message = TAILQ_FIRST(&sender->unsettled), *next; message; message = next) {
         next = TAILQ_NEXT(message, of_sender);
         /* Other messages are delivered; these would be duplicates, because the agent sends them again. */
-        if (!message->is_waiting || !message_comes_again(message))
+        if (!message_is_waiting(message) || !message_comes_again(message))
             continue;
         message_queue_remove(&dispatcher->waiting, message);
         unsettled_forget(&dispatcher->unsettled, message);
     }
+    message_queue_unhold(&dispatcher->waiting, sender);
     waiting_publish(dispatcher);
 }
 
@@ -153,6 +147,7 @@ static struct upstream *shared_for(struct dispatcher *dispatcher, const struct m
 
 static void message_send(struct dispatcher *dispatcher, struct message *message, struct upstream *upstream)
 {
+    message_queue_remove(&dispatcher->waiting, message);
     if (message->sender)
         sender_note_upstream(message->sender, upstream->id);
     upstream_send(upstream, message);
@@ -160,39 +155,60 @@ static void message_send(struct dispatcher *dispatcher, struct message *message,
         unsettled_discard(&dispatcher->unsettled, message);
 }
 
-/* Whether the message must wait because of its own sender, although others can be sent. */
-static bool is_held(const struct message *message)
+/* False: there is no connection for the isolated message, nor for others with the same turn. */
+static bool isolated_try(struct dispatcher *dispatcher, struct message *message)
 {
-    struct sender *sender = message->sender;
+    if (sender_holds(message)) {
+        message_queue_hold(&dispatcher->waiting, message);
+        return true;
+    }
+    struct upstream *upstream = exclusive_for(dispatcher, message);
+    if (upstream)
+        message_send(dispatcher, message, upstream);
+    return upstream || message->reservation;
+}
 
-    return sender && (sender_must_wait(sender, message) || sender_is_closed(sender));
+static void isolated_send(struct dispatcher *dispatcher)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &dispatcher->pool.list, sibling) {
+        struct message *message = upstream->reservation.message;
+        if (message && message_is_waiting(message)) /* otherwise it is cut through */
+            (void)isolated_try(dispatcher, message);
+    }
+    for (unsigned turn = 0; turn < ISOLATED_TURNS; turn++) {
+        struct message *message = TAILQ_FIRST(&dispatcher->waiting.isolated[turn]), *next;
+        for (; message; message = next) {
+            next = TAILQ_NEXT(message, of_queue);
+            if (!message->reservation && !isolated_try(dispatcher, message))
+                break;
+        }
+    }
+    if (dispatcher->waiting.isolated_bytes)
+        tick_set(dispatcher);
 }
 
 static void messages_send(struct dispatcher *dispatcher)
 {
-    dispatcher->held_bytes = 0;
-    for (struct message *message = TAILQ_FIRST(&dispatcher->waiting.list), *next; message; message = next) {
-        next = TAILQ_NEXT(message, of_queue);
-        if (is_held(message)) {
-            dispatcher->held_bytes += message->entry.size;
-            reservation_cancel(message); /* the message before it may need the reservation */
+    struct message *message;
+
+    isolated_send(dispatcher);
+    while ((message = message_queue_next(&dispatcher->waiting))) {
+        if (message_is_isolated(message)) {
+            message_queue_isolate(&dispatcher->waiting, message,
+                                  retry_delay_ms(&dispatcher->retry, message) ? ISOLATED_DELAYED
+                                                                              : ISOLATED_AT_ONCE);
+            isolated_send(dispatcher);
             continue;
         }
-        bool is_isolated = message_is_isolated(message);
-        struct upstream *upstream =
-            is_isolated ? exclusive_for(dispatcher, message) : shared_for(dispatcher, message);
-        if (upstream) {
-            message_queue_remove(&dispatcher->waiting, message);
-            message_send(dispatcher, message, upstream);
-            continue;
+        struct upstream *upstream = shared_for(dispatcher, message);
+        if (!upstream) {
+            tick_set(dispatcher);
+            dial(dispatcher, UPSTREAM_FOR_MESSAGE);
+            break;
         }
-        tick_set(dispatcher);
-        if (is_isolated) {
-            dispatcher->held_bytes += message->entry.size;
-            continue;
-        }
-        dial(dispatcher, UPSTREAM_FOR_MESSAGE);
-        break;
+        message_send(dispatcher, message, upstream);
     }
     waiting_publish(dispatcher);
 }
@@ -226,7 +242,7 @@ static enum read_congestion congestion_of(const struct dispatcher *dispatcher)
 
     if (dispatcher->budget->is_congested)
         limit_bytes /= 4;
-    bool is_congested = dispatcher->waiting.bytes - dispatcher->held_bytes >= limit_bytes &&
+    bool is_congested = message_queue_shared_bytes(&dispatcher->waiting) >= limit_bytes &&
                         upstream_pool_is_ready(&dispatcher->pool);
     /* Without an unsettled message no ack could end the hold. */
     bool is_on_hold = dispatcher->unsettled.count && upstream_pool_is_on_hold(&dispatcher->pool);
@@ -238,24 +254,12 @@ static void dispatch(struct dispatcher *dispatcher)
     messages_send(dispatcher); /* an isolated message is fast: before requests */
     requests_grant(dispatcher);
     dial(dispatcher, UPSTREAM_FOR_BALANCE);
-    if (dispatcher->transport->route->max_age_ms && !TAILQ_EMPTY(&dispatcher->waiting.list))
+    if (dispatcher->transport->route->max_age_ms && !message_queue_is_empty(&dispatcher->waiting))
         tick_set(dispatcher);
     read_budget_set_congestion(dispatcher->budget, congestion_of(dispatcher));
     read_budget_admit_next(dispatcher->budget);
     if (read_budget_is_awaited(dispatcher->budget))
         tick_set(dispatcher);
-}
-
-/* Sends a message at once if none waits before it. */
-static bool message_try(struct dispatcher *dispatcher, struct message *message)
-{
-    bool must_wait = !TAILQ_EMPTY(&dispatcher->waiting.list) || is_held(message);
-    struct upstream *upstream =
-        must_wait || message_is_isolated(message) ? NULL : shared_for(dispatcher, message);
-
-    if (upstream)
-        message_send(dispatcher, message, upstream);
-    return upstream;
 }
 
 static void empty_accept(struct dispatcher *dispatcher, struct sender *sender, struct message *message)
@@ -275,8 +279,7 @@ void dispatcher_submit(struct dispatcher *dispatcher, struct sender *sender, str
     }
     sender_file(sender, message, now_ms(dispatcher));
     message_accept(dispatcher, message);
-    if (!message_try(dispatcher, message))
-        message_queue_append(&dispatcher->waiting, message);
+    message_queue_append(&dispatcher->waiting, message);
     dispatch(dispatcher);
 }
 
@@ -298,10 +301,7 @@ bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct send
 
 const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)
 {
-    const struct upstream_pool *pool = &dispatcher->pool;
-    enum end_reason reason = upstream_pool_is_ready(pool)
-                                 ? link_upstreams_why_waiting(pool)
-                                 : dialer_last_outcome(&dispatcher->transport->dialer).reason;
+    enum end_reason reason = link_upstreams_why_waiting(&dispatcher->pool);
 
     return reason == END_NONE ? "busy" : end_reason_name(reason);
 }
@@ -475,8 +475,9 @@ void dispatcher_end(struct dispatcher *dispatcher)
 
 void dispatcher_deinit(struct dispatcher *dispatcher)
 {
-    while (!TAILQ_EMPTY(&dispatcher->waiting.list)) {
-        struct message *message = TAILQ_FIRST(&dispatcher->waiting.list);
+    struct message *message;
+
+    while ((message = message_queue_any(&dispatcher->waiting))) {
         message_queue_remove(&dispatcher->waiting, message);
         unsettled_drop(&dispatcher->unsettled, message, END_SHUTDOWN);
     }

@@ -20,7 +20,6 @@ struct dispatcher {
     struct upstream_pool pool;
     struct retry retry;
     struct message_queue waiting;
-    uint64_t held_bytes; /* of messages that wait because of their own sender, as far as known */
     struct request_queue requests;
     struct unsettled unsettled; /* messages that wait or are in a ledger */
     bool is_closing;

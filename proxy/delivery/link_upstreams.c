@@ -25,6 +25,8 @@ enum end_reason link_upstreams_why_waiting(const struct upstream_pool *pool)
 {
     const struct upstream *upstream;
 
+    if (!upstream_pool_is_ready(pool))
+        return dialer_last_outcome(&pool->shared.transport->dialer).reason;
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (upstream->peer_waits != END_NONE)
             return upstream->peer_waits;

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+struct message_list;
 struct reservation;
 struct sender;
 
@@ -56,9 +57,10 @@ struct message {
     uint64_t end;      /* the number after its numbers; of a part: after those of the unsplit batch */
     uint64_t arrived_ms;
 
-    /* message_queue */
+    /* message_queue and held_queue */
     TAILQ_ENTRY(message) of_queue; /* also for the temporary lists of a function */
-    bool is_waiting;               /* for an upstream connection */
+    struct message_list *waits_in; /* the list in which it waits for an upstream connection; NULL: it does not
+                                      wait */
 
     /* retry */
     unsigned exposures;    /* connections that ended at another message while it was on them */
@@ -122,6 +124,12 @@ static inline uint64_t message_parts_max(const struct message *message)
 static inline bool message_is_isolated(const struct message *message)
 {
     return message->attempts > 0;
+}
+
+/* Whether the message waits for an upstream connection. */
+static inline bool message_is_waiting(const struct message *message)
+{
+    return message->waits_in;
 }
 
 static inline struct message *message_of(struct ledger_entry *entry)

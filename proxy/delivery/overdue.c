@@ -15,28 +15,16 @@ static bool is_too_old(const struct message *message, uint64_t deadline_ms)
     return message->arrived_ms <= deadline_ms;
 }
 
-/* Which messages are given up, and for which reason. */
-struct selection {
-    bool (*is_selected)(const struct message *message, uint64_t deadline_ms);
-    uint64_t deadline_ms;
-    enum end_reason reason;
-};
-
-static void messages_drop(const struct overdue *overdue, const struct selection *selection)
+static void messages_drop(const struct overdue *overdue, const struct message_selection *selection,
+                          enum end_reason reason)
 {
     struct message_list list = TAILQ_HEAD_INITIALIZER(list);
 
-    for (struct message *message = TAILQ_FIRST(&overdue->waiting->list), *next; message; message = next) {
-        next = TAILQ_NEXT(message, of_queue);
-        if (!selection->is_selected(message, selection->deadline_ms))
-            continue;
-        message_queue_remove(overdue->waiting, message);
-        TAILQ_INSERT_TAIL(&list, message, of_queue);
-    }
+    message_queue_select(overdue->waiting, selection, &list);
     while (!TAILQ_EMPTY(&list)) { /* dropping one can remove other messages of its sender from the queue */
         struct message *message = TAILQ_FIRST(&list);
         TAILQ_REMOVE(&list, message, of_queue);
-        unsettled_drop(overdue->unsettled, message, selection->reason);
+        unsettled_drop(overdue->unsettled, message, reason);
     }
 }
 
@@ -56,16 +44,16 @@ static bool request_tell(const struct overdue *overdue, uint64_t deadline_ms)
 
 void overdue_tell(const struct overdue *overdue, uint64_t deadline_ms)
 {
-    const struct selection selection = { is_overdue, deadline_ms, END_UNDELIVERED };
+    const struct message_selection selection = { is_overdue, deadline_ms };
 
-    messages_drop(overdue, &selection);
+    messages_drop(overdue, &selection, END_UNDELIVERED);
     while (request_tell(overdue, deadline_ms))
         continue;
 }
 
 void overdue_expire(const struct overdue *overdue, uint64_t deadline_ms)
 {
-    const struct selection selection = { is_too_old, deadline_ms, END_TOO_OLD };
+    const struct message_selection selection = { is_too_old, deadline_ms };
 
-    messages_drop(overdue, &selection);
+    messages_drop(overdue, &selection, END_TOO_OLD);
 }

@@ -1,5 +1,7 @@
 #include "delivery/sender.h"
 
+#include <assert.h>
+
 void sender_init(struct sender *sender, const struct sender_events *events, void *owner, uint64_t number)
 {
     *sender = (struct sender) { .events = events, .owner = owner, .number = number };
@@ -15,6 +17,7 @@ void sender_release(struct sender *sender)
 {
     struct message *message;
 
+    assert(!sender->held);
     while ((message = TAILQ_FIRST(&sender->unsettled))) {
         sender_remove(sender, message);
         if (message_is_empty(message))
@@ -69,10 +72,17 @@ static const struct message *blocking_from(const struct message *message)
     return message;
 }
 
+/* The isolated message no longer blocks the sender. */
+static void isolated_pass(struct sender *sender)
+{
+    sender->isolated = blocking_from(TAILQ_NEXT(sender->isolated, of_sender));
+    held_queue_wake(sender->held);
+}
+
 void sender_remove(struct sender *sender, struct message *message)
 {
     if (message == sender->isolated)
-        sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
+        isolated_pass(sender);
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
     sender->early_parts -= message->is_early_part;
     sender->empties -= message_is_empty(message);
@@ -164,7 +174,7 @@ void sender_wake(struct sender *sender)
 void sender_note_isolated(struct sender *sender, const struct message *message)
 {
     if (message->yields && sender->isolated == message)
-        sender->isolated = blocking_from(TAILQ_NEXT(message, of_sender));
+        isolated_pass(sender);
     else if (blocks(message) && (!sender->isolated || message->ordinal < sender->isolated->ordinal))
         sender->isolated = message;
 }
@@ -205,12 +215,20 @@ void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender
         sender->closed_by = upstream_id;
     else if (sender->closed_by == upstream_id)
         sender->closed_by = 0;
+    held_queue_wake(sender->held);
     sender_wake(sender);
 }
 
 bool sender_is_closed(const struct sender *sender)
 {
     return sender->closed_by;
+}
+
+bool sender_holds(const struct message *message)
+{
+    const struct sender *sender = message->sender;
+
+    return sender && (sender_must_wait(sender, message) || sender_is_closed(sender));
 }
 
 bool sender_note_invalid(struct sender *sender)

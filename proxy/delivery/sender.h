@@ -7,7 +7,7 @@
 #define HUSK_DELIVERY_SENDER_H
 
 #include "base/end_reason.h"
-#include "delivery/message.h"
+#include "delivery/held_queue.h"
 
 /* A message that was given up for `reason`, or some of its events. The other events are settled. */
 struct sender_refusal {
@@ -38,15 +38,16 @@ struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
-    uint64_t number;                    /* unique in its worker, not 0: names the sender on a link */
-    unsigned early_parts;               /* how many of them are early parts of a batch */
-    unsigned empties;                   /* how many of them are empty */
-    bool is_remote;                     /* the agent of another husk, which knows when its messages wait */
-    bool has_ended;                     /* the agent sends nothing more, and reads no ack */
-    bool has_sent_invalid;              /* an invalid event was found */
-    uint64_t filed;                     /* ordinals given so far */
-    const struct message *isolated;     /* the oldest unsettled message that is isolated and does not yield;
-                                           NULL: none */
+    struct held_queue *held;        /* waiting messages that must not overtake an earlier one; NULL: none */
+    uint64_t number;                /* unique in its worker, not 0: names the sender on a link */
+    unsigned early_parts;           /* how many of them are early parts of a batch */
+    unsigned empties;               /* how many of them are empty */
+    bool is_remote;                 /* the agent of another husk, which knows when its messages wait */
+    bool has_ended;                 /* the agent sends nothing more, and reads no ack */
+    bool has_sent_invalid;          /* an invalid event was found */
+    uint64_t filed;                 /* ordinals given so far */
+    const struct message *isolated; /* the oldest unsettled message that is isolated and does not yield;
+                                       NULL: none */
     uint64_t upstream_id; /* upstream connection that took the last message, to keep the order where possible;
                              0: none */
     uint64_t closed_by;   /* upstream connection whose husk takes no message of the sender now; 0: none */
@@ -56,7 +57,7 @@ struct sender {
 void sender_init(struct sender *sender, const struct sender_events *events, void *owner, uint64_t number);
 /* The agent is behind another husk. */
 void sender_set_remote(struct sender *sender);
-/* The sender ends; its messages go on without it. */
+/* The sender ends; its messages go on without it. None of them is held. */
 void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
@@ -104,6 +105,10 @@ enum sender_window { SENDER_OPEN, SENDER_CLOSED };
 void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender_window window);
 /* Whether a husk upstream takes no message of the sender now. A message of the sender is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
+/* Whether the message must wait because of its own sender, although messages of others can be sent: for an
+ * isolated message, or because the sender is closed. If it must, all later messages of the sender must. When
+ * that may have changed, the held messages of the sender become ready. */
+bool sender_holds(const struct message *message);
 /* Whether so many empty messages wait for earlier messages that husk should not read the agent. */
 bool sender_is_full(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */

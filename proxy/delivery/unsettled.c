@@ -78,7 +78,10 @@ void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, un
     connection_log_give_up(&unsettled->transport->connection_log, reason, messages);
 }
 
-unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events)
+/* The number of messages that are lost when `events` events of this message are lost; at least 1. The parts
+ * of a batch share its count, so a part can count 0. Such a part counts as one more received message when it
+ * is lost, so that each loss is visible. */
+static unsigned lost_count(struct unsettled *unsettled, const struct message *message, uint64_t events)
 {
     if (!message->count) {
         metrics_add(&metrics_of(unsettled)->received, 1);
@@ -87,11 +90,25 @@ unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message 
     return events < message->events && events < message->count ? (unsigned)events : message->count;
 }
 
+void unsettled_refuse(struct unsettled *unsettled, struct message *message, uint64_t events,
+                      enum end_reason reason)
+{
+    struct message_metrics *metrics = metrics_of(unsettled);
+    unsigned lost = lost_count(unsettled, message, events);
+
+    loss_count(unsettled, reason, lost);
+    metrics_add(&metrics->settled, message->count > lost ? message->count - lost : 0);
+    metrics_add(&metrics->events_settled, message->events > events ? message->events - events : 0);
+    if (message->sender)
+        sender_refuse(message->sender, message, events, reason);
+    unsettled_leave(unsettled, message);
+}
+
 void unsettled_drop(struct unsettled *unsettled, struct message *message, enum end_reason reason)
 {
     struct sender *sender = message->sender;
 
-    unsettled_note_loss(unsettled, reason, unsettled_count_lost(unsettled, message, message->events));
+    unsettled_note_loss(unsettled, reason, lost_count(unsettled, message, message->events));
     if (sender)
         sender_refuse(sender, message, message->events ? message->events : 1, reason);
     unsettled_leave(unsettled, message);

@@ -36,10 +36,10 @@ void unsettled_discard(struct unsettled *unsettled, struct message *message);
 /* `messages` Forward messages are given up for `reason`: counts and logs them. */
 void unsettled_note_loss(struct unsettled *unsettled, enum end_reason reason, unsigned messages);
 
-/* The number of messages that are lost when `events` events of this message are lost; at least 1. The parts
- * of a batch share its count, so a part can count 0. Such a part counts as one more received message when it
- * is lost, so that each loss is visible. */
-unsigned unsettled_count_lost(struct unsettled *unsettled, const struct message *message, uint64_t events);
+/* A husk upstream has refused `events` events of the message; the others are settled. Counts both, tells the
+ * sender, and frees the message. */
+void unsettled_refuse(struct unsettled *unsettled, struct message *message, uint64_t events,
+                      enum end_reason reason);
 
 /* Gives up a message for `reason`: counts and logs it, and calls on_refused of its sender if the sender still
  * exists. The callback can forget other messages. The message is neither in a queue nor in a ledger. */

@@ -139,8 +139,10 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
+        dispatcher_forget(&f->dispatcher, &f->agents[i].sender);
         sender_release(&f->agents[i].sender);
+    }
     dispatcher_end(&f->dispatcher);
     dispatcher_deinit(&f->dispatcher);
     message_free(f->request.message);
@@ -213,7 +215,7 @@ static void a_message_waits_for_a_connection_and_settles(void **state)
     assert_int_equal(f->budget.retained_bytes, sizeof *message + bytes);
     struct upstream *upstream = make_ready(f);
     EXPECT_SENT(upstream, message);
-    assert_false(message->is_waiting);
+    assert_false(message_is_waiting(message));
     messages_expect_bytes(message, message->flat, message->flat_length); /* still kept */
     messages_expect_buffer(&upstream->stream.outgoing, message->flat, message->flat_length);
     assert_int_equal(f->agents[0].sender.upstream_id, upstream->id);
@@ -247,7 +249,7 @@ static void messages_are_sent_in_order_while_a_connection_has_space(void **state
     f->runtime.route.buffer_bytes = (size_t)(first->entry.size + second->entry.size);
     struct upstream *upstream = make_ready(f);
     EXPECT_SENT(upstream, first, second);
-    assert_true(third->is_waiting);
+    assert_true(message_is_waiting(third));
     buffer_clear(&upstream->stream.outgoing);     /* the socket has taken them */
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     EXPECT_SENT(upstream, first, second, third);
@@ -298,9 +300,9 @@ static void a_message_at_which_a_connection_ends_is_sent_alone(void **state)
     assert_false(dispatcher_must_wait(&f->dispatcher, &f->agents[1].sender));
     struct upstream *shared = make_ready(f); /* dialled for the message of the other agent */
     EXPECT_SENT(shared, other);
-    assert_true(second->is_waiting); /* it must not overtake the isolated one */
+    assert_true(message_is_waiting(second)); /* it must not overtake the isolated one */
     upstreams_settle(exclusive);
-    assert_false(second->is_waiting);
+    assert_false(message_is_waiting(second));
     assert_false(dispatcher_must_wait(&f->dispatcher, &f->agents[0].sender));
 }
 
@@ -414,7 +416,7 @@ static void an_isolated_message_waits_on_its_connection_and_others_do_not(void *
 
     assert_ptr_equal(reserved(f), upstream);
     assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);
-    assert_true(isolated->is_waiting);
+    assert_true(message_is_waiting(isolated));
     struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
     assert_int_equal(upstream->stream.in_flight.ledger.count, 0);
     struct upstream *shared = make_ready(f);
@@ -435,7 +437,7 @@ static void no_other_agent_waits_for_the_back_off_of_an_isolated_message(void **
     f->dispatcher.retry.max_attempts = 20;
     upstreams_stay_quiet(upstream);
     upstream_end(upstream, END_RESET);
-    assert_true(isolated->is_blamed && isolated->is_waiting);
+    assert_true(isolated->is_blamed && message_is_waiting(isolated));
     upstream = make_ready(f);
     assert_ptr_equal(upstream->reservation.message, isolated);
     struct message *other = submit(f, 1, "b", MESSAGE_AGENT_ACK, 1);
@@ -481,7 +483,7 @@ static void a_reserved_connection_leaves_the_exclusive_ones_to_others(void **sta
     struct upstream *exclusive = make_ready(f);
     assert_ptr_equal(f->request.granted, exclusive);
     upstreams_stay_quiet(upstream);
-    assert_true(isolated->is_waiting); /* one is in use */
+    assert_true(message_is_waiting(isolated)); /* one is in use */
     upstream_release(exclusive);
     dispatcher_endpoints_changed(&f->dispatcher); /* dispatches */
     EXPECT_SENT(upstream, isolated);
@@ -519,7 +521,7 @@ static void messages_of_an_agent_that_leaves_at_the_loss_of_one_are_not_sent_aga
     assert_int_equal(f->agents[0].undelivered, 1);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_LEFT]), 2);
     assert_int_equal(metrics_read(&metrics_of(f)->waiting), 1);
-    assert_ptr_equal(TAILQ_FIRST(&f->dispatcher.waiting.list), ours);
+    assert_ptr_equal(TAILQ_FIRST(&f->dispatcher.waiting.shared), ours);
 }
 
 static void a_batch_that_fails_twice_is_split(void **state)
@@ -593,7 +595,7 @@ static void others_do_not_wait_for_the_connection_of_an_isolated_message(void **
     f->runtime.route.buffer_bytes = 4096;
     upstream_end(ends, END_RESET);
     EXPECT_SENT(stays, second);
-    assert_true(message_is_isolated(isolated) && isolated->is_waiting); /* no connection is idle */
+    assert_true(message_is_isolated(isolated) && message_is_waiting(isolated)); /* no connection is idle */
     third = submit(f, 1, "c", MESSAGE_AGENT_ACK, 1);
     EXPECT_SENT(stays, second, third);
 }
@@ -614,7 +616,7 @@ static void an_agent_is_told_that_its_message_waits_for_too_long(void **state)
     assert_int_equal(f->agents[0].undelivered, 1);
     assert_int_equal(f->agents[1].undelivered, 0);
     assert_int_equal(metrics_read(&metrics_of(f)->dropped[END_UNDELIVERED]), 1);
-    assert_true(ours->is_waiting); /* its agent does not wait for an ack */
+    assert_true(message_is_waiting(ours)); /* its agent does not wait for an ack */
 }
 
 static void a_message_that_waits_for_longer_than_its_age_is_given_up(void **state)
@@ -716,7 +718,7 @@ static void a_request_is_granted_an_idle_connection(void **state)
     assert_false(dispatcher_is_under_pressure(&f->dispatcher));
     assert_int_equal(metrics_read(&metrics_of(f)->cut_through_waiting), 0);
     struct message *message = submit(f, 0, "a", MESSAGE_OUR_ACK, 1);
-    assert_true(message->is_waiting); /* not on this connection */
+    assert_true(message_is_waiting(message)); /* not on this connection */
     upstream->shared->events->on_progress(upstream->shared->observer, upstream);
     assert_int_equal(f->request.spaces, 1);
     upstream_release(upstream);
