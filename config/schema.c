@@ -299,7 +299,9 @@ static const struct setting settings[] = {
     { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
       .help = "address that serves /live, /ready and /metrics" },
     { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
-      .max = 1000, .value_name = "N", .help = "admin connections at a time; more connections are closed" },
+      .max = 1000, .value_name = "N",
+      .help = "admin connections at a time; a further one takes the place of one that has asked nothing, is "
+              "idle or is slow" },
     { ROW("admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
       .max = HOUR, .value_name = "D", .help = "how long an admin request may take to arrive" },
     { ROW("log-format", SETTING_CHOICE, log_format), .fallback = "text", .choices = log_formats,

@@ -1,6 +1,6 @@
 #include "admin/admin.h"
 
-#include "admin/http_connection.h"
+#include "admin/http_slots.h"
 #include "admin/metrics_text.h"
 #include "admin/process_text.h"
 #include "base/clock.h"
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 2048 };
+/* One for each probe and for a scrape that come at the same time. */
+enum { RESERVES = 4 };
 
 struct admin {
     struct ev_loop *loop;
@@ -27,13 +29,13 @@ struct admin {
     struct socket_address bound;
     struct socket_file file;
     struct ev_io acceptor;
-    int reserve;            /* a descriptor to give up when none is left to accept with; -1: in use */
-    struct ev_timer resume; /* resumes accepting after descriptors ran out */
+    int reserves[RESERVES]; /* descriptors to give up when none is left to accept with; -1: given up */
+    struct ev_timer resume; /* resumes accepting after it failed */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
     struct log_limiter not_http; /* lines about clients that do not speak HTTP */
 
-    struct http_connection connections[]; /* options.max_connections of them */
+    struct http_slots *slots;
 };
 
 /* ---- pages ---- */
@@ -128,8 +130,6 @@ static void on_request(void *owner, const struct http_request *request, struct h
     } else {
         page->answer(admin, response);
     }
-    /* No client keeps the last descriptor: the next client may be the liveness probe. */
-    response->is_last = admin->reserve < 0;
 }
 
 /* Logs that a client does not speak HTTP: probably an agent or a husk that has the address of --admin. */
@@ -152,26 +152,30 @@ static void on_not_http(void *owner, const void *bytes, size_t length)
 
 /* ---- accepting ---- */
 
-static void reserve_take(struct admin *admin)
+static void reserves_take(struct admin *admin)
 {
-    if (admin->reserve < 0)
-        admin->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (unsigned i = 0; i < RESERVES; i++)
+        if (admin->reserves[i] < 0)
+            admin->reserves[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Returns -1 and errno if no connection waits, or if no descriptor is left even with the reserve. */
-static int accept_one(struct admin *admin)
+static bool reserves_give(struct admin *admin)
 {
-    int fd = accept4(admin->acceptor.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (unsigned i = 0; i < RESERVES; i++) {
+        if (admin->reserves[i] < 0)
+            continue;
+        close(admin->reserves[i]);
+        admin->reserves[i] = -1;
+        return true;
+    }
+    return false;
+}
 
-    if (fd >= 0 || admin->reserve < 0 || (errno != EMFILE && errno != ENFILE))
-        return fd;
-    close(admin->reserve);
-    admin->reserve = -1;
-    fd = accept4(admin->acceptor.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    int error = errno;
-    reserve_take(admin);
-    errno = error;
-    return fd;
+/* Frees a descriptor to accept with. False: there is none to free. The descriptor of a connection that gives
+ * way becomes a reserve (on_closed). */
+static bool descriptor_free(struct admin *admin)
+{
+    return reserves_give(admin) || (http_slots_evict(admin->slots) && reserves_give(admin));
 }
 
 static void accept_pause(struct admin *admin, int error)
@@ -193,16 +197,25 @@ static void accept_pause(struct admin *admin, int error)
     log_end(&line);
 }
 
-static void accept_place(struct admin *admin, int fd)
+/* Whether only the connection that was to be accepted has failed, accept(2). */
+static bool is_of_connection(int error)
 {
-    for (unsigned i = 0; i < admin->options.max_connections; i++) {
-        if (admin->connections[i].state == HTTP_FREE) {
-            http_connection_open(&admin->connections[i], admin->loop, fd, &admin->service);
-            return;
-        }
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO: /* this and the next are errors of its network */
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENOPROTOOPT:
+    case ENONET:
+    case EOPNOTSUPP:
+    case EPERM:
+        return true;
+    default:
+        return false;
     }
-    close(fd);
-    reserve_take(admin);
 }
 
 static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
@@ -211,37 +224,29 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
 
     (void)loop;
     (void)events;
-    /* Without the reserve, accept() fails even if no connection waits, so accept once only: the watcher
-     * reports connections that still wait. */
-    for (unsigned i = 0; i < ACCEPTS_PER_STEP && (i == 0 || admin->reserve >= 0); i++) {
-        int fd = accept_one(admin);
+    for (unsigned i = 0; i < ACCEPTS_PER_STEP; i++) {
+        int fd = accept4(io->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd >= 0) {
             admin->pause_ms = 0;
-            accept_place(admin, fd);
+            http_slots_add(admin->slots, fd);
             continue;
         }
-        switch (errno) {
-        case EAGAIN:
-            return;
-        case EINTR:
-        case ECONNABORTED:
-        case EPROTO: /* these and the next are errors of the new connection's network, accept(2) */
-        case ENETDOWN:
-        case ENETUNREACH:
-        case EHOSTDOWN:
-        case EHOSTUNREACH:
-        case ENOPROTOOPT:
-        case ENONET:
-        case EOPNOTSUPP:
-        case EPERM:
+        if (is_of_connection(errno))
             continue;
-        default:
-            /* Out of descriptors or memory: the connection stays in the backlog, and the watcher would report
-             * it for ever. */
-            accept_pause(admin, errno);
+        int error = errno;
+        bool is_short = error == EMFILE || error == ENFILE;
+        /* Without a free descriptor, accept() fails even if no connection waits. Free one for the connection
+         * that the watcher has reported; the watcher reports the others again. */
+        if (error == EAGAIN || (is_short && i > 0)) {
+            reserves_take(admin);
             return;
         }
+        if (is_short && descriptor_free(admin))
+            continue;
+        /* The connection stays in the backlog, and the watcher would report it for ever. */
+        accept_pause(admin, error);
+        return;
     }
 }
 
@@ -250,7 +255,7 @@ static void on_resume(struct ev_loop *loop, struct ev_timer *timer, int events)
     struct admin *admin = timer->data;
 
     (void)events;
-    reserve_take(admin);
+    reserves_take(admin);
     ev_io_start(loop, &admin->acceptor);
 }
 
@@ -259,7 +264,7 @@ static void on_closed(void *owner)
 {
     struct admin *admin = owner;
 
-    reserve_take(admin);
+    reserves_take(admin);
     if (ev_is_active(&admin->resume)) {
         ev_timer_stop(admin->loop, &admin->resume);
         ev_io_start(admin->loop, &admin->acceptor);
@@ -272,15 +277,15 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
                          const struct admin_source *source, struct log *log, struct fault *fault)
 {
     assert(options->max_connections && options->request_timeout_ms);
-    size_t slots = options->max_connections * sizeof(struct http_connection);
-    struct admin *admin = calloc(1, sizeof *admin + slots);
+    struct admin *admin = calloc(1, sizeof *admin);
+    int fd = -1;
 
-    if (!admin) {
+    if (!admin || !(admin->slots = http_slots_open(options->max_connections, loop, &admin->service, log)))
         fault_set(fault, "out of memory");
-        return NULL;
-    }
-    int fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, NULL, fault);
+    else
+        fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, NULL, fault);
     if (fd < 0) {
+        http_slots_close(admin ? admin->slots : NULL);
         free(admin);
         return NULL;
     }
@@ -299,8 +304,9 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     admin->acceptor.data = admin;
     ev_init(&admin->resume, on_resume);
     admin->resume.data = admin;
-    admin->reserve = -1;
-    reserve_take(admin);
+    for (unsigned i = 0; i < RESERVES; i++)
+        admin->reserves[i] = -1;
+    reserves_take(admin);
     ev_io_start(loop, &admin->acceptor);
     return admin;
 }
@@ -309,14 +315,13 @@ void admin_close(struct admin *admin)
 {
     if (!admin)
         return;
-    for (unsigned i = 0; i < admin->options.max_connections; i++)
-        http_connection_close(&admin->connections[i]);
+    http_slots_close(admin->slots);
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_stop(admin->loop, &admin->resume);
     socket_file_remove(&admin->file, &admin->options.listen);
     close(admin->acceptor.fd);
-    if (admin->reserve >= 0)
-        close(admin->reserve);
+    while (reserves_give(admin))
+        ;
     free(admin);
 }
 

@@ -1,9 +1,10 @@
 /* The admin endpoint: HTTP/1.1 with http-parser, on the control thread's loop.
  *
- * Owns its listener, its connections and one reserve descriptor. Answers GET and HEAD of /live, /ready and
- * /metrics; knows of routes only what `admin_source` tells. Limits: see admin_options and http_connection.h.
- * When descriptors run out, it uses the reserve to serve one connection at a time, so that a process without
- * free descriptors does not look dead; while that connection is open, accepting pauses with a back-off. */
+ * Owns its listener, its connections and a few reserved descriptors. Answers GET and HEAD of /live, /ready
+ * and /metrics; knows of routes only what `admin_source` tells. Limits: see admin_options and
+ * http_connection.h; http_slots.h says which connection gives way to a new one. When descriptors run out, a
+ * new connection takes a reserved one, and then that of a connection that gives way, so that a process
+ * without free descriptors does not look dead. */
 #ifndef HUSK_ADMIN_ADMIN_H
 #define HUSK_ADMIN_ADMIN_H
 
@@ -29,7 +30,7 @@ struct admin_source {
 
 struct admin_options {
     struct socket_address listen;
-    unsigned max_connections;    /* connections beyond this number are closed at once; not 0 */
+    unsigned max_connections;    /* not 0; a new connection beyond it takes the place of another */
     unsigned request_timeout_ms; /* for reading a request, counted from accept or from the last answer, and
                                     for writing an answer; not 0 */
 };

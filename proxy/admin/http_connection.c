@@ -1,8 +1,9 @@
 #include "admin/http_connection.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +11,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    ANSWERS_PER_STEP = 8, /* then other events of the loop are handled */
-    LINGER_MS = 1000,
-    LINGER_MAX_BYTES = 256 * 1024
-};
+enum { LINGER_MS = 1000, LINGER_MAX_BYTES = 256 * 1024 };
+
+static void state_enter(struct http_connection *connection, enum http_state state)
+{
+    connection->state = state;
+    connection->since_ms = clock_monotonic_ms();
+}
 
 /* ---- callbacks of http-parser ---- */
 
@@ -109,7 +112,7 @@ static void answer_start(struct http_connection *connection, struct http_respons
     free(response->body);
     connection->output_length = (size_t)head_length + body_length;
     connection->output_sent = 0;
-    connection->state = HTTP_WRITING;
+    state_enter(connection, HTTP_WRITING);
     deadline_restart(connection, connection->service->timeout_ms);
 }
 
@@ -141,13 +144,13 @@ static void serve(struct http_connection *connection)
     }
     const struct http_request request = { .method = connection->parser.method, .path = path };
     connection->service->on_request(connection->service->owner, &request, &response);
-    connection->keep_alive = connection->keep_alive && !response.is_last;
     answer_start(connection, &response);
 }
 
 /* ---- moving bytes ---- */
 
-static void request_reset(struct http_connection *connection)
+/* Waits for a request: `state` is HTTP_OPENED or HTTP_IDLE. */
+static void request_await(struct http_connection *connection, enum http_state state)
 {
     http_parser_init(&connection->parser, HTTP_REQUEST);
     connection->parser.data = connection;
@@ -156,13 +159,15 @@ static void request_reset(struct http_connection *connection)
     connection->head_complete = false;
     connection->request_complete = false;
     connection->keep_alive = false;
-    connection->state = HTTP_READING;
+    state_enter(connection, state);
     deadline_restart(connection, connection->service->timeout_ms);
 }
 
 /* Passes the input to the parser, up to the limit of the head or body. May start an answer. */
 static void parse(struct http_connection *connection)
 {
+    if (connection->state == HTTP_IDLE)
+        state_enter(connection, HTTP_READING);
     size_t limit = connection->head_complete ? HTTP_BODY_MAX_BYTES : HTTP_HEAD_MAX_BYTES;
     size_t length = connection->input_end - connection->input_start;
 
@@ -226,11 +231,11 @@ static enum progress step_writing(struct http_connection *connection)
     free(connection->output);
     connection->output = NULL;
     if (connection->keep_alive) {
-        request_reset(connection);
+        request_await(connection, HTTP_IDLE);
         return PROGRESS;
     }
     shutdown(connection->io.fd, SHUT_WR);
-    connection->state = HTTP_LINGERING;
+    state_enter(connection, HTTP_LINGERING);
     connection->lingered_bytes = 0;
     deadline_restart(connection, connection->service->timeout_ms < LINGER_MS ? connection->service->timeout_ms
                                                                              : LINGER_MS);
@@ -258,22 +263,21 @@ static void watch(struct http_connection *connection, int events)
     ev_io_start(connection->loop, &connection->io);
 }
 
-/* Moves bytes until nothing moves, the connection ends, or ANSWERS_PER_STEP is reached. */
-static void http_connection_step(struct http_connection *connection)
+void http_connection_step(struct http_connection *connection)
 {
     enum progress progress = PROGRESS;
-    unsigned answers = 0;
+    bool has_answered = false;
 
-    while (progress == PROGRESS && answers < ANSWERS_PER_STEP) {
+    while (progress == PROGRESS && !has_answered) {
         enum http_state before = connection->state;
 
-        if (before == HTTP_READING)
-            progress = step_reading(connection);
-        else if (before == HTTP_WRITING)
+        if (before == HTTP_WRITING)
             progress = step_writing(connection);
-        else
+        else if (before == HTTP_LINGERING)
             progress = step_lingering(connection);
-        answers += before == HTTP_WRITING && connection->state != HTTP_WRITING;
+        else
+            progress = step_reading(connection);
+        has_answered = before == HTTP_WRITING && connection->state != HTTP_WRITING;
     }
     if (progress == PROGRESS_ENDED)
         http_connection_close(connection);
@@ -309,8 +313,8 @@ void http_connection_open(struct http_connection *connection, struct ev_loop *lo
     connection->io.data = connection;
     ev_init(&connection->deadline, on_deadline);
     connection->deadline.data = connection;
-    request_reset(connection);
-    ev_io_start(loop, &connection->io);
+    request_await(connection, HTTP_OPENED);
+    http_connection_step(connection);
 }
 
 void http_connection_close(struct http_connection *connection)

@@ -1,8 +1,8 @@
 /* One HTTP/1.x connection of the admin endpoint: reads requests and writes answers, one after the other.
  *
- * Owns its descriptor, watchers, parser and buffers; knows nothing of the pages. Whatever the peer does, it
- * occupies one slot until the deadline at most: heads and bodies are bounded, and the connection ends if a
- * request or an answer is not complete in time. Runs on one loop. */
+ * Owns its descriptor, watchers, parser and buffers; knows nothing of the pages and of other connections.
+ * Whatever the peer does, it occupies one slot until the deadline at most: heads and bodies are bounded, and
+ * the connection ends if a request or an answer is not complete in time. Runs on one loop. */
 #ifndef HUSK_ADMIN_HTTP_CONNECTION_H
 #define HUSK_ADMIN_HTTP_CONNECTION_H
 
@@ -10,6 +10,7 @@
 #include <http_parser.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     HTTP_HEAD_MAX_BYTES = 8192, /* request line and headers; a longer head is answered with 431 */
@@ -29,7 +30,6 @@ struct http_response {
     const char *allow; /* Allow, static, or NULL */
     char *body;        /* freed by the connection; NULL: out of memory, the connection is closed */
     size_t length;
-    bool is_last; /* the connection ends after this answer */
 };
 
 struct http_service {
@@ -43,17 +43,21 @@ struct http_service {
     unsigned timeout_ms; /* for reading a request, from accept or the last answer; for writing an answer */
 };
 
+/* In the order in which connections give way to a new one (http_slots.h). */
 enum http_state {
     HTTP_FREE,      /* no connection */
-    HTTP_READING,   /* until a request is complete */
-    HTTP_WRITING,   /* until the answer is written; nothing is read meanwhile */
+    HTTP_OPENED,    /* from accept until the first request is complete */
     HTTP_LINGERING, /* after the last answer: reads until the peer closes, because closing with unread input
                        resets */
+    HTTP_IDLE,      /* between an answer and the first byte of the next request */
+    HTTP_READING,   /* until a further request is complete */
+    HTTP_WRITING,   /* until the answer is written; nothing is read meanwhile */
 };
 
 /* A slot. All zeros is HTTP_FREE; a slot is reused for the next connection. */
 struct http_connection {
     enum http_state state;
+    uint64_t since_ms; /* when the state began, clock_monotonic_ms */
     struct ev_loop *loop;
     const struct http_service *service;
     struct ev_io io;
@@ -74,9 +78,14 @@ struct http_connection {
     char input[HTTP_INPUT_BYTES];
 };
 
-/* Takes `fd`, which is non-blocking. `service` is borrowed. The slot must be HTTP_FREE. */
+/* Takes `fd`, which is non-blocking, and answers what has already arrived. `service` is borrowed. The slot
+ * must be HTTP_FREE, and is so again if the connection has already ended. */
 void http_connection_open(struct http_connection *connection, struct ev_loop *loop, int fd,
                           const struct http_service *service);
+
+/* Moves bytes until nothing moves, the connection ends, or one answer is written: the next turn of the loop
+ * goes on. */
+void http_connection_step(struct http_connection *connection);
 
 /* Closes at once. Does nothing to a slot that is HTTP_FREE. */
 void http_connection_close(struct http_connection *connection);

@@ -2,6 +2,7 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -149,6 +150,52 @@ def test_husk_answers_and_survives_unusual_requests(husk, request_text, answer):
         first = b""  # husk answered and closed before it had read the whole request
     assert answer.startswith(first)
     assert client.get("/live")[0] == 200
+
+
+SLOTS = 4
+
+
+def connect_often(address, seconds):
+    """Opens about 1,000 connections per second that say nothing."""
+    ends, opened = time.monotonic() + seconds, []
+    while time.monotonic() < ends:
+        opened.append(raw.connect(address))
+        time.sleep(0.001)
+    return opened
+
+
+def ask(count, path):
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * count
+
+
+CROWDS = {
+    "silent": b"",
+    "in the middle of a head": b"GET /live HTT",
+    "idle after an answer": ask(1, "/live"),
+    "in the middle of a second head": ask(1, "/live") + b"GET /",
+    "in the middle of a body": b"POST /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1234",
+    "after a last answer": b"GET /live HTTP/1.0\r\n\r\n",
+    "reads no answer": ask(400, "/metrics"),
+}
+
+
+@pytest.mark.parametrize("greeting", CROWDS.values(), ids=CROWDS)
+def test_a_crowd_of_clients_does_not_keep_a_probe_out(husk, greeting):
+    client = husk.client(NOWHERE, protocol="tcp", admin_max_connections=SLOTS, admin_request_timeout="1h")
+    crowd = [raw.connect(client.admin) for _ in range(2 * SLOTS)]
+    for one in crowd[-SLOTS:]:
+        one.sendall(greeting)
+    for _ in range(2 * SLOTS):
+        assert client.get("/live", timeout=1)[0] == 200
+
+
+def test_a_storm_of_connections_does_not_keep_a_probe_out(husk):
+    client = husk.client(NOWHERE, protocol="tcp")
+    with ThreadPoolExecutor(1) as pool:
+        storm = pool.submit(connect_often, client.admin, 0.5)
+        while not storm.done():
+            assert client.get("/live", timeout=1)[0] == 200
+    assert len(storm.result()) > 32
 
 
 def test_admin_off_opens_no_listener(husk):

@@ -70,9 +70,9 @@ class Husk(Program):
 
     # ---- its admin endpoint ----
 
-    def get(self, path):
+    def get(self, path, timeout=WAIT_SECONDS):
         """Returns status and body."""
-        connection = http.client.HTTPConnection(*self.admin, timeout=WAIT_SECONDS)
+        connection = http.client.HTTPConnection(*self.admin, timeout=timeout)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
