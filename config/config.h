@@ -68,6 +68,7 @@ struct config {
     uint64_t dns_min_ttl_ms, dns_max_ttl_ms, dns_retry_min_ms, dns_retry_max_ms;
 
     const char *admin; /* address or "off" */
+    struct setting_list admin_hosts;
     uint64_t admin_max_connections, admin_request_timeout_ms;
     unsigned log_format, log_level; /* enum log_format, enum log_level */
     uint64_t log_burst;

@@ -298,6 +298,10 @@ static const struct setting settings[] = {
 
     { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
       .help = "address that serves /live, /ready and /metrics" },
+    { ROW("admin-host", SETTING_LIST, admin_hosts), .value_name = "NAME",
+      .help = "host name under which clients reach --admin, such as that of a Service, without the port; can "
+              "be given up to 16 times; IP addresses and localhost need none, and requests for other names are "
+              "refused, because a web page could have sent them" },
     { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
       .max = 1000, .value_name = "N",
       .help = "admin connections at a time; a further one takes the place of one that has asked nothing, is "

@@ -42,12 +42,30 @@ static bool listen_check(const struct options *options, enum config_mode mode, c
     return true;
 }
 
+static bool admin_hosts_set(struct http_host_names *hosts, const struct setting_list *names,
+                            struct fault *fault)
+{
+    if (names->count > HTTP_HOST_NAMES_MAX) {
+        fault_set(fault, "--admin-host: given more than %d times", HTTP_HOST_NAMES_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        if (!server_name_check(names->items[i].value, fault)) {
+            fault_wrap(fault, "--admin-host");
+            return false;
+        }
+        hosts->items[hosts->count++] = names->items[i].value;
+    }
+    return true;
+}
+
 static bool options_set_addresses(struct options *options, enum config_mode mode, const struct config *config,
                                   struct fault *fault)
 {
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
     if (!options_listen_set(&options->listen, &config->listen, fault) ||
-        !listen_check(options, mode, config, fault))
+        !listen_check(options, mode, config, fault) ||
+        !admin_hosts_set(&options->admin.hosts, &config->admin_hosts, fault))
         return false;
     options->has_admin = strcmp(config->admin, "off") != 0;
     if (!options->has_admin || options_listen_parse(&options->admin.listen, config->admin, fault))

@@ -34,6 +34,7 @@ struct admin {
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
     struct log_limiter not_http; /* lines about clients that do not speak HTTP */
+    struct log_limiter other_host;
 
     struct http_slots *slots;
 };
@@ -114,11 +115,52 @@ static void answer_not_found(struct http_response *response)
     respond(response, HTTP_STATUS_NOT_FOUND, strdup(text));
 }
 
+static void log_other_host(struct admin *admin, const struct http_host *host)
+{
+    char name[HTTP_HOST_BYTES + 1];
+    struct log_line line;
+    uint32_t suppressed;
+    size_t length;
+    const char *text = http_host_text(host, &length);
+
+    if (!log_limiter_admit(&admin->other_host, clock_monotonic_ms(), 1, &suppressed))
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    log_begin(&line, admin->log, LOG_WARN, "a client of the admin port asks for another host");
+    log_text(&line, "host", name);
+    log_text(&line, "hint", "if the name is husk's, set --admin-host");
+    log_suppressed(&line, suppressed);
+    log_end(&line);
+}
+
+/* Whether the request is for husk. Otherwise writes the response. */
+static bool host_check(struct admin *admin, const struct http_request *request,
+                       struct http_response *response)
+{
+    if (admin->options.listen.storage.ss_family == AF_UNIX)
+        return true; /* no web page can reach it */
+    switch (http_host_judge(request->host, request->minor, &admin->options.hosts)) {
+    case HTTP_HOST_OURS:
+        break;
+    case HTTP_HOST_OTHERS:
+        log_other_host(admin, request->host);
+        respond(response, HTTP_STATUS_MISDIRECTED_REQUEST,
+                strdup("this host is not husk's: use an IP address or localhost, or set --admin-host\n"));
+        return false;
+    case HTTP_HOST_BAD:
+        respond(response, HTTP_STATUS_BAD_REQUEST, strdup("expected one Host: a name or an IP address\n"));
+        return false;
+    }
+    return true;
+}
+
 static void on_request(void *owner, const struct http_request *request, struct http_response *response)
 {
     struct admin *admin = owner;
     const struct page *page = NULL;
 
+    if (!host_check(admin, request, response))
+        return;
     for (size_t i = 0; i < PAGE_COUNT; i++)
         if (strcmp(request->path, pages[i].path) == 0)
             page = &pages[i];

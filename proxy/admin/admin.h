@@ -8,6 +8,7 @@
 #ifndef HUSK_ADMIN_ADMIN_H
 #define HUSK_ADMIN_ADMIN_H
 
+#include "admin/http_host.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -30,9 +31,10 @@ struct admin_source {
 
 struct admin_options {
     struct socket_address listen;
-    unsigned max_connections;    /* not 0; a new connection beyond it takes the place of another */
-    unsigned request_timeout_ms; /* for reading a request, counted from accept or from the last answer, and
-                                    for writing an answer; not 0 */
+    struct http_host_names hosts; /* a Unix socket serves any host */
+    unsigned max_connections;     /* not 0; a new connection beyond it takes the place of another */
+    unsigned request_timeout_ms;  /* for reading a request, counted from accept or from the last answer, and
+                                     for writing an answer; not 0 */
 };
 
 struct admin; /* owned by its opener */

@@ -32,6 +32,24 @@ static int on_url(http_parser *parser, const char *text, size_t length)
     return 0;
 }
 
+static int on_header_field(http_parser *parser, const char *text, size_t length)
+{
+    struct http_connection *connection = parser->data;
+
+    if (!connection->head_complete) /* no trailer of a body */
+        http_host_take_name(&connection->host, text, length);
+    return 0;
+}
+
+static int on_header_value(http_parser *parser, const char *text, size_t length)
+{
+    struct http_connection *connection = parser->data;
+
+    if (!connection->head_complete)
+        http_host_take_value(&connection->host, text, length);
+    return 0;
+}
+
 static int on_headers_complete(http_parser *parser)
 {
     struct http_connection *connection = parser->data;
@@ -56,6 +74,8 @@ static int on_message_complete(http_parser *parser)
 
 static const http_parser_settings parser_settings = {
     .on_url = on_url,
+    .on_header_field = on_header_field,
+    .on_header_value = on_header_value,
     .on_headers_complete = on_headers_complete,
     .on_message_complete = on_message_complete,
 };
@@ -129,20 +149,39 @@ static void refuse(struct http_connection *connection, unsigned status)
     answer_start(connection, &response);
 }
 
+/* Finds path and host in the target. `path` has space for the whole target. */
+static void target_parse(struct http_connection *connection, char *path)
+{
+    const char *target = connection->target;
+    struct http_parser_url url;
+
+    http_parser_url_init(&url);
+    if (http_parser_parse_url(target, connection->target_length, connection->parser.method == HTTP_CONNECT,
+                              &url) != 0)
+        return;
+    if (url.field_set & 1 << UF_PATH) {
+        memcpy(path, target + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
+        path[url.field_data[UF_PATH].len] = '\0';
+    }
+    if (url.field_set & 1 << UF_HOST) {
+        size_t start = url.field_data[UF_HOST].off, length = url.field_data[UF_HOST].len;
+        size_t bracket = start > 0 && target[start - 1] == '[';
+        http_host_set_target(&connection->host, target + start - bracket, length + 2 * bracket);
+    }
+}
+
 static void serve(struct http_connection *connection)
 {
     struct http_response response = { 0 };
-    struct http_parser_url url;
     char path[HTTP_TARGET_BYTES + 1] = "";
 
-    http_parser_url_init(&url);
-    if (http_parser_parse_url(connection->target, connection->target_length,
-                              connection->parser.method == HTTP_CONNECT, &url) == 0 &&
-        url.field_set & 1 << UF_PATH) {
-        memcpy(path, connection->target + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len);
-        path[url.field_data[UF_PATH].len] = '\0';
-    }
-    const struct http_request request = { .method = connection->parser.method, .path = path };
+    target_parse(connection, path);
+    const struct http_request request = {
+        .method = connection->parser.method,
+        .path = path,
+        .minor = connection->parser.http_major ? connection->parser.http_minor : 0, /* HTTP/0.9 */
+        .host = &connection->host,
+    };
     connection->service->on_request(connection->service->owner, &request, &response);
     answer_start(connection, &response);
 }
@@ -155,6 +194,7 @@ static void request_await(struct http_connection *connection, enum http_state st
     http_parser_init(&connection->parser, HTTP_REQUEST);
     connection->parser.data = connection;
     connection->target_length = 0;
+    connection->host = (struct http_host) { 0 };
     connection->part_bytes = 0;
     connection->head_complete = false;
     connection->request_complete = false;

@@ -6,6 +6,8 @@
 #ifndef HUSK_ADMIN_HTTP_CONNECTION_H
 #define HUSK_ADMIN_HTTP_CONNECTION_H
 
+#include "admin/http_host.h"
+
 #include <ev.h>
 #include <http_parser.h>
 #include <stdbool.h>
@@ -22,6 +24,8 @@ enum {
 struct http_request {
     unsigned method;  /* enum http_method */
     const char *path; /* without the query string; "" if the target has no path */
+    unsigned minor;   /* the version is HTTP/1.minor */
+    const struct http_host *host;
 };
 
 struct http_response {
@@ -66,6 +70,7 @@ struct http_connection {
     http_parser parser;
     char target[HTTP_TARGET_BYTES];
     size_t target_length;
+    struct http_host host;
     size_t part_bytes; /* of the head, or of the body, so far */
     bool head_complete;
     bool request_complete;

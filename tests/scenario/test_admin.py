@@ -135,10 +135,10 @@ def test_other_paths_are_not_found(husk, path, status):
 
 
 @pytest.mark.parametrize("request_text, answer", [
-    (b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 405"),
-    (b"HEAD /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"),
+    (b"POST /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 405"),
+    (b"HEAD /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"),
     (b"not HTTP at all\r\n\r\n", b"HTTP/1.1 400"),
-    (b"GET /live HTTP/1.1\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
+    (b"GET /live HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
 ], ids=["POST", "HEAD", "no HTTP", "a head of 1 MiB"])
 def test_husk_answers_and_survives_unusual_requests(husk, request_text, answer):
     client = husk.client(NOWHERE, protocol="tcp")
@@ -150,6 +150,25 @@ def test_husk_answers_and_survives_unusual_requests(husk, request_text, answer):
         first = b""  # husk answered and closed before it had read the whole request
     assert answer.startswith(first)
     assert client.get("/live")[0] == 200
+
+
+def test_a_page_of_another_name_cannot_read_the_answers(husk):
+    client = husk.client(NOWHERE, protocol="tcp", admin_host=["husk.logging.svc", "prometheus-target"])
+    port = client.admin[1]
+    for own in (f"{raw.HOST}:{port}", "localhost", f"HUSK.logging.svc.:{port}", "prometheus-target", "10.0.0.7", "[::1]"):
+        assert client.get("/metrics", headers={"Host": own})[0] == 200, own
+    assert not client.problems()
+    for other in (f"rebound.example:{port}", "localhost.rebound.example", "husk"):
+        status, text = client.get("/metrics", headers={"Host": other})
+        assert status == 421 and "--admin-host" in text and "husk_" not in text, other
+    assert client.get("/live", headers={"Host": "a b"})[0] == 400
+
+
+def test_a_unix_socket_serves_any_host(husk, tmp_path):
+    client = husk.client(NOWHERE, protocol="tcp", admin=f"unix:{tmp_path}/admin")
+    curious = raw.connect(client.admin)
+    curious.sendall(b"GET /live HTTP/1.1\r\nHost: any.example\r\n\r\n")
+    assert curious.recv(15) == b"HTTP/1.1 200 OK"
 
 
 SLOTS = 4

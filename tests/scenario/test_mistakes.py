@@ -199,6 +199,15 @@ def test_an_agent_comes_to_the_admin_port(husk, data, speaks):
     assert line["speaks"] == speaks and "--listen" in line["hint"]
 
 
+def test_a_scraper_uses_a_name_that_the_admin_port_does_not_know(husk):
+    client = husk.client(raw.Listener())
+    for _ in range(3):
+        status, text = client.get("/metrics", headers={"Host": "husk.logging.svc:9901"})
+        assert status == 421 and "--admin-host" in text
+    line, = client.problems()
+    assert line["host"] == "husk.logging.svc:9901" and "--admin-host" in line["hint"]
+
+
 # ---- what answers at --upstream ----
 
 AT_UPSTREAM = {

@@ -70,11 +70,11 @@ class Husk(Program):
 
     # ---- its admin endpoint ----
 
-    def get(self, path, timeout=WAIT_SECONDS):
+    def get(self, path, timeout=WAIT_SECONDS, headers=None):
         """Returns status and body."""
         connection = http.client.HTTPConnection(*self.admin, timeout=timeout)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:

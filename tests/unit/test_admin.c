@@ -272,7 +272,7 @@ static void ask_once(struct fixture *f, const char *request, int status, const c
 
 /* ---- pages ---- */
 
-#define GET(path) "GET " path " HTTP/1.1\r\nHost: husk\r\n\r\n"
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 static void test_live_and_ready(void **state)
 {
@@ -330,7 +330,7 @@ static void test_head_has_no_body(void **state)
 
     open_admin(f);
     client_connect(f, &client);
-    client_say(&client, "HEAD /live HTTP/1.1\r\nHost: husk\r\n\r\n" GET("/ready"));
+    client_say(&client, "HEAD /live HTTP/1.1\r\nHost: localhost\r\n\r\n" GET("/ready"));
     take_head(&client, &answer);
     assert_int_equal(answer.status, 200);
     assert_int_equal(answer.body_length, 5);
@@ -349,17 +349,17 @@ static void test_paths(void **state)
     ask_once(f, GET("/live/"), 404, list);
     ask_once(f, GET("/LIVE"), 404, list);
     ask_once(f, GET("/livelive"), 404, list);
-    ask_once(f, GET("http://husk:9901"), 404, list);
-    ask_once(f, "CONNECT husk:443 HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
-    ask_once(f, "OPTIONS * HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
-    ask_once(f, "POST /nothing HTTP/1.1\r\nHost: husk\r\n\r\n", 404, list);
+    ask_once(f, GET("http://localhost:9901"), 404, list);
+    ask_once(f, "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, list);
+    ask_once(f, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, list);
+    ask_once(f, "POST /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, list);
     ask_once(f, GET("/live?verbose=1&x=/ready"), 200, "live\n");
     ask_once(f, GET("/live?"), 200, "live\n");
-    ask_once(f, GET("http://husk:9901/live?x"), 200, "live\n");
+    ask_once(f, GET("http://localhost:9901/live?x"), 200, "live\n");
 
-    snprintf(request, sizeof request, "GET /%0*d HTTP/1.1\r\n\r\n", 1000, 0);
+    snprintf(request, sizeof request, "GET /%0*d HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000, 0);
     ask_once(f, request, 404, list);
-    snprintf(request, sizeof request, "GET /live?%0*d HTTP/1.1\r\n\r\n", 1000, 0);
+    snprintf(request, sizeof request, "GET /live?%0*d HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000, 0);
     ask_once(f, request, 200, "live\n");
 }
 
@@ -375,7 +375,7 @@ static void test_other_methods(void **state)
         struct answer answer;
 
         client_connect(f, &client);
-        snprintf(request, sizeof request, "%s /live HTTP/1.1\r\nHost: husk\r\n\r\n", methods[i]);
+        snprintf(request, sizeof request, "%s /live HTTP/1.1\r\nHost: localhost\r\n\r\n", methods[i]);
         client_say(&client, request);
         take_answer(&client, &answer);
         assert_int_equal(answer.status, 405);
@@ -384,6 +384,70 @@ static void test_other_methods(void **state)
         expect_answer(&client, 200, "live\n");
         client_close(&client);
     }
+}
+
+static void test_hosts(void **state)
+{
+    struct fixture *f = *state;
+    static const char other[] =
+        "this host is not husk's: use an IP address or localhost, or set --admin-host\n";
+    static const char bad[] = "expected one Host: a name or an IP address\n";
+
+    f->options.hosts = (struct http_host_names) { .items = { "husk.logging.svc" }, .count = 1 };
+    open_admin(f);
+    ask_once(f, "GET /live HTTP/1.1\r\nhost:LOCALHOST.:9901\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.1\r\nA: b\r\nHost: Husk.Logging.svc:9901 \r\nC: d\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.1\r\nHost: 10.1.2.3:9901\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.1\r\nHost: [2001:db8::1]:9901\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.1\r\nHost:\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.0\r\n\r\n", 200, "live\n");
+
+    ask_once(f, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", 421, other);
+    ask_once(f, "GET /nowhere HTTP/1.1\r\nHost: localhost.evil.example:80\r\n\r\n", 421, other);
+    ask_once(f, "POST /live HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1\r\n\r\nx", 421, other);
+    ask_once(f, "GET /live HTTP/1.0\r\nHost: evil.example\r\n\r\n", 421, other);
+
+    ask_once(f, "GET /live HTTP/1.1\r\n\r\n", 400, bad);
+    ask_once(f, "GET /live HTTP/1.1\r\nX-Host: localhost\r\n\r\n", 400, bad);
+    ask_once(f, "GET /live HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400, bad);
+    ask_once(f, "GET /live HTTP/1.0\r\nHost:\r\nhost:\r\n\r\n", 400, bad);
+    ask_once(f, "GET /live HTTP/1.1\r\nHost: a b\r\n\r\n", 400, bad);
+    ask_once(f, "GET /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHost: localhost\r\n\r\n", 400,
+             bad); /* a trailer is no header */
+}
+
+/* The host of the target replaces Host, which must be there all the same (RFC 9112, 3.2). */
+static void test_host_of_the_target(void **state)
+{
+    struct fixture *f = *state;
+    static const char other[] =
+        "this host is not husk's: use an IP address or localhost, or set --admin-host\n";
+
+    open_admin(f);
+    ask_once(f, "GET http://localhost/live HTTP/1.1\r\nHost: evil.example\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET http://[::1]:9901/live HTTP/1.1\r\nHost: evil.example\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET http://me@127.0.0.1/live HTTP/1.1\r\nHost: evil.example\r\n\r\n", 200, "live\n");
+    ask_once(f, "GET http://evil.example/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 421, other);
+    ask_once(f, "GET http://localhost@evil.example/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 421, other);
+    ask_once(f, "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 421, other);
+    ask_once(f, "GET http://localhost/live HTTP/1.1\r\n\r\n", 400,
+             "expected one Host: a name or an IP address\n");
+}
+
+static void test_a_connection_goes_on_after_another_host(void **state)
+{
+    struct fixture *f = *state;
+    struct client client;
+    struct answer answer;
+
+    open_admin(f);
+    client_connect(f, &client);
+    client_say(&client, "GET /live HTTP/1.1\r\nHost: evil.example\r\n\r\n" GET("/live"));
+    take_answer(&client, &answer);
+    assert_int_equal(answer.status, 421);
+    assert_non_null(strstr(answer.head, "HTTP/1.1 421 Misdirected Request\r\n"));
+    expect_answer(&client, 200, "live\n");
+    client_close(&client);
 }
 
 /* ---- connections ---- */
@@ -416,8 +480,8 @@ static void test_requests_in_pieces(void **state)
 {
     struct fixture *f = *state;
     struct client client;
-    static const char requests[] =
-        GET("/live") "GET http://h/ready?q HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc" GET("/live");
+    static const char requests[] = GET("/live") "GET http://localhost/ready?q HTTP/1.1\r\nHost: "
+                                                "localhost\r\nContent-Length: 3\r\n\r\nabc" GET("/live");
 
     open_admin(f);
     client_connect(f, &client);
@@ -435,11 +499,11 @@ static void test_connection_headers_are_obeyed(void **state)
 {
     struct fixture *f = *state;
     static const char *const requests[] = {
-        "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         "GET /live HTTP/1.0\r\n\r\n",
-        "GET /live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         /* Requests pipelined behind the last one are not answered, and cause no reset. */
-        "GET /live HTTP/1.1\r\nConnection: close\r\n\r\n" GET("/live"),
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" GET("/live"),
     };
 
     open_admin(f);
@@ -490,12 +554,12 @@ static void test_malformed_requests(void **state)
     static const char *const requests[] = {
         "hello\r\n\r\n",
         "\x16\x03\x01\x02 this is a TLS ClientHello",
-        "GET /live HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-        "GET /live HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "GET /live HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         "GET /live HTTP/x\r\n\r\n",
-        "GET /live HTTP/1.1\r\nBad(Header: x\r\n\r\n",
-        "POST /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nBad(Header: x\r\n\r\n",
+        "POST /live HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     };
 
     open_admin(f);
@@ -513,7 +577,7 @@ static void test_malformed_requests(void **state)
 /* A request with a head of `length` bytes. */
 static void say_long_head(struct client *client, size_t length)
 {
-    static const char start[] = "GET /live HTTP/1.1\r\nX-Long: ";
+    static const char start[] = "GET /live HTTP/1.1\r\nHost: localhost\r\nX-Long: ";
     char *request = malloc(length);
 
     memset(request, 'x', length);
@@ -559,24 +623,29 @@ static void test_bodies(void **state)
 
     open_admin(f);
     client_connect(f, &client);
-    client_say(&client, "GET /live HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" GET("/ready"));
+    client_say(&client,
+               "GET /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello" GET("/ready"));
     expect_answer(&client, 200, "live\n");
     expect_answer(&client, 200, "ready\n");
-    client_say(&client,
-               "GET /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" GET("/ready"));
+    client_say(&client, "GET /live HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+                        "chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" GET("/ready"));
     expect_answer(&client, 200, "live\n");
     expect_answer(&client, 200, "ready\n");
     memset(body, 'b', sizeof body);
-    client_say(&client, "POST /live HTTP/1.1\r\nContent-Length: 8192\r\n\r\n");
+    client_say(&client, "POST /live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8192\r\n\r\n");
     client_send(&client, body, 8192);
     expect_answer(&client, 405, "only GET and HEAD\n");
-    client_say(&client, "POST /live HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 8193\r\n\r\n");
+    client_say(
+        &client,
+        "POST /live HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 8193\r\n\r\n");
     expect_answer(&client, 413, "Payload Too Large\n");
     expect_end(&client);
     client_close(&client);
 
     client_connect(f, &client);
-    client_say(&client, "POST /live HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n"); /* 20000 */
+    client_say(
+        &client,
+        "POST /live HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n"); /* 20000 */
     client_send(&client, body, sizeof body);
     expect_answer(&client, 413, "Payload Too Large\n");
     expect_end(&client);
@@ -593,8 +662,8 @@ static void test_slow_clients_are_closed(void **state)
     client_connect(f, &silent);
     client_connect(f, &slow);
     client_connect(f, &trickling);
-    client_say(&slow, "GET /live HTTP/1.1\r\nHost:");
-    client_say(&trickling, "GET /live HTTP/1.1\r\nX: ");
+    client_say(&slow, "GET /live HTTP/1.1\r\nHo");
+    client_say(&trickling, "GET /live HTTP/1.1\r\nHost: localhost\r\nX: ");
     while (!trickling.ended) {
         /* One more byte does not extend the deadline. */
         send(trickling.io.fd, "x", 1, MSG_NOSIGNAL);
@@ -939,6 +1008,8 @@ static void test_unix_listener(void **state)
     listen_on(f, text);
     open_admin(f);
     ask_once(f, GET("/live"), 200, "live\n");
+    ask_once(f, "GET /live HTTP/1.1\r\nHost: any\r\n\r\n", 200, "live\n"); /* no web page gets here */
+    ask_once(f, "GET /live HTTP/1.1\r\n\r\n", 200, "live\n");
     struct admin *first = f->admin;
     assert_false(try_open(f)); /* another listener answers there */
     assert_non_null(strstr(f->fault.text, "/admin.sock: Address already in use"));
@@ -999,6 +1070,9 @@ int main(void)
         CASE(test_head_has_no_body),
         CASE(test_paths),
         CASE(test_other_methods),
+        CASE(test_hosts),
+        CASE(test_host_of_the_target),
+        CASE(test_a_connection_goes_on_after_another_host),
         CASE(test_keep_alive_and_pipelining),
         CASE(test_requests_in_pieces),
         CASE(test_connection_headers_are_obeyed),

@@ -523,6 +523,34 @@ static void a_fault_of_a_listener_names_its_text(void **state)
     options_deinit(&parsed.options);
 }
 
+static void admin_hosts_are_names_without_port(void **state)
+{
+    const char *words[2 * (HTTP_HOST_NAMES_MAX + 1) + 1];
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_CLIENT, WORDS("--admin-host", "husk.logging.svc", "--admin-host", "husk_1"),
+              NULL);
+    assert_int_equal(parsed.options.admin.hosts.count, 2);
+    assert_string_equal(parsed.options.admin.hosts.items[1], "husk_1");
+    options_deinit(&parsed.options);
+    expect_refused(
+        CONFIG_CLIENT, WORDS("--admin-host", "husk:9901"),
+        "--admin-host: \"husk:9901\" is neither a DNS name nor an IP address: write it without port "
+        "and brackets");
+    expect_refused(
+        CONFIG_CLIENT, WORDS("--admin-host", "*.logging.svc"),
+        "--admin-host: \"*.logging.svc\" is neither a DNS name nor an IP address: it cannot have a "
+        "wildcard");
+    for (size_t i = 0; i <= HTTP_HOST_NAMES_MAX; i++) {
+        words[2 * i] = "--admin-host";
+        words[2 * i + 1] = "husk";
+    }
+    words[2 * (HTTP_HOST_NAMES_MAX + 1)] = NULL;
+    interpret(&parsed, CONFIG_CLIENT, words, "--admin-host: given more than 16 times");
+    options_deinit(&parsed.options);
+}
+
 static void a_client_listens_anywhere_with_unsafe_listen(void **state)
 {
     struct parsed parsed;
@@ -691,6 +719,7 @@ int main(void)
         cmocka_unit_test(a_fault_of_a_listener_names_its_text),
         cmocka_unit_test(a_rule_is_parsed_into_its_parts),
         cmocka_unit_test(a_fault_of_a_rule_names_its_text_and_the_part),
+        cmocka_unit_test(admin_hosts_are_names_without_port),
         cmocka_unit_test(a_client_listens_anywhere_with_unsafe_listen),
         cmocka_unit_test(a_cn_as_server_name_may_be_any_text),
         cmocka_unit_test(weak_certificates_are_accepted_on_request),
