@@ -8,43 +8,15 @@ import ssl
 import pytest
 
 from support import raw
-from support.pki import Certificate, NEW_KEY, openssl
+from support.pki import Certificate, NEW_KEY, RevocationLists, openssl
 
 STALE = ("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20210101000000Z")
 VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
-class Lists:
-    """Makes revocation lists of a CA with the command `openssl ca`."""
-
-    def __init__(self, directory, authority):
-        self.directory, self.authority = directory, authority
-
-    def make(self, name, *revoked, signer=None, options=("-crldays", 30), extensions=""):
-        signer = signer or self.authority
-        database = self.directory / name
-        database.mkdir()
-        (database / "index.txt").touch()
-        (database / "crlnumber").write_text("1000\n")
-        (database / "ca.cnf").write_text(
-            f"[ca]\ndefault_ca=d\n[d]\ndatabase={database}/index.txt\ncrlnumber={database}/crlnumber\n"
-            f"default_md=sha256\ncrl_extensions=x\n[x]\n{extensions}\n")
-        command = ("ca", "-config", database / "ca.cnf", "-cert", signer.cert,
-                   "-keyfile", pathlib.Path(signer.cert).with_suffix(".key"))
-        for certificate in revoked:
-            openssl(*command, "-revoke", certificate.cert)
-        openssl(*command, "-gencrl", *options, "-out", database / "crl.pem")
-        return (database / "crl.pem").read_text()
-
-    def bundle(self, *lists):
-        path = self.directory / "bundle.pem"
-        path.write_text(pathlib.Path(self.authority.cert).read_text() + "".join(lists))
-        return str(path)
-
-
 @pytest.fixture(name="lists")
 def _lists(tmp_path, pki):
-    return Lists(tmp_path, pki.ca)
+    return RevocationLists(tmp_path, pki.ca)
 
 
 def is_admitted(server, pki, upstream, version="1.3", shown=None):

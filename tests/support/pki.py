@@ -54,6 +54,34 @@ class Authority:
         return made
 
 
+class RevocationLists:
+    """Makes revocation lists of a CA with the command `openssl ca`."""
+
+    def __init__(self, directory, authority):
+        self.directory, self.authority = directory, authority
+
+    def make(self, name, *revoked, signer=None, options=("-crldays", 30), extensions=""):
+        signer = signer or self.authority
+        database = self.directory / name
+        database.mkdir()
+        (database / "index.txt").touch()
+        (database / "crlnumber").write_text("1000\n")
+        (database / "ca.cnf").write_text(
+            f"[ca]\ndefault_ca=d\n[d]\ndatabase={database}/index.txt\ncrlnumber={database}/crlnumber\n"
+            f"default_md=sha256\ncrl_extensions=x\n[x]\n{extensions}\n")
+        command = ("ca", "-config", database / "ca.cnf", "-cert", signer.cert,
+                   "-keyfile", pathlib.Path(signer.cert).with_suffix(".key"))
+        for certificate in revoked:
+            openssl(*command, "-revoke", certificate.cert)
+        openssl(*command, "-gencrl", *options, "-out", database / "crl.pem")
+        return (database / "crl.pem").read_text()
+
+    def bundle(self, *lists):
+        path = self.directory / "bundle.pem"
+        path.write_text(pathlib.Path(self.authority.cert).read_text() + "".join(lists))
+        return str(path)
+
+
 class Pki:
     """Each kind of certificate that the tests use. A certificate is made at its first use."""
 

@@ -366,11 +366,11 @@ class TlsPeer:
     """TLS over memory buffers on a plain socket. Unlike ssl.SSLSocket it can end one direction alone, or without
     close_notify."""
 
-    def __init__(self, sock, context, server_side=False):
+    def __init__(self, sock, context, server_side=False, session=None):
         self.sock = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side,
-                                    None if server_side else "localhost")
+                                    None if server_side else "localhost", session)
 
     def _run(self, step, *arguments):
         while True:
