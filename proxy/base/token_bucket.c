@@ -43,11 +43,12 @@ uint64_t token_bucket_wait_ms(struct token_bucket *bucket, uint64_t now_ms)
 
 void token_bucket_take(struct token_bucket *bucket, uint64_t tokens, uint64_t now_ms)
 {
-    assert(tokens <= UINT32_MAX);
+    const uint64_t most = DEBT_MAX / TOKEN;
+
     bucket_fill(bucket, now_ms);
     if (!bucket->rate)
         return;
-    bucket->level -= (int64_t)(tokens * TOKEN);
+    bucket->level -= (int64_t)(tokens < most ? tokens : most) * TOKEN;
     if (bucket->level < -DEBT_MAX)
         bucket->level = -DEBT_MAX;
 }

@@ -109,7 +109,9 @@ bool batch_split(const struct message *batch, uint64_t most, struct chunk_ids *i
     batch_encoder_init(&split.encoder, batch->slices.pool);
     split.whole = (struct batch_message) { &bytes, 0, &scanner };
     bool done = message_write(batch, &bytes) && message_scan(&scanner, &limits, &bytes, 0);
-    if (done && batch_entries_copy(&split.whole, batch->events, &entries))
+    /* The tag may have grown since the batch was read: a rule has put a prefix before the tag. */
+    bool is_batch = done && batch_is_of_husk(&split.whole);
+    if (is_batch && batch_entries_copy(&split.whole, batch->events, &entries))
         done = parts_make(&split, &entries, most);
     else
         done = done && part_take(&split, &bytes, batch->events);

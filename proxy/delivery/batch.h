@@ -11,8 +11,8 @@
  * has the chunk id of the batch. The counts of the parts add up to the count of the batch. The parts of an
  * isolated batch are isolated.
  *
- * If the entries of the batch cannot be read, the only part is the whole message, which is no batch any more.
- * False when out of memory: `parts` is unchanged then. */
+ * If the entries of the batch cannot be read, or its tag is too long for a batch, the only part is the whole
+ * message, which is no batch any more. False when out of memory: `parts` is unchanged then. */
 MUST_CHECK bool batch_split(const struct message *batch, uint64_t most, struct chunk_ids *ids,
                             struct message_list *parts);
 

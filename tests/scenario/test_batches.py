@@ -222,6 +222,16 @@ def test_a_long_batch_is_split_into_eighths(half):
     assert [one.number for one in again if one.chunk] == [*range(12, count, 13), count - 1]
 
 
+@pytest.mark.parametrize("tag_bytes", [1280 - 256, 1280 - 256 + 1, 1280, 1281])
+def test_a_batch_whose_tag_has_grown_too_long_settles(half, tag_bytes):
+    half = half(acks=False, rule="any tag-prefix=" + "p" * 256, max_tag="2KiB")
+    batch = message("t" * tag_bytes, b"".join(pack([1, {"n": n}]) for n in range(BATCH)),
+                    {"chunk": HUSK_ID, "size": BATCH})
+    agent = half.agent()
+    fail_twice(half, agent, forward.Encoded(batch), True)
+    half.husk.wait_for_metric("husk_events_settled_total", BATCH)
+
+
 def test_a_batch_in_several_memory_segments_is_split(half):
     """Each message spans several segments of memory; all messages together are one TLS record."""
     half = half(acks=False)

@@ -267,6 +267,43 @@ static void a_batch_with_other_entries_than_it_says_is_not_split(void **state)
     message_free(batch);
 }
 
+/* A batch of a peer may have the longest tag that a batch of husk can have. A rule then makes the tag longer.
+ */
+static void a_batch_whose_tag_becomes_too_long_is_not_split(void **state)
+{
+    struct fixture *f = *state;
+    const struct body_options options = { 0 };
+    const struct route_options route = { .delivery = ROUTE_AT_LEAST_ONCE, .retain_bytes = 1 << 20 };
+    char tag[BATCH_TAG_BYTES_MAX + REWRITE_PREFIX_BYTES_MAX + 1] = "", prefix[REWRITE_PREFIX_BYTES_MAX];
+    struct message_permit permit = { .prefix = prefix, .prefix_length = sizeof prefix };
+    struct body_filter bodies;
+    struct batch_builder_shared building = { &route, &bodies, &f->ids, &f->pool, NULL };
+    struct buffer incoming;
+    struct scanner scanner;
+
+    memset(tag, 't', sizeof tag - 1);
+    memset(prefix, 'p', sizeof prefix);
+    body_filter_init(&bodies, &options, NULL);
+    buffer_init(&incoming, &f->pool);
+    struct batch_builder *builder = batch_builder_open(&building);
+    struct message *sent = messages_make(&f->pool, tag, MESSAGE_AGENT_ACK, 3);
+    assert_true(message_write(sent, &incoming));
+    assert_true(message_scan(&scanner, &limits, &incoming, 0));
+    struct message *batch =
+        batch_builder_pass(builder, &(struct batch_candidate) { &incoming, &scanner, &permit, 0 });
+    assert_true(batch_split(batch, 1, &f->ids, &f->parts));
+    struct message *only = TAILQ_FIRST(&f->parts);
+    assert_null(TAILQ_NEXT(only, of_queue));
+    assert_false(only->is_batch);
+    assert_int_equal(only->events, 3);
+    assert_int_equal(only->entry.size, sent->entry.size + sizeof prefix);
+    message_free(sent);
+    message_free(batch);
+    batch_builder_close(builder);
+    batch_builder_shared_deinit(&building);
+    body_filter_deinit(&bodies);
+}
+
 static void only_early_parts_hold_the_ack_of_the_agent_back(void **state)
 {
     static const enum message_ack acks[] = { MESSAGE_AGENT_ACK, MESSAGE_OUR_ACK };
@@ -300,6 +337,7 @@ int main(void)
         TEST(a_compressed_batch_is_split),
         TEST(the_counts_of_parts_add_up),
         TEST(a_batch_with_other_entries_than_it_says_is_not_split),
+        TEST(a_batch_whose_tag_becomes_too_long_is_not_split),
         TEST(only_early_parts_hold_the_ack_of_the_agent_back),
     };
 

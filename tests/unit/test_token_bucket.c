@@ -95,6 +95,24 @@ static void the_largest_numbers_do_not_overflow(void **state)
     assert_true(token_bucket_wait_ms(&bucket, START_MS) > UINT32_MAX);
 }
 
+/* A husk may send a value of any length: husk discards the value and charges its length. */
+static void any_number_of_tokens_may_be_taken(void **state)
+{
+    static const uint64_t numbers[] = { UINT64_C(1) << 32, UINT64_C(1) << 40, INT64_MAX, UINT64_MAX };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        struct token_bucket bucket;
+        token_bucket_init(&bucket, 1000, 1000, START_MS);
+        token_bucket_take(&bucket, numbers[i], START_MS);
+        uint64_t wait_ms = token_bucket_wait_ms(&bucket, START_MS);
+        assert_true(wait_ms >= (UINT64_C(1) << 32) - 1000);
+        token_bucket_take(&bucket, numbers[i], START_MS);
+        assert_true(token_bucket_wait_ms(&bucket, START_MS) >= wait_ms);
+        assert_int_equal(token_bucket_wait_ms(&bucket, UINT64_MAX), 0);
+    }
+}
+
 static void a_clock_that_stops_or_goes_back_adds_no_tokens(void **state)
 {
     struct token_bucket bucket;
@@ -116,6 +134,7 @@ int main(void)
         cmocka_unit_test(a_bucket_holds_one_token_at_least),
         cmocka_unit_test(without_a_rate_nothing_waits),
         cmocka_unit_test(the_largest_numbers_do_not_overflow),
+        cmocka_unit_test(any_number_of_tokens_may_be_taken),
         cmocka_unit_test(a_clock_that_stops_or_goes_back_adds_no_tokens),
     };
 
