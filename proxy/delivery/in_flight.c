@@ -116,26 +116,17 @@ static struct message *message_acknowledge(struct in_flight *in_flight, const st
     return message_leave(in_flight, entry);
 }
 
-static const struct ledger_entry *entry_of_sender(const struct in_flight *in_flight, uint64_t number)
-{
-    const struct ledger_entry *entry = in_flight->ledger.first;
-
-    while (entry && entry->sender != number)
-        entry = entry->next;
-    return entry;
-}
-
 bool in_flight_has_sender(const struct in_flight *in_flight, uint64_t number)
 {
-    return entry_of_sender(in_flight, number);
+    return ledger_oldest_of(&in_flight->ledger, number);
 }
 
 /* The sender that the peer names by its number, if it has messages on this connection. */
 static struct sender *sender_find(const struct in_flight *in_flight, uint64_t number)
 {
-    const struct ledger_entry *entry = entry_of_sender(in_flight, number);
+    struct ledger_entry *entry = ledger_oldest_of(&in_flight->ledger, number);
 
-    return entry ? ((const struct message *)entry)->sender : NULL;
+    return entry ? message_of(entry)->sender : NULL;
 }
 
 /* Whether an ack in plain Forward offers the link. */

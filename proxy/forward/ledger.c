@@ -1,8 +1,15 @@
 #include "forward/ledger.h"
 
+#include "base/hash.h"
 #include "forward/ack.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+enum {
+    SEARCHED_MAX = 16, /* so many entries need no tables */
+    SLOT_ENTRIES = 2   /* for each slot of a table, before the table grows */
+};
 
 /* The length of the ack that an entry expects; 0: none. */
 static uint64_t ack_bytes_of(const struct ledger_entry *entry)
@@ -10,10 +17,113 @@ static uint64_t ack_bytes_of(const struct ledger_entry *entry)
     return entry->id_length ? ACK_FRONT_BYTES + entry->id_length : 0;
 }
 
-void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us)
+/* ---- the slots ---- */
+
+/* Ids with the same bytes are in the same slot, whatever their types are. */
+static struct ledger_slot *slot_of_id(const struct ledger *ledger, const uint8_t *id, size_t id_length)
 {
-    entry->end = end;
-    entry->filed_us = filed_us;
+    size_t body = ack_id_body(id, id_length);
+
+    return &ledger->of_ids[hash_bytes(id + body, id_length - body) & (ledger->slot_count - 1)];
+}
+
+/* Numbers are given in sequence. */
+static struct ledger_slot *slot_of_sender(const struct ledger *ledger, uint64_t sender)
+{
+    return &ledger->of_senders[sender & (ledger->slot_count - 1)];
+}
+
+static void id_append(struct ledger_slot *slot, struct ledger_entry *entry)
+{
+    entry->next_of_id = NULL;
+    if (slot->last)
+        slot->last->next_of_id = entry;
+    else
+        slot->first = entry;
+    slot->last = entry;
+}
+
+/* The entry is near the front: a slot has few entries, or those of one id, which settle in their order. */
+static void id_remove(struct ledger_slot *slot, struct ledger_entry *entry)
+{
+    struct ledger_entry *before = NULL, *other;
+
+    for (other = slot->first; other != entry; other = other->next_of_id)
+        before = other;
+    if (before)
+        before->next_of_id = entry->next_of_id;
+    else
+        slot->first = entry->next_of_id;
+    if (slot->last == entry)
+        slot->last = before;
+}
+
+static void sender_append(struct ledger_slot *slot, struct ledger_entry *entry)
+{
+    entry->next_of_sender = NULL;
+    entry->previous_of_sender = slot->last;
+    if (slot->last)
+        slot->last->next_of_sender = entry;
+    else
+        slot->first = entry;
+    slot->last = entry;
+}
+
+static void sender_remove(struct ledger_slot *slot, struct ledger_entry *entry)
+{
+    if (entry->previous_of_sender)
+        entry->previous_of_sender->next_of_sender = entry->next_of_sender;
+    else
+        slot->first = entry->next_of_sender;
+    if (entry->next_of_sender)
+        entry->next_of_sender->previous_of_sender = entry->previous_of_sender;
+    else
+        slot->last = entry->previous_of_sender;
+}
+
+static void tables_add(struct ledger *ledger, struct ledger_entry *entry)
+{
+    if (entry->id_length)
+        id_append(slot_of_id(ledger, entry->id, entry->id_length), entry);
+    sender_append(slot_of_sender(ledger, entry->sender), entry);
+}
+
+static void tables_remove(struct ledger *ledger, struct ledger_entry *entry)
+{
+    if (entry->id_length)
+        id_remove(slot_of_id(ledger, entry->id, entry->id_length), entry);
+    sender_remove(slot_of_sender(ledger, entry->sender), entry);
+}
+
+static void tables_free(struct ledger *ledger)
+{
+    free(ledger->of_ids);
+    ledger->of_ids = ledger->of_senders = NULL;
+    ledger->slot_count = 0;
+}
+
+/* Makes tables with at least a slot for each entry. Without memory the tables stay as they are. */
+static void tables_grow(struct ledger *ledger)
+{
+    size_t count = ledger->slot_count ? ledger->slot_count : SEARCHED_MAX;
+
+    while (count < ledger->count)
+        count *= 2;
+    struct ledger_slot *slots = calloc(2 * count, sizeof *slots);
+    if (!slots)
+        return;
+    tables_free(ledger);
+    ledger->slot_count = count;
+    ledger->of_ids = slots;
+    ledger->of_senders = slots + count;
+    for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next)
+        tables_add(ledger, entry);
+}
+
+/* ---- entries ---- */
+
+static void entry_append(struct ledger *ledger, struct ledger_entry *entry)
+{
     entry->next = NULL;
     entry->previous = ledger->last;
     if (ledger->last)
@@ -21,8 +131,20 @@ void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end
     else
         ledger->first = entry;
     ledger->last = entry;
+}
+
+void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us)
+{
+    if (ledger->count >= (ledger->slot_count ? SLOT_ENTRIES * ledger->slot_count : SEARCHED_MAX))
+        tables_grow(ledger);
+    entry->end = end;
+    entry->filed_us = filed_us;
+    entry_append(ledger, entry);
+    if (!entry->id_length)
+        id_append(&ledger->without_ack, entry);
+    if (ledger->slot_count)
+        tables_add(ledger, entry);
     ledger->count++;
-    ledger->without_ack += !entry->id_length;
     ledger->bytes += entry->size;
     ledger->ack_bytes += ack_bytes_of(entry);
 }
@@ -38,11 +160,16 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
         entry->next->previous = entry->previous;
     else
         ledger->last = entry->previous;
+    if (!entry->id_length)
+        id_remove(&ledger->without_ack, entry);
+    if (ledger->slot_count)
+        tables_remove(ledger, entry);
     entry->next = entry->previous = NULL;
     ledger->count--;
-    ledger->without_ack -= !entry->id_length;
     ledger->bytes -= entry->size;
     ledger->ack_bytes -= ack_bytes_of(entry);
+    if (!ledger->count)
+        tables_free(ledger);
 }
 
 /* The oldest entry with this id; if none has it, the oldest one whose id has the same bytes and the other
@@ -50,9 +177,11 @@ void ledger_remove(struct ledger *ledger, struct ledger_entry *entry)
 static struct ledger_entry *entry_of_id(const struct ledger *ledger, const uint8_t *id, size_t id_length,
                                         uint64_t sender)
 {
+    bool has_tables = ledger->slot_count;
+    struct ledger_entry *entry = has_tables ? slot_of_id(ledger, id, id_length)->first : ledger->first;
     struct ledger_entry *similar = NULL;
 
-    for (struct ledger_entry *entry = ledger->first; entry; entry = entry->next) {
+    for (; entry; entry = has_tables ? entry->next_of_id : entry->next) {
         if (!entry->id_length || (sender && entry->sender != sender))
             continue;
         enum ack_id_match match = ack_id_compare(entry->id, entry->id_length, id, id_length);
@@ -76,22 +205,29 @@ struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id,
 
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken)
 {
-    struct ledger_entry *entry = ledger->without_ack ? ledger->first : NULL;
+    struct ledger_entry *entry = ledger->without_ack.first;
 
-    for (; entry && entry->end <= taken; entry = entry->next) {
-        if (!entry->id_length) {
-            ledger_remove(ledger, entry);
-            return entry;
-        }
-    }
-    return NULL;
+    if (!entry || entry->end > taken)
+        return NULL;
+    ledger_remove(ledger, entry);
+    return entry;
 }
 
 struct ledger_entry *ledger_oldest_awaiting(const struct ledger *ledger)
 {
-    struct ledger_entry *entry = ledger->first;
+    struct ledger_entry *entry = ledger->ack_bytes ? ledger->first : NULL;
 
     while (entry && !entry->id_length)
         entry = entry->next;
+    return entry;
+}
+
+struct ledger_entry *ledger_oldest_of(const struct ledger *ledger, uint64_t sender)
+{
+    bool has_tables = ledger->slot_count;
+    struct ledger_entry *entry = has_tables ? slot_of_sender(ledger, sender)->first : ledger->first;
+
+    while (entry && entry->sender != sender)
+        entry = has_tables ? entry->next_of_sender : entry->next;
     return entry;
 }
