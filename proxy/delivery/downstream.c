@@ -400,7 +400,7 @@ static void downstream_step(struct downstream *downstream)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
                                    framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
     if (step.outcome == STEP_WAITS) {
-        leg_watch(&downstream->access.inlet.leg, LEG_READ);
+        inlet_watch(&downstream->access.inlet);
         timer_set(&downstream->timer, downstream->access.inlet.deadline_ms);
         return;
     }

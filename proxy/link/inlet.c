@@ -146,10 +146,20 @@ enum end_reason inlet_departure(const struct inlet *inlet)
     return inlet->state == INLET_READY ? END_LEFT : END_PROBE;
 }
 
+void inlet_watch(struct inlet *inlet)
+{
+    bool is_queued = inlet->state == INLET_SECURING && inlet->handshake.turn == TLS_HANDSHAKE_QUEUED;
+
+    leg_watch(&inlet->leg, is_queued ? LEG_NO_READ : LEG_READ);
+}
+
 struct step inlet_advance(struct inlet *inlet, struct buffer *received)
 {
-    if (inlet->state == INLET_SECURING && inlet->leg.broken == END_NONE)
+    if (inlet->state == INLET_SECURING && inlet->leg.broken == END_NONE) {
+        if (!tls_handshake_take_turn(&inlet->transport->acceptor.handshakes, &inlet->handshake))
+            return step_waits_unless(END_NONE);
         inlet_secure(inlet, received);
+    }
     if (inlet->state == INLET_SECURING)
         return step_waits_unless(inlet->leg.broken);
     if (inlet->state == INLET_WAITING) {

@@ -47,6 +47,9 @@ struct step inlet_advance(struct inlet *inlet, struct buffer *received);
  * why. */
 enum end_reason inlet_judge(struct inlet *inlet);
 
+/* Watches for what inlet_advance waits for. */
+void inlet_watch(struct inlet *inlet);
+
 /* What the peer has done while the upstream is not connected. */
 enum inlet_activity {
     INLET_SILENT,   /* nothing: watch the leg for reading */

@@ -1,10 +1,55 @@
 #include "link/tls_handshakes.h"
 
+#include "base/clock.h"
+
+/* ---- turns ---- */
+
+static void turn_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
+{
+    if (handshake->turn == TLS_HANDSHAKE_QUEUED)
+        TAILQ_REMOVE(&handshakes->queue, handshake, next_turn);
+    handshake->turn = TLS_HANDSHAKE_IDLE;
+}
+
+static void on_task(void *task)
+{
+    struct tls_handshakes *handshakes = task;
+    uint64_t end_us = clock_monotonic_us() + TLS_HANDSHAKES_US;
+    struct tls_handshake *handshake;
+
+    while ((handshake = TAILQ_FIRST(&handshakes->queue))) {
+        turn_end(handshakes, handshake);
+        handshake->turn = TLS_HANDSHAKE_TURN;
+        handshake->task->run(handshake->task);
+        if (clock_monotonic_us() >= end_us)
+            break;
+    }
+    if (!TAILQ_EMPTY(&handshakes->queue))
+        reactor_queue(handshakes->reactor, &handshakes->task);
+}
+
+bool tls_handshake_take_turn(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
+{
+    if (handshake->turn == TLS_HANDSHAKE_TURN) {
+        handshake->turn = TLS_HANDSHAKE_IDLE;
+        return true;
+    }
+    if (handshake->turn == TLS_HANDSHAKE_IDLE) {
+        handshake->turn = TLS_HANDSHAKE_QUEUED;
+        TAILQ_INSERT_TAIL(&handshakes->queue, handshake, next_turn);
+        reactor_queue(handshakes->reactor, &handshakes->task);
+    }
+    return false;
+}
+
+/* ---- limits ---- */
+
 void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reactor,
                          const struct route_options *route)
 {
-    *handshakes = (struct tls_handshakes) { .reactor = reactor, .route = route };
+    *handshakes = (struct tls_handshakes) { .task.run = on_task, .reactor = reactor, .route = route };
     TAILQ_INIT(&handshakes->list);
+    TAILQ_INIT(&handshakes->queue);
 }
 
 static void bytes_count(struct tls_handshakes *handshakes, struct tls_handshake *handshake, size_t bytes)
@@ -30,6 +75,7 @@ void tls_handshake_begin(struct tls_handshakes *handshakes, struct tls_handshake
 
 void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
 {
+    turn_end(handshakes, handshake);
     bytes_count(handshakes, handshake, 0);
     handshakes->count--;
     TAILQ_REMOVE(&handshakes->list, handshake, sibling);

@@ -1,5 +1,9 @@
-/* The unfinished TLS handshakes of the connections that one worker has accepted: how many there are, what
- * they may hold in memory, and which of them make way while more connections wait.
+/* The unfinished TLS handshakes of the connections that one worker has accepted: when each of them may go on,
+ * how many there are, what they may hold in memory, and which of them make way while more connections wait.
+ *
+ * A step of a handshake takes much longer than a message, because it calculates signatures. So handshakes
+ * take turns: in one turn of the loop they go on for TLS_HANDSHAKES_US or one step, and messages come first
+ * again.
  *
  * They are full while one more is beyond --max-handshakes or --handshake-memory; the worker then accepts no
  * connection. While they are full, each handshake that has waited for its peer for
@@ -19,6 +23,7 @@
 #include <sys/queue.h>
 
 enum {
+    TLS_HANDSHAKES_US = 1000,
     /* What an unfinished handshake holds, measured with both versions of TLS (up to 11 KiB), ... */
     TLS_HANDSHAKE_FIXED_BYTES = 12 * 1024,
     /* ... and what it counts at least: an ordinary peer sends up to 4 KiB. */
@@ -27,16 +32,20 @@ enum {
 
 struct tls_handshake {
     TAILQ_ENTRY(tls_handshake) sibling;
-    struct task *task;       /* borrowed: the connection's */
-    uint64_t waits_since_ms; /* for its peer; on the reactor's clock */
-    size_t counted_bytes;    /* of --handshake-memory */
+    TAILQ_ENTRY(tls_handshake) next_turn; /* while it waits for its turn */
+    struct task *task;                    /* borrowed: the connection's */
+    uint64_t waits_since_ms;              /* for its peer; on the reactor's clock */
+    size_t counted_bytes;                 /* of --handshake-memory */
     unsigned flights_sent;
+    enum { TLS_HANDSHAKE_IDLE, TLS_HANDSHAKE_QUEUED, TLS_HANDSHAKE_TURN } turn;
 };
 
 struct tls_handshakes {
+    struct task task;                  /* first */
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     TAILQ_HEAD(, tls_handshake) list;  /* the one that has waited longest is the first */
+    TAILQ_HEAD(, tls_handshake) queue; /* for their turns */
     unsigned count;
     uint64_t bytes;
     uint64_t overdue_ms; /* a handshake that waits since then makes way; 0: none */
@@ -49,6 +58,10 @@ void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reac
 void tls_handshake_begin(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
                          struct task *task);
 void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
+
+/* Call it in the connection's task before the handshake goes on. False: it is not the turn of the handshake,
+ * and the task runs again when it is. Until then nobody needs to watch the connection. */
+MUST_CHECK bool tls_handshake_take_turn(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
 
 /* The handshake is as far as `progress` says, and not finished. False when it holds more than an ordinary
  * one, and --handshake-memory has no space for that: the connection ends. */

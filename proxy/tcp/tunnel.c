@@ -294,7 +294,7 @@ static void admit_step(struct tunnel *tunnel)
         tunnel->state = TUNNEL_DIALLING;
         break;
     case STEP_WAITS:
-        leg_watch(&tunnel->inlet.leg, LEG_READ);
+        inlet_watch(&tunnel->inlet);
         break;
     case STEP_ENDS:
         tunnel_end(tunnel, SIDE_DOWNSTREAM, step.reason);

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_WAKE = 64, PAUSE_LOG_BURST = 2 };
+enum { ACCEPTS_PER_WAKE = 16, PAUSE_LOG_BURST = 2 };
 
 static const double pause_seconds_min = 0.01;
 static const double pause_seconds_max = 1.0;

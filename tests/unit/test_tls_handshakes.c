@@ -1,6 +1,8 @@
-/* proxy/link/tls_handshakes.c: when unfinished TLS handshakes are full, and which of them make way. */
+/* proxy/link/tls_handshakes.c: when unfinished TLS handshakes go on, when they are full, and which of them
+ * make way. */
 #include "link/tls_handshakes.h"
 
+#include "base/clock.h"
 #include "support/runtime.h"
 
 #include <setjmp.h>
@@ -13,6 +15,7 @@ enum { MAX_HANDSHAKES = 3, TIMEOUT_MS = 1000, ORDINARY_BYTES = 4096 };
 struct peer {
     struct task task; /* first */
     struct tls_handshake handshake;
+    unsigned turns;
 };
 
 struct fixture {
@@ -25,7 +28,14 @@ static struct fixture fixture;
 
 static void on_run(void *task)
 {
-    (void)task;
+    struct peer *peer = task;
+    uint64_t end_us = clock_monotonic_us() + TLS_HANDSHAKES_US;
+
+    if (!tls_handshake_take_turn(&fixture.handshakes, &peer->handshake))
+        return;
+    peer->turns++;
+    while (clock_monotonic_us() < end_us)
+        continue; /* a step takes long */
 }
 
 static int set_up(void **state)
@@ -171,6 +181,32 @@ static void overdue_ones_that_stay_are_asked_again_later(void **state)
     assert_int_equal(tls_handshakes_relief_ms(&f->handshakes), f->runtime.reactor.now_ms + TIMEOUT_MS);
 }
 
+static void turn(struct fixture *f)
+{
+    f->handshakes.task.run(&f->handshakes.task);
+}
+
+static void one_long_step_is_a_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    fill(f);
+    on_run(&f->peers[2]);
+    on_run(&f->peers[0]);
+    on_run(&f->peers[1]);
+    on_run(&f->peers[2]); /* it is in the queue already */
+    assert_true(f->handshakes.task.is_queued);
+    turn(f);
+    assert_true(f->peers[2].turns == 1 && f->peers[0].turns == 0 && f->peers[1].turns == 0);
+    tls_handshake_end(&f->handshakes, &f->peers[0].handshake); /* it leaves the queue */
+    turn(f);
+    assert_true(f->peers[2].turns == 1 && f->peers[0].turns == 0 && f->peers[1].turns == 1);
+    on_run(&f->peers[2]);
+    turn(f);
+    assert_int_equal(f->peers[2].turns, 2);
+    assert_true(TAILQ_EMPTY(&f->handshakes.queue));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -182,6 +218,7 @@ int main(void)
         TEST(all_that_waited_long_enough_make_way_at_once),
         TEST(an_answer_gives_the_peer_its_time_again),
         TEST(overdue_ones_that_stay_are_asked_again_later),
+        TEST(one_long_step_is_a_turn),
     };
 
     return cmocka_run_group_tests_name("tls_handshakes", tests, NULL, NULL);
