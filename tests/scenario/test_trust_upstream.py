@@ -265,7 +265,7 @@ def test_under_load_nothing_is_lost_while_the_server_is_distrusted(husk, pki, bu
 
 def test_a_tunnel_ends_when_the_agent_is_not_trusted(husk, pki, bundle):
     upstream = raw.Listener()
-    server = husk.server(upstream, protocol="tcp", ca=bundle)
+    server = husk.server(upstream, protocol="tcp", workers=1, ca=bundle)
     ends = []
     for certificate in (pki.client, pki.foreign_client):
         agent = raw.connect_tls(server.address, pki.ca.cert, certificate)
@@ -313,7 +313,7 @@ def test_a_tunnel_that_ends_delivers_what_was_read(husk, pki, bundle):
     """The aggregator takes nothing before the reload. The agent, which has sent more than husk has read, is reset."""
     upstream = raw.Listener()
     upstream.sock.setsockopt(raw.socket.SOL_SOCKET, raw.socket.SO_RCVBUF, 4096)
-    server = husk.server(upstream, protocol="tcp", ca=bundle, buffer_bytes="64KiB", linger_timeout="20s")
+    server = husk.server(upstream, protocol="tcp", ca=bundle, workers=1, buffer_bytes="64KiB", linger_timeout="20s")
     agent = raw.connect_tls(server.address, pki.ca.cert, pki.foreign_client)
     agent.sendall(b"x" * 10_000)
     aggregator = upstream.accept()
@@ -345,7 +345,7 @@ def is_stuck(sock, data):
 def test_a_tunnel_whose_last_bytes_nobody_takes_ends_after_the_linger_timeout(husk, pki, bundle):
     upstream = raw.Listener()
     upstream.sock.setsockopt(raw.socket.SOL_SOCKET, raw.socket.SO_RCVBUF, 4096)
-    server = husk.server(upstream, protocol="tcp", ca=bundle, buffer_bytes="64KiB", linger_timeout="100ms")
+    server = husk.server(upstream, protocol="tcp", ca=bundle, workers=1, buffer_bytes="64KiB", linger_timeout="100ms")
     agent = raw.connect_tls(server.address, pki.ca.cert, pki.foreign_client)
     sent = agent.seal(b"x" * 20_000_000)
     agent.sock.setblocking(False)
@@ -358,7 +358,7 @@ def test_a_tunnel_whose_last_bytes_nobody_takes_ends_after_the_linger_timeout(hu
 
 def test_a_tunnel_that_is_not_connected_yet_ends_at_once(husk, pki, bundle):
     upstream = raw.FullListener()
-    server = husk.server(upstream, protocol="tcp", ca=bundle, connect_timeout="20s")
+    server = husk.server(upstream, protocol="tcp", workers=1, ca=bundle, connect_timeout="20s")
     agent = raw.connect_tls(server.address, pki.ca.cert, pki.foreign_client)
     agent.sendall(b"never delivered")
     server.wait_for_metric("husk_connections_active", 1, side="upstream")

@@ -3,6 +3,7 @@
 import pathlib
 import signal
 
+from support import raw
 from support.pki import Authority, openssl
 
 
@@ -42,9 +43,19 @@ def renewed(authority, path):
 
 
 def reload(husk, result="success"):
+    """Waits until the connections of a husk with one worker are judged."""
     before = husk.metric("husk_reloads_total", result=result)
     husk.signal(signal.SIGHUP)
     husk.wait_for_metric("husk_reloads_total", before + 1, result=result)
+    for _ in range(2):
+        _turn(husk)
+
+
+def _turn(husk):
+    """The worker's loop has done what was to be done before."""
+    before = ended(husk, "downstream", "probe")
+    raw.connect(husk.address).close()
+    wait_for_end(husk, "downstream", before + 1, "probe")
 
 
 def ended(husk, side, reason="distrusted"):
