@@ -4,7 +4,8 @@
 
 enum {
     HEADS_MIN = 16,
-    UNNAMED = 0 /* number of the sender of messages before the first one is named */
+    SENDERS_PER_HEAD = 4, /* on average, before there are more heads */
+    UNNAMED = 0           /* number of the sender of messages before the first one is named */
 };
 
 struct link_sender {
@@ -201,7 +202,7 @@ static enum end_reason sender_make(struct link_peer *peer, uint64_t number)
     agent_acks_init(&sender->acks, number);
     TAILQ_INSERT_TAIL(&peer->senders, sender, by_use);
     LIST_INSERT_HEAD(head_of(peer, number), sender, by_number);
-    if (++peer->count > peer->head_count)
+    if (++peer->count > SENDERS_PER_HEAD * peer->head_count)
         heads_grow(peer);
     peer->current = sender;
     return END_NONE;

@@ -68,7 +68,7 @@ struct message *message_take(struct buffer *incoming, const struct message_sourc
 {
     const struct rewrite *rewrite = source->rewrite;
     uint64_t size = source->length + (uint64_t)rewrite->growth;
-    size_t flat_length = size <= FLAT_BYTES_MAX ? (size_t)size : 0;
+    unsigned flat_length = size <= FLAT_BYTES_MAX ? (unsigned)size : 0;
     size_t id_length = rewrite->chunk.end - rewrite->chunk.start;
     struct message *message = malloc(sizeof *message + id_length + flat_length);
 

@@ -45,8 +45,8 @@ struct message {
                            the ack waits for this part */
     bool is_protected;  /* husk keeps it until its ack comes */
     bool is_kept;       /* its bytes are in memory: it can be sent again */
+    unsigned flat_length; /* of a short message; 0: it is long */
     struct buffer slices; /* the bytes of a long message */
-    size_t flat_length;   /* of a short message; 0: it is long */
     uint8_t *flat;        /* the bytes of a short message, behind the id in the same allocation */
 
     /* sender */

@@ -8,7 +8,7 @@
 
 enum {
     SEARCHED_MAX = 16, /* so many entries need no tables */
-    SLOT_ENTRIES = 2   /* for each slot of a table, before the table grows */
+    SLOT_ENTRIES = 4   /* for each slot of a table, before the table grows */
 };
 
 /* The length of the ack that an entry expects; 0: none. */
@@ -102,13 +102,10 @@ static void tables_free(struct ledger *ledger)
     ledger->slot_count = 0;
 }
 
-/* Makes tables with at least a slot for each entry. Without memory the tables stay as they are. */
+/* Makes larger tables. Without memory the tables stay as they are. */
 static void tables_grow(struct ledger *ledger)
 {
-    size_t count = ledger->slot_count ? ledger->slot_count : SEARCHED_MAX;
-
-    while (count < ledger->count)
-        count *= 2;
+    size_t count = ledger->slot_count ? 2 * ledger->slot_count : SEARCHED_MAX;
     struct ledger_slot *slots = calloc(2 * count, sizeof *slots);
     if (!slots)
         return;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ENTRIES = 3000, SENDERS = 7, SLOT_MAX = 12 };
+enum { ENTRIES = 3000, SENDERS = 7, SLOT_MAX = 16 };
 
 struct fixture {
     struct ledger ledger;
