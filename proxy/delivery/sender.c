@@ -31,7 +31,8 @@ void sender_release(struct sender *sender)
 static void message_adopt(struct sender *sender, struct message *message)
 {
     message->sender = sender;
-    sender->early_parts += message->is_early_part;
+    if (message->is_early_part && (!sender->early_part || message->ordinal < sender->early_part->ordinal))
+        sender->early_part = message;
     sender->empties += message_is_empty(message);
     if (message_is_isolated(message))
         sender_note_isolated(sender, message);
@@ -72,6 +73,13 @@ static const struct message *blocking_from(const struct message *message)
     return message;
 }
 
+static const struct message *early_part_from(const struct message *message)
+{
+    while (message && !message->is_early_part)
+        message = TAILQ_NEXT(message, of_sender);
+    return message;
+}
+
 /* The isolated message no longer blocks the sender. */
 static void isolated_pass(struct sender *sender)
 {
@@ -84,7 +92,8 @@ void sender_remove(struct sender *sender, struct message *message)
     if (message == sender->isolated)
         isolated_pass(sender);
     TAILQ_REMOVE(&sender->unsettled, message, of_sender);
-    sender->early_parts -= message->is_early_part;
+    if (message == sender->early_part)
+        sender->early_part = early_part_from(TAILQ_NEXT(message, of_sender));
     sender->empties -= message_is_empty(message);
     message->sender = NULL;
 }
@@ -191,15 +200,7 @@ bool sender_must_wait(const struct sender *sender, const struct message *message
 
 uint64_t sender_first_early_part(const struct sender *sender)
 {
-    const struct message *message;
-
-    if (!sender->early_parts)
-        return UINT64_MAX;
-    TAILQ_FOREACH (message, &sender->unsettled, of_sender) {
-        if (message->is_early_part)
-            return message->ordinal;
-    }
-    return UINT64_MAX;
+    return sender->early_part ? sender->early_part->ordinal : UINT64_MAX;
 }
 
 /* ---- notes ---- */

@@ -38,16 +38,16 @@ struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
-    struct held_queue *held;        /* waiting messages that must not overtake an earlier one; NULL: none */
-    uint64_t number;                /* unique in its worker, not 0: names the sender on a link */
-    unsigned early_parts;           /* how many of them are early parts of a batch */
-    unsigned empties;               /* how many of them are empty */
-    bool is_remote;                 /* the agent of another husk, which knows when its messages wait */
-    bool has_ended;                 /* the agent sends nothing more, and reads no ack */
-    bool has_sent_invalid;          /* an invalid event was found */
-    uint64_t filed;                 /* ordinals given so far */
-    const struct message *isolated; /* the oldest unsettled message that is isolated and does not yield;
-                                       NULL: none */
+    struct held_queue *held;          /* waiting messages that must not overtake an earlier one; NULL: none */
+    uint64_t number;                  /* unique in its worker, not 0: names the sender on a link */
+    const struct message *early_part; /* the oldest of them that is an early part of a batch; NULL: none */
+    unsigned empties;                 /* how many of them are empty */
+    bool is_remote;                   /* the agent of another husk, which knows when its messages wait */
+    bool has_ended;                   /* the agent sends nothing more, and reads no ack */
+    bool has_sent_invalid;            /* an invalid event was found */
+    uint64_t filed;                   /* ordinals given so far */
+    const struct message *isolated;   /* the oldest unsettled message that is isolated and does not yield;
+                                         NULL: none */
     uint64_t upstream_id; /* upstream connection that took the last message, to keep the order where possible;
                              0: none */
     uint64_t closed_by;   /* upstream connection whose husk takes no message of the sender now; 0: none */

@@ -188,7 +188,7 @@ static void messages_of_a_released_sender_have_no_sender(void **state)
         assert_null(f->messages[i]->sender);
     assert_true(TAILQ_EMPTY(&f->sender.unsettled));
     assert_false(sender_has_isolated(&f->sender));
-    assert_int_equal(f->sender.early_parts, 0);
+    assert_null(f->sender.early_part);
     assert_null(f->settled);
 }
 
@@ -274,7 +274,7 @@ static void parts_take_the_place_of_their_batch(void **state)
     assert_int_equal(parts[0]->end, 5); /* as of the batch */
     assert_int_equal(parts[1]->end, 5);
     assert_int_equal(f->messages[3]->ordinal, 5);
-    assert_int_equal(f->sender.early_parts, 1);
+    assert_ptr_equal(f->sender.early_part, parts[0]);
     sender_release(&f->sender);
     message_free(parts[0]);
     message_free(parts[1]);
@@ -294,6 +294,43 @@ static void acks_wait_for_the_first_early_part_of_a_batch(void **state)
     sender_release(&f->sender);
     message_free(parts[0]);
     message_free(parts[1]);
+}
+
+/* What settles before the first early part, and in which order batches are split, changes nothing. */
+static void the_first_early_part_is_known_without_a_search(void **state)
+{
+    struct fixture *f = *state;
+    struct message *parts[2], *later[2];
+    struct message_list list = TAILQ_HEAD_INITIALIZER(list);
+    struct message *batch = messages_make(&f->pool, "b", MESSAGE_AGENT_ACK, 3);
+
+    file(f, 5);
+    sender_file(&f->sender, batch, NOW_MS);
+    for (unsigned i = 0; i < 2; i++) { /* the later batch is split first */
+        later[i] = messages_make(&f->pool, "l", MESSAGE_OUR_ACK, 1);
+        later[i]->is_early_part = true;
+        TAILQ_INSERT_TAIL(&list, later[i], of_queue);
+    }
+    sender_replace(&f->sender, batch, &list);
+    assert_int_equal(sender_first_early_part(&f->sender), later[0]->ordinal);
+    replace_batch(f, parts);
+    struct message *first = TAILQ_FIRST(&f->sender.unsettled), *next = TAILQ_NEXT(first, of_sender);
+    TAILQ_NEXT(first, of_sender) = (struct message *)1; /* a search ends the test */
+    assert_int_equal(sender_first_early_part(&f->sender), parts[0]->ordinal);
+    TAILQ_NEXT(first, of_sender) = next;
+    sender_settle(&f->sender, f->messages[0]);
+    sender_settle(&f->sender, later[0]);
+    assert_int_equal(sender_first_early_part(&f->sender), parts[0]->ordinal);
+    sender_settle(&f->sender, parts[0]);
+    assert_int_equal(sender_first_early_part(&f->sender), later[1]->ordinal);
+    sender_settle(&f->sender, later[1]);
+    assert_int_equal(sender_first_early_part(&f->sender), UINT64_MAX);
+    sender_release(&f->sender);
+    for (unsigned i = 0; i < 2; i++) {
+        message_free(parts[i]);
+        message_free(later[i]);
+    }
+    message_free(batch);
 }
 
 /* A part that cannot be split again has the ordinals of the whole batch. */
@@ -431,6 +468,7 @@ int main(void)
         TEST(the_oldest_isolated_message_blocks),
         TEST(a_message_that_is_isolated_already_blocks_once_filed),
         TEST(acks_wait_for_the_first_early_part_of_a_batch),
+        TEST(the_first_early_part_is_known_without_a_search),
         TEST(the_last_part_has_the_ordinals_that_are_left),
         TEST(parts_take_the_place_of_their_batch),
         TEST(parts_of_the_last_batch_stay_last),
