@@ -8,7 +8,7 @@
 
 #include "runtime/reactor.h"
 
-enum { SWEEP_TASKS_PER_TURN = 16 };
+enum { SWEEP_TASKS_PER_TURN = 8 };
 
 /* The task after `task` in its list; NULL: it is the last one. */
 typedef struct task *sweep_next(struct task *task);
