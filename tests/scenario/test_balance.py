@@ -1,6 +1,5 @@
 """Several upstreams of --protocol forward: which one gets a message, when husk dials, when a connection retires."""
 
-import signal
 
 import pytest
 
@@ -175,19 +174,6 @@ def test_an_old_connection_waits_for_its_acks(site):
     aggregator.ack(first)
     agent.expect_ack("one")
     aggregator.wait_until(lambda _: first.connection.ended, "the old connection ends")
-
-
-def test_new_credentials_are_used_from_the_next_message_on(husk):
-    aggregator = Aggregator()
-    server = husk.server(aggregator)
-    client = husk.client(server)
-    agent = Agent(raw.connect(client.address))
-    carry(agent, 1)
-    client.signal(signal.SIGHUP)
-    client.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="retired")
-    carry(agent, 2)
-    assert client.metric("husk_connections_opened_total", side="upstream") == 2
-    assert aggregator.numbers() == [1, 2]
 
 
 def test_unacked_messages_are_shared_by_weight(site):
