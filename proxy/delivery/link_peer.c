@@ -241,8 +241,10 @@ void link_peer_close(struct link_peer *peer)
 
 struct sender *link_peer_first(struct link_peer *peer)
 {
-    struct link_sender *first = TAILQ_FIRST(&peer->senders);
+    struct link_sender *first = STAILQ_FIRST(&peer->answering); /* cheap to remove, as the first one */
 
+    if (!first)
+        first = TAILQ_FIRST(&peer->senders);
     return first ? &first->sender : NULL;
 }
 

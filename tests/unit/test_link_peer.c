@@ -449,6 +449,27 @@ static void a_large_message_that_is_lost_is_told_to_the_owner(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* Then a sender leaves the list of those that have answers without a search. */
+static void senders_with_answers_are_removed_in_the_order_of_their_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct message *messages[3];
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(name(f, i + 1), END_NONE);
+        messages[i] = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    }
+    struct sender *unanswered = messages[1]->sender, *last = messages[2]->sender,
+                  *first = messages[0]->sender;
+    settle(messages[2]);
+    settle(messages[0]);
+    assert_ptr_equal(link_peer_first(f->peer), last);
+    link_peer_remove(last);
+    assert_ptr_equal(link_peer_first(f->peer), first);
+    link_peer_remove(first);
+    assert_ptr_equal(link_peer_first(f->peer), unanswered);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -471,6 +492,7 @@ int main(void)
         TEST(answers_that_do_not_fit_come_later),
         TEST(a_lost_message_that_is_not_kept_ends_the_connection),
         TEST(a_large_message_that_is_lost_is_told_to_the_owner),
+        TEST(senders_with_answers_are_removed_in_the_order_of_their_answers),
     };
 
     return cmocka_run_group_tests_name("link_peer", tests, NULL, NULL);
