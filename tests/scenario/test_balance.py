@@ -1,6 +1,5 @@
 """Several upstreams of --protocol forward: which one gets a message, when husk dials, when a connection retires."""
 
-
 import pytest
 
 from support import raw
