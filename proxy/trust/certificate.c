@@ -5,6 +5,8 @@
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <time.h>
@@ -77,4 +79,19 @@ bool certificate_is_version_of(const X509 *a, const X509 *b)
 {
     return X509_NAME_cmp(X509_get_subject_name(a), X509_get_subject_name(b)) == 0 &&
            ASN1_STRING_cmp(X509_get0_pubkey_bitstr(a), X509_get0_pubkey_bitstr(b)) == 0;
+}
+
+bool certificate_digest_chain(const STACK_OF(X509) * chain, uint8_t digest[CERTIFICATE_DIGEST_BYTES])
+{
+    uint8_t one[CERTIFICATE_DIGEST_BYTES];
+    SHA256_CTX all;
+
+    SHA256_Init(&all);
+    for (size_t i = 0; i < sk_X509_num(chain); i++) {
+        if (!X509_digest(sk_X509_value(chain, i), EVP_sha256(), one, NULL))
+            return false;
+        SHA256_Update(&all, one, sizeof one);
+    }
+    SHA256_Final(digest, &all);
+    return true;
 }

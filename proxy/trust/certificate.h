@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 struct asn1_string_st;
+struct stack_st_X509;
 struct x509_st;
 
-enum { CERTIFICATE_NAME_BYTES = 112, CERTIFICATE_TIME_BYTES = 24 };
+enum { CERTIFICATE_NAME_BYTES = 112, CERTIFICATE_TIME_BYTES = 24, CERTIFICATE_DIGEST_BYTES = 32 };
 
 /* The subject, most specific part first ("CN=client,O=example"), or the first SAN if the subject is empty.
  * Terminated, cut to the size. */
@@ -30,5 +31,8 @@ int64_t certificate_not_after(const struct x509_st *certificate);
 /* Whether both have the same subject and key: a certificate and its renewal, or the same CA signed by two
  * CAs. */
 bool certificate_is_version_of(const struct x509_st *a, const struct x509_st *b);
+
+/* The same for chains with the same certificates in the same order alone. False when out of memory. */
+bool certificate_digest_chain(const struct stack_st_X509 *chain, uint8_t digest[CERTIFICATE_DIGEST_BYTES]);
 
 #endif

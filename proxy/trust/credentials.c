@@ -37,6 +37,7 @@ struct credentials {
     struct revocation *revocation;
     struct peer_check_rules rules;
     struct validity validity;
+    uint8_t own_digest[CERTIFICATE_DIGEST_BYTES]; /* of our certificate and its chain */
     bool speaks_link;
     _Atomic new_session_callback on_new_session;
 };
@@ -346,6 +347,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
     credentials->speaks_link = options->speaks_link;
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
         !set_own_certificate(tls, material) ||
+        !certificate_digest_chain(material->chain, credentials->own_digest) ||
         (options->role == TLS_SERVER && !set_ca_names(tls, credentials->cas, options, log)) ||
         !set_sessions(tls, options->role) || !set_alpn(tls, options->role, credentials))
         return false;
@@ -414,17 +416,7 @@ void credentials_release(struct credentials *credentials)
 
 bool credentials_have_same_certificate(const struct credentials *a, const struct credentials *b)
 {
-    STACK_OF(X509) * chain_a, *chain_b;
-
-    if (a == b)
-        return true;
-    SSL_CTX_get0_chain_certs(a->tls, &chain_a);
-    SSL_CTX_get0_chain_certs(b->tls, &chain_b);
-    bool is_same = sk_X509_num(chain_a) == sk_X509_num(chain_b) &&
-                   X509_cmp(SSL_CTX_get0_certificate(a->tls), SSL_CTX_get0_certificate(b->tls)) == 0;
-    for (size_t i = 0; is_same && i < sk_X509_num(chain_a); i++)
-        is_same = X509_cmp(sk_X509_value(chain_a, i), sk_X509_value(chain_b, i)) == 0;
-    return is_same;
+    return memcmp(a->own_digest, b->own_digest, sizeof a->own_digest) == 0;
 }
 
 struct validity credentials_validity(const struct credentials *credentials)

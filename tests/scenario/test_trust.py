@@ -221,6 +221,19 @@ def test_a_message_that_has_begun_is_taken_and_the_next_is_not(site, acked):
     assert site.aggregator.numbers() == [1, 2]
 
 
+def test_an_agent_without_acks_that_has_sent_more_is_reset(site):
+    site = site()
+    stranger = site.stranger()
+    one = event(1)
+    stranger.send(one[:5])
+    site.server.wait_for_metric("husk_bytes_total", 5, side="downstream", direction="received")
+    site.remove_other_ca()
+    stranger.send(one[5:] + event(2))
+    assert raw.is_reset(stranger.sock.sock)
+    assert [one.number for one in site.aggregator.wait_for(1)] == [1]
+    wait_for_end(site.server, "downstream")
+
+
 def test_a_message_that_is_cut_through_is_taken_whole(site):
     site = site(cut_through_bytes="64KiB")
     stranger = site.stranger()
