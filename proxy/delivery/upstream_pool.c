@@ -203,7 +203,9 @@ bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, 
 
 struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation)
 {
-    if (!reservation->is_due || !exclusive_is_allowed(pool))
+    bool retires = reservation->upstream->retires_for != END_NONE; /* its end cancels the reservation */
+
+    if (!reservation->is_due || retires || !exclusive_is_allowed(pool))
         return NULL;
     upstream_redeem(reservation->upstream);
     return reservation->upstream;

@@ -734,6 +734,23 @@ static void a_reserved_connection_retires_after_its_message(void **state)
     message_free(message);
 }
 
+static void a_reserved_connection_that_is_not_trusted_gets_no_message(void **state)
+{
+    struct fixture *f = *state;
+    struct message *message = messages_make(&f->runtime.reactor.pool, "m", MESSAGE_OUR_ACK, 1);
+
+    set_one(f);
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_RESERVATION);
+    assert_true(upstream_pool_reserve(&f->pool, message, 100));
+    (void)reservation_check(&upstream->reservation, upstream->reservation.due_ms);
+    assert_true(message->reservation->is_due);
+    upstream_retire(upstream, END_DISTRUSTED);
+    assert_null(upstream_pool_redeem(&f->pool, message->reservation));
+    upstream_end(upstream, END_DISTRUSTED);
+    assert_null(message->reservation);
+    message_free(message);
+}
+
 static void a_released_connection_retires_if_there_are_too_many(void **state)
 {
     struct fixture *f = *state;
@@ -855,6 +872,7 @@ int main(void)
         TEST(retirements_differ_by_chance),
         TEST(a_few_old_connections_retire_at_a_time),
         TEST(a_reserved_connection_retires_after_its_message),
+        TEST(a_reserved_connection_that_is_not_trusted_gets_no_message),
         TEST(a_released_connection_retires_if_there_are_too_many),
         TEST(a_connection_retires_when_its_address_is_gone),
         TEST(a_connection_whose_address_left_while_it_was_dialled_retires),
