@@ -105,7 +105,7 @@ enum metrics_acks {
 struct endpoint_metrics {
     struct endpoint_metrics *next;
     const char *address;                                      /* as text */
-    const char *server_name;                                  /* NULL: only the address says who is called */
+    const char *server_name;                                  /* NULL: husk asks for no name */
     _Atomic uint64_t connections[METRICS_OUTLET_STATE_COUNT]; /* gauges */
     _Atomic uint64_t ejected_until_ms; /* clock_monotonic_ms; set by the worker that dialled last */
     _Atomic unsigned acks;             /* enum metrics_acks */

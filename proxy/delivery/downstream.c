@@ -77,7 +77,7 @@ static bool has_retired(const struct downstream *downstream)
 static bool retired_close(struct downstream *downstream)
 {
     return downstream->was_answered && downstream->access.inlet.leg.broken == END_NONE &&
-           has_retired(downstream) && inlet_part(&downstream->access.inlet);
+           has_retired(downstream) && inlet_linger(&downstream->access.inlet);
 }
 
 static void downstream_end(struct downstream *downstream, enum end_reason reason)

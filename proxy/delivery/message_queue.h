@@ -37,16 +37,16 @@ void message_queue_prepend(struct message_queue *queue, struct message_list *mes
 /* The message gives up its reservation, if it has one. */
 void message_queue_remove(struct message_queue *queue, struct message *message);
 
-/* The message whose turn is next, in the order of arrival; NULL: none. It does not have to wait for its own
- * sender. Holds the messages before it that do. The caller removes the message, or isolates it if it is
- * isolated; otherwise it stays the next one. */
+/* The message whose turn is next, in the order of arrival; NULL: none. The message does not have to
+ * wait for its own sender; each earlier message that must wait becomes held. The caller removes the message,
+ * or calls message_queue_isolate for an isolated message; otherwise the message stays the next one. */
 struct message *message_queue_next(struct message_queue *queue);
 /* An isolated message waits for a connection of its own from now on. */
 void message_queue_isolate(struct message_queue *queue, struct message *message, enum isolated_turn turn);
-/* A waiting message must wait for its own sender: it is held until that changes, and gives up its
- * reservation, which the message before it may need. */
+/* A waiting message must wait for its own sender: the message is held, and gives up its reservation, which an
+ * earlier message of the sender may need. */
 void message_queue_hold(struct message_queue *queue, struct message *message);
-/* The sender ends: its held messages wait without it. */
+/* The sender ends: its held messages wait without the sender, before the other messages. */
 void message_queue_unhold(struct message_queue *queue, struct sender *sender);
 
 /* Any waiting message that is not held; NULL: none. */

@@ -38,10 +38,11 @@ struct sender {
     const struct sender_events *events; /* borrowed */
     void *owner;                        /* borrowed */
     struct message_list unsettled;      /* oldest first */
+    const struct message *early_part; /* the oldest unsettled message that is an early part of a batch; NULL:
+                                         none */
+    unsigned empties;                 /* how many unsettled messages are empty */
     struct held_queue *held;          /* waiting messages that must not overtake an earlier one; NULL: none */
     uint64_t number;                  /* unique in its worker, not 0: names the sender on a link */
-    const struct message *early_part; /* the oldest of them that is an early part of a batch; NULL: none */
-    unsigned empties;                 /* how many of them are empty */
     bool is_remote;                   /* the agent of another husk, which knows when its messages wait */
     bool has_ended;                   /* the agent sends nothing more, and reads no ack */
     bool has_sent_invalid;            /* an invalid event was found */
@@ -57,7 +58,7 @@ struct sender {
 void sender_init(struct sender *sender, const struct sender_events *events, void *owner, uint64_t number);
 /* The agent is behind another husk. */
 void sender_set_remote(struct sender *sender);
-/* The sender ends; its messages go on without it. None of them is held. */
+/* The sender ends; its messages go on without the sender. No message of the sender may be held. */
 void sender_release(struct sender *sender);
 
 /* Appends a message to the messages of the sender. */
@@ -106,8 +107,8 @@ void sender_note_window(struct sender *sender, uint64_t upstream_id, enum sender
 /* Whether a husk upstream takes no message of the sender now. A message of the sender is unsettled there. */
 bool sender_is_closed(const struct sender *sender);
 /* Whether the message must wait because of its own sender, although messages of others can be sent: for an
- * isolated message, or because the sender is closed. If it must, all later messages of the sender must. When
- * that may have changed, the held messages of the sender become ready. */
+ * isolated message, or because the sender is closed. If the message must wait, all later messages of the
+ * sender must wait. When the answer may have changed, the held messages of the sender become ready. */
 bool sender_holds(const struct message *message);
 /* Whether so many empty messages wait for earlier messages that husk should not read the agent. */
 bool sender_is_full(const struct sender *sender);

@@ -43,9 +43,9 @@ struct ledger {
     uint64_t ack_bytes; /* sum of the acks that are expected */
 };
 
-/* Files a message after all that were sent before. `end` is the offset in the connection's stream after the
- * last byte of the message; `filed_us` is the time, by any monotonic clock. Without memory for larger tables
- * searches take longer. */
+/* Files a message after all messages that were sent before. `end` is the offset in the connection's stream
+ * after the last byte of the message; `filed_us` is the time, by any monotonic clock. Without memory for
+ * larger tables searches take longer. */
 void ledger_file(struct ledger *ledger, struct ledger_entry *entry, uint64_t end, uint64_t filed_us);
 
 /* Removes an entry. */
@@ -60,8 +60,8 @@ struct ledger_entry *ledger_settle_ack(struct ledger *ledger, const uint8_t *id,
  * there is none. */
 struct ledger_entry *ledger_settle_taken(struct ledger *ledger, uint64_t taken);
 
-/* The oldest entry that expects an ack; NULL: there is none. Entries before it expect no ack, and their bytes
- * are still in buffers: these limit the search. */
+/* The oldest entry that expects an ack; NULL: there is none. Earlier entries expect no ack, and their bytes
+ * are still in buffers: the size of the buffers limits the search. */
 struct ledger_entry *ledger_oldest_awaiting(const struct ledger *ledger);
 
 /* The oldest entry of this sender; NULL: there is none. */

@@ -40,7 +40,7 @@ void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *cre
 /* Adds to the number of connections: +1 when a connection begins, -1 when it ends. */
 void acceptor_count(struct acceptor *acceptor, int connections);
 
-/* As the functions of link/tls_handshakes.h. */
+/* Each calls the function of link/tls_handshakes.h for `handshake`, and then on_change. */
 void acceptor_begin_handshake(struct acceptor *acceptor, struct tls_handshake *handshake, struct task *task);
 MUST_CHECK bool acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
                                            struct tls_progress progress);

@@ -1,9 +1,9 @@
-/* The places that an upstream's messages may go to, with their health.
+/* The endpoints of an upstream, with their health.
  *
- * An endpoint is one resolved address together with the server name that is asked for there: behind one
- * address, an SNI router sends each name to another server. A list of endpoints is immutable and shared
- * between threads. A pool is one worker's view of a list: the order in which the worker dials the endpoints,
- * and which of them failed. Pure: opens nothing. */
+ * An endpoint is one resolved address together with the server name that husk asks for at this address: an
+ * SNI router has one address and sends each name to another server. A list of endpoints is immutable and
+ * shared between threads. A pool is one worker's view of a list: the order in which the worker dials the
+ * endpoints, and which of them failed. Pure: opens nothing. */
 #ifndef HUSK_LINK_ENDPOINT_H
 #define HUSK_LINK_ENDPOINT_H
 
@@ -22,8 +22,8 @@ enum {
 
 struct endpoint {
     struct socket_address address;
-    const char *server_name; /* the name in SNI and in the certificate; NULL: only the address says who is
-                                called (no TLS, or --server-name is set). A list owns its names */
+    const char *server_name; /* the name in SNI and in the certificate; NULL: husk asks for no name of this
+                                endpoint (no TLS, or --server-name is set). A list owns its names */
     unsigned weight;         /* share of the connections among the endpoints of its tier; not 0 */
     unsigned tier; /* 0: primary. A tier is used while all endpoints of lower tiers are ejected. The tier of a
                       standby upstream is never 0 */
@@ -36,8 +36,8 @@ struct endpoint_list {
     struct endpoint endpoints[]; /* distinct by endpoint_is_same */
 };
 
-/* Whether both are the same place: the same address, and names for which server_name_equal is true. Weight
- * and tier do not matter. */
+/* Whether both have the same address, and names for which server_name_equal is true. Weight and tier do not
+ * matter. */
 bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b);
 
 /* Copies `endpoints` and their names, at most ENDPOINTS_MAX, and shares their stats. The endpoints must be

@@ -51,7 +51,7 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing)
     struct acceptor *acceptor = &inlet->transport->acceptor;
     bool is_securing = inlet->state == INLET_SECURING;
 
-    if (leg->fd < 0) /* see inlet_part */
+    if (leg->fd < 0) /* see inlet_linger */
         return;
     if (is_securing)
         acceptor_end_handshake(acceptor, &inlet->handshake);
@@ -77,7 +77,7 @@ static enum end_reason handshake_verdict(struct inlet *inlet)
     return END_NONE;
 }
 
-bool inlet_part(struct inlet *inlet)
+bool inlet_linger(struct inlet *inlet)
 {
     (void)leg_finish(&inlet->leg);
     return refusals_take(&inlet->transport->refusals, &inlet->leg, NULL);

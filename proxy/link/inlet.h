@@ -29,13 +29,13 @@ struct inlet {
  * credentials. */
 void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const struct socket_address *peer,
                 struct task *task);
-/* A connection whose TLS handshake husk has failed with an alert is no longer the inlet's, but stays open
- * until the peer has had time to read the alert: see link/refusal.h. */
+/* Closes the connection. If husk has failed the TLS handshake with an alert, the connection leaves the inlet
+ * and stays open until the peer has had time to read the alert (link/refusal.h). */
 void inlet_close(struct inlet *inlet, enum leg_closing closing);
-/* Ends our direction in order, after the last answers. The connection is no longer the inlet's, but stays
- * open until the peer has had time to read them (link/refusal.h). False, and the inlet is as it was, when out
- * of memory. inlet_close must follow in both cases. */
-MUST_CHECK bool inlet_part(struct inlet *inlet);
+/* Ends our direction in order, after the last answers. The connection leaves the inlet and stays open until
+ * the peer has had time to read the answers (link/refusal.h). False when out of memory: the connection stays
+ * in the inlet. inlet_close must follow in both cases. */
+MUST_CHECK bool inlet_linger(struct inlet *inlet);
 
 /* Advances the state as far as possible. Goes on once READY. Bytes of
  * a plaintext peer stay in the socket: husk does not accept them before the upstream is connected. The first

@@ -1,5 +1,5 @@
 /* Refused peers: connections whose TLS handshake husk has failed, and connections that husk has ended between
- * two messages. husk has sent an alert or its last answers, and the peer must be able to read them.
+ * two messages. The peer must be able to read the alert or the last answers that husk has sent.
  *
  * husk ends its direction and discards what comes until the peer ends its direction, at most for
  * --linger-timeout. A peer that sends data after a failed handshake believes that husk accepts the data: it
@@ -20,11 +20,11 @@ struct refusals {
 };
 
 void refusals_init(struct refusals *refusals, struct acceptor *acceptor);
-/* Closes all of them. */
+/* Closes all refused connections. */
 void refusals_close(struct refusals *refusals);
 
-/* Takes the connection out of `leg`, on which nothing more is sent, and takes over its place in the
- * acceptor's number of connections. `flight` (copied): what has come after the failure of the handshake;
+/* Takes the connection out of `leg`, which has sealed its last record. The acceptor still counts the
+ * connection, until the refusal ends. `flight` (copied): what has come after the failure of the handshake;
  * NULL: the handshake has succeeded. False, and nothing has changed, when out of memory. */
 MUST_CHECK bool refusals_take(struct refusals *refusals, struct leg *leg, const struct flight *flight);
 

@@ -2,13 +2,13 @@
  * how many there are, what they may hold in memory, and which of them make way while more connections wait.
  *
  * A step of a handshake takes much longer than a message, because it calculates signatures. So handshakes
- * take turns: in one turn of the loop they go on for TLS_HANDSHAKES_US or one step, and messages come first
- * again.
+ * take turns: in one turn of the loop they go on for TLS_HANDSHAKES_US, at least for one step. Then messages
+ * come first again.
  *
- * They are full while one more is beyond --max-handshakes or --handshake-memory; the worker then accepts no
- * connection. While they are full, each handshake that has waited for its peer for
- * --crowded-handshake-timeout makes way. A peer that has sent its part of the handshake has that time again
- * for its next part, because a busy husk, not the peer, may have taken the time.
+ * The handshakes are full while one more would exceed --max-handshakes or --handshake-memory; the worker then
+ * accepts no connection. While the handshakes are full, each handshake that has waited for its peer for
+ * --crowded-handshake-timeout makes way. When husk has answered a peer, the timeout begins again, because a
+ * busy husk, not the peer, may have taken the time.
  *
  * Owns nothing but its list. Belongs to its worker's thread. */
 #ifndef HUSK_LINK_TLS_HANDSHAKES_H
@@ -24,9 +24,10 @@
 
 enum {
     TLS_HANDSHAKES_US = 1000,
-    /* What an unfinished handshake holds, measured with both versions of TLS (up to 11 KiB), ... */
+    /* What an unfinished handshake holds besides the bytes of its peer: up to 11 KiB, measured with both
+     * versions of TLS. */
     TLS_HANDSHAKE_FIXED_BYTES = 12 * 1024,
-    /* ... and what it counts at least: an ordinary peer sends up to 4 KiB. */
+    /* The least that a handshake counts: an ordinary peer sends up to 4 KiB. */
     TLS_HANDSHAKE_LEAST_BYTES = 16 * 1024,
 };
 
@@ -48,7 +49,7 @@ struct tls_handshakes {
     TAILQ_HEAD(, tls_handshake) queue; /* for their turns */
     unsigned count;
     uint64_t bytes;
-    uint64_t overdue_ms; /* a handshake that waits since then makes way; 0: none */
+    uint64_t overdue_ms; /* a handshake that waits since this time or longer makes way; 0: none */
 };
 
 void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reactor,
@@ -60,15 +61,15 @@ void tls_handshake_begin(struct tls_handshakes *handshakes, struct tls_handshake
 void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
 
 /* Call it in the connection's task before the handshake goes on. False: it is not the turn of the handshake,
- * and the task runs again when it is. Until then nobody needs to watch the connection. */
+ * and the task runs again in its turn. Until then the owner does not have to watch the connection. */
 MUST_CHECK bool tls_handshake_take_turn(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
 
-/* The handshake is as far as `progress` says, and not finished. False when it holds more than an ordinary
- * one, and --handshake-memory has no space for that: the connection ends. */
+/* The unfinished handshake has come as far as `progress` says. False when the handshake holds more bytes than
+ * TLS_HANDSHAKE_LEAST_BYTES, and --handshake-memory has no space for them: the connection must end. */
 MUST_CHECK bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
                                       struct tls_progress progress);
 
-/* The handshake makes way for others. */
+/* Whether the handshake makes way for others. */
 bool tls_handshake_is_overdue(const struct tls_handshakes *handshakes, const struct tls_handshake *handshake);
 
 bool tls_handshakes_are_full(const struct tls_handshakes *handshakes);

@@ -16,7 +16,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* First member of a connection's struct. malloc allocates the struct; reactor_reap frees it. */
+/* First member of the struct of a connection, or of a unit that goes on in the next turn. malloc has
+ * allocated a struct that is given to reactor_reap. */
 struct task {
     TAILQ_ENTRY(task) link;
     bool is_queued;

@@ -47,8 +47,7 @@ MUST_CHECK bool address_from_name(struct address *address, const char *name, uin
 MUST_CHECK bool socket_address_from_ip(struct socket_address *to, const struct sockaddr *ip, uint16_t port);
 
 /* True when no DNS is needed, and *to is filled: the host is an IP address, `localhost` (taken as 127.0.0.1)
- * or a Unix socket. A v4-mapped address becomes the IPv4
- * address. */
+ * or a Unix socket. A v4-mapped address becomes the IPv4 address. */
 bool address_to_socket(const struct address *address, struct socket_address *to);
 
 /* Writes the numeric form with the port: "127.0.0.1:24224", "[::1]:24224", "unix:/run/x.sock" ("unix:" for an

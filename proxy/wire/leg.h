@@ -71,8 +71,8 @@ void leg_open(struct leg *leg, int fd, const struct leg_options *options);
  */
 void leg_await_connect(struct leg *leg);
 
-/* Moves the connection of the broken leg `from` to `to`, which is not open, without the TLS channel: unsent
- * records, such as an alert, move too. `from` is closed afterwards. */
+/* Moves the connection of `from`, which has sealed its last record, to `to`, which is not open. Unsent
+ * records, such as an alert, move too; the TLS channel does not. `from` is closed afterwards. */
 void leg_move(struct leg *to, struct leg *from, leg_on_ready *on_ready, void *owner);
 
 /* Takes `tls`; in the client's role this sends the first flight. */
@@ -114,14 +114,15 @@ enum leg_status leg_write(struct leg *leg, struct buffer *from);
 enum leg_status leg_finish(struct leg *leg);
 
 /* Reads once and discards the bytes. Closing with unread input would reset the connection, and the peer could
- * lose the last bytes that we sent. `flight` reads the bytes; NULL: nothing reads them. */
+ * lose the last bytes that we sent. `flight` reads the headers of the discarded records; NULL: nobody
+ * needs the headers. */
 enum leg_status leg_discard(struct leg *leg, struct flight *flight);
 
 /* Breaks the leg for a reason that its owner found, such as a deadline. The first reason counts. */
 void leg_break(struct leg *leg, enum end_reason reason);
 
-/* Sends FIN on a broken leg once the socket has taken the unsent records, so that the peer receives the
- * alert. Call it again while records are unsent. */
+/* Sends FIN on a leg that is broken or moved once the socket has taken the unsent records, so that the peer
+ * receives the alert or its last answers. Call it again while records are unsent. */
 void leg_shut(struct leg *leg);
 
 /* Counts a finished TLS handshake as a success, once. The leg does so itself when the peer has confirmed the

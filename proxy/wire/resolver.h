@@ -22,10 +22,10 @@ struct resolver_address {
     uint16_t priority, weight; /* of the SRV record; 0 without SRV */
 };
 
-/* Whether two hosts of one address and port are two answers. */
+/* Whether an answer has the hosts of its addresses. */
 enum resolver_hosts {
-    RESOLVER_DROP_HOSTS, /* no: only the address says who is called */
-    RESOLVER_KEEP_HOSTS, /* yes, unless server_name_equal says that the hosts are the same */
+    RESOLVER_DROP_HOSTS, /* no: each address and port occurs once */
+    RESOLVER_KEEP_HOSTS, /* yes: each address and port occurs once for each host (server_name_equal) */
 };
 
 struct resolver_options {
@@ -37,11 +37,11 @@ struct resolver_options {
     unsigned retry_max_ms;
 };
 
-/* Reports an answer. `addresses` (borrowed during the call, as their hosts) are distinct together with
- * their hosts, and ordered: by priority, then by RFC 6724. A v4-mapped address is reported as IPv4. SRV
- * targets that do not resolve are left out if another one resolves. On failure `count` is 0 and `why` is
- * static text of a few words; else `why` is NULL. Called on the loop's thread, never from inside
- * resolver_open or resolver_refresh. May close the resolver. */
+/* Reports an answer. `addresses` and their hosts are borrowed during the call. No two addresses are equal in
+ * both address and host. The addresses are ordered by priority, then by RFC 6724. A v4-mapped address is
+ * reported as IPv4. SRV targets that do not resolve are left out if another one resolves. On failure `count`
+ * is 0 and `why` is static text of a few words; else `why` is NULL. Called on the loop's thread, never from
+ * inside resolver_open or resolver_refresh. May close the resolver. */
 typedef void resolver_on_answer(void *owner, const struct resolver_address *addresses, size_t count,
                                 const char *why);
 
