@@ -54,7 +54,7 @@ static const struct setting settings[] = {
       .max = 16384 * MIB, .value_name = "SIZE",
       .help = "forward: memory for unacknowledged messages; while it is full, husk does not read from "
               "agents. tcp: memory for bytes that the other side has not taken; while it is full, husk reads "
-              "only for peers that take them at once" },
+              "a connection only when its other side has taken all bytes" },
     { ROW("cut-through-bytes", SETTING_BYTES, cut_through_bytes), .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },
@@ -299,12 +299,12 @@ static const struct setting settings[] = {
     { ROW("admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
       .help = "address that serves /live, /ready and /metrics" },
     { ROW("admin-host", SETTING_LIST, admin_hosts), .value_name = "NAME",
-      .help = "host name under which clients reach --admin, such as that of a Service, without the port; can "
+      .help = "host name under which clients reach --admin, such as the name of a Service, without the port; can "
               "be given up to 16 times; IP addresses and localhost need none, and requests for other names are "
               "refused, because a web page could have sent them" },
     { ROW("admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
       .max = 1000, .value_name = "N",
-      .help = "admin connections at a time; a further one takes the place of one that has asked nothing, is "
+      .help = "admin connections at a time; a further connection takes the place of one that has asked nothing, is "
               "idle or is slow" },
     { ROW("admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
       .max = HOUR, .value_name = "D", .help = "how long an admin request may take to arrive" },

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 2048 };
-/* One for each probe and for a scrape that come at the same time. */
+/* Startup, liveness and readiness probe and a scrape may come at the same time. */
 enum { RESERVES = 4 };
 
 struct admin {
@@ -33,8 +33,8 @@ struct admin {
     struct ev_timer resume; /* resumes accepting after it failed */
     unsigned pause_ms;      /* the last pause; 0: accepting works */
     struct log_limiter limiter;
-    struct log_limiter not_http; /* lines about clients that do not speak HTTP */
-    struct log_limiter other_host;
+    struct log_limiter not_http;   /* lines about clients that do not speak HTTP */
+    struct log_limiter other_host; /* lines about requests for other hosts */
 
     struct http_slots *slots;
 };
@@ -133,12 +133,12 @@ static void log_other_host(struct admin *admin, const struct http_host *host)
     log_end(&line);
 }
 
-/* Whether the request is for husk. Otherwise writes the response. */
-static bool host_check(struct admin *admin, const struct http_request *request,
+/* Whether the request is for husk. If not, writes the response. */
+static bool host_admit(struct admin *admin, const struct http_request *request,
                        struct http_response *response)
 {
     if (admin->options.listen.storage.ss_family == AF_UNIX)
-        return true; /* no web page can reach it */
+        return true; /* no web page can reach a Unix socket */
     switch (http_host_judge(request->host, request->minor, &admin->options.hosts)) {
     case HTTP_HOST_OURS:
         break;
@@ -159,7 +159,7 @@ static void on_request(void *owner, const struct http_request *request, struct h
     struct admin *admin = owner;
     const struct page *page = NULL;
 
-    if (!host_check(admin, request, response))
+    if (!host_admit(admin, request, response))
         return;
     for (size_t i = 0; i < PAGE_COUNT; i++)
         if (strcmp(request->path, pages[i].path) == 0)
@@ -213,8 +213,8 @@ static bool reserves_give(struct admin *admin)
     return false;
 }
 
-/* Frees a descriptor to accept with. False: there is none to free. The descriptor of a connection that gives
- * way becomes a reserve (on_closed). */
+/* Frees a descriptor to accept with. False: husk has none that it can free. The descriptor of a connection
+ * that gives way becomes a reserve (on_closed). */
 static bool descriptor_free(struct admin *admin)
 {
     return reserves_give(admin) || (http_slots_evict(admin->slots) && reserves_give(admin));
@@ -239,13 +239,13 @@ static void accept_pause(struct admin *admin, int error)
     log_end(&line);
 }
 
-/* Whether only the connection that was to be accepted has failed, accept(2). */
+/* Whether the error is of one connection that accept(2) reports, and not of accepting. */
 static bool is_of_connection(int error)
 {
     switch (error) {
     case EINTR:
     case ECONNABORTED:
-    case EPROTO: /* this and the next are errors of its network */
+    case EPROTO: /* EPROTO and the errors below: the network of the connection has failed */
     case ENETDOWN:
     case ENETUNREACH:
     case EHOSTDOWN:
@@ -277,16 +277,16 @@ static void on_acceptable(struct ev_loop *loop, struct ev_io *io, int events)
         if (is_of_connection(errno))
             continue;
         int error = errno;
-        bool is_short = error == EMFILE || error == ENFILE;
+        bool needs_descriptor = error == EMFILE || error == ENFILE;
         /* Without a free descriptor, accept() fails even if no connection waits. Free one for the connection
          * that the watcher has reported; the watcher reports the others again. */
-        if (error == EAGAIN || (is_short && i > 0)) {
+        if (error == EAGAIN || (needs_descriptor && i > 0)) {
             reserves_take(admin);
             return;
         }
-        if (is_short && descriptor_free(admin))
+        if (needs_descriptor && descriptor_free(admin))
             continue;
-        /* The connection stays in the backlog, and the watcher would report it for ever. */
+        /* The connection stays in the backlog, and the watcher would report the connection for ever. */
         accept_pause(admin, error);
         return;
     }

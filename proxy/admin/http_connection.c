@@ -36,7 +36,7 @@ static int on_header_field(http_parser *parser, const char *text, size_t length)
 {
     struct http_connection *connection = parser->data;
 
-    if (!connection->head_complete) /* no trailer of a body */
+    if (!connection->head_complete) /* not a trailer of a body */
         http_host_take_name(&connection->host, text, length);
     return 0;
 }

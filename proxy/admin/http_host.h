@@ -1,10 +1,10 @@
-/* The host that a request is for (RFC 9110, 7.2; RFC 9112, 3.2), and whether the admin endpoint has that
+/* The host that a request is for (RFC 9110, 7.2; RFC 9112, 3.2), and whether the admin endpoint has this
  * name.
  *
  * A web page can let its own name resolve to the address of the admin port (DNS rebinding), and could then
- * read the answers. The browser sends the name of the page. So the endpoint answers for the names that it
- * has, and for IP addresses, which DNS cannot point elsewhere. Pure: collects the pieces that a parser
- * reports. */
+ * read the answers. The browser sends the name of the page. So the endpoint answers requests for
+ * its own names, and for IP addresses, which DNS cannot point elsewhere. Pure: collects the pieces that a
+ * parser reports. */
 #ifndef HUSK_ADMIN_HTTP_HOST_H
 #define HUSK_ADMIN_HTTP_HOST_H
 
@@ -28,8 +28,8 @@ struct http_host {
     size_t name_length;
     unsigned fields; /* Host fields */
     char value[HTTP_HOST_BYTES];
-    size_t value_length; /* may be longer than what is kept */
-    const char *target;  /* the host of the request target; NULL: it has none */
+    size_t value_length; /* may be more than sizeof value: the rest is not kept */
+    const char *target;  /* the host in the request target; NULL: the target has no host */
     size_t target_length;
 };
 

@@ -5,8 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* Connections that are answered instead of giving way. Peers that ask without a pause must not delay a new
- * connection for long. */
+/* How many connections an eviction answers before it closes one. Peers that ask without a pause must not
+ * delay a new connection for long. */
 enum { STEPS_PER_EVICTION = 4 };
 
 struct http_slots {

@@ -1,10 +1,10 @@
-/* The connections of the admin endpoint, a fixed number, and which of them gives way to a new one.
+/* The connections of the admin endpoint, a fixed number, and which of them gives way to a new connection.
  *
- * Whoever reaches the port must not keep a liveness probe out, so a new connection is never refused. If there
- * is no free slot, one connection gives way: of those that are in their state for HTTP_SLOTS_GRACE_MS or
- * longer, the one whose state comes first in enum http_state, and of these the oldest. A probe asks as soon
- * as it is connected, and so gives way only if all connections are younger: then the oldest gives way. Bytes
- * that have already arrived are read first: who has asked is answered. */
+ * No client may keep a liveness probe out, so a new connection is never refused. If there is no free slot,
+ * one connection gives way. Connections that have been in their state for HTTP_SLOTS_GRACE_MS or longer give
+ * way first, in the order of enum http_state, then by age; a probe asks as soon as it is connected, and is
+ * not among these. If all connections are younger, the oldest gives way. husk reads the bytes that have
+ * already arrived on a connection before the connection gives way, and answers a complete request. */
 #ifndef HUSK_ADMIN_HTTP_SLOTS_H
 #define HUSK_ADMIN_HTTP_SLOTS_H
 
@@ -25,10 +25,11 @@ void http_slots_close(struct http_slots *slots);
 /* Opens a connection on `fd`, which it takes, and answers what has already arrived. */
 void http_slots_add(struct http_slots *slots, int fd);
 
-/* Closes the connection that is first to give way, so that its descriptor is free. False: there is none. */
+/* Closes the connection that is first to give way, so that its descriptor is free. False: there is no
+ * connection. */
 bool http_slots_evict(struct http_slots *slots);
 
-/* Whether `a` gives way before `b`. None of them is HTTP_FREE. */
+/* Whether `a` gives way before `b`. Neither is HTTP_FREE. */
 bool http_slots_gives_way(const struct http_connection *a, const struct http_connection *b, uint64_t now_ms);
 
 #endif

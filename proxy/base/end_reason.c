@@ -6,7 +6,7 @@
 struct reason_facts {
     const char *name;
     const char *phrase;
-    enum { FAILURE, BENIGN, ORDERLY, ALERTED } class; /* ORDERLY: in order, but people must know */
+    enum { FAILURE, BENIGN, ORDERLY, ALERTED } class; /* ORDERLY: in order, logged as a warning */
 };
 
 static const struct reason_facts reasons[END_REASON_COUNT] = {

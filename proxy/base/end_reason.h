@@ -89,7 +89,7 @@ const char *end_reason_phrase(enum end_reason reason);
 /* Normal operation: logged at debug level at most. */
 bool end_reason_is_benign(enum end_reason reason);
 
-/* A connection that ends for this reason ends in order, and its peer is not reset, unless bytes are lost. */
+/* A connection that ends for this reason ends in order; the peer is reset only if bytes are lost. */
 bool end_reason_is_orderly(enum end_reason reason);
 
 /* husk ended the connection, and the peer has no failure. */

@@ -27,7 +27,7 @@ void token_bucket_init(struct token_bucket *bucket, uint64_t rate, uint64_t burs
 /* Milliseconds until the bucket has a whole token; 0: it has one now. */
 uint64_t token_bucket_wait_ms(struct token_bucket *bucket, uint64_t now_ms);
 
-/* Takes `tokens`, any number, even if the bucket has fewer. */
+/* Takes `tokens`, any number, even if the bucket has fewer tokens. */
 void token_bucket_take(struct token_bucket *bucket, uint64_t tokens, uint64_t now_ms);
 
 /* The bucket is full again, like a new one. */

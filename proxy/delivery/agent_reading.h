@@ -23,17 +23,19 @@ void agent_reading_end(struct agent_reading *reading, const struct receiver *rec
 bool agent_reading_has_left_answers(const struct receiver *receiver, const struct leg *leg);
 /* Whether husk reads the agent if the read budget allows it. */
 bool agent_reading_is_wanted(const struct receiver *receiver, const struct leg *leg);
+/* Whether the read budget, or the upstream connection of a cut-through, has space for bytes of the agent. */
 bool agent_reading_has_budget(const struct agent_reading *reading, const struct receiver *receiver);
 /* Whether other agents need the memory of a batch that waits. */
 bool agent_reading_is_scarce(const struct agent_reading *reading, const struct receiver *receiver);
+/* Whether husk reads the agent beyond the budget, to the end of its message. */
 bool agent_reading_overdraws(const struct agent_reading *reading, const struct receiver *receiver);
 /* Whether the agent holds memory of the budget beyond its own buffer. */
 bool agent_reading_holds_budget(const struct agent_reading *reading, const struct receiver *receiver);
-/* How many bytes framer_bytes may have after the next read. */
+/* How many bytes framer_bytes may have after the next read: the window of leg_read. */
 size_t agent_reading_window(const struct agent_reading *reading, const struct receiver *receiver);
 
 /* After a step that has moved so many bytes: puts the agent into the queue of the budget if husk wants to
- * read it, or removes it. An agent that was read goes to the end. */
+ * read the agent, or removes the agent. An agent that was read goes to the end. */
 void agent_reading_queue(struct agent_reading *reading, const struct receiver *receiver,
                          const struct leg *leg, size_t moved);
 /* Counts the bytes that the agent holds, and lets an agent that waits read. */

@@ -12,21 +12,22 @@
 /* All zeros: the connection does not retire. */
 struct retirement {
     enum end_reason reason; /* END_NONE: the connection does not retire */
-    uint32_t left_bytes;    /* at most so many bytes are read before the framer stops */
+    uint32_t left_bytes;    /* husk reads at most so many bytes before the framer stops */
     uint64_t end_at_ms;     /* the latest end, on the reactor's clock; 0: the connection does not retire */
 };
 
 /* The connection retires for `reason`. Harmless if it retires already. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
-/* Call it after each read of so many bytes, when the framer has advanced: stops the framer when everything is
- * read that had arrived at the beginning. */
+/* Call it after each read of so many bytes, when the framer has advanced: stops the framer when husk has read
+ * everything that had arrived before the retirement. */
 void retirement_note_read(struct retirement *retirement, struct receiver *receiver, const struct leg *leg,
                           size_t bytes);
 
-/* Whether nothing more is taken, and the answers to all that was taken have left `outgoing` and the leg. */
+/* Whether husk takes nothing more, and the answers to all messages have left `outgoing` and the leg. */
 bool retirement_is_over(const struct retirement *retirement, const struct receiver *receiver,
                         const struct leg *leg, const struct buffer *outgoing);
+/* Whether --drain-timeout is over. */
 bool retirement_is_late(const struct retirement *retirement, uint64_t now_ms);
 
 #endif
