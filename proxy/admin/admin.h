@@ -3,8 +3,8 @@
  * Owns its listener, its connections and a few reserved descriptors. Answers GET and HEAD of /live, /ready
  * and /metrics; knows of routes only what `admin_source` tells. Limits: see admin_options and
  * http_connection.h; http_slots.h says which connection gives way to a new one. When descriptors run out, a
- * new connection takes a reserved one, and then that of a connection that gives way, so that a process
- * without free descriptors does not look dead. */
+ * new connection takes a reserved descriptor, and then the descriptor of a connection that gives way, so that
+ * a process without free descriptors does not look dead. */
 #ifndef HUSK_ADMIN_ADMIN_H
 #define HUSK_ADMIN_ADMIN_H
 
@@ -32,7 +32,7 @@ struct admin_source {
 struct admin_options {
     struct socket_address listen;
     struct http_host_names hosts; /* a Unix socket serves any host */
-    unsigned max_connections;     /* not 0; a new connection beyond it takes the place of another */
+    unsigned max_connections;     /* not 0; a new connection beyond this number replaces another */
     unsigned request_timeout_ms;  /* for reading a request, counted from accept or from the last answer, and
                                      for writing an answer; not 0 */
 };

@@ -47,7 +47,7 @@ struct step agent_access_secure(struct agent_access *access, struct message_mete
     if (access->inlet.state == INLET_SECURING) {
         struct step step = inlet_advance(&access->inlet, received);
         if (access->inlet.state == INLET_SECURING)
-            return step;
+            return step; /* else the next steps of the connection find an end after the handshake */
     }
     enum end_reason reason = inlet_judge(&access->inlet); /* the credentials may be new since the accept */
     if (reason != END_NONE)

@@ -39,8 +39,9 @@ struct step agent_access_authenticate(struct agent_access *access, struct buffer
  * goes on, or is over. */
 enum end_reason agent_access_verdict(const struct agent_access *access);
 
-/* Whether the agent, while AUTHENTICATING, was sent everything in `out` and has sent nothing but the
- * handshake. Such an agent is closed without a reset, so that it can read a PONG that refuses it. */
+/* Whether husk, while AUTHENTICATING, has sent everything in `out`, and the agent has sent nothing after its
+ * handshake messages. The owner closes such an agent without a reset, so that the agent can read a PONG that
+ * refuses the agent. */
 bool agent_access_has_answered(const struct agent_access *access, const struct buffer *in,
                                const struct buffer *out);
 

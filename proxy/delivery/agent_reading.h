@@ -18,8 +18,8 @@ void agent_reading_init(struct agent_reading *reading, void *owner);
 /* The agent has ended: its share is free for others. */
 void agent_reading_end(struct agent_reading *reading, const struct receiver *receiver);
 
-/* Whether the agent leaves too many answers, so that husk does not read it. After a reset the agent gets no
- * answer, and husk reads it to its end. */
+/* Whether the agent leaves so many answers unread that husk does not read the agent. After a reset the agent
+ * gets no answer, and husk reads what the agent has sent. */
 bool agent_reading_has_left_answers(const struct receiver *receiver, const struct leg *leg);
 /* Whether husk reads the agent if the read budget allows it. */
 bool agent_reading_is_wanted(const struct receiver *receiver, const struct leg *leg);

@@ -72,9 +72,9 @@ static bool has_retired(const struct downstream *downstream)
                               &downstream->outgoing);
 }
 
-/* The agent may have sent more, and not have read its last acks: a reset would take them away. True when the
- * inlet is closed. */
-static bool retired_close(struct downstream *downstream)
+/* Lets an agent of a retired connection read its last acks: a reset, if the agent has sent more, would
+ * discard the acks. True when the connection has left the inlet. */
+static bool retired_linger(struct downstream *downstream)
 {
     return downstream->was_answered && downstream->access.inlet.leg.broken == END_NONE &&
            has_retired(downstream) && inlet_linger(&downstream->access.inlet);
@@ -90,7 +90,7 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
     bool in_order = end_reason_is_orderly(reason) && leg->broken == END_NONE && is_drained(downstream);
     bool has_answered = agent_access_has_answered(
         &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
-    if (!retired_close(downstream) && in_order && leg->tls && leg_is_secured(leg))
+    if (!retired_linger(downstream) && in_order && leg->tls && leg_is_secured(leg))
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     agent_access_close(&downstream->access, in_order || has_answered ? LEG_CLOSE : LEG_RESET);
     receiver_end(&downstream->receiver);
@@ -304,7 +304,7 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
     return END_NONE;
 }
 
-/* Queues the agent for the read budget, and restarts its clock if it was read or has waited. */
+/* Queues the agent for the read budget, and restarts the clock of an agent that was read or has waited. */
 static void budget_queue(struct downstream *downstream, size_t moved)
 {
     const struct receiver *receiver = &downstream->receiver;

@@ -27,7 +27,7 @@ struct downstream {
     struct downstream_shared *shared; /* borrowed */
     struct agent_access access;
     struct retirement retirement;
-    bool was_answered; /* answers have been written */
+    bool was_answered; /* husk has written answers */
     struct receiver receiver;
     struct agent_reading reading;
     struct buffer outgoing; /* handshake messages, or one TLS record of answers, to be written */
@@ -62,9 +62,9 @@ extern const struct read_budget_events downstream_budget_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);
-/* The connection takes what has arrived and the rest of the current message, nothing after it, and ends for
- * `reason` when its messages are settled: in order, so that the agent reads its acks. After --drain-timeout
- * it ends at once. Harmless if it retires already. */
+/* The connection takes what has arrived and the rest of the current message, and nothing more. The connection
+ * ends for `reason` when its messages are settled: in order, so that the agent reads its acks; at the latest
+ * after --drain-timeout. Harmless if the connection retires already. */
 void downstream_retire(struct downstream *downstream, enum end_reason reason);
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */

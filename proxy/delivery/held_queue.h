@@ -2,9 +2,9 @@
  * of all senders.
  *
  * A queue is blocked while its oldest message, and so each of its messages, must wait. The whole queue
- * becomes ready at once: no operation walks over the messages that wait, so what a message costs does not
- * depend on their number. A queue takes memory only while a message is in it. Pure: the caller decides when a
- * queue is blocked. */
+ * becomes ready at once: no operation walks over the messages that wait, so their number does not change the
+ * cost of a message. A queue takes memory only while a message is in the queue. Pure: the caller decides when
+ * a queue is blocked. */
 #ifndef HUSK_DELIVERY_HELD_QUEUE_H
 #define HUSK_DELIVERY_HELD_QUEUE_H
 

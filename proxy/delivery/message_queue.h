@@ -4,8 +4,8 @@
  *   isolated  a connection of their own
  *   held      an earlier message of their own sender (sender_holds)
  *
- * A message moves on when its turn comes, so that what a message costs does not depend on the number of
- * messages that wait. Pure. */
+ * A message moves to another list only when its turn comes, so that the number of messages that wait does not
+ * change the cost of a message. Pure. */
 #ifndef HUSK_DELIVERY_MESSAGE_QUEUE_H
 #define HUSK_DELIVERY_MESSAGE_QUEUE_H
 
@@ -25,8 +25,8 @@ struct message_queue {
 
 void message_queue_init(struct message_queue *queue);
 bool message_queue_is_empty(const struct message_queue *queue);
-/* The bytes of the messages that wait for a shared connection, as far as known: a message that has to wait
- * for its own sender, or alone, counts until its turn comes. */
+/* The bytes of the messages that wait for a shared connection, as far as known: an isolated message, and a
+ * message that has to wait for its own sender, count until their turn comes. */
 uint64_t message_queue_shared_bytes(const struct message_queue *queue);
 
 /* Adds a message behind the others. */

@@ -16,7 +16,7 @@ struct retirement {
     uint64_t end_at_ms;     /* the latest end, on the reactor's clock; 0: the connection does not retire */
 };
 
-/* The connection retires for `reason`. Harmless if it retires already. */
+/* The connection retires for `reason`. Harmless if the connection retires already. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
 /* Call it after each read of so many bytes, when the framer has advanced: stops the framer when husk has read

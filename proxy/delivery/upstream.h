@@ -82,7 +82,7 @@ struct upstream {
     size_t endpoint_at; /* index of its endpoint in the dialer's list; beyond the list: unknown, or removed */
     enum upstream_state state;
     enum upstream_use use;
-    enum end_reason retires_for;      /* END_NONE: it does not retire */
+    enum end_reason retires_for;      /* END_NONE: the connection does not retire */
     enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
     unsigned acked_count;             /* messages that were acknowledged */
     enum retry_fault fault;           /* whose failure its end is; set at its end */
@@ -92,7 +92,7 @@ struct upstream {
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t held_us;                 /* when it was held, by the reactor's now_us */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */
-    uint64_t end_at_ms;               /* when it ends at the latest; 0: its retirement has no limit */
+    uint64_t end_at_ms;               /* the latest end of its retirement; 0: no limit */
     struct outlet outlet;
     struct upstream_stream stream;
     struct peer_acks acks; /* whether the peer acknowledges messages */
@@ -108,11 +108,11 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
 void upstream_end(struct upstream *upstream, enum end_reason reason);
 /* Something failed: the next step of the connection ends it for `reason`. */
 void upstream_fail(struct upstream *upstream, enum end_reason reason);
-/* The connection takes no more messages and ends for `reason` when its messages are settled: END_RETIRED, or
- * END_DISTRUSTED, which ends it after --drain-timeout at the latest. */
+/* The connection takes no more messages and ends for `reason` when its messages are settled: END_RETIRED;
+ * or END_DISTRUSTED, after --drain-timeout at the latest. END_DISTRUSTED replaces END_RETIRED. */
 void upstream_retire(struct upstream *upstream, enum end_reason reason);
-/* The dialer's credentials have been replaced: the connection retires if they do not admit the server, or
- * show it another certificate. */
+/* The dialer's credentials have been replaced: the connection retires if the new credentials do not admit
+ * the server, or show the server another certificate. */
 void upstream_judge(struct upstream *upstream);
 /* Makes the connection call on_old at `retire_at_ms`. */
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms);

@@ -96,7 +96,7 @@ static enum end_reason answers_take(struct upstream *upstream)
 
 /* ---- steps of the states ---- */
 
-/* Whether it is known at once that the peer is a husk that speaks the link. */
+/* Whether husk knows at once that the peer is a husk that speaks the link. */
 static bool speaks_link(const struct upstream *upstream)
 {
     return upstream->outlet.leg.tls ? leg_peer_protocol(&upstream->outlet.leg) == TLS_PEER_LINK

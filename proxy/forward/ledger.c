@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 enum {
-    SEARCHED_MAX = 16, /* so many entries need no tables */
-    SLOT_ENTRIES = 4   /* for each slot of a table, before the table grows */
+    SEARCHED_MAX = 16, /* up to this number of entries a search needs no tables */
+    SLOT_ENTRIES = 4   /* entries for each slot of a table, on average, before the table grows */
 };
 
 /* The length of the ack that an entry expects; 0: none. */
@@ -43,7 +43,8 @@ static void id_append(struct ledger_slot *slot, struct ledger_entry *entry)
     slot->last = entry;
 }
 
-/* The entry is near the front: a slot has few entries, or those of one id, which settle in their order. */
+/* The entry is near the front: a slot has few entries, or the entries of one id, which settle in their order.
+ */
 static void id_remove(struct ledger_slot *slot, struct ledger_entry *entry)
 {
     struct ledger_entry *before = NULL, *other;

@@ -20,8 +20,8 @@ struct ledger_entry {
 
     /* Written by the ledger alone. */
     struct ledger_entry *next, *previous;
-    struct ledger_entry *next_of_id; /* in the same slot of the ids, or of those that expect no ack */
-    struct ledger_entry *next_of_sender, *previous_of_sender; /* in the same slot of the senders */
+    struct ledger_entry *next_of_id; /* in the same slot of of_ids, or in without_ack */
+    struct ledger_entry *next_of_sender, *previous_of_sender; /* in the same slot of of_senders */
     uint64_t end;                                             /* see ledger_file */
     uint64_t filed_us;                                        /* see ledger_file */
 };

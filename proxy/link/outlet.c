@@ -159,7 +159,7 @@ static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason
     return outlet_dial_next(outlet, reason);
 }
 
-/* The credentials were replaced during the handshake: dials the same address again. */
+/* New credentials have come during the handshake: dials the same address again. */
 static enum end_reason outlet_restart(struct outlet *outlet, struct buffer *received)
 {
     enum end_reason reason;

@@ -66,7 +66,7 @@ enum end_reason outlet_check_peer(struct outlet *outlet);
 
 /* Judges the server of a READY outlet if the dialer's credentials have been replaced since the last
  * judgement. END_NONE; END_DISTRUSTED: the new credentials do not admit the server, and outlet_detail says
- * why; END_RETIRED: they admit it, but show it another certificate. */
+ * why; END_RETIRED: the new credentials admit the server, but show the server another certificate. */
 enum end_reason outlet_judge(struct outlet *outlet);
 
 /* Counts a failure of the address although the connection became ready. */
@@ -92,7 +92,7 @@ const char *outlet_state_name(enum outlet_state state);
 /* Sets what the leg's watcher waits for while the outlet is not ready. */
 void outlet_watch(struct outlet *outlet);
 
-/* A server that was sent an alert is closed without a reset, so that it can read the alert. */
+/* After an alert of the handshake husk closes without a reset, so that the server can read the alert. */
 void outlet_close(struct outlet *outlet, enum leg_closing closing);
 
 #endif

@@ -2,8 +2,8 @@
  * two messages. The peer must be able to read the alert or the last answers that husk has sent.
  *
  * husk ends its direction and discards what comes until the peer ends its direction, at most for
- * --linger-timeout. A peer that sends data after a failed handshake believes that husk accepts the data: it
- * is reset at once. A peer that reads answers notices which of its messages have none.
+ * --linger-timeout. A peer that sends data after a failed handshake believes that husk accepts the data: husk
+ * resets the connection at once. A peer that reads answers notices which of its messages have no answer.
  *
  * Owns the legs. The acceptor counts each connection until its end. Belongs to its worker's thread. */
 #ifndef HUSK_LINK_REFUSAL_H

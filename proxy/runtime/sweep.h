@@ -1,5 +1,5 @@
-/* Runs every connection of a list once, a few in each turn of the loop: thousands of connections at once
- * would keep all others waiting.
+/* Runs every connection of a list once, a few in each turn of the loop: if thousands of connections ran in
+ * one turn, all messages would wait.
  *
  * Knows the list only through `next`. Connections that join the list at its front while the sweep runs are
  * not swept. Belongs to its worker's thread. */
@@ -10,7 +10,7 @@
 
 enum { SWEEP_TASKS_PER_TURN = 8 };
 
-/* The task after `task` in its list; NULL: it is the last one. */
+/* The task after `task` in its list; NULL: `task` is the last one. */
 typedef struct task *sweep_next(struct task *task);
 
 struct sweep {

@@ -122,7 +122,7 @@ static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason re
 
 /* ---- judging ---- */
 
-/* Before the upstream is connected, nothing was delivered: the tunnel ends at once. */
+/* Until the upstream is connected, no byte is delivered: the tunnel ends at once. */
 static void tunnel_distrust(struct tunnel *tunnel, enum side side)
 {
     tunnel->retires_for = END_DISTRUSTED;
@@ -131,8 +131,8 @@ static void tunnel_distrust(struct tunnel *tunnel, enum side side)
         tunnel_end(tunnel, side, END_DISTRUSTED);
 }
 
-/* Judges each peer once by each new set of credentials. A tunnel cannot be replaced: it stays although our
- * certificate has changed. */
+/* Judges each peer once by each new set of credentials. husk cannot replace a tunnel: the tunnel stays
+ * although our certificate has changed. */
 static void tunnel_judge(struct tunnel *tunnel)
 {
     if (tunnel->retires_for != END_NONE)
@@ -157,9 +157,10 @@ static bool memory_is_full(const struct tunnel *tunnel)
     return buffer_pool_bytes(&reactor_of(tunnel)->pool) >= route_of(tunnel)->retain_bytes;
 }
 
-/* How many bytes of `side` the tunnel may hold; 0: it does not read now. Reading waits until half of the
- * buffer is free, so that reads are large. While the memory is full, a tunnel reads little, and only when the
- * other side has taken everything: a peer that does not read costs little more, and delays no other tunnel.
+/* How many bytes of `side` the tunnel may hold; 0: the tunnel does not read now. Reading waits until half of
+ * the buffer is free, so that reads are large. While the memory is full, a tunnel reads little, and only when
+ * the other side has taken everything: a peer that does not read costs little more, and delays no other
+ * tunnel.
  */
 static size_t relay_window(struct tunnel *tunnel, enum side side)
 {
@@ -198,7 +199,7 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
     return moved;
 }
 
-/* Whether the peers have all bytes that were read. A reset would make the kernel discard bytes that it has
+/* Whether the peers have all bytes that were read. At a reset the kernel discards bytes that the kernel has
  * not sent yet. */
 static bool relay_is_delivered(struct tunnel *tunnel)
 {

@@ -25,8 +25,8 @@ struct tunnel {
     LIST_ENTRY(tunnel) sibling;
     struct tunnels *tunnels; /* borrowed: the tunnel is in its list */
     enum tunnel_state state;
-    enum end_reason retires_for; /* END_NONE: both peers are trusted; else nothing more is read */
-    enum side distrusted;        /* the side whose peer is not trusted */
+    enum end_reason retires_for; /* END_NONE: husk trusts both peers; else husk reads nothing more */
+    enum side distrusted;        /* the side whose peer husk does not trust; only if retires_for is set */
     struct inlet inlet;
     struct outlet outlet;
     struct buffer pending[SIDE_COUNT]; /* read from this side, not taken by the other side yet */
