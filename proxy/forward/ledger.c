@@ -19,7 +19,8 @@ static uint64_t ack_bytes_of(const struct ledger_entry *entry)
 
 /* ---- the slots ---- */
 
-/* Ids with the same bytes are in the same slot, whatever their types are. */
+/* Ids with the same bytes are in the same slot, whatever their types are. A peer can choose ids of one slot
+ * (base/hash.h): such a slot costs at most what the ledger costs without tables. */
 static struct ledger_slot *slot_of_id(const struct ledger *ledger, const uint8_t *id, size_t id_length)
 {
     size_t body = ack_id_body(id, id_length);
