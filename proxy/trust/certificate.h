@@ -32,7 +32,8 @@ int64_t certificate_not_after(const struct x509_st *certificate);
  * CAs. */
 bool certificate_is_version_of(const struct x509_st *a, const struct x509_st *b);
 
-/* The same for chains with the same certificates in the same order alone. False when out of memory. */
+/* Writes a digest of a chain (SHA-256). Two chains have the same digest only if they have the same
+ * certificates in the same order. False when out of memory. */
 bool certificate_digest_chain(const struct stack_st_X509 *chain, uint8_t digest[CERTIFICATE_DIGEST_BYTES]);
 
 #endif
