@@ -32,7 +32,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CONNECT_FAILED] = { "connect_failed", "connection failed", FAILURE },
     [END_CONNECT_TIMEOUT] = { "connect_timeout", "connecting timed out", FAILURE },
     [END_HANDSHAKE_TIMEOUT] = { "handshake_timeout", "TLS handshake timed out", FAILURE },
-    [END_HANDSHAKE_MEMORY] = { "handshake_memory", "TLS handshake is too large: see --handshake-memory",
+    [END_HANDSHAKE_MEMORY] = { "handshake_memory", "no memory for the TLS handshake: see --handshake-memory",
                                FAILURE },
     [END_HANDSHAKE_CLOSED] = { "handshake_closed", "server closed during the TLS handshake", FAILURE },
     [END_NOT_TLS] = { "not_tls", "peer does not speak TLS", FAILURE },

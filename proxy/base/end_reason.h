@@ -59,7 +59,7 @@ enum end_reason {
     END_KEY_SAME_NAME, /* the aggregator has our own host name */
     END_KEY_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
-    END_HANDSHAKE_MEMORY,    /* a TLS handshake needed more memory than --handshake-memory has left */
+    END_HANDSHAKE_MEMORY,    /* it waited longest when another TLS handshake needed its --handshake-memory */
     END_HANDSHAKE_CLOSED,    /* the upstream server closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */
     END_TLS_VERSION,         /* no TLS version in common */

@@ -44,13 +44,11 @@ void acceptor_begin_handshake(struct acceptor *acceptor, struct tls_handshake *h
     changed(acceptor);
 }
 
-bool acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
+void acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
                                 struct tls_progress progress)
 {
-    bool has_space = tls_handshake_advance(&acceptor->handshakes, handshake, progress);
-
+    tls_handshake_advance(&acceptor->handshakes, handshake, progress);
     changed(acceptor);
-    return has_space;
 }
 
 void acceptor_end_handshake(struct acceptor *acceptor, struct tls_handshake *handshake)

@@ -42,8 +42,8 @@ void acceptor_count(struct acceptor *acceptor, int connections);
 
 /* Each calls the function of link/tls_handshakes.h for `handshake`, and then on_change. */
 void acceptor_begin_handshake(struct acceptor *acceptor, struct tls_handshake *handshake, struct task *task);
-MUST_CHECK bool acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
-                                           struct tls_progress progress);
+void acceptor_advance_handshake(struct acceptor *acceptor, struct tls_handshake *handshake,
+                                struct tls_progress progress);
 void acceptor_end_handshake(struct acceptor *acceptor, struct tls_handshake *handshake);
 
 /* Counts a connection that another worker passes on to this one, until the connection arrives or is lost.

@@ -31,6 +31,7 @@ void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const 
                  .io = &reactor->io, .metrics = metrics, .on_ready = task->run, .owner = task });
     metrics_add(&metrics->opened, 1);
     acceptor_count(acceptor, 1);
+    refusals_give_way(&transport->refusals);
     if (inlet->state == INLET_WAITING) {
         inlet->deadline_ms = inlet->accepted_ms + route_of(inlet)->dial_delay_ms;
         return;
@@ -64,19 +65,6 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing)
     acceptor_count(acceptor, -1);
 }
 
-/* Why an unfinished TLS handshake ends before the peer has ended it. */
-static enum end_reason handshake_verdict(struct inlet *inlet)
-{
-    struct acceptor *acceptor = &inlet->transport->acceptor;
-
-    if (!acceptor_advance_handshake(acceptor, &inlet->handshake, tls_channel_progress(inlet->leg.tls)))
-        return END_HANDSHAKE_MEMORY;
-    if (now_ms(inlet) >= inlet->deadline_ms ||
-        tls_handshake_is_overdue(&acceptor->handshakes, &inlet->handshake))
-        return END_HANDSHAKE_TIMEOUT;
-    return END_NONE;
-}
-
 bool inlet_linger(struct inlet *inlet)
 {
     (void)leg_finish(&inlet->leg);
@@ -94,6 +82,16 @@ enum end_reason inlet_judge(struct inlet *inlet)
     return tls_channel_judge(tls, acceptor->credentials) == END_NONE ? END_NONE : END_DISTRUSTED;
 }
 
+/* Why an unfinished TLS handshake ends before husk works on it: a peer that husk has not answered in time has
+ * probably given up, and the work would delay those that wait. */
+static enum end_reason handshake_verdict(const struct inlet *inlet)
+{
+    if (inlet->handshake.is_evicted)
+        return END_HANDSHAKE_MEMORY;
+    return !inlet->handshake.flights_sent && now_ms(inlet) >= inlet->deadline_ms ? END_HANDSHAKE_TIMEOUT
+                                                                                 : END_NONE;
+}
+
 static void inlet_secure(struct inlet *inlet, struct buffer *received)
 {
     struct leg *leg = &inlet->leg;
@@ -107,9 +105,13 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
         inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
         acceptor_end_handshake(&inlet->transport->acceptor, &inlet->handshake);
     } else if (leg->broken == END_NONE) {
-        enum end_reason verdict = handshake_verdict(inlet);
-        if (verdict != END_NONE)
-            leg_break(leg, verdict);
+        struct acceptor *acceptor = &inlet->transport->acceptor;
+        acceptor_advance_handshake(acceptor, &inlet->handshake, tls_channel_progress(leg->tls));
+        if (inlet->handshake.is_evicted)
+            leg_break(leg, END_HANDSHAKE_MEMORY);
+        else if (now_ms(inlet) >= inlet->deadline_ms ||
+                 tls_handshake_is_overdue(&acceptor->handshakes, &inlet->handshake))
+            leg_break(leg, END_HANDSHAKE_TIMEOUT);
     }
 }
 
@@ -156,9 +158,11 @@ void inlet_watch(struct inlet *inlet)
 struct step inlet_advance(struct inlet *inlet, struct buffer *received)
 {
     if (inlet->state == INLET_SECURING && inlet->leg.broken == END_NONE) {
-        if (!tls_handshake_take_turn(&inlet->transport->acceptor.handshakes, &inlet->handshake))
-            return step_waits_unless(END_NONE);
-        inlet_secure(inlet, received);
+        enum end_reason verdict = handshake_verdict(inlet);
+        if (verdict != END_NONE)
+            leg_break(&inlet->leg, verdict);
+        else if (tls_handshake_take_turn(&inlet->transport->acceptor.handshakes, &inlet->handshake))
+            inlet_secure(inlet, received);
     }
     if (inlet->state == INLET_SECURING)
         return step_waits_unless(inlet->leg.broken);

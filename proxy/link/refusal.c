@@ -6,7 +6,7 @@
 
 struct refusal {
     struct task task; /* first */
-    LIST_ENTRY(refusal) sibling;
+    TAILQ_ENTRY(refusal) sibling;
     struct refusals *refusals; /* borrowed: the refusal is in its list */
     struct leg leg;
     bool has_flight; /* the handshake has failed, and `flight` reads what comes */
@@ -23,9 +23,9 @@ static struct reactor *reactor_of(const struct refusal *refusal)
 static void refusal_end(struct refusal *refusal, enum leg_closing closing)
 {
     leg_close(&refusal->leg, closing);
-    acceptor_count(refusal->refusals->acceptor, -1);
     timer_stop(&refusal->timer);
-    LIST_REMOVE(refusal, sibling);
+    TAILQ_REMOVE(&refusal->refusals->list, refusal, sibling);
+    acceptor_count(refusal->refusals->acceptor, -1);
     reactor_reap(reactor_of(refusal), &refusal->task);
 }
 
@@ -51,13 +51,22 @@ static void on_task(void *task)
 void refusals_init(struct refusals *refusals, struct acceptor *acceptor)
 {
     *refusals = (struct refusals) { .acceptor = acceptor };
-    LIST_INIT(&refusals->list);
+    TAILQ_INIT(&refusals->list);
+}
+
+void refusals_give_way(struct refusals *refusals)
+{
+    const struct acceptor *acceptor = refusals->acceptor;
+
+    while (!TAILQ_EMPTY(&refusals->list) &&
+           acceptor_connections(acceptor) >= acceptor->route->max_connections)
+        refusal_end(TAILQ_FIRST(&refusals->list), LEG_CLOSE);
 }
 
 void refusals_close(struct refusals *refusals)
 {
-    while (!LIST_EMPTY(&refusals->list))
-        refusal_end(LIST_FIRST(&refusals->list), LEG_CLOSE);
+    while (!TAILQ_EMPTY(&refusals->list))
+        refusal_end(TAILQ_FIRST(&refusals->list), LEG_CLOSE);
 }
 
 bool refusals_take(struct refusals *refusals, struct leg *leg, const struct flight *flight)
@@ -74,8 +83,9 @@ bool refusals_take(struct refusals *refusals, struct leg *leg, const struct flig
         refusal->flight = *flight;
     refusal->deadline_ms = acceptor->reactor->now_ms + acceptor->route->linger_timeout_ms;
     timer_init(&refusal->timer, acceptor->reactor, on_task, &refusal->task);
-    LIST_INSERT_HEAD(&refusals->list, refusal, sibling);
+    TAILQ_INSERT_TAIL(&refusals->list, refusal, sibling);
     leg_move(&refusal->leg, leg, on_task, &refusal->task);
     on_task(&refusal->task);
+    refusals_give_way(refusals);
     return true;
 }

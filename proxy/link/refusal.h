@@ -15,11 +15,13 @@
 #include <sys/queue.h>
 
 struct refusals {
-    struct acceptor *acceptor; /* borrowed */
-    LIST_HEAD(, refusal) list;
+    struct acceptor *acceptor;  /* borrowed */
+    TAILQ_HEAD(, refusal) list; /* oldest first */
 };
 
 void refusals_init(struct refusals *refusals, struct acceptor *acceptor);
+/* While --max-connections is reached, closes the oldest: a refused peer must not keep others out. */
+void refusals_give_way(struct refusals *refusals);
 /* Closes all refused connections. */
 void refusals_close(struct refusals *refusals);
 

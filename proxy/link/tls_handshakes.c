@@ -4,10 +4,25 @@
 
 /* ---- turns ---- */
 
+/* An answered handshake comes before new ones: on a slow CPU, peers that connect must not take the time of
+ * peers that husk has worked for. */
+static struct tls_handshake_queue *queue_of(struct tls_handshakes *handshakes,
+                                            const struct tls_handshake *handshake)
+{
+    return handshake->flights_sent ? &handshakes->answered : &handshakes->unanswered;
+}
+
+static struct tls_handshake *queue_first(const struct tls_handshakes *handshakes)
+{
+    struct tls_handshake *answered = TAILQ_FIRST(&handshakes->answered);
+
+    return answered ? answered : TAILQ_FIRST(&handshakes->unanswered);
+}
+
 static void turn_end(struct tls_handshakes *handshakes, struct tls_handshake *handshake)
 {
     if (handshake->turn == TLS_HANDSHAKE_QUEUED)
-        TAILQ_REMOVE(&handshakes->queue, handshake, next_turn);
+        TAILQ_REMOVE(queue_of(handshakes, handshake), handshake, next_turn);
     handshake->turn = TLS_HANDSHAKE_IDLE;
 }
 
@@ -17,14 +32,14 @@ static void on_task(void *task)
     uint64_t end_us = clock_monotonic_us() + TLS_HANDSHAKES_US;
     struct tls_handshake *handshake;
 
-    while ((handshake = TAILQ_FIRST(&handshakes->queue))) {
+    while ((handshake = queue_first(handshakes))) {
         turn_end(handshakes, handshake);
         handshake->turn = TLS_HANDSHAKE_TURN;
         handshake->task->run(handshake->task);
         if (clock_monotonic_us() >= end_us)
             break;
     }
-    if (!TAILQ_EMPTY(&handshakes->queue))
+    if (queue_first(handshakes))
         reactor_queue(handshakes->reactor, &handshakes->task);
 }
 
@@ -36,7 +51,7 @@ bool tls_handshake_take_turn(struct tls_handshakes *handshakes, struct tls_hands
     }
     if (handshake->turn == TLS_HANDSHAKE_IDLE) {
         handshake->turn = TLS_HANDSHAKE_QUEUED;
-        TAILQ_INSERT_TAIL(&handshakes->queue, handshake, next_turn);
+        TAILQ_INSERT_TAIL(queue_of(handshakes, handshake), handshake, next_turn);
         reactor_queue(handshakes->reactor, &handshakes->task);
     }
     return false;
@@ -49,7 +64,8 @@ void tls_handshakes_init(struct tls_handshakes *handshakes, struct reactor *reac
 {
     *handshakes = (struct tls_handshakes) { .task.run = on_task, .reactor = reactor, .route = route };
     TAILQ_INIT(&handshakes->list);
-    TAILQ_INIT(&handshakes->queue);
+    TAILQ_INIT(&handshakes->answered);
+    TAILQ_INIT(&handshakes->unanswered);
 }
 
 static void bytes_count(struct tls_handshakes *handshakes, struct tls_handshake *handshake, size_t bytes)
@@ -81,7 +97,20 @@ void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *
     TAILQ_REMOVE(&handshakes->list, handshake, sibling);
 }
 
-bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+/* Evicts the handshakes that have waited longest until the others are within --handshake-memory. */
+static void memory_make_space(struct tls_handshakes *handshakes)
+{
+    while (handshakes->bytes > handshakes->route->handshake_memory_bytes) {
+        struct tls_handshake *first = TAILQ_FIRST(&handshakes->list);
+        first->is_evicted = true;
+        bytes_count(handshakes, first, 0);
+        TAILQ_REMOVE(&handshakes->list, first, sibling);
+        TAILQ_INSERT_TAIL(&handshakes->list, first, sibling);
+        reactor_queue(handshakes->reactor, first->task);
+    }
+}
+
+void tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
                            struct tls_progress progress)
 {
     size_t bytes = TLS_HANDSHAKE_FIXED_BYTES + progress.bytes_received;
@@ -91,10 +120,9 @@ bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handsha
         TAILQ_REMOVE(&handshakes->list, handshake, sibling);
         wait_begin(handshakes, handshake);
     }
-    if (bytes <= handshake->counted_bytes)
-        return true;
-    bytes_count(handshakes, handshake, bytes);
-    return handshakes->bytes <= handshakes->route->handshake_memory_bytes;
+    if (bytes > handshake->counted_bytes)
+        bytes_count(handshakes, handshake, bytes);
+    memory_make_space(handshakes);
 }
 
 bool tls_handshake_is_overdue(const struct tls_handshakes *handshakes, const struct tls_handshake *handshake)

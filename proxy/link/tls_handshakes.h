@@ -38,6 +38,7 @@ struct tls_handshake {
     uint64_t waits_since_ms;              /* for its peer; on the reactor's clock */
     size_t counted_bytes;                 /* of --handshake-memory */
     unsigned flights_sent;
+    bool is_evicted; /* the connection must end: another handshake needs its memory */
     enum { TLS_HANDSHAKE_IDLE, TLS_HANDSHAKE_QUEUED, TLS_HANDSHAKE_TURN } turn;
 };
 
@@ -46,7 +47,7 @@ struct tls_handshakes {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     TAILQ_HEAD(, tls_handshake) list;  /* the one that has waited longest is the first */
-    TAILQ_HEAD(, tls_handshake) queue; /* for their turns */
+    TAILQ_HEAD(tls_handshake_queue, tls_handshake) answered, unanswered; /* they wait for their turns */
     unsigned count;
     uint64_t bytes;
     uint64_t overdue_ms; /* a handshake that waits since this time or longer makes way; 0: none */
@@ -64,10 +65,10 @@ void tls_handshake_end(struct tls_handshakes *handshakes, struct tls_handshake *
  * and the task runs again in its turn. Until then the owner does not have to watch the connection. */
 MUST_CHECK bool tls_handshake_take_turn(struct tls_handshakes *handshakes, struct tls_handshake *handshake);
 
-/* The unfinished handshake has come as far as `progress` says. False when the handshake holds more bytes than
- * TLS_HANDSHAKE_LEAST_BYTES, and --handshake-memory has no space for them: the connection must end. */
-MUST_CHECK bool tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
-                                      struct tls_progress progress);
+/* The unfinished handshake has come as far as `progress` says. If --handshake-memory has no space for its
+ * bytes, those handshakes are evicted that have waited longest, and their tasks run in the next turn. */
+void tls_handshake_advance(struct tls_handshakes *handshakes, struct tls_handshake *handshake,
+                           struct tls_progress progress);
 
 /* Whether the handshake makes way for others. */
 bool tls_handshake_is_overdue(const struct tls_handshakes *handshakes, const struct tls_handshake *handshake);

@@ -95,6 +95,8 @@ static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_rea
 /* Whether no byte of a peer waits in husk, or unread in the kernel. */
 static bool tunnel_is_drained(struct tunnel *tunnel)
 {
+    if (tunnel->inlet.state == INLET_SECURING)
+        return true; /* what is unread belongs to the TLS handshake */
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         struct leg *leg = tunnel_leg(tunnel, side);
         if (tunnel->pending[side].length || leg->unsent.length ||

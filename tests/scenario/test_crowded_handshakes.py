@@ -147,6 +147,24 @@ def test_large_unfinished_handshakes_stay_within_their_memory(husk, pki):
     assert strangers
 
 
+def test_an_ordinary_chain_in_two_parts_passes_in_a_crowd(husk, pki):
+    """Silent strangers take all memory. A peer whose flight is longer than 4 KiB takes the memory of one of them."""
+    server = husk.server(raw.Listener(), protocol="tcp", handshake_memory="1MiB", handshake_timeout="60s",
+                         crowded_handshake_timeout="30s", workers=1)
+    peer = raw.connect(server.address)
+    strangers = [raw.connect(server.address) for _ in range(63)]
+    peer.sendall(hello(pki, "1.2"))
+    answer = b""
+    while b"\x0e\0\0\0" not in answer:
+        answer += peer.recv(65536)
+    peer.sendall(unfinished_certificate(6000))
+    raw.assert_closed(strangers[0])
+    server.wait_for_event(reason="handshake_memory", level="warn", peer=raw.format_address(strangers[0].getsockname()))
+    peer.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        peer.recv(1)
+
+
 def test_a_large_handshake_passes_while_there_is_memory(husk, pki):
     server = husk.server(raw.Listener(), protocol="tcp", handshake_memory="1MiB", workers=1)
     peers = [stop_in_the_certificate(server, pki, 20000) for _ in range(20)]  # 32 KiB each

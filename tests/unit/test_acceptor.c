@@ -60,8 +60,7 @@ static void connections_and_handshakes_are_counted(void **state)
     begin_handshake(f, 0);
     assert_int_equal(f->changes, 1);
     assert_int_equal(f->acceptor.handshakes.count, 1);
-    assert_true(
-        acceptor_advance_handshake(&f->acceptor, &f->handshakes[0], (struct tls_progress) { 300, 1 }));
+    acceptor_advance_handshake(&f->acceptor, &f->handshakes[0], (struct tls_progress) { 300, 1 });
     assert_int_equal(f->changes, 2);
     acceptor_end_handshake(&f->acceptor, &f->handshakes[0]);
     assert_int_equal(f->changes, 3);

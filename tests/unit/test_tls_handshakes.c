@@ -71,10 +71,10 @@ static void begin(struct fixture *f, unsigned i)
     tls_handshake_begin(&f->handshakes, &f->peers[i].handshake, &f->peers[i].task);
 }
 
-static bool advance(struct fixture *f, unsigned i, size_t received, unsigned flights)
+static void advance(struct fixture *f, unsigned i, size_t received, unsigned flights)
 {
-    return tls_handshake_advance(&f->handshakes, &f->peers[i].handshake,
-                                 (struct tls_progress) { received, flights });
+    tls_handshake_advance(&f->handshakes, &f->peers[i].handshake,
+                          (struct tls_progress) { received, flights });
 }
 
 static bool is_overdue(struct fixture *f, unsigned i)
@@ -112,11 +112,14 @@ static void their_memory_fills_them(void **state)
     assert_false(tls_handshakes_are_full(&f->handshakes));
     begin(f, 1);
     assert_true(tls_handshakes_are_full(&f->handshakes));
-    assert_true(advance(f, 0, ORDINARY_BYTES, 1)); /* there is space for an ordinary one */
-    assert_false(advance(f, 1, ORDINARY_BYTES + 1, 1));
-    tls_handshake_end(&f->handshakes, &f->peers[1].handshake);
-    assert_true(advance(f, 0, ORDINARY_BYTES + 1, 1)); /* there is space for a large one now */
-    assert_true(tls_handshakes_are_full(&f->handshakes));
+    advance(f, 1, ORDINARY_BYTES, 0); /* an ordinary one has its space */
+    assert_false(f->peers[0].handshake.is_evicted || f->peers[1].handshake.is_evicted);
+    advance(f, 1, ORDINARY_BYTES + 1, 0);
+    assert_true(f->peers[0].handshake.is_evicted && f->peers[0].task.is_queued); /* it has waited longest */
+    assert_false(f->peers[1].handshake.is_evicted);
+    advance(f, 1, 2 * TLS_HANDSHAKE_LEAST_BYTES, 0); /* more than all the memory */
+    assert_true(f->peers[1].handshake.is_evicted);
+    assert_int_equal(f->handshakes.bytes, 0);
 }
 
 static void nobody_makes_way_before_they_are_full(void **state)
@@ -160,9 +163,9 @@ static void an_answer_gives_the_peer_its_time_again(void **state)
     runtime_pass(&f->runtime, TIMEOUT_MS);
     tls_handshakes_relieve(&f->handshakes);
     assert_true(is_overdue(f, 0));
-    assert_true(advance(f, 0, 300, 1)); /* its bytes had come before its task ran */
+    advance(f, 0, 300, 1); /* its bytes had come before its task ran */
     assert_false(is_overdue(f, 0));
-    assert_true(advance(f, 1, 300, 0)); /* bytes without an answer: part of a flight */
+    advance(f, 1, 300, 0); /* bytes without an answer: part of a flight */
     assert_true(is_overdue(f, 1));
     tls_handshakes_relieve(&f->handshakes);
     assert_false(is_overdue(f, 0));
@@ -204,7 +207,21 @@ static void one_long_step_is_a_turn(void **state)
     on_run(&f->peers[2]);
     turn(f);
     assert_int_equal(f->peers[2].turns, 2);
-    assert_true(TAILQ_EMPTY(&f->handshakes.queue));
+    assert_true(TAILQ_EMPTY(&f->handshakes.answered) && TAILQ_EMPTY(&f->handshakes.unanswered));
+}
+
+static void answered_ones_come_before_new_ones(void **state)
+{
+    struct fixture *f = *state;
+
+    fill(f);
+    advance(f, 2, 300, 1);
+    for (unsigned i = 0; i < MAX_HANDSHAKES; i++)
+        on_run(&f->peers[i]);
+    turn(f);
+    assert_true(f->peers[0].turns == 0 && f->peers[1].turns == 0 && f->peers[2].turns == 1);
+    turn(f);
+    assert_true(f->peers[0].turns == 1 && f->peers[1].turns == 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -219,6 +236,7 @@ int main(void)
         TEST(an_answer_gives_the_peer_its_time_again),
         TEST(overdue_ones_that_stay_are_asked_again_later),
         TEST(one_long_step_is_a_turn),
+        TEST(answered_ones_come_before_new_ones),
     };
 
     return cmocka_run_group_tests_name("tls_handshakes", tests, NULL, NULL);
