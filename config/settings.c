@@ -367,24 +367,87 @@ static void choices_print(const struct setting *setting, FILE *out)
         fprintf(out, "%s%s", i ? "|" : "", setting->choices[i]);
 }
 
+static void usage_print(const struct setting *setting, FILE *out)
+{
+    fprintf(out, "--%s", setting->name);
+    if (setting->type == SETTING_CHOICE) {
+        fputc(' ', out);
+        choices_print(setting, out);
+    } else if (takes_value(setting)) {
+        fprintf(out, " %s", setting->value_name);
+    }
+    if (setting->type == SETTING_LIST)
+        fputs(" …", out);
+    fputc('\n', out);
+}
+
+static void paragraph_print(const struct setting *setting, FILE *out)
+{
+    fputs("  ", out);
+    usage_print(setting, out);
+    fprintf(out, "        %s", setting->help);
+    if (setting->required)
+        fputs(" (required)", out);
+    else if (setting->fallback)
+        fprintf(out, " (default %s)", setting->fallback);
+    fputc('\n', out);
+}
+
 void settings_print_help(const struct settings_table *table, FILE *out)
 {
-    for (size_t i = 0; i < table->count; i++) {
-        const struct setting *setting = &table->rows[i];
-        fprintf(out, "  --%s", setting->name);
-        if (setting->type == SETTING_CHOICE) {
-            fputc(' ', out);
-            choices_print(setting, out);
-        } else if (takes_value(setting)) {
-            fprintf(out, " %s", setting->value_name);
+    for (unsigned group = 0; group == 0 || (table->groups && table->groups[group]); group++) {
+        if (table->groups)
+            fprintf(out, "%s%s:\n\n", group ? "\n" : "", table->groups[group]);
+        for (size_t i = 0; i < table->count; i++) {
+            if (table->rows[i].group == group)
+                paragraph_print(&table->rows[i], out);
         }
-        if (setting->type == SETTING_LIST)
-            fputs(" …", out);
-        fprintf(out, "\n        %s", setting->help);
-        if (setting->required)
-            fputs(" (required)", out);
-        else if (setting->fallback)
-            fprintf(out, " (default %s)", setting->fallback);
-        fputc('\n', out);
     }
+}
+
+const struct setting *settings_find(const struct settings_table *table, const char *name)
+{
+    name += strncmp(name, "--", 2) == 0 ? 2 : 0;
+    return setting_find(table, name, strlen(name));
+}
+
+static bool is_quantity(const struct setting *setting)
+{
+    return setting->type == SETTING_COUNT || setting->type == SETTING_DURATION ||
+           setting->type == SETTING_BYTES;
+}
+
+static void range_print(const struct setting *setting, FILE *out)
+{
+    const struct unit *units = units_of(setting->type);
+    char min[32], max[32];
+
+    quantity_format(min, sizeof min, setting->min, units);
+    quantity_format(max, sizeof max, setting->max, units);
+    fprintf(out, "Value:    %s, ", expectation(setting->type));
+    if (setting->max)
+        fprintf(out, "from %s to %s", min, max);
+    else
+        fprintf(out, "at least %s", min);
+    if (setting->zero_word)
+        fprintf(out, "; or the word %s", setting->zero_word);
+    fputc('\n', out);
+}
+
+void settings_print_one(const struct settings_table *table, const struct setting *setting, FILE *out)
+{
+    usage_print(setting, out);
+    fprintf(out, "\n%s\n\n", setting->help);
+    if (is_quantity(setting))
+        range_print(setting, out);
+    if (setting->type == SETTING_LIST)
+        fputs("Value:    may be given several times\n", out);
+    if (setting->required)
+        fputs("Default:  none, the setting is required\n", out);
+    else if (setting->type == SETTING_FLAG)
+        fputs("Default:  off\n", out);
+    else
+        fprintf(out, "Default:  %s\n", setting->fallback ? setting->fallback : "not set");
+    if (table->groups)
+        fprintf(out, "Group:    %s\n", table->groups[setting->group]);
 }

@@ -37,6 +37,7 @@ struct setting {
     bool required;
     const char *value_name; /* for the help: "ADDR", "FILE"… */
     const char *help;       /* one line */
+    unsigned group;         /* index into the groups of the table */
 };
 
 struct setting_list {
@@ -50,6 +51,7 @@ struct setting_list {
 struct settings_table {
     const struct setting *rows; /* borrowed */
     size_t count;
+    const char *const *groups; /* headings for the help, in their order; NULL-terminated. NULL: no groups */
 };
 
 /* The words of a command line. */
@@ -75,7 +77,13 @@ MUST_CHECK bool settings_parse_text(const struct settings_table *table, void *ta
 /* Frees the lists in `target`, also after a failure to parse. */
 void settings_free(const struct settings_table *table, void *target);
 
-/* Prints one paragraph per setting, with its default. */
+/* Prints one paragraph per setting, with its default; group by group. */
 void settings_print_help(const struct settings_table *table, FILE *out);
+
+/* The setting with this name, with or without the leading dashes; NULL: the table has none. */
+const struct setting *settings_find(const struct settings_table *table, const char *name);
+
+/* Prints what the table knows about one of its settings: value, range, default, group. */
+void settings_print_one(const struct settings_table *table, const struct setting *setting, FILE *out);
 
 #endif

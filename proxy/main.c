@@ -108,7 +108,9 @@ static int help_command(int argc, char **argv);
 
 static void help_print_help(FILE *out)
 {
-    fputs("husk help [COMMAND]\n\nLists the commands, or prints the help of one command.\n", out);
+    fputs("husk help [COMMAND|SETTING]\n\n"
+          "Lists the commands, or prints the help of one command, or of one setting of client and server.\n",
+          out);
 }
 
 static const struct command commands[] = {
@@ -131,7 +133,6 @@ static const struct command *command_find(const char *name)
         if (strcmp(commands[i].name, name) == 0)
             return &commands[i];
     }
-    fprintf(stderr, "husk: %s: unknown command; \"husk help\" lists them\n", name);
     return NULL;
 }
 
@@ -140,7 +141,28 @@ static void commands_print(FILE *out)
     fputs("husk carries Fluent Forward traffic over mutual TLS.\n\n", out);
     for (unsigned i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  husk %-8s %s\n", commands[i].name, commands[i].summary);
-    fputs("\n\"husk help COMMAND\" prints the help of a command.\n", out);
+    fputs("\n\"husk help COMMAND\" prints the help of a command, \"husk help SETTING\" that of a setting.\n",
+          out);
+}
+
+/* False: neither mode has a setting of this name. */
+static bool setting_print_help(const char *name, FILE *out)
+{
+    static const char *const users[] = { [CONFIG_CLIENT] = "husk client", [CONFIG_SERVER] = "husk server" };
+    const struct setting *found = NULL;
+
+    for (enum config_mode mode = CONFIG_CLIENT; mode <= CONFIG_SERVER; mode++) {
+        const struct settings_table table = config_settings(mode);
+        const struct setting *setting = settings_find(&table, name);
+        if (setting && !found)
+            settings_print_one(&table, setting, out);
+        if (setting)
+            fprintf(out, "%s%s", found ? ", " : "Used by:  ", users[mode]);
+        found = setting ? setting : found;
+    }
+    if (found)
+        fputc('\n', out);
+    return found;
 }
 
 static int help_command(int argc, char **argv)
@@ -149,11 +171,18 @@ static int help_command(int argc, char **argv)
         commands_print(stdout);
         return EXIT_STATUS_OK;
     }
-    const struct command *command = command_find(argv[0]);
-    if (!command || argc > 1)
-        return EXIT_STATUS_USAGE;
-    command->print_help(stdout);
-    return EXIT_STATUS_OK;
+    const struct command *command = argc == 1 ? command_find(argv[0]) : NULL;
+    if (command) {
+        command->print_help(stdout);
+        return EXIT_STATUS_OK;
+    }
+    if (argc == 1 && setting_print_help(argv[0], stdout))
+        return EXIT_STATUS_OK;
+    if (argc == 1)
+        fprintf(stderr, "husk help: %s: no command or setting has this name\n", argv[0]);
+    else
+        fputs("husk help: takes one argument\n", stderr);
+    return EXIT_STATUS_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -168,8 +197,10 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0)
         name = "version";
     const struct command *command = command_find(name);
-    if (!command)
+    if (!command) {
+        fprintf(stderr, "husk: %s: unknown command; \"husk help\" lists them\n", name);
         return EXIT_STATUS_USAGE;
+    }
     if (argc == 3 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
         command->print_help(stdout);
         return EXIT_STATUS_OK;

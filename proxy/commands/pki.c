@@ -36,7 +36,8 @@ static const struct setting pki_table[] = {
       .help = "validity of the server and client certificates, in days" },
 };
 
-static const struct settings_table pki_settings_table = { pki_table, sizeof pki_table / sizeof pki_table[0] };
+static const struct settings_table pki_settings_table = { .rows = pki_table,
+                                                          .count = sizeof pki_table / sizeof pki_table[0] };
 
 void pki_print_help(FILE *out)
 {

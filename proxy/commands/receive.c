@@ -41,7 +41,8 @@ static const struct setting settings[] = {
       .help = "largest accepted message, compressed or decompressed" },
 };
 #undef AT
-static const struct settings_table table = { settings, sizeof settings / sizeof settings[0] };
+static const struct settings_table table = { .rows = settings,
+                                             .count = sizeof settings / sizeof settings[0] };
 
 struct receiver {
     const struct receive_options *options;

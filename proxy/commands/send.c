@@ -47,7 +47,8 @@ static const struct setting settings[] = {
       .help = "longest wait for the connection, for an ack, and for the peer to close" },
 };
 #undef AT
-static const struct settings_table table = { settings, sizeof settings / sizeof settings[0] };
+static const struct settings_table table = { .rows = settings,
+                                             .count = sizeof settings / sizeof settings[0] };
 
 struct agent {
     const struct send_options *options;

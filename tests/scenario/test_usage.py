@@ -1,5 +1,7 @@
 """Bad usage: husk writes one line with the option and the reason. Exit 2: bad usage; exit 1: failure at run time."""
 
+import re
+
 import pytest
 
 from support import raw
@@ -137,6 +139,23 @@ def test_the_help_of_a_command_lists_its_options(arguments):
 
 def test_help_of_an_unknown_command_is_a_usage_error():
     one_line(run("help", "frobnicate"), 2, "frobnicate")
+    one_line(run("help", "client", "server"), 2, "takes one argument")
+
+
+def test_the_help_begins_with_the_settings_that_every_husk_needs():
+    groups = run("help", "client").stdout.split(":\n\n")
+    assert groups[0].endswith("What every husk needs")
+    assert re.findall(r"^  --([a-z-]+)", groups[1], re.M) == ["listen", "upstream", "cert", "key", "ca"]
+
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_each_setting_has_a_help_of_its_own(mode):
+    names = re.findall(r"^  --([a-z-]+)", run("help", mode).stdout, re.M)
+    assert len(names) > 80
+    for name in [*names, f"--{names[-1]}"]:
+        result = run("help", name)
+        assert result.returncode == 0 and result.stdout.startswith("--" + name.lstrip("-")), result
+        assert f"husk {mode}" in result.stdout.splitlines()[-1]
 
 
 def test_version_prints_the_versions_of_husk_and_of_the_tls_library():

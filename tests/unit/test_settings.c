@@ -51,9 +51,10 @@ static const struct setting rows_of_table[] = {
     { .name = "any", .type = SETTING_LIST, AT(list), .kind = 2, .help = "a list item without value" },
 };
 
-static const struct settings_table table = { rows_of_table, sizeof rows_of_table / sizeof rows_of_table[0] };
+static const struct settings_table table = { .rows = rows_of_table,
+                                             .count = sizeof rows_of_table / sizeof rows_of_table[0] };
 
-enum { WORDS_MAX = 16 };
+enum { WORDS_MAX = 16, TEXT_BYTES = 32768 };
 
 struct parsed {
     struct target target;
@@ -231,6 +232,73 @@ static void a_fault_in_a_text_names_the_part(void **state)
     }
 }
 
+static size_t printed(char text[TEXT_BYTES], const struct settings_table *settings, const struct setting *one)
+{
+    FILE *out = fmemopen(text, TEXT_BYTES, "w");
+
+    assert_non_null(out);
+    if (one)
+        settings_print_one(settings, one, out);
+    else
+        settings_print_help(settings, out);
+    assert_int_equal(fclose(out), 0);
+    return strlen(text);
+}
+
+/* The help has one paragraph for each setting, however the settings are grouped. */
+static void assert_print_help_has_all(const struct settings_table *settings)
+{
+    static char text[TEXT_BYTES];
+    size_t paragraphs = 0;
+
+    assert_in_range(printed(text, settings, NULL), 1, TEXT_BYTES - 2);
+    for (const char *at = text; (at = strstr(at, "\n  --")); at++)
+        paragraphs++;
+    assert_int_equal(paragraphs, settings->count);
+}
+
+static void settings_are_grouped_in_the_help(void **state)
+{
+    static const struct setting grouped[] = {
+        { .name = "b", .type = SETTING_FLAG, AT(flag), .help = "second", .group = 1 },
+        { .name = "a", .type = SETTING_FLAG, AT(flag), .help = "first" },
+    };
+    static const char *const groups[] = { "One", "Two", NULL };
+    static char text[TEXT_BYTES];
+    const struct settings_table with_groups = { .rows = grouped, .count = 2, .groups = groups };
+
+    (void)state;
+    printed(text, &with_groups, NULL);
+    assert_string_equal(text, "One:\n\n  --a\n        first\n\nTwo:\n\n  --b\n        second\n");
+    printed(text, &with_groups, settings_find(&with_groups, "--b"));
+    assert_string_equal(text, "--b\n\nsecond\n\nDefault:  off\nGroup:    Two\n");
+    assert_null(settings_find(&with_groups, "c"));
+}
+
+static void one_setting_is_printed_in_full(void **state)
+{
+    static const struct {
+        const char *name, *text;
+    } rows[] = {
+        { "count",
+          "--count N\n\na count\n\nValue:    a whole number, from 1 to 9; or the word auto\nDefault:  2\n" },
+        { "wait", "--wait D\n\na duration\n\nValue:    a duration such as 250ms, 5s or 2m, from 10ms to "
+                  "1h\nDefault:  250ms\n" },
+        { "size", "--size SIZE\n\na size\n\nValue:    a size such as 65536, 64KiB or 4MiB, at least "
+                  "1KiB\nDefault:  64KiB\n" },
+        { "colour", "--colour red|green\n\na choice\n\nDefault:  not set\n" },
+        { "text", "--text T\n\na text\n\nDefault:  none, the setting is required\n" },
+        { "allow", "--allow V …\n\na list\n\nValue:    may be given several times\nDefault:  not set\n" },
+    };
+    static char text[TEXT_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        printed(text, &table, settings_find(&table, rows[i].name));
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
 /* Each row of the table of the proxy accepts its own default, and has a help text. */
 static void defaults_of_the_proxy_are_in_their_ranges(void **state)
 {
@@ -244,6 +312,7 @@ static void defaults_of_the_proxy_are_in_their_ranges(void **state)
         assert_memory_equal(fault.text, "--listen: is required", 21);
         for (size_t i = 0; i < settings.count; i++)
             assert_non_null(settings.rows[i].help);
+        assert_print_help_has_all(&settings);
     }
 }
 
@@ -276,6 +345,8 @@ int main(void)
         cmocka_unit_test(a_text_is_parsed_into_its_parts),
         cmocka_unit_test(a_fault_in_a_text_names_the_part),
         cmocka_unit_test(defaults_of_the_proxy_are_in_their_ranges),
+        cmocka_unit_test(settings_are_grouped_in_the_help),
+        cmocka_unit_test(one_setting_is_printed_in_full),
         cmocka_unit_test(each_mode_has_only_its_own_settings),
     };
 
