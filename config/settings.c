@@ -1,5 +1,7 @@
 #include "config/settings.h"
 
+#include "config/nearest.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -220,6 +222,16 @@ static size_t name_length(const char *word)
     return strcspn(word, "=");
 }
 
+/* The name of the table that a person may have meant; NULL: none is near. */
+static const char *guess(const struct settings_table *table, const char *name, size_t length)
+{
+    struct nearest nearest = nearest_begin(name, length);
+
+    for (size_t i = 0; i < table->count; i++)
+        nearest_add(&nearest, table->rows[i].name);
+    return nearest.best;
+}
+
 /* The option that a word names; NULL and a fault: none, or one that was given before. */
 static const struct setting *option_find(const struct settings_table *table, struct given *given,
                                          const char *word, struct fault *fault)
@@ -228,9 +240,11 @@ static const struct setting *option_find(const struct settings_table *table, str
     const struct setting *setting =
         strncmp(word, "--", 2) == 0 ? setting_find(table, word + 2, length - 2) : NULL;
 
-    if (!setting)
-        fault_set(fault, "%.*s: unknown option", (int)length, word);
-    else if (!given_note(given, table, setting))
+    if (!setting) {
+        const char *meant = strncmp(word, "--", 2) == 0 ? guess(table, word + 2, length - 2) : NULL;
+        fault_set(fault, "%.*s: unknown option%s%s%s", (int)length, word, meant ? "; did you mean --" : "",
+                  meant ? meant : "", meant ? "?" : "");
+    } else if (!given_note(given, table, setting))
         fault_set(fault, "--%s: given twice", setting->name);
     else
         return setting;
@@ -337,7 +351,9 @@ bool settings_parse_text(const struct settings_table *table, void *target, char 
         size_t length = name_length(word);
         const struct setting *setting = setting_find(table, word, length);
         if (!setting) {
-            fault_set(fault, "\"%.*s\" is unknown", (int)length, word);
+            const char *meant = guess(table, word, length);
+            fault_set(fault, "\"%.*s\" is unknown%s%s%s", (int)length, word, meant ? "; did you mean " : "",
+                      meant ? meant : "", meant ? "?" : "");
             return false;
         }
         if (!given_note(&given, table, setting)) {

@@ -606,7 +606,7 @@ static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
     } rows[] = {
         { CONFIG_SERVER, "tags=a",
           "--rule \"tags=a\": matches nobody: set any, cn=, dns=, uri=, ou= or spki=" },
-        { CONFIG_SERVER, "any tag=a", "--rule \"any tag=a\": \"tag\" is unknown" },
+        { CONFIG_SERVER, "any tag=a", "--rule \"any tag=a\": \"tag\" is unknown; did you mean tags?" },
         { CONFIG_SERVER, "any tags=/a/",
           "--rule \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
         { CONFIG_SERVER, "any tags=a,,b", "--rule \"any tags=a,,b\": tags: \"\": the pattern is empty" },

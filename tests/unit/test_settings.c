@@ -149,6 +149,7 @@ static void a_fault_names_the_option_and_what_it_expects(void **state)
     expect_fault(PARSE("--text="), "--text: the value is empty");
     expect_fault(PARSE("--text", "x", "--text", "y"), "--text: given twice");
     expect_fault(PARSE("--texture", "x"), "--texture: unknown option");
+    expect_fault(PARSE("--cuont=1"), "--cuont: unknown option; did you mean --count?");
     expect_fault(PARSE("-x"), "-x: unknown option");
     expect_fault(PARSE("--unknown=value"), "--unknown: unknown option");
     expect_fault(PARSE("--flag=yes"), "--flag: takes no value");
@@ -212,8 +213,8 @@ static void a_fault_in_a_text_names_the_part(void **state)
     static const struct {
         const char *text, *fault;
     } rows[] = {
-        { "txt=a", "\"txt\" is unknown" },
-        { "--text=a", "\"--text\" is unknown" },
+        { "txt=a", "\"txt\" is unknown; did you mean text?" },
+        { "--text=a", "\"--text\" is unknown; did you mean text?" },
         { "text=a text=b", "text: given twice" },
         { "text", "text: needs a value: text=T" },
         { "size=", "size: needs a value: size=SIZE" },
