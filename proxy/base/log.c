@@ -33,13 +33,14 @@ static void line_put(struct log_line *line, const char *text)
 }
 
 /* Code points that change how the text around them is shown, or that end a line for some readers: controls
- * (C0, DEL, C1), directional marks and overrides, line and paragraph separators, the byte-order mark. */
+ * (C0, DEL, C1), directional marks and overrides, line and paragraph separators, the byte-order mark, and
+ * characters that nobody sees (zero width, invisible operators, tags). */
 static bool is_hidden(uint32_t point)
 {
     static const struct {
         uint32_t first, last;
-    } ranges[] = { { 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x200e, 0x200f },
-                   { 0x2028, 0x202e }, { 0x2066, 0x2069 }, { 0xfeff, 0xfeff } };
+    } ranges[] = { { 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x61c, 0x61c },   { 0x200b, 0x200f },
+                   { 0x2028, 0x202e }, { 0x2060, 0x2069 }, { 0xfeff, 0xfeff }, { 0xe0000, 0xe007f } };
 
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         if (point >= ranges[i].first && point <= ranges[i].last)
@@ -52,7 +53,7 @@ static bool is_hidden(uint32_t point)
 struct character {
     size_t length; /* bytes of `value` */
     bool is_escaped;
-    char text[8]; /* terminated */
+    char text[16]; /* terminated */
 };
 
 /* A byte that is not UTF-8 must not look like a character. JSON has no escape for bytes: the lone surrogate
@@ -68,6 +69,9 @@ static struct character character_at(const char *value, enum log_format format)
                  (unsigned)(unsigned char)*value);
     else if (point == '\n')
         snprintf(character.text, sizeof character.text, "\\n");
+    else if (is_hidden(point) && point > 0xffff) /* a surrogate pair (RFC 8259, 7) */
+        snprintf(character.text, sizeof character.text, "\\u%04x\\u%04x", 0xd7c0 + (unsigned)(point >> 10),
+                 0xdc00 + (unsigned)(point & 0x3ff));
     else if (is_hidden(point))
         snprintf(character.text, sizeof character.text, "\\u%04x", (unsigned)point);
     else if (point == '\\')

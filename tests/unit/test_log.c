@@ -93,6 +93,10 @@ static void characters_are_kept_unless_they_hide_or_reorder_text(void **state)
         { "a\302\205", "\"a\\u0085\"", NULL },                                  /* C1 */
         { "a\342\200\256b", "\"a\\u202eb\"", NULL },                            /* right-to-left override */
         { "a\342\201\246b", "\"a\\u2066b\"", NULL },                            /* isolate */
+        { "a\330\234b", "\"a\\u061cb\"", NULL },                                /* Arabic letter mark */
+        { "a\342\200\213b", "\"a\\u200bb\"", NULL },                            /* zero width space */
+        { "a\342\201\241b", "\"a\\u2061b\"", NULL },                            /* function application */
+        { "a\363\240\201\201b", "\"a\\udb40\\udc41b\"", NULL },                 /* tag A */
         { "a\342\200\250b", "\"a\\u2028b\"", NULL },                            /* line separator */
         { "\033[31m", "\"\\u001b[31m\"", NULL },                                /* colour of a terminal */
         { "\300\257", "\"\\udcc0\\udcaf\"", "\"\\xc0\\xaf\"" },                 /* overlong */
