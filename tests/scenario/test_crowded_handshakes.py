@@ -86,7 +86,7 @@ def test_each_worker_makes_its_strangers_give_way(crowded, pki):
 
 def test_strangers_that_send_a_byte_now_and_then_make_way(crowded, pki):
     server = crowded(protocol="tcp")
-    strangers = [raw.connect(server.address) for _ in range(PLACES)]
+    strangers = [raw.connect(server.address) for _ in range(3 * PLACES)]
     for byte in hello(pki)[:100]:  # 5 s in all
         for stranger in strangers:
             try:
@@ -94,7 +94,7 @@ def test_strangers_that_send_a_byte_now_and_then_make_way(crowded, pki):
             except ConnectionError:
                 continue
         time.sleep(TIMEOUT / 6)
-        if server.metric("husk_connections_ended_total", reason="handshake_timeout") == PLACES:
+        if server.metric("husk_connections_ended_total", reason="handshake_timeout") > 2 * PLACES:
             break
     else:
         raise AssertionError("the strangers keep their places")
