@@ -10,7 +10,7 @@ import termios
 import pytest
 
 from support import raw
-from support.process import eventually
+from support.process import WAIT_SECONDS, eventually
 
 CLOSE_NOTIFY, USER_CANCELED = b"\x01\x00", b"\x01\x5a"
 HANDSHAKE_FAILURE = b"\x02\x28"
@@ -103,7 +103,8 @@ class Peers:
     def play(self, name, version, certificate, expected, send):
         shown = certificate and getattr(self._pki, certificate)
         for segments in ("one", "bytes"):
-            sock = raw.connect(self._husk.address)
+            own_address = (f"127.0.2.{len(self._expected) + 1}", 0)  # a port alone can come again
+            sock = socket.create_connection(self._husk.address, WAIT_SECONDS, own_address)
             self._socks.append(sock)
             self._expected[raw.format_address(sock.getsockname())] = (name, version, segments, expected)
             peer = raw.TlsPeer(sock, raw.tls_context(False, self._pki.ca.cert, shown, version))
