@@ -1,12 +1,28 @@
 """Fixtures: husk with scripted Forward peers around it."""
 
+import ctypes
+import fcntl
+import os
 import shutil
+import socket
+import struct
 
 import pytest
 
 from support.aggregators import CountingAggregator
 from support.chain import Chain
 from support.forward import Aggregator, Half, Pair
+
+CLONE_NEWNET = 0x40000000  # sched.h
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # net/if.h, linux/sockios.h
+
+
+def pytest_configure():
+    """Each process of pytest-xdist gets a network of its own, if it may: a port that a test has closed could otherwise be
+    the next port of a test in another process, and the husk of the first would send its messages there."""
+    if "PYTEST_XDIST_WORKER" in os.environ and ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0:
+        with socket.socket() as sock:
+            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
 
 
 @pytest.fixture
