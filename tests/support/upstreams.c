@@ -67,3 +67,13 @@ void upstreams_load(struct upstream *upstream, size_t bytes)
                                   .id = (const uint8_t *)"\xa1x", .id_length = 2, .ack = MESSAGE_AGENT_ACK });
     upstream_file(upstream, message);
 }
+
+struct upstream *upstreams_make_last_ready(const struct upstream_pool *pool)
+{
+    struct upstream *upstream = LIST_FIRST(&pool->list);
+
+    assert_non_null(upstream);
+    assert_int_equal(upstream->state, UPSTREAM_OPENING);
+    upstreams_make_ready(upstream);
+    return upstream;
+}

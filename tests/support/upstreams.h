@@ -2,7 +2,7 @@
 #ifndef HUSK_TESTS_SUPPORT_UPSTREAMS_H
 #define HUSK_TESTS_SUPPORT_UPSTREAMS_H
 
-#include "delivery/upstream.h"
+#include "delivery/upstream_pool.h"
 
 /* The dial of `upstream` has succeeded: it can carry messages. */
 void upstreams_make_ready(struct upstream *upstream);
@@ -15,5 +15,8 @@ void upstreams_stay_quiet(struct upstream *upstream);
 
 /* Files a message of so many bytes, whose chunk id is "x", without bytes to write. */
 void upstreams_load(struct upstream *upstream, size_t bytes);
+
+/* The connection of the pool that was dialled last becomes ready. Returns the connection. */
+struct upstream *upstreams_make_last_ready(const struct upstream_pool *pool);
 
 #endif

@@ -171,12 +171,7 @@ static struct message *submit(struct fixture *f, unsigned agent, const char *nam
 /* The connection dialled last becomes ready. */
 static struct upstream *make_ready(struct fixture *f)
 {
-    struct upstream *upstream = LIST_FIRST(&f->dispatcher.pool.list);
-
-    assert_non_null(upstream);
-    assert_int_equal(upstream->state, UPSTREAM_OPENING);
-    upstreams_make_ready(upstream);
-    return upstream;
+    return upstreams_make_last_ready(&f->dispatcher.pool);
 }
 
 /* The unsettled messages of the connection are `messages`, in order. */
