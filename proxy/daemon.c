@@ -20,6 +20,7 @@ enum { WATCH_SECONDS = 1 };
 
 struct daemon {
     const char *version; /* borrowed */
+    struct process_options process;
     struct options options;
     struct log log;
     struct ev_loop *loop;
@@ -171,8 +172,8 @@ static bool credentials_open(struct daemon *daemon, struct fault *fault)
     const struct reload_options options = {
         .credentials = daemon->options.credentials,
         .keys = daemon->options.keys.side,
-        .interval_ms = daemon->options.reload_interval_ms,
-        .retry_max_ms = daemon->options.reload_retry_max_ms,
+        .interval_ms = daemon->process.reload_interval_ms,
+        .retry_max_ms = daemon->process.reload_retry_max_ms,
         .on_loaded = on_credentials,
         .owner = daemon,
     };
@@ -188,7 +189,7 @@ static bool workers_bind(struct daemon *daemon, struct fault *fault)
         .route = &daemon->options.route,
         .log = &daemon->log,
         .listen = &daemon->options.listen,
-        .workers = daemon->options.workers,
+        .workers = daemon->process.workers,
     };
 
     if (worker_group_bind(&daemon->workers, &options, fault))
@@ -205,9 +206,9 @@ static bool admin_start(struct daemon *daemon, struct fault *fault)
         .snapshot = on_snapshot_asked,
     };
 
-    if (!daemon->options.has_admin)
+    if (!daemon->process.has_admin)
         return true;
-    daemon->admin = admin_open(daemon->loop, &daemon->options.admin, &source, &daemon->log, fault);
+    daemon->admin = admin_open(daemon->loop, &daemon->process.admin, &source, &daemon->log, fault);
     if (!daemon->admin)
         fault_wrap(fault, "--admin");
     return daemon->admin != NULL;
@@ -255,8 +256,8 @@ static void heartbeat_start(struct daemon *daemon)
 static void watchers_start(struct daemon *daemon)
 {
     const struct drain_options drain = {
-        .timeout_ms = daemon->options.drain_timeout_ms,
-        .quiet_ms = daemon->options.drain_quiet_ms,
+        .timeout_ms = daemon->process.drain_timeout_ms,
+        .quiet_ms = daemon->process.drain_quiet_ms,
         .measure = on_activity_asked,
         .on_begin = on_drain,
         .owner = daemon,
@@ -328,12 +329,13 @@ int daemon_run(enum config_mode mode, const struct config *config, const char *v
     struct fault fault;
 
     process_prepare();
-    if (!options_from_config(&daemon.options, mode, config, &fault)) {
+    if (!process_options_from_config(&daemon.process, config, &fault) ||
+        !options_from_config(&daemon.options, mode, config, daemon.process.workers, &fault)) {
         fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
         options_deinit(&daemon.options);
         return EXIT_STATUS_USAGE;
     }
-    log_init(&daemon.log, STDERR_FILENO, daemon.options.log_level, daemon.options.log_format);
+    log_init(&daemon.log, STDERR_FILENO, daemon.process.log_level, daemon.process.log_format);
     daemon.loop = ev_default_loop(EVFLAG_AUTO);
     bool started = daemon_start(&daemon, &fault);
     if (started)

@@ -63,15 +63,8 @@ static bool options_set_addresses(struct options *options, enum config_mode mode
                                   struct fault *fault)
 {
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
-    if (!options_listen_set(&options->listen, &config->listen, fault) ||
-        !listen_check(options, mode, config, fault) ||
-        !admin_hosts_set(&options->admin.hosts, &config->admin_hosts, fault))
-        return false;
-    options->has_admin = strcmp(config->admin, "off") != 0;
-    if (!options->has_admin || options_listen_parse(&options->admin.listen, config->admin, fault))
-        return true;
-    fault_wrap(fault, "--admin");
-    return false;
+    return options_listen_set(&options->listen, &config->listen, fault) &&
+           listen_check(options, mode, config, fault);
 }
 
 static bool options_set_credentials(struct options *options, enum config_mode mode,
@@ -200,29 +193,21 @@ static void options_set_control(struct options *options, enum config_mode mode, 
         .timeout_ms = config->connect_timeout_ms,
         .persistence = mode == CONFIG_CLIENT ? HEALTH_UNTIL_GOOD : HEALTH_ALWAYS,
     };
-    options->admin.max_connections = (unsigned)config->admin_max_connections;
-    options->admin.request_timeout_ms = (unsigned)config->admin_request_timeout_ms;
     options->heartbeats_per_second =
         config->protocol == ROUTE_FORWARD ? (uint32_t)config->udp_heartbeats_per_second : 0;
     options->heartbeats_per_source = (uint32_t)config->udp_heartbeats_per_source;
-    options->drain_timeout_ms = config->drain_timeout_ms;
-    options->drain_quiet_ms = config->drain_quiet_ms;
-    options->reload_interval_ms = config->reload_interval_ms;
-    options->reload_retry_max_ms = config->reload_retry_max_ms;
-    options->log_format = config->log_format;
-    options->log_level = config->log_level;
 }
 
-static void options_set_limits(struct options *options, enum config_mode mode, const struct config *config)
+static void options_set_limits(struct options *options, enum config_mode mode, const struct config *config,
+                               unsigned workers)
 {
     struct route_options *route = &options->route;
 
-    options->workers = config->workers ? (unsigned)config->workers : cpu_count();
     route->name = mode == CONFIG_CLIENT ? "client" : "server";
     route->protocol = config->protocol;
     route->delivery = config->delivery;
-    options_set_messages(route, config, options->workers);
-    options_set_connections(route, config, options->workers);
+    options_set_messages(route, config, workers);
+    options_set_connections(route, config, workers);
     options_set_control(options, mode, config);
 }
 
@@ -257,8 +242,31 @@ static bool options_check_bodies(const struct options *options, struct fault *fa
     return true;
 }
 
+bool process_options_from_config(struct process_options *options, const struct config *config,
+                                 struct fault *fault)
+{
+    *options = (struct process_options) {
+        .admin = { .max_connections = (unsigned)config->admin_max_connections,
+                   .request_timeout_ms = (unsigned)config->admin_request_timeout_ms },
+        .has_admin = strcmp(config->admin, "off") != 0,
+        .workers = config->workers ? (unsigned)config->workers : cpu_count(),
+        .drain_timeout_ms = config->drain_timeout_ms,
+        .drain_quiet_ms = config->drain_quiet_ms,
+        .reload_interval_ms = config->reload_interval_ms,
+        .reload_retry_max_ms = config->reload_retry_max_ms,
+        .log_format = config->log_format,
+        .log_level = config->log_level,
+    };
+    if (!admin_hosts_set(&options->admin.hosts, &config->admin_hosts, fault))
+        return false;
+    if (!options->has_admin || options_listen_parse(&options->admin.listen, config->admin, fault))
+        return true;
+    fault_wrap(fault, "--admin");
+    return false;
+}
+
 bool options_from_config(struct options *options, enum config_mode mode, const struct config *config,
-                         struct fault *fault)
+                         unsigned workers, struct fault *fault)
 {
     *options = (struct options) { 0 };
     if (config->dns_min_ttl_ms > config->dns_max_ttl_ms) {
@@ -273,7 +281,7 @@ bool options_from_config(struct options *options, enum config_mode mode, const s
         fault_set(fault, "--eject-time: is above --eject-time-max");
         return false;
     }
-    options_set_limits(options, mode, config);
+    options_set_limits(options, mode, config, workers);
     return options_check_bodies(options, fault) && options_set_addresses(options, mode, config, fault) &&
            options_upstream_set(&options->discovery, &config->upstream, fault) &&
            options_upstream_check_loop(&options->discovery, &options->listen, fault) &&

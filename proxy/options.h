@@ -18,6 +18,19 @@
 
 #include <stdbool.h>
 
+/* The options of the process. */
+struct process_options {
+    struct admin_options admin;
+    bool has_admin;
+    unsigned workers; /* 1 to WORKER_GROUP_MAX */
+    uint64_t drain_timeout_ms, drain_quiet_ms;
+    uint64_t reload_interval_ms; /* 0: only on SIGHUP */
+    uint64_t reload_retry_max_ms;
+    enum log_format log_format;
+    enum log_level log_level;
+};
+
+/* The options of a route. */
 struct options {
     struct route_options route;
     struct listening_options listen;
@@ -26,23 +39,19 @@ struct options {
     struct peer_policy policy;                          /* owned */
     struct message_policy rules;                        /* owned */
     struct options_keys keys;                           /* owned */
-    struct admin_options admin;
-    bool has_admin;
-    unsigned workers;               /* 1 to WORKER_GROUP_MAX */
-    uint32_t heartbeats_per_second; /* over UDP; 0: husk answers none */
-    uint32_t heartbeats_per_source; /* per second, over UDP; 0: no limit */
-    bool refuses_unhealthy;         /* refuse new connections while the upstream is not healthy */
-    uint64_t drain_timeout_ms, drain_quiet_ms;
-    uint64_t reload_interval_ms; /* 0: only on SIGHUP */
-    uint64_t reload_retry_max_ms;
-    enum log_format log_format;
-    enum log_level log_level;
+    uint32_t heartbeats_per_second;                     /* over UDP; 0: husk answers none */
+    uint32_t heartbeats_per_source;                     /* per second, over UDP; 0: no limit */
+    bool refuses_unhealthy; /* refuse new connections while the upstream is not healthy */
 };
 
-/* Interprets and checks `config` (borrowed: the options point into it). The fault names the setting.
- * `options` does not move afterwards. Free with options_deinit, also after a failure. */
+/* Interprets and checks `config` (borrowed: the options point into it). The fault names the setting. */
+MUST_CHECK bool process_options_from_config(struct process_options *options, const struct config *config,
+                                            struct fault *fault);
+
+/* The same for a route, whose limits `workers` workers share. `options` does not move afterwards. Free with
+ * options_deinit, also after a failure. */
 MUST_CHECK bool options_from_config(struct options *options, enum config_mode mode,
-                                    const struct config *config, struct fault *fault);
+                                    const struct config *config, unsigned workers, struct fault *fault);
 void options_deinit(struct options *options);
 
 #endif

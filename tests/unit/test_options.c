@@ -13,6 +13,7 @@ enum { WORDS_MAX = 160 };
 
 struct parsed {
     struct config config;
+    struct process_options process;
     struct options options; /* does not move: its parts point to each other */
     struct fault fault;
 };
@@ -43,7 +44,9 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     const struct settings_words given = { .count = count, .items = words };
     if (!settings_parse(&table, &parsed->config, &given, &parsed->fault))
         fail_msg("%s", parsed->fault.text);
-    bool good = options_from_config(&parsed->options, mode, &parsed->config, &parsed->fault);
+    bool good =
+        process_options_from_config(&parsed->process, &parsed->config, &parsed->fault) &&
+        options_from_config(&parsed->options, mode, &parsed->config, parsed->process.workers, &parsed->fault);
     if (expected_fault) {
         assert_false(good);
         assert_string_equal(parsed->fault.text, expected_fault);
@@ -221,13 +224,13 @@ static void limits_of_the_process_are_divided_among_workers(void **state)
               WORDS("--workers", "4", "--max-connections", "10", "--max-handshakes", "3",
                     "--handshake-memory", "2MiB"),
               NULL);
-    assert_int_equal(parsed.options.workers, 4);
+    assert_int_equal(parsed.process.workers, 4);
     assert_int_equal(parsed.options.route.max_connections, 3);
     assert_int_equal(parsed.options.route.max_handshakes, 1);
     assert_int_equal(parsed.options.route.handshake_memory_bytes, 512 * 1024);
     options_deinit(&parsed.options);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
-    assert_in_range(parsed.options.workers, 1, WORKER_GROUP_MAX);
+    assert_in_range(parsed.process.workers, 1, WORKER_GROUP_MAX);
     options_deinit(&parsed.options);
 }
 
@@ -531,8 +534,8 @@ static void admin_hosts_are_names_without_port(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS("--admin-host", "husk.logging.svc", "--admin-host", "husk_1"),
               NULL);
-    assert_int_equal(parsed.options.admin.hosts.count, 2);
-    assert_string_equal(parsed.options.admin.hosts.items[1], "husk_1");
+    assert_int_equal(parsed.process.admin.hosts.count, 2);
+    assert_string_equal(parsed.process.admin.hosts.items[1], "husk_1");
     options_deinit(&parsed.options);
     expect_refused(
         CONFIG_CLIENT, WORDS("--admin-host", "husk:9901"),
