@@ -1,21 +1,71 @@
 /* The settings as the user gave them: one field per setting, not interpreted.
  *
- * Only config/ and the composition root (proxy/main.c, proxy/daemon.c, proxy/options*.c) include it. */
+ * A struct config holds the settings of one route and those of its process. Only config/ and the composition
+ * root (proxy/main.c, proxy/daemon.c, proxy/options*.c) include it. */
 #ifndef HUSK_CONFIG_CONFIG_H
 #define HUSK_CONFIG_CONFIG_H
 
-#include "config/settings.h"
+#include "base/end_reason.h"
+#include "config/setting.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum config_mode { CONFIG_CLIENT, CONFIG_SERVER };
+/* Where the settings come from: the options of husk client, those of husk server, or a file. */
+enum config_mode { CONFIG_CLIENT, CONFIG_SERVER, CONFIG_FILE };
 enum config_invalid_events { CONFIG_INVALID_SKIP, CONFIG_INVALID_PASS };
 enum config_when_unhealthy { CONFIG_UNHEALTHY_ACCEPT, CONFIG_UNHEALTHY_REFUSE };
 
+enum {
+    CONFIG_WEIGHT_MAX = 1000,
+    CONFIG_PARTS_MAX = 12 /* settings of an item of a list */
+};
+
+/* An item of `listen`. Each text of an item is NULL if it was not given. */
+struct config_listen {
+    struct setting_source sources[CONFIG_PARTS_MAX];
+    const char *address, *mode, *group;
+};
+
+/* An item of `upstream`. */
+struct config_upstream {
+    struct setting_source sources[CONFIG_PARTS_MAX];
+    const char *address, *server_name;
+    uint64_t weight;
+    bool is_standby;
+};
+
+/* An item of `accept_users`. */
+struct config_user {
+    struct setting_source sources[CONFIG_PARTS_MAX];
+    const char *name, *password_env;
+};
+
+/* An item of `rules`. */
+struct config_rule {
+    struct setting_source sources[CONFIG_PARTS_MAX];
+    struct setting_list who; /* kind: enum peer_rule_kind */
+    const char *tags, *tag_prefix;
+    uint64_t bytes_per_second, messages_per_second, burst_ms;
+    uint64_t max_message_bytes;
+};
+
+/* TLS of one side. All texts NULL: that side is plain. */
+struct config_tls {
+    const char *cert_file, *key_file, *ca_file;
+    const char *passphrase_env, *passphrase_file;
+    unsigned min_version, max_version; /* enum tls_version */
+    bool allow_weak_certificates;
+};
+
 struct config {
-    struct setting_list listen;   /* ADDR[,mode=OCTAL][,group=NAME] */
-    struct setting_list upstream; /* ADDR[,weight=N][,standby] */
+    enum config_mode mode;
+    unsigned index;     /* CONFIG_FILE: of the route in the file, from 0 */
+    struct place place; /* CONFIG_FILE: of the route */
+    struct setting_source sources[SETTINGS_MAX];
+    const char *name;             /* of the route; NULL: as the mode */
+    struct setting_list listen;   /* struct config_listen */
+    struct setting_list upstream; /* struct config_upstream */
     bool unsafe_listen;
     unsigned protocol;      /* enum route_protocol, in the same order */
     unsigned upstream_link; /* enum route_link, in the same order */
@@ -37,18 +87,15 @@ struct config {
     const char *shared_key_env, *shared_key_file, *username,
         *password_env;                            /* husk authenticates itself to the aggregator */
     const char *accept_key_env, *accept_key_file; /* agents authenticate themselves to husk */
-    struct setting_list accept_users;             /* NAME=VAR */
+    struct setting_list accept_users;             /* struct config_user */
     const char *self_hostname;
     uint64_t silence_hint_ms;
 
-    const char *cert_file, *key_file, *ca_file;
-    const char *key_passphrase_env, *key_passphrase_file;
-    unsigned tls_min, tls_max; /* enum tls_version */
-    bool allow_weak_certificates;
+    struct config_tls tls[SIDE_COUNT];
     const char *server_name;
     bool allow_cn_as_name;
     struct setting_list allow; /* kind: enum peer_rule_kind */
-    struct setting_list rules; /* texts, parsed into struct config_rule */
+    struct setting_list rules; /* struct config_rule */
 
     uint64_t workers; /* 0: one per CPU */
     uint64_t max_connections, max_handshakes, handshake_memory;
@@ -74,18 +121,7 @@ struct config {
     uint64_t log_burst;
 };
 
-/* The parts of one --rule. */
-struct config_rule {
-    struct setting_list who; /* kind: enum peer_rule_kind */
-    const char *tags, *tag_prefix;
-    uint64_t bytes_per_second, messages_per_second, burst_ms;
-    uint64_t max_message_bytes;
-};
-
-/* The parts of a rule: the table for settings_parse_text. */
-struct settings_table config_rule_settings(void);
-
-/* The settings of a mode: the table for settings_parse and its help. */
+/* The settings of a mode. */
 struct settings_table config_settings(enum config_mode mode);
 
 #endif

@@ -1,5 +1,6 @@
 /* The table of all settings. A new setting is a field of struct config and a row here. */
 #include "config/config.h"
+#include "config/schema_parts.h"
 
 #include "trust/peer_policy.h"
 
@@ -15,13 +16,19 @@ static const char *const tls_versions[] = { "1.2", "1.3", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
-#define ROW(in_group, setting_name, setting_type, field)                                                     \
-    .group = GROUP_##in_group, .name = setting_name, .type = setting_type,                                   \
+#define ROW(in_group, setting_name, file_path, setting_type, field)                                          \
+    .group = GROUP_##in_group, .name = setting_name, .path = file_path, .type = setting_type,                \
     .offset = offsetof(struct config, field)
-#define MINUTE UINT64_C(60000)
-#define HOUR   (60 * MINUTE)
-#define KIB    UINT64_C(1024)
-#define MIB    (1024 * KIB)
+#define PROCESS(...) ROW(__VA_ARGS__), .is_for_process = true
+#define ROUTE(...)   ROW(__VA_ARGS__)
+#define CLIENT(...)  ROW(__VA_ARGS__), .users = FOR_CLIENT | FOR_FILE
+#define SERVER(...)  ROW(__VA_ARGS__), .users = FOR_SERVER | FOR_FILE
+#define MINUTE       UINT64_C(60000)
+#define HOUR         (60 * MINUTE)
+#define KIB          UINT64_C(1024)
+#define MIB          (1024 * KIB)
+
+enum user { FOR_CLIENT = 1, FOR_SERVER = 2, FOR_FILE = 4 };
 
 enum group {
     GROUP_FIRST,
@@ -45,313 +52,412 @@ static const char *const groups[] = {
 };
 
 /* clang-format off */
-/* First the settings of the client only, then the common settings, then the settings of the server only: the
- * settings of each mode are contiguous. */
+/* TLS of one side. A file can give it on either side; the options of client and server are for one side. */
+#define TLS_ROWS(USER, side, section)                                                                        \
+    { USER(FIRST, "cert", section "cert", SETTING_TEXT, tls[side].cert_file),                                \
+      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
+      .help = "certificate of husk, PEM, followed by its intermediates" },                                   \
+    { USER(FIRST, "key", section "key", SETTING_TEXT, tls[side].key_file),                                   \
+      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
+      .help = "private key of the certificate, PEM, encrypted or not" },                                     \
+    { USER(FIRST, "ca", section "ca", SETTING_TEXT, tls[side].ca_file),                                      \
+      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
+      .help = "CAs that must have issued the certificates of peers, PEM" },                                  \
+    { USER(TLS, "key-passphrase-env", section "key_passphrase_env", SETTING_TEXT, tls[side].passphrase_env), \
+      .value_name = "VAR",                                                                                   \
+      .help = "environment variable with the passphrase of the key" },                                       \
+    { USER(TLS, "key-passphrase-file", section "key_passphrase_file", SETTING_TEXT,                          \
+           tls[side].passphrase_file),                                                                       \
+      .value_name = "FILE",                                                                                  \
+      .help = "file whose first line is the passphrase of the key" },                                        \
+    { USER(TLS, "tls-min", section "min_version", SETTING_CHOICE, tls[side].min_version),                    \
+      .fallback = "1.2", .choices = tls_versions,                                                            \
+      .help = "oldest TLS version that is accepted" },                                                       \
+    { USER(TLS, "tls-max", section "max_version", SETTING_CHOICE, tls[side].max_version),                    \
+      .fallback = "1.3", .choices = tls_versions,                                                            \
+      .help = "newest TLS version that is accepted" },                                                       \
+    { USER(TLS, "allow-weak-certificates", section "allow_weak_certificates", SETTING_FLAG,                  \
+           tls[side].allow_weak_certificates),                                                               \
+      .help = "accept peers whose certificates are signed with MD5 or SHA-1, or have RSA keys shorter than " \
+              "2048 bits or keys on curves other than P-256, P-384 and P-521" }
+
 static const struct setting settings[] = {
-    { ROW(TLS, "server-name", SETTING_TEXT, server_name), .value_name = "NAME",
+    { ROUTE(OPERATIONS, "name", "name", SETTING_TEXT, name),
+      .value_name = "NAME", .required_by = FOR_FILE,
+      .help = "name of the route in logs and metrics, letters, digits, - _ and .; default: client or server" },
+    { CLIENT(TLS, "server-name", "tls.upstream.server_name", SETTING_TEXT, server_name),
+      .value_name = "NAME",
       .help = "name or IP address that the certificate of every upstream must carry, also sent as SNI; "
               "default: the host of each upstream; for srv+NAME the target from DNS, which DNS can "
               "forge: set the name if DNS is not trusted" },
-    { ROW(TLS, "allow-cn-as-name", SETTING_FLAG, allow_cn_as_name),
+    { CLIENT(TLS, "allow-cn-as-name", "tls.upstream.allow_cn_as_name", SETTING_FLAG, allow_cn_as_name),
       .help = "compare the name with the CN if a server certificate has no subjectAltName" },
-    { ROW(CONNECTIONS, "unsafe-listen", SETTING_FLAG, unsafe_listen),
+    { CLIENT(CONNECTIONS, "unsafe-listen", "unsafe_listen", SETTING_FLAG, unsafe_listen),
       .help = "allow --listen on an address that other machines can reach; husk accepts plaintext there" },
-#define CLIENT_ONLY 3
-
-    { ROW(FIRST, "listen", SETTING_LIST, listen), .value_name = "ADDR[,mode=OCTAL][,group=NAME]", .required = true,
+    { ROUTE(FIRST, "listen", "listen", SETTING_LIST, listen),
+      .parts = &config_listen_parts, .value_name = "ADDR[,mode=OCTAL][,group=NAME]", .required_by = SETTING_REQUIRED,
       .help = "address on which husk accepts connections: host:port, [v6]:port or unix:PATH; port 0: "
               "any free port; can be given up to 16 times; mode (default 0666) and group are for the file of "
               "a Unix socket: a user who may write to the file may connect" },
-    { ROW(FIRST, "upstream", SETTING_LIST, upstream), .value_name = "ADDR[,weight=N][,standby]", .required = true,
+    { ROUTE(FIRST, "upstream", "upstreams", SETTING_LIST, upstream),
+      .parts = &config_upstream_parts, .value_name = "ADDR[,weight=N][,server-name=NAME][,standby]", .required_by = SETTING_REQUIRED,
       .help = "address to which husk carries traffic: host:port, [v6]:port, unix:PATH or srv+NAME (SRV "
-              "records); can be given several times; connections are shared by weight, 1 to 1000; a "
-              "standby is used only while no other address works" },
-    { ROW(DELIVERY, "protocol", SETTING_CHOICE, protocol), .fallback = "forward", .choices = protocols,
+              "records); can be given several times; connections are shared by weight, 1 to 1000; "
+              "server-name: as --server-name, for this address; a standby is used only while no other address "
+              "works" },
+    { ROUTE(DELIVERY, "protocol", "protocol", SETTING_CHOICE, protocol),
+      .fallback = "forward", .choices = protocols,
       .help = "forward: carry messages of many agents over few upstream connections; tcp: carry any "
               "bytes, with one upstream connection for each accepted connection" },
-    { ROW(DELIVERY, "delivery", SETTING_CHOICE, delivery), .fallback = "at-least-once", .choices = deliveries,
+    { ROUTE(DELIVERY, "delivery", "delivery.mode", SETTING_CHOICE, delivery),
+      .fallback = "at-least-once", .choices = deliveries,
       .help = "forward: at-least-once requests acks and sends unacknowledged messages again; "
               "passthrough changes nothing and keeps no message" },
-    { ROW(LIMITS, "retain-bytes", SETTING_BYTES, retain_bytes), .fallback = "16MiB", .min = 64 * KIB,
+    { ROUTE(LIMITS, "retain-bytes", "limits.retain_bytes", SETTING_BYTES, retain_bytes),
+      .fallback = "16MiB", .min = 64 * KIB,
       .max = 16384 * MIB, .value_name = "SIZE",
       .help = "forward: memory for unacknowledged messages; while it is full, husk does not read from "
               "agents. tcp: memory for bytes that the other side has not taken; while it is full, husk reads "
               "a connection only when its other side has taken all bytes" },
-    { ROW(DELIVERY, "cut-through-bytes", SETTING_BYTES, cut_through_bytes), .fallback = "4MiB", .min = 4 * KIB,
+    { ROUTE(DELIVERY, "cut-through-bytes", "delivery.cut_through_bytes", SETTING_BYTES, cut_through_bytes),
+      .fallback = "4MiB", .min = 4 * KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },
-    { ROW(DELIVERY, "batch-bytes", SETTING_BYTES, batch_bytes), .fallback = "64KiB", .max = 16 * MIB,
+    { ROUTE(DELIVERY, "batch-bytes", "delivery.batch_bytes", SETTING_BYTES, batch_bytes),
+      .fallback = "64KiB", .max = 16 * MIB,
       .zero_word = "off", .value_name = "SIZE",
       .help = "forward: messages that are read together, have the same tag and request no ack are sent as "
               "one message with their events, up to this size; off: each message is sent alone" },
-    { ROW(DELIVERY, "batch-delay", SETTING_DURATION, batch_delay_ms), .fallback = "off", .min = 1, .max = 1000,
+    { ROUTE(DELIVERY, "batch-delay", "delivery.batch_delay", SETTING_DURATION, batch_delay_ms),
+      .fallback = "off", .min = 1, .max = 1000,
       .zero_word = "off", .value_name = "D",
       .help = "forward: messages that may be joined (--batch-bytes) wait up to this time for further ones "
               "of their agent, so that the aggregator gets fewer messages; off: only messages that husk reads "
               "together are joined" },
-    { ROW(DELIVERY, "message-timeout", SETTING_DURATION, message_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
+    { ROUTE(DELIVERY, "message-timeout", "delivery.message_timeout", SETTING_DURATION, message_timeout_ms),
+      .fallback = "60s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: how long an agent may pause in the middle of a message" },
-    { ROW(DELIVERY, "ack-timeout", SETTING_DURATION, ack_timeout_ms), .fallback = "60s", .min = 10, .max = HOUR,
+    { ROUTE(DELIVERY, "ack-timeout", "delivery.ack_timeout", SETTING_DURATION, ack_timeout_ms),
+      .fallback = "60s", .min = 10, .max = HOUR,
       .value_name = "D",
       .help = "forward: how long to wait for an ack before the connection is closed and its messages "
               "are sent again" },
-    { ROW(LIMITS, "unread-acks", SETTING_BYTES, unread_acks_bytes), .fallback = "64KiB", .min = KIB,
+    { ROUTE(LIMITS, "unread-acks", "limits.unread_acks", SETTING_BYTES, unread_acks_bytes),
+      .fallback = "64KiB", .min = KIB,
       .max = 1024 * MIB, .value_name = "SIZE",
       .help = "forward: husk does not read from an agent, or from another husk, while this many bytes of "
               "acks for this peer wait in husk, because the peer does not read them" },
-    { ROW(DELIVERY, "unread-acks-timeout", SETTING_DURATION, unread_acks_timeout_ms), .fallback = "5s", .min = 10,
+    { ROUTE(DELIVERY, "unread-acks-timeout", "delivery.unread_acks_timeout", SETTING_DURATION, unread_acks_timeout_ms),
+      .fallback = "5s", .min = 10,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "forward: if an agent leaves --unread-acks bytes of acks and takes no ack for this time, husk "
               "reads from the agent again and gives up its acks beyond --unread-acks; off: husk waits for the "
               "agent" },
-    { ROW(DELIVERY, "delivery-timeout", SETTING_DURATION, delivery_timeout_ms), .fallback = "2m", .min = 10,
+    { ROUTE(DELIVERY, "delivery-timeout", "delivery.delivery_timeout", SETTING_DURATION, delivery_timeout_ms),
+      .fallback = "2m", .min = 10,
       .max = 24 * HOUR, .value_name = "D",
       .help = "forward: how long an agent that waits for an ack is kept while no upstream is available; "
               "then its connection is reset" },
-    { ROW(DELIVERY, "max-age", SETTING_DURATION, max_age_ms), .fallback = "off", .min = 1000, .max = 168 * HOUR,
+    { ROUTE(DELIVERY, "max-age", "delivery.max_age", SETTING_DURATION, max_age_ms),
+      .fallback = "off", .min = 1000, .max = 168 * HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: a message that is not delivered within this time is given up; off: husk keeps "
               "messages, and does not read from agents while the memory for them is full" },
-    { ROW(LIMITS, "max-upstream-connections", SETTING_COUNT, max_upstream_connections), .fallback = "2", .min = 1,
+    { ROUTE(LIMITS, "max-upstream-connections", "limits.max_upstream_connections", SETTING_COUNT, max_upstream_connections),
+      .fallback = "2", .min = 1,
       .max = 64, .value_name = "N", .help = "forward: shared connections per worker and upstream address" },
-    { ROW(CONNECTIONS, "max-connection-age", SETTING_DURATION, max_connection_age_ms), .fallback = "10m", .min = 100,
+    { ROUTE(CONNECTIONS, "max-connection-age", "connections.max_connection_age", SETTING_DURATION, max_connection_age_ms),
+      .fallback = "10m", .min = 100,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "forward: an upstream connection is replaced at about this age, between two messages" },
-    { ROW(LIMITS, "max-exclusive-connections", SETTING_COUNT, max_exclusive_connections), .fallback = "4", .min = 1,
+    { ROUTE(LIMITS, "max-exclusive-connections", "limits.max_exclusive_connections", SETTING_COUNT, max_exclusive_connections),
+      .fallback = "4", .min = 1,
       .max = 64, .value_name = "N",
       .help = "forward: additional upstream connections per worker that carry one message alone: a "
               "message longer than --cut-through-bytes, or one at which a connection has ended" },
-    { ROW(DELIVERY, "upstream-link", SETTING_CHOICE, upstream_link), .fallback = "auto", .choices = links,
+    { ROUTE(DELIVERY, "upstream-link", "delivery.upstream_link", SETTING_CHOICE, upstream_link),
+      .fallback = "auto", .choices = links,
       .help = "forward: whether the upstream is a husk that speaks the link (docs/link.md). auto: with TLS, "
               "ALPN tells; without TLS, the first ack of a chunk id that husk has made tells. on: as auto, "
               "but without TLS husk speaks the link from the first byte. off: husk sends plain Forward" },
-    { ROW(LIMITS, "max-senders", SETTING_COUNT, max_senders), .fallback = "65536", .min = 1, .max = 16777216,
+    { ROUTE(LIMITS, "max-senders", "limits.max_senders", SETTING_COUNT, max_senders),
+      .fallback = "65536", .min = 1, .max = 16777216,
       .value_name = "N",
       .help = "forward: agents that another husk may name on one connection (docs/link.md); further ones "
               "count as one agent" },
-    { ROW(DELIVERY, "max-attempts", SETTING_COUNT, max_attempts), .fallback = "20", .min = 1, .max = 1000000,
+    { ROUTE(DELIVERY, "max-attempts", "delivery.max_attempts", SETTING_COUNT, max_attempts),
+      .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: a message is dropped after this number of connections has ended at it; off: no "
               "limit" },
-    { ROW(DELIVERY, "max-ack-timeouts", SETTING_COUNT, max_ack_timeouts), .fallback = "5", .min = 1, .max = 1000000,
+    { ROUTE(DELIVERY, "max-ack-timeouts", "delivery.max_ack_timeouts", SETTING_COUNT, max_ack_timeouts),
+      .fallback = "5", .min = 1, .max = 1000000,
       .value_name = "N",
       .help = "forward: a message is dropped after this number of ack timeouts during which the aggregator "
               "acknowledged other messages" },
-    { ROW(DELIVERY, "on-no-acks", SETTING_CHOICE, on_no_acks), .fallback = "continue", .choices = no_acks,
+    { ROUTE(DELIVERY, "on-no-acks", "delivery.on_no_acks", SETTING_CHOICE, on_no_acks),
+      .fallback = "continue", .choices = no_acks,
       .help = "forward: what husk does if an upstream address reads messages and has never acknowledged one: "
               "continue sends without waiting for acks, until an ack comes from the address, and agents get "
               "no acks; hold keeps the messages and does not read from agents" },
-    { ROW(DELIVERY, "no-acks-after", SETTING_COUNT, no_acks_after), .fallback = "3", .min = 1, .max = 1000000,
+    { ROUTE(DELIVERY, "no-acks-after", "delivery.no_acks_after", SETTING_COUNT, no_acks_after),
+      .fallback = "3", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "forward: how many connections must prove that an upstream address reads messages and does not "
               "acknowledge them (--on-no-acks); off: husk always waits for acks" },
-    { ROW(DELIVERY, "on-refused", SETTING_CHOICE, on_refused), .fallback = "continue", .choices = refusals,
+    { ROUTE(DELIVERY, "on-refused", "delivery.on_refused", SETTING_CHOICE, on_refused),
+      .fallback = "continue", .choices = refusals,
       .help = "forward: what happens to an agent that asked for no ack when one of its messages is given "
               "up: continue only counts and logs the message; reset also resets the agent's connection. An "
               "agent that asked for the ack is always reset" },
-    { ROW(DELIVERY, "invalid-events", SETTING_CHOICE, invalid_events), .fallback = "skip", .choices = invalid_events,
+    { ROUTE(DELIVERY, "invalid-events", "delivery.invalid_events", SETTING_CHOICE, invalid_events),
+      .fallback = "skip", .choices = invalid_events,
       .help = "forward: what husk does with events that the Forward protocol does not allow (a record that is "
               "no map, a wrong time or entry): skip leaves them out, and acknowledges a message that has no "
               "other event; pass sends their message upstream unchanged and alone; both count and log the "
               "events" },
-    { ROW(LIMITS, "max-message", SETTING_BYTES, max_message_bytes), .fallback = "256MiB", .min = KIB,
+    { ROUTE(LIMITS, "max-message", "limits.max_message", SETTING_BYTES, max_message_bytes),
+      .fallback = "256MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "forward: longest message that is accepted" },
-    { ROW(LIMITS, "max-tag", SETTING_BYTES, max_tag_bytes), .fallback = "1KiB", .min = 1, .max = 64 * KIB,
+    { ROUTE(LIMITS, "max-tag", "limits.max_tag", SETTING_BYTES, max_tag_bytes),
+      .fallback = "1KiB", .min = 1, .max = 64 * KIB,
       .value_name = "SIZE", .help = "forward: longest tag that is accepted" },
-    { ROW(LIMITS, "max-depth", SETTING_COUNT, max_depth), .fallback = "64", .min = 1, .max = 128, .value_name = "N",
+    { ROUTE(LIMITS, "max-depth", "limits.max_depth", SETTING_COUNT, max_depth),
+      .fallback = "64", .min = 1, .max = 128, .value_name = "N",
       .help = "forward: deepest nesting of records and options that is accepted" },
-    { ROW(DELIVERY, "compress", SETTING_CHOICE, compress), .fallback = "off", .choices = compressions,
+    { ROUTE(DELIVERY, "compress", "delivery.compress", SETTING_CHOICE, compress),
+      .fallback = "off", .choices = compressions,
       .help = "forward: compress bodies that are not compressed; zstd requires Fluentd 1.19 or later" },
-    { ROW(DELIVERY, "compress-min", SETTING_BYTES, compress_min_bytes), .fallback = "1KiB", .min = 64,
+    { ROUTE(DELIVERY, "compress-min", "delivery.compress_min", SETTING_BYTES, compress_min_bytes),
+      .fallback = "1KiB", .min = 64,
       .max = 1024 * MIB, .value_name = "SIZE", .help = "forward: shorter bodies are not compressed" },
-    { ROW(DELIVERY, "strip-metadata", SETTING_FLAG, strip_metadata),
+    { ROUTE(DELIVERY, "strip-metadata", "delivery.strip_metadata", SETTING_FLAG, strip_metadata),
       .help = "forward: remove the metadata that Fluent Bit 5 adds to entries; older Fluentd cannot "
               "read it" },
-    { ROW(LIMITS, "max-inflated", SETTING_BYTES, max_inflated_bytes), .fallback = "32MiB", .min = KIB,
+    { ROUTE(LIMITS, "max-inflated", "limits.max_inflated", SETTING_BYTES, max_inflated_bytes),
+      .fallback = "32MiB", .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a compressed body is not inspected if it is longer than this after "
               "decompression" },
 
-    { ROW(DELIVERY, "rule", SETTING_LIST, rules), .value_name = "RULE",
+    { ROUTE(DELIVERY, "rule", "rules", SETTING_LIST, rules),
+      .parts = &config_rule_parts,
+      .value_name = "RULE",
       .help = "forward: what an agent may write; the first rule that matches the agent applies: "
               "any|cn=|dns=|uri=|ou=|spki= [tags=] [tag-prefix=] [bytes-per-second=] "
               "[messages-per-second=] [burst=] [max-message=]" },
 
-    { ROW(AUTHENTICATION, "shared-key-env", SETTING_TEXT, shared_key_env), .value_name = "VAR",
+    { ROUTE(AUTHENTICATION, "shared-key-env", "authentication.upstream.shared_key_env", SETTING_TEXT, shared_key_env),
+      .value_name = "VAR",
       .help = "forward: environment variable with the shared key of the aggregator; husk authenticates "
               "itself with it" },
-    { ROW(AUTHENTICATION, "shared-key-file", SETTING_TEXT, shared_key_file), .value_name = "FILE",
+    { ROUTE(AUTHENTICATION, "shared-key-file", "authentication.upstream.shared_key_file", SETTING_TEXT, shared_key_file),
+      .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
-    { ROW(AUTHENTICATION, "shared-key-empty", SETTING_FLAG, shared_key_empty),
+    { ROUTE(AUTHENTICATION, "shared-key-empty", "authentication.upstream.shared_key_empty", SETTING_FLAG, shared_key_empty),
       .help = "forward: the shared key of the aggregator is empty: husk authenticates itself with --username "
               "and --password-env alone (Fluent Bit's empty_shared_key)" },
-    { ROW(AUTHENTICATION, "username", SETTING_TEXT, username), .value_name = "NAME",
+    { ROUTE(AUTHENTICATION, "username", "authentication.upstream.username", SETTING_TEXT, username),
+      .value_name = "NAME",
       .help = "forward: user name for the aggregator; requires --password-env" },
-    { ROW(AUTHENTICATION, "password-env", SETTING_TEXT, password_env), .value_name = "VAR",
+    { ROUTE(AUTHENTICATION, "password-env", "authentication.upstream.password_env", SETTING_TEXT, password_env),
+      .value_name = "VAR",
       .help = "forward: environment variable with the password of --username" },
-    { ROW(AUTHENTICATION, "accept-key-env", SETTING_TEXT, accept_key_env), .value_name = "VAR",
+    { ROUTE(AUTHENTICATION, "accept-key-env", "authentication.downstream.shared_key_env", SETTING_TEXT, accept_key_env),
+      .value_name = "VAR",
       .help = "forward: environment variable with the shared key that agents must know" },
-    { ROW(AUTHENTICATION, "accept-key-file", SETTING_TEXT, accept_key_file), .value_name = "FILE",
+    { ROUTE(AUTHENTICATION, "accept-key-file", "authentication.downstream.shared_key_file", SETTING_TEXT, accept_key_file),
+      .value_name = "FILE",
       .help = "forward: file whose first line is that shared key" },
-    { ROW(AUTHENTICATION, "accept-key-empty", SETTING_FLAG, accept_key_empty),
+    { ROUTE(AUTHENTICATION, "accept-key-empty", "authentication.downstream.shared_key_empty", SETTING_FLAG, accept_key_empty),
       .help = "forward: the shared key of agents is empty: agents authenticate themselves with the user names "
               "and passwords of --accept-user alone (Fluent Bit's empty_shared_key)" },
-    { ROW(AUTHENTICATION, "accept-user", SETTING_LIST, accept_users), .value_name = "NAME=VAR",
+    { ROUTE(AUTHENTICATION, "accept-user", "authentication.downstream.users", SETTING_LIST, accept_users),
+      .parts = &config_user_parts,
+      .value_name = "NAME=VAR",
       .help = "forward: user name that agents may use, and the environment variable with its password" },
-    { ROW(OPERATIONS, "silence-hint", SETTING_DURATION, silence_hint_ms), .fallback = "10s", .min = 10, .max = HOUR,
+    { ROUTE(OPERATIONS, "silence-hint", "connections.silence_hint", SETTING_DURATION, silence_hint_ms),
+      .fallback = "10s", .min = 10, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "forward: log a hint, once, if an agent sends nothing for this time: it may be waiting "
               "for shared-key authentication" },
-    { ROW(AUTHENTICATION, "self-hostname", SETTING_TEXT, self_hostname), .fallback = "husk", .value_name = "NAME",
+    { ROUTE(AUTHENTICATION, "self-hostname", "authentication.self_hostname", SETTING_TEXT, self_hostname),
+      .fallback = "husk", .value_name = "NAME",
       .help = "forward: the name of husk in shared-key authentication; must differ from the name of the "
               "peer" },
 
-    { ROW(FIRST, "cert", SETTING_TEXT, cert_file), .value_name = "FILE", .required = true,
-      .help = "certificate of husk, PEM, followed by its intermediates" },
-    { ROW(FIRST, "key", SETTING_TEXT, key_file), .value_name = "FILE", .required = true,
-      .help = "private key of the certificate, PEM, encrypted or not" },
-    { ROW(FIRST, "ca", SETTING_TEXT, ca_file), .value_name = "FILE", .required = true,
-      .help = "CAs that must have issued the certificates of peers, PEM" },
-    { ROW(TLS, "key-passphrase-env", SETTING_TEXT, key_passphrase_env), .value_name = "VAR",
-      .help = "environment variable with the passphrase of the key" },
-    { ROW(TLS, "key-passphrase-file", SETTING_TEXT, key_passphrase_file), .value_name = "FILE",
-      .help = "file whose first line is the passphrase of the key" },
-    { ROW(TLS, "tls-min", SETTING_CHOICE, tls_min), .fallback = "1.2", .choices = tls_versions,
-      .help = "oldest TLS version that is accepted" },
-    { ROW(TLS, "tls-max", SETTING_CHOICE, tls_max), .fallback = "1.3", .choices = tls_versions,
-      .help = "newest TLS version that is accepted" },
-    { ROW(TLS, "allow-weak-certificates", SETTING_FLAG, allow_weak_certificates),
-      .help = "accept peers whose certificates are signed with MD5 or SHA-1, or have RSA keys shorter than "
-              "2048 bits or keys on curves other than P-256, P-384 and P-521" },
+    TLS_ROWS(CLIENT, SIDE_UPSTREAM, "tls.upstream."),
+    TLS_ROWS(SERVER, SIDE_DOWNSTREAM, "tls.downstream."),
 
-    { ROW(LIMITS, "workers", SETTING_COUNT, workers), .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
+    { PROCESS(LIMITS, "workers", "workers", SETTING_COUNT, workers),
+      .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
       .value_name = "N", .help = "worker threads, 1 to 64; auto: one per CPU" },
-    { ROW(LIMITS, "max-connections", SETTING_COUNT, max_connections), .fallback = "10000", .min = 1, .max = 1000000,
+    { ROUTE(LIMITS, "max-connections", "limits.max_connections", SETTING_COUNT, max_connections),
+      .fallback = "10000", .min = 1, .max = 1000000,
       .value_name = "N",
       .help = "accepted connections at a time; more connections wait in the kernel's queue" },
-    { ROW(LIMITS, "max-handshakes", SETTING_COUNT, max_handshakes), .fallback = "1024", .min = 1, .max = 100000,
+    { ROUTE(LIMITS, "max-handshakes", "limits.max_handshakes", SETTING_COUNT, max_handshakes),
+      .fallback = "1024", .min = 1, .max = 100000,
       .value_name = "N",
       .help = "TLS handshakes with peers at a time; more connections wait in the kernel's queue" },
-    { ROW(LIMITS, "handshake-memory", SETTING_BYTES, handshake_memory), .fallback = "16MiB", .min = MIB, .max = 1024 * MIB,
+    { ROUTE(LIMITS, "handshake-memory", "limits.handshake_memory", SETTING_BYTES, handshake_memory),
+      .fallback = "16MiB", .min = MIB, .max = 1024 * MIB,
       .value_name = "SIZE",
       .help = "memory for unfinished TLS handshakes with peers, at least 16KiB for each; while it is full, more "
               "connections wait in the kernel's queue" },
-    { ROW(LIMITS, "buffer-bytes", SETTING_BYTES, buffer_bytes), .fallback = "256KiB", .min = 64 * KIB,
+    { ROUTE(LIMITS, "buffer-bytes", "limits.buffer_bytes", SETTING_BYTES, buffer_bytes),
+      .fallback = "256KiB", .min = 64 * KIB,
       .max = 16 * MIB, .value_name = "SIZE",
       .help = "bytes kept per connection and direction while the other side is slow" },
 
-    { ROW(CONNECTIONS, "dial-delay", SETTING_DURATION, dial_delay_ms), .fallback = "20ms", .max = MINUTE,
+    { ROUTE(CONNECTIONS, "dial-delay", "connections.dial_delay", SETTING_DURATION, dial_delay_ms),
+      .fallback = "20ms", .max = MINUTE,
       .value_name = "D",
       .help = "tcp: how long to wait for the first byte of a peer before the upstream is dialled; a "
               "connection that closes earlier costs no dial" },
-    { ROW(CONNECTIONS, "connect-timeout", SETTING_DURATION, connect_timeout_ms), .fallback = "5s", .min = 10,
+    { ROUTE(CONNECTIONS, "connect-timeout", "connections.connect_timeout", SETTING_DURATION, connect_timeout_ms),
+      .fallback = "5s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D",
       .help = "how long to wait for a connection to one upstream address, and for its name to resolve" },
-    { ROW(TLS, "handshake-timeout", SETTING_DURATION, handshake_timeout_ms), .fallback = "10s", .min = 10,
+    { ROUTE(TLS, "handshake-timeout", "tls.handshake_timeout", SETTING_DURATION, handshake_timeout_ms),
+      .fallback = "10s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D", .help = "how long a TLS handshake may take" },
-    { ROW(TLS, "crowded-handshake-timeout", SETTING_DURATION, crowded_handshake_timeout_ms), .fallback = "1s",
+    { ROUTE(TLS, "crowded-handshake-timeout", "tls.crowded_handshake_timeout", SETTING_DURATION, crowded_handshake_timeout_ms),
+      .fallback = "1s",
       .min = 10, .max = 5 * MINUTE, .value_name = "D",
       .help = "how long husk waits for a peer in a TLS handshake while --max-handshakes or --handshake-memory "
               "is reached" },
-    { ROW(TLS, "confirm-timeout", SETTING_DURATION, confirm_timeout_ms), .fallback = "1s", .max = MINUTE,
+    { ROUTE(TLS, "confirm-timeout", "tls.confirm_timeout", SETTING_DURATION, confirm_timeout_ms),
+      .fallback = "1s", .max = MINUTE,
       .value_name = "D",
       .help = "how long to wait for evidence that a TLS 1.3 server accepted the certificate of husk" },
-    { ROW(CONNECTIONS, "idle-timeout", SETTING_DURATION, idle_timeout_ms), .fallback = "off", .min = 10, .max = 168 * HOUR,
+    { ROUTE(CONNECTIONS, "idle-timeout", "connections.idle_timeout", SETTING_DURATION, idle_timeout_ms),
+      .fallback = "off", .min = 10, .max = 168 * HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "close a connection on which nothing moves for this time" },
-    { ROW(CONNECTIONS, "half-close-timeout", SETTING_DURATION, half_close_timeout_ms), .fallback = "5m", .min = 10,
+    { ROUTE(CONNECTIONS, "half-close-timeout", "connections.half_close_timeout", SETTING_DURATION, half_close_timeout_ms),
+      .fallback = "5m", .min = 10,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
       .help = "tcp: the same, after one direction has ended" },
-    { ROW(CONNECTIONS, "linger-timeout", SETTING_DURATION, linger_timeout_ms), .fallback = "2s", .min = 10, .max = MINUTE,
+    { ROUTE(CONNECTIONS, "linger-timeout", "connections.linger_timeout", SETTING_DURATION, linger_timeout_ms),
+      .fallback = "2s", .min = 10, .max = MINUTE,
       .value_name = "D", .help = "how long a peer that husk refuses may take to read the TLS alert; "
                                  "tcp: how long a connection that ends may take to deliver its last bytes; "
                                  "forward: how long husk waits until the peer ends an upstream connection "
                                  "without acks (--no-acks-after)" },
-    { ROW(CONNECTIONS, "dead-peer-timeout", SETTING_DURATION, dead_peer_timeout_ms), .fallback = "2m", .min = 1000,
+    { ROUTE(CONNECTIONS, "dead-peer-timeout", "connections.dead_peer_timeout", SETTING_DURATION, dead_peer_timeout_ms),
+      .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "close a connection whose peer does not answer at all for this time; an idle peer that "
               "answers is kept" },
-    { ROW(CONNECTIONS, "eject-time", SETTING_DURATION, eject_time_ms), .fallback = "10s", .max = HOUR, .value_name = "D",
+    { ROUTE(CONNECTIONS, "eject-time", "connections.eject_time", SETTING_DURATION, eject_time_ms),
+      .fallback = "10s", .max = HOUR, .value_name = "D",
       .help = "how long an upstream address that failed is tried only after the others; doubles with "
               "each failure" },
-    { ROW(CONNECTIONS, "eject-time-max", SETTING_DURATION, eject_time_max_ms), .fallback = "2m", .max = HOUR,
+    { ROUTE(CONNECTIONS, "eject-time-max", "connections.eject_time_max", SETTING_DURATION, eject_time_max_ms),
+      .fallback = "2m", .max = HOUR,
       .value_name = "D", .help = "longest time for which a failed address is tried only after the others" },
-    { ROW(OPERATIONS, "health-interval", SETTING_DURATION, health_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
+    { ROUTE(OPERATIONS, "health-interval", "health.interval", SETTING_DURATION, health_interval_ms),
+      .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often to probe the upstream by a bare connect, for readiness" },
-    { ROW(OPERATIONS, "when-unhealthy", SETTING_CHOICE, when_unhealthy), .fallback = "accept",
+    { ROUTE(OPERATIONS, "when-unhealthy", "health.when_unhealthy", SETTING_CHOICE, when_unhealthy),
+      .fallback = "accept",
       .choices = unhealthy_answers,
       .help = "new connections while the upstream is known to fail: accept keeps agents waiting; refuse "
               "lets them go to another address" },
-    { ROW(CONNECTIONS, "udp-heartbeats", SETTING_COUNT, udp_heartbeats_per_second), .fallback = "1000", .min = 1,
+    { ROUTE(CONNECTIONS, "udp-heartbeats", "heartbeats.per_second", SETTING_COUNT, udp_heartbeats_per_second),
+      .fallback = "1000", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
       .help = "forward: UDP heartbeats read per second, on the TCP ports of --listen; husk answers them while "
               "the upstream is healthy" },
-    { ROW(CONNECTIONS, "udp-heartbeats-per-source", SETTING_COUNT, udp_heartbeats_per_source), .fallback = "5", .min = 1,
+    { ROUTE(CONNECTIONS, "udp-heartbeats-per-source", "heartbeats.per_source", SETTING_COUNT, udp_heartbeats_per_source),
+      .fallback = "5", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
       .help = "forward: UDP heartbeats answered per second to one address and port; further heartbeats get no "
               "answer, so that two programs that answer each other stop; off: no limit" },
-    { ROW(OPERATIONS, "reload-interval", SETTING_DURATION, reload_interval_ms), .fallback = "10s", .min = 50, .max = HOUR,
+    { PROCESS(OPERATIONS, "reload-interval", "reload.interval", SETTING_DURATION, reload_interval_ms),
+      .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files; "
               "changed files are loaded, as on SIGHUP" },
-    { ROW(OPERATIONS, "reload-retry-max", SETTING_DURATION, reload_retry_max_ms), .fallback = "2s", .min = 50, .max = HOUR,
+    { PROCESS(OPERATIONS, "reload-retry-max", "reload.retry_max", SETTING_DURATION, reload_retry_max_ms),
+      .fallback = "2s", .min = 50, .max = HOUR,
       .value_name = "D",
       .help = "when changed files cannot be loaded, husk tries again after 1s, then after twice the pause each "
               "time, up to this pause" },
-    { ROW(OPERATIONS, "drain-timeout", SETTING_DURATION, drain_timeout_ms), .fallback = "30s", .max = HOUR,
+    { PROCESS(OPERATIONS, "drain-timeout", "drain.timeout", SETTING_DURATION, drain_timeout_ms),
+      .fallback = "30s", .max = HOUR,
       .value_name = "D",
       .help = "how long connections may go on after SIGTERM; forward: also after a reload whose credentials no "
               "longer admit the peer" },
-    { ROW(OPERATIONS, "drain-quiet", SETTING_DURATION, drain_quiet_ms), .fallback = "2s", .max = HOUR, .value_name = "D",
+    { PROCESS(OPERATIONS, "drain-quiet", "drain.quiet", SETTING_DURATION, drain_quiet_ms),
+      .fallback = "2s", .max = HOUR, .value_name = "D",
       .help = "after SIGTERM, husk ends once nothing has moved for this time" },
 
-    { ROW(CONNECTIONS, "dns-servers", SETTING_TEXT, dns_servers), .value_name = "LIST",
+    { ROUTE(CONNECTIONS, "dns-servers", "dns.servers", SETTING_WORDS, dns_servers),
+      .value_name = "LIST",
       .help = "name servers, comma-separated, host or host:port; default: the name servers of the system" },
-    { ROW(CONNECTIONS, "dns-min-ttl", SETTING_DURATION, dns_min_ttl_ms), .fallback = "5s", .min = 10, .max = HOUR,
+    { ROUTE(CONNECTIONS, "dns-min-ttl", "dns.min_ttl", SETTING_DURATION, dns_min_ttl_ms),
+      .fallback = "5s", .min = 10, .max = HOUR,
       .value_name = "D", .help = "shortest time between two look-ups of an upstream name" },
-    { ROW(CONNECTIONS, "dns-max-ttl", SETTING_DURATION, dns_max_ttl_ms), .fallback = "5m", .min = 10, .max = 24 * HOUR,
+    { ROUTE(CONNECTIONS, "dns-max-ttl", "dns.max_ttl", SETTING_DURATION, dns_max_ttl_ms),
+      .fallback = "5m", .min = 10, .max = 24 * HOUR,
       .value_name = "D", .help = "longest time between two look-ups of an upstream name" },
-    { ROW(CONNECTIONS, "dns-retry-min", SETTING_DURATION, dns_retry_min_ms), .fallback = "1s", .min = 10, .max = HOUR,
+    { ROUTE(CONNECTIONS, "dns-retry-min", "dns.retry_min", SETTING_DURATION, dns_retry_min_ms),
+      .fallback = "1s", .min = 10, .max = HOUR,
       .value_name = "D", .help = "delay after the first failed look-up; doubles with each further one" },
-    { ROW(CONNECTIONS, "dns-retry-max", SETTING_DURATION, dns_retry_max_ms), .fallback = "1m", .min = 10, .max = HOUR,
+    { ROUTE(CONNECTIONS, "dns-retry-max", "dns.retry_max", SETTING_DURATION, dns_retry_max_ms),
+      .fallback = "1m", .min = 10, .max = HOUR,
       .value_name = "D", .help = "longest delay after a failed look-up" },
 
-    { ROW(OPERATIONS, "admin", SETTING_TEXT, admin), .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
+    { PROCESS(OPERATIONS, "admin", "admin.listen", SETTING_TEXT, admin),
+      .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
       .help = "address that serves /live, /ready and /metrics" },
-    { ROW(OPERATIONS, "admin-host", SETTING_LIST, admin_hosts), .value_name = "NAME",
+    { PROCESS(OPERATIONS, "admin-host", "admin.hosts", SETTING_LIST, admin_hosts),
+      .value_name = "NAME",
       .help = "host name under which clients reach --admin, such as the name of a Service, without the port; can "
               "be given up to 16 times; IP addresses and localhost need none, and requests for other names are "
               "refused, because a web page could have sent them" },
-    { ROW(OPERATIONS, "admin-max-connections", SETTING_COUNT, admin_max_connections), .fallback = "32", .min = 1,
+    { PROCESS(OPERATIONS, "admin-max-connections", "admin.max_connections", SETTING_COUNT, admin_max_connections),
+      .fallback = "32", .min = 1,
       .max = 1000, .value_name = "N",
       .help = "admin connections at a time; a further connection takes the place of one that has asked nothing, is "
               "idle or is slow" },
-    { ROW(OPERATIONS, "admin-request-timeout", SETTING_DURATION, admin_request_timeout_ms), .fallback = "10s", .min = 10,
+    { PROCESS(OPERATIONS, "admin-request-timeout", "admin.request_timeout", SETTING_DURATION, admin_request_timeout_ms),
+      .fallback = "10s", .min = 10,
       .max = HOUR, .value_name = "D", .help = "how long an admin request may take to arrive" },
-    { ROW(OPERATIONS, "log-format", SETTING_CHOICE, log_format), .fallback = "text", .choices = log_formats,
+    { PROCESS(OPERATIONS, "log-format", "log.format", SETTING_CHOICE, log_format),
+      .fallback = "text", .choices = log_formats,
       .help = "format of the log lines on stderr" },
-    { ROW(OPERATIONS, "log-level", SETTING_CHOICE, log_level), .fallback = "info", .choices = log_levels,
+    { PROCESS(OPERATIONS, "log-level", "log.level", SETTING_CHOICE, log_level),
+      .fallback = "info", .choices = log_levels,
       .help = "lowest level that is logged; debug logs every connection" },
-    { ROW(OPERATIONS, "log-burst", SETTING_COUNT, log_burst), .fallback = "20", .min = 1, .max = 1000000,
+    { PROCESS(OPERATIONS, "log-burst", "log.burst", SETTING_COUNT, log_burst),
+      .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
       .help = "log lines per reason, worker and ten seconds; further lines are only counted; off: no "
               "limit" },
 
-#define SERVER_ONLY 6
-    { ROW(TLS, "allow-cn", SETTING_LIST, allow), .kind = PEER_RULE_CN, .value_name = "VALUE",
+    { SERVER(TLS, "allow-cn", "allow.cn", SETTING_LIST, allow),
+      .kind = PEER_RULE_CN, .value_name = "VALUE",
       .help = "admit clients whose certificate has this common name (* matches any text)" },
-    { ROW(TLS, "allow-dns", SETTING_LIST, allow), .kind = PEER_RULE_DNS, .value_name = "VALUE",
+    { SERVER(TLS, "allow-dns", "allow.dns", SETTING_LIST, allow),
+      .kind = PEER_RULE_DNS, .value_name = "VALUE",
       .help = "admit clients whose certificate has this DNS name (* matches text without dots)" },
-    { ROW(TLS, "allow-uri", SETTING_LIST, allow), .kind = PEER_RULE_URI, .value_name = "VALUE",
+    { SERVER(TLS, "allow-uri", "allow.uri", SETTING_LIST, allow),
+      .kind = PEER_RULE_URI, .value_name = "VALUE",
       .help = "admit clients whose certificate has this URI, such as a SPIFFE ID (* matches text "
               "without slashes)" },
-    { ROW(TLS, "allow-ou", SETTING_LIST, allow), .kind = PEER_RULE_OU, .value_name = "VALUE",
+    { SERVER(TLS, "allow-ou", "allow.ou", SETTING_LIST, allow),
+      .kind = PEER_RULE_OU, .value_name = "VALUE",
       .help = "admit clients whose certificate has this organizational unit" },
-    { ROW(TLS, "allow-spki", SETTING_LIST, allow), .kind = PEER_RULE_SPKI, .value_name = "HEX",
+    { SERVER(TLS, "allow-spki", "allow.spki", SETTING_LIST, allow),
+      .kind = PEER_RULE_SPKI, .value_name = "HEX",
       .help = "admit clients whose certificate has this public key: SHA-256 of its SubjectPublicKeyInfo" },
-    { ROW(TLS, "allow-any", SETTING_LIST, allow), .kind = PEER_RULE_ANY,
+    { SERVER(TLS, "allow-any", "allow.any", SETTING_LIST, allow),
+      .kind = PEER_RULE_ANY,
       .help = "admit every client whose certificate is issued by the CA" },
 };
 
@@ -359,39 +465,17 @@ static const struct setting settings[] = {
 
 enum { SETTINGS_COUNT = sizeof settings / sizeof settings[0] };
 
-#define PART(setting_name, setting_type, field)                                                              \
-    .name = setting_name, .type = setting_type, .offset = offsetof(struct config_rule, field)
-
-/* clang-format off */
-static const struct setting rule_settings[] = {
-    { PART("any", SETTING_LIST, who), .kind = PEER_RULE_ANY },
-    { PART("cn", SETTING_LIST, who), .kind = PEER_RULE_CN, .value_name = "VALUE" },
-    { PART("dns", SETTING_LIST, who), .kind = PEER_RULE_DNS, .value_name = "VALUE" },
-    { PART("uri", SETTING_LIST, who), .kind = PEER_RULE_URI, .value_name = "VALUE" },
-    { PART("ou", SETTING_LIST, who), .kind = PEER_RULE_OU, .value_name = "VALUE" },
-    { PART("spki", SETTING_LIST, who), .kind = PEER_RULE_SPKI, .value_name = "HEX" },
-    { PART("tags", SETTING_TEXT, tags), .value_name = "PATTERN,…" },
-    { PART("tag-prefix", SETTING_TEXT, tag_prefix), .value_name = "PREFIX" },
-    { PART("bytes-per-second", SETTING_BYTES, bytes_per_second), .min = 1, .max = MIB * MIB,
-      .value_name = "SIZE" },
-    { PART("messages-per-second", SETTING_COUNT, messages_per_second), .min = 1, .max = 1000000000,
-      .value_name = "N" },
-    { PART("burst", SETTING_DURATION, burst_ms), .fallback = "1s", .min = 20, .max = HOUR,
-      .value_name = "D" },
-    { PART("max-message", SETTING_BYTES, max_message_bytes), .min = KIB, .max = 4096 * MIB - 1,
-      .value_name = "SIZE" },
-};
-/* clang-format on */
-
-struct settings_table config_rule_settings(void)
-{
-    return (struct settings_table) { .rows = rule_settings,
-                                     .count = sizeof rule_settings / sizeof rule_settings[0] };
-}
+_Static_assert((int)SETTINGS_COUNT <= (int)SETTINGS_MAX, "a source for each setting");
 
 struct settings_table config_settings(enum config_mode mode)
 {
-    if (mode == CONFIG_CLIENT)
-        return (struct settings_table) { settings, SETTINGS_COUNT - SERVER_ONLY, groups };
-    return (struct settings_table) { settings + CLIENT_ONLY, SETTINGS_COUNT - CLIENT_ONLY, groups };
+    static const enum user users[] = {
+        [CONFIG_CLIENT] = FOR_CLIENT, [CONFIG_SERVER] = FOR_SERVER, [CONFIG_FILE] = FOR_FILE
+    };
+
+    return (struct settings_table) { .rows = settings,
+                                     .count = SETTINGS_COUNT,
+                                     .groups = groups,
+                                     .user = users[mode],
+                                     .sources = offsetof(struct config, sources) };
 }

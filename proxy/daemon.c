@@ -13,7 +13,6 @@
 #include "wire/tls_channel.h"
 #include "worker/worker_group.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 enum { WATCH_SECONDS = 1 };
@@ -323,15 +322,14 @@ static unsigned daemon_stop(struct daemon *daemon)
     return left_behind;
 }
 
-int daemon_run(enum config_mode mode, const struct config *config, const char *version)
+int daemon_run(const struct config *config, const char *version, struct mistakes *mistakes)
 {
     struct daemon daemon = { .version = version };
     struct fault fault;
 
     process_prepare();
-    if (!process_options_from_config(&daemon.process, config, &fault) ||
-        !options_from_config(&daemon.options, mode, config, daemon.process.workers, &fault)) {
-        fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
+    bool is_good = process_options_from_config(&daemon.process, config, mistakes);
+    if (!options_from_config(&daemon.options, config, daemon.process.workers, mistakes) || !is_good) {
         options_deinit(&daemon.options);
         return EXIT_STATUS_USAGE;
     }

@@ -6,9 +6,11 @@
 #define HUSK_DAEMON_H
 
 #include "config/config.h"
+#include "config/mistakes.h"
 
 /* Runs the proxy until a signal stops it. Returns the exit status of the process: 0: stopped in order; 1:
- * could not start, or left undelivered bytes behind; 2: wrong usage. `version` is the version of husk. */
-int daemon_run(enum config_mode mode, const struct config *config, const char *version);
+ * could not start, or left undelivered bytes behind; 2: the settings are wrong, and `mistakes` tells how.
+ * `version` is the version of husk. */
+int daemon_run(const struct config *config, const char *version, struct mistakes *mistakes);
 
 #endif

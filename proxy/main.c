@@ -1,6 +1,9 @@
 /* The table of subcommands. */
 #include "commands/commands.h"
 #include "config/config.h"
+#include "config/setting_value.h"
+#include "config/settings.h"
+#include "config/settings_help.h"
 #include "daemon.h"
 #include "wire/tls_channel.h"
 
@@ -21,16 +24,20 @@ struct command {
 
 static int proxy_command(enum config_mode mode, int argc, char **argv)
 {
-    struct config config = { 0 };
+    struct config config = { .mode = mode };
+    struct mistakes mistakes;
     struct fault fault;
     const struct settings_table table = config_settings(mode);
     const struct settings_words words = { .count = argc, .items = argv };
     int status = EXIT_STATUS_USAGE;
 
+    mistakes_init(&mistakes, mode == CONFIG_CLIENT ? "husk client" : "husk server");
     if (settings_parse(&table, &config, &words, &fault))
-        status = daemon_run(mode, &config, HUSK_VERSION);
+        status = daemon_run(&config, HUSK_VERSION, &mistakes);
     else
-        fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
+        mistakes_add(&mistakes, (struct place) { 0 }, "%s", fault.text);
+    mistakes_print(&mistakes, stderr);
+    mistakes_deinit(&mistakes);
     settings_free(&table, &config);
     return status;
 }
@@ -148,12 +155,13 @@ static void commands_print(FILE *out)
 /* False: neither mode has a setting of this name. */
 static bool setting_print_help(const char *name, FILE *out)
 {
+    name += strncmp(name, "--", 2) == 0 ? 2 : 0;
     static const char *const users[] = { [CONFIG_CLIENT] = "husk client", [CONFIG_SERVER] = "husk server" };
     const struct setting *found = NULL;
 
     for (enum config_mode mode = CONFIG_CLIENT; mode <= CONFIG_SERVER; mode++) {
         const struct settings_table table = config_settings(mode);
-        const struct setting *setting = settings_find(&table, name);
+        const struct setting *setting = setting_find(&table, name, strlen(name));
         if (setting && !found)
             settings_print_one(&table, setting, out);
         if (setting)

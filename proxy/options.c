@@ -8,6 +8,10 @@
 #include <sched.h>
 #include <string.h>
 
+enum { NAME_BYTES_MAX = 63 };
+
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+
 static unsigned cpu_count(void)
 {
     cpu_set_t set;
@@ -18,98 +22,149 @@ static unsigned cpu_count(void)
     return count < WORKER_GROUP_MAX ? count : WORKER_GROUP_MAX;
 }
 
-/* Whether the addresses go together with the other settings. */
-static bool listen_check(const struct options *options, enum config_mode mode, const struct config *config,
-                         struct fault *fault)
+static void admin_hosts_set(struct http_host_names *hosts, const struct config_check *check)
 {
-    for (unsigned i = 0; i < options->listen.count; i++) {
-        const struct socket_address *address = &options->listen.addresses[i].address;
-        const char *text = config->listen.items[i].value;
-        if (mode == CONFIG_CLIENT && !config->unsafe_listen && !socket_address_is_local(address)) {
-            fault_set(fault,
-                      "--listen: other machines can reach %s, and husk accepts plaintext there: listen on "
-                      "127.0.0.1, [::1] or unix:PATH, or set --unsafe-listen",
-                      text);
-            return false;
-        }
-        /* Refusing needs a port that can be bound again: a Unix path has none, and the kernel chooses another
-         * port for port 0. */
-        if (options->refuses_unhealthy && !socket_address_port(address)) {
-            fault_set(fault, "--when-unhealthy: refuse requires a fixed TCP port, and %s has none", text);
-            return false;
-        }
-    }
-    return true;
-}
+    const struct setting_list *names = &check->config->admin_hosts;
+    struct fault fault;
 
-static bool admin_hosts_set(struct http_host_names *hosts, const struct setting_list *names,
-                            struct fault *fault)
-{
     if (names->count > HTTP_HOST_NAMES_MAX) {
-        fault_set(fault, "--admin-host: given more than %d times", HTTP_HOST_NAMES_MAX);
-        return false;
+        config_wrong(check, CONFIG_FIELD(admin_hosts), "given more than %d times", HTTP_HOST_NAMES_MAX);
+        return;
     }
     for (size_t i = 0; i < names->count; i++) {
-        if (!server_name_check(names->items[i].value, fault)) {
-            fault_wrap(fault, "--admin-host");
-            return false;
-        }
+        if (!server_name_check(names->items[i].value, &fault))
+            config_wrong_item(check, CONFIG_FIELD(admin_hosts), &names->items[i], CONFIG_NONE, "%s",
+                              fault.text);
         hosts->items[hosts->count++] = names->items[i].value;
     }
-    return true;
 }
 
-static bool options_set_addresses(struct options *options, enum config_mode mode, const struct config *config,
-                                  struct fault *fault)
+static bool is_plain(const struct config *config, enum side side)
 {
-    options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
-    return options_listen_set(&options->listen, &config->listen, fault) &&
-           listen_check(options, mode, config, fault);
+    return !config->tls[side].cert_file;
 }
 
-static bool options_set_credentials(struct options *options, enum config_mode mode,
-                                    const struct config *config, struct fault *fault)
+/* Checks whether the addresses go together with the other settings. */
+static void listen_check(const struct listening_options *listen, const struct config_check *check)
 {
-    enum side side = mode == CONFIG_CLIENT ? SIDE_UPSTREAM : SIDE_DOWNSTREAM;
+    const struct config *config = check->config;
 
-    if (config->tls_min > config->tls_max) {
-        fault_set(fault, "--tls-min: is above --tls-max");
-        return false;
+    for (unsigned i = 0; i < listen->count; i++) {
+        const struct socket_address *address = &listen->addresses[i].address;
+        const struct setting_item *item = &config->listen.items[i];
+        const char *text = ((const struct config_listen *)item->parts)->address;
+        if (!address->length)
+            continue;
+        if (is_plain(config, SIDE_DOWNSTREAM) && !config->unsafe_listen && !socket_address_is_local(address))
+            config_wrong_item(check, CONFIG_FIELD(listen), item, offsetof(struct config_listen, address),
+                              "other machines can reach %s, and husk accepts plaintext there: listen on "
+                              "127.0.0.1, [::1] or unix:PATH, or set %s",
+                              text, config_name(config, CONFIG_FIELD(unsafe_listen), 0).text);
+        /* Refusing needs a port that can be bound again: a Unix path has none, and the kernel chooses another
+         * port for port 0. */
+        if (config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE && !socket_address_port(address))
+            config_wrong(check, CONFIG_FIELD(when_unhealthy),
+                         "refuse requires a fixed TCP port, and %s has none", text);
     }
-    if (config->key_passphrase_env && config->key_passphrase_file) {
-        fault_set(fault, "--key-passphrase-env: cannot be combined with --key-passphrase-file");
-        return false;
+}
+
+#define TLS_FIELD(side, field)                                                                               \
+    (CONFIG_FIELD(tls) + (side) * sizeof(struct config_tls) + offsetof(struct config_tls, field))
+
+/* The files of one side: all or none. */
+static void tls_files_check(enum side side, const struct config_check *check)
+{
+    const struct config_tls *tls = &check->config->tls[side];
+    const struct {
+        const char *file;
+        size_t field;
+    } files[] = { { tls->cert_file, TLS_FIELD(side, cert_file) },
+                  { tls->key_file, TLS_FIELD(side, key_file) },
+                  { tls->ca_file, TLS_FIELD(side, ca_file) } };
+    unsigned given = tls->passphrase_env || tls->passphrase_file;
+
+    for (unsigned i = 0; i < 3; i++)
+        given += files[i].file != NULL;
+    for (unsigned i = 0; given && i < 3; i++) {
+        if (!files[i].file)
+            config_wrong(check, files[i].field,
+                         "is required: TLS needs a certificate, its key and a CA file");
     }
-    options->credentials[side] = (struct credentials_options) {
-        .role = mode == CONFIG_CLIENT ? TLS_CLIENT : TLS_SERVER,
-        .cert_file = config->cert_file,
-        .key_file = config->key_file,
-        .ca_file = config->ca_file,
-        .passphrase_env = config->key_passphrase_env,
-        .passphrase_file = config->key_passphrase_file,
-        .min_version = config->tls_min,
-        .max_version = config->tls_max,
-        .allow_cn_as_name = config->allow_cn_as_name,
-        .allow_weak = config->allow_weak_certificates,
-        .speaks_link = options->route.protocol == ROUTE_FORWARD &&
-                       (mode == CONFIG_SERVER || options->route.upstream_link != ROUTE_LINK_OFF),
-        .policy = mode == CONFIG_SERVER ? &options->policy : NULL,
-    };
-    if (mode == CONFIG_SERVER)
-        return options_policy_set_peers(&options->policy, config, fault);
+}
+
+static void tls_check(enum side side, const struct config_check *check)
+{
+    const struct config *config = check->config;
+    const struct config_tls *tls = &config->tls[side];
+
+    tls_files_check(side, check);
+    if (tls->min_version > tls->max_version)
+        config_wrong(check, TLS_FIELD(side, min_version), "is above %s",
+                     config_name(config, TLS_FIELD(side, max_version), 0).text);
+    if (tls->passphrase_env && tls->passphrase_file)
+        config_wrong(check, TLS_FIELD(side, passphrase_env), "cannot be combined with %s",
+                     config_name(config, TLS_FIELD(side, passphrase_file), 0).text);
+}
+
+static void server_name_set(struct options *options, const struct config_check *check)
+{
+    const struct config *config = check->config;
+    struct fault fault;
+
     options->route.server_name = config->server_name;
     /* A CN can be any text. */
-    if (config->server_name && !config->allow_cn_as_name && !server_name_check(config->server_name, fault)) {
-        fault_wrap(fault, "--server-name");
-        return false;
-    }
+    if (config->server_name && !config->allow_cn_as_name && !server_name_check(config->server_name, &fault))
+        config_wrong(check, CONFIG_FIELD(server_name), "%s", fault.text);
     for (size_t i = 0; !config->server_name && i < options->discovery.target_count; i++) {
-        if (options->discovery.targets[i].address.is_unix) {
-            fault_set(fault, "--server-name: is required when the upstream is a Unix socket");
-            return false;
+        const struct discovery_target *target = &options->discovery.targets[i];
+        if (target->address.is_unix && !target->server_name) {
+            config_wrong(check, CONFIG_FIELD(server_name), "is required when the upstream is a Unix socket");
+            return;
         }
     }
-    return true;
+}
+
+static void credentials_set(struct options *options, enum side side, const struct config_check *check)
+{
+    const struct config *config = check->config;
+    const struct config_tls *tls = &config->tls[side];
+    bool is_server = side == SIDE_DOWNSTREAM;
+
+    tls_check(side, check);
+    options->credentials[side] = (struct credentials_options) {
+        .role = is_server ? TLS_SERVER : TLS_CLIENT,
+        .cert_file = tls->cert_file,
+        .key_file = tls->key_file,
+        .ca_file = tls->ca_file,
+        .passphrase_env = tls->passphrase_env,
+        .passphrase_file = tls->passphrase_file,
+        .min_version = tls->min_version,
+        .max_version = tls->max_version,
+        .allow_cn_as_name = !is_server && config->allow_cn_as_name,
+        .allow_weak = tls->allow_weak_certificates,
+        .speaks_link = options->route.protocol == ROUTE_FORWARD &&
+                       (is_server || options->route.upstream_link != ROUTE_LINK_OFF),
+        .policy = is_server ? &options->policy : NULL,
+    };
+}
+
+static void options_set_credentials(struct options *options, const struct config_check *check)
+{
+    const struct config *config = check->config;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        credentials_set(options, side, check);
+    if (!is_plain(config, SIDE_DOWNSTREAM))
+        options_policy_set_peers(&options->policy, check);
+    else if (config->allow.count)
+        config_wrong_item(check, CONFIG_FIELD(allow), &config->allow.items[0], CONFIG_NONE,
+                          "requires %s: agents without TLS have no certificate",
+                          config_name(config, TLS_FIELD(SIDE_DOWNSTREAM, cert_file), 0).text);
+    if (!is_plain(config, SIDE_UPSTREAM))
+        server_name_set(options, check);
+    else if (config->server_name)
+        config_wrong(check, CONFIG_FIELD(server_name), "requires %s: without TLS, no certificate has a name",
+                     config_name(config, TLS_FIELD(SIDE_UPSTREAM, cert_file), 0).text);
 }
 
 /* The share of one worker in a limit of the process. */
@@ -178,10 +233,12 @@ static void options_set_connections(struct route_options *route, const struct co
 }
 
 /* What the control thread needs. */
-static void options_set_control(struct options *options, enum config_mode mode, const struct config *config)
+static void options_set_control(struct options *options, const struct config *config)
 {
+    bool has_tls = !is_plain(config, SIDE_UPSTREAM);
+
     options->discovery.resolver = (struct resolver_options) {
-        .hosts = mode == CONFIG_CLIENT && !config->server_name ? RESOLVER_KEEP_HOSTS : RESOLVER_DROP_HOSTS,
+        .hosts = has_tls && !config->server_name ? RESOLVER_KEEP_HOSTS : RESOLVER_DROP_HOSTS,
         .servers = config->dns_servers,
         .min_ttl_ms = (unsigned)config->dns_min_ttl_ms,
         .max_ttl_ms = (unsigned)config->dns_max_ttl_ms,
@@ -191,60 +248,72 @@ static void options_set_control(struct options *options, enum config_mode mode, 
     options->discovery.health = (struct health_options) {
         .interval_ms = config->health_interval_ms,
         .timeout_ms = config->connect_timeout_ms,
-        .persistence = mode == CONFIG_CLIENT ? HEALTH_UNTIL_GOOD : HEALTH_ALWAYS,
+        .persistence = has_tls ? HEALTH_UNTIL_GOOD : HEALTH_ALWAYS,
     };
     options->heartbeats_per_second =
         config->protocol == ROUTE_FORWARD ? (uint32_t)config->udp_heartbeats_per_second : 0;
     options->heartbeats_per_source = (uint32_t)config->udp_heartbeats_per_source;
 }
 
-static void options_set_limits(struct options *options, enum config_mode mode, const struct config *config,
-                               unsigned workers)
+static void options_set_limits(struct options *options, const struct config *config, unsigned workers)
 {
     struct route_options *route = &options->route;
 
-    route->name = mode == CONFIG_CLIENT ? "client" : "server";
+    route->name = config->name;
+    if (!route->name)
+        route->name = config->mode == CONFIG_CLIENT ? "client" : "server";
     route->protocol = config->protocol;
     route->delivery = config->delivery;
     options_set_messages(route, config, workers);
     options_set_connections(route, config, workers);
-    options_set_control(options, mode, config);
+    options_set_control(options, config);
+    options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
 }
 
-static bool options_set_rules(struct options *options, enum config_mode mode, const struct config *config,
-                              struct fault *fault)
+/* Checks whether the other settings allow changing bodies. */
+static void bodies_check(const struct config_check *check)
 {
-    if (!options_policy_set_rules(&options->rules, mode, config, fault))
-        return false;
-    options->route.policy = options->rules.count ? &options->rules : NULL;
-    return true;
+    const struct config *config = check->config;
+    size_t field = config->compress         ? CONFIG_FIELD(compress)
+                   : config->strip_metadata ? CONFIG_FIELD(strip_metadata)
+                                            : CONFIG_NONE;
+
+    if (field == CONFIG_NONE)
+        return;
+    if (config->protocol != ROUTE_FORWARD)
+        config_wrong(check, field, "is for %s forward; tcp changes nothing",
+                     config_name(config, CONFIG_FIELD(protocol), 0).text);
+    else if (config->delivery == ROUTE_PASSTHROUGH)
+        config_wrong(check, field, "cannot be combined with %s passthrough, which changes nothing",
+                     config_name(config, CONFIG_FIELD(delivery), 0).text);
 }
 
-/* Whether the other settings allow changing bodies. */
-static bool options_check_bodies(const struct options *options, struct fault *fault)
+static void not_above_check(const struct config_check *check, size_t low, size_t high)
 {
-    const struct route_options *route = &options->route;
-    const char *setting = route->body.compress         ? "compress"
-                          : route->body.strip_metadata ? "strip-metadata"
-                                                       : NULL;
+    const char *config = (const char *)check->config;
 
-    if (!setting)
-        return true;
-    if (route->protocol != ROUTE_FORWARD) {
-        fault_set(fault, "--%s: is for --protocol forward; tcp changes nothing", setting);
-        return false;
-    }
-    if (route->delivery == ROUTE_PASSTHROUGH) {
-        fault_set(fault, "--%s: cannot be combined with --delivery passthrough, which changes nothing",
-                  setting);
-        return false;
-    }
-    return true;
+    if (*(const uint64_t *)(config + low) > *(const uint64_t *)(config + high))
+        config_wrong(check, low, "is above %s", config_name(check->config, high, 0).text);
+}
+
+static void name_check(const struct config_check *check)
+{
+    const char *name = check->config->name;
+
+    if (name && (strlen(name) > NAME_BYTES_MAX || name[strspn(name, name_letters)]))
+        config_wrong(check, CONFIG_FIELD(name),
+                     "\"%.80s\" is not a name: expected at most %d letters, digits, "
+                     "- _ and .",
+                     name, NAME_BYTES_MAX);
 }
 
 bool process_options_from_config(struct process_options *options, const struct config *config,
-                                 struct fault *fault)
+                                 struct mistakes *mistakes)
 {
+    const struct config_check check = { config, mistakes };
+    size_t before = mistakes->count;
+    struct fault fault;
+
     *options = (struct process_options) {
         .admin = { .max_connections = (unsigned)config->admin_max_connections,
                    .request_timeout_ms = (unsigned)config->admin_request_timeout_ms },
@@ -257,36 +326,33 @@ bool process_options_from_config(struct process_options *options, const struct c
         .log_format = config->log_format,
         .log_level = config->log_level,
     };
-    if (!admin_hosts_set(&options->admin.hosts, &config->admin_hosts, fault))
-        return false;
-    if (!options->has_admin || options_listen_parse(&options->admin.listen, config->admin, fault))
-        return true;
-    fault_wrap(fault, "--admin");
-    return false;
+    admin_hosts_set(&options->admin.hosts, &check);
+    if (options->has_admin && !options_listen_parse(&options->admin.listen, config->admin, &fault))
+        config_wrong(&check, CONFIG_FIELD(admin), "%s", fault.text);
+    return mistakes->count == before;
 }
 
-bool options_from_config(struct options *options, enum config_mode mode, const struct config *config,
-                         unsigned workers, struct fault *fault)
+bool options_from_config(struct options *options, const struct config *config, unsigned workers,
+                         struct mistakes *mistakes)
 {
+    const struct config_check check = { config, mistakes };
+    size_t before = mistakes->count;
+
     *options = (struct options) { 0 };
-    if (config->dns_min_ttl_ms > config->dns_max_ttl_ms) {
-        fault_set(fault, "--dns-min-ttl: is above --dns-max-ttl");
-        return false;
-    }
-    if (config->dns_retry_min_ms > config->dns_retry_max_ms) {
-        fault_set(fault, "--dns-retry-min: is above --dns-retry-max");
-        return false;
-    }
-    if (config->eject_time_ms > config->eject_time_max_ms) {
-        fault_set(fault, "--eject-time: is above --eject-time-max");
-        return false;
-    }
-    options_set_limits(options, mode, config, workers);
-    return options_check_bodies(options, fault) && options_set_addresses(options, mode, config, fault) &&
-           options_upstream_set(&options->discovery, &config->upstream, fault) &&
-           options_upstream_check_loop(&options->discovery, &options->listen, fault) &&
-           options_set_credentials(options, mode, config, fault) &&
-           options_keys_set(&options->keys, config, fault) && options_set_rules(options, mode, config, fault);
+    name_check(&check);
+    not_above_check(&check, CONFIG_FIELD(dns_min_ttl_ms), CONFIG_FIELD(dns_max_ttl_ms));
+    not_above_check(&check, CONFIG_FIELD(dns_retry_min_ms), CONFIG_FIELD(dns_retry_max_ms));
+    not_above_check(&check, CONFIG_FIELD(eject_time_ms), CONFIG_FIELD(eject_time_max_ms));
+    bodies_check(&check);
+    options_set_limits(options, config, workers);
+    options_listen_set(&options->listen, &check);
+    listen_check(&options->listen, &check);
+    options_upstream_set(&options->discovery, &options->listen, &check);
+    options_set_credentials(options, &check);
+    options_keys_set(&options->keys, &check);
+    options_policy_set_rules(&options->rules, &check);
+    options->route.policy = options->rules.count ? &options->rules : NULL;
+    return mistakes->count == before;
 }
 
 void options_deinit(struct options *options)

@@ -1,6 +1,6 @@
-/* Turns the configuration into options: the one place that knows the mode (client, server).
+/* Turns the settings into options.
  *
- * Gives each module its own small options. After this unit nobody asks for the mode or sees struct config. */
+ * Gives each module its own small options. After this unit nobody sees struct config. */
 #ifndef HUSK_OPTIONS_H
 #define HUSK_OPTIONS_H
 
@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/mistakes.h"
 #include "control/discovery.h"
 #include "delivery/message_policy.h"
 #include "options_keys.h"
@@ -44,14 +45,15 @@ struct options {
     bool refuses_unhealthy; /* refuse new connections while the upstream is not healthy */
 };
 
-/* Interprets and checks `config` (borrowed: the options point into it). The fault names the setting. */
+/* Interprets and checks `config` (borrowed: the options point into it). Adds every mistake that it finds, and
+ * returns whether it found none. */
 MUST_CHECK bool process_options_from_config(struct process_options *options, const struct config *config,
-                                            struct fault *fault);
+                                            struct mistakes *mistakes);
 
 /* The same for a route, whose limits `workers` workers share. `options` does not move afterwards. Free with
- * options_deinit, also after a failure. */
-MUST_CHECK bool options_from_config(struct options *options, enum config_mode mode,
-                                    const struct config *config, unsigned workers, struct fault *fault);
+ * options_deinit, also after a mistake. */
+MUST_CHECK bool options_from_config(struct options *options, const struct config *config, unsigned workers,
+                                    struct mistakes *mistakes);
 void options_deinit(struct options *options);
 
 #endif

@@ -23,110 +23,121 @@ static struct shared_key_options key_source(const struct config *config, enum si
                                          .hostname = config->self_hostname };
 }
 
-/* How the name of the given setting ends; NULL: none is given. */
-static const char *source_kind(const struct shared_key_options *source)
+/* The settings that a key can come from. */
+struct key_fields {
+    size_t env, file, empty;
+};
+
+static const struct key_fields fields[SIDE_COUNT] = {
+    [SIDE_DOWNSTREAM] = { CONFIG_FIELD(accept_key_env), CONFIG_FIELD(accept_key_file),
+                          CONFIG_FIELD(accept_key_empty) },
+    [SIDE_UPSTREAM] = { CONFIG_FIELD(shared_key_env), CONFIG_FIELD(shared_key_file),
+                        CONFIG_FIELD(shared_key_empty) },
+};
+
+/* The setting that was given; CONFIG_NONE: none. */
+static size_t field_given(const struct shared_key_options *source, const struct key_fields *of)
 {
     if (source->env)
-        return "env";
+        return of->env;
     if (source->file)
-        return "file";
-    return source->is_empty ? "empty" : NULL;
+        return of->file;
+    return source->is_empty ? of->empty : CONFIG_NONE;
 }
 
-/* Whether the settings of one key go together. */
-static bool source_check(const struct shared_key_options *source, const struct config *config,
-                         struct fault *fault)
+/* Checks whether the settings of one key go together. */
+static void source_check(const struct shared_key_options *source, const struct key_fields *of,
+                         const struct config_check *check)
 {
-    const char *kind = source_kind(source);
+    size_t given = field_given(source, of);
 
-    if (kind && config->protocol != ROUTE_FORWARD)
-        fault_set(fault, "--%s-%s: is for --protocol forward; tcp carries the handshake unchanged",
-                  source->setting, kind);
+    if (given != CONFIG_NONE && check->config->protocol != ROUTE_FORWARD)
+        config_wrong(check, given, "is for %s forward; tcp carries the handshake unchanged",
+                     config_name(check->config, CONFIG_FIELD(protocol), 0).text);
     else if (source->is_empty && (source->env || source->file))
-        fault_set(fault, "--%s-empty: cannot be combined with --%s-%s", source->setting, source->setting,
-                  kind);
-    else
-        return true;
-    return false;
+        config_wrong(check, of->empty, "cannot be combined with %s",
+                     config_name(check->config, given, 0).text);
+    else if (source->env && source->file)
+        config_wrong(check, of->env, "cannot be combined with %s",
+                     config_name(check->config, of->file, 0).text);
 }
 
-/* Whether the settings go together. */
-static bool keys_check(const struct config *config, struct fault *fault)
+/* "requires A, B or C". */
+static void key_require(const struct config_check *check, size_t field, const struct key_fields *of)
 {
-    const struct shared_key_options shared = key_source(config, SIDE_UPSTREAM),
-                                    accepted = key_source(config, SIDE_DOWNSTREAM);
-
-    if (!source_check(&shared, config, fault) || !source_check(&accepted, config, fault))
-        return false;
-    if (!source_kind(&shared) && (config->username || config->password_env)) {
-        fault_set(fault, "--%s: requires --shared-key-env, --shared-key-file or --shared-key-empty",
-                  config->username ? "username" : "password-env");
-        return false;
-    }
-    if (!config->username != !config->password_env) {
-        fault_set(fault, "--username: must be combined with --password-env");
-        return false;
-    }
-    if (!source_kind(&accepted) && config->accept_users.count) {
-        fault_set(fault, "--accept-user: requires --accept-key-env, --accept-key-file or --accept-key-empty");
-        return false;
-    }
-    if (config->accept_key_empty && !config->accept_users.count) {
-        fault_set(fault,
-                  "--accept-key-empty: requires --accept-user, otherwise husk would accept every agent");
-        return false;
-    }
-    if (strlen(config->self_hostname) > HANDSHAKE_NAME_BYTES_MAX ||
-        (config->username && strlen(config->username) > HANDSHAKE_NAME_BYTES_MAX)) {
-        fault_set(fault, "--self-hostname, --username: longer than %d bytes", HANDSHAKE_NAME_BYTES_MAX);
-        return false;
-    }
-    return true;
+    config_wrong(check, field, "requires %s, %s or %s", config_name(check->config, of->env, 0).text,
+                 config_name(check->config, of->file, 0).text, config_name(check->config, of->empty, 0).text);
 }
 
-static bool users_set(struct options_keys *keys, const struct config *config, struct fault *fault)
+static void name_check(const struct config_check *check, size_t field, const char *name)
 {
+    if (name && strlen(name) > HANDSHAKE_NAME_BYTES_MAX)
+        config_wrong(check, field, "longer than %d bytes", HANDSHAKE_NAME_BYTES_MAX);
+}
+
+/* Checks whether the settings go together. */
+static void keys_check(const struct shared_key_options *shared, const struct shared_key_options *accepted,
+                       const struct config_check *check)
+{
+    const struct config *config = check->config;
+    bool has_shared = field_given(shared, &fields[SIDE_UPSTREAM]) != CONFIG_NONE,
+         has_accepted = field_given(accepted, &fields[SIDE_DOWNSTREAM]) != CONFIG_NONE;
+
+    source_check(shared, &fields[SIDE_UPSTREAM], check);
+    source_check(accepted, &fields[SIDE_DOWNSTREAM], check);
+    if (!has_shared && (config->username || config->password_env))
+        key_require(check, config->username ? CONFIG_FIELD(username) : CONFIG_FIELD(password_env),
+                    &fields[SIDE_UPSTREAM]);
+    else if (!config->username != !config->password_env)
+        config_wrong(check, CONFIG_FIELD(username), "must be combined with %s",
+                     config_name(config, CONFIG_FIELD(password_env), 0).text);
+    if (!has_accepted && config->accept_users.count)
+        key_require(check, CONFIG_FIELD(accept_users), &fields[SIDE_DOWNSTREAM]);
+    if (config->accept_key_empty && !config->accept_users.count)
+        config_wrong(check, CONFIG_FIELD(accept_key_empty),
+                     "requires %s, otherwise husk would accept every agent",
+                     config_name(config, CONFIG_FIELD(accept_users), 0).text);
+    name_check(check, CONFIG_FIELD(self_hostname), config->self_hostname);
+    name_check(check, CONFIG_FIELD(username), config->username);
+}
+
+static void users_set(struct options_keys *keys, const struct config_check *check)
+{
+    const struct setting_list *list = &check->config->accept_users;
     struct shared_key_options *accepted = &keys->side[SIDE_DOWNSTREAM];
 
-    if (!config->accept_users.count)
-        return true;
-    keys->users = calloc(config->accept_users.count, sizeof *keys->users);
-    accepted->users = keys->users;
-    for (size_t i = 0; keys->users && i < config->accept_users.count; i++) {
-        const char *text = config->accept_users.items[i].value, *equals = strchr(text, '=');
-        struct shared_key_user *user = &keys->users[i];
-        if (!equals || equals == text || (size_t)(equals - text) > HANDSHAKE_NAME_BYTES_MAX) {
-            fault_set(fault, "--accept-user: \"%s\" is not NAME=VAR", text);
-            return false;
-        }
-        user->name = strndup(text, (size_t)(equals - text));
-        user->password_env = equals + 1;
-        if (!user->name)
-            break;
-        accepted->user_count++;
+    keys->users = calloc(list->count ? list->count : 1, sizeof *keys->users);
+    if (!keys->users) {
+        config_wrong(check, CONFIG_NONE, "out of memory");
+        return;
     }
-    if (accepted->user_count == config->accept_users.count)
-        return true;
-    fault_set(fault, "out of memory");
-    return false;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct config_user *user = list->items[i].parts;
+        if (strlen(user->name) > HANDSHAKE_NAME_BYTES_MAX)
+            config_wrong_item(check, CONFIG_FIELD(accept_users), &list->items[i],
+                              offsetof(struct config_user, name), "longer than %d bytes",
+                              HANDSHAKE_NAME_BYTES_MAX);
+        keys->users[i] = (struct shared_key_user) { .name = user->name, .password_env = user->password_env };
+    }
+    accepted->users = keys->users;
+    accepted->user_count = list->count;
 }
 
-bool options_keys_set(struct options_keys *keys, const struct config *config, struct fault *fault)
+void options_keys_set(struct options_keys *keys, const struct config_check *check)
 {
-    if (!keys_check(config, fault))
-        return false;
+    struct shared_key_options sources[SIDE_COUNT];
+
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        const struct shared_key_options source = key_source(config, side);
-        if (source_kind(&source))
-            keys->side[side] = source;
+        sources[side] = key_source(check->config, side);
+        if (field_given(&sources[side], &fields[side]) != CONFIG_NONE)
+            keys->side[side] = sources[side];
     }
-    return users_set(keys, config, fault);
+    keys_check(&sources[SIDE_UPSTREAM], &sources[SIDE_DOWNSTREAM], check);
+    users_set(keys, check);
 }
 
 void options_keys_deinit(struct options_keys *keys)
 {
-    for (size_t i = 0; i < keys->side[SIDE_DOWNSTREAM].user_count; i++)
-        free((char *)(uintptr_t)keys->users[i].name);
     free(keys->users);
     *keys = (struct options_keys) { 0 };
 }

@@ -6,8 +6,6 @@
 
 enum { MODE_DIGITS_MAX = 4, MODE_MAX = 0777 };
 
-static const char mode_word[] = "mode=", group_word[] = "group=";
-
 bool options_listen_parse(struct socket_address *to, const char *text, struct fault *fault)
 {
     struct address address;
@@ -26,7 +24,7 @@ static bool mode_set(struct socket_access *access, const char *digits, struct fa
     unsigned long mode = strtoul(digits, NULL, 8);
 
     if (!length || length > MODE_DIGITS_MAX || digits[strspn(digits, "01234567")] || mode > MODE_MAX) {
-        fault_set(fault, "mode \"%.80s\" is not octal: expected 0 to 0777, as in 0660", digits);
+        fault_set(fault, "\"%.80s\" is not octal: expected 0 to 0777, as in 0660", digits);
         return false;
     }
     access->mode = (mode_t)mode;
@@ -44,61 +42,35 @@ static bool group_set(struct socket_access *access, const char *name, struct fau
     }
     const struct group *group = getgrnam(name);
     if (!group) {
-        fault_set(fault, "group \"%.80s\" does not exist on this machine: expected its name or number", name);
+        fault_set(fault, "\"%.80s\" does not exist on this machine: expected the name or number of a group",
+                  name);
         return false;
     }
     access->group = group->gr_gid;
     return true;
 }
 
-/* Reads the words after the address, which commas separate. */
-static bool words_set(struct socket_access *access, char *words, struct fault *fault)
-{
-    unsigned modes = 0, groups = 0;
-    char *word;
+#define PART(field) offsetof(struct config_listen, field)
 
-    while ((word = strsep(&words, ","))) {
-        bool ok = false;
-        if (strncmp(word, mode_word, sizeof mode_word - 1) == 0) {
-            modes++;
-            ok = mode_set(access, word + sizeof mode_word - 1, fault);
-        } else if (strncmp(word, group_word, sizeof group_word - 1) == 0) {
-            groups++;
-            ok = group_set(access, word + sizeof group_word - 1, fault);
-        } else {
-            fault_set(fault, "\"%.80s\" is neither mode=OCTAL nor group=NAME", word);
-        }
-        if (!ok)
-            return false;
-    }
-    if (modes > 1 || groups > 1)
-        fault_set(fault, "%s is given twice", modes > 1 ? "mode" : "group");
-    return modes <= 1 && groups <= 1;
-}
-
-static bool address_set(struct listening_address *to, const char *text, struct fault *fault)
+static void address_set(struct listening_address *to, const struct setting_item *item,
+                        const struct config_check *check)
 {
-    char *address = strdup(text), *words = address;
-    bool ok = false;
+    const struct config_listen *listen = item->parts;
+    struct fault fault;
 
     to->access = (struct socket_access) { .mode = OPTIONS_LISTEN_MODE, .group = SOCKET_GROUP_KEPT };
-    if (!address) {
-        fault_set(fault, "out of memory");
-        return false;
+    if (!options_listen_parse(&to->address, listen->address, &fault)) {
+        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(address), "%s", fault.text);
+        return;
     }
-    strsep(&words, ",");
-    if (!options_listen_parse(&to->address, address, fault)) {
-        free(address);
-        return false;
+    if ((listen->mode || listen->group) && !socket_address_path(&to->address)) {
+        config_wrong_item(check, CONFIG_FIELD(listen), item, CONFIG_NONE, "mode and group are for unix:PATH");
+        return;
     }
-    if (words && !socket_address_path(&to->address))
-        fault_set(fault, "mode and group are for unix:PATH");
-    else
-        ok = !words || words_set(&to->access, words, fault);
-    if (!ok)
-        fault_wrap(fault, "\"%.160s\"", text);
-    free(address);
-    return ok;
+    if (listen->mode && !mode_set(&to->access, listen->mode, &fault))
+        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(mode), "%s", fault.text);
+    if (listen->group && !group_set(&to->access, listen->group, &fault))
+        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(group), "%s", fault.text);
 }
 
 /* The kernel chooses two different ports for two ports 0. */
@@ -106,31 +78,29 @@ static bool is_same(const struct socket_address *a, const struct socket_address 
 {
     bool is_any_port = a->storage.ss_family != AF_UNIX && !socket_address_port(a);
 
-    return !is_any_port && socket_address_equal(a, b);
+    return a->length && !is_any_port && socket_address_equal(a, b);
 }
 
-bool options_listen_set(struct listening_options *options, const struct setting_list *texts,
-                        struct fault *fault)
+void options_listen_set(struct listening_options *options, const struct config_check *check)
 {
+    const struct setting_list *list = &check->config->listen;
+
     options->count = 0;
-    if (texts->count > LISTENER_SOCKETS_MAX) {
-        fault_set(fault, "--listen: given more than %d times", LISTENER_SOCKETS_MAX);
-        return false;
-    }
-    for (size_t i = 0; i < texts->count; i++) {
-        struct listening_address *to = &options->addresses[i];
-        if (!address_set(to, texts->items[i].value, fault)) {
-            fault_wrap(fault, "--listen");
-            return false;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct setting_item *item = &list->items[i];
+        if (i == LISTENER_SOCKETS_MAX) {
+            config_wrong(check, CONFIG_FIELD(listen), "given more than %d times", LISTENER_SOCKETS_MAX);
+            return;
         }
-        for (size_t k = 0; k < i; k++) {
+        struct listening_address *to = &options->addresses[options->count++];
+        *to = (struct listening_address) { .access = { 0 } };
+        address_set(to, item, check);
+        for (unsigned k = 0; k + 1 < options->count; k++) {
             if (is_same(&options->addresses[k].address, &to->address)) {
-                fault_set(fault, "--listen: \"%.160s\": the same address is given twice",
-                          texts->items[i].value);
-                return false;
+                config_wrong_item(check, CONFIG_FIELD(listen), item, CONFIG_NONE,
+                                  "the same address is given twice");
+                break;
             }
         }
-        options->count++;
     }
-    return true;
 }

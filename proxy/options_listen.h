@@ -1,9 +1,9 @@
-/* Parses the values of --listen. */
+/* Interprets the addresses to listen on. */
 #ifndef HUSK_OPTIONS_LISTEN_H
 #define HUSK_OPTIONS_LISTEN_H
 
 #include "base/fault.h"
-#include "config/settings.h"
+#include "config/config_check.h"
 #include "worker/listening.h"
 
 /* The mode of a Unix socket without `mode=`: every user of this machine may connect, as to 127.0.0.1. The
@@ -13,8 +13,7 @@ enum { OPTIONS_LISTEN_MODE = 0666 };
 /* Parses one address to listen on, without mode= and group=. The fault does not name the setting. */
 MUST_CHECK bool options_listen_parse(struct socket_address *to, const char *text, struct fault *fault);
 
-/* Sets `options` from `texts`, each ADDR[,mode=OCTAL][,group=NAME]. */
-MUST_CHECK bool options_listen_set(struct listening_options *options, const struct setting_list *texts,
-                                   struct fault *fault);
+/* Sets `options` from the setting `listen`. */
+void options_listen_set(struct listening_options *options, const struct config_check *check);
 
 #endif

@@ -1,32 +1,11 @@
 #include "options_upstream.h"
 
+#include "trust/server_name.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-/* A word after the address: standby or weight=N. */
-static bool target_set_word(struct discovery_target *target, const char *word, const char *text,
-                            struct fault *fault)
-{
-    static const char weight[] = "weight=";
-    char *end;
-
-    if (strcmp(word, "standby") == 0) {
-        target->is_standby = true;
-        return true;
-    }
-    if (strncmp(word, weight, sizeof weight - 1) != 0) {
-        fault_set(fault, "\"%.160s\": \"%.80s\" is neither weight=N nor standby", text, word);
-        return false;
-    }
-    const char *digits = word + sizeof weight - 1;
-    unsigned long value = strtoul(digits, &end, 10);
-    if (*digits < '0' || *digits > '9' || *end || value < 1 || value > DISCOVERY_WEIGHT_MAX) {
-        fault_set(fault, "\"%.160s\": weight \"%.80s\" is not 1 to %d", text, digits, DISCOVERY_WEIGHT_MAX);
-        return false;
-    }
-    target->weight = (unsigned)value;
-    return true;
-}
+#define PART(field) offsetof(struct config_upstream, field)
 
 static bool target_check(const struct discovery_target *target, const char *text, struct fault *fault)
 {
@@ -43,62 +22,17 @@ static bool target_check(const struct discovery_target *target, const char *text
     return true;
 }
 
-/* Parses ADDR[,weight=N][,standby]. A Unix path may contain commas. */
-static bool target_parse(struct discovery_target *target, const char *text, struct fault *fault)
+static bool target_parse(struct discovery_target *target, const struct config_upstream *upstream,
+                         struct fault *fault)
 {
-    char *address = strdup(text), *comma;
-    bool ok = address;
-
-    *target = (struct discovery_target) { .weight = 1 };
-    if (!address)
-        fault_set(fault, "out of memory");
-    while (ok && (comma = strrchr(address, ','))) {
-        bool is_word = strcmp(comma + 1, "standby") == 0 || strncmp(comma + 1, "weight=", 7) == 0;
-        if (!is_word && strncmp(address, "unix:", 5) == 0)
-            break;
-        ok = target_set_word(target, comma + 1, text, fault);
-        *comma = '\0';
-    }
-    ok = ok && address_parse_upstream(&target->address, address, fault) &&
-         target_check(target, address, fault);
-    free(address);
-    return ok;
+    return address_parse_upstream(&target->address, upstream->address, fault) &&
+           target_check(target, upstream->address, fault);
 }
 
 static bool address_is_same(const struct address *a, const struct address *b)
 {
     return a->is_unix == b->is_unix && a->is_srv == b->is_srv && a->port == b->port &&
            strcmp(a->host, b->host) == 0;
-}
-
-bool options_upstream_set(struct discovery_options *options, const struct setting_list *texts,
-                          struct fault *fault)
-{
-    struct discovery_target *targets = calloc(texts->count, sizeof *targets);
-
-    options->targets = targets;
-    options->target_count = texts->count;
-    if (!targets || texts->count > DISCOVERY_TARGETS_MAX) {
-        if (!targets)
-            fault_set(fault, "out of memory");
-        else
-            fault_set(fault, "--upstream: given more than %d times", DISCOVERY_TARGETS_MAX);
-        return false;
-    }
-    for (size_t i = 0; i < texts->count; i++) {
-        const char *text = texts->items[i].value;
-        if (!target_parse(&targets[i], text, fault)) {
-            fault_wrap(fault, "--upstream");
-            return false;
-        }
-        for (size_t k = 0; k < i; k++) {
-            if (address_is_same(&targets[k].address, &targets[i].address)) {
-                fault_set(fault, "--upstream: \"%s\": the same address is given twice", text);
-                return false;
-            }
-        }
-    }
-    return true;
 }
 
 /* Whether a connection to `address` ends at the listener `listen`. */
@@ -124,20 +58,80 @@ static bool listeners_take(const struct listening_options *listen, const struct 
     return false;
 }
 
-bool options_upstream_check_loop(const struct discovery_options *options,
-                                 const struct listening_options *listen, struct fault *fault)
+/* Whether an earlier target leads to the same server. One address may have several servers behind it, by
+ * name. */
+static bool is_repeated(const struct discovery_target *targets, size_t at)
+{
+    for (size_t i = 0; i < at; i++) {
+        if (address_is_same(&targets[i].address, &targets[at].address) &&
+            server_name_equal(targets[i].server_name, targets[at].server_name))
+            return true;
+    }
+    return false;
+}
+
+static void loop_check(const struct discovery_target *target, const struct setting_item *item,
+                       const struct listening_options *listen, const struct config_check *check)
 {
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
 
-    for (size_t i = 0; i < options->target_count; i++) {
-        if (!address_to_socket(&options->targets[i].address, &address) || !listeners_take(listen, &address))
-            continue;
-        socket_address_format(&address, text, sizeof text);
-        fault_set(fault, "--upstream: \"%s\" is the address of --listen: husk would send to itself", text);
-        return false;
+    if (!address_to_socket(&target->address, &address) || !listeners_take(listen, &address))
+        return;
+    socket_address_format(&address, text, sizeof text);
+    config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address),
+                      "\"%s\" is the address of %s: husk would send to itself", text,
+                      config_name(check->config, CONFIG_FIELD(listen), 0).text);
+}
+
+static bool server_name_is_good(const struct config_upstream *upstream, const struct setting_item *item,
+                                const struct config_check *check)
+{
+    const struct config_tls *tls = &check->config->tls[SIDE_UPSTREAM];
+    struct fault fault;
+
+    if (!upstream->server_name)
+        return true;
+    if (!tls->cert_file)
+        fault_set(&fault, "is for TLS to the upstream");
+    else if (check->config->allow_cn_as_name || server_name_check(upstream->server_name, &fault))
+        return true; /* a CN can be any text */
+    config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(server_name), "%s", fault.text);
+    return false;
+}
+
+void options_upstream_set(struct discovery_options *options, const struct listening_options *listen,
+                          const struct config_check *check)
+{
+    const struct setting_list *list = &check->config->upstream;
+    struct discovery_target *targets = calloc(list->count ? list->count : 1, sizeof *targets);
+    struct fault fault;
+
+    options->targets = targets;
+    if (!targets || list->count > DISCOVERY_TARGETS_MAX) {
+        if (targets)
+            config_wrong(check, CONFIG_FIELD(upstream), "given more than %d times", DISCOVERY_TARGETS_MAX);
+        else
+            config_wrong(check, CONFIG_NONE, "out of memory");
+        return;
     }
-    return true;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct setting_item *item = &list->items[i];
+        const struct config_upstream *upstream = item->parts;
+        struct discovery_target *target = &targets[options->target_count];
+        *target = (struct discovery_target) { .weight = (unsigned)upstream->weight,
+                                              .is_standby = upstream->is_standby,
+                                              .server_name = upstream->server_name };
+        if (!target_parse(target, upstream, &fault))
+            config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address), "%s", fault.text);
+        else if (is_repeated(targets, options->target_count))
+            config_wrong_item(check, CONFIG_FIELD(upstream), item, CONFIG_NONE,
+                              "the same address is given twice");
+        else if (server_name_is_good(upstream, item, check)) {
+            loop_check(target, item, listen, check);
+            options->target_count++;
+        }
+    }
 }
 
 void options_upstream_deinit(struct discovery_options *options)

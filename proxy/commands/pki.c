@@ -1,6 +1,8 @@
 #include "commands/commands.h"
 
+#include "config/setting_value.h"
 #include "config/settings.h"
+#include "config/settings_help.h"
 #include "trust/authority.h"
 
 #include <stdlib.h>

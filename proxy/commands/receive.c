@@ -8,7 +8,9 @@
 #include "commands/event_json.h"
 #include "commands/forward_message.h"
 #include "commands/object_stream.h"
+#include "config/setting_value.h"
 #include "config/settings.h"
+#include "config/settings_help.h"
 #include "wire/socket.h"
 
 #include <errno.h>
@@ -29,7 +31,7 @@ struct receive_options {
 
 #define AT(field) offsetof(struct receive_options, field)
 static const struct setting settings[] = {
-    { "listen", SETTING_TEXT, AT(listen), .required = true, .value_name = "ADDR",
+    { "listen", SETTING_TEXT, AT(listen), .required_by = SETTING_REQUIRED, .value_name = "ADDR",
       .help = "IP:port (port 0: any free one) or unix:PATH" },
     { "count", SETTING_COUNT, AT(count), .min = 1, .value_name = "N",
       .help = "exit after N events; the message with the Nth event is printed completely" },

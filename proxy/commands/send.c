@@ -8,7 +8,9 @@
 #include "commands/json_record.h"
 #include "commands/object_stream.h"
 #include "commands/plain_connection.h"
+#include "config/setting_value.h"
 #include "config/settings.h"
+#include "config/settings_help.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -31,8 +33,10 @@ struct send_options {
 
 #define AT(field) offsetof(struct send_options, field)
 static const struct setting settings[] = {
-    { "to", SETTING_TEXT, AT(to), .required = true, .value_name = "ADDR", .help = "host:port or unix:PATH" },
-    { "tag", SETTING_TEXT, AT(tag), .required = true, .value_name = "TAG", .help = "tag of every event" },
+    { "to", SETTING_TEXT, AT(to), .required_by = SETTING_REQUIRED, .value_name = "ADDR",
+      .help = "host:port or unix:PATH" },
+    { "tag", SETTING_TEXT, AT(tag), .required_by = SETTING_REQUIRED, .value_name = "TAG",
+      .help = "tag of every event" },
     { "count", SETTING_COUNT, AT(count), .min = 1, .value_name = "N",
       .help = "send N sample events instead of reading stdin (1 when stdin is a terminal)" },
     { "ack", SETTING_FLAG, AT(ack), .help = "request an ack for each message and wait for it" },

@@ -21,7 +21,8 @@ struct discovery_target {
     struct address address;
     unsigned weight; /* of each address of the target, 1 to DISCOVERY_WEIGHT_MAX; SRV weights divide the sum
                         anew */
-    bool is_standby; /* used only while no address of the other targets is usable */
+    const char *server_name; /* borrowed: of each address of the target; NULL: the resolver tells */
+    bool is_standby;         /* used only while no address of the other targets is usable */
 };
 
 struct discovery_options {

@@ -22,8 +22,8 @@ enum {
 
 struct endpoint {
     struct socket_address address;
-    const char *server_name; /* the name in SNI and in the certificate; NULL: husk asks for no name of this
-                                endpoint (no TLS, or --server-name is set). A list owns its names */
+    const char *server_name; /* the name in SNI and in the certificate; NULL: husk asks for --server-name, or
+                                for no name (no TLS). A list owns its names */
     unsigned weight;         /* share of the connections among the endpoints of its tier; not 0 */
     unsigned tier; /* 0: primary. A tier is used while all endpoints of lower tiers are ejected. The tier of a
                       standby upstream is never 0 */

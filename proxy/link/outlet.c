@@ -212,7 +212,7 @@ static enum end_reason outlet_connect(struct outlet *outlet)
         return END_NONE;
     }
     const char *name =
-        route_of(outlet)->server_name ? route_of(outlet)->server_name : outlet->endpoint->server_name;
+        outlet->endpoint->server_name ? outlet->endpoint->server_name : route_of(outlet)->server_name;
     assert(name); /* without a name, every certificate of the CA would be accepted */
     struct tls_channel *tls =
         tls_channel_new(&dialer->reactor->io.tls, dialer->credentials, name, &dialer->sessions);

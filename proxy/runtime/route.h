@@ -65,9 +65,9 @@ struct route_options {
 
     /* ---- connections ---- */
 
-    const char *server_name; /* --server-name: the name that an upstream's certificate must have; NULL: the
-                                name of its endpoint */
-    uint64_t dial_delay_ms;  /* --dial-delay: wait for the first byte of a peer before the dial (tcp) */
+    const char *server_name;       /* --server-name: the name that an upstream's certificate must have if its
+                                      endpoint has no name */
+    uint64_t dial_delay_ms;        /* --dial-delay: wait for the first byte of a peer before the dial (tcp) */
     uint64_t connect_timeout_ms;   /* --connect-timeout: per address */
     uint64_t handshake_timeout_ms; /* --handshake-timeout: TLS from accept or connect; authentication from its
                                       begin */

@@ -195,7 +195,7 @@ def test_an_agent_comes_to_the_admin_port(husk, data, speaks):
         with raw.connect(client.admin) as agent:
             agent.sendall(data)
             raw.assert_closed(agent)
-    line, = client.problems()
+    line = client.problem()
     assert line["speaks"] == speaks and "--listen" in line["hint"]
 
 
@@ -204,7 +204,7 @@ def test_a_scraper_uses_a_name_that_the_admin_port_does_not_know(husk):
     for _ in range(3):
         status, text = client.get("/metrics", headers={"Host": "husk.logging.svc:9901"})
         assert status == 421 and "--admin-host" in text
-    line, = client.problems()
+    line = client.problem()
     assert line["host"] == "husk.logging.svc:9901" and "--admin-host" in line["hint"]
 
 

@@ -137,7 +137,7 @@ def test_an_invalid_rule_stops_the_start_with_one_line(husk, rule):
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
     ended = run("client", *words)
     assert ended.returncode == 1 or ended.returncode == 2
-    assert len(ended.stderr.splitlines()) == 1 and f'--rule "{rule}"' in ended.stderr.replace('\\"', '"')
+    assert len(ended.stderr.splitlines()) == 1 and f'--rule: "{rule}"' in ended.stderr.replace('\\"', '"')
 
 
 # ---- prefixes ----

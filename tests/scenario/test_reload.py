@@ -215,7 +215,7 @@ def test_a_shared_key_that_cannot_be_loaded_fails_the_whole_set(husk, pki, mount
     server.signal(signal.SIGHUP)
     server.wait_for_metric("husk_reload_pending", 1)
     assert shown_certificate(server, pki) == der(pki.server), "the certificate belongs to the same set"
-    problem, = server.problems()
+    problem = server.problem()
     assert "--accept-key" in problem["message"] and "key" in problem["message"]
     path.write_text("key")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the whole set is loaded")

@@ -80,7 +80,7 @@ def test_a_connection_to_a_server_that_is_not_trusted_is_drained_and_replaced(si
     replacement.send({"ack": third[-1]["chunk"]})
     site.agent.expect_ack("3")
     wait_for_end(site.client, "upstream")
-    line, = site.client.problems()
+    line = site.client.problem()
     assert line["reason"] == "distrusted" and line["side"] == "upstream" and line["upstream"]
     assert "CA theirs, which is not in our CA file" in line["detail"]
     site.carry(replacement, 4)
@@ -279,7 +279,7 @@ def test_a_tunnel_ends_when_the_agent_is_not_trusted(husk, pki, bundle):
     agent, aggregator = ends[1]
     assert agent.recv(1) == aggregator.recv(1) == b"", "both ends see an end in order"
     raw.carry_both_ways(*ends[0])
-    line, = server.problems()
+    line = server.problem()
     assert line["reason"] == "distrusted" and line["side"] == "downstream" and line["identity"]
     assert "not in our CA file" in line["detail"]
     assert ended(server, "upstream", "other_side") == 1
@@ -294,7 +294,7 @@ def test_a_tunnel_ends_when_the_server_is_not_trusted(husk, pki, bundle):
     bundle.write(pki.ca.cert)
     reload(tunnel.client)
     assert agent.recv(1) == aggregator.recv(1) == b""
-    line, = tunnel.client.problems()
+    line = tunnel.client.problem()
     assert line["reason"] == "distrusted" and line["side"] == "upstream" and line["upstream"]
     assert ended(tunnel.client, "downstream", "other_side") == 1
 

@@ -73,7 +73,7 @@ def test_tls_min_above_tls_max_is_refused(refused):
 
 
 def test_an_option_given_twice_is_refused(refused):
-    refused("client", 2, "--listen", listen=[HERE, HERE])
+    refused("client", 2, "--listen", listen=[f"{raw.HOST}:2", f"{raw.HOST}:2"])
 
 
 @pytest.mark.parametrize("upstream", ["localhost:1,weight=0", "localhost:1,spare", "srv+_fluent._tcp.test:1",

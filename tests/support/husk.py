@@ -60,6 +60,11 @@ class Husk(Program):
         """The warnings and errors in the log."""
         return [event for event in self.events() if event["level"] in ("warn", "error")]
 
+    def problem(self):
+        """The only warning or error in the log, which may still be on its way."""
+        one, = self.wait_until(lambda _: self.problems(), "a warning or error")
+        return one
+
     @functools.cached_property
     def address(self):
         return raw.parse_address(self.wait_for_event(message="listening")["address"])

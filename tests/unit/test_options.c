@@ -1,6 +1,9 @@
 /* proxy/options*.c: the configuration becomes options, or a fault. */
 #include "options.h"
 
+#include "config/setting_value.h"
+#include "config/settings.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -15,7 +18,7 @@ struct parsed {
     struct config config;
     struct process_options process;
     struct options options; /* does not move: its parts point to each other */
-    struct fault fault;
+    struct mistakes mistakes;
 };
 
 static void interpret(struct parsed *parsed, enum config_mode mode, const char *const *more,
@@ -29,7 +32,8 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     int count = 0;
     const struct settings_table table = config_settings(mode);
 
-    *parsed = (struct parsed) { 0 };
+    *parsed = (struct parsed) { .config = { .mode = mode } };
+    mistakes_init(&parsed->mistakes, "husk");
     for (size_t i = 0; i < sizeof common / sizeof common[0]; i += 2) {
         bool is_replaced = false;
         for (size_t k = 0; more[k]; k++)
@@ -42,17 +46,30 @@ static void interpret(struct parsed *parsed, enum config_mode mode, const char *
     for (size_t i = 0; more[i]; i++)
         words[count++] = (char *)(uintptr_t)more[i];
     const struct settings_words given = { .count = count, .items = words };
-    if (!settings_parse(&table, &parsed->config, &given, &parsed->fault))
-        fail_msg("%s", parsed->fault.text);
-    bool good =
-        process_options_from_config(&parsed->process, &parsed->config, &parsed->fault) &&
-        options_from_config(&parsed->options, mode, &parsed->config, parsed->process.workers, &parsed->fault);
+    struct fault fault;
+    bool good = settings_parse(&table, &parsed->config, &given, &fault);
+    if (!good) {
+        mistakes_add(&parsed->mistakes, (struct place) { 0 }, "%s", fault.text);
+    } else {
+        good = process_options_from_config(&parsed->process, &parsed->config, &parsed->mistakes) &&
+               options_from_config(&parsed->options, &parsed->config, parsed->process.workers,
+                                   &parsed->mistakes);
+    }
+    assert_int_equal(good, parsed->mistakes.count == 0);
     if (expected_fault) {
         assert_false(good);
-        assert_string_equal(parsed->fault.text, expected_fault);
+        assert_string_equal(parsed->mistakes.items[0].text, expected_fault);
     } else if (!good) {
-        fail_msg("%s", parsed->fault.text);
+        fail_msg("%s", parsed->mistakes.items[0].text);
     }
+    mistakes_deinit(&parsed->mistakes);
+}
+
+static void release(struct parsed *parsed)
+{
+    const struct settings_table table = config_settings(parsed->config.mode);
+
+    options_deinit(&parsed->options);
     settings_free(&table, &parsed->config);
 }
 
@@ -63,7 +80,7 @@ static void expect_refused(enum config_mode mode, const char *const *more, const
     struct parsed parsed;
 
     interpret(&parsed, mode, more, fault);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **state)
@@ -77,7 +94,7 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     assert_null(client.options.credentials[SIDE_UPSTREAM].policy);
     assert_string_equal(client.options.route.server_name, "fluentd");
     assert_int_equal(client.options.discovery.health.persistence, HEALTH_UNTIL_GOOD);
-    options_deinit(&client.options);
+    release(&client);
 
     interpret(&server, CONFIG_SERVER, WORDS("--allow-cn", "client"), NULL);
     assert_null(server.options.credentials[SIDE_UPSTREAM].cert_file);
@@ -85,7 +102,7 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     assert_int_equal(server.options.policy.count, 1);
     assert_ptr_equal(server.options.credentials[SIDE_DOWNSTREAM].policy, &server.options.policy);
     assert_null(server.options.route.server_name);
-    options_deinit(&server.options);
+    release(&server);
 }
 
 static void the_defaults_are_forward_and_at_least_once(void **state)
@@ -99,11 +116,11 @@ static void the_defaults_are_forward_and_at_least_once(void **state)
         interpret(&parsed, modes[i], WORDS(allow), NULL);
         assert_int_equal(parsed.options.route.protocol, ROUTE_FORWARD);
         assert_int_equal(parsed.options.route.delivery, ROUTE_AT_LEAST_ONCE);
-        options_deinit(&parsed.options);
+        release(&parsed);
     }
     interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "tcp"), NULL);
     assert_int_equal(parsed.options.route.protocol, ROUTE_TCP);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void three_connections_prove_that_no_acks_come_unless_a_setting_says_otherwise(void **state)
@@ -114,11 +131,11 @@ static void three_connections_prove_that_no_acks_come_unless_a_setting_says_othe
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.route.on_no_acks, ROUTE_NO_ACKS_CONTINUE);
     assert_int_equal(parsed.options.route.no_acks_after, 3);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--on-no-acks", "hold", "--no-acks-after", "off"), NULL);
     assert_int_equal(parsed.options.route.on_no_acks, ROUTE_NO_ACKS_HOLD);
     assert_int_equal(parsed.options.route.no_acks_after, 0);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void the_server_name_is_the_host_of_the_upstream_by_default(void **state)
@@ -130,7 +147,7 @@ static void the_server_name_is_the_host_of_the_upstream_by_default(void **state)
     assert_null(parsed.options.route.server_name);
     assert_int_equal(parsed.options.discovery.target_count, 1);
     assert_string_equal(parsed.options.discovery.targets[0].address.host, "logs.example");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void hosts_of_upstreams_matter_only_where_tls_asks_for_them(void **state)
@@ -140,13 +157,13 @@ static void hosts_of_upstreams_matter_only_where_tls_asks_for_them(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_KEEP_HOSTS);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--server-name", "n"), NULL);
     assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_DROP_HOSTS);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_SERVER, WORDS("--allow-cn", "n"), NULL);
     assert_int_equal(parsed.options.discovery.resolver.hosts, RESOLVER_DROP_HOSTS);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void upstreams_are_parsed_in_order_with_weight_and_standby(void **state)
@@ -180,7 +197,7 @@ static void upstreams_are_parsed_in_order_with_weight_and_standby(void **state)
         assert_int_equal(target->weight, expected[i].weight);
         assert_int_equal(target->is_standby, expected[i].is_standby);
     }
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_fault_of_an_upstream_names_its_text(void **state)
@@ -188,13 +205,14 @@ static void a_fault_of_an_upstream_names_its_text(void **state)
     static const struct {
         const char *text, *fault;
     } bad[] = {
-        { "a:1,weight=0", "--upstream: \"a:1,weight=0\": weight \"0\" is not 1 to 1000" },
-        { "a:1,weight=1001", "--upstream: \"a:1,weight=1001\": weight \"1001\" is not 1 to 1000" },
-        { "a:1,weight=-1", "--upstream: \"a:1,weight=-1\": weight \"-1\" is not 1 to 1000" },
-        { "a:1,weight=2x", "--upstream: \"a:1,weight=2x\": weight \"2x\" is not 1 to 1000" },
-        { "a:1,weight=", "--upstream: \"a:1,weight=\": weight \"\" is not 1 to 1000" },
-        { "a:1,spare", "--upstream: \"a:1,spare\": \"spare\" is neither weight=N nor standby" },
-        { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is neither weight=N nor standby" },
+        { "a:1,weight=0", "--upstream: \"a:1,weight=0\": weight: 0 is out of range: expected 1 to 1000" },
+        { "a:1,weight=1001",
+          "--upstream: \"a:1,weight=1001\": weight: 1001 is out of range: expected 1 to 1000" },
+        { "a:1,weight=-1", "--upstream: \"a:1,weight=-1\": weight: \"-1\" is not a whole number" },
+        { "a:1,weight=2x", "--upstream: \"a:1,weight=2x\": weight: \"2x\" is not a whole number" },
+        { "a:1,weight=", "--upstream: \"a:1,weight=\": weight: needs a value: weight=N" },
+        { "a:1,spare", "--upstream: \"a:1,spare\": \"spare\" is unknown" },
+        { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is unknown" },
         { "a,standby", "--upstream: no port in \"a\": expected host:port" },
         { "b:1", "--upstream: \"b:1\": the same address is given twice" },
         { "srv+x:1", "--upstream: port in \"srv+x:1\": SRV records tell the port: expected srv+NAME" },
@@ -212,7 +230,7 @@ static void a_fault_of_an_upstream_names_its_text(void **state)
     }
     words[2 * (DISCOVERY_TARGETS_MAX + 1)] = NULL;
     interpret(&parsed, CONFIG_CLIENT, words, "--upstream: given more than 64 times");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void limits_of_the_process_are_divided_among_workers(void **state)
@@ -228,10 +246,10 @@ static void limits_of_the_process_are_divided_among_workers(void **state)
     assert_int_equal(parsed.options.route.max_connections, 3);
     assert_int_equal(parsed.options.route.max_handshakes, 1);
     assert_int_equal(parsed.options.route.handshake_memory_bytes, 512 * 1024);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--workers", "auto"), NULL);
     assert_in_range(parsed.process.workers, 1, WORKER_GROUP_MAX);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void invalid_events_are_skipped_unless_a_setting_says_otherwise(void **state)
@@ -241,13 +259,13 @@ static void invalid_events_are_skipped_unless_a_setting_says_otherwise(void **st
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_true(parsed.options.route.body.skip_invalid);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--invalid-events", "skip"), NULL);
     assert_true(parsed.options.route.body.skip_invalid);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_SERVER, WORDS("--allow-any", "--invalid-events", "pass"), NULL);
     assert_false(parsed.options.route.body.skip_invalid);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void bodies_are_changed_only_if_a_setting_says_so(void **state)
@@ -262,7 +280,7 @@ static void bodies_are_changed_only_if_a_setting_says_so(void **state)
     assert_int_equal(parsed.options.route.body.compress, COMPRESSION_OFF);
     assert_false(parsed.options.route.body.strip_metadata);
     assert_int_equal(parsed.options.route.body.compress_min, 1024);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_SERVER,
               WORDS("--allow-any", "--compress", "gzip", "--strip-metadata", "--compress-min", "64",
                     "--max-inflated", "1MiB"),
@@ -271,7 +289,7 @@ static void bodies_are_changed_only_if_a_setting_says_so(void **state)
     assert_true(parsed.options.route.body.strip_metadata);
     assert_int_equal(parsed.options.route.body.compress_min, BODY_COMPRESS_MIN);
     assert_int_equal(parsed.options.route.body.inflated_max, 1024 * 1024);
-    options_deinit(&parsed.options);
+    release(&parsed);
     for (unsigned i = 0; i < 2; i++) {
         char tcp[100], passthrough[100];
         snprintf(tcp, sizeof tcp, "%s: is for --protocol forward; tcp changes nothing", settings[i].setting);
@@ -293,13 +311,13 @@ static void batches_wait_only_if_a_setting_says_so_and_husk_joins_messages(void 
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.route.batch_delay_ms, 0);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_SERVER, WORDS("--allow-any", "--batch-delay", "1s"), NULL);
     assert_int_equal(parsed.options.route.batch_delay_ms, 1000);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--delivery", "passthrough", "--batch-delay", "1s"), NULL);
     assert_int_equal(parsed.options.route.batch_delay_ms, 0);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_fault_names_the_setting(void **state)
@@ -346,7 +364,7 @@ static void shared_keys_belong_to_a_side(void **state)
     assert_string_equal(parsed.options.keys.side[SIDE_UPSTREAM].env, "TEST_KEY");
     assert_string_equal(parsed.options.keys.side[SIDE_UPSTREAM].username, "me");
     assert_string_equal(parsed.options.keys.side[SIDE_UPSTREAM].password_env, "TEST_PASSWORD");
-    options_deinit(&parsed.options);
+    release(&parsed);
 
     interpret(&parsed, CONFIG_CLIENT,
               WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you=TEST_PASSWORD"), NULL);
@@ -354,7 +372,7 @@ static void shared_keys_belong_to_a_side(void **state)
     assert_int_equal(parsed.options.keys.side[SIDE_DOWNSTREAM].user_count, 1);
     assert_string_equal(parsed.options.keys.users[0].name, "you");
     assert_string_equal(parsed.options.keys.users[0].password_env, "TEST_PASSWORD");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void an_upstream_at_the_listener_is_refused(void **state)
@@ -389,7 +407,7 @@ static void an_upstream_at_the_listener_is_refused(void **state)
         interpret(&parsed, CONFIG_SERVER,
                   WORDS("--allow-any", "--listen", cases[i].listen, "--upstream", cases[i].upstream),
                   cases[i].text ? fault : NULL);
-        options_deinit(&parsed.options);
+        release(&parsed);
     }
 }
 
@@ -405,7 +423,7 @@ static void shared_key_settings_that_contradict_each_other_are_refused(void **st
     expect_refused(CONFIG_CLIENT, WORDS("--accept-user", "you=TEST_KEY"),
                    "--accept-user: requires --accept-key-env, --accept-key-file or --accept-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you"),
-                   "--accept-user: \"you\" is not NAME=VAR");
+                   "--accept-user: \"you\": password-env: needs a value: password-env=VAR");
 }
 
 static void an_empty_shared_key_needs_its_own_setting(void **state)
@@ -416,12 +434,12 @@ static void an_empty_shared_key_needs_its_own_setting(void **state)
     interpret(&parsed, CONFIG_CLIENT, WORDS("--shared-key-empty"), NULL);
     assert_true(parsed.options.keys.side[SIDE_UPSTREAM].is_empty);
     assert_null(parsed.options.keys.side[SIDE_DOWNSTREAM].setting);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--accept-key-empty", "--accept-user", "you=TEST_KEY"), NULL);
     assert_true(parsed.options.keys.side[SIDE_DOWNSTREAM].is_empty);
     assert_int_equal(parsed.options.keys.side[SIDE_DOWNSTREAM].user_count, 1);
     assert_null(parsed.options.keys.side[SIDE_UPSTREAM].setting);
-    options_deinit(&parsed.options);
+    release(&parsed);
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-empty"),
                    "--accept-key-empty: requires --accept-user, otherwise husk would accept every agent");
     expect_refused(CONFIG_CLIENT, WORDS("--shared-key-empty", "--shared-key-file", "f"),
@@ -466,7 +484,7 @@ static void listeners_are_parsed_in_order_with_mode_and_group(void **state)
         assert_int_equal(one->access.mode, expected[i].mode);
         assert_int_equal(one->access.group, expected[i].group);
     }
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_fault_of_a_listener_names_its_text(void **state)
@@ -474,28 +492,26 @@ static void a_fault_of_a_listener_names_its_text(void **state)
     static const struct {
         const char *text, *fault;
     } bad[] = {
-        { "unix:/a,mode=", "\"unix:/a,mode=\": mode \"\" is not octal: expected 0 to 0777, as in 0660" },
-        { "unix:/a,mode=0888", "\"unix:/a,mode=0888\": mode \"0888\" is not octal: expected 0 to 0777, as in "
-                               "0660" },
-        { "unix:/a,mode=rw",
-          "\"unix:/a,mode=rw\": mode \"rw\" is not octal: expected 0 to 0777, as in 0660" },
-        { "unix:/a,mode=1777", "\"unix:/a,mode=1777\": mode \"1777\" is not octal: expected 0 to 0777, as in "
-                               "0660" },
-        { "unix:/a,mode=00660",
-          "\"unix:/a,mode=00660\": mode \"00660\" is not octal: expected 0 to 0777, as in "
+        { "unix:/a,mode=", "\"unix:/a,mode=\": mode: needs a value: mode=OCTAL" },
+        { "unix:/a,mode=0888",
+          "\"unix:/a,mode=0888\": mode: \"0888\" is not octal: expected 0 to 0777, as in "
           "0660" },
-        { "unix:/a,group=no such group", "\"unix:/a,group=no such group\": group \"no such group\" does not "
-                                         "exist on this machine: expected its "
-                                         "name or number" },
-        { "unix:/a,group=",
-          "\"unix:/a,group=\": group \"\" does not exist on this machine: expected its name or "
-          "number" },
-        { "unix:/a,group=4294967295", "\"unix:/a,group=4294967295\": group \"4294967295\" does not exist on "
-                                      "this machine: expected its name "
-                                      "or number" },
-        { "unix:/a,mod=0660", "\"unix:/a,mod=0660\": \"mod=0660\" is neither mode=OCTAL nor group=NAME" },
-        { "unix:/a,", "\"unix:/a,\": \"\" is neither mode=OCTAL nor group=NAME" },
-        { "unix:/a,mode=0600,mode=0600", "\"unix:/a,mode=0600,mode=0600\": mode is given twice" },
+        { "unix:/a,mode=rw",
+          "\"unix:/a,mode=rw\": mode: \"rw\" is not octal: expected 0 to 0777, as in 0660" },
+        { "unix:/a,mode=1777",
+          "\"unix:/a,mode=1777\": mode: \"1777\" is not octal: expected 0 to 0777, as in "
+          "0660" },
+        { "unix:/a,mode=00660",
+          "\"unix:/a,mode=00660\": mode: \"00660\" is not octal: expected 0 to 0777, as in "
+          "0660" },
+        { "unix:/a,group=no such group", "\"unix:/a,group=no such group\": group: \"no such group\" does not "
+                                         "exist on this machine: expected the name or number of a group" },
+        { "unix:/a,group=", "\"unix:/a,group=\": group: needs a value: group=NAME" },
+        { "unix:/a,group=4294967295", "\"unix:/a,group=4294967295\": group: \"4294967295\" does not exist on "
+                                      "this machine: expected the name or number of a group" },
+        { "unix:/a,mod=0660", "\"unix:/a,mod=0660\": \"mod\" is unknown; did you mean mode?" },
+        { "unix:/a,", "\"unix:/a,\": \"\" is unknown" },
+        { "unix:/a,mode=0600,mode=0600", "\"unix:/a,mode=0600,mode=0600\": mode: given twice" },
         { "127.0.0.1:1,mode=0660", "\"127.0.0.1:1,mode=0660\": mode and group are for unix:PATH" },
         { "unix:@a,mode=0660", "\"unix:@a,mode=0660\": mode and group are for unix:PATH" },
         { "unix:/b,mode=0600", "\"unix:/b,mode=0600\": the same address is given twice" },
@@ -523,7 +539,7 @@ static void a_fault_of_a_listener_names_its_text(void **state)
     }
     words[2 * (LISTENER_SOCKETS_MAX + 1)] = NULL;
     interpret(&parsed, CONFIG_CLIENT, words, "--listen: given more than 16 times");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void admin_hosts_are_names_without_port(void **state)
@@ -536,7 +552,7 @@ static void admin_hosts_are_names_without_port(void **state)
               NULL);
     assert_int_equal(parsed.process.admin.hosts.count, 2);
     assert_string_equal(parsed.process.admin.hosts.items[1], "husk_1");
-    options_deinit(&parsed.options);
+    release(&parsed);
     expect_refused(
         CONFIG_CLIENT, WORDS("--admin-host", "husk:9901"),
         "--admin-host: \"husk:9901\" is neither a DNS name nor an IP address: write it without port "
@@ -551,7 +567,7 @@ static void admin_hosts_are_names_without_port(void **state)
     }
     words[2 * (HTTP_HOST_NAMES_MAX + 1)] = NULL;
     interpret(&parsed, CONFIG_CLIENT, words, "--admin-host: given more than 16 times");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_client_listens_anywhere_with_unsafe_listen(void **state)
@@ -560,7 +576,7 @@ static void a_client_listens_anywhere_with_unsafe_listen(void **state)
 
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS("--listen", "0.0.0.0:24224", "--unsafe-listen"), NULL);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_rule_is_parsed_into_its_parts(void **state)
@@ -591,14 +607,14 @@ static void a_rule_is_parsed_into_its_parts(void **state)
     assert_int_equal(rule->tag_count + rule->bytes_per_second + rule->messages_per_second, 0);
     assert_int_equal(rule->burst_ms, 1000);
     assert_null(rule->prefix);
-    options_deinit(&parsed.options);
+    release(&parsed);
 
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_null(parsed.options.route.policy);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--rule", "any tag-prefix=edge."), NULL);
     assert_int_equal(parsed.options.route.policy->count, 1);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
@@ -607,25 +623,24 @@ static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
         enum config_mode mode;
         const char *rule, *fault;
     } rows[] = {
-        { CONFIG_SERVER, "tags=a",
-          "--rule \"tags=a\": matches nobody: set any, cn=, dns=, uri=, ou= or spki=" },
-        { CONFIG_SERVER, "any tag=a", "--rule \"any tag=a\": \"tag\" is unknown; did you mean tags?" },
+        { CONFIG_SERVER, "tags=a", "--rule: \"tags=a\": matches nobody: set any, cn, dns, uri, ou or spki" },
+        { CONFIG_SERVER, "any tag=a", "--rule: \"any tag=a\": \"tag\" is unknown; did you mean tags?" },
         { CONFIG_SERVER, "any tags=/a/",
-          "--rule \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
-        { CONFIG_SERVER, "any tags=a,,b", "--rule \"any tags=a,,b\": tags: \"\": the pattern is empty" },
+          "--rule: \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
+        { CONFIG_SERVER, "any tags=a,,b", "--rule: \"any tags=a,,b\": tags: \"\": the pattern is empty" },
         { CONFIG_SERVER, "any tag-prefix={x}.",
-          "--rule \"any tag-prefix={x}.\": tag-prefix: \"{x}.\": braces are only allowed in {cn}, "
+          "--rule: \"any tag-prefix={x}.\": tag-prefix: \"{x}.\": braces are only allowed in {cn}, "
           "{uri}, {dns} and {spki8}" },
         { CONFIG_SERVER, "spki=12",
-          "--rule \"spki=12\": \"12\" is not a SHA-256 hash: expected 64 hex digits" },
+          "--rule: \"spki=12\": \"12\" is not a SHA-256 hash: expected 64 hex digits" },
         { CONFIG_SERVER, "any max-message=512MiB",
-          "--rule \"any max-message=512MiB\": max-message: is above --max-message" },
+          "--rule: \"any max-message=512MiB\": max-message: is above --max-message" },
         { CONFIG_SERVER, "any burst=1ms",
-          "--rule \"any burst=1ms\": burst: 1ms is out of range: expected 20ms to 1h" },
+          "--rule: \"any burst=1ms\": burst: 1ms is out of range: expected 20ms to 1h" },
         { CONFIG_CLIENT, "cn=a",
-          "--rule \"cn=a\": agents of husk client have no certificate: only \"any\" can match them" },
+          "--rule: \"cn=a\": agents without TLS have no certificate: only \"any\" can match them" },
         { CONFIG_CLIENT, "any tag-prefix={cn}.",
-          "--rule \"any tag-prefix={cn}.\": tag-prefix: agents of husk client have no certificate to take a "
+          "--rule: \"any tag-prefix={cn}.\": tag-prefix: agents without TLS have no certificate to take a "
           "name from" },
     };
 
@@ -645,7 +660,7 @@ static void a_cn_as_server_name_may_be_any_text(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS("--allow-cn-as-name", "--server-name", "our logs"), NULL);
     assert_string_equal(parsed.options.route.server_name, "our logs");
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void weak_certificates_are_accepted_on_request(void **state)
@@ -655,10 +670,10 @@ static void weak_certificates_are_accepted_on_request(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_false(parsed.options.credentials[SIDE_UPSTREAM].allow_weak);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--allow-weak-certificates"), NULL);
     assert_true(parsed.options.credentials[SIDE_UPSTREAM].allow_weak);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void udp_heartbeats_are_for_forward(void **state)
@@ -669,13 +684,13 @@ static void udp_heartbeats_are_for_forward(void **state)
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 1000);
     assert_int_equal(parsed.options.heartbeats_per_source, 5);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--udp-heartbeats", "off"), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 0);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--protocol", "tcp"), NULL);
     assert_int_equal(parsed.options.heartbeats_per_second, 0);
-    options_deinit(&parsed.options);
+    release(&parsed);
 }
 
 static void refusing_requires_a_fixed_port(void **state)
@@ -685,11 +700,11 @@ static void refusing_requires_a_fixed_port(void **state)
     (void)state;
     interpret(&parsed, CONFIG_CLIENT, WORDS(NULL), NULL);
     assert_false(parsed.options.refuses_unhealthy);
-    options_deinit(&parsed.options);
+    release(&parsed);
     interpret(&parsed, CONFIG_CLIENT, WORDS("--listen", "127.0.0.1:24224", "--when-unhealthy", "refuse"),
               NULL);
     assert_true(parsed.options.refuses_unhealthy);
-    options_deinit(&parsed.options);
+    release(&parsed);
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "unix:/x", "--when-unhealthy", "refuse"),
                    "--when-unhealthy: refuse requires a fixed TCP port, and unix:/x has none");
     expect_refused(CONFIG_CLIENT,

@@ -1,10 +1,13 @@
 #include "config/config.h"
+#include "config/setting_value.h"
 #include "config/settings.h"
+#include "config/settings_help.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 struct target {
@@ -20,7 +23,12 @@ struct target {
 static const char *const colours[] = { "red", "green", NULL };
 
 static const struct setting rows_of_table[] = {
-    { .name = "text", .type = SETTING_TEXT, AT(text), .value_name = "T", .required = true, .help = "a text" },
+    { .name = "text",
+      .type = SETTING_TEXT,
+      AT(text),
+      .value_name = "T",
+      .required_by = SETTING_REQUIRED,
+      .help = "a text" },
     { .name = "count",
       .type = SETTING_COUNT,
       AT(count),
@@ -181,34 +189,47 @@ static void without_positionals_another_word_is_a_fault(void **state)
     assert_string_equal(fault.text, "stray: unexpected argument");
 }
 
-static struct parsed parse_text(const char *text, char *copy)
-{
-    struct parsed parsed = { 0 };
+/* A list whose items have the settings of the table as parts. */
+static const struct setting_parts parts_of_table = {
+    .table = { .rows = rows_of_table, .count = sizeof rows_of_table / sizeof rows_of_table[0] },
+    .size = sizeof(struct target),
+    .separator = ' ',
+};
+static const struct setting items = {
+    .name = "items", .type = SETTING_LIST, AT(list), .parts = &parts_of_table, .value_name = "ITEM"
+};
+static const struct settings_table table_of_items = { .rows = &items, .count = 1 };
 
-    parsed.good = settings_parse_text(&table, &parsed.target, strcpy(copy, text), &parsed.fault);
-    return parsed;
-}
-
-static void a_text_is_parsed_into_its_parts(void **state)
+static void an_item_is_parsed_into_its_parts(void **state)
 {
-    char copy[200];
-    struct parsed parsed =
-        parse_text("  any text=\"two words\"=x\tallow=a,b size=1MiB flag  allow=\" c\" ", copy);
+    struct target all = { 0 }, copy = { 0 };
+    struct fault fault;
 
     (void)state;
-    assert_true(parsed.good);
-    assert_string_equal(parsed.target.text, "two words=x");
-    assert_int_equal(parsed.target.bytes, 1 << 20);
-    assert_int_equal(parsed.target.duration, 250);
-    assert_true(parsed.target.flag);
-    assert_int_equal(parsed.target.list.count, 3);
-    assert_null(parsed.target.list.items[0].value);
-    assert_string_equal(parsed.target.list.items[1].value, "a,b");
-    assert_string_equal(parsed.target.list.items[2].value, " c");
-    settings_free(&table, &parsed.target);
+    assert_true(setting_value_set(
+        &items, &all, "  any text=\"two words\"=x\tallow=a,b size=1MiB flag  allow=\" c\" ", &fault));
+    const struct target *item = all.list.items[0].parts;
+    assert_string_equal(item->text, "two words=x");
+    assert_int_equal(item->bytes, 1 << 20);
+    assert_int_equal(item->duration, 250);
+    assert_true(item->flag);
+    assert_int_equal(item->list.count, 3);
+    assert_null(item->list.items[0].value);
+    assert_string_equal(item->list.items[1].value, "a,b");
+    assert_string_equal(item->list.items[2].value, " c");
+
+    assert_true(setting_value_copy(&items, &copy, &all));
+    assert_true(setting_value_equal(&items, &copy, &all));
+    assert_true(setting_list_compose(&items, &copy.list.items[0]));
+    assert_string_equal(copy.list.items[0].value,
+                        "text=\"two words=x\" size=1MiB flag allow=a,b allow=\" c\" any");
+    ((struct target *)copy.list.items[0].parts)->duration = 251;
+    assert_false(setting_value_equal(&items, &copy, &all));
+    settings_free(&table_of_items, &all);
+    settings_free(&table_of_items, &copy);
 }
 
-static void a_fault_in_a_text_names_the_part(void **state)
+static void a_fault_in_an_item_quotes_it_and_names_the_part(void **state)
 {
     static const struct {
         const char *text, *fault;
@@ -222,14 +243,16 @@ static void a_fault_in_a_text_names_the_part(void **state)
         { "size=1", "size: 1 is out of range: expected at least 1KiB" },
         { "wait=soon", "wait: \"soon\" is not a duration such as 250ms, 5s or 2m" },
     };
-    char copy[200];
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct parsed parsed = parse_text(rows[i].text, copy);
-        assert_false(parsed.good);
-        assert_string_equal(parsed.fault.text, rows[i].fault);
-        settings_free(&table, &parsed.target);
+        struct target all = { 0 };
+        struct fault fault;
+        char expected[200];
+        snprintf(expected, sizeof expected, "\"%s\": %s", rows[i].text, rows[i].fault);
+        assert_false(setting_value_set(&items, &all, rows[i].text, &fault));
+        assert_string_equal(fault.text, expected);
+        settings_free(&table_of_items, &all);
     }
 }
 
@@ -255,7 +278,10 @@ static void assert_print_help_has_all(const struct settings_table *settings)
     assert_in_range(printed(text, settings, NULL), 1, TEXT_BYTES - 2);
     for (const char *at = text; (at = strstr(at, "\n  --")); at++)
         paragraphs++;
-    assert_int_equal(paragraphs, settings->count);
+    size_t in_table = 0;
+    for (size_t i = 0; i < settings->count; i++)
+        in_table += setting_is_in(settings, &settings->rows[i]);
+    assert_int_equal(paragraphs, in_table);
 }
 
 static void settings_are_grouped_in_the_help(void **state)
@@ -271,9 +297,9 @@ static void settings_are_grouped_in_the_help(void **state)
     (void)state;
     printed(text, &with_groups, NULL);
     assert_string_equal(text, "One:\n\n  --a\n        first\n\nTwo:\n\n  --b\n        second\n");
-    printed(text, &with_groups, settings_find(&with_groups, "--b"));
+    printed(text, &with_groups, setting_find(&with_groups, "b", 1));
     assert_string_equal(text, "--b\n\nsecond\n\nDefault:  off\nGroup:    Two\n");
-    assert_null(settings_find(&with_groups, "c"));
+    assert_null(setting_find(&with_groups, "c", 1));
 }
 
 static void one_setting_is_printed_in_full(void **state)
@@ -295,7 +321,7 @@ static void one_setting_is_printed_in_full(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        printed(text, &table, settings_find(&table, rows[i].name));
+        printed(text, &table, setting_find(&table, rows[i].name, strlen(rows[i].name)));
         assert_string_equal(text, rows[i].text);
     }
 }
@@ -343,8 +369,8 @@ int main(void)
         cmocka_unit_test(other_words_move_to_the_front_and_two_dashes_end_the_options),
         cmocka_unit_test(a_fault_names_the_option_and_what_it_expects),
         cmocka_unit_test(without_positionals_another_word_is_a_fault),
-        cmocka_unit_test(a_text_is_parsed_into_its_parts),
-        cmocka_unit_test(a_fault_in_a_text_names_the_part),
+        cmocka_unit_test(an_item_is_parsed_into_its_parts),
+        cmocka_unit_test(a_fault_in_an_item_quotes_it_and_names_the_part),
         cmocka_unit_test(defaults_of_the_proxy_are_in_their_ranges),
         cmocka_unit_test(settings_are_grouped_in_the_help),
         cmocka_unit_test(one_setting_is_printed_in_full),

@@ -1,0 +1,12 @@
+/* What the items of the lists in struct config consist of. */
+#ifndef HUSK_CONFIG_SCHEMA_PARTS_H
+#define HUSK_CONFIG_SCHEMA_PARTS_H
+
+#include "config/setting.h"
+
+extern const struct setting_parts config_listen_parts;   /* struct config_listen */
+extern const struct setting_parts config_upstream_parts; /* struct config_upstream */
+extern const struct setting_parts config_rule_parts;     /* struct config_rule */
+extern const struct setting_parts config_user_parts;     /* struct config_user */
+
+#endif

@@ -1,0 +1,106 @@
+/* Tables of settings. A setting is a row: its names, type, default, range, help, and the offset of its field.
+ *
+ * Options, files, help and documents come from the same rows. Knows no particular setting: the table of the
+ * proxy is config/schema.c, and each tool has a table of its own. */
+#ifndef HUSK_CONFIG_SETTING_H
+#define HUSK_CONFIG_SETTING_H
+
+#include "config/mistakes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The type of the field at `offset`. */
+enum setting_type {
+    SETTING_TEXT,     /* const char *: borrowed from what was read or from the table; NULL: not set, and no
+                         default */
+    SETTING_WORDS,    /* the same: words separated by commas; in a file also a sequence */
+    SETTING_COUNT,    /* uint64_t */
+    SETTING_DURATION, /* uint64_t milliseconds; written with a unit: 250ms, 5s, 2m, 1h (0 needs none) */
+    SETTING_BYTES,    /* uint64_t; written without a unit or with KiB, MiB, GiB */
+    SETTING_CHOICE,   /* unsigned: index into choices */
+    SETTING_FLAG,     /* bool: an option takes no value; in a file true or false */
+    SETTING_LIST,     /* struct setting_list: may be given many times; takes no value if value_name is NULL */
+};
+
+#define SETTING_REQUIRED (~0U)
+
+struct setting_parts;
+
+struct setting {
+    const char *name; /* of the option, without the leading dashes */
+    enum setting_type type;
+    size_t offset;
+    const char *fallback;  /* the default, as a user writes it; NULL: 0, false, NULL or an empty list */
+    uint64_t min, max;     /* COUNT, DURATION, BYTES: inclusive; max 0 means no upper bound */
+    const char *zero_word; /* COUNT, DURATION, BYTES: a word that means 0 ("auto", "off"), or NULL. With a
+                              word, 0 is allowed also below min */
+    const char *const *choices;        /* CHOICE: NULL-terminated */
+    unsigned kind;                     /* LIST: copied to the item */
+    const struct setting_parts *parts; /* LIST: what an item consists of; NULL: a text */
+    unsigned users;                    /* bits of the users that have the setting; 0: all */
+    unsigned required_by;              /* bits of the users that must give it; SETTING_REQUIRED: all */
+    bool is_for_process;               /* in a file: said once, not for each route */
+    const char *path;                  /* in a file: keys separated by dots; NULL: no file has it */
+    const char *value_name;            /* for the help: "ADDR", "FILE"… */
+    const char *help;                  /* one line */
+    unsigned group;                    /* index into the groups of the table */
+};
+
+struct setting_list {
+    size_t count;
+    struct setting_item {
+        unsigned kind;
+        const char *value; /* as an option would write it; NULL: the setting takes none */
+        void *parts;       /* owned: the struct that setting_parts describes; NULL: the item has no parts */
+        char *text; /* owned: what `value` and the parts borrow from; NULL: they borrow from elsewhere */
+        struct place place; /* line 0: it comes from no file */
+        unsigned index;     /* among the items that the same setting has added */
+    } * items;
+};
+
+enum { SETTINGS_MAX = 160 }; /* rows of a table */
+
+/* Whether a setting was given, and where. */
+struct setting_source {
+    bool is_given; /* false: the field has its default */
+    struct place place;
+};
+
+struct settings_table {
+    const struct setting *rows; /* borrowed */
+    size_t count;
+    const char *const *groups; /* headings for the help, in their order; NULL-terminated. NULL: no groups */
+    unsigned user;             /* the bit of who reads the settings; 0: rows of all users are read */
+    size_t sources;            /* offset of an array of struct setting_source, one for each row; 0: the struct
+                                  has none */
+};
+
+/* What an item of a list consists of. An option writes the parts in one value: `FIRST`, `name=value` or
+ * `name`, separated by `separator`. */
+struct setting_parts {
+    struct settings_table table; /* of the item's struct */
+    size_t size;                 /* of that struct, in bytes */
+    unsigned positionals;        /* so many rows at the front have no name in the value of an option */
+    char separator;
+};
+
+/* Whether the table's user has the setting. */
+bool setting_is_in(const struct settings_table *table, const struct setting *setting);
+
+/* Whether the table's user must give the setting. */
+bool setting_is_required(const struct settings_table *table, const struct setting *setting);
+
+/* The setting with this name, without the leading dashes; NULL: the table's user has none. */
+const struct setting *setting_find(const struct settings_table *table, const char *name, size_t length);
+
+/* The setting of the table's user whose field is at `offset`; NULL: none. Rows of one list have the same
+ * offset, and `kind` tells them apart. */
+const struct setting *setting_at(const struct settings_table *table, size_t offset, unsigned kind);
+
+/* Where `target` notes that this setting was given; NULL: the struct has no sources. */
+struct setting_source *setting_source(const struct settings_table *table, void *target,
+                                      const struct setting *setting);
+
+#endif

@@ -1,0 +1,209 @@
+#include "config/setting_scalar.h"
+
+#include "config/nearest.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit duration_units[] = {
+    { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 }
+};
+static const struct unit byte_units[] = {
+    { "", 1 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 },
+};
+static const struct unit count_units[] = { { "", 1 }, { NULL, 0 } };
+
+static const struct unit *units_of(enum setting_type type)
+{
+    if (type == SETTING_DURATION)
+        return duration_units;
+    return type == SETTING_BYTES ? byte_units : count_units;
+}
+
+const char *setting_expectation(enum setting_type type)
+{
+    if (type == SETTING_DURATION)
+        return "a duration such as 250ms, 5s or 2m";
+    return type == SETTING_BYTES ? "a size such as 65536, 64KiB or 4MiB" : "a whole number";
+}
+
+bool setting_is_quantity(const struct setting *setting)
+{
+    return setting->type == SETTING_COUNT || setting->type == SETTING_DURATION ||
+           setting->type == SETTING_BYTES;
+}
+
+/* Reads digits and a unit. False: the text is something else, or the value is too large for 64 bits. */
+static bool quantity_parse(const char *text, const struct unit *units, uint64_t *value)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return false;
+    errno = 0;
+    uint64_t number = strtoull(text, &end, 10);
+    if (errno)
+        return false;
+    for (const struct unit *unit = units; unit->name; unit++) {
+        if (strcmp(end, unit->name) == 0 && number <= UINT64_MAX / unit->factor) {
+            *value = number * unit->factor;
+            return true;
+        }
+    }
+    *value = 0;
+    return number == 0 && *end == '\0';
+}
+
+void setting_quantity_format(enum setting_type type, uint64_t value, char *text, size_t size)
+{
+    const struct unit *units = units_of(type), *best = units;
+
+    for (const struct unit *unit = units; unit->name; unit++) {
+        if (value && value % unit->factor == 0)
+            best = unit;
+    }
+    snprintf(text, size, "%llu%s", (unsigned long long)(value / best->factor), best->name);
+}
+
+static bool quantity_set(const struct setting *setting, uint64_t *field, const char *text,
+                         struct fault *fault)
+{
+    char min[32], max[32];
+
+    if (setting->zero_word && (strcmp(text, setting->zero_word) == 0 || strcmp(text, "0") == 0)) {
+        *field = 0;
+        return true;
+    }
+    if (!quantity_parse(text, units_of(setting->type), field)) {
+        fault_set(fault, "\"%s\" is not %s%s%s", text, setting_expectation(setting->type),
+                  setting->zero_word ? ", nor the word " : "", setting->zero_word ? setting->zero_word : "");
+        return false;
+    }
+    if (*field >= setting->min && (!setting->max || *field <= setting->max))
+        return true;
+    setting_quantity_format(setting->type, setting->min, min, sizeof min);
+    setting_quantity_format(setting->type, setting->max, max, sizeof max);
+    if (setting->max)
+        fault_set(fault, "%s is out of range: expected %s to %s", text, min, max);
+    else
+        fault_set(fault, "%s is out of range: expected at least %s", text, min);
+    return false;
+}
+
+static bool choice_set(const struct setting *setting, unsigned *field, const char *text, struct fault *fault)
+{
+    char words[200] = "";
+    struct nearest nearest = nearest_begin(text, strlen(text));
+
+    for (unsigned i = 0; setting->choices[i]; i++) {
+        if (strcmp(text, setting->choices[i]) == 0) {
+            *field = i;
+            return true;
+        }
+        nearest_add(&nearest, setting->choices[i]);
+        size_t used = strlen(words);
+        snprintf(words + used, sizeof words - used, "%s%s", i ? ", " : "", setting->choices[i]);
+    }
+    fault_set(fault, "\"%s\" is not one of: %s%s%s%s", text, words, nearest.best ? "; did you mean " : "",
+              nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+    return false;
+}
+
+static bool flag_set(bool *field, const char *text, struct fault *fault)
+{
+    *field = !text || strcmp(text, "true") == 0;
+    if (*field || strcmp(text, "false") == 0)
+        return true;
+    fault_set(fault, "\"%s\" is neither true nor false", text);
+    return false;
+}
+
+bool setting_scalar_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
+{
+    void *field = (char *)target + setting->offset;
+
+    switch (setting->type) {
+    case SETTING_TEXT:
+    case SETTING_WORDS:
+        *(const char **)field = text;
+        return true;
+    case SETTING_COUNT:
+    case SETTING_DURATION:
+    case SETTING_BYTES:
+        return quantity_set(setting, field, text, fault);
+    case SETTING_CHOICE:
+        return choice_set(setting, field, text, fault);
+    case SETTING_FLAG:
+        return flag_set(field, text, fault);
+    case SETTING_LIST:
+        break;
+    }
+    assert(!"a scalar");
+    return false;
+}
+
+static size_t size_of(enum setting_type type)
+{
+    if (type == SETTING_TEXT || type == SETTING_WORDS)
+        return sizeof(const char *);
+    if (type == SETTING_FLAG)
+        return sizeof(bool);
+    return type == SETTING_CHOICE ? sizeof(unsigned) : sizeof(uint64_t);
+}
+
+void setting_scalar_reset(const struct setting *setting, void *target)
+{
+    struct fault fault;
+
+    memset((char *)target + setting->offset, 0, size_of(setting->type));
+    bool is_good = !setting->fallback || setting_scalar_set(setting, target, setting->fallback, &fault);
+    assert(is_good); /* a test reads every default */
+    (void)is_good;
+}
+
+void setting_scalar_copy(const struct setting *setting, void *to, const void *from)
+{
+    memcpy((char *)to + setting->offset, (const char *)from + setting->offset, size_of(setting->type));
+}
+
+bool setting_scalar_equal(const struct setting *setting, const void *a, const void *b)
+{
+    const void *of_a = (const char *)a + setting->offset, *of_b = (const char *)b + setting->offset;
+
+    if (setting->type != SETTING_TEXT && setting->type != SETTING_WORDS)
+        return memcmp(of_a, of_b, size_of(setting->type)) == 0;
+    const char *text_a = *(const char *const *)of_a, *text_b = *(const char *const *)of_b;
+    return text_a == text_b || (text_a && text_b && strcmp(text_a, text_b) == 0);
+}
+
+bool setting_scalar_format(const struct setting *setting, const void *target, char *text, size_t size)
+{
+    const void *field = (const char *)target + setting->offset;
+
+    if (setting_is_quantity(setting)) {
+        uint64_t value = *(const uint64_t *)field;
+        if (!value && setting->zero_word)
+            snprintf(text, size, "%s", setting->zero_word);
+        else
+            setting_quantity_format(setting->type, value, text, size);
+        return true;
+    }
+    const char *word;
+
+    if (setting->type == SETTING_FLAG)
+        word = *(const bool *)field ? "true" : "false";
+    else if (setting->type == SETTING_CHOICE)
+        word = setting->choices[*(const unsigned *)field];
+    else
+        word = *(const char *const *)field;
+    snprintf(text, size, "%s", word ? word : "");
+    return word;
+}

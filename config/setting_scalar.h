@@ -1,0 +1,27 @@
+/* The value of a setting that is no list: from text to the field, and back.
+ *
+ * Knows neither options nor files: texts go in, and the fault does not name the setting. */
+#ifndef HUSK_CONFIG_SETTING_SCALAR_H
+#define HUSK_CONFIG_SETTING_SCALAR_H
+
+#include "base/fault.h"
+#include "config/setting.h"
+
+/* Sets the field of `target` from `text`, which TEXT and WORDS borrow. A flag is true for NULL and "true",
+ * and false for "false". */
+MUST_CHECK bool setting_scalar_set(const struct setting *setting, void *target, const char *text,
+                                   struct fault *fault);
+/* To the default, or to 0, false or NULL if there is none. */
+void setting_scalar_reset(const struct setting *setting, void *target);
+void setting_scalar_copy(const struct setting *setting, void *to, const void *from);
+bool setting_scalar_equal(const struct setting *setting, const void *a, const void *b);
+/* Writes the value as a user would, cut to `size`. False: it is not set. */
+bool setting_scalar_format(const struct setting *setting, const void *target, char *text, size_t size);
+
+bool setting_is_quantity(const struct setting *setting);
+/* What a quantity must look like, such as "a size such as 65536, 64KiB or 4MiB". */
+const char *setting_expectation(enum setting_type type);
+/* Writes a quantity in the largest unit that needs no fraction. */
+void setting_quantity_format(enum setting_type type, uint64_t value, char *text, size_t size);
+
+#endif
