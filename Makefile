@@ -56,7 +56,7 @@ ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-s
 # libev and http-parser have no file for pkg-config. Debian 12 has msgpack-c under the name msgpack.
 packaged   = $(shell pkg-config --libs $(1) 2>/dev/null)
 FORWARD_LIBS = $(or $(call packaged,msgpack-c),$(call packaged,msgpack)) $(call packaged,zlib libzstd)
-LIBS       = $(TLS_LIBS) -lev -lhttp_parser $(call packaged,libcares yajl) $(FORWARD_LIBS) -lpthread
+LIBS       = $(TLS_LIBS) -lev -lhttp_parser $(call packaged,libcares yajl yaml-0.1) $(FORWARD_LIBS) -lpthread
 # The archive keeps bitcode when CFI wants link-time optimisation.
 AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
 
@@ -106,7 +106,7 @@ $(BUILD)/flags: FORCE
 # ---- what it needs from the system -------------------------------------------------------------------------
 
 # a|b: either of them.
-BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
+BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev libyaml-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
 TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 FUZZ_DEPS  := libclang-rt-dev

@@ -43,6 +43,12 @@ void mistakes_add(struct mistakes *mistakes, struct place place, const char *for
  * `FILE: and N more`. */
 void mistakes_print(const struct mistakes *mistakes, FILE *out);
 
+enum { MISTAKES_QUOTE_BYTES = 64 };
+
+/* Writes `text` (UTF-8) for a message: in double quotes, one line, with \xNN for control characters; a long
+ * text is cut and ends with "…". Returns `quote`. */
+const char *mistakes_quote(const char *text, char quote[MISTAKES_QUOTE_BYTES]);
+
 /* Frees the texts. */
 void mistakes_deinit(struct mistakes *mistakes);
 

@@ -2,7 +2,9 @@
 #ifndef HUSK_CONFIG_YAML_SCALAR_H
 #define HUSK_CONFIG_YAML_SCALAR_H
 
-#include "config/yaml_tree.h"
+#include "config/yaml_node.h"
+
+#include <stdbool.h>
 
 /* What YAML 1.1 or 1.2 reads in a plain scalar that a person may have meant as text. */
 enum yaml_trap {
@@ -28,10 +30,8 @@ const char *yaml_scalar_trap_text(enum yaml_trap trap);
  * node is not invalid. */
 MUST_CHECK bool yaml_scalar_flag(const struct yaml_node *node, bool *flag, struct fault *fault);
 
-enum { YAML_SCALAR_SHOWN_BYTES = 64 };
-
-/* Writes a scalar for a message: in quotes, shortened, with \xNN for control characters. For a scalar with a
- * reference it writes "the value from the environment", because that may be a secret. Returns `shown`. */
-const char *yaml_scalar_show(const struct yaml_node *node, char shown[YAML_SCALAR_SHOWN_BYTES]);
+/* Writes a scalar for a message, as mistakes_quote. For a scalar with a reference it writes "the value from
+ * the environment", because that may be a secret. Returns `shown`. */
+const char *yaml_scalar_show(const struct yaml_node *node, char shown[MISTAKES_QUOTE_BYTES]);
 
 #endif

@@ -8,48 +8,18 @@
 #define HUSK_CONFIG_YAML_TREE_H
 
 #include "config/mistakes.h"
+#include "config/yaml_node.h"
 #include "config/yaml_reference.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* The limits of a file; the bytes of its text are limited by config/yaml_text.h. */
 enum {
-    YAML_TREE_BYTES_MAX = 1 << 20, /* of the text */
-    YAML_TREE_NODES_MAX = 100000,  /* keys and values, each alias counted like a copy of its anchor */
-    YAML_TREE_DEPTH_MAX = 32,      /* values inside each other, aliases counted like copies */
-};
-
-enum yaml_kind {
-    YAML_KIND_INVALID, /* a mistake has been reported for this value; callers report no second one */
-    YAML_KIND_SCALAR,
-    YAML_KIND_SEQUENCE,
-    YAML_KIND_MAP,
-};
-
-/* A node has only the fields of its kind; the others are 0. Read-only for callers. */
-struct yaml_node {
-    enum yaml_kind kind;
-    struct place place; /* where the value begins, without its anchor and tag */
-
-    /* scalar */
-    char *text;  /* UTF-8 without a 0 inside, zero-terminated; references are replaced. A missing value
-                    (`key:`) is a plain scalar with an empty text */
-    bool quoted; /* in quotes, a block scalar (| or >), or with the tag !!str: it is a text and no trap */
-    bool has_reference; /* a part is from the environment: never print it, it may be a secret */
-
-    /* sequence and map */
-    size_t count;
-    struct yaml_node **items;   /* sequence */
-    struct yaml_entry *entries; /* map: in the order of the text, then merged entries; each key once */
-
-    /* for yaml_tree.c */
-    size_t size, height;    /* nodes below it and itself, as copies; levels */
-    struct yaml_node *next; /* in the list of the tree */
-};
-
-struct yaml_entry {
-    const struct yaml_node *key; /* a scalar; references in keys are not replaced */
-    struct yaml_node *value;     /* of a merged entry, key and value are those of the anchor */
+    YAML_TREE_NODES_MAX = 100000, /* keys and values; an alias counts like a copy of its anchor */
+    YAML_TREE_DEPTH_MAX = 32,     /* values inside each other; an alias counts like a copy */
+    YAML_TREE_ANCHORS_MAX = 1000,
+    YAML_TREE_REPLACED_MAX = 1 << 20, /* bytes of all values with references, after they are replaced */
 };
 
 struct yaml_tree {
@@ -68,12 +38,6 @@ MUST_CHECK bool yaml_tree_read_file(struct yaml_tree *tree, const char *path, ya
                                     struct mistakes *mistakes);
 MUST_CHECK bool yaml_tree_read_text(struct yaml_tree *tree, const char *text, size_t length,
                                     yaml_look_up *look_up, struct mistakes *mistakes);
-
-/* The value of a key; NULL: the map has no such key. */
-const struct yaml_node *yaml_tree_find(const struct yaml_node *map, const char *key);
-
-/* "a text", "a list", "a map"; for a plain scalar without text "no value". For messages. */
-const char *yaml_tree_kind_name(const struct yaml_node *node);
 
 /* Frees all nodes and texts. */
 void yaml_tree_deinit(struct yaml_tree *tree);
