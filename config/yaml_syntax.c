@@ -101,7 +101,8 @@ static bool explain_lost_quote(const struct yaml_syntax_error *error, struct mis
         !is_quote(byte_at(error, error->scalar_start)))
         return false;
     mistakes_add(mistakes, error->scalar_start,
-                 "this quote ends on line %u, and text follows; is a quote missing?", error->at.line);
+                 "the text from this quote ends on line %u, where more text follows; is a quote missing?",
+                 error->at.line);
     return true;
 }
 
@@ -226,12 +227,12 @@ static void explain_no_value(const struct yaml_syntax_error *error, struct mista
 /* The map or list of the whole file has ended, and something follows. */
 static void explain_after_end(const struct yaml_syntax_error *error, struct mistakes *mistakes)
 {
-    struct yaml_text first = yaml_text_line(&error->text, 1), before;
-    unsigned line = error->at.line;
+    struct yaml_text rest = error->text, first = yaml_text_line(&rest, 1), before = first, line;
 
-    do {
-        before = yaml_text_line(&error->text, --line);
-    } while (line > 1 && indentation(before) == before.length);
+    for (unsigned number = 1; number < error->at.line && yaml_text_take_line(&rest, &line); number++) {
+        if (indentation(line) < line.length)
+            before = line;
+    }
     if (explain_lost_quote(error, mistakes))
         return;
     if (before.length >= 3 && memcmp(before.bytes, "...", 3) == 0)
@@ -274,8 +275,7 @@ static const struct row {
       .text = "this quote is not closed before a line with \"---\" or \"...\"",
       .at_context = true },
     { .problem = "block sequence entries are not allowed",
-      .text =
-          "a list cannot begin here: its first \"-\" begins a line; write \"-\" in quotes if it is text" },
+      .text = "a list cannot begin in the line of its key; write \"-\" in quotes if it is text" },
     { .problem = "mapping keys are not allowed",
       .text = "a text cannot begin with \"? \"; write it in quotes" },
     { .problem = "incompatible YAML document", .text = "the version of YAML must be 1.1 or 1.2" },

@@ -134,21 +134,25 @@ bool yaml_text_check(struct yaml_text *text, struct mistakes *mistakes)
     return true;
 }
 
+bool yaml_text_take_line(struct yaml_text *rest, struct yaml_text *line)
+{
+    size_t at = 0, end = 0;
+
+    while (at < rest->length && !(end = line_end_bytes(rest, at)))
+        at++;
+    *line = (struct yaml_text) { rest->bytes, at };
+    rest->bytes += at + end;
+    rest->length -= at + end;
+    return at + end > 0;
+}
+
 struct yaml_text yaml_text_line(const struct yaml_text *text, unsigned number)
 {
-    struct yaml_text line = { text->bytes, 0 };
+    struct yaml_text rest = *text, line;
 
-    for (size_t at = 0; at < text->length;) {
-        size_t end = line_end_bytes(text, at);
-
-        if (end && --number == 0)
-            return line;
-        at += end ? end : 1;
-        line.length++;
-        if (end)
-            line = (struct yaml_text) { text->bytes + at, 0 };
-    }
-    return number == 1 ? line : (struct yaml_text) { text->bytes + text->length, 0 };
+    for (unsigned i = 1; yaml_text_take_line(&rest, &line) && i < number; i++)
+        ;
+    return line;
 }
 
 struct yaml_text yaml_text_from(const struct yaml_text *line, unsigned column)

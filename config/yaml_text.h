@@ -24,8 +24,12 @@ MUST_CHECK bool yaml_text_read(const char *path, char **bytes, size_t *length, s
  * editors do not. Removes a BOM at the beginning. False: a mistake was added. */
 MUST_CHECK bool yaml_text_check(struct yaml_text *text, struct mistakes *mistakes);
 
-/* The line with this number, from 1, without its end (\n, \r\n or \r). Beyond the last line: empty, at the
- * end of the text. */
+/* Moves the first line from `rest` to `line`, without its end (\n, \r\n or \r). False: `rest` was empty, and
+ * `line` is. */
+bool yaml_text_take_line(struct yaml_text *rest, struct yaml_text *line);
+
+/* The line with this number, from 1, without its end. Reads the text from its beginning. Beyond the last
+ * line: empty, at the end of the text. */
 struct yaml_text yaml_text_line(const struct yaml_text *text, unsigned number);
 
 /* The text from the character at `column`, from 1, of a line to its end; empty beyond the end. */

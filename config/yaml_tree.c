@@ -22,6 +22,8 @@ struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* the current one */
     struct yaml_text text;
+    struct yaml_text rest; /* of the text, after `line` lines */
+    unsigned line;
     yaml_look_up *look_up;
     struct yaml_tree *tree;
     struct mistakes *mistakes;
@@ -237,6 +239,37 @@ static struct yaml_node *read_alias(struct reader *reader, unsigned depth)
 
 /* ---- scalars ------------------------------------------------------------------------------------------- */
 
+/* Scalars come in the order of the text, so that `rest` is read once. */
+static bool next_line(struct reader *reader, struct yaml_text *line)
+{
+    bool found = yaml_text_take_line(&reader->rest, line);
+
+    reader->line += found;
+    return found;
+}
+
+/* A "-" that is indented too much continues the plain text above instead of being an entry of the list. */
+static void check_continuation(struct reader *reader, const struct yaml_node *node)
+{
+    struct yaml_text line;
+
+    if (reader->scalar_end.line == node->place.line)
+        return;
+    while (reader->line < node->place.line && next_line(reader, &line))
+        ;
+    while (reader->line < reader->scalar_end.line && next_line(reader, &line)) {
+        size_t spaces = 0;
+
+        while (spaces < line.length && line.bytes[spaces] == ' ')
+            spaces++;
+        if (spaces + 1 < line.length && memcmp(line.bytes + spaces, "- ", 2) == 0) {
+            mistakes_add(reader->mistakes, (struct place) { reader->line, (unsigned)spaces + 1 },
+                         "this \"-\" continues the text above; indent it like the \"-\" of the list");
+            return;
+        }
+    }
+}
+
 static struct yaml_node *read_scalar(struct reader *reader)
 {
     struct yaml_node *node = add_node(reader, YAML_KIND_SCALAR);
@@ -254,6 +287,8 @@ static struct yaml_node *read_scalar(struct reader *reader)
         mistakes_add(reader->mistakes, node->place, "a text cannot contain the character 0");
         node->kind = YAML_KIND_INVALID;
     }
+    if (!node->quoted)
+        check_continuation(reader, node);
     check_tag(reader, node, reader->event.data.scalar.tag);
     return node;
 }
@@ -447,6 +482,7 @@ bool yaml_tree_read_text(struct yaml_tree *tree, const char *text, size_t length
         return false;
     if (!yaml_parser_initialize(&reader.parser))
         return out_of_memory(&reader);
+    reader.rest = reader.text;
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reader.parser, (const yaml_char_t *)reader.text.bytes, reader.text.length);
     bool read = read_stream(&reader);
