@@ -1,50 +1,129 @@
 #include "config/yaml_scalar.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <string.h>
 
-/* YAML 1.1: https://yaml.org/type/, the pages bool, null, int, float, timestamp. Floats without a point and
- * 0o are from the core schema of YAML 1.2, section 10.3.2. The first row that matches is the trap. */
-static const struct row {
-    const char *pattern; /* POSIX extended; ignores the case */
-    enum yaml_trap trap;
-} rows[] = {
-    { "^(y|n|yes|no|on|off|true|false)$", YAML_TRAP_BOOLEAN },
-    { "^(|~|null)$", YAML_TRAP_NULL },
-    { "^[-+]?0o[0-7]+$", YAML_TRAP_OCTAL },
-    { "^[-+]?0[0-9_]+$", YAML_TRAP_OCTAL },
-    { "^[-+]?0x[0-9a-f_]+$", YAML_TRAP_HEX },
-    { "^[-+]?0b[01_]+$", YAML_TRAP_BINARY },
-    { "^[-+]?[0-9]+$", YAML_TRAP_NONE },
-    { "^[-+]?[0-9][0-9_]*$", YAML_TRAP_UNDERSCORE },
-    { "^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\\.[0-9_]*)?$", YAML_TRAP_SEXAGESIMAL },
-    { "^[-+]?(\\.[0-9]+|[0-9][0-9_]*(\\.[0-9_]*)?)(e[-+]?[0-9]+)?$", YAML_TRAP_FLOAT },
-    { "^([-+]?\\.inf|\\.nan)$", YAML_TRAP_FLOAT },
-    { "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", YAML_TRAP_DATE },
-    { "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(t|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}", YAML_TRAP_DATE },
-};
+static const char DIGITS[] = "0123456789";
+static const char DIGITS_[] = "0123456789_";
 
-static bool matches(const char *pattern, const char *text)
+/* The functions below follow YAML 1.1 (https://yaml.org/type/, the pages int, float and timestamp). Floats
+ * without a point and 0o are from the core schema of YAML 1.2, section 10.3.2. */
+
+static bool is_digit(char byte)
 {
-    regex_t compiled;
+    return byte >= '0' && byte <= '9';
+}
 
-    if (regcomp(&compiled, pattern, REG_EXTENDED | REG_ICASE | REG_NOSUB) != 0)
-        return false;
-    bool found = regexec(&compiled, text, 0, NULL, 0) == 0;
-    regfree(&compiled);
+static bool has_only(const char *text, const char *set)
+{
+    return *text && !text[strspn(text, set)];
+}
+
+/* Steps over `min` to `max` digits. */
+static bool skip_digits(const char **text, size_t min, size_t max)
+{
+    size_t count = strspn(*text, DIGITS);
+
+    *text += count;
+    return count >= min && count <= max;
+}
+
+/* Steps over one byte of the set. */
+static bool skip_one(const char **text, const char *set)
+{
+    bool found = **text && strchr(set, **text);
+
+    *text += found;
     return found;
+}
+
+/* [0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)? */
+static bool is_sexagesimal(const char *text)
+{
+    size_t groups = 0;
+
+    if (!is_digit(*text))
+        return false;
+    for (text += strspn(text, DIGITS_); skip_one(&text, ":"); groups++) {
+        const char *group = text;
+        if (!skip_digits(&text, 1, 2) || (text - group == 2 && *group > '5'))
+            return false;
+    }
+    if (skip_one(&text, "."))
+        text += strspn(text, DIGITS_);
+    return groups && !*text;
+}
+
+/* (\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)? or \.inf, \.nan */
+static bool is_float(const char *text)
+{
+    if (strcasecmp(text, ".inf") == 0 || strcasecmp(text, ".nan") == 0)
+        return true;
+    if (!is_digit(*text) && !(*text == '.' && is_digit(text[1])))
+        return false;
+    text += strspn(text, DIGITS_);
+    if (skip_one(&text, "."))
+        text += strspn(text, DIGITS_);
+    if (!skip_one(&text, "eE"))
+        return !*text;
+    skip_one(&text, "-+");
+    return has_only(text, DIGITS);
+}
+
+static bool is_date(const char *text)
+{
+    bool is_short = strlen(text) == sizeof "2024-01-31" - 1;
+
+    if (!skip_digits(&text, 4, 4) || !skip_one(&text, "-") || !skip_digits(&text, 1, 2) ||
+        !skip_one(&text, "-") || !skip_digits(&text, 1, 2))
+        return false;
+    if (!*text)
+        return is_short;
+    if (!skip_one(&text, "tT \t"))
+        return false;
+    text += strspn(text, " \t");
+    return skip_digits(&text, 1, 2) && skip_one(&text, ":") && skip_digits(&text, 2, 2) &&
+           skip_one(&text, ":") && skip_digits(&text, 2, 2);
+}
+
+static enum yaml_trap number_trap(const char *text)
+{
+    skip_one(&text, "-+");
+    if (text[0] == '0' && text[1] == 'o' && has_only(text + 2, "01234567"))
+        return YAML_TRAP_OCTAL;
+    if (text[0] == '0' && text[1] == 'x' && has_only(text + 2, "0123456789abcdefABCDEF_"))
+        return YAML_TRAP_HEX;
+    if (text[0] == '0' && text[1] == 'b' && has_only(text + 2, "01_"))
+        return YAML_TRAP_BINARY;
+    if (is_digit(*text) && has_only(text, DIGITS_)) {
+        if (text[0] == '0' && text[1])
+            return YAML_TRAP_OCTAL;
+        return strchr(text, '_') ? YAML_TRAP_UNDERSCORE : YAML_TRAP_NONE;
+    }
+    if (is_sexagesimal(text))
+        return YAML_TRAP_SEXAGESIMAL;
+    return is_float(text) ? YAML_TRAP_FLOAT : YAML_TRAP_NONE;
+}
+
+static bool is_word(const char *text, const char *const *words)
+{
+    while (*words && strcasecmp(text, *words) != 0)
+        words++;
+    return *words;
 }
 
 enum yaml_trap yaml_scalar_trap(const struct yaml_node *node)
 {
+    static const char *const booleans[] = { "y", "n", "yes", "no", "on", "off", "true", "false", NULL };
+    static const char *const nulls[] = { "", "~", "null", NULL };
+
     if (node->kind != YAML_KIND_SCALAR || node->quoted || node->has_reference)
         return YAML_TRAP_NONE;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (matches(rows[i].pattern, node->text))
-            return rows[i].trap;
-    }
-    return YAML_TRAP_NONE;
+    if (is_word(node->text, booleans))
+        return YAML_TRAP_BOOLEAN;
+    if (is_word(node->text, nulls))
+        return YAML_TRAP_NULL;
+    return is_date(node->text) ? YAML_TRAP_DATE : number_trap(node->text);
 }
 
 const char *yaml_scalar_trap_text(enum yaml_trap trap)

@@ -243,7 +243,7 @@ static void explain_after_end(const struct yaml_syntax_error *error, struct mist
         mistakes_add(mistakes, error->at,
                      "this line is indented less than the first line, or belongs to nothing above");
     else
-        mistakes_add(mistakes, error->at, "%s", TEXT_AFTER_VALUE);
+        mistakes_add(mistakes, error->at, "something follows the value of the whole file");
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -263,6 +263,9 @@ static const struct row {
     { .problem = "did not find expected ',' or", .explain = explain_flow },
     { .problem = "did not find expected node content", .explain = explain_no_value },
     { .problem = "did not find expected <document start>", .explain = explain_after_end },
+    { .problem = "found unexpected ':'",
+      .text = "a text with a \":\" needs quotes here, inside [ ] or { }",
+      .at_context = true },
     { .problem = "cannot start any token", .explain = explain_first_character },
     { .problem = "found a tab character", .text = "a tab cannot indent; YAML needs spaces" },
     { .problem = "unknown escape character", .explain = explain_escape },

@@ -163,7 +163,8 @@ static void check_tag(struct reader *reader, struct yaml_node *node, const yaml_
         return;
     }
     snprintf(shown, sizeof shown, "%s%s", is_standard ? "!!" : "", tag + (is_standard ? standard : 0));
-    mistakes_add(reader->mistakes, node->place, "the tag %s is not known; husk knows !!str for a text",
+    mistakes_add(reader->mistakes, node->place,
+                 "the tag %s cannot stand here; husk takes only !!str, before a text",
                  mistakes_quote(shown, quote));
     node->kind = YAML_KIND_INVALID;
 }

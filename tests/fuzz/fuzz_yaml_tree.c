@@ -1,5 +1,5 @@
-/* The reader of YAML over any bytes. Places lie in the text, limits hold, keys differ, and the same text gives
- * the same tree and the same mistakes again. */
+/* The reader of YAML over any bytes. Places lie in the text, limits hold, keys differ, and the same text
+ * gives the same tree and the same mistakes again. */
 #include "config/yaml_scalar.h"
 #include "config/yaml_text.h"
 #include "config/yaml_tree.h"
@@ -22,7 +22,7 @@ static void expect(bool right)
 static const char *look_up(const char *name)
 {
     expect(*name);
-    return strchr("ABC", *name) ? name : strchr("DE", *name) ? "" : NULL;
+    return strchr("ABC", *name) ? "value of the variable" : strchr("DE", *name) ? "" : NULL;
 }
 
 /* A place is in the text, at most directly behind the end of a line. */
@@ -68,7 +68,8 @@ static void check_scalar(const struct yaml_node *node)
 }
 
 /* `budget` limits the time: a shared node is walked once for each of its parents. */
-static void check_node(const struct yaml_text *text, const struct yaml_node *node, unsigned depth, size_t *budget)
+static void check_node(const struct yaml_text *text, const struct yaml_node *node, unsigned depth,
+                       size_t *budget)
 {
     if (*budget == 0)
         return;
