@@ -78,6 +78,7 @@ static bool parts_copy(const struct setting_parts *parts, void *to, const void *
     return true;
 }
 
+/* The copy borrows from the same texts as the original, also from those that its items own. */
 static bool list_copy(const struct setting *setting, void *to, const void *from)
 {
     const struct setting_list *list = list_of(setting, from);

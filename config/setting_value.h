@@ -11,6 +11,8 @@
  * field borrows the text. A list gets one more item. */
 MUST_CHECK bool setting_value_set(const struct setting *setting, void *target, const char *text,
                                   struct fault *fault);
+/* Copies the field. What the copy borrows can belong to `from`, which must outlive it. False when out of
+ * memory. */
 MUST_CHECK bool setting_value_copy(const struct setting *setting, void *to, const void *from);
 /* Whether the fields of two structs have the same value. Places do not matter. */
 bool setting_value_equal(const struct setting *setting, const void *a, const void *b);

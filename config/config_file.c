@@ -1,0 +1,182 @@
+#include "config/config_file.h"
+
+#include "config/setting_value.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A file that is being read. */
+struct reader {
+    struct config_file *file;
+    struct settings_table table;
+    struct key_path path;
+    struct mistakes *mistakes;
+};
+
+static void section_fill(struct reader *reader, struct config *target, enum file_scope scope,
+                         const struct yaml_node *map)
+{
+    static const char *const top_keys[] = { "defaults", "routes", NULL };
+    const struct file_section section = {
+        .table = &reader->table,
+        .target = target,
+        .scope = scope,
+        .other_keys = scope == FILE_SCOPE_PROCESS ? top_keys : NULL,
+        .path = &reader->path,
+        .texts = &reader->file->texts,
+        .mistakes = reader->mistakes,
+    };
+
+    file_section_fill(&section, map);
+}
+
+static bool is_map(struct reader *reader, const struct yaml_node *node, const char *what)
+{
+    const char *path = reader->path.text;
+
+    if (node->kind == YAML_KIND_MAP)
+        return true;
+    if (node->kind != YAML_KIND_INVALID)
+        mistakes_add(reader->mistakes, node->place, "%s%sexpected a map of %s, not %s", path,
+                     *path ? ": " : "", what, yaml_node_kind_name(node));
+    return false;
+}
+
+/* The route begins with the settings that all routes share. */
+static bool defaults_copy(const struct reader *reader, struct config *route)
+{
+    memcpy(route->sources, reader->file->defaults.sources, sizeof route->sources);
+    for (size_t i = 0; i < reader->table.count; i++) {
+        if (!setting_value_copy(&reader->table.rows[i], route, &reader->file->defaults))
+            return false;
+    }
+    return true;
+}
+
+static void required_check(const struct reader *reader, const struct config *route)
+{
+    for (size_t i = 0; i < reader->table.count; i++) {
+        const struct setting *setting = &reader->table.rows[i];
+        if (setting_is_required(&reader->table, setting) && !route->sources[i].is_given)
+            mistakes_add(reader->mistakes, route->place, "%s.%s: is required (%s)", reader->path.text,
+                         setting->path, setting->help);
+    }
+}
+
+/* Names tell routes apart in logs, in metrics and at a reload. */
+static void name_check(const struct reader *reader, const struct config *route)
+{
+    const struct setting *name = setting_at(&reader->table, offsetof(struct config, name), 0);
+
+    for (const struct config *other = reader->file->routes; route->name && other < route; other++) {
+        if (!other->name || strcmp(other->name, route->name) != 0)
+            continue;
+        mistakes_add(reader->mistakes, setting_source(&reader->table, (void *)(uintptr_t)route, name)->place,
+                     "%s.name: the name \"%.80s\" is given twice; first on line %u", reader->path.text,
+                     route->name, setting_source(&reader->table, (void *)(uintptr_t)other, name)->place.line);
+        return;
+    }
+}
+
+static void route_read(struct reader *reader, const struct yaml_node *node)
+{
+    struct config *route = &reader->file->routes[reader->file->count];
+
+    *route =
+        (struct config) { .mode = CONFIG_FILE, .index = (unsigned)reader->file->count, .place = node->place };
+    reader->file->count++;
+    if (!defaults_copy(reader, route))
+        mistakes_add(reader->mistakes, node->place, "out of memory");
+    if (!is_map(reader, node, "settings"))
+        return;
+    section_fill(reader, route, FILE_SCOPE_ROUTE, node);
+    required_check(reader, route);
+    name_check(reader, route);
+}
+
+static void routes_read(struct reader *reader, const struct yaml_node *routes)
+{
+    size_t length = key_path_add_key(&reader->path, "routes");
+
+    if (routes->kind != YAML_KIND_SEQUENCE || !routes->count) {
+        if (routes->kind != YAML_KIND_INVALID)
+            mistakes_add(reader->mistakes, routes->place, "routes: expected a list of routes, not %s",
+                         routes->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(routes));
+        return;
+    }
+    reader->file->routes = calloc(routes->count, sizeof *reader->file->routes);
+    if (!reader->file->routes) {
+        mistakes_add(reader->mistakes, routes->place, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < routes->count; i++) {
+        size_t before = key_path_add_index(&reader->path, i);
+        route_read(reader, routes->items[i]);
+        key_path_cut(&reader->path, before);
+    }
+    key_path_cut(&reader->path, length);
+}
+
+static void root_read(struct reader *reader, const struct yaml_node *root)
+{
+    if (!is_map(reader, root, "settings"))
+        return;
+    const struct yaml_node *defaults = yaml_node_find(root, "defaults"),
+                           *routes = yaml_node_find(root, "routes");
+    section_fill(reader, &reader->file->defaults, FILE_SCOPE_PROCESS, root);
+    if (defaults) {
+        size_t length = key_path_add_key(&reader->path, "defaults");
+        if (is_map(reader, defaults, "settings of a route"))
+            section_fill(reader, &reader->file->defaults, FILE_SCOPE_ROUTE, defaults);
+        key_path_cut(&reader->path, length);
+    }
+    if (routes)
+        routes_read(reader, routes);
+    else
+        mistakes_add(reader->mistakes, root->place, "routes: is required: a list of routes");
+}
+
+/* `is_read`: the tree has a root. */
+static bool tree_read(struct config_file *file, bool is_read, struct mistakes *mistakes)
+{
+    struct reader reader = {
+        .file = file,
+        .table = config_settings(CONFIG_FILE),
+        .mistakes = mistakes,
+    };
+
+    if (!is_read)
+        return false;
+    file->defaults.mode = CONFIG_FILE;
+    settings_set_defaults(&reader.table, &file->defaults);
+    root_read(&reader, file->tree.root);
+    return mistakes->count == 0;
+}
+
+bool config_file_read(struct config_file *file, const char *path, yaml_look_up *look_up,
+                      struct mistakes *mistakes)
+{
+    *file = (struct config_file) { .count = 0 };
+    return tree_read(file, yaml_tree_read_file(&file->tree, path, look_up, mistakes), mistakes);
+}
+
+bool config_file_read_text(struct config_file *file, const char *text, size_t length, yaml_look_up *look_up,
+                           struct mistakes *mistakes)
+{
+    *file = (struct config_file) { .count = 0 };
+    return tree_read(file, yaml_tree_read_text(&file->tree, text, length, look_up, mistakes), mistakes);
+}
+
+void config_file_free(struct config_file *file)
+{
+    const struct settings_table table = config_settings(CONFIG_FILE);
+
+    for (size_t i = 0; i < file->count; i++)
+        settings_free(&table, &file->routes[i]);
+    settings_free(&table, &file->defaults);
+    free(file->routes);
+    file_texts_free(&file->texts);
+    yaml_tree_deinit(&file->tree);
+    *file = (struct config_file) { .count = 0 };
+}

@@ -1,0 +1,60 @@
+#include "config/file_scalar.h"
+
+#include "config/setting_scalar.h"
+#include "config/yaml_scalar.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What YAML reads in a text that is not what the setting expects, as "; YAML reads …"; empty: nothing else.
+ */
+static void trap_append(struct fault *fault, const struct yaml_node *node)
+{
+    enum yaml_trap trap = yaml_scalar_trap(node);
+    const char *text = yaml_scalar_trap_text(trap);
+    size_t used = strlen(fault->text);
+
+    if (trap != YAML_TRAP_NONE)
+        snprintf(fault->text + used, sizeof fault->text - used, "; %.*s", (int)strcspn(text, ";"), text);
+}
+
+bool file_text_is_good(const struct yaml_node *node, struct fault *fault)
+{
+    enum yaml_trap trap = yaml_scalar_trap(node);
+    char shown[MISTAKES_QUOTE_BYTES];
+
+    if (!*node->text)
+        fault_set(fault, "the value is empty");
+    else if (trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL)
+        fault_set(fault, "%s: %s", yaml_scalar_show(node, shown), yaml_scalar_trap_text(trap));
+    else
+        return true;
+    return false;
+}
+
+bool file_scalar_set(const struct setting *setting, void *target, const struct yaml_node *node,
+                     struct fault *fault)
+{
+    bool flag;
+
+    if (setting->type == SETTING_FLAG)
+        return yaml_scalar_flag(node, &flag, fault) &&
+               setting_scalar_set(setting, target, flag ? "true" : "false", fault);
+    if (node->kind != YAML_KIND_SCALAR) {
+        fault_set(fault, "expected one value, not %s", yaml_node_kind_name(node));
+        return false;
+    }
+    if (setting->type == SETTING_TEXT || setting->type == SETTING_WORDS)
+        return file_text_is_good(node, fault) && setting_scalar_set(setting, target, node->text, fault);
+    if (!*node->text) {
+        fault_set(fault, "the value is empty");
+        return false;
+    }
+    if (setting_scalar_set(setting, target, node->text, fault))
+        return true;
+    if (node->has_reference)
+        fault_set(fault, "the value from the environment is wrong: expected %s",
+                  setting_is_quantity(setting) ? setting_expectation(setting->type) : "another word");
+    trap_append(fault, node);
+    return false;
+}

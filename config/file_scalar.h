@@ -1,0 +1,20 @@
+/* The value of a setting that is no list, from a node of a file. */
+#ifndef HUSK_CONFIG_FILE_SCALAR_H
+#define HUSK_CONFIG_FILE_SCALAR_H
+
+#include "base/fault.h"
+#include "config/setting.h"
+#include "config/yaml_node.h"
+
+#include <stdbool.h>
+
+/* Sets the field of `target`, which borrows the text of the node. The fault names no setting, and tells what
+ * YAML reads in a value that is not what the setting expects. It does not show a value from the environment.
+ */
+MUST_CHECK bool file_scalar_set(const struct setting *setting, void *target, const struct yaml_node *node,
+                                struct fault *fault);
+/* Whether a scalar is a text: not empty, and no plain text that looks like a truth value or like nothing,
+ * which is a slip more often than a name. */
+MUST_CHECK bool file_text_is_good(const struct yaml_node *node, struct fault *fault);
+
+#endif
