@@ -1,5 +1,6 @@
 #include "config/yaml_tree.h"
 
+#include "config/yaml_anchors.h"
 #include "config/yaml_map.h"
 #include "config/yaml_syntax.h"
 #include "config/yaml_text.h"
@@ -11,12 +12,6 @@
 static const struct place whole_file = { 0 };
 static const char STANDARD_TAGS[] = "tag:yaml.org,2002:";
 
-struct anchor {
-    char *name;
-    struct yaml_node *node;
-    bool open; /* the end of its node was not read yet */
-};
-
 /* A function that reads returns NULL or false when reading stops; a mistake says why. */
 struct reader {
     yaml_parser_t parser;
@@ -27,8 +22,7 @@ struct reader {
     yaml_look_up *look_up;
     struct yaml_tree *tree;
     struct mistakes *mistakes;
-    struct anchor *anchors;
-    size_t anchor_count;
+    struct yaml_anchors anchors;
     size_t nodes;    /* with aliases as copies */
     size_t replaced; /* bytes of the values with references */
     struct place scalar_start, scalar_end;
@@ -172,56 +166,30 @@ static void check_tag(struct reader *reader, struct yaml_node *node, const yaml_
 /* ---- anchors and aliases ---------------------------------------------------------------------------------
  */
 
-static struct anchor *find_anchor(const struct reader *reader, const char *name)
-{
-    for (size_t i = 0; i < reader->anchor_count; i++) {
-        if (strcmp(reader->anchors[i].name, name) == 0)
-            return &reader->anchors[i];
-    }
-    return NULL;
-}
-
 /* Names have ASCII letters, digits, "-" and "_" only. */
 static bool add_anchor(struct reader *reader, struct yaml_node *node, const yaml_char_t *name_bytes)
 {
     const char *name = (const char *)name_bytes;
-    size_t count = reader->anchor_count;
 
     if (!name)
         return true;
-    const struct anchor *first = find_anchor(reader, name);
+    const struct yaml_anchor *first = yaml_anchors_find(&reader->anchors, name);
     if (first) {
         mistakes_add(reader->mistakes, node->place, "the anchor &%.40s is given twice; first on line %u",
                      name, first->node->place.line);
         return true;
     }
-    if (count == YAML_TREE_ANCHORS_MAX) {
+    if (reader->anchors.count == YAML_TREE_ANCHORS_MAX) {
         mistakes_add(reader->mistakes, node->place, "more than %d anchors", YAML_TREE_ANCHORS_MAX);
         return false;
     }
-    struct anchor *anchors = realloc(reader->anchors, (count + 1) * sizeof *anchors);
-    if (!anchors)
-        return out_of_memory(reader);
-    reader->anchors = anchors;
-    anchors[count] = (struct anchor) { strdup(name), node, node->kind != YAML_KIND_SCALAR };
-    if (!anchors[count].name)
-        return out_of_memory(reader);
-    reader->anchor_count++;
-    return true;
-}
-
-static void close_anchor(struct reader *reader, const struct yaml_node *node)
-{
-    for (size_t i = 0; i < reader->anchor_count; i++) {
-        if (reader->anchors[i].node == node)
-            reader->anchors[i].open = false;
-    }
+    return yaml_anchors_add(&reader->anchors, name, node) || out_of_memory(reader);
 }
 
 static struct yaml_node *read_alias(struct reader *reader, unsigned depth)
 {
     const char *name = (const char *)reader->event.data.alias.anchor;
-    const struct anchor *anchor = find_anchor(reader, name);
+    const struct yaml_anchor *anchor = yaml_anchors_find(&reader->anchors, name);
 
     if (!anchor || anchor->open) {
         if (anchor)
@@ -328,7 +296,7 @@ static struct yaml_node *read_sequence(struct reader *reader, unsigned depth)
     check_tag(reader, node, reader->event.data.sequence_start.tag);
     while (next_event(reader)) {
         if (reader->event.type == YAML_SEQUENCE_END_EVENT) {
-            close_anchor(reader, node);
+            yaml_anchors_close(&reader->anchors, node);
             return node;
         }
         struct yaml_node *item = read_node(reader, depth + 1);
@@ -402,7 +370,7 @@ static struct yaml_node *read_map(struct reader *reader, unsigned depth)
     check_tag(reader, node, reader->event.data.mapping_start.tag);
     while (next_event(reader)) {
         if (reader->event.type == YAML_MAPPING_END_EVENT) {
-            close_anchor(reader, node);
+            yaml_anchors_close(&reader->anchors, node);
             if (!yaml_map_finish(node, merge.value, reader->mistakes)) {
                 out_of_memory(reader);
                 return NULL;
@@ -464,9 +432,7 @@ static bool read_stream(struct reader *reader)
 
 static void close_reader(struct reader *reader)
 {
-    for (size_t i = 0; i < reader->anchor_count; i++)
-        free(reader->anchors[i].name);
-    free(reader->anchors);
+    yaml_anchors_deinit(&reader->anchors);
     yaml_event_delete(&reader->event);
     yaml_parser_delete(&reader->parser);
 }
