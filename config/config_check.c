@@ -40,6 +40,14 @@ static struct place place_of(const struct settings_table *table, const void *tar
     return source && source->is_given ? source->place : otherwise;
 }
 
+bool config_is_given(const struct config *config, size_t field)
+{
+    const struct settings_table table = config_settings(config->mode);
+    const struct setting *setting = setting_at(&table, field, 0);
+
+    return setting && config->sources[setting - table.rows].is_given;
+}
+
 static void wrong(const struct config_check *check, struct place place, const char *where, const char *format,
                   va_list arguments)
 {

@@ -14,6 +14,9 @@ struct config_check {
     struct mistakes *mistakes;   /* borrowed */
 };
 
+/* Whether the user gave the setting at `field`, also with a wrong value. */
+bool config_is_given(const struct config *config, size_t field);
+
 /* `field` is wrong: the offset of a field of struct config that is no list of several kinds; CONFIG_NONE: the
  * settings together. */
 void config_wrong(const struct config_check *check, size_t field, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -39,9 +39,12 @@ static void admin_hosts_set(struct http_host_names *hosts, const struct config_c
     }
 }
 
+#define TLS_FIELD(side, field)                                                                               \
+    (CONFIG_FIELD(tls) + (side) * sizeof(struct config_tls) + offsetof(struct config_tls, field))
+
 static bool is_plain(const struct config *config, enum side side)
 {
-    return !config->tls[side].cert_file;
+    return !config_is_given(config, TLS_FIELD(side, cert_file));
 }
 
 /* Checks whether the addresses go together with the other settings. */
@@ -68,27 +71,22 @@ static void listen_check(const struct listening_options *listen, const struct co
     }
 }
 
-#define TLS_FIELD(side, field)                                                                               \
-    (CONFIG_FIELD(tls) + (side) * sizeof(struct config_tls) + offsetof(struct config_tls, field))
-
 /* The files of one side: all or none. */
 static void tls_files_check(enum side side, const struct config_check *check)
 {
-    const struct config_tls *tls = &check->config->tls[side];
-    const struct {
-        const char *file;
-        size_t field;
-    } files[] = { { tls->cert_file, TLS_FIELD(side, cert_file) },
-                  { tls->key_file, TLS_FIELD(side, key_file) },
-                  { tls->ca_file, TLS_FIELD(side, ca_file) } };
-    unsigned given = tls->passphrase_env || tls->passphrase_file;
+    const size_t files[] = { TLS_FIELD(side, cert_file), TLS_FIELD(side, key_file),
+                             TLS_FIELD(side, ca_file) };
+    const size_t others[] = { TLS_FIELD(side, passphrase_env), TLS_FIELD(side, passphrase_file),
+                              TLS_FIELD(side, min_version), TLS_FIELD(side, max_version) };
+    unsigned given = 0;
 
-    for (unsigned i = 0; i < 3; i++)
-        given += files[i].file != NULL;
-    for (unsigned i = 0; given && i < 3; i++) {
-        if (!files[i].file)
-            config_wrong(check, files[i].field,
-                         "is required: TLS needs a certificate, its key and a CA file");
+    for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++)
+        given += config_is_given(check->config, files[i]);
+    for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
+        given += config_is_given(check->config, others[i]);
+    for (unsigned i = 0; given && i < sizeof files / sizeof files[0]; i++) {
+        if (!config_is_given(check->config, files[i]))
+            config_wrong(check, files[i], "is required: TLS needs a certificate, its key and a CA file");
     }
 }
 

@@ -59,6 +59,8 @@ static void address_set(struct listening_address *to, const struct setting_item 
     struct fault fault;
 
     to->access = (struct socket_access) { .mode = OPTIONS_LISTEN_MODE, .group = SOCKET_GROUP_KEPT };
+    if (!listen->address)
+        return; /* a known mistake */
     if (!options_listen_parse(&to->address, listen->address, &fault)) {
         config_wrong_item(check, CONFIG_FIELD(listen), item, PART(address), "%s", fault.text);
         return;
@@ -73,12 +75,26 @@ static void address_set(struct listening_address *to, const struct setting_item 
         config_wrong_item(check, CONFIG_FIELD(listen), item, PART(group), "%s", fault.text);
 }
 
-/* The kernel chooses two different ports for two ports 0. */
-static bool is_same(const struct socket_address *a, const struct socket_address *b)
+/* `a` listens on every address of the family of `b`; `::` takes IPv4, too. */
+static bool is_any_for(const struct socket_address *a, const struct socket_address *b)
 {
-    bool is_any_port = a->storage.ss_family != AF_UNIX && !socket_address_port(a);
+    static const char any_v4[] = "0.0.0.0:", any_v6[] = "[::]:";
+    char text[ADDRESS_TEXT_BYTES];
 
-    return a->length && !is_any_port && socket_address_equal(a, b);
+    socket_address_format(a, text, sizeof text);
+    return strncmp(text, any_v6, sizeof any_v6 - 1) == 0 ||
+           (strncmp(text, any_v4, sizeof any_v4 - 1) == 0 && b->storage.ss_family == AF_INET);
+}
+
+bool options_listen_clash(const struct socket_address *a, const struct socket_address *b)
+{
+    if (!a->length || !b->length)
+        return false;
+    if (a->storage.ss_family == AF_UNIX || b->storage.ss_family == AF_UNIX)
+        return socket_address_equal(a, b);
+    /* The kernel chooses two different ports for two ports 0. */
+    return socket_address_port(a) && socket_address_port(a) == socket_address_port(b) &&
+           (socket_address_equal(a, b) || is_any_for(a, b) || is_any_for(b, a));
 }
 
 void options_listen_set(struct listening_options *options, const struct config_check *check)
@@ -96,7 +112,7 @@ void options_listen_set(struct listening_options *options, const struct config_c
         *to = (struct listening_address) { .access = { 0 } };
         address_set(to, item, check);
         for (unsigned k = 0; k + 1 < options->count; k++) {
-            if (is_same(&options->addresses[k].address, &to->address)) {
+            if (options_listen_clash(&options->addresses[k].address, &to->address)) {
                 config_wrong_item(check, CONFIG_FIELD(listen), item, CONFIG_NONE,
                                   "the same address is given twice");
                 break;

@@ -13,6 +13,10 @@ enum { OPTIONS_LISTEN_MODE = 0666 };
 /* Parses one address to listen on, without mode= and group=. The fault does not name the setting. */
 MUST_CHECK bool options_listen_parse(struct socket_address *to, const char *text, struct fault *fault);
 
+/* Whether the kernel refuses the second of two listeners: they have the same address, or the same port and
+ * one listens on every address. */
+bool options_listen_clash(const struct socket_address *a, const struct socket_address *b);
+
 /* Sets `options` from the setting `listen`. */
 void options_listen_set(struct listening_options *options, const struct config_check *check);
 

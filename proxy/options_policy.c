@@ -86,7 +86,7 @@ static void rule_set(struct message_rule *rule, const struct config_rule *config
     rule->messages_per_second = config->messages_per_second;
     rule->burst_ms = config->burst_ms;
     rule->message_bytes = config->max_message_bytes;
-    if (!check->check->config->tls[SIDE_DOWNSTREAM].cert_file)
+    if (!config_is_given(check->check->config, CONFIG_FIELD(tls[SIDE_DOWNSTREAM].cert_file)))
         rule_check_plain(rule, check);
 }
 

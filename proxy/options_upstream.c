@@ -1,5 +1,6 @@
 #include "options_upstream.h"
 
+#include "options_listen.h"
 #include "trust/server_name.h"
 
 #include <stdlib.h>
@@ -35,24 +36,13 @@ static bool address_is_same(const struct address *a, const struct address *b)
            strcmp(a->host, b->host) == 0;
 }
 
-/* Whether a connection to `address` ends at the listener `listen`. */
-static bool listener_takes(const struct socket_address *listen, const struct socket_address *address)
-{
-    static const char any_v4[] = "0.0.0.0:", any_v6[] = "[::]:"; /* the second takes IPv4 too */
-    char text[ADDRESS_TEXT_BYTES];
-
-    socket_address_format(listen, text, sizeof text);
-    if (strncmp(text, any_v6, sizeof any_v6 - 1) == 0 ||
-        (strncmp(text, any_v4, sizeof any_v4 - 1) == 0 && address->storage.ss_family == AF_INET))
-        return socket_address_is_local(address) &&
-               socket_address_port(listen) == socket_address_port(address);
-    return socket_address_equal(listen, address);
-}
-
+/* Whether a connection to `address` ends at one of the listeners. */
 static bool listeners_take(const struct listening_options *listen, const struct socket_address *address)
 {
     for (unsigned i = 0; i < listen->count; i++) {
-        if (listener_takes(&listen->addresses[i].address, address))
+        const struct socket_address *listener = &listen->addresses[i].address;
+        if (options_listen_clash(listener, address) &&
+            (socket_address_equal(listener, address) || socket_address_is_local(address)))
             return true;
     }
     return false;
@@ -87,12 +77,11 @@ static void loop_check(const struct discovery_target *target, const struct setti
 static bool server_name_is_good(const struct config_upstream *upstream, const struct setting_item *item,
                                 const struct config_check *check)
 {
-    const struct config_tls *tls = &check->config->tls[SIDE_UPSTREAM];
     struct fault fault;
 
     if (!upstream->server_name)
         return true;
-    if (!tls->cert_file)
+    if (!config_is_given(check->config, CONFIG_FIELD(tls[SIDE_UPSTREAM].cert_file)))
         fault_set(&fault, "is for TLS to the upstream");
     else if (check->config->allow_cn_as_name || server_name_check(upstream->server_name, &fault))
         return true; /* a CN can be any text */
@@ -119,6 +108,8 @@ void options_upstream_set(struct discovery_options *options, const struct listen
         const struct setting_item *item = &list->items[i];
         const struct config_upstream *upstream = item->parts;
         struct discovery_target *target = &targets[options->target_count];
+        if (!upstream->address)
+            continue; /* a known mistake */
         *target = (struct discovery_target) { .weight = (unsigned)upstream->weight,
                                               .is_standby = upstream->is_standby,
                                               .server_name = upstream->server_name };

@@ -1,0 +1,131 @@
+#include "plan.h"
+
+#include "config/config_check.h"
+#include "config/setting_value.h"
+#include "options_listen.h"
+
+#include <stdlib.h>
+
+/* ---- routes together ---- */
+
+static void listener_check(const struct plan *plan, size_t route, unsigned at, struct mistakes *mistakes)
+{
+    const struct config *config = &plan->file.routes[route];
+    const struct config_check check = { config, mistakes };
+    const struct socket_address *address = &plan->routes[route].listen.addresses[at].address;
+
+    for (size_t i = 0; i < route; i++) {
+        const struct listening_options *other = &plan->routes[i].listen;
+        for (unsigned k = 0; k < other->count; k++) {
+            if (!options_listen_clash(address, &other->addresses[k].address))
+                continue;
+            config_wrong_item(&check, CONFIG_FIELD(listen), &config->listen.items[at], CONFIG_NONE,
+                              "the route \"%s\" listens there, too", plan->routes[i].route.name);
+            return;
+        }
+    }
+}
+
+static void routes_check(const struct plan *plan, struct mistakes *mistakes)
+{
+    for (size_t i = 1; i < plan->count; i++) {
+        for (unsigned at = 0; at < plan->routes[i].listen.count; at++)
+            listener_check(plan, i, at, mistakes);
+    }
+}
+
+/* ---- life ---- */
+
+static bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
+{
+    const struct config *configs = plan->file.routes;
+
+    plan->routes = calloc(plan->file.count, sizeof *plan->routes);
+    if (!plan->routes) {
+        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
+        return false;
+    }
+    bool is_good = process_options_from_config(&plan->process, &configs[0], mistakes);
+    for (; plan->count < plan->file.count; plan->count++)
+        is_good = options_from_config(&plan->routes[plan->count], &configs[plan->count],
+                                      plan->process.workers, mistakes) &&
+                  is_good;
+    if (is_good)
+        routes_check(plan, mistakes);
+    return is_good && mistakes->count == 0;
+}
+
+static struct plan *plan_new(struct mistakes *mistakes)
+{
+    struct plan *plan = calloc(1, sizeof *plan);
+
+    if (plan)
+        plan->references = 1;
+    else
+        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
+    return plan;
+}
+
+static struct plan *plan_or_release(struct plan *plan, bool is_good)
+{
+    if (is_good)
+        return plan;
+    plan_release(plan);
+    return NULL;
+}
+
+static const char *variable(const char *name)
+{
+    return getenv(name);
+}
+
+struct plan *plan_from_file(const char *path, struct mistakes *mistakes)
+{
+    struct plan *plan = plan_new(mistakes);
+
+    if (!plan)
+        return NULL;
+    bool is_read = config_file_read(&plan->file, path, variable, mistakes);
+    /* What the settings mean together is told also for a file with mistakes in single settings. */
+    bool is_good = plan->file.count && plan_interpret(plan, mistakes);
+    return plan_or_release(plan, is_read && is_good);
+}
+
+struct plan *plan_from_words(enum config_mode mode, const struct settings_words *words,
+                             struct mistakes *mistakes)
+{
+    const struct settings_table table = config_settings(mode);
+    struct plan *plan = plan_new(mistakes);
+    struct fault fault;
+
+    if (!plan)
+        return NULL;
+    plan->file.routes = calloc(1, sizeof *plan->file.routes);
+    if (!plan->file.routes) {
+        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
+        return plan_or_release(plan, false);
+    }
+    plan->file.count = 1;
+    plan->file.routes[0].mode = mode;
+    bool is_good = settings_parse(&table, &plan->file.routes[0], words, &fault);
+    if (!is_good)
+        mistakes_add(mistakes, (struct place) { 0 }, "%s", fault.text);
+    return plan_or_release(plan, is_good && plan_interpret(plan, mistakes));
+}
+
+struct plan *plan_share(struct plan *plan)
+{
+    plan->references++;
+    return plan;
+}
+
+void plan_release(struct plan *plan)
+{
+    if (!plan || --plan->references)
+        return;
+    for (size_t i = 0; i < plan->count; i++)
+        options_deinit(&plan->routes[i]);
+    free(plan->routes);
+    config_file_free(&plan->file);
+    free(plan);
+}
