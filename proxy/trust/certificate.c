@@ -12,13 +12,13 @@
 #include <time.h>
 
 /* RFC 2253, but non-ASCII characters are not escaped: the log escapes them. */
-static void name_describe(X509_NAME *name, char *text, size_t size)
+void certificate_describe_other(X509_NAME *name, char text[CERTIFICATE_NAME_BYTES])
 {
     BIO *writer = BIO_new(BIO_s_mem());
     int length = 0;
 
     if (writer && X509_NAME_print_ex(writer, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) >= 0)
-        length = BIO_read(writer, text, (int)size - 1);
+        length = BIO_read(writer, text, CERTIFICATE_NAME_BYTES - 1);
     text[length > 0 ? length : 0] = '\0';
     BIO_free(writer);
     ERR_clear_error();
@@ -26,7 +26,7 @@ static void name_describe(X509_NAME *name, char *text, size_t size)
 
 void certificate_describe(X509 *certificate, char text[CERTIFICATE_NAME_BYTES])
 {
-    name_describe(X509_get_subject_name(certificate), text, CERTIFICATE_NAME_BYTES);
+    certificate_describe_other(X509_get_subject_name(certificate), text);
     if (text[0])
         return;
     struct identity *identity = identity_from_certificate(certificate);
@@ -37,7 +37,7 @@ void certificate_describe(X509 *certificate, char text[CERTIFICATE_NAME_BYTES])
 
 void certificate_describe_issuer(X509 *certificate, char text[CERTIFICATE_NAME_BYTES])
 {
-    name_describe(X509_get_issuer_name(certificate), text, CERTIFICATE_NAME_BYTES);
+    certificate_describe_other(X509_get_issuer_name(certificate), text);
     if (!text[0])
         snprintf(text, CERTIFICATE_NAME_BYTES, "a CA without a name");
 }
@@ -52,7 +52,7 @@ void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES
 }
 
 /* Uses ASN1_TIME_diff, the only conversion that all BoringSSL versions have. */
-static int64_t time_seconds(const ASN1_TIME *time, int64_t unreadable)
+int64_t certificate_seconds_of(const ASN1_TIME *time, int64_t unreadable)
 {
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
     int days, seconds;
@@ -67,12 +67,12 @@ static int64_t time_seconds(const ASN1_TIME *time, int64_t unreadable)
 
 int64_t certificate_not_before(const X509 *certificate)
 {
-    return time_seconds(X509_get0_notBefore(certificate), INT64_MAX);
+    return certificate_seconds_of(X509_get0_notBefore(certificate), INT64_MAX);
 }
 
 int64_t certificate_not_after(const X509 *certificate)
 {
-    return time_seconds(X509_get0_notAfter(certificate), 0);
+    return certificate_seconds_of(X509_get0_notAfter(certificate), 0);
 }
 
 bool certificate_is_version_of(const X509 *a, const X509 *b)

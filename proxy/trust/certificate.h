@@ -9,6 +9,7 @@
 
 struct asn1_string_st;
 struct stack_st_X509;
+struct X509_name_st;
 struct x509_st;
 
 enum { CERTIFICATE_NAME_BYTES = 112, CERTIFICATE_TIME_BYTES = 24, CERTIFICATE_DIGEST_BYTES = 32 };
@@ -20,6 +21,9 @@ void certificate_describe(struct x509_st *certificate, char text[CERTIFICATE_NAM
 /* The issuer, written like the subject. */
 void certificate_describe_issuer(struct x509_st *certificate, char text[CERTIFICATE_NAME_BYTES]);
 
+/* Any other name of X.509, such as the issuer of a revocation list, written like the subject. */
+void certificate_describe_other(struct X509_name_st *name, char text[CERTIFICATE_NAME_BYTES]);
+
 /* "2020-01-02T03:04:05Z" */
 void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES]);
 
@@ -27,6 +31,9 @@ void certificate_describe_time(int64_t seconds, char text[CERTIFICATE_TIME_BYTES
  * as never valid. */
 int64_t certificate_not_before(const struct x509_st *certificate);
 int64_t certificate_not_after(const struct x509_st *certificate);
+
+/* A time of X.509 in seconds since the epoch; `unreadable` if it cannot be read. */
+int64_t certificate_seconds_of(const struct asn1_string_st *time, int64_t unreadable);
 
 /* Whether both have the same subject and key: a certificate and its renewal, or the same CA signed by two
  * CAs. */

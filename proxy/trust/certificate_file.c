@@ -16,7 +16,10 @@
 #include <stdint.h>
 
 /* What may stand in a file beside certificates. */
-enum { BESIDE_CRL = PEM_ONLY(PEM_CRL), BESIDE_KEY = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS) };
+static const unsigned beside[] = {
+    [CERTIFICATE_FILE_CHAIN] = PEM_ONLY(PEM_PRIVATE_KEY) | PEM_ONLY(PEM_PARAMETERS),
+    [CERTIFICATE_FILE_CAS] = PEM_ONLY(PEM_CRL),
+};
 
 static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_block *block, const char *path,
                                struct fault *fault)
@@ -34,15 +37,16 @@ static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_b
     return false;
 }
 
-static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file, unsigned beside,
-                                struct fault *fault)
+static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file,
+                                enum certificate_file_use use, struct fault *fault)
 {
     struct pem_scan scan;
     struct pem_block block;
     enum pem_found found;
 
     pem_scan_start(&scan, file);
-    while ((found = pem_scan_next_of(&scan, PEM_CERTIFICATE, beside, &block, fault)) == PEM_FOUND_BLOCK) {
+    while ((found = pem_scan_next_of(&scan, PEM_CERTIFICATE, beside[use], &block, fault)) ==
+           PEM_FOUND_BLOCK) {
         if (!certificate_decode(certificates, &block, file->path, fault))
             return false;
     }
@@ -51,13 +55,14 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
     return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 
-static STACK_OF(X509) * certificates_of(struct pem_file *file, unsigned beside, struct fault *fault)
+struct stack_st_X509 *certificate_file_decode(struct pem_file *file, enum certificate_file_use use,
+                                              struct fault *fault)
 {
     STACK_OF(X509) *certificates = sk_X509_new_null();
 
     if (!certificates)
         fault_set(fault, "%s: out of memory", file->path);
-    else if (certificates_decode(certificates, file, beside, fault))
+    else if (certificates_decode(certificates, file, use, fault))
         return certificates;
     sk_X509_pop_free(certificates, X509_free);
     return NULL;
@@ -99,8 +104,7 @@ static bool is_issued_by(X509 *certificate, X509 *issuer)
     return is_issued;
 }
 
-/* Whether certificate `at` has issued one of those before it. */
-static bool has_place(const STACK_OF(X509) * chain, size_t at)
+bool certificate_file_has_place(const struct stack_st_X509 *chain, size_t at)
 {
     for (size_t i = at; i-- > 0;) {
         if (is_issued_by(sk_X509_value(chain, i), sk_X509_value(chain, at)))
@@ -115,7 +119,7 @@ static bool check_order(const STACK_OF(X509) * chain, const char *path, struct f
 
     for (size_t i = 0; i + 1 < sk_X509_num(chain); i++) {
         X509 *certificate = sk_X509_value(chain, i), *follower = sk_X509_value(chain, i + 1);
-        if (has_place(chain, i + 1))
+        if (certificate_file_has_place(chain, i + 1))
             continue;
         certificate_describe(certificate, name);
         certificate_describe_issuer(certificate, issuer);
@@ -147,7 +151,7 @@ struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault
     struct pem_file file;
 
     if (certificate_file_read(&file, path, fault))
-        chain = certificates_of(&file, BESIDE_KEY, fault);
+        chain = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
     pem_file_wipe(&file);
     if (!chain)
         return NULL;
@@ -179,7 +183,7 @@ static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault
 
 struct stack_st_X509 *certificate_file_cas(struct pem_file *file, struct fault *fault)
 {
-    STACK_OF(X509) *cas = certificates_of(file, BESIDE_CRL, fault);
+    STACK_OF(X509) *cas = certificate_file_decode(file, CERTIFICATE_FILE_CAS, fault);
 
     if (!cas)
         return NULL;

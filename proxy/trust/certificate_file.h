@@ -9,6 +9,7 @@
 #include "trust/pem_file.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct stack_st_X509;
 
@@ -18,8 +19,17 @@ struct stack_st_X509;
  * intermediate beside a valid version. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
 
+/* Whether certificate `at` of the chain, which is not the first one, has issued one of those before it. */
+bool certificate_file_has_place(const struct stack_st_X509 *chain, size_t at);
+
 /* Reads a file of certificates. The caller wipes `file`, also on failure. */
 MUST_CHECK bool certificate_file_read(struct pem_file *file, const char *path, struct fault *fault);
+
+/* The certificates of the file in their order. Checks that nothing else is in the file than what `use`
+ * permits, and that there is at least one certificate; checks no certificate. */
+enum certificate_file_use { CERTIFICATE_FILE_CHAIN, CERTIFICATE_FILE_CAS };
+MUST_CHECK struct stack_st_X509 *certificate_file_decode(struct pem_file *file, enum certificate_file_use use,
+                                                         struct fault *fault);
 
 /* The CAs that peers are verified with. The file contains nothing else but revocation lists
  * (trust/revocation.h). At least one certificate, only CA certificates, and at least one of them valid now.

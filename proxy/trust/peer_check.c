@@ -84,8 +84,8 @@ static bool refuse_chain(struct peer_check *check, enum tls_role role,
     }
 }
 
-static bool verify_chain(struct peer_check *check, const struct peer_check_rules *rules,
-                         const STACK_OF(X509) * chain, uint8_t *alert)
+bool peer_check_verify_chain(struct peer_check *check, const struct peer_check_rules *rules,
+                             const struct stack_st_X509 *chain, uint8_t *alert)
 {
     const struct cert_path_rules path_rules = {
         .trusted_cas = rules->trusted_cas,
@@ -166,7 +166,7 @@ bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *
         *alert = SSL_AD_CERTIFICATE_REQUIRED;
         return refuse(check, END_CERTIFICATE_MISSING, "the peer sent no certificate");
     }
-    if (!verify_chain(check, rules, chain, alert))
+    if (!peer_check_verify_chain(check, rules, chain, alert))
         return false;
     check->identity = identity_from_certificate(sk_X509_value(chain, 0));
     if (!check->identity) {

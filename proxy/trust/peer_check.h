@@ -43,6 +43,10 @@ struct peer_check_rules {
 bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *rules,
                        struct stack_st_X509 *chain, uint8_t *alert);
 
+/* Verifies the chain alone, as above, but neither name nor policy. */
+bool peer_check_verify_chain(struct peer_check *check, const struct peer_check_rules *rules,
+                             const struct stack_st_X509 *chain, uint8_t *alert);
+
 void peer_check_deinit(struct peer_check *check);
 
 #endif

@@ -139,20 +139,49 @@ struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *
     return key;
 }
 
-void private_key_warn_if_shared(const char *path, struct log *log)
+bool private_key_is_encrypted(const char *path)
 {
-    struct log_line line;
+    struct pem_file file;
+    struct pem_block block;
+    struct fault ignored;
+
+    bool is_locked =
+        pem_file_read(&file, path, &ignored) && key_find(&file, &block, &ignored) && is_encrypted(&block);
+    pem_file_wipe(&file);
+    return is_locked;
+}
+
+bool private_key_opens(const char *path, const struct passphrase *passphrase)
+{
+    struct fault ignored;
+    EVP_PKEY *key = private_key_load(path, passphrase, &ignored);
+
+    EVP_PKEY_free(key);
+    return key;
+}
+
+bool private_key_is_shared(const char *path, unsigned *mode)
+{
     struct stat status;
-    char mode[8];
 
     if (stat(path, &status) != 0)
-        return;
+        return false;
     /* husk can read a file of another owner only through its group, as in a Kubernetes Secret with fsGroup:
      * then group permission is no reason to warn. */
     mode_t too_open = status.st_uid == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
-    if (!(status.st_mode & too_open))
+    *mode = status.st_mode & 07777;
+    return status.st_mode & too_open;
+}
+
+void private_key_warn_if_shared(const char *path, struct log *log)
+{
+    struct log_line line;
+    unsigned bits;
+    char mode[8];
+
+    if (!private_key_is_shared(path, &bits))
         return;
-    snprintf(mode, sizeof mode, "%04o", (unsigned)(status.st_mode & 07777));
+    snprintf(mode, sizeof mode, "%04o", bits);
     log_begin(&line, log, LOG_WARN, "the private key can be read by others than its owner");
     log_text(&line, "file", path);
     log_text(&line, "mode", mode);

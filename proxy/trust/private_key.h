@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "trust/passphrase.h"
 
+#include <stdbool.h>
+
 struct evp_pkey_st;
 
 /* Loads the private key in `path`, which contains no other one but may contain certificates: PKCS#8 (plain or
@@ -15,6 +17,16 @@ struct evp_pkey_st;
  * a one-line fault that names the file. */
 MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
                                                 struct fault *fault);
+
+/* Whether the private key in `path` is encrypted. False also if the key cannot be found. */
+bool private_key_is_encrypted(const char *path);
+
+/* Whether the passphrase opens the private key in `path`. */
+bool private_key_opens(const char *path, const struct passphrase *passphrase);
+
+/* Whether others than the owner may read the file, which has a secret. *mode: its permission bits. False also
+ * if the file cannot be found. */
+bool private_key_is_shared(const char *path, unsigned *mode);
 
 /* Logs a warning if others than the owner may read the file. */
 void private_key_warn_if_shared(const char *path, struct log *log);

@@ -159,6 +159,19 @@ size_t revocation_list_count(const struct revocation *revocation)
     return revocation->count;
 }
 
+int64_t revocation_next_update(const struct revocation *revocation, size_t at)
+{
+    const ASN1_TIME *time = X509_CRL_get0_nextUpdate(revocation->lists[at].crl);
+
+    return time ? certificate_seconds_of(time, 0) : 0;
+}
+
+void revocation_describe_issuer(const struct revocation *revocation, size_t at,
+                                char text[CERTIFICATE_NAME_BYTES])
+{
+    certificate_describe_other(X509_CRL_get_issuer(revocation->lists[at].crl), text);
+}
+
 /* ---- asking ---- */
 
 static bool is_signed_by(X509_CRL *crl, X509 *issuer)
@@ -169,6 +182,13 @@ static bool is_signed_by(X509_CRL *crl, X509 *issuer)
     EVP_PKEY_free(key);
     ERR_clear_error();
     return is_signed;
+}
+
+bool revocation_is_signed_by(const struct revocation *revocation, size_t at, X509 *ca)
+{
+    X509_CRL *crl = revocation->lists[at].crl;
+
+    return X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(ca)) == 0 && is_signed_by(crl, ca);
 }
 
 /* The signature comes last: a list that does not name the certificate has no effect, whoever signed it. */

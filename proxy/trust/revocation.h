@@ -6,10 +6,12 @@
 #define HUSK_TRUST_REVOCATION_H
 
 #include "base/fault.h"
+#include "trust/certificate.h"
 #include "trust/pem_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct x509_st;
 struct revocation;
@@ -23,6 +25,14 @@ MUST_CHECK struct revocation *revocation_load(struct pem_file *file, struct faul
 void revocation_free(struct revocation *revocation);
 
 size_t revocation_list_count(const struct revocation *revocation);
+
+/* When a newer list than list `at` will be there at the latest (nextUpdate), in seconds since the epoch; 0:
+ * the list does not say. */
+int64_t revocation_next_update(const struct revocation *revocation, size_t at);
+/* The issuer of list `at`, as certificate_describe writes names. */
+void revocation_describe_issuer(const struct revocation *revocation, size_t at,
+                                char text[CERTIFICATE_NAME_BYTES]);
+bool revocation_is_signed_by(const struct revocation *revocation, size_t at, struct x509_st *ca);
 
 /* Whether a list that `issuer` has signed names `certificate`. The age of the list does not matter. */
 bool revocation_names(const struct revocation *revocation, struct x509_st *certificate,
