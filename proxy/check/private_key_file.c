@@ -1,0 +1,169 @@
+#include "check/private_key_file.h"
+
+#include "check/subject.h"
+#include "trust/private_key.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { NEIGHBOURS_TRIED_MAX = 16 }; /* a wrong passphrase costs much processor time, by design */
+
+/* ---- files that may have the passphrase ---- */
+
+static bool is_passphrase_name(const char *name)
+{
+    static const char *const words[] = { "passphrase", "password", "passwd", ".pass", "_pass", "-pass" };
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcasestr(name, words[i]))
+            return true;
+    }
+    return false;
+}
+
+static void directory_of(const char *path, char directory[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(directory, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+}
+
+static bool file_opens_key(const char *file, const char *key_file)
+{
+    struct passphrase passphrase;
+    struct fault ignored;
+
+    bool opens =
+        passphrase_load(&passphrase, NULL, file, &ignored) && private_key_opens(key_file, &passphrase);
+    passphrase_wipe(&passphrase);
+    return opens;
+}
+
+/* A regular file that is not the one of the settings. Another kind of file may block the reader. */
+static bool is_candidate(const char *path, const char *used)
+{
+    struct stat facts, other;
+
+    if (stat(path, &facts) != 0 || !S_ISREG(facts.st_mode))
+        return false;
+    return !used || stat(used, &other) != 0 || facts.st_dev != other.st_dev || facts.st_ino != other.st_ino;
+}
+
+struct neighbour {
+    char path[PATH_MAX]; /* empty: there is none */
+    bool opens;          /* its first line opens the key */
+};
+
+/* The first file beside the key that opens it, else the first one that looks like a passphrase. */
+static struct neighbour neighbour_find(const struct credentials_options *options)
+{
+    struct neighbour best = { .opens = false };
+    char path[PATH_MAX], directory[PATH_MAX];
+    const struct dirent *entry;
+    int left = NEIGHBOURS_TRIED_MAX;
+
+    directory_of(options->key_file, directory);
+    DIR *entries = opendir(directory);
+    while (entries && left && !best.opens && (entry = readdir(entries))) {
+        if (!is_passphrase_name(entry->d_name) ||
+            snprintf(path, sizeof path, "%s%s", directory, entry->d_name) >= (int)sizeof path ||
+            !is_candidate(path, options->passphrase_file))
+            continue;
+        left--;
+        best.opens = file_opens_key(path, options->key_file);
+        if (best.opens || !best.path[0])
+            memcpy(best.path, path, sizeof path);
+    }
+    if (entries)
+        closedir(entries);
+    return best;
+}
+
+static void neighbour_advise(struct report *report, const struct credentials_options *options)
+{
+    struct neighbour neighbour = neighbour_find(options);
+    const char *instead = options->passphrase_env ? " instead of --key-passphrase-env" : "";
+
+    if (neighbour.opens)
+        report_advise(report, "the file %s beside the key has its passphrase: set --key-passphrase-file %s%s",
+                      neighbour.path, neighbour.path, instead);
+    else if (neighbour.path[0])
+        report_advise(report, "the file %s beside the key does not open it either", neighbour.path);
+    else
+        report_advise(report,
+                      "set --key-passphrase-file or --key-passphrase-env to the passphrase of this key");
+}
+
+/* ---- the key ---- */
+
+static void passphrase_fault_report(struct report *report, const struct credentials_options *options,
+                                    const struct inspected_key *key)
+{
+    const char *env = options->passphrase_env, *file = options->passphrase_file;
+    char subject[SUBJECT_BYTES];
+
+    subject_of_file(subject, env ? "key-passphrase-env" : "key-passphrase-file", env ? env : file);
+    report_add(report, FINDING_PROBLEM, subject, "%s",
+               env ? key->passphrase_fault.text : subject_fault(&key->passphrase_fault, file));
+    if (key->is_encrypted)
+        neighbour_advise(report, options);
+    else
+        report_advise(report, "the key needs no passphrase: remove this setting");
+}
+
+static void match_report(struct report *report, const char *subject,
+                         const struct credentials_options *options, const struct inspection *inspection)
+{
+    size_t fits = inspection->key.fits;
+
+    if (!inspection->chain.count)
+        return;
+    if (fits == 1) {
+        report_add(report, FINDING_OK, subject, "the key belongs to the certificate");
+        return;
+    }
+    report_add(report, FINDING_PROBLEM, subject, "the private key does not match certificate %s of %s",
+               inspection->chain.items[0].facts.name, options->cert_file);
+    if (fits)
+        report_advise(report, "the key belongs to certificate %zu of that file: put this certificate first",
+                      fits);
+    else
+        report_advise(report, "take the key that the certificate was requested with, or request a new "
+                              "certificate with this key");
+}
+
+static void permissions_report(struct report *report, const char *setting, const char *path)
+{
+    char subject[SUBJECT_BYTES];
+    unsigned mode;
+
+    if (!path || !private_key_is_shared(path, &mode))
+        return;
+    subject_of_file(subject, setting, path);
+    report_add(report, FINDING_WARNING, subject, "others than the owner can read the file (mode %04o)", mode);
+    report_advise(report, "chmod 600, or 640 if husk reads it through its group");
+}
+
+void private_key_file_check(struct report *report, const struct credentials_options *options,
+                            const struct inspection *inspection)
+{
+    const struct inspected_key *key = &inspection->key;
+    char subject[SUBJECT_BYTES];
+
+    subject_of_file(subject, "key", options->key_file);
+    if (key->passphrase_fault.text[0])
+        passphrase_fault_report(report, options, key);
+    if (key->fault.text[0]) {
+        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&key->fault, options->key_file));
+        if (key->is_encrypted)
+            neighbour_advise(report, options);
+    }
+    if (key->is_read)
+        match_report(report, subject, options, inspection);
+    if (key->is_read && !key->is_encrypted && (options->passphrase_env || options->passphrase_file))
+        report_add(report, FINDING_NOTE, subject, "the key is not encrypted: its passphrase is not used");
+    permissions_report(report, "key", options->key_file);
+    permissions_report(report, "key-passphrase-file", options->passphrase_file);
+}

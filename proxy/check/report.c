@@ -1,0 +1,175 @@
+#include "check/report.h"
+
+#include "base/utf8.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const level_names[FINDING_LEVEL_COUNT] = {
+    [FINDING_OK] = "ok",
+    [FINDING_NOTE] = "note",
+    [FINDING_WARNING] = "warning",
+    [FINDING_PROBLEM] = "problem",
+};
+
+/* ---- texts ---- */
+
+static bool is_printable(const char *text, size_t bytes)
+{
+    uint32_t point = bytes ? utf8_code_point(text, bytes) : 0;
+
+    return point >= 0x20 && (point < 0x7f || point > 0x9f);
+}
+
+/* The text stays valid UTF-8: a character that is cut off, or that is not printable, becomes `?`. */
+static void text_clean(char *text)
+{
+    size_t to = 0, bytes;
+
+    for (size_t from = 0; text[from]; from += bytes ? bytes : 1) {
+        bytes = utf8_character_bytes(text + from, strlen(text + from));
+        if (!is_printable(text + from, bytes)) {
+            text[to++] = '?';
+            continue;
+        }
+        memmove(text + to, text + from, bytes);
+        to += bytes;
+    }
+    text[to] = '\0';
+}
+
+static char *text_make(struct report *report, const char *format, va_list arguments)
+{
+    char *text;
+
+    if (vasprintf(&text, format, arguments) < 0) {
+        report->is_incomplete = true;
+        return NULL;
+    }
+    text_clean(text);
+    return text;
+}
+
+static char *text_copy(struct report *report, const char *from)
+{
+    char *text = strdup(from);
+
+    if (text)
+        text_clean(text);
+    else
+        report->is_incomplete = true;
+    return text;
+}
+
+/* ---- findings ---- */
+
+void report_begin(struct report *report, const char *format, ...)
+{
+    va_list arguments;
+
+    free(report->section);
+    va_start(arguments, format);
+    report->section = text_make(report, format, arguments);
+    va_end(arguments);
+}
+
+static void finding_free(struct finding *finding)
+{
+    free(finding->section);
+    free(finding->subject);
+    free(finding->text);
+    free(finding->advice);
+}
+
+void report_add(struct report *report, enum finding_level level, const char *subject, const char *format, ...)
+{
+    struct finding finding = { .level = level };
+    va_list arguments;
+
+    va_start(arguments, format);
+    finding.text = text_make(report, format, arguments);
+    va_end(arguments);
+    finding.subject = text_copy(report, subject);
+    finding.section = text_copy(report, report->section ? report->section : "");
+    struct finding *findings = realloc(report->findings, (report->count + 1) * sizeof *findings);
+    if (findings)
+        report->findings = findings;
+    if (!findings || !finding.text || !finding.subject || !finding.section) {
+        report->is_incomplete = true;
+        finding_free(&finding);
+        return;
+    }
+    findings[report->count++] = finding;
+}
+
+void report_advise(struct report *report, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!report->count)
+        return;
+    struct finding *finding = &report->findings[report->count - 1];
+    free(finding->advice);
+    va_start(arguments, format);
+    finding->advice = text_make(report, format, arguments);
+    va_end(arguments);
+}
+
+void report_deinit(struct report *report)
+{
+    for (size_t i = 0; i < report->count; i++)
+        finding_free(&report->findings[i]);
+    free(report->findings);
+    free(report->section);
+    *report = (struct report) { 0 };
+}
+
+size_t report_count(const struct report *report, enum finding_level level)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < report->count; i++)
+        count += report->findings[i].level == level;
+    return count;
+}
+
+const char *report_level_name(enum finding_level level)
+{
+    assert(level < FINDING_LEVEL_COUNT);
+    return level_names[level];
+}
+
+/* ---- for people ---- */
+
+static void verdict_print(const struct report *report, FILE *out)
+{
+    size_t problems = report_count(report, FINDING_PROBLEM), warnings = report_count(report, FINDING_WARNING);
+
+    if (report->is_incomplete)
+        fputs("verdict: incomplete: out of memory\n", out);
+    else if (problems)
+        fprintf(out, "verdict: %zu problem%s, %zu warning%s\n", problems, problems == 1 ? "" : "s", warnings,
+                warnings == 1 ? "" : "s");
+    else if (warnings)
+        fprintf(out, "verdict: no problem, %zu warning%s\n", warnings, warnings == 1 ? "" : "s");
+    else
+        fputs("verdict: all good\n", out);
+}
+
+void report_print(const struct report *report, FILE *out)
+{
+    const char *section = "";
+
+    for (size_t i = 0; i < report->count; i++) {
+        const struct finding *finding = &report->findings[i];
+        if (strcmp(section, finding->section) != 0)
+            fprintf(out, "%s%s\n", i ? "\n" : "", finding->section);
+        section = finding->section;
+        fprintf(out, "  %-8s %s: %s%s%s\n", level_names[finding->level], finding->subject, finding->text,
+                finding->advice ? "; " : "", finding->advice ? finding->advice : "");
+    }
+    fputs(report->count ? "\n" : "", out);
+    verdict_print(report, out);
+}
