@@ -1,4 +1,5 @@
 /* The table of subcommands. */
+#include "check_command.h"
 #include "commands/commands.h"
 #include "config/config.h"
 #include "config/setting_value.h"
@@ -125,6 +126,8 @@ static const struct command commands[] = {
       client_print_help },
     { "server", "accept mutual TLS, carry plaintext Forward to the aggregator", server_command,
       server_print_help },
+    { "check", "check settings, files, addresses and connections before anything starts", check_command,
+      check_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },
     { "send", "send events as an agent does", send_command, send_print_help },
     { "receive", "receive and print events as an aggregator does", receive_command, receive_print_help },

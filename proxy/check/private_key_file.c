@@ -1,5 +1,6 @@
 #include "check/private_key_file.h"
 
+#include "check/secret_file.h"
 #include "check/subject.h"
 #include "trust/private_key.h"
 
@@ -134,18 +135,6 @@ static void match_report(struct report *report, const char *subject,
                               "certificate with this key");
 }
 
-static void permissions_report(struct report *report, const char *setting, const char *path)
-{
-    char subject[SUBJECT_BYTES];
-    unsigned mode;
-
-    if (!path || !private_key_is_shared(path, &mode))
-        return;
-    subject_of_file(subject, setting, path);
-    report_add(report, FINDING_WARNING, subject, "others than the owner can read the file (mode %04o)", mode);
-    report_advise(report, "chmod 600, or 640 if husk reads it through its group");
-}
-
 void private_key_file_check(struct report *report, const struct credentials_options *options,
                             const struct inspection *inspection)
 {
@@ -164,6 +153,8 @@ void private_key_file_check(struct report *report, const struct credentials_opti
         match_report(report, subject, options, inspection);
     if (key->is_read && !key->is_encrypted && (options->passphrase_env || options->passphrase_file))
         report_add(report, FINDING_NOTE, subject, "the key is not encrypted: its passphrase is not used");
-    permissions_report(report, "key", options->key_file);
-    permissions_report(report, "key-passphrase-file", options->passphrase_file);
+    secret_file_check(report, subject, options->key_file);
+    if (options->passphrase_file)
+        subject_of_file(subject, "key-passphrase-file", options->passphrase_file);
+    secret_file_check(report, subject, options->passphrase_file);
 }

@@ -357,6 +357,12 @@ enum spoken tls_channel_spoken(const struct tls_channel *channel)
     return channel->spoken;
 }
 
+/* The peer was verified, so it has a certificate. */
+void tls_channel_describe_peer(const struct tls_channel *channel, struct certificate_facts *facts)
+{
+    certificate_facts_of(sk_X509_value(SSL_get_peer_full_cert_chain(channel->ssl), 0), facts);
+}
+
 const struct identity *tls_channel_peer(const struct tls_channel *channel)
 {
     return channel->established ? channel->check.identity : NULL;

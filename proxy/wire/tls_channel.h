@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/end_reason.h"
 #include "base/metrics.h"
+#include "trust/certificate_facts.h"
 #include "trust/credentials.h"
 #include "wire/flight.h"
 #include "wire/spoken.h"
@@ -99,6 +100,9 @@ struct flight tls_channel_flight(const struct tls_channel *channel);
 
 /* The verified peer, or NULL before the handshake. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);
+
+/* What the certificate of the peer says. Only after the handshake. */
+void tls_channel_describe_peer(const struct tls_channel *channel, struct certificate_facts *facts);
 
 /* Only after the handshake. */
 enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel);

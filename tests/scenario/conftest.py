@@ -11,6 +11,7 @@ import pytest
 
 from support.aggregators import CountingAggregator
 from support.chain import Chain
+from support.checks import Checker
 from support.forward import Aggregator, Half, Pair
 
 CLONE_NEWNET = 0x40000000  # sched.h
@@ -31,6 +32,12 @@ def pair(husk):
     def make(client=(), server=(), acks=True, **both):
         return Pair(husk, Aggregator(acks), {**both, **dict(client)}, {**both, **dict(server)})
     return make
+
+
+@pytest.fixture
+def check(husk):
+    """Runs husk check: see Checker."""
+    return Checker(husk)
 
 
 @pytest.fixture

@@ -2,57 +2,18 @@
 
 docs/troubleshooting.md has the table."""
 
-import contextlib
 import ssl
-import threading
 
 import pytest
 
 from support import link, raw
-from support.forward import Agent, Aggregator, event, pack
+from support.forward import Agent, Aggregator, event
 from support.husk import Launcher, flags, run
 from support.process import Programs
+from support.strangers import HELO, HTTP_RESPONSE, SSH, TLS_ALERT, Peer, TlsServer
 
 PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12)
-HELO = pack(["HELO", {"nonce": b"n" * 16, "auth": b"", "keepalive": True}])
 HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-HTTP_RESPONSE = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
-TLS_ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
-SSH = b"SSH-2.0-OpenSSH_9.2\r\n"
-
-
-class Peer(raw.Server):
-    """Accepts each connection. `greets`: sent at once; `answers`: sent after the first bytes of husk."""
-
-    def __init__(self, greets=b"", answers=b"", closes=False):
-        self._greets, self._answers, self._closes = greets, answers, closes
-        super().__init__()
-
-    def serve(self, sock):
-        threading.Thread(target=self._talk_and_close, args=(sock,), daemon=True).start()
-
-    def _talk_and_close(self, sock):
-        with contextlib.suppress(OSError), sock:
-            self.talk(sock)
-
-    def talk(self, sock):
-        sock.sendall(self._greets)
-        sock.recv(65536)
-        sock.sendall(self._answers)
-        while not self._closes and sock.recv(65536):
-            pass
-
-
-class TlsServer(Peer):
-    """A TLS server that is no husk."""
-
-    def __init__(self, pki, greets=b"", ca=None):
-        self._context = raw.tls_context(True, ca or pki.ca.cert, pki.server)
-        super().__init__(greets)
-
-    def talk(self, sock):
-        with contextlib.suppress(ssl.SSLError), self._context.wrap_socket(sock, server_side=True) as tls:
-            super().talk(tls)
 
 
 def hello(pki):

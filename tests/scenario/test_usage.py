@@ -125,7 +125,7 @@ def test_an_unknown_command_is_named():
 def test_help_lists_the_commands():
     result = run("help")
     assert result.returncode == 0
-    for command in ("client", "server", "pki", "send", "receive", "version"):
+    for command in ("client", "server", "check", "pki", "send", "receive", "version"):
         assert command in result.stdout
 
 

@@ -1,0 +1,78 @@
+#include "check/listen_address.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+enum { CONNECT_TIMEOUT_MS = 2000, SUBJECT_BYTES = ADDRESS_TEXT_BYTES + 64 };
+
+static void subject_set(char subject[SUBJECT_BYTES], const struct listen_address *listen)
+{
+    char text[ADDRESS_TEXT_BYTES];
+
+    socket_address_format(listen->address, text, sizeof text);
+    snprintf(subject, SUBJECT_BYTES, "--%s %s", listen->setting, text);
+}
+
+/* Without the port, agents with UDP heartbeats take husk for dead. husk starts all the same. */
+static void heartbeats_check(struct report *report, const char *subject, const struct listen_address *listen)
+{
+    struct fault fault;
+
+    if (!listen->takes_heartbeats || listen->address->storage.ss_family == AF_UNIX)
+        return;
+    int fd = socket_bind_datagram(listen->address, &fault);
+    if (fd >= 0) {
+        close(fd);
+        return;
+    }
+    report_add(report, FINDING_WARNING, subject, "UDP heartbeats will not be answered: %s", fault.text);
+    report_advise(report, "free the UDP port, or set --udp-heartbeats off");
+}
+
+void listen_address_check_free(struct report *report, const struct listen_address *listen)
+{
+    char subject[SUBJECT_BYTES];
+    struct fault fault;
+
+    subject_set(subject, listen);
+    int fd = socket_listen(listen->address, SOCKET_EXCLUSIVE, listen->access, &fault);
+    if (fd < 0) {
+        report_add(report, FINDING_PROBLEM, subject, "%s", fault.text);
+        report_advise(report,
+                      "if this is the address of a husk that runs with these settings, add --running");
+        return;
+    }
+    struct socket_file file = socket_file_of(listen->address);
+    socket_file_remove(&file, listen->address);
+    close(fd);
+    report_add(report, FINDING_OK, subject, "husk can listen there");
+    heartbeats_check(report, subject, listen);
+}
+
+static enum end_reason try_to_connect(const struct socket_address *address)
+{
+    enum end_reason reason;
+    int fd = socket_connect(address, 0, &reason);
+
+    if (fd < 0)
+        return reason;
+    struct pollfd wanted = { .fd = fd, .events = POLLOUT };
+    reason = poll(&wanted, 1, CONNECT_TIMEOUT_MS) == 1 ? socket_connect_outcome(fd) : END_CONNECT_TIMEOUT;
+    close(fd);
+    return reason;
+}
+
+void listen_address_check_running(struct report *report, const struct listen_address *listen)
+{
+    enum end_reason reason = try_to_connect(listen->address);
+    char subject[SUBJECT_BYTES];
+
+    subject_set(subject, listen);
+    if (reason == END_NONE) {
+        report_add(report, FINDING_OK, subject, "a program accepts connections there");
+        return;
+    }
+    report_add(report, FINDING_PROBLEM, subject, "no program accepts connections there: %s",
+               end_reason_phrase(reason));
+    report_advise(report, "start husk with these settings, or leave --running out");
+}

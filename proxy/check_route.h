@@ -1,0 +1,28 @@
+/* Checks all that the options of a route and of the process name: addresses, files, secrets, upstreams.
+ *
+ * Gives each check of check/ its part of the options. */
+#ifndef HUSK_CHECK_ROUTE_H
+#define HUSK_CHECK_ROUTE_H
+
+#include "check/report.h"
+#include "options.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* How to check. */
+struct check_settings {
+    bool connects;      /* make a connection to each upstream address */
+    bool is_running;    /* a husk runs with these settings: its addresses are in use */
+    bool sends_nothing; /* send no message without events */
+    const char *tag;    /* of this message: at most EMPTY_MESSAGE_TAG_BYTES_MAX bytes */
+    uint64_t answer_ms; /* longest wait for its ack */
+};
+
+void check_route_process(struct report *report, const struct process_options *options,
+                         const struct check_settings *settings);
+
+/* The same for a route. */
+void check_route(struct report *report, const struct options *options, const struct check_settings *settings);
+
+#endif

@@ -1,0 +1,359 @@
+"""husk check without a connection: what is wrong with settings, files, secrets, addresses and names, in words.
+
+docs/certificates.md and docs/troubleshooting.md describe the command."""
+
+import pathlib
+import shutil
+import socket
+
+import pytest
+
+from support import raw
+from support.husk import flags, run
+from support.pki import Certificate, RevocationLists
+
+HERE = f"{raw.HOST}:1"
+
+
+@pytest.fixture
+def lists(tmp_path, pki):
+    return RevocationLists(tmp_path, pki.ca)
+
+
+def written(path, text, mode=0o600):
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
+
+
+# ---- what is good ----
+
+@pytest.mark.parametrize("mode", ["client", "server"])
+def test_good_settings_have_no_problem(check, mode):
+    checked = check(mode, admin=f"{raw.HOST}:0").expect_good()
+    side = "upstream" if mode == "client" else "downstream"
+    assert {one["section"] for one in checked.findings} == {"process", f"{mode}, downstream", f"{mode}, upstream"}
+    assert {one["section"] for one in checked.findings if one["subject"].startswith("--cert")} == {f"{mode}, {side}"}
+    checked.expect("ok", f"certificate CN={mode} may be used for a TLS {mode}")
+    checked.expect("ok", "the chain leads to a CA of --ca")
+    checked.expect("ok", "the key belongs to the certificate")
+    checked.expect("ok", "--listen", "husk can listen there")
+    checked.expect("ok", f"--upstream {HERE}", f"the address is {HERE}")
+
+
+def test_people_read_a_line_for_each_finding_and_a_verdict(check, husk, pki):
+    options = check.options("client", HERE, certificate=pki.client._replace(key="/nowhere.pem"))
+    result = run("check", "client", *flags(**options))
+    assert result.returncode == 1 and not result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "client, downstream" and "client, upstream" in lines
+    assert "  problem  --key /nowhere.pem: No such file or directory" in lines
+    assert lines[-1] == "verdict: 1 problem, 0 warnings"
+    good = run("check", "client", *flags(**check.options("client", HERE)))
+    assert good.returncode == 0 and good.stdout.splitlines()[-1] == "verdict: all good"
+
+
+def test_all_that_is_wrong_is_said_at_once(check, tmp_path, pki):
+    taken = raw.Listener()
+    key = shutil.copy(pki.server.key, tmp_path)
+    pathlib.Path(key).chmod(0o644)
+    checked = check("client", certificate=Certificate(pki.expired_client.cert, key), ca="/nowhere.pem",
+                    listen=raw.format_address(taken.address), upstream="nowhere.invalid:1")
+    checked.expect("problem", "--listen", "in use").expect("problem", "certificate CN=client expired at")
+    checked.expect("problem", "--key", "does not match certificate CN=client").expect("problem", "--ca /nowhere.pem")
+    checked.expect("warning", "mode 0644").expect("warning", "nowhere.invalid")
+    assert checked.report["problems"] == 4
+
+
+# ---- files ----
+
+@pytest.mark.parametrize("setting", ["cert", "key", "ca"])
+def test_a_missing_file_is_a_problem(check, setting):
+    check("client", **{setting: "/nowhere.pem"}).expect_only(
+        "problem", f"--{setting} /nowhere.pem: No such file or directory")
+
+
+@pytest.mark.parametrize("setting", ["cert", "key", "ca"])
+def test_a_directory_is_a_problem(check, tmp_path, setting):
+    check("client", **{setting: str(tmp_path)}).expect_only("problem", f"--{setting} {tmp_path}: Is a directory")
+
+
+@pytest.mark.parametrize("setting, words", [
+    ("cert", "holds no certificate in PEM form"), ("key", "holds no private key in PEM form"),
+    ("ca", "holds no certificate in PEM form")])
+def test_a_file_in_another_form_is_a_problem(check, tmp_path, setting, words):
+    path = written(tmp_path / "text", "hello\n")
+    check("client", **{setting: path}).expect_only("problem", f"--{setting} {path}: {words}")
+
+
+@pytest.mark.parametrize("setting", ["cert", "key", "ca"])
+def test_a_damaged_file_is_a_problem(check, tmp_path, pki, setting):
+    good = {"cert": pki.client.cert, "key": pki.client.key, "ca": pki.ca.cert}[setting]
+    lines = pathlib.Path(good).read_text().splitlines()
+    path = written(tmp_path / "cut", "\n".join(lines[:-1]) + "\n")
+    check("client", **{setting: path}).expect_only("problem", f"--{setting} {path}: line 1: the block", "no END")
+
+
+def test_a_key_in_the_ca_file_is_a_problem(check, pki):
+    check("client", ca=pki.client.key).expect("problem", "--ca", "does not belong in this file")
+
+
+# ---- the certificate ----
+
+def test_an_expired_certificate_is_a_problem(check, pki):
+    check("server", certificate=pki.expired_server).expect_only(
+        "problem", "certificate CN=server expired at", " ago", "renew it")
+
+
+def test_a_certificate_for_another_use_is_a_problem(check, pki):
+    check("server", certificate=pki.misused_server).expect_only(
+        "problem", "not meant for a TLS server, its usages are: digitalSignature; clientAuth",
+        "extendedKeyUsage=serverAuth")
+    check("client", certificate=pki.server).expect_only("problem", "not meant for a TLS client",
+                                                        "extendedKeyUsage=clientAuth")
+
+
+def test_a_server_name_in_the_cn_only_is_a_warning(check, pki):
+    check("server", certificate=pki.cn_only_server).expect_only(
+        "warning", "its name is in the CN only", "husk client, Go, and Fluent Bit", "subjectAltName=DNS:localhost",
+        "--allow-cn-as-name")
+
+
+def test_a_weak_certificate_is_a_warning(check, pki):
+    check("client", certificate=pki.weak_client).expect_only("warning", "an RSA key of 1024 bits, which is weak")
+
+
+def test_a_certificate_of_another_ca_is_a_warning(check, pki):
+    """The two sides may have different CAs."""
+    check("client", certificate=pki.foreign_client).expect_only(
+        "warning", "the chain leads to no CA of --ca", "issued by CN=CA theirs", "nothing is wrong")
+
+
+def test_a_ca_as_the_certificate_is_a_warning(check, pki):
+    key = pathlib.Path(pki.ca.cert).with_suffix(".key")
+    check("client", certificate=Certificate(pki.ca.cert, str(key))).expect(
+        "warning", "the first certificate, CN=CA ours, is the certificate of a CA")
+
+
+def test_a_foreign_certificate_in_the_chain_is_a_problem(check, tmp_path, pki):
+    both = pathlib.Path(pki.client.cert).read_text() + pathlib.Path(pki.server.cert).read_text()
+    check("client", cert=written(tmp_path / "both.pem", both)).expect_only(
+        "problem", "certificate 2 of the file, CN=server, has issued none of those before it")
+
+
+# ---- the key ----
+
+def test_a_key_of_another_certificate_is_a_problem(check, pki):
+    check("client", key=pki.server.key).expect_only("problem", f"--key {pki.server.key}", "does not match",
+                                                     "request a new certificate")
+
+
+def test_a_key_that_others_can_read_is_a_warning(check, tmp_path, pki):
+    path = pathlib.Path(shutil.copy(pki.client.key, tmp_path))
+    path.chmod(0o640)
+    check("client", key=str(path)).expect_only("warning", "(mode 0640)", "chmod 600")
+
+
+@pytest.fixture(params=["pkcs8", "dek-info"])
+def locked(tmp_path, pki, request):
+    """An encrypted key alone in a directory."""
+    key = pathlib.Path(shutil.copy(pki.locked(pki.client, "1111", request.param).key, tmp_path))
+    key.chmod(0o600)
+    return Certificate(pki.client.cert, str(key))
+
+
+def test_an_encrypted_key_without_a_passphrase_is_a_problem(check, locked):
+    check("client", certificate=locked).expect_only("problem", "--key", "the private key is encrypted",
+                                                    "set --key-passphrase-file or --key-passphrase-env")
+
+
+def test_the_passphrase_of_the_secret_is_found_beside_the_key(check, tmp_path, locked):
+    """A Secret of Kubernetes has the passphrase of the client's key under the name server.key.passphrase."""
+    beside = written(tmp_path / "server.key.passphrase", "1111")
+    advice = f"the file {beside} beside the key has its passphrase: set --key-passphrase-file {beside}"
+    check("client", certificate=locked).expect_only("problem", "the private key is encrypted", advice)
+    wrong = written(tmp_path / "wrong", "1234\n")
+    check("client", certificate=locked, key_passphrase_file=wrong).expect_only("problem", "does not decrypt", advice)
+    check("client", certificate=locked, key_passphrase_file=str(tmp_path / "none")).expect_only(
+        "problem", "--key-passphrase-file", "No such file or directory", advice)
+    check("client", certificate=locked, key_passphrase_env="NO_SUCH").expect_only(
+        "problem", "--key-passphrase-env NO_SUCH", "is not set", advice + " instead of --key-passphrase-env")
+    check("client", certificate=locked, key_passphrase_file=beside).expect_good()
+
+
+def test_a_passphrase_beside_the_key_that_does_not_open_it_is_named(check, tmp_path, locked):
+    beside = written(tmp_path / "server.key.passphrase", "1234")
+    check("client", certificate=locked).expect_only("problem", f"the file {beside} beside the key does not open it")
+
+
+@pytest.mark.parametrize("value, words", [("", "is empty"), ("x" * 1025, "longer than")])
+def test_a_passphrase_that_cannot_be_one_is_a_problem(check, locked, value, words):
+    check("client", certificate=locked, key_passphrase_env="PASS", env={"PASS": value}).expect_only("problem", words)
+
+
+def test_a_passphrase_never_reaches_the_output(check, tmp_path, locked):
+    secret = "a-secret-that-must-not-be-seen"
+    beside = written(tmp_path / "key.pass", secret)
+    result = run("check", "client", *flags(**check.options("client", HERE, certificate=locked,
+                                                             key_passphrase_file=beside)))
+    assert result.returncode == 1 and secret not in result.stdout + result.stderr
+
+
+def test_a_passphrase_file_that_others_can_read_is_a_warning(check, tmp_path, locked):
+    path = written(tmp_path / "phrase", "1111", mode=0o644)
+    check("client", certificate=locked, key_passphrase_file=path).expect_only(
+        "warning", f"--key-passphrase-file {path}", "(mode 0644)")
+
+
+def test_a_passphrase_for_a_key_that_is_not_encrypted_is_noted(check, tmp_path):
+    path = written(tmp_path / "phrase", "1111")
+    check("client", key_passphrase_file=path).expect_good().expect("note", "the key is not encrypted")
+
+
+# ---- the CAs and their lists ----
+
+def test_a_leaf_in_the_ca_file_is_a_problem(check, pki):
+    check("client", ca=pki.server.cert).expect_only("problem", "certificate CN=server is not a CA's",
+                                                    "the certificate of its issuer, CN=CA ours")
+
+
+def test_a_list_that_names_our_own_certificate_is_a_problem(check, pki, lists):
+    check("client", ca=lists.bundle(lists.make("revoked", pki.client))).expect_only(
+        "problem", "certificate CN=client is revoked by a list in --ca", "new key")
+
+
+def test_a_list_is_applied(check, lists):
+    check("client", ca=lists.bundle(lists.make("fresh"))).expect_good().expect(
+        "ok", "husk applies the revocation list of CN=CA ours")
+
+
+def test_an_old_list_is_a_warning(check, lists):
+    old = lists.make("old", options=("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"))
+    check("client", ca=lists.bundle(old)).expect_only("warning", "a newer list was due at 2020-02-01T00:00:00Z")
+
+
+def test_a_list_of_another_ca_is_a_warning(check, pki, lists):
+    check("client", ca=lists.bundle(lists.make("other", signer=pki.other_ca))).expect_only(
+        "warning", "the revocation list of CN=CA theirs has no effect", "take the list out")
+
+
+def test_a_delta_list_is_a_problem(check, lists):
+    delta = lists.make("delta", extensions="2.5.29.27=critical,DER:020101")
+    check("client", ca=lists.bundle(delta)).expect_only("problem", "a delta list is not supported")
+
+
+# ---- shared keys ----
+
+@pytest.mark.parametrize("side", ["shared", "accept"])
+def test_a_shared_key_that_cannot_be_loaded_is_a_problem(check, tmp_path, side):
+    check("client", **{f"{side}_key_env": "NO_SUCH"}).expect_only("problem", f"--{side}-key-env NO_SUCH", "not set")
+    check("client", **{f"{side}_key_file": "/nowhere"}).expect_only("problem", f"--{side}-key-file /nowhere", "No such")
+    check("client", **{f"{side}_key_file": written(tmp_path / "empty", "\n")}).expect_only("problem", "is empty")
+
+
+def test_a_shared_key_that_others_can_read_is_a_warning(check, tmp_path):
+    path = written(tmp_path / "shared", "a key\n", mode=0o604)
+    check("client", shared_key_file=path).expect_only("warning", f"--shared-key-file {path}", "(mode 0604)")
+
+
+def test_the_password_of_a_user_that_is_not_set_is_a_problem(check):
+    check("client", shared_key_env="KEY", username="one", password_env="NO_SUCH", env={"KEY": "k"}).expect_only(
+        "problem", "--password-env", "NO_SUCH")
+    check("client", accept_key_env="KEY", accept_user="one=NO_SUCH", env={"KEY": "k"}).expect_only(
+        "problem", "--accept-user", "NO_SUCH")
+
+
+# ---- addresses ----
+
+@pytest.mark.parametrize("setting", ["listen", "admin"])
+def test_an_address_in_use_is_a_problem(check, setting):
+    taken = raw.Listener()
+    address = raw.format_address(taken.address)
+    check("client", **{setting: address}).expect_only("problem", f"--{setting} {address}", "Address already in use",
+                                                      "--running")
+
+
+def test_the_addresses_of_a_running_husk_must_accept_connections(check, husk):
+    running = husk.client(HERE)
+    options = {"listen": raw.format_address(running.address), "admin": raw.format_address(running.admin)}
+    check("client", **options).expect("problem", "--listen", "in use").expect("problem", "--admin", "in use")
+    checked = check("client", running=True, **options).expect_good()
+    checked.expect("ok", "--listen", "a program accepts connections there").expect("ok", "--admin", "accepts")
+    running.stop()
+    check("client", running=True, **options).expect("problem", "--listen", "no program accepts connections there",
+                                                    "leave --running out")
+
+
+def test_a_udp_port_in_use_is_a_warning(check):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((raw.HOST, 0))
+        address = raw.format_address(taken.getsockname())
+        check("client", listen=address).expect_only("warning", f"--listen {address}", "UDP heartbeats",
+                                                    "--udp-heartbeats off")
+        check("client", listen=address, udp_heartbeats="off").expect_good()
+
+
+def test_a_unix_address_is_checked_and_left_as_it_was(check, tmp_path):
+    path = tmp_path / "husk.sock"
+    check("client", listen=f"unix:{path}").expect_good()
+    assert not path.exists()
+    check("client", listen=f"unix:{tmp_path}/none/husk.sock").expect_only("problem", "the directory does not exist")
+    written(path, "a file")
+    check("client", listen=f"unix:{path}").expect_only("problem", "a file that is no socket has this name")
+    assert path.read_text() == "a file"
+
+
+# ---- upstreams ----
+
+def test_a_name_without_an_address_is_a_warning(check):
+    checked = check("client", upstream=[HERE, "nowhere.invalid:24224"])
+    checked.expect_only("warning", "--upstream nowhere.invalid:24224", "has no address", "--dns-servers")
+    checked.expect("ok", f"--upstream {HERE}")
+
+
+def test_a_name_server_that_does_not_answer_is_a_warning(check):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((raw.HOST, 0))
+        check("client", upstream="husk.test:1", dns_servers=raw.format_address(silent.getsockname()),
+              connect_timeout="200ms").expect_only("warning", "no answer of a name server came in time")
+
+
+def test_the_port_of_the_prometheus_input_is_noted(check):
+    check("client", upstream=f"{raw.HOST}:24231").expect_good().expect(
+        "note", "port 24231 is the default port of Fluentd's prometheus input")
+
+
+# ---- settings and usage ----
+
+@pytest.mark.parametrize("options, subject, words", [
+    ({"listen": "0.0.0.0:0"}, "--listen", "--unsafe-listen"),
+    ({"upstream": "unix:/run/x"}, "--server-name", "is required when the upstream is a Unix socket"),
+    ({"tls_min": "1.3", "tls_max": "1.2"}, "--tls-min", "is above --tls-max"),
+    ({"username": "one"}, "--username", "requires --shared-key-env"),
+    ({"upstream": "127.0.0.1"}, "--upstream", "127.0.0.1"),
+])
+def test_settings_that_do_not_go_together_are_a_problem(check, options, subject, words):
+    checked = check("client", **options).expect_only("problem", f"{subject}: ", words, "nothing else was checked")
+    assert [one["section"] for one in checked.findings] == ["settings"]
+
+
+def test_a_server_that_admits_nobody_is_a_problem(check):
+    check("server", allow_cn=None).expect_only("problem", "nobody is allowed to connect")
+
+
+@pytest.mark.parametrize("words, expected", [
+    ([], "expected client or server"),
+    (["proxy"], '"proxy" is neither client nor server'),
+    (["client", "--frobnicate"], "--frobnicate"),
+    (["client", "--connect"], "--listen"),
+    (["client", "--json", "--listen", HERE, "--upstream", HERE, "--cert", "c", "--key", "k", "--ca", "c",
+      "--tag", "x" * 1025], "--tag"),
+])
+def test_wrong_usage_has_a_status_of_its_own(words, expected):
+    result = run("check", *words)
+    assert result.returncode == 2 and not result.stdout and result.stderr.count("\n") == 1 and expected in result.stderr
+
+
+def test_the_help_lists_the_options_of_the_check():
+    text = run("help", "check").stdout
+    assert all(word in text for word in ("--connect", "--running", "--json", "--no-message", "--tag", "Exit status"))
