@@ -29,6 +29,19 @@ static void heartbeats_check(struct report *report, const char *subject, const s
     report_advise(report, "free the UDP port, or set --udp-heartbeats off");
 }
 
+static enum end_reason try_to_connect(const struct socket_address *address)
+{
+    enum end_reason reason;
+    int fd = socket_connect(address, 0, &reason);
+
+    if (fd < 0)
+        return reason;
+    struct pollfd wanted = { .fd = fd, .events = POLLOUT };
+    reason = poll(&wanted, 1, CONNECT_TIMEOUT_MS) == 1 ? socket_connect_outcome(fd) : END_CONNECT_TIMEOUT;
+    close(fd);
+    return reason;
+}
+
 void listen_address_check_free(struct report *report, const struct listen_address *listen)
 {
     char subject[SUBJECT_BYTES];
@@ -47,19 +60,6 @@ void listen_address_check_free(struct report *report, const struct listen_addres
     close(fd);
     report_add(report, FINDING_OK, subject, "husk can listen there");
     heartbeats_check(report, subject, listen);
-}
-
-static enum end_reason try_to_connect(const struct socket_address *address)
-{
-    enum end_reason reason;
-    int fd = socket_connect(address, 0, &reason);
-
-    if (fd < 0)
-        return reason;
-    struct pollfd wanted = { .fd = fd, .events = POLLOUT };
-    reason = poll(&wanted, 1, CONNECT_TIMEOUT_MS) == 1 ? socket_connect_outcome(fd) : END_CONNECT_TIMEOUT;
-    close(fd);
-    return reason;
 }
 
 void listen_address_check_running(struct report *report, const struct listen_address *listen)

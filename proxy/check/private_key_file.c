@@ -92,9 +92,8 @@ static void neighbour_advise(struct report *report, const struct credentials_opt
                       neighbour.path, neighbour.path, instead);
     else if (neighbour.path[0])
         report_advise(report, "the file %s beside the key does not open it either", neighbour.path);
-    else
-        report_advise(report,
-                      "set --key-passphrase-file or --key-passphrase-env to the passphrase of this key");
+    else if (options->passphrase_env || options->passphrase_file)
+        report_advise(report, "take the passphrase with which this key was encrypted");
 }
 
 /* ---- the key ---- */

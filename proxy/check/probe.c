@@ -77,7 +77,7 @@ static const char *key_words(enum end_reason reason, const char *detail)
         return "the user name or the password is wrong";
     if (reason == END_KEY_REJECTED && !detail[0])
         return "the aggregator closed the connection without an answer: the two shared keys may differ";
-    return reason == END_KEY_TIMEOUT ? "the aggregator does not ask for a shared key" : NULL;
+    return NULL;
 }
 
 static void failure_report(struct probe *probe, enum end_reason reason)
@@ -93,10 +93,11 @@ static void failure_report(struct probe *probe, enum end_reason reason)
     const char *words = key_words(reason, detail);
     struct report *report = probe->options->report;
     struct end_hint hint = end_hint_of(&facts);
+    const char *speaks = facts.spoken != SPOKEN_NOTHING ? hint.speaks : NULL;
 
     report_add(report, FINDING_PROBLEM, probe->subject, "%s: %s%s%s%s%s", phase_words(probe),
                words ? words : end_reason_phrase(reason), detail[0] ? ": " : "", detail,
-               hint.speaks ? "; the peer speaks " : "", hint.speaks ? hint.speaks : "");
+               speaks ? "; the peer speaks " : "", speaks ? speaks : "");
     if (hint.text)
         report_advise(report, "%s", hint.text);
     if (facts.spoken == SPOKEN_HTTP_RESPONSE &&

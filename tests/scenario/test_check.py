@@ -164,7 +164,7 @@ def locked(tmp_path, pki, request):
 
 def test_an_encrypted_key_without_a_passphrase_is_a_problem(check, locked):
     check("client", certificate=locked).expect_only("problem", "--key", "the private key is encrypted",
-                                                    "set --key-passphrase-file or --key-passphrase-env")
+                                                    "with --key-passphrase-env or --key-passphrase-file")
 
 
 def test_the_passphrase_of_the_secret_is_found_beside_the_key(check, tmp_path, locked):

@@ -395,7 +395,7 @@ static void the_passphrase_beside_the_key_is_found(void **state)
 
     write_encrypted(fixture);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "the private key is encrypted", "set --key-passphrase-file or");
+    expect(fixture, FINDING_PROBLEM, "the private key is encrypted: give its passphrase", NULL);
     pki_write(fixture->directory, "client.password", "wrong\n", wrong);
     check(fixture);
     expect(fixture, FINDING_PROBLEM, "the private key is encrypted", "does not open it either");
@@ -423,7 +423,7 @@ static void a_passphrase_variable_that_is_not_set_is_a_problem(void **state)
     write_encrypted(fixture);
     fixture->options.passphrase_env = "HUSK_TEST_VARIABLE_THAT_IS_NOT_SET";
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "HUSK_TEST_VARIABLE_THAT_IS_NOT_SET", "set --key-passphrase-file or");
+    expect(fixture, FINDING_PROBLEM, "HUSK_TEST_VARIABLE_THAT_IS_NOT_SET", "take the passphrase");
     write_leaf(fixture, &client_profile);
     check(fixture);
     expect(fixture, FINDING_PROBLEM, "HUSK_TEST_VARIABLE_THAT_IS_NOT_SET", "the key needs no passphrase");
