@@ -46,9 +46,11 @@ static void list_check(struct report *report, const char *subject, const struct 
 
     certificate_describe_time(list->next_update, time);
     if (!list->is_ours) {
-        report_add(report, FINDING_WARNING, subject,
-                   "the revocation list of %s has no effect: no CA of the file has signed it", list->issuer);
-        report_advise(report, "put the CA of the list into the file, or take the list out");
+        report_add(
+            report, FINDING_NOTE, subject,
+            "no CA of the file has signed the revocation list of %s: it has an effect only if peers show the "
+            "certificate of this CA",
+            list->issuer);
     } else if (list->next_update && list->next_update < now) {
         report_add(report, FINDING_WARNING, subject,
                    "the revocation list of %s is old: a newer list was due at %s; husk still applies it",

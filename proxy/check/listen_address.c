@@ -51,8 +51,9 @@ void listen_address_check_free(struct report *report, const struct listen_addres
     int fd = socket_listen(listen->address, SOCKET_EXCLUSIVE, listen->access, &fault);
     if (fd < 0) {
         report_add(report, FINDING_PROBLEM, subject, "%s", fault.text);
-        report_advise(report,
-                      "if this is the address of a husk that runs with these settings, add --running");
+        if (try_to_connect(listen->address) == END_NONE)
+            report_advise(report,
+                          "a program listens there: if it is a husk with these settings, add --running");
         return;
     }
     struct socket_file file = socket_file_of(listen->address);

@@ -481,6 +481,66 @@ static void an_expired_ca_is_a_problem_only_without_a_valid_one(void **state)
     pki_pair_free(&cas[0]);
 }
 
+/* Appends a list to the CA file: `signer` revokes `certificate`. */
+static void list_append(struct fixture *fixture, const struct pki_pair *signer, X509 *certificate)
+{
+    X509_CRL *list = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *update = ASN1_TIME_set(NULL, time(NULL) - DAY);
+    BIO *file = BIO_new_file(fixture->ca, "a");
+
+    assert_true(X509_CRL_set_version(list, X509_CRL_VERSION_2) &&
+                X509_CRL_set_issuer_name(list, X509_get_subject_name(signer->certificate)) &&
+                X509_CRL_set1_lastUpdate(list, update) &&
+                X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(certificate)) &&
+                X509_REVOKED_set_revocationDate(entry, update) && X509_CRL_add0_revoked(list, entry) &&
+                X509_CRL_sign(list, signer->key, EVP_sha256()) && PEM_write_bio_X509_CRL(file, list));
+    BIO_free(file);
+    ASN1_TIME_free(update);
+    X509_CRL_free(list);
+}
+
+static void a_list_of_a_ca_or_of_an_intermediate_revokes_our_certificates(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pki_pair middle = pki_issue(&middle_profile, &fixture->authority);
+    struct pki_pair pairs[2] = { pki_issue(&client_profile, &middle), middle };
+
+    list_append(fixture, &middle, pairs[0].certificate);
+    write_chain(fixture, pairs, 2);
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by a list in --ca", "new key");
+    expect(fixture, FINDING_NOTE, "no CA of the file has signed the revocation list of CN=middle", NULL);
+    expect_counts(fixture, 1, report_count(&fixture->report, FINDING_WARNING));
+    struct pki_pair leaf = pki_issue(&client_profile, &fixture->authority);
+    pki_write_certificates(fixture->directory, "ca.pem", &fixture->authority.certificate, 1, fixture->ca);
+    list_append(fixture, &fixture->authority, leaf.certificate);
+    write_chain(fixture, &leaf, 1);
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by a list in --ca", NULL);
+    expect(fixture, FINDING_OK, "husk applies the revocation list of CN=our CA", NULL);
+}
+
+static void an_expired_version_of_an_intermediate_beside_a_valid_one_is_good(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pki_profile profile = middle_profile;
+    struct pki_pair middle = pki_issue(&middle_profile, &fixture->authority);
+
+    profile.not_before = PKI_YEAR_2000;
+    profile.not_after = PKI_YEAR_2000 + DAY;
+    struct pki_pair pairs[3] = { pki_issue(&client_profile, &middle), middle,
+                                 pki_issue_again(&middle, &profile, &fixture->authority) };
+    write_chain(fixture, pairs, 3);
+    check(fixture);
+    expect_counts(fixture, 0, report_count(&fixture->report, FINDING_WARNING));
+    pairs[1] = pki_issue(&profile, &fixture->authority);
+    pairs[0] = pki_issue(&client_profile, &pairs[1]);
+    write_chain(fixture, pairs, 2);
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=middle expired at", "renew");
+}
+
 static void a_weak_ca_is_a_warning(void **state)
 {
     struct fixture *fixture = *state;
@@ -530,6 +590,8 @@ int main(void)
         TEST(a_passphrase_that_is_not_needed_is_noted),
         TEST(a_leaf_in_the_ca_file_is_a_problem),
         TEST(an_expired_ca_is_a_problem_only_without_a_valid_one),
+        TEST(a_list_of_a_ca_or_of_an_intermediate_revokes_our_certificates),
+        TEST(an_expired_version_of_an_intermediate_beside_a_valid_one_is_good),
         TEST(a_weak_ca_is_a_warning),
         TEST(weak_peers_are_a_warning),
     };
