@@ -7,11 +7,19 @@
 
 #include <stdbool.h>
 
+/* A struct, and the table that describes it. */
+struct settings_target {
+    const struct settings_table *table;
+    void *values;
+};
+
 /* The words of a command line. */
 struct settings_words {
     int count;
     char **items;     /* borrowed, and reordered */
     int *positionals; /* set to the number of words that are no options; NULL: such a word is an error */
+    struct settings_target also; /* a second struct, zeroed, whose options may stand among the words; table
+                                    NULL: none. The first table is asked first */
 };
 
 /* Fills `target` (zeroed by the caller) with the defaults, then from `words`. Reads `--name value` and

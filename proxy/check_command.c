@@ -5,26 +5,26 @@
 #include "check/report_json.h"
 #include "check_route.h"
 #include "commands/commands.h"
-#include "config/config.h"
+#include "config/mistakes.h"
+#include "config/settings.h"
+#include "config/settings_help.h"
+#include "plan.h"
 
-#include <assert.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-/* The settings of the mode, and those of the check. `config` is first: the rows of config_settings are
- * offsets in it. */
+/* The options of the command itself. */
 struct words {
-    struct config config;
     bool connects, is_running, sends_nothing, prints_json;
-    const char *tag;
+    const char *tag, *config_file;
     uint64_t answer_ms;
 };
-
-enum { ROWS_MAX = 256 };
 
 #define AT(field) offsetof(struct words, field)
 /* clang-format off */
 static const struct setting own_rows[] = {
+    { "config", SETTING_TEXT, AT(config_file), .value_name = "FILE",
+      .help = "check this file, instead of the settings of client or server" },
     { "connect", SETTING_FLAG, AT(connects),
       .help = "connect to each address of each upstream as husk does: TLS handshake, shared-key handshake, and the "
               "ack of a message without events" },
@@ -40,64 +40,47 @@ static const struct setting own_rows[] = {
 /* clang-format on */
 #undef AT
 
-enum { OWN_ROWS = sizeof own_rows / sizeof own_rows[0] };
-
-static const struct settings_table own_table = { .rows = own_rows, .count = OWN_ROWS };
+static const struct settings_table own_table = { .rows = own_rows,
+                                                 .count = sizeof own_rows / sizeof own_rows[0] };
 
 void check_print_help(FILE *out)
 {
-    fputs("husk check client|server SETTINGS [--connect] [--json] [option]…\n\n"
-          "Checks the settings of husk client or husk server, and all that they name: files, keys, "
-          "certificates,\naddresses, names. Says all that is wrong, and what to do. Starts nothing.\n"
-          "Exit status: 0: no problem, perhaps warnings; 1: a problem; 2: wrong usage.\n\n"
-          "SETTINGS are those of \"husk help client\" and \"husk help server\". Further options:\n\n",
-          out);
+    fputs(
+        "husk check --config FILE [--connect] [--json] [option]…\n"
+        "husk check client|server SETTINGS [--connect] [--json] [option]…\n\n"
+        "Checks a file, or the settings of husk client or husk server, and all that they name: files, keys, "
+        "certificates,\naddresses, names. Says all that is wrong, and what to do. Starts nothing.\n"
+        "Exit status: 0: no problem, perhaps warnings; 1: a problem; 2: wrong usage.\n\n"
+        "SETTINGS are those of \"husk help client\" and \"husk help server\". Further options:\n\n",
+        out);
     settings_print_help(&own_table, out);
-}
-
-/* ---- the words ---- */
-
-static bool words_parse(struct words *words, enum config_mode mode, const struct settings_words *given,
-                        struct fault *fault)
-{
-    const struct settings_table config = config_settings(mode);
-    struct setting rows[ROWS_MAX];
-
-    assert(config.count + OWN_ROWS <= ROWS_MAX);
-    memcpy(rows, config.rows, config.count * sizeof *rows);
-    memcpy(rows + config.count, own_rows, sizeof own_rows);
-    const struct settings_table all = { .rows = rows, .count = config.count + OWN_ROWS };
-    if (!settings_parse(&all, words, given, fault))
-        return false;
-    if (strlen(words->tag) <= EMPTY_MESSAGE_TAG_BYTES_MAX)
-        return true;
-    fault_set(fault, "--tag: is longer than %d bytes", EMPTY_MESSAGE_TAG_BYTES_MAX);
-    return false;
-}
-
-static void words_free(struct words *words, enum config_mode mode)
-{
-    const struct settings_table config = config_settings(mode);
-
-    settings_free(&config, &words->config);
 }
 
 /* ---- the check ---- */
 
-/* A fault of the settings begins with the setting. */
-static void settings_report(struct report *report, struct fault *fault)
+/* A mistake begins with the setting. */
+static void mistakes_report(struct report *report, const struct mistakes *mistakes)
 {
-    char *colon = strncmp(fault->text, "--", 2) == 0 ? strstr(fault->text, ": ") : NULL;
-
     report_begin(report, "settings");
-    if (colon)
-        *colon = '\0';
-    report_add(report, FINDING_PROBLEM, colon ? fault->text : "settings", "%s",
-               colon ? colon + 2 : fault->text);
+    for (size_t i = 0; i < mistakes->kept; i++) {
+        const struct mistake *mistake = &mistakes->items[i];
+        const char *text = mistake->text, *colon = strstr(text, ": ");
+        size_t length = strcspn(text, " ");
+        char subject[200] = "settings";
+        if (colon && text + length == colon + 1) { /* one word stands before the colon */
+            snprintf(subject, sizeof subject, "%.*s", (int)(colon - text), text);
+            text = colon + 2;
+        }
+        if (mistake->place.line)
+            report_add(report, FINDING_PROBLEM, subject, "line %u, column %u: %s", mistake->place.line,
+                       mistake->place.column, text);
+        else
+            report_add(report, FINDING_PROBLEM, subject, "%s", text);
+    }
     report_advise(report, "nothing else was checked");
 }
 
-static void words_check(struct report *report, enum config_mode mode, const struct words *words)
+static void plan_check(struct report *report, const struct plan *plan, const struct words *words)
 {
     const struct check_settings settings = {
         .connects = words->connects,
@@ -106,18 +89,10 @@ static void words_check(struct report *report, enum config_mode mode, const stru
         .tag = words->tag,
         .answer_ms = words->answer_ms,
     };
-    struct process_options process;
-    struct options options = { .discovery = { .targets = NULL } };
-    struct fault fault;
 
-    if (!process_options_from_config(&process, &words->config, &fault) ||
-        !options_from_config(&options, mode, &words->config, process.workers, &fault)) {
-        settings_report(report, &fault);
-    } else {
-        check_route_process(report, &process, &settings);
-        check_route(report, &options, &settings);
-    }
-    options_deinit(&options);
+    check_route_process(report, &plan->process, &settings);
+    for (size_t i = 0; i < plan->count; i++)
+        check_route(report, &plan->routes[i], &settings);
 }
 
 static int report_finish(const struct report *report, bool prints_json)
@@ -131,35 +106,89 @@ static int report_finish(const struct report *report, bool prints_json)
     return fflush(stdout) == 0 && is_good ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
 }
 
+/* Whether the words of the command itself are right. */
+static bool words_check(const struct words *words, struct fault *fault)
+{
+    if (strlen(words->tag) <= EMPTY_MESSAGE_TAG_BYTES_MAX)
+        return true;
+    fault_set(fault, "--tag: is longer than %d bytes", EMPTY_MESSAGE_TAG_BYTES_MAX);
+    return false;
+}
+
+static int check_finish(struct plan *plan, const struct mistakes *mistakes, const struct words *words)
+{
+    struct report report = { 0 };
+    int status;
+
+    if (plan)
+        plan_check(&report, plan, words);
+    else
+        mistakes_report(&report, mistakes);
+    status = report_finish(&report, words->prints_json);
+    report_deinit(&report);
+    plan_release(plan);
+    return status;
+}
+
+static int wrong_usage(const char *text)
+{
+    fprintf(stderr, "husk check: %s\n", text);
+    return EXIT_STATUS_USAGE;
+}
+
+static int file_check(int argc, char **argv)
+{
+    int unexpected = 0;
+    const struct settings_words given = { .count = argc, .items = argv, .positionals = &unexpected };
+    struct words words = { .tag = NULL };
+    struct mistakes mistakes;
+    struct fault fault;
+
+    if (!settings_parse(&own_table, &words, &given, &fault) || !words_check(&words, &fault))
+        return wrong_usage(fault.text);
+    if (unexpected) {
+        fault_set(&fault, "\"%.80s\" is neither client nor server", argv[0]);
+        return wrong_usage(fault.text);
+    }
+    if (!words.config_file)
+        return wrong_usage("expected client or server and the settings to check, or --config FILE");
+    mistakes_init(&mistakes, words.config_file);
+    struct plan *plan = plan_from_file(words.config_file, &mistakes);
+    int status = check_finish(plan, &mistakes, &words);
+    mistakes_deinit(&mistakes);
+    return status;
+}
+
 static int mode_check(enum config_mode mode, int argc, char **argv)
 {
-    const struct settings_words given = { .count = argc, .items = argv };
     struct words words = { .tag = NULL };
-    struct report report = { 0 };
+    const struct settings_words given = { .count = argc, .items = argv, .also = { &own_table, &words } };
+    struct mistakes mistakes;
     struct fault fault;
-    int status = EXIT_STATUS_USAGE;
+    struct plan *plan = plan_from_words(mode, &given, &fault);
 
-    process_prepare();
-    if (words_parse(&words, mode, &given, &fault)) {
-        words_check(&report, mode, &words);
-        status = report_finish(&report, words.prints_json);
-    } else {
-        fprintf(stderr, "husk check: %s\n", fault.text);
+    if (plan && words.config_file)
+        fault_set(&fault, "--config: cannot be combined with the settings of client or server");
+    if (!plan || words.config_file || !words_check(&words, &fault)) {
+        plan_release(plan);
+        return wrong_usage(fault.text);
     }
-    words_free(&words, mode);
-    report_deinit(&report);
+    mistakes_init(&mistakes, "husk check");
+    if (!plan_interpret(plan, &mistakes)) {
+        plan_release(plan);
+        plan = NULL;
+    }
+    int status = check_finish(plan, &mistakes, &words);
+    mistakes_deinit(&mistakes);
     return status;
 }
 
 int check_command(int argc, char **argv)
 {
+    process_prepare();
     if (argc >= 1 && strcmp(argv[0], "client") == 0)
         return mode_check(CONFIG_CLIENT, argc - 1, argv + 1);
     if (argc >= 1 && strcmp(argv[0], "server") == 0)
         return mode_check(CONFIG_SERVER, argc - 1, argv + 1);
-    if (argc < 1)
-        fputs("husk check: expected client or server, and the settings to check\n", stderr);
-    else
-        fprintf(stderr, "husk check: \"%s\" is neither client nor server\n", argv[0]);
-    return EXIT_STATUS_USAGE;
+    return file_check(argc, argv);
 }

@@ -36,7 +36,7 @@ static void routes_check(const struct plan *plan, struct mistakes *mistakes)
 
 /* ---- life ---- */
 
-static bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
+bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
 {
     const struct config *configs = plan->file.routes;
 
@@ -55,23 +55,13 @@ static bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
     return is_good && mistakes->count == 0;
 }
 
-static struct plan *plan_new(struct mistakes *mistakes)
+static struct plan *plan_new(void)
 {
     struct plan *plan = calloc(1, sizeof *plan);
 
     if (plan)
         plan->references = 1;
-    else
-        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
     return plan;
-}
-
-static struct plan *plan_or_release(struct plan *plan, bool is_good)
-{
-    if (is_good)
-        return plan;
-    plan_release(plan);
-    return NULL;
 }
 
 static const char *variable(const char *name)
@@ -81,36 +71,37 @@ static const char *variable(const char *name)
 
 struct plan *plan_from_file(const char *path, struct mistakes *mistakes)
 {
-    struct plan *plan = plan_new(mistakes);
+    struct plan *plan = plan_new();
 
-    if (!plan)
+    if (!plan) {
+        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
         return NULL;
+    }
     bool is_read = config_file_read(&plan->file, path, variable, mistakes);
     /* What the settings mean together is told also for a file with mistakes in single settings. */
     bool is_good = plan->file.count && plan_interpret(plan, mistakes);
-    return plan_or_release(plan, is_read && is_good);
+    if (is_read && is_good)
+        return plan;
+    plan_release(plan);
+    return NULL;
 }
 
-struct plan *plan_from_words(enum config_mode mode, const struct settings_words *words,
-                             struct mistakes *mistakes)
+struct plan *plan_from_words(enum config_mode mode, const struct settings_words *words, struct fault *fault)
 {
     const struct settings_table table = config_settings(mode);
-    struct plan *plan = plan_new(mistakes);
-    struct fault fault;
+    struct plan *plan = plan_new();
 
-    if (!plan)
-        return NULL;
-    plan->file.routes = calloc(1, sizeof *plan->file.routes);
-    if (!plan->file.routes) {
-        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
-        return plan_or_release(plan, false);
+    fault_set(fault, "out of memory");
+    if (plan)
+        plan->file.routes = calloc(1, sizeof *plan->file.routes);
+    if (plan && plan->file.routes) {
+        plan->file.count = 1;
+        plan->file.routes[0].mode = mode;
+        if (settings_parse(&table, &plan->file.routes[0], words, fault))
+            return plan;
     }
-    plan->file.count = 1;
-    plan->file.routes[0].mode = mode;
-    bool is_good = settings_parse(&table, &plan->file.routes[0], words, &fault);
-    if (!is_good)
-        mistakes_add(mistakes, (struct place) { 0 }, "%s", fault.text);
-    return plan_or_release(plan, is_good && plan_interpret(plan, mistakes));
+    plan_release(plan);
+    return NULL;
 }
 
 struct plan *plan_share(struct plan *plan)

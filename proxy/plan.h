@@ -20,11 +20,16 @@ struct plan {
     size_t count;
 };
 
-/* Reads the file at `path`, or the options of client or server. Adds every mistake to `mistakes`. Returns one
- * reference; NULL: there was a mistake. */
+/* Reads the file at `path`, and interprets it. Adds every mistake to `mistakes`. Returns one reference; NULL:
+ * there was a mistake. */
 struct plan *plan_from_file(const char *path, struct mistakes *mistakes);
-struct plan *plan_from_words(enum config_mode mode, const struct settings_words *words,
-                             struct mistakes *mistakes);
+
+/* Reads the options of client or server. Returns one reference to a plan that must be interpreted; NULL:
+ * wrong usage. */
+struct plan *plan_from_words(enum config_mode mode, const struct settings_words *words, struct fault *fault);
+/* Interprets what plan_from_words has read: call it once. Adds every mistake to `mistakes`, and returns
+ * whether there was none. */
+MUST_CHECK bool plan_interpret(struct plan *plan, struct mistakes *mistakes);
 
 struct plan *plan_share(struct plan *plan);
 /* NULL is fine. */
