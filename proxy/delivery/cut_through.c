@@ -9,7 +9,7 @@ static struct cut_through *cut_through_of(struct exclusive_request *request)
 
 static struct message_metrics *metrics_of(const struct cut_through *cut_through)
 {
-    return &cut_through->dispatcher->transport->reactor->metrics.messages;
+    return &cut_through->dispatcher->transport->metrics.messages;
 }
 
 static void retain(struct cut_through *cut_through, uint64_t bytes)

@@ -20,7 +20,6 @@ static void on_pressure(void *owner)
 
 bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault)
 {
-    struct reactor *reactor = transport->reactor;
     const struct dispatcher_options dispatcher = {
         .transport = transport,
         .budget = &delivery->budget,
@@ -30,10 +29,10 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
     };
 
     read_budget_init(&delivery->budget, &downstream_budget_events, transport->route->retain_bytes,
-                     &reactor->metrics.messages.retained_bytes);
-    body_filter_init(&delivery->bodies, &transport->route->body, &reactor->metrics.bodies);
+                     &transport->metrics.messages.retained_bytes);
+    body_filter_init(&delivery->bodies, &transport->route->body, &transport->metrics.bodies);
     dispatcher_init(&delivery->dispatcher, &dispatcher);
-    downstream_shared_init(&delivery->downstreams, &delivery->dispatcher, &delivery->bodies);
+    downstreams_init(&delivery->downstreams, &delivery->dispatcher, &delivery->bodies);
     if (chunk_ids_init(&delivery->chunk_ids))
         return true;
     fault_set(fault, "cannot set up a worker: the system gives no randomness");
@@ -43,7 +42,7 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
 void delivery_drain(struct delivery *delivery)
 {
     dispatcher_drain(&delivery->dispatcher);
-    downstream_shared_drain(&delivery->downstreams);
+    downstreams_drain(&delivery->downstreams);
     holding_wake(delivery);
 }
 
@@ -63,7 +62,7 @@ unsigned delivery_end(struct delivery *delivery)
 
 void delivery_close(struct delivery *delivery)
 {
-    downstream_shared_deinit(&delivery->downstreams);
+    downstreams_deinit(&delivery->downstreams);
     body_filter_deinit(&delivery->bodies);
 }
 
@@ -79,6 +78,6 @@ void delivery_endpoints_changed(struct delivery *delivery)
 
 void delivery_credentials_changed(struct delivery *delivery)
 {
-    downstream_shared_credentials_changed(&delivery->downstreams);
+    downstreams_credentials_changed(&delivery->downstreams);
     dispatcher_credentials_changed(&delivery->dispatcher);
 }

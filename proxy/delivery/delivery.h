@@ -5,14 +5,14 @@
 #ifndef HUSK_DELIVERY_DELIVERY_H
 #define HUSK_DELIVERY_DELIVERY_H
 
-#include "delivery/downstream.h"
+#include "delivery/downstreams.h"
 
 struct delivery {
     struct read_budget budget;
     struct chunk_ids chunk_ids;
     struct body_filter bodies;
     struct dispatcher dispatcher;
-    struct downstream_shared downstreams;
+    struct downstreams downstreams;
 };
 
 /* Borrows `transport`. The engine must not move in memory afterwards. False when the system gives no

@@ -7,7 +7,7 @@ enum { WAITING_TICK_MS = 500 }; /* how often waiting messages and agents are che
 
 static struct message_metrics *metrics_of(const struct dispatcher *dispatcher)
 {
-    return &dispatcher->transport->reactor->metrics.messages;
+    return &dispatcher->transport->metrics.messages;
 }
 
 static uint64_t now_ms(const struct dispatcher *dispatcher)

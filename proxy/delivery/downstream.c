@@ -20,6 +20,11 @@ static struct reactor *reactor_of(const struct downstream *downstream)
     return downstream->shared->transport->reactor;
 }
 
+static struct metrics *metrics_of(const struct downstream *downstream)
+{
+    return &downstream->shared->transport->metrics;
+}
+
 static const struct route_options *route_of(const struct downstream *downstream)
 {
     return downstream->shared->transport->route;
@@ -55,7 +60,7 @@ static void end_report(struct downstream *downstream, enum end_reason reason)
 {
     const struct connection_end end = end_of(downstream, reason);
 
-    metrics_add(&reactor_of(downstream)->metrics.side[SIDE_DOWNSTREAM].ended[reason], 1);
+    metrics_add(&metrics_of(downstream)->side[SIDE_DOWNSTREAM].ended[reason], 1);
     connection_log_write(&downstream->shared->transport->connection_log, &end);
 }
 
@@ -94,7 +99,7 @@ static void downstream_end(struct downstream *downstream, enum end_reason reason
         (void)leg_finish(leg); /* close_notify; a plaintext leg sends FIN when it is closed */
     agent_access_close(&downstream->access, in_order || has_answered ? LEG_CLOSE : LEG_RESET);
     receiver_end(&downstream->receiver);
-    agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream), 0);
+    agent_clock_pause(&downstream->clock, &metrics_of(downstream)->messages, now_ms(downstream), 0);
     buffer_clear(&downstream->outgoing);
     agent_reading_end(&downstream->reading, &downstream->receiver);
     timer_stop(&downstream->timer);
@@ -136,7 +141,7 @@ static struct connection_end where(const void *owner, enum end_reason reason)
     return end_of(owner, reason);
 }
 
-static const struct receiver_events receiver_events = {
+const struct receiver_events downstream_receiver_events = {
     .on_wake = on_wake,
     .on_complete = on_complete,
     .on_undelivered = on_undelivered,
@@ -174,7 +179,7 @@ static bool reads(const struct downstream *downstream)
 
 static void pause_update(struct downstream *downstream)
 {
-    agent_clock_pause(&downstream->clock, &reactor_of(downstream)->metrics.messages, now_ms(downstream),
+    agent_clock_pause(&downstream->clock, &metrics_of(downstream)->messages, now_ms(downstream),
                       wait_ms(downstream));
 }
 
@@ -198,7 +203,7 @@ static void acks_limit(struct downstream *downstream)
 {
     if (downstream->access.inlet.leg.write_blocked)
         metrics_add(
-            &reactor_of(downstream)->metrics.messages.acks_given_up,
+            &metrics_of(downstream)->messages.acks_given_up,
             senders_limit_acks(&downstream->receiver.senders, route_of(downstream)->unread_acks_bytes));
 }
 
@@ -416,43 +421,7 @@ static void downstream_step(struct downstream *downstream)
 
 /* ---- open, retire and stop ---- */
 
-static struct task *next_of(struct task *task)
-{
-    struct downstream *next = LIST_NEXT((struct downstream *)task, sibling);
-
-    return next ? &next->task : NULL;
-}
-
-void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
-                            struct body_filter *bodies)
-{
-    *shared = (struct downstream_shared) {
-        .transport = dispatcher->transport,
-        .dispatcher = dispatcher,
-        .budget = dispatcher->budget,
-    };
-    receiver_shared_init(&shared->receiving, &receiver_events, dispatcher, bodies);
-    sweep_init(&shared->sweep, dispatcher->transport->reactor, next_of);
-    LIST_INIT(&shared->list);
-}
-
-void downstream_shared_credentials_changed(struct downstream_shared *shared)
-{
-    sweep_begin(&shared->sweep, LIST_EMPTY(&shared->list) ? NULL : &LIST_FIRST(&shared->list)->task);
-}
-
-void downstream_shared_drain(struct downstream_shared *shared)
-{
-    shared->is_draining = true;
-}
-
-void downstream_shared_deinit(struct downstream_shared *shared)
-{
-    receiver_shared_deinit(&shared->receiving);
-    message_meters_deinit(&shared->meters);
-}
-
-void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer)
+void downstream_open(struct downstreams *shared, int fd, const struct socket_address *peer)
 {
     struct reactor *reactor = shared->transport->reactor;
     struct downstream *downstream = calloc(1, sizeof *downstream);

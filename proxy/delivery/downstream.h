@@ -24,7 +24,7 @@
 struct downstream {
     struct task task; /* first */
     LIST_ENTRY(downstream) sibling;
-    struct downstream_shared *shared; /* borrowed */
+    struct downstreams *shared; /* borrowed */
     struct agent_access access;
     struct retirement retirement;
     bool was_answered; /* husk has written answers */
@@ -35,8 +35,8 @@ struct downstream {
     struct timer timer;
 };
 
-/* What the downstream connections of one worker share, and the list of them. */
-struct downstream_shared {
+/* What the downstream connections of a route share on one worker, and the list of them (downstreams.h). */
+struct downstreams {
     struct transport *transport; /* borrowed, as are the next two */
     struct dispatcher *dispatcher;
     struct read_budget *budget;
@@ -47,21 +47,12 @@ struct downstream_shared {
     LIST_HEAD(, downstream) list;
 };
 
-/* Borrows the arguments. */
-void downstream_shared_init(struct downstream_shared *shared, struct dispatcher *dispatcher,
-                            struct body_filter *bodies);
-/* The credentials have changed: each connection judges its peer in one of the next turns. */
-void downstream_shared_credentials_changed(struct downstream_shared *shared);
-/* The process is going to end: from now on a step hands up batches without delay. */
-void downstream_shared_drain(struct downstream_shared *shared);
-/* Call it after every connection has ended. */
-void downstream_shared_deinit(struct downstream_shared *shared);
-
-/* Callbacks for the read budget. */
+/* Callbacks for the receiver and the read budget. */
+extern const struct receiver_events downstream_receiver_events;
 extern const struct read_budget_events downstream_budget_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
-void downstream_open(struct downstream_shared *shared, int fd, const struct socket_address *peer);
+void downstream_open(struct downstreams *shared, int fd, const struct socket_address *peer);
 /* The connection takes what has arrived and the rest of the current message, and nothing more. The connection
  * ends for `reason` when its messages are settled: in order, so that the agent reads its acks; at the latest
  * after --drain-timeout. Harmless if the connection retires already. */

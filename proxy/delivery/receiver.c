@@ -5,6 +5,11 @@ static struct reactor *reactor_of(const struct receiver *receiver)
     return receiver->shared->dispatcher->transport->reactor;
 }
 
+static struct metrics *metrics_of(const struct receiver *receiver)
+{
+    return &receiver->shared->dispatcher->transport->metrics;
+}
+
 static uint64_t now_ms(const struct receiver *receiver)
 {
     return reactor_of(receiver)->now_ms;
@@ -171,7 +176,7 @@ static void invalid_log(const struct receiver *receiver, enum event_fault fault,
 static void on_invalid(void *owner, const struct framer_invalid *invalid)
 {
     struct receiver *receiver = owner;
-    struct body_metrics *metrics = &reactor_of(receiver)->metrics.bodies;
+    struct body_metrics *metrics = &metrics_of(receiver)->bodies;
     struct sender *sender = senders_next(&receiver->senders);
     enum event_fault first = EVENT_FAULT_COUNT;
 
@@ -187,7 +192,7 @@ static void on_invalid(void *owner, const struct framer_invalid *invalid)
 static void on_message_refused(void *owner, const struct framer_refusal *refusal)
 {
     struct receiver *receiver = owner;
-    struct message_metrics *metrics = &reactor_of(receiver)->metrics.messages;
+    struct message_metrics *metrics = &metrics_of(receiver)->messages;
 
     receiver->shared->events->on_complete(receiver->owner);
     if (!refusal->comes_in_parts) {

@@ -31,7 +31,7 @@ static bool parts_make(const struct returning *returning, struct message *batch,
 
 static void retry_count(const struct returning *returning, const struct message *message)
 {
-    metrics_add(&returning->unsettled->transport->reactor->metrics.messages.retried, message->count);
+    metrics_add(&returning->unsettled->transport->metrics.messages.retried, message->count);
 }
 
 /* The connection of the message has ended: adds the message, or its parts, to `again`, or drops it. */

@@ -7,7 +7,7 @@ void unsettled_init(struct unsettled *unsettled, struct transport *transport, st
 
 static struct message_metrics *metrics_of(const struct unsettled *unsettled)
 {
-    return &unsettled->transport->reactor->metrics.messages;
+    return &unsettled->transport->metrics.messages;
 }
 
 static void loss_count(struct unsettled *unsettled, enum end_reason reason, unsigned messages)

@@ -35,7 +35,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
     upstream->acks = (struct peer_acks) { .transport = shared->transport,
                                           .outlet = &upstream->outlet,
                                           .stream = &upstream->stream };
-    upstream_stream_init(&upstream->stream, &reactor->pool, &reactor->metrics.messages,
+    upstream_stream_init(&upstream->stream, &reactor->pool, &shared->transport->metrics.messages,
                          shared->transport->route->ack_timeout_ms);
     timer_init(&upstream->timer, reactor, shared->run, &upstream->task);
     outlet_open(&upstream->outlet, &shared->transport->dialer, &upstream->task);

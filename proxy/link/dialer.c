@@ -2,15 +2,21 @@
 
 #include <sys/random.h>
 
-void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct route_options *route,
-                 struct log *log, struct credentials *credentials)
+void dialer_init(struct dialer *dialer, const struct dialer_options *options, struct credentials *credentials)
 {
     uint64_t seed;
 
-    *dialer = (struct dialer) { .reactor = reactor, .route = route, .log = log, .credentials = credentials };
+    *dialer = (struct dialer) {
+        .reactor = options->reactor,
+        .route = options->route,
+        .log = options->log,
+        .metrics = options->metrics,
+        .credentials = credentials,
+    };
     if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
         seed = 0;
-    endpoint_pool_init(&dialer->endpoints, route->eject_time_ms, route->eject_time_max_ms, seed);
+    endpoint_pool_init(&dialer->endpoints, options->route->eject_time_ms, options->route->eject_time_max_ms,
+                       seed);
 }
 
 void dialer_deinit(struct dialer *dialer)

@@ -18,6 +18,7 @@ struct dialer {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
     struct log *log;                   /* borrowed */
+    struct metrics *metrics;           /* borrowed */
     struct credentials *credentials;   /* shared; NULL: the upstream is dialled in plaintext */
     unsigned generation;               /* of the credentials: counts how often they were replaced */
     struct tls_sessions sessions;
@@ -26,9 +27,17 @@ struct dialer {
     _Atomic uint64_t outcome; /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
+/* All borrowed. */
+struct dialer_options {
+    struct reactor *reactor;
+    const struct route_options *route;
+    struct log *log;
+    struct metrics *metrics;
+};
+
 /* Takes over the caller's reference to `credentials`. */
-void dialer_init(struct dialer *dialer, struct reactor *reactor, const struct route_options *route,
-                 struct log *log, struct credentials *credentials);
+void dialer_init(struct dialer *dialer, const struct dialer_options *options,
+                 struct credentials *credentials);
 /* Safe on all zeros. */
 void dialer_deinit(struct dialer *dialer);
 

@@ -17,7 +17,7 @@ void inlet_open(struct inlet *inlet, struct transport *transport, int fd, const 
 {
     struct acceptor *acceptor = &transport->acceptor;
     struct reactor *reactor = transport->reactor;
-    struct side_metrics *metrics = &reactor->metrics.side[SIDE_DOWNSTREAM];
+    struct side_metrics *metrics = &transport->metrics.side[SIDE_DOWNSTREAM];
 
     *inlet = (struct inlet) {
         .transport = transport,

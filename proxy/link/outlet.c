@@ -101,7 +101,7 @@ bool outlet_locate(const struct outlet *outlet, size_t *at)
 
 void outlet_count_end(struct outlet *outlet, enum end_reason reason)
 {
-    struct side_metrics *metrics = &outlet->dialer->reactor->metrics.side[SIDE_UPSTREAM];
+    struct side_metrics *metrics = &outlet->dialer->metrics->side[SIDE_UPSTREAM];
 
     if (outlet->leg.fd < 0)
         metrics_add(&metrics->opened, 1); /* a dial that failed before it had a descriptor */
@@ -112,7 +112,7 @@ void outlet_count_end(struct outlet *outlet, enum end_reason reason)
 static bool outlet_dial(struct outlet *outlet, enum end_reason *reason)
 {
     struct reactor *reactor = outlet->dialer->reactor;
-    struct side_metrics *metrics = &reactor->metrics.side[SIDE_UPSTREAM];
+    struct side_metrics *metrics = &outlet->dialer->metrics->side[SIDE_UPSTREAM];
     int fd = socket_connect(&outlet->endpoint->address, route_of(outlet)->dead_peer_ms, reason);
 
     if (fd < 0)
@@ -246,7 +246,7 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
     /* A server that sends neither session tickets nor data gives no evidence. After --confirm-timeout husk
      * assumes that the server accepted the certificate. */
     if (is_late && !tls_channel_is_confirmed(leg->tls))
-        metrics_add(&dialer->reactor->metrics.unconfirmed, 1);
+        metrics_add(&dialer->metrics->unconfirmed, 1);
     if (is_late)
         leg_count_handshake(leg);
     if (!is_late && !leg->read_over && !tls_channel_is_confirmed(leg->tls))

@@ -1,6 +1,7 @@
-/* What the connections of one route use on one worker: acceptor, refused peers, dialer and connection log.
+/* What the connections of one route use on one worker: counters, acceptor, refused peers, dialer and
+ * connection log.
  *
- * Belongs to its worker's thread. */
+ * Belongs to its worker's thread; other threads may read the counters. */
 #ifndef HUSK_LINK_TRANSPORT_H
 #define HUSK_LINK_TRANSPORT_H
 
@@ -12,6 +13,7 @@
 struct transport {
     struct reactor *reactor;           /* borrowed */
     const struct route_options *route; /* borrowed */
+    struct metrics metrics;
     struct acceptor acceptor;
     struct refusals refusals;
     struct dialer dialer;

@@ -39,9 +39,9 @@ static void on_summary(void *owner)
 }
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
-                         const struct route_options *route)
+                         const struct route_options *route, const struct metrics *metrics)
 {
-    *connection_log = (struct connection_log) { .log = log, .route = route };
+    *connection_log = (struct connection_log) { .log = log, .route = route, .metrics = metrics };
     timer_init(&connection_log->summary, reactor, on_summary, connection_log);
 }
 
@@ -76,7 +76,7 @@ static void identity_write(struct log_line *line, const struct leg *inlet)
  * sign of a mistake. */
 static bool silence_is_known(const struct connection_log *connection_log, enum side side)
 {
-    const struct side_metrics *metrics = connection_log->summary.reactor->metrics.side;
+    const struct side_metrics *metrics = connection_log->metrics->side;
 
     return side == SIDE_UPSTREAM && metrics_read(&metrics[side].bytes[METRICS_RECEIVED]);
 }

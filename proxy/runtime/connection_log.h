@@ -9,6 +9,7 @@
 #include "base/end_reason.h"
 #include "base/event_fault.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "runtime/route.h"
 #include "runtime/timer.h"
 #include "wire/address.h"
@@ -16,6 +17,7 @@
 struct connection_log {
     struct log *log;                               /* borrowed */
     const struct route_options *route;             /* borrowed */
+    const struct metrics *metrics;                 /* borrowed */
     struct log_limiter limiters[END_REASON_COUNT]; /* of connections */
     struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
     struct log_limiter unread_acks, invalid_events;
@@ -24,7 +26,7 @@ struct connection_log {
 };
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
-                         const struct route_options *route);
+                         const struct route_options *route, const struct metrics *metrics);
 /* Logs the remaining counts and stops the timer. */
 void connection_log_close(struct connection_log *connection_log);
 

@@ -1,14 +1,13 @@
-/* What every connection of one worker uses: the event loop, the clock, memory for bytes, counters, and tasks.
+/* What every connection of one worker uses: the event loop, the clock, memory for bytes, and tasks.
  *
  * A connection is a task. The watchers of its legs and its timer run the task at once. reactor_queue runs the
  * task once, in the next turn of the loop. A task that has ended is freed between two turns, never inside one
- * of its own callbacks. Belongs to its worker's thread; other threads may read the counters. */
+ * of its own callbacks. Belongs to its worker's thread. */
 #ifndef HUSK_RUNTIME_REACTOR_H
 #define HUSK_RUNTIME_REACTOR_H
 
 #include "base/buffer.h"
 #include "base/fault.h"
-#include "base/metrics.h"
 #include "wire/leg.h"
 
 #include <ev.h>
@@ -30,7 +29,6 @@ struct reactor {
     struct ev_loop *loop;
     uint64_t now_us, now_ms; /* the reactor's clock: clock_monotonic_us and _ms, read once per turn of the
                                 loop, because reading the clock is slow on many virtual machines */
-    struct metrics metrics;
     struct buffer_pool pool;
     struct leg_io io;
     struct task_queue tasks; /* run in the next turn */

@@ -82,7 +82,7 @@ static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 
 static void tunnel_count_end(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    struct side_metrics *metrics = reactor_of(tunnel)->metrics.side;
+    struct side_metrics *metrics = tunnel->tunnels->transport->metrics.side;
     bool both = reason == END_CLOSED || reason == END_SHUTDOWN;
 
     if (tunnel_leg(tunnel, side)->fd < 0)

@@ -150,7 +150,7 @@ static void accepting_start(struct worker *worker, const struct worker_options *
     const struct listener_options listener = {
         .loop = reactor->loop,
         .fds = *fds,
-        .metrics = &reactor->metrics,
+        .metrics = &worker->transport.metrics,
         .log = options->log,
         .on_accepted = on_accepted,
         .owner = worker,

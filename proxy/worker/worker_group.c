@@ -36,7 +36,7 @@ bool worker_group_start(struct worker_group *group, struct credentials *const cr
         struct listener_fds fds = listening_take(&group->listening, at);
         if (!worker_start(&group->workers[at], &options, &fds, shared, fault))
             return false;
-        group->metrics[at] = &group->workers[at].reactor.metrics;
+        group->metrics[at] = &group->workers[at].transport.metrics;
         group->started++;
         atomic_store(&group->peers.count, group->started);
     }

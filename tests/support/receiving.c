@@ -31,7 +31,7 @@ static void leg_make(struct receiving *receiving)
     receiving->peer = ends[0];
     leg_open(&receiving->leg, ends[1],
              &(struct leg_options) { .io = &reactor->io,
-                                     .metrics = &reactor->metrics.side[SIDE_DOWNSTREAM],
+                                     .metrics = &receiving->runtime.transport.metrics.side[SIDE_DOWNSTREAM],
                                      .on_ready = on_nothing });
 }
 
@@ -56,12 +56,12 @@ void receiving_open(struct receiving *receiving, const struct read_budget_events
     runtime_open(runtime);
     runtime_set_endpoints(runtime, (const uint16_t[]) { 1 }, NULL, 1);
     read_budget_init(&receiving->budget, events, runtime->route.retain_bytes,
-                     &runtime->reactor.metrics.messages.retained_bytes);
+                     &runtime->transport.metrics.messages.retained_bytes);
     dispatcher_init(&receiving->dispatcher, &(struct dispatcher_options) { .transport = &runtime->transport,
                                                                            .budget = &receiving->budget,
                                                                            .chunk_ids = &receiving->chunk_ids,
                                                                            .on_pressure = on_nothing });
-    body_filter_init(&receiving->bodies, &runtime->route.body, &runtime->reactor.metrics.bodies);
+    body_filter_init(&receiving->bodies, &runtime->route.body, &runtime->transport.metrics.bodies);
     permit_make(receiving);
     receiver_shared_init(&receiving->shared, &receiver_events, &receiving->dispatcher, &receiving->bodies);
     receiver_init(&receiving->receiver, &receiving->shared, receiving, &receiving->permit);

@@ -27,7 +27,8 @@ static int set_up(void **state)
     runtime_open(&f->runtime);
     f->runtime.route.log_burst = BURST;
     runtime_pass(&f->runtime, LOG_LIMITER_WINDOW_MS);
-    connection_log_init(&f->connection_log, &f->runtime.reactor, &f->runtime.log, &f->runtime.route);
+    connection_log_init(&f->connection_log, &f->runtime.reactor, &f->runtime.log, &f->runtime.route,
+                        &f->runtime.transport.metrics);
     *state = f;
     return 0;
 }
@@ -227,7 +228,7 @@ static void silence_is_a_mistake_only_until_an_upstream_has_answered(void **stat
 
     advise(f, END_RESET, SPOKEN_NOTHING);
     expect_log(f, 1, " speaks=nothing hint=\"no upstream has ever answered");
-    metrics_add(&f->runtime.reactor.metrics.side[SIDE_UPSTREAM].bytes[METRICS_RECEIVED], 1);
+    metrics_add(&f->runtime.transport.metrics.side[SIDE_UPSTREAM].bytes[METRICS_RECEIVED], 1);
     advise(f, END_RESET, SPOKEN_NOTHING);
     expect_log(f, 1, "reset by peer\" duration_ms=0");
 }

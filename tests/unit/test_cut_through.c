@@ -79,7 +79,7 @@ static int set_up(void **state)
     f->runtime.route.buffer_bytes = BUFFER_BYTES;
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
     read_budget_init(&f->budget, &budget_without_agents, f->runtime.route.retain_bytes,
-                     &f->runtime.reactor.metrics.messages.retained_bytes);
+                     &f->runtime.transport.metrics.messages.retained_bytes);
     dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
@@ -309,7 +309,7 @@ static void a_kept_message_begins_again_on_another_connection(void **state)
     flow(f, cut_through);
     upstream_end(upstream, END_RESET);
     assert_false(cut_through_can_flow(cut_through));
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.retried), 1);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.retried), 1);
     assert_int_equal(f->undelivered, 0);
     upstream = make_ready(f);
     messages_expect_buffer(&upstream->stream.outgoing, OWN_HEAD "\x01", sizeof OWN_HEAD);
@@ -334,7 +334,7 @@ static void a_message_that_is_not_kept_is_lost_with_its_connection(void **state)
     flow(f, cut_through);
     upstream_end(upstream, END_RESET);
     assert_int_equal(f->undelivered, 1);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.dropped[END_RESET]), 1);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.dropped[END_RESET]), 1);
     cut_through_abort(cut_through);
 }
 

@@ -115,7 +115,7 @@ static int set_up(void **state)
     runtime_open(&f->runtime);
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
     read_budget_init(&f->budget, &budget_without_agents, f->runtime.route.retain_bytes,
-                     &f->runtime.reactor.metrics.messages.retained_bytes);
+                     &f->runtime.transport.metrics.messages.retained_bytes);
     dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
@@ -148,14 +148,14 @@ static int tear_down(void **state)
     message_free(f->request.message);
     assert_int_equal(f->dispatcher.unsettled.count, 0);
     assert_int_equal(f->budget.retained_bytes, 0);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacked), 0);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.unacked), 0);
     runtime_close(&f->runtime);
     return 0;
 }
 
 static const struct message_metrics *metrics_of(const struct fixture *f)
 {
-    return &f->runtime.reactor.metrics.messages;
+    return &f->runtime.transport.metrics.messages;
 }
 
 /* A message of the agent at `agent` is submitted. */

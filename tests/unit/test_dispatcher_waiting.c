@@ -69,7 +69,7 @@ static int set_up(void **state)
     f->runtime.route.eject_time_ms = f->runtime.route.eject_time_max_ms = 0;
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
     read_budget_init(&f->budget, &budget_without_agents, f->runtime.route.retain_bytes,
-                     &f->runtime.reactor.metrics.messages.retained_bytes);
+                     &f->runtime.transport.metrics.messages.retained_bytes);
     dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
@@ -295,11 +295,11 @@ static void a_held_message_grows_too_old(void **state)
     f->runtime.route.max_age_ms = 5000;
     isolate(f);
     submit(f, 0);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.waiting), 1);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.waiting), 1);
     runtime_pass(&f->runtime, 5000);
     f->dispatcher.timer.on_fire(f->dispatcher.timer.owner);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.waiting), 0);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.dropped[END_TOO_OLD]), 1);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.waiting), 0);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.dropped[END_TOO_OLD]), 1);
 }
 
 static void held_messages_outlive_their_agent(void **state)

@@ -74,7 +74,7 @@ static void a_plaintext_connection_waits_and_is_counted(void **state)
     assert_int_equal(f->inlet.state, INLET_WAITING);
     assert_int_equal(acceptor_connections(&f->runtime.transport.acceptor), 1);
     assert_int_equal(f->runtime.transport.acceptor.handshakes.count, 0);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.side[SIDE_DOWNSTREAM].opened), 1);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.side[SIDE_DOWNSTREAM].opened), 1);
     assert_int_equal(f->inlet.deadline_ms, f->runtime.reactor.now_ms + f->runtime.route.dial_delay_ms);
     assert_int_equal(advance(f), END_NONE);
     assert_int_equal(f->inlet.state, INLET_WAITING);

@@ -54,10 +54,10 @@ static void connect_peer(struct fixture *f)
     outlet_open(&f->outlet, &f->runtime.transport.dialer, &task);
     leg_open(&f->outlet.leg, fd,
              &(struct leg_options) { .io = &f->runtime.reactor.io,
-                                     .metrics = &f->runtime.reactor.metrics.side[SIDE_UPSTREAM],
+                                     .metrics = &f->runtime.transport.metrics.side[SIDE_UPSTREAM],
                                      .on_ready = on_ready });
     f->outlet.endpoint = &f->endpoint;
-    upstream_stream_init(&f->stream, &f->runtime.reactor.pool, &f->runtime.reactor.metrics.messages, 1000);
+    upstream_stream_init(&f->stream, &f->runtime.reactor.pool, &f->runtime.transport.metrics.messages, 1000);
     f->acks =
         (struct peer_acks) { .transport = &f->runtime.transport, .outlet = &f->outlet, .stream = &f->stream };
     peer_acks_update(&f->acks);

@@ -89,12 +89,12 @@ static int set_up(void **state)
     f->runtime.route.batch_bytes = 1000;
     runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
     read_budget_init(&f->budget, &budget_without_agents, f->runtime.route.retain_bytes,
-                     &f->runtime.reactor.metrics.messages.retained_bytes);
+                     &f->runtime.transport.metrics.messages.retained_bytes);
     dispatcher_init(&f->dispatcher, &(struct dispatcher_options) { .transport = &f->runtime.transport,
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
                                                                    .on_pressure = on_pressure });
-    body_filter_init(&f->bodies, &f->runtime.route.body, &f->runtime.reactor.metrics.bodies);
+    body_filter_init(&f->bodies, &f->runtime.route.body, &f->runtime.transport.metrics.bodies);
     rule = message_policy_add(&f->policy, "any");
     assert_non_null(rule);
     assert_true(peer_policy_add(&rule->who, PEER_RULE_ANY, NULL, &fault));
@@ -175,12 +175,12 @@ static void receive_large(struct fixture *f, const char *head)
 
 static uint64_t dropped(const struct fixture *f, enum end_reason reason)
 {
-    return metrics_read(&f->runtime.reactor.metrics.messages.dropped[reason]);
+    return metrics_read(&f->runtime.transport.metrics.messages.dropped[reason]);
 }
 
 static uint64_t received(const struct fixture *f)
 {
-    return metrics_read(&f->runtime.reactor.metrics.messages.received);
+    return metrics_read(&f->runtime.transport.metrics.messages.received);
 }
 
 /* The log has this text. */
@@ -359,7 +359,7 @@ static void with_tls_the_link_is_not_offered(void **state)
 
 static uint64_t invalid_events(const struct fixture *f, enum event_fault fault)
 {
-    return metrics_read(&f->runtime.reactor.metrics.bodies.invalid_events[fault]);
+    return metrics_read(&f->runtime.transport.metrics.bodies.invalid_events[fault]);
 }
 
 static void acks_of_skipped_messages_keep_their_order(void **state)
@@ -384,7 +384,7 @@ static void acks_of_skipped_messages_keep_their_order(void **state)
                   "3") ACK("\xa1"
                            "4"));
     assert_int_equal(received(f), 6);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.settled), 6);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.settled), 6);
 }
 
 static void on_a_link_each_sender_is_reported_once_and_answered(void **state)
@@ -481,9 +481,9 @@ static void an_agent_whose_ack_cannot_come_is_not_reset(void **state)
     assert_int_equal(f->undelivered, 0);
     EXPECT(f, "");
     assert_true(receiver_is_drained(&f->receiver));
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.settled), 2);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.unacknowledged), 2);
-    assert_int_equal(metrics_read(&f->runtime.reactor.metrics.messages.dropped[END_NO_ACKS]), 0);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.settled), 2);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.unacknowledged), 2);
+    assert_int_equal(metrics_read(&f->runtime.transport.metrics.messages.dropped[END_NO_ACKS]), 0);
 }
 
 /* A husk forgets a message with an id of its own when it gets the ack. */

@@ -42,7 +42,7 @@ static int set_up(void **state)
     f->peer = ends[0];
     leg_open(&f->leg, ends[1],
              &(struct leg_options) { .io = &reactor->io,
-                                     .metrics = &reactor->metrics.side[SIDE_DOWNSTREAM],
+                                     .metrics = &f->runtime.transport.metrics.side[SIDE_DOWNSTREAM],
                                      .on_ready = on_ready });
     acceptor_count(&f->runtime.transport.acceptor, 1);
     leg_break(&f->leg, END_CERTIFICATE_EXPIRED);

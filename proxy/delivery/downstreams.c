@@ -1,0 +1,38 @@
+#include "delivery/downstreams.h"
+
+static struct task *next_of(struct task *task)
+{
+    struct downstream *next = LIST_NEXT((struct downstream *)task, sibling);
+
+    return next ? &next->task : NULL;
+}
+
+void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispatcher,
+                      struct body_filter *bodies)
+{
+    *downstreams = (struct downstreams) {
+        .transport = dispatcher->transport,
+        .dispatcher = dispatcher,
+        .budget = dispatcher->budget,
+    };
+    receiver_shared_init(&downstreams->receiving, &downstream_receiver_events, dispatcher, bodies);
+    sweep_init(&downstreams->sweep, dispatcher->transport->reactor, next_of);
+    LIST_INIT(&downstreams->list);
+}
+
+void downstreams_credentials_changed(struct downstreams *downstreams)
+{
+    sweep_begin(&downstreams->sweep,
+                LIST_EMPTY(&downstreams->list) ? NULL : &LIST_FIRST(&downstreams->list)->task);
+}
+
+void downstreams_drain(struct downstreams *downstreams)
+{
+    downstreams->is_draining = true;
+}
+
+void downstreams_deinit(struct downstreams *downstreams)
+{
+    receiver_shared_deinit(&downstreams->receiving);
+    message_meters_deinit(&downstreams->meters);
+}

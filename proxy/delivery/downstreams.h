@@ -1,0 +1,19 @@
+/* The downstream connections of one route on one worker, all together.
+ *
+ * Knows the list of connections, and no step of a connection. Belongs to its worker's thread. */
+#ifndef HUSK_DELIVERY_DOWNSTREAMS_H
+#define HUSK_DELIVERY_DOWNSTREAMS_H
+
+#include "delivery/downstream.h"
+
+/* Borrows the arguments. */
+void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispatcher,
+                      struct body_filter *bodies);
+/* The credentials have changed: each connection judges its peer in one of the next turns. */
+void downstreams_credentials_changed(struct downstreams *downstreams);
+/* The process is going to end: from now on a step hands up batches without delay. */
+void downstreams_drain(struct downstreams *downstreams);
+/* Call it after every connection has ended. */
+void downstreams_deinit(struct downstreams *downstreams);
+
+#endif
