@@ -11,7 +11,7 @@
 #include "control/reload.h"
 #include "options.h"
 #include "wire/tls_channel.h"
-#include "worker/worker_group.h"
+#include "worker/route_group.h"
 
 #include <unistd.h>
 
@@ -24,6 +24,7 @@ struct daemon {
     struct log log;
     struct ev_loop *loop;
     struct worker_group workers;
+    struct route_group group;
     struct reload reload;
     struct discovery discovery;
     struct readiness readiness;
@@ -38,7 +39,7 @@ struct daemon {
 
 static struct dialer_outcome last_dial(const struct daemon *daemon)
 {
-    return readiness_recent_dial(worker_group_last_dial(&daemon->workers), clock_monotonic_ms());
+    return readiness_recent_dial(route_group_last_dial(&daemon->group), clock_monotonic_ms());
 }
 
 static bool upstream_is_healthy(const struct daemon *daemon)
@@ -77,8 +78,8 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
 
     *snapshot = (struct metrics_snapshot) {
         .route = daemon->options.route.name,
-        .workers = daemon->workers.metrics,
-        .worker_count = daemon->workers.started,
+        .workers = daemon->group.metrics,
+        .worker_count = route_group_size(&daemon->group),
         .endpoints = daemon->discovery.stats_registry.first,
         .now_ms = clock_monotonic_ms(),
         .version = daemon->version,
@@ -110,8 +111,8 @@ static void on_activity_asked(void *owner, struct drain_activity *activity)
 {
     const struct daemon *daemon = owner;
 
-    activity->count = worker_group_activity(&daemon->workers);
-    activity->has_unsettled = worker_group_has_unsettled(&daemon->workers);
+    activity->count = route_group_activity(&daemon->group);
+    activity->has_unsettled = route_group_has_unsettled(&daemon->group);
 }
 
 /* ---- events from one part to another ---- */
@@ -120,14 +121,14 @@ static void on_endpoints(void *owner, struct endpoint_list *list)
 {
     struct daemon *daemon = owner;
 
-    worker_group_replace_endpoints(&daemon->workers, list);
+    route_group_replace_endpoints(&daemon->group, list);
 }
 
 static void on_credentials(void *owner)
 {
     struct daemon *daemon = owner;
 
-    worker_group_replace_credentials(&daemon->workers, daemon->reload.credentials);
+    route_group_replace_credentials(&daemon->group, daemon->reload.credentials);
     discovery_refresh(&daemon->discovery);
 }
 
@@ -135,14 +136,14 @@ static void on_refuse(void *owner)
 {
     struct daemon *daemon = owner;
 
-    worker_group_refuse(&daemon->workers);
+    route_group_refuse(&daemon->group);
 }
 
 static void on_admit(void *owner)
 {
     struct daemon *daemon = owner;
 
-    worker_group_admit(&daemon->workers);
+    route_group_admit(&daemon->group);
 }
 
 static void on_drain(void *owner)
@@ -150,7 +151,7 @@ static void on_drain(void *owner)
     struct daemon *daemon = owner;
 
     reload_stop(&daemon->reload);
-    worker_group_drain(&daemon->workers);
+    route_group_drain(&daemon->group);
     log_say(&daemon->log, LOG_INFO, "draining");
 }
 
@@ -160,7 +161,7 @@ static void on_watch(struct ev_loop *loop, ev_timer *timer, int events)
     const struct dialer_outcome dial = last_dial(daemon);
 
     (void)loop, (void)events;
-    process_trim_memory(&daemon->memory, worker_group_connections(&daemon->workers));
+    process_trim_memory(&daemon->memory, route_group_connections(&daemon->group));
     readiness_check(&daemon->readiness, &dial);
 }
 
@@ -184,14 +185,14 @@ static bool credentials_open(struct daemon *daemon, struct fault *fault)
 
 static bool workers_bind(struct daemon *daemon, struct fault *fault)
 {
-    const struct worker_group_options options = {
-        .route = &daemon->options.route,
+    const struct route_group_options options = {
+        .workers = &daemon->workers,
+        .loop = daemon->loop,
+        .worker_count = daemon->process.workers,
         .log = &daemon->log,
-        .listen = &daemon->options.listen,
-        .workers = daemon->process.workers,
     };
 
-    if (worker_group_bind(&daemon->workers, &options, fault))
+    if (route_group_bind(&daemon->group, &options, &daemon->options.listen, fault))
         return true;
     fault_wrap(fault, "--listen");
     return false;
@@ -229,7 +230,7 @@ static bool discovery_start(struct daemon *daemon, struct fault *fault)
  * them. */
 static void heartbeat_start(struct daemon *daemon)
 {
-    const struct listening *listening = &daemon->workers.listening;
+    const struct listening *listening = &daemon->group.listening;
     const struct heartbeat_options options = {
         .per_second = daemon->options.heartbeats_per_second,
         .per_second_and_source = daemon->options.heartbeats_per_source,
@@ -295,14 +296,15 @@ static void address_log(struct daemon *daemon, const char *message, const struct
 static bool daemon_start(struct daemon *daemon, struct fault *fault)
 {
     if (!credentials_open(daemon, fault) || !workers_bind(daemon, fault) || !admin_start(daemon, fault) ||
-        !worker_group_start(&daemon->workers, daemon->reload.credentials, fault) ||
+        !worker_group_start(&daemon->workers, daemon->process.workers, &daemon->log, fault) ||
+        !route_group_open(&daemon->group, &daemon->options.route, daemon->reload.credentials, fault) ||
         !discovery_start(daemon, fault))
         return false;
     heartbeat_start(daemon);
     watchers_start(daemon);
     process_release_startup_pages();
-    for (unsigned i = 0; i < daemon->workers.listening.count; i++)
-        address_log(daemon, "listening", &daemon->workers.listening.sockets[i].address);
+    for (unsigned i = 0; i < daemon->group.listening.count; i++)
+        address_log(daemon, "listening", &daemon->group.listening.sockets[i].address);
     if (daemon->admin)
         address_log(daemon, "admin listening", admin_address(daemon->admin));
     return true;
@@ -311,8 +313,10 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
 /* Ends the workers and frees everything. Returns the number of connections and messages left undelivered. */
 static unsigned daemon_stop(struct daemon *daemon)
 {
-    unsigned left_behind = worker_group_stop(&daemon->workers);
+    worker_group_stop(&daemon->workers);
+    unsigned left_behind = route_group_close(&daemon->group);
 
+    worker_group_free(&daemon->workers);
     admin_close(daemon->admin);
     heartbeat_close(&daemon->heartbeat);
     discovery_close(&daemon->discovery);

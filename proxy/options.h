@@ -15,6 +15,7 @@
 #include "runtime/route.h"
 #include "trust/credentials.h"
 #include "wire/address.h"
+#include "worker/listening.h"
 #include "worker/worker_group.h"
 
 #include <stdbool.h>

@@ -46,6 +46,12 @@ void delivery_drain(struct delivery *delivery)
     holding_wake(delivery);
 }
 
+void delivery_retire(struct delivery *delivery)
+{
+    delivery_drain(delivery);
+    downstreams_retire(&delivery->downstreams);
+}
+
 unsigned delivery_end(struct delivery *delivery)
 {
     struct downstream *downstream;

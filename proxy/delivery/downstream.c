@@ -401,6 +401,8 @@ static void downstream_step(struct downstream *downstream)
 
     if (distrust != END_NONE)
         downstream_retire(downstream, distrust);
+    if (downstream->shared->is_retiring && downstream->retirement.reason == END_NONE)
+        downstream_retire(downstream, END_RETIRED);
     if (is_securing)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
                                    framer_bytes(&downstream->receiver.framer), &downstream->outgoing);

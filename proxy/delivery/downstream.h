@@ -42,8 +42,9 @@ struct downstreams {
     struct read_budget *budget;
     struct receiver_shared receiving;
     struct message_meters meters;
-    bool is_draining;   /* husk stops soon: no batch waits */
-    struct sweep sweep; /* of the list, after the credentials have changed */
+    bool is_draining;   /* husk or the route ends soon: no batch waits */
+    bool is_retiring;   /* the route ends soon: every connection retires in its next step */
+    struct sweep sweep; /* of the list, after a change for all connections */
     LIST_HEAD(, downstream) list;
 };
 

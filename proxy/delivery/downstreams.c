@@ -20,15 +20,26 @@ void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispat
     LIST_INIT(&downstreams->list);
 }
 
-void downstreams_credentials_changed(struct downstreams *downstreams)
+static void all_wake(struct downstreams *downstreams)
 {
     sweep_begin(&downstreams->sweep,
                 LIST_EMPTY(&downstreams->list) ? NULL : &LIST_FIRST(&downstreams->list)->task);
 }
 
+void downstreams_credentials_changed(struct downstreams *downstreams)
+{
+    all_wake(downstreams);
+}
+
 void downstreams_drain(struct downstreams *downstreams)
 {
     downstreams->is_draining = true;
+}
+
+void downstreams_retire(struct downstreams *downstreams)
+{
+    downstreams->is_retiring = true;
+    all_wake(downstreams);
 }
 
 void downstreams_deinit(struct downstreams *downstreams)

@@ -13,6 +13,8 @@ void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispat
 void downstreams_credentials_changed(struct downstreams *downstreams);
 /* The process is going to end: from now on a step hands up batches without delay. */
 void downstreams_drain(struct downstreams *downstreams);
+/* The route is going to end: each connection retires in one of the next turns. */
+void downstreams_retire(struct downstreams *downstreams);
 /* Call it after every connection has ended. */
 void downstreams_deinit(struct downstreams *downstreams);
 

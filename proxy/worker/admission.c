@@ -24,3 +24,9 @@ void admission_init(struct admission *admission, struct acceptor *acceptor, stru
     timer_init(&admission->timer, acceptor->reactor, on_timer, admission);
     acceptor_observe(acceptor, on_change, admission);
 }
+
+void admission_close(struct admission *admission)
+{
+    acceptor_observe(admission->acceptor, NULL, NULL);
+    timer_stop(&admission->timer);
+}

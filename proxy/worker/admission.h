@@ -17,5 +17,7 @@ struct admission {
 
 /* Call after listener_open. */
 void admission_init(struct admission *admission, struct acceptor *acceptor, struct listener *listener);
+/* Observes the acceptor no longer. */
+void admission_close(struct admission *admission);
 
 #endif

@@ -6,12 +6,24 @@
 
 #include <stdlib.h>
 
-static void item_drop(const struct mailbox_item *item)
+/* Whoever waits for the receipt may free the item that is not allocated, and the route of the item. */
+static void item_finish(struct mailbox_item *item)
+{
+    struct receipt *receipt = item->receipt;
+
+    if (item->is_allocated)
+        free(item);
+    if (receipt)
+        receipt_give(receipt);
+}
+
+static void item_drop(struct mailbox_item *item)
 {
     credentials_release(item->credentials);
     endpoint_list_release(item->endpoints);
     if (item->kind == MAILBOX_CONNECTION)
         socket_close_by_reset(item->fd);
+    item_finish(item);
 }
 
 static struct mailbox_item *items_take(struct mailbox *mailbox)
@@ -31,7 +43,7 @@ static void on_wakeup(struct ev_loop *loop, ev_async *wakeup, int events)
     for (struct mailbox_item *item = items_take(mailbox), *next; item; item = next) {
         next = item->next;
         mailbox->on_item(mailbox->owner, item);
-        free(item);
+        item_finish(item);
     }
 }
 
@@ -46,13 +58,28 @@ void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, mailbox_on_item
 
 void mailbox_close(struct mailbox *mailbox)
 {
+    if (!mailbox->loop)
+        return;
     ev_async_stop(mailbox->loop, &mailbox->wakeup);
     for (struct mailbox_item *item = items_take(mailbox), *next; item; item = next) {
         next = item->next;
         item_drop(item);
-        free(item);
     }
     pthread_mutex_destroy(&mailbox->lock);
+    mailbox->loop = NULL;
+}
+
+void mailbox_put(struct mailbox *mailbox, struct mailbox_item *item)
+{
+    item->next = NULL;
+    pthread_mutex_lock(&mailbox->lock);
+    if (mailbox->last)
+        mailbox->last->next = item;
+    else
+        mailbox->first = item;
+    mailbox->last = item;
+    pthread_mutex_unlock(&mailbox->lock);
+    ev_async_send(mailbox->loop, &mailbox->wakeup);
 }
 
 bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item)
@@ -64,14 +91,7 @@ bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item)
         return false;
     }
     *posted = item;
-    posted->next = NULL;
-    pthread_mutex_lock(&mailbox->lock);
-    if (mailbox->last)
-        mailbox->last->next = posted;
-    else
-        mailbox->first = posted;
-    mailbox->last = posted;
-    pthread_mutex_unlock(&mailbox->lock);
-    ev_async_send(mailbox->loop, &mailbox->wakeup);
+    posted->is_allocated = true;
+    mailbox_put(mailbox, posted);
     return true;
 }

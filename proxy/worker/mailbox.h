@@ -8,6 +8,7 @@
 #include "base/end_reason.h"
 #include "base/fault.h"
 #include "wire/address.h"
+#include "worker/receipt.h"
 
 #include <ev.h>
 #include <pthread.h>
@@ -15,20 +16,30 @@
 
 struct credentials;
 struct endpoint_list;
+struct worker_route;
 
 enum mailbox_kind {
+    /* For one route of the worker. */
+    MAILBOX_BEGIN,       /* listen and accept */
     MAILBOX_CREDENTIALS, /* a new set for `side` */
     MAILBOX_ENDPOINTS,   /* the addresses of the upstream; NULL: no name resolves */
     MAILBOX_CONNECTION,  /* a connection that another worker has accepted */
     MAILBOX_REFUSE,      /* refuse new connections */
     MAILBOX_ADMIT,       /* accept new connections again */
     MAILBOX_DRAIN,       /* this process is going to end */
-    MAILBOX_STOP,        /* end all connections and leave the loop */
+    MAILBOX_RETIRE,      /* the route is going to end: listen no more, end connections between two messages */
+    MAILBOX_END,         /* end all connections */
+    MAILBOX_FORGET,      /* free what the route owns; the last item of the route */
+    /* For the worker. */
+    MAILBOX_STOP, /* end all routes and leave the loop */
 };
 
 struct mailbox_item {
-    struct mailbox_item *next;
+    struct mailbox_item *next; /* of the mailbox, as is the next one */
+    bool is_allocated;         /* by mailbox_post */
     enum mailbox_kind kind;
+    struct worker_route *route;      /* borrowed */
+    struct receipt *receipt;         /* borrowed: given when the item is handled or dropped; NULL: none */
     enum side side;                  /* MAILBOX_CREDENTIALS */
     struct credentials *credentials; /* shared */
     struct endpoint_list *endpoints; /* shared */
@@ -36,7 +47,7 @@ struct mailbox_item {
     struct socket_address peer;      /* MAILBOX_CONNECTION */
 };
 
-/* Takes what the item carries; the mailbox frees the item itself. */
+/* Takes what the item carries. */
 typedef void mailbox_on_item(void *owner, const struct mailbox_item *item);
 
 struct mailbox {
@@ -49,10 +60,13 @@ struct mailbox {
 };
 
 void mailbox_open(struct mailbox *mailbox, struct ev_loop *loop, mailbox_on_item *on_item, void *owner);
-/* Drops the undelivered items with what they carry. Call it after the loop has ended. */
+/* Drops the undelivered items with what they carry. Call it after the loop has ended, and when no thread
+ * posts any more. Harmless the second time. */
 void mailbox_close(struct mailbox *mailbox);
 
 /* From any thread. Takes what `item` carries, also on failure (out of memory). */
 MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item);
+/* The same without memory of its own: borrows `item` until its receipt is given. It carries nothing. */
+void mailbox_put(struct mailbox *mailbox, struct mailbox_item *item);
 
 #endif

@@ -1,0 +1,238 @@
+#include "worker/route_group.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+unsigned route_group_size(const struct route_group *group)
+{
+    return group->state == ROUTE_GROUP_CLOSED ? 0 : group->options.worker_count;
+}
+
+/* For items that carry nothing. */
+static void group_post(struct route_group *group, enum mailbox_kind kind)
+{
+    for (unsigned i = 0; i < group->options.worker_count; i++)
+        worker_group_post(group->options.workers, i,
+                          (struct mailbox_item) { .kind = kind, .route = &group->routes[i] });
+}
+
+static bool takes_changes(const struct route_group *group)
+{
+    return group->state == ROUTE_GROUP_RUNNING || group->state == ROUTE_GROUP_RETIRING;
+}
+
+/* ---- begin ---- */
+
+bool route_group_bind(struct route_group *group, const struct route_group_options *options,
+                      const struct listening_options *listen, struct fault *fault)
+{
+    *group = (struct route_group) { .options = *options };
+    return listening_open(&group->listening, listen, options->worker_count, fault);
+}
+
+static bool route_make(struct route_group *group, unsigned at, const struct route_options *route,
+                       struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
+{
+    struct worker *worker = &group->options.workers->workers[at];
+    const struct worker_route_options options = {
+        .route = route,
+        .reactor = &worker->reactor,
+        .mailbox = &worker->mailbox,
+        .log = group->options.log,
+        .peers = &group->peers,
+    };
+    struct credentials *shared[SIDE_COUNT] = { NULL };
+    struct listener_fds fds = listening_take(&group->listening, at);
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (credentials[side])
+            shared[side] = credentials_share(credentials[side]);
+    }
+    group->metrics[at] = &group->routes[at].transport.metrics;
+    return worker_route_init(&group->routes[at], &options, &fds, shared, fault);
+}
+
+static void on_receipt(void *owner);
+
+bool route_group_open(struct route_group *group, const struct route_options *route,
+                      struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
+{
+    const struct worker_group *workers = group->options.workers;
+    unsigned count = group->options.worker_count;
+
+    assert(group->state == ROUTE_GROUP_CLOSED && workers->count == count);
+    group->routes = calloc(count, sizeof *group->routes);
+    group->metrics = calloc(count, sizeof *group->metrics);
+    if (!group->routes || !group->metrics) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!route_make(group, i, route, credentials, fault))
+            return false;
+    }
+    receipt_open(&group->receipt, group->options.loop, on_receipt, group);
+    group->state = ROUTE_GROUP_RUNNING;
+    group_post(group, MAILBOX_BEGIN);
+    /* From now on, a connection that is passed on comes after MAILBOX_BEGIN. */
+    group->peers.items = group->routes;
+    atomic_store_explicit(&group->peers.count, count, memory_order_release);
+    return true;
+}
+
+/* ---- end ---- */
+
+unsigned route_group_close(struct route_group *group)
+{
+    unsigned left_behind = 0;
+
+    receipt_close(&group->receipt);
+    for (unsigned i = 0; group->routes && i < group->options.worker_count; i++) {
+        left_behind += group->routes[i].left_behind;
+        worker_route_deinit(&group->routes[i]);
+    }
+    listening_close(&group->listening);
+    free(group->routes);
+    free(group->metrics);
+    *group = (struct route_group) { 0 };
+    return left_behind;
+}
+
+void route_group_retire(struct route_group *group)
+{
+    if (group->state != ROUTE_GROUP_RUNNING)
+        return;
+    group->state = ROUTE_GROUP_RETIRING;
+    atomic_store(&group->peers.count, 0);
+    group_post(group, MAILBOX_RETIRE);
+}
+
+/* Posts the item that each route has for its end. */
+static void end_post(struct route_group *group, enum mailbox_kind kind)
+{
+    receipt_expect(&group->receipt, group->options.worker_count);
+    for (unsigned i = 0; i < group->options.worker_count; i++) {
+        struct worker_route *route = &group->routes[i];
+        route->end = (struct mailbox_item) { .kind = kind, .route = route, .receipt = &group->receipt };
+        worker_group_put(group->options.workers, i, &route->end);
+    }
+}
+
+/* A worker that has not handled MAILBOX_END yet may pass a connection on to another one, which has. The
+ * workers forget the route when all have handled it: then no such item can come any more. */
+static void on_receipt(void *owner)
+{
+    struct route_group *group = owner;
+
+    if (group->is_forgetting) {
+        group->options.on_ended(group->options.owner);
+        return;
+    }
+    group->is_forgetting = true;
+    end_post(group, MAILBOX_FORGET);
+}
+
+void route_group_end(struct route_group *group)
+{
+    if (!takes_changes(group))
+        return;
+    group->state = ROUTE_GROUP_ENDING;
+    atomic_store(&group->peers.count, 0);
+    end_post(group, MAILBOX_END);
+}
+
+/* ---- changes, for all workers ---- */
+
+void route_group_replace_credentials(struct route_group *group,
+                                     struct credentials *const credentials[SIDE_COUNT])
+{
+    for (unsigned i = 0; takes_changes(group) && i < group->options.worker_count; i++) {
+        for (enum side side = 0; side < SIDE_COUNT; side++) {
+            if (credentials[side])
+                worker_group_post(
+                    group->options.workers, i,
+                    (struct mailbox_item) { .kind = MAILBOX_CREDENTIALS,
+                                            .route = &group->routes[i],
+                                            .side = side,
+                                            .credentials = credentials_share(credentials[side]) });
+        }
+    }
+}
+
+void route_group_replace_endpoints(struct route_group *group, struct endpoint_list *list)
+{
+    for (unsigned i = 0; takes_changes(group) && i < group->options.worker_count; i++)
+        worker_group_post(group->options.workers, i,
+                          (struct mailbox_item) { .kind = MAILBOX_ENDPOINTS,
+                                                  .route = &group->routes[i],
+                                                  .endpoints = list ? endpoint_list_share(list) : NULL });
+}
+
+static void change_post(struct route_group *group, enum mailbox_kind kind)
+{
+    if (takes_changes(group))
+        group_post(group, kind);
+}
+
+void route_group_drain(struct route_group *group)
+{
+    change_post(group, MAILBOX_DRAIN);
+}
+
+void route_group_refuse(struct route_group *group)
+{
+    change_post(group, MAILBOX_REFUSE);
+}
+
+void route_group_admit(struct route_group *group)
+{
+    change_post(group, MAILBOX_ADMIT);
+}
+
+/* ---- sums over the workers ---- */
+
+uint64_t route_group_connections(const struct route_group *group)
+{
+    uint64_t active = 0;
+
+    for (unsigned i = 0; i < route_group_size(group); i++)
+        active += metrics_active(&group->metrics[i]->side[SIDE_DOWNSTREAM]);
+    return active;
+}
+
+uint64_t route_group_activity(const struct route_group *group)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < route_group_size(group); i++) {
+        for (enum side side = 0; side < SIDE_COUNT; side++) {
+            const struct side_metrics *metrics = &group->metrics[i]->side[side];
+            sum += metrics_read(&metrics->opened) + metrics_read(&metrics->bytes[METRICS_RECEIVED]) +
+                   metrics_read(&metrics->bytes[METRICS_SENT]);
+        }
+    }
+    return sum;
+}
+
+bool route_group_has_unsettled(const struct route_group *group)
+{
+    for (unsigned i = 0; i < route_group_size(group); i++) {
+        const struct message_metrics *messages = &group->metrics[i]->messages;
+        if (metrics_read(&messages->retained_bytes) || metrics_read(&messages->rate_limited_agents) ||
+            metrics_read(&messages->cut_through_waiting))
+            return true;
+    }
+    return false;
+}
+
+struct dialer_outcome route_group_last_dial(const struct route_group *group)
+{
+    struct dialer_outcome newest = { 0 };
+
+    for (unsigned i = 0; i < route_group_size(group); i++) {
+        struct dialer_outcome dial = dialer_last_outcome(&group->routes[i].transport.dialer);
+        if (dial.at_ms >= newest.at_ms)
+            newest = dial;
+    }
+    return newest;
+}

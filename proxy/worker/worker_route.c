@@ -1,0 +1,188 @@
+#include "worker/worker_route.h"
+
+#include "wire/socket.h"
+
+#include <assert.h>
+
+/* ---- accepting ---- */
+
+static void connection_open(struct worker_route *route, int fd, const struct socket_address *peer)
+{
+    if (route->options.protocol == ROUTE_FORWARD)
+        delivery_accept(&route->delivery, fd, peer);
+    else
+        tunnels_accept(&route->tunnels, fd, peer);
+}
+
+/* The worker with the fewest connections of the route, which gets the accepted connection; NULL: this worker.
+ * The kernel distributes connections by hash, so a few long connections can be distributed unevenly. */
+static struct worker_route *less_loaded(const struct worker_route *route)
+{
+    unsigned count = atomic_load_explicit(&route->peers->count, memory_order_acquire);
+    unsigned least = acceptor_connections(&route->transport.acceptor);
+    struct worker_route *best = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct worker_route *other = &route->peers->items[i];
+        unsigned connections = acceptor_connections(&other->transport.acceptor);
+        if (connections < least) {
+            best = other;
+            least = connections;
+        }
+    }
+    return best;
+}
+
+static void on_accepted(void *owner, int fd, const struct socket_address *peer)
+{
+    struct worker_route *route = owner, *other = less_loaded(route);
+
+    if (!other) {
+        connection_open(route, fd, peer);
+        return;
+    }
+    acceptor_reserve(&other->transport.acceptor);
+    if (!mailbox_post(
+            other->mailbox,
+            (struct mailbox_item) { .kind = MAILBOX_CONNECTION, .route = other, .fd = fd, .peer = *peer }))
+        acceptor_unreserve(&other->transport.acceptor);
+}
+
+static void connection_receive(struct worker_route *route, const struct mailbox_item *item)
+{
+    acceptor_unreserve(&route->transport.acceptor);
+    if (listener_is_open(&route->listener))
+        connection_open(route, item->fd, &item->peer);
+    else
+        socket_close_by_reset(item->fd);
+}
+
+/* ---- changes ---- */
+
+static void credentials_change(struct worker_route *route, const struct mailbox_item *item)
+{
+    if (item->side == SIDE_DOWNSTREAM)
+        acceptor_set_credentials(&route->transport.acceptor, item->credentials);
+    else
+        dialer_set_credentials(&route->transport.dialer, item->credentials);
+    delivery_credentials_changed(&route->delivery);
+    tunnels_credentials_changed(&route->tunnels);
+}
+
+static void endpoints_change(struct worker_route *route, const struct mailbox_item *item)
+{
+    dialer_set_endpoints(&route->transport.dialer, item->endpoints);
+    delivery_endpoints_changed(&route->delivery);
+    tunnels_endpoints_changed(&route->tunnels);
+}
+
+static void mode_set(struct worker_route *route, enum listener_mode mode)
+{
+    if (listener_is_open(&route->listener))
+        listener_set_mode(&route->listener, mode);
+}
+
+/* A tunnel has no end between two messages: it goes on until MAILBOX_END. */
+static void retire(struct worker_route *route)
+{
+    if (listener_is_open(&route->listener))
+        listener_close(&route->listener);
+    delivery_retire(&route->delivery);
+}
+
+void worker_route_receive(struct worker_route *route, const struct mailbox_item *item)
+{
+    switch (item->kind) {
+    case MAILBOX_CREDENTIALS:
+        credentials_change(route, item);
+        break;
+    case MAILBOX_ENDPOINTS:
+        endpoints_change(route, item);
+        break;
+    case MAILBOX_REFUSE:
+        mode_set(route, LISTENER_REFUSING);
+        break;
+    case MAILBOX_ADMIT:
+        mode_set(route, LISTENER_LISTENING);
+        break;
+    case MAILBOX_CONNECTION:
+        connection_receive(route, item);
+        break;
+    case MAILBOX_DRAIN:
+        delivery_drain(&route->delivery);
+        break;
+    case MAILBOX_RETIRE:
+        retire(route);
+        break;
+    case MAILBOX_END:
+        worker_route_end(route);
+        break;
+    case MAILBOX_BEGIN:
+    case MAILBOX_FORGET:
+    case MAILBOX_STOP:
+        assert(!"an item for the worker");
+        break;
+    }
+}
+
+/* ---- life ---- */
+
+bool worker_route_init(struct worker_route *route, const struct worker_route_options *options,
+                       struct listener_fds *fds, struct credentials *const credentials[SIDE_COUNT],
+                       struct fault *fault)
+{
+    *route = (struct worker_route) {
+        .mailbox = options->mailbox,
+        .log = options->log,
+        .peers = options->peers,
+        .fds = *fds,
+        .options = *options->route,
+    };
+    fds->count = 0;
+    transport_init(&route->transport, options->reactor, &route->options, options->log, credentials);
+    tunnels_init(&route->tunnels, &route->transport);
+    return delivery_open(&route->delivery, &route->transport, fault);
+}
+
+void worker_route_begin(struct worker_route *route)
+{
+    const struct listener_options listener = {
+        .loop = route->transport.reactor->loop,
+        .fds = route->fds,
+        .metrics = &route->transport.metrics,
+        .log = route->log,
+        .on_accepted = on_accepted,
+        .owner = route,
+    };
+
+    route->state = WORKER_ROUTE_BEGUN;
+    for (unsigned i = 0; i < route->fds.count; i++)
+        socket_tune(route->fds.items[i], route->options.dead_peer_ms);
+    route->fds.count = 0;
+    listener_open(&route->listener, &listener);
+    admission_init(&route->admission, &route->transport.acceptor, &route->listener);
+}
+
+void worker_route_end(struct worker_route *route)
+{
+    if (route->state != WORKER_ROUTE_BEGUN)
+        return;
+    route->state = WORKER_ROUTE_ENDED;
+    if (listener_is_open(&route->listener))
+        listener_close(&route->listener);
+    route->left_behind = tunnels_close(&route->tunnels) + delivery_end(&route->delivery);
+    refusals_close(&route->transport.refusals);
+    admission_close(&route->admission);
+    connection_log_close(&route->transport.connection_log);
+}
+
+void worker_route_deinit(struct worker_route *route)
+{
+    if (route->state == WORKER_ROUTE_FREED || !route->mailbox)
+        return;
+    assert(route->state != WORKER_ROUTE_BEGUN);
+    route->state = WORKER_ROUTE_FREED;
+    listener_fds_close(&route->fds);
+    delivery_close(&route->delivery);
+    transport_deinit(&route->transport);
+}
