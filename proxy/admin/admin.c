@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 2048 };
+enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 16384 };
 /* Startup, liveness and readiness probe and a scrape may come at the same time. */
 enum { RESERVES = 4 };
 

@@ -22,24 +22,23 @@ void metrics_series_escape(FILE *out, const char *value)
     }
 }
 
-void metrics_series_of_route(FILE *out, const char *name, const struct metrics_snapshot *snapshot)
+void metrics_series_of_route(FILE *out, const char *name, const struct metrics_route *route)
 {
     fprintf(out, "%s{route=\"", name);
-    metrics_series_escape(out, snapshot->route);
+    metrics_series_escape(out, route->name);
     fputc('"', out);
 }
 
-void metrics_series_of_side(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
-                            enum side side)
+void metrics_series_of_side(FILE *out, const char *name, const struct metrics_route *route, enum side side)
 {
-    metrics_series_of_route(out, name, snapshot);
+    metrics_series_of_route(out, name, route);
     fprintf(out, ",side=\"%s\"", side_name(side));
 }
 
-void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_route *route,
                                 const struct endpoint_metrics *endpoint)
 {
-    metrics_series_of_route(out, name, snapshot);
+    metrics_series_of_route(out, name, route);
     fputs(",endpoint=\"", out);
     metrics_series_escape(out, endpoint->address);
     fputc('"', out);
@@ -50,19 +49,19 @@ void metrics_series_of_endpoint(FILE *out, const char *name, const struct metric
     fputc('"', out);
 }
 
-uint64_t metrics_series_sum(const struct metrics_snapshot *snapshot, size_t offset)
+uint64_t metrics_series_sum(const struct metrics_route *route, size_t offset)
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < snapshot->worker_count; i++)
-        sum += metrics_read((const metrics_counter *)((const char *)snapshot->workers[i] + offset));
+    for (size_t i = 0; i < route->worker_count; i++)
+        sum += metrics_read((const metrics_counter *)((const char *)route->workers[i] + offset));
     return sum;
 }
 
-uint64_t metrics_series_side_sum(const struct metrics_snapshot *snapshot, enum side side, size_t offset,
+uint64_t metrics_series_side_sum(const struct metrics_route *route, enum side side, size_t offset,
                                  unsigned index)
 {
     size_t side_offset = offsetof(struct metrics, side) + side * sizeof(struct side_metrics);
 
-    return metrics_series_sum(snapshot, side_offset + offset + index * sizeof(metrics_counter));
+    return metrics_series_sum(route, side_offset + offset + index * sizeof(metrics_counter));
 }

@@ -8,13 +8,16 @@
 #include <stdlib.h>
 
 struct family;
-typedef void family_write(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot);
+typedef void family_write(FILE *out, const struct family *family, const struct metrics_route *route);
+typedef void family_write_process(FILE *out, const struct family *family,
+                                  const struct metrics_snapshot *snapshot);
 
 struct family {
     const char *name;
     const char *help;
     const char *type;
-    family_write *write;
+    family_write *write; /* the samples of one route; NULL: the family is of the process */
+    family_write_process *write_process;
     /* For plain counters: the offset of the first in struct side_metrics or struct metrics, how many there
      * are, and the label that distinguishes them. */
     size_t offset;
@@ -33,16 +36,15 @@ _Static_assert(offsetof(struct side_metrics, handshakes_resumed) ==
 
 /* ---- how a family is written ---- */
 
-static void write_side_counters(FILE *out, const struct family *family,
-                                const struct metrics_snapshot *snapshot)
+static void write_side_counters(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         for (unsigned i = 0; i < family->count; i++) {
-            uint64_t value = metrics_series_side_sum(snapshot, side, family->offset, i);
+            uint64_t value = metrics_series_side_sum(route, side, family->offset, i);
 
             if (value == 0 && i < family->zero_from)
                 continue;
-            metrics_series_of_side(out, family->name, snapshot, side);
+            metrics_series_of_side(out, family->name, route, side);
             if (family->label)
                 fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
             fprintf(out, "} %" PRIu64 "\n", value);
@@ -50,44 +52,43 @@ static void write_side_counters(FILE *out, const struct family *family,
     }
 }
 
-static void write_route_counters(FILE *out, const struct family *family,
-                                 const struct metrics_snapshot *snapshot)
+static void write_route_counters(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     for (unsigned i = 0; i < family->count; i++) {
-        uint64_t value = metrics_series_sum(snapshot, family->offset + i * sizeof(metrics_counter));
+        uint64_t value = metrics_series_sum(route, family->offset + i * sizeof(metrics_counter));
 
         if (value == 0 && i < family->zero_from)
             continue;
-        metrics_series_of_route(out, family->name, snapshot);
+        metrics_series_of_route(out, family->name, route);
         if (family->label)
             fprintf(out, ",%s=\"%s\"", family->label, family->label_value(i));
         fprintf(out, "} %" PRIu64 "\n", value);
     }
 }
 
-static void write_active(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+static void write_active(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         uint64_t active = 0;
 
-        for (size_t i = 0; i < snapshot->worker_count; i++)
-            active += metrics_active(&snapshot->workers[i]->side[side]);
-        metrics_series_of_side(out, family->name, snapshot, side);
+        for (size_t i = 0; i < route->worker_count; i++)
+            active += metrics_active(&route->workers[i]->side[side]);
+        metrics_series_of_side(out, family->name, route, side);
         fprintf(out, "} %" PRIu64 "\n", active);
     }
 }
 
 /* `side` NULL: a histogram of the route. */
-static void put_histogram_series(FILE *out, const char *name, const struct metrics_snapshot *snapshot,
+static void put_histogram_series(FILE *out, const char *name, const struct metrics_route *route,
                                  const enum side *side)
 {
     if (side)
-        metrics_series_of_side(out, name, snapshot, *side);
+        metrics_series_of_side(out, name, route, *side);
     else
-        metrics_series_of_route(out, name, snapshot);
+        metrics_series_of_route(out, name, route);
 }
 
-static void put_histogram(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot,
+static void put_histogram(FILE *out, const struct family *family, const struct metrics_route *route,
                           const enum side *side)
 {
     size_t at = family->offset;
@@ -102,41 +103,39 @@ static void put_histogram(FILE *out, const struct family *family, const struct m
 
         if (i < family->bounds->count)
             snprintf(bound, sizeof bound, "%g", family->bounds->us[i] / 1e6);
-        cumulative += metrics_series_sum(snapshot, at + offsetof(struct metrics_histogram, buckets) +
-                                                       i * sizeof(metrics_counter));
-        put_histogram_series(out, name, snapshot, side);
+        cumulative += metrics_series_sum(route, at + offsetof(struct metrics_histogram, buckets) +
+                                                    i * sizeof(metrics_counter));
+        put_histogram_series(out, name, route, side);
         fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
     }
-    uint64_t sum_us = metrics_series_sum(snapshot, at + offsetof(struct metrics_histogram, sum_us));
+    uint64_t sum_us = metrics_series_sum(route, at + offsetof(struct metrics_histogram, sum_us));
     snprintf(name, sizeof name, "%s_sum", family->name);
-    put_histogram_series(out, name, snapshot, side);
+    put_histogram_series(out, name, route, side);
     fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
     snprintf(name, sizeof name, "%s_count", family->name);
-    put_histogram_series(out, name, snapshot, side);
+    put_histogram_series(out, name, route, side);
     fprintf(out, "} %" PRIu64 "\n", cumulative);
 }
 
-static void write_side_histograms(FILE *out, const struct family *family,
-                                  const struct metrics_snapshot *snapshot)
+static void write_side_histograms(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++)
-        put_histogram(out, family, snapshot, &side);
+        put_histogram(out, family, route, &side);
 }
 
-static void write_route_histogram(FILE *out, const struct family *family,
-                                  const struct metrics_snapshot *snapshot)
+static void write_route_histogram(FILE *out, const struct family *family, const struct metrics_route *route)
 {
-    put_histogram(out, family, snapshot, NULL);
+    put_histogram(out, family, route, NULL);
 }
 
-static void write_not_after(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+static void write_not_after(FILE *out, const struct family *family, const struct metrics_route *route)
 {
-    const int64_t *ends = (const void *)((const char *)snapshot + family->offset);
+    const int64_t *ends = (const void *)((const char *)route + family->offset);
 
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (ends[side] == 0)
             continue;
-        metrics_series_of_side(out, family->name, snapshot, side);
+        metrics_series_of_side(out, family->name, route, side);
         fprintf(out, "} %" PRId64 "\n", ends[side]);
     }
 }
@@ -167,28 +166,27 @@ static void write_draining(FILE *out, const struct family *family, const struct 
     fprintf(out, "%s %d\n", family->name, snapshot->draining);
 }
 
-static void write_upstream_healthy(FILE *out, const struct family *family,
-                                   const struct metrics_snapshot *snapshot)
+static void write_upstream_healthy(FILE *out, const struct family *family, const struct metrics_route *route)
 {
-    metrics_series_of_route(out, family->name, snapshot);
-    fprintf(out, "} %d\n", snapshot->upstream_healthy);
+    metrics_series_of_route(out, family->name, route);
+    fprintf(out, "} %d\n", route->upstream_healthy);
 }
 
-static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
+static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_route *route)
 {
-    const uint64_t *count = (const uint64_t *)((const char *)snapshot + family->offset);
+    const uint64_t *count = (const uint64_t *)((const char *)route + family->offset);
 
-    metrics_series_of_route(out, family->name, snapshot);
+    metrics_series_of_route(out, family->name, route);
     fprintf(out, "} %" PRIu64 "\n", *count);
 }
 
 /* An address that is no longer listed is written while it has connections. */
 static void write_upstream_connections(FILE *out, const struct family *family,
-                                       const struct metrics_snapshot *snapshot)
+                                       const struct metrics_route *route)
 {
     const struct endpoint_metrics *endpoint;
 
-    for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
+    for (endpoint = route->endpoints; endpoint; endpoint = endpoint->next) {
         uint64_t counts[METRICS_OUTLET_STATE_COUNT], sum = 0;
 
         for (unsigned state = 0; state < METRICS_OUTLET_STATE_COUNT; state++) {
@@ -198,7 +196,7 @@ static void write_upstream_connections(FILE *out, const struct family *family,
         if (!sum && !endpoint->is_listed)
             continue;
         for (unsigned state = 0; state < METRICS_OUTLET_STATE_COUNT; state++) {
-            metrics_series_of_endpoint(out, family->name, snapshot, endpoint);
+            metrics_series_of_endpoint(out, family->name, route, endpoint);
             fprintf(out, ",state=\"%s\"} %" PRIu64 "\n",
                     metrics_outlet_state_name((enum metrics_outlet_state)state), counts[state]);
         }
@@ -206,18 +204,17 @@ static void write_upstream_connections(FILE *out, const struct family *family,
 }
 
 /* The offset in struct endpoint_metrics says which flag. */
-static void write_endpoint_flags(FILE *out, const struct family *family,
-                                 const struct metrics_snapshot *snapshot)
+static void write_endpoint_flags(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     const struct endpoint_metrics *endpoint;
 
-    for (endpoint = snapshot->endpoints; endpoint; endpoint = endpoint->next) {
+    for (endpoint = route->endpoints; endpoint; endpoint = endpoint->next) {
         bool is_set = family->offset == offsetof(struct endpoint_metrics, acks)
                           ? endpoint->acks == METRICS_ACKS_NEVER
-                          : snapshot->now_ms < metrics_read(&endpoint->ejected_until_ms);
+                          : route->now_ms < metrics_read(&endpoint->ejected_until_ms);
         if (!endpoint->is_listed)
             continue;
-        metrics_series_of_endpoint(out, family->name, snapshot, endpoint);
+        metrics_series_of_endpoint(out, family->name, route, endpoint);
         fprintf(out, "} %d\n", is_set);
     }
 }
@@ -228,7 +225,7 @@ static void write_endpoint_flags(FILE *out, const struct family *family,
     .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
     .count = (n)
 #define NOT_AFTER(field)                                                                                     \
-    .type = "gauge", .write = write_not_after, .offset = offsetof(struct metrics_snapshot, field)
+    .type = "gauge", .write = write_not_after, .offset = offsetof(struct metrics_route, field)
 #define ROUTE_COUNTER(field)                                                                                 \
     .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 #define ROUTE_GAUGE(field)                                                                                   \
@@ -240,7 +237,7 @@ static const struct family families[] = {
     { .name = "husk_build_info",
       .help = "Version and TLS library of this process; always 1.",
       .type = "gauge",
-      .write = write_build_info },
+      .write_process = write_build_info },
     { .name = "husk_connections_opened_total",
       .help = "Connections accepted (downstream) or dialled (upstream).",
       SIDE_COUNTERS(opened, 1) },
@@ -300,11 +297,11 @@ static const struct family families[] = {
       .help =
           "Reloads of certificates and keys, by result. A retry that fails in the same way is not counted.",
       .type = "counter",
-      .write = write_reloads },
+      .write_process = write_reloads },
     { .name = "husk_reload_pending",
       .help = "1 while changed files of certificates and keys cannot be loaded; husk tries again.",
       .type = "gauge",
-      .write = write_reload_pending },
+      .write_process = write_reload_pending },
     { .name = "husk_messages_received_total",
       .help = "Forward messages received completely from agents.",
       ROUTE_COUNTER(messages.received) },
@@ -416,16 +413,16 @@ static const struct family families[] = {
       .help = "UDP heartbeats answered.",
       .type = "counter",
       .write = write_heartbeats,
-      .offset = offsetof(struct metrics_snapshot, heartbeats_answered) },
+      .offset = offsetof(struct metrics_route, heartbeats_answered) },
     { .name = "husk_udp_heartbeats_limited_total",
       .help = "UDP heartbeats not answered because their source exceeded --udp-heartbeats-per-source.",
       .type = "counter",
       .write = write_heartbeats,
-      .offset = offsetof(struct metrics_snapshot, heartbeats_limited) },
+      .offset = offsetof(struct metrics_route, heartbeats_limited) },
     { .name = "husk_draining",
       .help = "1 while the process drains before it exits.",
       .type = "gauge",
-      .write = write_draining },
+      .write_process = write_draining },
 };
 
 char *metrics_text_render(const struct metrics_snapshot *snapshot)
@@ -440,7 +437,11 @@ char *metrics_text_render(const struct metrics_snapshot *snapshot)
         const struct family *family = &families[i];
 
         fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
-        family->write(out, family, snapshot);
+        if (family->write_process)
+            family->write_process(out, family, snapshot);
+        for (const struct metrics_route *route = snapshot->routes; family->write && route;
+             route = route->next)
+            family->write(out, family, route);
     }
     int failed = ferror(out);
     if (fclose(out) != 0 || failed) {

@@ -122,21 +122,27 @@ struct metrics {
     metrics_counter unconfirmed; /* upstream connections used without evidence that the server accepted us */
 };
 
-/* Everything that a scrape needs: the counters of the workers by reference, and current values. */
-struct metrics_snapshot {
-    const char *route; /* label of every family that concerns connections */
+/* What a scrape needs of one route: the counters of the workers by reference, and current values. */
+struct metrics_route {
+    const struct metrics_route *next; /* NULL: the last route */
+    const char *name;                 /* label of every family that concerns connections */
     const struct metrics *const *workers;
     size_t worker_count;
     const struct endpoint_metrics *endpoints; /* of the upstream, also those no longer listed */
     uint64_t now_ms;                          /* clock_monotonic_ms */
-    const char *version;                      /* husk's */
-    const char *tls_library;                  /* e.g. "BoringSSL API 17" */
     /* Seconds since the epoch; 0: that side has no such certificate. */
     int64_t certificate_not_after[SIDE_COUNT], intermediate_not_after[SIDE_COUNT], ca_not_after[SIDE_COUNT];
-    uint64_t reloads_succeeded, reloads_failed;
-    bool reload_pending; /* new files could not be loaded, and husk tries again */
     uint64_t heartbeats_answered, heartbeats_limited; /* over UDP */
     bool upstream_healthy;                            /* nothing has failed */
+};
+
+/* Everything that a scrape needs. */
+struct metrics_snapshot {
+    const struct metrics_route *routes;         /* NULL: none */
+    const char *version;                        /* husk's */
+    const char *tls_library;                    /* e.g. "BoringSSL API 17" */
+    uint64_t reloads_succeeded, reloads_failed; /* of all routes */
+    bool reload_pending; /* new files of a route could not be loaded, and husk tries again */
     bool draining;
 };
 

@@ -122,8 +122,6 @@ static bool has_ended(int64_t not_after, const struct readiness_facts *facts)
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size)
 {
     text[0] = '\0';
-    if (facts->is_draining)
-        reason_add(text, size, "draining", "husk is stopping");
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         const struct validity *validity = &facts->validity[side];
         if (has_ended(validity->leaf, facts))

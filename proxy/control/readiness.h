@@ -1,7 +1,7 @@
 /* Decides what speaks against being ready, and words it for /ready.
  *
  * Pure but for readiness_check, which reacts to a failing upstream. Reads discovery; knows nothing of
- * workers, HTTP or the drain: its owner passes the facts. */
+ * workers or HTTP: its owner passes the facts. */
 #ifndef HUSK_CONTROL_READINESS_H
 #define HUSK_CONTROL_READINESS_H
 
@@ -20,7 +20,6 @@ struct readiness_facts {
     const struct discovery *discovery; /* borrowed */
     enum route_on_no_acks on_no_acks;
     struct dialer_outcome dial;
-    bool is_draining;
     struct validity validity[SIDE_COUNT]; /* all zeros: that side has no certificate */
     int64_t wall_seconds;                 /* the time now, since the epoch */
 };

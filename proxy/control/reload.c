@@ -2,7 +2,7 @@
 
 #include "trust/file_stamp.h"
 
-#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { RETRY_MIN_MS = 1000 };
@@ -76,14 +76,19 @@ static void set_use(struct reload *reload, const struct loaded *set)
 static void failure_note(struct reload *reload, const struct fault *fault)
 {
     bool is_known = reload->state == RELOAD_RETRYING && strcmp(reload->fault.text, fault->text) == 0;
+    char message[FAULT_TEXT_BYTES + 80];
+    struct log_line line;
 
     reload->state = RELOAD_RETRYING;
     reload->fault = *fault;
     if (is_known)
         return;
     reload->failed++;
-    log_say(reload->log, LOG_ERROR, "reload failed, the credentials in use are kept and husk tries again: %s",
-            fault->text);
+    snprintf(message, sizeof message,
+             "reload failed, the credentials in use are kept and husk tries again: %s", fault->text);
+    log_begin(&line, reload->log, LOG_ERROR, message);
+    log_text(&line, "route", reload->options.route);
+    log_end(&line);
 }
 
 static void retry_schedule(struct reload *reload)
@@ -101,6 +106,7 @@ static void retry_schedule(struct reload *reload)
 static void reload_attempt(struct reload *reload)
 {
     struct loaded set;
+    struct log_line line;
     struct fault fault;
 
     reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
@@ -115,11 +121,13 @@ static void reload_attempt(struct reload *reload)
         ev_timer_stop(reload->loop, &reload->retry);
     reload->options.on_loaded(reload->options.owner);
     reload->succeeded++;
-    log_say(reload->log, LOG_INFO, "credentials reloaded");
+    log_begin(&line, reload->log, LOG_INFO, "credentials reloaded");
+    log_text(&line, "route", reload->options.route);
+    log_end(&line);
 }
 
 /* The files are new, or somebody asks for them: the pauses begin with the shortest again. */
-static void reload_run(struct reload *reload)
+void reload_now(struct reload *reload)
 {
     if (reload->state == RELOAD_STOPPED)
         return;
@@ -144,14 +152,8 @@ void reload_look(struct reload *reload)
     uint64_t stamp = files_stamp(reload);
 
     if (reload_is_due(&reload->stamps, stamp))
-        reload_run(reload);
+        reload_now(reload);
     reload->stamps.seen = stamp;
-}
-
-static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
-{
-    (void)loop, (void)events;
-    reload_run(watcher->data);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
@@ -185,6 +187,11 @@ bool reload_open(struct reload *reload, const struct reload_options *options, st
 
 void reload_close(struct reload *reload)
 {
+    if (reload->loop) {
+        ev_timer_stop(reload->loop, &reload->tick);
+        ev_timer_stop(reload->loop, &reload->retry);
+        reload->loop = NULL;
+    }
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         credentials_release(reload->credentials[side]);
         reload->credentials[side] = NULL;
@@ -197,11 +204,9 @@ void reload_watch(struct reload *reload, struct ev_loop *loop)
     double seconds = (double)reload->options.interval_ms / 1000;
 
     reload->loop = loop;
-    ev_signal_init(&reload->hangup, on_hangup, SIGHUP);
     ev_timer_init(&reload->tick, on_tick, seconds, seconds);
     ev_timer_init(&reload->retry, on_retry, 0, 0);
-    reload->hangup.data = reload->tick.data = reload->retry.data = reload;
-    ev_signal_start(loop, &reload->hangup);
+    reload->tick.data = reload->retry.data = reload;
     if (seconds > 0)
         ev_timer_start(loop, &reload->tick);
 }

@@ -1,8 +1,8 @@
-/* The credentials and shared keys of the process, loaded as one set from their files, and again when the
- * files change.
+/* The credentials and shared keys of a route, loaded as one set from their files, and again when the files
+ * change.
  *
- * Owns the set in use, the watcher of SIGHUP, the timer that looks at the files and the timer of retries, on
- * the loop of the control thread. A set that fails to load changes nothing: the last one stays in use, and
+ * Owns the set in use, the timer that looks at the files and the timer of retries, on the loop of the control
+ * thread. A set that fails to load changes nothing: the last one stays in use, and
  * husk tries again until a set is loaded. Knows nothing of who uses the credentials: `on_loaded` announces a
  * new set. */
 #ifndef HUSK_CONTROL_RELOAD_H
@@ -18,12 +18,13 @@
 #include <stdint.h>
 
 struct reload_options {
+    const char *route;                             /* borrowed: its name, for the log */
     const struct credentials_options *credentials; /* borrowed: SIDE_COUNT of them; cert_file NULL: that side
                                                       is plain */
     const struct shared_key_options *keys;         /* borrowed: SIDE_COUNT of them; setting NULL: no key */
-    uint64_t interval_ms;                          /* between two looks at the files; 0: only on SIGHUP */
-    uint64_t retry_max_ms;                         /* longest pause between two attempts after a failure */
-    void (*on_loaded)(void *owner);                /* `credentials` of struct reload are new */
+    uint64_t interval_ms;           /* between two looks at the files; 0: only when reload_now is called */
+    uint64_t retry_max_ms;          /* longest pause between two attempts after a failure */
+    void (*on_loaded)(void *owner); /* `credentials` of struct reload are new */
     void *owner;
 };
 
@@ -49,7 +50,6 @@ struct reload {
     struct fault fault;   /* of the last attempt that failed, as it was logged */
     uint64_t retry_ms;    /* the next pause between two attempts */
     struct ev_loop *loop; /* NULL: not watching */
-    ev_signal hangup;
     ev_timer tick, retry;
     uint64_t succeeded; /* reloads; the first load is not counted */
     uint64_t failed;    /* failures of a new kind; a retry that fails in the same way is not counted */
@@ -59,15 +59,16 @@ struct reload {
  * afterwards. */
 MUST_CHECK bool reload_open(struct reload *reload, const struct reload_options *options, struct log *log,
                             struct fault *fault);
-/* Releases the set. Safe on all zeros, and after a failure to open. */
+/* Stops watching and releases the set. Safe on all zeros, and after a failure to open. */
 void reload_close(struct reload *reload);
 
-/* Begins to watch the signal and the files. The watchers live as long as the loop: a signal watcher that is
- * stopped restores the default action, and the next SIGHUP would end the process. */
+/* Begins to watch the files. */
 void reload_watch(struct reload *reload, struct ev_loop *loop);
 /* From now on nothing is loaded. */
 void reload_stop(struct reload *reload);
 
+/* Loads the files now, because somebody asks for it. */
+void reload_now(struct reload *reload);
 /* Looks at the files, and loads them if they are due: what the timer does. */
 void reload_look(struct reload *reload);
 /* Loads the files again after a failure: what the timer of retries does. Each failure doubles the pause up to

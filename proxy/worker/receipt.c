@@ -7,7 +7,9 @@ static void on_given(struct ev_loop *loop, ev_async *given, int events)
     struct receipt *receipt = given->data;
 
     (void)loop, (void)events;
-    receipt->on_complete(receipt->owner);
+    /* Acquires what the workers did with the items. */
+    if (!atomic_load_explicit(&receipt->missing, memory_order_acquire))
+        receipt->on_complete(receipt->owner);
 }
 
 void receipt_open(struct receipt *receipt, struct ev_loop *loop, void (*on_complete)(void *owner),
@@ -35,6 +37,8 @@ void receipt_expect(struct receipt *receipt, unsigned items)
 /* Only the last one wakes the control thread, which may then free the receipt: the others are through. */
 void receipt_give(struct receipt *receipt)
 {
+    struct ev_loop *loop = receipt->loop;
+
     if (atomic_fetch_sub_explicit(&receipt->missing, 1, memory_order_acq_rel) == 1)
-        ev_async_send(receipt->loop, &receipt->given);
+        ev_async_send(loop, &receipt->given);
 }

@@ -51,6 +51,7 @@ struct fixture {
     const char *reasons;
     struct metrics metrics;
     const struct metrics *workers[1];
+    struct metrics_route route;
     char directory[64];
 };
 
@@ -84,9 +85,8 @@ static void source_snapshot(void *owner, struct metrics_snapshot *snapshot)
 {
     struct fixture *f = owner;
 
-    snapshot->route = "forward";
-    snapshot->workers = f->workers;
-    snapshot->worker_count = 1;
+    f->route = (struct metrics_route) { .name = "forward", .workers = f->workers, .worker_count = 1 };
+    snapshot->routes = &f->route;
     snapshot->version = "0";
     snapshot->tls_library = "none";
 }
@@ -292,13 +292,13 @@ static void test_live_and_ready(void **state)
     ask_once(f, GET("/ready"), 503, "not ready\n");
     ask_once(f, GET("/live"), 200, "live\n");
 
-    char long_reason[4096];
+    char long_reason[20000];
     memset(long_reason, 'r', sizeof long_reason - 1);
     long_reason[sizeof long_reason - 1] = '\0';
     f->reasons = long_reason;
-    char expected[2048];
-    memset(expected, 'r', 2046);
-    memcpy(expected + 2046, "\n", 2);
+    char expected[16384];
+    memset(expected, 'r', 16382);
+    memcpy(expected + 16382, "\n", 2);
     ask_once(f, GET("/ready"), 503, expected);
 }
 

@@ -19,7 +19,7 @@
 
 /* ---- a strict reader of the exposition format ---- */
 
-enum { SERIES_MAX = 512, TEXT_MAX = 256 };
+enum { SERIES_MAX = 1024, TEXT_MAX = 256 };
 
 struct series {
     char name_and_labels[TEXT_MAX];
@@ -151,6 +151,7 @@ static double value_of(const struct exposition *all, const char *name_and_labels
 struct fixture {
     struct metrics workers[2];
     const struct metrics *references[2];
+    struct metrics_route route;
     struct metrics_snapshot snapshot;
     struct exposition all;
 };
@@ -161,10 +162,9 @@ static int set_up(void **state)
 
     f->references[0] = &f->workers[0];
     f->references[1] = &f->workers[1];
+    f->route = (struct metrics_route) { .name = "forward", .workers = f->references, .worker_count = 2 };
     f->snapshot = (struct metrics_snapshot) {
-        .route = "forward",
-        .workers = f->references,
-        .worker_count = 2,
+        .routes = &f->route,
         .version = "0.1.0",
         .tls_library = "BoringSSL API 17",
     };
@@ -280,6 +280,27 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(value_of(&f->all, "husk_invalid_events_total{route=\"forward\",reason=\"value\"}"), 11);
 }
 
+static void test_each_route_has_series_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct metrics other = { 0 };
+    const struct metrics *const reference = &other;
+    const struct metrics_route second = { .name = "second", .workers = &reference, .worker_count = 1 };
+
+    f->route.next = &second;
+    metrics_add(&f->workers[0].messages.received, 3);
+    metrics_add(&other.messages.received, 5);
+    metrics_add(&other.side[SIDE_UPSTREAM].opened, 2);
+    render(f); /* the reader refuses a family that is written twice */
+    assert_float_equal(value_of(&f->all, "husk_messages_received_total{route=\"forward\"}"), 3, 0);
+    assert_float_equal(value_of(&f->all, "husk_messages_received_total{route=\"second\"}"), 5, 0);
+    assert_float_equal(
+        value_of(&f->all, "husk_connections_opened_total{route=\"forward\",side=\"upstream\"}"), 0, 0);
+    assert_float_equal(value_of(&f->all, "husk_connections_opened_total{route=\"second\",side=\"upstream\"}"),
+                       2, 0);
+    assert_float_equal(value_of(&f->all, "husk_draining"), 0, 0);
+}
+
 static void test_active_never_wraps(void **state)
 {
     struct fixture *f = *state;
@@ -390,8 +411,8 @@ static void test_endpoints_are_written_while_they_are_listed_or_used(void **stat
     struct endpoint_metrics left = { .next = &gone, .address = "10.0.0.2:1", .ejected_until_ms = 2000 };
     struct endpoint_metrics listed = { .next = &left, .address = "unix:/a\"b", .is_listed = true };
 
-    f->snapshot.endpoints = &listed;
-    f->snapshot.now_ms = 1000;
+    f->route.endpoints = &listed;
+    f->route.now_ms = 1000;
     left.connections[METRICS_READY] = 2;
     listed.connections[METRICS_CONFIRMING] = 3;
     listed.ejected_until_ms = 1001;
@@ -406,7 +427,7 @@ static void test_endpoints_are_written_while_they_are_listed_or_used(void **stat
     assert_null(find(&f->all, EJECTED("10.0.0.2:1"))); /* not listed: not dialled */
     assert_null(find(&f->all, CONNECTIONS("10.0.0.3:1", "ready")));
 
-    f->snapshot.now_ms = 1001;
+    f->route.now_ms = 1001;
     listed.acks = METRICS_ACKS_NEVER;
     render(f);
     assert_int_equal(value_of(&f->all, WITHOUT_ACKS("unix:/a\\\"b")), 1);
@@ -424,8 +445,8 @@ static void test_names_at_one_address_are_series_of_their_own(void **state)
         .next = &second, .address = "10.0.0.1:1", .server_name = "a\"b", .is_listed = true
     };
 
-    f->snapshot.endpoints = &first;
-    f->snapshot.now_ms = 1000;
+    f->route.endpoints = &first;
+    f->route.now_ms = 1000;
     first.ejected_until_ms = 1001;
     second.connections[METRICS_READY] = 2;
     none.acks = METRICS_ACKS_NEVER;
@@ -441,16 +462,16 @@ static void test_values_that_are_not_counters(void **state)
 {
     struct fixture *f = *state;
 
-    f->snapshot.certificate_not_after[SIDE_DOWNSTREAM] = 4102444800;
-    f->snapshot.intermediate_not_after[SIDE_DOWNSTREAM] = 4102444801;
-    f->snapshot.ca_not_after[SIDE_DOWNSTREAM] = 4102444802;
+    f->route.certificate_not_after[SIDE_DOWNSTREAM] = 4102444800;
+    f->route.intermediate_not_after[SIDE_DOWNSTREAM] = 4102444801;
+    f->route.ca_not_after[SIDE_DOWNSTREAM] = 4102444802;
     f->snapshot.reloads_succeeded = 3;
     f->snapshot.reloads_failed = 1;
     f->snapshot.reload_pending = true;
     f->snapshot.draining = true;
-    f->snapshot.upstream_healthy = true;
-    f->snapshot.heartbeats_answered = 7;
-    f->snapshot.heartbeats_limited = 3;
+    f->route.upstream_healthy = true;
+    f->route.heartbeats_answered = 7;
+    f->route.heartbeats_limited = 3;
     render(f);
     assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
     assert_true(DOWN("certificate_intermediate_not_after_seconds") == 4102444801.0);
@@ -469,7 +490,7 @@ static void test_label_values_are_escaped(void **state)
 {
     struct fixture *f = *state;
 
-    f->snapshot.route = "a\"b\\c\nd";
+    f->route.name = "a\"b\\c\nd";
     render(f);
     assert_int_equal(
         value_of(&f->all, "husk_connections_active{route=\"a\\\"b\\\\c\\nd\",side=\"upstream\"}"), 0);
@@ -479,10 +500,10 @@ static void test_label_values_that_are_not_utf8_do_not_look_like_others(void **s
 {
     struct fixture *f = *state;
 
-    f->snapshot.route = "a\xff";
+    f->route.name = "a\xff";
     render(f);
     assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"a\\\\xff\",side=\"upstream\"}"), 0);
-    f->snapshot.route = "a\\xff";
+    f->route.name = "a\\xff";
     render(f);
     assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"a\\\\x5cxff\",side=\"upstream\"}"),
                      0);
@@ -534,6 +555,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_zero_series_are_written),
         CASE(test_workers_are_summed),
+        CASE(test_each_route_has_series_of_its_own),
         CASE(test_active_never_wraps),
         CASE(test_handshake_failures_omit_other_reasons_while_zero),
         CASE(test_histogram_is_cumulative),

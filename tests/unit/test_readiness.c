@@ -130,10 +130,8 @@ static void each_reason_has_a_line(void **state)
     expect_reasons(&facts, "certificate: all CAs have expired\n");
     facts.validity[SIDE_UPSTREAM] = (struct validity) { .leaf = 999 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n");
-    facts.is_draining = true;
     facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
-    expect_reasons(&facts, "draining: husk is stopping\n"
-                           "certificate: the own certificate has expired\n"
+    expect_reasons(&facts, "certificate: the own certificate has expired\n"
                            "upstream: connection refused\n");
 }
 
@@ -164,7 +162,7 @@ static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void 
     other.is_listed = false;
     assert_false(readiness_describe(&facts, text, sizeof text));
     facts.on_no_acks = ROUTE_NO_ACKS_CONTINUE;
-    facts.is_draining = true;
+    facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
     assert_false(readiness_describe(&facts, text, sizeof text));
 }
 

@@ -1,4 +1,4 @@
-/* proxy/control/reload.c: when files are loaded again, and what a failure changes. SIGHUP and the timer:
+/* proxy/control/reload.c: when files are loaded again, and what a failure changes. SIGHUP and the timers:
  * tests/scenario/test_reload.py. */
 #include "control/reload.h"
 

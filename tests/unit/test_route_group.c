@@ -4,20 +4,16 @@
 
 #include "support/addresses.h"
 #include "support/loop.h"
+#include "support/peers.h"
 #include "support/runtime.h"
-#include "wire/socket.h"
 
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, ROUTES = 2, TIMEOUT_SECONDS = 20, BYTES = 4096 };
+enum { WORKERS = 2, ROUTES = 2, TIMEOUT_SECONDS = 20 };
 
 struct fixture {
     struct runtime runtime; /* its log, and options for the routes */
@@ -40,18 +36,6 @@ static void on_ended(void *owner)
     route->ended++;
 }
 
-/* A listening socket of the test, and its address. */
-static int aggregator_listen(struct socket_address *address)
-{
-    const struct socket_address any = addresses_at_port(0);
-    struct fault fault;
-    int fd = socket_listen(&any, SOCKET_EXCLUSIVE, NULL, &fault);
-
-    assert_true(fd >= 0);
-    *address = socket_local_address(fd);
-    return fd;
-}
-
 static void route_start(struct fixture *f, struct test_route *route)
 {
     struct listening_options listen = { .count = 1 };
@@ -68,7 +52,7 @@ static void route_start(struct fixture *f, struct test_route *route)
     struct fault fault;
 
     listen.addresses[0].address = addresses_at_port(0);
-    route->upstream = aggregator_listen(&endpoint.address);
+    route->upstream = peers_listen(&endpoint.address);
     assert_true(route_group_bind(&route->group, &options, &listen, &fault));
     assert_true(route_group_open(&route->group, &route->options, plaintext, &fault));
     struct endpoint_list *list = endpoint_list_new(&endpoint, 1);
@@ -112,139 +96,19 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- peers, with blocking sockets ---- */
-
-static int blocking(int fd)
+static const struct socket_address *address_of(const struct test_route *route)
 {
-    const struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
-
-    assert_true(fd >= 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout), 0);
-    return fd;
+    return &route->group.listening.sockets[0].address;
 }
 
-static int agent_connect_at(const struct socket_address *address)
+static struct peers_pair pair_open(const struct test_route *route)
 {
-    int fd = blocking(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-
-    if (connect(fd, (const struct sockaddr *)&address->storage, address->length) == 0)
-        return fd;
-    close(fd);
-    return -1;
+    return peers_pair_open(address_of(route), route->upstream);
 }
 
-static int agent_connect(const struct test_route *route)
+static struct peers_pair message_send(const struct test_route *route)
 {
-    int fd = agent_connect_at(&route->group.listening.sockets[0].address);
-
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static int upstream_accept(const struct test_route *route)
-{
-    struct pollfd ready = { .fd = route->upstream, .events = POLLIN };
-
-    assert_int_equal(poll(&ready, 1, TIMEOUT_SECONDS * 1000), 1);
-    return blocking(accept4(route->upstream, NULL, NULL, SOCK_CLOEXEC));
-}
-
-static void bytes_send(int fd, const void *bytes, size_t length)
-{
-    assert_int_equal(send(fd, bytes, length, MSG_NOSIGNAL), length);
-}
-
-static void bytes_expect(int fd, const char *text)
-{
-    char bytes[BYTES];
-
-    assert_int_equal(recv(fd, bytes, strlen(text), MSG_WAITALL), strlen(text));
-    assert_memory_equal(bytes, text, strlen(text));
-}
-
-/* The peer has closed in order. */
-static void end_expect(int fd)
-{
-    char byte;
-
-    assert_int_equal(recv(fd, &byte, 1, 0), 0);
-    close(fd);
-}
-
-/* An agent and its upstream connection, through a tunnel. */
-struct pair {
-    int agent, upstream;
-};
-
-static struct pair pair_open(const struct test_route *route)
-{
-    struct pair pair = { .agent = agent_connect(route) };
-
-    bytes_send(pair.agent, "hello", 5);
-    pair.upstream = upstream_accept(route);
-    bytes_expect(pair.upstream, "hello");
-    return pair;
-}
-
-static void pair_exchange(const struct pair *pair)
-{
-    bytes_send(pair->agent, "ping", 4);
-    bytes_expect(pair->upstream, "ping");
-    bytes_send(pair->upstream, "pong", 4);
-    bytes_expect(pair->agent, "pong");
-}
-
-static void pair_close(const struct pair *pair)
-{
-    close(pair->agent);
-    close(pair->upstream);
-}
-
-/* Asks for the ack "1". */
-static const char message_bytes[] = "\x94\xa1"
-                                    "a\x01\x81\xa1m\xa1x\x81\xa5"
-                                    "chunk\xa1"
-                                    "1";
-enum { MESSAGE_BYTES = sizeof message_bytes - 1 };
-
-/* Sends one message, and waits until its worker has dialled. */
-static struct pair message_send(const struct test_route *route)
-{
-    struct pair pair = { .agent = agent_connect(route) };
-
-    bytes_send(pair.agent, message_bytes, MESSAGE_BYTES);
-    pair.upstream = upstream_accept(route);
-    return pair;
-}
-
-/* The aggregator acknowledges that message. */
-static void message_ack(const struct pair *pair)
-{
-    char received[BYTES], ack[64] = "\x81\xa3"
-                                    "ack";
-    size_t length = 0;
-    const char *chunk = NULL;
-
-    while (!chunk) {
-        ssize_t got = recv(pair->upstream, received + length, sizeof received - length, 0);
-        assert_true(got > 0);
-        length += (size_t)got;
-        chunk = memmem(received, length,
-                       "\xa5"
-                       "chunk",
-                       6);
-    }
-    size_t id_length = (size_t)(received + length - chunk - 6);
-    assert_true(id_length < sizeof ack - 5);
-    memcpy(ack + 5, chunk + 6, id_length);
-    bytes_send(pair->upstream, ack, 5 + id_length);
-}
-
-static void ack_expect(int agent)
-{
-    bytes_expect(agent, "\x81\xa3"
-                        "ack\xa1"
-                        "1");
+    return peers_message_send(address_of(route), route->upstream);
 }
 
 /* ---- waiting for the control thread ---- */
@@ -271,52 +135,52 @@ static void two_routes_share_the_workers_and_no_counter(void **state)
 {
     struct fixture *f = *state;
     struct route_group *forward = &f->routes[0].group, *tcp = &f->routes[1].group;
-    struct pair pair = pair_open(&f->routes[1]), message = message_send(&f->routes[0]);
+    struct peers_pair pair = pair_open(&f->routes[1]), message = message_send(&f->routes[0]);
 
-    pair_exchange(&pair);
+    peers_pair_exchange(&pair);
     assert_int_equal(route_group_connections(tcp), 1);
     assert_int_equal(route_group_connections(forward), 1);
     assert_false(route_group_has_unsettled(tcp));
     assert_true(route_group_has_unsettled(forward));
-    message_ack(&message);
-    ack_expect(message.agent);
-    assert_int_equal(received_bytes(tcp), strlen("hello") + strlen("ping"));
-    assert_int_equal(received_bytes(forward), MESSAGE_BYTES);
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    assert_int_equal(received_bytes(tcp), sizeof "hello" + sizeof "ping" - 2);
+    assert_int_equal(received_bytes(forward), PEERS_MESSAGE_BYTES);
     assert_int_equal(route_group_size(tcp), WORKERS);
-    pair_close(&pair);
-    pair_close(&message);
+    peers_pair_close(&pair);
+    peers_pair_close(&message);
 }
 
 static void a_route_ends_while_another_one_carries_traffic(void **state)
 {
     struct fixture *f = *state;
     struct test_route *forward = &f->routes[0];
-    const struct socket_address address = forward->group.listening.sockets[0].address;
-    struct pair pair = pair_open(&f->routes[1]), message = message_send(forward);
+    const struct socket_address address = *address_of(forward);
+    struct peers_pair pair = pair_open(&f->routes[1]), message = message_send(forward);
     int idle[8];
 
     for (unsigned i = 0; i < 8; i++)
-        idle[i] = agent_connect(forward);
+        idle[i] = peers_connect(address_of(forward));
     route_group_end(&forward->group);
     route_group_end(&forward->group); /* does nothing */
-    pair_exchange(&pair);
+    peers_pair_exchange(&pair);
     run_until_ended(f, forward);
-    pair_exchange(&pair);
+    peers_pair_exchange(&pair);
     assert_int_equal(route_group_close(&forward->group), 1); /* the message */
     assert_int_equal(route_group_connections(&forward->group), 0);
-    assert_int_equal(agent_connect_at(&address), -1);
-    pair_exchange(&pair);
+    assert_int_equal(peers_connect(&address), -1);
+    peers_pair_exchange(&pair);
     for (unsigned i = 0; i < 8; i++)
         close(idle[i]);
-    pair_close(&pair);
-    pair_close(&message);
+    peers_pair_close(&pair);
+    peers_pair_close(&message);
 }
 
 static void a_route_begins_again_while_another_one_carries_traffic(void **state)
 {
     struct fixture *f = *state;
     struct test_route *forward = &f->routes[0];
-    struct pair pair = pair_open(&f->routes[1]);
+    struct peers_pair pair = pair_open(&f->routes[1]);
 
     for (unsigned round = 1; round <= 3; round++) {
         forward->ended = 0;
@@ -325,36 +189,36 @@ static void a_route_begins_again_while_another_one_carries_traffic(void **state)
         assert_int_equal(route_group_close(&forward->group), 0);
         close(forward->upstream);
         route_start(f, forward);
-        struct pair message = message_send(forward);
-        message_ack(&message);
-        ack_expect(message.agent);
-        pair_exchange(&pair);
-        pair_close(&message);
+        struct peers_pair message = message_send(forward);
+        peers_message_ack(&message);
+        peers_expect_ack(message.agent);
+        peers_pair_exchange(&pair);
+        peers_pair_close(&message);
     }
-    pair_close(&pair);
+    peers_pair_close(&pair);
 }
 
 static void the_connections_of_a_retiring_route_end_between_two_messages(void **state)
 {
     struct fixture *f = *state;
     struct test_route *forward = &f->routes[0];
-    const struct socket_address address = forward->group.listening.sockets[0].address;
-    struct pair message = message_send(forward), slow = { .agent = agent_connect(forward) };
+    const struct socket_address address = *address_of(forward);
+    struct peers_pair message = message_send(forward), slow = { .agent = peers_connect(address_of(forward)) };
 
-    bytes_send(slow.agent, message_bytes, 1);
-    while (received_bytes(&forward->group) != MESSAGE_BYTES + 1)
+    peers_send(slow.agent, peers_message, 1);
+    while (received_bytes(&forward->group) != PEERS_MESSAGE_BYTES + 1)
         usleep(1000);
     route_group_retire(&forward->group);
-    message_ack(&message);
-    ack_expect(message.agent);
-    end_expect(message.agent);
-    assert_int_equal(agent_connect_at(&address), -1);
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    peers_expect_end(message.agent);
+    assert_int_equal(peers_connect(&address), -1);
     /* The rest of the message is taken, and its connection ends after the ack. */
-    bytes_send(slow.agent, message_bytes + 1, MESSAGE_BYTES - 1);
-    slow.upstream = upstream_accept(forward); /* of the other worker */
-    message_ack(&slow);
-    ack_expect(slow.agent);
-    end_expect(slow.agent);
+    peers_send(slow.agent, peers_message + 1, PEERS_MESSAGE_BYTES - 1);
+    slow.upstream = peers_accept(forward->upstream); /* of the other worker */
+    peers_message_ack(&slow);
+    peers_expect_ack(slow.agent);
+    peers_expect_end(slow.agent);
     assert_false(route_group_has_unsettled(&forward->group));
     route_group_end(&forward->group);
     run_until_ended(f, forward);
@@ -377,7 +241,7 @@ static void a_route_that_no_worker_has_is_closed_without_a_trace(void **state)
     assert_true(route_group_bind(&group, &options, &listen, &fault));
     const struct socket_address address = group.listening.sockets[0].address;
     assert_int_equal(route_group_close(&group), 0);
-    assert_int_equal(agent_connect_at(&address), -1);
+    assert_int_equal(peers_connect(&address), -1);
     assert_int_equal(route_group_close(&group), 0); /* does nothing */
 }
 

@@ -1,0 +1,88 @@
+/* One running route: its options, and everything that runs for it: credentials with their reload, discovery,
+ * readiness, heartbeats, and its part of each worker.
+ *
+ *   NEW ──prepare──▶ PREPARED ──start──▶ RUNNING ──retire──▶ RETIRING ──quiet, or late──▶ ENDING ──on_retired
+ *
+ * Owns these parts, and borrows its options. Lives on the loop of the control thread. */
+#ifndef HUSK_ROUTE_H
+#define HUSK_ROUTE_H
+
+#include "base/metrics.h"
+#include "control/discovery.h"
+#include "control/drain.h"
+#include "control/heartbeat.h"
+#include "control/readiness.h"
+#include "control/reload.h"
+#include "options.h"
+#include "worker/route_group.h"
+
+#include <sys/queue.h>
+
+struct route;
+
+/* What the routes of the process share. All borrowed. */
+struct route_process {
+    const struct process_options *options;
+    struct ev_loop *loop;
+    struct worker_group *workers;
+    struct log *log;
+    /* After route_retire: no worker has the route any more. Frees the route with route_close. */
+    void (*on_retired)(void *owner, struct route *route);
+    void *owner;
+};
+
+enum route_state { ROUTE_NEW, ROUTE_PREPARED, ROUTE_RUNNING, ROUTE_RETIRING, ROUTE_ENDING };
+
+struct route {
+    TAILQ_ENTRY(route) sibling;          /* in the list of routes */
+    const struct route_process *process; /* borrowed */
+    struct options *options;             /* borrowed */
+    enum route_state state;
+    bool is_draining;   /* the process is going to end */
+    bool has_endpoints; /* discovery has said once what the addresses of the upstream are */
+    struct route_group group;
+    struct reload reload;
+    struct discovery discovery;
+    struct readiness readiness;
+    struct heartbeat heartbeat;
+    struct drain retirement; /* the rule alone: when a retiring route ends */
+    ev_timer tick;           /* runs while the route retires */
+    struct metrics_route metrics;
+};
+
+/* Loads the credentials and opens the listening sockets: everything that a user can get wrong. `route` is all
+ * zeros, but for `sibling`. Borrows both until route_close; `options` is changed only here. The route must
+ * not move in memory afterwards. Call route_close also after a failure. */
+MUST_CHECK bool route_prepare(struct route *route, const struct route_process *process,
+                              struct options *options, struct fault *fault);
+/* Begins to accept connections. The workers run. After a failure the workers know nothing of the route. */
+MUST_CHECK bool route_start(struct route *route, struct fault *fault);
+/* Logs the addresses where the route listens. */
+void route_log_addresses(const struct route *route);
+/* Ends the route at run time: it listens no more, connections end between two messages, and what is left ends
+ * after --drain-quiet without traffic, or after --drain-timeout. on_retired follows. Harmless the second
+ * time. */
+void route_retire(struct route *route);
+/* Frees the route, before route_start, after on_retired, or after the workers have stopped. Returns the
+ * number of connections and messages left undelivered. Safe on all zeros. */
+unsigned route_close(struct route *route);
+
+/* ---- events of the process ---- */
+
+/* Somebody asks for new credentials (SIGHUP). */
+void route_reload(struct route *route);
+/* The process is going to end. */
+void route_drain(struct route *route);
+/* Call it about once a second. */
+void route_watch(struct route *route);
+
+/* ---- answers ---- */
+
+/* Writes what speaks against being ready, see readiness_describe. */
+bool route_describe(const struct route *route, char *text, size_t size);
+/* The current values for a scrape. Borrowed until the next call; `next` is the caller's. */
+struct metrics_route *route_metrics(struct route *route);
+/* What a drain measures. */
+struct drain_activity route_activity(const struct route *route);
+
+#endif
