@@ -87,7 +87,8 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 # The scanner reads every byte of every record.
 $(filter $(BUILD)/obj/proxy/forward/scanner%.o,$(OBJECTS)): private ALL_CFLAGS += $(if $(SANITIZE),,-O3)
-$(BUILD)/obj/proxy/main.o: private ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"' -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
+$(BUILD)/obj/proxy/main.o $(BUILD)/obj/proxy/run_command.o: private ALL_CFLAGS += -DHUSK_VERSION='"$(VERSION)"'
+$(BUILD)/obj/proxy/main.o: private ALL_CFLAGS += -DHUSK_BUILD_FLAGS='"$(strip $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(CFI))"'
 
 $(BUILD)/unit/%: tests/unit/%.c $(SUPPORT) $(LIBRARY) $(BUILD)/flags
 	@mkdir -p $(@D)

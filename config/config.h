@@ -23,31 +23,31 @@ enum {
 
 /* An item of `listen`. Each text of an item is NULL if it was not given. */
 struct config_listen {
-    struct setting_source sources[CONFIG_PARTS_MAX];
     const char *address, *mode, *group;
+    struct setting_source sources[CONFIG_PARTS_MAX];
 };
 
 /* An item of `upstream`. */
 struct config_upstream {
-    struct setting_source sources[CONFIG_PARTS_MAX];
     const char *address, *server_name;
     uint64_t weight;
     bool is_standby;
+    struct setting_source sources[CONFIG_PARTS_MAX];
 };
 
 /* An item of `accept_users`. */
 struct config_user {
-    struct setting_source sources[CONFIG_PARTS_MAX];
     const char *name, *password_env;
+    struct setting_source sources[CONFIG_PARTS_MAX];
 };
 
 /* An item of `rules`. */
 struct config_rule {
-    struct setting_source sources[CONFIG_PARTS_MAX];
     struct setting_list who; /* kind: enum peer_rule_kind */
     const char *tags, *tag_prefix;
     uint64_t bytes_per_second, messages_per_second, burst_ms;
     uint64_t max_message_bytes;
+    struct setting_source sources[CONFIG_PARTS_MAX];
 };
 
 /* TLS of one side. All texts NULL: that side is plain. */

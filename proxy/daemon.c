@@ -12,7 +12,8 @@
 enum { WATCH_SECONDS = 1 };
 
 struct daemon {
-    const struct daemon_plan *plan; /* borrowed */
+    struct plan *plan;   /* borrowed */
+    const char *version; /* borrowed */
     struct log log;
     struct ev_loop *loop;
     struct worker_group workers;
@@ -39,7 +40,7 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
 {
     struct daemon *daemon = owner;
 
-    snapshot->version = daemon->plan->version;
+    snapshot->version = daemon->version;
     snapshot->tls_library = tls_channel_library();
     snapshot->draining = daemon->drain.is_draining;
     routes_snapshot(&daemon->routes, snapshot);
@@ -83,13 +84,13 @@ static void on_watch(struct ev_loop *loop, ev_timer *timer, int events)
 
 static bool routes_open(struct daemon *daemon, struct fault *fault)
 {
-    const struct daemon_plan *plan = daemon->plan;
+    struct plan *plan = daemon->plan;
 
-    for (size_t i = 0; i < plan->route_count; i++) {
-        if (routes_prepare(&daemon->routes, plan->routes[i], fault))
+    for (size_t i = 0; i < plan->count; i++) {
+        if (routes_prepare(&daemon->routes, &plan->routes[i], fault))
             continue;
-        if (plan->route_count > 1)
-            fault_wrap(fault, "route %s", plan->routes[i]->route.name);
+        if (plan->count > 1)
+            fault_wrap(fault, "route %s", plan->routes[i].route.name);
         return false;
     }
     return true;
@@ -97,7 +98,7 @@ static bool routes_open(struct daemon *daemon, struct fault *fault)
 
 static bool admin_start(struct daemon *daemon, struct fault *fault)
 {
-    const struct process_options *process = daemon->plan->process;
+    const struct process_options *process = &daemon->plan->process;
     const struct admin_source source = {
         .owner = daemon,
         .ready = on_ready_asked,
@@ -116,7 +117,7 @@ static bool admin_start(struct daemon *daemon, struct fault *fault)
  * the next SIGHUP would end the process. */
 static void watchers_start(struct daemon *daemon)
 {
-    const struct process_options *process = daemon->plan->process;
+    const struct process_options *process = &daemon->plan->process;
     const struct drain_options drain = {
         .timeout_ms = process->drain_timeout_ms,
         .quiet_ms = process->drain_quiet_ms,
@@ -150,7 +151,7 @@ static void admin_log(struct daemon *daemon)
 static bool daemon_start(struct daemon *daemon, struct fault *fault)
 {
     if (!routes_open(daemon, fault) || !admin_start(daemon, fault) ||
-        !worker_group_start(&daemon->workers, daemon->plan->process->workers, &daemon->log, fault) ||
+        !worker_group_start(&daemon->workers, daemon->plan->process.workers, &daemon->log, fault) ||
         !routes_start(&daemon->routes, fault))
         return false;
     watchers_start(daemon);
@@ -173,27 +174,18 @@ static unsigned daemon_stop(struct daemon *daemon)
     return left_behind;
 }
 
-int daemon_run(const struct config *config, const char *version, struct mistakes *mistakes)
-int daemon_run_plan(const struct daemon_plan *plan)
+int daemon_run(struct plan *plan, const char *version)
 {
-    struct daemon daemon = { .plan = plan, .loop = ev_default_loop(EVFLAG_AUTO) };
+    struct daemon daemon = { .plan = plan, .version = version, .loop = ev_default_loop(EVFLAG_AUTO) };
     const struct routes_options routes = {
-        .process = plan->process,
+        .process = &plan->process,
         .loop = daemon.loop,
         .workers = &daemon.workers,
         .log = &daemon.log,
     };
     struct fault fault;
 
-    process_prepare();
-    bool is_good = process_options_from_config(&daemon.process, config, mistakes);
-    if (!options_from_config(&daemon.options, config, daemon.process.workers, mistakes) || !is_good) {
-        options_deinit(&daemon.options);
-        return EXIT_STATUS_USAGE;
-    }
-    log_init(&daemon.log, STDERR_FILENO, daemon.process.log_level, daemon.process.log_format);
-    daemon.loop = ev_default_loop(EVFLAG_AUTO);
-    log_init(&daemon.log, STDERR_FILENO, plan->process->log_level, plan->process->log_format);
+    log_init(&daemon.log, STDERR_FILENO, plan->process.log_level, plan->process.log_format);
     routes_init(&daemon.routes, &routes);
     bool started = daemon_start(&daemon, &fault);
     if (started)
@@ -208,22 +200,4 @@ int daemon_run_plan(const struct daemon_plan *plan)
         log_say(&daemon.log, LOG_INFO, "stopped");
     log_deinit(&daemon.log);
     return started && !left_behind ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
-}
-
-int daemon_run(enum config_mode mode, const struct config *config, const char *version)
-{
-    struct process_options process;
-    struct options options = { 0 }, *const routes[] = { &options };
-    const struct daemon_plan plan = { &process, routes, 1, version };
-    struct fault fault;
-    int status = EXIT_STATUS_USAGE;
-
-    process_prepare();
-    if (process_options_from_config(&process, config, &fault) &&
-        options_from_config(&options, mode, config, process.workers, &fault))
-        status = daemon_run_plan(&plan);
-    else
-        fprintf(stderr, "husk %s: %s\n", mode == CONFIG_CLIENT ? "client" : "server", fault.text);
-    options_deinit(&options);
-    return status;
 }

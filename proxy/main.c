@@ -2,10 +2,8 @@
 #include "check_command.h"
 #include "commands/commands.h"
 #include "config/config.h"
-#include "config/setting_value.h"
-#include "config/settings.h"
 #include "config/settings_help.h"
-#include "daemon.h"
+#include "run_command.h"
 #include "wire/tls_channel.h"
 
 #include <ares.h>
@@ -20,67 +18,6 @@ struct command {
     int (*run)(int argc, char **argv);
     void (*print_help)(FILE *out);
 };
-
-/* ---- client and server ---- */
-
-static int proxy_command(enum config_mode mode, int argc, char **argv)
-{
-    struct config config = { .mode = mode };
-    struct mistakes mistakes;
-    struct fault fault;
-    const struct settings_table table = config_settings(mode);
-    const struct settings_words words = { .count = argc, .items = argv };
-    int status = EXIT_STATUS_USAGE;
-
-    mistakes_init(&mistakes, mode == CONFIG_CLIENT ? "husk client" : "husk server");
-    if (settings_parse(&table, &config, &words, &fault))
-        status = daemon_run(&config, HUSK_VERSION, &mistakes);
-    else
-        mistakes_add(&mistakes, (struct place) { 0 }, "%s", fault.text);
-    mistakes_print(&mistakes, stderr);
-    mistakes_deinit(&mistakes);
-    settings_free(&table, &config);
-    return status;
-}
-
-static int client_command(int argc, char **argv)
-{
-    return proxy_command(CONFIG_CLIENT, argc, argv);
-}
-
-static int server_command(int argc, char **argv)
-{
-    return proxy_command(CONFIG_SERVER, argc, argv);
-}
-
-static void settings_help(enum config_mode mode, FILE *out)
-{
-    const struct settings_table table = config_settings(mode);
-
-    fputs("\n", out);
-    settings_print_help(&table, out);
-}
-
-static void client_print_help(FILE *out)
-{
-    fputs("husk client --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE [options]\n\n"
-          "Accepts plaintext Forward on this machine and carries its messages over mutual TLS to the "
-          "upstream.\n",
-          out);
-    settings_help(CONFIG_CLIENT, out);
-}
-
-static void server_print_help(FILE *out)
-{
-    fputs(
-        "husk server --listen ADDR --upstream ADDR --cert FILE --key FILE --ca FILE\n"
-        "            (--allow-cn|--allow-dns|--allow-uri|--allow-ou|--allow-spki VALUE)... | --allow-any "
-        "[options]\n\n"
-        "Accepts mutual TLS, decides who may connect and what they may write, and carries plaintext Forward "
-        "to the upstream.\n",
-        out);
-    settings_help(CONFIG_SERVER, out);
-}
 
 /* ---- version and help ---- */
 
@@ -126,6 +63,7 @@ static const struct command commands[] = {
       client_print_help },
     { "server", "accept mutual TLS, carry plaintext Forward to the aggregator", server_command,
       server_print_help },
+    { "run", "run the routes of a file", run_command, run_print_help },
     { "check", "check settings, files, addresses and connections before anything starts", check_command,
       check_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },

@@ -14,6 +14,7 @@ struct run {
     struct report *report;
     struct log log; /* what the units below log is in the report, in other words */
     struct reactor reactor;
+    struct metrics metrics; /* nobody reads them */
     struct route_options route;
     struct shared_key_slot key;
     struct credentials *credentials; /* NULL: plain, or not loaded */
@@ -106,8 +107,11 @@ static void endpoints_probe(struct run *run, struct endpoint_list *list)
         .answer_ms = run->check->answer_ms,
     };
 
-    dialer_init(&dialer, &run->reactor, &run->route, &run->log,
-                run->credentials ? credentials_share(run->credentials) : NULL);
+    const struct dialer_options of_dialer = {
+        .reactor = &run->reactor, .route = &run->route, .log = &run->log, .metrics = &run->metrics
+    };
+
+    dialer_init(&dialer, &of_dialer, run->credentials ? credentials_share(run->credentials) : NULL);
     dialer_set_endpoints(&dialer, endpoint_list_share(list));
     for (size_t i = 0; i < list->count; i++)
         probe_run(&options, i);
