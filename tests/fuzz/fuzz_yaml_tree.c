@@ -48,7 +48,8 @@ static void check_mistakes(const struct yaml_text *text, const struct mistakes *
         const char *words = mistakes->items[i].text;
 
         expect(*words && !strchr(words, '\n') && utf8_is_valid(words, strlen(words)));
-        expect(!strstr(words, "no valid YAML")); /* every error of libyaml has a sentence of its own */
+        expect(strncmp(words, "no valid YAML", 13) !=
+               0); /* every error of libyaml has a sentence of its own */
         if (mistakes->items[i].place.line)
             check_place(text, mistakes->items[i].place);
     }
