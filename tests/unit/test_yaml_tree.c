@@ -104,7 +104,8 @@ static void expect_read(const char *text, size_t length, const char *tree_expect
         assert_non_null(out);
         print_node(tree.root, out);
         fclose(out);
-        if (tree_expected && strcmp(printed, tree_expected) != 0)
+        assert_non_null(tree_expected);
+        if (strcmp(printed, tree_expected) != 0)
             fail_msg("%.200s\nis:\n%s\nbut expected:\n%s", text, printed, tree_expected);
     } else {
         assert_null(tree_expected);
@@ -139,7 +140,7 @@ static void columns_count_characters(void **state)
     (void)state;
     expect_tree("\303\244\342\202\254: [\360\237\230\200, a]\n", "{\303\244\342\202\254@1:1: "
                                                                  "[\360\237\230\200@1:6, a@1:9]@1:5}@1:1");
-    expect_tree("\357\273\277a: 1\n", "{a@1:1: 1@1:4}@1:1"); /* a BOM has no width */
+    expect_tree("\357\273\277a: 1", "{a@1:1: 1@1:4}@1:1"); /* a BOM has no width */
     expect_tree("a: 1\r\nb:\r\n  - c\r\n", "{a@1:1: 1@1:4, b@2:1: [c@3:5]@3:3}@1:1");
     expect_tree("a: 1\rb: 2", "{a@1:1: 1@1:4, b@2:1: 2@2:4}@1:1");
 }
@@ -287,6 +288,15 @@ static void an_entry_with_a_wrong_key_is_left_out(void **state)
     expect_tree_with_mistakes("[a]: 1\n~: {b: 2}\nc: 3\n", "{c@3:1: 3@3:4}@1:1",
                               "f:1:1: a key must be a text, not a list\n"
                               "f:2:1: a key cannot be empty or null; write it in quotes if it is text\n");
+}
+
+static void an_empty_file_has_no_root(void **state)
+{
+    static const char *const texts[] = { "", "\n", "# a\n", "---\n", "--- # a\n...\n", "\357\273\277" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        expect_tree_with_mistakes(texts[i], NULL, "f: the file is empty\n");
 }
 
 static void a_second_document_is_not_read(void **state)
@@ -505,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_value_with_a_mistake_is_invalid),
         cmocka_unit_test(the_first_of_equal_keys_stays),
         cmocka_unit_test(an_entry_with_a_wrong_key_is_left_out),
+        cmocka_unit_test(an_empty_file_has_no_root),
         cmocka_unit_test(a_second_document_is_not_read),
         cmocka_unit_test(a_file_has_a_length),
         cmocka_unit_test(values_have_a_depth),
