@@ -40,9 +40,11 @@ void mistakes_add(struct mistakes *mistakes, struct place place, const char *for
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    char *copy = strdup(text);
-    if (copy)
-        mistakes->items[mistakes->kept++] = (struct mistake) { place, copy };
+    struct mistake *added = &mistakes->items[mistakes->kept];
+    added->place = place;
+    added->text = strdup(text);
+    if (added->text)
+        mistakes->kept++;
 }
 
 /* Items of one place lie in the array in the order in which they were added. */
@@ -69,12 +71,12 @@ static void print_one(const struct mistakes *mistakes, const struct mistake *mis
 
 void mistakes_print(const struct mistakes *mistakes, FILE *out)
 {
-    const struct mistake *sorted[MISTAKES_KEPT_MAX];
+    const struct mistake *sorted[MISTAKES_KEPT_MAX] = { NULL };
     size_t printed = mistakes->kept < MISTAKES_PRINTED_MAX ? mistakes->kept : MISTAKES_PRINTED_MAX;
 
     for (size_t i = 0; i < mistakes->kept; i++)
         sorted[i] = &mistakes->items[i];
-    qsort(sorted, mistakes->kept, sizeof sorted[0], compare);
+    qsort(sorted, mistakes->kept, sizeof(struct mistake *), compare);
     for (size_t i = 0; i < printed; i++)
         print_one(mistakes, sorted[i], out);
     if (mistakes->count > printed)

@@ -42,8 +42,11 @@ static void show(const char *inner, size_t length, char shown[SHOWN_BYTES + 1])
 {
     size_t bytes = length < SHOWN_BYTES ? length : SHOWN_BYTES;
 
-    for (size_t i = 0; i < bytes; i++)
-        shown[i] = inner[i] >= ' ' && inner[i] < 0x7f ? inner[i] : '?';
+    for (size_t i = 0; i < bytes; i++) {
+        shown[i] = inner[i];
+        if (inner[i] < ' ' || inner[i] >= 0x7f)
+            shown[i] = '?';
+    }
     shown[bytes] = '\0';
 }
 

@@ -137,8 +137,8 @@ const char *yaml_scalar_trap_text(enum yaml_trap trap)
         [YAML_TRAP_BINARY] = "YAML reads this as a binary number; write it in quotes if it is text",
         [YAML_TRAP_UNDERSCORE] =
             "YAML reads this as a number without the \"_\"; write it in quotes if it is text",
-        [YAML_TRAP_SEXAGESIMAL] = "YAML reads this as a number to the base 60, such as minutes and seconds; "
-                                  "write it in quotes if it is text",
+        [YAML_TRAP_SEXAGESIMAL] =
+            "YAML reads this as a number to the base 60; write it in quotes if it is text",
         [YAML_TRAP_FLOAT] = "YAML reads this as a number with a fraction; write it in quotes if it is text",
         [YAML_TRAP_DATE] = "YAML reads this as a date; write it in quotes if it is text",
     };

@@ -26,7 +26,9 @@ static char byte_at(const struct yaml_syntax_error *error, struct place place)
 {
     struct yaml_text rest = rest_at(error, place);
 
-    return rest.length ? rest.bytes[0] : '\0';
+    if (!rest.length)
+        return '\0';
+    return rest.bytes[0];
 }
 
 /* The byte before a place in its line; 0: the line begins there. */
@@ -35,7 +37,9 @@ static char byte_before(const struct yaml_syntax_error *error, struct place plac
     struct yaml_text line = yaml_text_line(&error->text, place.line),
                      rest = yaml_text_from(&line, place.column);
 
-    return rest.length < line.length ? line.bytes[line.length - rest.length - 1] : '\0';
+    if (rest.length == line.length)
+        return '\0';
+    return line.bytes[line.length - rest.length - 1];
 }
 
 static bool is_blank(char byte)
@@ -146,7 +150,7 @@ static void explain_wrong_entry(const struct yaml_syntax_error *error, struct mi
 {
     bool in_list = strstr(error->problem, "'-'");
     struct yaml_text rest = rest_at(error, error->at);
-    char byte = rest.length ? rest.bytes[0] : '\0';
+    char byte = byte_at(error, error->at);
 
     if (explain_lost_quote(error, mistakes))
         return;
