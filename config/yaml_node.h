@@ -16,7 +16,8 @@ enum yaml_kind {
     YAML_KIND_MAP,
 };
 
-/* A node has only the fields of its kind; the others are 0. Read-only for callers. */
+/* A node has only the fields of its kind; the others are 0. The fields of an invalid node mean nothing,
+ * except its place. Read-only for callers. */
 struct yaml_node {
     enum yaml_kind kind;
     struct place place; /* where the value begins, with its anchor and tag */

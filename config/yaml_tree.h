@@ -28,8 +28,8 @@ struct yaml_tree {
 };
 
 /* Reads the regular file at `path`, or a text in memory (UTF-8, may have a BOM). Adds to `mistakes` what is
- * wrong; after a mistake of syntax, or a limit, it stops. `look_up` finds variables of the environment
- * (getenv).
+ * wrong; after a mistake of syntax, or a limit, it stops. `look_up` finds variables of the environment,
+ * as getenv does.
  *
  * True: tree->root is set. Also a tree with mistakes has a root if its syntax is right, so that the caller
  * can find further mistakes; the caller uses the values only if mistakes->count is 0 at the end. False: there
