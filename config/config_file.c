@@ -38,7 +38,7 @@ static bool is_map(struct reader *reader, const struct yaml_node *node, const ch
     if (node->kind == YAML_KIND_MAP)
         return true;
     if (node->kind != YAML_KIND_INVALID)
-        mistakes_add(reader->mistakes, node->place, "%s%sexpected a map of %s, not %s", path,
+        mistakes_add(reader->mistakes, node->place, "%s%sexpected a map of %s, but here is %s", path,
                      *path ? ": " : "", what, yaml_node_kind_name(node));
     return false;
 }
@@ -58,9 +58,10 @@ static void required_check(const struct reader *reader, const struct config *rou
 {
     for (size_t i = 0; i < reader->table.count; i++) {
         const struct setting *setting = &reader->table.rows[i];
+        /* The rest of the help is about the option. */
         if (setting_is_required(&reader->table, setting) && !route->sources[i].is_given)
-            mistakes_add(reader->mistakes, route->place, "%s.%s: is required (%s)", reader->path.text,
-                         setting->path, setting->help);
+            mistakes_add(reader->mistakes, route->place, "%s.%s: is required (%.*s)", reader->path.text,
+                         setting->path, (int)strcspn(setting->help, ";"), setting->help);
     }
 }
 
@@ -68,13 +69,14 @@ static void required_check(const struct reader *reader, const struct config *rou
 static void name_check(const struct reader *reader, const struct config *route)
 {
     const struct setting *name = setting_at(&reader->table, offsetof(struct config, name), 0);
+    char quote[MISTAKES_QUOTE_BYTES];
 
     for (const struct config *other = reader->file->routes; route->name && other < route; other++) {
         if (!other->name || strcmp(other->name, route->name) != 0)
             continue;
         mistakes_add(reader->mistakes, setting_source(&reader->table, (void *)(uintptr_t)route, name)->place,
-                     "%s.name: the name \"%.80s\" is given twice; first on line %u", reader->path.text,
-                     route->name, setting_source(&reader->table, (void *)(uintptr_t)other, name)->place.line);
+                     "%s.name: %s is the name of routes[%u], too", reader->path.text,
+                     mistakes_quote(route->name, quote), other->index);
         return;
     }
 }
@@ -97,12 +99,16 @@ static void route_read(struct reader *reader, const struct yaml_node *node)
 
 static void routes_read(struct reader *reader, const struct yaml_node *routes)
 {
-    size_t length = key_path_add_key(&reader->path, "routes");
+    size_t length;
 
     if (routes->kind != YAML_KIND_SEQUENCE || !routes->count) {
         if (routes->kind != YAML_KIND_INVALID)
-            mistakes_add(reader->mistakes, routes->place, "routes: expected a list of routes, not %s",
+            mistakes_add(reader->mistakes, routes->place, "routes: expected a list of routes, but here is %s",
                          routes->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(routes));
+        return;
+    }
+    if (routes->count > CONFIG_FILE_ROUTES_MAX) {
+        mistakes_add(reader->mistakes, routes->place, "routes: more than %d routes", CONFIG_FILE_ROUTES_MAX);
         return;
     }
     reader->file->routes = calloc(routes->count, sizeof *reader->file->routes);
@@ -110,6 +116,7 @@ static void routes_read(struct reader *reader, const struct yaml_node *routes)
         mistakes_add(reader->mistakes, routes->place, "out of memory");
         return;
     }
+    length = key_path_add_key(&reader->path, "routes");
     for (size_t i = 0; i < routes->count; i++) {
         size_t before = key_path_add_index(&reader->path, i);
         route_read(reader, routes->items[i]);
@@ -134,7 +141,7 @@ static void root_read(struct reader *reader, const struct yaml_node *root)
     if (routes)
         routes_read(reader, routes);
     else
-        mistakes_add(reader->mistakes, root->place, "routes: is required: a list of routes");
+        mistakes_add(reader->mistakes, root->place, "routes: is required (a list of routes)");
 }
 
 /* `is_read`: the tree has a root. */

@@ -16,6 +16,8 @@
 #include "config/mistakes.h"
 #include "config/yaml_tree.h"
 
+enum { CONFIG_FILE_ROUTES_MAX = 1000 };
+
 struct config_file {
     struct yaml_tree tree;   /* the routes borrow its texts */
     struct file_texts texts; /* and these */

@@ -18,17 +18,44 @@ static void trap_append(struct fault *fault, const struct yaml_node *node)
         snprintf(fault->text + used, sizeof fault->text - used, "; %.*s", (int)strcspn(text, ";"), text);
 }
 
-bool file_text_is_good(const struct yaml_node *node, struct fault *fault)
+bool file_text_is_good(const struct setting *setting, const struct yaml_node *node, struct fault *fault)
 {
     enum yaml_trap trap = yaml_scalar_trap(node);
     char shown[MISTAKES_QUOTE_BYTES];
 
-    if (!*node->text)
+    if (node->kind != YAML_KIND_SCALAR)
+        fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
+    else if (!*node->text)
         fault_set(fault, "the value is empty");
+    else if (setting->zero_word && strcmp(node->text, setting->zero_word) == 0)
+        return true;
     else if (trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL)
         fault_set(fault, "%s: %s", yaml_scalar_show(node, shown), yaml_scalar_trap_text(trap));
     else
         return true;
+    return false;
+}
+
+/* A number, a size, a duration or a word of several. */
+static bool word_set(const struct setting *setting, void *target, const struct yaml_node *node,
+                     struct fault *fault)
+{
+    char shown[MISTAKES_QUOTE_BYTES];
+
+    yaml_scalar_show(node, shown);
+    if (!*node->text) {
+        fault_set(fault, "the value is empty");
+        return false;
+    }
+    /* Other readers of YAML take 010 for 8. */
+    if (setting_is_quantity(setting) && yaml_scalar_trap(node) == YAML_TRAP_OCTAL) {
+        fault_set(fault, "%s is an octal number in YAML; write a decimal number that does not begin with 0",
+                  shown);
+        return false;
+    }
+    if (setting_scalar_set_shown(setting, target, node->text, shown, fault))
+        return true;
+    trap_append(fault, node);
     return false;
 }
 
@@ -40,21 +67,13 @@ bool file_scalar_set(const struct setting *setting, void *target, const struct y
     if (setting->type == SETTING_FLAG)
         return yaml_scalar_flag(node, &flag, fault) &&
                setting_scalar_set(setting, target, flag ? "true" : "false", fault);
-    if (node->kind != YAML_KIND_SCALAR) {
-        fault_set(fault, "expected one value, not %s", yaml_node_kind_name(node));
-        return false;
-    }
     if (setting->type == SETTING_TEXT || setting->type == SETTING_WORDS)
-        return file_text_is_good(node, fault) && setting_scalar_set(setting, target, node->text, fault);
-    if (!*node->text) {
-        fault_set(fault, "the value is empty");
-        return false;
-    }
-    if (setting_scalar_set(setting, target, node->text, fault))
-        return true;
-    if (node->has_reference)
-        fault_set(fault, "the value from the environment is wrong: expected %s",
-                  setting_is_quantity(setting) ? setting_expectation(setting->type) : "another word");
-    trap_append(fault, node);
+        return file_text_is_good(setting, node, fault) &&
+               setting_scalar_set(setting, target, node->text, fault);
+    if (node->kind == YAML_KIND_SCALAR)
+        return word_set(setting, target, node, fault);
+    fault_set(fault, "expected %s, but here is %s",
+              setting_is_quantity(setting) ? setting_expectation(setting->type) : "a word",
+              yaml_node_kind_name(node));
     return false;
 }

@@ -5,19 +5,15 @@
 #ifndef HUSK_CONFIG_FILE_SECTION_H
 #define HUSK_CONFIG_FILE_SECTION_H
 
+#include "config/file_keys.h"
 #include "config/file_texts.h"
 #include "config/key_path.h"
 #include "config/mistakes.h"
 #include "config/setting.h"
 #include "config/yaml_node.h"
 
-enum file_scope {
-    FILE_SCOPE_PROCESS, /* settings that are said once */
-    FILE_SCOPE_ROUTE,
-};
-
 struct file_section {
-    const struct settings_table *table; /* its user is the file */
+    const struct settings_table *table; /* its user is the file; it has sources */
     void *target; /* defaults are set; a list that the map gives replaces the one before */
     enum file_scope scope;
     const char *const *other_keys; /* keys of the map that are no settings; NULL-terminated; NULL: none */

@@ -29,6 +29,16 @@ static bool grow(struct mistakes *mistakes)
     return items;
 }
 
+/* Makes a text one line of UTF-8: formats can cut a character, and quote what is none. */
+static void clean(char *text)
+{
+    for (size_t bytes; *text; text += bytes ? bytes : 1) {
+        bytes = utf8_character_bytes(text, strlen(text));
+        if (!bytes || (unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+    }
+}
+
 void mistakes_add(struct mistakes *mistakes, struct place place, const char *format, ...)
 {
     char text[FAULT_TEXT_BYTES];
@@ -40,6 +50,7 @@ void mistakes_add(struct mistakes *mistakes, struct place place, const char *for
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    clean(text);
     struct mistake *added = &mistakes->items[mistakes->kept];
     added->place = place;
     added->text = strdup(text);

@@ -34,8 +34,9 @@ struct mistake {
 /* Makes an empty list. Borrows `file`, the name that is printed. */
 void mistakes_init(struct mistakes *mistakes, const char *file);
 
-/* Adds a mistake. The text is one line without the place; texts longer than FAULT_TEXT_BYTES are cut. Counts
- * the mistake also when out of memory. */
+/* Adds a mistake. The text is one line without the place; texts longer than FAULT_TEXT_BYTES are cut, and "?"
+ * stands for control characters and for bytes that are no UTF-8. Counts the mistake also when out of memory.
+ */
 void mistakes_add(struct mistakes *mistakes, struct place place, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, sorted by place;

@@ -413,7 +413,7 @@ static const struct setting settings[] = {
       .value_name = "D", .help = "longest delay after a failed look-up" },
 
     { PROCESS(OPERATIONS, "admin", "admin.listen", SETTING_TEXT, admin),
-      .fallback = "127.0.0.1:9901", .value_name = "ADDR|off",
+      .fallback = "127.0.0.1:9901", .zero_word = "off", .value_name = "ADDR|off",
       .help = "address that serves /live, /ready and /metrics" },
     { PROCESS(OPERATIONS, "admin-host", "admin.hosts", SETTING_LIST, admin_hosts),
       .value_name = "NAME",

@@ -35,7 +35,7 @@ struct setting {
     const char *fallback;  /* the default, as a user writes it; NULL: 0, false, NULL or an empty list */
     uint64_t min, max;     /* COUNT, DURATION, BYTES: inclusive; max 0 means no upper bound */
     const char *zero_word; /* COUNT, DURATION, BYTES: a word that means 0 ("auto", "off"), or NULL. With a
-                              word, 0 is allowed also below min */
+                              word, 0 is allowed also below min. TEXT: a word that is no name ("off") */
     const char *const *choices;        /* CHOICE: NULL-terminated */
     unsigned kind;                     /* LIST: copied to the item */
     const struct setting_parts *parts; /* LIST: what an item consists of; NULL: a text */

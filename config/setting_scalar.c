@@ -73,33 +73,50 @@ void setting_quantity_format(enum setting_type type, uint64_t value, char *text,
     snprintf(text, size, "%llu%s", (unsigned long long)(value / best->factor), best->name);
 }
 
-static bool quantity_set(const struct setting *setting, uint64_t *field, const char *text,
+/* A text that is read. `shown`: what a fault calls it; NULL: the fault quotes the text. */
+struct input {
+    const char *text, *shown;
+};
+
+/* "TEXT" or what the text is called. */
+#define INPUT_FORMAT       "%s%s%s"
+#define INPUT_SHOWN(input) QUOTE(input), (input)->shown ? (input)->shown : (input)->text, QUOTE(input)
+#define QUOTE(input)       ((input)->shown ? "" : "\"")
+
+static bool quantity_set(const struct setting *setting, uint64_t *field, const struct input *input,
                          struct fault *fault)
 {
     char min[32], max[32];
+    const char *word = setting->zero_word, *text = input->text;
+    uint64_t value;
 
-    if (setting->zero_word && (strcmp(text, setting->zero_word) == 0 || strcmp(text, "0") == 0)) {
+    if (word && (strcmp(text, word) == 0 || strcmp(text, "0") == 0)) {
         *field = 0;
         return true;
     }
-    if (!quantity_parse(text, units_of(setting->type), field)) {
-        fault_set(fault, "\"%s\" is not %s%s%s", text, setting_expectation(setting->type),
-                  setting->zero_word ? ", nor the word " : "", setting->zero_word ? setting->zero_word : "");
+    if (!quantity_parse(text, units_of(setting->type), &value)) {
+        fault_set(fault, INPUT_FORMAT " is not %s%s%s", INPUT_SHOWN(input),
+                  setting_expectation(setting->type), word ? ", nor the word " : "", word ? word : "");
         return false;
     }
-    if (*field >= setting->min && (!setting->max || *field <= setting->max))
+    if (value >= setting->min && (!setting->max || value <= setting->max)) {
+        *field = value;
         return true;
+    }
     setting_quantity_format(setting->type, setting->min, min, sizeof min);
     setting_quantity_format(setting->type, setting->max, max, sizeof max);
     if (setting->max)
-        fault_set(fault, "%s is out of range: expected %s to %s", text, min, max);
+        fault_set(fault, "%s is out of range: expected %s to %s", input->shown ? input->shown : text, min,
+                  max);
     else
-        fault_set(fault, "%s is out of range: expected at least %s", text, min);
+        fault_set(fault, "%s is out of range: expected at least %s", input->shown ? input->shown : text, min);
     return false;
 }
 
-static bool choice_set(const struct setting *setting, unsigned *field, const char *text, struct fault *fault)
+static bool choice_set(const struct setting *setting, unsigned *field, const struct input *input,
+                       struct fault *fault)
 {
+    const char *text = input->text;
     char words[200] = "";
     struct nearest nearest = nearest_begin(text, strlen(text));
 
@@ -112,22 +129,28 @@ static bool choice_set(const struct setting *setting, unsigned *field, const cha
         size_t used = strlen(words);
         snprintf(words + used, sizeof words - used, "%s%s", i ? ", " : "", setting->choices[i]);
     }
-    fault_set(fault, "\"%s\" is not one of: %s%s%s%s", text, words, nearest.best ? "; did you mean " : "",
-              nearest.best ? nearest.best : "", nearest.best ? "?" : "");
+    fault_set(fault, INPUT_FORMAT " is not one of: %s%s%s%s", INPUT_SHOWN(input), words,
+              nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "",
+              nearest.best ? "?" : "");
     return false;
 }
 
-static bool flag_set(bool *field, const char *text, struct fault *fault)
+static bool flag_set(bool *field, const struct input *input, struct fault *fault)
 {
-    *field = !text || strcmp(text, "true") == 0;
-    if (*field || strcmp(text, "false") == 0)
+    bool is_true = !input->text || strcmp(input->text, "true") == 0;
+
+    if (is_true || strcmp(input->text, "false") == 0) {
+        *field = is_true;
         return true;
-    fault_set(fault, "\"%s\" is neither true nor false", text);
+    }
+    fault_set(fault, INPUT_FORMAT " is neither true nor false", INPUT_SHOWN(input));
     return false;
 }
 
-bool setting_scalar_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
+bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
+                              const char *shown, struct fault *fault)
 {
+    const struct input input = { text, shown };
     void *field = (char *)target + setting->offset;
 
     switch (setting->type) {
@@ -138,16 +161,21 @@ bool setting_scalar_set(const struct setting *setting, void *target, const char 
     case SETTING_COUNT:
     case SETTING_DURATION:
     case SETTING_BYTES:
-        return quantity_set(setting, field, text, fault);
+        return quantity_set(setting, field, &input, fault);
     case SETTING_CHOICE:
-        return choice_set(setting, field, text, fault);
+        return choice_set(setting, field, &input, fault);
     case SETTING_FLAG:
-        return flag_set(field, text, fault);
+        return flag_set(field, &input, fault);
     case SETTING_LIST:
         break;
     }
     assert(!"a scalar");
     return false;
+}
+
+bool setting_scalar_set(const struct setting *setting, void *target, const char *text, struct fault *fault)
+{
+    return setting_scalar_set_shown(setting, target, text, NULL, fault);
 }
 
 static size_t size_of(enum setting_type type)

@@ -8,9 +8,12 @@
 #include "config/setting.h"
 
 /* Sets the field of `target` from `text`, which TEXT and WORDS borrow. A flag is true for NULL and "true",
- * and false for "false". */
+ * and false for "false". The field is unchanged after a failure. */
 MUST_CHECK bool setting_scalar_set(const struct setting *setting, void *target, const char *text,
                                    struct fault *fault);
+/* The same; the fault calls the text `shown` instead of quoting it. */
+MUST_CHECK bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
+                                         const char *shown, struct fault *fault);
 /* To the default, or to 0, false or NULL if there is none. */
 void setting_scalar_reset(const struct setting *setting, void *target);
 void setting_scalar_copy(const struct setting *setting, void *to, const void *from);

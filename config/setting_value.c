@@ -71,8 +71,13 @@ static void list_clear(const struct setting *setting, struct setting_list *list)
 
 static bool parts_copy(const struct setting_parts *parts, void *to, const void *from)
 {
-    for (size_t i = 0; i < parts->table.count; i++) {
-        if (!setting_value_copy(&parts->table.rows[i], to, from))
+    const struct settings_table *table = &parts->table;
+    const struct setting_source *sources = setting_source(table, (void *)(uintptr_t)from, table->rows);
+
+    if (sources)
+        memcpy(setting_source(table, to, table->rows), sources, table->count * sizeof *sources);
+    for (size_t i = 0; i < table->count; i++) {
+        if (!setting_value_copy(&table->rows[i], to, from))
             return false;
     }
     return true;
@@ -92,6 +97,7 @@ static bool list_copy(const struct setting *setting, void *to, const void *from)
             return false;
         copy->value = item->value;
         copy->place = item->place;
+        copy->index = item->index;
     }
     return true;
 }
