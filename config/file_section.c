@@ -6,6 +6,7 @@
 #include "config/yaml_scalar.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* A map that is being read. */
 struct filler {
@@ -125,6 +126,19 @@ static void parts_fill(const struct filler *filler, const struct setting *settin
         add(filler, node->place, "out of memory");
 }
 
+/* Whether a text is a part that belongs to the text before: in [ ], a comma ends a text without quotes. */
+static bool is_cut_off(const struct setting_parts *parts, const struct yaml_node *node)
+{
+    size_t length = strcspn(node->text, "=");
+
+    for (size_t i = parts->positionals; !node->quoted && i < parts->table.count; i++) {
+        const char *name = parts->table.rows[i].name;
+        if (strlen(name) == length && memcmp(name, node->text, length) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* A text is an item as an option writes it, if the item begins with a value that needs no name. A value from
  * the environment is not shown. */
 static void item_text_fill(const struct filler *filler, const struct setting *setting,
@@ -132,9 +146,16 @@ static void item_text_fill(const struct filler *filler, const struct setting *se
 {
     struct setting_list *list = (struct setting_list *)((char *)filler->section->target + setting->offset);
     size_t before = list->count;
+    char shown[MISTAKES_QUOTE_BYTES];
     struct fault fault;
 
     if (!file_text_is_good(setting, node, &fault)) {
+        add(filler, node->place, fault.text);
+        return;
+    }
+    if (is_cut_off(setting->parts, node)) {
+        fault_set(&fault, "%s alone is no item; write the item in quotes if it has a comma",
+                  yaml_scalar_show(node, shown));
         add(filler, node->place, fault.text);
         return;
     }
