@@ -1,6 +1,11 @@
 #include "check/expiry.h"
 
-enum { HOUR_SECONDS = 3600, DAY_SECONDS = 24 * HOUR_SECONDS, DURATION_BYTES = 32 };
+enum {
+    HOUR_SECONDS = 3600,
+    DAY_SECONDS = 24 * HOUR_SECONDS,
+    TWO_DAYS_SECONDS = 2 * DAY_SECONDS,
+    DURATION_BYTES = 32
+};
 
 enum expiry expiry_of(int64_t not_before, int64_t not_after, int64_t now)
 {
@@ -17,7 +22,7 @@ enum expiry expiry_of(int64_t not_before, int64_t not_after, int64_t now)
 /* Whole days; below two days, hours. */
 static void duration_format(char text[DURATION_BYTES], int64_t seconds)
 {
-    bool is_short = seconds < 2 * DAY_SECONDS;
+    bool is_short = seconds < TWO_DAYS_SECONDS;
     long long count = (long long)(seconds / (is_short ? HOUR_SECONDS : DAY_SECONDS));
 
     snprintf(text, DURATION_BYTES, "%lld %s%s", count, is_short ? "hour" : "day", count == 1 ? "" : "s");

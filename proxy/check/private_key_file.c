@@ -15,7 +15,7 @@ enum { NEIGHBOURS_TRIED_MAX = 16 }; /* a wrong passphrase costs much processor t
 
 static bool is_passphrase_name(const char *name)
 {
-    static const char *const words[] = { "passphrase", "password", "passwd", ".pass", "_pass", "-pass" };
+    static const char *const words[] = { "passphrase", "password", ".pass", "_pass", "-pass" };
 
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (strcasestr(name, words[i]))
