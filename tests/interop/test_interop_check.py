@@ -83,7 +83,7 @@ def test_fluentd_with_a_shared_key_and_husk_without_one(connect, aggregator):
 
 
 def test_fluentd_without_a_shared_key_and_husk_with_one(connect, aggregator):
-    connect(aggregator.tls, shared_key_env="KEY", handshake_timeout="1s").expect_only(
+    connect(aggregator.tls, shared_key_env="KEY", handshake_timeout="3s").expect_only(
         "problem", "shared-key handshake timed out", "remove --shared-key-*")
 
 

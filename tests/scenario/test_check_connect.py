@@ -20,14 +20,10 @@ ACKED = "Forward: the upstream acknowledges a message without events"
 
 @pytest.fixture
 def connect(check):
-    """Runs `husk check --connect`: no wait is long."""
+    """Runs `husk check --connect`. The limits are long: a test whose peer is silent sets a short one."""
     def connect(mode, upstream, **options):
-        return check(mode, upstream, connect=True, **{"answer_timeout": "2s", "confirm_timeout": "200ms", **options})
+        return check(mode, upstream, connect=True, **{"answer_timeout": "10s", "confirm_timeout": "10s", **options})
     return connect
-
-
-def quick(**options):
-    return {"handshake_timeout": "300ms", "answer_timeout": "300ms", **options}
 
 
 # ---- what is good ----
@@ -113,10 +109,11 @@ def test_a_name_without_an_address_is_a_problem(connect):
     ({"answers": HTTP_RESPONSE}, ("the peer speaks http_response", "perhaps an admin port")),
     ({"greets": SSH}, ("the peer speaks ssh", "set --upstream to a port with TLS")),
     ({"closes": True}, ("server closed during the TLS handshake", "if the port of --upstream takes plaintext")),
-    ({}, ("TLS handshake timed out", "if the port of --upstream takes plaintext")),
+    ({"waits": "300ms"}, ("TLS handshake timed out", "if the port of --upstream takes plaintext")),
 ], ids=["shared-key", "http", "ssh", "closes", "silent"])
 def test_a_peer_of_husk_client_without_tls(connect, options, words):
-    connect("client", Peer(**options), **quick()).expect_only("problem", *words)
+    talk = {name: value for name, value in options.items() if name != "waits"}
+    connect("client", Peer(**talk), handshake_timeout=options.get("waits", "10s")).expect_only("problem", *words)
 
 
 @pytest.mark.parametrize("options, words", [
@@ -206,7 +203,7 @@ def test_a_server_that_proves_nothing_is_noted(connect, pki):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
             self._context.num_tickets = 0
-    checked = connect("client", Silent(pki, version="1.3"), answer_timeout="200ms")
+    checked = connect("client", Silent(pki, version="1.3"), answer_timeout="200ms", confirm_timeout="200ms")
     checked.expect("note", "nothing that proves that it accepts the certificate")
     checked.expect_only("warning", "no ack of a message without events came in time")
 
@@ -233,7 +230,7 @@ def test_a_shared_key_at_the_other_side_alone(connect, husk):
 
 
 def test_a_shared_key_at_this_side_alone(connect, husk):
-    connect("client", husk.server(Aggregator()), shared_key_env="KEY", **quick(), **KEY).expect_only(
+    connect("client", husk.server(Aggregator()), shared_key_env="KEY", handshake_timeout="2s", **KEY).expect_only(
         "problem", "the aggregator does not ask for a shared key", "remove --shared-key-*")
 
 
