@@ -67,6 +67,8 @@ static EVP_PKEY *load_key(const struct credentials_options *options, struct faul
 
     if (passphrase_load(&passphrase, options->passphrase_env, options->passphrase_file, fault))
         key = private_key_load(options->key_file, &passphrase, fault);
+    else
+        fault_wrap(fault, "the key's passphrase");
     passphrase_wipe(&passphrase);
     return key;
 }

@@ -1,4 +1,5 @@
-/* The passphrase of a private key: from an environment variable or a file, never from the command line.
+/* The passphrase of a private key, or another secret that fits in a line: from an environment variable or a
+ * file, never from the command line.
  *
  * Owns its bytes; the caller that loads it wipes it. Never printed, not even in a fault. */
 #ifndef HUSK_TRUST_PASSPHRASE_H

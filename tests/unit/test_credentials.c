@@ -1144,17 +1144,16 @@ static void test_passphrase_from_the_environment(void **state)
 
     options.passphrase_env = "HUSK_TEST_PASSPHRASE";
     unsetenv("HUSK_TEST_PASSPHRASE");
-    assert_fault(*state, &options,
-                 "environment variable %s, which should hold the key's passphrase, is not set",
+    assert_fault(*state, &options, "the key's passphrase: environment variable %s is not set",
                  "HUSK_TEST_PASSPHRASE");
     setenv("HUSK_TEST_PASSPHRASE", "", 1);
-    assert_fault(*state, &options, "environment variable: %s: the passphrase is empty",
+    assert_fault(*state, &options, "the key's passphrase: environment variable %s is empty",
                  "HUSK_TEST_PASSPHRASE");
     setenv("HUSK_TEST_PASSPHRASE", KEY_FORMS_PASSPHRASE, 1);
     credentials_release(load(*state, &options));
     options.passphrase_file = paths[1];
     assert_fault(*state, &options,
-                 "the key's passphrase comes from either a variable or a file, not from both%s", "");
+                 "the key's passphrase: a variable and a file are given, and only one of them can be%s", "");
     unsetenv("HUSK_TEST_PASSPHRASE");
 }
 
@@ -1163,15 +1162,16 @@ static void test_faults_name_bad_passphrase_files(void **state)
     char paths[3][PKI_PATH_BYTES], large[1030];
     struct credentials_options options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, "\nlate\n", paths);
 
-    assert_fault(*state, &options, "%s: the passphrase is empty", paths[2]);
+    assert_fault(*state, &options, "the key's passphrase: %s: the first line is empty", paths[2]);
     options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, "", paths);
-    assert_fault(*state, &options, "%s: the passphrase is empty", paths[2]);
+    assert_fault(*state, &options, "the key's passphrase: %s: the first line is empty", paths[2]);
     memset(large, 'x', sizeof large);
     large[sizeof large - 1] = '\0';
     options = options_for_key(*state, KEY_FORM_DEK_INFO_AES256, large, paths);
-    assert_fault(*state, &options, "%s: the passphrase is longer than 1024 bytes", paths[2]);
+    assert_fault(*state, &options, "the key's passphrase: %s: the first line is longer than 1024 bytes",
+                 paths[2]);
     options.passphrase_file = "/nonexistent";
-    assert_fault(*state, &options, "passphrase file: %s: No such file or directory", "/nonexistent");
+    assert_fault(*state, &options, "the key's passphrase: %s: No such file or directory", "/nonexistent");
 }
 
 /* ---- warnings ---- */
