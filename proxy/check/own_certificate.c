@@ -123,7 +123,19 @@ static void intermediate_check(struct report *report, const char *subject,
 
 /* ---- the path to a CA ---- */
 
-/* Our own certificate may come from a CA that --ca does not have: the two sides may use different CAs. */
+/* Our own certificate may come from a CA that --ca does not have: the two sides may use different CAs. A
+ * chain with a root lacks no intermediate. */
+static void unknown_ca_report(struct report *report, const char *subject, const struct inspection *inspection)
+{
+    const struct inspected_certificates *chain = &inspection->chain;
+    bool has_root = chain->count > 1 && chain->items[chain->count - 1].facts.is_self_issued;
+
+    report_add(report, has_root ? FINDING_NOTE : FINDING_WARNING, subject,
+               "the chain leads to no CA of --ca: %s", inspection->path_detail);
+    report_advise(report, "%sif the peers use another CA than husk, nothing is wrong",
+                  has_root ? "" : "if an intermediate is missing, append its certificate to this file; ");
+}
+
 static void path_check(struct report *report, const char *subject, const struct inspection *inspection)
 {
     switch (inspection->path_reason) {
@@ -131,10 +143,7 @@ static void path_check(struct report *report, const char *subject, const struct 
         report_add(report, FINDING_OK, subject, "the chain leads to a CA of --ca");
         return;
     case END_CERTIFICATE_UNKNOWN_CA:
-        report_add(report, FINDING_WARNING, subject, "the chain leads to no CA of --ca: %s",
-                   inspection->path_detail);
-        report_advise(report, "if an intermediate is missing, append its certificate to this file; if the "
-                              "peers use another CA than husk, nothing is wrong");
+        unknown_ca_report(report, subject, inspection);
         return;
     /* The checks of each certificate have reported these. */
     case END_CERTIFICATE_EXPIRED:

@@ -334,6 +334,19 @@ static void a_complete_chain_is_good_and_a_root_in_it_is_noted(void **state)
     expect(fixture, FINDING_NOTE, "certificate 3 of the file, CN=our CA, is a root CA", NULL);
 }
 
+static void a_chain_to_the_root_of_another_ca_is_noted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pki_pair pairs[2] = { [1] = pki_issue_ca("other CA") };
+
+    pairs[0] = pki_issue(&client_profile, &pairs[1]);
+    write_chain(fixture, pairs, 2);
+    fixture->now = time(NULL) - DAY / 2;
+    check(fixture);
+    expect_counts(fixture, 0, 0);
+    expect(fixture, FINDING_NOTE, "the chain ends at CN=other CA, which is not in our CA file", "another CA");
+}
+
 static void a_certificate_that_does_not_belong_to_the_chain_is_a_problem(void **state)
 {
     struct fixture *fixture = *state;
@@ -582,6 +595,7 @@ int main(void)
         TEST(control_characters_of_a_name_do_not_reach_the_terminal),
         TEST(a_missing_intermediate_is_a_warning),
         TEST(a_complete_chain_is_good_and_a_root_in_it_is_noted),
+        TEST(a_chain_to_the_root_of_another_ca_is_noted),
         TEST(a_certificate_that_does_not_belong_to_the_chain_is_a_problem),
         TEST(a_chain_in_reverse_order_names_the_owner_of_the_key),
         TEST(an_intermediate_that_is_no_ca_is_a_problem),
