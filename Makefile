@@ -108,7 +108,7 @@ $(BUILD)/flags: FORCE
 
 # a|b: either of them.
 BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev libyaml-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
-TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-yaml yamllint openssl ruby ruby-dev \
+TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml yamllint openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 FUZZ_DEPS  := libclang-rt-dev
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib

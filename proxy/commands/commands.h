@@ -13,6 +13,9 @@ void pki_print_help(FILE *out);
 int send_command(int argc, char **argv);
 void send_print_help(FILE *out);
 
+int schema_command(int argc, char **argv);
+void schema_print_help(FILE *out);
+
 int receive_command(int argc, char **argv);
 void receive_print_help(FILE *out);
 
