@@ -66,6 +66,7 @@ static const struct command commands[] = {
     { "run", "run the routes of a file", run_command, run_print_help },
     { "check", "check settings, files, addresses and connections before anything starts", check_command,
       check_print_help },
+    { "config", "print the configuration that would run", config_command, config_print_help },
     { "schema", "print the JSON Schema of configuration files", schema_command, schema_print_help },
     { "pki", "make a development PKI", pki_command, pki_print_help },
     { "send", "send events as an agent does", send_command, send_print_help },

@@ -16,6 +16,9 @@ void send_print_help(FILE *out);
 int schema_command(int argc, char **argv);
 void schema_print_help(FILE *out);
 
+int config_command(int argc, char **argv);
+void config_print_help(FILE *out);
+
 int receive_command(int argc, char **argv);
 void receive_print_help(FILE *out);
 

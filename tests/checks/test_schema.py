@@ -5,6 +5,7 @@ import pathlib
 
 import jsonschema
 import pytest
+import yaml
 
 from support import yaml_core
 from support.husk import run
@@ -14,7 +15,7 @@ ROUTE = "routes: [{name: a, listen: 127.0.0.1:1, upstreams: 127.0.0.1:2, %s}]"
 
 ALLOWED = {
     "the least": ROUTE % "",
-    "process settings": f"workers: auto\nlog: {{level: debug, format: json}}\nadmin: {{listen: off}}\n{ROUTE % ''}",
+    "process settings": f"workers: auto\nlog: {{level: debug, format: json}}\nadmin: {{listen: 'off'}}\n{ROUTE % ''}",
     "addresses as maps": "routes: [{name: a, listen: [{address: 127.0.0.1:1}, 'unix:/run/a,mode=0660'], "
                          "upstreams: [{address: b:2, weight: 3, server_name: b, standby: true}, c:3]}]",
     "required settings in the defaults": "defaults: {listen: 127.0.0.1:1, upstreams: b:2}\nroutes: [{name: a}]",
@@ -91,6 +92,24 @@ def test_what_is_right_is_valid(validator, text):
 @pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED)
 def test_a_mistake_is_found(validator, text):
     assert not validator.is_valid(yaml_core.load(text))
+
+
+@pytest.mark.parametrize("is_right, text",
+                         [*((True, text) for text in ALLOWED.values()), *((False, text) for text in REFUSED.values())],
+                         ids=[*ALLOWED, *REFUSED])
+def test_husk_has_the_same_verdict(tmp_path, is_right, text):
+    (tmp_path / "husk.yaml").write_text(text)
+    result = run("config", "--effective", "--config", tmp_path / "husk.yaml")
+    assert result.returncode == (0 if is_right else 2), result.stderr
+    assert bool(result.stdout) == is_right and bool(result.stderr) != is_right
+
+
+@pytest.mark.parametrize("text", ALLOWED.values(), ids=ALLOWED)
+def test_what_husk_prints_is_valid(validator, tmp_path, text):
+    (tmp_path / "husk.yaml").write_text(text)
+    printed = run("config", "--effective", "--config", tmp_path / "husk.yaml").stdout
+    validator.validate(yaml_core.load(printed))
+    assert yaml_core.load(printed) == yaml.safe_load(printed)  # YAML 1.1 reads the same
 
 
 def settings_in(schema, path=""):

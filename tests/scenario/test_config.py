@@ -1,0 +1,74 @@
+"""husk config: the configuration that would run, as a file."""
+
+import pytest
+
+from support import yaml_core
+from support.husk import run
+
+OPTIONS = ["--listen", "127.0.0.1:1", "--upstream", "b:2", "--cert", "a.pem", "--key", "b.pem", "--ca", "c.pem"]
+
+
+def effective(*arguments, env=None):
+    result = run("config", "--effective", *arguments, env=env)
+    assert result.returncode == 0 and not result.stderr, result
+    return result.stdout
+
+
+@pytest.fixture
+def file(tmp_path):
+    def file(text):
+        path = tmp_path / "husk.yaml"
+        path.write_text(text)
+        return path
+    return file
+
+
+def test_the_configuration_of_options_is_that_of_the_file_it_becomes(file):
+    text = effective("client", *OPTIONS, "--ack-timeout", "9s", "--rule", "any tags=a.*,b")
+    again = effective("--config", file(text))
+    assert yaml_core.load(again) == yaml_core.load(text)
+    assert "ack_timeout: 9s\n" in text and "ack_timeout: 9s\n" in again
+    route, = yaml_core.load(text)["routes"]
+    assert route["name"] == "client" and route["tls"]["upstream"]["cert"] == "a.pem"
+    assert route["rules"] == [{"any": True, "tags": "a.*,b", "burst": "1s"}]
+
+
+def test_settings_that_were_not_given_are_marked(file):
+    lines = effective("server", *OPTIONS, "--allow-any", "--workers=1").splitlines()
+    assert "workers: 1" in lines
+    assert "      ack_timeout: 1m # default" in lines
+    assert "      # servers: not set" in lines
+
+
+def test_values_from_the_environment_are_printed(file):
+    text = effective("--config", file("workers: ${N}\nroutes: [{name: a, listen: 127.0.0.1:1, upstreams: b:2}]"),
+                     env={"N": "3"})
+    assert yaml_core.load(text)["workers"] == 3
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ((), ["--effective"]),
+    (("--effective",), ["--config"]),
+    (("--effective", "--config", "x", "client", *OPTIONS), ["--config"]),
+    (("--effective", "--config", "/no/file"), ["/no/file"]),
+    (("--effective", "client", "--listen", "127.0.0.1:1"), ["--upstream"]),
+    (("--effective", "client", *OPTIONS, "--frobnicate"), ["--frobnicate"]),
+    (("--effective", "frobnicate"), ["frobnicate"]),
+])
+def test_wrong_usage_is_named(arguments, words):
+    result = run("config", *arguments)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1 and not result.stdout, result
+    assert all(word in result.stderr for word in words)
+
+
+def test_the_mistakes_of_a_file_are_reported(file):
+    path = file("workers: 0x\nroutes: [{name: a, listen: 127.0.0.1:1, upstreams: b:2, frobnicate: 1}]")
+    result = run("config", "--effective", "--config", path)
+    assert result.returncode == 2 and not result.stdout
+    assert [line.split(" ")[0] for line in result.stderr.splitlines()] == [f"{path}:1:10:", f"{path}:2:57:"]
+
+
+def test_a_file_may_have_the_name_of_a_command(file, tmp_path):
+    (tmp_path / "client").write_text("routes: [{name: a, listen: 127.0.0.1:1, upstreams: b:2}]")
+    assert run("config", "--effective", f"--config={tmp_path}/client").returncode == 0
+    assert run("config", "--effective", "--config", "client").returncode == 2  # the file is elsewhere
