@@ -92,7 +92,7 @@ static void plan_check(struct report *report, const struct plan *plan, const str
 
     check_route_process(report, &plan->process, &settings);
     for (size_t i = 0; i < plan->count; i++)
-        check_route(report, &plan->routes[i], &settings);
+        check_route(report, &plan->routes[i].options, &settings);
 }
 
 static int report_finish(const struct report *report, bool prints_json)

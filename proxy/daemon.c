@@ -87,10 +87,10 @@ static bool routes_open(struct daemon *daemon, struct fault *fault)
     struct plan *plan = daemon->plan;
 
     for (size_t i = 0; i < plan->count; i++) {
-        if (routes_prepare(&daemon->routes, &plan->routes[i], fault))
+        if (routes_prepare(&daemon->routes, &plan->routes[i].options, fault))
             continue;
         if (plan->count > 1)
-            fault_wrap(fault, "route %s", plan->routes[i].route.name);
+            fault_wrap(fault, "route %s", plan->routes[i].options.route.name);
         return false;
     }
     return true;

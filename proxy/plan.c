@@ -12,15 +12,15 @@ static void listener_check(const struct plan *plan, size_t route, unsigned at, s
 {
     const struct config *config = &plan->file.routes[route];
     const struct config_check check = { config, mistakes };
-    const struct socket_address *address = &plan->routes[route].listen.addresses[at].address;
+    const struct socket_address *address = &plan->routes[route].options.listen.addresses[at].address;
 
     for (size_t i = 0; i < route; i++) {
-        const struct listening_options *other = &plan->routes[i].listen;
+        const struct listening_options *other = &plan->routes[i].options.listen;
         for (unsigned k = 0; k < other->count; k++) {
             if (!options_listen_clash(address, &other->addresses[k].address))
                 continue;
             config_wrong_item(&check, CONFIG_FIELD(listen), &config->listen.items[at], CONFIG_NONE,
-                              "the route \"%s\" listens there, too", plan->routes[i].route.name);
+                              "the route \"%s\" listens there, too", plan->routes[i].options.route.name);
             return;
         }
     }
@@ -29,7 +29,7 @@ static void listener_check(const struct plan *plan, size_t route, unsigned at, s
 static void routes_check(const struct plan *plan, struct mistakes *mistakes)
 {
     for (size_t i = 1; i < plan->count; i++) {
-        for (unsigned at = 0; at < plan->routes[i].listen.count; at++)
+        for (unsigned at = 0; at < plan->routes[i].options.listen.count; at++)
             listener_check(plan, i, at, mistakes);
     }
 }
@@ -46,10 +46,13 @@ bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
         return false;
     }
     bool is_good = process_options_from_config(&plan->process, &configs[0], mistakes);
-    for (; plan->count < plan->file.count; plan->count++)
-        is_good = options_from_config(&plan->routes[plan->count], &configs[plan->count],
-                                      plan->process.workers, mistakes) &&
-                  is_good;
+    for (; plan->count < plan->file.count; plan->count++) {
+        struct plan_route *route = &plan->routes[plan->count];
+        route->plan = plan;
+        is_good =
+            options_from_config(&route->options, &configs[plan->count], plan->process.workers, mistakes) &&
+            is_good;
+    }
     if (is_good)
         routes_check(plan, mistakes);
     return is_good && mistakes->count == 0;
@@ -77,6 +80,7 @@ struct plan *plan_from_file(const char *path, struct mistakes *mistakes)
         mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
         return NULL;
     }
+    plan->path = path;
     bool is_read = config_file_read(&plan->file, path, variable, mistakes);
     /* What the settings mean together is told also for a file with mistakes in single settings. */
     bool is_good = plan->file.count && plan_interpret(plan, mistakes);
@@ -110,12 +114,51 @@ struct plan *plan_share(struct plan *plan)
     return plan;
 }
 
+/* ---- two plans ---- */
+
+struct plan *plan_of(const struct options *options)
+{
+    return ((const struct plan_route *)options)->plan;
+}
+
+static const struct config *config_of(const struct options *options)
+{
+    const struct plan *plan = plan_of(options);
+
+    return &plan->file.routes[(const struct plan_route *)options - plan->routes];
+}
+
+bool plan_routes_equal(const struct options *a, const struct options *b)
+{
+    const struct settings_table table = config_settings(CONFIG_FILE);
+
+    for (size_t i = 0; i < table.count; i++) {
+        if (!table.rows[i].is_for_process && !setting_value_equal(&table.rows[i], config_of(a), config_of(b)))
+            return false;
+    }
+    return true;
+}
+
+void plan_compare_process(const struct plan *a, const struct plan *b,
+                          void (*differs)(void *owner, const struct setting *setting), void *owner)
+{
+    const struct settings_table table = config_settings(CONFIG_FILE);
+
+    for (size_t i = 0; i < table.count; i++) {
+        const struct setting *setting = &table.rows[i];
+        if (setting->is_for_process && !setting_value_equal(setting, &a->file.routes[0], &b->file.routes[0]))
+            differs(owner, setting);
+    }
+}
+
+/* ---- the end of a plan ---- */
+
 void plan_release(struct plan *plan)
 {
     if (!plan || --plan->references)
         return;
     for (size_t i = 0; i < plan->count; i++)
-        options_deinit(&plan->routes[i]);
+        options_deinit(&plan->routes[i].options);
     free(plan->routes);
     config_file_free(&plan->file);
     free(plan);
