@@ -29,16 +29,31 @@ static void rule_deinit(struct message_rule *rule)
 
 void message_policy_deinit(struct message_policy *policy)
 {
-    for (size_t i = 0; i < policy->count; i++)
-        rule_deinit(&policy->rules[i]);
-    free(policy->rules);
+    if (policy->references && atomic_fetch_sub_explicit(policy->references, 1, memory_order_acq_rel) == 1) {
+        for (size_t i = 0; i < policy->count; i++)
+            rule_deinit(&policy->rules[i]);
+        free(policy->rules);
+        free(policy->references);
+    }
     *policy = (struct message_policy) { 0 };
+}
+
+struct message_policy message_policy_share(const struct message_policy *policy)
+{
+    if (policy->references)
+        atomic_fetch_add_explicit(policy->references, 1, memory_order_relaxed);
+    return *policy;
 }
 
 struct message_rule *message_policy_add(struct message_policy *policy, const char *text)
 {
+    if (!policy->references) {
+        policy->references = malloc(sizeof *policy->references);
+        if (!policy->references)
+            return NULL;
+        atomic_init(policy->references, 1);
+    }
     struct message_rule *rules = realloc(policy->rules, (policy->count + 1) * sizeof *rules);
-
     if (!rules)
         return NULL;
     policy->rules = rules;
@@ -222,7 +237,7 @@ PRINTF_LIKE(2, 3) static void permit_set_detail(struct message_permit *permit, c
         return;
     if (rule)
         used = (size_t)snprintf(
-            permit->detail, DETAIL_BYTES, "rule %zu (%.*s%s): ", (size_t)(rule - permit->policy->rules) + 1,
+            permit->detail, DETAIL_BYTES, "rule %zu (%.*s%s): ", (size_t)(rule - permit->policy.rules) + 1,
             RULE_SHOWN_BYTES, rule->text, strlen(rule->text) > RULE_SHOWN_BYTES ? "..." : "");
     va_start(arguments, format);
     vsnprintf(permit->detail + used, DETAIL_BYTES - used, format, arguments);
@@ -236,6 +251,12 @@ const char *message_permit_detail(const struct message_permit *permit)
 
 /* ---- meters ---- */
 
+static void meter_free(struct message_meter *meter)
+{
+    message_policy_deinit(&meter->policy);
+    free(meter);
+}
+
 void message_meters_deinit(struct message_meters *meters)
 {
     for (size_t i = 0; i < MESSAGE_METERS_HEADS; i++) {
@@ -243,7 +264,7 @@ void message_meters_deinit(struct message_meters *meters)
             struct message_meter *meter = meters->heads[i];
             assert(!meter->users);
             meters->heads[i] = meter->next;
-            free(meter);
+            meter_free(meter);
         }
     }
 }
@@ -251,6 +272,19 @@ void message_meters_deinit(struct message_meters *meters)
 static unsigned head_of(const char *identity)
 {
     return hash_bytes(identity, strlen(identity)) % MESSAGE_METERS_HEADS;
+}
+
+static bool is_same_rate(const struct message_rule *a, const struct message_rule *b)
+{
+    return strcmp(a->text, b->text) == 0 && a->bytes_per_second == b->bytes_per_second &&
+           a->messages_per_second == b->messages_per_second && a->burst_ms == b->burst_ms;
+}
+
+/* The meter may be from another policy: a new policy with the same rule does not begin a new burst. */
+static bool meter_fits(const struct message_meter *meter, const struct message_rule *rule,
+                       const char *identity)
+{
+    return (meter->rule == rule || is_same_rate(meter->rule, rule)) && strcmp(meter->identity, identity) == 0;
 }
 
 /* Finds a meter. Frees unused meters with full buckets in the same list, so that there are only meters of
@@ -262,12 +296,12 @@ static struct message_meter *meter_find(struct message_meter **link, const struc
 
     while (*link) {
         struct message_meter *meter = *link;
-        if (meter->rule == rule && strcmp(meter->identity, identity) == 0) {
+        if (meter_fits(meter, rule, identity)) {
             found = meter;
         } else if (!meter->users && token_bucket_is_full(&meter->bytes, now_ms) &&
                    token_bucket_is_full(&meter->messages, now_ms)) {
             *link = meter->next;
-            free(meter);
+            meter_free(meter);
             continue;
         }
         link = &meter->next;
@@ -275,24 +309,30 @@ static struct message_meter *meter_find(struct message_meter **link, const struc
     return found;
 }
 
-/* NULL when out of memory. */
-static struct message_meter *meter_get(struct message_meters *meters, const struct message_rule *rule,
+/* The meter of the permit, whose rule is known. NULL when out of memory. */
+static struct message_meter *meter_get(struct message_meters *meters, const struct message_permit *permit,
                                        const char *identity, uint64_t now_ms)
 {
+    const struct message_rule *rule = permit->rule;
     struct message_meter **head = &meters->heads[head_of(identity)];
     struct message_meter *meter = meter_find(head, rule, identity, now_ms);
     size_t size = strlen(identity) + 1;
 
-    if (meter)
-        return meter;
-    meter = malloc(sizeof *meter + size);
-    if (!meter)
-        return NULL;
-    *meter = (struct message_meter) { .next = *head, .rule = rule };
-    memcpy(meter->identity, identity, size);
-    token_bucket_init(&meter->bytes, rule->bytes_per_second, rule->burst_ms, now_ms);
-    token_bucket_init(&meter->messages, rule->messages_per_second, rule->burst_ms, now_ms);
-    *head = meter;
+    if (!meter) {
+        meter = malloc(sizeof *meter + size);
+        if (!meter)
+            return NULL;
+        *meter = (struct message_meter) { .next = *head };
+        memcpy(meter->identity, identity, size);
+        token_bucket_init(&meter->bytes, rule->bytes_per_second, rule->burst_ms, now_ms);
+        token_bucket_init(&meter->messages, rule->messages_per_second, rule->burst_ms, now_ms);
+        *head = meter;
+    }
+    if (meter->rule != rule) {
+        message_policy_deinit(&meter->policy);
+        meter->policy = message_policy_share(&permit->policy);
+        meter->rule = rule;
+    }
     return meter;
 }
 
@@ -339,7 +379,7 @@ enum end_reason message_permit_open(struct message_permit *permit, const struct 
     *permit = (struct message_permit) { 0 };
     if (!policy || !policy->count)
         return END_NONE;
-    permit->policy = policy;
+    permit->policy = message_policy_share(policy);
     if (!identity)
         identity = &nobody;
     for (size_t i = 0; i < policy->count && !permit->rule; i++) {
@@ -350,7 +390,7 @@ enum end_reason message_permit_open(struct message_permit *permit, const struct 
         return END_NONE;
     if (permit->rule->bytes_per_second || permit->rule->messages_per_second) {
         identity_describe(identity, name, sizeof name);
-        permit->meter = meter_get(meters, permit->rule, name, now_ms);
+        permit->meter = meter_get(meters, permit, name, now_ms);
         if (!permit->meter)
             return END_NO_MEMORY;
         permit->meter->users++;
@@ -362,6 +402,7 @@ void message_permit_close(struct message_permit *permit)
 {
     if (permit->meter)
         permit->meter->users--;
+    message_policy_deinit(&permit->policy);
     free(permit->prefix);
     free(permit->detail);
     *permit = (struct message_permit) { 0 };
@@ -372,7 +413,7 @@ enum end_reason message_permit_judge(struct message_permit *permit, const uint8_
     const struct message_rule *rule = permit->rule;
     char text[TAG_TEXT_BYTES];
 
-    if (!permit->policy || (rule && !rule->tag_count))
+    if (!permit->policy.count || (rule && !rule->tag_count))
         return END_NONE;
     for (size_t i = 0; rule && i < rule->tag_count; i++) {
         if (tag_pattern_matches(&rule->tags[i], tag, length))

@@ -6,7 +6,8 @@
  * identity, tags, sizes and the time go in, verdicts come out.
  *
  * Each worker counts a rate per rule and identity, for all connections of the identity together: a limit per
- * connection would not limit an agent that opens a connection for each message. Two identities are the same
+ * connection would not limit an agent that opens a connection for each message. A rule with the same text
+ * and rates in another policy goes on with the same meters. Two identities are the same
  * if the log gives them the same name (first URI, else first DNS name, else CN, else key). */
 #ifndef HUSK_DELIVERY_MESSAGE_POLICY_H
 #define HUSK_DELIVERY_MESSAGE_POLICY_H
@@ -18,6 +19,7 @@
 #include "trust/identity.h"
 #include "trust/peer_policy.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,13 +36,18 @@ struct message_rule {
     uint64_t message_bytes; /* longest message; 0: only the limit of the route */
 };
 
-/* An empty policy is all zeros. */
+/* An empty policy is all zeros. Policies share their rules: the rules are freed with the last policy that has
+ * them. */
 struct message_policy {
     size_t count;
     struct message_rule *rules;
+    atomic_uint *references; /* of the rules; NULL: there are none */
 };
 
 void message_policy_deinit(struct message_policy *policy);
+
+/* Another policy with the same rules, to which none is added any more. From any thread. */
+struct message_policy message_policy_share(const struct message_policy *policy);
 
 /* Appends a rule that matches nobody yet, and returns it. The next call can move the rule in memory. NULL
  * when out of memory. */
@@ -68,6 +75,7 @@ enum { MESSAGE_METERS_HEADS = 64 };
  * full again. */
 struct message_meter {
     struct message_meter *next;
+    struct message_policy policy;    /* shared: has the rule */
     const struct message_rule *rule; /* borrowed */
     unsigned users;                  /* connections */
     struct token_bucket bytes, messages;
@@ -86,18 +94,19 @@ void message_meters_deinit(struct message_meters *meters);
 
 /* What one connection may write. All zeros: anything. */
 struct message_permit {
-    const struct message_policy *policy; /* borrowed */
-    const struct message_rule *rule;     /* borrowed; NULL: no rule matches */
-    struct message_meter *meter;         /* borrowed; NULL: no rate limit */
-    char *prefix;                        /* owned, not terminated; NULL: none */
+    struct message_policy policy;    /* shared; empty: no rules */
+    const struct message_rule *rule; /* borrowed; NULL: no rule matches */
+    struct message_meter *meter;     /* borrowed; NULL: no rate limit */
+    char *prefix;                    /* owned, not terminated; NULL: none */
     size_t prefix_length;
     char *detail; /* owned: why a message or the connection was refused */
 };
 
 /* Determines what `identity` may write on a new connection. `identity` is NULL for an agent without a
- * certificate, which only rules for anybody match. Borrows `policy` and `meters`; a policy that is NULL or
- * empty has no rules. Returns END_NONE; END_NOT_ALLOWED when the prefix cannot be made (the certificate lacks
- * a name, or the prefix is too long); or END_NO_MEMORY. Call message_permit_close after every result. */
+ * certificate, which only rules for anybody match. Shares the rules of `policy` and borrows `meters`; a
+ * policy that is NULL or empty has no rules. Returns END_NONE; END_NOT_ALLOWED when the prefix cannot be made
+ * (the certificate lacks a name, or the prefix is too long); or END_NO_MEMORY. Call message_permit_close
+ * after every result. */
 enum end_reason message_permit_open(struct message_permit *permit, const struct message_policy *policy,
                                     struct message_meters *meters, const struct identity *identity,
                                     uint64_t now_ms);

@@ -10,8 +10,8 @@
 
 struct shared_key {
     atomic_uint references;
-    struct handshake_options handshake; /* shared_key and passwords are owned */
-    struct handshake_user *users;       /* owned, with their passwords */
+    struct handshake_options handshake; /* its strings are owned */
+    struct handshake_user *users;       /* owned, with their names and passwords */
 };
 
 static void on_sha512(const struct handshake_piece *pieces, size_t count,
@@ -45,6 +45,7 @@ static char *secret_load(const char *setting, const char *env, const char *file,
     return text;
 }
 
+/* For names too. */
 static void secret_free(const char *secret)
 {
     char *text = (char *)(uintptr_t)secret;
@@ -73,6 +74,15 @@ static char *key_load(const struct shared_key_options *options, struct fault *fa
 
 /* ---- a set ---- */
 
+/* `name` may be NULL. */
+static bool name_copy(const char **to, const char *name, struct fault *fault)
+{
+    if (!name || (*to = strdup(name)))
+        return true;
+    fault_set(fault, "out of memory");
+    return false;
+}
+
 static bool users_load(struct shared_key *key, const struct shared_key_options *options, struct fault *fault)
 {
     key->users = calloc(options->user_count + 1, sizeof *key->users);
@@ -83,10 +93,11 @@ static bool users_load(struct shared_key *key, const struct shared_key_options *
     key->handshake.users = key->users;
     for (size_t i = 0; i < options->user_count; i++) {
         const struct shared_key_user *user = &options->users[i];
-        char *password = secret_load("accept-user", user->password_env, NULL, fault);
-        if (!password)
+        struct handshake_user *to = &key->users[i];
+        key->handshake.user_count++;
+        if (!name_copy(&to->name, user->name, fault) ||
+            !(to->password = secret_load("accept-user", user->password_env, NULL, fault)))
             return false;
-        key->users[key->handshake.user_count++] = (struct handshake_user) { user->name, password };
     }
     return true;
 }
@@ -100,10 +111,10 @@ struct shared_key *shared_key_load(const struct shared_key_options *options, str
         return NULL;
     }
     atomic_init(&key->references, 1);
-    key->handshake.hostname = options->hostname;
-    key->handshake.username = options->username;
     key->handshake.sha512 = on_sha512;
-    if ((key->handshake.shared_key = key_load(options, fault)) != NULL &&
+    if (name_copy(&key->handshake.hostname, options->hostname, fault) &&
+        name_copy(&key->handshake.username, options->username, fault) &&
+        (key->handshake.shared_key = key_load(options, fault)) != NULL &&
         (!options->password_env || (key->handshake.password = secret_load(
                                         "password-env", options->password_env, NULL, fault)) != NULL) &&
         users_load(key, options, fault))
@@ -116,9 +127,13 @@ void shared_key_release(struct shared_key *key)
 {
     if (!key || atomic_fetch_sub(&key->references, 1) != 1)
         return;
-    for (size_t i = 0; i < key->handshake.user_count; i++)
+    for (size_t i = 0; i < key->handshake.user_count; i++) {
+        secret_free(key->users[i].name);
         secret_free(key->users[i].password);
+    }
     free(key->users);
+    secret_free(key->handshake.hostname);
+    secret_free(key->handshake.username);
     secret_free(key->handshake.shared_key);
     secret_free(key->handshake.password);
     free(key);

@@ -35,6 +35,7 @@ struct credentials {
     SSL_CTX *tls; /* its app data points to this set */
     STACK_OF(X509) * cas;
     struct revocation *revocation;
+    struct peer_policy policy; /* shared: what `rules` point to, if they have a policy */
     struct peer_check_rules rules;
     struct validity validity;
     uint8_t own_digest[CERTIFICATE_DIGEST_BYTES]; /* of our certificate and its chain */
@@ -358,7 +359,7 @@ static bool tls_create(struct credentials *credentials, const struct material *m
         .role = options->role,
         .allow_cn_as_name = options->allow_cn_as_name,
         .allow_weak = options->allow_weak,
-        .policy = options->policy,
+        .policy = options->policy ? &credentials->policy : NULL,
         .trusted_cas = credentials->cas,
         .revocation = credentials->revocation,
     };
@@ -379,6 +380,8 @@ struct credentials *credentials_load(const struct credentials_options *options, 
         return NULL;
     }
     atomic_init(&credentials->references, 1);
+    if (options->policy)
+        credentials->policy = peer_policy_share(options->policy);
     if (!material_load(&material, options, fault))
         goto fail;
     credentials->cas = material.cas;
@@ -413,6 +416,7 @@ void credentials_release(struct credentials *credentials)
     SSL_CTX_free(credentials->tls);
     sk_X509_pop_free(credentials->cas, X509_free);
     revocation_free(credentials->revocation);
+    peer_policy_deinit(&credentials->policy);
     free(credentials);
 }
 

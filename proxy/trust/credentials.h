@@ -33,7 +33,7 @@ struct credentials_options {
                               whole, without regard to ASCII case, without wildcards */
     bool allow_weak;       /* accept peers whose certificates are weak (trust/strength.h) */
     bool speaks_link;      /* offer and accept ALPN "husk-link/1" (docs/link.md) besides "husk" */
-    const struct peer_policy *policy; /* server: borrowed, outlives the set; NULL: any verified peer */
+    const struct peer_policy *policy; /* server: its rules are shared; NULL: any verified peer */
 };
 
 /* What the ALPN of a connection says about the peer. */

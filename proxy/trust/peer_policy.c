@@ -8,10 +8,20 @@ enum { SPKI_DIGITS = IDENTITY_SPKI_HEX_BYTES - 1 };
 
 void peer_policy_deinit(struct peer_policy *policy)
 {
-    for (size_t i = 0; i < policy->count; i++)
-        free(policy->rules[i].value);
-    free(policy->rules);
+    if (policy->references && atomic_fetch_sub_explicit(policy->references, 1, memory_order_acq_rel) == 1) {
+        for (size_t i = 0; i < policy->count; i++)
+            free(policy->rules[i].value);
+        free(policy->rules);
+        free(policy->references);
+    }
     *policy = (struct peer_policy) { 0 };
+}
+
+struct peer_policy peer_policy_share(const struct peer_policy *policy)
+{
+    if (policy->references)
+        atomic_fetch_add_explicit(policy->references, 1, memory_order_relaxed);
+    return *policy;
 }
 
 /* ASCII only, independent of the locale. */
@@ -43,6 +53,12 @@ bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const
 
     if (kind != PEER_RULE_ANY && !value_check(kind, value, fault))
         return false;
+    if (!policy->references) {
+        policy->references = malloc(sizeof *policy->references);
+        if (!policy->references)
+            goto fail;
+        atomic_init(policy->references, 1);
+    }
     struct peer_rule *rules = realloc(policy->rules, (policy->count + 1) * sizeof *rules);
     if (!rules)
         goto fail;

@@ -8,6 +8,7 @@
 #include "base/fault.h"
 #include "trust/identity.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum peer_rule_kind {
@@ -24,9 +25,11 @@ struct peer_rule {
     char *value; /* NULL for PEER_RULE_ANY */
 };
 
+/* Policies share their rules: the rules are freed with the last policy that has them. */
 struct peer_policy {
     size_t count;
     struct peer_rule *rules;
+    atomic_uint *references; /* of the rules; NULL: there are none */
 };
 
 /* An empty policy is all zeros. */
@@ -37,6 +40,9 @@ void peer_policy_deinit(struct peer_policy *policy);
  * hex digits. Fails on an empty value and on a malformed hash. */
 MUST_CHECK bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
                                 struct fault *fault);
+
+/* Another policy with the same rules, to which none is added any more. From any thread. */
+struct peer_policy peer_policy_share(const struct peer_policy *policy);
 
 bool peer_policy_allows(const struct peer_policy *policy, const struct identity *identity);
 

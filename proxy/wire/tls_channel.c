@@ -16,6 +16,7 @@ enum { RECORD_HANDSHAKE = 0x16, RECORD_ALERT = 0x15 }; /* RFC 8446, 5.1 */
 struct tls_channel {
     struct peer_check check; /* first: the SSL points to its check, and so to the channel */
     SSL *ssl;
+    char *server_name;               /* owned: what `check` points to; NULL: none */
     struct tls_io *io;               /* borrowed */
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
@@ -59,11 +60,13 @@ struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *crede
 
     if (!channel)
         return NULL;
-    channel->check.server_name = server_name;
+    channel->server_name = server_name ? strdup(server_name) : NULL;
+    channel->check.server_name = channel->server_name;
     channel->io = io;
     channel->sessions = sessions;
     channel->credentials = credentials_share(credentials);
-    channel->ssl = credentials_start_session(credentials, &channel->check);
+    if (channel->server_name || !server_name)
+        channel->ssl = credentials_start_session(credentials, &channel->check);
     if (!channel->ssl || !tls_io_attach(io, channel->ssl) || !session_offer(channel)) {
         tls_channel_free(channel);
         return NULL;
@@ -79,6 +82,7 @@ void tls_channel_free(struct tls_channel *channel)
     SSL_free(channel->ssl);
     peer_check_deinit(&channel->check);
     credentials_release(channel->credentials);
+    free(channel->server_name);
     free(channel);
 }
 

@@ -22,7 +22,7 @@
 
 struct tls_channel; /* owned by its leg */
 
-/* Opens a channel in the role of `credentials` (shared). `server_name` (borrowed, outlives the channel) is
+/* Opens a channel in the role of `credentials` (shared). `server_name` (copied) is
  * the name that the server must prove; NULL for a server. A client offers `sessions` (borrowed, may be NULL)
  * and adds new ones. Returns NULL when out of memory. */
 struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,

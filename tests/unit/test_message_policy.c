@@ -352,6 +352,32 @@ static void meters_that_are_as_good_as_new_are_forgotten(void **state)
     assert_in_range(meter_count(&f->meters), 1, 2 * MESSAGE_METERS_HEADS);
 }
 
+static void a_new_policy_with_the_same_rule_begins_no_new_burst(void **state)
+{
+    struct fixture *f = *state;
+    struct message_permit before, after;
+
+    add(f, "*")->messages_per_second = 10;
+    open_as(f, &before, "a");
+    message_permit_charge(&before, 10, 1, NOW_MS);
+    message_policy_deinit(&f->policy); /* the permit still has the rules */
+    assert_int_equal(judge(&before, "x"), END_NONE);
+    add(f, "first")->messages_per_second = 10;
+    add(f, "*")->messages_per_second = 10;
+    open_as(f, &after, "a");
+    assert_int_equal(message_permit_wait_ms(&after, NOW_MS), 100);
+    message_permit_close(&before);
+    assert_int_equal(message_permit_wait_ms(&after, NOW_MS), 100);
+    message_permit_close(&after);
+    assert_int_equal(meter_count(&f->meters), 1);
+
+    message_policy_deinit(&f->policy);
+    add(f, "*")->messages_per_second = 20; /* another rate */
+    open_as(f, &after, "a");
+    assert_int_equal(message_permit_wait_ms(&after, NOW_MS), 0);
+    message_permit_close(&after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +395,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_identity_has_one_rate_however_many_connections_it_opens, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(meters_that_are_as_good_as_new_are_forgotten, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_policy_with_the_same_rule_begins_no_new_burst, set_up,
+                                        tear_down),
     };
 
     return cmocka_run_group_tests_name("message_policy", tests, NULL, NULL);
