@@ -23,16 +23,42 @@ void agent_access_close(struct agent_access *access, enum leg_closing closing)
 /* ---- steps ---- */
 
 /* The peer's identity is known. */
-static struct step permit_open(struct agent_access *access, struct message_meters *meters, struct buffer *out)
+static enum end_reason permit_open(struct agent_access *access, struct message_meters *meters)
 {
-    const struct route_options *route = access->inlet.transport->route;
-    struct shared_key_slot *key = route->key[SIDE_DOWNSTREAM];
     const struct tls_channel *tls = access->inlet.leg.tls;
     const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
 
+    return message_permit_open(&access->permit, access->inlet.transport->route->policy, meters, identity,
+                               now_ms(access));
+}
+
+/* A batch that waits has been made by the old permit. */
+enum end_reason agent_access_update(struct agent_access *access, struct framer *framer,
+                                    struct message_meters *meters, unsigned generation)
+{
+    if (access->generation == generation)
+        return END_NONE;
+    if (framer_is_mid_message(framer)) {
+        framer_pause(framer);
+        return END_NONE;
+    }
+    enum end_reason reason = framer_flush(framer);
+    access->generation = generation;
+    framer_resume(framer);
+    if (reason != END_NONE || access->state == ACCESS_SECURING) /* that has no permit yet */
+        return reason;
+    message_permit_close(&access->permit);
+    return permit_open(access, meters);
+}
+
+static struct step authentication_open(struct agent_access *access, struct message_meters *meters,
+                                       struct buffer *out)
+{
+    const struct route_options *route = access->inlet.transport->route;
+    struct shared_key_slot *key = route->key[SIDE_DOWNSTREAM];
+
     access->state = ACCESS_GRANTED;
-    enum end_reason reason =
-        message_permit_open(&access->permit, route->policy, meters, identity, now_ms(access));
+    enum end_reason reason = permit_open(access, meters);
     if (reason == END_NONE && key) {
         access->state = ACCESS_AUTHENTICATING;
         reason = authentication_begin(&access->authentication, HANDSHAKE_ACCEPTING, key,
@@ -52,7 +78,7 @@ struct step agent_access_secure(struct agent_access *access, struct message_mete
     enum end_reason reason = inlet_judge(&access->inlet); /* the credentials may be new since the accept */
     if (reason != END_NONE)
         return step_goes_on_unless(reason);
-    return permit_open(access, meters, out);
+    return authentication_open(access, meters, out);
 }
 
 struct step agent_access_authenticate(struct agent_access *access, struct buffer *in, struct buffer *out)

@@ -8,6 +8,7 @@
 #ifndef HUSK_DELIVERY_AGENT_ACCESS_H
 #define HUSK_DELIVERY_AGENT_ACCESS_H
 
+#include "delivery/framer.h"
 #include "delivery/message_policy.h"
 #include "link/authentication.h"
 #include "link/inlet.h"
@@ -19,6 +20,7 @@ struct agent_access {
     struct inlet inlet;
     struct authentication authentication;
     struct message_permit permit; /* what the agent may write */
+    unsigned generation;          /* of the rules that the permit is from */
 };
 
 /* Takes `fd`. Runs `task` when the connection may be ready to read or to write. */
@@ -30,6 +32,12 @@ void agent_access_close(struct agent_access *access, enum leg_closing closing);
  * put into `out`. The first bytes of a TLS agent are put into `received`. Goes on when SECURING is over. */
 struct step agent_access_secure(struct agent_access *access, struct message_meters *meters,
                                 struct buffer *received, struct buffer *out);
+
+/* Call it before each step, with the `generation` of the rules, which counts their changes. After a change,
+ * opens a new permit: at once, or after the current message of `framer`, which pauses then. END_NONE, or why
+ * the agent may write nothing any more. */
+MUST_CHECK enum end_reason agent_access_update(struct agent_access *access, struct framer *framer,
+                                               struct message_meters *meters, unsigned generation);
 
 /* While AUTHENTICATING: takes the bytes of the handshake off the front of `in`. Goes on when access is
  * granted. A PONG that refuses the agent is written before the step ends. */

@@ -8,6 +8,11 @@ void body_filter_init(struct body_filter *filter, const struct body_options *opt
     *filter = (struct body_filter) { .rewriter = { .options = *options }, .metrics = metrics };
 }
 
+void body_filter_set_options(struct body_filter *filter, const struct body_options *options)
+{
+    filter->rewriter.options = *options;
+}
+
 void body_filter_deinit(struct body_filter *filter)
 {
     body_rewriter_deinit(&filter->rewriter);

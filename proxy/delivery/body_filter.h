@@ -23,6 +23,8 @@ struct body_filter {
 /* `options` are copied, `metrics` borrowed. */
 void body_filter_init(struct body_filter *filter, const struct body_options *options,
                       struct body_metrics *metrics);
+/* For messages that are rewritten from now on. */
+void body_filter_set_options(struct body_filter *filter, const struct body_options *options);
 void body_filter_deinit(struct body_filter *filter);
 
 enum body_filter_result {

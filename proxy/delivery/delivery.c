@@ -87,3 +87,20 @@ void delivery_credentials_changed(struct delivery *delivery)
     downstreams_credentials_changed(&delivery->downstreams);
     dispatcher_credentials_changed(&delivery->dispatcher);
 }
+
+/* A batch that waits was made under the old options. */
+void delivery_prepare_options(struct delivery *delivery)
+{
+    downstreams_flush(&delivery->downstreams);
+}
+
+void delivery_options_changed(struct delivery *delivery, const struct route_options *before)
+{
+    const struct route_options *route = delivery->dispatcher.transport->route;
+
+    body_filter_set_options(&delivery->bodies, &route->body);
+    read_budget_set_limit(&delivery->budget, route->retain_bytes);
+    retry_set_limits(&delivery->dispatcher.retry, route->max_attempts, route->max_ack_timeouts);
+    dispatcher_options_changed(&delivery->dispatcher, before);
+    downstreams_options_changed(&delivery->downstreams);
+}

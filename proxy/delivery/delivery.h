@@ -36,4 +36,8 @@ void delivery_accept(struct delivery *delivery, int fd, const struct socket_addr
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
 
+/* The options of the route are going to change, between the two calls. `before`: what they were. */
+void delivery_prepare_options(struct delivery *delivery);
+void delivery_options_changed(struct delivery *delivery, const struct route_options *before);
+
 #endif

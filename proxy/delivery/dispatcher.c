@@ -439,11 +439,9 @@ static void on_timer(void *owner)
 void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options)
 {
     struct transport *transport = options->transport;
-    const struct upstream_shared shared = {
-        .transport = transport,
-        .events = &upstream_events,
-        .observer = dispatcher,
-    };
+    const struct upstream_shared shared = { .transport = transport,
+                                            .events = &upstream_events,
+                                            .observer = dispatcher };
 
     *dispatcher = (struct dispatcher) {
         .transport = transport,
@@ -493,4 +491,10 @@ void dispatcher_endpoints_changed(struct dispatcher *dispatcher)
 void dispatcher_credentials_changed(struct dispatcher *dispatcher)
 {
     upstream_pool_credentials_changed(&dispatcher->pool);
+}
+
+void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before)
+{
+    upstream_pool_options_changed(&dispatcher->pool, before);
+    dispatch(dispatcher);
 }

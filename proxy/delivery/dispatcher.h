@@ -56,6 +56,8 @@ void dispatcher_forget(struct dispatcher *dispatcher, struct sender *sender);
 void dispatcher_endpoints_changed(struct dispatcher *dispatcher);
 /* The credentials for the upstream have changed: its connections judge their servers. */
 void dispatcher_credentials_changed(struct dispatcher *dispatcher);
+/* The options of the route have changed; `before`: what they were. */
+void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before);
 
 /* An agent has begun to wait for read budget: on_pressure is called from time to time. */
 void dispatcher_watch_pressure(struct dispatcher *dispatcher);

@@ -366,8 +366,9 @@ static struct step transfer_step(struct downstream *downstream)
     framer_return_scan(&downstream->receiver.framer);
     agent_reading_account(&downstream->reading, &downstream->receiver);
     silence_note(downstream, &facts);
-    if (moved &&
-        (goes_on || downstream->outgoing.length || senders_have_answers(&downstream->receiver.senders)))
+    if (framer_has_paused(&downstream->receiver.framer) ||
+        (moved &&
+         (goes_on || downstream->outgoing.length || senders_have_answers(&downstream->receiver.senders))))
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
@@ -403,7 +404,12 @@ static void downstream_step(struct downstream *downstream)
         downstream_retire(downstream, distrust);
     if (downstream->shared->is_retiring && downstream->retirement.reason == END_NONE)
         downstream_retire(downstream, END_RETIRED);
-    if (is_securing)
+    enum end_reason refusal =
+        agent_access_update(&downstream->access, &downstream->receiver.framer, &downstream->shared->meters,
+                            downstream->shared->generation);
+    if (refusal != END_NONE)
+        step = step_waits_unless(refusal);
+    else if (is_securing)
         step = agent_access_secure(&downstream->access, &downstream->shared->meters,
                                    framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
     if (step.outcome == STEP_WAITS) {
@@ -453,6 +459,14 @@ void downstream_retire(struct downstream *downstream, enum end_reason reason)
     if (access->state != ACCESS_GRANTED)
         framer_stop(&downstream->receiver.framer);
     retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
+    downstream_wake(downstream);
+}
+
+void downstream_flush(struct downstream *downstream)
+{
+    if (framer_flush(&downstream->receiver.framer) == END_NONE)
+        return;
+    leg_break(&downstream->access.inlet.leg, END_NO_MEMORY);
     downstream_wake(downstream);
 }
 

@@ -42,9 +42,10 @@ struct downstreams {
     struct read_budget *budget;
     struct receiver_shared receiving;
     struct message_meters meters;
-    bool is_draining;   /* husk or the route ends soon: no batch waits */
-    bool is_retiring;   /* the route ends soon: every connection retires in its next step */
-    struct sweep sweep; /* of the list, after a change for all connections */
+    unsigned generation; /* of the rules: counts how often the options of the route have changed */
+    bool is_draining;    /* husk or the route ends soon: no batch waits */
+    bool is_retiring;    /* the route ends soon: every connection retires in its next step */
+    struct sweep sweep;  /* of the list, after a change for all connections */
     LIST_HEAD(, downstream) list;
 };
 
@@ -61,6 +62,8 @@ void downstream_retire(struct downstream *downstream, enum end_reason reason);
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */
 bool downstream_stop(struct downstream *downstream);
+/* Hands up the batch that waits. */
+void downstream_flush(struct downstream *downstream);
 /* Runs the connection in the next turn of the loop: it may be able to go on, or its deadlines may be earlier
  * now. */
 void downstream_wake(struct downstream *downstream);

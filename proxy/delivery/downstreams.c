@@ -31,6 +31,20 @@ void downstreams_credentials_changed(struct downstreams *downstreams)
     all_wake(downstreams);
 }
 
+void downstreams_flush(struct downstreams *downstreams)
+{
+    struct downstream *downstream;
+
+    LIST_FOREACH (downstream, &downstreams->list, sibling)
+        downstream_flush(downstream);
+}
+
+void downstreams_options_changed(struct downstreams *downstreams)
+{
+    downstreams->generation++;
+    all_wake(downstreams);
+}
+
 void downstreams_drain(struct downstreams *downstreams)
 {
     downstreams->is_draining = true;

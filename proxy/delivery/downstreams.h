@@ -11,6 +11,11 @@ void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispat
                       struct body_filter *bodies);
 /* The credentials have changed: each connection judges its peer in one of the next turns. */
 void downstreams_credentials_changed(struct downstreams *downstreams);
+/* The options of the route are going to change: hands up the batches that wait. */
+void downstreams_flush(struct downstreams *downstreams);
+/* The options have changed: each connection goes on with the new rules after its current message, and sets
+ * its deadlines anew in one of the next turns. */
+void downstreams_options_changed(struct downstreams *downstreams);
 /* The process is going to end: from now on a step hands up batches without delay. */
 void downstreams_drain(struct downstreams *downstreams);
 /* The route is going to end: each connection retires in one of the next turns. */

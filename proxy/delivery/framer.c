@@ -414,12 +414,12 @@ enum end_reason framer_advance(struct framer *framer, uint64_t now_ms)
         return END_NONE;
     if (!scan_begin(framer) || !builder_begin(framer))
         return END_NO_MEMORY;
-    bool has_stopped = framer_has_stopped(framer);
+    bool has_stopped = framer_has_stopped(framer) || framer_has_paused(framer);
     framer->is_mid_frame = false;
     while (reason == END_NONE && framer->scanned_bytes < framer->incoming.length && !framer->is_mid_frame &&
            !has_stopped && !framer_wait_ms(framer, now_ms)) {
         reason = next_step(framer, now_ms);
-        has_stopped = framer_has_stopped(framer);
+        has_stopped = framer_has_stopped(framer) || framer_has_paused(framer);
     }
     /* Whole messages are handed up even if the bytes after them are refused. */
     if (reason != END_NONE || now_ms >= framer->builder->due_ms) {
@@ -444,6 +444,11 @@ enum end_reason framer_flush(struct framer *framer)
 bool framer_is_mid_message(const struct framer *framer)
 {
     return framer->is_mid_frame || (framer->scan && !scanner_is_between(framer->scan));
+}
+
+bool framer_has_paused(const struct framer *framer)
+{
+    return framer->is_paused && !framer_is_mid_message(framer);
 }
 
 bool framer_has_stopped(const struct framer *framer)

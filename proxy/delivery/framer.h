@@ -45,6 +45,21 @@ static inline void framer_stop(struct framer *framer)
 /* Whether nothing more is taken: the bytes after the last message stay in framer_bytes. */
 bool framer_has_stopped(const struct framer *framer);
 
+/* The framer takes the rest of the current message or frame, and what comes after it only after
+ * framer_resume. */
+static inline void framer_pause(struct framer *framer)
+{
+    framer->is_paused = true;
+}
+
+static inline void framer_resume(struct framer *framer)
+{
+    framer->is_paused = false;
+}
+
+/* Whether the framer is paused, and no message has begun. */
+bool framer_has_paused(const struct framer *framer);
+
 /* Hands up the batch that waits, if there is one. END_NONE or END_NO_MEMORY. */
 enum end_reason framer_flush(struct framer *framer);
 

@@ -93,6 +93,7 @@ struct framer {
     bool is_cut_through;         /* the current message is handed up as a large one */
     bool has_found;              /* a message or frame has been found */
     bool is_stopping;            /* nothing is taken after the current message or frame */
+    bool is_paused;              /* the same, for a while */
 };
 
 /* Each function returns END_NONE, or why the connection must end. */

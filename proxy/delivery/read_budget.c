@@ -7,6 +7,11 @@ void read_budget_init(struct read_budget *budget, const struct read_budget_event
     TAILQ_INIT(&budget->queue);
 }
 
+void read_budget_set_limit(struct read_budget *budget, uint64_t limit_bytes)
+{
+    budget->limit_bytes = limit_bytes;
+}
+
 /* ---- for messages ---- */
 
 void read_budget_retain(struct read_budget *budget, uint64_t *counted, uint64_t bytes)

@@ -45,6 +45,8 @@ struct read_budget {
 
 void read_budget_init(struct read_budget *budget, const struct read_budget_events *events,
                       uint64_t limit_bytes, metrics_counter *gauge);
+/* Afterwards call read_budget_admit_next. */
+void read_budget_set_limit(struct read_budget *budget, uint64_t limit_bytes);
 
 /* ---- for messages ---- */
 

@@ -13,6 +13,12 @@ void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_tim
                               .delay_max_ms = RETRY_DELAY_MAX_MS };
 }
 
+void retry_set_limits(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts)
+{
+    retry->max_attempts = max_attempts;
+    retry->max_ack_timeouts = max_ack_timeouts;
+}
+
 void retry_note_drain(struct retry *retry)
 {
     retry->delay_max_ms = RETRY_DELAY_MIN_MS;

@@ -17,6 +17,8 @@ struct retry {
 };
 
 void retry_init(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts);
+/* For failures that are counted from now on. */
+void retry_set_limits(struct retry *retry, unsigned max_attempts, unsigned max_ack_timeouts);
 
 /* This process is going to end: no retry waits for longer than RETRY_DELAY_MIN_MS. */
 void retry_note_drain(struct retry *retry);

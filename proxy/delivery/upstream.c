@@ -1,6 +1,7 @@
 #include "delivery/upstream.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     GONE_DELAY_MS = 1000,    /* how long the end of a sender may wait for other bytes to be sent with it */
@@ -129,6 +130,38 @@ void upstream_judge(struct upstream *upstream)
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms)
 {
     upstream->retire_at_ms = retire_at_ms;
+}
+
+/* Up to a tenth more or less, so that connections opened together do not retire together. */
+void upstream_limit_age(struct upstream *upstream)
+{
+    struct endpoint_pool *endpoints = &upstream->shared->transport->dialer.endpoints;
+    uint64_t age_ms = route_of(upstream)->max_connection_age_ms;
+
+    upstream->retire_at_ms =
+        age_ms ? upstream->ready_ms + age_ms - age_ms / 10 + endpoint_pool_random(endpoints) % (age_ms / 5)
+               : 0;
+}
+
+/* Whether a connection that was opened with the options `a` is not what `b` ask for. */
+static bool must_differ(const struct route_options *a, const struct route_options *b)
+{
+    bool is_name_new = (a->server_name || b->server_name) &&
+                       (!a->server_name || !b->server_name || strcmp(a->server_name, b->server_name) != 0);
+
+    return is_name_new || a->upstream_link != b->upstream_link || a->ack_timeout_ms != b->ack_timeout_ms ||
+           a->dead_peer_ms != b->dead_peer_ms || a->key[SIDE_UPSTREAM] != b->key[SIDE_UPSTREAM];
+}
+
+void upstream_options_changed(struct upstream *upstream, const struct route_options *before)
+{
+    const struct route_options *route = route_of(upstream);
+
+    if (must_differ(before, route))
+        upstream_retire(upstream, END_RETIRED);
+    if (upstream->ready_ms && before->max_connection_age_ms != route->max_connection_age_ms)
+        upstream_limit_age(upstream);
+    upstream_wake(upstream);
 }
 
 bool upstream_locate(struct upstream *upstream)

@@ -114,6 +114,11 @@ void upstream_retire(struct upstream *upstream, enum end_reason reason);
 /* The dialer's credentials have been replaced: the connection retires if the new credentials do not admit
  * the server, or show the server another certificate. */
 void upstream_judge(struct upstream *upstream);
+/* The connection is ready: makes it call on_old at --max-connection-age, counted from then. */
+void upstream_limit_age(struct upstream *upstream);
+/* The options of the route have changed; `before`: what they were. The connection retires if it differs from
+ * a new one, and sets its deadlines anew. */
+void upstream_options_changed(struct upstream *upstream, const struct route_options *before);
 /* Makes the connection call on_old at `retire_at_ms`. */
 void upstream_set_retirement(struct upstream *upstream, uint64_t retire_at_ms);
 /* The dialer's list has changed: looks up the connection's address again. False when the list no longer has

@@ -358,13 +358,9 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
 
 void upstream_pool_on_ready(struct upstream_pool *pool, struct upstream *upstream)
 {
-    uint64_t age_ms = route_of(pool)->max_connection_age_ms;
     struct upstream *other;
 
-    /* Up to a tenth more or less, so that connections opened together do not retire together. */
-    if (age_ms)
-        upstream_set_retirement(upstream, now_ms(pool) + age_ms - age_ms / 10 +
-                                              endpoint_pool_random(endpoint_pool_of(pool)) % (age_ms / 5));
+    upstream_limit_age(upstream);
     if (!endpoints(pool))
         return;
     if (!upstream_locate(upstream))
@@ -485,4 +481,12 @@ void upstream_pool_credentials_changed(struct upstream_pool *pool)
 
     LIST_FOREACH (upstream, &pool->list, sibling)
         upstream_judge(upstream);
+}
+
+void upstream_pool_options_changed(struct upstream_pool *pool, const struct route_options *before)
+{
+    struct upstream *upstream;
+
+    LIST_FOREACH (upstream, &pool->list, sibling)
+        upstream_options_changed(upstream, before);
 }

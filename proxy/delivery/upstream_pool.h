@@ -83,5 +83,8 @@ void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool);
 /* The dialer's credentials have been replaced: each connection judges its server. */
 void upstream_pool_credentials_changed(struct upstream_pool *pool);
+/* The options of the route have changed; `before`: what they were. Connections that differ from new ones
+ * retire. */
+void upstream_pool_options_changed(struct upstream_pool *pool, const struct route_options *before);
 
 #endif

@@ -32,6 +32,11 @@ static void changed(struct acceptor *acceptor)
         acceptor->on_change(acceptor->owner);
 }
 
+void acceptor_options_changed(struct acceptor *acceptor)
+{
+    changed(acceptor);
+}
+
 void acceptor_count(struct acceptor *acceptor, int connections)
 {
     atomic_fetch_add_explicit(&acceptor->connections, (unsigned)connections, memory_order_relaxed);

@@ -37,6 +37,9 @@ void acceptor_observe(struct acceptor *acceptor, acceptor_on_change *on_change, 
 /* Sets the credentials of connections accepted from now on. Takes over the caller's reference. */
 void acceptor_set_credentials(struct acceptor *acceptor, struct credentials *credentials);
 
+/* The options of the route have changed. */
+void acceptor_options_changed(struct acceptor *acceptor);
+
 /* Adds to the number of connections: +1 when a connection begins, -1 when it ends. */
 void acceptor_count(struct acceptor *acceptor, int connections);
 

@@ -42,6 +42,12 @@ void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list)
         endpoint_pool_replace(&dialer->endpoints, list);
 }
 
+void dialer_options_changed(struct dialer *dialer)
+{
+    endpoint_pool_set_ejection(&dialer->endpoints, dialer->route->eject_time_ms,
+                               dialer->route->eject_time_max_ms);
+}
+
 void dialer_report(struct dialer *dialer, enum end_reason outcome)
 {
     if (!end_reason_is_local(outcome))

@@ -47,6 +47,9 @@ void dialer_set_credentials(struct dialer *dialer, struct credentials *credentia
  * last addresses stay in use. */
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
 
+/* The options of the route have changed. */
+void dialer_options_changed(struct dialer *dialer);
+
 /* Records that a dial succeeded (END_NONE), or that a dial or a connection failed. Ignores failures of this
  * process (out of memory, out of descriptors). */
 void dialer_report(struct dialer *dialer, enum end_reason outcome);

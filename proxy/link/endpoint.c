@@ -154,6 +154,12 @@ void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint6
     };
 }
 
+void endpoint_pool_set_ejection(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms)
+{
+    pool->eject_min_ms = eject_min_ms;
+    pool->eject_max_ms = eject_max_ms;
+}
+
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
 {
     struct endpoint_status before[ENDPOINTS_MAX];

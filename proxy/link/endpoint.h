@@ -71,6 +71,8 @@ struct endpoint_pool {
  * depend on it. 0: no randomness. */
 void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms,
                         uint64_t seed);
+/* For ejections from now on. */
+void endpoint_pool_set_ejection(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms);
 /* Replaces the list. Takes over the caller's reference to `list`. Endpoints that stay keep their health. */
 void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);

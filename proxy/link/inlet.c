@@ -76,9 +76,11 @@ enum end_reason inlet_judge(struct inlet *inlet)
     const struct acceptor *acceptor = &inlet->transport->acceptor;
     struct tls_channel *tls = inlet->leg.tls;
 
-    if (!tls || inlet->state == INLET_SECURING || inlet->generation == acceptor->generation)
+    if (inlet->state == INLET_SECURING || inlet->generation == acceptor->generation)
         return END_NONE;
     inlet->generation = acceptor->generation;
+    if (!tls || !acceptor->credentials) /* the route has begun or ceased to use TLS */
+        return tls || acceptor->credentials ? END_DISTRUSTED : END_NONE;
     return tls_channel_judge(tls, acceptor->credentials) == END_NONE ? END_NONE : END_DISTRUSTED;
 }
 

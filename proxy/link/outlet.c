@@ -353,9 +353,11 @@ enum end_reason outlet_judge(struct outlet *outlet)
     const struct dialer *dialer = outlet->dialer;
     struct tls_channel *tls = outlet->leg.tls;
 
-    if (!tls || outlet->state != OUTLET_READY || outlet->generation == dialer->generation)
+    if (outlet->state != OUTLET_READY || outlet->generation == dialer->generation)
         return END_NONE;
     outlet->generation = dialer->generation;
+    if (!tls || !dialer->credentials) /* the route has begun or ceased to use TLS */
+        return tls || dialer->credentials ? END_RETIRED : END_NONE;
     if (tls_channel_judge(tls, dialer->credentials) != END_NONE)
         return END_DISTRUSTED;
     return tls_channel_shows(tls, dialer->credentials) ? END_NONE : END_RETIRED;

@@ -38,7 +38,17 @@ void tunnels_endpoints_changed(struct tunnels *tunnels)
     }
 }
 
-void tunnels_credentials_changed(struct tunnels *tunnels)
+static void all_wake(struct tunnels *tunnels)
 {
     sweep_begin(&tunnels->sweep, LIST_EMPTY(&tunnels->list) ? NULL : &LIST_FIRST(&tunnels->list)->task);
+}
+
+void tunnels_credentials_changed(struct tunnels *tunnels)
+{
+    all_wake(tunnels);
+}
+
+void tunnels_options_changed(struct tunnels *tunnels)
+{
+    all_wake(tunnels);
 }

@@ -19,5 +19,7 @@ void tunnels_endpoints_changed(struct tunnels *tunnels);
 
 /* The credentials have changed: each tunnel judges its peers in one of the next turns of the loop. */
 void tunnels_credentials_changed(struct tunnels *tunnels);
+/* The options of the route have changed: each tunnel sets its deadlines anew in one of the next turns. */
+void tunnels_options_changed(struct tunnels *tunnels);
 
 #endif

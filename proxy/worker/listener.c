@@ -178,6 +178,12 @@ void listener_close(struct listener *listener)
     listener->reserve = -1;
 }
 
+void listener_tune(struct listener *listener, unsigned dead_peer_ms)
+{
+    for (unsigned i = 0; i < listener->socket_count; i++)
+        socket_tune(listener->sockets[i].watcher.fd, dead_peer_ms);
+}
+
 bool listener_is_open(const struct listener *listener)
 {
     return listener->socket_count > 0;

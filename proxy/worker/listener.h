@@ -67,6 +67,9 @@ void listener_open(struct listener *listener, const struct listener_options *opt
 void listener_close(struct listener *listener);
 bool listener_is_open(const struct listener *listener);
 
+/* Connections accepted from now on are tuned so (socket_tune). */
+void listener_tune(struct listener *listener, unsigned dead_peer_ms);
+
 /* Whether a limit of the worker has been reached: a throttled listener leaves connections in the kernel's
  * queue. */
 enum listener_admission { LISTENER_ADMIT, LISTENER_THROTTLE };

@@ -16,12 +16,14 @@
 
 struct credentials;
 struct endpoint_list;
+struct route_options;
 struct worker_route;
 
 enum mailbox_kind {
     /* For one route of the worker. */
     MAILBOX_BEGIN,       /* listen and accept */
-    MAILBOX_CREDENTIALS, /* a new set for `side` */
+    MAILBOX_OPTIONS,     /* new options; `protocol` is the same */
+    MAILBOX_CREDENTIALS, /* a new set for `side`; NULL: that side is plaintext from now on */
     MAILBOX_ENDPOINTS,   /* the addresses of the upstream; NULL: no name resolves */
     MAILBOX_CONNECTION,  /* a connection that another worker has accepted */
     MAILBOX_REFUSE,      /* refuse new connections */
@@ -38,13 +40,14 @@ struct mailbox_item {
     struct mailbox_item *next; /* of the mailbox, as is the next one */
     bool is_allocated;         /* by mailbox_post */
     enum mailbox_kind kind;
-    struct worker_route *route;      /* borrowed */
-    struct receipt *receipt;         /* borrowed: given when the item is handled or dropped; NULL: none */
-    enum side side;                  /* MAILBOX_CREDENTIALS */
-    struct credentials *credentials; /* shared */
-    struct endpoint_list *endpoints; /* shared */
-    int fd;                          /* MAILBOX_CONNECTION; owned */
-    struct socket_address peer;      /* MAILBOX_CONNECTION */
+    struct worker_route *route;          /* borrowed */
+    struct receipt *receipt;             /* borrowed: given when the item is handled or dropped; NULL: none */
+    const struct route_options *options; /* MAILBOX_OPTIONS; borrowed until the receipt is given */
+    enum side side;                      /* MAILBOX_CREDENTIALS */
+    struct credentials *credentials;     /* shared */
+    struct endpoint_list *endpoints;     /* shared */
+    int fd;                              /* MAILBOX_CONNECTION; owned */
+    struct socket_address peer;          /* MAILBOX_CONNECTION */
 };
 
 /* Takes what the item carries. */
@@ -66,7 +69,7 @@ void mailbox_close(struct mailbox *mailbox);
 
 /* From any thread. Takes what `item` carries, also on failure (out of memory). */
 MUST_CHECK bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item);
-/* The same without memory of its own: borrows `item` until its receipt is given. It carries nothing. */
+/* The same without memory of its own: borrows `item` until its receipt is given. It owns nothing. */
 void mailbox_put(struct mailbox *mailbox, struct mailbox_item *item);
 
 #endif

@@ -80,6 +80,59 @@ bool route_group_open(struct route_group *group, const struct route_options *rou
     return true;
 }
 
+/* ---- new options ---- */
+
+struct route_group_change {
+    LIST_ENTRY(route_group_change) sibling;
+    struct receipt receipt;
+    struct route_options options;
+    void (*on_changed)(void *owner);
+    void *owner; /* borrowed */
+    struct mailbox_item items[];
+};
+
+static void change_free(struct route_group_change *change)
+{
+    LIST_REMOVE(change, sibling);
+    receipt_close(&change->receipt);
+    free(change);
+}
+
+static void on_change_complete(void *owner)
+{
+    struct route_group_change *change = owner;
+    void (*on_changed)(void *owner) = change->on_changed;
+    void *changed_owner = change->owner;
+
+    change_free(change);
+    on_changed(changed_owner);
+}
+
+bool route_group_change(struct route_group *group, const struct route_options *route,
+                        void (*on_changed)(void *owner), void *owner)
+{
+    unsigned count = group->options.worker_count;
+    struct route_group_change *change = calloc(1, sizeof *change + count * sizeof change->items[0]);
+
+    assert(takes_changes(group));
+    if (!change)
+        return false;
+    change->options = *route;
+    change->on_changed = on_changed;
+    change->owner = owner;
+    LIST_INSERT_HEAD(&group->changes, change, sibling);
+    receipt_open(&change->receipt, group->options.loop, on_change_complete, change);
+    receipt_expect(&change->receipt, count);
+    for (unsigned i = 0; i < count; i++) {
+        change->items[i] = (struct mailbox_item) { .kind = MAILBOX_OPTIONS,
+                                                   .route = &group->routes[i],
+                                                   .receipt = &change->receipt,
+                                                   .options = &change->options };
+        worker_group_put(group->options.workers, i, &change->items[i]);
+    }
+    return true;
+}
+
 /* ---- end ---- */
 
 unsigned route_group_close(struct route_group *group)
@@ -87,6 +140,8 @@ unsigned route_group_close(struct route_group *group)
     unsigned left_behind = 0;
 
     receipt_close(&group->receipt);
+    while (!LIST_EMPTY(&group->changes))
+        change_free(LIST_FIRST(&group->changes));
     for (unsigned i = 0; group->routes && i < group->options.worker_count; i++) {
         left_behind += group->routes[i].left_behind;
         worker_route_deinit(&group->routes[i]);
@@ -143,19 +198,29 @@ void route_group_end(struct route_group *group)
 
 /* ---- changes, for all workers ---- */
 
+static void credentials_post(struct route_group *group, enum side side, struct credentials *credentials)
+{
+    for (unsigned i = 0; takes_changes(group) && i < group->options.worker_count; i++)
+        worker_group_post(
+            group->options.workers, i,
+            (struct mailbox_item) { .kind = MAILBOX_CREDENTIALS,
+                                    .route = &group->routes[i],
+                                    .side = side,
+                                    .credentials = credentials ? credentials_share(credentials) : NULL });
+}
+
+void route_group_set_credentials(struct route_group *group, struct credentials *const credentials[SIDE_COUNT])
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        credentials_post(group, side, credentials[side]);
+}
+
 void route_group_replace_credentials(struct route_group *group,
                                      struct credentials *const credentials[SIDE_COUNT])
 {
-    for (unsigned i = 0; takes_changes(group) && i < group->options.worker_count; i++) {
-        for (enum side side = 0; side < SIDE_COUNT; side++) {
-            if (credentials[side])
-                worker_group_post(
-                    group->options.workers, i,
-                    (struct mailbox_item) { .kind = MAILBOX_CREDENTIALS,
-                                            .route = &group->routes[i],
-                                            .side = side,
-                                            .credentials = credentials_share(credentials[side]) });
-        }
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (credentials[side])
+            credentials_post(group, side, credentials[side]);
     }
 }
 

@@ -29,6 +29,8 @@ struct route_group_options {
     void *owner;
 };
 
+struct route_group_change;
+
 enum route_group_state { ROUTE_GROUP_CLOSED, ROUTE_GROUP_RUNNING, ROUTE_GROUP_RETIRING, ROUTE_GROUP_ENDING };
 
 /* Zero-initialise. */
@@ -39,8 +41,9 @@ struct route_group {
     struct listening listening;
     struct worker_route *routes; /* one per worker */
     struct worker_route_peers peers;
-    struct receipt receipt;
-    const struct metrics **metrics; /* of each worker; owned array */
+    struct receipt receipt;                  /* of the items of the end */
+    LIST_HEAD(, route_group_change) changes; /* that the workers have not made yet; owned */
+    const struct metrics **metrics;          /* of each worker; owned array */
 };
 
 /* Opens the listening sockets; connections wait in the kernel's queue. The fault names no setting. The group
@@ -66,6 +69,14 @@ void route_group_end(struct route_group *group);
 
 /* ---- changes, for all workers; ignored unless the route runs ---- */
 
+/* Each worker goes on with a copy of `route`, whose `protocol` is the same as before, and its connections
+ * with the new rules after their current messages. on_changed is called when no worker reads the old options
+ * any more; never if the route ends before. False when out of memory, and nothing has changed. */
+MUST_CHECK bool route_group_change(struct route_group *group, const struct route_options *route,
+                                   void (*on_changed)(void *owner), void *owner);
+/* NULL on a side: that side is plaintext from now on. */
+void route_group_set_credentials(struct route_group *group,
+                                 struct credentials *const credentials[SIDE_COUNT]);
 /* NULL on a side: no change there. */
 void route_group_replace_credentials(struct route_group *group,
                                      struct credentials *const credentials[SIDE_COUNT]);

@@ -69,6 +69,20 @@ static void credentials_change(struct worker_route *route, const struct mailbox_
     tunnels_credentials_changed(&route->tunnels);
 }
 
+static void options_change(struct worker_route *route, const struct route_options *options)
+{
+    const struct route_options before = route->options;
+
+    delivery_prepare_options(&route->delivery);
+    route->options = *options;
+    if (before.dead_peer_ms != options->dead_peer_ms)
+        listener_tune(&route->listener, options->dead_peer_ms);
+    dialer_options_changed(&route->transport.dialer);
+    acceptor_options_changed(&route->transport.acceptor);
+    delivery_options_changed(&route->delivery, &before);
+    tunnels_options_changed(&route->tunnels);
+}
+
 static void endpoints_change(struct worker_route *route, const struct mailbox_item *item)
 {
     dialer_set_endpoints(&route->transport.dialer, item->endpoints);
@@ -93,6 +107,9 @@ static void retire(struct worker_route *route)
 void worker_route_receive(struct worker_route *route, const struct mailbox_item *item)
 {
     switch (item->kind) {
+    case MAILBOX_OPTIONS:
+        options_change(route, item->options);
+        break;
     case MAILBOX_CREDENTIALS:
         credentials_change(route, item);
         break;
@@ -156,10 +173,9 @@ void worker_route_begin(struct worker_route *route)
     };
 
     route->state = WORKER_ROUTE_BEGUN;
-    for (unsigned i = 0; i < route->fds.count; i++)
-        socket_tune(route->fds.items[i], route->options.dead_peer_ms);
     route->fds.count = 0;
     listener_open(&route->listener, &listener);
+    listener_tune(&route->listener, route->options.dead_peer_ms);
     admission_init(&route->admission, &route->transport.acceptor, &route->listener);
 }
 

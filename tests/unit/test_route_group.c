@@ -11,6 +11,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { WORKERS = 2, ROUTES = 2, TIMEOUT_SECONDS = 20 };
@@ -212,19 +213,143 @@ static void the_connections_of_a_retiring_route_end_between_two_messages(void **
     peers_message_ack(&message);
     peers_expect_ack(message.agent);
     peers_expect_end(message.agent);
-    assert_int_equal(peers_connect(&address), -1);
     /* The rest of the message is taken, and its connection ends after the ack. */
     peers_send(slow.agent, peers_message + 1, PEERS_MESSAGE_BYTES - 1);
     slow.upstream = peers_accept(forward->upstream); /* of the other worker */
     peers_message_ack(&slow);
     peers_expect_ack(slow.agent);
     peers_expect_end(slow.agent);
+    assert_int_equal(peers_connect(&address), -1); /* both workers have retired the route */
     assert_false(route_group_has_unsettled(&forward->group));
     route_group_end(&forward->group);
     run_until_ended(f, forward);
     assert_int_equal(route_group_close(&forward->group), 0);
     close(message.upstream);
     close(slow.upstream);
+}
+
+/* ---- new options ---- */
+
+static void on_changed(void *owner)
+{
+    unsigned *changes = owner;
+
+    ++*changes;
+}
+
+/* Changes the options, and waits until no worker uses the old ones. */
+static void change(struct fixture *f, struct test_route *route)
+{
+    unsigned changes = 0;
+
+    assert_true(route_group_change(&route->group, &route->options, on_changed, &changes));
+    while (!changes)
+        loop_turn(f->loop);
+    assert_int_equal(changes, 1);
+}
+
+/* Any agent may write this tag. */
+static struct message_policy policy_make(const char *tag)
+{
+    struct message_policy policy = { 0 };
+    struct message_rule *rule = message_policy_add(&policy, tag);
+    struct fault fault;
+
+    assert_non_null(rule);
+    assert_true(peer_policy_add(&rule->who, PEER_RULE_ANY, NULL, &fault));
+    assert_true(message_rule_set_tags(rule, tag, &fault));
+    return policy;
+}
+
+/* A message that may not be written ends its connection. */
+static void refusal_expect(int agent)
+{
+    char byte;
+
+    peers_send(agent, peers_message, PEERS_MESSAGE_BYTES);
+    assert_true(recv(agent, &byte, 1, 0) <= 0);
+    close(agent);
+}
+
+static void new_rules_hold_after_the_current_message(void **state)
+{
+    struct fixture *f = *state;
+    struct test_route *forward = &f->routes[0];
+    struct message_policy a = policy_make("a"), b = policy_make("b");
+
+    forward->options.policy = &a;
+    change(f, forward);
+    struct peers_pair first = message_send(forward), slow = { .agent = peers_connect(address_of(forward)) };
+    peers_message_ack(&first);
+    peers_expect_ack(first.agent);
+    peers_send(slow.agent, peers_message, PEERS_MESSAGE_BYTES - 1);
+    while (received_bytes(&forward->group) != 2 * PEERS_MESSAGE_BYTES - 1)
+        usleep(1000);
+    forward->options.policy = &b;
+    change(f, forward);
+    message_policy_deinit(&a); /* nobody reads the old options any more */
+    refusal_expect(first.agent);
+    peers_send(slow.agent, peers_message + PEERS_MESSAGE_BYTES - 1, 1);
+    slow.upstream = peers_accept(forward->upstream); /* of the other worker */
+    peers_message_ack(&slow);
+    peers_expect_ack(slow.agent);
+    refusal_expect(slow.agent);
+    forward->options.policy = NULL;
+    change(f, forward);
+    message_policy_deinit(&b);
+    close(first.upstream);
+    close(slow.upstream);
+}
+
+static void connections_that_stay_have_the_new_timeouts(void **state)
+{
+    struct fixture *f = *state;
+    struct test_route *forward = &f->routes[0], *tcp = &f->routes[1];
+    struct peers_pair pair = pair_open(tcp), message = message_send(forward);
+
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    forward->options.idle_timeout_ms = tcp->options.idle_timeout_ms = 10;
+    change(f, forward);
+    change(f, tcp);
+    peers_expect_end(message.agent);
+    peers_expect_end(pair.agent);
+    close(message.upstream);
+    close(pair.upstream);
+}
+
+static void upstream_connections_that_differ_from_new_ones_are_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct test_route *forward = &f->routes[0];
+    struct peers_pair message = message_send(forward);
+
+    forward->options.ack_timeout_ms++;
+    change(f, forward);
+    peers_message_ack(&message); /* no message is sent twice */
+    peers_expect_ack(message.agent);
+    peers_expect_end(message.upstream);
+    peers_send(message.agent, peers_message, PEERS_MESSAGE_BYTES);
+    message.upstream = peers_accept(forward->upstream);
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    forward->options.max_senders++; /* nothing that an open connection has */
+    change(f, forward);
+    peers_send(message.agent, peers_message, PEERS_MESSAGE_BYTES);
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    peers_pair_close(&message);
+}
+
+static void a_change_that_is_not_made_yet_ends_with_its_route(void **state)
+{
+    struct fixture *f = *state;
+    unsigned changes = 0;
+
+    assert_true(route_group_change(&f->routes[0].group, &f->routes[0].options, on_changed, &changes));
+    worker_group_stop(&f->workers);
+    (void)route_group_close(&f->routes[0].group);
+    assert_int_equal(changes, 0);
 }
 
 static void a_route_that_no_worker_has_is_closed_without_a_trace(void **state)
@@ -247,15 +372,17 @@ static void a_route_that_no_worker_has_is_closed_without_a_trace(void **state)
 
 int main(void)
 {
+#define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(two_routes_share_the_workers_and_no_counter, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_route_ends_while_another_one_carries_traffic, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_route_begins_again_while_another_one_carries_traffic, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(the_connections_of_a_retiring_route_end_between_two_messages, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(a_route_that_no_worker_has_is_closed_without_a_trace, set_up,
-                                        tear_down),
+        CASE(two_routes_share_the_workers_and_no_counter),
+        CASE(a_route_ends_while_another_one_carries_traffic),
+        CASE(a_route_begins_again_while_another_one_carries_traffic),
+        CASE(the_connections_of_a_retiring_route_end_between_two_messages),
+        CASE(new_rules_hold_after_the_current_message),
+        CASE(connections_that_stay_have_the_new_timeouts),
+        CASE(upstream_connections_that_differ_from_new_ones_are_replaced),
+        CASE(a_change_that_is_not_made_yet_ends_with_its_route),
+        CASE(a_route_that_no_worker_has_is_closed_without_a_trace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
