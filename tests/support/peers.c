@@ -50,11 +50,16 @@ int peers_connect(const struct socket_address *address)
     return -1;
 }
 
-int peers_accept(int listening_fd)
+void peers_await(int fd)
 {
-    struct pollfd ready = { .fd = listening_fd, .events = POLLIN };
+    struct pollfd ready = { .fd = fd, .events = POLLIN };
 
     assert_int_equal(poll(&ready, 1, TIMEOUT_SECONDS * 1000), 1);
+}
+
+int peers_accept(int listening_fd)
+{
+    peers_await(listening_fd);
     return limited(accept4(listening_fd, NULL, NULL, SOCK_CLOEXEC));
 }
 

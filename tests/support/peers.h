@@ -13,6 +13,8 @@ int peers_listen(struct socket_address *address);
 int peers_connect(const struct socket_address *address);
 int peers_accept(int listening_fd);
 
+/* Waits until `fd` is readable. */
+void peers_await(int fd);
 void peers_send(int fd, const void *bytes, size_t length);
 /* Fails the test unless the next bytes are `text`. */
 void peers_expect(int fd, const char *text);
