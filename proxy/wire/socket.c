@@ -173,6 +173,18 @@ struct socket_file socket_file_of(const struct socket_address *address)
     return (struct socket_file) { facts.st_dev, facts.st_ino, facts.st_mtim };
 }
 
+bool socket_file_set_access(const struct socket_address *address, const struct socket_access *access,
+                            struct fault *fault)
+{
+    const char *path = socket_address_path(address);
+
+    if ((access->group == SOCKET_GROUP_KEPT || lchown(path, (uid_t)-1, access->group) == 0) &&
+        chmod(path, access->mode) == 0)
+        return true;
+    fault_set(fault, "cannot change the rights of unix:%s: %s", path, strerror(errno));
+    return false;
+}
+
 void socket_file_remove(const struct socket_file *file, const struct socket_address *address)
 {
     struct socket_file now = socket_file_of(address);

@@ -29,7 +29,7 @@ struct socket_access {
 /* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
  * SOCKET_SHARED has made it. A Unix address takes SOCKET_EXCLUSIVE. Takes over the Unix socket file of a dead
  * process. Nobody can connect before the file has the rights `access`; NULL: the rights of the umask.
- * Changes the umask for a moment, so the process must have only one thread. Returns -1 and a fault on
+ * Changes the umask for a moment, so no other thread may make files meanwhile. Returns -1 and a fault on
  * failure.
  */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
@@ -56,6 +56,9 @@ struct socket_file {
 
 /* The file that listening on `address` made; none for other address families and for abstract names. */
 struct socket_file socket_file_of(const struct socket_address *address);
+/* Gives the file of a listening Unix socket other rights. False and a fault on failure. */
+MUST_CHECK bool socket_file_set_access(const struct socket_address *address,
+                                       const struct socket_access *access, struct fault *fault);
 /* Removes the file, unless another process has put its own file in its place. */
 void socket_file_remove(const struct socket_file *file, const struct socket_address *address);
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "wire/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -146,7 +147,7 @@ void listener_open(struct listener *listener, const struct listener_options *opt
 {
     *listener = (struct listener) {
         .loop = options->loop,
-        .socket_count = options->fds.count,
+        .is_open = true,
         .reserve = reserve_open(),
         .metrics = options->metrics,
         .log = options->log,
@@ -156,10 +157,49 @@ void listener_open(struct listener *listener, const struct listener_options *opt
     ev_timer_init(&listener->pause, on_pause_over, 0, 0);
     ev_timer_init(&listener->retry, on_retry, 0, 0);
     listener->pause.data = listener->retry.data = listener;
-    for (unsigned i = 0; i < listener->socket_count; i++) {
-        ev_io *watcher = &listener->sockets[i].watcher;
-        ev_io_init(watcher, on_acceptable, options->fds.items[i], EV_READ);
-        watcher->data = listener;
+    for (unsigned i = 0; i < options->fds.count; i++)
+        listener_add(listener, options->fds.items[i]);
+}
+
+static void socket_init(struct listener *listener, struct listener_socket *socket, int fd)
+{
+    ev_io_init(&socket->watcher, on_acceptable, fd, EV_READ);
+    socket->watcher.data = listener;
+}
+
+bool listener_has_space(const struct listener *listener)
+{
+    return listener->is_open && listener->socket_count < LISTENER_SOCKETS_MAX;
+}
+
+void listener_add(struct listener *listener, int fd)
+{
+    assert(listener_has_space(listener));
+    struct listener_socket *socket = &listener->sockets[listener->socket_count++];
+
+    socket->mode = listener->wanted;
+    socket_init(listener, socket, fd);
+    if (socket->mode == LISTENER_REFUSING)
+        socket_listen_pause(fd);
+    listener_watch(listener);
+}
+
+/* The last socket takes the place of the removed one. */
+void listener_remove(struct listener *listener, int fd)
+{
+    unsigned at = 0;
+
+    while (at < listener->socket_count && listener->sockets[at].watcher.fd != fd)
+        at++;
+    assert(at < listener->socket_count);
+    struct listener_socket *removed = &listener->sockets[at],
+                           *last = &listener->sockets[--listener->socket_count];
+    ev_io_stop(listener->loop, &removed->watcher);
+    ev_io_stop(listener->loop, &last->watcher);
+    close(fd);
+    if (last != removed) {
+        removed->mode = last->mode;
+        socket_init(listener, removed, last->watcher.fd);
     }
     listener_watch(listener);
 }
@@ -175,6 +215,7 @@ void listener_close(struct listener *listener)
     if (listener->reserve >= 0)
         close(listener->reserve);
     listener->socket_count = 0;
+    listener->is_open = false;
     listener->reserve = -1;
 }
 
@@ -186,7 +227,7 @@ void listener_tune(struct listener *listener, unsigned dead_peer_ms)
 
 bool listener_is_open(const struct listener *listener)
 {
-    return listener->socket_count > 0;
+    return listener->is_open;
 }
 
 void listener_admit(struct listener *listener, enum listener_admission admission)

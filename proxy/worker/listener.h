@@ -48,11 +48,12 @@ struct listener_socket {
 struct listener {
     struct ev_loop *loop;
     struct listener_socket sockets[LISTENER_SOCKETS_MAX];
-    unsigned socket_count; /* 0: closed */
-    int reserve;           /* -1: spent until the pause is over */
-    ev_timer pause;        /* descriptors or memory ran out */
-    ev_timer retry;        /* a socket cannot listen again yet */
-    double pause_seconds;  /* length of the last pause; 0 after an accepted connection */
+    unsigned socket_count;
+    bool is_open;
+    int reserve;          /* -1: spent until the pause is over */
+    ev_timer pause;       /* descriptors or memory ran out */
+    ev_timer retry;       /* a socket cannot listen again yet */
+    double pause_seconds; /* length of the last pause; 0 after an accepted connection */
     bool throttled;
     enum listener_mode wanted; /* the mode last set */
     struct metrics *metrics;
@@ -65,6 +66,12 @@ struct listener {
 /* Begins to accept. The listener does not move in memory afterwards. */
 void listener_open(struct listener *listener, const struct listener_options *options);
 void listener_close(struct listener *listener);
+/* Whether another socket can be added: the listener is open, and has fewer than LISTENER_SOCKETS_MAX. */
+bool listener_has_space(const struct listener *listener);
+/* Accepts on another socket too. Takes `fd`. */
+void listener_add(struct listener *listener, int fd);
+/* Closes one of the sockets. */
+void listener_remove(struct listener *listener, int fd);
 bool listener_is_open(const struct listener *listener);
 
 /* Connections accepted from now on are tuned so (socket_tune). */

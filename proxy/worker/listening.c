@@ -2,72 +2,184 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* TCP sockets share the port. A Unix socket has one name, so its descriptor is duplicated. */
-static int another_fd(const struct listening *listening, unsigned at, struct fault *fault)
+static int another_fd(const struct listening_socket *socket, struct fault *fault)
 {
-    const struct socket_address *address = &listening->sockets[at].address;
-
-    if (address->storage.ss_family != AF_UNIX)
-        return socket_listen(address, SOCKET_JOINED, NULL, fault);
-    int fd = fcntl(listening->fds[0].items[at], F_DUPFD_CLOEXEC, 0);
+    if (socket->address.storage.ss_family != AF_UNIX)
+        return socket_listen(&socket->address, SOCKET_JOINED, NULL, fault);
+    int fd = fcntl(socket->fds[0].number, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         fault_set(fault, "cannot share the listening socket: out of descriptors");
     return fd;
 }
 
-static bool socket_open(struct listening *listening, const struct listening_address *to, struct fault *fault)
+/* Removes the file, and closes the descriptors that no worker has taken. */
+static void socket_close(struct listening_socket *socket, unsigned workers)
 {
-    unsigned at = listening->count;
-    bool is_shared = listening->workers > 1 && to->address.storage.ss_family != AF_UNIX;
-    int fd = socket_listen(&to->address, is_shared ? SOCKET_SHARED : SOCKET_EXCLUSIVE, &to->access, fault);
+    for (unsigned worker = 0; socket->fds && worker < workers; worker++) {
+        const struct listening_fd *fd = &socket->fds[worker];
+        if (fd->number >= 0 && !fd->is_taken)
+            close(fd->number);
+    }
+    socket_file_remove(&socket->file, &socket->address);
+    free(socket->fds);
+    *socket = (struct listening_socket) { 0 };
+}
 
+static bool fds_open(struct listening_socket *socket, unsigned workers, struct fault *fault)
+{
+    const struct listening_address *to = &socket->asked;
+    bool is_shared = workers > 1 && to->address.storage.ss_family != AF_UNIX;
+
+    for (unsigned worker = 0; worker < workers; worker++)
+        socket->fds[worker].number = -1;
+    int fd = socket_listen(&to->address, is_shared ? SOCKET_SHARED : SOCKET_EXCLUSIVE, &to->access, fault);
     if (fd < 0)
         return false;
-    listening->fds[0].items[listening->fds[0].count++] = fd;
-    listening->sockets[at].address =
-        socket_local_address(fd); /* the others join the port chosen for port 0 */
-    listening->sockets[at].file = socket_file_of(&to->address);
-    listening->count++;
-    for (unsigned worker = 1; worker < listening->workers; worker++) {
-        fd = another_fd(listening, at, fault);
-        if (fd < 0)
+    socket->fds[0].number = fd;
+    socket->address = socket_local_address(fd); /* the others join the port chosen for port 0 */
+    socket->file = socket_file_of(&to->address);
+    for (unsigned worker = 1; worker < workers; worker++) {
+        socket->fds[worker].number = another_fd(socket, fault);
+        if (socket->fds[worker].number < 0)
             return false;
-        struct listener_fds *fds = &listening->fds[worker];
-        fds->items[fds->count++] = fd;
     }
     return true;
+}
+
+/* A failure leaves nothing behind. */
+static bool socket_open(struct listening_socket *socket, const struct listening_address *to, unsigned workers,
+                        struct fault *fault)
+{
+    *socket = (struct listening_socket) { .asked = *to, .fds = calloc(workers, sizeof *socket->fds) };
+    if (!socket->fds) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    if (fds_open(socket, workers, fault))
+        return true;
+    socket_close(socket, workers);
+    return false;
 }
 
 bool listening_open(struct listening *listening, const struct listening_options *options, unsigned workers,
                     struct fault *fault)
 {
-    *listening = (struct listening) { .fds = calloc(workers, sizeof *listening->fds), .workers = workers };
-    if (!listening->fds) {
-        fault_set(fault, "out of memory");
-        return false;
-    }
+    *listening = (struct listening) { .workers = workers };
     while (listening->count < options->count) {
-        if (!socket_open(listening, &options->addresses[listening->count], fault))
+        unsigned at = listening->count;
+        if (!socket_open(&listening->sockets[at], &options->addresses[at], workers, fault))
             return false;
+        listening->count++;
     }
     return true;
 }
 
 struct listener_fds listening_take(struct listening *listening, unsigned worker)
 {
-    struct listener_fds taken = listening->fds[worker];
+    struct listener_fds taken = { .count = 0 };
 
-    listening->fds[worker].count = 0;
+    for (unsigned i = 0; i < listening->count; i++) {
+        struct listening_fd *fd = &listening->sockets[i].fds[worker];
+        if (fd->is_taken)
+            continue;
+        fd->is_taken = true;
+        taken.items[taken.count++] = fd->number;
+    }
     return taken;
 }
 
 void listening_close(struct listening *listening)
 {
-    for (unsigned worker = 0; listening->fds && worker < listening->workers; worker++)
-        listener_fds_close(&listening->fds[worker]);
     for (unsigned i = 0; i < listening->count; i++)
-        socket_file_remove(&listening->sockets[i].file, &listening->sockets[i].address);
-    free(listening->fds);
+        socket_close(&listening->sockets[i], listening->workers);
     *listening = (struct listening) { 0 };
+}
+
+/* ---- other addresses ---- */
+
+/* What becomes of the sockets. */
+struct plan {
+    struct listening next; /* a socket is all zeros where one of the old is kept */
+    struct listening_socket *kept[LISTENER_SOCKETS_MAX]; /* by its index in `next`; NULL: a new one */
+};
+
+/* The socket with this address that is not kept already; NULL: there is none. */
+static struct listening_socket *socket_find(struct listening *listening, const struct plan *plan,
+                                            const struct listening_address *to)
+{
+    for (unsigned i = 0; i < listening->count; i++) {
+        struct listening_socket *socket = &listening->sockets[i];
+        bool is_kept = false;
+        for (unsigned k = 0; k < plan->next.count; k++)
+            is_kept = is_kept || plan->kept[k] == socket;
+        if (!is_kept && socket_address_equal(&socket->asked.address, &to->address))
+            return socket;
+    }
+    return NULL;
+}
+
+static bool access_change(struct listening_socket *socket, const struct socket_access *access,
+                          struct fault *fault)
+{
+    if (!socket_address_path(&socket->address) ||
+        (socket->asked.access.mode == access->mode && socket->asked.access.group == access->group))
+        return true;
+    if (!socket_file_set_access(&socket->address, access, fault))
+        return false;
+    socket->asked.access = *access;
+    return true;
+}
+
+/* Opens what is new. */
+static bool plan_make(struct plan *plan, struct listening *listening, const struct listening_options *options,
+                      struct fault *fault)
+{
+    *plan = (struct plan) { .next = { .workers = listening->workers } };
+    for (unsigned at = 0; at < options->count; at++) {
+        const struct listening_address *to = &options->addresses[at];
+        struct listening_socket *kept = socket_find(listening, plan, to);
+        if (kept ? !access_change(kept, &to->access, fault)
+                 : !socket_open(&plan->next.sockets[at], to, listening->workers, fault)) {
+            listening_close(&plan->next);
+            return false;
+        }
+        plan->kept[at] = kept;
+        plan->next.count++;
+    }
+    return true;
+}
+
+/* Moves the descriptors of `socket` that workers have taken to `removed`. */
+static void taken_remove(const struct listening_socket *socket, unsigned workers,
+                         struct listener_fds *removed)
+{
+    for (unsigned worker = 0; socket->fds && worker < workers; worker++) {
+        if (socket->fds[worker].is_taken)
+            removed[worker].items[removed[worker].count++] = socket->fds[worker].number;
+    }
+}
+
+bool listening_change(struct listening *listening, const struct listening_options *options,
+                      struct listener_fds *removed, struct fault *fault)
+{
+    struct plan plan;
+
+    if (!plan_make(&plan, listening, options, fault))
+        return false;
+    for (unsigned i = 0; i < plan.next.count; i++) {
+        if (!plan.kept[i])
+            continue;
+        plan.next.sockets[i] = *plan.kept[i];
+        *plan.kept[i] = (struct listening_socket) { 0 };
+    }
+    for (unsigned worker = 0; worker < listening->workers; worker++)
+        removed[worker].count = 0;
+    for (unsigned i = 0; i < listening->count; i++)
+        taken_remove(&listening->sockets[i], listening->workers, removed);
+    listening_close(listening);
+    *listening = plan.next;
+    return true;
 }

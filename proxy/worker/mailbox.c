@@ -5,6 +5,7 @@
 #include "wire/socket.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Whoever waits for the receipt may free the item that is not allocated, and the route of the item. */
 static void item_finish(struct mailbox_item *item)
@@ -23,6 +24,8 @@ static void item_drop(struct mailbox_item *item)
     endpoint_list_release(item->endpoints);
     if (item->kind == MAILBOX_CONNECTION)
         socket_close_by_reset(item->fd);
+    if (item->kind == MAILBOX_LISTEN)
+        close(item->fd);
     item_finish(item);
 }
 

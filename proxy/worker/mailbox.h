@@ -25,6 +25,8 @@ enum mailbox_kind {
     MAILBOX_OPTIONS,     /* new options; `protocol` is the same */
     MAILBOX_CREDENTIALS, /* a new set for `side`; NULL: that side is plaintext from now on */
     MAILBOX_ENDPOINTS,   /* the addresses of the upstream; NULL: no name resolves */
+    MAILBOX_LISTEN,      /* accept on another socket too */
+    MAILBOX_UNLISTEN,    /* close a listening socket */
     MAILBOX_CONNECTION,  /* a connection that another worker has accepted */
     MAILBOX_REFUSE,      /* refuse new connections */
     MAILBOX_ADMIT,       /* accept new connections again */
@@ -46,8 +48,8 @@ struct mailbox_item {
     enum side side;                      /* MAILBOX_CREDENTIALS */
     struct credentials *credentials;     /* shared */
     struct endpoint_list *endpoints;     /* shared */
-    int fd;                              /* MAILBOX_CONNECTION; owned */
-    struct socket_address peer;          /* MAILBOX_CONNECTION */
+    int fd; /* MAILBOX_CONNECTION and MAILBOX_LISTEN: owned; MAILBOX_UNLISTEN: the listener's */
+    struct socket_address peer; /* MAILBOX_CONNECTION */
 };
 
 /* Takes what the item carries. */

@@ -198,6 +198,31 @@ void route_group_end(struct route_group *group)
 
 /* ---- changes, for all workers ---- */
 
+static void fds_post(struct route_group *group, unsigned at, enum mailbox_kind kind,
+                     const struct listener_fds *fds)
+{
+    for (unsigned i = 0; i < fds->count; i++)
+        worker_group_post(
+            group->options.workers, at,
+            (struct mailbox_item) { .kind = kind, .route = &group->routes[at], .fd = fds->items[i] });
+}
+
+bool route_group_listen(struct route_group *group, const struct listening_options *listen,
+                        struct fault *fault)
+{
+    struct listener_fds removed[WORKER_GROUP_MAX];
+
+    assert(group->state == ROUTE_GROUP_RUNNING);
+    if (!listening_change(&group->listening, listen, removed, fault))
+        return false;
+    for (unsigned i = 0; i < group->options.worker_count; i++) {
+        const struct listener_fds added = listening_take(&group->listening, i);
+        fds_post(group, i, MAILBOX_UNLISTEN, &removed[i]);
+        fds_post(group, i, MAILBOX_LISTEN, &added);
+    }
+    return true;
+}
+
 static void credentials_post(struct route_group *group, enum side side, struct credentials *credentials)
 {
     for (unsigned i = 0; takes_changes(group) && i < group->options.worker_count; i++)

@@ -74,6 +74,10 @@ void route_group_end(struct route_group *group);
  * any more; never if the route ends before. False when out of memory, and nothing has changed. */
 MUST_CHECK bool route_group_change(struct route_group *group, const struct route_options *route,
                                    void (*on_changed)(void *owner), void *owner);
+/* Listens at the addresses of `listen`. Connections at an address that stays are not refused in between. The
+ * route runs. A failure changes no address; the fault names no setting. */
+MUST_CHECK bool route_group_listen(struct route_group *group, const struct listening_options *listen,
+                                   struct fault *fault);
 /* NULL on a side: that side is plaintext from now on. */
 void route_group_set_credentials(struct route_group *group,
                                  struct credentials *const credentials[SIDE_COUNT]);

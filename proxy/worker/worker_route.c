@@ -3,6 +3,7 @@
 #include "wire/socket.h"
 
 #include <assert.h>
+#include <unistd.h>
 
 /* ---- accepting ---- */
 
@@ -90,6 +91,22 @@ static void endpoints_change(struct worker_route *route, const struct mailbox_it
     tunnels_endpoints_changed(&route->tunnels);
 }
 
+/* The listener may be closed, with its sockets, because the route retires; and it may still have sockets
+ * whose MAILBOX_UNLISTEN found no memory. */
+static void listen_change(struct worker_route *route, const struct mailbox_item *item)
+{
+    struct listener *listener = &route->listener;
+
+    if (item->kind == MAILBOX_UNLISTEN && listener_is_open(listener)) {
+        listener_remove(listener, item->fd);
+    } else if (item->kind == MAILBOX_LISTEN && listener_has_space(listener)) {
+        socket_tune(item->fd, route->options.dead_peer_ms);
+        listener_add(listener, item->fd);
+    } else if (item->kind == MAILBOX_LISTEN) {
+        close(item->fd);
+    }
+}
+
 static void mode_set(struct worker_route *route, enum listener_mode mode)
 {
     if (listener_is_open(&route->listener))
@@ -115,6 +132,10 @@ void worker_route_receive(struct worker_route *route, const struct mailbox_item 
         break;
     case MAILBOX_ENDPOINTS:
         endpoints_change(route, item);
+        break;
+    case MAILBOX_LISTEN:
+    case MAILBOX_UNLISTEN:
+        listen_change(route, item);
         break;
     case MAILBOX_REFUSE:
         mode_set(route, LISTENER_REFUSING);

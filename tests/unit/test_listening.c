@@ -141,12 +141,82 @@ static void one_address_that_fails_leaves_nothing_behind(void **state)
     place_remove(&place);
 }
 
+static void an_address_that_stays_keeps_its_descriptors(void **state)
+{
+    struct listening_options options = { .count = 0 }, changed = { .count = 0 };
+    struct listener_fds first[WORKERS], removed[WORKERS];
+    struct listening listening;
+    struct place place, other;
+    struct fault fault;
+    struct stat facts;
+
+    (void)state;
+    place_make(&place);
+    place_make(&other);
+    add(&options, "127.0.0.1:0");
+    add_path(&options, &place);
+    add(&options, "[::1]:0");
+    assert_true(listening_open(&listening, &options, WORKERS, &fault));
+    for (unsigned worker = 0; worker < WORKERS; worker++)
+        first[worker] = listening_take(&listening, worker);
+    const struct socket_address kept = listening.sockets[2].address;
+
+    add(&changed, "[::1]:0");
+    add_path(&changed, &other);
+    add_path(&changed, &place);
+    changed.addresses[2].access.mode = 0600;
+    assert_true(listening_change(&listening, &changed, removed, &fault));
+    assert_int_equal(listening.count, 3);
+    assert_true(socket_address_equal(&listening.sockets[0].address, &kept));
+    assert_int_equal(stat(place.path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    for (unsigned worker = 0; worker < WORKERS; worker++) {
+        const struct listener_fds added = listening_take(&listening, worker);
+        assert_int_equal(removed[worker].count, 1); /* that of 127.0.0.1 */
+        assert_int_equal(removed[worker].items[0], first[worker].items[0]);
+        assert_int_equal(added.count, 1);
+        fds_close(&added);
+        fds_close(&first[worker]);
+    }
+    listening_close(&listening);
+    place_remove(&place);
+    place_remove(&other);
+}
+
+static void a_change_that_fails_changes_no_address(void **state)
+{
+    struct listening_options options = { .count = 0 }, changed = { .count = 0 };
+    struct listener_fds removed[1];
+    struct listening listening;
+    struct place place;
+    struct fault fault;
+    struct stat facts;
+
+    (void)state;
+    place_make(&place);
+    add(&options, "127.0.0.1:0");
+    assert_true(listening_open(&listening, &options, 1, &fault));
+    const struct socket_address address = listening.sockets[0].address;
+    add_path(&changed, &place);
+    add(&changed, "unix:/nonexistent/agents");
+    assert_false(listening_change(&listening, &changed, removed, &fault));
+    assert_string_equal(fault.text,
+                        "cannot listen on unix:/nonexistent/agents: the directory does not exist");
+    assert_int_equal(listening.count, 1);
+    assert_true(can_connect(&address));
+    assert_int_equal(stat(place.path, &facts), -1);
+    listening_close(&listening);
+    place_remove(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_worker_gets_a_socket_of_each_address),
         cmocka_unit_test(closing_ends_what_no_worker_took),
         cmocka_unit_test(one_address_that_fails_leaves_nothing_behind),
+        cmocka_unit_test(an_address_that_stays_keeps_its_descriptors),
+        cmocka_unit_test(a_change_that_fails_changes_no_address),
     };
 
     return cmocka_run_group_tests_name("listening", tests, NULL, NULL);

@@ -342,6 +342,34 @@ static void upstream_connections_that_differ_from_new_ones_are_replaced(void **s
     peers_pair_close(&message);
 }
 
+static void an_address_that_stays_refuses_no_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct test_route *tcp = &f->routes[1];
+    const struct socket_address kept = *address_of(tcp);
+    struct peers_pair pair = pair_open(tcp);
+    struct listening_options listen = { .count = 3 };
+    struct fault fault;
+
+    for (unsigned i = 0; i < 3; i++)
+        listen.addresses[i].address = addresses_at_port(0);
+    for (unsigned round = 0; round < 20; round++) {
+        listen.count = round % 2 ? 1 : 3;
+        assert_true(route_group_listen(&tcp->group, &listen, &fault));
+        struct peers_pair other = pair_open(tcp); /* at the address that stays */
+        peers_pair_close(&other);
+        peers_pair_exchange(&pair);
+    }
+    assert_true(socket_address_equal(address_of(tcp), &kept));
+    listen.count = 3;
+    assert_true(route_group_listen(&tcp->group, &listen, &fault));
+    const struct socket_address added = tcp->group.listening.sockets[2].address;
+    struct peers_pair other = peers_pair_open(&added, tcp->upstream);
+    peers_pair_exchange(&other);
+    peers_pair_close(&other);
+    peers_pair_close(&pair);
+}
+
 static void a_change_that_is_not_made_yet_ends_with_its_route(void **state)
 {
     struct fixture *f = *state;
@@ -382,6 +410,7 @@ int main(void)
         CASE(new_rules_hold_after_the_current_message),
         CASE(connections_that_stay_have_the_new_timeouts),
         CASE(upstream_connections_that_differ_from_new_ones_are_replaced),
+        CASE(an_address_that_stays_refuses_no_connection),
         CASE(a_change_that_is_not_made_yet_ends_with_its_route),
         CASE(a_route_that_no_worker_has_is_closed_without_a_trace),
     };
