@@ -1,6 +1,7 @@
 #include "config/config_check.h"
 
 #include "base/fault.h"
+#include "config/setting_value.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,7 +104,7 @@ void config_wrong_item(const struct config_check *check, size_t field, const str
     va_list arguments;
 
     setting_append(where, check->config, setting);
-    if (check->config->mode == CONFIG_FILE)
+    if (check->config->mode == CONFIG_FILE && setting_takes_value(setting))
         append(where, "[%u]", item->index);
     if (part != CONFIG_NONE)
         place = part_append(where, check->config, setting->parts, item, part);

@@ -82,15 +82,15 @@ static void keys_check(const struct shared_key_options *shared, const struct sha
     const struct config *config = check->config;
     bool has_shared = field_given(shared, &fields[SIDE_UPSTREAM]) != CONFIG_NONE,
          has_accepted = field_given(accepted, &fields[SIDE_DOWNSTREAM]) != CONFIG_NONE;
+    size_t given = config->username ? CONFIG_FIELD(username) : CONFIG_FIELD(password_env),
+           missing = config->username ? CONFIG_FIELD(password_env) : CONFIG_FIELD(username);
 
     source_check(shared, &fields[SIDE_UPSTREAM], check);
     source_check(accepted, &fields[SIDE_DOWNSTREAM], check);
     if (!has_shared && (config->username || config->password_env))
-        key_require(check, config->username ? CONFIG_FIELD(username) : CONFIG_FIELD(password_env),
-                    &fields[SIDE_UPSTREAM]);
+        key_require(check, given, &fields[SIDE_UPSTREAM]);
     else if (!config->username != !config->password_env)
-        config_wrong(check, CONFIG_FIELD(username), "must be combined with %s",
-                     config_name(config, CONFIG_FIELD(password_env), 0).text);
+        config_wrong(check, given, "must be combined with %s", config_name(config, missing, 0).text);
     if (!has_accepted && config->accept_users.count)
         key_require(check, CONFIG_FIELD(accept_users), &fields[SIDE_DOWNSTREAM]);
     if (config->accept_key_empty && !config->accept_users.count)

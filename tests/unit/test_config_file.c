@@ -3,6 +3,7 @@
 #include "config/config_file.h"
 
 #include "config/yaml_text.h"
+#include "support/mistakes_text.h"
 #include "trust/peer_policy.h"
 
 #include <setjmp.h>
@@ -30,18 +31,6 @@ static const char *look_up(const char *name)
     return NULL;
 }
 
-static char *printed(const struct mistakes *mistakes)
-{
-    char *text = NULL;
-    size_t length = 0;
-    FILE *out = open_memstream(&text, &length);
-
-    assert_non_null(out);
-    mistakes_print(mistakes, out);
-    assert_int_equal(fclose(out), 0);
-    return text;
-}
-
 /* ---- wrong files ----------------------------------------------------------------------------------------
  */
 
@@ -52,7 +41,7 @@ static void expect_mistakes(const char *text, size_t length, const char *expecte
 
     mistakes_init(&mistakes, "f");
     bool is_good = config_file_read_text(&file, text, length, look_up, &mistakes);
-    char *found = printed(&mistakes);
+    char *found = mistakes_text(&mistakes);
     if (is_good || strcmp(found, expected) != 0)
         fail_msg("%.*s\nfound:\n%sexpected:\n%s", (int)(length < 1000 ? length : 1000), text, found,
                  expected);
@@ -143,7 +132,7 @@ static struct config_file read_good(const char *text)
 
     mistakes_init(&mistakes, "f");
     if (!config_file_read_text(&file, text, strlen(text), look_up, &mistakes))
-        fail_msg("%s\n%s", text, printed(&mistakes));
+        fail_msg("%s\n%s", text, mistakes_text(&mistakes));
     assert_int_equal(mistakes.count, 0);
     mistakes_deinit(&mistakes);
     return file;

@@ -110,6 +110,8 @@ static void two_rows_share_a_field_only_if_their_kinds_differ(void **state)
 /* ---- each setting in a file -----------------------------------------------------------------------------
  */
 
+enum value { VALUE_DEFAULT, VALUE_OTHER };
+
 static void print_value(const struct setting *row, FILE *out);
 
 static void print_quantity(const struct setting *row, FILE *out)
@@ -146,8 +148,8 @@ static void print_value(const struct setting *row, FILE *out)
         fputs("text", out);
 }
 
-/* `path: value` as maps inside each other; `fallback`: the value is the default. */
-static void print_setting(const struct setting *row, bool fallback, FILE *out)
+/* `path: value`, as maps inside each other. */
+static void print_setting(const struct setting *row, enum value value, FILE *out)
 {
     unsigned braces = 0;
 
@@ -159,7 +161,7 @@ static void print_setting(const struct setting *row, bool fallback, FILE *out)
         braces += *at == '.';
     }
     fputs(": ", out);
-    if (fallback)
+    if (value == VALUE_DEFAULT)
         fprintf(out, "\"%s\"", row->fallback);
     else
         print_value(row, out);
@@ -169,7 +171,7 @@ static void print_setting(const struct setting *row, bool fallback, FILE *out)
 }
 
 /* A file with one setting, and with those that are required. */
-static struct config_file read_setting(const struct setting *row, bool fallback)
+static struct config_file read_setting(const struct setting *row, enum value value)
 {
     const struct settings_table table = config_settings(CONFIG_FILE);
     struct config_file file;
@@ -180,14 +182,14 @@ static struct config_file read_setting(const struct setting *row, bool fallback)
 
     assert_non_null(out);
     if (row->is_for_process)
-        print_setting(row, fallback, out);
+        print_setting(row, value, out);
     fputs("routes:\n-\n", out);
     for (size_t i = 0; i < table.count; i++) {
         const struct setting *other = &table.rows[i];
         if (!setting_is_required(&table, other) && (other != row || row->is_for_process))
             continue;
         fputs("  ", out);
-        print_setting(other, fallback && other == row, out);
+        print_setting(other, other == row ? value : VALUE_OTHER, out);
     }
     assert_int_equal(fclose(out), 0);
     mistakes_init(&mistakes, "f");
@@ -223,7 +225,7 @@ static void a_file_can_give_each_setting(void **state)
     (void)state;
     settings_set_defaults(&table, &defaults);
     for (size_t i = 0; i < table.count; i++) {
-        struct config_file file = read_setting(&table.rows[i], false);
+        struct config_file file = read_setting(&table.rows[i], VALUE_OTHER);
         const struct config *route = &file.routes[0];
         for (size_t k = 0; k < table.count; k++) {
             bool is_given = k == i || setting_is_required(&table, &table.rows[k]);
@@ -247,7 +249,7 @@ static void a_file_can_give_each_default(void **state)
     for (size_t i = 0; i < table.count; i++) {
         if (!table.rows[i].fallback)
             continue;
-        struct config_file file = read_setting(&table.rows[i], true);
+        struct config_file file = read_setting(&table.rows[i], VALUE_DEFAULT);
         assert_true(file.routes[0].sources[i].is_given);
         assert_true(setting_value_equal(&table.rows[i], &file.routes[0], &defaults));
         config_file_free(&file);
