@@ -187,12 +187,12 @@ static void heartbeat_start(struct route *route)
     _Static_assert((int)HEARTBEAT_SOCKETS_MAX >= (int)LISTENER_SOCKETS_MAX, "a socket for each TCP port");
     if (!options.per_second)
         return;
-    bool is_open = heartbeat_open(&route->heartbeat, route->process->loop, &options, &fault);
+    heartbeat_open(&route->heartbeat, route->process->loop, &options);
     for (unsigned i = 0; i < listening->count; i++) {
         const struct socket_address *address = &listening->sockets[i].address;
         if (address->storage.ss_family == AF_UNIX)
             continue;
-        if (!is_open || !heartbeat_bind(&route->heartbeat, address, &fault))
+        if (!heartbeat_bind(&route->heartbeat, address, &fault))
             log_say(log, LOG_WARN, "UDP heartbeats are not answered: %s", fault.text);
     }
 }

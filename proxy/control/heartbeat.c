@@ -135,16 +135,13 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
         ev_io_start(loop, &heartbeat->watchers[i]);
 }
 
-bool heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
-                    const struct heartbeat_options *options, struct fault *fault)
+void heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
+                    const struct heartbeat_options *options)
 {
-    *heartbeat = (struct heartbeat) { .options = *options };
-    if (!source_limit_init(&heartbeat->sources, options->per_second_and_source, fault))
-        return false;
-    heartbeat->loop = loop;
+    *heartbeat = (struct heartbeat) { .options = *options, .loop = loop };
+    source_limit_init(&heartbeat->sources, options->per_second_and_source);
     ev_timer_init(&heartbeat->pause, on_pause_over, 0, 0);
     heartbeat->pause.data = heartbeat;
-    return true;
 }
 
 bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address, struct fault *fault)

@@ -46,13 +46,13 @@ struct heartbeat {
 };
 
 /* `heartbeat` does not move in memory afterwards. */
-MUST_CHECK bool heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
-                               const struct heartbeat_options *options, struct fault *fault);
+void heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
+                    const struct heartbeat_options *options);
 /* Binds a socket to `address`, an IP address with its port, and begins to answer there. At most
  * HEARTBEAT_SOCKETS_MAX times. A failure changes nothing. */
 MUST_CHECK bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address,
                                struct fault *fault);
-/* Safe on all zeros, and after a failure to open. */
+/* Safe on all zeros. */
 void heartbeat_close(struct heartbeat *heartbeat);
 
 #endif

@@ -40,15 +40,9 @@ static struct source_limit_entry *set_of(const struct source_limit *limit, const
     return &limit->entries[hash_bytes(key, sizeof *key) % SETS * WAYS];
 }
 
-bool source_limit_init(struct source_limit *limit, uint32_t per_second, struct fault *fault)
+void source_limit_init(struct source_limit *limit, uint32_t per_second)
 {
     *limit = (struct source_limit) { .per_second = per_second };
-    if (!per_second)
-        return true;
-    limit->entries = calloc((size_t)SETS * WAYS, sizeof *limit->entries);
-    if (!limit->entries)
-        fault_set(fault, "out of memory");
-    return limit->entries;
 }
 
 void source_limit_deinit(struct source_limit *limit)
@@ -75,8 +69,13 @@ static struct source_limit_entry *entry_of(struct source_limit *limit, const str
 
 bool source_limit_admit(struct source_limit *limit, const struct socket_address *source, uint64_t now_ms)
 {
-    if (!limit->entries)
+    if (!limit->per_second)
         return true;
+    /* Most routes never get a datagram. */
+    if (!limit->entries)
+        limit->entries = calloc((size_t)SETS * WAYS, sizeof *limit->entries);
+    if (!limit->entries)
+        return false;
     const struct key key = key_of(source);
     struct token_bucket *bucket = &entry_of(limit, &key, now_ms)->bucket;
 

@@ -5,7 +5,6 @@
 #ifndef HUSK_CONTROL_SOURCE_LIMIT_H
 #define HUSK_CONTROL_SOURCE_LIMIT_H
 
-#include "base/fault.h"
 #include "wire/address.h"
 
 #include <stdbool.h>
@@ -20,16 +19,16 @@ struct source_limit_entry;
 
 struct source_limit {
     uint32_t per_second;
-    struct source_limit_entry *entries; /* NULL: no limit */
+    struct source_limit_entry *entries; /* owned; NULL until the first datagram */
 };
 
 /* `per_second`: answers per source; 0: no limit. A source that was silent may have the answers of
  * SOURCE_LIMIT_BURST_MS at once. */
-MUST_CHECK bool source_limit_init(struct source_limit *limit, uint32_t per_second, struct fault *fault);
+void source_limit_init(struct source_limit *limit, uint32_t per_second);
 void source_limit_deinit(struct source_limit *limit);
 
-/* Counts a datagram of `source`, an IP address. True if the limit allows an answer. `now_ms`:
- * clock_monotonic_ms. */
+/* Counts a datagram of `source`, an IP address. True if the limit allows an answer; false
+ * also without memory for sources. `now_ms`: clock_monotonic_ms. */
 bool source_limit_admit(struct source_limit *limit, const struct socket_address *source, uint64_t now_ms);
 
 #endif

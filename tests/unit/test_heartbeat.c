@@ -49,8 +49,6 @@ static bool site_bind(struct site *site, const char *text, struct fault *fault)
 
 static void site_start(struct site *site, uint32_t per_second, uint32_t per_second_and_source)
 {
-    struct fault fault;
-
     *site = (struct site) { .loop = ev_loop_new(EVFLAG_AUTO), .is_healthy = true };
     log_init(&site->log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
     const struct heartbeat_options options = {
@@ -60,7 +58,7 @@ static void site_start(struct site *site, uint32_t per_second, uint32_t per_seco
         .on_asked = on_asked,
         .owner = site,
     };
-    assert_true(heartbeat_open(&site->heartbeat, site->loop, &options, &fault));
+    heartbeat_open(&site->heartbeat, site->loop, &options);
 }
 
 /* One socket, and no limit for a source. */

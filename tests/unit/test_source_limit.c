@@ -11,13 +11,6 @@
 
 enum { PER_SECOND = 5, BURST = PER_SECOND * SOURCE_LIMIT_BURST_MS / 1000, START_MS = 1000000 };
 
-static void limit_make(struct source_limit *limit, uint32_t per_second)
-{
-    struct fault fault;
-
-    assert_true(source_limit_init(limit, per_second, &fault));
-}
-
 static unsigned admitted(struct source_limit *limit, const char *source, unsigned times, uint64_t now_ms)
 {
     const struct socket_address address = addresses_parse(source);
@@ -33,7 +26,7 @@ static void a_source_has_a_burst_and_then_its_rate(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, PER_SECOND);
+    source_limit_init(&limit, PER_SECOND);
     assert_int_equal(admitted(&limit, "10.0.0.1:5000", 100, START_MS), BURST);
     assert_int_equal(admitted(&limit, "10.0.0.1:5000", 100, START_MS + 199), 0);
     assert_int_equal(admitted(&limit, "10.0.0.1:5000", 100, START_MS + 200), 1);
@@ -47,7 +40,7 @@ static void an_agent_that_asks_once_a_second_is_always_answered(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, 1);
+    source_limit_init(&limit, 1);
     for (unsigned second = 0; second < 600; second++)
         assert_int_equal(admitted(&limit, "[2001:db8::1]:5000", 1, START_MS + 1000 * second), 1);
     source_limit_deinit(&limit);
@@ -60,7 +53,7 @@ static void address_family_address_and_port_make_a_source(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, PER_SECOND);
+    source_limit_init(&limit, PER_SECOND);
     for (unsigned i = 0; i < sizeof sources / sizeof *sources; i++)
         assert_int_equal(admitted(&limit, sources[i], 100, START_MS), BURST);
     for (unsigned i = 0; i < sizeof sources / sizeof *sources; i++)
@@ -73,7 +66,7 @@ static void many_agents_at_one_address_are_all_answered(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, 1);
+    source_limit_init(&limit, 1);
     for (unsigned second = 0; second < 10; second++) {
         for (unsigned port = 1; port < 60000; port += 10) {
             struct socket_address source = addresses_at_port((uint16_t)port);
@@ -88,7 +81,7 @@ static void a_source_at_its_limit_is_remembered_among_many(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, PER_SECOND);
+    source_limit_init(&limit, PER_SECOND);
     assert_int_equal(admitted(&limit, "10.0.0.1:5000", 100, START_MS), BURST);
     for (unsigned port = 1; port <= SOURCE_LIMIT_SOURCES / 4; port++) {
         struct socket_address source = addresses_at_port((uint16_t)port);
@@ -103,7 +96,7 @@ static void without_a_limit_all_are_admitted(void **state)
     struct source_limit limit;
 
     (void)state;
-    limit_make(&limit, 0);
+    source_limit_init(&limit, 0);
     assert_int_equal(admitted(&limit, "10.0.0.1:5000", 1000, START_MS), 1000);
     source_limit_deinit(&limit);
 }
