@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+
 enum { TICK_MS = 20 };
 
 static const char *name_of(const struct route *route)
@@ -20,7 +22,7 @@ static bool upstream_is_healthy(const struct route *route)
 {
     const struct dialer_outcome dial = last_dial(route);
 
-    return readiness_upstream_failure(&route->discovery, &dial) == END_NONE;
+    return readiness_upstream_failure(route->discovery, &dial) == END_NONE;
 }
 
 static struct validity validity_on(const struct route *route, enum side side)
@@ -33,7 +35,7 @@ static struct validity validity_on(const struct route *route, enum side side)
 bool route_describe(const struct route *route, char *text, size_t size)
 {
     struct readiness_facts facts = {
-        .discovery = &route->discovery,
+        .discovery = route->discovery,
         .on_no_acks = route->options->route.on_no_acks,
         .dial = last_dial(route),
         .wall_seconds = clock_wall_seconds(),
@@ -52,11 +54,11 @@ struct metrics_route *route_metrics(struct route *route)
         .name = name_of(route),
         .workers = route->group.metrics,
         .worker_count = route_group_size(&route->group),
-        .endpoints = route->discovery.stats_registry.first,
+        .endpoints = route->discovery->stats_registry.first,
         .now_ms = clock_monotonic_ms(),
         .upstream_healthy = upstream_is_healthy(route),
-        .heartbeats_answered = route->heartbeat.answered,
-        .heartbeats_limited = route->heartbeat.limited,
+        .heartbeats_answered = route->heartbeats_answered + route->heartbeat.answered,
+        .heartbeats_limited = route->heartbeats_limited + route->heartbeat.limited,
     };
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         const struct validity validity = validity_on(route, side);
@@ -86,6 +88,8 @@ static void on_endpoints(void *owner, struct endpoint_list *list)
 {
     struct route *route = owner;
 
+    if (route->is_changing)
+        return; /* route_change looks at the list */
     route->has_endpoints = true;
     route_group_replace_endpoints(&route->group, list);
 }
@@ -95,7 +99,7 @@ static void on_credentials(void *owner)
     struct route *route = owner;
 
     route_group_replace_credentials(&route->group, route->reload.credentials);
-    discovery_refresh(&route->discovery);
+    discovery_refresh(route->discovery);
 }
 
 static void on_refuse(void *owner)
@@ -121,11 +125,12 @@ static void on_ended(void *owner)
 
 /* ---- the parts ---- */
 
-static bool credentials_open(struct route *route, struct options *options, struct fault *fault)
+static bool credentials_open(struct route *route, struct options *options, struct reload *reload,
+                             struct fault *fault)
 {
     const struct process_options *process = route->process->options;
-    const struct reload_options reload = {
-        .route = name_of(route),
+    const struct reload_options from = {
+        .route = options->route.name,
         .credentials = options->credentials,
         .keys = options->keys.side,
         .interval_ms = process->reload_interval_ms,
@@ -135,8 +140,8 @@ static bool credentials_open(struct route *route, struct options *options, struc
     };
 
     for (enum side side = 0; side < SIDE_COUNT; side++)
-        options->route.key[side] = reload.keys[side].setting ? &route->reload.keys[side] : NULL;
-    return reload_open(&route->reload, &reload, route->process->log, fault);
+        options->route.key[side] = from.keys[side].setting ? &route->reload.keys[side] : NULL;
+    return reload_open(reload, &from, route->process->log, fault);
 }
 
 static bool sockets_open(struct route *route, struct fault *fault)
@@ -157,16 +162,37 @@ static bool sockets_open(struct route *route, struct fault *fault)
     return false;
 }
 
-static bool discovery_start(struct route *route, struct fault *fault)
+static void discovery_free(struct discovery *discovery)
 {
+    if (discovery)
+        discovery_close(discovery);
+    free(discovery);
+}
+
+/* A discovery of the upstream in `options`, with the stats of the discovery before it; NULL after a failure.
+ */
+static struct discovery *discovery_new(struct route *route, const struct options *options,
+                                       struct fault *fault)
+{
+    struct discovery *before = route->discovery, *discovery = calloc(1, sizeof *discovery);
     const struct discovery_setup setup = {
-        .options = &route->options->discovery,
+        .options = &options->discovery,
         .log = route->process->log,
+        .stats_registry = before ? &before->stats_registry : NULL,
         .on_endpoints = on_endpoints,
         .owner = route,
     };
 
-    return discovery_open(&route->discovery, route->process->loop, &setup, fault);
+    if (!discovery) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    if (discovery_open(discovery, route->process->loop, &setup, fault))
+        return discovery;
+    if (before)
+        discovery_give_stats(discovery, before);
+    discovery_free(discovery);
+    return NULL;
 }
 
 /* Heartbeats come to the TCP ports of the listener. Where another program has the UDP port, husk runs without
@@ -200,7 +226,7 @@ static void heartbeat_start(struct route *route)
 static void readiness_start(struct route *route)
 {
     route->readiness.options = (struct readiness_options) {
-        .discovery = &route->discovery,
+        .discovery = route->discovery,
         .log = route->process->log,
         .refuses_unhealthy = route->options->refuses_unhealthy,
         .on_refuse = on_refuse,
@@ -216,7 +242,7 @@ bool route_prepare(struct route *route, const struct route_process *process, str
 {
     route->process = process;
     route->options = options;
-    if (!credentials_open(route, options, fault) || !sockets_open(route, fault))
+    if (!credentials_open(route, options, &route->reload, fault) || !sockets_open(route, fault))
         return false;
     route->state = ROUTE_PREPARED;
     return true;
@@ -224,17 +250,126 @@ bool route_prepare(struct route *route, const struct route_process *process, str
 
 bool route_start(struct route *route, struct fault *fault)
 {
-    if (!discovery_start(route, fault) ||
+    if (!(route->discovery = discovery_new(route, route->options, fault)) ||
         !route_group_open(&route->group, &route->options->route, route->reload.credentials, fault))
         return false;
     if (route->has_endpoints)
-        route_group_replace_endpoints(&route->group, route->discovery.list);
+        route_group_replace_endpoints(&route->group, route->discovery->list);
     heartbeat_start(route);
     readiness_start(route);
     reload_watch(&route->reload, route->process->loop);
     route->state = ROUTE_RUNNING;
     return true;
 }
+
+/* ---- other options ---- */
+
+/* Until no worker reads the options before. */
+struct route_change {
+    LIST_ENTRY(route_change) sibling;
+    struct route *route;    /* borrowed */
+    struct options *before; /* borrowed */
+};
+
+static void on_changed(void *owner)
+{
+    struct route_change *change = owner;
+    const struct route_process *process = change->route->process;
+    struct options *before = change->before;
+
+    LIST_REMOVE(change, sibling);
+    free(change);
+    process->on_unused(process->owner, before);
+}
+
+/* What a change needs before anything changes. Owned. */
+struct preparation {
+    struct reload reload;
+    struct discovery *discovery;
+    struct route_change *change;
+    struct route_group_change *of_workers;
+};
+
+static void preparation_free(struct route *route, struct preparation *preparation)
+{
+    reload_close(&preparation->reload);
+    if (preparation->discovery)
+        discovery_give_stats(preparation->discovery, route->discovery);
+    discovery_free(preparation->discovery);
+    route_group_change_free(preparation->of_workers);
+    free(preparation->change);
+}
+
+/* The listening addresses come last: they change at once. */
+static bool prepare(struct route *route, struct options *options, struct preparation *preparation,
+                    struct fault *fault)
+{
+    struct route_change *change = calloc(1, sizeof *change);
+
+    *preparation = (struct preparation) {
+        .change = change,
+        .of_workers = route_group_change_new(&route->group, on_changed, change),
+    };
+    if (!change || !preparation->of_workers) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    *change = (struct route_change) { .route = route, .before = route->options };
+    route->is_changing = true;
+    bool done = credentials_open(route, options, &preparation->reload, fault) &&
+                (preparation->discovery = discovery_new(route, options, fault));
+    route->is_changing = false;
+    if (!done || route_group_listen(&route->group, &options->listen, fault))
+        return done;
+    fault_wrap(fault, "--listen");
+    return false;
+}
+
+static void heartbeat_restart(struct route *route)
+{
+    route->heartbeats_answered += route->heartbeat.answered;
+    route->heartbeats_limited += route->heartbeat.limited;
+    heartbeat_close(&route->heartbeat);
+    heartbeat_start(route);
+}
+
+/* The shared keys are in use before a worker looks for them. */
+static void change_begin(struct route *route, struct options *options, struct preparation *preparation)
+{
+    LIST_INSERT_HEAD(&route->changes, preparation->change, sibling);
+    route->options = options;
+    reload_adopt(&route->reload, &preparation->reload);
+    route_group_change_begin(preparation->of_workers, &options->route);
+    route_group_set_credentials(&route->group, route->reload.credentials);
+    discovery_free(route->discovery);
+    route->discovery = preparation->discovery;
+    if (route->discovery->list)
+        route_group_replace_endpoints(&route->group, route->discovery->list);
+    readiness_start(route);
+    heartbeat_restart(route);
+}
+
+bool route_change(struct route *route, struct options *options, struct fault *fault)
+{
+    struct preparation preparation;
+
+    if (route->state != ROUTE_RUNNING || route->is_draining) {
+        fault_set(fault, "the route is ending");
+        return false;
+    }
+    if (options->route.protocol != route->options->route.protocol) {
+        fault_set(fault, "--protocol: cannot change while the route runs");
+        return false;
+    }
+    if (!prepare(route, options, &preparation, fault)) {
+        preparation_free(route, &preparation);
+        return false;
+    }
+    change_begin(route, options, &preparation);
+    return true;
+}
+
+/* ---- for the log ---- */
 
 void route_log_addresses(const struct route *route)
 {
@@ -315,10 +450,14 @@ unsigned route_close(struct route *route)
 {
     unsigned left_behind = route_group_close(&route->group);
 
+    while (!LIST_EMPTY(&route->changes))
+        on_changed(LIST_FIRST(&route->changes));
+
     if (route->state == ROUTE_RETIRING)
         ev_timer_stop(route->process->loop, &route->tick);
     heartbeat_close(&route->heartbeat);
-    discovery_close(&route->discovery);
+    discovery_free(route->discovery);
+    route->discovery = NULL;
     reload_close(&route->reload);
     route->state = ROUTE_NEW;
     return left_behind;

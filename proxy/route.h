@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 struct route;
+struct route_change;
 
 /* What the routes of the process share. All borrowed. */
 struct route_process {
@@ -28,6 +29,8 @@ struct route_process {
     struct log *log;
     /* After route_retire: no worker has the route any more. Frees the route with route_close. */
     void (*on_retired)(void *owner, struct route *route);
+    /* After route_change: nothing uses the options before any more. */
+    void (*on_unused)(void *owner, struct options *options);
     void *owner;
 };
 
@@ -39,24 +42,30 @@ struct route {
     struct options *options;             /* borrowed */
     enum route_state state;
     bool is_draining;   /* the process is going to end */
+    bool is_changing;   /* another discovery is being opened */
     bool has_endpoints; /* discovery has said once what the addresses of the upstream are */
     struct route_group group;
     struct reload reload;
-    struct discovery discovery;
+    struct discovery *discovery; /* owned */
     struct readiness readiness;
     struct heartbeat heartbeat;
-    struct drain retirement; /* the rule alone: when a retiring route ends */
-    ev_timer tick;           /* runs while the route retires */
+    uint64_t heartbeats_answered, heartbeats_limited; /* before `heartbeat` was opened */
+    struct drain retirement;                          /* the rule alone: when a retiring route ends */
+    ev_timer tick;                                    /* runs while the route retires */
     struct metrics_route metrics;
+    LIST_HEAD(, route_change) changes; /* that the workers have not made yet; owned */
 };
 
 /* Loads the credentials and opens the listening sockets: everything that a user can get wrong. `route` is all
- * zeros, but for `sibling`. Borrows both until route_close; `options` is changed only here. The route must
- * not move in memory afterwards. Call route_close also after a failure. */
+ * zeros, but for `sibling`. Borrows both until route_close; `options` is changed only here and in
+ * route_change. The route must not move in memory afterwards. Call route_close also after a failure. */
 MUST_CHECK bool route_prepare(struct route *route, const struct route_process *process,
                               struct options *options, struct fault *fault);
 /* Begins to accept connections. The workers run. After a failure the workers know nothing of the route. */
 MUST_CHECK bool route_start(struct route *route, struct fault *fault);
+/* Goes on with other options, whose name and protocol are the same: connections stay where the options allow
+ * it. Borrows them from now on; on_unused follows for those before. A failure changes nothing. */
+MUST_CHECK bool route_change(struct route *route, struct options *options, struct fault *fault);
 /* Logs the addresses where the route listens. */
 void route_log_addresses(const struct route *route);
 /* Ends the route at run time: it listens no more, connections end between two messages, and what is left ends

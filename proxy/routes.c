@@ -18,6 +18,14 @@ static void route_drop(struct routes *routes, struct route *route)
     free(route);
 }
 
+static void on_unused(void *owner, struct options *options)
+{
+    struct routes *routes = owner;
+
+    if (routes->on_unused)
+        routes->on_unused(routes->owner, options);
+}
+
 static void on_retired(void *owner, struct route *route)
 {
     struct routes *routes = owner;
@@ -32,8 +40,7 @@ static void on_retired(void *owner, struct route *route)
     if (left_behind)
         log_number(&line, "undelivered", left_behind);
     log_end(&line);
-    if (routes->on_removed)
-        routes->on_removed(routes->owner, options);
+    on_unused(routes, options);
 }
 
 /* The new route, in the list; NULL after a failure. */
@@ -109,8 +116,9 @@ void routes_init(struct routes *routes, const struct routes_options *options)
                      .workers = options->workers,
                      .log = options->log,
                      .on_retired = on_retired,
+                     .on_unused = on_unused,
                      .owner = routes },
-        .on_removed = options->on_removed,
+        .on_unused = options->on_unused,
         .owner = options->owner,
     };
     TAILQ_INIT(&routes->list);

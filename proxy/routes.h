@@ -11,14 +11,15 @@ struct routes_options {
     struct ev_loop *loop;
     struct worker_group *workers;
     struct log *log;
-    /* A route that was removed is gone: nothing uses its options any more. NULL: nobody waits for that. */
-    void (*on_removed)(void *owner, struct options *options);
+    /* The route of these options is gone, or goes on with others: nothing uses them any more. NULL: nobody
+     * waits for that. */
+    void (*on_unused)(void *owner, struct options *options);
     void *owner;
 };
 
 struct routes {
     struct route_process process; /* what each route gets */
-    void (*on_removed)(void *owner, struct options *options);
+    void (*on_unused)(void *owner, struct options *options);
     void *owner;
     TAILQ_HEAD(, route) list; /* in the order of their begin */
     unsigned left_behind;     /* connections and messages that ended routes left undelivered */
@@ -34,7 +35,7 @@ unsigned routes_close(struct routes *routes);
 /* ---- at the start of the process ---- */
 
 /* Prepares another route: loads its credentials and opens its sockets. Borrows `options`, which do not move,
- * until routes_close or on_removed. A failure leaves nothing behind. */
+ * until routes_close or on_unused. A failure leaves nothing behind. */
 MUST_CHECK bool routes_prepare(struct routes *routes, struct options *options, struct fault *fault);
 /* Starts all routes that are prepared, after the workers. */
 MUST_CHECK bool routes_start(struct routes *routes, struct fault *fault);
@@ -47,7 +48,8 @@ void routes_log_addresses(const struct routes *routes);
 struct route *routes_find(struct routes *routes, const char *name);
 /* Prepares, starts and logs another route. As routes_prepare. */
 MUST_CHECK bool routes_add(struct routes *routes, struct options *options, struct fault *fault);
-/* A route is removed by route_retire; on_removed follows. */
+/* A route is changed by route_change, and removed by route_retire. on_unused follows, for the options before.
+ */
 
 /* ---- events of the process ---- */
 

@@ -193,6 +193,10 @@ bool discovery_open(struct discovery *discovery, struct ev_loop *loop, const str
         .on_endpoints = setup->on_endpoints,
         .owner = setup->owner,
     };
+    if (setup->stats_registry) {
+        discovery->stats_registry = *setup->stats_registry;
+        *setup->stats_registry = (struct endpoint_stats_registry) { 0 };
+    }
     health_open(&discovery->health, loop, &options->health);
     if (!discovery->lookups) {
         fault_set(fault, "out of memory");
@@ -221,6 +225,12 @@ void discovery_close(struct discovery *discovery)
     endpoint_list_release(discovery->list);
     endpoint_stats_registry_deinit(&discovery->stats_registry);
     *discovery = (struct discovery) { 0 };
+}
+
+void discovery_give_stats(struct discovery *discovery, struct discovery *to)
+{
+    to->stats_registry = discovery->stats_registry;
+    discovery->stats_registry = (struct endpoint_stats_registry) { 0 };
 }
 
 void discovery_refresh(struct discovery *discovery)

@@ -62,6 +62,8 @@ struct discovery {
 struct discovery_setup {
     const struct discovery_options *options; /* borrowed */
     struct log *log;                         /* borrowed */
+    /* Of the discovery before this one: taken over, and empty afterwards. NULL: there was none. */
+    struct endpoint_stats_registry *stats_registry;
     discovery_on_endpoints *on_endpoints;
     void *owner;
 };
@@ -73,6 +75,9 @@ MUST_CHECK bool discovery_open(struct discovery *discovery, struct ev_loop *loop
                                const struct discovery_setup *setup, struct fault *fault);
 /* Safe on all zeros. */
 void discovery_close(struct discovery *discovery);
+
+/* Moves the stats of the endpoints to `to`, which has none. */
+void discovery_give_stats(struct discovery *discovery, struct discovery *to);
 
 /* Looks the names up again and probes again, soon: after a failed dial, or on a reload. */
 void discovery_refresh(struct discovery *discovery);

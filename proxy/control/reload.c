@@ -199,6 +199,24 @@ void reload_close(struct reload *reload)
     }
 }
 
+void reload_adopt(struct reload *reload, struct reload *other)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        struct shared_key *key = other->keys[side].in_use;
+        credentials_release(reload->credentials[side]);
+        reload->credentials[side] = other->credentials[side];
+        other->credentials[side] = NULL;
+        other->keys[side].in_use = NULL;
+        if (key)
+            shared_key_slot_replace(&reload->keys[side], key);
+    }
+    reload->options = other->options;
+    reload->stamps = other->stamps;
+    reload->state = RELOAD_LOADED;
+    if (reload->loop)
+        ev_timer_stop(reload->loop, &reload->retry);
+}
+
 void reload_watch(struct reload *reload, struct ev_loop *loop)
 {
     double seconds = (double)reload->options.interval_ms / 1000;

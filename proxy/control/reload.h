@@ -62,6 +62,9 @@ MUST_CHECK bool reload_open(struct reload *reload, const struct reload_options *
 /* Stops watching and releases the set. Safe on all zeros, and after a failure to open. */
 void reload_close(struct reload *reload);
 
+/* Goes on with the options and the set of `other`, which was just opened and is empty afterwards. on_loaded
+ * is not called. A side that has no shared key any more keeps its last one: a worker may still take it. */
+void reload_adopt(struct reload *reload, struct reload *other);
 /* Begins to watch the files. */
 void reload_watch(struct reload *reload, struct ev_loop *loop);
 /* From now on nothing is loaded. */

@@ -2,8 +2,6 @@
 
 #include "wire/socket.h"
 
-#include <assert.h>
-
 enum { HANDSHAKE_WINDOW_BYTES = 64 * 1024 }; /* more than a TLS record */
 
 static uint64_t now_ms(const struct outlet *outlet)
@@ -213,7 +211,10 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     }
     const char *name =
         outlet->endpoint->server_name ? outlet->endpoint->server_name : route_of(outlet)->server_name;
-    assert(name); /* without a name, every certificate of the CA would be accepted */
+    /* Without a name, every certificate of the CA would be accepted. After a change of the options, the names
+     * come with the next list of endpoints. */
+    if (!name)
+        return outlet_fail(outlet, END_UNRESOLVED);
     struct tls_channel *tls =
         tls_channel_new(&dialer->reactor->io.tls, dialer->credentials, name, &dialer->sessions);
     if (!tls)

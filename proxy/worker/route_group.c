@@ -84,6 +84,7 @@ bool route_group_open(struct route_group *group, const struct route_options *rou
 
 struct route_group_change {
     LIST_ENTRY(route_group_change) sibling;
+    struct route_group *group; /* borrowed */
     struct receipt receipt;
     struct route_options options;
     void (*on_changed)(void *owner);
@@ -91,7 +92,26 @@ struct route_group_change {
     struct mailbox_item items[];
 };
 
-static void change_free(struct route_group_change *change)
+struct route_group_change *route_group_change_new(struct route_group *group, void (*on_changed)(void *owner),
+                                                  void *owner)
+{
+    struct route_group_change *change =
+        calloc(1, sizeof *change + group->options.worker_count * sizeof change->items[0]);
+
+    if (!change)
+        return NULL;
+    change->group = group;
+    change->on_changed = on_changed;
+    change->owner = owner;
+    return change;
+}
+
+void route_group_change_free(struct route_group_change *change)
+{
+    free(change);
+}
+
+static void change_end(struct route_group_change *change)
 {
     LIST_REMOVE(change, sibling);
     receipt_close(&change->receipt);
@@ -104,33 +124,26 @@ static void on_change_complete(void *owner)
     void (*on_changed)(void *owner) = change->on_changed;
     void *changed_owner = change->owner;
 
-    change_free(change);
+    change_end(change);
     on_changed(changed_owner);
 }
 
-bool route_group_change(struct route_group *group, const struct route_options *route,
-                        void (*on_changed)(void *owner), void *owner)
+void route_group_change_begin(struct route_group_change *change, const struct route_options *route)
 {
-    unsigned count = group->options.worker_count;
-    struct route_group_change *change = calloc(1, sizeof *change + count * sizeof change->items[0]);
+    struct route_group *group = change->group;
 
-    assert(takes_changes(group));
-    if (!change)
-        return false;
+    assert(group->state == ROUTE_GROUP_RUNNING);
     change->options = *route;
-    change->on_changed = on_changed;
-    change->owner = owner;
     LIST_INSERT_HEAD(&group->changes, change, sibling);
     receipt_open(&change->receipt, group->options.loop, on_change_complete, change);
-    receipt_expect(&change->receipt, count);
-    for (unsigned i = 0; i < count; i++) {
+    receipt_expect(&change->receipt, group->options.worker_count);
+    for (unsigned i = 0; i < group->options.worker_count; i++) {
         change->items[i] = (struct mailbox_item) { .kind = MAILBOX_OPTIONS,
                                                    .route = &group->routes[i],
                                                    .receipt = &change->receipt,
                                                    .options = &change->options };
         worker_group_put(group->options.workers, i, &change->items[i]);
     }
-    return true;
 }
 
 /* ---- end ---- */
@@ -141,7 +154,7 @@ unsigned route_group_close(struct route_group *group)
 
     receipt_close(&group->receipt);
     while (!LIST_EMPTY(&group->changes))
-        change_free(LIST_FIRST(&group->changes));
+        change_end(LIST_FIRST(&group->changes));
     for (unsigned i = 0; group->routes && i < group->options.worker_count; i++) {
         left_behind += group->routes[i].left_behind;
         worker_route_deinit(&group->routes[i]);

@@ -69,11 +69,15 @@ void route_group_end(struct route_group *group);
 
 /* ---- changes, for all workers; ignored unless the route runs ---- */
 
-/* Each worker goes on with a copy of `route`, whose `protocol` is the same as before, and its connections
- * with the new rules after their current messages. on_changed is called when no worker reads the old options
- * any more; never if the route ends before. False when out of memory, and nothing has changed. */
-MUST_CHECK bool route_group_change(struct route_group *group, const struct route_options *route,
-                                   void (*on_changed)(void *owner), void *owner);
+/* A change of the options, in two steps, so that the second cannot fail. NULL when out of memory. Free it
+ * with route_group_change_free, unless it begins. */
+struct route_group_change *route_group_change_new(struct route_group *group, void (*on_changed)(void *owner),
+                                                  void *owner);
+void route_group_change_free(struct route_group_change *change);
+/* Takes `change`. The route runs. Each worker goes on with a copy of `route`, whose `protocol` is the same as
+ * before, and its connections with the new rules after their current messages. on_changed is called when no
+ * worker reads the old options any more; never if the route ends before. */
+void route_group_change_begin(struct route_group_change *change, const struct route_options *route);
 /* Listens at the addresses of `listen`. Connections at an address that stays are not refused in between. The
  * route runs. A failure changes no address; the fault names no setting. */
 MUST_CHECK bool route_group_listen(struct route_group *group, const struct listening_options *listen,

@@ -278,6 +278,42 @@ static void nothing_is_loaded_after_a_stop(void **state)
     close_site(&site);
 }
 
+static void another_set_is_adopted_with_its_options(void **state)
+{
+    struct shared_key_options keys[SIDE_COUNT] = { 0 };
+    struct reload_options options;
+    struct reload other;
+    struct site site;
+    struct fault fault;
+
+    (void)state;
+    open_site(&site);
+    options = options_of(&site);
+    options.keys = keys;
+    keys[SIDE_DOWNSTREAM] =
+        (struct shared_key_options) { .setting = "accept-key", .is_empty = true, .hostname = "husk" };
+    assert_true(reload_open(&other, &options, &site.log, &fault));
+    struct credentials *adopted = other.credentials[SIDE_UPSTREAM];
+    reload_adopt(&site.reload, &other);
+    reload_close(&other);
+    assert_ptr_equal(site.reload.credentials[SIDE_UPSTREAM], adopted);
+    assert_int_equal(site.loaded, 0);
+    struct shared_key *key = shared_key_slot_take(&site.reload.keys[SIDE_DOWNSTREAM]);
+    assert_string_equal(shared_key_handshake(key)->hostname, "husk");
+    shared_key_release(key);
+
+    /* Without a key on this side, the last one stays for workers that do not know that yet. */
+    options.keys = site.keys;
+    assert_true(reload_open(&other, &options, &site.log, &fault));
+    reload_adopt(&site.reload, &other);
+    reload_close(&other);
+    shared_key_release(shared_key_slot_take(&site.reload.keys[SIDE_DOWNSTREAM]));
+    write_pair(&site, PKI_YEAR_2099);
+    look_twice(&site);
+    assert_int_equal(site.loaded, 1);
+    close_site(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_shared_key_is_part_of_the_set),
         cmocka_unit_test(one_bad_side_fails_the_whole_set),
         cmocka_unit_test(nothing_is_loaded_after_a_stop),
+        cmocka_unit_test(another_set_is_adopted_with_its_options),
     };
 
     return cmocka_run_group_tests_name("reload", tests, NULL, NULL);

@@ -237,12 +237,20 @@ static void on_changed(void *owner)
     ++*changes;
 }
 
+static void change_begin(struct test_route *route, unsigned *changes)
+{
+    struct route_group_change *change = route_group_change_new(&route->group, on_changed, changes);
+
+    assert_non_null(change);
+    route_group_change_begin(change, &route->options);
+}
+
 /* Changes the options, and waits until no worker uses the old ones. */
 static void change(struct fixture *f, struct test_route *route)
 {
     unsigned changes = 0;
 
-    assert_true(route_group_change(&route->group, &route->options, on_changed, &changes));
+    change_begin(route, &changes);
     while (!changes)
         loop_turn(f->loop);
     assert_int_equal(changes, 1);
@@ -375,7 +383,7 @@ static void a_change_that_is_not_made_yet_ends_with_its_route(void **state)
     struct fixture *f = *state;
     unsigned changes = 0;
 
-    assert_true(route_group_change(&f->routes[0].group, &f->routes[0].options, on_changed, &changes));
+    change_begin(&f->routes[0], &changes);
     worker_group_stop(&f->workers);
     (void)route_group_close(&f->routes[0].group);
     assert_int_equal(changes, 0);

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKERS = 2, ROUTES = 3, TEXT_BYTES = 1000 };
+enum { WORKERS = 2, ROUTES = 4, TEXT_BYTES = 1000 };
 
 struct site {
     struct options options;
@@ -30,17 +30,17 @@ struct fixture {
     struct routes routes;
     struct ev_loop *loop;
     struct site sites[ROUTES];
-    const struct options *removed;
+    const struct options *unused;
 };
 
 static struct fixture fixture;
 
-static void on_removed(void *owner, struct options *options)
+static void on_unused(void *owner, struct options *options)
 {
     struct fixture *f = owner;
 
-    assert_null(f->removed);
-    f->removed = options;
+    assert_null(f->unused);
+    f->unused = options;
 }
 
 /* A plaintext route of `protocol: tcp`, or, for the first site, of `protocol: forward`. */
@@ -69,7 +69,7 @@ static void site_make(struct fixture *f, unsigned at, const char *name)
 static int set_up(void **state)
 {
     struct fixture *f = &fixture;
-    static const char *const names[ROUTES] = { "first", "second", "third" };
+    static const char *const names[ROUTES] = { "first", "second", "third", "second" };
     struct fault fault;
 
     *f = (struct fixture) { .loop = ev_loop_new(EVFLAG_AUTO) };
@@ -82,7 +82,7 @@ static int set_up(void **state)
                                                        .loop = f->loop,
                                                        .workers = &f->workers,
                                                        .log = &f->runtime.log,
-                                                       .on_removed = on_removed,
+                                                       .on_unused = on_unused,
                                                        .owner = f });
     for (unsigned i = 0; i < ROUTES; i++)
         site_make(f, i, names[i]);
@@ -122,12 +122,12 @@ static struct socket_address address_of(const struct route *route)
     return route->group.listening.sockets[0].address;
 }
 
-static void run_until_removed(struct fixture *f, unsigned at)
+static void run_until_unused(struct fixture *f, unsigned at)
 {
-    while (!f->removed)
+    while (!f->unused)
         loop_turn(f->loop);
-    assert_ptr_equal(f->removed, &f->sites[at].options);
-    f->removed = NULL;
+    assert_ptr_equal(f->unused, &f->sites[at].options);
+    f->unused = NULL;
 }
 
 static const char *description(struct fixture *f, bool *is_ready)
@@ -165,7 +165,7 @@ static void a_route_is_removed_while_another_one_carries_traffic(void **state)
     peers_message_ack(&message); /* the message is not lost */
     peers_expect_ack(message.agent);
     peers_expect_end(message.agent);
-    run_until_removed(f, 0);
+    run_until_unused(f, 0);
     log_expect(f, "route removed route=first");
     assert_int_equal(peers_connect(&first_address), -1);
     peers_pair_exchange(&pair);
@@ -186,7 +186,7 @@ static void a_route_is_added_while_another_one_carries_traffic(void **state)
         peers_pair_exchange(&pair);
         peers_pair_close(&other);
         route_retire(routes_find(&f->routes, "third"));
-        run_until_removed(f, 2);
+        run_until_unused(f, 2);
     }
     peers_pair_close(&pair);
 }
@@ -222,7 +222,7 @@ static void readiness_names_the_route_if_there_are_several(void **state)
     close(f->sites[1].upstream);
     f->sites[1].upstream = -1;
     struct route *second = add(f, 1);
-    while (!second->discovery.health.is_known)
+    while (!second->discovery->health.is_known)
         loop_turn(f->loop);
     assert_string_equal(description(f, &is_ready), "upstream: connection refused\n");
     assert_false(is_ready);
@@ -255,11 +255,108 @@ static void a_snapshot_has_all_routes(void **state)
     assert_int_equal(routes_connections(&f->routes), 1);
     peers_pair_close(&pair);
     route_retire(second);
-    run_until_removed(f, 1);
+    run_until_unused(f, 1);
     snapshot = (struct metrics_snapshot) { 0 };
     routes_snapshot(&f->routes, &snapshot);
     assert_null(snapshot.routes->next);
     assert_int_equal(snapshot.reloads_succeeded, 2); /* a counter never decreases */
+}
+
+/* ---- changes ---- */
+
+/* The fourth site is another one of the name of the second. */
+static struct options *other_options(struct fixture *f)
+{
+    return &f->sites[3].options;
+}
+
+static void on_caught_up(void *owner)
+{
+    bool *done = owner;
+
+    *done = true;
+}
+
+/* Waits until the workers have handled everything that was posted to them. */
+static void workers_catch_up(struct fixture *f, struct route *route)
+{
+    bool done = false;
+    struct route_group_change *change = route_group_change_new(&route->group, on_caught_up, &done);
+
+    assert_non_null(change);
+    route_group_change_begin(change, &route->options->route);
+    while (!done)
+        loop_turn(f->loop);
+}
+
+static void a_changed_route_keeps_its_connections_and_its_address(void **state)
+{
+    struct fixture *f = *state;
+    struct route *second = add(f, 1);
+    const struct socket_address address = address_of(second);
+    struct peers_pair pair = peers_pair_open(&address, f->sites[1].upstream);
+    struct fault fault;
+
+    other_options(f)->listen.count = 2;
+    other_options(f)->listen.addresses[1].address = addresses_at_port(0);
+    if (!route_change(second, other_options(f), &fault))
+        fail_msg("%s", fault.text);
+    run_until_unused(f, 1);
+    memset(&f->sites[1].options, 0xa5, sizeof f->sites[1].options); /* nobody reads them */
+    memset(&f->sites[1].target, 0xa5, sizeof f->sites[1].target);
+    while (!second->discovery->list)
+        loop_turn(f->loop);
+    workers_catch_up(f, second);
+    peers_pair_exchange(&pair);
+    assert_ptr_equal(routes_find(&f->routes, "second"), second);
+    const struct socket_address kept = address_of(second);
+    assert_true(socket_address_equal(&kept, &address));
+    for (unsigned i = 0; i < 2; i++) {
+        struct peers_pair other =
+            peers_pair_open(&second->group.listening.sockets[i].address, f->sites[3].upstream);
+        peers_pair_exchange(&other);
+        peers_pair_close(&other);
+    }
+    peers_pair_close(&pair);
+    route_retire(second);
+    run_until_unused(f, 3);
+}
+
+static void a_change_that_fails_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct route *second = add(f, 1);
+    const struct socket_address address = address_of(second), taken = address_of(add(f, 2));
+    struct credentials_options *credentials = &other_options(f)->credentials[SIDE_UPSTREAM];
+    struct fault fault;
+
+    other_options(f)->listen.addresses[0].address = taken;
+    assert_false(route_change(second, other_options(f), &fault));
+    assert_non_null(strstr(fault.text, "--listen: cannot listen on "));
+    credentials->cert_file = credentials->key_file = credentials->ca_file = "/nonexistent/file";
+    assert_false(route_change(second, other_options(f), &fault));
+    assert_non_null(strstr(fault.text, "/nonexistent/file"));
+    *credentials = (struct credentials_options) { 0 };
+    other_options(f)->route.protocol = ROUTE_FORWARD;
+    assert_false(route_change(second, other_options(f), &fault));
+    assert_string_equal(fault.text, "--protocol: cannot change while the route runs");
+    assert_null(f->unused);
+    struct peers_pair pair = peers_pair_open(&address, f->sites[1].upstream);
+    peers_pair_exchange(&pair);
+    peers_pair_close(&pair);
+}
+
+static void a_route_ends_with_the_changes_that_are_not_made_yet(void **state)
+{
+    struct fixture *f = *state;
+    struct route *second = add(f, 1);
+    struct fault fault;
+
+    assert_true(route_change(second, other_options(f), &fault));
+    assert_null(f->unused);
+    worker_group_stop(&f->workers);
+    (void)routes_close(&f->routes);
+    assert_ptr_equal(f->unused, &f->sites[1].options);
 }
 
 int main(void)
@@ -271,6 +368,9 @@ int main(void)
         CASE(a_route_that_cannot_begin_leaves_nothing_behind),
         CASE(readiness_names_the_route_if_there_are_several),
         CASE(a_snapshot_has_all_routes),
+        CASE(a_changed_route_keeps_its_connections_and_its_address),
+        CASE(a_change_that_fails_changes_nothing),
+        CASE(a_route_ends_with_the_changes_that_are_not_made_yet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
