@@ -49,6 +49,18 @@ bool config_is_given(const struct config *config, size_t field)
     return setting && config->sources[setting - table.rows].is_given;
 }
 
+bool config_is_changed(const struct config *config, size_t field)
+{
+    const struct settings_table table = config_settings(config->mode);
+    const struct setting *setting = setting_at(&table, field, 0);
+    struct config defaults = { .mode = config->mode };
+
+    if (!setting)
+        return false;
+    setting_value_reset(setting, &defaults);
+    return !setting_value_equal(setting, config, &defaults);
+}
+
 static void wrong(const struct config_check *check, struct place place, const char *where, const char *format,
                   va_list arguments)
 {

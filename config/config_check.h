@@ -16,6 +16,8 @@ struct config_check {
 
 /* Whether the user gave the setting at `field`, also with a wrong value. */
 bool config_is_given(const struct config *config, size_t field);
+/* Whether the setting at `field`, which is no list, has another value than its default. */
+bool config_is_changed(const struct config *config, size_t field);
 
 /* `field` is wrong: the offset of a field of struct config that is no list of several kinds; CONFIG_NONE: the
  * settings together. */

@@ -3,7 +3,7 @@
 import pytest
 
 from support import yaml_core
-from support.husk import run
+from support.husk import flags, run
 
 OPTIONS = ["--listen", "127.0.0.1:1", "--upstream", "b:2", "--cert", "a.pem", "--key", "b.pem", "--ca", "c.pem"]
 
@@ -31,6 +31,16 @@ def test_the_configuration_of_options_is_that_of_the_file_it_becomes(file):
     route, = yaml_core.load(text)["routes"]
     assert route["name"] == "client" and route["tls"]["upstream"]["cert"] == "a.pem"
     assert route["rules"] == [{"any": True, "tags": "a.*,b", "burst": "1s"}]
+
+
+@pytest.mark.parametrize("mode, more", [
+    ("client", []), ("client", ["--protocol", "tcp"]), ("client", ["--delivery", "passthrough"]), ("server", ["--allow-any", "--rule", "any bytes-per-second=1MiB"])])
+def test_what_is_printed_can_run(file, pki, mode, more):
+    certificate = pki.client if mode == "client" else pki.server
+    options = flags(listen="127.0.0.1:0", upstream="127.0.0.1:1", admin="off", cert=certificate.cert,
+                    key=certificate.key, ca=pki.ca.cert)
+    result = run("check", "--config", file(effective(mode, *options, *more)))
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
 
 
 def test_settings_that_were_not_given_are_marked(file):
