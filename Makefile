@@ -65,7 +65,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps bench-deps run install clean compile_commands
+.PHONY: all help deps test-deps bench-deps run install documents clean compile_commands
 .PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
 .PHONY: bench bench-micro bench-programs lint format layers
 all: $(BUILD)/husk
@@ -108,7 +108,7 @@ $(BUILD)/flags: FORCE
 
 # a|b: either of them.
 BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev libyaml-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
-TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml yamllint openssl ruby ruby-dev \
+TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml yamllint mandoc zsh fish openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
 FUZZ_DEPS  := libclang-rt-dev
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
@@ -145,9 +145,21 @@ run: deps
 	@$(MAKE) --no-print-directory -j$(shell nproc) build/husk
 	@demo/run.sh build/husk "$(SECONDS)"
 
-#: make install             install to $(DESTDIR)$(PREFIX)/bin
+SHARE := $(DESTDIR)$(PREFIX)/share
+
+#: make install             install to $(DESTDIR)$(PREFIX): program, manual pages, completions, JSON Schema
 install: $(BUILD)/husk
 	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
+	install -D -m 0644 -t "$(SHARE)/man/man1" docs/man/husk.1
+	install -D -m 0644 -t "$(SHARE)/man/man5" docs/man/husk.yaml.5
+	install -D -m 0644 completions/husk.bash "$(SHARE)/bash-completion/completions/husk"
+	install -D -m 0644 -t "$(SHARE)/zsh/site-functions" completions/_husk
+	install -D -m 0644 -t "$(SHARE)/fish/vendor_completions.d" completions/husk.fish
+	install -D -m 0644 -t "$(SHARE)/husk" docs/husk.schema.json
+
+#: make documents           write what comes from the settings: tables, manual pages, completions, JSON Schema
+documents: $(BUILD)/husk
+	$(PYTHON) docs/generate $(BUILD)/husk
 
 # The dry run prints the commands that would build everything.
 #: make compile_commands    write compile_commands.json, for clangd and other tools

@@ -1,6 +1,6 @@
 #include "config/json_schema.h"
 
-#include "config/config.h"
+#include "config/config_file.h"
 #include "config/file_help.h"
 #include "config/file_outline.h"
 #include "config/setting_scalar.h"
@@ -429,6 +429,7 @@ static void schema_write(struct writer *writer)
            "each route listens on addresses and carries what it accepts to its upstreams");
     member(writer, "type", "array");
     number(writer, "minItems", 1);
+    number(writer, "maxItems", CONFIG_FILE_ROUTES_MAX);
     text(writer, "items");
     alternative(writer, "$ref", "#/$defs/route");
     end(writer);

@@ -84,7 +84,8 @@ static const char *const groups[] = {
 static const struct setting settings[] = {
     { ROUTE(OPERATIONS, "name", "name", SETTING_TEXT, name),
       .value_name = "NAME", .required_by = FOR_FILE,
-      .help = "name of the route in logs and metrics, letters, digits, - _ and .; default: client or server" },
+      .help = "name of the route in logs and metrics, letters, digits, - _ and .; without it, husk client is called "
+              "client and husk server is called server" },
     { CLIENT(TLS, "server-name", "tls.upstream.server_name", SETTING_TEXT, server_name),
       .value_name = "NAME",
       .help = "name or IP address that the certificate of every upstream must carry, also sent as SNI; "

@@ -36,6 +36,7 @@ ALLOWED = {
 REFUSED = {
     "nothing": "",
     "no route": "routes: []",
+    "too many routes": "routes: [%s]" % ", ".join(f"{{name: a{i}, listen: b:1, upstreams: c:1}}" for i in range(1001)),
     "routes that are a map": "routes: {name: a}",
     "a route without listen": "routes: [{name: a, upstreams: b:2}]",
     "a route without upstreams": "defaults: {dns: {min_ttl: 1s}}\nroutes: [{name: a, listen: 127.0.0.1:1}]",
