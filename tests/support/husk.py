@@ -40,7 +40,7 @@ def run(*arguments, env=None, timeout=WAIT_SECONDS):
 
 
 class Husk(Program):
-    """A running `husk client` or `husk server`."""
+    """A running `husk client`, `husk server` or `husk run`."""
 
     def __init__(self, mode, options, env=None, prefix=()):
         super().__init__([*prefix, BINARY, mode, *flags(**options)], f"husk {mode}",
@@ -154,6 +154,12 @@ class Launcher:
         if not any(name.startswith("allow") for name in options):
             options["allow_cn"] = "client"
         return self._start("server", upstream, self.pki.server, options)
+
+    def run(self, path, count=1, env=None):
+        """Runs the routes of a file with JSON logs, and waits until husk listens on `count` addresses."""
+        husk = self._programs.add(Husk("run", {"config": path}, env))
+        husk.wait_until(lambda _: len(husk.events(message="listening")) == count, f"{count} listeners")
+        return husk
 
     def tunnel(self, client=(), server=(), upstream=None):
         """`client`, `server`: options of husk client and of husk server."""
