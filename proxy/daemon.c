@@ -2,6 +2,7 @@
 
 #include "base/process.h"
 #include "commands/commands.h"
+#include "config_reload.h"
 #include "routes.h"
 #include "wire/tls_channel.h"
 
@@ -18,6 +19,7 @@ struct daemon {
     struct ev_loop *loop;
     struct worker_group workers;
     struct routes routes;
+    struct config_reload config_reload; /* of a file */
     struct drain drain;
     struct admin *admin; /* NULL: off */
     struct process_memory memory;
@@ -43,6 +45,8 @@ static void on_snapshot_asked(void *owner, struct metrics_snapshot *snapshot)
     snapshot->version = daemon->version;
     snapshot->tls_library = tls_channel_library();
     snapshot->draining = daemon->drain.is_draining;
+    snapshot->config_reloads_succeeded = daemon->config_reload.succeeded;
+    snapshot->config_reloads_failed = daemon->config_reload.failed;
     routes_snapshot(&daemon->routes, snapshot);
 }
 
@@ -59,6 +63,7 @@ static void on_drain(void *owner)
 {
     struct daemon *daemon = owner;
 
+    config_reload_close(&daemon->config_reload);
     routes_drain(&daemon->routes);
     log_say(&daemon->log, LOG_INFO, "draining");
 }
@@ -68,6 +73,7 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
     struct daemon *daemon = watcher->data;
 
     (void)loop, (void)events;
+    config_reload_now(&daemon->config_reload);
     routes_reload(&daemon->routes);
 }
 
@@ -82,13 +88,22 @@ static void on_watch(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ---- the parts ---- */
 
+/* Each route shares the plan that has its options. */
+static void on_options_unused(void *owner, struct options *options)
+{
+    (void)owner;
+    plan_release(plan_of(options));
+}
+
 static bool routes_open(struct daemon *daemon, struct fault *fault)
 {
     struct plan *plan = daemon->plan;
 
     for (size_t i = 0; i < plan->count; i++) {
-        if (routes_prepare(&daemon->routes, &plan->routes[i].options, fault))
+        if (routes_prepare(&daemon->routes, &plan->routes[i].options, fault)) {
+            plan_share(plan);
             continue;
+        }
         if (plan->count > 1)
             fault_wrap(fault, "route %s", plan->routes[i].options.route.name);
         return false;
@@ -155,6 +170,8 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
         !routes_start(&daemon->routes, fault))
         return false;
     watchers_start(daemon);
+    if (daemon->plan->path)
+        config_reload_open(&daemon->config_reload, daemon->plan, &daemon->routes, &daemon->log);
     process_release_startup_pages();
     routes_log_addresses(&daemon->routes);
     if (daemon->admin)
@@ -165,6 +182,7 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
 /* Ends the workers and frees everything. Returns the number of connections and messages left undelivered. */
 static unsigned daemon_stop(struct daemon *daemon)
 {
+    config_reload_close(&daemon->config_reload);
     worker_group_stop(&daemon->workers);
     unsigned left_behind = routes_close(&daemon->routes);
 
@@ -182,6 +200,7 @@ int daemon_run(struct plan *plan, const char *version)
         .loop = daemon.loop,
         .workers = &daemon.workers,
         .log = &daemon.log,
+        .on_unused = on_options_unused,
     };
     struct fault fault;
 

@@ -126,8 +126,12 @@ void routes_init(struct routes *routes, const struct routes_options *options)
 
 unsigned routes_close(struct routes *routes)
 {
-    while (!TAILQ_EMPTY(&routes->list))
-        route_drop(routes, TAILQ_FIRST(&routes->list));
+    while (!TAILQ_EMPTY(&routes->list)) {
+        struct route *route = TAILQ_FIRST(&routes->list);
+        struct options *options = route->options;
+        route_drop(routes, route);
+        on_unused(routes, options);
+    }
     return routes->left_behind;
 }
 

@@ -155,6 +155,13 @@ static void write_reloads(FILE *out, const struct family *family, const struct m
     fprintf(out, "%s{result=\"failure\"} %" PRIu64 "\n", family->name, snapshot->reloads_failed);
 }
 
+static void write_config_reloads(FILE *out, const struct family *family,
+                                 const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s{result=\"success\"} %" PRIu64 "\n", family->name, snapshot->config_reloads_succeeded);
+    fprintf(out, "%s{result=\"failure\"} %" PRIu64 "\n", family->name, snapshot->config_reloads_failed);
+}
+
 static void write_reload_pending(FILE *out, const struct family *family,
                                  const struct metrics_snapshot *snapshot)
 {
@@ -298,6 +305,10 @@ static const struct family families[] = {
           "Reloads of certificates and keys, by result. A retry that fails in the same way is not counted.",
       .type = "counter",
       .write_process = write_reloads },
+    { .name = "husk_config_reloads_total",
+      .help = "How often the file of husk run was read again, by result.",
+      .type = "counter",
+      .write_process = write_config_reloads },
     { .name = "husk_reload_pending",
       .help = "1 while changed files of certificates and keys cannot be loaded; husk tries again.",
       .type = "gauge",

@@ -142,6 +142,7 @@ struct metrics_snapshot {
     const char *version;                        /* husk's */
     const char *tls_library;                    /* e.g. "BoringSSL API 17" */
     uint64_t reloads_succeeded, reloads_failed; /* of all routes */
+    uint64_t config_reloads_succeeded, config_reloads_failed;
     bool reload_pending; /* new files of a route could not be loaded, and husk tries again */
     bool draining;
 };

@@ -1,0 +1,36 @@
+/* Reads the configuration file again, on SIGHUP and when it was replaced, and lets the routes follow: new
+ * routes begin, others end or change in place, and a route with the same settings is not touched.
+ *
+ * A file with a mistake, or one that cannot be followed, changes nothing. Settings of the process are read
+ * when husk starts; the log names those that differ. A route begins and ends at once, but a new route whose
+ * address belongs to an ending one waits until the address is free. */
+#ifndef HUSK_CONFIG_RELOAD_H
+#define HUSK_CONFIG_RELOAD_H
+
+#include "base/fault.h"
+#include "control/file_watch.h"
+#include "plan.h"
+#include "routes.h"
+
+#include <ev.h>
+
+struct config_reload {
+    struct routes *routes;   /* borrowed */
+    struct ev_loop *loop;    /* borrowed; NULL: not open */
+    struct log *log;         /* borrowed */
+    struct plan *plan;       /* shared: the newest that is in use */
+    struct file_watch watch; /* open unless --reload-interval is off */
+    ev_timer wait;           /* runs while routes of `plan` wait for an address */
+    unsigned waits_left;
+    uint64_t succeeded, failed; /* how often the file was read again */
+};
+
+/* `plan` comes from a file, and the routes run from it. The struct must not move in memory afterwards. */
+void config_reload_open(struct config_reload *reload, struct plan *plan, struct routes *routes,
+                        struct log *log);
+/* Reads the file now. Harmless if it is not open. */
+void config_reload_now(struct config_reload *reload);
+/* Safe on all zeros. */
+void config_reload_close(struct config_reload *reload);
+
+#endif
