@@ -28,8 +28,8 @@ struct routes {
 
 /* `routes` must not move in memory afterwards. */
 void routes_init(struct routes *routes, const struct routes_options *options);
-/* Closes all routes. The workers have stopped, or none was started. Returns the number of connections and
- * messages left undelivered, also by routes that ended before. */
+/* Closes all routes; on_unused follows for each. The workers have stopped, or none was started. Returns the
+ * number of connections and messages left undelivered, also by routes that ended before. */
 unsigned routes_close(struct routes *routes);
 
 /* ---- at the start of the process ---- */
