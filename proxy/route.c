@@ -176,6 +176,7 @@ static struct discovery *discovery_new(struct route *route, const struct options
 {
     struct discovery *before = route->discovery, *discovery = calloc(1, sizeof *discovery);
     const struct discovery_setup setup = {
+        .route = options->route.name,
         .options = &options->discovery,
         .log = route->process->log,
         .stats_registry = before ? &before->stats_registry : NULL,
@@ -202,6 +203,7 @@ static void heartbeat_start(struct route *route)
     const struct listening *listening = &route->group.listening;
     struct log *log = route->process->log;
     const struct heartbeat_options options = {
+        .route = name_of(route),
         .per_second = route->options->heartbeats_per_second,
         .per_second_and_source = route->options->heartbeats_per_source,
         .log = log,
@@ -219,13 +221,14 @@ static void heartbeat_start(struct route *route)
         if (address->storage.ss_family == AF_UNIX)
             continue;
         if (!heartbeat_bind(&route->heartbeat, address, &fault))
-            log_say(log, LOG_WARN, "UDP heartbeats are not answered: %s", fault.text);
+            log_say_of(log, LOG_WARN, name_of(route), "UDP heartbeats are not answered: %s", fault.text);
     }
 }
 
 static void readiness_start(struct route *route)
 {
     route->readiness.options = (struct readiness_options) {
+        .route = name_of(route),
         .discovery = route->discovery,
         .log = route->process->log,
         .refuses_unhealthy = route->options->refuses_unhealthy,

@@ -239,6 +239,20 @@ void log_say(struct log *log, enum log_level level, const char *format, ...)
     log_end(&line);
 }
 
+void log_say_of(struct log *log, enum log_level level, const char *route, const char *format, ...)
+{
+    struct log_line line;
+    char message[1024];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    log_begin(&line, log, level, message);
+    log_text(&line, "route", route);
+    log_end(&line);
+}
+
 bool log_limiter_admit(struct log_limiter *limiter, uint64_t now_ms, uint32_t burst, uint32_t *suppressed)
 {
     if (now_ms - limiter->window_start_ms >= LOG_LIMITER_WINDOW_MS) {

@@ -50,6 +50,9 @@ void log_end(struct log_line *line);
 /* Writes a line that has a message and no fields. */
 void log_say(struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with the field "route"; NULL: without it. */
+void log_say_of(struct log *log, enum log_level level, const char *route, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Limits repeated lines to `burst` lines in ten seconds, and counts the others. Belongs to one thread.
  * Zero-initialise. */

@@ -120,13 +120,14 @@ static void endpoints_publish(struct discovery *discovery)
     if (!list)
         return; /* out of memory: the next answer publishes the list */
     if (left_out && !discovery->left_out)
-        log_say(discovery->log, LOG_WARN, "more than %d upstream addresses: %zu left out", ENDPOINTS_MAX,
-                left_out);
+        log_say_of(discovery->log, LOG_WARN, discovery->route,
+                   "more than %d upstream addresses: %zu left out", ENDPOINTS_MAX, left_out);
     discovery->left_out = left_out;
     if (!list->count) {
         discovery->on_endpoints(discovery->owner, NULL);
     } else if (!discovery->list || !endpoint_list_equal(list, discovery->list)) {
-        log_say(discovery->log, LOG_DEBUG, "the upstream has %zu address(es)", list->count);
+        log_say_of(discovery->log, LOG_DEBUG, discovery->route, "the upstream has %zu address(es)",
+                   list->count);
         endpoint_list_release(discovery->list);
         discovery->list = endpoint_list_share(list);
         endpoint_stats_registry_unlist(&discovery->stats_registry);
@@ -147,9 +148,9 @@ static void on_resolved(void *owner, const struct resolver_address *addresses, s
 
     lookup->has_answered = true;
     if (!count && !lookup->unresolved)
-        log_say(log, LOG_WARN, "cannot resolve %s: %s", host, why);
+        log_say_of(log, LOG_WARN, lookup->discovery->route, "cannot resolve %s: %s", host, why);
     if (count && lookup->unresolved)
-        log_say(log, LOG_INFO, "%s resolves again", host);
+        log_say_of(log, LOG_INFO, lookup->discovery->route, "%s resolves again", host);
     lookup->unresolved = why;
     struct endpoint_list *list = count ? lookup_list(lookup, addresses, taken) : NULL;
     if (list) {
@@ -188,6 +189,7 @@ bool discovery_open(struct discovery *discovery, struct ev_loop *loop, const str
 
     *discovery = (struct discovery) {
         .options = options,
+        .route = setup->route,
         .log = setup->log,
         .lookups = calloc(options->target_count, sizeof *discovery->lookups),
         .on_endpoints = setup->on_endpoints,

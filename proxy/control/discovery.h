@@ -48,6 +48,7 @@ struct discovery_lookup {
 };
 
 struct discovery {
+    const char *route;                       /* borrowed: its name, for the log; NULL: none */
     const struct discovery_options *options; /* borrowed */
     struct log *log;                         /* borrowed */
     struct discovery_lookup *lookups;        /* owned: one for each target */
@@ -60,6 +61,7 @@ struct discovery {
 };
 
 struct discovery_setup {
+    const char *route;                       /* borrowed: its name, for the log; NULL: none */
     const struct discovery_options *options; /* borrowed */
     struct log *log;                         /* borrowed */
     /* Of the discovery before this one: taken over, and empty afterwards. NULL: there was none. */

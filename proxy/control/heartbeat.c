@@ -69,6 +69,7 @@ static void limited_log(struct heartbeat *heartbeat, const struct socket_address
     socket_address_format(source, text, sizeof text);
     log_begin(&line, heartbeat->options.log, LOG_WARN,
               "UDP heartbeats from one source exceed --udp-heartbeats-per-source and are not answered");
+    log_text(&line, "route", heartbeat->options.route);
     log_text(&line, "source", text);
     log_suppressed(&line, suppressed);
     log_end(&line);

@@ -23,6 +23,7 @@ typedef bool heartbeat_on_asked(void *owner);
 enum { HEARTBEAT_SOCKETS_MAX = 16 };
 
 struct heartbeat_options {
+    const char *route;   /* borrowed: its name, for the log; NULL: none */
     uint32_t per_second; /* datagrams read on all sockets, at least 1; further ones wait in the sockets'
                             buffers, and the kernel drops what does not fit */
     uint32_t per_second_and_source; /* datagrams answered, see source_limit; 0: no limit */

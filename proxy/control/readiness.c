@@ -148,11 +148,12 @@ static void refusal_update(struct readiness *readiness, enum end_reason failure)
     readiness->is_refusing = refuse;
     if (refuse) {
         options->on_refuse(options->owner);
-        log_say(options->log, LOG_WARN, "upstream: %s; new connections are refused",
-                end_reason_phrase(failure));
+        log_say_of(options->log, LOG_WARN, options->route, "upstream: %s; new connections are refused",
+                   end_reason_phrase(failure));
     } else {
         options->on_admit(options->owner);
-        log_say(options->log, LOG_INFO, "upstream may be back; connections are accepted again");
+        log_say_of(options->log, LOG_INFO, options->route,
+                   "upstream may be back; connections are accepted again");
     }
 }
 

@@ -39,6 +39,7 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
 
 struct readiness_options {
+    const char *route;           /* borrowed: its name, for the log; NULL: none */
     struct discovery *discovery; /* borrowed */
     struct log *log;             /* borrowed */
     bool refuses_unhealthy;      /* refuse new connections while the upstream fails */

@@ -2,7 +2,6 @@
 
 #include "trust/file_stamp.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { RETRY_MIN_MS = 1000 };
@@ -76,19 +75,14 @@ static void set_use(struct reload *reload, const struct loaded *set)
 static void failure_note(struct reload *reload, const struct fault *fault)
 {
     bool is_known = reload->state == RELOAD_RETRYING && strcmp(reload->fault.text, fault->text) == 0;
-    char message[FAULT_TEXT_BYTES + 80];
-    struct log_line line;
 
     reload->state = RELOAD_RETRYING;
     reload->fault = *fault;
     if (is_known)
         return;
     reload->failed++;
-    snprintf(message, sizeof message,
-             "reload failed, the credentials in use are kept and husk tries again: %s", fault->text);
-    log_begin(&line, reload->log, LOG_ERROR, message);
-    log_text(&line, "route", reload->options.route);
-    log_end(&line);
+    log_say_of(reload->log, LOG_ERROR, reload->options.route,
+               "reload failed, the credentials in use are kept and husk tries again: %s", fault->text);
 }
 
 static void retry_schedule(struct reload *reload)
@@ -106,7 +100,6 @@ static void retry_schedule(struct reload *reload)
 static void reload_attempt(struct reload *reload)
 {
     struct loaded set;
-    struct log_line line;
     struct fault fault;
 
     reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
@@ -121,9 +114,7 @@ static void reload_attempt(struct reload *reload)
         ev_timer_stop(reload->loop, &reload->retry);
     reload->options.on_loaded(reload->options.owner);
     reload->succeeded++;
-    log_begin(&line, reload->log, LOG_INFO, "credentials reloaded");
-    log_text(&line, "route", reload->options.route);
-    log_end(&line);
+    log_say_of(reload->log, LOG_INFO, reload->options.route, "credentials reloaded");
 }
 
 /* The files are new, or somebody asks for them: the pauses begin with the shortest again. */

@@ -132,6 +132,16 @@ static void a_message_cannot_begin_a_line(void **state)
     assert_string_equal(written(fixture), "info peer\\n2026 error forged\\u202e\\xff is not \"x\"\n");
 }
 
+static void a_line_of_a_route_names_it(void **state)
+{
+    struct fixture *fixture = *state;
+
+    log_say_of(&fixture->log, LOG_INFO, "audit", "%u of %u", 1, 2);
+    assert_string_equal(written(fixture), "info 1 of 2 route=audit\n");
+    log_say_of(&fixture->log, LOG_INFO, NULL, "none");
+    assert_string_equal(written(fixture), "info none\n");
+}
+
 /* The bytes that a JSON string stands for; lone surrogates U+DC80 to U+DCFF are bytes. */
 static size_t json_decode(const char *text, char *bytes)
 {
@@ -269,6 +279,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(characters_are_kept_unless_they_hide_or_reorder_text, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_message_cannot_begin_a_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_line_of_a_route_names_it, setup, teardown),
         cmocka_unit_test_setup_teardown(any_bytes_can_be_read_back_from_a_json_line, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_below_the_level_are_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_value_is_cut_and_the_line_stays_whole, setup, teardown),
