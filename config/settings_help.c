@@ -3,6 +3,8 @@
 #include "config/setting_scalar.h"
 #include "config/setting_value.h"
 
+#include <string.h>
+
 static void choices_print(const struct setting *setting, FILE *out)
 {
     for (unsigned i = 0; setting->choices[i]; i++)
@@ -63,6 +65,21 @@ static void range_print(const struct setting *setting, FILE *out)
     fputc('\n', out);
 }
 
+/* The option of client and server can be a setting of each side in a file. */
+static void paths_print(const struct settings_table *table, const struct setting *setting, FILE *out)
+{
+    const char *before = "In files: ";
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *row = &table->rows[i];
+        if (row->path && strcmp(row->name, setting->name) == 0) {
+            fprintf(out, "%s%s", before, row->path);
+            before = ", ";
+        }
+    }
+    fputc('\n', out);
+}
+
 void settings_print_one(const struct settings_table *table, const struct setting *setting, FILE *out)
 {
     usage_print(setting, out);
@@ -78,7 +95,7 @@ void settings_print_one(const struct settings_table *table, const struct setting
     else
         fprintf(out, "Default:  %s\n", setting->fallback ? setting->fallback : "not set");
     if (setting->path)
-        fprintf(out, "In files: %s\n", setting->path);
+        paths_print(table, setting, out);
     if (table->groups)
         fprintf(out, "Group:    %s\n", table->groups[setting->group]);
 }

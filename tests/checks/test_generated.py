@@ -77,7 +77,8 @@ def test_the_help_has_the_options_of_the_code(program):
 def test_each_setting_has_its_help(program):
     for name, path in settings_in_code():
         text = run("help", name).stdout
-        assert text.startswith(f"--{name}") and "In files: " in text, name
+        assert text.startswith(f"--{name}"), name
+        assert path in re.search(r"^In files: (.*)$", text, re.M)[1].split(", "), name
 
 
 def test_the_schema_has_the_settings_of_the_code(program):
