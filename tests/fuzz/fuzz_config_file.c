@@ -1,6 +1,8 @@
 /* The reader of configuration files over any bytes. Places lie in the text, values are in their ranges, also
- * after a mistake, and the same text gives the same routes and the same mistakes again. */
+ * after a mistake, and the same text gives the same routes and the same mistakes again. What config_print
+ * writes gives the same routes, too. */
 #include "config/config_file.h"
+#include "config/config_print.h"
 #include "config/setting_scalar.h"
 #include "config/setting_value.h"
 #include "config/yaml_text.h"
@@ -13,6 +15,8 @@
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
+
+enum { PRINTED_MAX = 10 }; /* routes: printing takes long, and a file has a limit of values */
 
 static const char secret[] = "s3cret value";
 
@@ -47,7 +51,7 @@ static void check_mistakes(struct yaml_text text, const struct mistakes *mistake
     for (size_t i = 0; i < mistakes->kept && i < 100; i++) {
         const char *words = mistakes->items[i].text;
         expect(*words && !strchr(words, '\n') && utf8_is_valid(words, strlen(words)));
-        expect(!strstr(words, secret));
+        expect(!strstr(words, secret) || memmem(text.bytes, text.length, secret, strlen(secret)));
         if (is_text && mistakes->items[i].place.line)
             check_place(&text, mistakes->items[i].place);
     }
@@ -97,6 +101,30 @@ static void check_good(const struct settings_table *table, const struct config_f
     }
 }
 
+/* The printed file reads no variable: it has the values. */
+static void check_printed(const struct settings_table *table, const struct config_file *file)
+{
+    char *text = NULL;
+    size_t length = 0;
+    struct fault fault;
+    struct config_file again;
+    struct mistakes mistakes;
+    FILE *out = open_memstream(&text, &length);
+
+    expect(out && config_print(file->routes, file->count, out, &fault) && fclose(out) == 0);
+    mistakes_init(&mistakes, "printed");
+    bool is_good = config_file_read_text(&again, text, length, NULL, &mistakes);
+    mistakes_print(&mistakes, stderr);
+    expect(is_good && again.count == file->count);
+    for (size_t i = 0; i < file->count; i++) {
+        for (size_t k = 0; k < table->count; k++)
+            expect(setting_value_equal(&table->rows[k], &file->routes[i], &again.routes[i]));
+    }
+    config_file_free(&again);
+    mistakes_deinit(&mistakes);
+    free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     const struct settings_table table = config_settings(CONFIG_FILE);
@@ -117,6 +145,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         check_route(&table, &file.routes[i], &again.routes[i]);
     if (is_good)
         check_good(&table, &file);
+    if (is_good && file.count <= PRINTED_MAX)
+        check_printed(&table, &file);
     config_file_free(&file);
     config_file_free(&again);
     mistakes_deinit(&mistakes);
