@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
 enum { PRINTED_MAX = 10 }; /* routes: printing takes long, and a file has a limit of values */
 
-static const char secret[] = "s3cret value";
+static const char secret[] = "s3cret-value";
 
 static void expect(bool right)
 {
@@ -48,10 +48,14 @@ static void check_mistakes(struct yaml_text text, const struct mistakes *mistake
 
     mistakes_init(&unused, "text");
     bool is_text = yaml_text_check(&text, &unused);
+    /* A text that has the words of the secret may be quoted. */
+    bool may_be_shown =
+        memchr(text.bytes, '\\', text.length) || memmem(text.bytes, text.length, secret, strlen(secret));
+
     for (size_t i = 0; i < mistakes->kept && i < 100; i++) {
         const char *words = mistakes->items[i].text;
         expect(*words && !strchr(words, '\n') && utf8_is_valid(words, strlen(words)));
-        expect(!strstr(words, secret) || memmem(text.bytes, text.length, secret, strlen(secret)));
+        expect(may_be_shown || !strstr(words, secret));
         if (is_text && mistakes->items[i].place.line)
             check_place(&text, mistakes->items[i].place);
     }
