@@ -89,7 +89,7 @@ def husk_1(program):
     text += proxy_settings(program)
     text += ".Sh SIGNALS\n" + listing([
         ("Dv SIGTERM , Dv SIGINT", prose("husk lets agents finish, and ends.")),
-        ("Dv SIGHUP", prose("husk loads certificates, keys, CAs and shared keys again."))])
+        ("Dv SIGHUP", prose("husk reads its configuration file, certificates, keys, CAs and shared keys again."))])
     text += ".Sh EXIT STATUS\n" + listing([
         ("0", prose("The command succeeded.")), ("1", prose("It failed while it ran.")),
         ("2", prose("It was used wrongly, or a setting or a file is wrong."))])
@@ -125,6 +125,9 @@ def husk_yaml_5(program, example):
         "variable is unset or empty. $${ stands for the text ${.")
     text += ".Pp\n" + prose(
         "A duration has a unit: 250ms, 5s, 2m or 1h. A size is a number of bytes, or has the unit KiB, MiB or GiB.")
+    text += ".Pp\n" + prose(
+        "On SIGHUP, and when the file was replaced, husk reads it again. Routes begin, end or change in place. Settings of the "
+        "process change only when husk starts again. A file with a mistake changes nothing.")
     text += ".Pp\n.Ic husk check --config Ar FILE\nsays what is wrong with a file, and\n"
     text += ".Ic husk config --effective --config Ar FILE\nprints every setting with its value.\n"
     text += ".Sh SETTINGS OF THE PROCESS\n" + listing(

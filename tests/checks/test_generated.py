@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import jsonschema
 import pytest
 
 from support import husk as husk_support
@@ -132,7 +133,6 @@ def examples():
 
 @pytest.mark.parametrize("text", examples())
 def test_the_examples_are_right(program, tmp_path, text):
-    jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator(program.schema).validate(yaml_core.load(text))
     (tmp_path / "husk.yaml").write_text(text)
     result = run("config", "--effective", "--config", tmp_path / "husk.yaml")
@@ -141,6 +141,14 @@ def test_the_examples_are_right(program, tmp_path, text):
 
 def test_the_page_has_examples():
     assert len(examples()) == 2
+
+
+def test_the_files_of_examples_are_valid(program):
+    validator = jsonschema.Draft202012Validator(program.schema)
+    files = list((ROOT / "config/examples").glob("*.yaml"))
+    assert files
+    for file in files:
+        validator.validate(yaml_core.load(file.read_text()))
 
 
 # ---- manual pages ------------------------------------------------------------------------------------------
