@@ -245,7 +245,7 @@ build/agent_go build/verify_go: build/%: tests/interop/%.go
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c proxy/trust/*.c config/*.c proxy/base/buffer.c proxy/base/clock.c proxy/base/end_reason.c proxy/base/event_fault.c proxy/base/fault.c proxy/base/hash.c proxy/base/log.c proxy/base/utf8.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/trust/*.c config/*.c proxy/options*.c proxy/delivery/message_policy.c proxy/delivery/tag_text.c proxy/wire/address.c proxy/base/buffer.c proxy/base/clock.c proxy/base/end_reason.c proxy/base/event_fault.c proxy/base/fault.c proxy/base/hash.c proxy/base/log.c proxy/base/token_bucket.c proxy/base/utf8.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
 
 replay-programs: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
 

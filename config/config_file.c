@@ -69,14 +69,12 @@ static void required_check(const struct reader *reader, const struct config *rou
 static void name_check(const struct reader *reader, const struct config *route)
 {
     const struct setting *name = setting_at(&reader->table, offsetof(struct config, name), 0);
-    char quote[MISTAKES_QUOTE_BYTES];
 
     for (const struct config *other = reader->file->routes; route->name && other < route; other++) {
         if (!other->name || strcmp(other->name, route->name) != 0)
             continue;
         mistakes_add(reader->mistakes, setting_source(&reader->table, (void *)(uintptr_t)route, name)->place,
-                     "%s.name: %s is the name of routes[%u], too", reader->path.text,
-                     mistakes_quote(route->name, quote), other->index);
+                     "%s.name: routes[%u] has the same name", reader->path.text, other->index);
         return;
     }
 }

@@ -1,6 +1,6 @@
-/* The reader of configuration files over any bytes. Places lie in the text, values are in their ranges, also
- * after a mistake, and the same text gives the same routes and the same mistakes again. What config_print
- * writes gives the same routes, too. */
+/* The reader of configuration files over any bytes, and what the settings mean together. Places lie in the
+ * text, values are in their ranges, also after a mistake, and the same text gives the same routes and the
+ * same mistakes again. What config_print writes gives the same routes, too. */
 #include "config/config_file.h"
 #include "config/config_print.h"
 #include "config/setting_scalar.h"
@@ -8,6 +8,7 @@
 #include "config/yaml_text.h"
 
 #include "base/utf8.h"
+#include "options.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -16,7 +17,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
-enum { PRINTED_MAX = 10 }; /* routes: printing takes long, and a file has a limit of values */
+enum {
+    PRINTED_MAX = 10, /* routes: printing takes long, and a file has a limit of values */
+    ROUTES_CHECKED_MAX = 8
+};
 
 static const char secret[] = "s3cret-value";
 
@@ -42,20 +46,24 @@ static void check_place(const struct yaml_text *text, struct place place)
     expect(rest.length || place.column == 1 || yaml_text_from(&line, place.column - 1).length);
 }
 
+static void check_secret(const struct yaml_text *text, const struct mistakes *mistakes)
+{
+    /* A text that has the words of the secret may be quoted. */
+    if (memchr(text->bytes, '\\', text->length) || memmem(text->bytes, text->length, secret, strlen(secret)))
+        return;
+    for (size_t i = 0; i < mistakes->kept; i++)
+        expect(!strstr(mistakes->items[i].text, secret));
+}
+
 static void check_mistakes(struct yaml_text text, const struct mistakes *mistakes)
 {
     struct mistakes unused;
 
     mistakes_init(&unused, "text");
     bool is_text = yaml_text_check(&text, &unused);
-    /* A text that has the words of the secret may be quoted. */
-    bool may_be_shown =
-        memchr(text.bytes, '\\', text.length) || memmem(text.bytes, text.length, secret, strlen(secret));
-
     for (size_t i = 0; i < mistakes->kept && i < 100; i++) {
         const char *words = mistakes->items[i].text;
         expect(*words && !strchr(words, '\n') && utf8_is_valid(words, strlen(words)));
-        expect(may_be_shown || !strstr(words, secret));
         if (is_text && mistakes->items[i].place.line)
             check_place(&text, mistakes->items[i].place);
     }
@@ -129,6 +137,25 @@ static void check_printed(const struct settings_table *table, const struct confi
     free(text);
 }
 
+/* The settings are used also if the file has mistakes. */
+static void check_options(const struct config_file *file, struct mistakes *mistakes)
+{
+    struct process_options process;
+    struct options options;
+    size_t before = mistakes->count;
+
+    if (!file->count)
+        return;
+    bool is_good = process_options_from_config(&process, &file->routes[0], mistakes);
+    expect(process.workers >= 1 && process.workers <= WORKER_GROUP_MAX);
+    for (size_t i = 0; i < file->count && i < ROUTES_CHECKED_MAX; i++) {
+        is_good = options_from_config(&options, &file->routes[i], process.workers, mistakes) && is_good;
+        expect(options.route.name && options.listen.count <= LISTENER_SOCKETS_MAX);
+        options_deinit(&options);
+    }
+    expect(is_good == (mistakes->count == before));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     const struct settings_table table = config_settings(CONFIG_FILE);
@@ -144,13 +171,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     expect(mistakes.kept == mistakes_again.kept && file.count == again.count);
     for (size_t i = 0; i < mistakes.kept; i++)
         expect(strcmp(mistakes.items[i].text, mistakes_again.items[i].text) == 0);
-    check_mistakes((struct yaml_text) { text, length }, &mistakes);
+    check_secret(&(struct yaml_text) { text, length }, &mistakes);
     for (size_t i = 0; i < file.count; i++)
         check_route(&table, &file.routes[i], &again.routes[i]);
     if (is_good)
         check_good(&table, &file);
     if (is_good && file.count <= PRINTED_MAX)
         check_printed(&table, &file);
+    check_options(&file, &mistakes);
+    check_mistakes((struct yaml_text) { text, length }, &mistakes);
     config_file_free(&file);
     config_file_free(&again);
     mistakes_deinit(&mistakes);
