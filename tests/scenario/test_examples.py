@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from support import config_file, raw
+from support.config_file import route
 from support.forward import Agent, Aggregator, carry_acked, message
 from support.husk import BINARY, ROOT, Husk, run
 from support.pki import Certificate
@@ -64,7 +65,7 @@ class Site:
         return self._directory / name
 
     def secret(self, name, passphrase):
-        """A directory with the files of a Secret: the name of the certificate is in its CN only, its key is encrypted."""
+        """A directory with the files of a Secret: a certificate with its name in the CN only, and an encrypted key."""
         usage = {"client": "clientAuth", "server": "serverAuth"}[name]
         locked = self._pki.locked(self._pki.ca.issue(f"secret-{name}", name, usage), passphrase, "pkcs8")
         directory = self._directory / f"{name}-tls"
@@ -81,7 +82,7 @@ class Site:
     def plain(self, upstream, **settings):
         """The address of a husk without TLS, which authenticates as an agent or an aggregator does."""
         self._files += 1
-        path = config_file.write(self._directory / f"{self._files}.yaml", config_file.route("peer", upstream, **settings))
+        path = config_file.write(self._directory / f"{self._files}.yaml", route("peer", upstream, **settings))
         return self._programs.add(Husk("run", {"config": path})).address
 
     def path(self, name):
@@ -146,7 +147,7 @@ def relay(site):
         return raw.connect_tls(middle.address, f"{inner}/ca.crt.pem", certificate)
     carry(connect(inner), aggregator, tag="inner.t")
     connect(outer)
-    middle.wait_for_line(lambda line: "reason=certificate_unknown_ca" in line, "that it refuses a client of the outer domain")
+    middle.wait_for_line(lambda line: "reason=certificate_unknown_ca" in line, "that a client of the outer domain goes")
 
 
 class Echo(raw.Server):
