@@ -201,7 +201,8 @@ def test_the_admin_endpoint_can_be_off(routes):
 
 def test_values_come_from_the_environment(husk, tmp_path):
     aggregator, path = Aggregator(), tmp_path / "husk.yaml"
-    config_file.write(path, route("${NAME:-nobody}", "${HOST:-127.0.0.1}:${PORT}"), defaults={"limits": {"max_tag": "${TAG}"}})
+    config_file.write(path, route("${NAME:-nobody}", "${HOST:-127.0.0.1}:${PORT}"),
+                      defaults={"limits": {"max_tag": "${TAG}"}})
     one = husk.run(path, env={"NAME": "named", "PORT": str(aggregator.address[1]), "TAG": "10"})
     carry(one, "named", aggregator)
 
