@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "trust/server_name.h"
+#include "wire/resolver_memory.h"
 #include "wire/srv_reply.h"
 
 #include <ares.h>
@@ -54,7 +55,8 @@ struct resolver {
     unsigned retry_ms;     /* the last delay after a failure; 0: the last look-up succeeded */
     uint64_t random;       /* state of xorshift64: never 0 */
 
-    ares_channel channel; /* NULL between a failure and the next look-up */
+    bool has_library;     /* c-ares uses resolver_memory */
+    ares_channel channel; /* NULL between two look-ups */
     struct ev_timer ares_clock;
     struct watch *watches;
 
@@ -330,13 +332,14 @@ static void lookup_start(struct resolver *resolver)
     const struct srv_target only = { .address = resolver->address };
     struct fault ignored; /* resolver_open has succeeded: only memory or descriptors can be missing now */
 
+    bool is_open = resolver->channel || channel_open(resolver, &ignored);
     resolver->looked_up_ms = clock_monotonic_ms();
     resolver->phase = PHASE_LOOKING;
     resolver->count = 0;
     resolver->why = NULL;
     resolver->ttl_ms = UINT64_MAX;
     lookups_free(resolver);
-    if (!resolver->channel && !channel_open(resolver, &ignored)) {
+    if (!is_open) {
         answer_soon(resolver, "cannot start looking up names");
         return;
     }
@@ -390,9 +393,10 @@ static void answer_deliver(struct resolver *resolver)
     } else {
         bool failed = resolver->count == 0;
 
-        /* A new channel reads the system's name servers again, which may have been wrong. */
-        if (failed)
-            channel_close(resolver);
+        /* Between two look-ups a channel only needs memory. A new one reads the name servers of the system
+         * again. */
+        channel_close(resolver);
+        ev_now_update(resolver->loop); /* the delay begins now */
         resolver->phase = PHASE_WAITING;
         timer_restart(resolver->loop, &resolver->step,
                       failed ? failure_delay_ms(resolver) : success_delay_ms(resolver));
@@ -445,19 +449,18 @@ struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_reque
         answer_soon(resolver, NULL);
         return resolver;
     }
+    resolver->has_library =
+        ares_library_init_mem(ARES_LIB_INIT_ALL, resolver_memory_get, resolver_memory_free,
+                              resolver_memory_resize) == ARES_SUCCESS;
     if (options->servers && !(resolver->servers = strdup(options->servers))) {
         fault_set(fault, "out of memory");
-        free(resolver);
-        return NULL;
+    } else if (channel_open(resolver, fault)) {
+        resolver->phase = PHASE_WAITING;
+        timer_restart(loop, &resolver->step, 0);
+        return resolver;
     }
-    if (!channel_open(resolver, fault)) {
-        free(resolver->servers);
-        free(resolver);
-        return NULL;
-    }
-    resolver->phase = PHASE_WAITING;
-    timer_restart(loop, &resolver->step, 0);
-    return resolver;
+    resolver_close(resolver);
+    return NULL;
 }
 
 void resolver_close(struct resolver *resolver)
@@ -474,6 +477,8 @@ void resolver_close(struct resolver *resolver)
         free(watch);
     }
     lookups_free(resolver);
+    if (resolver->has_library)
+        ares_library_cleanup();
     free(resolver->servers);
     free(resolver);
 }
