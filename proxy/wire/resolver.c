@@ -67,7 +67,7 @@ struct resolver {
     const char *why; /* of the answer to deliver: NULL or static text */
     uint64_t ttl_ms;
     size_t count;
-    struct resolver_address addresses[RESOLVER_ADDRESSES_MAX]; /* hosts point into lookups */
+    struct resolver_address addresses[]; /* hosts point into lookups; an IP address has one place here */
 };
 
 /* ---- c-ares and the loop ---- */
@@ -392,7 +392,6 @@ static void answer_deliver(struct resolver *resolver)
         resolver->phase = PHASE_SETTLED;
     } else {
         bool failed = resolver->count == 0;
-
         /* Between two look-ups a channel only needs memory. A new one reads the name servers of the system
          * again. */
         channel_close(resolver);
@@ -424,28 +423,32 @@ struct resolver *resolver_open(struct ev_loop *loop, const struct resolver_reque
 {
     const struct address *address = request->address;
     const struct resolver_options *options = request->options;
+    struct socket_address known;
 
     assert(!address->is_unix && options->min_ttl_ms && options->retry_min_ms);
-    struct resolver *resolver = calloc(1, sizeof *resolver);
+    bool is_known = address_to_socket(address, &known);
+    struct resolver *resolver = resolver_memory_get(
+        sizeof *resolver + (is_known ? 1 : RESOLVER_ADDRESSES_MAX) * sizeof resolver->addresses[0]);
 
     if (!resolver) {
         fault_set(fault, "out of memory");
         return NULL;
     }
-    resolver->loop = loop;
-    resolver->address = *address;
-    resolver->options = *options;
-    resolver->on_answer = request->on_answer;
-    resolver->owner = request->owner;
+    *resolver = (struct resolver) { .loop = loop,
+                                    .address = *address,
+                                    .options = *options,
+                                    .on_answer = request->on_answer,
+                                    .owner = request->owner,
+                                    .count = is_known };
     resolver->random = (clock_monotonic_us() ^ (uint64_t)(uintptr_t)resolver ^ (uint64_t)getpid() << 40) | 1;
     ev_init(&resolver->step, on_step);
     resolver->step.data = resolver;
     ev_init(&resolver->ares_clock, on_ares_clock);
     resolver->ares_clock.data = resolver;
 
-    if (address_to_socket(address, &resolver->addresses[0].address)) {
-        resolver->addresses[0].host = host_of(resolver, &resolver->address);
-        resolver->count = 1;
+    if (is_known) {
+        resolver->addresses[0] =
+            (struct resolver_address) { .address = known, .host = host_of(resolver, &resolver->address) };
         answer_soon(resolver, NULL);
         return resolver;
     }
@@ -480,7 +483,7 @@ void resolver_close(struct resolver *resolver)
     if (resolver->has_library)
         ares_library_cleanup();
     free(resolver->servers);
-    free(resolver);
+    resolver_memory_free(resolver);
 }
 
 void resolver_refresh(struct resolver *resolver)

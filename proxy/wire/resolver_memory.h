@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { RESOLVER_MEMORY_MAPPED_BYTES = 1 << 15 }; /* blocks of this size and longer ones are mapped */
+enum { RESOLVER_MEMORY_MAPPED_BYTES = 1 << 14 }; /* blocks of this size and longer ones are mapped */
 
 /* As malloc, free and realloc. */
 void *resolver_memory_get(size_t bytes);
