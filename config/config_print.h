@@ -12,6 +12,9 @@
  * A route without a name gets the name of its mode, client or server. References to the environment have been
  * replaced: their values are written.
  *
+ * A route takes more than 3 KiB, so that husk cannot read what is printed for more than about 300 routes
+ * (YAML_TEXT_BYTES_MAX).
+ *
  * Fails if a text is not UTF-8, which no file can contain. Write failures show in ferror(out). */
 MUST_CHECK bool config_print(const struct config *configs, size_t count, FILE *out, struct fault *fault);
 

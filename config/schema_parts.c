@@ -73,8 +73,8 @@ static const struct setting user_rows[] = {
 /* clang-format on */
 
 /* An offset of 0 means that there are no sources. */
-_Static_assert(offsetof(struct config_listen, sources) && offsetof(struct config_upstream, sources) &&
-                   offsetof(struct config_rule, sources) && offsetof(struct config_user, sources),
+_Static_assert(offsetof(struct config_listen, sources) > 0 && offsetof(struct config_upstream, sources) > 0 &&
+                   offsetof(struct config_rule, sources) > 0 && offsetof(struct config_user, sources) > 0,
                "the sources are not the first field");
 _Static_assert((int)(sizeof rule_rows / sizeof rule_rows[0]) <= (int)CONFIG_PARTS_MAX,
                "a source for each part");
