@@ -65,7 +65,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps bench-deps run install documents clean compile_commands
+.PHONY: all help deps test-deps bench-deps run install install-program documents clean compile_commands
 .PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
 .PHONY: bench bench-micro bench-programs lint format layers
 all: $(BUILD)/husk
@@ -148,14 +148,17 @@ run: deps
 SHARE := $(DESTDIR)$(PREFIX)/share
 
 #: make install             install to $(DESTDIR)$(PREFIX): program, manual pages, completions, JSON Schema
-install: $(BUILD)/husk
-	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
+install: install-program
 	install -D -m 0644 -t "$(SHARE)/man/man1" docs/man/husk.1
 	install -D -m 0644 -t "$(SHARE)/man/man5" docs/man/husk.yaml.5
 	install -D -m 0644 completions/husk.bash "$(SHARE)/bash-completion/completions/husk"
 	install -D -m 0644 -t "$(SHARE)/zsh/site-functions" completions/_husk
 	install -D -m 0644 -t "$(SHARE)/fish/vendor_completions.d" completions/husk.fish
 	install -D -m 0644 -t "$(SHARE)/husk" docs/husk.schema.json
+
+# The container image contains nothing else.
+install-program: $(BUILD)/husk
+	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
 
 #: make documents           write what comes from the settings: tables, manual pages, completions, JSON Schema
 documents: $(BUILD)/husk

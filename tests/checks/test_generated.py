@@ -47,6 +47,16 @@ def test_every_generated_document_is_compared(texts):
     assert sorted(texts) == sorted(PATHS)
 
 
+def test_make_install_installs_them(tmp_path):
+    result = subprocess.run(["make", "-n", "install", f"DESTDIR={tmp_path}", "PREFIX=/usr"], cwd=ROOT, text=True,
+                            capture_output=True, check=True)
+    commands = [line for line in result.stdout.splitlines() if line.startswith("install ") and "/share/" in line]
+    subprocess.run("\n".join(commands), shell=True, cwd=ROOT, check=True)
+    installed = {str(path.relative_to(tmp_path / "usr/share")) for path in tmp_path.rglob("*") if path.is_file()}
+    assert installed == {"man/man1/husk.1", "man/man5/husk.yaml.5", "bash-completion/completions/husk",
+                         "zsh/site-functions/_husk", "fish/vendor_completions.d/husk.fish", "husk/husk.schema.json"}
+
+
 # ---- no setting is missing ---------------------------------------------------------------------------------
 
 def settings_in_code():
