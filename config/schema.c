@@ -245,7 +245,7 @@ static const struct setting settings[] = {
     { ROUTE(DELIVERY, "rule", "rules", SETTING_LIST, rules),
       .parts = &config_rule_parts,
       .value_name = "RULE",
-      .help = "forward: what an agent may write; the first rule that matches the agent applies: "
+      .help = "forward: what an agent may write; the first rule that matches the agent applies; in an option: "
               "any|cn=|dns=|uri=|ou=|spki= [tags=] [tag-prefix=] [bytes-per-second=] "
               "[messages-per-second=] [burst=] [max-message=]" },
 
