@@ -3,6 +3,7 @@
 #include "support/addresses.h"
 #include "wire/socket.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,6 +82,16 @@ void peers_expect_end(int fd)
     char byte;
 
     assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+}
+
+void peers_expect_reset(int fd)
+{
+    char bytes[BYTES];
+
+    while (recv(fd, bytes, sizeof bytes, 0) > 0)
+        ;
+    assert_int_equal(errno, ECONNRESET);
     close(fd);
 }
 

@@ -21,6 +21,9 @@ void peers_expect(int fd, const char *text);
 /* Fails the test unless the peer closes in order. Closes `fd`. */
 void peers_expect_end(int fd);
 
+/* Fails the test unless the peer resets the connection, perhaps after an ack. Closes `fd`. */
+void peers_expect_reset(int fd);
+
 /* An agent and its upstream connection. */
 struct peers_pair {
     int agent, upstream;
