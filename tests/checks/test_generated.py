@@ -138,7 +138,8 @@ def test_meanings_name_settings_as_a_file_does(program):
 # ---- examples ----------------------------------------------------------------------------------------------
 
 def examples():
-    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.S)
+    pages = ("docs/configuration.md", "README.md")
+    return [text for page in pages for text in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.S)]
 
 
 @pytest.mark.parametrize("text", examples())
@@ -149,8 +150,8 @@ def test_the_examples_are_right(program, tmp_path, text):
     assert result.returncode == 0 and not result.stderr, result.stderr
 
 
-def test_the_page_has_examples():
-    assert len(examples()) == 2
+def test_the_pages_have_examples():
+    assert len(examples()) == 3
 
 
 def test_the_files_of_examples_are_valid(program):

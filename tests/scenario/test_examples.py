@@ -2,15 +2,12 @@
 
 import contextlib
 import functools
-import json
 import re
 import shutil
 import socket
 import subprocess
 
-import jsonschema
 import pytest
-import yaml
 
 from support import config_file, raw
 from support.config_file import route
@@ -222,12 +219,6 @@ def test_an_example_does_what_it_is_for(site, path):
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_an_example_needs_no_variable(path):
     assert not re.findall(r"\$\{\w+\}", path.read_text())
-
-
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_an_example_conforms_to_the_schema(path):
-    schema = json.loads(run("schema").stdout)
-    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(path.read_text()))
 
 
 def test_the_page_names_every_example():
