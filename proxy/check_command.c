@@ -58,25 +58,29 @@ void check_print_help(FILE *out)
 
 /* ---- the check ---- */
 
-/* A mistake begins with the setting. */
-static void mistakes_report(struct report *report, const struct mistakes *mistakes)
+/* A mistake begins with the setting; a mistake of the whole file, or of its form, does not. `file`: NULL:
+ * there is no file. */
+static void mistakes_report(struct report *report, const struct mistakes *mistakes, const char *file)
 {
     report_begin(report, "settings");
     for (size_t i = 0; i < mistakes->kept; i++) {
         const struct mistake *mistake = &mistakes->items[i];
         const char *text = mistake->text, *colon = strstr(text, ": ");
         size_t length = strcspn(text, " ");
-        char subject[200] = "settings";
+        struct subject subject;
+        subject_of_text(&subject, file ? file : "settings");
         if (colon && text + length == colon + 1) { /* one word stands before the colon */
-            snprintf(subject, sizeof subject, "%.*s", (int)(colon - text), text);
+            snprintf(subject.setting, sizeof subject.setting, "%.*s", (int)(colon - text), text);
+            snprintf(subject.text, sizeof subject.text, "%s", subject.setting);
             text = colon + 2;
         }
-        if (mistake->place.line)
-            report_add(report, FINDING_PROBLEM, subject, "line %u, column %u: %s", mistake->place.line,
-                       mistake->place.column, text);
-        else
-            report_add(report, FINDING_PROBLEM, subject, "%s", text);
+        subject.line = mistake->place.line;
+        subject.column = mistake->place.column;
+        report_add(report, FINDING_PROBLEM, &subject, "%s", text);
     }
+    if (mistakes->kept < mistakes->count)
+        report_add(report, FINDING_PROBLEM, &(struct subject) { .text = "settings" }, "%zu more mistakes",
+                   mistakes->count - mistakes->kept);
     report_advise(report, "nothing else was checked");
 }
 
@@ -90,9 +94,9 @@ static void plan_check(struct report *report, const struct plan *plan, const str
         .answer_ms = words->answer_ms,
     };
 
-    check_route_process(report, &plan->process, &settings);
+    check_route_process(report, &plan->process, &plan->file.routes[0], &settings);
     for (size_t i = 0; i < plan->count; i++)
-        check_route(report, &plan->routes[i].options, &settings);
+        check_route(report, &plan->routes[i].options, &plan->file.routes[i], &settings);
 }
 
 static int report_finish(const struct report *report, bool prints_json)
@@ -123,7 +127,7 @@ static int check_finish(struct plan *plan, const struct mistakes *mistakes, cons
     if (plan)
         plan_check(&report, plan, words);
     else
-        mistakes_report(&report, mistakes);
+        mistakes_report(&report, mistakes, words->config_file);
     status = report_finish(&report, words->prints_json);
     report_deinit(&report);
     plan_release(plan);

@@ -5,6 +5,7 @@
 #define HUSK_CHECK_ROUTE_H
 
 #include "check/report.h"
+#include "config/config.h"
 #include "options.h"
 
 #include <stdbool.h>
@@ -19,10 +20,12 @@ struct check_settings {
     uint64_t answer_ms; /* longest wait for its ack */
 };
 
+/* `config`: where the options come from. */
 void check_route_process(struct report *report, const struct process_options *options,
-                         const struct check_settings *settings);
+                         const struct config *config, const struct check_settings *settings);
 
 /* The same for a route. */
-void check_route(struct report *report, const struct options *options, const struct check_settings *settings);
+void check_route(struct report *report, const struct options *options, const struct config *config,
+                 const struct check_settings *settings);
 
 #endif

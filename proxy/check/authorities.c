@@ -20,8 +20,8 @@ static bool any_is_valid(const struct inspected_certificates *cas, int64_t now)
 }
 
 /* A bundle may have an old CA beside its successor: one valid CA is enough. */
-static void ca_check(struct report *report, const char *subject, const struct inspected_certificate *ca,
-                     enum finding_level failure, int64_t now)
+static void ca_check(struct report *report, const struct subject *subject,
+                     const struct inspected_certificate *ca, enum finding_level failure, int64_t now)
 {
     const struct certificate_facts *facts = &ca->facts;
 
@@ -39,8 +39,8 @@ static void ca_check(struct report *report, const char *subject, const struct in
         report_add(report, FINDING_WARNING, subject, "CA %s %s, which is weak", facts->name, facts->flaw);
 }
 
-static void list_check(struct report *report, const char *subject, const struct inspected_list *list,
-                       int64_t now)
+static void list_check(struct report *report, const struct subject *subject,
+                       const struct inspected_list *list, int64_t now)
 {
     char time[CERTIFICATE_TIME_BYTES];
 
@@ -67,15 +67,15 @@ void authorities_check(struct report *report, const struct credentials_options *
     const struct inspected_certificates *cas = &inspection->cas;
     const struct inspected_lists *lists = &inspection->lists;
     enum finding_level failure = any_is_valid(cas, now) ? FINDING_NOTE : FINDING_PROBLEM;
-    char subject[SUBJECT_BYTES];
+    struct subject subject;
 
-    subject_of_file(subject, "ca", options->ca_file);
+    subject_of_setting(&subject, report->words, "ca", options->ca_file);
     if (cas->fault.text[0])
-        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&cas->fault, options->ca_file));
+        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&cas->fault, options->ca_file));
     for (size_t i = 0; i < cas->count; i++)
-        ca_check(report, subject, &cas->items[i], failure, now);
+        ca_check(report, &subject, &cas->items[i], failure, now);
     if (lists->fault.text[0])
-        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&lists->fault, options->ca_file));
+        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&lists->fault, options->ca_file));
     for (size_t i = 0; i < lists->count; i++)
-        list_check(report, subject, &lists->items[i], now);
+        list_check(report, &subject, &lists->items[i], now);
 }

@@ -28,8 +28,8 @@ static void duration_format(char text[DURATION_BYTES], int64_t seconds)
     snprintf(text, DURATION_BYTES, "%lld %s%s", count, is_short ? "hour" : "day", count == 1 ? "" : "s");
 }
 
-void expiry_report(struct report *report, const char *subject, const struct certificate_facts *facts,
-                   enum finding_level failure, int64_t now)
+void expiry_report(struct report *report, const struct subject *subject,
+                   const struct certificate_facts *facts, enum finding_level failure, int64_t now)
 {
     char from[CERTIFICATE_TIME_BYTES], until[CERTIFICATE_TIME_BYTES], duration[DURATION_BYTES];
     enum expiry expiry = expiry_of(facts->not_before, facts->not_after, now);

@@ -17,7 +17,7 @@ enum expiry { EXPIRY_FUTURE, EXPIRY_GOOD, EXPIRY_SOON, EXPIRY_PAST };
 enum expiry expiry_of(int64_t not_before, int64_t not_after, int64_t now);
 
 /* Adds what is to say about the validity of a certificate. `failure`: the level if it is not valid now. */
-void expiry_report(struct report *report, const char *subject, const struct certificate_facts *facts,
-                   enum finding_level failure, int64_t now);
+void expiry_report(struct report *report, const struct subject *subject,
+                   const struct certificate_facts *facts, enum finding_level failure, int64_t now);
 
 #endif

@@ -7,6 +7,7 @@
 
 struct listen_address {
     const char *setting;                  /* that has the address, without dashes; borrowed */
+    size_t index;                         /* of the address, if the setting is a list */
     const struct socket_address *address; /* borrowed */
     const struct socket_access *access;   /* borrowed; NULL: the rights of the umask */
     bool takes_heartbeats;                /* husk binds the UDP port, too */

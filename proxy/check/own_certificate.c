@@ -5,8 +5,8 @@
 
 /* ---- the certificate itself ---- */
 
-static void usage_check(struct report *report, const char *subject, const struct certificate_facts *facts,
-                        enum tls_role role)
+static void usage_check(struct report *report, const struct subject *subject,
+                        const struct certificate_facts *facts, enum tls_role role)
 {
     const char *wanted = role == TLS_CLIENT ? "clientAuth" : "serverAuth";
 
@@ -28,7 +28,7 @@ static void usage_check(struct report *report, const char *subject, const struct
 }
 
 /* The name that clients compare. */
-static void server_names_check(struct report *report, const char *subject,
+static void server_names_check(struct report *report, const struct subject *subject,
                                const struct certificate_facts *facts)
 {
     if (facts->names[0]) {
@@ -50,7 +50,8 @@ static void server_names_check(struct report *report, const char *subject,
         report_advise(report, "issue it again with a subjectAltName");
 }
 
-static void weakness_check(struct report *report, const char *subject, const struct certificate_facts *facts)
+static void weakness_check(struct report *report, const struct subject *subject,
+                           const struct certificate_facts *facts)
 {
     if (!facts->flaw[0])
         return;
@@ -59,7 +60,7 @@ static void weakness_check(struct report *report, const char *subject, const str
     report_advise(report, "issue it again with a P-256 key, or an RSA key of 2048 bits or more, and SHA-256");
 }
 
-static void revocation_check(struct report *report, const char *subject,
+static void revocation_check(struct report *report, const struct subject *subject,
                              const struct inspected_certificate *certificate)
 {
     if (!certificate->is_revoked)
@@ -69,8 +70,8 @@ static void revocation_check(struct report *report, const char *subject,
     report_advise(report, "issue a new certificate with a new key");
 }
 
-static void leaf_check(struct report *report, const char *subject, const struct inspected_certificate *leaf,
-                       enum tls_role role, int64_t now)
+static void leaf_check(struct report *report, const struct subject *subject,
+                       const struct inspected_certificate *leaf, enum tls_role role, int64_t now)
 {
     const struct certificate_facts *facts = &leaf->facts;
 
@@ -91,7 +92,7 @@ static void leaf_check(struct report *report, const char *subject, const struct 
 
 /* ---- the certificates after the first one ---- */
 
-static void intermediate_check(struct report *report, const char *subject,
+static void intermediate_check(struct report *report, const struct subject *subject,
                                const struct inspected_certificate *certificate, size_t number, int64_t now)
 {
     const struct certificate_facts *facts = &certificate->facts;
@@ -125,7 +126,8 @@ static void intermediate_check(struct report *report, const char *subject,
 
 /* Our own certificate may come from a CA that --ca does not have: the two sides may use different CAs. A
  * chain with a root lacks no intermediate. */
-static void unknown_ca_report(struct report *report, const char *subject, const struct inspection *inspection)
+static void unknown_ca_report(struct report *report, const struct subject *subject,
+                              const struct inspection *inspection)
 {
     const struct inspected_certificates *chain = &inspection->chain;
     bool has_root = chain->count > 1 && chain->items[chain->count - 1].facts.is_self_issued;
@@ -136,7 +138,8 @@ static void unknown_ca_report(struct report *report, const char *subject, const 
                   has_root ? "" : "if an intermediate is missing, append its certificate to this file; ");
 }
 
-static void path_check(struct report *report, const char *subject, const struct inspection *inspection)
+static void path_check(struct report *report, const struct subject *subject,
+                       const struct inspection *inspection)
 {
     switch (inspection->path_reason) {
     case END_NONE:
@@ -161,16 +164,16 @@ void own_certificate_check(struct report *report, const struct credentials_optio
                            const struct inspection *inspection, int64_t now)
 {
     const struct inspected_certificates *chain = &inspection->chain;
-    char subject[SUBJECT_BYTES];
+    struct subject subject;
 
-    subject_of_file(subject, "cert", options->cert_file);
+    subject_of_setting(&subject, report->words, "cert", options->cert_file);
     if (chain->fault.text[0])
-        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&chain->fault, options->cert_file));
+        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&chain->fault, options->cert_file));
     if (!chain->count)
         return;
-    leaf_check(report, subject, &chain->items[0], options->role, now);
+    leaf_check(report, &subject, &chain->items[0], options->role, now);
     for (size_t i = 1; i < chain->count; i++)
-        intermediate_check(report, subject, &chain->items[i], i + 1, now);
+        intermediate_check(report, &subject, &chain->items[i], i + 1, now);
     if (inspection->has_path)
-        path_check(report, subject, inspection);
+        path_check(report, &subject, inspection);
 }

@@ -102,10 +102,11 @@ static void passphrase_fault_report(struct report *report, const struct credenti
                                     const struct inspected_key *key)
 {
     const char *env = options->passphrase_env, *file = options->passphrase_file;
-    char subject[SUBJECT_BYTES];
+    struct subject subject;
 
-    subject_of_file(subject, env ? "key-passphrase-env" : "key-passphrase-file", env ? env : file);
-    report_add(report, FINDING_PROBLEM, subject, "%s",
+    subject_of_setting(&subject, report->words, env ? "key-passphrase-env" : "key-passphrase-file",
+                       env ? env : file);
+    report_add(report, FINDING_PROBLEM, &subject, "%s",
                env ? key->passphrase_fault.text : subject_fault(&key->passphrase_fault, file));
     if (key->is_encrypted)
         neighbour_advise(report, options);
@@ -113,7 +114,7 @@ static void passphrase_fault_report(struct report *report, const struct credenti
         report_advise(report, "the key needs no passphrase: remove this setting");
 }
 
-static void match_report(struct report *report, const char *subject,
+static void match_report(struct report *report, const struct subject *subject,
                          const struct credentials_options *options, const struct inspection *inspection)
 {
     size_t fits = inspection->key.fits;
@@ -138,22 +139,22 @@ void private_key_file_check(struct report *report, const struct credentials_opti
                             const struct inspection *inspection)
 {
     const struct inspected_key *key = &inspection->key;
-    char subject[SUBJECT_BYTES];
+    struct subject subject;
 
-    subject_of_file(subject, "key", options->key_file);
+    subject_of_setting(&subject, report->words, "key", options->key_file);
     if (key->passphrase_fault.text[0])
         passphrase_fault_report(report, options, key);
     if (key->fault.text[0]) {
-        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&key->fault, options->key_file));
+        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&key->fault, options->key_file));
         if (key->is_encrypted)
             neighbour_advise(report, options);
     }
     if (key->is_read)
-        match_report(report, subject, options, inspection);
+        match_report(report, &subject, options, inspection);
     if (key->is_read && !key->is_encrypted && (options->passphrase_env || options->passphrase_file))
-        report_add(report, FINDING_NOTE, subject, "the key is not encrypted: its passphrase is not used");
-    secret_file_check(report, subject, options->key_file);
+        report_add(report, FINDING_NOTE, &subject, "the key is not encrypted: its passphrase is not used");
+    secret_file_check(report, &subject, options->key_file);
     if (options->passphrase_file)
-        subject_of_file(subject, "key-passphrase-file", options->passphrase_file);
-    secret_file_check(report, subject, options->passphrase_file);
+        subject_of_setting(&subject, report->words, "key-passphrase-file", options->passphrase_file);
+    secret_file_check(report, &subject, options->passphrase_file);
 }

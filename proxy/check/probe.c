@@ -3,35 +3,37 @@
 #include "base/clock.h"
 #include "check/empty_message.h"
 #include "check/expiry.h"
+#include "check/subject.h"
 #include "link/outlet.h"
 #include "runtime/end_hint.h"
 #include "runtime/timer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     READ_WINDOW_BYTES = 64 * 1024, /* more than a TLS record */
     GREETING_MS = 1000,            /* how long an aggregator with a shared key may take to send its HELO */
-    SUBJECT_BYTES = 2 * ADDRESS_TEXT_BYTES,
+    CHAIN_MAX = 8,                 /* certificates of the server that are judged; usual are one to three */
 };
 
 enum probe_state { PROBE_DIALLING, PROBE_WAITING, PROBE_ENDED };
 
 struct probe {
     struct task task; /* first */
-    const struct probe_options *options;
+    struct probe_options options;
     enum probe_state state;
     struct outlet outlet;
     struct buffer in, out;
     struct timer timer;
     uint64_t deadline_ms; /* of PROBE_WAITING, on the reactor's clock */
     struct empty_message message;
-    char subject[SUBJECT_BYTES];
+    struct subject subject;
 };
 
 static const struct route_options *route_of(const struct probe *probe)
 {
-    return probe->options->dialer->route;
+    return probe->options.dialer->route;
 }
 
 static bool has_key(const struct probe *probe)
@@ -41,14 +43,15 @@ static bool has_key(const struct probe *probe)
 
 static void subject_set(struct probe *probe, const struct endpoint *endpoint)
 {
-    char address[ADDRESS_TEXT_BYTES];
+    char address[ADDRESS_TEXT_BYTES], text[SUBJECT_BYTES];
     const char *name = route_of(probe)->server_name ? route_of(probe)->server_name : endpoint->server_name;
 
     socket_address_format(&endpoint->address, address, sizeof address);
-    if (probe->options->dialer->credentials && name)
-        snprintf(probe->subject, SUBJECT_BYTES, "%s (%s)", address, name);
+    if (probe->options.dialer->credentials && name)
+        snprintf(text, sizeof text, "%s (%s)", address, name);
     else
-        snprintf(probe->subject, SUBJECT_BYTES, "%s", address);
+        snprintf(text, sizeof text, "%s", address);
+    subject_of_text(&probe->subject, text);
 }
 
 /* ---- what is said ---- */
@@ -85,17 +88,17 @@ static void failure_report(struct probe *probe, enum end_reason reason)
     const struct end_facts facts = {
         .side = SIDE_UPSTREAM,
         .reason = reason,
-        .transport = probe->options->dialer->credentials ? END_TLS : END_PLAINTEXT,
+        .transport = probe->options.dialer->credentials ? END_TLS : END_PLAINTEXT,
         .spoken = leg_spoken(&probe->outlet.leg),
     };
     const char *detail =
         probe->state == PROBE_WAITING ? leg_detail(&probe->outlet.leg) : outlet_detail(&probe->outlet);
     const char *words = key_words(reason, detail);
-    struct report *report = probe->options->report;
+    struct report *report = probe->options.report;
     struct end_hint hint = end_hint_of(&facts);
     const char *speaks = facts.spoken != SPOKEN_NOTHING ? hint.speaks : NULL;
 
-    report_add(report, FINDING_PROBLEM, probe->subject, "%s: %s%s%s%s%s", phase_words(probe),
+    report_add(report, FINDING_PROBLEM, &probe->subject, "%s: %s%s%s%s%s", phase_words(probe),
                words ? words : end_reason_phrase(reason), detail[0] ? ": " : "", detail,
                speaks ? "; the peer speaks " : "", speaks ? speaks : "");
     if (hint.text)
@@ -108,22 +111,37 @@ static void failure_report(struct probe *probe, enum end_reason reason)
                       PROBE_PROMETHEUS_PORT);
 }
 
+/* husk trusts the server. So it has another way to a CA if an intermediate is not valid; other clients may
+ * have none. */
+static void dates_report(struct probe *probe)
+{
+    const struct tls_channel *tls = probe->outlet.leg.tls;
+    size_t count = tls_channel_peer_chain_length(tls);
+    struct certificate_facts facts;
+
+    for (size_t at = 0; at < count && at < CHAIN_MAX; at++) {
+        tls_channel_describe_peer(tls, at, &facts);
+        expiry_report(probe->options.report, &probe->subject, &facts, at ? FINDING_WARNING : FINDING_PROBLEM,
+                      clock_wall_seconds());
+    }
+}
+
 static void peer_report(struct probe *probe)
 {
     struct tls_channel *tls = probe->outlet.leg.tls;
-    struct report *report = probe->options->report;
+    struct report *report = probe->options.report;
     struct tls_facts facts = tls_channel_facts(tls);
     struct certificate_facts peer;
 
-    tls_channel_describe_peer(tls, &peer);
-    report_add(report, FINDING_OK, probe->subject, "TLS handshake: %s with %s; husk trusts the server %s, %s",
-               metrics_tls_version_name(facts.version), metrics_cipher_name(facts.cipher), peer.name,
-               leg_peer_protocol(&probe->outlet.leg) == TLS_PEER_UNKNOWN ? "which is no husk"
-                                                                         : "which is a husk");
-    expiry_report(report, probe->subject, &peer, FINDING_PROBLEM, clock_wall_seconds());
+    tls_channel_describe_peer(tls, 0, &peer);
+    report_add(
+        report, FINDING_OK, &probe->subject, "TLS handshake: %s with %s; husk trusts the server %s, %s",
+        metrics_tls_version_name(facts.version), metrics_cipher_name(facts.cipher), peer.name,
+        leg_peer_protocol(&probe->outlet.leg) == TLS_PEER_UNKNOWN ? "which is no husk" : "which is a husk");
+    dates_report(probe);
     if (peer.has_alternatives)
         return;
-    report_add(report, FINDING_WARNING, probe->subject,
+    report_add(report, FINDING_WARNING, &probe->subject,
                "the certificate of the server has its name in the CN only: --allow-cn-as-name accepts it");
     report_advise(report, "let the server have a certificate with a subjectAltName");
 }
@@ -132,15 +150,15 @@ static void peer_report(struct probe *probe)
 static void acceptance_report(struct probe *probe)
 {
     const struct tls_channel *tls = probe->outlet.leg.tls;
-    struct report *report = probe->options->report;
+    struct report *report = probe->options.report;
 
     if (!tls)
         return;
     if (tls_channel_is_confirmed(tls)) {
-        report_add(report, FINDING_OK, probe->subject, "the server accepts the certificate of husk");
+        report_add(report, FINDING_OK, &probe->subject, "the server accepts the certificate of husk");
         return;
     }
-    report_add(report, FINDING_NOTE, probe->subject,
+    report_add(report, FINDING_NOTE, &probe->subject,
                "the server has sent nothing that proves that it accepts the certificate of husk");
     report_advise(report, "the log of the server has a line if it refuses the certificate");
 }
@@ -158,7 +176,8 @@ static void probe_end(struct probe *probe)
     buffer_clear(&probe->in);
     buffer_clear(&probe->out);
     probe->state = PROBE_ENDED;
-    reactor_stop(probe->options->reactor);
+    reactor_reap(probe->options.reactor, &probe->task);
+    probe->options.on_ended(probe->options.owner);
 }
 
 static void probe_fail(struct probe *probe, enum end_reason reason)
@@ -170,7 +189,7 @@ static void probe_fail(struct probe *probe, enum end_reason reason)
 static void probe_succeed(struct probe *probe, enum finding_level level, const char *words)
 {
     acceptance_report(probe);
-    report_add(probe->options->report, level, probe->subject, "Forward: %s", words);
+    report_add(probe->options.report, level, &probe->subject, "Forward: %s", words);
     probe_end(probe);
 }
 
@@ -185,7 +204,7 @@ static void foreign_judge(struct probe *probe)
 
 static void answer_judge(struct probe *probe)
 {
-    if (probe->options->no_message) {
+    if (probe->options.no_message) {
         foreign_judge(probe);
         return;
     }
@@ -197,7 +216,7 @@ static void answer_judge(struct probe *probe)
         return;
     case ANSWER_REFUSED:
         probe_succeed(probe, FINDING_WARNING, "the upstream refuses a message without events: {}");
-        report_advise(probe->options->report, "the log of the aggregator has the cause");
+        report_advise(probe->options.report, "the log of the aggregator has the cause");
         return;
     case ANSWER_OTHER_ACK:
         probe_fail(probe, END_UNKNOWN_ACK);
@@ -210,11 +229,11 @@ static void answer_judge(struct probe *probe)
 
 static void silence_report(struct probe *probe)
 {
-    struct report *report = probe->options->report;
+    struct report *report = probe->options.report;
     bool is_plain = !probe->outlet.leg.tls;
 
-    if (probe->options->no_message) {
-        probe_succeed(probe, FINDING_NOTE, probe->options->no_message);
+    if (probe->options.no_message) {
+        probe_succeed(probe, FINDING_NOTE, probe->options.no_message);
         return;
     }
     probe_succeed(probe, FINDING_WARNING, "no ack of a message without events came in time");
@@ -228,15 +247,15 @@ static void silence_report(struct probe *probe)
 static void end_judge(struct probe *probe)
 {
     struct leg *leg = &probe->outlet.leg;
-    struct report *report = probe->options->report;
+    struct report *report = probe->options.report;
     size_t before = report->count;
 
     probe_fail(probe, leg->broken != END_NONE ? leg->broken : END_UPSTREAM_CLOSED);
     if (report->count > before && !report->findings[report->count - 1].advice)
         report_advise(report,
-                      "the log of the upstream has the cause: for husk server perhaps a --rule that does "
+                      "the log of the upstream has the cause: for husk server, its --rule settings may "
                       "not allow the tag %s (--tag sets another one)",
-                      probe->options->tag);
+                      probe->options.tag);
 }
 
 static void waiting_step(struct probe *probe)
@@ -254,7 +273,7 @@ static void waiting_step(struct probe *probe)
         return;
     if (leg->broken != END_NONE || leg->read_over) {
         end_judge(probe);
-    } else if (probe->options->reactor->now_ms >= probe->deadline_ms) {
+    } else if (probe->options.reactor->now_ms >= probe->deadline_ms) {
         silence_report(probe);
     } else {
         leg_watch(leg, LEG_READ);
@@ -265,14 +284,14 @@ static void waiting_step(struct probe *probe)
 /* The connection is established. */
 static void waiting_begin(struct probe *probe)
 {
-    const struct probe_options *options = probe->options;
+    const struct probe_options *options = &probe->options;
 
     if (probe->outlet.leg.tls)
         peer_report(probe);
     else
-        report_add(options->report, FINDING_OK, probe->subject, "the upstream accepts a connection");
+        report_add(options->report, FINDING_OK, &probe->subject, "the upstream accepts a connection");
     if (has_key(probe))
-        report_add(options->report, FINDING_OK, probe->subject,
+        report_add(options->report, FINDING_OK, &probe->subject,
                    "shared-key handshake: the two shared keys are the "
                    "same");
     probe->state = PROBE_WAITING;
@@ -315,16 +334,20 @@ static void on_run(void *task)
         waiting_step(probe);
 }
 
-void probe_run(const struct probe_options *options, size_t at)
+bool probe_start(const struct probe_options *options, size_t at)
 {
-    struct probe probe = { .task = { .run = on_run }, .options = options };
+    struct probe *probe = calloc(1, sizeof *probe);
 
-    buffer_init(&probe.in, &options->reactor->pool);
-    buffer_init(&probe.out, &options->reactor->pool);
-    timer_init(&probe.timer, options->reactor, on_run, &probe);
-    subject_set(&probe, &options->dialer->endpoints.list->endpoints[at]);
-    outlet_open(&probe.outlet, options->dialer, &probe.task);
-    outlet_aim(&probe.outlet, at);
-    reactor_queue(options->reactor, &probe.task);
-    reactor_run(options->reactor);
+    if (!probe)
+        return false;
+    probe->task.run = on_run;
+    probe->options = *options;
+    buffer_init(&probe->in, &options->reactor->pool);
+    buffer_init(&probe->out, &options->reactor->pool);
+    timer_init(&probe->timer, options->reactor, on_run, probe);
+    subject_set(probe, &options->dialer->endpoints.list->endpoints[at]);
+    outlet_open(&probe->outlet, options->dialer, &probe->task);
+    outlet_aim(&probe->outlet, at);
+    reactor_queue(options->reactor, &probe->task);
+    return true;
 }

@@ -52,6 +52,21 @@ static char *text_make(struct report *report, const char *format, va_list argume
     return text;
 }
 
+/* The same, in the words of the user. */
+static char *words_make(struct report *report, const char *format, va_list arguments)
+{
+    const struct setting_words *words = report->words;
+    char *text = text_make(report, format, arguments);
+
+    if (!text || !words)
+        return text;
+    char *translated = words->translate(words->owner, text);
+    free(text);
+    if (!translated)
+        report->is_incomplete = true;
+    return translated;
+}
+
 static char *text_copy(struct report *report, const char *from)
 {
     char *text = strdup(from);
@@ -79,29 +94,44 @@ static void finding_free(struct finding *finding)
 {
     free(finding->section);
     free(finding->subject);
+    free(finding->setting);
     free(finding->text);
     free(finding->advice);
 }
 
-void report_add(struct report *report, enum finding_level level, const char *subject, const char *format, ...)
+void report_use_words(struct report *report, const struct setting_words *words)
 {
-    struct finding finding = { .level = level };
+    report->words = words;
+}
+
+/* Takes over the texts of `finding`. */
+static void finding_append(struct report *report, struct finding *finding)
+{
+    struct finding *findings = realloc(report->findings, (report->count + 1) * sizeof *findings);
+
+    if (findings)
+        report->findings = findings;
+    if (findings && finding->text && finding->subject && finding->section) {
+        findings[report->count++] = *finding;
+    } else {
+        report->is_incomplete = true;
+        finding_free(finding);
+    }
+}
+
+void report_add(struct report *report, enum finding_level level, const struct subject *subject,
+                const char *format, ...)
+{
+    struct finding finding = { .level = level, .line = subject->line, .column = subject->column };
     va_list arguments;
 
     va_start(arguments, format);
-    finding.text = text_make(report, format, arguments);
+    finding.text = words_make(report, format, arguments);
     va_end(arguments);
-    finding.subject = text_copy(report, subject);
+    finding.subject = text_copy(report, subject->text);
+    finding.setting = subject->setting[0] ? text_copy(report, subject->setting) : NULL;
     finding.section = text_copy(report, report->section ? report->section : "");
-    struct finding *findings = realloc(report->findings, (report->count + 1) * sizeof *findings);
-    if (findings)
-        report->findings = findings;
-    if (!findings || !finding.text || !finding.subject || !finding.section) {
-        report->is_incomplete = true;
-        finding_free(&finding);
-        return;
-    }
-    findings[report->count++] = finding;
+    finding_append(report, &finding);
 }
 
 void report_advise(struct report *report, const char *format, ...)
@@ -113,8 +143,17 @@ void report_advise(struct report *report, const char *format, ...)
     struct finding *finding = &report->findings[report->count - 1];
     free(finding->advice);
     va_start(arguments, format);
-    finding->advice = text_make(report, format, arguments);
+    finding->advice = words_make(report, format, arguments);
     va_end(arguments);
+}
+
+void report_append(struct report *to, struct report *from)
+{
+    to->is_incomplete = to->is_incomplete || from->is_incomplete;
+    for (size_t i = 0; i < from->count; i++)
+        finding_append(to, &from->findings[i]);
+    from->count = 0;
+    report_deinit(from);
 }
 
 void report_deinit(struct report *report)
@@ -167,8 +206,11 @@ void report_print(const struct report *report, FILE *out)
         if (strcmp(section, finding->section) != 0)
             fprintf(out, "%s%s\n", i ? "\n" : "", finding->section);
         section = finding->section;
-        fprintf(out, "  %-8s %s: %s%s%s\n", level_names[finding->level], finding->subject, finding->text,
-                finding->advice ? "; " : "", finding->advice ? finding->advice : "");
+        fprintf(out, "  %-8s %s", level_names[finding->level], finding->subject);
+        if (finding->line && finding->level > FINDING_NOTE)
+            fprintf(out, " (line %u, column %u)", finding->line, finding->column);
+        fprintf(out, ": %s%s%s\n", finding->text, finding->advice ? "; " : "",
+                finding->advice ? finding->advice : "");
     }
     fputs(report->count ? "\n" : "", out);
     verdict_print(report, out);

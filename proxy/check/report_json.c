@@ -26,6 +26,12 @@ static void finding_put(yajl_gen json, const struct finding *finding)
     pair_put(json, "section", finding->section);
     pair_put(json, "level", report_level_name(finding->level));
     pair_put(json, "subject", finding->subject);
+    if (finding->setting)
+        pair_put(json, "setting", finding->setting);
+    if (finding->line) {
+        count_put(json, "line", finding->line);
+        count_put(json, "column", finding->column);
+    }
     pair_put(json, "text", finding->text);
     if (finding->advice)
         pair_put(json, "advice", finding->advice);

@@ -2,7 +2,7 @@
 
 #include "trust/private_key.h"
 
-void secret_file_check(struct report *report, const char *subject, const char *path)
+void secret_file_check(struct report *report, const struct subject *subject, const char *path)
 {
     unsigned mode;
 

@@ -5,6 +5,6 @@
 #include "check/report.h"
 
 /* Adds a warning if others than the owner may read the file. NULL: there is none. */
-void secret_file_check(struct report *report, const char *subject, const char *path);
+void secret_file_check(struct report *report, const struct subject *subject, const char *path);
 
 #endif

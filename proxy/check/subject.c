@@ -3,9 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
-void subject_of_file(char subject[SUBJECT_BYTES], const char *setting, const char *path)
+void subject_of_item(struct subject *subject, const struct setting_words *words, const char *option,
+                     size_t index, const char *value)
 {
-    snprintf(subject, SUBJECT_BYTES, "--%s %s", setting, path);
+    *subject = (struct subject) { .text = "" };
+    if (words)
+        words->locate(words->owner, option, index, subject);
+    else
+        snprintf(subject->setting, sizeof subject->setting, "--%s", option);
+    snprintf(subject->text, sizeof subject->text, "%s%s%s", subject->setting, value ? " " : "",
+             value ? value : "");
+}
+
+void subject_of_setting(struct subject *subject, const struct setting_words *words, const char *option,
+                        const char *value)
+{
+    subject_of_item(subject, words, option, 0, value);
+}
+
+void subject_of_text(struct subject *subject, const char *text)
+{
+    *subject = (struct subject) { .text = "" };
+    snprintf(subject->text, sizeof subject->text, "%s", text);
 }
 
 const char *subject_fault(const struct fault *fault, const char *path)

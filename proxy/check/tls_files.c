@@ -3,6 +3,15 @@
 #include "check/authorities.h"
 #include "check/own_certificate.h"
 #include "check/private_key_file.h"
+#include "check/subject.h"
+
+static void weak_report(struct report *report)
+{
+    struct subject subject;
+
+    subject_of_setting(&subject, report->words, "allow-weak-certificates", NULL);
+    report_add(report, FINDING_WARNING, &subject, "peers whose certificates can be forged are accepted");
+}
 
 void tls_files_check(struct report *report, const struct credentials_options *options, int64_t now)
 {
@@ -13,7 +22,6 @@ void tls_files_check(struct report *report, const struct credentials_options *op
     private_key_file_check(report, options, &inspection);
     authorities_check(report, options, &inspection, now);
     if (options->allow_weak)
-        report_add(report, FINDING_WARNING, "--allow-weak-certificates",
-                   "peers whose certificates can be forged are accepted");
+        weak_report(report);
     inspection_deinit(&inspection);
 }

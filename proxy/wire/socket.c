@@ -105,6 +105,8 @@ static const char *listen_failure(const struct socket_address *address, const st
         return "the directory does not exist";
     if (path && error == EPERM && access && access->group != SOCKET_GROUP_KEPT)
         return "this user may not give files to that group";
+    if (!path && error == EACCES && socket_address_port(address))
+        return "Permission denied: a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE";
     return strerror(error);
 }
 

@@ -362,9 +362,14 @@ enum spoken tls_channel_spoken(const struct tls_channel *channel)
 }
 
 /* The peer was verified, so it has a certificate. */
-void tls_channel_describe_peer(const struct tls_channel *channel, struct certificate_facts *facts)
+size_t tls_channel_peer_chain_length(const struct tls_channel *channel)
 {
-    certificate_facts_of(sk_X509_value(SSL_get_peer_full_cert_chain(channel->ssl), 0), facts);
+    return sk_X509_num(SSL_get_peer_full_cert_chain(channel->ssl));
+}
+
+void tls_channel_describe_peer(const struct tls_channel *channel, size_t at, struct certificate_facts *facts)
+{
+    certificate_facts_of(sk_X509_value(SSL_get_peer_full_cert_chain(channel->ssl), at), facts);
 }
 
 const struct identity *tls_channel_peer(const struct tls_channel *channel)

@@ -101,8 +101,10 @@ struct flight tls_channel_flight(const struct tls_channel *channel);
 /* The verified peer, or NULL before the handshake. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);
 
-/* What the certificate of the peer says. Only after the handshake. */
-void tls_channel_describe_peer(const struct tls_channel *channel, struct certificate_facts *facts);
+/* How many certificates the peer has shown: its own, and those after it. Only after the handshake. */
+size_t tls_channel_peer_chain_length(const struct tls_channel *channel);
+/* What the certificate at index `at` says; 0: the peer's own. Only after the handshake. */
+void tls_channel_describe_peer(const struct tls_channel *channel, size_t at, struct certificate_facts *facts);
 
 /* Only after the handshake. */
 enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel);

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <stdlib.h>
 
+#define SUBJECT(words) (&(struct subject) { .text = (words) })
+
 enum printer { PEOPLE, SCRIPTS };
 
 static void expect_output(const struct report *report, enum printer printer, const char *expected)
@@ -42,12 +44,12 @@ static void findings_are_grouped_by_section(void **state)
 
     (void)state;
     report_begin(&report, "client, %s", "downstream");
-    report_add(&report, FINDING_OK, "--listen 127.0.0.1:1", "is free");
-    report_add(&report, FINDING_WARNING, "--key k", "can be read (mode %04o)", 0644U);
+    report_add(&report, FINDING_OK, SUBJECT("--listen 127.0.0.1:1"), "is free");
+    report_add(&report, FINDING_WARNING, SUBJECT("--key k"), "can be read (mode %04o)", 0644U);
     report_advise(&report, "an advice that is replaced");
     report_advise(&report, "chmod %d", 600);
     report_begin(&report, "client, upstream");
-    report_add(&report, FINDING_PROBLEM, "x:1", "connection refused");
+    report_add(&report, FINDING_PROBLEM, SUBJECT("x:1"), "connection refused");
     expect_output(&report, PEOPLE,
                   "client, downstream\n"
                   "  ok       --listen 127.0.0.1:1: is free\n"
@@ -74,10 +76,10 @@ static void warnings_and_notes_are_no_problem(void **state)
 
     (void)state;
     report_begin(&report, "s");
-    report_add(&report, FINDING_NOTE, "a", "b");
+    report_add(&report, FINDING_NOTE, SUBJECT("a"), "b");
     expect_output(&report, PEOPLE, "s\n  note     a: b\n\nverdict: all good\n");
-    report_add(&report, FINDING_WARNING, "c", "d");
-    report_add(&report, FINDING_WARNING, "e", "f");
+    report_add(&report, FINDING_WARNING, SUBJECT("c"), "d");
+    report_add(&report, FINDING_WARNING, SUBJECT("e"), "f");
     expect_output(
         &report, PEOPLE,
         "s\n  note     a: b\n  warning  c: d\n  warning  e: f\n\nverdict: no problem, 2 warnings\n");
@@ -90,7 +92,7 @@ static void texts_of_others_cannot_control_the_terminal(void **state)
 
     (void)state;
     report_begin(&report, "s\n");
-    report_add(&report, FINDING_NOTE, "a\x1b[31m", "\"ü\" \xff\xc2\x9b\x7f€\xe2\x82");
+    report_add(&report, FINDING_NOTE, SUBJECT("a\x1b[31m"), "\"ü\" \xff\xc2\x9b\x7f€\xe2\x82");
     report_advise(&report, "\r%s", "x\ty");
     expect_output(&report, PEOPLE, "s?\n  note     a?[31m: \"ü\" ???€??; ?x?y\n\nverdict: all good\n");
     expect_output(
