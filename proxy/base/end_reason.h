@@ -17,7 +17,7 @@ enum end_reason {
     END_LEFT,            /* the downstream peer closed before its upstream was connected */
     END_HANDSHAKE_LEFT,  /* the downstream peer closed during its TLS handshake */
     END_OTHER_SIDE,      /* the other side ended, this side has no failure */
-    END_SHUTDOWN,        /* this process is stopping */
+    END_SHUTDOWN,        /* this process or the route is stopping */
     END_RETIRED,         /* too old, or its address or our certificate is no longer in use */
     END_DISTRUSTED,      /* the credentials in use no longer admit the peer */
     END_RESET,           /* connection reset by the peer */
