@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SUBJECT(words) (&(struct subject) { .text = (words) })
 
@@ -103,6 +104,66 @@ static void texts_of_others_cannot_control_the_terminal(void **state)
     report_deinit(&report);
 }
 
+static void a_setting_of_a_file_has_its_place(void **state)
+{
+    const struct subject subject = { .text = "k x", .setting = "k", .line = 3, .column = 5 };
+    struct report report = { 0 };
+
+    (void)state;
+    report_begin(&report, "s");
+    report_add(&report, FINDING_NOTE, &subject, "a");
+    report_add(&report, FINDING_WARNING, &subject, "b");
+    expect_output(&report, PEOPLE,
+                  "s\n  note     k x: a\n  warning  k x (line 3, column 5): b\n\n"
+                  "verdict: no problem, 1 warning\n");
+    report_deinit(&report);
+    report_begin(&report, "s");
+    report_add(&report, FINDING_NOTE, &subject, "a");
+    expect_output(&report, SCRIPTS,
+                  "{\"verdict\":\"note\",\"problems\":0,\"warnings\":0,\"incomplete\":false,\"findings\":["
+                  "{\"section\":\"s\",\"level\":\"note\",\"subject\":\"k x\",\"setting\":\"k\","
+                  "\"line\":3,\"column\":5,\"text\":\"a\"}]}\n");
+    report_deinit(&report);
+}
+
+static char *on_translate(const void *owner, const char *text)
+{
+    return strcmp(text, owner) == 0 ? strdup("translated") : strdup(text);
+}
+
+static void texts_come_in_the_words_of_the_user(void **state)
+{
+    const struct setting_words words = { .owner = "--key", .translate = on_translate };
+    struct report report = { 0 };
+
+    (void)state;
+    report_use_words(&report, &words);
+    report_add(&report, FINDING_NOTE, SUBJECT("--key"), "--%s", "key");
+    report_advise(&report, "--key");
+    report_use_words(&report, NULL);
+    report_add(&report, FINDING_NOTE, SUBJECT("a"), "--key");
+    expect_output(&report, PEOPLE,
+                  "  note     --key: translated; translated\n  note     a: --key\n\nverdict: all good\n");
+    report_deinit(&report);
+}
+
+static void findings_of_another_report_come_behind(void **state)
+{
+    struct report report = { 0 }, other = { .is_incomplete = true };
+
+    (void)state;
+    report_add(&report, FINDING_NOTE, SUBJECT("a"), "b");
+    report_add(&other, FINDING_NOTE, SUBJECT("c"), "d");
+    report_add(&other, FINDING_PROBLEM, SUBJECT("e"), "f");
+    report_append(&report, &other);
+    assert_int_equal(report.count, 3);
+    assert_string_equal(report.findings[2].text, "f");
+    assert_true(report.is_incomplete);
+    assert_int_equal(other.count, 0);
+    assert_null(other.findings);
+    report_deinit(&report);
+}
+
 static void an_incomplete_report_says_so(void **state)
 {
     struct report report = { .is_incomplete = true };
@@ -118,6 +179,9 @@ int main(void)
         cmocka_unit_test(findings_are_grouped_by_section),
         cmocka_unit_test(warnings_and_notes_are_no_problem),
         cmocka_unit_test(texts_of_others_cannot_control_the_terminal),
+        cmocka_unit_test(a_setting_of_a_file_has_its_place),
+        cmocka_unit_test(texts_come_in_the_words_of_the_user),
+        cmocka_unit_test(findings_of_another_report_come_behind),
         cmocka_unit_test(an_incomplete_report_says_so),
     };
 
