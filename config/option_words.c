@@ -21,17 +21,28 @@ static bool is_of_other_side(const struct setting *setting, enum side side)
            (setting->offset - first) / sizeof(struct config_tls) != side;
 }
 
-/* The setting of a file whose option has this name or, if `is_beginning`, begins with this name. Of several
- * settings it is the last one: the settings `--allow-…` that admit peers come after the others. NULL: none.
- */
-static const struct setting *setting_of(const char *name, size_t length, bool is_beginning, enum side side)
-{
-    const struct settings_table table = config_settings(CONFIG_FILE);
+/* How an option is written. */
+struct option_word {
+    enum { OPTION_NAME, OPTION_BEGINNING } form; /* --cert, --allow-* */
+    const char *letters;                         /* without the dashes in front and the asterisk; borrowed */
+    size_t length;
+};
 
-    for (size_t i = table.count; i-- > 0;) {
-        const struct setting *setting = &table.rows[i];
-        if (setting->path && setting_is_in(&table, setting) && !is_of_other_side(setting, side) &&
-            strncmp(setting->name, name, length) == 0 && (is_beginning || !setting->name[length]))
+static bool word_fits(const struct option_word *word, const struct setting *setting)
+{
+    return strncmp(setting->name, word->letters, word->length) == 0 &&
+           (word->form == OPTION_BEGINNING || !setting->name[word->length]);
+}
+
+/* The setting of a file. Of several settings it is the last one: the settings --allow-* that admit peers come
+ * after the others. NULL: none. */
+static const struct setting *setting_of(const struct settings_table *table, const struct option_word *word,
+                                        enum side side)
+{
+    for (size_t i = table->count; i-- > 0;) {
+        const struct setting *setting = &table->rows[i];
+        if (setting->path && setting_is_in(table, setting) && !is_of_other_side(setting, side) &&
+            word_fits(word, setting))
             return setting;
     }
     return NULL;
@@ -43,7 +54,8 @@ void option_words_locate(const struct config *config, enum side side, const char
                          struct option_location *to)
 {
     const struct settings_table table = config_settings(CONFIG_FILE);
-    const struct setting *setting = setting_of(option, strlen(option), false, side);
+    const struct option_word word = { OPTION_NAME, option, strlen(option) };
+    const struct setting *setting = setting_of(&table, &word, side);
     char route[ROUTE_BYTES] = "";
 
     assert(config->mode == CONFIG_FILE && setting);
@@ -68,21 +80,24 @@ void option_words_locate(const struct config *config, enum side side, const char
 /* Writes the word that begins at `text` with "--"; returns its length, or 0: it names no setting. */
 static size_t word_put(FILE *out, const char *text, enum side side)
 {
-    const char *name = text + 2;
-    size_t length = strspn(name, option_letters);
-    bool is_beginning = length && name[length - 1] == '-' && name[length] == '*';
-    const struct setting *setting = length ? setting_of(name, length, is_beginning, side) : NULL;
+    const struct settings_table table = config_settings(CONFIG_FILE);
+    struct option_word word = { OPTION_NAME, text + 2, strspn(text + 2, option_letters) };
 
+    if (!word.length)
+        return 0;
+    if (word.letters[word.length - 1] == '-' && word.letters[word.length] == '*')
+        word.form = OPTION_BEGINNING;
+    const struct setting *setting = setting_of(&table, &word, side);
     if (!setting)
         return 0;
-    if (!is_beginning) {
+    if (word.form == OPTION_NAME) {
         fputs(setting->path, out);
-        return 2 + length;
+        return 2 + word.length;
     }
     /* The path ends as the option does, with other signs between its words. */
-    size_t rest = strlen(setting->name) - length;
+    size_t rest = strlen(setting->name) - word.length;
     fprintf(out, "%.*s*", (int)(strlen(setting->path) - rest), setting->path);
-    return 2 + length + 1;
+    return 2 + word.length + 1;
 }
 
 char *option_words_translate(const char *text, enum side side)
