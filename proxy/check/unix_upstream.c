@@ -27,14 +27,12 @@ void unix_upstream_check(struct report *report, const struct subject *subject, c
     struct stat facts;
 
     const char *path = address_to_socket(address, &socket) ? socket_address_path(&socket) : NULL;
-    if (path && stat(path, &facts) != 0) {
-        fault_report(report, subject, errno);
-    } else if (path && !S_ISSOCK(facts.st_mode)) {
+    if (!path)
+        report_add(report, FINDING_OK, subject, "the name is abstract: no file shows whether it is there");
+    else if (stat(path, &facts) == 0 && !S_ISSOCK(facts.st_mode))
         report_add(report, FINDING_PROBLEM, subject, "the file is no socket");
-    } else if (path && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0) {
+    else if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0)
         fault_report(report, subject, errno);
-    } else {
-        report_add(report, FINDING_OK, subject, "%s",
-                   path ? "the socket is there" : "the name is abstract: no file shows whether it is there");
-    }
+    else
+        report_add(report, FINDING_OK, subject, "the socket is there");
 }
