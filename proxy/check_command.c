@@ -157,7 +157,7 @@ static int file_check(int argc, char **argv)
     if (!words.config_file)
         return wrong_usage("expected client or server and the settings to check, or --config FILE");
     mistakes_init(&mistakes, words.config_file);
-    struct plan *plan = plan_from_file(words.config_file, &mistakes);
+    struct plan *plan = plan_from_file(words.config_file, 0, &mistakes);
     int status = check_finish(plan, &mistakes, &words);
     mistakes_deinit(&mistakes);
     return status;

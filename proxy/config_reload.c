@@ -221,7 +221,7 @@ static void plan_use(struct config_reload *reload, struct plan *plan, const stru
         if (follow->step == FOLLOW_IMPOSSIBLE)
             protocol_log(reload, follow->after->route.name);
     }
-    plan_compare_process(reload->plan, plan, on_process_differs, reload);
+    plan_compare_process(reload->started, plan, on_process_differs, reload);
     plan_release(reload->plan);
     reload->plan = plan_share(plan);
     size_t removed = others_retire(reload, plan);
@@ -289,7 +289,7 @@ void config_reload_now(struct config_reload *reload)
     mistakes_init(&mistakes, reload->plan->path);
     if (reload->watch.loop)
         file_watch_note(&reload->watch);
-    struct plan *plan = plan_from_file(reload->plan->path, &mistakes);
+    struct plan *plan = plan_from_file(reload->plan->path, reload->started->process.workers, &mistakes);
     if (plan) {
         plan_follow(reload, plan);
     } else {
@@ -319,7 +319,7 @@ void config_reload_open(struct config_reload *reload, struct plan *plan, struct 
     };
 
     *reload = (struct config_reload) {
-        .routes = routes, .loop = routes->process.loop, .log = log, .plan = plan_share(plan)
+        .routes = routes, .loop = routes->process.loop, .log = log, .plan = plan_share(plan), .started = plan_share(plan)
     };
     ev_timer_init(&reload->wait, on_wait, 0, 0);
     reload->wait.data = reload;
@@ -334,5 +334,6 @@ void config_reload_close(struct config_reload *reload)
     ev_timer_stop(reload->loop, &reload->wait);
     file_watch_close(&reload->watch);
     plan_release(reload->plan);
+    plan_release(reload->started);
     *reload = (struct config_reload) { 0 };
 }

@@ -19,6 +19,7 @@ struct config_reload {
     struct ev_loop *loop;    /* borrowed; NULL: not open */
     struct log *log;         /* borrowed */
     struct plan *plan;       /* shared: the newest that is in use */
+    struct plan *started;    /* shared: the process runs with its settings of the process */
     struct file_watch watch; /* open unless --reload-interval is off */
     ev_timer wait;           /* runs while routes of `plan` wait for an address */
     unsigned waits_left;

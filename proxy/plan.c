@@ -36,26 +36,37 @@ static void routes_check(const struct plan *plan, struct mistakes *mistakes)
 
 /* ---- life ---- */
 
-bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
+/* `workers` run, or will run. */
+static bool routes_interpret(struct plan *plan, unsigned workers, struct mistakes *mistakes)
 {
-    const struct config *configs = plan->file.routes;
+    bool is_good = true;
 
+    for (; plan->count < plan->file.count; plan->count++) {
+        struct plan_route *route = &plan->routes[plan->count];
+        route->plan = plan;
+        is_good =
+            options_from_config(&route->options, &plan->file.routes[plan->count], workers, mistakes) && is_good;
+    }
+    return is_good;
+}
+
+static bool interpret(struct plan *plan, unsigned workers, struct mistakes *mistakes)
+{
     plan->routes = calloc(plan->file.count, sizeof *plan->routes);
     if (!plan->routes) {
         mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
         return false;
     }
-    bool is_good = process_options_from_config(&plan->process, &configs[0], mistakes);
-    for (; plan->count < plan->file.count; plan->count++) {
-        struct plan_route *route = &plan->routes[plan->count];
-        route->plan = plan;
-        is_good =
-            options_from_config(&route->options, &configs[plan->count], plan->process.workers, mistakes) &&
-            is_good;
-    }
+    bool is_good = process_options_from_config(&plan->process, &plan->file.routes[0], mistakes);
+    is_good = routes_interpret(plan, workers ? workers : plan->process.workers, mistakes) && is_good;
     if (is_good)
         routes_check(plan, mistakes);
     return is_good && mistakes->count == 0;
+}
+
+bool plan_interpret(struct plan *plan, struct mistakes *mistakes)
+{
+    return interpret(plan, 0, mistakes);
 }
 
 static struct plan *plan_new(void)
@@ -72,7 +83,7 @@ static const char *variable(const char *name)
     return getenv(name);
 }
 
-struct plan *plan_from_file(const char *path, struct mistakes *mistakes)
+struct plan *plan_from_file(const char *path, unsigned workers, struct mistakes *mistakes)
 {
     struct plan *plan = plan_new();
 
@@ -83,7 +94,7 @@ struct plan *plan_from_file(const char *path, struct mistakes *mistakes)
     plan->path = path;
     bool is_read = config_file_read(&plan->file, path, variable, mistakes);
     /* What the settings mean together is told also for a file with mistakes in single settings. */
-    bool is_good = plan->file.count && plan_interpret(plan, mistakes);
+    bool is_good = plan->file.count && interpret(plan, workers, mistakes);
     if (is_read && is_good)
         return plan;
     plan_release(plan);

@@ -113,7 +113,7 @@ int run_command(int argc, char **argv)
     process_prepare();
     if (settings_parse(&run_table, &run, &words, &fault)) {
         mistakes_init(&mistakes, run.config_file);
-        plan = plan_from_file(run.config_file, &mistakes);
+        plan = plan_from_file(run.config_file, 0, &mistakes);
     } else {
         mistakes_init(&mistakes, "husk run");
         mistakes_add(&mistakes, (struct place) { 0 }, "%s", fault.text);

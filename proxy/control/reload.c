@@ -97,6 +97,16 @@ static void retry_schedule(struct reload *reload)
         reload->retry_ms = reload->options.retry_max_ms;
 }
 
+/* A route without TLS and keys has nothing to load. */
+static bool has_files(const struct reload_options *options)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (options->credentials[side].cert_file || options->keys[side].setting)
+            return true;
+    }
+    return false;
+}
+
 static void reload_attempt(struct reload *reload)
 {
     struct loaded set;
@@ -120,7 +130,7 @@ static void reload_attempt(struct reload *reload)
 /* The files are new, or somebody asks for them: the pauses begin with the shortest again. */
 void reload_now(struct reload *reload)
 {
-    if (reload->state == RELOAD_STOPPED)
+    if (reload->state == RELOAD_STOPPED || !has_files(&reload->options))
         return;
     reload->retry_ms =
         reload->options.retry_max_ms < RETRY_MIN_MS ? reload->options.retry_max_ms : RETRY_MIN_MS;
