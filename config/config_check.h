@@ -1,5 +1,5 @@
-/* Reports what is wrong with the settings, in the words of whoever wrote them: `--ack-timeout` for an option,
- * the key path with its line and column for a file. */
+/* Reports what is wrong with the settings, and names each setting as the user wrote it: `--ack-timeout` for
+ * an option, the key path with its line and column for a file. */
 #ifndef HUSK_CONFIG_CONFIG_CHECK_H
 #define HUSK_CONFIG_CONFIG_CHECK_H
 

@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 /* Writes a route for each of the `count` > 0 configs; the settings of the process are those of the first. A
- * setting that was not given has the comment "default" behind its value, or is a comment if it has no value.
+ * setting that was not given has the comment "default" behind its value; without a value, the whole setting
+ * is a comment.
  * A route without a name gets the name of its mode, client or server. References to the environment have been
  * replaced: their values are written.
  *

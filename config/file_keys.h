@@ -1,4 +1,5 @@
-/* The keys of a map in a file: which of them are settings, and what a person may have meant by another one.
+/* The keys of a map in a file: which keys are settings, and which setting a person may have meant by a wrong
+ * key.
  *
  * Reads a table of settings; knows no particular setting, and no values. */
 #ifndef HUSK_CONFIG_FILE_KEYS_H
@@ -10,7 +11,7 @@
 #include <stdbool.h>
 
 enum file_scope {
-    FILE_SCOPE_PROCESS, /* settings that are said once */
+    FILE_SCOPE_PROCESS, /* settings that a file gives once */
     FILE_SCOPE_ROUTE,
 };
 
@@ -31,7 +32,8 @@ bool file_keys_has_map(const struct file_keys *keys, const char *key);
 /* Whether the key is one of `other_keys`. */
 bool file_keys_is_other(const struct file_keys *keys, const char *key);
 
-/* Says what is wrong with a key that is none of the above. The fault does not name the key. */
+/* Says what is wrong with a key that is no setting, no map of settings, and none of `other_keys`. The fault
+ * does not name the key. */
 void file_keys_explain(const struct file_keys *keys, const char *key, struct fault *fault);
 
 #endif

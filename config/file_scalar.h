@@ -14,7 +14,7 @@
 MUST_CHECK bool file_scalar_set(const struct setting *setting, void *target, const struct yaml_node *node,
                                 struct fault *fault);
 /* Whether a node is a text for the setting: not empty, and no plain text that looks like a truth value or
- * like nothing, which is a slip more often than a name. */
+ * like null: such a text is a mistake more often than a name. */
 MUST_CHECK bool file_text_is_good(const struct setting *setting, const struct yaml_node *node,
                                   struct fault *fault);
 

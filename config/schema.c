@@ -84,8 +84,8 @@ static const char *const groups[] = {
 static const struct setting settings[] = {
     { ROUTE(OPERATIONS, "name", "name", SETTING_TEXT, name),
       .value_name = "NAME", .required_by = FOR_FILE,
-      .help = "name of the route in logs and metrics, letters, digits, - _ and .; without it, husk client is called "
-              "client and husk server is called server" },
+      .help = "name of the route in logs and metrics: letters, digits, -, _ and .; default: client for husk client, "
+              "server for husk server" },
     { CLIENT(TLS, "server-name", "tls.upstream.server_name", SETTING_TEXT, server_name),
       .value_name = "NAME",
       .help = "name or IP address that the certificate of every upstream must carry, also sent as SNI; "
@@ -255,7 +255,7 @@ static const struct setting settings[] = {
               "itself with it" },
     { ROUTE(AUTHENTICATION, "shared-key-file", "authentication.upstream.shared_key_file", SETTING_TEXT, shared_key_file),
       .value_name = "FILE",
-      .help = "forward: file whose first line is that shared key" },
+      .help = "forward: file whose first line is the shared key of the aggregator" },
     { ROUTE(AUTHENTICATION, "shared-key-empty", "authentication.upstream.shared_key_empty", SETTING_FLAG, shared_key_empty),
       .help = "forward: the shared key of the aggregator is empty: husk authenticates itself with --username "
               "and --password-env alone (Fluent Bit's empty_shared_key)" },
@@ -270,7 +270,7 @@ static const struct setting settings[] = {
       .help = "forward: environment variable with the shared key that agents must know" },
     { ROUTE(AUTHENTICATION, "accept-key-file", "authentication.downstream.shared_key_file", SETTING_TEXT, accept_key_file),
       .value_name = "FILE",
-      .help = "forward: file whose first line is that shared key" },
+      .help = "forward: file whose first line is the shared key that agents must know" },
     { ROUTE(AUTHENTICATION, "accept-key-empty", "authentication.downstream.shared_key_empty", SETTING_FLAG, accept_key_empty),
       .help = "forward: the shared key of agents is empty: agents authenticate themselves with the user names "
               "and passwords of --accept-user alone (Fluent Bit's empty_shared_key)" },
@@ -340,7 +340,7 @@ static const struct setting settings[] = {
     { ROUTE(CONNECTIONS, "half-close-timeout", "connections.half_close_timeout", SETTING_DURATION, half_close_timeout_ms),
       .fallback = "5m", .min = 10,
       .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
-      .help = "tcp: the same, after one direction has ended" },
+      .help = "tcp: close a connection on which nothing moves for this time after one direction has ended" },
     { ROUTE(CONNECTIONS, "linger-timeout", "connections.linger_timeout", SETTING_DURATION, linger_timeout_ms),
       .fallback = "2s", .min = 10, .max = MINUTE,
       .value_name = "D", .help = "how long a peer that husk refuses may take to read the TLS alert; "
@@ -381,8 +381,8 @@ static const struct setting settings[] = {
     { PROCESS(OPERATIONS, "reload-interval", "reload.interval", SETTING_DURATION, reload_interval_ms),
       .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files; "
-              "changed files are loaded, as on SIGHUP" },
+      .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files, and of the "
+              "file of husk run; changed files are loaded, as on SIGHUP" },
     { PROCESS(OPERATIONS, "reload-retry-max", "reload.retry_max", SETTING_DURATION, reload_retry_max_ms),
       .fallback = "2s", .min = 50, .max = HOUR,
       .value_name = "D",

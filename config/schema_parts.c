@@ -58,7 +58,7 @@ static const struct setting rule_rows[] = {
     { PART(config_rule, "messages-per-second", "messages_per_second", SETTING_COUNT, messages_per_second),
       .min = 1, .max = 1000000000, .value_name = "N", .help = "rate for all connections of the agent" },
     { PART(config_rule, "burst", "burst", SETTING_DURATION, burst_ms), .fallback = "1s", .min = 20,
-      .max = 3600000, .value_name = "D", .help = "rates that are saved up while the agent is quiet" },
+      .max = 3600000, .value_name = "D", .help = "an agent may send at once as much as its rates allow in this time" },
     { PART(config_rule, "max-message", "max_message", SETTING_BYTES, max_message_bytes), .min = KIB,
       .max = 4096 * MIB - 1, .value_name = "SIZE", .help = "longest message of the agent" },
 };

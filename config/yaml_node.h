@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 enum yaml_kind {
-    YAML_KIND_INVALID, /* a mistake has been reported for this value; callers report no second one */
+    YAML_KIND_INVALID, /* a mistake was added for this value; callers add no second mistake */
     YAML_KIND_SCALAR,
     YAML_KIND_SEQUENCE,
     YAML_KIND_MAP,
@@ -25,7 +25,8 @@ struct yaml_node {
     /* scalar */
     char *text;  /* UTF-8 without a 0 inside, zero-terminated; references are replaced. A missing value
                     (`key:`) is a plain scalar with an empty text */
-    bool quoted; /* in quotes, a block scalar (| or >), or with the tag !!str: it is a text and no trap */
+    bool quoted; /* in quotes, a block scalar (| or >), or with the tag !!str: the value is a text, and has no
+                    trap */
     bool has_reference; /* a part is from the environment: never print it, it may be a secret */
 
     /* sequence and map */

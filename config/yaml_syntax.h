@@ -1,5 +1,5 @@
-/* Says in plain words what is wrong with the syntax of a YAML text. libyaml stops at the first error; its
- * place and its words come from there, the rest from the lines around it. Pure. */
+/* Says in plain words what is wrong with the syntax of a YAML text. libyaml stops at the first error, and
+ * gives its place and a text. This unit also reads the lines around the error. Pure. */
 #ifndef HUSK_CONFIG_YAML_SYNTAX_H
 #define HUSK_CONFIG_YAML_SYNTAX_H
 

@@ -97,7 +97,7 @@ static bool check_depth(struct reader *reader, unsigned depth, size_t levels)
 {
     if (depth - 1 + levels <= YAML_TREE_DEPTH_MAX)
         return true;
-    mistakes_add(reader->mistakes, here(reader), "values are inside each other more than %d levels deep",
+    mistakes_add(reader->mistakes, here(reader), "values are nested more than %d levels deep",
                  YAML_TREE_DEPTH_MAX);
     return false;
 }

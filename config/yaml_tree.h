@@ -2,8 +2,8 @@
  *
  * Aliases and merge keys (`<<`, YAML 1.1) are resolved, references to the environment
  * (config/yaml_reference.h) are replaced. The nodes of an anchor are shared: its aliases are the same node,
- * so a node may have several parents; its place is where its text stands. Knows no setting: what a value
- * means is the caller's. */
+ * so a node may have several parents. The place of a node is where its text stands. Knows no setting: the
+ * caller interprets the values. */
 #ifndef HUSK_CONFIG_YAML_TREE_H
 #define HUSK_CONFIG_YAML_TREE_H
 
@@ -28,10 +28,10 @@ struct yaml_tree {
 };
 
 /* Reads the regular file at `path`, or a text in memory (UTF-8, may have a BOM). Adds to `mistakes` what is
- * wrong; after a mistake of syntax, or a limit, it stops. `look_up` finds variables of the environment,
+ * wrong; stops after a mistake of syntax, or at a limit. `look_up` finds variables of the environment,
  * as getenv does.
  *
- * True: tree->root is set. Also a tree with mistakes has a root if its syntax is right, so that the caller
+ * True: tree->root is set. A tree with mistakes has a root, too, if its syntax is right, so that the caller
  * can find further mistakes; the caller uses the values only if mistakes->count is 0 at the end. False: there
  * is no root, and at least one mistake was added. Free with yaml_tree_deinit in both cases. */
 MUST_CHECK bool yaml_tree_read_file(struct yaml_tree *tree, const char *path, yaml_look_up *look_up,

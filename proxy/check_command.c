@@ -33,7 +33,7 @@ static const struct setting own_rows[] = {
     { "json", SETTING_FLAG, AT(prints_json), .help = "print one JSON object instead of lines" },
     { "no-message", SETTING_FLAG, AT(sends_nothing), .help = "with --connect: send no message" },
     { "tag", SETTING_TEXT, AT(tag), .fallback = "husk.check", .value_name = "TAG",
-      .help = "with --connect: tag of the message without events, which rules and routes of the upstream may need" },
+      .help = "with --connect: tag of the message without events; the rules of the upstream must allow it" },
     { "answer-timeout", SETTING_DURATION, AT(answer_ms), .fallback = "5s", .min = 10, .max = 300000,
       .value_name = "D", .help = "with --connect: how long to wait for the ack" },
 };
@@ -49,7 +49,7 @@ void check_print_help(FILE *out)
         "husk check --config FILE [--connect] [--json] [option]…\n"
         "husk check client|server SETTINGS [--connect] [--json] [option]…\n\n"
         "Checks a file, or the settings of husk client or husk server, and all that they name: files, keys, "
-        "certificates,\naddresses, names. Says all that is wrong, and what to do. Starts nothing.\n"
+        "certificates,\naddresses, names. Reports all that is wrong, and says what to do. Starts nothing.\n"
         "Exit status: 0: no problem, perhaps warnings; 1: a problem; 2: wrong usage.\n\n"
         "SETTINGS are those of \"husk help client\" and \"husk help server\". Further options:\n\n",
         out);

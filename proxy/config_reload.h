@@ -1,9 +1,9 @@
-/* Reads the configuration file again, on SIGHUP and when it was replaced, and lets the routes follow: new
- * routes begin, others end or change in place, and a route with the same settings is not touched.
+/* Reads the configuration file again, on SIGHUP and when the file has changed, and changes the routes to what
+ * the file says: routes begin, end, or change in place. A route with the same settings is not touched.
  *
- * A file with a mistake, or one that cannot be followed, changes nothing. Settings of the process are read
- * when husk starts; the log names those that differ. A route begins and ends at once, but a new route whose
- * address belongs to an ending one waits until the address is free. */
+ * A file with a mistake changes nothing, nor does a file whose routes cannot begin or change. Settings of the
+ * process are read when husk starts; the log names the settings that differ. Routes begin and end at once,
+ * but a new route whose address belongs to an ending route waits until the address is free. */
 #ifndef HUSK_CONFIG_RELOAD_H
 #define HUSK_CONFIG_RELOAD_H
 

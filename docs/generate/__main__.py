@@ -2,8 +2,8 @@
 
     python3 docs/generate HUSK
 
-HUSK is the program: `husk schema` and `husk help` say all that the documents need. `make documents` runs this, and a test
-compares what is committed.
+HUSK is the program: `husk schema` and `husk help` print all that the documents need. `make documents` runs this script, and a test
+compares the committed files with its output.
 """
 
 import pathlib

@@ -88,11 +88,11 @@ def husk_1(program):
     text += ".Sh COMMANDS\n" + "".join(map(command_section, program.commands.values()))
     text += proxy_settings(program)
     text += ".Sh SIGNALS\n" + listing([
-        ("Dv SIGTERM , Dv SIGINT", prose("husk lets agents finish, and ends.")),
+        ("Dv SIGTERM , Dv SIGINT", prose("husk lets agents finish, and then ends.")),
         ("Dv SIGHUP", prose("husk reads its configuration file, certificates, keys, CAs and shared keys again."))])
     text += ".Sh EXIT STATUS\n" + listing([
-        ("0", prose("The command succeeded.")), ("1", prose("It failed while it ran.")),
-        ("2", prose("It was used wrongly, or a setting or a file is wrong."))])
+        ("0", prose("The command succeeded.")), ("1", prose("The command failed while it ran.")),
+        ("2", prose("The usage is wrong, or a setting or a file is wrong."))])
     return text + ".Sh SEE ALSO\n.Xr husk.yaml 5\n"
 
 
@@ -118,7 +118,7 @@ def husk_yaml_5(program, example):
     text += ".Sh DESCRIPTION\n.Xr husk 1\nreads a configuration file with\n.Ic husk run --config Ar FILE .\n"
     text += prose(
         "The file is YAML. Settings of the process stand at its left margin. The list routes has a map of settings for each "
-        "route. The map defaults has settings that every route begins with. A setting whose name has dots stands in maps: "
+        "route. The map defaults has settings for all routes. A setting whose name has dots stands in maps: "
         "delivery.ack_timeout is the key ack_timeout in the map delivery.")
     text += ".Pp\n" + prose(
         "In a value, ${NAME} is replaced by the variable NAME of the environment, and ${NAME:-default} by the default if the "
@@ -126,9 +126,9 @@ def husk_yaml_5(program, example):
     text += ".Pp\n" + prose(
         "A duration has a unit: 250ms, 5s, 2m or 1h. A size is a number of bytes, or has the unit KiB, MiB or GiB.")
     text += ".Pp\n" + prose(
-        "On SIGHUP, and when the file was replaced, husk reads it again. Routes begin, end or change in place. Settings of the "
+        "husk reads the file again on SIGHUP, and when the file has changed. Routes begin, end or change. Settings of the "
         "process change only when husk starts again. A file with a mistake changes nothing.")
-    text += ".Pp\n.Ic husk check --config Ar FILE\nsays what is wrong with a file, and\n"
+    text += ".Pp\n.Ic husk check --config Ar FILE\nreports what is wrong with a file, and\n"
     text += ".Ic husk config --effective --config Ar FILE\nprints every setting with its value.\n"
     text += ".Sh SETTINGS OF THE PROCESS\n" + listing(
         (f"Ic {setting.path}", setting_text(setting)) for setting in program.process_settings)

@@ -26,7 +26,7 @@ static void ca_check(struct report *report, const struct subject *subject,
     const struct certificate_facts *facts = &ca->facts;
 
     if (!facts->is_ca) {
-        report_add(report, FINDING_PROBLEM, subject, "certificate %s is not a CA's", facts->name);
+        report_add(report, FINDING_PROBLEM, subject, "certificate %s is not a CA certificate", facts->name);
         report_advise(report,
                       "put the certificate of its issuer, %s, into the file instead; a CA needs "
                       "basicConstraints=critical,CA:true",

@@ -45,12 +45,13 @@ void expiry_report(struct report *report, const struct subject *subject,
     case EXPIRY_SOON:
         report_add(report, FINDING_WARNING, subject, "certificate %s expires in %s, at %s", facts->name,
                    duration, until);
-        report_advise(report, "renew it");
+        report_advise(report, "renew the certificate");
         return;
     case EXPIRY_PAST:
         report_add(report, failure, subject, "certificate %s expired at %s, %s ago", facts->name, until,
                    duration);
-        report_advise(report, "renew it; if it is new, check the clock of this machine");
+        report_advise(report,
+                      "renew the certificate; if the certificate is new, check the clock of this machine");
         return;
     case EXPIRY_FUTURE:
         report_add(report, failure, subject, "certificate %s is not valid before %s", facts->name, from);

@@ -14,13 +14,14 @@ static void usage_check(struct report *report, const struct subject *subject,
         report_add(report, FINDING_PROBLEM, subject,
                    "certificate %s is not meant for a TLS %s, its usages are: %s", facts->name,
                    role == TLS_CLIENT ? "client" : "server", facts->usages[0] ? facts->usages : "none");
-        report_advise(report, "issue it again with keyUsage=digitalSignature and extendedKeyUsage=%s",
+        report_advise(report,
+                      "issue the certificate again with keyUsage=digitalSignature and extendedKeyUsage=%s",
                       wanted);
     } else if (!facts->may_sign) {
         report_add(report, FINDING_PROBLEM, subject,
                    "certificate %s: its keyUsage has no digitalSignature, which TLS 1.3 and ECDHE need",
                    facts->name);
-        report_advise(report, "issue it again with keyUsage=digitalSignature");
+        report_advise(report, "issue the certificate again with keyUsage=digitalSignature");
     } else {
         report_add(report, FINDING_OK, subject, "certificate %s may be used for a TLS %s", facts->name,
                    role == TLS_CLIENT ? "client" : "server");
@@ -43,11 +44,11 @@ static void server_names_check(struct report *report, const struct subject *subj
         facts->name, facts->has_alternatives ? "" : ", its name is in the CN only");
     if (facts->cn[0])
         report_advise(report,
-                      "issue it again with subjectAltName=DNS:%s, or set --server-name %s and "
+                      "issue the certificate again with subjectAltName=DNS:%s, or set --server-name %s and "
                       "--allow-cn-as-name at each husk client",
                       facts->cn, facts->cn);
     else
-        report_advise(report, "issue it again with a subjectAltName");
+        report_advise(report, "issue the certificate again with a subjectAltName");
 }
 
 static void weakness_check(struct report *report, const struct subject *subject,
@@ -57,7 +58,9 @@ static void weakness_check(struct report *report, const struct subject *subject,
         return;
     report_add(report, FINDING_WARNING, subject,
                "certificate %s %s, which is weak: husk and others refuse it", facts->name, facts->flaw);
-    report_advise(report, "issue it again with a P-256 key, or an RSA key of 2048 bits or more, and SHA-256");
+    report_advise(
+        report,
+        "issue the certificate again with a P-256 key, or an RSA key of 2048 bits or more, and SHA-256");
 }
 
 static void revocation_check(struct report *report, const struct subject *subject,
@@ -79,7 +82,7 @@ static void leaf_check(struct report *report, const struct subject *subject,
     if (facts->is_ca) {
         report_add(report, FINDING_WARNING, subject, "the first certificate, %s, is the certificate of a CA",
                    facts->name);
-        report_advise(report, "the first certificate must be that of husk; a CA belongs in --ca");
+        report_advise(report, "put the certificate of husk first; a CA belongs in --ca");
     }
     usage_check(report, subject, facts, role);
     weakness_check(report, subject, facts);
@@ -99,7 +102,7 @@ static void intermediate_check(struct report *report, const struct subject *subj
 
     if (!certificate->has_place) {
         report_add(report, FINDING_PROBLEM, subject,
-                   "certificate %zu of the file, %s, has issued none of those before it", number,
+                   "certificate %zu of the file, %s, has issued no certificate before it", number,
                    facts->name);
         report_advise(report, "the file must have the certificate of husk first, and then the CA of each "
                               "certificate after it; remove what does not belong to the chain");
@@ -111,9 +114,9 @@ static void intermediate_check(struct report *report, const struct subject *subj
                    "need it",
                    number, facts->name);
     } else if (!facts->is_ca) {
-        report_add(report, FINDING_PROBLEM, subject, "certificate %zu of the file, %s, is not a CA's", number,
-                   facts->name);
-        report_advise(report, "issue it again with basicConstraints=critical,CA:true and "
+        report_add(report, FINDING_PROBLEM, subject,
+                   "certificate %zu of the file, %s, is not a CA certificate", number, facts->name);
+        report_advise(report, "issue the certificate again with basicConstraints=critical,CA:true and "
                               "keyUsage=keyCertSign");
     }
     if (!certificate->has_version)

@@ -111,8 +111,8 @@ static void failure_report(struct probe *probe, enum end_reason reason)
                       PROBE_PROMETHEUS_PORT);
 }
 
-/* husk trusts the server. So it has another way to a CA if an intermediate is not valid; other clients may
- * have none. */
+/* husk trusts the server. If an intermediate is not valid, husk has found another way to a CA; other clients
+ * may find none. */
 static void dates_report(struct probe *probe)
 {
     const struct tls_channel *tls = probe->outlet.leg.tls;
@@ -143,7 +143,7 @@ static void peer_report(struct probe *probe)
         return;
     report_add(report, FINDING_WARNING, &probe->subject,
                "the certificate of the server has its name in the CN only: --allow-cn-as-name accepts it");
-    report_advise(report, "let the server have a certificate with a subjectAltName");
+    report_advise(report, "issue the certificate of the server again, with a subjectAltName");
 }
 
 /* A TLS 1.3 server that refuses our certificate says so after its handshake, or closes. */
@@ -237,10 +237,11 @@ static void silence_report(struct probe *probe)
         return;
     }
     probe_succeed(probe, FINDING_WARNING, "no ack of a message without events came in time");
-    report_advise(report,
-                  "the aggregator may not acknowledge messages, or not acknowledge empty ones, or wait for "
-                  "its own upstream; --no-message sends none%s",
-                  is_plain ? "; if the port speaks TLS, it is for husk client" : "");
+    report_advise(
+        report,
+        "possible causes: the aggregator acknowledges no messages, or none without events, or waits "
+        "for its own upstream; with --no-message, husk check sends no message%s",
+        is_plain ? "; if the port speaks TLS, it is for husk client" : "");
 }
 
 /* The peer has ended its direction, or the connection is broken. */

@@ -8,6 +8,7 @@ void secret_file_check(struct report *report, const struct subject *subject, con
 
     if (!path || !private_key_is_shared(path, &mode))
         return;
-    report_add(report, FINDING_WARNING, subject, "others than the owner can read the file (mode %04o)", mode);
+    report_add(report, FINDING_WARNING, subject, "users other than the owner can read the file (mode %04o)",
+               mode);
     report_advise(report, "chmod 600, or 640 if husk reads it through its group");
 }

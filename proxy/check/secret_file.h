@@ -4,7 +4,7 @@
 
 #include "check/report.h"
 
-/* Adds a warning if others than the owner may read the file. NULL: there is none. */
+/* Adds a warning if users other than the owner may read the file. NULL: there is none. */
 void secret_file_check(struct report *report, const struct subject *subject, const char *path);
 
 #endif

@@ -36,9 +36,9 @@ void config_print_help(FILE *out)
 {
     fputs("husk config --effective --config FILE\n"
           "husk config --effective client|server OPTIONS\n\n"
-          "Prints the configuration that would run, as a configuration file: that of a file, or of the "
-          "options of\n"
-          "husk client or husk server. Values from the environment are printed, too.\n\n",
+          "Prints the configuration of a file, or of the options of husk client or husk server, as a "
+          "configuration\n"
+          "file with every setting. References to the environment are replaced by their values.\n\n",
           out);
     settings_print_help(&config_settings_table, out);
 }

@@ -177,7 +177,7 @@ static bool check_is_ca(X509 *certificate, const char *path, struct fault *fault
     if (is_ca)
         return true;
     certificate_describe(certificate, name);
-    fault_set(fault, "%s: certificate %s is not a CA's", path, name);
+    fault_set(fault, "%s: certificate %s is not a CA certificate", path, name);
     return false;
 }
 

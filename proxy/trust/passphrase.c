@@ -65,7 +65,7 @@ bool passphrase_load(struct passphrase *passphrase, const char *env, const char 
     passphrase->given = false;
     passphrase->length = 0;
     if (env && file) {
-        fault_set(fault, "a variable and a file are given, and only one of them can be");
+        fault_set(fault, "a variable and a file are given; give only one of the two");
         return false;
     }
     if (env)

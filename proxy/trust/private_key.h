@@ -24,11 +24,11 @@ bool private_key_is_encrypted(const char *path);
 /* Whether the passphrase opens the private key in `path`. */
 bool private_key_opens(const char *path, const struct passphrase *passphrase);
 
-/* Whether others than the owner may read the file, which has a secret. *mode: its permission bits. False also
- * if the file cannot be found. */
+/* Whether users other than the owner may read the file, which has a secret. *mode: its permission bits. False
+ * also if the file cannot be found. */
 bool private_key_is_shared(const char *path, unsigned *mode);
 
-/* Logs a warning if others than the owner may read the file. */
+/* Logs a warning if users other than the owner may read the file. */
 void private_key_warn_if_shared(const char *path, struct log *log);
 
 #endif

@@ -1,5 +1,5 @@
-"""husk check --connect against real Fluentd, with the files of the seed: certificates with a CN only, encrypted keys, a
-Secret that names the passphrase server.key.passphrase, and two shared keys that differ."""
+"""husk check --connect against real Fluentd, with the files of SeedPki: certificates with names in the CN only, encrypted
+keys, and a passphrase under the name server.key.passphrase, as in a Secret."""
 
 import shutil
 import types
@@ -30,7 +30,7 @@ def source(address, more=""):
 
 @pytest.fixture(scope="module", params=fluentd.VERSIONS)
 def aggregator(request, seed, tmp_path_factory):
-    """Fluentd with a plain input, an input with TLS, and one with TLS and a shared key, as in the seed."""
+    """Fluentd with a plaintext input, an input with TLS, and an input with TLS and a shared key."""
     programs = Programs()
     made = types.SimpleNamespace(plain=free_address(), tls=free_address(), key=free_address())
     transport = fluentd.tls_transport(seed.ca, seed.server, """
@@ -54,7 +54,7 @@ def aggregator(request, seed, tmp_path_factory):
 
 @pytest.fixture
 def connect(pki, seed):
-    """Runs `husk check client --connect` with the seed's files for this input."""
+    """Runs `husk check client --connect` with the files of SeedPki for this input."""
     def connect(address, **options):
         env = {"PASSPHRASE": SeedPki.PASSPHRASES["client"], "KEY": SHARED_KEY, "OTHER": "fluentd"}
         if "key_passphrase_file" not in options:
@@ -65,15 +65,14 @@ def connect(pki, seed):
     return connect
 
 
-def test_the_seeds_set_up_is_good_but_for_the_names(connect, aggregator):
+def test_names_in_the_cn_are_the_only_warning(connect, aggregator):
     checked = connect(aggregator.key, shared_key_env="KEY")
     checked.expect_only("warning", "has its name in the CN only")
     checked.expect("ok", "TLSv1.2", "which is no husk").expect("ok", "the two shared keys are the same")
     checked.expect("ok", ACKED)
 
 
-def test_the_two_shared_keys_of_the_seed_differ(connect, aggregator):
-    """The Secret has shared1234, the configuration of Fluentd in the seed has fluentd."""
+def test_shared_keys_that_differ_are_a_problem(connect, aggregator):
     connect(aggregator.key, shared_key_env="OTHER").expect_only(
         "problem", "shared-key handshake: the two shared keys differ", "shared_key mismatch")
 

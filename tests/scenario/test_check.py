@@ -102,7 +102,7 @@ def test_a_key_in_the_ca_file_is_a_problem(check, pki):
 
 def test_an_expired_certificate_is_a_problem(check, pki):
     check("server", certificate=pki.expired_server).expect_only(
-        "problem", "certificate CN=server expired at", " ago", "renew it")
+        "problem", "certificate CN=server expired at", " ago", "renew the certificate")
 
 
 def test_a_certificate_for_another_use_is_a_problem(check, pki):
@@ -138,7 +138,7 @@ def test_a_ca_as_the_certificate_is_a_warning(check, pki):
 def test_a_foreign_certificate_in_the_chain_is_a_problem(check, tmp_path, pki):
     both = pathlib.Path(pki.client.cert).read_text() + pathlib.Path(pki.server.cert).read_text()
     check("client", cert=written(tmp_path / "both.pem", both)).expect_only(
-        "problem", "certificate 2 of the file, CN=server, has issued none of those before it")
+        "problem", "certificate 2 of the file, CN=server, has issued no certificate before it")
 
 
 # ---- the key ----
@@ -213,7 +213,7 @@ def test_a_passphrase_for_a_key_that_is_not_encrypted_is_noted(check, tmp_path):
 # ---- the CAs and their lists ----
 
 def test_a_leaf_in_the_ca_file_is_a_problem(check, pki):
-    check("client", ca=pki.server.cert).expect_only("problem", "certificate CN=server is not a CA's",
+    check("client", ca=pki.server.cert).expect_only("problem", "certificate CN=server is not a CA certificate",
                                                     "the certificate of its issuer, CN=CA ours")
 
 

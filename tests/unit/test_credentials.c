@@ -963,9 +963,9 @@ static void test_a_ca_file_contains_only_cas(void **state)
     X509 *cas[] = { fixture->pki_ca.certificate, leaf.certificate };
 
     options.ca_file = pki_write_certificates(fixture->directory, "cas.pem", cas, 2, path);
-    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
+    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA certificate", path);
     options.role = TLS_CLIENT;
-    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA's", path);
+    assert_fault(fixture, &options, "%s: certificate CN=leaf is not a CA certificate", path);
     pki_pair_free(&leaf);
 }
 
@@ -1153,7 +1153,7 @@ static void test_passphrase_from_the_environment(void **state)
     credentials_release(load(*state, &options));
     options.passphrase_file = paths[1];
     assert_fault(*state, &options,
-                 "the key's passphrase: a variable and a file are given, and only one of them can be%s", "");
+                 "the key's passphrase: a variable and a file are given; give only one of the two%s", "");
     unsetenv("HUSK_TEST_PASSPHRASE");
 }
 

@@ -187,13 +187,14 @@ static void all_that_is_wrong_is_said_at_once(void **state)
     fixture->now = time(NULL) - DAY / 2;
     check(fixture);
     expect_counts(fixture, 3, 2);
-    expect(fixture, FINDING_PROBLEM, "certificate CN=client expired at 2000-01-02T00:00:00Z", "renew it");
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client expired at 2000-01-02T00:00:00Z",
+           "renew the certificate");
     expect(fixture, FINDING_PROBLEM,
            "is not meant for a TLS client, its usages are: digitalSignature; serverAuth",
            "extendedKeyUsage=clientAuth");
     expect(fixture, FINDING_WARNING, "certificate CN=client has an RSA key of 1024 bits", "P-256");
     expect(fixture, FINDING_PROBLEM, "the private key does not match certificate CN=client", "request");
-    expect(fixture, FINDING_WARNING, "others than the owner can read the file (mode 0644)", "chmod 600");
+    expect(fixture, FINDING_WARNING, "users other than the owner can read the file (mode 0644)", "chmod 600");
 }
 
 static void a_certificate_of_the_future_is_a_problem(void **state)
@@ -269,7 +270,8 @@ static void a_server_whose_name_is_in_the_cn_only_is_a_warning(void **state)
     profile.alternatives[0] = (struct pki_name) { GEN_EMAIL, "a@example", 0 };
     write_leaf(fixture, &profile);
     check(fixture);
-    expect(fixture, FINDING_WARNING, "no DNS name and no IP address in a subjectAltName:", "issue it again");
+    expect(fixture, FINDING_WARNING,
+           "no DNS name and no IP address in a subjectAltName:", "issue the certificate again");
 }
 
 static void the_names_of_a_server_are_listed(void **state)
@@ -383,7 +385,8 @@ static void an_intermediate_that_is_no_ca_is_a_problem(void **state)
     pairs[0] = pki_issue(&client_profile, &pairs[1]);
     write_chain(fixture, pairs, 2);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=middle, is not a CA's", "CA:true");
+    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=middle, is not a CA certificate",
+           "CA:true");
 }
 
 /* ---- the key and its passphrase ---- */
@@ -472,7 +475,7 @@ static void a_leaf_in_the_ca_file_is_a_problem(void **state)
     write_cas(fixture, &leaf, 1);
     write_chain(fixture, &leaf, 1);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate CN=client is not a CA's", "CN=our CA");
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client is not a CA certificate", "CN=our CA");
 }
 
 static void an_expired_ca_is_a_problem_only_without_a_valid_one(void **state)

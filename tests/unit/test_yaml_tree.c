@@ -352,15 +352,13 @@ static void values_have_a_depth(void **state)
 {
     (void)state;
     expect_no_mistake(repeat("", "[", 31, "x]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"));
-    expect_mistakes(repeat("", "[", 32, "x"),
-                    "f:1:33: values are inside each other more than 32 levels deep\n");
-    expect_mistakes(repeat("", "- ", 100000, "x"),
-                    "f:1:65: values are inside each other more than 32 levels deep\n");
+    expect_mistakes(repeat("", "[", 32, "x"), "f:1:33: values are nested more than 32 levels deep\n");
+    expect_mistakes(repeat("", "- ", 100000, "x"), "f:1:65: values are nested more than 32 levels deep\n");
     /* 16 levels of the anchor inside 16 and 17 others, with the map of the file and its list. */
     char *anchor = repeat("- &x ", "[", 15, "x]]]]]]]]]]]]]]]\n- ");
     char *deep = repeat(anchor, "[", 15, "*x]]]]]]]]]]]]]]]\n"), *deeper = repeat(anchor, "[", 16, "*x");
     expect_no_mistake(deep);
-    expect_mistakes(deeper, "f:2:19: values are inside each other more than 32 levels deep\n");
+    expect_mistakes(deeper, "f:2:19: values are nested more than 32 levels deep\n");
     free(anchor);
 }
 
