@@ -318,9 +318,11 @@ void config_reload_open(struct config_reload *reload, struct plan *plan, struct 
         .owner = reload,
     };
 
-    *reload = (struct config_reload) {
-        .routes = routes, .loop = routes->process.loop, .log = log, .plan = plan_share(plan), .started = plan_share(plan)
-    };
+    *reload = (struct config_reload) { .routes = routes,
+                                       .loop = routes->process.loop,
+                                       .log = log,
+                                       .plan = plan_share(plan),
+                                       .started = plan_share(plan) };
     ev_timer_init(&reload->wait, on_wait, 0, 0);
     reload->wait.data = reload;
     if (watch.interval_ms)

@@ -44,8 +44,8 @@ static bool routes_interpret(struct plan *plan, unsigned workers, struct mistake
     for (; plan->count < plan->file.count; plan->count++) {
         struct plan_route *route = &plan->routes[plan->count];
         route->plan = plan;
-        is_good =
-            options_from_config(&route->options, &plan->file.routes[plan->count], workers, mistakes) && is_good;
+        is_good = options_from_config(&route->options, &plan->file.routes[plan->count], workers, mistakes) &&
+                  is_good;
     }
     return is_good;
 }

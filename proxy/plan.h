@@ -27,9 +27,9 @@ struct plan {
     size_t count;
 };
 
-/* Reads the file at `path` (borrowed), and interprets it. Limits of the routes are divided by the `workers` that
- * run; 0: by the workers of the file. Adds every mistake to `mistakes`. Returns one reference; NULL: there was
- * a mistake. */
+/* Reads the file at `path` (borrowed), and interprets it. Limits of the routes are divided by the `workers`
+ * that run; 0: by the workers of the file. Adds every mistake to `mistakes`. Returns one reference; NULL:
+ * there was a mistake. */
 struct plan *plan_from_file(const char *path, unsigned workers, struct mistakes *mistakes);
 
 /* Reads the options of client or server. Returns one reference to a plan that must be interpreted; NULL:
