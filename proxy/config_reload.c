@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTLE_MS = 200, WAIT_MS = 50, WAITS_MAX = 200, LOGGED_MISTAKES_MAX = 10 };
+enum { SETTLE_MS = 200, LOGGED_MISTAKES_MAX = 10 };
 
 /* ---- the log ---- */
 
@@ -108,29 +108,36 @@ static bool follows_find(struct follows *follows, const struct config_reload *re
     return true;
 }
 
-/* Whether one route listens where another one does. */
-static bool addresses_clash(const struct options *a, const struct options *b)
+/* A route whose protocol cannot change keeps its addresses. */
+static bool keeps_addresses(const struct follows *follows, const struct route *route)
 {
-    for (unsigned i = 0; i < a->listen.count; i++) {
-        for (unsigned k = 0; k < b->listen.count; k++) {
-            if (options_listen_clash(&a->listen.addresses[i].address, &b->listen.addresses[k].address))
-                return true;
-        }
+    for (size_t i = 0; i < follows->count; i++) {
+        if (follows->items[i].running == route && follows->items[i].step == FOLLOW_IMPOSSIBLE)
+            return true;
     }
     return false;
 }
 
-/* Whether another route may still listen at an address of `options`. */
-static bool must_wait(const struct config_reload *reload, const struct options *options)
+/* Routes of one plan do not listen at the same address. So whoever listens there now is about to end. */
+static void take_over(const struct config_reload *reload, const struct follows *follows,
+                      struct listening_address *to)
 {
     const struct route *route;
 
+    to->is_taken_over = false;
     TAILQ_FOREACH (route, &reload->routes->list, sibling) {
-        if (strcmp(route->options->route.name, options->route.name) != 0 &&
-            addresses_clash(route->options, options))
-            return true;
+        if (!keeps_addresses(follows, route) && route_may_listen(route, &to->address))
+            to->is_taken_over = true;
     }
-    return false;
+}
+
+static void all_take_over(const struct config_reload *reload, const struct follows *follows)
+{
+    for (size_t i = 0; i < follows->count; i++) {
+        struct listening_options *listen = &follows->items[i].after->listen;
+        for (unsigned k = 0; k < listen->count; k++)
+            take_over(reload, follows, &listen->addresses[k]);
+    }
 }
 
 /* ---- following ---- */
@@ -163,22 +170,28 @@ static void follow_undo(struct config_reload *reload, struct follow *follow)
         return;
     }
     struct plan *plan = plan_share(plan_of(follow->before));
+    for (unsigned i = 0; i < follow->before->listen.count; i++)
+        follow->before->listen.addresses[i].is_taken_over = true;
     if (route_change(follow->running, follow->before, &fault))
         return;
     plan_release(plan);
     kept_log(reload, fault.text);
 }
 
-/* All or none. Routes that must wait are left for later. */
+/* All or none. */
 static bool follows_do(struct config_reload *reload, struct follows *follows, struct fault *fault)
 {
+    all_take_over(reload, follows);
     for (size_t i = 0; i < follows->count; i++) {
         struct follow *follow = &follows->items[i];
-        if (!is_step(follow) || must_wait(reload, follow->after) || follow_do(reload, follow, fault))
+        if (!is_step(follow))
+            continue;
+        if (follow_do(reload, follow, fault))
             continue;
         while (i--) {
-            if (follows->items[i].is_done)
-                follow_undo(reload, &follows->items[i]);
+            if (!follows->items[i].is_done)
+                continue;
+            follow_undo(reload, &follows->items[i]);
         }
         return false;
     }
@@ -200,24 +213,15 @@ static size_t others_retire(struct config_reload *reload, const struct plan *pla
     return retired;
 }
 
-static void wait_begin(struct config_reload *reload)
-{
-    reload->waits_left = WAITS_MAX;
-    ev_timer_stop(reload->loop, &reload->wait);
-    ev_timer_set(&reload->wait, WAIT_MS / 1000.0, WAIT_MS / 1000.0);
-    ev_timer_start(reload->loop, &reload->wait);
-}
-
 static void plan_use(struct config_reload *reload, struct plan *plan, const struct follows *follows)
 {
     struct log_line line;
-    size_t added = 0, changed = 0, waiting = 0;
+    size_t added = 0, changed = 0;
 
     for (size_t i = 0; i < follows->count; i++) {
         const struct follow *follow = &follows->items[i];
         added += follow->is_done && follow->step == FOLLOW_ADD;
         changed += follow->is_done && follow->step == FOLLOW_CHANGE;
-        waiting += is_step(follow) && !follow->is_done;
         if (follow->step == FOLLOW_IMPOSSIBLE)
             protocol_log(reload, follow->after->route.name);
     }
@@ -230,12 +234,7 @@ static void plan_use(struct config_reload *reload, struct plan *plan, const stru
     log_number(&line, "added", added);
     log_number(&line, "changed", changed);
     log_number(&line, "removed", removed);
-    if (waiting)
-        log_number(&line, "waiting", waiting);
     log_end(&line);
-    ev_timer_stop(reload->loop, &reload->wait);
-    if (waiting)
-        wait_begin(reload);
 }
 
 static void plan_follow(struct config_reload *reload, struct plan *plan)
@@ -251,31 +250,6 @@ static void plan_follow(struct config_reload *reload, struct plan *plan)
         kept_log(reload, fault.text);
     }
     free(follows.items);
-}
-
-/* Lets the routes begin that waited for an address. */
-static void on_wait(struct ev_loop *loop, ev_timer *wait, int events)
-{
-    struct config_reload *reload = wait->data;
-    struct follows follows;
-    struct fault fault;
-    size_t waiting = 0;
-
-    (void)events;
-    reload->waits_left--;
-    if (!follows_find(&follows, reload, reload->plan))
-        return;
-    for (size_t i = 0; i < follows.count; i++) {
-        struct follow *follow = &follows.items[i];
-        if (!is_step(follow) || follow_do(reload, follow, &fault))
-            continue;
-        waiting++;
-        if (!reload->waits_left)
-            log_say(reload->log, LOG_ERROR, "a route of the configuration cannot begin: %s", fault.text);
-    }
-    free(follows.items);
-    if (!waiting || !reload->waits_left)
-        ev_timer_stop(loop, wait);
 }
 
 /* ---- the file ---- */
@@ -323,8 +297,6 @@ void config_reload_open(struct config_reload *reload, struct plan *plan, struct 
                                        .log = log,
                                        .plan = plan_share(plan),
                                        .started = plan_share(plan) };
-    ev_timer_init(&reload->wait, on_wait, 0, 0);
-    reload->wait.data = reload;
     if (watch.interval_ms)
         file_watch_open(&reload->watch, reload->loop, &watch);
 }
@@ -333,7 +305,6 @@ void config_reload_close(struct config_reload *reload)
 {
     if (!reload->loop)
         return;
-    ev_timer_stop(reload->loop, &reload->wait);
     file_watch_close(&reload->watch);
     plan_release(reload->plan);
     plan_release(reload->started);

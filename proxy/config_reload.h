@@ -2,8 +2,9 @@
  * the file says: routes begin, end, or change in place. A route with the same settings is not touched.
  *
  * A file with a mistake changes nothing, nor does a file whose routes cannot begin or change. Settings of the
- * process are read when husk starts; the log names the settings that differ. Routes begin and end at once,
- * but a new route whose address belongs to an ending route waits until the address is free. */
+ * process are read when husk starts; the log names the settings that differ. Routes begin and end at once. A
+ * route may take over an address of another route, or several routes exchange addresses: both listen for a
+ * moment. */
 #ifndef HUSK_CONFIG_RELOAD_H
 #define HUSK_CONFIG_RELOAD_H
 
@@ -15,14 +16,12 @@
 #include <ev.h>
 
 struct config_reload {
-    struct routes *routes;   /* borrowed */
-    struct ev_loop *loop;    /* borrowed; NULL: not open */
-    struct log *log;         /* borrowed */
-    struct plan *plan;       /* shared: the newest that is in use */
-    struct plan *started;    /* shared: the process runs with its settings of the process */
-    struct file_watch watch; /* open unless --reload-interval is off */
-    ev_timer wait;           /* runs while routes of `plan` wait for an address */
-    unsigned waits_left;
+    struct routes *routes;      /* borrowed */
+    struct ev_loop *loop;       /* borrowed; NULL: not open */
+    struct log *log;            /* borrowed */
+    struct plan *plan;          /* shared: the newest that is in use */
+    struct plan *started;       /* shared: the process runs with its settings of the process */
+    struct file_watch watch;    /* open unless --reload-interval is off */
     uint64_t succeeded, failed; /* how often the file was read again */
 };
 

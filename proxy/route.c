@@ -1,6 +1,7 @@
 #include "route.h"
 
 #include "base/clock.h"
+#include "options_listen.h"
 
 #include <stdlib.h>
 
@@ -370,6 +371,26 @@ bool route_change(struct route *route, struct options *options, struct fault *fa
     }
     change_begin(route, options, &preparation);
     return true;
+}
+
+static bool listens_at(const struct options *options, const struct socket_address *address)
+{
+    for (unsigned i = 0; i < options->listen.count; i++) {
+        if (options_listen_clash(&options->listen.addresses[i].address, address))
+            return true;
+    }
+    return false;
+}
+
+bool route_may_listen(const struct route *route, const struct socket_address *address)
+{
+    const struct route_change *change;
+
+    LIST_FOREACH (change, &route->changes, sibling) {
+        if (listens_at(change->before, address))
+            return true;
+    }
+    return listens_at(route->options, address);
 }
 
 /* ---- for the log ---- */

@@ -91,6 +91,8 @@ void route_watch(struct route *route);
 bool route_describe(const struct route *route, char *text, size_t size);
 /* The current values for a scrape. Borrowed until the next call; `next` is the caller's. */
 struct metrics_route *route_metrics(struct route *route);
+/* Whether a worker of the route may still listen where `address` would. */
+bool route_may_listen(const struct route *route, const struct socket_address *address);
 /* What a drain measures. */
 struct drain_activity route_activity(const struct route *route);
 

@@ -31,11 +31,14 @@ static void socket_close(struct listening_socket *socket, unsigned workers)
 static bool fds_open(struct listening_socket *socket, unsigned workers, struct fault *fault)
 {
     const struct listening_address *to = &socket->asked;
-    bool is_shared = workers > 1 && to->address.storage.ss_family != AF_UNIX;
+    const char *path = socket_address_path(&to->address);
+    enum socket_sharing sharing = to->is_taken_over ? SOCKET_JOINED : SOCKET_SHARED;
 
+    if (path && to->is_taken_over)
+        unlink(path); /* the socket that listens there loses its name, and ends later */
     for (unsigned worker = 0; worker < workers; worker++)
         socket->fds[worker].number = -1;
-    int fd = socket_listen(&to->address, is_shared ? SOCKET_SHARED : SOCKET_EXCLUSIVE, &to->access, fault);
+    int fd = socket_listen(&to->address, path ? SOCKET_EXCLUSIVE : sharing, &to->access, fault);
     if (fd < 0)
         return false;
     socket->fds[0].number = fd;

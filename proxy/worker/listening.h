@@ -13,6 +13,8 @@
 struct listening_address {
     struct socket_address address;
     struct socket_access access; /* for a Unix socket that has a file */
+    bool is_taken_over; /* from another socket of this process, which is about to end: both listen for a
+                           moment */
 };
 
 struct listening_options {
