@@ -58,11 +58,15 @@ static void on_event(struct ev_loop *loop, ev_io *event, int events)
     struct file_watch *watch = event->data;
     char bytes[EVENTS_BYTES];
 
+    uint64_t before = watch->seen;
+
     (void)loop, (void)events;
     while (read(watch->folder, bytes, sizeof bytes) > 0)
         ;
+    /* Changes of other files in the folder do not put the file off. */
     (void)is_due(watch);
-    settle_begin(watch);
+    if (watch->seen != before)
+        settle_begin(watch);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)

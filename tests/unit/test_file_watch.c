@@ -124,6 +124,40 @@ static void other_files_and_a_missing_file_are_not_told(void **state)
     site_close(&site);
 }
 
+struct neighbour {
+    ev_timer timer;
+    const char *path;
+};
+
+static void on_neighbour(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop, (void)events;
+    write_text(((struct neighbour *)timer->data)->path, "x");
+}
+
+/* Another file in the folder changes more often than a file settles. */
+static void a_busy_folder_does_not_put_the_file_off(void **state)
+{
+    struct site site;
+    struct neighbour neighbour;
+    char path[PATH_BYTES];
+
+    (void)state;
+    site_open(&site);
+    watch_begin(&site, SLOW_MS);
+    site.watch.options.settle_ms = 100;
+    neighbour.path = path_in(&site, "other", path);
+    ev_timer_init(&neighbour.timer, on_neighbour, 0.005, 0.005);
+    neighbour.timer.data = &neighbour;
+    ev_timer_start(site.loop, &neighbour.timer);
+    replace(&site, "two");
+    for (int turns = 0; turns < 400 && !site.told; turns++)
+        loop_turn(site.loop);
+    assert_int_equal(site.told, 1);
+    ev_timer_stop(site.loop, &neighbour.timer);
+    site_close(&site);
+}
+
 static void what_somebody_has_read_is_not_told(void **state)
 {
     struct site site;
@@ -211,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_file_that_is_replaced_or_written_is_told_once),
         cmocka_unit_test(other_files_and_a_missing_file_are_not_told),
+        cmocka_unit_test(a_busy_folder_does_not_put_the_file_off),
         cmocka_unit_test(what_somebody_has_read_is_not_told),
         cmocka_unit_test(a_config_map_is_swapped),
         cmocka_unit_test(a_file_elsewhere_is_looked_at_in_intervals),
