@@ -476,7 +476,6 @@ unsigned route_close(struct route *route)
 
     while (!LIST_EMPTY(&route->changes))
         on_changed(LIST_FIRST(&route->changes));
-
     if (route->state == ROUTE_RETIRING)
         ev_timer_stop(route->process->loop, &route->tick);
     heartbeat_close(&route->heartbeat);
