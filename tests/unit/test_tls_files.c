@@ -356,7 +356,7 @@ static void a_certificate_that_does_not_belong_to_the_chain_is_a_problem(void **
 
     write_chain(fixture, pairs, 2);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=stranger, has issued none", "first");
+    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=stranger, has issued no certificate", "first");
 }
 
 static void a_chain_in_reverse_order_names_the_owner_of_the_key(void **state)
@@ -372,7 +372,7 @@ static void a_chain_in_reverse_order_names_the_owner_of_the_key(void **state)
     EVP_PKEY_free(key);
     check(fixture);
     expect(fixture, FINDING_WARNING, "the first certificate, CN=middle, is the certificate of a CA", "--ca");
-    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=client, has issued none", NULL);
+    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=client, has issued no certificate", NULL);
     expect(fixture, FINDING_PROBLEM, "does not match certificate CN=middle", "belongs to certificate 2");
 }
 
