@@ -41,7 +41,7 @@ struct setting {
     const struct setting_parts *parts; /* LIST: what an item consists of; NULL: a text */
     unsigned users;                    /* bits of the users that have the setting; 0: all */
     unsigned required_by;              /* bits of the users that must give it; SETTING_REQUIRED: all */
-    bool is_for_process;               /* in a file: said once, not for each route */
+    bool is_for_process;               /* in a file: given once, not for each route */
     const char *path;                  /* in a file: keys separated by dots; NULL: no file has it */
     const char *value_name;            /* for the help: "ADDR", "FILE"… */
     const char *help;                  /* one line */
@@ -82,7 +82,7 @@ struct settings_table {
 struct setting_parts {
     struct settings_table table; /* of the item's struct */
     size_t size;                 /* of that struct, in bytes */
-    unsigned positionals;        /* so many rows at the front have no name in the value of an option */
+    unsigned positionals;        /* number of rows at the front that have no name in the value of an option */
     char separator;
 };
 

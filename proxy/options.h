@@ -1,6 +1,6 @@
 /* Turns the settings into options.
  *
- * Gives each module its own small options. After this unit nobody sees struct config. */
+ * Gives each module its own small options. After this unit, no code sees struct config. */
 #ifndef HUSK_OPTIONS_H
 #define HUSK_OPTIONS_H
 

@@ -63,12 +63,12 @@ MUST_CHECK bool route_prepare(struct route *route, const struct route_process *p
                               struct options *options, struct fault *fault);
 /* Begins to accept connections. The workers run. After a failure the workers know nothing of the route. */
 MUST_CHECK bool route_start(struct route *route, struct fault *fault);
-/* Goes on with other options, whose name and protocol are the same: connections stay where the options allow
- * it. Borrows them from now on; on_unused follows for those before. A failure changes nothing. */
+/* Changes the options; name and protocol must be the same. Connections go on where the new options allow it.
+ * Borrows the new options from now on; on_unused follows for the old options. A failure changes nothing. */
 MUST_CHECK bool route_change(struct route *route, struct options *options, struct fault *fault);
 /* Logs the addresses where the route listens. */
 void route_log_addresses(const struct route *route);
-/* Ends the route at run time: it listens no more, connections end between two messages, and what is left ends
+/* Ends the route at run time: it listens no more, connections end between two messages, and the others end
  * after --drain-quiet without traffic, or after --drain-timeout. on_retired follows. Harmless the second
  * time. */
 void route_retire(struct route *route);
@@ -78,7 +78,7 @@ unsigned route_close(struct route *route);
 
 /* ---- events of the process ---- */
 
-/* Somebody asks for new credentials (SIGHUP). */
+/* Loads the credentials again (SIGHUP). */
 void route_reload(struct route *route);
 /* The process is going to end. */
 void route_drain(struct route *route);
@@ -87,7 +87,7 @@ void route_watch(struct route *route);
 
 /* ---- answers ---- */
 
-/* Writes what speaks against being ready, see readiness_describe. */
+/* Writes why the route is not ready, see readiness_describe. */
 bool route_describe(const struct route *route, char *text, size_t size);
 /* The current values for a scrape. Borrowed until the next call; `next` is the caller's. */
 struct metrics_route *route_metrics(struct route *route);

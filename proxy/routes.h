@@ -11,8 +11,8 @@ struct routes_options {
     struct ev_loop *loop;
     struct worker_group *workers;
     struct log *log;
-    /* The route of these options is gone, or goes on with others: nothing uses them any more. NULL: nobody
-     * waits for that. */
+    /* Nothing uses these options any more: their route is gone, or runs with other options. NULL: the
+     * owner does not need the call. */
     void (*on_unused)(void *owner, struct options *options);
     void *owner;
 };
@@ -60,7 +60,7 @@ void routes_watch(struct routes *routes);
 
 /* ---- answers ---- */
 
-/* True when every route is ready. Appends what speaks against it, and notes, to `text`, one per line. If
+/* True when every route is ready. Appends why a route is not ready, and notes, to `text`, one per line. If
  * there are several routes, each line begins with the name of its route. */
 bool routes_describe(const struct routes *routes, char *text, size_t size);
 /* Fills what the routes know. The pointers are valid until the next call. */

@@ -17,7 +17,7 @@ struct listen_address {
  * reset. The process has one thread (see socket_listen). */
 void listen_address_check_free(struct report *report, const struct listen_address *listen);
 
-/* For a husk that runs: somebody must accept connections at the address. */
+/* For a husk that runs: a program must accept connections at the address. */
 void listen_address_check_running(struct report *report, const struct listen_address *listen);
 
 #endif

@@ -237,11 +237,10 @@ static void silence_report(struct probe *probe)
         return;
     }
     probe_succeed(probe, FINDING_WARNING, "no ack of a message without events came in time");
-    report_advise(
-        report,
-        "possible causes: the aggregator acknowledges no messages, or none without events, or waits "
-        "for its own upstream; with --no-message, husk check sends no message%s",
-        is_plain ? "; if the port speaks TLS, it is for husk client" : "");
+    report_advise(report,
+                  "possible causes: the aggregator acknowledges no message, or no message without events, or "
+                  "waits for its own upstream; with --no-message, husk check sends no message%s",
+                  is_plain ? "; if the port speaks TLS, it is for husk client" : "");
 }
 
 /* The peer has ended its direction, or the connection is broken. */

@@ -23,7 +23,7 @@ struct run {
     struct shared_key_slot key;
     struct credentials *credentials; /* NULL: plain, or not loaded */
     bool connects;
-    size_t waiting;        /* for so many: look-ups, later probes, and one for who begins them */
+    size_t waiting;        /* number of look-ups, later of probes, and one for the code that begins them */
     size_t endpoint_count; /* that are probed, of all targets */
 };
 
@@ -185,7 +185,7 @@ static void name_report(const struct target *target)
 
 /* ---- connections ---- */
 
-/* Begins all connections of a target, as far as husk uses so many endpoints. */
+/* Begins the connections of a target, up to the number of endpoints that husk uses. */
 static void probes_begin(struct target *target)
 {
     struct run *run = target->run;

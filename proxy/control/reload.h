@@ -70,7 +70,7 @@ void reload_watch(struct reload *reload, struct ev_loop *loop);
 /* From now on nothing is loaded. */
 void reload_stop(struct reload *reload);
 
-/* Loads the files now, because somebody asks for it. */
+/* Loads the files now, on request. */
 void reload_now(struct reload *reload);
 /* Looks at the files, and loads them if they are due: what the timer does. */
 void reload_look(struct reload *reload);

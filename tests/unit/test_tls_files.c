@@ -356,7 +356,8 @@ static void a_certificate_that_does_not_belong_to_the_chain_is_a_problem(void **
 
     write_chain(fixture, pairs, 2);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=stranger, has issued no certificate", "first");
+    expect(fixture, FINDING_PROBLEM, "certificate 2 of the file, CN=stranger, has issued no certificate",
+           "first");
 }
 
 static void a_chain_in_reverse_order_names_the_owner_of_the_key(void **state)
