@@ -231,9 +231,9 @@ static void plan_use(struct config_reload *reload, struct plan *plan, const stru
     size_t removed = others_retire(reload, plan);
     reload->succeeded++;
     log_begin(&line, reload->log, LOG_INFO, "configuration reloaded");
-    log_number(&line, "added", added);
-    log_number(&line, "changed", changed);
-    log_number(&line, "removed", removed);
+    log_number(&line, "added", (int64_t)added);
+    log_number(&line, "changed", (int64_t)changed);
+    log_number(&line, "removed", (int64_t)removed);
     log_end(&line);
 }
 

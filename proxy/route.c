@@ -473,9 +473,12 @@ void route_retire(struct route *route)
 unsigned route_close(struct route *route)
 {
     unsigned left_behind = route_group_close(&route->group);
+    struct route_change *next;
 
-    while (!LIST_EMPTY(&route->changes))
-        on_changed(LIST_FIRST(&route->changes));
+    for (struct route_change *change = LIST_FIRST(&route->changes); change; change = next) {
+        next = LIST_NEXT(change, sibling);
+        on_changed(change);
+    }
     if (route->state == ROUTE_RETIRING)
         ev_timer_stop(route->process->loop, &route->tick);
     heartbeat_close(&route->heartbeat);

@@ -126,9 +126,11 @@ void routes_init(struct routes *routes, const struct routes_options *options)
 
 unsigned routes_close(struct routes *routes)
 {
-    while (!TAILQ_EMPTY(&routes->list)) {
-        struct route *route = TAILQ_FIRST(&routes->list);
+    struct route *next;
+
+    for (struct route *route = TAILQ_FIRST(&routes->list); route; route = next) {
         struct options *options = route->options;
+        next = TAILQ_NEXT(route, sibling);
         route_drop(routes, route);
         on_unused(routes, options);
     }
