@@ -238,6 +238,7 @@ static void options_set_control(struct options *options, const struct config *co
 {
     bool has_tls = !is_plain(config, SIDE_UPSTREAM);
 
+    options->discovery.has_tls = has_tls;
     options->discovery.resolver = (struct resolver_options) {
         .hosts = has_tls && !config->server_name ? RESOLVER_KEEP_HOSTS : RESOLVER_DROP_HOSTS,
         .servers = config->dns_servers,

@@ -32,6 +32,7 @@ static struct endpoint_list *lookup_list(const struct discovery_lookup *lookup,
         tier += i && addresses[i].priority != addresses[i - 1].priority;
         endpoints[i] = (struct endpoint) {
             .address = addresses[i].address,
+            .has_tls = lookup->discovery->options->has_tls,
             .server_name = lookup->target->server_name ? lookup->target->server_name : addresses[i].host,
             .weight = weight_of(addresses, count, i, lookup->target->weight),
             .tier = tier,

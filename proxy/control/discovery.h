@@ -28,6 +28,7 @@ struct discovery_target {
 struct discovery_options {
     const struct discovery_target *targets; /* borrowed */
     size_t target_count;                    /* 1 to DISCOVERY_TARGETS_MAX */
+    bool has_tls;                           /* of each endpoint */
     struct resolver_options resolver;
     struct health_options health;
 };

@@ -24,7 +24,9 @@ struct endpoint {
     struct socket_address address;
     const char *server_name; /* the name in SNI and in the certificate; NULL: husk asks for --server-name, or
                                 for no name (no TLS). A list owns its names */
-    unsigned weight;         /* share of the connections among the endpoints of its tier; not 0 */
+    bool has_tls;    /* the route had TLS on the upstream side when it asked for this endpoint: husk sends it
+                        nothing in plaintext */
+    unsigned weight; /* share of the connections among the endpoints of its tier; not 0 */
     unsigned tier; /* 0: primary. A tier is used while all endpoints of lower tiers are ejected. The tier of a
                       standby upstream is never 0 */
     struct endpoint_stats *stats; /* NULL: nothing is counted. A list shares its stats */

@@ -206,6 +206,9 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     if (reason != END_NONE)
         return outlet_fail(outlet, reason);
     if (!dialer->credentials) {
+        /* After a change of the options, the addresses without TLS come with the next list of endpoints. */
+        if (outlet->endpoint->has_tls)
+            return outlet_fail(outlet, END_UNRESOLVED);
         outlet_become_ready(outlet);
         return END_NONE;
     }

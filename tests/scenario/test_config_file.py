@@ -3,6 +3,7 @@
 import pathlib
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -197,6 +198,21 @@ def test_sighup_loads_new_credentials_of_a_route(pki, routes, mounted):
     both.wait_for_metric("husk_reloads_total", 1, result="success")
     carry_acked(Agent(raw.connect_tls(address_of(both, "changing"), pki.ca.cert, pki.client)), 1, "chunk")
     carry_acked(open_agent, 2, "chunk")
+
+
+def test_without_tls_nothing_goes_to_the_addresses_of_before(husk, pki, routes, tmp_path):
+    """The new upstream has no address yet, and the old one was for TLS alone."""
+    before = raw.Listener()
+    middle = routes(route("r", before, protocol="tcp", tls={"upstream": tls(pki.client, pki.ca)}))
+    silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind((raw.HOST, 0))
+    config_file.write(tmp_path / "husk.yaml", route("r", "upstream.invalid:1", protocol="tcp",
+                                                    dns={"servers": raw.format_address(silent.getsockname())}))
+    middle.signal(signal.SIGHUP)
+    middle.wait_for_event(message="configuration reloaded")
+    agent = raw.connect(address_of(middle, "r"))
+    agent.sendall(b"secret")
+    raw.assert_reset(before.accept())
 
 
 def test_the_admin_endpoint_can_be_off(routes):
