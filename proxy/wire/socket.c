@@ -151,8 +151,6 @@ int socket_bind_datagram(const struct socket_address *address, struct fault *fau
     char text[ADDRESS_TEXT_BYTES];
     int fd = socket_new(address, SOCK_DGRAM);
 
-    if (fd >= 0)
-        option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     if (fd >= 0 && bind(fd, (const struct sockaddr *)&address->storage, address->length) == 0) {
         if (address->storage.ss_family == AF_INET6)
             option_set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);

@@ -43,8 +43,7 @@ void socket_listen_pause(int fd);
 MUST_CHECK bool socket_listen_resume(int fd);
 
 /* Binds a datagram socket that reports, for each datagram, the local address the datagram was sent to.
- * `address` is an IP address; sockets of this process may share it. Returns -1 and a fault on failure, such
- * as an address in use. */
+ * `address` is an IP address. Returns -1 and a fault on failure, such as an address in use. */
 MUST_CHECK int socket_bind_datagram(const struct socket_address *address, struct fault *fault);
 
 /* Identifies the file of a listening Unix socket; all zeros: none. A file system may give the inode number of
