@@ -249,6 +249,7 @@ static void plan_follow(struct config_reload *reload, struct plan *plan)
         reload->failed++;
         kept_log(reload, fault.text);
     }
+    routes_answer_heartbeats(reload->routes);
     free(follows.items);
 }
 

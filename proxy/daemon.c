@@ -169,6 +169,7 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
         !worker_group_start(&daemon->workers, daemon->plan->process.workers, &daemon->log, fault) ||
         !routes_start(&daemon->routes, fault))
         return false;
+    routes_answer_heartbeats(&daemon->routes);
     watchers_start(daemon);
     if (daemon->plan->path)
         config_reload_open(&daemon->config_reload, daemon->plan, &daemon->routes, &daemon->log);

@@ -199,7 +199,7 @@ static struct discovery *discovery_new(struct route *route, const struct options
 
 /* Heartbeats come to the TCP ports of the listener. Where another program has the UDP port, husk runs without
  * them. */
-static void heartbeat_start(struct route *route)
+void route_answer_heartbeats(struct route *route)
 {
     const struct listening *listening = &route->group.listening;
     struct log *log = route->process->log;
@@ -214,7 +214,7 @@ static void heartbeat_start(struct route *route)
     struct fault fault;
 
     _Static_assert((int)HEARTBEAT_SOCKETS_MAX >= (int)LISTENER_SOCKETS_MAX, "a socket for each TCP port");
-    if (!options.per_second)
+    if (route->state != ROUTE_RUNNING || route->heartbeat.loop || !options.per_second)
         return;
     heartbeat_open(&route->heartbeat, route->process->loop, &options);
     for (unsigned i = 0; i < listening->count; i++) {
@@ -259,7 +259,6 @@ bool route_start(struct route *route, struct fault *fault)
         return false;
     if (route->has_endpoints)
         route_group_replace_endpoints(&route->group, route->discovery->list);
-    heartbeat_start(route);
     readiness_start(route);
     reload_watch(&route->reload, route->process->loop);
     route->state = ROUTE_RUNNING;
@@ -329,12 +328,11 @@ static bool prepare(struct route *route, struct options *options, struct prepara
     return false;
 }
 
-static void heartbeat_restart(struct route *route)
+static void heartbeat_end(struct route *route)
 {
     route->heartbeats_answered += route->heartbeat.answered;
     route->heartbeats_limited += route->heartbeat.limited;
     heartbeat_close(&route->heartbeat);
-    heartbeat_start(route);
 }
 
 /* The shared keys are in use before a worker looks for them. */
@@ -350,7 +348,7 @@ static void change_begin(struct route *route, struct options *options, struct pr
     if (route->discovery->list)
         route_group_replace_endpoints(&route->group, route->discovery->list);
     readiness_start(route);
-    heartbeat_restart(route);
+    heartbeat_end(route);
 }
 
 bool route_change(struct route *route, struct options *options, struct fault *fault)

@@ -66,6 +66,9 @@ MUST_CHECK bool route_start(struct route *route, struct fault *fault);
 /* Changes the options; name and protocol must be the same. Connections go on where the new options allow it.
  * Borrows the new options from now on; on_unused follows for the old options. A failure changes nothing. */
 MUST_CHECK bool route_change(struct route *route, struct options *options, struct fault *fault);
+/* Answers heartbeats at the addresses of the route, if the route runs and does not answer them yet. Call it
+ * after route_start and route_change, when no other route has the addresses any more. */
+void route_answer_heartbeats(struct route *route);
 /* Logs the addresses where the route listens. */
 void route_log_addresses(const struct route *route);
 /* Ends the route at run time: it listens no more, connections end between two messages, and the others end

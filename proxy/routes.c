@@ -75,6 +75,14 @@ bool routes_start(struct routes *routes, struct fault *fault)
     return true;
 }
 
+void routes_answer_heartbeats(struct routes *routes)
+{
+    struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling)
+        route_answer_heartbeats(route);
+}
+
 void routes_log_addresses(const struct routes *routes)
 {
     const struct route *route;

@@ -39,6 +39,8 @@ unsigned routes_close(struct routes *routes);
 MUST_CHECK bool routes_prepare(struct routes *routes, struct options *options, struct fault *fault);
 /* Starts all routes that are prepared, after the workers. */
 MUST_CHECK bool routes_start(struct routes *routes, struct fault *fault);
+/* route_answer_heartbeats for all routes. */
+void routes_answer_heartbeats(struct routes *routes);
 /* Logs the addresses of all routes. */
 void routes_log_addresses(const struct routes *routes);
 
