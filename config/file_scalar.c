@@ -22,14 +22,13 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
 {
     enum yaml_trap trap = yaml_scalar_trap(node);
     char shown[MISTAKES_QUOTE_BYTES];
+    bool is_trap = trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL;
 
     if (node->kind != YAML_KIND_SCALAR)
         fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
     else if (!*node->text)
         fault_set(fault, "the value is empty");
-    else if (setting->zero_word && strcmp(node->text, setting->zero_word) == 0)
-        return true;
-    else if (trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL)
+    else if (is_trap && !(setting->zero_word && strcmp(node->text, setting->zero_word) == 0))
         fault_set(fault, "%s: %s", yaml_scalar_show(node, shown), yaml_scalar_trap_text(trap));
     else
         return true;

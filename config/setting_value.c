@@ -281,6 +281,7 @@ static bool list_add(const struct setting *setting, void *target, const char *te
         item->value = text;
         if (!setting->parts)
             return true;
+        assert(text); /* a setting whose items have parts takes a value */
         item->text = strdup(text);
         if (item->text) {
             bool is_good = parts_parse(setting->parts, item->parts, item->text, fault);
