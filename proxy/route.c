@@ -458,7 +458,7 @@ void route_retire(struct route *route)
         return;
     route->state = ROUTE_RETIRING;
     reload_stop(&route->reload);
-    heartbeat_close(&route->heartbeat);
+    heartbeat_end(route);
     route_group_retire(&route->group);
     route->retirement = (struct drain) { .options = { .timeout_ms = process->drain_timeout_ms,
                                                       .quiet_ms = process->drain_quiet_ms } };

@@ -226,31 +226,35 @@ void log_end(struct log_line *line)
     pthread_mutex_unlock(&log->lock);
 }
 
-void log_say(struct log *log, enum log_level level, const char *format, ...)
+static void say(struct log *log, enum log_level level, const char *route, const char *format,
+                va_list arguments)
 {
     struct log_line line;
     char message[1024];
+
+    vsnprintf(message, sizeof message, format, arguments);
+    log_begin(&line, log, level, message);
+    if (route)
+        log_text(&line, "route", route);
+    log_end(&line);
+}
+
+void log_say(struct log *log, enum log_level level, const char *format, ...)
+{
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    say(log, level, NULL, format, arguments);
     va_end(arguments);
-    log_begin(&line, log, level, message);
-    log_end(&line);
 }
 
 void log_say_of(struct log *log, enum log_level level, const char *route, const char *format, ...)
 {
-    struct log_line line;
-    char message[1024];
     va_list arguments;
 
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    say(log, level, route, format, arguments);
     va_end(arguments);
-    log_begin(&line, log, level, message);
-    log_text(&line, "route", route);
-    log_end(&line);
 }
 
 bool log_limiter_admit(struct log_limiter *limiter, uint64_t now_ms, uint32_t burst, uint32_t *suppressed)

@@ -269,17 +269,9 @@ def test_listening_addresses_come_stay_and_go(file, workers):
     running = file(route("r", aggregator, listen=[listen(a), listen(b)]), workers=workers, listeners=2)
     agents = [Agent(raw.connect(one)) for one in (a, b)]
     running.change(route("r", aggregator, listen=[listen(b), listen(c)]))
-    eventually(lambda: is_refused(a), "nobody listens there any more")
+    eventually(lambda: raw.is_refused(a), "nobody listens there any more")
     for number, agent in enumerate([*agents, Agent(raw.connect(b)), Agent(raw.connect(c))]):
         carry_acked(agent, number, f"{number}")
-
-
-def is_refused(address):
-    try:
-        raw.connect(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
 
 
 @WORKERS

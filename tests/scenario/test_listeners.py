@@ -101,14 +101,6 @@ def test_without_descriptors_all_listeners_pause_and_recover(husk, tmp_path):
         tunnel.upstream.wait_until(lambda received, number=number: b"served again %d" % number in received)
 
 
-def is_refused(address):
-    try:
-        raw.connect(address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_when_unhealthy_refuse_holds_for_all_listeners(husk):
     """husk listens again on each port as soon as the port is free; a port that another program took does not delay the others."""
     aggregator = Aggregator()
@@ -116,14 +108,14 @@ def test_when_unhealthy_refuse_holds_for_all_listeners(husk):
     server = husk.server(aggregator, health_interval="50ms", when_unhealthy="refuse",
                          listen=[raw.format_address(taken), raw.format_address(free)])
     aggregator.kill()
-    eventually(lambda: is_refused(free) and is_refused(taken), "refused")
+    eventually(lambda: raw.is_refused(free) and raw.is_refused(taken), "refused")
     other = raw.Listener(taken)
     aggregator.revive()
     server.wait_for_event(level="error", message="cannot listen again yet: Address already in use")
     Agent(raw.connect_tls(free, husk.pki.ca.cert, husk.pki.client)).send(event(1))
     aggregator.wait_for(1)
     other.close()
-    eventually(lambda: not is_refused(taken), "accepted again")
+    eventually(lambda: not raw.is_refused(taken), "accepted again")
 
 
 def test_udp_heartbeats_are_answered_at_each_tcp_listener(husk, tmp_path):

@@ -294,6 +294,15 @@ def is_reset(sock):
     return bool(poll.poll(WAIT_SECONDS * 1000 // 2))
 
 
+def is_refused(address):
+    """Whether nobody listens there."""
+    try:
+        connect(address).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 def assert_closed(sock):
     """The connection must end, with FIN or with RST, after any bytes; TLS with or without close_notify."""
     with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
