@@ -7,8 +7,13 @@ void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms)
 
 void ack_timer_set_minimum(struct ack_timer *timer, uint64_t minimum_ms)
 {
-    if (timer->timeout_ms < minimum_ms)
-        timer->timeout_ms = minimum_ms;
+    timer->minimum_ms = minimum_ms;
+    ack_timer_set_timeout(timer, timer->timeout_ms);
+}
+
+void ack_timer_set_timeout(struct ack_timer *timer, uint64_t timeout_ms)
+{
+    timer->timeout_ms = timeout_ms > timer->minimum_ms ? timeout_ms : timer->minimum_ms;
 }
 
 void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms)

@@ -11,7 +11,8 @@
 #include "forward/ledger.h"
 
 struct ack_timer {
-    uint64_t timeout_ms;  /* --ack-timeout */
+    uint64_t timeout_ms;  /* --ack-timeout, or the minimum if that is longer */
+    uint64_t minimum_ms;  /* see ack_timer_set_minimum */
     uint64_t since_ms;    /* when the oldest message became the oldest, or its bytes were last seen to move */
     uint64_t check_ms;    /* when the bytes were last checked; 0: not yet */
     uint64_t taken_bytes; /* offset in the stream that the peer had taken at check_ms */
@@ -19,8 +20,10 @@ struct ack_timer {
 
 void ack_timer_init(struct ack_timer *timer, uint64_t timeout_ms);
 
-/* The timeout is at least `minimum_ms`. */
+/* The timeout is at least `minimum_ms`, now and after ack_timer_set_timeout. */
 void ack_timer_set_minimum(struct ack_timer *timer, uint64_t minimum_ms);
+/* The timeout is another one from now on, also for a message that waits already. */
+void ack_timer_set_timeout(struct ack_timer *timer, uint64_t timeout_ms);
 
 /* The ack of the oldest message has come: the next one is the oldest. */
 void ack_timer_restart(struct ack_timer *timer, uint64_t now_ms);

@@ -18,6 +18,11 @@ void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics
     ack_timer_init(&in_flight->ack_timer, ack_timeout_ms);
 }
 
+void in_flight_set_ack_timeout(struct in_flight *in_flight, uint64_t ack_timeout_ms)
+{
+    ack_timer_set_timeout(&in_flight->ack_timer, ack_timeout_ms);
+}
+
 void in_flight_begin_link(struct in_flight *in_flight)
 {
     in_flight->is_link = true;

@@ -149,14 +149,15 @@ static bool must_differ(const struct route_options *a, const struct route_option
     bool is_name_new = (a->server_name || b->server_name) &&
                        (!a->server_name || !b->server_name || strcmp(a->server_name, b->server_name) != 0);
 
-    return is_name_new || a->upstream_link != b->upstream_link || a->ack_timeout_ms != b->ack_timeout_ms ||
-           a->dead_peer_ms != b->dead_peer_ms || a->key[SIDE_UPSTREAM] != b->key[SIDE_UPSTREAM];
+    return is_name_new || a->upstream_link != b->upstream_link || a->dead_peer_ms != b->dead_peer_ms ||
+           a->key[SIDE_UPSTREAM] != b->key[SIDE_UPSTREAM];
 }
 
 void upstream_options_changed(struct upstream *upstream, const struct route_options *before)
 {
     const struct route_options *route = route_of(upstream);
 
+    in_flight_set_ack_timeout(&upstream->stream.in_flight, route->ack_timeout_ms);
     if (must_differ(before, route))
         upstream_retire(upstream, END_RETIRED);
     if (upstream->ready_ms && before->max_connection_age_ms != route->max_connection_age_ms)

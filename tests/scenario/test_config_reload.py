@@ -91,13 +91,13 @@ def test_messages_wait_for_an_upstream_that_is_down_and_go_to_the_next(file, wor
 
 
 def test_unsettled_messages_of_a_silent_upstream_go_to_the_next(file):
+    """The new --ack-timeout holds for messages that wait already."""
     silent, up = Aggregator(acks=False), Aggregator()
-    timeout = {"ack_timeout": "300ms"}
-    running = file(route("r", silent, delivery=timeout))
+    running = file(route("r", silent))
     agent = agent_of(running.husk, "r")
     agent.send(event(1, "one"))
     silent.wait_for(1)
-    running.change(route("r", up, delivery=timeout))
+    running.change(route("r", up, delivery={"ack_timeout": "300ms"}))
     agent.send(event(2, "two"))
     assert sorted(agent.read_acks(2)) == ["one", "two"]
 

@@ -129,6 +129,22 @@ static void a_look_between_the_two_does_not_end_the_time(void **state)
         ack_timer_is_late(&timer, &oldest, END, FILED_MS + 1000)); /* too early after the first check */
 }
 
+static void another_timeout_holds_for_a_message_that_waits(void **state)
+{
+    struct ack_timer timer = timer_new();
+
+    (void)state;
+    ack_timer_set_timeout(&timer, TIMEOUT_MS / 10);
+    assert_in_range(late_at(&timer, all_of_it), FILED_MS + TIMEOUT_MS / 10, FILED_MS + TIMEOUT_MS / 5);
+
+    timer = timer_new();
+    ack_timer_set_minimum(&timer, 2 * TIMEOUT_MS);
+    ack_timer_set_timeout(&timer, TIMEOUT_MS / 10);
+    assert_in_range(late_at(&timer, all_of_it), FILED_MS + 2 * TIMEOUT_MS, FILED_MS + 4 * TIMEOUT_MS);
+    ack_timer_set_timeout(&timer, 3 * TIMEOUT_MS);
+    assert_int_equal(timer.timeout_ms, 3 * TIMEOUT_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +156,7 @@ int main(void)
         cmocka_unit_test(the_time_begins_anew_with_the_ack_of_the_message_before),
         cmocka_unit_test(after_a_late_look_half_of_the_timeout_is_left),
         cmocka_unit_test(a_look_between_the_two_does_not_end_the_time),
+        cmocka_unit_test(another_timeout_holds_for_a_message_that_waits),
     };
 
     return cmocka_run_group_tests_name("ack_timer", tests, NULL, NULL);

@@ -352,7 +352,7 @@ static void upstream_connections_that_differ_from_new_ones_are_replaced(void **s
     struct peers_pair message = message_send(forward);
 
     peers_await(message.upstream); /* the message is in flight */
-    forward->options.ack_timeout_ms++;
+    forward->options.dead_peer_ms++;
     change(f, forward);
     peers_message_ack(&message); /* no message is sent twice */
     peers_expect_ack(message.agent);
