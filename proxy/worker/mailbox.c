@@ -18,7 +18,8 @@ static void item_finish(struct mailbox_item *item)
         receipt_give(receipt);
 }
 
-static void item_drop(struct mailbox_item *item)
+/* Releases what an item carries that nobody takes. */
+static void content_drop(const struct mailbox_item *item)
 {
     credentials_release(item->credentials);
     endpoint_list_release(item->endpoints);
@@ -26,7 +27,6 @@ static void item_drop(struct mailbox_item *item)
         socket_close_by_reset(item->fd);
     if (item->kind == MAILBOX_LISTEN)
         close(item->fd);
-    item_finish(item);
 }
 
 static struct mailbox_item *items_take(struct mailbox *mailbox)
@@ -66,7 +66,8 @@ void mailbox_close(struct mailbox *mailbox)
     ev_async_stop(mailbox->loop, &mailbox->wakeup);
     for (struct mailbox_item *item = items_take(mailbox), *next; item; item = next) {
         next = item->next;
-        item_drop(item);
+        content_drop(item);
+        item_finish(item);
     }
     pthread_mutex_destroy(&mailbox->lock);
     mailbox->loop = NULL;
@@ -90,7 +91,9 @@ bool mailbox_post(struct mailbox *mailbox, struct mailbox_item item)
     struct mailbox_item *posted = malloc(sizeof *posted);
 
     if (!posted) {
-        item_drop(&item);
+        content_drop(&item);
+        if (item.receipt)
+            receipt_give(item.receipt);
         return false;
     }
     *posted = item;

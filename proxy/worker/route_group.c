@@ -62,7 +62,7 @@ bool route_group_open(struct route_group *group, const struct route_options *rou
 
     assert(group->state == ROUTE_GROUP_CLOSED && workers->count == count);
     group->routes = calloc(count, sizeof *group->routes);
-    group->metrics = calloc(count, sizeof *group->metrics);
+    group->metrics = calloc(count, sizeof(const struct metrics *));
     if (!group->routes || !group->metrics) {
         fault_set(fault, "out of memory");
         return false;
@@ -150,11 +150,14 @@ void route_group_change_begin(struct route_group_change *change, const struct ro
 
 unsigned route_group_close(struct route_group *group)
 {
+    struct route_group_change *next;
     unsigned left_behind = 0;
 
     receipt_close(&group->receipt);
-    while (!LIST_EMPTY(&group->changes))
-        change_end(LIST_FIRST(&group->changes));
+    for (struct route_group_change *change = LIST_FIRST(&group->changes); change; change = next) {
+        next = LIST_NEXT(change, sibling);
+        change_end(change);
+    }
     for (unsigned i = 0; group->routes && i < group->options.worker_count; i++) {
         left_behind += group->routes[i].left_behind;
         worker_route_deinit(&group->routes[i]);
