@@ -18,6 +18,13 @@ static void trap_append(struct fault *fault, const struct yaml_node *node)
         snprintf(fault->text + used, sizeof fault->text - used, "; %.*s", (int)strcspn(text, ";"), text);
 }
 
+static const char VARIABLE_LETTERS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+static bool is_variable(const struct setting *setting)
+{
+    return setting->value_name && strcmp(setting->value_name, "VAR") == 0;
+}
+
 bool file_text_is_good(const struct setting *setting, const struct yaml_node *node, struct fault *fault)
 {
     enum yaml_trap trap = yaml_scalar_trap(node);
@@ -28,6 +35,13 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
         fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
     else if (!*node->text)
         fault_set(fault, "the value is empty");
+    else if (strpbrk(node->text, "\r\n") || strstr(node->text, "-----BEGIN")) /* not shown: it may be a key */
+        fault_set(fault,
+                  "the value has several lines, or is PEM; write one line: the path of a file, or the name "
+                  "of a variable, not what is in it");
+    else if (is_variable(setting) &&
+             node->text[strspn(node->text, VARIABLE_LETTERS)]) /* perhaps the secret */
+        fault_set(fault, "expected the name of an environment variable, not its value");
     else if (is_trap && !(setting->zero_word && strcmp(node->text, setting->zero_word) == 0))
         fault_set(fault, "%s: %s", yaml_scalar_show(node, shown), yaml_scalar_trap_text(trap));
     else

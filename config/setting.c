@@ -23,6 +23,16 @@ const struct setting *setting_find(const struct settings_table *table, const cha
     return NULL;
 }
 
+const struct setting *setting_find_path(const struct settings_table *table, const char *path)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
+        if (setting_is_in(table, setting) && setting->path && strcmp(setting->path, path) == 0)
+            return setting;
+    }
+    return NULL;
+}
+
 const struct setting *setting_at(const struct settings_table *table, size_t offset, unsigned kind)
 {
     for (size_t i = 0; i < table->count; i++) {

@@ -95,6 +95,9 @@ bool setting_is_required(const struct settings_table *table, const struct settin
 /* The setting with this name, without the leading dashes; NULL: the table's user has none. */
 const struct setting *setting_find(const struct settings_table *table, const char *name, size_t length);
 
+/* The setting with this path in files; NULL: the table's user has none. */
+const struct setting *setting_find_path(const struct settings_table *table, const char *path);
+
 /* The setting of the table's user whose field is at `offset`; NULL: none. Rows of one list have the same
  * offset, and `kind` tells them apart. */
 const struct setting *setting_at(const struct settings_table *table, size_t offset, unsigned kind);

@@ -65,6 +65,11 @@ static bool append_reference(struct output *output, const char *inner, size_t le
             shown);
         return false;
     }
+    /* It would end at the first "}", and the rest would be text. */
+    if (has_default && memmem(inner, length, "${", 2)) {
+        fault_set(fault, "the default of a reference cannot have a reference");
+        return false;
+    }
     char *name = strndup(inner, name_length);
     if (!name) {
         fault_set(fault, "out of memory");

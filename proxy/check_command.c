@@ -151,7 +151,7 @@ static int file_check(int argc, char **argv)
     if (!settings_parse(&own_table, &words, &given, &fault) || !words_check(&words, &fault))
         return wrong_usage(fault.text);
     if (unexpected) {
-        fault_set(&fault, "\"%.80s\" is neither client nor server", argv[0]);
+        fault_set(&fault, "expected client or server and the settings to check, or --config FILE alone");
         return wrong_usage(fault.text);
     }
     if (!words.config_file)

@@ -175,7 +175,10 @@ static void follow_undo(struct config_reload *reload, struct follow *follow)
     if (route_change(follow->running, follow->before, &fault))
         return;
     plan_release(plan);
-    kept_log(reload, fault.text);
+    log_say_of(
+        reload->log, LOG_ERROR, follow->after->route.name,
+        "this route goes on with the settings of the new file, because those before cannot be used: %s",
+        fault.text);
 }
 
 /* All or none. */
@@ -213,6 +216,15 @@ static size_t others_retire(struct config_reload *reload, const struct plan *pla
     return retired;
 }
 
+static bool addresses_are_equal(const struct listening_options *a, const struct listening_options *b)
+{
+    bool are_equal = a->count == b->count;
+
+    for (unsigned i = 0; are_equal && i < a->count; i++)
+        are_equal = socket_address_equal(&a->addresses[i].address, &b->addresses[i].address);
+    return are_equal;
+}
+
 static void plan_use(struct config_reload *reload, struct plan *plan, const struct follows *follows)
 {
     struct log_line line;
@@ -222,6 +234,9 @@ static void plan_use(struct config_reload *reload, struct plan *plan, const stru
         const struct follow *follow = &follows->items[i];
         added += follow->is_done && follow->step == FOLLOW_ADD;
         changed += follow->is_done && follow->step == FOLLOW_CHANGE;
+        if (follow->is_done && follow->step == FOLLOW_CHANGE &&
+            !addresses_are_equal(&follow->before->listen, &follow->after->listen))
+            route_log_addresses(follow->running);
         if (follow->step == FOLLOW_IMPOSSIBLE)
             protocol_log(reload, follow->after->route.name);
     }

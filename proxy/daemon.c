@@ -2,12 +2,14 @@
 
 #include "base/process.h"
 #include "commands/commands.h"
+#include "config/option_words.h"
 #include "config_reload.h"
 #include "routes.h"
 #include "wire/tls_channel.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { WATCH_SECONDS = 1 };
@@ -193,6 +195,15 @@ static unsigned daemon_stop(struct daemon *daemon)
     return left_behind;
 }
 
+/* A fault names options; the user of a file knows its keys. */
+static void start_fault_log(struct daemon *daemon, const char *text)
+{
+    char *keys = daemon->plan->path ? option_words_translate(text, SIDE_UPSTREAM) : NULL;
+
+    log_say(&daemon->log, LOG_ERROR, "cannot start: %s", keys ? keys : text);
+    free(keys);
+}
+
 int daemon_run(struct plan *plan, const char *version)
 {
     struct daemon daemon = { .plan = plan, .version = version, .loop = ev_default_loop(EVFLAG_AUTO) };
@@ -211,7 +222,7 @@ int daemon_run(struct plan *plan, const char *version)
     if (started)
         ev_run(daemon.loop, 0);
     else
-        log_say(&daemon.log, LOG_ERROR, "cannot start: %s", fault.text);
+        start_fault_log(&daemon, fault.text);
     unsigned left_behind = daemon_stop(&daemon);
     if (left_behind)
         log_say(&daemon.log, LOG_WARN, "stopped; %u connection(s) or message(s) left undelivered",

@@ -98,13 +98,15 @@ static void commands_print(FILE *out)
 /* False: neither mode has a setting of this name. */
 static bool setting_print_help(const char *name, FILE *out)
 {
-    name += strncmp(name, "--", 2) == 0 ? 2 : 0;
     static const char *const users[] = { [CONFIG_CLIENT] = "husk client", [CONFIG_SERVER] = "husk server" };
     const struct setting *found = NULL;
+
+    name += strncmp(name, "--", 2) == 0 ? 2 : 0;
 
     for (enum config_mode mode = CONFIG_CLIENT; mode <= CONFIG_SERVER; mode++) {
         const struct settings_table table = config_settings(mode);
         const struct setting *setting = setting_find(&table, name, strlen(name));
+        setting = setting ? setting : setting_find_path(&table, name);
         if (setting && !found)
             settings_print_one(&table, setting, out);
         if (setting)

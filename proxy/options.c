@@ -72,21 +72,24 @@ static void listen_check(const struct listening_options *listen, const struct co
 }
 
 /* The files of one side: all or none. A file that husk has printed gives every setting, so that a version
- * alone tells nothing while it is the default. */
+ * or a flag alone tells nothing while it is the default. */
 static void tls_files_check(enum side side, const struct config_check *check)
 {
     const size_t files[] = { TLS_FIELD(side, cert_file), TLS_FIELD(side, key_file),
                              TLS_FIELD(side, ca_file) };
     const size_t others[] = { TLS_FIELD(side, passphrase_env), TLS_FIELD(side, passphrase_file) };
-    const size_t versions[] = { TLS_FIELD(side, min_version), TLS_FIELD(side, max_version) };
+    const size_t changed[] = { TLS_FIELD(side, min_version), TLS_FIELD(side, max_version),
+                               TLS_FIELD(side, allow_weak_certificates) };
     unsigned given = 0;
 
     for (unsigned i = 0; i < sizeof files / sizeof files[0]; i++)
         given += config_is_given(check->config, files[i]);
     for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++)
         given += config_is_given(check->config, others[i]);
-    for (unsigned i = 0; i < sizeof versions / sizeof versions[0]; i++)
-        given += config_is_changed(check->config, versions[i]);
+    for (unsigned i = 0; i < sizeof changed / sizeof changed[0]; i++)
+        given += config_is_changed(check->config, changed[i]);
+    if (side == SIDE_UPSTREAM)
+        given += config_is_changed(check->config, CONFIG_FIELD(allow_cn_as_name));
     for (unsigned i = 0; given && i < sizeof files / sizeof files[0]; i++) {
         if (!config_is_given(check->config, files[i]))
             config_wrong(check, files[i], "is required: TLS needs a certificate, its key and a CA file");

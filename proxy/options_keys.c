@@ -113,6 +113,11 @@ static void users_set(struct options_keys *keys, const struct config_check *chec
     }
     for (size_t i = 0; i < list->count; i++) {
         const struct config_user *user = list->items[i].parts;
+        for (size_t k = 0; user->name && k < i; k++) {
+            if (keys->users[k].name && strcmp(keys->users[k].name, user->name) == 0)
+                config_wrong_item(check, CONFIG_FIELD(accept_users), &list->items[i],
+                                  offsetof(struct config_user, name), "the user is given twice");
+        }
         if (user->name && strlen(user->name) > HANDSHAKE_NAME_BYTES_MAX)
             config_wrong_item(check, CONFIG_FIELD(accept_users), &list->items[i],
                               offsetof(struct config_user, name), "longer than %d bytes",

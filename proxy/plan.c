@@ -26,8 +26,25 @@ static void listener_check(const struct plan *plan, size_t route, unsigned at, s
     }
 }
 
+static void admin_check(const struct plan *plan, struct mistakes *mistakes)
+{
+    const struct config_check check = { &plan->file.routes[0], mistakes };
+
+    for (size_t i = 0; plan->process.has_admin && i < plan->count; i++) {
+        const struct listening_options *listen = &plan->routes[i].options.listen;
+        for (unsigned at = 0; at < listen->count; at++) {
+            if (!options_listen_clash(&plan->process.admin.listen, &listen->addresses[at].address))
+                continue;
+            config_wrong(&check, CONFIG_FIELD(admin), "the route \"%s\" listens there, too",
+                         plan->routes[i].options.route.name);
+            return;
+        }
+    }
+}
+
 static void routes_check(const struct plan *plan, struct mistakes *mistakes)
 {
+    admin_check(plan, mistakes);
     for (size_t i = 1; i < plan->count; i++) {
         for (unsigned at = 0; at < plan->routes[i].options.listen.count; at++)
             listener_check(plan, i, at, mistakes);

@@ -210,6 +210,18 @@ bool routes_describe(const struct routes *routes, char *text, size_t size)
     return is_ready;
 }
 
+/* A route can be back under its name while the route before it retires: a scrape has one of them. */
+static bool has_successor(const struct route *route)
+{
+    const struct route *later = route;
+
+    while ((later = TAILQ_NEXT(later, sibling))) {
+        if (strcmp(later->options->route.name, route->options->route.name) == 0)
+            return true;
+    }
+    return false;
+}
+
 void routes_snapshot(struct routes *routes, struct metrics_snapshot *snapshot)
 {
     const struct metrics_route **next = &snapshot->routes;
@@ -218,10 +230,12 @@ void routes_snapshot(struct routes *routes, struct metrics_snapshot *snapshot)
     snapshot->reloads_succeeded = routes->reloads_succeeded;
     snapshot->reloads_failed = routes->reloads_failed;
     TAILQ_FOREACH (route, &routes->list, sibling) {
-        struct metrics_route *metrics = route_metrics(route);
         snapshot->reloads_succeeded += route->reload.succeeded;
         snapshot->reloads_failed += route->reload.failed;
         snapshot->reload_pending = snapshot->reload_pending || route->reload.state == RELOAD_RETRYING;
+        if (has_successor(route))
+            continue;
+        struct metrics_route *metrics = route_metrics(route);
         *next = metrics;
         next = &metrics->next;
     }

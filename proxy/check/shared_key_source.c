@@ -33,7 +33,7 @@ void shared_key_source_check(struct report *report, const struct shared_key_opti
     if (key)
         report_add(report, FINDING_OK, &subject, "the shared key is there");
     else
-        report_add(report, FINDING_PROBLEM, &subject, "%s", fault_text(&fault, options->setting));
+        report_add(report, FINDING_PROBLEM, &subject, "%s", fault_text(&fault, option));
     shared_key_release(key);
     secret_file_check(report, &subject, options->file);
 }

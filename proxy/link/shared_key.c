@@ -5,8 +5,11 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SETTING_BYTES = 32 }; /* name of a setting */
 
 struct shared_key {
     atomic_uint references;
@@ -65,8 +68,10 @@ static char *key_load(const struct shared_key_options *options, struct fault *fa
             fault_set(fault, "out of memory");
         return empty;
     }
+    char setting[SETTING_BYTES];
+    snprintf(setting, sizeof setting, "%s-%s", options->setting, options->env ? "env" : "file");
     if (!value || *value)
-        return secret_load(options->setting, options->env, options->file, fault);
+        return secret_load(setting, options->env, options->file, fault);
     fault_set(fault, "--%s-env: environment variable %s is empty: for an empty shared key set --%s-empty",
               options->setting, options->env, options->setting);
     return NULL;

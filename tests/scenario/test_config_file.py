@@ -297,6 +297,11 @@ def test_two_routes_cannot_listen_on_one_address(bad):
         '8:13: routes[1].listen[0]: the route "one" listens there, too']
 
 
+def test_the_admin_port_is_not_that_of_a_route(bad):
+    line, = bad.refuse(GOOD.replace('"off"', "127.0.0.1:24299").replace("unix:{place}/agents", "127.0.0.1:24299"))
+    assert line == '2:3: admin.listen: the route "one" listens there, too'
+
+
 def test_a_variable_that_is_not_set_is_a_mistake(bad):
     line, = bad.refuse(GOOD.replace("24225", "${NO_SUCH_PORT}"))
     assert line.startswith("6:16: ") and "NO_SUCH_PORT" in line

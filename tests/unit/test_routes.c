@@ -263,6 +263,23 @@ static void a_snapshot_has_all_routes(void **state)
     assert_int_equal(snapshot.reloads_succeeded, 2); /* a counter never decreases */
 }
 
+static void a_snapshot_has_each_name_once(void **state)
+{
+    struct fixture *f = *state;
+    struct metrics_snapshot snapshot = { 0 };
+    struct route *second = add(f, 1);
+    const struct socket_address address = address_of(second);
+    struct peers_pair pair = peers_pair_open(&address, f->sites[1].upstream);
+
+    route_retire(second); /* its tunnel goes on */
+    (void)add(f, 3);
+    routes_snapshot(&f->routes, &snapshot);
+    assert_string_equal(snapshot.routes->name, "second");
+    assert_null(snapshot.routes->next);
+    peers_pair_close(&pair);
+    run_until_unused(f, 1);
+}
+
 /* ---- changes ---- */
 
 /* The fourth site is another one of the name of the second. */
@@ -370,6 +387,7 @@ int main(void)
         CASE(a_route_that_cannot_begin_leaves_nothing_behind),
         CASE(readiness_names_the_route_if_there_are_several),
         CASE(a_snapshot_has_all_routes),
+        CASE(a_snapshot_has_each_name_once),
         CASE(a_changed_route_keeps_its_connections_and_its_address),
         CASE(a_change_that_fails_changes_nothing),
         CASE(a_route_ends_with_the_changes_that_are_not_made_yet),

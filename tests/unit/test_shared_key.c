@@ -74,9 +74,9 @@ static void a_fault_names_the_setting(void **state)
         { { .setting = "shared-key", .env = "TEST_EMPTY" },
           "--shared-key-env: environment variable TEST_EMPTY is empty: for an empty shared key set "
           "--shared-key-empty" },
-        { { .setting = "shared-key", .env = "TEST_NONE" }, "--shared-key: " },
-        { { .setting = "shared-key", .file = "/nowhere" }, "--shared-key: " },
-        { { .setting = "shared-key", .env = "TEST_KEY", .file = "/nowhere" }, "--shared-key: " },
+        { { .setting = "shared-key", .env = "TEST_NONE" }, "--shared-key-env: " },
+        { { .setting = "shared-key", .file = "/nowhere" }, "--shared-key-file: " },
+        { { .setting = "shared-key", .env = "TEST_KEY", .file = "/nowhere" }, "--shared-key-env: " },
         { { .setting = "shared-key", .env = "TEST_KEY", .username = "me", .password_env = "TEST_NONE" },
           "--password-env: " },
         { { .setting = "accept-key", .env = "TEST_KEY", .users = bad, .user_count = 2 }, "--accept-user: " },

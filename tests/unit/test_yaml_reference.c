@@ -68,7 +68,6 @@ static void a_default_is_for_an_unset_or_empty_variable(void **state)
     expect_replaced("${UNSET:-x y:-$z{}!", "x y:-$z{!", true);
     expect_replaced("${EMPTY:-x}", "x", true);
     expect_replaced("${UNSET:-}", "", true);
-    expect_replaced("${UNSET:-${A}}", "${A}", true); /* the default ends at the first brace */
 }
 
 static void other_dollars_are_text(void **state)
@@ -102,6 +101,8 @@ static void text_to_replace_is_recognised(void **state)
 static void wrong_references_are_refused(void **state)
 {
     (void)state;
+    expect_refused("${UNSET:-${A}}", "the default of a reference cannot have a reference");
+    expect_refused("${A:-${UNSET}}", "the default of a reference cannot have a reference");
     expect_refused("${UNSET}", "the variable UNSET is not set; ${UNSET:-default} would give it a default");
     expect_refused("${A}${a", "\"${\" has no \"}\"; write $${ for the text \"${\"");
     expect_refused("${", "\"${\" has no \"}\"; write $${ for the text \"${\"");
