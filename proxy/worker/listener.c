@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_WAKE = 16, PAUSE_LOG_BURST = 2 };
+enum { ACCEPTS_PER_WAKE = 16, QUEUE_MAX = 4096 /* as net.core.somaxconn */, PAUSE_LOG_BURST = 2 };
 
 static const double pause_seconds_min = 0.01;
 static const double pause_seconds_max = 1.0;
@@ -184,6 +184,19 @@ void listener_add(struct listener *listener, int fd)
     listener_watch(listener);
 }
 
+/* Accepts the connections in the kernel's queue: the end of the socket would reset them. */
+static void queue_take(struct listener *listener, int fd)
+{
+    struct socket_address peer;
+
+    for (int i = 0; i < QUEUE_MAX && !listener->throttled; i++) {
+        int accepted = accept_one(fd, &peer);
+        if (accepted < 0)
+            return;
+        listener->on_accepted(listener->owner, accepted, &peer);
+    }
+}
+
 /* The last socket takes the place of the removed one. */
 void listener_remove(struct listener *listener, int fd)
 {
@@ -192,6 +205,7 @@ void listener_remove(struct listener *listener, int fd)
     while (at < listener->socket_count && listener->sockets[at].watcher.fd != fd)
         at++;
     assert(at < listener->socket_count);
+    queue_take(listener, fd);
     struct listener_socket *removed = &listener->sockets[at],
                            *last = &listener->sockets[--listener->socket_count];
     ev_io_stop(listener->loop, &removed->watcher);

@@ -70,7 +70,8 @@ void listener_close(struct listener *listener);
 bool listener_has_space(const struct listener *listener);
 /* Accepts on another socket too. Takes `fd`. */
 void listener_add(struct listener *listener, int fd);
-/* Closes one of the sockets. */
+/* Accepts the connections that wait at one of the sockets, unless a limit is reached, and closes the socket.
+ */
 void listener_remove(struct listener *listener, int fd);
 bool listener_is_open(const struct listener *listener);
 
