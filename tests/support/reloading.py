@@ -3,10 +3,12 @@
 import os
 import signal
 import threading
+import time
 
 from support import config_file, raw
 from support.chain import AckingAgent
 from support.forward import Agent, event
+from support.husk import LIGHT
 from support.process import eventually
 
 
@@ -50,8 +52,10 @@ class File:
         before = len(self.husk.events(message="configuration reloaded"))
         self.replace(*routes, **process)
         self.hang_up()
-        return self.husk.wait_until(
+        line = self.husk.wait_until(
             lambda _: self.husk.events(message="configuration reloaded")[before:], "that it reloaded")[0]
+        time.sleep(0.5 if LIGHT else 0.1)  # the workers take the change after the line is logged
+        return line
 
 
 class Streaming:
