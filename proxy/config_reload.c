@@ -175,10 +175,10 @@ static void follow_undo(struct config_reload *reload, struct follow *follow)
     if (route_change(follow->running, follow->before, &fault))
         return;
     plan_release(plan);
-    log_say_of(
-        reload->log, LOG_ERROR, follow->after->route.name,
-        "this route goes on with the settings of the new file, because those before cannot be used: %s",
-        fault.text);
+    log_say_of(reload->log, LOG_ERROR, follow->after->route.name,
+               "this route goes on with the settings of the new file, because its earlier settings cannot be "
+               "used: %s",
+               fault.text);
 }
 
 /* All or none. */
@@ -187,14 +187,11 @@ static bool follows_do(struct config_reload *reload, struct follows *follows, st
     all_take_over(reload, follows);
     for (size_t i = 0; i < follows->count; i++) {
         struct follow *follow = &follows->items[i];
-        if (!is_step(follow))
-            continue;
-        if (follow_do(reload, follow, fault))
+        if (!is_step(follow) || follow_do(reload, follow, fault))
             continue;
         while (i--) {
-            if (!follows->items[i].is_done)
-                continue;
-            follow_undo(reload, &follows->items[i]);
+            if (follows->items[i].is_done)
+                follow_undo(reload, &follows->items[i]);
         }
         return false;
     }

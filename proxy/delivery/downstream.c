@@ -394,6 +394,21 @@ static enum end_reason link_begin(struct downstream *downstream)
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
+/* The connection takes what has arrived and the rest of the current message, and nothing more. The connection
+ * ends for `reason` when its messages are settled: in order, so that the agent reads its acks; at the latest
+ * after --drain-timeout. Harmless if the connection retires already. */
+static void retire(struct downstream *downstream, enum end_reason reason)
+{
+    const struct agent_access *access = &downstream->access;
+
+    if (access->state == ACCESS_CLOSED)
+        return;
+    if (access->state != ACCESS_GRANTED)
+        framer_stop(&downstream->receiver.framer);
+    retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
+    downstream_wake(downstream);
+}
+
 static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
@@ -401,9 +416,9 @@ static void downstream_step(struct downstream *downstream)
     enum end_reason distrust = inlet_judge(&downstream->access.inlet);
 
     if (distrust != END_NONE)
-        downstream_retire(downstream, distrust);
+        retire(downstream, distrust);
     if (downstream->shared->is_retiring && downstream->retirement.reason == END_NONE)
-        downstream_retire(downstream, END_RETIRED);
+        retire(downstream, END_RETIRED);
     enum end_reason refusal =
         agent_access_update(&downstream->access, &downstream->receiver.framer, &downstream->shared->meters,
                             downstream->shared->generation);
@@ -448,18 +463,6 @@ void downstream_open(struct downstreams *shared, int fd, const struct socket_add
     LIST_INSERT_HEAD(&shared->list, downstream, sibling);
     agent_access_open(&downstream->access, shared->transport, fd, peer, &downstream->task);
     downstream_step(downstream);
-}
-
-void downstream_retire(struct downstream *downstream, enum end_reason reason)
-{
-    const struct agent_access *access = &downstream->access;
-
-    if (access->state == ACCESS_CLOSED)
-        return;
-    if (access->state != ACCESS_GRANTED)
-        framer_stop(&downstream->receiver.framer);
-    retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
-    downstream_wake(downstream);
 }
 
 void downstream_flush(struct downstream *downstream)

@@ -55,10 +55,6 @@ extern const struct read_budget_events downstream_budget_events;
 
 /* Takes `fd`. The connection stays in the list until it ends. Resets the connection when out of memory. */
 void downstream_open(struct downstreams *shared, int fd, const struct socket_address *peer);
-/* The connection takes what has arrived and the rest of the current message, and nothing more. The connection
- * ends for `reason` when its messages are settled: in order, so that the agent reads its acks; at the latest
- * after --drain-timeout. Harmless if the connection retires already. */
-void downstream_retire(struct downstream *downstream, enum end_reason reason);
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */
 bool downstream_stop(struct downstream *downstream);

@@ -38,7 +38,8 @@ void message_policy_deinit(struct message_policy *policy)
     *policy = (struct message_policy) { 0 };
 }
 
-struct message_policy message_policy_share(const struct message_policy *policy)
+/* Another policy with the same rules, to which none is added any more. From any thread. */
+static struct message_policy policy_share(const struct message_policy *policy)
 {
     if (policy->references)
         atomic_fetch_add_explicit(policy->references, 1, memory_order_relaxed);
@@ -330,7 +331,7 @@ static struct message_meter *meter_get(struct message_meters *meters, const stru
     }
     if (meter->rule != rule) {
         message_policy_deinit(&meter->policy);
-        meter->policy = message_policy_share(&permit->policy);
+        meter->policy = policy_share(&permit->policy);
         meter->rule = rule;
     }
     return meter;
@@ -379,7 +380,7 @@ enum end_reason message_permit_open(struct message_permit *permit, const struct 
     *permit = (struct message_permit) { 0 };
     if (!policy || !policy->count)
         return END_NONE;
-    permit->policy = message_policy_share(policy);
+    permit->policy = policy_share(policy);
     if (!identity)
         identity = &nobody;
     for (size_t i = 0; i < policy->count && !permit->rule; i++) {

@@ -46,9 +46,6 @@ struct message_policy {
 
 void message_policy_deinit(struct message_policy *policy);
 
-/* Another policy with the same rules, to which none is added any more. From any thread. */
-struct message_policy message_policy_share(const struct message_policy *policy);
-
 /* Appends a rule that matches nobody yet, and returns it. The next call can move the rule in memory. NULL
  * when out of memory. */
 struct message_rule *message_policy_add(struct message_policy *policy, const char *text);

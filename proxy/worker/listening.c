@@ -104,20 +104,21 @@ void listening_close(struct listening *listening)
 /* ---- other addresses ---- */
 
 /* What becomes of the sockets. */
-struct plan {
+struct replacement {
     struct listening next; /* a socket is all zeros where one of the old is kept */
     struct listening_socket *kept[LISTENER_SOCKETS_MAX]; /* by its index in `next`; NULL: a new one */
 };
 
 /* The socket with this address that is not kept already; NULL: there is none. */
-static struct listening_socket *socket_find(struct listening *listening, const struct plan *plan,
+static struct listening_socket *socket_find(struct listening *listening,
+                                            const struct replacement *replacement,
                                             const struct listening_address *to)
 {
     for (unsigned i = 0; i < listening->count; i++) {
         struct listening_socket *socket = &listening->sockets[i];
         bool is_kept = false;
-        for (unsigned k = 0; k < plan->next.count; k++)
-            is_kept = is_kept || plan->kept[k] == socket;
+        for (unsigned k = 0; k < replacement->next.count; k++)
+            is_kept = is_kept || replacement->kept[k] == socket;
         if (!is_kept && socket_address_equal(&socket->asked.address, &to->address))
             return socket;
     }
@@ -137,20 +138,20 @@ static bool access_change(struct listening_socket *socket, const struct socket_a
 }
 
 /* Opens what is new. */
-static bool plan_make(struct plan *plan, struct listening *listening, const struct listening_options *options,
-                      struct fault *fault)
+static bool replacement_make(struct replacement *replacement, struct listening *listening,
+                             const struct listening_options *options, struct fault *fault)
 {
-    *plan = (struct plan) { .next = { .workers = listening->workers } };
+    *replacement = (struct replacement) { .next = { .workers = listening->workers } };
     for (unsigned at = 0; at < options->count; at++) {
         const struct listening_address *to = &options->addresses[at];
-        struct listening_socket *kept = socket_find(listening, plan, to);
+        struct listening_socket *kept = socket_find(listening, replacement, to);
         if (kept ? !access_change(kept, &to->access, fault)
-                 : !socket_open(&plan->next.sockets[at], to, listening->workers, fault)) {
-            listening_close(&plan->next);
+                 : !socket_open(&replacement->next.sockets[at], to, listening->workers, fault)) {
+            listening_close(&replacement->next);
             return false;
         }
-        plan->kept[at] = kept;
-        plan->next.count++;
+        replacement->kept[at] = kept;
+        replacement->next.count++;
     }
     return true;
 }
@@ -168,21 +169,21 @@ static void taken_remove(const struct listening_socket *socket, unsigned workers
 bool listening_change(struct listening *listening, const struct listening_options *options,
                       struct listener_fds *removed, struct fault *fault)
 {
-    struct plan plan;
+    struct replacement replacement;
 
-    if (!plan_make(&plan, listening, options, fault))
+    if (!replacement_make(&replacement, listening, options, fault))
         return false;
-    for (unsigned i = 0; i < plan.next.count; i++) {
-        if (!plan.kept[i])
+    for (unsigned i = 0; i < replacement.next.count; i++) {
+        if (!replacement.kept[i])
             continue;
-        plan.next.sockets[i] = *plan.kept[i];
-        *plan.kept[i] = (struct listening_socket) { 0 };
+        replacement.next.sockets[i] = *replacement.kept[i];
+        *replacement.kept[i] = (struct listening_socket) { 0 };
     }
     for (unsigned worker = 0; worker < listening->workers; worker++)
         removed[worker].count = 0;
     for (unsigned i = 0; i < listening->count; i++)
         taken_remove(&listening->sockets[i], listening->workers, removed);
     listening_close(listening);
-    *listening = plan.next;
+    *listening = replacement.next;
     return true;
 }
