@@ -12,12 +12,14 @@ PEERS     := build/peers
 
 # ---- what it is made of ------------------------------------------------------------------------------------
 
-SOURCES   := $(wildcard proxy/*.c proxy/*/*.c config/*.c)
+# Sorted: the order of the files decides where the linker puts them, and make sorts a wildcard by the locale.
+SOURCES   := $(sort $(wildcard proxy/*.c proxy/*/*.c config/*.c))
 LIBRARY   := $(BUILD)/libhusk.a
 OBJECTS   := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 MAIN      := $(BUILD)/obj/proxy/main.o
-SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/clock_jump.c,$(wildcard tests/support/*.c)))
-UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+SUPPORT   := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %/clock_jump.c %/kill_at.c %/memory_dump.c %/token_module.c,$(wildcard tests/support/*.c)))
+# ThreadSanitizer has nothing to say about a test of one thread.
+UNITS     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(if $(findstring thread,$(SANITIZE)),$(shell grep -lE 'thread|worker' tests/unit/test_*.c),$(wildcard tests/unit/test_*.c)))
 C_FILES   := $(SOURCES) $(wildcard proxy/*.h proxy/*/*.h config/*.h tests/unit/*.[ch] tests/support/*.[ch] tests/fuzz/*.[ch] bench/*/*.[ch])
 
 # ---- BoringSSL: Debian's package, or a prefix with include/, libssl.a and libcrypto.a ----------------------
@@ -37,7 +39,7 @@ endif
 supported  = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo "$(1)")
 links      = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo "$(1)")
 
-CFLAGS    ?= -O2 -g
+CFLAGS    ?= $(if $(SANITIZE),-O1,-O2) -g
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 ifeq ($(SANITIZE),)
 CFI_FLAGS := -flto=thin -fvisibility=hidden -fsanitize=cfi
@@ -46,17 +48,33 @@ CFI       := $(if $(findstring clang,$(CC)),$(if $(call links,$(CFI_FLAGS) -fuse
 HARDENING := -D_FORTIFY_SOURCE=3 -fstack-protector-strong $(call supported,-fstack-clash-protection) \
              $(if $(CFI),,$(call supported,-fcf-protection=full) $(call supported,-mbranch-protection=standard))
 else
-HARDENING := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+# In the code that a sanitizer adds, gcc warns of missing values where no value is missing.
+HARDENING := -DHUSK_SANITIZED -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer $(call supported,-Wno-maybe-uninitialized)
 CFI       :=
 endif
 HARDENING += -fPIE -fno-strict-overflow -fno-delete-null-pointer-checks
 LINKING   := -pie $(if $(CFI),-fuse-ld=lld) -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE))
+# Debug information has no path of the build folder, so the program is the same wherever it is built. These flags are
+# not in ALL_CFLAGS, so that a copy of the tree does not compile everything again.
+SAME_PATHS := -fdebug-prefix-map=$(CURDIR)=.
 # libev's watcher macros cast between watcher types by design.
-ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
+ALL_CFLAGS = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(PKCS11_CFLAGS) $(SPIFFE_CFLAGS) $(WARNINGS) -fno-strict-aliasing $(HARDENING) $(CFI) $(CFLAGS) -MMD -MP
 # libev and http-parser have no file for pkg-config. Debian 12 has msgpack-c under the name msgpack.
 packaged   = $(shell pkg-config --libs $(1) 2>/dev/null)
+# Keys in PKCS#11 tokens, where p11-kit is installed: PKCS11= builds without them.
+PKCS11    ?= $(call packaged,p11-kit-1)
+PKCS11_CFLAGS := $(strip $(and $(PKCS11),-DHUSK_PKCS11 $(shell pkg-config --cflags p11-kit-1)))
+# The Workload API of SPIFFE, where its libraries and the compiler of its message are: SPIFFE= builds without it.
+SPIFFE    ?= $(and $(call packaged,libnghttp2 libprotobuf-c),$(shell command -v protoc-c))
+GENERATED := $(BUILD)/generated
+ifneq ($(SPIFFE),)
+MESSAGE   := $(GENERATED)/workload.pb-c.c
+SPIFFE_CFLAGS := -DHUSK_SPIFFE -isystem $(GENERATED)
+SPIFFE_LIBS := $(call packaged,libnghttp2 libprotobuf-c)
+endif
 FORWARD_LIBS = $(or $(call packaged,msgpack-c),$(call packaged,msgpack)) $(call packaged,zlib libzstd)
-LIBS       = $(TLS_LIBS) -lev -lhttp_parser $(call packaged,libcares yajl yaml-0.1) $(FORWARD_LIBS) -lpthread
+PLAIN_LIBS = -lev -lhttp_parser $(call packaged,libcares yajl yaml-0.1) $(PKCS11) $(FORWARD_LIBS) $(SPIFFE_LIBS)
+LIBS       = $(TLS_LIBS) $(PLAIN_LIBS) -lpthread
 # The archive keeps bitcode when CFI wants link-time optimisation.
 AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-ar-16 llvm-ar-19)),$(AR))
 
@@ -65,8 +83,9 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps bench-deps run install install-program documents clean compile_commands
+.PHONY: all help deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
 .PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
+.PHONY: dist deb sbom image static static-refused
 .PHONY: bench bench-micro bench-programs lint format layers
 all: $(BUILD)/husk
 
@@ -77,13 +96,23 @@ help:
 $(BUILD)/husk: $(MAIN) $(LIBRARY)
 	$(call run,LD $@) $(CC) $(ALL_CFLAGS) $(LINKING) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS))
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(MESSAGE:.c=.o)
 	@rm -f $@
 	$(call run,AR $@) $(AR_TOOL) rcs $@ $^
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call run,CC $@) $(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(call run,CC $@) $(CC) $(ALL_CFLAGS) $(SAME_PATHS) -c -o $@ $<
+
+$(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h &: proxy/trust/%.proto
+	@mkdir -p $(@D)
+	$(call run,PROTOC $@) protoc-c -I$(<D) --c_out=$(@D) $(<F)
+
+$(GENERATED)/%.o: $(GENERATED)/%.c $(BUILD)/flags
+	$(call run,CC $@) $(CC) $(ALL_CFLAGS) $(SAME_PATHS) -c -o $@ $<
+
+# The only file that includes the header.
+$(BUILD)/obj/proxy/trust/svid.o: $(MESSAGE:.c=.h)
 
 # The scanner reads every byte of every record.
 $(filter $(BUILD)/obj/proxy/forward/scanner%.o,$(OBJECTS)): private ALL_CFLAGS += $(if $(SANITIZE),,-O3)
@@ -107,10 +136,12 @@ $(BUILD)/flags: FORCE
 # ---- what it needs from the system -------------------------------------------------------------------------
 
 # a|b: either of them.
-BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev libyaml-dev zlib1g-dev libzstd-dev $(if $(BORINGSSL),g++,android-libboringssl-dev)
-TEST_DEPS  := g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml yamllint mandoc zsh fish openssl ruby ruby-dev \
-              golang-go golang-github-fluent-fluent-logger-golang-dev clang clang-tidy clang-format lld llvm cppcheck procps iproute2
+BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-dev libmsgpack-c-dev|libmsgpack-dev libyajl-dev libyaml-dev zlib1g-dev libzstd-dev libp11-kit-dev libnghttp2-dev libprotobuf-c-dev protobuf-c-compiler $(if $(BORINGSSL),g++,android-libboringssl-dev)
+TEST_DEPS  := git g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml python3-h2 yamllint mandoc zsh fish openssl ruby ruby-dev \
+              golang-go golang-github-fluent-fluent-logger-golang-dev clang lld llvm procps iproute2 softhsm2 p11-kit p11-kit-modules
 FUZZ_DEPS  := libclang-rt-dev
+# The version that Debian 12 and 13 both have: other versions format and judge otherwise.
+LINT_DEPS  := clang-format-19 clang-tidy-19 cppcheck
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
 # Installed under their own names where the command is missing: other packagings of them are as good.
 TEST_TOOLS := node:nodejs npm:npm kubectl:kubernetes-client
@@ -138,7 +169,10 @@ deps:
 	$(call install_packages,$(BUILD_DEPS),)
 
 test-deps: deps
-	$(call install_packages,$(TEST_DEPS),$(TEST_TOOLS))
+	$(call install_packages,$(TEST_DEPS) $(PACKAGE_DEPS),$(TEST_TOOLS))
+
+lint-deps: deps
+	$(call install_packages,$(LINT_DEPS),)
 
 #: make run [SECONDS=5]     build, then show logs going through mutual TLS; Ctrl-C (or SECONDS) ends it
 run: deps
@@ -146,15 +180,17 @@ run: deps
 	@demo/run.sh build/husk "$(SECONDS)"
 
 SHARE := $(DESTDIR)$(PREFIX)/share
+# Debian has another folder for the functions that packages bring.
+ZSH_FUNCTIONS ?= $(PREFIX)/share/zsh/site-functions
 
 #: make install             install to $(DESTDIR)$(PREFIX): program, manual pages, completions, JSON Schema
 install: install-program
 	install -D -m 0644 -t "$(SHARE)/man/man1" docs/man/husk.1
 	install -D -m 0644 -t "$(SHARE)/man/man5" docs/man/husk.yaml.5
 	install -D -m 0644 completions/husk.bash "$(SHARE)/bash-completion/completions/husk"
-	install -D -m 0644 -t "$(SHARE)/zsh/site-functions" completions/_husk
+	install -D -m 0644 -t "$(DESTDIR)$(ZSH_FUNCTIONS)" completions/_husk
 	install -D -m 0644 -t "$(SHARE)/fish/vendor_completions.d" completions/husk.fish
-	install -D -m 0644 -t "$(SHARE)/husk" docs/husk.schema.json
+	install -D -m 0644 -t "$(SHARE)/husk" docs/husk.schema.json docs/check.schema.json
 
 # The container image contains nothing else.
 install-program: $(BUILD)/husk
@@ -175,6 +211,50 @@ compile_commands:
 clean:
 	rm -rf build
 
+# ---- packages ----------------------------------------------------------------------------------------------
+
+RELEASE      := husk-$(VERSION)
+PACKAGE_DEPS := debhelper dpkg-dev lintian systemd
+# The time in all that is packed: that of the commit, or of the last change where there is no git.
+PACKAGE_TIME  = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md))
+
+#: make dist                write the sources of HEAD to build/husk-VERSION.tar.gz: the same bytes each time
+dist:
+	@packages/source-archive $(RELEASE) build/$(RELEASE).tar.gz
+
+#: make deb                 build the Debian package of HEAD into build/deb/, and check it with lintian
+deb: deps dist
+	$(call install_packages,$(PACKAGE_DEPS),)
+	@packages/debian-package build/$(RELEASE).tar.gz build/deb
+
+#: make sbom                list what the program consists of, in build/husk.spdx.json (SPDX 2.3)
+sbom: $(BUILD)/husk
+	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $< $<.spdx.json
+
+# A library as its archive, where there is one. yajl's archive has another name.
+archive    = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
+ARCHIVES   = $(foreach word,$(PLAIN_LIBS:-lyajl=-lyajl_s),$(if $(filter -l%,$(word)),$(call archive,$(word:-l%=%)),$(word)))
+
+#: make static              link the archives of libraries into build/husk-static; with BORINGSSL=<prefix> PKCS11=: all of them
+static: $(if $(and $(BORINGSSL),$(PKCS11)),static-refused,$(BUILD)/husk-static)
+	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $(patsubst %,--archive %,$(filter %.a,$(TLS_LIBS) $(ARCHIVES))) \
+	    $< $<.spdx.json
+
+static-refused:
+	@echo "make static: a program without shared libraries cannot load modules of tokens, and p11-kit has no archive: add PKCS11=" >&2
+	@exit 1
+
+$(BUILD)/husk-static: $(MAIN) $(LIBRARY)
+	$(call run,LD $@) $(CC) $(ALL_CFLAGS) $(if $(BORINGSSL),$(LINKING:-pie=-static-pie),$(LINKING)) $(LDFLAGS) -o $@ $^ \
+	    $(TLS_LIBS) $(ARCHIVES) -lpthread -lm
+
+#: make image               write the container image to build/husk-VERSION-image.tar (OCI layout); needs no engine
+image: $(BUILD)/husk
+	@rm -rf $(BUILD)/image
+	@k8s/image/rootfs.sh $< $(BUILD)/image
+	@packages/oci-image --root $(BUILD)/image --dockerfile k8s/image/Dockerfile --name husk:$(VERSION) \
+	    --time $(PACKAGE_TIME) $(BUILD)/$(RELEASE)-image.tar
+
 # ---- tests -------------------------------------------------------------------------------------------------
 
 export PYTHONDONTWRITEBYTECODE := 1
@@ -186,16 +266,19 @@ test: test-deps
 	@$(MAKE) --no-print-directory layers
 	@$(MAKE) --no-print-directory peers
 	@$(MAKE) $(QUIET) all unit-programs bench-programs && $(MAKE) $(QUIET) unit replay
-	@for s in address,undefined thread; do \
-	    $(MAKE) $(QUIET) all unit-programs SANITIZE=$$s && $(MAKE) $(QUIET) unit replay SANITIZE=$$s || exit 1; \
-	done
+	@$(MAKE) $(QUIET) all unit-programs SANITIZE=address,undefined && $(MAKE) $(QUIET) unit replay SANITIZE=address,undefined
+	@$(MAKE) $(QUIET) all unit-programs SANITIZE=thread && $(MAKE) $(QUIET) unit SANITIZE=thread
 	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
 	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
-	HUSK=build/husk $(PYTEST) tests/interop tests/k8s tests/bench tests/checks
+	HUSK=build/husk $(PYTEST) tests/interop tests/k8s tests/packages tests/bench tests/checks
+
+# These are about commands of one thread, which ThreadSanitizer has nothing to say about.
+ONE_THREAD := $(wildcard $(addprefix tests/scenario/test_,pki*.py check*.py config.py send_receive.py usage.py))
+scenario-thread: private EXCEPT := $(ONE_THREAD:%=--ignore=%)
 
 # The tests wait more than they compute: two suites run at a time, and two tests of each.
 scenario-%:
-	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 2 tests/scenario
+	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 2 $(EXCEPT) tests/scenario
 
 unit-programs: $(UNITS)
 
@@ -207,10 +290,8 @@ SCENARIOS     := tests/scenario$(if $(T),/$(TEST_FILE).py$(if $(findstring ::,$(
 
 #: make unit [T=name]       build and run the unit tests, or one (T=test_ack; SANITIZE=… as above)
 unit: $(UNIT_PROGRAMS)
-	@for t in $^; do \
-	    $(if $(SANITIZE),HUSK_LIGHT=1) $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; \
-	    echo "  UNIT $$t: $$(grep PASSED $$t.log)"; \
-	done
+	@printf '%s\n' $^ | $(if $(SANITIZE),HUSK_LIGHT=1) xargs -P $(shell nproc) -I TEST sh -c \
+	    'TEST >TEST.log 2>&1 || { cat TEST.log; exit 255; }; echo "  UNIT TEST: $$(grep PASSED TEST.log)"'
 
 #: make scenario [T=name]   build husk and run the scenario tests, or one (T=test_tcp or T=test_tcp.py::test_x; SANITIZE=…)
 scenario: $(BUILD)/husk
@@ -248,7 +329,7 @@ build/agent_go build/verify_go: build/%: tests/interop/%.go
 # ---- fuzzing ---------------------------------------------------------------------------------------------
 
 FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_WITH := proxy/forward/*.c proxy/trust/*.c config/*.c proxy/options*.c proxy/delivery/message_policy.c proxy/delivery/tag_text.c proxy/wire/address.c proxy/base/buffer.c proxy/base/clock.c proxy/base/end_reason.c proxy/base/event_fault.c proxy/base/fault.c proxy/base/hash.c proxy/base/log.c proxy/base/token_bucket.c proxy/base/utf8.c tests/support/scan_check.c tests/support/body_check.c tests/support/batch_check.c
+FUZZ_WITH := proxy/forward/*.c proxy/trust/*.c config/*.c proxy/options*.c proxy/control/grpc_call.c proxy/delivery/message_policy.c proxy/delivery/tag_text.c proxy/wire/address.c proxy/base/buffer.c proxy/base/clock.c proxy/base/end_reason.c proxy/base/event_fault.c proxy/base/fault.c proxy/base/hash.c proxy/base/log.c proxy/base/token_bucket.c proxy/base/utf8.c tests/support/scan_check.c tests/support/body_check.c tests/support/fields_check.c tests/support/batch_check.c proxy/base/regular_file.c
 
 replay-programs: $(FUZZERS:%=$(BUILD)/fuzz/replay_%)
 
@@ -265,12 +346,12 @@ $(BUILD)/fuzz/replay_%: tests/fuzz/fuzz_%.c tests/fuzz/replay.c $(SUPPORT) $(LIB
 
 #: make fuzz [MINUTES=1]    let libFuzzer search with each target for so long (clang)
 MINUTES ?= 1
-fuzz: test-deps
+fuzz: test-deps $(MESSAGE)
 	$(call install_packages,$(FUZZ_DEPS),)
 	@for t in $(FUZZERS); do \
 	    mkdir -p build/fuzz/$$t && \
-	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests $(TLS_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
-	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(LIBS) && \
+	    clang -std=c17 -D_GNU_SOURCE -Iproxy -I. -Itests $(TLS_CFLAGS) $(SPIFFE_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+	        -o build/fuzz/fuzz_$$t tests/fuzz/fuzz_$$t.c $(FUZZ_WITH) $(MESSAGE) $(LIBS) && \
 	    build/fuzz/fuzz_$$t -max_total_time=$$(( $(MINUTES) * 60 )) -print_final_stats=1 build/fuzz/$$t tests/fuzz/corpus/$$t || exit 1; \
 	done
 
@@ -311,20 +392,20 @@ $(BUILD)/bench/micro/%: bench/micro/%.c $(LIBRARY) $(BUILD)/flags
 # ---- lint --------------------------------------------------------------------------------------------------
 
 TIDY_CHECKS := -*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-macro-parentheses,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
-TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
+TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(PKCS11_CFLAGS) $(SPIFFE_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
 
 #: make lint                layers, clang-format, cppcheck, clang-tidy
-lint: test-deps layers
-	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(C_FILES)
+lint: lint-deps layers $(MESSAGE:.c=.h)
+	@echo "  LINT clang-format"; clang-format-19 --dry-run --Werror $(C_FILES)
 	@echo "  LINT cppcheck"; cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
 	    --enable=warning,performance,portability --suppress=missingIncludeSystem --suppress=ctuuninitvar \
 	    $(addprefix --include=,$(firstword $(wildcard /usr/include/*/sys/queue.h /usr/include/sys/queue.h))) -Iproxy -I. $(SOURCES)
 	@echo "  LINT clang-tidy"; printf '%s\n' $(SOURCES) | \
-	    xargs -n 1 -P 2 sh -c 'clang-tidy --quiet --warnings-as-errors="*" --checks="$(TIDY_CHECKS)" "$$1" -- $(TIDY_CFLAGS) 2>/dev/null' _
+	    xargs -n 1 -P 2 sh -c 'clang-tidy-19 --quiet --warnings-as-errors="*" --checks="$(TIDY_CHECKS)" "$$1" -- $(TIDY_CFLAGS) 2>/dev/null' _
 
 #: make format              rewrite the C files in the project's format
-format:
-	@clang-format -i $(C_FILES)
+format: lint-deps
+	@clang-format-19 -i $(C_FILES)
 
 #: make layers              check layers, circles of includes, restricted headers, sizes (CONTRIBUTING.md)
 layers:

@@ -1,28 +1,34 @@
 #include "config/config_file.h"
 
 #include "config/setting_value.h"
+#include "config/yaml_scalar.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Keys at the left margin that are no settings. */
+enum top_key { TOP_DEFAULTS, TOP_ROUTES, TOP_KEYS };
 
 /* A file that is being read. */
 struct reader {
     struct config_file *file;
     struct settings_table table;
     struct key_path path;
+    bool top_meant[TOP_KEYS]; /* a wrong key may have meant this one */
     struct mistakes *mistakes;
 };
 
 static void section_fill(struct reader *reader, struct config *target, enum file_scope scope,
                          const struct yaml_node *map)
 {
-    static const char *const top_keys[] = { "defaults", "routes", NULL };
+    static const char *const top_keys[TOP_KEYS + 1] = { "defaults", "routes", NULL };
     const struct file_section section = {
         .table = &reader->table,
         .target = target,
         .scope = scope,
         .other_keys = scope == FILE_SCOPE_PROCESS ? top_keys : NULL,
+        .other_meant = reader->top_meant,
         .path = &reader->path,
         .texts = &reader->file->texts,
         .mistakes = reader->mistakes,
@@ -38,8 +44,8 @@ static bool is_map(struct reader *reader, const struct yaml_node *node, const ch
     if (node->kind == YAML_KIND_MAP)
         return true;
     if (node->kind != YAML_KIND_INVALID)
-        mistakes_add(reader->mistakes, node->place, "%s%sexpected a map of %s, but here is %s", path,
-                     *path ? ": " : "", what, yaml_node_kind_name(node));
+        mistakes_add(reader->mistakes, node->place, "%s%sexpected a map of %s, but here is %s%s", path,
+                     *path ? ": " : "", what, yaml_node_kind_name(node), yaml_scalar_space_hint(node));
     return false;
 }
 
@@ -101,8 +107,10 @@ static void routes_read(struct reader *reader, const struct yaml_node *routes)
 
     if (routes->kind != YAML_KIND_SEQUENCE || !routes->count) {
         if (routes->kind != YAML_KIND_INVALID)
-            mistakes_add(reader->mistakes, routes->place, "routes: expected a list of routes, but here is %s",
-                         routes->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(routes));
+            mistakes_add(reader->mistakes, routes->place,
+                         "routes: expected a list of routes, but here is %s%s",
+                         routes->kind == YAML_KIND_SEQUENCE ? "an empty list" : yaml_node_kind_name(routes),
+                         yaml_scalar_space_hint(routes));
         return;
     }
     if (routes->count > CONFIG_FILE_ROUTES_MAX) {
@@ -123,6 +131,39 @@ static void routes_read(struct reader *reader, const struct yaml_node *routes)
     key_path_cut(&reader->path, length);
 }
 
+/* Nobody knows which settings the defaults would give: nothing is said about missing ones. */
+static void defaults_lose(struct reader *reader, struct place place)
+{
+    struct setting_source *sources = reader->file->defaults.sources;
+
+    for (size_t i = 0; i < reader->table.count; i++) {
+        if (!reader->table.rows[i].is_for_process && !sources[i].is_given)
+            sources[i] = (struct setting_source) { .is_given = true, .is_wrong = true, .place = place };
+    }
+}
+
+static void defaults_read(struct reader *reader, const struct yaml_node *defaults)
+{
+    size_t length = key_path_add_key(&reader->path, "defaults");
+
+    if (is_map(reader, defaults, "settings of a route"))
+        section_fill(reader, &reader->file->defaults, FILE_SCOPE_ROUTE, defaults);
+    else
+        defaults_lose(reader, defaults->place);
+    key_path_cut(&reader->path, length);
+}
+
+/* Whether settings of a route stand at the left margin: what they need is said already. */
+static bool has_loose_settings(const struct reader *reader)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; i < reader->table.count; i++)
+        is_found =
+            is_found || (!reader->table.rows[i].is_for_process && reader->file->defaults.sources[i].is_wrong);
+    return is_found;
+}
+
 static void root_read(struct reader *reader, const struct yaml_node *root)
 {
     if (!is_map(reader, root, "settings"))
@@ -130,47 +171,15 @@ static void root_read(struct reader *reader, const struct yaml_node *root)
     const struct yaml_node *defaults = yaml_node_find(root, "defaults"),
                            *routes = yaml_node_find(root, "routes");
     section_fill(reader, &reader->file->defaults, FILE_SCOPE_PROCESS, root);
-    if (defaults) {
-        size_t length = key_path_add_key(&reader->path, "defaults");
-        if (is_map(reader, defaults, "settings of a route"))
-            section_fill(reader, &reader->file->defaults, FILE_SCOPE_ROUTE, defaults);
-        key_path_cut(&reader->path, length);
-    }
+    bool is_flat = has_loose_settings(reader);
+    if (defaults)
+        defaults_read(reader, defaults);
+    else if (reader->top_meant[TOP_DEFAULTS])
+        defaults_lose(reader, root->place);
     if (routes)
         routes_read(reader, routes);
-    else
+    else if (!reader->top_meant[TOP_ROUTES] && !is_flat && !root->is_incomplete)
         mistakes_add(reader->mistakes, root->place, "routes: is required (a list of routes)");
-}
-
-/* `is_read`: the tree has a root. */
-static bool tree_read(struct config_file *file, bool is_read, struct mistakes *mistakes)
-{
-    struct reader reader = {
-        .file = file,
-        .table = config_settings(CONFIG_FILE),
-        .mistakes = mistakes,
-    };
-
-    if (!is_read)
-        return false;
-    file->defaults.mode = CONFIG_FILE;
-    settings_set_defaults(&reader.table, &file->defaults);
-    root_read(&reader, file->tree.root);
-    return mistakes->count == 0;
-}
-
-bool config_file_read(struct config_file *file, const char *path, yaml_look_up *look_up,
-                      struct mistakes *mistakes)
-{
-    *file = (struct config_file) { .count = 0 };
-    return tree_read(file, yaml_tree_read_file(&file->tree, path, look_up, mistakes), mistakes);
-}
-
-bool config_file_read_text(struct config_file *file, const char *text, size_t length, yaml_look_up *look_up,
-                           struct mistakes *mistakes)
-{
-    *file = (struct config_file) { .count = 0 };
-    return tree_read(file, yaml_tree_read_text(&file->tree, text, length, look_up, mistakes), mistakes);
 }
 
 void config_file_free(struct config_file *file)
@@ -182,6 +191,46 @@ void config_file_free(struct config_file *file)
     settings_free(&table, &file->defaults);
     free(file->routes);
     file_texts_free(&file->texts);
-    yaml_tree_deinit(&file->tree);
     *file = (struct config_file) { .count = 0 };
+}
+
+/* Fills the file from the root of the tree, if there is one, and frees the tree. */
+static bool tree_read(struct config_file *file, struct yaml_tree *tree, struct mistakes *mistakes)
+{
+    struct reader reader = {
+        .file = file,
+        .table = config_settings(CONFIG_FILE),
+        .mistakes = mistakes,
+    };
+
+    *file = (struct config_file) { .count = 0 };
+    if (tree->root) {
+        file->defaults.mode = CONFIG_FILE;
+        settings_set_defaults(&reader.table, &file->defaults);
+        root_read(&reader, tree->root);
+    }
+    if (!file_texts_take(&file->texts, tree)) {
+        mistakes_add(mistakes, (struct place) { 0 }, "out of memory");
+        config_file_free(file);
+    }
+    yaml_tree_deinit(tree);
+    return mistakes->count == 0;
+}
+
+bool config_file_read(struct config_file *file, const char *path, yaml_look_up *look_up,
+                      struct mistakes *mistakes)
+{
+    struct yaml_tree tree;
+
+    (void)!yaml_tree_read_file(&tree, path, look_up, mistakes);
+    return tree_read(file, &tree, mistakes);
+}
+
+bool config_file_read_text(struct config_file *file, const char *text, size_t length, yaml_look_up *look_up,
+                           struct mistakes *mistakes)
+{
+    struct yaml_tree tree;
+
+    (void)!yaml_tree_read_text(&tree, text, length, look_up, mistakes);
+    return tree_read(file, &tree, mistakes);
 }

@@ -19,8 +19,7 @@
 enum { CONFIG_FILE_ROUTES_MAX = 1000 };
 
 struct config_file {
-    struct yaml_tree tree;   /* the routes borrow its texts */
-    struct file_texts texts; /* and these */
+    struct file_texts texts; /* the routes borrow them */
     struct config defaults;  /* what every route begins with; the routes borrow from it, too */
     struct config *routes;   /* owned; each has the settings of the process, too */
     size_t count;

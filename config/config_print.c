@@ -72,11 +72,32 @@ static size_t items_of_kind(const struct setting_list *list, unsigned kind)
     return count;
 }
 
+/* Whether the map that has the setting would switch something on that is off. */
+static bool is_off(const struct printer *printer, const struct setting *setting)
+{
+    const char *dot = strrchr(setting->path, '.');
+    size_t length = dot ? (size_t)(dot - setting->path) + 1 : 0;
+    bool is_switch = false, is_given = false;
+
+    for (size_t i = 0; i < printer->table.count; i++) {
+        const struct setting *other = &printer->table.rows[i];
+        if (!other->path || strncmp(other->path, setting->path, length) != 0 ||
+            strchr(other->path + length, '.'))
+            continue;
+        is_switch = is_switch || other->map_is_switch;
+        is_given =
+            is_given || setting_source(&printer->table, (void *)(uintptr_t)printer->target, other)->is_given;
+    }
+    return is_switch && !is_given;
+}
+
 /* A quantity that may not be 0 has no value while it is 0. */
 static bool has_value(const struct printer *printer, const struct setting *setting)
 {
     const void *field = (const char *)printer->target + setting->offset;
 
+    if (is_off(printer, setting))
+        return false;
     if (setting->type == SETTING_LIST)
         return items_of_kind(list_of(printer, setting), setting->kind);
     if (setting->type == SETTING_TEXT || setting->type == SETTING_WORDS)

@@ -4,19 +4,40 @@
 
 #include <string.h>
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyz-";
+static const char for_options[] = "; in an option:"; /* the rest of a help is not for files */
+
+/* What a file calls the option or the part of an item that the word at `text` names; NULL: it names none. */
+static const char *key_of(const struct settings_table *table, const struct setting *setting, const char *text)
+{
+    bool is_option = strncmp(text, "--", 2) == 0;
+    const char *name = text + (is_option ? 2 : 0);
+    const struct setting *meant = NULL;
+
+    if (is_option)
+        meant = setting_find(table, name, strspn(name, letters));
+    else if (setting->parts)
+        meant = setting_find(&setting->parts->table, name, strspn(name, letters));
+    return meant ? meant->path : NULL;
+}
+
 void file_help_print_meaning(const struct settings_table *table, const struct setting *setting, FILE *out)
 {
-    const char *text = setting->help, *option;
+    const char *text = setting->help, *end = strstr(text, for_options);
 
-    while ((option = strstr(text, "--"))) {
-        size_t length = strspn(option + 2, "abcdefghijklmnopqrstuvwxyz-");
-        const struct setting *meant = setting_find(table, option + 2, length);
-        const char *end = option + 2 + length;
-        bool has_path = meant && meant->path;
-        fprintf(out, "%.*s%s", (int)((has_path ? option : end) - text), text, has_path ? meant->path : "");
-        text = end;
+    if (!end)
+        end = text + strlen(text);
+    while (text < end) {
+        size_t word = strspn(text, letters), rest = strcspn(text + word, letters),
+               left = (size_t)(end - text) - word;
+        const char *key = key_of(table, setting, text);
+        if (key)
+            fputs(key, out);
+        else
+            fwrite(text, 1, word, out);
+        fwrite(text + word, 1, rest < left ? rest : left, out);
+        text += word + rest;
     }
-    fputs(text, out);
 }
 
 static void quantity_print(const struct setting *setting, FILE *out)
@@ -33,7 +54,7 @@ static void quantity_print(const struct setting *setting, FILE *out)
     else
         fprintf(out, "%s, at least %s", kinds[setting->type], min);
     if (setting->zero_word)
-        fprintf(out, ", or %s", setting->zero_word);
+        fprintf(out, ", or %s (0)", setting->zero_word);
 }
 
 static void choices_print(const struct setting *setting, FILE *out)

@@ -20,9 +20,36 @@ static void trap_append(struct fault *fault, const struct yaml_node *node)
 
 static const char VARIABLE_LETTERS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
 
+/* As a shell writes a variable. */
+static bool looks_like_variable(const struct yaml_node *node)
+{
+    return !node->has_reference && node->text[0] == '$' && node->text[1] &&
+           strchr(VARIABLE_LETTERS, node->text[1]);
+}
+
+static void variable_append(struct fault *fault, const struct yaml_node *node)
+{
+    size_t used = strlen(fault->text);
+
+    if (looks_like_variable(node))
+        snprintf(fault->text + used, sizeof fault->text - used, "; a variable is written ${NAME}");
+}
+
 static bool is_variable(const struct setting *setting)
 {
     return setting->value_name && strcmp(setting->value_name, "VAR") == 0;
+}
+
+const char *file_text_shown(const struct yaml_node *node)
+{
+    return node->has_reference ? "the value from the environment" : NULL;
+}
+
+static void fault_set_empty(const struct yaml_node *node, struct fault *fault)
+{
+    const char *shown = file_text_shown(node);
+
+    fault_set(fault, "%s is empty", shown ? shown : "the value");
 }
 
 bool file_text_is_good(const struct setting *setting, const struct yaml_node *node, struct fault *fault)
@@ -34,11 +61,13 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
     if (node->kind != YAML_KIND_SCALAR)
         fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
     else if (!*node->text)
-        fault_set(fault, "the value is empty");
+        fault_set_empty(node, fault);
     else if (strpbrk(node->text, "\r\n") || strstr(node->text, "-----BEGIN")) /* not shown: it may be a key */
         fault_set(fault,
                   "the value has several lines, or is PEM; write one line: the path of a file, or the name "
                   "of a variable, not what is in it");
+    else if (is_variable(setting) && looks_like_variable(node))
+        fault_set(fault, "expected the name of an environment variable, without the $");
     else if (is_variable(setting) &&
              node->text[strspn(node->text, VARIABLE_LETTERS)]) /* perhaps the secret */
         fault_set(fault, "expected the name of an environment variable, not its value");
@@ -57,7 +86,7 @@ static bool word_set(const struct setting *setting, void *target, const struct y
 
     yaml_scalar_show(node, shown);
     if (!*node->text) {
-        fault_set(fault, "the value is empty");
+        fault_set_empty(node, fault);
         return false;
     }
     /* Other readers of YAML take 010 for 8. */
@@ -69,6 +98,7 @@ static bool word_set(const struct setting *setting, void *target, const struct y
     if (setting_scalar_set_shown(setting, target, node->text, shown, fault))
         return true;
     trap_append(fault, node);
+    variable_append(fault, node);
     return false;
 }
 
@@ -82,7 +112,7 @@ bool file_scalar_set(const struct setting *setting, void *target, const struct y
                setting_scalar_set(setting, target, flag ? "true" : "false", fault);
     if (setting->type == SETTING_TEXT || setting->type == SETTING_WORDS)
         return file_text_is_good(setting, node, fault) &&
-               setting_scalar_set(setting, target, node->text, fault);
+               setting_scalar_set_shown(setting, target, node->text, file_text_shown(node), fault);
     if (node->kind == YAML_KIND_SCALAR)
         return word_set(setting, target, node, fault);
     fault_set(fault, "expected %s, but here is %s",

@@ -17,5 +17,7 @@ MUST_CHECK bool file_scalar_set(const struct setting *setting, void *target, con
  * like null: such a text is a mistake more often than a name. */
 MUST_CHECK bool file_text_is_good(const struct setting *setting, const struct yaml_node *node,
                                   struct fault *fault);
+/* What a message calls the text of a node that must not be shown; NULL: the text can be shown. */
+const char *file_text_shown(const struct yaml_node *node);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/fault.h"
 #include "config/file_scalar.h"
+#include "config/setting_scalar.h"
 #include "config/setting_value.h"
 #include "config/yaml_scalar.h"
 
@@ -26,8 +27,68 @@ static void add_wrong_kind(const struct filler *filler, const struct yaml_node *
 {
     struct fault fault;
 
-    fault_set(&fault, "expected %s, but here is %s", expected, yaml_node_kind_name(node));
+    fault_set(&fault, "expected %s, but here is %s%s", expected, yaml_node_kind_name(node),
+              yaml_scalar_space_hint(node));
     add(filler, node->place, fault.text);
+}
+
+/* ---- what is known about settings ---- */
+
+/* No further mistake is added for a setting that a wrong key at `place` may have meant. A setting of the
+ * other scope keeps what the file says elsewhere. */
+static void wrong_note(const struct filler *filler, size_t row, struct place place)
+{
+    const struct file_section *section = filler->section;
+    const struct setting *setting = &section->table->rows[row];
+    struct setting_source *source = setting_source(section->table, section->target, setting);
+    bool is_elsewhere = setting->is_for_process != (section->scope == FILE_SCOPE_PROCESS);
+
+    if (filler->seen[row] || (is_elsewhere && source->is_given))
+        return;
+    *source =
+        (struct setting_source) { .is_given = true, .is_wrong = true, .place = place, .map = source->map };
+}
+
+/* The value of a key that leads to settings is no map. */
+static void below_note(const struct filler *filler, const char *key, struct place place)
+{
+    const struct settings_table *table = filler->section->table;
+
+    for (size_t i = 0; i < table->count; i++) {
+        if (file_keys_is_below(&filler->keys, &table->rows[i], key))
+            wrong_note(filler, i, place);
+    }
+}
+
+/* The settings of the map whose keys come now. */
+static void map_note(const struct filler *filler, struct place place)
+{
+    const struct file_section *section = filler->section;
+
+    for (size_t i = 0; i < section->table->count; i++) {
+        const struct setting *setting = &section->table->rows[i];
+        const char *path = file_keys_path(&filler->keys, setting);
+        if (path && !strchr(path, '.'))
+            setting_source(section->table, section->target, setting)->map = place;
+    }
+}
+
+static bool has_invalid(const struct yaml_node *node)
+{
+    bool is_invalid = node->kind == YAML_KIND_INVALID;
+
+    for (size_t i = 0; node->kind == YAML_KIND_SEQUENCE && i < node->count; i++)
+        is_invalid = is_invalid || node->items[i]->kind == YAML_KIND_INVALID;
+    return is_invalid;
+}
+
+static bool has_reference(const struct yaml_node *node)
+{
+    bool is_found = node->kind == YAML_KIND_SCALAR && node->has_reference;
+
+    for (size_t i = 0; node->kind == YAML_KIND_SEQUENCE && i < node->count; i++)
+        is_found = is_found || (node->items[i]->kind == YAML_KIND_SCALAR && node->items[i]->has_reference);
+    return is_found;
 }
 
 /* ---- the values of one setting ---- */
@@ -73,6 +134,7 @@ static struct setting_item *item_append(const struct filler *filler, const struc
     if (item) {
         item->place = node->place;
         item->index = index;
+        item->is_hidden = node->kind == YAML_KIND_SCALAR && node->has_reference;
     } else {
         add(filler, node->place, "out of memory");
     }
@@ -115,7 +177,7 @@ static void parts_fill(const struct filler *filler, const struct setting *settin
     const struct file_section section = {
         .table = &setting->parts->table,
         .target = item->parts,
-        .scope = FILE_SCOPE_ROUTE,
+        .scope = FILE_SCOPE_ITEM,
         .path = filler->section->path,
         .texts = filler->section->texts,
         .mistakes = filler->section->mistakes,
@@ -167,6 +229,7 @@ static void item_text_fill(const struct filler *filler, const struct setting *se
     if (list->count > before) {
         list->items[before].place = node->place;
         list->items[before].index = index;
+        list->items[before].is_hidden = node->has_reference;
     }
 }
 
@@ -203,7 +266,8 @@ static void word_check(const struct filler *filler, const struct setting *settin
     struct fault fault;
 
     (void)index;
-    if (!file_text_is_good(setting, node, &fault))
+    if (!file_text_is_good(setting, node, &fault) ||
+        !setting_words_check(setting, node->text, file_text_shown(node), &fault))
         add(filler, node->place, fault.text);
 }
 
@@ -227,7 +291,7 @@ static void list_fill(struct filler *filler, const struct setting *setting, cons
 {
     list_clear(filler, setting);
     if (node->kind == YAML_KIND_SEQUENCE && !node->count &&
-        setting_is_required(filler->section->table, setting)) {
+        (setting->min || setting_is_required(filler->section->table, setting))) {
         add(filler, node->place, "the list is empty");
         return;
     }
@@ -271,6 +335,7 @@ static void setting_fill(struct filler *filler, const struct setting *setting, c
 {
     const struct file_section *section = filler->section;
     struct setting_source *source = setting_source(section->table, section->target, setting);
+    size_t before = section->mistakes->count;
 
     if (node->kind == YAML_KIND_INVALID)
         ; /* a mistake is known */
@@ -281,43 +346,75 @@ static void setting_fill(struct filler *filler, const struct setting *setting, c
     else
         scalar_fill(filler, setting, section->target, node);
     filler->seen[setting - section->table->rows] = true;
-    *source = (struct setting_source) { .is_given = true, .place = key->place };
+    *source = (struct setting_source) {
+        .is_given = true,
+        .is_wrong = section->mistakes->count != before || has_invalid(node),
+        .is_hidden = has_reference(node),
+        .place = key->place,
+        .map = source->map,
+    };
 }
 
 static void section_fill(struct filler *filler, const struct yaml_node *map);
 
 /* The settings below a key that is no setting itself. */
-static void map_fill(struct filler *filler, const char *key, const struct yaml_node *node)
+static void map_fill(struct filler *filler, const struct yaml_node *key, const struct yaml_node *node)
 {
     char prefix[KEY_PATH_BYTES];
     const char *before = filler->keys.prefix;
+    bool is_empty_switch =
+        node->kind == YAML_KIND_MAP && !node->count && file_keys_has_switch(&filler->keys, key->text);
+    struct fault fault;
 
     if (node->kind != YAML_KIND_MAP) {
-        add_wrong_kind(filler, node, "a map of settings");
+        if (node->kind != YAML_KIND_INVALID)
+            add_wrong_kind(filler, node, "a map of settings");
+        below_note(filler, key->text, key->place);
         return;
     }
-    snprintf(prefix, sizeof prefix, "%s%s.", before, key);
+    snprintf(prefix, sizeof prefix, "%s%s.", before, key->text);
     filler->keys.prefix = prefix;
+    map_note(filler, key->place);
     section_fill(filler, node);
+    if (is_empty_switch) {
+        fault_set(&fault, "the map is empty");
+        file_keys_append_all(&filler->keys, &fault);
+        add(filler, key->place, fault.text);
+    }
     filler->keys.prefix = before;
+}
+
+static void unknown_note(const struct filler *filler, const struct yaml_node *key)
+{
+    const struct file_section *section = filler->section;
+    struct file_keys_meaning meaning;
+
+    file_keys_explain(&filler->keys, key->text, &meaning);
+    add(filler, key->place, meaning.fault.text);
+    for (size_t i = 0; i < section->table->count; i++) {
+        if (meaning.settings[i])
+            wrong_note(filler, i, key->place);
+    }
+    const char *const *others = meaning.other_key ? section->other_keys : NULL;
+    for (size_t i = 0; others && others[i]; i++) {
+        if (strcmp(others[i], meaning.other_key) == 0)
+            section->other_meant[i] = true;
+    }
 }
 
 static void entry_fill(struct filler *filler, const struct yaml_entry *entry)
 {
     const char *key = entry->key->text;
     const struct setting *setting = file_keys_find(&filler->keys, key);
-    struct fault fault;
 
     if (file_keys_is_other(&filler->keys, key))
         return; /* the key belongs to the caller */
-    if (setting) {
+    if (setting)
         setting_fill(filler, setting, entry->key, entry->value);
-    } else if (!file_keys_has_map(&filler->keys, key)) {
-        file_keys_explain(&filler->keys, key, &fault);
-        add(filler, entry->key->place, fault.text);
-    } else if (entry->value->kind != YAML_KIND_INVALID) {
-        map_fill(filler, key, entry->value);
-    }
+    else if (file_keys_has_map(&filler->keys, key))
+        map_fill(filler, entry->key, entry->value);
+    else
+        unknown_note(filler, entry->key);
 }
 
 static void section_fill(struct filler *filler, const struct yaml_node *map)
@@ -328,6 +425,10 @@ static void section_fill(struct filler *filler, const struct yaml_node *map)
         size_t length = key_path_add_key(path, map->entries[i].key->text);
         entry_fill(filler, &map->entries[i]);
         key_path_cut(path, length);
+    }
+    for (size_t i = 0; map->is_incomplete && i < filler->section->table->count; i++) {
+        if (file_keys_path(&filler->keys, &filler->section->table->rows[i]))
+            wrong_note(filler, i, map->place);
     }
 }
 

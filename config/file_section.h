@@ -17,12 +17,14 @@ struct file_section {
     void *target; /* defaults are set; a list that the map gives replaces the one before */
     enum file_scope scope;
     const char *const *other_keys; /* keys of the map that are no settings; NULL-terminated; NULL: none */
+    bool *other_meant;             /* one for each of them, set if a wrong key may have meant it */
     struct key_path *path;         /* of the map; unchanged at the end */
     struct file_texts *texts;      /* the target borrows from it, too */
     struct mistakes *mistakes;
 };
 
-/* `map` is a map, whose texts the target borrows. Checks no required settings. */
+/* `map` is a map, whose texts the target borrows. Checks no required settings. Settings that a wrong key may
+ * have meant count as given, and as wrong (struct setting_source). */
 void file_section_fill(const struct file_section *section, const struct yaml_node *map);
 
 #endif

@@ -15,6 +15,27 @@ void file_texts_free(struct file_texts *texts)
         free(texts->first);
         texts->first = next;
     }
+    while (texts->taken_count)
+        free(texts->taken[--texts->taken_count]);
+    free(texts->taken);
+    texts->taken = NULL;
+}
+
+bool file_texts_take(struct file_texts *texts, struct yaml_tree *tree)
+{
+    size_t count = 0;
+
+    for (struct yaml_node *node = tree->all; node; node = node->next)
+        count += node->text != NULL;
+    texts->taken = calloc(count ? count : 1, sizeof *texts->taken);
+    if (!texts->taken)
+        return false;
+    for (struct yaml_node *node = tree->all; node; node = node->next) {
+        if (node->text)
+            texts->taken[texts->taken_count++] = node->text;
+        node->text = NULL;
+    }
+    return true;
 }
 
 const char *file_texts_join(struct file_texts *texts, const struct yaml_node *sequence)

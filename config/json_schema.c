@@ -2,6 +2,7 @@
 
 #include "config/config_file.h"
 #include "config/file_help.h"
+#include "config/file_keys.h"
 #include "config/file_outline.h"
 #include "config/setting_scalar.h"
 
@@ -12,6 +13,7 @@
 struct writer {
     yajl_gen gen;
     struct settings_table table; /* of the file */
+    enum file_scope scope;       /* of the settings that are written */
     bool has_failed;
 };
 
@@ -144,7 +146,9 @@ static void quantity_write(struct writer *writer, const struct setting *setting)
 /* The name of the definition of an item of a list. */
 static const char *item_name(const struct setting *setting, char name[KEY_PATH_BYTES])
 {
-    snprintf(name, KEY_PATH_BYTES, "#/$defs/%s.item", setting->path);
+    snprintf(name, KEY_PATH_BYTES, "#/$defs/%s%s",
+             setting->parts->name ? setting->parts->name : setting->path,
+             setting->parts->name ? "" : ".item");
     return name;
 }
 
@@ -155,6 +159,8 @@ static void items_write(struct writer *writer, const struct setting *setting)
     alternative(writer, "$ref", item_name(setting, name));
     begin(writer);
     member(writer, "type", "array");
+    if (setting->min || setting_is_required(&writer->table, setting))
+        number(writer, "minItems", 1);
     text(writer, "items");
     alternative(writer, "$ref", name);
     end(writer);
@@ -194,6 +200,8 @@ static void option_print(const struct setting *setting, FILE *out)
                                 server = config_settings(CONFIG_SERVER);
     bool is_of_client = setting_is_in(&client, setting), is_of_server = setting_is_in(&server, setting);
 
+    if (!is_of_client && !is_of_server)
+        return;
     fprintf(out, "\nOption: --%s", setting->name);
     if (is_of_client != is_of_server)
         fprintf(out, " of %s", is_of_client ? "husk client" : "husk server");
@@ -256,9 +264,15 @@ static void object_begin(struct writer *writer)
 
 static void on_map(void *target, const char *key, const char *path)
 {
-    (void)path;
-    begin_key(target, key);
-    object_begin(target);
+    struct writer *writer = target;
+    char before[KEY_PATH_BYTES];
+    const struct file_keys keys = { .table = &writer->table, .scope = writer->scope, .prefix = before };
+
+    snprintf(before, sizeof before, "%.*s", (int)(strlen(path) - strlen(key) - 1), path);
+    begin_key(writer, key);
+    if (file_keys_has_switch(&keys, key))
+        number(writer, "minProperties", 1);
+    object_begin(writer);
 }
 
 static void on_map_end(void *target)
@@ -273,6 +287,7 @@ static void settings_write(struct writer *writer, const struct settings_table *t
         .target = writer, .on_setting = on_setting, .on_map = on_map, .on_map_end = on_map_end
     };
 
+    writer->scope = scope;
     file_outline_visit(table, scope, &visitor);
 }
 
@@ -362,13 +377,26 @@ static void item_definition(struct writer *writer, const struct setting *setting
     end(writer);
 }
 
+/* Whether a row before this one has the same parts, under their own name. */
+static bool is_defined(const struct writer *writer, size_t row)
+{
+    const struct setting *rows = writer->table.rows;
+
+    for (size_t i = 0; rows[row].parts->name && i < row; i++) {
+        if (rows[i].parts == rows[row].parts && rows[i].path && setting_is_in(&writer->table, &rows[i]))
+            return true;
+    }
+    return false;
+}
+
 static void definitions(struct writer *writer)
 {
     begin_key(writer, "$defs");
     scalar_definitions(writer);
     for (size_t i = 0; i < writer->table.count; i++) {
         const struct setting *setting = &writer->table.rows[i];
-        if (setting->parts && setting->path && setting_is_in(&writer->table, setting))
+        if (setting->parts && setting->path && setting_is_in(&writer->table, setting) &&
+            !is_defined(writer, i))
             item_definition(writer, setting);
     }
     begin_key(writer, "route");

@@ -58,6 +58,21 @@ void mistakes_add(struct mistakes *mistakes, struct place place, const char *for
         mistakes->kept++;
 }
 
+bool mistakes_has(const struct mistakes *mistakes, struct place place, const char *end)
+{
+    size_t length = strlen(end);
+
+    for (size_t i = 0; i < mistakes->kept; i++) {
+        const struct mistake *mistake = &mistakes->items[i];
+        if (mistake->place.line != place.line || mistake->place.column != place.column)
+            continue;
+        size_t bytes = strlen(mistake->text);
+        if (bytes >= length && strcmp(mistake->text + bytes - length, end) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Items of one place lie in the array in the order in which they were added. */
 static int compare(const void *left, const void *right)
 {

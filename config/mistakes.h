@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -38,6 +39,9 @@ void mistakes_init(struct mistakes *mistakes, const char *file);
  * stands for control characters and for bytes that are no UTF-8. Counts the mistake also when out of memory.
  */
 void mistakes_add(struct mistakes *mistakes, struct place place, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* Whether a mistake at this place has a text that ends so. Asks the mistakes that were kept. */
+bool mistakes_has(const struct mistakes *mistakes, struct place place, const char *end);
 
 /* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, sorted by place;
  * mistakes of one place in the order of mistakes_add. Prints at most MISTAKES_PRINTED_MAX, then

@@ -1,6 +1,8 @@
 #include "config/nearest.h"
 
+#include <stdbool.h>
 #include <string.h>
+#include <strings.h>
 
 enum { DISTANCE_MAX = 3 };
 
@@ -46,7 +48,8 @@ void nearest_add(struct nearest *nearest, const char *name)
 
     if (nearest->length > NEAREST_WORD_MAX || length > NEAREST_WORD_MAX)
         return;
-    unsigned distance = distance_of(nearest->word, nearest->length, name, length);
+    bool differs_in_case = length == nearest->length && strncasecmp(nearest->word, name, length) == 0;
+    unsigned distance = differs_in_case ? 0 : distance_of(nearest->word, nearest->length, name, length);
     if (distance < nearest->distance) {
         nearest->best = name;
         nearest->distance = distance;

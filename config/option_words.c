@@ -50,11 +50,26 @@ static const struct setting *setting_of(const struct settings_table *table, cons
 
 /* ---- where it stands ---- */
 
-void option_words_locate(const struct config *config, enum side side, const char *option, size_t index,
+/* Finds a part of an item that was given as a map; else the item is all there is. */
+static void part_locate(const struct setting *setting, const struct setting_item *item, const char *name,
+                        struct option_location *to)
+{
+    const struct settings_table *parts = &setting->parts->table;
+    const struct setting *part = setting_find(parts, name, strlen(name));
+    const struct setting_source *source = setting_source(parts, item->parts, part);
+    size_t used = strlen(to->path);
+
+    if (!source->is_given)
+        return;
+    snprintf(to->path + used, sizeof to->path - used, ".%s", part->path);
+    to->place = source->place;
+}
+
+void option_words_locate(const struct config *config, enum side side, const struct option_value *value,
                          struct option_location *to)
 {
     const struct settings_table table = config_settings(CONFIG_FILE);
-    const struct option_word word = { OPTION_NAME, option, strlen(option) };
+    const struct option_word word = { OPTION_NAME, value->option, strlen(value->option) };
     const struct setting *setting = setting_of(&table, &word, side);
     char route[ROUTE_BYTES] = "";
 
@@ -64,9 +79,14 @@ void option_words_locate(const struct config *config, enum side side, const char
         snprintf(route, sizeof route, "routes[%u].", config->index);
     if (setting->type == SETTING_LIST && setting_takes_value(setting)) {
         const struct setting_list *list = (const void *)((const char *)config + setting->offset);
-        snprintf(to->path, sizeof to->path, "%s%s[%zu]", route, setting->path, index);
-        if (index < list->count)
-            to->place = list->items[index].place;
+        bool is_there = value->index < list->count;
+        snprintf(to->path, sizeof to->path, "%s%s[%zu]", route, setting->path,
+                 is_there ? list->items[value->index].index : value->index);
+        if (!is_there)
+            return;
+        to->place = list->items[value->index].place;
+        if (value->part)
+            part_locate(setting, &list->items[value->index], value->part, to);
         return;
     }
     const struct setting_source *source = &config->sources[setting - table.rows];

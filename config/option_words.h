@@ -15,9 +15,15 @@ struct option_location {
     struct place place;           /* line 0: the file does not give the setting */
 };
 
-/* Finds the setting of `option`, a name without dashes of a setting that files have. `index`: of the item, if
- * the setting is a list whose items have values. `config` comes from a file. */
-void option_words_locate(const struct config *config, enum side side, const char *option, size_t index,
+/* What is looked for. */
+struct option_value {
+    const char *option; /* name without dashes of a setting that files have */
+    size_t index;       /* in the list, which may have items of several settings; if the items have values */
+    const char *part;   /* of the item, named as in an option; NULL: the whole value */
+};
+
+/* Finds the setting. `config` comes from a file. */
+void option_words_locate(const struct config *config, enum side side, const struct option_value *value,
                          struct option_location *to);
 
 /* Copies `text` and writes `tls.upstream.cert` for the word `--cert`, and `allow.*` for `--allow-*`. Other

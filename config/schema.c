@@ -1,6 +1,14 @@
 /* The table of all settings. A new setting is a field of struct config and a row here. */
 #include "config/config.h"
+#include "config/name_server.h"
+#include "config/schema_allow.h"
+#include "config/schema_credentials.h"
+#include "config/schema_deny.h"
+#include "config/schema_lifetime.h"
 #include "config/schema_parts.h"
+#include "config/schema_spiffe.h"
+#include "config/schema_tls.h"
+#include "config/schema_token.h"
 
 #include "trust/peer_policy.h"
 
@@ -12,7 +20,7 @@ static const char *const no_acks[] = { "continue", "hold", NULL };
 static const char *const refusals[] = { "continue", "reset", NULL };
 static const char *const invalid_events[] = { "skip", "pass", NULL };
 static const char *const compressions[] = { "off", "gzip", "zstd", NULL };
-static const char *const tls_versions[] = { "1.2", "1.3", NULL };
+static const char *const revocation_policies[] = { "warn", "require", "ignore", NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
 static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL };
 
@@ -23,6 +31,7 @@ static const char *const log_levels[] = { "debug", "info", "warn", "error", NULL
 #define ROUTE(...)   ROW(__VA_ARGS__)
 #define CLIENT(...)  ROW(__VA_ARGS__), .users = FOR_CLIENT | FOR_FILE
 #define SERVER(...)  ROW(__VA_ARGS__), .users = FOR_SERVER | FOR_FILE
+#define FILES(...)   ROW(__VA_ARGS__), .users = FOR_FILE
 #define MINUTE       UINT64_C(60000)
 #define HOUR         (60 * MINUTE)
 #define KIB          UINT64_C(1024)
@@ -52,34 +61,40 @@ static const char *const groups[] = {
 };
 
 /* clang-format off */
-/* TLS of one side. A file can give it on either side; the options of client and server are for one side. */
+/* TLS of one side. A file can give it on either side; the options of client and server are for one side. A file
+ * with the map of a side wants TLS there. */
 #define TLS_ROWS(USER, side, section)                                                                        \
-    { USER(FIRST, "cert", section "cert", SETTING_TEXT, tls[side].cert_file),                                \
-      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
-      .help = "certificate of husk, PEM, followed by its intermediates" },                                   \
-    { USER(FIRST, "key", section "key", SETTING_TEXT, tls[side].key_file),                                   \
-      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
-      .help = "private key of the certificate, PEM, encrypted or not" },                                     \
-    { USER(FIRST, "ca", section "ca", SETTING_TEXT, tls[side].ca_file),                                      \
-      .value_name = "FILE", .required_by = FOR_CLIENT | FOR_SERVER,                                          \
-      .help = "CAs that must have issued the certificates of peers, PEM" },                                  \
+    { USER(FIRST, "cert", section "cert", SETTING_TEXT, tls[side].cert_file), .value_name = "FILE",          \
+      .map_is_switch = true,                                                                                 \
+      .help = "certificate of husk, PEM, followed by its intermediates; none: a client shows no certificate, "\
+              "and needs no key" },                                                                          \
+    { USER(FIRST, "key", section "key", SETTING_TEXT, tls[side].key_file), .value_name = "FILE",             \
+      .help = "private key of the certificate: PEM file, encrypted or not, or pkcs11: URI of a token" },     \
+    { USER(FIRST, "ca", section "ca", SETTING_TEXT, tls[side].ca_file), .value_name = "FILE",                \
+      .help = "CAs that must have issued the certificates of peers, PEM; system: the CAs of the system "     \
+              "(SSL_CERT_FILE, or the usual places)" },                                                      \
+    CREDENTIALS_ROWS(USER, side, section),                                                                   \
     { USER(TLS, "key-passphrase-env", section "key_passphrase_env", SETTING_TEXT, tls[side].passphrase_env), \
       .value_name = "VAR",                                                                                   \
-      .help = "environment variable with the passphrase of the key" },                                       \
+      .help = "environment variable with the passphrase of the key or of the PKCS#12 file, or with the PIN " \
+              "of the token" },                                                                              \
     { USER(TLS, "key-passphrase-file", section "key_passphrase_file", SETTING_TEXT,                          \
            tls[side].passphrase_file),                                                                       \
       .value_name = "FILE",                                                                                  \
-      .help = "file whose first line is the passphrase of the key" },                                        \
-    { USER(TLS, "tls-min", section "min_version", SETTING_CHOICE, tls[side].min_version),                    \
-      .fallback = "1.2", .choices = tls_versions,                                                            \
-      .help = "oldest TLS version that is accepted" },                                                       \
-    { USER(TLS, "tls-max", section "max_version", SETTING_CHOICE, tls[side].max_version),                    \
-      .fallback = "1.3", .choices = tls_versions,                                                            \
-      .help = "newest TLS version that is accepted" },                                                       \
+      .help = "file whose first line is the passphrase of the key or of the PKCS#12 file, or the PIN of the " \
+              "token" },                                                                                     \
+    { USER(TLS, "crl", section "crl", SETTING_LIST, tls[side].crl), .value_name = "PATH",                    \
+      .help = "file or directory with revocation lists of the CAs, PEM or DER; can be given up to 16 times" },   \
+    { USER(TLS, "revocation-policy", section "revocation_policy", SETTING_CHOICE,                            \
+           tls[side].revocation_policy), .fallback = "warn", .choices = revocation_policies,                 \
+      .help = "when the list of a CA is missing, stale or not valid yet: warn accepts the certificates of "   \
+              "the CA and tells it, require refuses them, ignore accepts them" },                            \
+    TLS_PROTOCOL_ROWS(USER, side, section),                                                                  \
     { USER(TLS, "allow-weak-certificates", section "allow_weak_certificates", SETTING_FLAG,                  \
            tls[side].allow_weak_certificates),                                                               \
       .help = "accept peers whose certificates are signed with MD5 or SHA-1, or have RSA keys shorter than " \
-              "2048 bits or keys on curves other than P-256, P-384 and P-521" }
+              "2048 bits or keys on curves other than P-256, P-384 and P-521" },                              \
+    SPIFFE_ROWS(USER, side, section)
 
 static const struct setting settings[] = {
     { ROUTE(OPERATIONS, "name", "name", SETTING_TEXT, name),
@@ -93,6 +108,7 @@ static const struct setting settings[] = {
               "forge: set the name if DNS is not trusted" },
     { CLIENT(TLS, "allow-cn-as-name", "tls.upstream.allow_cn_as_name", SETTING_FLAG, allow_cn_as_name),
       .help = "compare the name with the CN if a server certificate has no subjectAltName" },
+    ALLOW_SERVER_ROWS,
     { CLIENT(CONNECTIONS, "unsafe-listen", "unsafe_listen", SETTING_FLAG, unsafe_listen),
       .help = "allow --listen on an address that other machines can reach; husk accepts plaintext there" },
     { ROUTE(FIRST, "listen", "listen", SETTING_LIST, listen),
@@ -125,7 +141,7 @@ static const struct setting settings[] = {
       .max = 4096 * MIB - 1, .value_name = "SIZE",
       .help = "forward: a longer message is sent while it is read, on an upstream connection of its own" },
     { ROUTE(DELIVERY, "batch-bytes", "delivery.batch_bytes", SETTING_BYTES, batch_bytes),
-      .fallback = "64KiB", .max = 16 * MIB,
+      .fallback = "64KiB", .min = 1, .max = 16 * MIB,
       .zero_word = "off", .value_name = "SIZE",
       .help = "forward: messages that are read together, have the same tag and request no ack are sent as "
               "one message with their events, up to this size; off: each message is sent alone" },
@@ -168,10 +184,7 @@ static const struct setting settings[] = {
     { ROUTE(LIMITS, "max-upstream-connections", "limits.max_upstream_connections", SETTING_COUNT, max_upstream_connections),
       .fallback = "2", .min = 1,
       .max = 64, .value_name = "N", .help = "forward: shared connections per worker and upstream address" },
-    { ROUTE(CONNECTIONS, "max-connection-age", "connections.max_connection_age", SETTING_DURATION, max_connection_age_ms),
-      .fallback = "10m", .min = 100,
-      .max = 168 * HOUR, .zero_word = "off", .value_name = "D",
-      .help = "forward: an upstream connection is replaced at about this age, between two messages" },
+    CONNECTION_AGE_ROWS,
     { ROUTE(LIMITS, "max-exclusive-connections", "limits.max_exclusive_connections", SETTING_COUNT, max_exclusive_connections),
       .fallback = "4", .min = 1,
       .max = 64, .value_name = "N",
@@ -246,8 +259,12 @@ static const struct setting settings[] = {
       .parts = &config_rule_parts,
       .value_name = "RULE",
       .help = "forward: what an agent may write; the first rule that matches the agent applies; in an option: "
-              "any|cn=|dns=|uri=|ou=|spki= [tags=] [tag-prefix=] [bytes-per-second=] "
+              "any|cn=|dns=|uri=|email=|o=|ou=|issuer=|spki= [tags=] [tag-prefix=] [bytes-per-second=] "
               "[messages-per-second=] [burst=] [max-message=]" },
+    { SERVER(DELIVERY, "add-identity", "add_identity", SETTING_LIST, add_identity), .parts = &config_identity_parts,
+      .value_name = "field=NAME,from=cn|uri|dns|spki",
+      .help = "forward: put a name of the agent's verified certificate into every record, as the value of this "
+              "field; a field of this name that the agent has sent is removed; can be given up to 4 times" },
 
     { ROUTE(AUTHENTICATION, "shared-key-env", "authentication.upstream.shared_key_env", SETTING_TEXT, shared_key_env),
       .value_name = "VAR",
@@ -288,8 +305,10 @@ static const struct setting settings[] = {
       .help = "forward: the name of husk in shared-key authentication; must differ from the name of the "
               "peer" },
 
-    TLS_ROWS(CLIENT, SIDE_UPSTREAM, "tls.upstream."),
-    TLS_ROWS(SERVER, SIDE_DOWNSTREAM, "tls.downstream."),
+    TLS_ROWS(CLIENT, SIDE_UPSTREAM, "tls.upstream."), TOKEN_ROW(CLIENT, SIDE_UPSTREAM, "tls.upstream."),
+    TLS_CLIENT_ROWS,
+    TLS_ROWS(SERVER, SIDE_DOWNSTREAM, "tls.downstream."), TOKEN_ROW(SERVER, SIDE_DOWNSTREAM, "tls.downstream."),
+    TLS_SERVER_ROWS,
 
     { PROCESS(LIMITS, "workers", "workers", SETTING_COUNT, workers),
       .fallback = "1", .min = 1, .max = 64, .zero_word = "auto",
@@ -316,7 +335,7 @@ static const struct setting settings[] = {
       .fallback = "20ms", .max = MINUTE,
       .value_name = "D",
       .help = "tcp: how long to wait for the first byte of a peer before the upstream is dialled; a "
-              "connection that closes earlier costs no dial" },
+              "connection that closes earlier costs no dial; 0: husk dials at once" },
     { ROUTE(CONNECTIONS, "connect-timeout", "connections.connect_timeout", SETTING_DURATION, connect_timeout_ms),
       .fallback = "5s", .min = 10,
       .max = 5 * MINUTE, .value_name = "D",
@@ -332,7 +351,8 @@ static const struct setting settings[] = {
     { ROUTE(TLS, "confirm-timeout", "tls.confirm_timeout", SETTING_DURATION, confirm_timeout_ms),
       .fallback = "1s", .max = MINUTE,
       .value_name = "D",
-      .help = "how long to wait for evidence that a TLS 1.3 server accepted the certificate of husk" },
+      .help = "how long to wait for evidence that a TLS 1.3 server accepted the certificate of husk; 0: husk does "
+              "not wait" },
     { ROUTE(CONNECTIONS, "idle-timeout", "connections.idle_timeout", SETTING_DURATION, idle_timeout_ms),
       .fallback = "off", .min = 10, .max = 168 * HOUR,
       .zero_word = "off", .value_name = "D",
@@ -355,10 +375,11 @@ static const struct setting settings[] = {
     { ROUTE(CONNECTIONS, "eject-time", "connections.eject_time", SETTING_DURATION, eject_time_ms),
       .fallback = "10s", .max = HOUR, .value_name = "D",
       .help = "how long an upstream address that failed is tried only after the others; doubles with "
-              "each failure" },
+              "each failure; 0: the address is tried like the others" },
     { ROUTE(CONNECTIONS, "eject-time-max", "connections.eject_time_max", SETTING_DURATION, eject_time_max_ms),
       .fallback = "2m", .max = HOUR,
-      .value_name = "D", .help = "longest time for which a failed address is tried only after the others" },
+      .value_name = "D", .help = "longest time for which a failed address is tried only after the others; 0 "
+                                 "requires --eject-time 0" },
     { ROUTE(OPERATIONS, "health-interval", "health.interval", SETTING_DURATION, health_interval_ms),
       .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
@@ -368,6 +389,7 @@ static const struct setting settings[] = {
       .choices = unhealthy_answers,
       .help = "new connections while the upstream is known to fail: accept keeps agents waiting; refuse "
               "lets them go to another address" },
+    CERTIFICATE_LIFE_ROW,
     { ROUTE(CONNECTIONS, "udp-heartbeats", "heartbeats.per_second", SETTING_COUNT, udp_heartbeats_per_second),
       .fallback = "1000", .min = 1,
       .max = 1000000, .zero_word = "off", .value_name = "N",
@@ -382,24 +404,33 @@ static const struct setting settings[] = {
       .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files, and of the "
-              "file of husk run; changed files are loaded, as on SIGHUP" },
+              "file of husk run, where no folder tells of them (inotify); changed files are loaded, as on SIGHUP" },
+    SPIFFE_PROCESS_ROWS,
+    TOKEN_PROCESS_ROW,
     { PROCESS(OPERATIONS, "reload-retry-max", "reload.retry_max", SETTING_DURATION, reload_retry_max_ms),
       .fallback = "2s", .min = 50, .max = HOUR,
       .value_name = "D",
-      .help = "when changed files cannot be loaded, husk tries again after 1s, then after twice the pause each "
-              "time, up to this pause" },
+      .help = "when changed files cannot be loaded, or the file of husk run cannot be used for a cause that can "
+              "pass, husk tries again after 1s, then after twice the pause each time, up to this pause" },
     { PROCESS(OPERATIONS, "drain-timeout", "drain.timeout", SETTING_DURATION, drain_timeout_ms),
       .fallback = "30s", .max = HOUR,
       .value_name = "D",
       .help = "how long connections may go on after SIGTERM; forward: also after a reload whose credentials no "
-              "longer admit the peer" },
+              "longer admit the peer; 0: they end at once" },
     { PROCESS(OPERATIONS, "drain-quiet", "drain.quiet", SETTING_DURATION, drain_quiet_ms),
       .fallback = "2s", .max = HOUR, .value_name = "D",
-      .help = "after SIGTERM, husk ends once nothing has moved for this time" },
+      .help = "after SIGTERM, husk ends once nothing has moved for this time; 0: husk ends at once" },
 
+    { PROCESS(OPERATIONS, "hot-restart-timeout", "hot_restart.timeout", SETTING_DURATION, hot_restart_timeout_ms),
+      .fallback = "2m", .min = 50, .max = HOUR, .value_name = "D",
+      .help = "how long the new program may take to start after SIGUSR2 (docs/supervision.md); then husk ends the "
+              "new program and goes on" },
     { ROUTE(CONNECTIONS, "dns-servers", "dns.servers", SETTING_WORDS, dns_servers),
+      .is_good = name_server_is_good, .expected = "a name server: expected an address such as 10.0.0.1, "
+                                                  "10.0.0.1:53 or [fd00::1]:53",
       .value_name = "LIST",
-      .help = "name servers, comma-separated, host or host:port; default: the name servers of the system" },
+      .help = "addresses of name servers, comma-separated, such as 10.0.0.1, 10.0.0.1:53 or [fd00::1]:53; default: "
+              "the name servers of the system" },
     { ROUTE(CONNECTIONS, "dns-min-ttl", "dns.min_ttl", SETTING_DURATION, dns_min_ttl_ms),
       .fallback = "5s", .min = 10, .max = HOUR,
       .value_name = "D", .help = "shortest time between two look-ups of an upstream name" },
@@ -415,7 +446,9 @@ static const struct setting settings[] = {
 
     { PROCESS(OPERATIONS, "admin", "admin.listen", SETTING_TEXT, admin),
       .fallback = "127.0.0.1:9901", .zero_word = "off", .value_name = "ADDR|off",
-      .help = "address that serves /live, /ready and /metrics" },
+      .help = "address that serves /startup, /live, /ready and /metrics" },
+    { PROCESS(OPERATIONS, "admin-quit", "admin.quit", SETTING_FLAG, admin_quit),
+      .help = "let a POST of /quit from this host end husk as SIGTERM does; \"husk quit\" sends it" },
     { PROCESS(OPERATIONS, "admin-host", "admin.hosts", SETTING_LIST, admin_hosts),
       .value_name = "NAME",
       .help = "host name under which clients reach --admin, such as the name of a Service, without the port; can "
@@ -441,25 +474,8 @@ static const struct setting settings[] = {
       .help = "log lines per reason, worker and ten seconds; further lines are only counted; off: no "
               "limit" },
 
-    { SERVER(TLS, "allow-cn", "allow.cn", SETTING_LIST, allow),
-      .kind = PEER_RULE_CN, .value_name = "VALUE",
-      .help = "admit clients whose certificate has this common name (* matches any text)" },
-    { SERVER(TLS, "allow-dns", "allow.dns", SETTING_LIST, allow),
-      .kind = PEER_RULE_DNS, .value_name = "VALUE",
-      .help = "admit clients whose certificate has this DNS name (* matches text without dots)" },
-    { SERVER(TLS, "allow-uri", "allow.uri", SETTING_LIST, allow),
-      .kind = PEER_RULE_URI, .value_name = "VALUE",
-      .help = "admit clients whose certificate has this URI, such as a SPIFFE ID (* matches text "
-              "without slashes)" },
-    { SERVER(TLS, "allow-ou", "allow.ou", SETTING_LIST, allow),
-      .kind = PEER_RULE_OU, .value_name = "VALUE",
-      .help = "admit clients whose certificate has this organizational unit" },
-    { SERVER(TLS, "allow-spki", "allow.spki", SETTING_LIST, allow),
-      .kind = PEER_RULE_SPKI, .value_name = "HEX",
-      .help = "admit clients whose certificate has this public key: SHA-256 of its SubjectPublicKeyInfo" },
-    { SERVER(TLS, "allow-any", "allow.any", SETTING_LIST, allow),
-      .kind = PEER_RULE_ANY,
-      .help = "admit every client whose certificate is issued by the CA" },
+    ALLOW_ROWS,
+    DENY_ROWS,
 };
 
 /* clang-format on */

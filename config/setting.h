@@ -33,19 +33,25 @@ struct setting {
     enum setting_type type;
     size_t offset;
     const char *fallback;  /* the default, as a user writes it; NULL: 0, false, NULL or an empty list */
-    uint64_t min, max;     /* COUNT, DURATION, BYTES: inclusive; max 0 means no upper bound */
+    uint64_t min, max;     /* COUNT, DURATION, BYTES: inclusive; max 0 means no upper bound. LIST: min 1 means
+                              that a file gives no empty list */
     const char *zero_word; /* COUNT, DURATION, BYTES: a word that means 0 ("auto", "off"), or NULL. With a
-                              word, 0 is allowed also below min. TEXT: a word that is no name ("off") */
-    const char *const *choices;        /* CHOICE: NULL-terminated */
-    unsigned kind;                     /* LIST: copied to the item */
-    const struct setting_parts *parts; /* LIST: what an item consists of; NULL: a text */
-    unsigned users;                    /* bits of the users that have the setting; 0: all */
-    unsigned required_by;              /* bits of the users that must give it; SETTING_REQUIRED: all */
-    bool is_for_process;               /* in a file: given once, not for each route */
-    const char *path;                  /* in a file: keys separated by dots; NULL: no file has it */
-    const char *value_name;            /* for the help: "ADDR", "FILE"… */
-    const char *help;                  /* one line */
-    unsigned group;                    /* index into the groups of the table */
+                              word, 0 is allowed also below min, and help and documents say what it means.
+                              TEXT: a word that is no name ("off") */
+    const char *const *choices;                       /* CHOICE: NULL-terminated */
+    bool (*is_good)(const char *word, size_t length); /* WORDS: checks a word; NULL: every word is good */
+    const char *expected;                             /* WORDS with is_good: what a word is, for a fault */
+    unsigned kind;                                    /* LIST: copied to the item */
+    const struct setting_parts *parts;                /* LIST: what an item consists of; NULL: a text */
+    unsigned users;                                   /* bits of the users that have the setting; 0: all */
+    unsigned required_by;   /* bits of the users that must give it; SETTING_REQUIRED: all */
+    bool is_for_process;    /* in a file: given once, not for each route */
+    bool map_is_switch;     /* in a file: the map with the setting, also if it does not give the
+                               setting, switches something on */
+    const char *path;       /* in a file: keys separated by dots; NULL: no file has it */
+    const char *value_name; /* for the help: "ADDR", "FILE"… */
+    const char *help;       /* one line */
+    unsigned group;         /* index into the groups of the table */
 };
 
 struct setting_list {
@@ -57,15 +63,20 @@ struct setting_list {
         char *text; /* owned: what `value` and the parts borrow from; NULL: they borrow from elsewhere */
         struct place place; /* line 0: it comes from no file */
         unsigned index;     /* among the items that the same setting has added */
-    } * items;
+        bool is_hidden;     /* a part of `value` is from the environment: it may be a secret */
+    } *items;
 };
 
-enum { SETTINGS_MAX = 160 }; /* rows of a table */
+enum { SETTINGS_MAX = 180 }; /* rows of a table */
 
-/* Whether a setting was given, and where. */
+/* Whether a setting was given, and where. A wrong key of a file that may have meant the setting counts as
+ * given. */
 struct setting_source {
-    bool is_given; /* false: the field has its default */
-    struct place place;
+    bool is_given;      /* false: the field has its default */
+    bool is_wrong;      /* a mistake is known: later checks of the setting add no second one */
+    bool is_hidden;     /* a part of the value is from the environment: never print it, it may be a secret */
+    struct place place; /* of the key; line 0: it comes from no file */
+    struct place map;   /* of the key of the map that has the setting; line 0: the file has no such map */
 };
 
 struct settings_table {
@@ -78,8 +89,9 @@ struct settings_table {
 };
 
 /* What an item of a list consists of. An option writes the parts in one value: `FIRST`, `name=value` or
- * `name`, separated by `separator`. */
+ * `name`, separated by `separator`. Parts that have parts themselves are only for files. */
 struct setting_parts {
+    const char *name;            /* if several settings have the parts; NULL: one setting has them */
     struct settings_table table; /* of the item's struct */
     size_t size;                 /* of that struct, in bytes */
     unsigned positionals;        /* number of rows at the front that have no name in the value of an option */

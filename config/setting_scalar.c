@@ -41,25 +41,31 @@ bool setting_is_quantity(const struct setting *setting)
            setting->type == SETTING_BYTES;
 }
 
-/* Reads digits and a unit. False: the text is something else, or the value is too large for 64 bits. */
-static bool quantity_parse(const char *text, const struct unit *units, uint64_t *value)
+/* What a text is. OUTSIDE: a number below 0, or too large for 64 bits, which is out of every range. */
+enum quantity { QUANTITY_GOOD, QUANTITY_OUTSIDE, QUANTITY_OTHER };
+
+/* Reads digits and a unit. */
+static enum quantity quantity_parse(const char *text, const struct unit *units, uint64_t *value)
 {
+    bool is_negative = *text == '-';
+    const char *digits = text + is_negative;
+    const struct unit *unit = units;
     char *end;
 
-    if (*text < '0' || *text > '9')
-        return false;
+    if (*digits < '0' || *digits > '9')
+        return QUANTITY_OTHER;
     errno = 0;
-    uint64_t number = strtoull(text, &end, 10);
-    if (errno)
-        return false;
-    for (const struct unit *unit = units; unit->name; unit++) {
-        if (strcmp(end, unit->name) == 0 && number <= UINT64_MAX / unit->factor) {
-            *value = number * unit->factor;
-            return true;
-        }
-    }
-    *value = 0;
-    return number == 0 && *end == '\0';
+    uint64_t number = strtoull(digits, &end, 10);
+    bool is_too_large = errno;
+    while (unit->name && strcmp(end, unit->name) != 0)
+        unit++;
+    uint64_t factor = unit->name ? unit->factor : 1;
+    if (!unit->name && (number || *end)) /* 0 needs no unit */
+        return QUANTITY_OTHER;
+    if (is_negative || is_too_large || number > UINT64_MAX / factor)
+        return QUANTITY_OUTSIDE;
+    *value = number * factor;
+    return QUANTITY_GOOD;
 }
 
 void setting_quantity_format(enum setting_type type, uint64_t value, char *text, size_t size)
@@ -78,38 +84,44 @@ struct input {
     const char *text, *shown;
 };
 
-/* "TEXT" or what the text is called. */
-#define INPUT_FORMAT       "%s%s%s"
+/* "TEXT" or what the text is called. A long text is cut, to leave space for what was expected. */
+#define INPUT_FORMAT       "%s%.160s%s"
 #define INPUT_SHOWN(input) QUOTE(input), (input)->shown ? (input)->shown : (input)->text, QUOTE(input)
 #define QUOTE(input)       ((input)->shown ? "" : "\"")
+
+static void range_fault(const struct setting *setting, const struct input *input, enum quantity found,
+                        struct fault *fault)
+{
+    const char *shown = input->shown ? input->shown : input->text;
+    char min[32], max[32];
+
+    setting_quantity_format(setting->type, setting->min, min, sizeof min);
+    setting_quantity_format(setting->type, setting->max ? setting->max : UINT64_MAX, max, sizeof max);
+    if (setting->max || found == QUANTITY_OUTSIDE)
+        fault_set(fault, "%.160s is out of range: expected %s to %s", shown, min, max);
+    else
+        fault_set(fault, "%.160s is out of range: expected at least %s", shown, min);
+}
 
 static bool quantity_set(const struct setting *setting, uint64_t *field, const struct input *input,
                          struct fault *fault)
 {
-    char min[32], max[32];
-    const char *word = setting->zero_word, *text = input->text;
-    uint64_t value;
+    const char *word = setting->zero_word;
+    uint64_t value = 0;
+    bool is_word = word && strcmp(input->text, word) == 0;
+    enum quantity found =
+        is_word ? QUANTITY_GOOD : quantity_parse(input->text, units_of(setting->type), &value);
+    bool is_in_range = value >= setting->min && (!setting->max || value <= setting->max);
 
-    if (word && (strcmp(text, word) == 0 || strcmp(text, "0") == 0)) {
-        *field = 0;
-        return true;
-    }
-    if (!quantity_parse(text, units_of(setting->type), &value)) {
-        fault_set(fault, INPUT_FORMAT " is not %s%s%s", INPUT_SHOWN(input),
-                  setting_expectation(setting->type), word ? ", nor the word " : "", word ? word : "");
-        return false;
-    }
-    if (value >= setting->min && (!setting->max || value <= setting->max)) {
+    if (found == QUANTITY_GOOD && (is_in_range || (word && !value))) {
         *field = value;
         return true;
     }
-    setting_quantity_format(setting->type, setting->min, min, sizeof min);
-    setting_quantity_format(setting->type, setting->max, max, sizeof max);
-    if (setting->max)
-        fault_set(fault, "%s is out of range: expected %s to %s", input->shown ? input->shown : text, min,
-                  max);
+    if (found == QUANTITY_OTHER)
+        fault_set(fault, INPUT_FORMAT " is not %s%s%s", INPUT_SHOWN(input),
+                  setting_expectation(setting->type), word ? ", nor the word " : "", word ? word : "");
     else
-        fault_set(fault, "%s is out of range: expected at least %s", input->shown ? input->shown : text, min);
+        range_fault(setting, input, found, fault);
     return false;
 }
 
@@ -147,6 +159,25 @@ static bool flag_set(bool *field, const struct input *input, struct fault *fault
     return false;
 }
 
+bool setting_words_check(const struct setting *setting, const char *text, const char *shown,
+                         struct fault *fault)
+{
+    for (size_t length; setting->is_good; text += length + 1) {
+        length = strcspn(text, ",");
+        if (!setting->is_good(text, length)) {
+            if (shown)
+                fault_set(fault, "%.160s is not %s", shown, setting->expected);
+            else
+                fault_set(fault, "\"%.*s\" is not %s", (int)(length < 160 ? length : 160), text,
+                          setting->expected);
+            return false;
+        }
+        if (!text[length])
+            break;
+    }
+    return true;
+}
+
 bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
                               const char *shown, struct fault *fault)
 {
@@ -154,8 +185,12 @@ bool setting_scalar_set_shown(const struct setting *setting, void *target, const
     void *field = (char *)target + setting->offset;
 
     switch (setting->type) {
-    case SETTING_TEXT:
     case SETTING_WORDS:
+        if (!setting_words_check(setting, text, shown, fault))
+            return false;
+        *(const char **)field = text;
+        return true;
+    case SETTING_TEXT:
         *(const char **)field = text;
         return true;
     case SETTING_COUNT:

@@ -14,6 +14,9 @@ MUST_CHECK bool setting_scalar_set(const struct setting *setting, void *target, 
 /* The same; the fault calls the text `shown` instead of quoting it. */
 MUST_CHECK bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
                                          const char *shown, struct fault *fault);
+/* Checks each word of `text`, which is WORDS. The fault is that of setting_scalar_set_shown. */
+MUST_CHECK bool setting_words_check(const struct setting *setting, const char *text, const char *shown,
+                                    struct fault *fault);
 /* To the default, or to 0, false or NULL if there is none. */
 void setting_scalar_reset(const struct setting *setting, void *target);
 void setting_scalar_copy(const struct setting *setting, void *to, const void *from);

@@ -20,19 +20,37 @@ bool setting_takes_value(const struct setting *setting)
 
 /* ---- lists ---- */
 
+/* The memory of the items follows from `count`: a power of two. After list_clear it can be larger. */
+static bool list_grow(struct setting_list *list)
+{
+    size_t count = list->count;
+
+    if ((count & (count - 1)) != 0)
+        return true;
+    struct setting_item *items = realloc(list->items, (count ? 2 * count : 1) * sizeof *items);
+    if (items)
+        list->items = items;
+    return items;
+}
+
+/* The index of the next item of this row. Looks from the end: the last item of the row is near. */
+static unsigned index_next(const struct setting *setting, const struct setting_list *list)
+{
+    size_t at = list->count;
+
+    while (at && list->items[at - 1].kind != setting->kind)
+        at--;
+    return at ? list->items[at - 1].index + 1 : 0;
+}
+
 struct setting_item *setting_list_append(const struct setting *setting, void *target)
 {
     struct setting_list *list = list_of(setting, target);
-    struct setting_item *items = realloc(list->items, (list->count + 1) * sizeof *items), *item;
-    unsigned index = 0;
 
-    if (!items)
+    if (!list_grow(list))
         return NULL;
-    list->items = items;
-    for (size_t i = 0; i < list->count; i++)
-        index += items[i].kind == setting->kind;
-    item = &items[list->count];
-    *item = (struct setting_item) { .kind = setting->kind, .index = index };
+    struct setting_item *item = &list->items[list->count];
+    *item = (struct setting_item) { .kind = setting->kind, .index = index_next(setting, list) };
     if (setting->parts) {
         item->parts = calloc(1, setting->parts->size);
         if (!item->parts)
@@ -98,6 +116,7 @@ static bool list_copy(const struct setting *setting, void *to, const void *from)
         copy->value = item->value;
         copy->place = item->place;
         copy->index = item->index;
+        copy->is_hidden = item->is_hidden;
     }
     return true;
 }
@@ -163,7 +182,7 @@ static const struct setting *part_find(const struct setting_parts *parts, const 
 
     for (size_t i = parts->positionals; i < parts->table.count; i++) {
         const char *name = parts->table.rows[i].name;
-        if (strlen(name) == length && memcmp(name, word, length) == 0)
+        if (!parts->table.rows[i].parts && strlen(name) == length && memcmp(name, word, length) == 0)
             return &parts->table.rows[i];
     }
     return NULL;
@@ -174,9 +193,19 @@ static struct nearest part_guess(const struct setting_parts *parts, const char *
 {
     struct nearest nearest = nearest_begin(word, strcspn(word, "="));
 
-    for (size_t i = parts->positionals; i < parts->table.count; i++)
-        nearest_add(&nearest, parts->table.rows[i].name);
+    for (size_t i = parts->positionals; i < parts->table.count; i++) {
+        if (!parts->table.rows[i].parts)
+            nearest_add(&nearest, parts->table.rows[i].name);
+    }
     return nearest;
+}
+
+/* Several addresses with commas are a common mistake. */
+static const char *part_advice(const char *word)
+{
+    return strchr(word, ':') && !strchr(word, '=')
+               ? "; if it is a further address, give it as a value of its own"
+               : "";
 }
 
 static void part_unknown(const struct setting_parts *parts, const char *word, struct fault *fault)
@@ -184,7 +213,7 @@ static void part_unknown(const struct setting_parts *parts, const char *word, st
     struct nearest nearest = part_guess(parts, word);
 
     fault_set(fault, "\"%.*s\" is unknown%s%s%s", (int)nearest.length, word,
-              nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "",
+              nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : part_advice(word),
               nearest.best ? "?" : "");
 }
 
@@ -273,6 +302,17 @@ static bool parts_parse(const struct setting_parts *parts, void *target, char *t
     return true;
 }
 
+/* Whether the name of a variable is a part: in its place a person may have written the secret. */
+static bool may_have_secret(const struct setting_parts *parts)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; i < parts->table.count; i++)
+        is_found = is_found ||
+                   (parts->table.rows[i].value_name && strcmp(parts->table.rows[i].value_name, "VAR") == 0);
+    return is_found;
+}
+
 static bool list_add(const struct setting *setting, void *target, const char *text, struct fault *fault)
 {
     struct setting_item *item = setting_list_append(setting, target);
@@ -285,7 +325,7 @@ static bool list_add(const struct setting *setting, void *target, const char *te
         item->text = strdup(text);
         if (item->text) {
             bool is_good = parts_parse(setting->parts, item->parts, item->text, fault);
-            if (!is_good)
+            if (!is_good && !may_have_secret(setting->parts))
                 fault_wrap(fault, "\"%.160s\"", text);
             return is_good;
         }
@@ -294,15 +334,16 @@ static bool list_add(const struct setting *setting, void *target, const char *te
     return false;
 }
 
-/* Writes a separator and one part. */
+/* Writes a separator and one part. A value that consists of parts stands in parentheses. */
 static void part_write(const struct setting_parts *parts, const struct setting *part, const char *value,
                        FILE *out)
 {
     bool has_name = part >= parts->table.rows + parts->positionals;
-    const char *quote = parts->separator == ' ' && value && strpbrk(value, " \t") ? "\"" : "";
+    bool needs_quotes = parts->separator == ' ' && value && strpbrk(value, " \t");
+    const char *open = part->parts ? "(" : needs_quotes ? "\"" : "", *close = part->parts ? ")" : open;
 
     fprintf(out, "%c%s%s%s%s%s", parts->separator, has_name ? part->name : "", has_name && value ? "=" : "",
-            quote, value ? value : "", quote);
+            open, value ? value : "", close);
 }
 
 static void part_compose(const struct setting_parts *parts, const struct setting *part, const void *target,

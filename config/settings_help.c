@@ -61,7 +61,7 @@ static void range_print(const struct setting *setting, FILE *out)
     else
         fprintf(out, "at least %s", min);
     if (setting->zero_word)
-        fprintf(out, "; or the word %s", setting->zero_word);
+        fprintf(out, "; or the word %s, which is 0", setting->zero_word);
     fputc('\n', out);
 }
 

@@ -37,6 +37,7 @@ static bool add_source(struct yaml_node *map, const struct yaml_node *source, st
 {
     if (source->kind == YAML_KIND_MAP)
         return add_entries(map, source);
+    map->is_incomplete = true;
     if (source->kind != YAML_KIND_INVALID)
         mistakes_add(mistakes, source->place, "\"<<\" needs a map or a list of maps, but here is %s",
                      yaml_node_kind_name(source));

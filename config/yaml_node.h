@@ -33,6 +33,7 @@ struct yaml_node {
     size_t count;
     struct yaml_node **items;   /* sequence */
     struct yaml_entry *entries; /* map: in the order of the text, then merged entries; each key once */
+    bool is_incomplete;         /* map: a merged map is invalid, and its entries are missing */
 
     /* for yaml_tree.c */
     size_t size, height;    /* nodes below it and itself, as copies; levels */

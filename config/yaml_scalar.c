@@ -102,7 +102,9 @@ static enum yaml_trap number_trap(const char *text)
     }
     if (is_sexagesimal(text))
         return YAML_TRAP_SEXAGESIMAL;
-    return is_float(text) ? YAML_TRAP_FLOAT : YAML_TRAP_NONE;
+    if (is_float(text))
+        return strpbrk(text, "eE") ? YAML_TRAP_EXPONENT : YAML_TRAP_FLOAT;
+    return YAML_TRAP_NONE;
 }
 
 static bool is_word(const char *text, const char *const *words)
@@ -140,6 +142,8 @@ const char *yaml_scalar_trap_text(enum yaml_trap trap)
         [YAML_TRAP_SEXAGESIMAL] =
             "YAML reads this as a number to the base 60; write it in quotes if it is text",
         [YAML_TRAP_FLOAT] = "YAML reads this as a number with a fraction; write it in quotes if it is text",
+        [YAML_TRAP_EXPONENT] =
+            "YAML reads this as a number with an exponent; write it in quotes if it is text",
         [YAML_TRAP_DATE] = "YAML reads this as a date; write it in quotes if it is text",
     };
 
@@ -152,6 +156,16 @@ const char *yaml_scalar_show(const struct yaml_node *node, char shown[MISTAKES_Q
         return mistakes_quote(node->text, shown);
     snprintf(shown, MISTAKES_QUOTE_BYTES, "the value from the environment");
     return shown;
+}
+
+const char *yaml_scalar_space_hint(const struct yaml_node *node)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+    if (node->kind != YAML_KIND_SCALAR || node->quoted || node->has_reference)
+        return "";
+    size_t length = strspn(node->text, letters);
+    return length && node->text[length] == ':' ? "; a space is missing after the \":\"" : "";
 }
 
 bool yaml_scalar_flag(const struct yaml_node *node, bool *flag, struct fault *fault)

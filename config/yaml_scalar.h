@@ -16,7 +16,8 @@ enum yaml_trap {
     YAML_TRAP_BINARY,      /* 0b10 */
     YAML_TRAP_UNDERSCORE,  /* 1_000 */
     YAML_TRAP_SEXAGESIMAL, /* 1:30, which is 90 */
-    YAML_TRAP_FLOAT,       /* 1e3, 1.0, .inf, .nan */
+    YAML_TRAP_FLOAT,       /* 1.0, .inf, .nan */
+    YAML_TRAP_EXPONENT,    /* 1e3 */
     YAML_TRAP_DATE,        /* 2024-01-31 */
 };
 
@@ -25,6 +26,10 @@ enum yaml_trap yaml_scalar_trap(const struct yaml_node *node);
 
 /* One sentence, such as "YAML reads this as a truth value; write it in quotes if it is text". */
 const char *yaml_scalar_trap_text(enum yaml_trap trap);
+
+/* "; a space is missing after the \":\"" for a plain scalar such as `name:a` where a map was expected; else
+ * an empty text. */
+const char *yaml_scalar_space_hint(const struct yaml_node *node);
 
 /* Reads true or false, with or without quotes; nothing else is a flag. The fault says what was expected. The
  * node is not invalid. */

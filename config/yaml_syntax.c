@@ -1,6 +1,7 @@
 #include "config/yaml_syntax.h"
 
 #include "base/utf8.h"
+#include "config/yaml_blank.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -62,6 +63,21 @@ static bool begins_line(const struct yaml_syntax_error *error, struct place plac
     return indentation(yaml_text_line(&error->text, place.line)) + 1 >= place.column;
 }
 
+/* True if a key can begin at the place: only spaces, and each "-" of a list, stand before. */
+static bool begins_entry(const struct yaml_syntax_error *error, struct place place)
+{
+    struct yaml_text line = yaml_text_line(&error->text, place.line),
+                     rest = yaml_text_from(&line, place.column);
+    size_t before = line.length - rest.length;
+
+    for (size_t i = 0; i < before; i++) {
+        bool is_dash = line.bytes[i] == '-' && i + 1 < before && is_blank(line.bytes[i + 1]);
+        if (!is_blank(line.bytes[i]) && !is_dash)
+            return false;
+    }
+    return true;
+}
+
 /* True if the text has only spaces and ends of lines from a place on. */
 static bool ends_text(const struct yaml_syntax_error *error, struct place place)
 {
@@ -75,10 +91,15 @@ static bool ends_text(const struct yaml_syntax_error *error, struct place place)
     return true;
 }
 
-/* A ":" directly before another character than a blank. */
+/* A ":" in the first word of the line, directly before another character than a blank. A later word, such as
+ * an address, is part of a value. */
 static bool has_tight_colon(struct yaml_text line)
 {
-    for (size_t i = 0; i + 1 < line.length; i++) {
+    size_t i = 0;
+
+    while (i < line.length && (is_blank(line.bytes[i]) || line.bytes[i] == '-'))
+        i++;
+    for (; i + 1 < line.length && !is_blank(line.bytes[i]); i++) {
         if (line.bytes[i] == ':' && !is_blank(line.bytes[i + 1]))
             return true;
     }
@@ -120,6 +141,10 @@ static void explain_colon(const struct yaml_syntax_error *error, struct mistakes
                      "a second \":\" in this line; write the value in quotes if \": \" is a part of it");
     else if (is_quote(byte_at(error, start)))
         mistakes_add(mistakes, start, "a key must be in one line; is a quote missing?");
+    else if (!begins_line(error, start) && begins_entry(error, start) &&
+             has_tight_colon(rest_at(error, start)))
+        mistakes_add(mistakes, start, "%s, or line %u is indented too much", SPACE_AFTER_COLON,
+                     error->at.line);
     else if (!begins_line(error, start))
         mistakes_add(mistakes, (struct place) { error->at.line, columns + 1 },
                      "this line continues the value on line %u; indent it less if it is a key", start.line);
@@ -314,8 +339,22 @@ static bool is_part(const char *part, const char *of)
     return !part || (of && strstr(of, part));
 }
 
+/* A character that YAML reads as a letter stands where a space should. */
+static bool explain_blank(const struct yaml_syntax_error *error, struct mistakes *mistakes)
+{
+    unsigned first = error->at.line;
+
+    if (error->context_at.line && error->context_at.line < first)
+        first = error->context_at.line;
+    if (error->scalar_start.line && error->scalar_start.line < first)
+        first = error->scalar_start.line;
+    return yaml_blank_report_syntax(&error->text, first, error->at.line, mistakes);
+}
+
 void yaml_syntax_explain(const struct yaml_syntax_error *error, struct mistakes *mistakes)
 {
+    if (explain_blank(error, mistakes))
+        return;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *row = &rows[i];
 

@@ -1,45 +1,29 @@
 #include "config/yaml_text.h"
 
+#include "base/regular_file.h"
 #include "base/utf8.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct place whole_file = { 0 };
-
-/* O_NONBLOCK: to open a FIFO would wait for a writer. */
-static int open_regular(const char *path, struct mistakes *mistakes)
-{
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat status;
-
-    if (descriptor < 0 || fstat(descriptor, &status) < 0)
-        mistakes_add(mistakes, whole_file, "cannot be read: %s", strerror(errno));
-    else if (!S_ISREG(status.st_mode))
-        mistakes_add(mistakes, whole_file, "cannot be read: it is %s, not a regular file",
-                     S_ISDIR(status.st_mode) ? "a directory" : "a device, socket or pipe");
-    else
-        return descriptor;
-    if (descriptor >= 0)
-        close(descriptor);
-    return -1;
-}
 
 bool yaml_text_read(const char *path, char **bytes, size_t *length, struct mistakes *mistakes)
 {
     size_t room = YAML_TEXT_BYTES_MAX + 1;
     ssize_t taken = 1;
+    struct fault fault;
 
     *bytes = NULL;
     *length = 0;
-    int descriptor = open_regular(path, mistakes);
-    if (descriptor < 0)
+    int descriptor = regular_file_open(path, &fault);
+    if (descriptor < 0) {
+        mistakes_add(mistakes, whole_file, "cannot be read: %s", fault.text);
         return false;
+    }
     char *buffer = malloc(room);
     if (!buffer) {
         mistakes_add(mistakes, whole_file, "out of memory");

@@ -1,6 +1,7 @@
 #include "config/yaml_tree.h"
 
 #include "config/yaml_anchors.h"
+#include "config/yaml_blank.h"
 #include "config/yaml_map.h"
 #include "config/yaml_syntax.h"
 #include "config/yaml_text.h"
@@ -239,6 +240,18 @@ static void check_continuation(struct reader *reader, const struct yaml_node *no
     }
 }
 
+/* Quotes as word processors and web pages write them: U+2018 to U+201F. */
+static void check_quote(struct reader *reader, struct yaml_node *node)
+{
+    static const char first[] = "\342\200\230", last[] = "\342\200\237";
+
+    if (node->quoted || strncmp(node->text, first, 3) < 0 || strncmp(node->text, last, 3) > 0)
+        return;
+    mistakes_add(reader->mistakes, node->place,
+                 "%.3s is no quote of YAML; write \" or ' at both ends of the text", node->text);
+    node->kind = YAML_KIND_INVALID;
+}
+
 static struct yaml_node *read_scalar(struct reader *reader)
 {
     struct yaml_node *node = add_node(reader, YAML_KIND_SCALAR);
@@ -256,8 +269,12 @@ static struct yaml_node *read_scalar(struct reader *reader)
         mistakes_add(reader->mistakes, node->place, "a text cannot contain the character 0");
         node->kind = YAML_KIND_INVALID;
     }
+    if (!node->quoted && yaml_blank_in(text) &&
+        yaml_blank_report(&reader->text, node->place, reader->scalar_end, reader->mistakes))
+        return NULL;
     if (!node->quoted)
         check_continuation(reader, node);
+    check_quote(reader, node);
     check_tag(reader, node, reader->event.data.scalar.tag);
     return node;
 }

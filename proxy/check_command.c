@@ -3,21 +3,29 @@
 #include "base/process.h"
 #include "check/empty_message.h"
 #include "check/report_json.h"
+#include "check_explain.h"
 #include "check_route.h"
 #include "commands/commands.h"
 #include "config/mistakes.h"
 #include "config/settings.h"
 #include "config/settings_help.h"
 #include "plan.h"
+#include "trust/identity_file.h"
+#include "trust/tokens.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { OWN_ROWS_MAX = 16 };
 
 /* The options of the command itself. */
 struct words {
     bool connects, is_running, sends_nothing, prints_json;
-    const char *tag, *config_file;
+    const char *tag, *config_file, *explain_file;
     uint64_t answer_ms;
+    const char *client_cert, *client_key, *client_passphrase_env, *client_passphrase_file, *client_ca;
+    struct setting_source sources[OWN_ROWS_MAX]; /* which were given; in the order of own_rows */
 };
 
 #define AT(field) offsetof(struct words, field)
@@ -30,18 +38,33 @@ static const struct setting own_rows[] = {
               "ack of a message without events" },
     { "running", SETTING_FLAG, AT(is_running),
       .help = "husk runs already: check that its addresses accept connections, not that they are free" },
+    { "explain", SETTING_TEXT, AT(explain_file), .value_name = "CERT",
+      .help = "for each route, say whether an agent with the certificate in this file is admitted, which setting and "
+              "which rule decide, and why" },
     { "json", SETTING_FLAG, AT(prints_json), .help = "print one JSON object instead of lines" },
     { "no-message", SETTING_FLAG, AT(sends_nothing), .help = "with --connect: send no message" },
     { "tag", SETTING_TEXT, AT(tag), .fallback = "husk.check", .value_name = "TAG",
       .help = "with --connect: tag of the message without events; the rules of the upstream must allow it" },
     { "answer-timeout", SETTING_DURATION, AT(answer_ms), .fallback = "5s", .min = 10, .max = 300000,
       .value_name = "D", .help = "with --connect: how long to wait for the ack" },
+    { "client-cert", SETTING_TEXT, AT(client_cert), .value_name = "FILE",
+      .help = "for a listener with TLS: the certificate of a client; check whether husk admits this client" },
+    { "client-key", SETTING_TEXT, AT(client_key), .value_name = "FILE",
+      .help = "the private key of --client-cert" },
+    { "client-key-passphrase-env", SETTING_TEXT, AT(client_passphrase_env), .value_name = "NAME",
+      .help = "environment variable with the passphrase of --client-key" },
+    { "client-key-passphrase-file", SETTING_TEXT, AT(client_passphrase_file), .value_name = "FILE",
+      .help = "file with the passphrase of --client-key in its first line" },
+    { "client-ca", SETTING_TEXT, AT(client_ca), .value_name = "FILE",
+      .help = "for a listener with TLS: the CAs with which clients verify husk, if not those of the listener" },
 };
 /* clang-format on */
-#undef AT
 
 static const struct settings_table own_table = { .rows = own_rows,
-                                                 .count = sizeof own_rows / sizeof own_rows[0] };
+                                                 .count = sizeof own_rows / sizeof own_rows[0],
+                                                 .sources = AT(sources) };
+#undef AT
+static_assert(sizeof own_rows / sizeof own_rows[0] <= OWN_ROWS_MAX, "words have a source for each row");
 
 void check_print_help(FILE *out)
 {
@@ -84,7 +107,8 @@ static void mistakes_report(struct report *report, const struct mistakes *mistak
     report_advise(report, "nothing else was checked");
 }
 
-static void plan_check(struct report *report, const struct plan *plan, const struct words *words)
+static void plan_check(struct report *report, struct plan *plan, const struct words *words,
+                       struct tokens *tokens)
 {
     const struct check_settings settings = {
         .connects = words->connects,
@@ -92,11 +116,43 @@ static void plan_check(struct report *report, const struct plan *plan, const str
         .sends_nothing = words->sends_nothing,
         .tag = words->tag,
         .answer_ms = words->answer_ms,
+        .workload_api = plan->process.workload_api,
+        .client = { .cert_file = words->client_cert,
+                    .key_file = words->client_key,
+                    .passphrase_env = words->client_passphrase_env,
+                    .passphrase_file = words->client_passphrase_file,
+                    .ca_file = words->client_ca,
+                    .tokens = tokens },
     };
 
     check_route_process(report, &plan->process, &plan->file.routes[0], &settings);
-    for (size_t i = 0; i < plan->count; i++)
-        check_route(report, &plan->routes[i].options, &plan->file.routes[i], &settings);
+    for (size_t i = 0; i < plan->count; i++) {
+        struct options *options = &plan->routes[i].options;
+        for (enum side side = 0; side < SIDE_COUNT; side++)
+            options->credentials[side].tokens = tokens;
+        check_route(report, options, &plan->file.routes[i], &settings);
+    }
+}
+
+/* The settings for an agent with this certificate. */
+static void explain_check(struct report *report, const struct plan *plan, const char *path)
+{
+    size_t admitting = 0;
+    struct subject subject;
+    struct fault fault;
+    struct identity *identity = identity_file_read(path, &fault);
+    const struct explained_certificate certificate = { path, identity };
+
+    for (size_t i = 0; identity && i < plan->count; i++)
+        admitting += check_explain(report, &plan->routes[i].options, &plan->file.routes[i], &certificate);
+    report_begin(report, "certificate");
+    subject_of_text(&subject, path);
+    if (!identity)
+        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&fault, path));
+    else if (!admitting)
+        report_add(report, FINDING_PROBLEM, &subject,
+                   "no route takes messages from an agent with this certificate");
+    identity_free(identity);
 }
 
 static int report_finish(const struct report *report, bool prints_json)
@@ -110,34 +166,93 @@ static int report_finish(const struct report *report, bool prints_json)
     return fflush(stdout) == 0 && is_good ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
 }
 
-/* Whether the words of the command itself are right. */
-static bool words_check(const struct words *words, struct fault *fault)
+static bool is_given(const struct words *words, const char *name)
 {
-    if (strlen(words->tag) <= EMPTY_MESSAGE_TAG_BYTES_MAX)
+    return words->sources[setting_find(&own_table, name, strlen(name)) - own_rows].is_given;
+}
+
+/* An option without effect is refused: the user expects an effect. The report says why no message was sent.
+ */
+static bool needs_check(const struct words *words, struct fault *fault)
+{
+    static const char *const of_connect[] = { "no-message", "tag", "answer-timeout" };
+
+    for (size_t i = 0; !words->connects && i < sizeof of_connect / sizeof of_connect[0]; i++) {
+        if (!is_given(words, of_connect[i]))
+            continue;
+        fault_set(fault, "--%s: has an effect only with --connect", of_connect[i]);
+        return false;
+    }
+    return true;
+}
+
+static bool client_check(const struct words *words, struct fault *fault)
+{
+    bool has_passphrase = words->client_passphrase_env || words->client_passphrase_file;
+
+    if (!words->client_cert != !words->client_key)
+        fault_set(fault, "--client-cert and --client-key: the one needs the other");
+    else if (has_passphrase && !words->client_key)
+        fault_set(fault, "--client-key-passphrase-%s: has an effect only with --client-key",
+                  words->client_passphrase_env ? "env" : "file");
+    else if (words->client_passphrase_env && words->client_passphrase_file)
+        fault_set(fault, "--client-key-passphrase-env: cannot be combined with --client-key-passphrase-file");
+    else
         return true;
-    fault_set(fault, "--tag: is longer than %d bytes", EMPTY_MESSAGE_TAG_BYTES_MAX);
     return false;
 }
 
-static int check_finish(struct plan *plan, const struct mistakes *mistakes, const struct words *words)
+/* The settings of a client need a listener with TLS. */
+static bool plan_has_client_use(const struct plan *plan, const struct words *words)
 {
-    struct report report = { 0 };
-    int status;
+    bool is_used = !words->client_cert && !words->client_ca;
 
-    if (plan)
-        plan_check(&report, plan, words);
-    else
-        mistakes_report(&report, mistakes, words->config_file);
-    status = report_finish(&report, words->prints_json);
-    report_deinit(&report);
-    plan_release(plan);
-    return status;
+    for (size_t i = 0; i < plan->count; i++)
+        is_used =
+            is_used || credentials_options_are_set(&plan->routes[i].options.credentials[SIDE_DOWNSTREAM]);
+    return is_used;
+}
+
+/* Whether the words of the command itself are right. */
+static bool words_check(const struct words *words, struct fault *fault)
+{
+    if (strlen(words->tag) > EMPTY_MESSAGE_TAG_BYTES_MAX) {
+        fault_set(fault, "--tag: is longer than %d bytes", EMPTY_MESSAGE_TAG_BYTES_MAX);
+        return false;
+    }
+    return needs_check(words, fault) && client_check(words, fault);
 }
 
 static int wrong_usage(const char *text)
 {
     fprintf(stderr, "husk check: %s\n", text);
     return EXIT_STATUS_USAGE;
+}
+
+static int check_finish(struct plan *plan, const struct mistakes *mistakes, const struct words *words)
+{
+    struct report report = { 0 };
+    struct tokens *tokens = NULL;
+    int status;
+
+    if (plan && !plan_has_client_use(plan, words)) {
+        plan_release(plan);
+        return wrong_usage("--client-*: there is no listener with TLS");
+    }
+    if (plan && (tokens = tokens_new(plan->process.token_timeout_ms)))
+        plan_check(&report, plan, words, tokens);
+    else if (plan)
+        report.is_incomplete = true;
+    else
+        mistakes_report(&report, mistakes, words->config_file);
+    if (plan && words->explain_file)
+        explain_check(&report, plan, words->explain_file);
+    status = report_finish(&report, words->prints_json);
+    report_deinit(&report);
+    plan_release(plan);
+    if (!tokens_close(tokens))
+        process_end(status);
+    return status;
 }
 
 static int file_check(int argc, char **argv)
@@ -171,7 +286,7 @@ static int mode_check(enum config_mode mode, int argc, char **argv)
     struct fault fault;
     struct plan *plan = plan_from_words(mode, &given, &fault);
 
-    if (plan && words.config_file)
+    if (words.config_file)
         fault_set(&fault, "--config: cannot be combined with the settings of client or server");
     if (!plan || words.config_file || !words_check(&words, &fault)) {
         plan_release(plan);

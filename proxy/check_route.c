@@ -1,32 +1,116 @@
 #include "check_route.h"
 
 #include "base/clock.h"
+#include "check/admin_answer.h"
 #include "check/listen_address.h"
 #include "check/shared_key_source.h"
 #include "check/subject.h"
 #include "check/tls_files.h"
+#include "check/tls_listener.h"
 #include "check/upstream.h"
-#include "config/option_words.h"
+#include "check/workload_source.h"
+#include "check_words.h"
 
-#include <stdio.h>
-
-static void listen_check(struct report *report, const struct listen_address *listen,
-                         const struct check_settings *settings)
+static bool has_fixed_port(const struct socket_address *address)
 {
-    bool has_fixed_port =
-        listen->address->storage.ss_family == AF_UNIX || socket_address_port(listen->address) != 0;
-
-    if (settings->is_running && has_fixed_port)
-        listen_address_check_running(report, listen);
-    else
-        listen_address_check_free(report, listen);
+    return address->storage.ss_family == AF_UNIX || socket_address_port(address) != 0;
 }
 
-/* The certificate files and the shared key of a side. */
-static void secrets_check(struct report *report, const struct options *options, enum side side)
+/* Plaintext tells nothing of the program: a Forward server without a shared key speaks only after a message.
+ */
+static void plain_report(struct report *report, const struct listen_address *listen)
 {
-    if (options->credentials[side].cert_file)
-        tls_files_check(report, &options->credentials[side], clock_wall_seconds());
+    struct subject subject;
+
+    listen_address_subject(&subject, report, listen);
+    report_add(report, FINDING_NOTE, &subject,
+               "whether the program that listens there is husk was not tested: without TLS it shows no "
+               "certificate");
+    report_advise(report, "see the log of husk: a line \"listening\" names each of its addresses");
+}
+
+static void listen_check(struct report *report, const struct options *options,
+                         const struct listen_address *listen, const struct check_settings *settings)
+{
+    if (!settings->is_running || !has_fixed_port(listen->address))
+        listen_address_check_free(report, listen);
+    else if (listen_address_check_running(report, listen) &&
+             !credentials_options_are_set(&options->credentials[SIDE_DOWNSTREAM]))
+        plain_report(report, listen);
+}
+
+static struct listen_address listen_address_of(const struct options *options, unsigned at)
+{
+    const struct listening_address *address = &options->listen.addresses[at];
+
+    return (struct listen_address) { .setting = "listen",
+                                     .index = at,
+                                     .address = &address->address,
+                                     .access = &address->access,
+                                     .takes_heartbeats = options->heartbeats_per_second };
+}
+
+/* The listeners of the route as a client sees them. */
+static void tls_listener_report(struct report *report, const struct options *options,
+                                const struct certificate_facts *leaf, const struct check_settings *settings)
+{
+    struct listen_address addresses[LISTENER_SOCKETS_MAX];
+    struct tls_listener listener = {
+        .server = &options->credentials[SIDE_DOWNSTREAM],
+        .leaf = leaf,
+        .client = &settings->client,
+        .addresses = addresses,
+        .timeout_ms = options->route.handshake_timeout_ms,
+    };
+
+    for (unsigned i = 0; settings->is_running && settings->connects && i < options->listen.count; i++) {
+        if (has_fixed_port(&options->listen.addresses[i].address))
+            addresses[listener.address_count++] = listen_address_of(options, i);
+    }
+    tls_listener_check(report, &listener);
+}
+
+/* Whether the rule matches every agent. */
+static bool matches_all(const struct message_rule *rule)
+{
+    for (size_t i = 0; i < rule->who.count; i++) {
+        if (rule->who.rules[i].kind == PEER_RULE_ANY)
+            return true;
+    }
+    return false;
+}
+
+/* The first rule that matches an agent applies. */
+static void rules_check(struct report *report, const struct message_policy *policy)
+{
+    struct subject subject;
+
+    for (size_t i = 0; i + 1 < policy->count; i++) {
+        if (!matches_all(&policy->rules[i]))
+            continue;
+        subject_of_item(&subject, report->words, "rule", i + 1, NULL);
+        report_add(report, FINDING_WARNING, &subject,
+                   "this rule never applies: the rule before it matches every agent");
+        report_advise(report, "put the rule for any agent last");
+        return;
+    }
+}
+
+/* The certificate and the shared key of a side. `workload`: all zeros before; the caller closes it. */
+static void secrets_check(struct report *report, const struct options *options, enum side side,
+                          const struct check_settings *settings, struct workload_source *workload)
+{
+    const struct credentials_options *credentials = &options->credentials[side];
+    struct certificate_facts leaf;
+
+    if (credentials->svid.socket)
+        (void)workload_source_check(workload, report, credentials, &settings->workload_api,
+                                    clock_wall_seconds());
+    else if (credentials_options_are_set(credentials) &&
+             tls_files_check(report, credentials, clock_wall_seconds(), options->min_certificate_life,
+                             &leaf) &&
+             side == SIDE_DOWNSTREAM)
+        tls_listener_report(report, options, &leaf, settings);
     if (options->keys.side[side].setting)
         shared_key_source_check(report, &options->keys.side[side]);
 }
@@ -41,62 +125,36 @@ static const char *why_no_message(const struct options *options, const struct ch
     return NULL;
 }
 
-/* ---- how the user writes settings ---- */
-
-struct words {
-    struct setting_words words; /* first */
-    const struct config *config;
-    enum side side; /* of the route */
-};
-
-static void on_locate(const void *owner, const char *option, size_t index, struct subject *subject)
-{
-    const struct words *words = owner;
-    struct option_location location;
-
-    option_words_locate(words->config, words->side, option, index, &location);
-    snprintf(subject->setting, sizeof subject->setting, "%s", location.path);
-    subject->line = location.place.line;
-    subject->column = location.place.column;
-}
-
-static char *on_translate(const void *owner, const char *text)
-{
-    return option_words_translate(text, ((const struct words *)owner)->side);
-}
-
-/* The next findings are about this side. Settings of client and server are options. */
-static void words_use(struct report *report, struct words *words, const struct config *config, enum side side)
-{
-    *words = (struct words) { .words = { words, on_locate, on_translate }, .config = config, .side = side };
-    report_use_words(report, config->mode == CONFIG_FILE ? &words->words : NULL);
-}
-
 /* ---- the process, a route ---- */
 
 void check_route_process(struct report *report, const struct process_options *options,
                          const struct config *config, const struct check_settings *settings)
 {
-    struct words words;
+    struct check_words words;
 
     if (!options->has_admin)
         return;
     report_begin(report, "process");
-    words_use(report, &words, config, SIDE_DOWNSTREAM);
-    listen_check(report, &(struct listen_address) { .setting = "admin", .address = &options->admin.listen },
-                 settings);
+    check_words_use(report, &words, config, SIDE_DOWNSTREAM);
+    const struct listen_address admin = { .setting = "admin", .address = &options->admin.listen };
+    if (!settings->is_running || !has_fixed_port(admin.address))
+        listen_address_check_free(report, &admin);
+    else if (listen_address_check_running(report, &admin))
+        admin_answer_check(report, &admin);
     report_use_words(report, NULL);
 }
 
 void check_route(struct report *report, const struct options *options, const struct config *config,
                  const struct check_settings *settings)
 {
-    struct words words;
-    const struct upstream_check upstream = {
+    struct workload_source downstream_source = { 0 }, upstream_source = { 0 };
+    struct check_words words;
+    struct upstream_check upstream = {
         .discovery = &options->discovery,
         .route = &options->route,
-        .credentials =
-            options->credentials[SIDE_UPSTREAM].cert_file ? &options->credentials[SIDE_UPSTREAM] : NULL,
+        .credentials = credentials_options_are_set(&options->credentials[SIDE_UPSTREAM])
+                           ? &options->credentials[SIDE_UPSTREAM]
+                           : NULL,
         .key = options->keys.side[SIDE_UPSTREAM].setting ? &options->keys.side[SIDE_UPSTREAM] : NULL,
         .connects = settings->connects,
         .tag = settings->tag,
@@ -105,19 +163,19 @@ void check_route(struct report *report, const struct options *options, const str
     };
 
     report_begin(report, "%s, %s", options->route.name, side_name(SIDE_DOWNSTREAM));
-    words_use(report, &words, config, SIDE_DOWNSTREAM);
-    for (unsigned i = 0; i < options->listen.count; i++)
-        listen_check(report,
-                     &(struct listen_address) { .setting = "listen",
-                                                .index = i,
-                                                .address = &options->listen.addresses[i].address,
-                                                .access = &options->listen.addresses[i].access,
-                                                .takes_heartbeats = options->heartbeats_per_second },
-                     settings);
-    secrets_check(report, options, SIDE_DOWNSTREAM);
+    check_words_use(report, &words, config, SIDE_DOWNSTREAM);
+    for (unsigned i = 0; i < options->listen.count; i++) {
+        const struct listen_address listen = listen_address_of(options, i);
+        listen_check(report, options, &listen, settings);
+    }
+    secrets_check(report, options, SIDE_DOWNSTREAM, settings, &downstream_source);
+    rules_check(report, &options->rules);
     report_begin(report, "%s, %s", options->route.name, side_name(SIDE_UPSTREAM));
-    words_use(report, &words, config, SIDE_UPSTREAM);
-    secrets_check(report, options, SIDE_UPSTREAM);
+    check_words_use(report, &words, config, SIDE_UPSTREAM);
+    secrets_check(report, options, SIDE_UPSTREAM, settings, &upstream_source);
+    upstream.answer = upstream_source.answer.bytes ? &upstream_source.answer : NULL;
     upstream_check(report, &upstream);
+    workload_source_close(&downstream_source);
+    workload_source_close(&upstream_source);
     report_use_words(report, NULL);
 }

@@ -18,6 +18,9 @@ struct check_settings {
     bool sends_nothing; /* send no message without events */
     const char *tag;    /* of this message: at most EMPTY_MESSAGE_TAG_BYTES_MAX bytes */
     uint64_t answer_ms; /* longest wait for its ack */
+    struct workload_api_limits workload_api;
+    struct credentials_options
+        client; /* the files of a client of listeners with TLS (check/tls_listener.h) */
 };
 
 /* `config`: where the options come from. */

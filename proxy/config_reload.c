@@ -1,21 +1,19 @@
 #include "config_reload.h"
 
-#include "options_listen.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTLE_MS = 200, LOGGED_MISTAKES_MAX = 10 };
+enum { SETTLE_MS = 200, LOGGED_MISTAKES_MAX = 10, RETRY_MIN_MS = 1000 };
 
 /* ---- the log ---- */
 
-static void kept_log(const struct config_reload *reload, const char *why)
+static void kept_log(const struct config_reload *reload, const char *what, const char *why)
 {
-    char message[FAULT_TEXT_BYTES + 80];
+    char message[FAULT_TEXT_BYTES * 2];
     struct log_line line;
 
-    snprintf(message, sizeof message, "the configuration is not changed: %s", why);
+    snprintf(message, sizeof message, "the configuration is not changed%s: %s", what, why);
     log_begin(&line, reload->log, LOG_ERROR, message);
     log_text(&line, "file", reload->plan->path);
     log_end(&line);
@@ -29,12 +27,20 @@ static void mistakes_log(const struct config_reload *reload, const struct mistak
         const struct mistake *mistake = &mistakes->items[i];
         snprintf(text, sizeof text, "line %u, column %u: %s", mistake->place.line, mistake->place.column,
                  mistake->text);
-        kept_log(reload, mistake->place.line ? text : mistake->text);
+        kept_log(reload, "", mistake->place.line ? text : mistake->text);
     }
     if (mistakes->count > LOGGED_MISTAKES_MAX) {
         snprintf(text, sizeof text, "%zu more mistakes", mistakes->count - LOGGED_MISTAKES_MAX);
-        kept_log(reload, text);
+        kept_log(reload, "", text);
     }
+}
+
+static void fault_log(const struct config_reload *reload, const struct fault *fault)
+{
+    struct fault words = *fault;
+
+    log_translate(reload->log, SIDE_DOWNSTREAM, words.text, sizeof words.text);
+    kept_log(reload, fault->is_final ? "" : ", and husk tries again", words.text);
 }
 
 static void on_process_differs(void *owner, const struct setting *setting)
@@ -47,249 +53,155 @@ static void on_process_differs(void *owner, const struct setting *setting)
     log_end(&line);
 }
 
-static void protocol_log(const struct config_reload *reload, const char *route)
-{
-    struct log_line line;
+/* ---- failures ---- */
 
-    log_begin(
-        &line, reload->log, LOG_WARN,
-        "the protocol of a route changes when husk starts again, or when the route gets another name; the "
-        "route keeps all its settings");
-    log_text(&line, "route", route);
-    log_end(&line);
+static void on_mistakes(struct config_reload *reload, const struct mistakes *mistakes)
+{
+    reload->state = CONFIG_RELOAD_IDLE;
+    reload->failed++;
+    mistakes_log(reload, mistakes);
 }
 
-/* ---- what differs ---- */
-
-/* How the running routes follow one route of the new plan. */
-enum follow_step { FOLLOW_NOTHING, FOLLOW_ADD, FOLLOW_CHANGE, FOLLOW_IMPOSSIBLE };
-
-struct follow {
-    struct route *running;  /* NULL: there is none of this name */
-    struct options *before; /* of `running`, until it was changed */
-    struct options *after;  /* of the plan */
-    enum follow_step step;
-    bool is_done;
-};
-
-struct follows {
-    struct follow *items;
-    size_t count;
-};
-
-static bool is_in_plan(const struct plan *plan, const char *name)
+static void retry_schedule(struct config_reload *reload)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        if (strcmp(plan->routes[i].options.route.name, name) == 0)
-            return true;
-    }
-    return false;
-}
+    uint64_t max_ms = reload->started->process.reload_retry_max_ms;
 
-static bool follows_find(struct follows *follows, const struct config_reload *reload, struct plan *plan)
-{
-    *follows = (struct follows) { .items = calloc(plan->count, sizeof *follows->items) };
-    if (!follows->items)
-        return false;
-    for (size_t i = 0; i < plan->count; i++) {
-        struct follow *follow = &follows->items[follows->count++];
-        follow->after = &plan->routes[i].options;
-        follow->running = routes_find(reload->routes, follow->after->route.name);
-        follow->before = follow->running ? follow->running->options : NULL;
-        if (!follow->running)
-            follow->step = FOLLOW_ADD;
-        else if (plan_routes_equal(follow->before, follow->after))
-            follow->step = FOLLOW_NOTHING;
-        else if (follow->before->route.protocol != follow->after->route.protocol)
-            follow->step = FOLLOW_IMPOSSIBLE;
-        else
-            follow->step = FOLLOW_CHANGE;
-    }
-    return true;
-}
-
-/* A route whose protocol cannot change keeps its addresses. */
-static bool keeps_addresses(const struct follows *follows, const struct route *route)
-{
-    for (size_t i = 0; i < follows->count; i++) {
-        if (follows->items[i].running == route && follows->items[i].step == FOLLOW_IMPOSSIBLE)
-            return true;
-    }
-    return false;
-}
-
-/* Routes of one plan do not listen at the same address. So whoever listens there now is about to end. */
-static void take_over(const struct config_reload *reload, const struct follows *follows,
-                      struct listening_address *to)
-{
-    const struct route *route;
-
-    to->is_taken_over = false;
-    TAILQ_FOREACH (route, &reload->routes->list, sibling) {
-        if (!keeps_addresses(follows, route) && route_may_listen(route, &to->address))
-            to->is_taken_over = true;
-    }
-}
-
-static void all_take_over(const struct config_reload *reload, const struct follows *follows)
-{
-    for (size_t i = 0; i < follows->count; i++) {
-        struct listening_options *listen = &follows->items[i].after->listen;
-        for (unsigned k = 0; k < listen->count; k++)
-            take_over(reload, follows, &listen->addresses[k]);
-    }
-}
-
-/* ---- following ---- */
-
-static bool is_step(const struct follow *follow)
-{
-    return follow->step == FOLLOW_ADD || follow->step == FOLLOW_CHANGE;
-}
-
-static bool follow_do(struct config_reload *reload, struct follow *follow, struct fault *fault)
-{
-    struct plan *plan = plan_share(plan_of(follow->after));
-    bool is_good = follow->step == FOLLOW_ADD ? routes_add(reload->routes, follow->after, fault)
-                                              : route_change(follow->running, follow->after, fault);
-
-    if (!is_good) {
-        fault_wrap(fault, "route %s", follow->after->route.name);
-        plan_release(plan);
-    }
-    follow->is_done = is_good;
-    return is_good;
-}
-
-static void follow_undo(struct config_reload *reload, struct follow *follow)
-{
-    struct fault fault;
-
-    if (follow->step == FOLLOW_ADD) {
-        route_retire(routes_find(reload->routes, follow->after->route.name));
+    if (reload->retry_ms > max_ms)
+        reload->retry_ms = max_ms;
+    ev_timer_stop(reload->loop, &reload->retry);
+    if (reload->fault.is_final) /* until the file changes, or somebody asks */
         return;
-    }
-    struct plan *plan = plan_share(plan_of(follow->before));
-    for (unsigned i = 0; i < follow->before->listen.count; i++)
-        follow->before->listen.addresses[i].is_taken_over = true;
-    if (route_change(follow->running, follow->before, &fault))
+    ev_timer_set(&reload->retry, (double)reload->retry_ms / 1000, 0);
+    ev_timer_start(reload->loop, &reload->retry);
+    reload->retry_ms *= 2;
+}
+
+/* Logs and counts a failure once, however often the retries fail in the same way. */
+static void on_fault(struct config_reload *reload, const struct fault *fault)
+{
+    bool is_known = reload->state == CONFIG_RELOAD_RETRYING && strcmp(reload->fault.text, fault->text) == 0;
+
+    reload->state = fault->is_final ? CONFIG_RELOAD_IDLE : CONFIG_RELOAD_RETRYING;
+    reload->fault = *fault;
+    retry_schedule(reload);
+    if (is_known)
         return;
-    plan_release(plan);
-    log_say_of(reload->log, LOG_ERROR, follow->after->route.name,
-               "this route goes on with the settings of the new file, because its earlier settings cannot be "
-               "used: %s",
-               fault.text);
-}
-
-/* All or none. */
-static bool follows_do(struct config_reload *reload, struct follows *follows, struct fault *fault)
-{
-    all_take_over(reload, follows);
-    for (size_t i = 0; i < follows->count; i++) {
-        struct follow *follow = &follows->items[i];
-        if (!is_step(follow) || follow_do(reload, follow, fault))
-            continue;
-        while (i--) {
-            if (follows->items[i].is_done)
-                follow_undo(reload, &follows->items[i]);
-        }
-        return false;
-    }
-    return true;
-}
-
-/* Ends the routes that the plan does not have. Returns their number. */
-static size_t others_retire(struct config_reload *reload, const struct plan *plan)
-{
-    struct route *route;
-    size_t retired = 0;
-
-    TAILQ_FOREACH (route, &reload->routes->list, sibling) {
-        if (route->state != ROUTE_RUNNING || is_in_plan(plan, route->options->route.name))
-            continue;
-        route_retire(route);
-        retired++;
-    }
-    return retired;
-}
-
-static bool addresses_are_equal(const struct listening_options *a, const struct listening_options *b)
-{
-    bool are_equal = a->count == b->count;
-
-    for (unsigned i = 0; are_equal && i < a->count; i++)
-        are_equal = socket_address_equal(&a->addresses[i].address, &b->addresses[i].address);
-    return are_equal;
-}
-
-static void plan_use(struct config_reload *reload, struct plan *plan, const struct follows *follows)
-{
-    struct log_line line;
-    size_t added = 0, changed = 0;
-
-    for (size_t i = 0; i < follows->count; i++) {
-        const struct follow *follow = &follows->items[i];
-        added += follow->is_done && follow->step == FOLLOW_ADD;
-        changed += follow->is_done && follow->step == FOLLOW_CHANGE;
-        if (follow->is_done && follow->step == FOLLOW_CHANGE &&
-            !addresses_are_equal(&follow->before->listen, &follow->after->listen))
-            route_log_addresses(follow->running);
-        if (follow->step == FOLLOW_IMPOSSIBLE)
-            protocol_log(reload, follow->after->route.name);
-    }
-    plan_compare_process(reload->started, plan, on_process_differs, reload);
-    plan_release(reload->plan);
-    reload->plan = plan_share(plan);
-    size_t removed = others_retire(reload, plan);
-    reload->succeeded++;
-    log_begin(&line, reload->log, LOG_INFO, "configuration reloaded");
-    log_number(&line, "added", (int64_t)added);
-    log_number(&line, "changed", (int64_t)changed);
-    log_number(&line, "removed", (int64_t)removed);
-    log_end(&line);
-}
-
-static void plan_follow(struct config_reload *reload, struct plan *plan)
-{
-    struct follows follows;
-    struct fault fault;
-
-    fault_set(&fault, "out of memory");
-    if (follows_find(&follows, reload, plan) && follows_do(reload, &follows, &fault)) {
-        plan_use(reload, plan, &follows);
-    } else {
-        reload->failed++;
-        kept_log(reload, fault.text);
-    }
-    routes_answer_heartbeats(reload->routes);
-    free(follows.items);
+    reload->failed++;
+    fault_log(reload, fault);
 }
 
 /* ---- the file ---- */
 
-void config_reload_now(struct config_reload *reload)
+static void plan_use(struct config_reload *reload, struct plan *plan)
+{
+    struct fault fault;
+
+    if (!plan_follow(plan, reload->routes, &reload->counts, &fault)) {
+        on_fault(reload, &fault);
+        return;
+    }
+    plan_compare_process(reload->started, plan, on_process_differs, reload);
+    plan_release(reload->plan);
+    reload->plan = plan_share(plan);
+    reload->state = CONFIG_RELOAD_SPREADING;
+    worker_group_fence(reload->routes->process.workers, &reload->spread);
+}
+
+/* No content of a file is at fault where the mistake has no place: the file cannot be read, and that can
+ * pass. */
+static bool is_unread(const struct mistakes *mistakes)
+{
+    return mistakes->kept && !mistakes->items[0].place.line;
+}
+
+static void file_read(struct config_reload *reload)
 {
     struct mistakes mistakes;
+    struct fault fault;
 
-    if (!reload->loop)
-        return;
+    ev_timer_stop(reload->loop, &reload->retry);
     mistakes_init(&mistakes, reload->plan->path);
     if (reload->watch.loop)
         file_watch_note(&reload->watch);
     struct plan *plan = plan_from_file(reload->plan->path, reload->started->process.workers, &mistakes);
     if (plan) {
-        plan_follow(reload, plan);
+        plan_use(reload, plan);
+    } else if (is_unread(&mistakes)) {
+        fault_set(&fault, "%s", mistakes.items[0].text);
+        on_fault(reload, &fault);
     } else {
-        reload->failed++;
-        mistakes_log(reload, &mistakes);
+        on_mistakes(reload, &mistakes);
     }
     plan_release(plan);
     mistakes_deinit(&mistakes);
 }
 
+/* The file is new, or somebody asks for it: the pauses begin with the shortest again, and a failure is told
+ * again. */
+void config_reload_now(struct config_reload *reload)
+{
+    switch (reload->state) {
+    case CONFIG_RELOAD_CLOSED:
+    case CONFIG_RELOAD_STOPPED:
+        break;
+    case CONFIG_RELOAD_SPREADING:
+        reload->is_due = true;
+        break;
+    case CONFIG_RELOAD_IDLE:
+    case CONFIG_RELOAD_RETRYING:
+        reload->state = CONFIG_RELOAD_IDLE;
+        reload->retry_ms = RETRY_MIN_MS;
+        file_read(reload);
+        break;
+    }
+}
+
+bool config_reload_is_pending(const struct config_reload *reload)
+{
+    return reload->state == CONFIG_RELOAD_RETRYING;
+}
+
+bool config_reload_is_spreading(const struct config_reload *reload)
+{
+    return reload->state == CONFIG_RELOAD_SPREADING;
+}
+
 static void on_file_changed(void *owner)
 {
     config_reload_now(owner);
+}
+
+/* A file that has changed may be half written: the watch tells when it stands still. */
+static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct config_reload *reload = timer->data;
+
+    (void)loop, (void)events;
+    if (reload->watch.loop && file_watch_has_changed(&reload->watch))
+        retry_schedule(reload);
+    else
+        file_read(reload);
+}
+
+/* The workers have the change. */
+static void on_spread(void *owner)
+{
+    struct config_reload *reload = owner;
+    struct log_line line;
+
+    reload->succeeded++;
+    log_begin(&line, reload->log, LOG_INFO, "configuration reloaded");
+    log_number(&line, "added", (int64_t)reload->counts.added);
+    log_number(&line, "changed", (int64_t)reload->counts.changed);
+    log_number(&line, "removed", (int64_t)reload->counts.removed);
+    log_end(&line);
+    if (reload->state != CONFIG_RELOAD_SPREADING)
+        return;
+    reload->state = CONFIG_RELOAD_IDLE;
+    if (reload->is_due) {
+        reload->is_due = false;
+        config_reload_now(reload);
+    }
 }
 
 /* ---- life ---- */
@@ -309,16 +221,30 @@ void config_reload_open(struct config_reload *reload, struct plan *plan, struct 
                                        .loop = routes->process.loop,
                                        .log = log,
                                        .plan = plan_share(plan),
-                                       .started = plan_share(plan) };
+                                       .started = plan_share(plan),
+                                       .state = CONFIG_RELOAD_IDLE };
+    ev_timer_init(&reload->retry, on_retry, 0, 0);
+    reload->retry.data = reload;
+    receipt_open(&reload->spread, reload->loop, on_spread, reload);
     if (watch.interval_ms)
         file_watch_open(&reload->watch, reload->loop, &watch);
 }
 
+void config_reload_stop(struct config_reload *reload)
+{
+    if (reload->state == CONFIG_RELOAD_CLOSED)
+        return;
+    reload->state = CONFIG_RELOAD_STOPPED;
+    ev_timer_stop(reload->loop, &reload->retry);
+    file_watch_close(&reload->watch);
+}
+
 void config_reload_close(struct config_reload *reload)
 {
-    if (!reload->loop)
+    if (reload->state == CONFIG_RELOAD_CLOSED)
         return;
-    file_watch_close(&reload->watch);
+    config_reload_stop(reload);
+    receipt_close(&reload->spread);
     plan_release(reload->plan);
     plan_release(reload->started);
     *reload = (struct config_reload) { 0 };

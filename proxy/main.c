@@ -2,9 +2,10 @@
 #include "check_command.h"
 #include "commands/commands.h"
 #include "config/config.h"
+#include "config/nearest.h"
 #include "config/settings_help.h"
 #include "run_command.h"
-#include "wire/tls_channel.h"
+#include "wire/tls_library.h"
 
 #include <ares.h>
 #include <ev.h>
@@ -32,7 +33,7 @@ static int version_command(int argc, char **argv)
            "tls: %s, post-quantum key exchange (X25519MLKEM768): %s\n"
            "libraries: libev %d.%d, c-ares %s, http-parser %d.%d.%d\n"
            "built: %s, " HUSK_BUILD_FLAGS "\n",
-           tls_channel_library(), tls_channel_library_is_post_quantum() ? "yes" : "no", ev_version_major(),
+           tls_library_name(), tls_library_is_post_quantum() ? "yes" : "no", ev_version_major(),
            ev_version_minor(), ares_version(NULL), HTTP_PARSER_VERSION_MAJOR, HTTP_PARSER_VERSION_MINOR,
            HTTP_PARSER_VERSION_PATCH,
 #ifdef __clang__
@@ -68,7 +69,9 @@ static const struct command commands[] = {
       check_print_help },
     { "config", "print the configuration that would run", config_command, config_print_help },
     { "schema", "print the JSON Schema of configuration files", schema_command, schema_print_help },
-    { "pki", "make a development PKI", pki_command, pki_print_help },
+    { "pki", "make and keep certificates, keys and revocation lists", pki_command, pki_print_help },
+    { "healthcheck", "ask a running husk whether it is ready", healthcheck_command, healthcheck_print_help },
+    { "quit", "let a running husk finish and end", quit_command, quit_print_help },
     { "send", "send events as an agent does", send_command, send_print_help },
     { "receive", "receive and print events as an aggregator does", receive_command, receive_print_help },
     { "version", "print versions and build facts", version_command, version_print_help },
@@ -90,7 +93,7 @@ static void commands_print(FILE *out)
 {
     fputs("husk carries Fluent Forward traffic over mutual TLS.\n\n", out);
     for (unsigned i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  husk %-8s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  husk %-12s %s\n", commands[i].name, commands[i].summary);
     fputs("\n\"husk help COMMAND\" prints the help of a command, \"husk help SETTING\" that of a setting.\n",
           out);
 }
@@ -118,6 +121,36 @@ static bool setting_print_help(const char *name, FILE *out)
     return found;
 }
 
+/* A name that the user may have meant: the key of a file with this last part, or a name that is near; NULL.
+ */
+static const char *name_guess(const char *name)
+{
+    const struct settings_table table = config_settings(CONFIG_FILE);
+    struct nearest nearest = nearest_begin(name, strlen(name));
+
+    for (unsigned i = 0; i < COMMAND_COUNT; i++)
+        nearest_add(&nearest, commands[i].name);
+    for (size_t i = 0; i < table.count; i++) {
+        const struct setting *setting = &table.rows[i];
+        const char *dot = setting->path ? strrchr(setting->path, '.') : NULL;
+        if (dot && strcmp(dot + 1, name) == 0)
+            return setting->path;
+        if (setting->path)
+            nearest_add(&nearest, setting->path);
+        if (setting->name)
+            nearest_add(&nearest, setting->name);
+    }
+    return nearest.best;
+}
+
+static void help_fail(const char *name)
+{
+    const char *guess = name_guess(name);
+
+    fprintf(stderr, "husk help: %s: no command or setting has this name%s%s%s\n", name,
+            guess ? "; did you mean " : "", guess ? guess : "", guess ? "?" : "");
+}
+
 static int help_command(int argc, char **argv)
 {
     if (argc == 0) {
@@ -132,7 +165,7 @@ static int help_command(int argc, char **argv)
     if (argc == 1 && setting_print_help(argv[0], stdout))
         return EXIT_STATUS_OK;
     if (argc == 1)
-        fprintf(stderr, "husk help: %s: no command or setting has this name\n", argv[0]);
+        help_fail(argv[0]);
     else
         fputs("husk help: takes one argument\n", stderr);
     return EXIT_STATUS_USAGE;

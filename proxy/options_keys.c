@@ -35,6 +35,13 @@ static const struct key_fields fields[SIDE_COUNT] = {
                         CONFIG_FIELD(shared_key_empty) },
 };
 
+/* Whether a mistake hides where the key comes from. */
+static bool is_key_wrong(const struct config *config, const struct key_fields *of)
+{
+    return config_is_wrong(config, of->env) || config_is_wrong(config, of->file) ||
+           config_is_wrong(config, of->empty);
+}
+
 /* The setting that was given; CONFIG_NONE: none. */
 static size_t field_given(const struct shared_key_options *source, const struct key_fields *of)
 {
@@ -51,6 +58,8 @@ static void source_check(const struct shared_key_options *source, const struct k
 {
     size_t given = field_given(source, of);
 
+    if (config_is_wrong(check->config, CONFIG_FIELD(protocol)))
+        return;
     if (given != CONFIG_NONE && check->config->protocol != ROUTE_FORWARD)
         config_wrong(check, given, "is for %s forward; tcp carries the handshake unchanged",
                      config_name(check->config, CONFIG_FIELD(protocol), 0).text);
@@ -80,8 +89,10 @@ static void keys_check(const struct shared_key_options *shared, const struct sha
                        const struct config_check *check)
 {
     const struct config *config = check->config;
-    bool has_shared = field_given(shared, &fields[SIDE_UPSTREAM]) != CONFIG_NONE,
-         has_accepted = field_given(accepted, &fields[SIDE_DOWNSTREAM]) != CONFIG_NONE;
+    bool has_shared = field_given(shared, &fields[SIDE_UPSTREAM]) != CONFIG_NONE ||
+                      is_key_wrong(config, &fields[SIDE_UPSTREAM]),
+         has_accepted = field_given(accepted, &fields[SIDE_DOWNSTREAM]) != CONFIG_NONE ||
+                        is_key_wrong(config, &fields[SIDE_DOWNSTREAM]);
     size_t given = config->username ? CONFIG_FIELD(username) : CONFIG_FIELD(password_env),
            missing = config->username ? CONFIG_FIELD(password_env) : CONFIG_FIELD(username);
 
@@ -89,11 +100,12 @@ static void keys_check(const struct shared_key_options *shared, const struct sha
     source_check(accepted, &fields[SIDE_DOWNSTREAM], check);
     if (!has_shared && (config->username || config->password_env))
         key_require(check, given, &fields[SIDE_UPSTREAM]);
-    else if (!config->username != !config->password_env)
+    else if (!config->username != !config->password_env && !config_is_wrong(config, missing))
         config_wrong(check, given, "must be combined with %s", config_name(config, missing, 0).text);
     if (!has_accepted && config->accept_users.count)
         key_require(check, CONFIG_FIELD(accept_users), &fields[SIDE_DOWNSTREAM]);
-    if (config->accept_key_empty && !config->accept_users.count)
+    if (config->accept_key_empty && !config->accept_users.count &&
+        !config_is_wrong(config, CONFIG_FIELD(accept_users)))
         config_wrong(check, CONFIG_FIELD(accept_key_empty),
                      "requires %s, otherwise husk would accept every agent",
                      config_name(config, CONFIG_FIELD(accept_users), 0).text);

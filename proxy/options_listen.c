@@ -62,7 +62,7 @@ static void address_set(struct listening_address *to, const struct setting_item 
     if (!listen->address)
         return; /* a known mistake */
     if (!options_listen_parse(&to->address, listen->address, &fault)) {
-        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(address), "%s", fault.text);
+        config_wrong_item_value(check, CONFIG_FIELD(listen), item, PART(address), fault.text);
         return;
     }
     if ((listen->mode || listen->group) && !socket_address_path(&to->address)) {
@@ -70,20 +70,15 @@ static void address_set(struct listening_address *to, const struct setting_item 
         return;
     }
     if (listen->mode && !mode_set(&to->access, listen->mode, &fault))
-        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(mode), "%s", fault.text);
+        config_wrong_item_value(check, CONFIG_FIELD(listen), item, PART(mode), fault.text);
     if (listen->group && !group_set(&to->access, listen->group, &fault))
-        config_wrong_item(check, CONFIG_FIELD(listen), item, PART(group), "%s", fault.text);
+        config_wrong_item_value(check, CONFIG_FIELD(listen), item, PART(group), fault.text);
 }
 
 /* `a` listens on every address of the family of `b`; `::` takes IPv4, too. */
 static bool is_any_for(const struct socket_address *a, const struct socket_address *b)
 {
-    static const char any_v4[] = "0.0.0.0:", any_v6[] = "[::]:";
-    char text[ADDRESS_TEXT_BYTES];
-
-    socket_address_format(a, text, sizeof text);
-    return strncmp(text, any_v6, sizeof any_v6 - 1) == 0 ||
-           (strncmp(text, any_v4, sizeof any_v4 - 1) == 0 && b->storage.ss_family == AF_INET);
+    return socket_address_is_any(a) && (a->storage.ss_family == AF_INET6 || b->storage.ss_family == AF_INET);
 }
 
 bool options_listen_clash(const struct socket_address *a, const struct socket_address *b)
@@ -101,13 +96,17 @@ void options_listen_set(struct listening_options *options, const struct config_c
 {
     const struct setting_list *list = &check->config->listen;
 
-    options->count = 0;
+    *options = (struct listening_options) { .count = 0 };
+    if (list->count > LISTENER_SOCKETS_MAX) {
+        config_wrong(check, CONFIG_FIELD(listen), "given more than %d times", LISTENER_SOCKETS_MAX);
+        return;
+    }
+    if (list->count && !(options->addresses = calloc(list->count, sizeof *options->addresses))) {
+        config_wrong(check, CONFIG_FIELD(listen), "out of memory");
+        return;
+    }
     for (size_t i = 0; i < list->count; i++) {
         const struct setting_item *item = &list->items[i];
-        if (i == LISTENER_SOCKETS_MAX) {
-            config_wrong(check, CONFIG_FIELD(listen), "given more than %d times", LISTENER_SOCKETS_MAX);
-            return;
-        }
         struct listening_address *to = &options->addresses[options->count++];
         *to = (struct listening_address) { .access = { 0 } };
         address_set(to, item, check);
@@ -119,4 +118,10 @@ void options_listen_set(struct listening_options *options, const struct config_c
             }
         }
     }
+}
+
+void options_listen_deinit(struct listening_options *options)
+{
+    free(options->addresses);
+    *options = (struct listening_options) { .count = 0 };
 }

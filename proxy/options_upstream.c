@@ -1,5 +1,6 @@
 #include "options_upstream.h"
 
+#include "config/schema_parts.h"
 #include "options_listen.h"
 #include "trust/server_name.h"
 
@@ -63,15 +64,19 @@ static bool is_repeated(const struct discovery_target *targets, size_t at)
 static void loop_check(const struct discovery_target *target, const struct setting_item *item,
                        const struct listening_options *listen, const struct config_check *check)
 {
+    const struct config_name name = config_name(check->config, CONFIG_FIELD(listen), 0);
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
 
     if (!address_to_socket(&target->address, &address) || !listeners_take(listen, &address))
         return;
     socket_address_format(&address, text, sizeof text);
-    config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address),
-                      "\"%s\" is the address of %s: husk would send to itself", text,
-                      config_name(check->config, CONFIG_FIELD(listen), 0).text);
+    if (config_part_is_hidden(&config_upstream_parts, item, PART(address)))
+        config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address),
+                          "is the address of %s: husk would send to itself", name.text);
+    else
+        config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address),
+                          "\"%s\" is the address of %s: husk would send to itself", text, name.text);
 }
 
 static bool server_name_is_good(const struct config_upstream *upstream, const struct setting_item *item,
@@ -79,13 +84,17 @@ static bool server_name_is_good(const struct config_upstream *upstream, const st
 {
     struct fault fault;
 
-    if (!upstream->server_name)
-        return true;
-    if (!config_is_given(check->config, CONFIG_FIELD(tls[SIDE_UPSTREAM].cert_file)))
-        fault_set(&fault, "is for TLS to the upstream");
-    else if (check->config->allow_cn_as_name || server_name_check(upstream->server_name, &fault))
+    if (!upstream->server_name) /* of a name that is wrong nothing more is said */
+        return !config_part_is_wrong(&config_upstream_parts, item, PART(server_name));
+    if (config_tls_use(check->config, SIDE_UPSTREAM) == CONFIG_TLS_OFF) {
+        config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(server_name),
+                          "is for TLS to the upstream");
+        return false;
+    }
+    if (check->config->allow_cn_as_name || server_name_check(upstream->server_name, &fault))
         return true; /* a CN can be any text */
-    config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(server_name), "%s", fault.text);
+    if (!config_is_wrong(check->config, CONFIG_FIELD(allow_cn_as_name)))
+        config_wrong_item_value(check, CONFIG_FIELD(upstream), item, PART(server_name), fault.text);
     return false;
 }
 
@@ -114,7 +123,7 @@ void options_upstream_set(struct discovery_options *options, const struct listen
                                               .is_standby = upstream->is_standby,
                                               .server_name = upstream->server_name };
         if (!target_parse(target, upstream, &fault))
-            config_wrong_item(check, CONFIG_FIELD(upstream), item, PART(address), "%s", fault.text);
+            config_wrong_item_value(check, CONFIG_FIELD(upstream), item, PART(address), fault.text);
         else if (is_repeated(targets, options->target_count))
             config_wrong_item(check, CONFIG_FIELD(upstream), item, CONFIG_NONE,
                               "the same address is given twice");

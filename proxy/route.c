@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "options_listen.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum { TICK_MS = 20 };
@@ -39,12 +40,16 @@ bool route_describe(const struct route *route, char *text, size_t size)
         .discovery = route->discovery,
         .on_no_acks = route->options->route.on_no_acks,
         .dial = last_dial(route),
+        .is_insecure = credentials_verify_nothing(route->reload.credentials[SIDE_UPSTREAM]),
         .wall_seconds = clock_wall_seconds(),
+        .min_certificate_life = route->options->min_certificate_life,
     };
 
-    for (enum side side = 0; side < SIDE_COUNT; side++)
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
         facts.validity[side] = validity_on(route, side);
-    return readiness_describe(&facts, text, size);
+        facts.revocation[side] = credentials_revocation(route->reload.credentials[side]);
+    }
+    return readiness_describe(&facts, text, size) && !reload_is_withdrawn(&route->reload);
 }
 
 struct metrics_route *route_metrics(struct route *route)
@@ -58,14 +63,18 @@ struct metrics_route *route_metrics(struct route *route)
         .endpoints = route->discovery->stats_registry.first,
         .now_ms = clock_monotonic_ms(),
         .upstream_healthy = upstream_is_healthy(route),
-        .heartbeats_answered = route->heartbeats_answered + route->heartbeat.answered,
-        .heartbeats_limited = route->heartbeats_limited + route->heartbeat.limited,
+        .is_insecure = credentials_verify_nothing(route->reload.credentials[SIDE_UPSTREAM]),
+        .heartbeats_answered = route->heartbeat.heartbeat.answered,
+        .heartbeats_limited = route->heartbeat.heartbeat.limited,
     };
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         const struct validity validity = validity_on(route, side);
-        metrics->certificate_not_after[side] = validity.leaf;
         metrics->intermediate_not_after[side] = validity.intermediates;
         metrics->ca_not_after[side] = validity.first_ca;
+        metrics->certificates[side] =
+            credentials_certificates(route->reload.credentials[side], &metrics->certificate_count[side]);
+        metrics->crls[side] = revocation_updates(
+            credentials_revocation(route->reload.credentials[side]).lists, &metrics->crl_count[side]);
     }
     return metrics;
 }
@@ -89,9 +98,6 @@ static void on_endpoints(void *owner, struct endpoint_list *list)
 {
     struct route *route = owner;
 
-    if (route->is_changing)
-        return; /* route_change looks at the list */
-    route->has_endpoints = true;
     route_group_replace_endpoints(&route->group, list);
 }
 
@@ -131,6 +137,7 @@ static bool credentials_open(struct route *route, struct options *options, struc
 {
     const struct process_options *process = route->process->options;
     const struct reload_options from = {
+        .reloads = route->process->reloads,
         .route = options->route.name,
         .credentials = options->credentials,
         .keys = options->keys.side,
@@ -149,6 +156,8 @@ static bool sockets_open(struct route *route, struct fault *fault)
 {
     const struct route_process *process = route->process;
     const struct route_group_options options = {
+        .route = name_of(route),
+        .inherited = process->inherited,
         .workers = process->workers,
         .loop = process->loop,
         .worker_count = process->options->workers,
@@ -170,17 +179,15 @@ static void discovery_free(struct discovery *discovery)
     free(discovery);
 }
 
-/* A discovery of the upstream in `options`, with the stats of the discovery before it; NULL after a failure.
- */
+/* A discovery of the upstream in `options` that has not begun; NULL after a failure. */
 static struct discovery *discovery_new(struct route *route, const struct options *options,
                                        struct fault *fault)
 {
-    struct discovery *before = route->discovery, *discovery = calloc(1, sizeof *discovery);
+    struct discovery *discovery = calloc(1, sizeof *discovery);
     const struct discovery_setup setup = {
         .route = options->route.name,
         .options = &options->discovery,
         .log = route->process->log,
-        .stats_registry = before ? &before->stats_registry : NULL,
         .on_endpoints = on_endpoints,
         .owner = route,
     };
@@ -191,44 +198,33 @@ static struct discovery *discovery_new(struct route *route, const struct options
     }
     if (discovery_open(discovery, route->process->loop, &setup, fault))
         return discovery;
-    if (before)
-        discovery_give_stats(discovery, before);
     discovery_free(discovery);
     return NULL;
 }
 
-/* Heartbeats come to the TCP ports of the listener. Where another program has the UDP port, husk runs without
- * them. */
-void route_answer_heartbeats(struct route *route)
+static struct heartbeat_options heartbeat_options_of(struct route *route)
 {
-    const struct listening *listening = &route->group.listening;
-    struct log *log = route->process->log;
-    const struct heartbeat_options options = {
+    return (struct heartbeat_options) {
         .route = name_of(route),
         .per_second = route->options->heartbeats_per_second,
         .per_second_and_source = route->options->heartbeats_per_source,
-        .log = log,
+        .log = route->process->log,
         .on_asked = on_heartbeat_asked,
         .owner = route,
     };
-    struct fault fault;
+}
 
-    _Static_assert((int)HEARTBEAT_SOCKETS_MAX >= (int)LISTENER_SOCKETS_MAX, "a socket for each TCP port");
-    if (route->state != ROUTE_RUNNING || route->heartbeat.loop || !options.per_second)
-        return;
-    heartbeat_open(&route->heartbeat, route->process->loop, &options);
-    for (unsigned i = 0; i < listening->count; i++) {
-        const struct socket_address *address = &listening->sockets[i].address;
-        if (address->storage.ss_family == AF_UNIX)
-            continue;
-        if (!heartbeat_bind(&route->heartbeat, address, &fault))
-            log_say_of(log, LOG_WARN, name_of(route), "UDP heartbeats are not answered: %s", fault.text);
-    }
+void route_answer_heartbeats(struct route *route)
+{
+    const struct heartbeat_options options = heartbeat_options_of(route);
+
+    if (route->state == ROUTE_RUNNING)
+        route_heartbeat_answer(&route->heartbeat, route->process->loop, &options, &route->group.listening);
 }
 
 static void readiness_start(struct route *route)
 {
-    route->readiness.options = (struct readiness_options) {
+    const struct readiness_options options = {
         .route = name_of(route),
         .discovery = route->discovery,
         .log = route->process->log,
@@ -237,6 +233,8 @@ static void readiness_start(struct route *route)
         .on_admit = on_admit,
         .owner = route,
     };
+
+    readiness_set_options(&route->readiness, &options);
 }
 
 /* ---- begin ---- */
@@ -252,26 +250,44 @@ bool route_prepare(struct route *route, const struct route_process *process, str
     return true;
 }
 
-bool route_start(struct route *route, struct fault *fault)
+bool route_listen(struct route *route, struct fault *fault)
 {
-    if (!(route->discovery = discovery_new(route, route->options, fault)) ||
-        !route_group_open(&route->group, &route->options->route, route->reload.credentials, fault))
-        return false;
-    if (route->has_endpoints)
+    if (route_group_listen(&route->group, fault))
+        return true;
+    fault_wrap(fault, "--listen");
+    return false;
+}
+
+bool route_open(struct route *route, struct fault *fault)
+{
+    return (route->discovery = discovery_new(route, route->options, fault)) &&
+           route_group_open(&route->group, &route->options->route, route->reload.credentials, fault);
+}
+
+void route_start(struct route *route)
+{
+    discovery_begin(route->discovery, NULL);
+    route_group_begin(&route->group);
+    if (route->discovery->list)
         route_group_replace_endpoints(&route->group, route->discovery->list);
     readiness_start(route);
+    route_certificates_begin(&route->certificates);
     reload_watch(&route->reload, route->process->loop);
     route->state = ROUTE_RUNNING;
-    return true;
 }
 
 /* ---- other options ---- */
 
-/* Until no worker reads the options before. */
+/* In the list of its route from its begin on, until no worker reads the options before. */
 struct route_change {
     LIST_ENTRY(route_change) sibling;
-    struct route *route;    /* borrowed */
-    struct options *before; /* borrowed */
+    struct route *route;            /* borrowed */
+    struct options *before, *after; /* borrowed */
+    /* Until the change begins; owned. */
+    struct reload reload;
+    struct discovery *discovery;
+    struct endpoint_list *unknown; /* without an address: the workers forget those of the upstream before */
+    struct route_group_change *of_workers;
 };
 
 static void on_changed(void *owner)
@@ -285,90 +301,79 @@ static void on_changed(void *owner)
     process->on_unused(process->owner, before);
 }
 
-/* What a change needs before anything changes. Owned. */
-struct preparation {
-    struct reload reload;
-    struct discovery *discovery;
-    struct route_change *change;
-    struct route_group_change *of_workers;
-};
-
-static void preparation_free(struct route *route, struct preparation *preparation)
+static bool change_open(struct route_change *change, struct fault *fault)
 {
-    reload_close(&preparation->reload);
-    if (preparation->discovery)
-        discovery_give_stats(preparation->discovery, route->discovery);
-    discovery_free(preparation->discovery);
-    route_group_change_free(preparation->of_workers);
-    free(preparation->change);
-}
+    struct route *route = change->route;
 
-/* The listening addresses come last: they change at once. */
-static bool prepare(struct route *route, struct options *options, struct preparation *preparation,
-                    struct fault *fault)
-{
-    struct route_change *change = calloc(1, sizeof *change);
-
-    *preparation = (struct preparation) {
-        .change = change,
-        .of_workers = route_group_change_new(&route->group, on_changed, change),
-    };
-    if (!change || !preparation->of_workers) {
+    if (!credentials_open(route, change->after, &change->reload, fault) ||
+        !(change->discovery = discovery_new(route, change->after, fault)))
+        return false;
+    if (!(change->unknown = endpoint_list_new(NULL, 0))) {
         fault_set(fault, "out of memory");
         return false;
     }
-    *change = (struct route_change) { .route = route, .before = route->options };
-    route->is_changing = true;
-    bool done = credentials_open(route, options, &preparation->reload, fault) &&
-                (preparation->discovery = discovery_new(route, options, fault));
-    route->is_changing = false;
-    if (!done || route_group_listen(&route->group, &options->listen, fault))
-        return done;
+    change->of_workers = route_group_change_new(&route->group, &change->after->listen, fault);
+    if (!change->of_workers)
+        fault_wrap(fault, "--listen");
+    return change->of_workers;
+}
+
+struct route_change *route_change_new(struct route *route, struct options *options, struct fault *fault)
+{
+    struct route_change *change = calloc(1, sizeof *change);
+
+    assert(route->state == ROUTE_RUNNING && options->route.protocol == route->options->route.protocol);
+    if (!change) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    *change = (struct route_change) { .route = route, .before = route->options, .after = options };
+    if (change_open(change, fault))
+        return change;
+    route_change_cancel(change);
+    return NULL;
+}
+
+bool route_change_listen(struct route_change *change, struct fault *fault)
+{
+    if (route_group_change_listen(change->of_workers, fault))
+        return true;
     fault_wrap(fault, "--listen");
     return false;
 }
 
-static void heartbeat_end(struct route *route)
+void route_change_cancel(struct route_change *change)
 {
-    route->heartbeats_answered += route->heartbeat.answered;
-    route->heartbeats_limited += route->heartbeat.limited;
-    heartbeat_close(&route->heartbeat);
+    if (!change)
+        return;
+    reload_close(&change->reload);
+    discovery_free(change->discovery);
+    endpoint_list_release(change->unknown);
+    route_group_change_cancel(change->of_workers);
+    free(change);
 }
 
 /* The shared keys are in use before a worker looks for them. */
-static void change_begin(struct route *route, struct options *options, struct preparation *preparation)
+void route_change_begin(struct route_change *change)
 {
-    LIST_INSERT_HEAD(&route->changes, preparation->change, sibling);
-    route->options = options;
-    reload_adopt(&route->reload, &preparation->reload);
-    route_group_change_begin(preparation->of_workers, &options->route);
-    route_group_set_credentials(&route->group, route->reload.credentials);
+    struct route *route = change->route;
+
+    LIST_INSERT_HEAD(&route->changes, change, sibling);
+    route->options = change->after;
+    reload_adopt(&route->reload, &change->reload);
+    discovery_begin(change->discovery, route->discovery);
     discovery_free(route->discovery);
-    route->discovery = preparation->discovery;
-    if (route->discovery->list)
-        route_group_replace_endpoints(&route->group, route->discovery->list);
-    readiness_start(route);
-    heartbeat_end(route);
-}
-
-bool route_change(struct route *route, struct options *options, struct fault *fault)
-{
-    struct preparation preparation;
-
-    if (route->state != ROUTE_RUNNING || route->is_draining) {
-        fault_set(fault, "the route is ending");
-        return false;
-    }
-    if (options->route.protocol != route->options->route.protocol) {
-        fault_set(fault, "--protocol: cannot change while the route runs");
-        return false;
-    }
-    if (!prepare(route, options, &preparation, fault)) {
-        preparation_free(route, &preparation);
-        return false;
-    }
-    change_begin(route, options, &preparation);
-    return true;
+    route->discovery = change->discovery;
+    struct worker_route_change to = { .options = route->options->route,
+                                      .endpoints =
+                                          route->discovery->list ? route->discovery->list : change->unknown };
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        to.credentials[side] = route->reload.credentials[side];
+    readiness_start(route); /* may admit connections, before the workers get new addresses */
+    route_group_change_begin(change->of_workers, &to, on_changed, change);
+    endpoint_list_release(change->unknown);
+    const struct heartbeat_options heartbeat = heartbeat_options_of(route);
+    route_heartbeat_change(&route->heartbeat, &heartbeat, &route->group.listening);
 }
 
 static bool listens_at(const struct options *options, const struct socket_address *address)
@@ -391,21 +396,9 @@ bool route_may_listen(const struct route *route, const struct socket_address *ad
     return listens_at(route->options, address);
 }
 
-/* ---- for the log ---- */
-
 void route_log_addresses(const struct route *route)
 {
-    const struct listening *listening = &route->group.listening;
-    char text[ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
-    for (unsigned i = 0; i < listening->count; i++) {
-        socket_address_format(&listening->sockets[i].address, text, sizeof text);
-        log_begin(&line, route->process->log, LOG_INFO, "listening");
-        log_text(&line, "route", name_of(route));
-        log_text(&line, "address", text);
-        log_end(&line);
-    }
+    listening_log(&route->group.listening, route->process->log, name_of(route));
 }
 
 /* ---- events of the process ---- */
@@ -425,9 +418,15 @@ void route_drain(struct route *route)
 void route_watch(struct route *route)
 {
     const struct dialer_outcome dial = last_dial(route);
+    bool is_judged_again = route_certificates_watch(&route->certificates, &route->reload);
 
-    if (route->state == ROUTE_RUNNING)
-        readiness_check(&route->readiness, &dial);
+    if (route->state != ROUTE_RUNNING)
+        return;
+    if (is_judged_again)
+        route_group_replace_credentials(&route->group, route->reload.credentials);
+    readiness_check(&route->readiness, &dial);
+    if (route->heartbeat.fails)
+        route_answer_heartbeats(route);
 }
 
 /* ---- end ---- */
@@ -441,6 +440,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *tick, int events)
 
     (void)events;
     drain_note(&route->retirement, &activity, now_ms);
+    if (!route_group_has_retired(&route->group))
+        return;
     bool is_empty = !activity.has_unsettled && !route_group_connections(&route->group);
     if (!is_empty && !drain_is_over(&route->retirement, now_ms))
         return;
@@ -458,7 +459,7 @@ void route_retire(struct route *route)
         return;
     route->state = ROUTE_RETIRING;
     reload_stop(&route->reload);
-    heartbeat_end(route);
+    route_heartbeat_close(&route->heartbeat);
     route_group_retire(&route->group);
     route->retirement = (struct drain) { .options = { .timeout_ms = process->drain_timeout_ms,
                                                       .quiet_ms = process->drain_quiet_ms } };
@@ -466,6 +467,14 @@ void route_retire(struct route *route)
     ev_timer_init(&route->tick, on_tick, TICK_MS / 1000.0, TICK_MS / 1000.0);
     route->tick.data = route;
     ev_timer_start(route->process->loop, &route->tick);
+}
+
+void route_hand_over(struct route *route)
+{
+    if (route->state != ROUTE_RUNNING)
+        return;
+    route_heartbeat_close(&route->heartbeat);
+    route_group_hand_over(&route->group);
 }
 
 unsigned route_close(struct route *route)
@@ -479,9 +488,10 @@ unsigned route_close(struct route *route)
     }
     if (route->state == ROUTE_RETIRING)
         ev_timer_stop(route->process->loop, &route->tick);
-    heartbeat_close(&route->heartbeat);
+    route_heartbeat_close(&route->heartbeat);
     discovery_free(route->discovery);
     route->discovery = NULL;
+    route_certificates_deinit(&route->certificates);
     reload_close(&route->reload);
     route->state = ROUTE_NEW;
     return left_behind;

@@ -10,10 +10,11 @@
 #include "base/metrics.h"
 #include "control/discovery.h"
 #include "control/drain.h"
-#include "control/heartbeat.h"
 #include "control/readiness.h"
 #include "control/reload.h"
 #include "options.h"
+#include "route_certificates.h"
+#include "route_heartbeat.h"
 #include "worker/route_group.h"
 
 #include <sys/queue.h>
@@ -26,10 +27,12 @@ struct route_process {
     const struct process_options *options;
     struct ev_loop *loop;
     struct worker_group *workers;
+    struct reloads *reloads;
+    struct inherited *inherited; /* sockets that the routes may take; NULL: none */
     struct log *log;
     /* After route_retire: no worker has the route any more. Frees the route with route_close. */
     void (*on_retired)(void *owner, struct route *route);
-    /* After route_change: nothing uses the options before any more. */
+    /* After route_change_begin: nothing uses the options before any more. */
     void (*on_unused)(void *owner, struct options *options);
     void *owner;
 };
@@ -41,33 +44,49 @@ struct route {
     const struct route_process *process; /* borrowed */
     struct options *options;             /* borrowed */
     enum route_state state;
-    bool is_draining;   /* the process is going to end */
-    bool is_changing;   /* another discovery is being opened */
-    bool has_endpoints; /* discovery has said once what the addresses of the upstream are */
+    bool is_draining; /* the process is going to end */
     struct route_group group;
     struct reload reload;
     struct discovery *discovery; /* owned */
     struct readiness readiness;
-    struct heartbeat heartbeat;
-    uint64_t heartbeats_answered, heartbeats_limited; /* before `heartbeat` was opened */
-    struct drain retirement;                          /* the rule alone: when a retiring route ends */
-    ev_timer tick;                                    /* runs while the route retires */
+    struct route_certificates certificates;
+    struct route_heartbeat heartbeat;
+    struct drain retirement; /* the rule alone: when a retiring route ends */
+    ev_timer tick;           /* runs while the route retires */
     struct metrics_route metrics;
     LIST_HEAD(, route_change) changes; /* that the workers have not made yet; owned */
 };
 
-/* Loads the credentials and opens the listening sockets: everything that a user can get wrong. `route` is all
+/* ---- begin: the steps in this order. Nobody outside sees the route before route_listen ---- */
+
+/* Loads the credentials and binds the listening sockets: everything that a user can get wrong. `route` is all
  * zeros, but for `sibling`. Borrows both until route_close; `options` is changed only here and in
- * route_change. The route must not move in memory afterwards. Call route_close also after a failure. */
+ * route_change_new. The route must not move in memory afterwards. Call route_close also after a failure. */
 MUST_CHECK bool route_prepare(struct route *route, const struct route_process *process,
                               struct options *options, struct fault *fault);
-/* Begins to accept connections. The workers run. After a failure the workers know nothing of the route. */
-MUST_CHECK bool route_start(struct route *route, struct fault *fault);
-/* Changes the options; name and protocol must be the same. Connections go on where the new options allow it.
- * Borrows the new options from now on; on_unused follows for the old options. A failure changes nothing. */
-MUST_CHECK bool route_change(struct route *route, struct options *options, struct fault *fault);
-/* Answers heartbeats at the addresses of the route, if the route runs and does not answer them yet. Call it
- * after route_start and route_change, when no other route has the addresses any more. */
+/* Listens: connections wait in the kernel's queue. */
+MUST_CHECK bool route_listen(struct route *route, struct fault *fault);
+/* Opens what route_start needs; the workers run. Before or after route_listen. */
+MUST_CHECK bool route_open(struct route *route, struct fault *fault);
+/* Begins to accept connections. */
+void route_start(struct route *route);
+
+/* ---- changes, in three steps, so that several routes change together or not at all ---- */
+
+/* Opens what `options` need; name and protocol must be the same. Borrows `options`. The route runs. NULL: a
+ * failure, which changes nothing. */
+struct route_change *route_change_new(struct route *route, struct options *options, struct fault *fault);
+/* Listens at the new addresses. */
+MUST_CHECK bool route_change_listen(struct route_change *change, struct fault *fault);
+/* Takes `change`. Connections go on where the new options allow it. on_unused follows for the old options. */
+void route_change_begin(struct route_change *change);
+/* Nothing has changed. NULL is fine. */
+void route_change_cancel(struct route_change *change);
+
+/* ---- a route that runs ---- */
+
+/* Answers heartbeats at the addresses of the route where it does not answer them yet, if the route runs. Call
+ * it after route_start and route_change_begin, when no other route has the addresses any more. */
 void route_answer_heartbeats(struct route *route);
 /* Logs the addresses where the route listens. */
 void route_log_addresses(const struct route *route);
@@ -75,6 +94,9 @@ void route_log_addresses(const struct route *route);
  * after --drain-quiet without traffic, or after --drain-timeout. on_retired follows. Harmless the second
  * time. */
 void route_retire(struct route *route);
+/* Another process has the listening sockets, too, and goes on: as route_retire, but the files of Unix sockets
+ * stay, and the route lives until the process ends. */
+void route_hand_over(struct route *route);
 /* Frees the route, before route_start, after on_retired, or after the workers have stopped. Returns the
  * number of connections and messages left undelivered. Safe on all zeros. */
 unsigned route_close(struct route *route);

@@ -8,14 +8,20 @@ enum { DESCRIPTION_BYTES = 2048 }; /* of one route */
 
 /* ---- begin and end of a route ---- */
 
-/* Frees the route. */
-static void route_drop(struct routes *routes, struct route *route)
+/* Returns the number of connections and messages that the route leaves undelivered. */
+static unsigned route_free(struct routes *routes, struct route *route)
 {
     TAILQ_REMOVE(&routes->list, route, sibling);
     routes->reloads_succeeded += route->reload.succeeded;
     routes->reloads_failed += route->reload.failed;
-    routes->left_behind += route_close(route);
+    unsigned left_behind = route_close(route);
     free(route);
+    return left_behind;
+}
+
+void routes_drop(struct routes *routes, struct route *route)
+{
+    (void)route_free(routes, route);
 }
 
 static void on_unused(void *owner, struct options *options)
@@ -30,11 +36,10 @@ static void on_retired(void *owner, struct route *route)
 {
     struct routes *routes = owner;
     struct options *options = route->options;
-    unsigned before = routes->left_behind;
+    unsigned left_behind = route_free(routes, route);
     struct log_line line;
 
-    route_drop(routes, route);
-    unsigned left_behind = routes->left_behind - before;
+    routes->removed_undelivered += left_behind;
     log_begin(&line, routes->process.log, left_behind ? LOG_WARN : LOG_INFO, "route removed");
     log_text(&line, "route", options->route.name);
     if (left_behind)
@@ -43,8 +48,7 @@ static void on_retired(void *owner, struct route *route)
     on_unused(routes, options);
 }
 
-/* The new route, in the list; NULL after a failure. */
-static struct route *route_new(struct routes *routes, struct options *options, struct fault *fault)
+struct route *routes_prepare(struct routes *routes, struct options *options, struct fault *fault)
 {
     struct route *route = calloc(1, sizeof *route);
 
@@ -55,24 +59,29 @@ static struct route *route_new(struct routes *routes, struct options *options, s
     TAILQ_INSERT_TAIL(&routes->list, route, sibling);
     if (route_prepare(route, &routes->process, options, fault))
         return route;
-    route_drop(routes, route);
+    routes_drop(routes, route);
     return NULL;
 }
 
-bool routes_prepare(struct routes *routes, struct options *options, struct fault *fault)
-{
-    return route_new(routes, options, fault);
-}
-
-bool routes_start(struct routes *routes, struct fault *fault)
+bool routes_open(struct routes *routes, struct fault *fault)
 {
     struct route *route;
 
     TAILQ_FOREACH (route, &routes->list, sibling) {
-        if (!route_start(route, fault))
+        if (route->state == ROUTE_PREPARED && !route_open(route, fault))
             return false;
     }
     return true;
+}
+
+void routes_start(struct routes *routes)
+{
+    struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        if (route->state == ROUTE_PREPARED)
+            route_start(route);
+    }
 }
 
 void routes_answer_heartbeats(struct routes *routes)
@@ -91,20 +100,6 @@ void routes_log_addresses(const struct routes *routes)
         route_log_addresses(route);
 }
 
-bool routes_add(struct routes *routes, struct options *options, struct fault *fault)
-{
-    struct route *route = route_new(routes, options, fault);
-
-    if (!route)
-        return false;
-    if (!route_start(route, fault)) {
-        route_drop(routes, route);
-        return false;
-    }
-    route_log_addresses(route);
-    return true;
-}
-
 struct route *routes_find(struct routes *routes, const char *name)
 {
     struct route *route;
@@ -116,33 +111,85 @@ struct route *routes_find(struct routes *routes, const char *name)
     return NULL;
 }
 
+/* ---- Workload APIs ---- */
+
+static bool is_needed(const void *owner, const char *socket)
+{
+    const struct routes *routes = owner;
+    const struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        if (reload_needs_workload_api(&route->reload, socket))
+            return true;
+    }
+    return false;
+}
+
+/* A new answer is a change of the files. */
+static void on_answer(void *owner)
+{
+    struct routes *routes = owner;
+    struct route *route;
+
+    reloads_begin(&routes->reloads);
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        if (reload_needs_workload_api(&route->reload, NULL))
+            route_reload(route);
+    }
+}
+
+bool routes_want_credentials(struct routes *routes, const struct options *options, struct fault *fault)
+{
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        const char *socket = options->credentials[side].svid.socket;
+        if (!socket || workload_apis_find(&routes->reloads.workload_apis, socket))
+            continue;
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    return true;
+}
+
 void routes_init(struct routes *routes, const struct routes_options *options)
 {
     *routes = (struct routes) {
         .process = { .options = options->process,
                      .loop = options->loop,
                      .workers = options->workers,
+                     .reloads = &routes->reloads,
+                     .inherited = options->inherited,
                      .log = options->log,
                      .on_retired = on_retired,
                      .on_unused = on_unused,
                      .owner = routes },
+        .reloads = { .tokens = options->tokens },
         .on_unused = options->on_unused,
         .owner = options->owner,
     };
     TAILQ_INIT(&routes->list);
+    const struct workload_apis_options workload_apis = {
+        .loop = options->loop,
+        .log = options->log,
+        .limits = options->process->workload_api,
+        .on_answer = on_answer,
+        .owner = routes,
+    };
+    workload_apis_init(&routes->reloads.workload_apis, &workload_apis);
 }
 
 unsigned routes_close(struct routes *routes)
 {
+    unsigned left_behind = 0;
     struct route *next;
 
     for (struct route *route = TAILQ_FIRST(&routes->list); route; route = next) {
         struct options *options = route->options;
         next = TAILQ_NEXT(route, sibling);
-        route_drop(routes, route);
+        left_behind += route_free(routes, route);
         on_unused(routes, options);
     }
-    return routes->left_behind;
+    workload_apis_close(&routes->reloads.workload_apis);
+    return left_behind;
 }
 
 /* ---- events of the process ---- */
@@ -163,12 +210,40 @@ void routes_drain(struct routes *routes)
         route_drain(route);
 }
 
+void routes_hand_over(struct routes *routes)
+{
+    struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling)
+        route_hand_over(route);
+}
+
+bool routes_have_retired(const struct routes *routes)
+{
+    const struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        if (!route_group_has_retired(&route->group))
+            return false;
+    }
+    return true;
+}
+
+void routes_give_up_files(struct routes *routes)
+{
+    struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling)
+        listening_give_up_files(&route->group.listening);
+}
+
 void routes_watch(struct routes *routes)
 {
     struct route *route;
 
     TAILQ_FOREACH (route, &routes->list, sibling)
         route_watch(route);
+    workload_apis_prune(&routes->reloads.workload_apis, is_needed, routes);
 }
 
 /* ---- answers ---- */
@@ -197,6 +272,7 @@ bool routes_describe(const struct routes *routes, char *text, size_t size)
     const struct route *route;
     bool is_ready = true;
 
+    workload_apis_describe(&routes->reloads.workload_apis, text, size);
     TAILQ_FOREACH (route, &routes->list, sibling) {
         char lines[DESCRIPTION_BYTES];
         if (route->state != ROUTE_RUNNING)
@@ -229,6 +305,8 @@ void routes_snapshot(struct routes *routes, struct metrics_snapshot *snapshot)
 
     snapshot->reloads_succeeded = routes->reloads_succeeded;
     snapshot->reloads_failed = routes->reloads_failed;
+    snapshot->removed_undelivered = routes->removed_undelivered;
+    snapshot->workload_apis = workload_apis_metrics(&routes->reloads.workload_apis);
     TAILQ_FOREACH (route, &routes->list, sibling) {
         snapshot->reloads_succeeded += route->reload.succeeded;
         snapshot->reloads_failed += route->reload.failed;

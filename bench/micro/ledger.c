@@ -49,9 +49,13 @@ int main(int count, char **arguments)
 {
     static struct subject subject;
     double seconds = measure_seconds(count, arguments);
+    struct hash_key key;
     struct measure measure = { "filed, settled by its ack, 1024 under way", settle_in_order, &subject,
                                UNDER_WAY * ROUNDS, 0 };
 
+    if (!hash_key_init(&key))
+        return 1;
+    ledger_init(&subject.ledger, &key);
     for (unsigned i = 0; i < UNDER_WAY; i++) {
         uint8_t random[16] = { 0 };
         memcpy(random, &i, sizeof i);

@@ -15,7 +15,7 @@ static void judge(void *argument)
     struct subject *subject = argument;
 
     for (unsigned i = 0; i < VERDICTS; i++)
-        subject->allowed += peer_policy_allows(&subject->policy, &subject->identity);
+        subject->allowed += peer_policy_judge(&subject->policy, &subject->identity) == PEER_RULE_YES;
 }
 
 static void add(struct subject *subject, enum peer_rule_kind kind, const char *value)

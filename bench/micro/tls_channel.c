@@ -2,8 +2,10 @@
  * Usage: tls_channel [seconds per line] */
 #include "wire/tls_channel.h"
 #include "micro/measure.h"
-#include "trust/authority.h"
+#include "pki/setup.h"
 
+#include <ftw.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -123,7 +125,7 @@ static void prepare(struct subject *subject, struct log *log)
 {
     static const char *const names[] = { "localhost" };
     static const uint8_t filling[MESSAGE_BYTES];
-    struct authority_options options = {
+    struct setup_options options = {
         .server_names = names, .server_name_count = 1, .client_name = "client", .leaf_days = 1
     };
     struct fault fault;
@@ -131,7 +133,7 @@ static void prepare(struct subject *subject, struct log *log)
     strcpy(subject->directory, "/tmp/husk-bench.XXXXXX");
     must(mkdtemp(subject->directory));
     options.directory = subject->directory;
-    must(authority_init_pki(&options, &fault));
+    must(setup_make(&options, &fault));
     subject->pool.idle_limit = 16;
     buffer_init(&subject->opened, &subject->pool);
     buffer_init(&subject->message, &subject->pool);
@@ -142,10 +144,14 @@ static void prepare(struct subject *subject, struct log *log)
     }
 }
 
+static int on_entry(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status, (void)type, (void)place;
+    return remove(path);
+}
+
 static void clear_away(struct subject *subject)
 {
-    char path[128];
-
     tls_sessions_clear(&subject->sessions);
     buffer_clear(&subject->opened);
     buffer_clear(&subject->message);
@@ -154,11 +160,7 @@ static void clear_away(struct subject *subject)
         credentials_release(subject->credentials[end]);
         tls_io_deinit(&subject->io[end]);
     }
-    for (unsigned i = 0; i < AUTHORITY_FILE_COUNT; i++) {
-        snprintf(path, sizeof path, "%s/%s", subject->directory, authority_files[i]);
-        unlink(path);
-    }
-    rmdir(subject->directory);
+    nftw(subject->directory, on_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 int main(int count, char **arguments)

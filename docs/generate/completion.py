@@ -19,7 +19,7 @@ def operands(command):
     words = []
     for line in command.usage:
         if line.startswith(f"husk {command.name} "):
-            for word in re.findall(r" ([a-z]+(?:\|[a-z]+)*)(?!\S)", line)[1:]:
+            for word in re.findall(r" ([a-z][a-z0-9-]*(?:\|[a-z][a-z0-9-]*)*)(?!\S)", line)[1:]:
                 words += word.split("|")
     return list(dict.fromkeys(words))
 
@@ -102,7 +102,9 @@ def bash(program):
     def names(command):
         return " ".join([*operands(command), *(option.name for option in command.options)])
     commands = program.commands
-    values = bash_values(program) + "\n        pki:init)\n            _husk_names -d \"$current\"; return ;;"
+    values = bash_values(program) + (
+        "\n        pki:init)\n            _husk_names -d \"$current\"; return ;;"
+        "\n        pki:inspect)\n            _husk_names -f \"$current\"; return ;;")
     options = "\n".join(f"        {name}) words='{names(command)}' ;;" for name, command in commands.items()
                         if name not in ("help", "version") and names(command))
     options += f"\n        help) words='{' '.join([*commands, *setting_names(program)])}' ;;"
@@ -176,7 +178,7 @@ def zsh(program):
             cases += f"    {name})\n        options=(\n{zsh_specs(command.options, 12)}\n        )\n"
             words = operands(command)
             if words:
-                cases += f"        operands=('1:word:({' '.join(words)})' '2:directory:_files -/')\n" if "init" in words else \
+                cases += f"        operands=('1:word:({' '.join(words)})' '2:file:_files')\n" if "init" in words else \
                     f"        operands=('1:word:({' '.join(words)})')\n"
             cases += "        ;;\n"
     text = ZSH.replace("@COMMANDS@", "\n".join(
@@ -206,6 +208,7 @@ def fish(program):
             text += f"complete -c husk -n {seen} -a '{' '.join(operands(command))}'\n"
         if "init" in operands(command):
             text += "complete -c husk -n '__fish_seen_subcommand_from init' -a '(__fish_complete_directories)'\n"
+            text += "complete -c husk -n '__fish_seen_subcommand_from inspect' -F\n"
         for option in command.options:
             value = (" -r -F" if takes_file(option) else f" -x -a '{' '.join(choices(option))}'" if choices(option) else
                      " -x" if option.value else "")

@@ -1,5 +1,6 @@
 """The generated files and their texts."""
 
+import chart
 import completion
 import manual
 import markdown
@@ -20,4 +21,5 @@ def of(husk, root):
         "completions/husk.bash": completion.bash(program),
         "completions/_husk": completion.zsh(program),
         "completions/husk.fish": completion.fish(program),
+        **chart.of(program, root),
     }

@@ -13,12 +13,17 @@ def escape(text):
     return "\\&" + text if text[:1] in (".", "'") else text
 
 
+def breakable(line):
+    """A list that is too long for a line may break behind its commas."""
+    return line.replace(",", ",\\:") if len(line) > WIDTH else line
+
+
 def prose(text):
-    """Each sentence begins a line; no line is long."""
+    """Each sentence begins a line; no line is long, but for a long word."""
     lines = []
     for sentence in re.split(r"(?<=[.!?]) +", " ".join(text.split())):
         lines += textwrap.wrap(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
-    return "".join(escape(line) + "\n" for line in lines)
+    return "".join(breakable(escape(line)) + "\n" for line in lines)
 
 
 def words(text):
@@ -89,7 +94,10 @@ def husk_1(program):
     text += proxy_settings(program)
     text += ".Sh SIGNALS\n" + listing([
         ("Dv SIGTERM , Dv SIGINT", prose("husk lets agents finish, and then ends.")),
-        ("Dv SIGHUP", prose("husk reads its configuration file, certificates, keys, CAs and shared keys again."))])
+        ("Dv SIGHUP", prose("husk reads its configuration file, certificates, keys, CAs and shared keys again.")),
+        ("Dv SIGUSR2", prose(
+            "husk starts its program again. The new process gets the listening sockets, reads all files, and takes over; then "
+            "husk lets agents finish, and ends. If the new process does not start, husk goes on."))])
     text += ".Sh EXIT STATUS\n" + listing([
         ("0", prose("The command succeeded.")), ("1", prose("The command failed while it ran.")),
         ("2", prose("The usage is wrong, or a setting or a file is wrong."))])

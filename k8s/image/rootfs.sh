@@ -5,17 +5,6 @@ set -eu
 [ $# = 2 ] || { echo "usage: $0 PROGRAM DIR" >&2; exit 2; }
 program=$1 root=$2
 
-# Records the package that owns file $1. dpkg knows some files of Debian 12 as /lib/…, others as /usr/lib/….
-record_package() {
-    real=$(readlink -f "$1")
-    owner=$(dpkg-query -S "$real" "${real#/usr}" 2>/dev/null | head -n 1)
-    [ -n "$owner" ] || { echo "$0: no package owns $1" >&2; exit 1; }
-    package=${owner%%:*}
-    dpkg-query -s "$package" >"$root/var/lib/dpkg/status.d/$package"
-    mkdir -p "$root/usr/share/doc/$package"
-    cp -L "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/copyright"
-}
-
 loaded=$(ldd "$program")
 case $loaded in *'not found'*) echo "$0: $program lacks a library: $loaded" >&2; exit 1 ;; esac
 
@@ -24,7 +13,26 @@ install -m 0755 "$program" "$root/usr/local/bin/husk"
 echo 'husk:x:65532:65532:husk:/nonexistent:/nonexistent' >"$root/etc/passwd"
 echo 'husk:x:65532:' >"$root/etc/group"
 
-for library in $(printf '%s\n' "$loaded" | grep -o '/[^ ]*'); do
+libraries=$(printf '%s\n' "$loaded" | grep -o '/[^ ]*')
+for library in $libraries; do
     install -D -m 0755 "$library" "$root$library"
-    record_package "$library"
+done
+
+# dpkg knows some files of Debian 12 as /lib/…, others as /usr/lib/…. One question for all files: dpkg reads its whole
+# database for each.
+names=$(for library in $libraries; do real=$(readlink -f "$library"); echo "$real ${real#/usr}"; done)
+# shellcheck disable=SC2086  # one word for each name
+owners=$(dpkg-query -S $names 2>/dev/null || true)
+for library in $libraries; do
+    real=$(readlink -f "$library")
+    printf '%s\n' "$owners" | grep -q ": \(/usr\)\?${real#/usr}\$" || { echo "$0: no package owns $library" >&2; exit 1; }
+done
+packages=$(printf '%s\n' "$owners" | cut -d: -f1 | sort -u)
+# shellcheck disable=SC2086
+dpkg-query -s $packages | awk -v into="$root/var/lib/dpkg/status.d/" '
+    /^Package: / { file = into $2 }
+    /^$/ { next }
+    { print > file }'
+for package in $packages; do
+    install -D -m 0644 "/usr/share/doc/$package/copyright" "$root/usr/share/doc/$package/copyright"
 done

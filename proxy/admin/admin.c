@@ -15,7 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ACCEPTS_PER_STEP = 16, PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 1000, READY_TEXT_BYTES = 16384 };
+enum {
+    ACCEPTS_PER_STEP = 16,
+    PAUSE_MIN_MS = 100,
+    PAUSE_MAX_MS = 1000,
+    READY_TEXT_BYTES = 16384,
+    ANSWER_BYTES = 256
+};
 /* Startup, liveness and readiness probe and a scrape may come at the same time. */
 enum { RESERVES = 4 };
 
@@ -28,6 +34,7 @@ struct admin {
 
     struct socket_address bound;
     struct socket_file file;
+    bool is_others_file; /* another process removes it */
     struct ev_io acceptor;
     int reserves[RESERVES]; /* descriptors to give up when none is left to accept with; -1: given up */
     struct ev_timer resume; /* resumes accepting after it failed */
@@ -52,16 +59,29 @@ static void respond(struct http_response *response, unsigned status, char *body)
     response->length = body ? strlen(body) : 0;
 }
 
-static void answer_live(struct admin *admin, struct http_response *response)
+static void answer_startup(struct admin *admin, const struct http_request *request,
+                           struct http_response *response)
 {
-    (void)admin;
+    bool has_started = admin->source.has_started(admin->source.owner);
+
+    (void)request;
+    respond(response, has_started ? HTTP_STATUS_OK : HTTP_STATUS_SERVICE_UNAVAILABLE,
+            strdup(has_started ? "started\n" : "starting\n"));
+}
+
+static void answer_live(struct admin *admin, const struct http_request *request,
+                        struct http_response *response)
+{
+    (void)admin, (void)request;
     respond(response, HTTP_STATUS_OK, strdup("live\n"));
 }
 
-static void answer_ready(struct admin *admin, struct http_response *response)
+static void answer_ready(struct admin *admin, const struct http_request *request,
+                         struct http_response *response)
 {
     char reasons[READY_TEXT_BYTES] = "", *body = NULL;
 
+    (void)request;
     if (admin->source.ready(admin->source.owner, reasons, sizeof reasons - 1)) {
         if (asprintf(&body, "ready\n%s", reasons) < 0)
             body = NULL;
@@ -76,12 +96,14 @@ static void answer_ready(struct admin *admin, struct http_response *response)
     respond(response, HTTP_STATUS_SERVICE_UNAVAILABLE, strdup(reasons));
 }
 
-static void answer_metrics(struct admin *admin, struct http_response *response)
+static void answer_metrics(struct admin *admin, const struct http_request *request,
+                           struct http_response *response)
 {
     struct metrics_snapshot snapshot = { 0 };
     char process[PROCESS_TEXT_BYTES];
     char *body = NULL;
 
+    (void)request;
     admin->source.snapshot(admin->source.owner, &snapshot);
     char *metrics = metrics_text_render(&snapshot);
     process_text_render(process, sizeof process);
@@ -92,21 +114,56 @@ static void answer_metrics(struct admin *admin, struct http_response *response)
     response->type = "text/plain; version=0.0.4; charset=utf-8";
 }
 
+/* Only for peers on this host: the port may be open to a whole cluster. */
+static void answer_quit(struct admin *admin, const struct http_request *request,
+                        struct http_response *response)
+{
+    char off[ANSWER_BYTES] = "this page is off: set --admin-quit\n";
+
+    if (!admin->options.has_quit) {
+        log_translate(admin->log, SIDE_DOWNSTREAM, off, sizeof off);
+        respond(response, HTTP_STATUS_FORBIDDEN, strdup(off));
+    } else if (!request->is_local) {
+        respond(response, HTTP_STATUS_FORBIDDEN, strdup("only for clients on this host\n"));
+    } else if (!admin->source.has_started(admin->source.owner)) {
+        respond(response, HTTP_STATUS_SERVICE_UNAVAILABLE, strdup("starting\n"));
+    } else {
+        admin->source.quit(admin->source.owner);
+        respond(response, HTTP_STATUS_OK, strdup("draining\n"));
+    }
+}
+
+enum page_kind { PAGE_READ, PAGE_ACT };
+
 struct page {
     const char *path;
-    void (*answer)(struct admin *admin, struct http_response *response);
+    enum page_kind kind;
+    void (*answer)(struct admin *admin, const struct http_request *request, struct http_response *response);
 };
 
 static const struct page pages[] = {
-    { "/live", answer_live },
-    { "/ready", answer_ready },
-    { "/metrics", answer_metrics },
+    { "/startup", PAGE_READ, answer_startup }, { "/live", PAGE_READ, answer_live },
+    { "/ready", PAGE_READ, answer_ready },     { "/metrics", PAGE_READ, answer_metrics },
+    { "/quit", PAGE_ACT, answer_quit },
 };
 enum { PAGE_COUNT = sizeof pages / sizeof *pages };
 
+static bool page_takes(const struct page *page, unsigned method)
+{
+    return page->kind == PAGE_ACT ? method == HTTP_POST : method == HTTP_GET || method == HTTP_HEAD;
+}
+
+static void answer_other_method(const struct page *page, struct http_response *response)
+{
+    bool acts = page->kind == PAGE_ACT;
+
+    respond(response, HTTP_STATUS_METHOD_NOT_ALLOWED, strdup(acts ? "only POST\n" : "only GET and HEAD\n"));
+    response->allow = acts ? "POST" : "GET, HEAD";
+}
+
 static void answer_not_found(struct http_response *response)
 {
-    char text[256] = "not found; there are:\n";
+    char text[ANSWER_BYTES] = "not found; there are:\n";
 
     for (size_t i = 0; i < PAGE_COUNT; i++) {
         size_t used = strlen(text);
@@ -128,7 +185,7 @@ static void log_other_host(struct admin *admin, const struct http_host *host)
     snprintf(name, sizeof name, "%.*s", (int)length, text);
     log_begin(&line, admin->log, LOG_WARN, "a client of the admin port asks for another host");
     log_text(&line, "host", name);
-    log_text(&line, "hint", "if the name is husk's, set --admin-host");
+    log_words(&line, SIDE_DOWNSTREAM, "hint", "if the name is husk's, set --admin-host");
     log_suppressed(&line, suppressed);
     log_end(&line);
 }
@@ -137,6 +194,9 @@ static void log_other_host(struct admin *admin, const struct http_host *host)
 static bool host_admit(struct admin *admin, const struct http_request *request,
                        struct http_response *response)
 {
+    char text[ANSWER_BYTES] =
+        "this host is not husk's: use an IP address or localhost, or set --admin-host\n";
+
     if (admin->options.listen.storage.ss_family == AF_UNIX)
         return true; /* no web page can reach a Unix socket */
     switch (http_host_judge(request->host, request->minor, &admin->options.hosts)) {
@@ -144,8 +204,8 @@ static bool host_admit(struct admin *admin, const struct http_request *request,
         break;
     case HTTP_HOST_OTHERS:
         log_other_host(admin, request->host);
-        respond(response, HTTP_STATUS_MISDIRECTED_REQUEST,
-                strdup("this host is not husk's: use an IP address or localhost, or set --admin-host\n"));
+        log_translate(admin->log, SIDE_DOWNSTREAM, text, sizeof text);
+        respond(response, HTTP_STATUS_MISDIRECTED_REQUEST, strdup(text));
         return false;
     case HTTP_HOST_BAD:
         respond(response, HTTP_STATUS_BAD_REQUEST, strdup("expected one Host: a name or an IP address\n"));
@@ -164,14 +224,12 @@ static void on_request(void *owner, const struct http_request *request, struct h
     for (size_t i = 0; i < PAGE_COUNT; i++)
         if (strcmp(request->path, pages[i].path) == 0)
             page = &pages[i];
-    if (!page) {
+    if (!page)
         answer_not_found(response);
-    } else if (request->method != HTTP_GET && request->method != HTTP_HEAD) {
-        respond(response, HTTP_STATUS_METHOD_NOT_ALLOWED, strdup("only GET and HEAD\n"));
-        response->allow = "GET, HEAD";
-    } else {
-        page->answer(admin, response);
-    }
+    else if (!page_takes(page, request->method))
+        answer_other_method(page, response);
+    else
+        page->answer(admin, request, response);
 }
 
 /* Logs that a client does not speak HTTP: probably an agent or a husk that has the address of --admin. */
@@ -187,7 +245,8 @@ static void on_not_http(void *owner, const void *bytes, size_t length)
         return;
     log_begin(&line, admin->log, LOG_WARN, "a client of the admin port does not speak HTTP");
     log_text(&line, "speaks", spoken_name(spoken));
-    log_text(&line, "hint", "--admin serves HTTP without TLS: agents and husks use the address of --listen");
+    log_words(&line, SIDE_DOWNSTREAM, "hint",
+              "--admin serves HTTP without TLS: agents and husks use the address of --listen");
     log_suppressed(&line, suppressed);
     log_end(&line);
 }
@@ -325,7 +384,8 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     if (!admin || !(admin->slots = http_slots_open(options->max_connections, loop, &admin->service, log)))
         fault_set(fault, "out of memory");
     else
-        fd = socket_listen(&options->listen, SOCKET_EXCLUSIVE, NULL, fault);
+        fd = options->socket ? options->socket->fd
+                             : socket_listen(&options->listen, SOCKET_EXCLUSIVE, NULL, fault);
     if (fd < 0) {
         http_slots_close(admin ? admin->slots : NULL);
         free(admin);
@@ -333,6 +393,7 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     }
     admin->loop = loop;
     admin->options = *options;
+    admin->is_others_file = options->socket && !options->socket->is_own_file;
     admin->source = *source;
     admin->log = log;
     admin->service = (struct http_service) { .owner = admin,
@@ -349,8 +410,26 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     for (unsigned i = 0; i < RESERVES; i++)
         admin->reserves[i] = -1;
     reserves_take(admin);
-    ev_io_start(loop, &admin->acceptor);
     return admin;
+}
+
+void admin_begin(struct admin *admin)
+{
+    ev_io_start(admin->loop, &admin->acceptor);
+}
+
+/* The socket stays open: libev needs its number to take it out of its epoll set. */
+void admin_hand_over(struct admin *admin)
+{
+    ev_io_stop(admin->loop, &admin->acceptor);
+    ev_timer_stop(admin->loop, &admin->resume);
+    admin->is_others_file = true;
+}
+
+int admin_socket_of(const struct admin *admin, bool *is_own_file)
+{
+    *is_own_file = admin->file.inode && !admin->is_others_file;
+    return admin->acceptor.fd;
 }
 
 void admin_close(struct admin *admin)
@@ -360,11 +439,17 @@ void admin_close(struct admin *admin)
     http_slots_close(admin->slots);
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_stop(admin->loop, &admin->resume);
-    socket_file_remove(&admin->file, &admin->options.listen);
+    if (!admin->is_others_file)
+        socket_file_remove(&admin->file, &admin->options.listen);
     close(admin->acceptor.fd);
     while (reserves_give(admin))
         ;
     free(admin);
+}
+
+const struct socket_address *admin_asked_address(const struct admin *admin)
+{
+    return &admin->options.listen;
 }
 
 const struct socket_address *admin_address(const struct admin *admin)

@@ -1,6 +1,7 @@
 #include "admin/http_connection.h"
 
 #include "base/clock.h"
+#include "wire/socket.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -176,11 +177,13 @@ static void serve(struct http_connection *connection)
     char path[HTTP_TARGET_BYTES + 1] = "";
 
     target_parse(connection, path);
+    const struct socket_address peer = socket_peer_address(connection->io.fd);
     const struct http_request request = {
         .method = connection->parser.method,
         .path = path,
         .minor = connection->parser.http_major ? connection->parser.http_minor : 0, /* HTTP/0.9 */
         .host = &connection->host,
+        .is_local = socket_address_is_local(&peer),
     };
     connection->service->on_request(connection->service->owner, &request, &response);
     answer_start(connection, &response);

@@ -26,6 +26,7 @@ struct http_request {
     const char *path; /* without the query string; "" if the target has no path */
     unsigned minor;   /* the version is HTTP/1.minor */
     const struct http_host *host;
+    bool is_local; /* the client is on this host: its address is a loopback address, or the socket is Unix */
 };
 
 struct http_response {

@@ -35,6 +35,15 @@ void metrics_series_of_side(FILE *out, const char *name, const struct metrics_ro
     fprintf(out, ",side=\"%s\"", side_name(side));
 }
 
+void metrics_series_of_part(FILE *out, const char *name, const struct metrics_route *route,
+                            const enum side *side)
+{
+    if (side)
+        metrics_series_of_side(out, name, route, *side);
+    else
+        metrics_series_of_route(out, name, route);
+}
+
 void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_route *route,
                                 const struct endpoint_metrics *endpoint)
 {

@@ -13,7 +13,11 @@ void metrics_series_escape(FILE *out, const char *value);
 void metrics_series_of_route(FILE *out, const char *name, const struct metrics_route *route);
 /* The same with `,side="…"`. */
 void metrics_series_of_side(FILE *out, const char *name, const struct metrics_route *route, enum side side);
-/* The same with `,endpoint="…"`, and with `,server_name="…"` if the endpoint has a name. */
+/* One of the two; `side` NULL: the series of the route. */
+void metrics_series_of_part(FILE *out, const char *name, const struct metrics_route *route,
+                            const enum side *side);
+/* As metrics_series_of_route, with `,endpoint="…"`, and with `,server_name="…"` if the endpoint has a name.
+ */
 void metrics_series_of_endpoint(FILE *out, const char *name, const struct metrics_route *route,
                                 const struct endpoint_metrics *endpoint);
 

@@ -1,7 +1,9 @@
 #include "admin/metrics_text.h"
 
+#include "admin/metrics_certificates.h"
 #include "admin/metrics_label.h"
 #include "admin/metrics_series.h"
+#include "admin/workload_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,16 +80,6 @@ static void write_active(FILE *out, const struct family *family, const struct me
     }
 }
 
-/* `side` NULL: a histogram of the route. */
-static void put_histogram_series(FILE *out, const char *name, const struct metrics_route *route,
-                                 const enum side *side)
-{
-    if (side)
-        metrics_series_of_side(out, name, route, *side);
-    else
-        metrics_series_of_route(out, name, route);
-}
-
 static void put_histogram(FILE *out, const struct family *family, const struct metrics_route *route,
                           const enum side *side)
 {
@@ -105,15 +97,15 @@ static void put_histogram(FILE *out, const struct family *family, const struct m
             snprintf(bound, sizeof bound, "%g", family->bounds->us[i] / 1e6);
         cumulative += metrics_series_sum(route, at + offsetof(struct metrics_histogram, buckets) +
                                                     i * sizeof(metrics_counter));
-        put_histogram_series(out, name, route, side);
+        metrics_series_of_part(out, name, route, side);
         fprintf(out, ",le=\"%s\"} %" PRIu64 "\n", bound, cumulative);
     }
     uint64_t sum_us = metrics_series_sum(route, at + offsetof(struct metrics_histogram, sum_us));
     snprintf(name, sizeof name, "%s_sum", family->name);
-    put_histogram_series(out, name, route, side);
+    metrics_series_of_part(out, name, route, side);
     fprintf(out, "} %" PRIu64 ".%06" PRIu64 "\n", sum_us / 1000000, sum_us % 1000000);
     snprintf(name, sizeof name, "%s_count", family->name);
-    put_histogram_series(out, name, route, side);
+    metrics_series_of_part(out, name, route, side);
     fprintf(out, "} %" PRIu64 "\n", cumulative);
 }
 
@@ -130,14 +122,18 @@ static void write_route_histogram(FILE *out, const struct family *family, const 
 
 static void write_not_after(FILE *out, const struct family *family, const struct metrics_route *route)
 {
-    const int64_t *ends = (const void *)((const char *)route + family->offset);
+    metrics_certificates_write_ends(out, family->name, route,
+                                    (const void *)((const char *)route + family->offset));
+}
 
-    for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (ends[side] == 0)
-            continue;
-        metrics_series_of_side(out, family->name, route, side);
-        fprintf(out, "} %" PRId64 "\n", ends[side]);
-    }
+static void write_own(FILE *out, const struct family *family, const struct metrics_route *route)
+{
+    metrics_certificates_write_own(out, family->name, route, family->offset);
+}
+
+static void write_crls(FILE *out, const struct family *family, const struct metrics_route *route)
+{
+    metrics_certificates_write_crls(out, family->name, route);
 }
 
 static void write_build_info(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
@@ -168,15 +164,27 @@ static void write_reload_pending(FILE *out, const struct family *family,
     fprintf(out, "%s %d\n", family->name, snapshot->reload_pending);
 }
 
+static void write_config_reload_pending(FILE *out, const struct family *family,
+                                        const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s %d\n", family->name, snapshot->config_reload_pending);
+}
+
+static void write_removed_undelivered(FILE *out, const struct family *family,
+                                      const struct metrics_snapshot *snapshot)
+{
+    fprintf(out, "%s %" PRIu64 "\n", family->name, snapshot->removed_undelivered);
+}
+
 static void write_draining(FILE *out, const struct family *family, const struct metrics_snapshot *snapshot)
 {
     fprintf(out, "%s %d\n", family->name, snapshot->draining);
 }
 
-static void write_upstream_healthy(FILE *out, const struct family *family, const struct metrics_route *route)
+static void write_route_flag(FILE *out, const struct family *family, const struct metrics_route *route)
 {
     metrics_series_of_route(out, family->name, route);
-    fprintf(out, "} %d\n", route->upstream_healthy);
+    fprintf(out, "} %d\n", *(const bool *)((const char *)route + family->offset));
 }
 
 static void write_heartbeats(FILE *out, const struct family *family, const struct metrics_route *route)
@@ -231,12 +239,19 @@ static void write_endpoint_flags(FILE *out, const struct family *family, const s
 #define SIDE_COUNTERS(field, n)                                                                              \
     .type = "counter", .write = write_side_counters, .offset = offsetof(struct side_metrics, field),         \
     .count = (n)
+#define SIDE_HISTOGRAM(field)                                                                                \
+    .type = "histogram", .write = write_side_histograms, .bounds = &metrics_handshake_bounds,                \
+    .offset = offsetof(struct side_metrics, field)
 #define NOT_AFTER(field)                                                                                     \
     .type = "gauge", .write = write_not_after, .offset = offsetof(struct metrics_route, field)
+#define OWN_CERTIFICATE(field)                                                                               \
+    .type = "gauge", .write = write_own, .offset = offsetof(struct metrics_certificate, field)
 #define ROUTE_COUNTER(field)                                                                                 \
     .type = "counter", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
 #define ROUTE_GAUGE(field)                                                                                   \
     .type = "gauge", .write = write_route_counters, .offset = offsetof(struct metrics, field), .count = 1
+#define ROUTE_FLAG(field)                                                                                    \
+    .type = "gauge", .write = write_route_flag, .offset = offsetof(struct metrics_route, field)
 #define ENDPOINT_FLAG(field)                                                                                 \
     .type = "gauge", .write = write_endpoint_flags, .offset = offsetof(struct endpoint_metrics, field)
 
@@ -275,11 +290,11 @@ static const struct family families[] = {
       .label = "reason",
       .label_value = metrics_label_reason },
     { .name = "husk_handshake_duration_seconds",
-      .help = "Duration of TLS handshakes that succeeded.",
-      .type = "histogram",
-      .write = write_side_histograms,
-      .offset = offsetof(struct side_metrics, handshake_duration),
-      .bounds = &metrics_handshake_bounds },
+      SIDE_HISTOGRAM(handshake_duration),
+      .help = "Duration of TLS handshakes that succeeded." },
+    { .name = "husk_token_signature_duration_seconds",
+      .help = "Duration of signatures by a PKCS#11 token, with the wait for a session.",
+      SIDE_HISTOGRAM(signature_duration) },
     { .name = "husk_tls_connections_total",
       .help = "TLS connections established, by protocol version.",
       SIDE_COUNTERS(tls_versions, METRICS_TLS_VERSION_COUNT),
@@ -292,23 +307,36 @@ static const struct family families[] = {
       .label_value = metrics_label_cipher },
     { .name = "husk_certificate_not_after_seconds",
       .help = "Time at which the certificate in use expires, in seconds since the epoch.",
-      NOT_AFTER(certificate_not_after) },
+      OWN_CERTIFICATE(not_after) },
+    { .name = "husk_certificate_not_before_seconds",
+      .help = "Time from which the certificate in use is valid, in seconds since the epoch.",
+      OWN_CERTIFICATE(not_before) },
     { .name = "husk_certificate_intermediate_not_after_seconds",
       .help = "Time at which the first intermediate of the certificate expires.",
       NOT_AFTER(intermediate_not_after) },
     { .name = "husk_certificate_ca_not_after_seconds",
-      .help =
-          "Time at which the first CA of --ca expires, except CAs that had expired when husk loaded them.",
+      .help = "Time at which the first CA of --ca expires, except CAs that had expired when loaded.",
       NOT_AFTER(ca_not_after) },
+    { .name = "husk_crl_next_update_seconds",
+      .help = "Time at which a newer revocation list of the issuer is due, in seconds since the epoch.",
+      .type = "gauge",
+      .write = write_crls },
     { .name = "husk_reloads_total",
-      .help =
-          "Reloads of certificates and keys, by result. A retry that fails in the same way is not counted.",
+      .help = "Reloads of certificates and keys, by result. A retry that fails alike is not counted.",
       .type = "counter",
       .write_process = write_reloads },
     { .name = "husk_config_reloads_total",
       .help = "How often the file of husk run was read again, by result.",
       .type = "counter",
       .write_process = write_config_reloads },
+    { .name = "husk_config_reload_pending",
+      .help = "1 while the file of husk run cannot be used, for a cause that can pass; husk tries again.",
+      .type = "gauge",
+      .write_process = write_config_reload_pending },
+    { .name = "husk_removed_routes_undelivered_total",
+      .help = "Connections and messages that routes left undelivered when a reload removed them.",
+      .type = "counter",
+      .write_process = write_removed_undelivered },
     { .name = "husk_reload_pending",
       .help = "1 while changed files of certificates and keys cannot be loaded; husk tries again.",
       .type = "gauge",
@@ -323,8 +351,7 @@ static const struct family families[] = {
       .help = "Messages settled without the ack that was asked for: the aggregator never acknowledges.",
       ROUTE_COUNTER(messages.unacknowledged) },
     { .name = "husk_events_received_total",
-      .help = "Events in messages received. A PackedForward message counts the number in its size option; it "
-              "counts 0 if it has no size, or if its body is too short for so many events.",
+      .help = "Events in messages received, as many as the size option of a PackedForward message can say.",
       ROUTE_COUNTER(messages.events_received) },
     { .name = "husk_events_settled_total",
       .help = "Events in messages settled, counted in the same way.",
@@ -375,7 +402,7 @@ static const struct family families[] = {
       .offset = offsetof(struct metrics, messages.ack_latency),
       .bounds = &metrics_ack_bounds },
     { .name = "husk_bodies_rewritten_total",
-      .help = "Messages whose body husk compressed or stripped of metadata.",
+      .help = "Messages whose body husk compressed, stripped of metadata, or gave the identity of the agent.",
       .type = "counter",
       .write = write_route_counters,
       .offset = offsetof(struct metrics, bodies.rewritten),
@@ -383,8 +410,7 @@ static const struct family families[] = {
       .label = "how",
       .label_value = metrics_label_body_change },
     { .name = "husk_bodies_unreadable_total",
-      .help =
-          "Compressed bodies passed on unchanged because they are damaged, or too large when decompressed.",
+      .help = "Compressed bodies passed on unchanged because they are damaged or too large inside.",
       ROUTE_COUNTER(bodies.unreadable) },
     { .name = "husk_bodies_saved_bytes_total",
       .help = "Bytes by which rewriting has shortened messages.",
@@ -418,8 +444,10 @@ static const struct family families[] = {
       ENDPOINT_FLAG(acks) },
     { .name = "husk_upstream_healthy",
       .help = "0 while probes or dials show that the upstream fails, else 1.",
-      .type = "gauge",
-      .write = write_upstream_healthy },
+      ROUTE_FLAG(upstream_healthy) },
+    { .name = "husk_tls_insecure",
+      .help = "1 while husk verifies no certificate of an upstream (--insecure), else 0.",
+      ROUTE_FLAG(is_insecure) },
     { .name = "husk_udp_heartbeats_answered_total",
       .help = "UDP heartbeats answered.",
       .type = "counter",
@@ -446,7 +474,6 @@ char *metrics_text_render(const struct metrics_snapshot *snapshot)
         return NULL;
     for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         const struct family *family = &families[i];
-
         fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", family->name, family->help, family->name, family->type);
         if (family->write_process)
             family->write_process(out, family, snapshot);
@@ -454,6 +481,7 @@ char *metrics_text_render(const struct metrics_snapshot *snapshot)
              route = route->next)
             family->write(out, family, route);
     }
+    workload_text_write(out, snapshot->workload_apis);
     int failed = ferror(out);
     if (fclose(out) != 0 || failed) {
         free(text);

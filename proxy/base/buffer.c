@@ -56,11 +56,6 @@ static void idle_free(struct buffer_pool *pool, unsigned count)
     }
 }
 
-size_t buffer_pool_bytes(const struct buffer_pool *pool)
-{
-    return (size_t)pool->live_count * SEGMENT_BYTES;
-}
-
 void buffer_pool_trim(struct buffer_pool *pool)
 {
     if (pool->idle_low > pool->idle_limit)

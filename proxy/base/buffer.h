@@ -49,9 +49,6 @@ struct buffer_pool {
  * while idle_count is above idle_limit. */
 void buffer_pool_trim(struct buffer_pool *pool);
 
-/* The memory that the buffers of the pool hold: whole segments. */
-size_t buffer_pool_bytes(const struct buffer_pool *pool);
-
 /* Frees all idle memory. Every buffer of the pool must be empty. */
 void buffer_pool_deinit(struct buffer_pool *pool);
 

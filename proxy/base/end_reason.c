@@ -19,6 +19,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_SHUTDOWN] = { "shutdown", "husk or the route is stopping", BENIGN },
     [END_RETIRED] = { "retired", "connection retired", BENIGN },
     [END_DISTRUSTED] = { "distrusted", "the credentials in use no longer admit the peer", ORDERLY },
+    [END_EXPIRED] = { "expired", "a certificate of the connection ends", ORDERLY },
     [END_RESET] = { "reset", "connection reset by peer", FAILURE },
     [END_DEAD_PEER] = { "dead_peer", "peer no longer responds", FAILURE },
     [END_TRUNCATED] = { "truncated", "connection closed without TLS close_notify", FAILURE },
@@ -32,6 +33,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CONNECT_FAILED] = { "connect_failed", "connection failed", FAILURE },
     [END_CONNECT_TIMEOUT] = { "connect_timeout", "connecting timed out", FAILURE },
     [END_HANDSHAKE_TIMEOUT] = { "handshake_timeout", "TLS handshake timed out", FAILURE },
+    [END_TOKEN_FAILED] = { "token_failed", "the token with the private key of husk did not sign", FAILURE },
     [END_HANDSHAKE_MEMORY] = { "handshake_memory", "no memory for the TLS handshake: see --handshake-memory",
                                FAILURE },
     [END_HANDSHAKE_CLOSED] = { "handshake_closed", "server closed during the TLS handshake", FAILURE },
@@ -43,6 +45,9 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CERTIFICATE_UNKNOWN_CA] = { "certificate_unknown_ca", "certificate is from an unknown CA", ALERTED },
     [END_CERTIFICATE_EXPIRED] = { "certificate_expired", "certificate is expired or not yet valid", ALERTED },
     [END_CERTIFICATE_REVOKED] = { "certificate_revoked", "certificate is revoked", ALERTED },
+    [END_REVOCATION_UNKNOWN] = { "revocation_unknown",
+                                 "nothing shows that the certificate is not revoked: see --revocation-policy",
+                                 ALERTED },
     [END_CERTIFICATE_NAME] = { "certificate_name", "certificate does not have the expected name", ALERTED },
     [END_CERTIFICATE_USAGE] = { "certificate_usage", "certificate is not meant for this use", ALERTED },
     [END_CERTIFICATE_WEAK] = { "certificate_weak", "certificate is too weak: see --allow-weak-certificates",
@@ -57,6 +62,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_MESSAGE_CUT] = { "message_cut", "agent closed in the middle of a message", FAILURE },
     [END_MESSAGE_STALLED] = { "message_stalled", "agent stopped in the middle of a message", FAILURE },
     [END_TAG_NOT_ALLOWED] = { "tag_not_allowed", "no rule allows this identity to write this tag", FAILURE },
+    [END_NO_IDENTITY] = { "identity_not_added", "the identity cannot be put into this message", FAILURE },
     [END_REFUSED] = { "refused", "another husk refused a message", FAILURE },
     [END_UNDELIVERED] = { "undelivered", "a message could not be delivered", FAILURE },
     [END_TOO_OLD] = { "too_old", "message was not delivered within --max-age", FAILURE },
@@ -112,13 +118,13 @@ bool end_reason_is_orderly(enum end_reason reason)
 
 bool end_reason_is_ours(enum end_reason reason)
 {
-    return reason == END_RETIRED || reason == END_DISTRUSTED || reason == END_SHUTDOWN ||
-           reason == END_OTHER_SIDE;
+    return reason == END_RETIRED || reason == END_DISTRUSTED || reason == END_EXPIRED ||
+           reason == END_SHUTDOWN || reason == END_OTHER_SIDE;
 }
 
 bool end_reason_is_local(enum end_reason reason)
 {
-    return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR;
+    return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR || reason == END_TOKEN_FAILED;
 }
 
 bool end_reason_sends_alert(enum end_reason reason)

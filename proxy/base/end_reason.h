@@ -20,6 +20,7 @@ enum end_reason {
     END_SHUTDOWN,        /* this process or the route is stopping */
     END_RETIRED,         /* too old, or its address or our certificate is no longer in use */
     END_DISTRUSTED,      /* the credentials in use no longer admit the peer */
+    END_EXPIRED,         /* a certificate of either side ends: of our chain, or of the peer's with its CA */
     END_RESET,           /* connection reset by the peer */
     END_DEAD_PEER,       /* the peer does not answer keepalive probes or acknowledge data */
     END_TRUNCATED,       /* TCP ended without TLS close_notify (RFC 8446, 6.1) */
@@ -41,6 +42,7 @@ enum end_reason {
     END_MESSAGE_CUT,     /* the agent closed in the middle of a message */
     END_MESSAGE_STALLED, /* the agent stopped in the middle of a message */
     END_TAG_NOT_ALLOWED, /* no rule allows this verified identity to write this tag */
+    END_NO_IDENTITY,     /* the fields of --add-identity cannot be put into a message */
     END_REFUSED,         /* another husk refused a message, for a reason that this version does not know */
     END_UNDELIVERED,     /* a message of this agent cannot be delivered */
     END_TOO_OLD,         /* a message was not delivered within --max-age */
@@ -59,6 +61,7 @@ enum end_reason {
     END_KEY_SAME_NAME, /* the aggregator has our own host name */
     END_KEY_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
+    END_TOKEN_FAILED,        /* the token that holds our private key did not sign, or not in time */
     END_HANDSHAKE_MEMORY,    /* it waited longest when another TLS handshake needed its --handshake-memory */
     END_HANDSHAKE_CLOSED,    /* the upstream server closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */
@@ -69,6 +72,7 @@ enum end_reason {
     END_CERTIFICATE_UNKNOWN_CA,
     END_CERTIFICATE_EXPIRED, /* expired, or not valid yet */
     END_CERTIFICATE_REVOKED,
+    END_REVOCATION_UNKNOWN,  /* nothing shows that a certificate is not revoked (--revocation-policy) */
     END_CERTIFICATE_NAME,    /* does not have the expected server name */
     END_CERTIFICATE_USAGE,   /* not meant for this role */
     END_CERTIFICATE_WEAK,    /* a weak signature or key */
@@ -95,7 +99,7 @@ bool end_reason_is_orderly(enum end_reason reason);
 /* husk ended the connection, and the peer has no failure. */
 bool end_reason_is_ours(enum end_reason reason);
 
-/* This process ran out of a resource. */
+/* This process ran out of a resource, or cannot use its private key. */
 bool end_reason_is_local(enum end_reason reason);
 
 /* Our TLS found the failure and sent the peer an alert (RFC 8446, 6.2). */

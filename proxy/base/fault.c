@@ -8,6 +8,7 @@ void fault_set(struct fault *fault, const char *format, ...)
 {
     va_list arguments;
 
+    fault->is_final = false;
     va_start(arguments, format);
     vsnprintf(fault->text, sizeof fault->text, format, arguments);
     va_end(arguments);

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,29 +25,36 @@ void log_deinit(struct log *log)
     pthread_mutex_destroy(&log->lock);
 }
 
+/* ---- the words of the user ---- */
+
+void log_use_words(struct log *log, char *(*translate)(const char *text, enum side side))
+{
+    log->translate = translate;
+}
+
+/* NULL: the text stays as it is. */
+static char *translated(const struct log *log, enum side side, const char *text)
+{
+    return log->translate && text && strstr(text, "--") ? log->translate(text, side) : NULL;
+}
+
+void log_translate(const struct log *log, enum side side, char *text, size_t size)
+{
+    char *words = translated(log, side, text);
+
+    if (words)
+        snprintf(text, size, "%s", words);
+    free(words);
+}
+
+/* ---- lines ---- */
+
 static void line_put(struct log_line *line, const char *text)
 {
     size_t limit = sizeof line->text - LINE_TAIL_BYTES;
 
     while (*text && line->length < limit)
         line->text[line->length++] = *text++;
-}
-
-/* Code points that change how the text around them is shown, or that end a line for some readers: controls
- * (C0, DEL, C1), directional marks and overrides, line and paragraph separators, the byte-order mark, and
- * characters that nobody sees (zero width, invisible operators, tags). */
-static bool is_hidden(uint32_t point)
-{
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = { { 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x61c, 0x61c },   { 0x200b, 0x200f },
-                   { 0x2028, 0x202e }, { 0x2060, 0x2069 }, { 0xfeff, 0xfeff }, { 0xe0000, 0xe007f } };
-
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        if (point >= ranges[i].first && point <= ranges[i].last)
-            return true;
-    }
-    return false;
 }
 
 /* How the character at `value` is written. */
@@ -69,10 +77,10 @@ static struct character character_at(const char *value, enum log_format format)
                  (unsigned)(unsigned char)*value);
     else if (point == '\n')
         snprintf(character.text, sizeof character.text, "\\n");
-    else if (is_hidden(point) && point > 0xffff) /* a surrogate pair (RFC 8259, 7) */
+    else if (utf8_is_hidden(point) && point > 0xffff) /* a surrogate pair (RFC 8259, 7) */
         snprintf(character.text, sizeof character.text, "\\u%04x\\u%04x", 0xd7c0 + (unsigned)(point >> 10),
                  0xdc00 + (unsigned)(point & 0x3ff));
-    else if (is_hidden(point))
+    else if (utf8_is_hidden(point))
         snprintf(character.text, sizeof character.text, "\\u%04x", (unsigned)point);
     else if (point == '\\')
         snprintf(character.text, sizeof character.text, "\\\\");
@@ -169,6 +177,15 @@ void log_begin(struct log_line *line, struct log *log, enum log_level level, con
     }
 }
 
+void log_begin_words(struct log_line *line, struct log *log, enum log_level level, enum side side,
+                     const char *message)
+{
+    char *words = level >= log->level ? translated(log, side, message) : NULL;
+
+    log_begin(line, log, level, words ? words : message);
+    free(words);
+}
+
 void log_text(struct log_line *line, const char *key, const char *value)
 {
     if (!line->wanted || !value || !*value)
@@ -181,6 +198,14 @@ void log_text(struct log_line *line, const char *key, const char *value)
         line_put_quoted(line, value);
     else
         line_put(line, value);
+}
+
+void log_words(struct log_line *line, enum side side, const char *key, const char *value)
+{
+    char *words = line->wanted ? translated(line->log, side, value) : NULL;
+
+    log_text(line, key, words ? words : value);
+    free(words);
 }
 
 void log_number(struct log_line *line, const char *key, int64_t value)

@@ -8,6 +8,8 @@
 #ifndef HUSK_BASE_LOG_H
 #define HUSK_BASE_LOG_H
 
+#include "base/end_reason.h"
+
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,11 +25,19 @@ struct log {
     enum log_format format;
     pthread_mutex_t lock;
     uint64_t dropped; /* lines since the last written one; protected by lock */
+    /* Copies a text that names settings as options, `--cert`, in the words of the user. `side`: the side that
+     * the text is about; some settings exist on both. The caller frees the copy; NULL when out of memory. */
+    char *(*translate)(const char *text, enum side side); /* NULL: the user writes options */
 };
 
 /* `fd` is borrowed. */
 void log_init(struct log *log, int fd, enum log_level level, enum log_format format);
 void log_deinit(struct log *log);
+
+/* Sets how the user writes settings. Call it before other threads log. */
+void log_use_words(struct log *log, char *(*translate)(const char *text, enum side side));
+/* Puts the words of the user into a text that names settings as options. The text is cut at `size` bytes. */
+void log_translate(const struct log *log, enum side side, char *text, size_t size);
 
 /* A line being built, on the stack of the caller, between log_begin and log_end. */
 struct log_line {
@@ -39,8 +49,13 @@ struct log_line {
 
 /* Begins a line with time, level and `message`. A line is cut at LOG_LINE_BYTES. */
 void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *message);
+/* The same for a message that names settings as options, in the words of the user. */
+void log_begin_words(struct log_line *line, struct log *log, enum log_level level, enum side side,
+                     const char *message);
 /* Adds key="value"; a NULL or empty value adds nothing. */
 void log_text(struct log_line *line, const char *key, const char *value);
+/* The same for a value that names settings as options, in the words of the user. */
+void log_words(struct log_line *line, enum side side, const char *key, const char *value);
 void log_number(struct log_line *line, const char *key, int64_t value);
 /* Adds how many lines a limiter has suppressed before this one; 0 adds nothing. */
 void log_suppressed(struct log_line *line, uint32_t count);

@@ -58,7 +58,13 @@ const char *metrics_direction_name(enum metrics_direction direction)
 
 const char *metrics_body_change_name(enum metrics_body_change change)
 {
-    return change == METRICS_BODY_COMPRESSED ? "compressed" : "stripped";
+    static const char *const names[METRICS_BODY_CHANGE_COUNT] = {
+        [METRICS_BODY_COMPRESSED] = "compressed",
+        [METRICS_BODY_STRIPPED] = "stripped",
+        [METRICS_BODY_IDENTIFIED] = "identified",
+    };
+
+    return names[change];
 }
 
 const char *metrics_outlet_state_name(enum metrics_outlet_state state)

@@ -49,6 +49,7 @@ struct side_metrics {
     metrics_counter handshakes_resumed;
     metrics_counter handshakes_failed[END_REASON_COUNT];
     struct metrics_histogram handshake_duration; /* metrics_handshake_bounds */
+    struct metrics_histogram signature_duration; /* metrics_handshake_bounds; by a token */
     metrics_counter tls_versions[METRICS_TLS_VERSION_COUNT];
     metrics_counter ciphers[METRICS_CIPHER_COUNT];
 };
@@ -74,13 +75,19 @@ struct message_metrics {
     struct metrics_histogram ack_latency; /* metrics_ack_bounds; from sending to the ack */
 };
 
-enum metrics_body_change { METRICS_BODY_COMPRESSED, METRICS_BODY_STRIPPED, METRICS_BODY_CHANGE_COUNT };
+enum metrics_body_change {
+    METRICS_BODY_COMPRESSED,
+    METRICS_BODY_STRIPPED,
+    METRICS_BODY_IDENTIFIED, /* its records got the fields of --add-identity */
+    METRICS_BODY_CHANGE_COUNT
+};
 
 /* Bodies of messages. */
 struct body_metrics {
-    metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be both */
-    metrics_counter unreadable;  /* left unchanged: a compressed body is broken or inflates to too much */
-    metrics_counter saved_bytes; /* how much shorter rewriting made messages */
+    metrics_counter rewritten[METRICS_BODY_CHANGE_COUNT]; /* one body may be several */
+    metrics_counter unreadable; /* left unchanged, or refused (--add-identity): a compressed body is broken or
+                                   inflates to too much */
+    metrics_counter saved_bytes;                       /* how much shorter rewriting made messages */
     metrics_counter invalid_events[EVENT_FAULT_COUNT]; /* left out or passed on; EVENT_FAULT_MESSAGE and
                                                           _VALUE count whole values */
 };
@@ -113,6 +120,17 @@ struct endpoint_metrics {
     bool is_listed; /* discovery still lists the endpoint; used by the control thread alone */
 };
 
+/* When the revocation list of an issuer is to be replaced, in seconds since the epoch. */
+struct metrics_crl {
+    const char *issuer;
+    int64_t next_update;
+};
+
+/* When a certificate of husk is valid, in seconds since the epoch. */
+struct metrics_certificate {
+    int64_t not_before, not_after;
+};
+
 struct metrics {
     struct side_metrics side[SIDE_COUNT];
     struct message_metrics messages;
@@ -131,9 +149,22 @@ struct metrics_route {
     const struct endpoint_metrics *endpoints; /* of the upstream, also those no longer listed */
     uint64_t now_ms;                          /* clock_monotonic_ms */
     /* Seconds since the epoch; 0: that side has no such certificate. */
-    int64_t certificate_not_after[SIDE_COUNT], intermediate_not_after[SIDE_COUNT], ca_not_after[SIDE_COUNT];
+    int64_t intermediate_not_after[SIDE_COUNT], ca_not_after[SIDE_COUNT];
+    const struct metrics_certificate *certificates[SIDE_COUNT]; /* of husk */
+    size_t certificate_count[SIDE_COUNT];
+    const struct metrics_crl *crls[SIDE_COUNT]; /* revocation lists */
+    size_t crl_count[SIDE_COUNT];
     uint64_t heartbeats_answered, heartbeats_limited; /* over UDP */
     bool upstream_healthy;                            /* nothing has failed */
+    bool is_insecure;                                 /* husk verifies no certificate of an upstream */
+};
+
+/* A stream from a SPIFFE Workload API. */
+struct metrics_workload_api {
+    const struct metrics_workload_api *next; /* NULL: the last one */
+    const char *address;
+    uint64_t answers, failures;
+    bool is_connected; /* the stream stands, and has answered */
 };
 
 /* Everything that a scrape needs. */
@@ -143,7 +174,10 @@ struct metrics_snapshot {
     const char *tls_library;                    /* e.g. "BoringSSL API 17" */
     uint64_t reloads_succeeded, reloads_failed; /* of all routes */
     uint64_t config_reloads_succeeded, config_reloads_failed;
-    bool reload_pending; /* new files of a route could not be loaded, and husk tries again */
+    const struct metrics_workload_api *workload_apis; /* NULL: none */
+    uint64_t removed_undelivered; /* connections and messages that removed routes left undelivered */
+    bool reload_pending;          /* new files of a route could not be loaded, and husk tries again */
+    bool config_reload_pending;   /* the file of husk run cannot be used, and husk tries again */
     bool draining;
 };
 

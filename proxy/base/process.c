@@ -4,6 +4,7 @@
 #include <link.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,7 +18,8 @@ void process_prepare(void)
     int fd;
 
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* until a handler is installed */
+    signal(SIGHUP, SIG_IGN); /* until a handler is installed, as the next one */
+    signal(SIGUSR2, SIG_IGN);
     /* A connection that got the number of a closed standard stream would receive the log. */
     while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
         continue;
@@ -28,6 +30,12 @@ void process_prepare(void)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
+}
+
+void process_end(int status)
+{
+    fflush(NULL);
+    _exit(status);
 }
 
 static int on_library(struct dl_phdr_info *library, size_t size, void *page_bytes)

@@ -7,9 +7,12 @@
 #include <stdint.h>
 
 /* Makes the process independent of how it was started: opens closed standard streams on /dev/null, ignores
- * SIGPIPE and SIGHUP, forbids core dumps, raises the limit of descriptors to the maximum. Call it once,
- * before anything opens a descriptor. */
+ * SIGPIPE, SIGHUP and SIGUSR2, forbids core dumps, raises the limit of descriptors to the maximum. Call it
+ * once, before anything opens a descriptor. */
 void process_prepare(void);
+
+/* Ends the process at once, without the exit handlers of libraries: threads may still run in them. */
+_Noreturn void process_end(int status);
 
 /* Gives pages of code and constants that only the start needed back to the page cache. The kernel maps a page
  * again when it is needed again. Without this call, start-up code of libraries is most of an idle process. */

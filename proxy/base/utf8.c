@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* By first byte: the number of following bytes, and the range of the second byte (RFC 3629, section 4). */
 static const struct utf8_range {
     uint8_t first, last;
@@ -55,4 +57,34 @@ bool utf8_is_valid(const char *text, size_t length)
         at += bytes;
     }
     return true;
+}
+
+bool utf8_is_hidden(uint32_t point)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = { { 0x00, 0x1f },     { 0x7f, 0x9f },     { 0x61c, 0x61c },   { 0x200b, 0x200f },
+                   { 0x2028, 0x202e }, { 0x2060, 0x2069 }, { 0xfeff, 0xfeff }, { 0xe0000, 0xe007f } };
+
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        if (point >= hidden[i].first && point <= hidden[i].last)
+            return true;
+    }
+    return false;
+}
+
+void utf8_clean(char *text)
+{
+    size_t to = 0, bytes;
+
+    for (size_t from = 0; text[from]; from += bytes ? bytes : 1) {
+        bytes = utf8_character_bytes(text + from, strnlen(text + from, 4));
+        if (!bytes || utf8_is_hidden(utf8_code_point(text + from, bytes))) {
+            text[to++] = '?';
+            continue;
+        }
+        memmove(text + to, text + from, bytes);
+        to += bytes;
+    }
+    text[to] = '\0';
 }

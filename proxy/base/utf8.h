@@ -16,4 +16,12 @@ uint32_t utf8_code_point(const char *text, size_t bytes);
 /* True when all of `text` is UTF-8. */
 bool utf8_is_valid(const char *text, size_t length);
 
+/* Whether the code point changes how the text around it is shown, or ends a line for some readers: controls
+ * (C0, DEL, C1), directional marks and overrides, line and paragraph separators, the byte-order mark, and
+ * characters that nobody sees (zero width, invisible operators, tags). */
+bool utf8_is_hidden(uint32_t point);
+
+/* Makes a text fit for a terminal: each byte that is no UTF-8, and each hidden character, becomes `?`. */
+void utf8_clean(char *text);
+
 #endif

@@ -39,43 +39,32 @@ static void ca_check(struct report *report, const struct subject *subject,
         report_add(report, FINDING_WARNING, subject, "CA %s %s, which is weak", facts->name, facts->flaw);
 }
 
-static void list_check(struct report *report, const struct subject *subject,
-                       const struct inspected_list *list, int64_t now)
+static void system_report(struct report *report, const struct subject *subject)
 {
-    char time[CERTIFICATE_TIME_BYTES];
-
-    certificate_describe_time(list->next_update, time);
-    if (!list->is_ours) {
-        report_add(
-            report, FINDING_NOTE, subject,
-            "no CA of the file has signed the revocation list of %s: it has an effect only if peers show the "
-            "certificate of this CA",
-            list->issuer);
-    } else if (list->next_update && list->next_update < now) {
-        report_add(report, FINDING_WARNING, subject,
-                   "the revocation list of %s is old: a newer list was due at %s; husk still applies it",
-                   list->issuer, time);
-        report_advise(report, "fetch the newest list of the CA");
-    } else {
-        report_add(report, FINDING_OK, subject, "husk applies the revocation list of %s", list->issuer);
-    }
+    report_add(report, FINDING_WARNING, subject,
+               "these are the CAs of the system: every public CA can issue certificates of clients");
+    report_advise(report,
+                  "take a CA of your own for clients, or admit clients by names that no public CA gives "
+                  "to others");
 }
 
-void authorities_check(struct report *report, const struct credentials_options *options,
+void authorities_check(struct report *report, const struct credentials_files *files,
                        const struct inspection *inspection, int64_t now)
 {
+    const struct credentials_options *options = &files->options;
     const struct inspected_certificates *cas = &inspection->cas;
-    const struct inspected_lists *lists = &inspection->lists;
     enum finding_level failure = any_is_valid(cas, now) ? FINDING_NOTE : FINDING_PROBLEM;
     struct subject subject;
 
-    subject_of_setting(&subject, report->words, "ca", options->ca_file);
+    subject_of_setting(&subject, report->words, files->ca_option, options->ca_file);
+    if (files->uses_system_cas && options->role == TLS_SERVER)
+        system_report(report, &subject);
     if (cas->fault.text[0])
         report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&cas->fault, options->ca_file));
+    if (files->uses_system_cas && any_is_valid(cas, now)) {
+        report_add(report, FINDING_OK, &subject, "the system has %zu CAs", cas->count);
+        return;
+    }
     for (size_t i = 0; i < cas->count; i++)
         ca_check(report, &subject, &cas->items[i], failure, now);
-    if (lists->fault.text[0])
-        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&lists->fault, options->ca_file));
-    for (size_t i = 0; i < lists->count; i++)
-        list_check(report, &subject, &lists->items[i], now);
 }

@@ -1,6 +1,7 @@
 #include "check/empty_message.h"
 
 #include "forward/ack.h"
+#include "forward/link.h"
 #include "forward/msgpack_bytes.h"
 
 #include <assert.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+
+enum { WAITING_EVERY_MS = 1000 };
 
 /* Two husks, or two checks, must not use the same id. */
 static bool id_make(char id[EMPTY_MESSAGE_ID_BYTES])
@@ -37,6 +40,14 @@ bool empty_message_write(struct empty_message *message, const char *tag, struct 
     return buffer_append(out, bytes, length);
 }
 
+bool empty_message_write_on_link(struct empty_message *message, const char *tag, struct buffer *out)
+{
+    uint8_t frame[LINK_SHORT_BYTES_MAX];
+
+    return buffer_append(out, frame, link_write_waiting_every(frame, WAITING_EVERY_MS)) &&
+           buffer_append(out, frame, link_write_sender(frame, 1)) && empty_message_write(message, tag, out);
+}
+
 static bool id_is_ours(const struct empty_message *message, const uint8_t *value, size_t length)
 {
     uint8_t own[EMPTY_MESSAGE_ID_BYTES + MSGPACK_HEADER_BYTES_MAX];
@@ -63,4 +74,29 @@ enum empty_message_answer empty_message_judge(const struct empty_message *messag
         break;
     }
     return ANSWER_FOREIGN;
+}
+
+void empty_message_skip_frames(struct buffer *in)
+{
+    uint8_t bytes[LINK_FRAME_BYTES_MAX];
+    struct link_answer answer;
+    size_t taken;
+
+    while (link_answer_parse(bytes, buffer_peek(in, 0, bytes, sizeof bytes), &taken, &answer) == LINK_FOUND &&
+           answer.ack.start == answer.ack.end)
+        buffer_consume(in, taken);
+}
+
+bool empty_message_is_refused(const struct buffer *in, char *reason, size_t size)
+{
+    uint8_t bytes[LINK_FRAME_BYTES_MAX];
+    struct link_answer answer;
+    size_t taken;
+
+    if (link_answer_parse(bytes, buffer_peek(in, 0, bytes, sizeof bytes), &taken, &answer) != LINK_FOUND ||
+        answer.reason.start == answer.reason.end)
+        return false;
+    snprintf(reason, size, "%.*s", (int)(answer.reason.end - answer.reason.start),
+             (const char *)bytes + answer.reason.start);
+    return true;
 }

@@ -18,6 +18,10 @@ struct empty_message {
  * False when out of memory. */
 MUST_CHECK bool empty_message_write(struct empty_message *message, const char *tag, struct buffer *out);
 
+/* The same with the frames of the link in front (docs/link.md), which name a sender. */
+MUST_CHECK bool empty_message_write_on_link(struct empty_message *message, const char *tag,
+                                            struct buffer *out);
+
 enum empty_message_answer {
     ANSWER_INCOMPLETE,
     ANSWER_ACK,       /* of this message */
@@ -28,5 +32,10 @@ enum empty_message_answer {
 
 /* What the first bytes of `in` say. Removes nothing. */
 enum empty_message_answer empty_message_judge(const struct empty_message *message, const struct buffer *in);
+
+/* On the link: removes frames that answer no message. */
+void empty_message_skip_frames(struct buffer *in);
+/* On the link, of ANSWER_ACK: copies why the husk refuses the message, cut to size. False: it does not. */
+bool empty_message_is_refused(const struct buffer *in, char *reason, size_t size);
 
 #endif

@@ -1,17 +1,18 @@
 #include "check/listen_address.h"
 
+#include "base/clock.h"
+#include "check/connection.h"
 #include "check/subject.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { CONNECT_TIMEOUT_MS = 2000, ACCESS_BITS = 0777 };
 
-static void subject_set(struct subject *subject, const struct report *report,
-                        const struct listen_address *listen)
+void listen_address_subject(struct subject *subject, const struct report *report,
+                            const struct listen_address *listen)
 {
     char text[ADDRESS_TEXT_BYTES];
 
@@ -73,14 +74,11 @@ static void directory_check(struct report *report, const struct subject *subject
 
 static enum end_reason try_to_connect(const struct socket_address *address)
 {
-    enum end_reason reason;
-    int fd = socket_connect(address, 0, &reason);
+    int fd;
+    enum end_reason reason = connection_open(address, clock_monotonic_ms() + CONNECT_TIMEOUT_MS, &fd);
 
-    if (fd < 0)
-        return reason;
-    struct pollfd wanted = { .fd = fd, .events = POLLOUT };
-    reason = poll(&wanted, 1, CONNECT_TIMEOUT_MS) == 1 ? socket_connect_outcome(fd) : END_CONNECT_TIMEOUT;
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     return reason;
 }
 
@@ -89,7 +87,7 @@ void listen_address_check_free(struct report *report, const struct listen_addres
     struct subject subject;
     struct fault fault;
 
-    subject_set(&subject, report, listen);
+    listen_address_subject(&subject, report, listen);
     int fd = socket_listen(listen->address, SOCKET_EXCLUSIVE, listen->access, &fault);
     if (fd < 0) {
         report_add(report, FINDING_PROBLEM, &subject, "%s", fault.text);
@@ -106,17 +104,18 @@ void listen_address_check_free(struct report *report, const struct listen_addres
     heartbeats_check(report, &subject, listen);
 }
 
-void listen_address_check_running(struct report *report, const struct listen_address *listen)
+bool listen_address_check_running(struct report *report, const struct listen_address *listen)
 {
     enum end_reason reason = try_to_connect(listen->address);
     struct subject subject;
 
-    subject_set(&subject, report, listen);
+    listen_address_subject(&subject, report, listen);
     if (reason == END_NONE) {
         report_add(report, FINDING_OK, &subject, "a program accepts connections there");
-        return;
+        return true;
     }
     report_add(report, FINDING_PROBLEM, &subject, "no program accepts connections there: %s",
                end_reason_phrase(reason));
     report_advise(report, "start husk with these settings, or leave --running out");
+    return false;
 }

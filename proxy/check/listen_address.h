@@ -13,11 +13,15 @@ struct listen_address {
     bool takes_heartbeats;                /* husk binds the UDP port, too */
 };
 
+/* The setting and the address, for findings. */
+void listen_address_subject(struct subject *subject, const struct report *report,
+                            const struct listen_address *listen);
+
 /* Listens on the address for a moment, as husk does at its start. An agent that connects in this moment is
  * reset. The process has one thread (see socket_listen). */
 void listen_address_check_free(struct report *report, const struct listen_address *listen);
 
-/* For a husk that runs: a program must accept connections at the address. */
-void listen_address_check_running(struct report *report, const struct listen_address *listen);
+/* For a husk that runs: a program must accept connections at the address. Returns whether one does. */
+bool listen_address_check_running(struct report *report, const struct listen_address *listen);
 
 #endif

@@ -68,7 +68,7 @@ static void revocation_check(struct report *report, const struct subject *subjec
 {
     if (!certificate->is_revoked)
         return;
-    report_add(report, FINDING_PROBLEM, subject, "certificate %s is revoked by a list in --ca",
+    report_add(report, FINDING_PROBLEM, subject, "certificate %s is revoked by its issuer",
                certificate->facts.name);
     report_advise(report, "issue a new certificate with a new key");
 }
@@ -87,6 +87,12 @@ static void leaf_check(struct report *report, const struct subject *subject,
     usage_check(report, subject, facts, role);
     weakness_check(report, subject, facts);
     revocation_check(report, subject, leaf);
+    if (role == TLS_SERVER && facts->demands_staple) {
+        report_add(report, FINDING_WARNING, subject,
+                   "certificate %s demands an OCSP response, which husk does not send: peers may refuse it",
+                   facts->name);
+        report_advise(report, "issue the certificate again without the TLS feature extension");
+    }
     if (role == TLS_SERVER)
         server_names_check(report, subject, facts);
     else
@@ -133,12 +139,19 @@ static void unknown_ca_report(struct report *report, const struct subject *subje
                               const struct inspection *inspection)
 {
     const struct inspected_certificates *chain = &inspection->chain;
-    bool has_root = chain->count > 1 && chain->items[chain->count - 1].facts.is_self_issued;
+    const struct certificate_facts *last = &chain->items[chain->count - 1].facts;
+    bool has_root = chain->count > 1 && last->is_self_issued;
 
     report_add(report, has_root ? FINDING_NOTE : FINDING_WARNING, subject,
                "the chain leads to no CA of --ca: %s", inspection->path_detail);
-    report_advise(report, "%sif the peers use another CA than husk, nothing is wrong",
-                  has_root ? "" : "if an intermediate is missing, append its certificate to this file; ");
+    if (inspection->path_lacks_issuer)
+        report_advise(report,
+                      "if %s is an intermediate, it is missing: put its certificate into this file, after "
+                      "the certificate that it has issued; if the peers use another CA than husk, nothing "
+                      "is wrong",
+                      last->issuer);
+    else
+        report_advise(report, "if the peers use another CA than husk, nothing is wrong");
 }
 
 static void path_check(struct report *report, const struct subject *subject,
@@ -163,13 +176,14 @@ static void path_check(struct report *report, const struct subject *subject,
     }
 }
 
-void own_certificate_check(struct report *report, const struct credentials_options *options,
+void own_certificate_check(struct report *report, const struct credentials_files *files,
                            const struct inspection *inspection, int64_t now)
 {
+    const struct credentials_options *options = &files->options;
     const struct inspected_certificates *chain = &inspection->chain;
     struct subject subject;
 
-    subject_of_setting(&subject, report->words, "cert", options->cert_file);
+    subject_of_own(&subject, report->words, options, files->cert_option, options->cert_file);
     if (chain->fault.text[0])
         report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&chain->fault, options->cert_file));
     if (!chain->count)
@@ -179,4 +193,24 @@ void own_certificate_check(struct report *report, const struct credentials_optio
         intermediate_check(report, &subject, &chain->items[i], i + 1, now);
     if (inspection->has_path)
         path_check(report, &subject, inspection);
+}
+
+void own_certificate_check_life(struct report *report, const struct inspection *inspection, int64_t now,
+                                int64_t least_life)
+{
+    const struct inspected_certificates *chain = &inspection->chain;
+    char until[CERTIFICATE_TIME_BYTES];
+    struct subject subject;
+
+    subject_of_setting(&subject, report->words, "min-certificate-life", NULL);
+    for (size_t i = 0; i < chain->count; i++) {
+        const struct certificate_facts *facts = &chain->items[i].facts;
+        bool is_replaced = i > 0 && chain->items[i].has_version;
+        if (is_replaced || facts->not_after < now || facts->not_after - now >= least_life)
+            continue;
+        certificate_describe_time(facts->not_after, until);
+        report_add(report, FINDING_PROBLEM, &subject,
+                   "certificate %s ends at %s, which is too early: /ready fails", facts->name, until);
+        report_advise(report, "renew the certificate, or set a shorter time");
+    }
 }

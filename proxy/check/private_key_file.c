@@ -2,7 +2,10 @@
 
 #include "check/secret_file.h"
 #include "check/subject.h"
+#include "trust/passphrase.h"
+#include "trust/pkcs12_file.h"
 #include "trust/private_key.h"
+#include "trust/token_uri.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -31,13 +34,14 @@ static void directory_of(const char *path, char directory[PATH_MAX])
     snprintf(directory, PATH_MAX, "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
 }
 
-static bool file_opens_key(const char *file, const char *key_file)
+static bool file_opens_key(const char *file, const struct credentials_options *options)
 {
     struct passphrase passphrase;
     struct fault ignored;
 
-    bool opens =
-        passphrase_load(&passphrase, NULL, file, &ignored) && private_key_opens(key_file, &passphrase);
+    bool opens = passphrase_load(&passphrase, NULL, file, &ignored) &&
+                 (options->keystore ? pkcs12_file_opens(options->keystore, &passphrase)
+                                    : private_key_opens(options->key_file, &passphrase));
     passphrase_wipe(&passphrase);
     return opens;
 }
@@ -73,7 +77,7 @@ static struct neighbour neighbour_find(const struct credentials_options *options
             !is_candidate(path, options->passphrase_file))
             continue;
         left--;
-        best.opens = file_opens_key(path, options->key_file);
+        best.opens = file_opens_key(path, options);
         if (best.opens || !best.path[0])
             memcpy(best.path, path, sizeof path);
     }
@@ -98,14 +102,15 @@ static void neighbour_advise(struct report *report, const struct credentials_opt
 
 /* ---- the key ---- */
 
-static void passphrase_fault_report(struct report *report, const struct credentials_options *options,
+static void passphrase_fault_report(struct report *report, const struct credentials_files *files,
                                     const struct inspected_key *key)
 {
+    const struct credentials_options *options = &files->options;
     const char *env = options->passphrase_env, *file = options->passphrase_file;
     struct subject subject;
 
-    subject_of_setting(&subject, report->words, env ? "key-passphrase-env" : "key-passphrase-file",
-                       env ? env : file);
+    subject_of_own(&subject, report->words, options, env ? "key-passphrase-env" : files->passphrase_option,
+                   env ? passphrase_variable_shown(env) : passphrase_path_shown(file));
     report_add(report, FINDING_PROBLEM, &subject, "%s",
                env ? key->passphrase_fault.text : subject_fault(&key->passphrase_fault, file));
     if (key->is_encrypted)
@@ -135,26 +140,60 @@ static void match_report(struct report *report, const struct subject *subject,
                               "certificate with this key");
 }
 
-void private_key_file_check(struct report *report, const struct credentials_options *options,
-                            const struct inspection *inspection)
+/* A fault of a token says itself which tokens and keys there are, and what to do. */
+static void token_report(struct report *report, const struct subject *subject,
+                         const struct credentials_options *options, const struct inspection *inspection)
 {
     const struct inspected_key *key = &inspection->key;
-    struct subject subject;
+    char pin_path[TOKEN_PIN_PATH_BYTES];
+    struct subject pin_subject;
 
-    subject_of_setting(&subject, report->words, "key", options->key_file);
+    if (key->is_read)
+        report_add(report, FINDING_OK, subject, "the token signs with the key of the certificate");
+    else if (key->fault.text[0])
+        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&key->fault, options->key_file));
+    else
+        report_add(report, FINDING_NOTE, subject,
+                   "the token is not asked: there is no certificate to compare with");
+    if (token_uri_pin_file(options->key_file, pin_path)) {
+        subject_of_text(&pin_subject, pin_path);
+        secret_file_check(report, &pin_subject, pin_path);
+    }
+}
+
+static void file_report(struct report *report, const struct subject *subject,
+                        const struct credentials_files *files, const struct inspection *inspection)
+{
+    const struct credentials_options *options = &files->options;
+    const struct inspected_key *key = &inspection->key;
+
     if (key->passphrase_fault.text[0])
-        passphrase_fault_report(report, options, key);
+        passphrase_fault_report(report, files, key);
     if (key->fault.text[0]) {
-        report_add(report, FINDING_PROBLEM, &subject, "%s", subject_fault(&key->fault, options->key_file));
+        report_add(report, FINDING_PROBLEM, subject, "%s", subject_fault(&key->fault, options->key_file));
         if (key->is_encrypted)
             neighbour_advise(report, options);
     }
     if (key->is_read)
-        match_report(report, &subject, options, inspection);
+        match_report(report, subject, options, inspection);
     if (key->is_read && !key->is_encrypted && (options->passphrase_env || options->passphrase_file))
-        report_add(report, FINDING_NOTE, &subject, "the key is not encrypted: its passphrase is not used");
-    secret_file_check(report, &subject, options->key_file);
+        report_add(report, FINDING_NOTE, subject, "the key is not encrypted: its passphrase is not used");
+    secret_file_check(report, subject, options->key_file);
+}
+
+void private_key_file_check(struct report *report, const struct credentials_files *files,
+                            const struct inspection *inspection)
+{
+    const struct credentials_options *options = &files->options;
+    struct subject subject;
+
+    subject_of_own(&subject, report->words, options, files->key_option, options->key_file);
+    if (inspection->key.is_in_token)
+        token_report(report, &subject, options, inspection);
+    else
+        file_report(report, &subject, files, inspection);
     if (options->passphrase_file)
-        subject_of_setting(&subject, report->words, "key-passphrase-file", options->passphrase_file);
+        subject_of_own(&subject, report->words, options, files->passphrase_option,
+                       passphrase_path_shown(options->passphrase_file));
     secret_file_check(report, &subject, options->passphrase_file);
 }

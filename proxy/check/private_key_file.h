@@ -7,9 +7,10 @@
 #define HUSK_CHECK_PRIVATE_KEY_FILE_H
 
 #include "check/report.h"
+#include "trust/credentials_files.h"
 #include "trust/inspection.h"
 
-void private_key_file_check(struct report *report, const struct credentials_options *options,
+void private_key_file_check(struct report *report, const struct credentials_files *files,
                             const struct inspection *inspection);
 
 #endif

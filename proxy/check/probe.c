@@ -4,6 +4,7 @@
 #include "check/empty_message.h"
 #include "check/expiry.h"
 #include "check/subject.h"
+#include "forward/link.h"
 #include "link/outlet.h"
 #include "runtime/end_hint.h"
 #include "runtime/timer.h"
@@ -90,6 +91,7 @@ static void failure_report(struct probe *probe, enum end_reason reason)
         .reason = reason,
         .transport = probe->options.dialer->credentials ? END_TLS : END_PLAINTEXT,
         .spoken = leg_spoken(&probe->outlet.leg),
+        .lacks_issuer = leg_lacks_issuer(&probe->outlet.leg),
     };
     const char *detail =
         probe->state == PROBE_WAITING ? leg_detail(&probe->outlet.leg) : outlet_detail(&probe->outlet);
@@ -111,18 +113,27 @@ static void failure_report(struct probe *probe, enum end_reason reason)
                       PROBE_PROMETHEUS_PORT);
 }
 
-/* husk trusts the server. If an intermediate is not valid, husk has found another way to a CA; other clients
- * may find none. */
-static void dates_report(struct probe *probe)
+/* husk trusts the server: trust/peer_check has judged the path. If another certificate of the chain is not
+ * valid or weak, husk has found another way to a CA, or --allow-weak-certificates is set; other clients may
+ * refuse the server. */
+static void chain_report(struct probe *probe)
 {
     const struct tls_channel *tls = probe->outlet.leg.tls;
+    struct report *report = probe->options.report;
     size_t count = tls_channel_peer_chain_length(tls);
     struct certificate_facts facts;
 
     for (size_t at = 0; at < count && at < CHAIN_MAX; at++) {
         tls_channel_describe_peer(tls, at, &facts);
-        expiry_report(probe->options.report, &probe->subject, &facts, at ? FINDING_WARNING : FINDING_PROBLEM,
+        expiry_report(report, &probe->subject, &facts, at ? FINDING_WARNING : FINDING_PROBLEM,
                       clock_wall_seconds());
+        if (facts.flaw[0])
+            report_add(report, FINDING_WARNING, &probe->subject,
+                       "certificate %s of the server %s, which is weak", facts.name, facts.flaw);
+        if (at && !facts.is_ca)
+            report_add(report, FINDING_NOTE, &probe->subject,
+                       "certificate %zu of the server, %s, is no CA: the server need not send it", at + 1,
+                       facts.name);
     }
 }
 
@@ -138,7 +149,7 @@ static void peer_report(struct probe *probe)
         report, FINDING_OK, &probe->subject, "TLS handshake: %s with %s; husk trusts the server %s, %s",
         metrics_tls_version_name(facts.version), metrics_cipher_name(facts.cipher), peer.name,
         leg_peer_protocol(&probe->outlet.leg) == TLS_PEER_UNKNOWN ? "which is no husk" : "which is a husk");
-    dates_report(probe);
+    chain_report(probe);
     if (peer.has_alternatives)
         return;
     report_add(report, FINDING_WARNING, &probe->subject,
@@ -155,7 +166,9 @@ static void acceptance_report(struct probe *probe)
     if (!tls)
         return;
     if (tls_channel_is_confirmed(tls)) {
-        report_add(report, FINDING_OK, &probe->subject, "the server accepts the certificate of husk");
+        bool shows_nothing = credentials_show_nothing(probe->outlet.dialer->credentials);
+        report_add(report, FINDING_OK, &probe->subject, "the server accepts %s",
+                   shows_nothing ? "husk without a certificate" : "the certificate of husk");
         return;
     }
     report_add(report, FINDING_NOTE, &probe->subject,
@@ -202,17 +215,50 @@ static void foreign_judge(struct probe *probe)
         probe_fail(probe, END_BAD_ACK);
 }
 
+/* Without TLS, --upstream-link on: husk speaks the link from the first byte. */
+static bool speaks_link(const struct probe *probe)
+{
+    return !probe->outlet.leg.tls && route_of(probe)->upstream_link == ROUTE_LINK_ON;
+}
+
+static bool message_write(struct probe *probe)
+{
+    const char *tag = probe->options.tag;
+
+    return speaks_link(probe) ? empty_message_write_on_link(&probe->message, tag, &probe->out)
+                              : empty_message_write(&probe->message, tag, &probe->out);
+}
+
+static void ack_report(struct probe *probe)
+{
+    char reason[LINK_TEXT_BYTES_MAX + 1];
+
+    if (!speaks_link(probe) || !empty_message_is_refused(&probe->in, reason, sizeof reason)) {
+        probe_succeed(probe, FINDING_OK, "the upstream acknowledges a message without events");
+        return;
+    }
+    acceptance_report(probe);
+    report_add(probe->options.report, FINDING_PROBLEM, &probe->subject,
+               "Forward: the husk upstream refuses a message without events: %s", reason);
+    report_advise(probe->options.report,
+                  "the --rule settings of this husk may not allow the tag %s (--tag sets another one)",
+                  probe->options.tag);
+    probe_end(probe);
+}
+
 static void answer_judge(struct probe *probe)
 {
     if (probe->options.no_message) {
         foreign_judge(probe);
         return;
     }
+    if (speaks_link(probe))
+        empty_message_skip_frames(&probe->in);
     switch (empty_message_judge(&probe->message, &probe->in)) {
     case ANSWER_INCOMPLETE:
         return;
     case ANSWER_ACK:
-        probe_succeed(probe, FINDING_OK, "the upstream acknowledges a message without events");
+        ack_report(probe);
         return;
     case ANSWER_REFUSED:
         probe_succeed(probe, FINDING_WARNING, "the upstream refuses a message without events: {}");
@@ -304,7 +350,7 @@ static void waiting_begin(struct probe *probe)
     probe->deadline_ms = options->reactor->now_ms + (!options->no_message ? options->answer_ms
                                                      : has_key(probe)     ? 0
                                                                           : GREETING_MS);
-    if (options->no_message || empty_message_write(&probe->message, options->tag, &probe->out))
+    if (options->no_message || message_write(probe))
         waiting_step(probe);
     else
         probe_fail(probe, END_NO_MEMORY);

@@ -16,30 +16,6 @@ static const char *const level_names[FINDING_LEVEL_COUNT] = {
 
 /* ---- texts ---- */
 
-static bool is_printable(const char *text, size_t bytes)
-{
-    uint32_t point = bytes ? utf8_code_point(text, bytes) : 0;
-
-    return point >= 0x20 && (point < 0x7f || point > 0x9f);
-}
-
-/* The text stays valid UTF-8: a character that is cut off, or that is not printable, becomes `?`. */
-static void text_clean(char *text)
-{
-    size_t to = 0, bytes;
-
-    for (size_t from = 0; text[from]; from += bytes ? bytes : 1) {
-        bytes = utf8_character_bytes(text + from, strlen(text + from));
-        if (!is_printable(text + from, bytes)) {
-            text[to++] = '?';
-            continue;
-        }
-        memmove(text + to, text + from, bytes);
-        to += bytes;
-    }
-    text[to] = '\0';
-}
-
 static char *text_make(struct report *report, const char *format, va_list arguments)
 {
     char *text;
@@ -48,7 +24,7 @@ static char *text_make(struct report *report, const char *format, va_list argume
         report->is_incomplete = true;
         return NULL;
     }
-    text_clean(text);
+    utf8_clean(text);
     return text;
 }
 
@@ -72,7 +48,7 @@ static char *text_copy(struct report *report, const char *from)
     char *text = strdup(from);
 
     if (text)
-        text_clean(text);
+        utf8_clean(text);
     else
         report->is_incomplete = true;
     return text;
@@ -104,6 +80,21 @@ void report_use_words(struct report *report, const struct setting_words *words)
     report->words = words;
 }
 
+/* Whether the same is known of the same place of the file. The subjects differ in the number of the route. */
+static bool is_known(const struct report *report, const struct finding *finding)
+{
+    bool is_found = false;
+
+    for (size_t i = 0;
+         finding->line && finding->text && finding->level >= FINDING_WARNING && i < report->count; i++) {
+        const struct finding *other = &report->findings[i];
+        is_found = is_found || (other->line == finding->line && other->column == finding->column &&
+                                other->level == finding->level && strcmp(other->text, finding->text) == 0 &&
+                                strcmp(other->section, report->section ? report->section : "") != 0);
+    }
+    return is_found;
+}
+
 /* Takes over the texts of `finding`. */
 static void finding_append(struct report *report, struct finding *finding)
 {
@@ -131,14 +122,18 @@ void report_add(struct report *report, enum finding_level level, const struct su
     finding.subject = text_copy(report, subject->text);
     finding.setting = subject->setting[0] ? text_copy(report, subject->setting) : NULL;
     finding.section = text_copy(report, report->section ? report->section : "");
-    finding_append(report, &finding);
+    report->is_known = is_known(report, &finding);
+    if (report->is_known)
+        finding_free(&finding);
+    else
+        finding_append(report, &finding);
 }
 
 void report_advise(struct report *report, const char *format, ...)
 {
     va_list arguments;
 
-    if (!report->count)
+    if (!report->count || report->is_known)
         return;
     struct finding *finding = &report->findings[report->count - 1];
     free(finding->advice);

@@ -37,6 +37,7 @@ struct report {
     char *section;                     /* of the next findings */
     const struct setting_words *words; /* borrowed; of the next findings; NULL: options */
     bool is_incomplete;                /* memory ran out: findings are missing */
+    bool is_known;                     /* the last finding was not added: it is there already */
 };
 
 /* Begins a section: the next findings belong to it. */
@@ -44,10 +45,12 @@ void report_begin(struct report *report, const char *format, ...) PRINTF_LIKE(2,
 /* How the user writes the settings that the next findings name. Borrowed until the next call; NULL: as
  * options. */
 void report_use_words(struct report *report, const struct setting_words *words);
-/* Adds a finding about `subject`. The text names settings as options. */
+/* Adds a finding about `subject`. The text names settings as options. A warning or problem of a setting that
+ * several routes have from one place of the file, such as a setting in the defaults, is added for the first
+ * of these routes only. */
 void report_add(struct report *report, enum finding_level level, const struct subject *subject,
                 const char *format, ...) PRINTF_LIKE(4, 5);
-/* Sets the advice of the last finding. It names settings as options. */
+/* Sets the advice of the last finding, if it was added. It names settings as options. */
 void report_advise(struct report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Moves the findings of `from` behind those of `to`. `from` is empty afterwards. */
 void report_append(struct report *to, struct report *from);

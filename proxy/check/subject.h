@@ -3,6 +3,7 @@
 #define HUSK_CHECK_SUBJECT_H
 
 #include "base/fault.h"
+#include "trust/credentials_options.h"
 
 #include <stddef.h>
 
@@ -15,11 +16,18 @@ struct subject {
     unsigned line, column;               /* of the setting in a file, from 1; 0: in no file */
 };
 
+/* A setting, or a part of it. */
+struct setting_reference {
+    const char *option; /* without dashes: `cert` */
+    size_t index;       /* of the item, if the setting is a list */
+    const char *part;   /* of the item: `password-env`; NULL: the whole item */
+};
+
 /* How the user writes settings, if not as options. The check knows each setting by its option: `cert`. */
 struct setting_words {
     const void *owner; /* borrowed */
-    /* Sets `setting`, `line` and `column`. `index`: of the item, if the setting is a list. */
-    void (*locate)(const void *owner, const char *option, size_t index, struct subject *subject);
+    /* Sets `setting`, `line` and `column`. */
+    void (*locate)(const void *owner, const struct setting_reference *reference, struct subject *subject);
     /* Copies a text that names settings as options, `--cert`. The caller frees the copy; NULL when out of
      * memory. */
     char *(*translate)(const void *owner, const char *text);
@@ -31,6 +39,13 @@ void subject_of_setting(struct subject *subject, const struct setting_words *wor
 /* About an item of a list. */
 void subject_of_item(struct subject *subject, const struct setting_words *words, const char *option,
                      size_t index, const char *value);
+/* About a part of an item. */
+void subject_of_part(struct subject *subject, const struct setting_words *words,
+                     const struct setting_reference *reference, const char *value);
+/* About a setting of a certificate of husk: the option itself, or the part of --more-cert with the same
+ * name. */
+void subject_of_own(struct subject *subject, const struct setting_words *words,
+                    const struct credentials_options *options, const char *option, const char *value);
 /* About something that is no setting. */
 void subject_of_text(struct subject *subject, const char *text);
 

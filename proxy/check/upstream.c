@@ -105,10 +105,14 @@ static void lookup_begin(struct target *target)
     target->options.health.interval_ms = 0;
     target->is_awaited = true;
     run->waiting++;
-    if (!discovery_open(&target->discovery, run->reactor.loop, &setup, &target->fault))
+    if (!discovery_open(&target->discovery, run->reactor.loop, &setup, &target->fault)) {
         on_endpoints(target, NULL);
-    else
-        target->fault.text[0] = '\0';
+        return;
+    }
+    target->fault.text[0] = '\0';
+    discovery_begin(&target->discovery, NULL);
+    if (target->discovery.list)
+        on_endpoints(target, target->discovery.list);
 }
 
 /* A look-up ends by an answer, and all end after --connect-timeout. */
@@ -263,10 +267,10 @@ static bool secrets_load(struct run *run)
     struct credentials_options options;
     struct fault fault;
 
-    if (check->credentials) {
+    if (check->credentials && (check->answer || !check->credentials->svid.socket)) {
         options = *check->credentials;
         options.speaks_link = false;
-        run->credentials = credentials_load(&options, &run->log, &fault);
+        run->credentials = credentials_load_from(&options, check->answer, &run->log, &fault);
     }
     struct shared_key *key = check->key ? shared_key_load(check->key, &fault) : NULL;
     if (key) {

@@ -19,8 +19,9 @@ struct upstream_check {
     const struct discovery_options *discovery;
     const struct route_options *route;             /* the name, the deadlines; its keys are not used */
     const struct credentials_options *credentials; /* NULL: the upstream is plain */
-    const struct shared_key_options *key;          /* NULL: husk has no shared key for the upstream */
-    bool connects;                                 /* make the connections, too */
+    const struct svid_message *answer; /* of the Workload API, if the credentials are from there; else NULL */
+    const struct shared_key_options *key; /* NULL: husk has no shared key for the upstream */
+    bool connects;                        /* make the connections, too */
     const char *tag;        /* of the message without events: at most EMPTY_MESSAGE_TAG_BYTES_MAX bytes */
     const char *no_message; /* why no message is sent, in words; NULL: it is sent */
     uint64_t answer_ms;     /* longest wait for its ack */

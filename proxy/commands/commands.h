@@ -19,6 +19,12 @@ void schema_print_help(FILE *out);
 int config_command(int argc, char **argv);
 void config_print_help(FILE *out);
 
+int healthcheck_command(int argc, char **argv);
+void healthcheck_print_help(FILE *out);
+
+int quit_command(int argc, char **argv);
+void quit_print_help(FILE *out);
+
 int receive_command(int argc, char **argv);
 void receive_print_help(FILE *out);
 

@@ -1,115 +1,122 @@
+/* husk pki: finds the subcommand and reads its settings. */
+#include "base/utf8.h"
 #include "commands/commands.h"
-
-#include "config/setting_value.h"
-#include "config/settings.h"
+#include "commands/pki_commands.h"
+#include "commands/pki_settings.h"
 #include "config/settings_help.h"
-#include "trust/authority.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-struct pki_settings {
-    struct setting_list server_names;
-    const char *client_name;
-    uint64_t days;
+struct subcommand {
+    const char *name;
+    enum pki_user user;
+    int words_min, words_max;
+    const char *words; /* what is expected */
+    int (*run)(const struct pki_settings *settings, int count, char **words, struct fault *fault);
 };
 
-static const char *const default_server_names[] = { "localhost", "127.0.0.1", "::1" };
+enum { WORDS_MAX = 1000 };
 
-static const struct setting pki_table[] = {
-    { .name = "server-name",
-      .type = SETTING_LIST,
-      .offset = offsetof(struct pki_settings, server_names),
-      .value_name = "NAME",
-      .help = "DNS name or IP address of the server (default localhost, 127.0.0.1 and ::1)" },
-    { .name = "client-name",
-      .type = SETTING_TEXT,
-      .offset = offsetof(struct pki_settings, client_name),
-      .fallback = "client",
-      .value_name = "NAME",
-      .help = "CN and DNS name of the client certificate" },
-    { .name = "days",
-      .type = SETTING_COUNT,
-      .offset = offsetof(struct pki_settings, days),
-      .fallback = "90",
-      .min = 1,
-      .max = 825,
-      .value_name = "N",
-      .help = "validity of the server and client certificates, in days" },
+static const struct subcommand subcommands[] = {
+    { "init", PKI_INIT, 1, 1, "one directory", pki_init_run },
+    { "issue", PKI_ISSUE, 1, WORDS_MAX, "server or client, and then names", pki_issue_run },
+    { "request", PKI_REQUEST, 1, WORDS_MAX, "names", pki_request_run },
+    { "renew", PKI_RENEW, 1, WORDS_MAX, "the names of certificates", pki_renew_run },
+    { "needs-renewal", PKI_NEEDS_RENEWAL, 1, WORDS_MAX, "files or names of certificates",
+      pki_needs_renewal_run },
+    { "revoke", PKI_REVOKE, 1, WORDS_MAX, "names, serial numbers or files of certificates", pki_revoke_run },
+    { "crl", PKI_CRL, 0, 0, "no words, only options", pki_crl_run },
+    { "inspect", PKI_INSPECT, 1, WORDS_MAX, "files, directories or servers as host:port", pki_inspect_run },
+    { "secret", PKI_SECRET, 1, 1, "the name of a certificate", pki_secret_run },
+    { "export-p12", PKI_EXPORT_P12, 1, 1, "the name of a certificate", pki_export_p12_run },
 };
 
-static const struct settings_table pki_settings_table = { .rows = pki_table,
-                                                          .count = sizeof pki_table / sizeof pki_table[0] };
+enum { SUBCOMMAND_COUNT = sizeof subcommands / sizeof subcommands[0] };
 
 void pki_print_help(FILE *out)
 {
-    fputs("usage: husk pki init DIR [option]…\n\n"
-          "Creates a CA, a server certificate and a client certificate, with their keys, in DIR.\n"
-          "Never overwrites a file. Do not keep ca.key.pem on the machines that run husk.\n\n",
+    fputs("husk pki init DIR [option]…\n"
+          "husk pki issue server|client NAME… [option]…\n"
+          "husk pki request NAME… [option]…\n"
+          "husk pki renew NAME… [option]…\n"
+          "husk pki needs-renewal NAME|FILE… [option]…\n"
+          "husk pki revoke NAME|SERIAL|FILE… [option]…\n"
+          "husk pki crl [option]…\n"
+          "husk pki inspect TARGET… [option]…\n"
+          "husk pki secret NAME [option]…\n"
+          "husk pki export-p12 NAME [option]…\n\n"
+          "Makes and keeps the certificates of a deployment, and looks into certificates of others.\n\n"
+          "init makes a CA, a server certificate and a client certificate, with their keys, in DIR. issue "
+          "makes one\n"
+          "more certificate, and request a key and a request for a CA elsewhere. inspect prints what is in "
+          "files,\n"
+          "in directories, or what a server at host:port shows.\n\n"
+          "No file is overwritten, except by renew and crl. A run that was interrupted is finished by the "
+          "same command.\n"
+          "renew ca and renew intermediate give a CA a new certificate for its key.\n"
+          "Keep the keys of the CA away from the machines that run husk.\n\n",
           out);
     settings_print_help(&pki_settings_table, out);
 }
 
-static int init_directory(const char *directory, const struct pki_settings *settings, struct fault *fault)
+static const struct subcommand *subcommand_find(const char *name)
 {
-    size_t named = settings->server_names.count;
-    size_t count = named ? named : sizeof default_server_names / sizeof default_server_names[0];
-    const char **names = calloc(count, sizeof *names);
-
-    if (!names) {
-        fault_set(fault, "out of memory");
-        return EXIT_STATUS_FAILED;
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        if (strcmp(subcommands[i].name, name) == 0)
+            return &subcommands[i];
     }
-    for (size_t i = 0; i < count; i++)
-        names[i] = named ? settings->server_names.items[i].value : default_server_names[i];
-    const struct authority_options options = {
-        .directory = directory,
-        .server_names = names,
-        .server_name_count = count,
-        .client_name = settings->client_name,
-        .leaf_days = (unsigned)settings->days,
-    };
-    int status = EXIT_STATUS_OK;
-    if (!authority_check_names(&options, fault))
-        status = EXIT_STATUS_USAGE;
-    else if (!authority_init_pki(&options, fault))
-        status = EXIT_STATUS_FAILED;
-    free(names);
-    for (int i = 0; status == EXIT_STATUS_OK && i < AUTHORITY_FILE_COUNT; i++)
-        printf("%s/%s\n", directory, authority_files[i]);
-    return status;
+    return NULL;
 }
 
-static int init_command(int argc, char **argv, struct fault *fault)
+static void subcommands_name(struct fault *fault, const char *given)
 {
-    struct pki_settings settings = { 0 };
-    int count, status = EXIT_STATUS_USAGE;
-    const struct settings_words words = { .count = argc, .items = argv, .positionals = &count };
+    char names[256] = "";
 
-    if (!settings_parse(&pki_settings_table, &settings, &words, fault))
-        goto done;
-    if (count != 1 || !*argv[0]) {
-        fault_set(fault, count > 1 ? "init takes one directory" : "init needs a directory");
-        goto done;
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", subcommands[i].name);
     }
-    status = init_directory(argv[0], &settings, fault);
+    if (given)
+        fault_set(fault, "unknown subcommand \"%.64s\": expected one of %s", given, names);
+    else
+        fault_set(fault, "expected a subcommand: %s", names);
+}
+
+static int subcommand_run(const struct subcommand *subcommand, int count, char **words, struct fault *fault)
+{
+    struct pki_settings settings;
+    int status = EXIT_STATUS_USAGE;
+
+    if (!pki_settings_parse(subcommand->user, &settings, &count, words, fault))
+        goto done;
+    bool is_empty = false;
+    for (int i = 0; i < count; i++)
+        is_empty |= !*words[i];
+    if (count < subcommand->words_min || count > subcommand->words_max || is_empty)
+        fault_set(fault, "%s needs %s", subcommand->name, subcommand->words);
+    else
+        status = subcommand->run(&settings, count, words, fault);
 done:
-    settings_free(&pki_settings_table, &settings);
+    pki_settings_free(&settings);
     return status;
 }
 
 int pki_command(int argc, char **argv)
 {
-    struct fault fault;
+    struct fault fault = { .text = "" };
+    const struct subcommand *subcommand = argc ? subcommand_find(argv[0]) : NULL;
     int status = EXIT_STATUS_USAGE;
 
-    if (argc < 1)
-        fault_set(&fault, "expected a subcommand: init");
-    else if (strcmp(argv[0], "init") != 0)
-        fault_set(&fault, "unknown subcommand \"%s\": expected init", argv[0]);
+    if (argc == 2 && strcmp(argv[1], "--help") == 0 && subcommand) {
+        pki_print_help(stdout);
+        return EXIT_STATUS_OK;
+    }
+    if (subcommand)
+        status = subcommand_run(subcommand, argc - 1, argv + 1, &fault);
     else
-        status = init_command(argc - 1, argv + 1, &fault);
-    if (status != EXIT_STATUS_OK)
+        subcommands_name(&fault, argc ? argv[0] : NULL);
+    utf8_clean(fault.text);
+    if (status != EXIT_STATUS_OK && fault.text[0])
         fprintf(stderr, "husk pki: %s\n", fault.text);
     return status;
 }

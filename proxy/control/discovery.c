@@ -1,5 +1,7 @@
 #include "control/discovery.h"
 
+#include "trust/server_name.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,29 +113,42 @@ static bool is_waiting(const struct discovery *discovery)
     return is_waiting;
 }
 
-static void endpoints_publish(struct discovery *discovery)
+/* The health is set by the caller. */
+static void list_use(struct discovery *discovery, struct endpoint_list *list)
+{
+    log_say_of(discovery->log, LOG_DEBUG, discovery->route, "the upstream has %zu address(es)", list->count);
+    endpoint_list_release(discovery->list);
+    discovery->list = endpoint_list_share(list);
+    endpoint_stats_registry_unlist(&discovery->stats_registry);
+    for (size_t i = 0; i < list->count; i++)
+        endpoint_stats_list(list->endpoints[i].stats);
+}
+
+/* The addresses of all targets, one reference; NULL: not to be published yet. */
+static struct endpoint_list *list_make(struct discovery *discovery)
 {
     size_t left_out;
 
     if (is_waiting(discovery))
-        return;
+        return NULL;
     struct endpoint_list *list = lookups_merge(discovery, &left_out);
     if (!list)
-        return; /* out of memory: the next answer publishes the list */
+        return NULL; /* out of memory: the next answer publishes the list */
     if (left_out && !discovery->left_out)
         log_say_of(discovery->log, LOG_WARN, discovery->route,
                    "more than %d upstream addresses: %zu left out", ENDPOINTS_MAX, left_out);
     discovery->left_out = left_out;
-    if (!list->count) {
+    return list;
+}
+
+static void endpoints_publish(struct discovery *discovery)
+{
+    struct endpoint_list *list = list_make(discovery);
+
+    if (list && !list->count) {
         discovery->on_endpoints(discovery->owner, NULL);
-    } else if (!discovery->list || !endpoint_list_equal(list, discovery->list)) {
-        log_say_of(discovery->log, LOG_DEBUG, discovery->route, "the upstream has %zu address(es)",
-                   list->count);
-        endpoint_list_release(discovery->list);
-        discovery->list = endpoint_list_share(list);
-        endpoint_stats_registry_unlist(&discovery->stats_registry);
-        for (size_t i = 0; i < list->count; i++)
-            endpoint_stats_list(list->endpoints[i].stats);
+    } else if (list && (!discovery->list || !endpoint_list_equal(list, discovery->list))) {
+        list_use(discovery, list);
         health_replace(&discovery->health, endpoint_list_share(list));
         discovery->on_endpoints(discovery->owner, list);
     }
@@ -167,13 +182,9 @@ static void on_resolved(void *owner, const struct resolver_address *addresses, s
 static bool lookup_open(struct discovery_lookup *lookup, struct ev_loop *loop, struct fault *fault)
 {
     const struct discovery_options *options = lookup->discovery->options;
-    struct resolver_address address = { .host = NULL };
 
-    if (lookup->target->address.is_unix) {
-        (void)address_to_socket(&lookup->target->address, &address.address);
-        on_resolved(lookup, &address, 1, NULL);
+    if (lookup->target->address.is_unix)
         return true;
-    }
     lookup->resolver = resolver_open(loop,
                                      &(struct resolver_request) { .address = &lookup->target->address,
                                                                   .options = &options->resolver,
@@ -196,10 +207,6 @@ bool discovery_open(struct discovery *discovery, struct ev_loop *loop, const str
         .on_endpoints = setup->on_endpoints,
         .owner = setup->owner,
     };
-    if (setup->stats_registry) {
-        discovery->stats_registry = *setup->stats_registry;
-        *setup->stats_registry = (struct endpoint_stats_registry) { 0 };
-    }
     health_open(&discovery->health, loop, &options->health);
     if (!discovery->lookups) {
         fault_set(fault, "out of memory");
@@ -215,6 +222,70 @@ bool discovery_open(struct discovery *discovery, struct ev_loop *loop, const str
     return true;
 }
 
+/* ---- from one discovery to the next ---- */
+
+/* Whether the answers for `b` are those for `a`, but for weights. */
+static bool target_is_same(const struct discovery_target *a, const struct discovery_target *b)
+{
+    return strcmp(a->address.host, b->address.host) == 0 && a->address.port == b->address.port &&
+           a->address.is_unix == b->address.is_unix && a->address.is_srv == b->address.is_srv &&
+           server_name_equal(a->server_name, b->server_name);
+}
+
+/* The addresses of `before`, with the weight of the new target. Those with another TLS setting are not taken:
+ * their server names may differ. */
+static struct endpoint_list *lookup_list_again(const struct discovery_lookup *lookup,
+                                               const struct discovery_lookup *before)
+{
+    const struct discovery_options *options = lookup->discovery->options, *old = before->discovery->options;
+    struct endpoint endpoints[ENDPOINTS_MAX];
+
+    if (!before->list || !target_is_same(lookup->target, before->target) ||
+        options->has_tls != old->has_tls || options->resolver.hosts != old->resolver.hosts)
+        return NULL;
+    for (size_t i = 0; i < before->list->count; i++) {
+        uint64_t weight = (uint64_t)before->list->endpoints[i].weight * lookup->target->weight;
+        endpoints[i] = before->list->endpoints[i];
+        endpoints[i].weight =
+            weight > before->target->weight ? (unsigned)(weight / before->target->weight) : 1;
+    }
+    return endpoint_list_new(endpoints, before->list->count);
+}
+
+static void lookup_begin(struct discovery_lookup *lookup, const struct discovery *before)
+{
+    struct resolver_address address = { .host = NULL };
+
+    if (lookup->target->address.is_unix) {
+        (void)address_to_socket(&lookup->target->address, &address.address);
+        lookup->has_answered = true;
+        lookup->list = lookup_list(lookup, &address, 1);
+    }
+    for (size_t i = 0; before && !lookup->list && i < before->options->target_count; i++) {
+        lookup->list = lookup_list_again(lookup, &before->lookups[i]);
+        lookup->left_out = lookup->list ? before->lookups[i].left_out : 0;
+    }
+}
+
+void discovery_begin(struct discovery *discovery, struct discovery *before)
+{
+    if (before) {
+        discovery->stats_registry = before->stats_registry;
+        before->stats_registry = (struct endpoint_stats_registry) { 0 };
+    }
+    for (size_t i = 0; i < discovery->options->target_count; i++)
+        lookup_begin(&discovery->lookups[i], before);
+    struct endpoint_list *list = list_make(discovery);
+    if (list && list->count) {
+        list_use(discovery, list);
+        if (before && before->list)
+            health_follow(&discovery->health, endpoint_list_share(list), &before->health);
+        else
+            health_replace(&discovery->health, endpoint_list_share(list));
+    }
+    endpoint_list_release(list);
+}
+
 void discovery_close(struct discovery *discovery)
 {
     if (!discovery->options)
@@ -228,12 +299,6 @@ void discovery_close(struct discovery *discovery)
     endpoint_list_release(discovery->list);
     endpoint_stats_registry_deinit(&discovery->stats_registry);
     *discovery = (struct discovery) { 0 };
-}
-
-void discovery_give_stats(struct discovery *discovery, struct discovery *to)
-{
-    to->stats_registry = discovery->stats_registry;
-    discovery->stats_registry = (struct endpoint_stats_registry) { 0 };
 }
 
 void discovery_refresh(struct discovery *discovery)

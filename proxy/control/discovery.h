@@ -65,22 +65,21 @@ struct discovery_setup {
     const char *route;                       /* borrowed: its name, for the log; NULL: none */
     const struct discovery_options *options; /* borrowed */
     struct log *log;                         /* borrowed */
-    /* Of the discovery before this one: taken over, and empty afterwards. NULL: there was none. */
-    struct endpoint_stats_registry *stats_registry;
     discovery_on_endpoints *on_endpoints;
     void *owner;
 };
 
-/* Begins to look up and to probe; may call on_endpoints at once. A target that does not resolve, or resolves
+/* Makes ready to look up: what can fail. Nobody outside sees it. A target that does not resolve, or resolves
  * no more, does not affect the other targets, and keeps the addresses of its last answer. Close it also after
  * a failure. */
 MUST_CHECK bool discovery_open(struct discovery *discovery, struct ev_loop *loop,
                                const struct discovery_setup *setup, struct fault *fault);
+/* Begins to look up and to probe. Takes over the stats of `before`, which is closed afterwards, the
+ * addresses of the targets that both have, and their health; NULL: there was no discovery before. `list` has
+ * what is known now; on_endpoints follows only later. */
+void discovery_begin(struct discovery *discovery, struct discovery *before);
 /* Safe on all zeros. */
 void discovery_close(struct discovery *discovery);
-
-/* Moves the stats of the endpoints to `to`, which has none. */
-void discovery_give_stats(struct discovery *discovery, struct discovery *to);
 
 /* Looks the names up again and probes again, soon: after a failed dial, or on a reload. */
 void discovery_refresh(struct discovery *discovery);

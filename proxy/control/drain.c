@@ -43,8 +43,19 @@ static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 
     (void)events;
     drain_note(drain, &activity, now_ms);
-    if (drain_is_over(drain, now_ms))
+    if (activity.is_complete || drain_is_over(drain, now_ms))
         ev_break(loop, EVBREAK_ALL);
+}
+
+void drain_start(struct drain *drain, struct ev_loop *loop)
+{
+    const struct drain_activity activity = activity_measure(drain);
+
+    if (drain->is_draining)
+        return;
+    drain_begin(drain, &activity, clock_monotonic_ms());
+    drain->options.on_begin(drain->options.owner);
+    ev_timer_start(loop, &drain->tick);
 }
 
 static void on_stop_signal(struct ev_loop *loop, ev_signal *watcher, int events)
@@ -52,14 +63,10 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *watcher, int events)
     struct drain *drain = watcher->data;
 
     (void)events;
-    if (drain->is_draining) {
+    if (drain->is_asked)
         ev_break(loop, EVBREAK_ALL);
-        return;
-    }
-    const struct drain_activity activity = activity_measure(drain);
-    drain_begin(drain, &activity, clock_monotonic_ms());
-    drain->options.on_begin(drain->options.owner);
-    ev_timer_start(loop, &drain->tick);
+    drain->is_asked = true;
+    drain_start(drain, loop);
 }
 
 void drain_open(struct drain *drain, struct ev_loop *loop, const struct drain_options *options)

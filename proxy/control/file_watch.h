@@ -1,11 +1,13 @@
 /* Watches one file. Reports that the file was replaced or written, as soon as the file no longer changes.
  *
- * Owns an inotify descriptor and timers, on the loop of the control thread. The descriptor watches the folder
- * of the file: an editor and Kubernetes replace a file by renaming something in its folder. Where inotify
- * reports nothing (network file systems, a symlink to another folder, no descriptors), a timer looks at the
- * file in intervals. A folder that was replaced is watched from the next look on. */
+ * Owns a watch of the folder of the file, and timers, on the loop of the control thread: an editor and
+ * Kubernetes replace a file by renaming something in its folder. Where inotify reports nothing
+ * (control/folder_watch.h), a timer looks at the file in intervals. A folder that was replaced is watched
+ * from the next look on. */
 #ifndef HUSK_CONTROL_FILE_WATCH_H
 #define HUSK_CONTROL_FILE_WATCH_H
+
+#include "control/folder_watch.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -22,9 +24,8 @@ struct file_watch_options {
 /* Zero-initialise. */
 struct file_watch {
     struct file_watch_options options;
-    struct ev_loop *loop; /* NULL: not open */
-    int folder;           /* inotify; -1: none */
-    ev_io event;
+    struct ev_loop *loop;       /* NULL: not open */
+    struct folder_watch folder; /* of the file */
     ev_timer tick, settle;
     uint64_t known, seen; /* stamps of the file: when it was last told, and at the last look */
 };
@@ -35,6 +36,8 @@ void file_watch_open(struct file_watch *watch, struct ev_loop *loop,
                      const struct file_watch_options *options);
 /* The caller has read the file: its present state is not reported. */
 void file_watch_note(struct file_watch *watch);
+/* Whether the file has changed, and on_changed has not been called yet. */
+bool file_watch_has_changed(const struct file_watch *watch);
 /* Safe on all zeros. */
 void file_watch_close(struct file_watch *watch);
 

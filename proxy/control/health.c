@@ -21,14 +21,22 @@ static void timer_restart(struct health *health, double seconds)
     ev_timer_start(health->loop, &health->timer);
 }
 
+/* Whether another round follows the last one. */
+static bool probes_again(const struct health *health)
+{
+    return health->failure != END_NONE || health->options.persistence == HEALTH_ALWAYS;
+}
+
 static void round_end(struct health *health, enum end_reason failure)
 {
     attempt_close(health);
     ev_timer_stop(health->loop, &health->timer); /* the deadline of the attempt */
     health->is_known = true;
     health->failure = failure;
+    if (failure == END_NONE)
+        health->answered = health->list->endpoints[health->at].address;
     health->ended_ms = clock_monotonic_ms();
-    if (failure != END_NONE || health->options.persistence == HEALTH_ALWAYS)
+    if (probes_again(health))
         timer_restart(health, (double)health->options.interval_ms / 1000);
 }
 
@@ -116,6 +124,59 @@ void health_replace(struct health *health, struct endpoint_list *list)
     health->at = 0;
     if (health->options.interval_ms)
         attempt_begin(health, END_UNRESOLVED);
+}
+
+static bool has_address(const struct endpoint_list *list, const struct socket_address *address)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (socket_address_equal(&list->endpoints[i].address, address))
+            return true;
+    }
+    return false;
+}
+
+static bool has_addresses(const struct endpoint_list *list, const struct endpoint_list *of)
+{
+    for (size_t i = 0; i < of->count; i++) {
+        if (!has_address(list, &of->endpoints[i].address))
+            return false;
+    }
+    return true;
+}
+
+/* Whether the result of the last round of `before` is true for `list`. */
+static bool result_stands(const struct health *before, const struct endpoint_list *list)
+{
+    if (!before->is_known)
+        return false;
+    return before->failure == END_NONE ? has_address(list, &before->answered)
+                                       : has_addresses(before->list, list);
+}
+
+void health_follow(struct health *health, struct endpoint_list *list, struct health *before)
+{
+    const double interval = (double)health->options.interval_ms / 1000;
+    bool is_waiting = before->is_known && before->fd < 0 && has_addresses(list, before->list) &&
+                      has_addresses(before->list, list);
+    double seconds = interval;
+
+    if (is_waiting && ev_is_active(&before->timer))
+        seconds = ev_timer_remaining(before->loop, &before->timer);
+    attempt_close(before);
+    ev_timer_stop(before->loop, &before->timer);
+    if (interval > 0 && result_stands(before, list)) {
+        health->is_known = true;
+        health->failure = before->failure;
+        health->answered = before->answered;
+        health->ended_ms = before->ended_ms;
+    }
+    if (!health->is_known || !is_waiting) {
+        health_replace(health, list);
+        return;
+    }
+    health->list = list;
+    if (probes_again(health))
+        timer_restart(health, seconds < interval ? seconds : interval);
 }
 
 void health_refresh(struct health *health)

@@ -26,10 +26,11 @@ struct health {
     size_t at;                  /* the address that is tried, in the list */
     int fd;                     /* -1: no attempt under way */
     ev_io watcher;
-    ev_timer timer;          /* the attempt's deadline, or the next round */
-    bool is_known;           /* a round has ended */
-    enum end_reason failure; /* of the last round; END_NONE: an address answered */
-    uint64_t ended_ms;       /* of the last round, clock_monotonic_ms */
+    ev_timer timer;                 /* the attempt's deadline, or the next round */
+    bool is_known;                  /* a round has ended */
+    enum end_reason failure;        /* of the last round; END_NONE: an address answered */
+    struct socket_address answered; /* the address that answered, if one did */
+    uint64_t ended_ms;              /* of the last round, clock_monotonic_ms */
 };
 
 /* Idle until the first health_replace. Without an interval it never probes, and `is_known` stays false. */
@@ -40,6 +41,11 @@ void health_close(struct health *health);
  * until it ends.
  */
 void health_replace(struct health *health, struct endpoint_list *list);
+/* The same for the first list, after the probes of `before`, which stop. The result of the last round stands
+ * if it is true for `list`: the address that answered is in it; or none answered, and `list` has no other
+ * address. If both lists have the same addresses and no round is under way, the next round begins when the
+ * next round of `before` would begin, and at the latest after the own interval. */
+void health_follow(struct health *health, struct endpoint_list *list, struct health *before);
 
 /* Begins a round if probing has ended with a good one: something failed since. */
 void health_refresh(struct health *health);

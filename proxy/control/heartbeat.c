@@ -6,10 +6,16 @@
 #include <assert.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { DATAGRAMS_PER_WAKE = 64, SECOND_MS = 1000, LIMITED_LOG_BURST = 1 };
+enum {
+    DATAGRAMS_PER_WAKE = 64,
+    SECOND_MS = 1000,
+    LIMITED_LOG_BURST = 1,
+    DESCRIPTORS_LEFT_MIN = 16, /* for connections */
+};
 
 /* The first byte of a datagram, its source, and which of this machine's addresses it was sent to. */
 struct datagram {
@@ -67,8 +73,8 @@ static void limited_log(struct heartbeat *heartbeat, const struct socket_address
     if (!log_limiter_admit(&heartbeat->limiter, now_ms, LIMITED_LOG_BURST, &suppressed))
         return;
     socket_address_format(source, text, sizeof text);
-    log_begin(&line, heartbeat->options.log, LOG_WARN,
-              "UDP heartbeats from one source exceed --udp-heartbeats-per-source and are not answered");
+    log_begin_words(&line, heartbeat->options.log, LOG_WARN, SIDE_DOWNSTREAM,
+                    "UDP heartbeats from one source exceed --udp-heartbeats-per-source and are not answered");
     log_text(&line, "route", heartbeat->options.route);
     log_text(&line, "source", text);
     log_suppressed(&line, suppressed);
@@ -139,36 +145,97 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 void heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
                     const struct heartbeat_options *options)
 {
-    *heartbeat = (struct heartbeat) { .options = *options, .loop = loop };
+    *heartbeat = (struct heartbeat) {
+        .options = *options, .loop = loop, .answered = heartbeat->answered, .limited = heartbeat->limited
+    };
     source_limit_init(&heartbeat->sources, options->per_second_and_source);
     ev_timer_init(&heartbeat->pause, on_pause_over, 0, 0);
     heartbeat->pause.data = heartbeat;
 }
 
-bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address, struct fault *fault)
+void heartbeat_set_options(struct heartbeat *heartbeat, const struct heartbeat_options *options)
 {
-    assert(heartbeat->count < HEARTBEAT_SOCKETS_MAX);
-    ev_io *watcher = &heartbeat->watchers[heartbeat->count];
-    int fd = socket_bind_datagram(address, fault);
+    if (options->per_second_and_source != heartbeat->options.per_second_and_source) {
+        source_limit_deinit(&heartbeat->sources);
+        source_limit_init(&heartbeat->sources, options->per_second_and_source);
+    }
+    heartbeat->options = *options;
+}
 
-    if (fd < 0)
-        return false;
+/* The kernel gives the lowest free descriptor. */
+static bool leaves_descriptors(int fd)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || (rlim_t)fd + DESCRIPTORS_LEFT_MIN < limit.rlim_cur;
+}
+
+static void socket_watch(struct heartbeat *heartbeat, unsigned at, int fd)
+{
+    ev_io *watcher = &heartbeat->watchers[at];
+
     ev_io_init(watcher, on_datagrams, fd, EV_READ);
     watcher->data = heartbeat;
-    ev_io_start(heartbeat->loop, watcher);
-    heartbeat->count++;
+    if (!ev_is_active(&heartbeat->pause))
+        ev_io_start(heartbeat->loop, watcher);
+}
+
+static bool is_bound_to(const ev_io *watcher, const struct socket_address *address)
+{
+    const struct socket_address bound = socket_local_address(watcher->fd);
+
+    return socket_address_equal(&bound, address);
+}
+
+bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address, struct fault *fault)
+{
+    for (unsigned i = 0; i < heartbeat->count; i++) {
+        if (is_bound_to(&heartbeat->watchers[i], address))
+            return true;
+    }
+    assert(heartbeat->count < HEARTBEAT_SOCKETS_MAX);
+    int fd = socket_bind_datagram(address, fault);
+    if (fd >= 0 && !leaves_descriptors(fd)) {
+        fault_set(fault, "less than %d descriptors are left for connections", DESCRIPTORS_LEFT_MIN);
+        close(fd);
+        fd = -1;
+    }
+    if (fd < 0)
+        return false;
+    socket_watch(heartbeat, heartbeat->count++, fd);
     return true;
+}
+
+/* The last socket takes the place of the closed one. */
+static void socket_close(struct heartbeat *heartbeat, unsigned at)
+{
+    ev_io *closed = &heartbeat->watchers[at], *last = &heartbeat->watchers[--heartbeat->count];
+
+    ev_io_stop(heartbeat->loop, closed);
+    close(closed->fd);
+    if (last == closed)
+        return;
+    ev_io_stop(heartbeat->loop, last);
+    socket_watch(heartbeat, at, last->fd);
+}
+
+void heartbeat_keep(struct heartbeat *heartbeat, const struct socket_address *addresses, unsigned count)
+{
+    for (unsigned i = heartbeat->count; i--;) {
+        bool is_kept = false;
+        for (unsigned k = 0; k < count; k++)
+            is_kept = is_kept || is_bound_to(&heartbeat->watchers[i], &addresses[k]);
+        if (!is_kept)
+            socket_close(heartbeat, i);
+    }
 }
 
 void heartbeat_close(struct heartbeat *heartbeat)
 {
     if (!heartbeat->loop)
         return;
-    for (unsigned i = 0; i < heartbeat->count; i++) {
-        ev_io_stop(heartbeat->loop, &heartbeat->watchers[i]);
-        close(heartbeat->watchers[i].fd);
-    }
+    heartbeat_keep(heartbeat, NULL, 0);
     ev_timer_stop(heartbeat->loop, &heartbeat->pause);
     source_limit_deinit(&heartbeat->sources);
-    *heartbeat = (struct heartbeat) { 0 };
+    *heartbeat = (struct heartbeat) { .answered = heartbeat->answered, .limited = heartbeat->limited };
 }

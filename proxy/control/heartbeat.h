@@ -42,18 +42,23 @@ struct heartbeat {
     uint32_t taken;           /* datagrams since then */
     struct source_limit sources;
     struct log_limiter limiter;
-    uint64_t answered,
-        limited; /* since the start; limited: not answered, because their source asked too often */
+    /* Since the first open; limited: not answered, because their source asked too often. */
+    uint64_t answered, limited;
 };
 
-/* `heartbeat` does not move in memory afterwards. */
+/* Zero-initialise. `heartbeat` does not move in memory afterwards. */
 void heartbeat_open(struct heartbeat *heartbeat, struct ev_loop *loop,
                     const struct heartbeat_options *options);
-/* Binds a socket to `address`, an IP address with its port, and begins to answer there. At most
- * HEARTBEAT_SOCKETS_MAX times. A failure changes nothing. */
+/* Goes on with other options. */
+void heartbeat_set_options(struct heartbeat *heartbeat, const struct heartbeat_options *options);
+/* Binds a socket to `address`, an IP address with its port, and begins to answer there, unless it does so
+ * already. At most HEARTBEAT_SOCKETS_MAX addresses. Fails also if the socket would take one of the last
+ * descriptors, which connections need. A failure changes nothing. */
 MUST_CHECK bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *address,
                                struct fault *fault);
-/* Safe on all zeros. */
+/* Closes the sockets at other addresses than these. */
+void heartbeat_keep(struct heartbeat *heartbeat, const struct socket_address *addresses, unsigned count);
+/* Keeps the counts. Safe on all zeros. */
 void heartbeat_close(struct heartbeat *heartbeat);
 
 #endif

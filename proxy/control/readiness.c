@@ -1,5 +1,6 @@
 #include "control/readiness.h"
 
+#include "trust/revocation_state.h"
 #include "trust/server_name.h"
 
 #include <stdio.h>
@@ -119,21 +120,61 @@ static bool has_ended(int64_t not_after, const struct readiness_facts *facts)
     return not_after && not_after < facts->wall_seconds;
 }
 
+/* Whether a certificate of ours has not ended, and ends within --min-certificate-life. */
+static bool ends_soon(int64_t not_after, const struct readiness_facts *facts)
+{
+    return not_after && not_after >= facts->wall_seconds &&
+           not_after - facts->wall_seconds < facts->min_certificate_life;
+}
+
+static void life_describe(const struct validity *validity, const struct readiness_facts *facts, char *text,
+                          size_t size)
+{
+    if (has_ended(validity->leaf, facts))
+        reason_add(text, size, "certificate", "the own certificate has expired");
+    if (ends_soon(validity->leaf, facts))
+        reason_add(text, size, "certificate", "the own certificate ends within --min-certificate-life");
+    if (has_ended(validity->intermediates, facts))
+        reason_add(text, size, "certificate", "an intermediate of the own certificate has expired");
+    if (ends_soon(validity->intermediates, facts))
+        reason_add(text, size, "certificate",
+                   "an intermediate of the own certificate ends within --min-certificate-life");
+    if (has_ended(validity->last_ca, facts))
+        reason_add(text, size, "certificate", "all CAs have expired");
+}
+
+/* Adds what is wrong with the revocation lists. Returns whether husk refuses all peers of a side. */
+static bool lists_describe(const struct readiness_facts *facts, char *text, size_t size)
+{
+    char lines[REVOCATION_STATE_BYTES];
+    bool refuses_all = false;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        if (!facts->revocation[side].lists)
+            continue;
+        /* An upstream may prove its status without a list, and a dial tells whether it does. */
+        if (!revocation_state_describe(facts->revocation[side], facts->wall_seconds, lines) &&
+            side == SIDE_DOWNSTREAM)
+            refuses_all = true;
+        for (char *at = lines, *end; (end = strchr(at, '\n')); at = end + 1) {
+            *end = '\0';
+            reason_add(text, size, "revocation", at);
+        }
+    }
+    return refuses_all;
+}
+
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size)
 {
     text[0] = '\0';
-    for (enum side side = 0; side < SIDE_COUNT; side++) {
-        const struct validity *validity = &facts->validity[side];
-        if (has_ended(validity->leaf, facts))
-            reason_add(text, size, "certificate", "the own certificate has expired");
-        if (has_ended(validity->intermediates, facts))
-            reason_add(text, size, "certificate", "an intermediate of the own certificate has expired");
-        if (has_ended(validity->last_ca, facts))
-            reason_add(text, size, "certificate", "all CAs have expired");
-    }
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        life_describe(&facts->validity[side], facts, text, size);
     upstream_describe(facts, text, size);
     bool is_ready = text[0] == '\0';
-    return !acks_describe(facts, text, size) && is_ready;
+    if (facts->is_insecure)
+        reason_add(text, size, "upstream", "no certificate is verified (--insecure)");
+    bool holds_all = acks_describe(facts, text, size), refuses_all = lists_describe(facts, text, size);
+    return is_ready && !holds_all && !refuses_all;
 }
 
 /* ---- reactions ---- */
@@ -153,8 +194,16 @@ static void refusal_update(struct readiness *readiness, enum end_reason failure)
     } else {
         options->on_admit(options->owner);
         log_say_of(options->log, LOG_INFO, options->route,
-                   "upstream may be back; connections are accepted again");
+                   options->refuses_unhealthy ? "upstream may be back; connections are accepted again"
+                                              : "connections are accepted again");
     }
+}
+
+void readiness_set_options(struct readiness *readiness, const struct readiness_options *options)
+{
+    readiness->options = *options;
+    if (!options->refuses_unhealthy)
+        refusal_update(readiness, END_NONE);
 }
 
 void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial)

@@ -10,6 +10,7 @@
 #include "control/discovery.h"
 #include "link/dialer.h"
 #include "runtime/route.h"
+#include "trust/revocation.h"
 #include "trust/validity.h"
 
 #include <stdbool.h>
@@ -20,8 +21,11 @@ struct readiness_facts {
     const struct discovery *discovery; /* borrowed */
     enum route_on_no_acks on_no_acks;
     struct dialer_outcome dial;
-    struct validity validity[SIDE_COUNT]; /* all zeros: that side has no certificate */
-    int64_t wall_seconds;                 /* the time now, since the epoch */
+    bool is_insecure;                             /* husk verifies no certificate of an upstream */
+    struct validity validity[SIDE_COUNT];         /* all zeros: that side has no certificate */
+    struct revocation_use revocation[SIDE_COUNT]; /* borrowed */
+    int64_t wall_seconds;                         /* the time now, since the epoch */
+    int64_t min_certificate_life; /* seconds: an own certificate that ends earlier is a reason */
 };
 
 /* `dial` while it counts, for half a minute; else all zeros. */
@@ -35,7 +39,9 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
 
 /* Writes the reasons against being ready to `text`, one per line, cut to `size`. True when there is none:
  * `text` then holds notes, or is empty. An address that never acknowledges is a note. It is a reason if husk
- * keeps its messages and no other address acknowledges. */
+ * keeps its messages and no other address acknowledges. A revocation list that is stale or missing is a note.
+ * It is a reason if husk requires lists and no CA has a fresh list. An upstream that is not verified is a
+ * note. */
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
 
 struct readiness_options {
@@ -52,6 +58,11 @@ struct readiness {
     struct readiness_options options;
     bool is_refusing;
 };
+
+/* Sets the options at the begin of a route, and when they change. A route that refuses connections, and whose
+ * new options do not ask for that, accepts them at once: a Unix socket may be among its new addresses, and
+ * does not listen again after a refusal. */
+void readiness_set_options(struct readiness *readiness, const struct readiness_options *options);
 
 /* Call it about once a second. Refreshes discovery after a failed dial: the upstream may have moved, or may
  * be back. Calls on_refuse or on_admit when that has to change. */

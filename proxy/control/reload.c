@@ -1,31 +1,68 @@
 #include "control/reload.h"
 
+#include "trust/credentials_files.h"
 #include "trust/file_stamp.h"
 
 #include <string.h>
+#include <unistd.h>
 
-enum { RETRY_MIN_MS = 1000 };
+enum {
+    RETRY_MIN_MS = 1000,
+    SETTLE_MS = 100,    /* how long files must not change before they are loaded */
+    FIRST_LOADS_MAX = 5 /* while the files change */
+};
 
 /* A set that is not in use yet. */
 struct loaded {
     struct credentials *credentials[SIDE_COUNT];
+    uint64_t credentials_stamps[SIDE_COUNT];
     struct shared_key *keys[SIDE_COUNT];
 };
 
 /* ---- the files ---- */
+
+static uint64_t credentials_stamp(const struct reload *reload, const struct credentials_options *options)
+{
+    uint64_t stamp = credentials_files_stamp(options);
+
+    if (options->svid.socket)
+        stamp += workload_apis_answers(&reload->options.reloads->workload_apis, options->svid.socket);
+    return stamp;
+}
 
 static uint64_t files_stamp(const struct reload *reload)
 {
     uint64_t stamp = 0;
 
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        const struct credentials_options *options = &reload->options.credentials[side];
-        const char *const paths[] = { options->cert_file, options->key_file, options->ca_file,
-                                      options->passphrase_file, reload->options.keys[side].file };
-        for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
-            stamp = stamp * 31 + (paths[i] ? file_stamp(paths[i]) : 0);
+        const char *key = reload->options.keys[side].file;
+        stamp = stamp * 31 + credentials_stamp(reload, &reload->options.credentials[side]);
+        stamp = stamp * 31 + (key ? file_stamp(key) : 0);
     }
     return stamp;
+}
+
+/* ---- a set ---- */
+
+static bool may_share(const struct reload *reload, enum side side, const struct credentials_options *options,
+                      uint64_t stamp)
+{
+    return reload->round == reload->options.reloads->round && reload->credentials_stamps[side] == stamp &&
+           !credentials_are_withdrawn(reload->credentials[side]) &&
+           credentials_options_equal(&reload->options.credentials[side], options);
+}
+
+/* The credentials of these files that a route has loaded in this round; NULL: there are none. */
+static struct credentials *credentials_find(const struct reloads *reloads,
+                                            const struct credentials_options *options, uint64_t stamp)
+{
+    const struct reload_entry *entry;
+
+    LIST_FOREACH (entry, &reloads->of_stamps[stamp % RELOADS_SLOTS], sibling) {
+        if (may_share(entry->reload, entry->side, options, stamp))
+            return credentials_share(entry->reload->credentials[entry->side]);
+    }
+    return NULL;
 }
 
 static void set_release(const struct loaded *set)
@@ -36,6 +73,38 @@ static void set_release(const struct loaded *set)
     }
 }
 
+/* Where the credentials come from: files, or the newest answer of a Workload API. */
+static struct credentials *source_load(const struct reload *reload, const struct credentials_options *options,
+                                       struct log *log, struct fault *fault)
+{
+    struct credentials_options with_tokens = *options;
+    struct svid_message answer;
+
+    with_tokens.tokens = reload->options.reloads->tokens;
+    if (!options->svid.socket)
+        return credentials_load(&with_tokens, log, fault);
+    if (!workload_apis_answer(&reload->options.reloads->workload_apis, options->svid.socket, &answer, fault))
+        return NULL;
+    return credentials_load_from(options, &answer, log, fault);
+}
+
+/* Notes of the set go to the log, unless they are there already. */
+static struct credentials *credentials_read(const struct reload *reload,
+                                            const struct credentials_options *options, uint64_t stamp,
+                                            struct fault *fault)
+{
+    uint64_t *noted = &reload->options.reloads->noted[stamp % RELOADS_SLOTS];
+    struct log quiet;
+
+    log_init(&quiet, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
+    struct credentials *credentials =
+        source_load(reload, options, *noted == stamp ? &quiet : reload->log, fault);
+    log_deinit(&quiet);
+    if (credentials)
+        *noted = stamp;
+    return credentials;
+}
+
 static bool side_load(const struct reload *reload, enum side side, struct loaded *set, struct fault *fault)
 {
     const struct credentials_options *credentials = &reload->options.credentials[side];
@@ -43,8 +112,17 @@ static bool side_load(const struct reload *reload, enum side side, struct loaded
 
     if (key->setting && !(set->keys[side] = shared_key_load(key, fault)))
         return false;
-    return !credentials->cert_file ||
-           (set->credentials[side] = credentials_load(credentials, reload->log, fault)) != NULL;
+    if (!credentials_options_are_set(credentials))
+        return true;
+    uint64_t stamp = credentials_stamp(reload, credentials);
+    set->credentials_stamps[side] = stamp;
+    /* A side that has no credentials yet waits for the next answer. */
+    if (credentials->svid.socket && reload->credentials[side] &&
+        workload_apis_is_withdrawn(&reload->options.reloads->workload_apis, credentials->svid.socket))
+        return (set->credentials[side] = credentials_withdraw(credentials->role, fault)) != NULL;
+    set->credentials[side] = credentials_find(reload->options.reloads, credentials, stamp);
+    return set->credentials[side] ||
+           (set->credentials[side] = credentials_read(reload, credentials, stamp, fault)) != NULL;
 }
 
 /* All sides or none. */
@@ -54,18 +132,137 @@ static bool set_load(const struct reload *reload, struct loaded *set, struct fau
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         if (side_load(reload, side, set, fault))
             continue;
+        log_translate(reload->log, side, fault->text, sizeof fault->text);
         set_release(set);
         return false;
     }
     return true;
 }
 
+/* Takes a reference to `credentials`; NULL: none. */
+static void side_use(struct reload *reload, enum side side, struct credentials *credentials, uint64_t stamp)
+{
+    struct reload_entry *entry = &reload->entries[side];
+
+    if (reload->credentials[side])
+        LIST_REMOVE(entry, sibling);
+    credentials_release(reload->credentials[side]);
+    reload->credentials[side] = credentials;
+    reload->credentials_stamps[side] = stamp;
+    *entry = (struct reload_entry) { .reload = reload, .side = side };
+    if (credentials)
+        LIST_INSERT_HEAD(&reload->options.reloads->of_stamps[stamp % RELOADS_SLOTS], entry, sibling);
+}
+
 static void set_use(struct reload *reload, const struct loaded *set)
 {
+    reload->round = reload->options.reloads->round;
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        credentials_release(reload->credentials[side]);
-        reload->credentials[side] = set->credentials[side];
+        side_use(reload, side, set->credentials[side], set->credentials_stamps[side]);
         shared_key_slot_replace(&reload->keys[side], set->keys[side]);
+    }
+}
+
+enum load_result { LOAD_DONE, LOAD_FAILED, LOAD_MIXED };
+
+/* MIXED: a file has changed meanwhile, and so nothing is loaded: the set could have parts of two sets. */
+static enum load_result set_load_once(struct reload *reload, struct loaded *set, struct fault *fault)
+{
+    uint64_t stamp = files_stamp(reload);
+
+    reload->stamps.loaded = reload->stamps.seen = stamp;
+    bool is_loaded = set_load(reload, set, fault);
+    if (files_stamp(reload) == stamp)
+        return is_loaded ? LOAD_DONE : LOAD_FAILED;
+    if (is_loaded)
+        set_release(set);
+    return LOAD_MIXED;
+}
+
+/* ---- the folders of the files ---- */
+
+static bool is_watching(const struct reload *reload)
+{
+    return reload->loop && reload->options.interval_ms && reload->state != RELOAD_STOPPED;
+}
+
+static void on_path(void *owner, const char *path)
+{
+    folder_watch_add(owner, path);
+}
+
+/* A folder that was replaced since the last call is another one. */
+static void folders_add(const struct reload *reload)
+{
+    struct folder_watch *folders = &reload->options.reloads->folders;
+
+    if (!is_watching(reload) || !folders->loop)
+        return;
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        const struct credentials_options *credentials = &reload->options.credentials[side];
+        const char *key = reload->options.keys[side].file;
+        credentials_files_visit(credentials, on_path, folders);
+        if (credentials->directory)
+            folder_watch_add(folders, credentials->directory);
+        for (size_t i = 0; i < credentials->revocation.count; i++)
+            folder_watch_add(folders, credentials->revocation.paths[i]);
+        if (key)
+            folder_watch_add(folders, key);
+    }
+}
+
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int events);
+
+static void settle_begin(struct reloads *reloads, struct ev_loop *loop)
+{
+    if (ev_is_active(&reloads->settle))
+        return;
+    ev_timer_init(&reloads->settle, on_settled, (double)SETTLE_MS / 1000, 0);
+    reloads->settle.data = reloads;
+    ev_timer_start(loop, &reloads->settle);
+}
+
+static void on_folder_event(void *owner)
+{
+    struct reloads *reloads = owner;
+
+    settle_begin(reloads, reloads->folders.loop);
+}
+
+/* Files that have changed since the last look may be half written: they are looked at again. */
+static void on_settled(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct reloads *reloads = timer->data;
+    struct reload *reload;
+    bool is_moving = false, is_new = !reloads->folders.loop;
+
+    (void)events;
+    if (is_new)
+        folder_watch_open(&reloads->folders, loop, on_folder_event, reloads);
+    LIST_FOREACH (reload, &reloads->watching, watching) {
+        if (!is_watching(reload))
+            continue;
+        if (is_new)
+            folders_add(reload);
+        reload_look(reload);
+        is_moving = is_moving || reload->stamps.seen != reload->stamps.loaded;
+    }
+    if (is_moving)
+        settle_begin(reloads, loop);
+}
+
+/* The files of all routes are others: no folder of a file that is gone stays watched. */
+static void folders_renew(struct reloads *reloads, struct ev_loop *loop)
+{
+    const struct reload *reload;
+
+    ev_timer_stop(loop, &reloads->settle);
+    folder_watch_close(&reloads->folders);
+    LIST_FOREACH (reload, &reloads->watching, watching) {
+        if (is_watching(reload)) {
+            settle_begin(reloads, loop);
+            return;
+        }
     }
 }
 
@@ -82,26 +279,46 @@ static void failure_note(struct reload *reload, const struct fault *fault)
         return;
     reload->failed++;
     log_say_of(reload->log, LOG_ERROR, reload->options.route,
-               "reload failed, the credentials in use are kept and husk tries again: %s", fault->text);
+               "reload failed, the credentials in use are kept%s: %s",
+               fault->is_final ? "" : " and husk tries again", fault->text);
+}
+
+static void retry_start(struct reload *reload, uint64_t delay_ms)
+{
+    if (!reload->loop)
+        return;
+    ev_timer_stop(reload->loop, &reload->retry);
+    ev_timer_set(&reload->retry, (double)delay_ms / 1000, 0);
+    ev_timer_start(reload->loop, &reload->retry);
 }
 
 static void retry_schedule(struct reload *reload)
 {
-    if (reload->loop) {
-        ev_timer_stop(reload->loop, &reload->retry);
-        ev_timer_set(&reload->retry, (double)reload->retry_ms / 1000, 0);
-        ev_timer_start(reload->loop, &reload->retry);
+    if (reload->fault.is_final) { /* until a file changes, or somebody asks */
+        if (reload->loop)
+            ev_timer_stop(reload->loop, &reload->retry);
+        return;
     }
+    retry_start(reload, reload->retry_ms);
     reload->retry_ms *= 2;
     if (reload->retry_ms > reload->options.retry_max_ms)
         reload->retry_ms = reload->options.retry_max_ms;
 }
 
+/* No failure: the files are loaded when they stand still. */
+static void mixed_note(struct reload *reload)
+{
+    if (reload->state == RELOAD_LOADED)
+        reload->fault.text[0] = '\0';
+    reload->state = RELOAD_RETRYING;
+    retry_start(reload, SETTLE_MS);
+}
+
 /* A route without TLS and keys has nothing to load. */
-static bool has_files(const struct reload_options *options)
+static bool has_source(const struct reload_options *options)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        if (options->credentials[side].cert_file || options->keys[side].setting)
+        if (credentials_options_are_set(&options->credentials[side]) || options->keys[side].setting)
             return true;
     }
     return false;
@@ -112,8 +329,13 @@ static void reload_attempt(struct reload *reload)
     struct loaded set;
     struct fault fault;
 
-    reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
-    if (!set_load(reload, &set, &fault)) {
+    enum load_result result = set_load_once(reload, &set, &fault);
+    folders_add(reload);
+    if (result == LOAD_MIXED) {
+        mixed_note(reload);
+        return;
+    }
+    if (result == LOAD_FAILED) {
         failure_note(reload, &fault);
         retry_schedule(reload);
         return;
@@ -124,17 +346,42 @@ static void reload_attempt(struct reload *reload)
         ev_timer_stop(reload->loop, &reload->retry);
     reload->options.on_loaded(reload->options.owner);
     reload->succeeded++;
-    log_say_of(reload->log, LOG_INFO, reload->options.route, "credentials reloaded");
+    log_say_of(reload->log, LOG_INFO, reload->options.route,
+               reload_is_withdrawn(reload) ? "credentials withdrawn: no peer is accepted"
+                                           : "credentials reloaded");
+}
+
+void reloads_begin(struct reloads *reloads)
+{
+    reloads->round++;
+    memset(reloads->noted, 0, sizeof reloads->noted);
 }
 
 /* The files are new, or somebody asks for them: the pauses begin with the shortest again. */
 void reload_now(struct reload *reload)
 {
-    if (reload->state == RELOAD_STOPPED || !has_files(&reload->options))
+    if (reload->state == RELOAD_STOPPED || !has_source(&reload->options))
         return;
     reload->retry_ms =
         reload->options.retry_max_ms < RETRY_MIN_MS ? reload->options.retry_max_ms : RETRY_MIN_MS;
     reload_attempt(reload);
+}
+
+bool reload_is_withdrawn(const struct reload *reload)
+{
+    return credentials_are_withdrawn(reload->credentials[SIDE_DOWNSTREAM]) ||
+           credentials_are_withdrawn(reload->credentials[SIDE_UPSTREAM]);
+}
+
+bool reload_needs_workload_api(const struct reload *reload, const char *socket)
+{
+    bool is_needed = false;
+
+    for (enum side side = 0; side < SIDE_COUNT; side++) {
+        const char *own = reload->options.credentials[side].svid.socket;
+        is_needed = is_needed || (own && (!socket || strcmp(own, socket) == 0));
+    }
+    return is_needed;
 }
 
 void reload_retry(struct reload *reload)
@@ -159,8 +406,11 @@ void reload_look(struct reload *reload)
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
+    struct reload *reload = timer->data;
+
     (void)loop, (void)events;
-    reload_look(timer->data);
+    if (!ev_is_active(&reload->options.reloads->settle))
+        reload_look(reload);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
@@ -174,13 +424,16 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
 bool reload_open(struct reload *reload, const struct reload_options *options, struct log *log,
                  struct fault *fault)
 {
+    enum load_result result = LOAD_MIXED;
     struct loaded set;
 
     *reload = (struct reload) { .options = *options, .log = log };
     for (enum side side = 0; side < SIDE_COUNT; side++)
         shared_key_slot_init(&reload->keys[side]);
-    reload->stamps.loaded = reload->stamps.seen = files_stamp(reload);
-    if (!set_load(reload, &set, fault))
+    fault_set(fault, "the files change while husk reads them");
+    for (unsigned i = 0; i < FIRST_LOADS_MAX && result == LOAD_MIXED; i++)
+        result = set_load_once(reload, &set, fault);
+    if (result != LOAD_DONE)
         return false;
     set_use(reload, &set);
     return true;
@@ -188,34 +441,42 @@ bool reload_open(struct reload *reload, const struct reload_options *options, st
 
 void reload_close(struct reload *reload)
 {
+    if (!reload->options.reloads)
+        return;
     if (reload->loop) {
         ev_timer_stop(reload->loop, &reload->tick);
         ev_timer_stop(reload->loop, &reload->retry);
+        LIST_REMOVE(reload, watching);
+        folders_renew(reload->options.reloads, reload->loop);
         reload->loop = NULL;
     }
     for (enum side side = 0; side < SIDE_COUNT; side++) {
-        credentials_release(reload->credentials[side]);
-        reload->credentials[side] = NULL;
+        side_use(reload, side, NULL, 0);
         shared_key_slot_clear(&reload->keys[side]);
     }
+    reload->options.reloads = NULL;
 }
 
 void reload_adopt(struct reload *reload, struct reload *other)
 {
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         struct shared_key *key = other->keys[side].in_use;
-        credentials_release(reload->credentials[side]);
-        reload->credentials[side] = other->credentials[side];
-        other->credentials[side] = NULL;
+        struct credentials *credentials = other->credentials[side];
+        side_use(reload, side, credentials ? credentials_share(credentials) : NULL,
+                 other->credentials_stamps[side]);
         other->keys[side].in_use = NULL;
         if (key)
             shared_key_slot_replace(&reload->keys[side], key);
     }
     reload->options = other->options;
     reload->stamps = other->stamps;
+    reload->round = other->round;
     reload->state = RELOAD_LOADED;
-    if (reload->loop)
-        ev_timer_stop(reload->loop, &reload->retry);
+    reload_close(other);
+    if (!reload->loop)
+        return;
+    ev_timer_stop(reload->loop, &reload->retry);
+    folders_renew(reload->options.reloads, reload->loop);
 }
 
 void reload_watch(struct reload *reload, struct ev_loop *loop)
@@ -228,6 +489,8 @@ void reload_watch(struct reload *reload, struct ev_loop *loop)
     reload->tick.data = reload->retry.data = reload;
     if (seconds > 0)
         ev_timer_start(loop, &reload->tick);
+    LIST_INSERT_HEAD(&reload->options.reloads->watching, reload, watching);
+    folders_renew(reload->options.reloads, loop);
 }
 
 void reload_stop(struct reload *reload)

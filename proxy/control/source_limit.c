@@ -37,7 +37,7 @@ static struct key key_of(const struct socket_address *source)
 /* Colliding sources give an attacker no more answers than other sources do. */
 static struct source_limit_entry *set_of(const struct source_limit *limit, const struct key *key)
 {
-    return &limit->entries[hash_bytes(key, sizeof *key) % SETS * WAYS];
+    return &limit->entries[hash_bytes(NULL, key, sizeof *key) % SETS * WAYS];
 }
 
 void source_limit_init(struct source_limit *limit, uint32_t per_second)

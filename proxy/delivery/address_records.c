@@ -1,16 +1,18 @@
 #include "delivery/address_records.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 void address_records_deinit(struct address_records *records)
 {
     endpoint_list_release(records->list);
+    free(records->records);
     records->list = NULL;
+    records->records = NULL;
 }
 
 struct address_record *address_records_at(struct address_records *records, size_t at)
 {
-    return &records->records[at < ENDPOINTS_MAX ? at : ENDPOINTS_MAX];
+    return records->records && at < records->list->count ? &records->records[at] : &records->unknown;
 }
 
 void address_record_note_ack(struct address_record *record, uint64_t now_us)
@@ -40,16 +42,16 @@ bool address_record_others_fail(const struct address_record *record, const struc
 
 void address_records_move(struct address_records *records, struct endpoint_list *list)
 {
-    struct address_record before[ENDPOINTS_MAX];
+    struct address_record *moved = list->count ? calloc(list->count, sizeof *moved) : NULL;
     struct endpoint_list *old = records->list;
 
-    memcpy(before, records->records, sizeof before);
-    memset(records->records, 0, sizeof before);
-    for (size_t i = 0; old && i < list->count; i++) {
+    for (size_t i = 0; moved && records->records && i < list->count; i++) {
         size_t at = endpoint_list_find(old, &list->endpoints[i]);
         if (at < old->count)
-            records->records[i] = before[at];
+            moved[i] = records->records[at];
     }
+    free(records->records);
+    records->records = moved;
     records->list = endpoint_list_share(list);
     endpoint_list_release(old);
 }

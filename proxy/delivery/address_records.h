@@ -19,15 +19,15 @@ struct address_record {
 
 /* Initialise with zeros. */
 struct address_records {
-    struct endpoint_list *list; /* shared: what the indexes of `records` mean; NULL: not yet */
-    struct address_record
-        records[ENDPOINTS_MAX + 1]; /* the last one is for connections to unknown endpoints */
+    struct endpoint_list *list;     /* shared: what the indexes of `records` mean; NULL: not yet */
+    struct address_record *records; /* owned: one for each endpoint of the list; NULL: out of memory */
+    struct address_record unknown;  /* for connections to endpoints without a record */
 };
 
 void address_records_deinit(struct address_records *records);
 
-/* The record of the endpoint at index `at` of the list; any other index: the record for unknown endpoints.
- * Borrowed until the list changes. */
+/* The record of the endpoint at index `at` of the list; the record for unknown endpoints if it has
+ * no record. Borrowed until the list changes. */
 struct address_record *address_records_at(struct address_records *records, size_t at);
 
 /* An ack has come from the endpoint. */

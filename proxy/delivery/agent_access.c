@@ -25,11 +25,14 @@ void agent_access_close(struct agent_access *access, enum leg_closing closing)
 /* The peer's identity is known. */
 static enum end_reason permit_open(struct agent_access *access, struct message_meters *meters)
 {
+    const struct route_options *route = access->inlet.transport->route;
     const struct tls_channel *tls = access->inlet.leg.tls;
     const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
 
-    return message_permit_open(&access->permit, access->inlet.transport->route->policy, meters, identity,
-                               now_ms(access));
+    enum end_reason reason =
+        message_permit_open(&access->permit, route->policy, meters, identity, now_ms(access));
+    return reason == END_NONE ? message_permit_set_fields(&access->permit, &route->identity_fields, identity)
+                              : reason;
 }
 
 /* A batch that waits has been made by the old permit. */

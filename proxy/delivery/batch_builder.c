@@ -59,6 +59,7 @@ struct origin {
     struct scanner *scanner; /* at SCANNER_END */
     const char *prefix;
     size_t prefix_length;
+    const struct record_fields *fields;
     unsigned count; /* messages that this husk has joined; 0: none, the message is as it came */
 };
 
@@ -75,17 +76,30 @@ static struct message *empty_make(const struct origin *origin)
     return message;
 }
 
+static enum end_reason reason_of(enum body_filter_result result)
+{
+    return result == BODY_FILTER_REFUSED    ? END_NO_IDENTITY
+           : result == BODY_FILTER_TOO_LONG ? END_MESSAGE_TOO_LONG
+                                            : END_NO_MEMORY;
+}
+
 /* A message of the agent that husk protects gets a chunk id if it has none. */
-static struct message *message_make(struct batch_builder *builder, const struct origin *origin)
+static enum end_reason message_make(struct batch_builder *builder, const struct origin *origin,
+                                    struct message **made)
 {
     const struct route_options *route = route_of(builder);
     struct scanner *whole = origin->scanner;
     uint8_t value[CHUNK_ID_VALUE_BYTES];
     struct rewrite rewrite;
 
-    enum body_filter_result result = body_filter_rewrite(builder->shared->bodies, origin->bytes, 0, whole);
+    enum body_filter_result result =
+        body_filter_rewrite(builder->shared->bodies, origin->bytes, 0, whole, origin->fields);
+    if (result == BODY_FILTER_EMPTY) {
+        *made = empty_make(origin);
+        return *made ? END_NONE : END_NO_MEMORY;
+    }
     if (result != BODY_FILTER_DONE)
-        return result == BODY_FILTER_EMPTY ? empty_make(origin) : NULL;
+        return reason_of(result);
     const struct batch_message as_batch = { origin->bytes, 0, whole };
     bool is_batch = batch_is_of_husk(&as_batch);
     bool is_protected = route->delivery == ROUTE_AT_LEAST_ONCE && whole->length <= route->retain_bytes;
@@ -106,7 +120,8 @@ static struct message *message_make(struct batch_builder *builder, const struct 
         .is_protected = is_protected,
         .is_batch = is_batch,
     };
-    return message_take(origin->bytes, &source);
+    *made = message_take(origin->bytes, &source);
+    return *made ? END_NONE : END_NO_MEMORY;
 }
 
 bool batch_builder_skip_invalid(struct batch_builder *builder, const struct batch_candidate *candidate)
@@ -115,13 +130,15 @@ bool batch_builder_skip_invalid(struct batch_builder *builder, const struct batc
     return body_filter_skip_invalid(builder->shared->bodies, candidate->incoming, 0, candidate->scanner);
 }
 
-struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate)
+enum end_reason batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate,
+                                   struct message **message)
 {
-    const struct origin origin = { candidate->incoming, candidate->scanner, candidate->permit->prefix,
-                                   candidate->permit->prefix_length, 0 };
+    const struct message_permit *permit = candidate->permit;
+    const struct origin origin = { candidate->incoming,   candidate->scanner, permit->prefix,
+                                   permit->prefix_length, &permit->fields,    0 };
 
     assert(!builder->count);
-    return message_make(builder, &origin);
+    return message_make(builder, &origin, message);
 }
 
 /* ---- what may be in a batch ---- */
@@ -133,40 +150,59 @@ uint64_t batch_builder_count(const struct batch_builder *builder, const struct b
     return batch_is_of_husk(&message) ? candidate->scanner->entries : 1;
 }
 
+/* The longest batch. It must not become a message that is too long for --max-message. */
+static uint64_t batch_limit(const struct batch_builder *builder, const struct message_permit *permit)
+{
+    const struct route_options *route = route_of(builder);
+    uint64_t limit = route->batch_bytes < route->retain_bytes ? route->batch_bytes : route->retain_bytes;
+
+    return permit->fields.count && limit > route->scanner.message_bytes ? route->scanner.message_bytes
+                                                                        : limit;
+}
+
+/* The length of the current message with the fields, if it has this number of events. */
+static uint64_t length_with(const struct batch_candidate *candidate, uint64_t events)
+{
+    return candidate->scanner->length + events * record_fields_growth_max(&candidate->permit->fields);
+}
+
 /* In passthrough husk asks for no ack: a batch is several unchanged messages that are handed up together. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate)
 {
-    const struct route_options *route = route_of(builder);
     const struct scanner *whole = candidate->scanner;
     const struct batch_message message = { candidate->incoming, builder->held_bytes, whole };
+    uint64_t limit = batch_limit(builder, candidate->permit);
 
-    if (scanner_asks_ack(whole) || whole->length > route->batch_bytes || whole->length > route->retain_bytes)
+    if (scanner_asks_ack(whole) || whole->length > limit)
         return 0;
     if (is_passthrough(builder))
-        return candidate->permit->prefix_length ? 0 : 1;
-    return batch_events_of(&message);
+        return candidate->permit->prefix_length || candidate->permit->fields.count ? 0 : 1;
+    uint64_t events = batch_events_of(&message);
+    return length_with(candidate, events) > limit ? 0 : events;
 }
 
-/* The most bytes that the batch would have with this message. The entries of a message are shorter than the
- * message. */
-static uint64_t bytes_with(const struct batch_builder *builder, const struct batch_candidate *candidate)
+/* The most bytes that the batch would have with this message, which has `events` events. The entries of a
+ * message are shorter than the message. */
+static uint64_t bytes_with(const struct batch_builder *builder, const struct batch_candidate *candidate,
+                           uint64_t events)
 {
     const struct span *tag = &candidate->scanner->tag;
-    uint64_t entries = builder->held_bytes + builder->encoder.bytes.length + candidate->scanner->length;
+    uint64_t entries = builder->held_bytes + builder->encoder.bytes.length +
+                       length_with(candidate, builder->events + events);
 
     if (is_passthrough(builder))
         return entries;
     return entries + BATCH_FRAME_BYTES_MAX + candidate->permit->prefix_length + (tag->end - tag->start);
 }
 
-bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate)
+bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate,
+                         uint64_t events)
 {
     const struct batch_message message = { candidate->incoming, builder->held_bytes, candidate->scanner };
-    uint64_t bytes = bytes_with(builder, candidate);
 
     if (!builder->count)
         return true;
-    if (bytes > route_of(builder)->batch_bytes || bytes > route_of(builder)->retain_bytes)
+    if (bytes_with(builder, candidate, events) > batch_limit(builder, candidate->permit))
         return false;
     return is_passthrough(builder) || batch_encoder_has_tag_of(&builder->encoder, &message);
 }
@@ -200,8 +236,9 @@ bool batch_builder_add(struct batch_builder *builder, const struct batch_candida
     if (!builder->count)
         builder->due_ms = candidate->now_ms + route_of(builder)->batch_delay_ms;
     if (is_passthrough(builder)) {
-        done = body_filter_rewrite(builder->shared->bodies, candidate->incoming, builder->held_bytes,
-                                   candidate->scanner) != BODY_FILTER_NO_MEMORY;
+        done =
+            body_filter_rewrite(builder->shared->bodies, candidate->incoming, builder->held_bytes,
+                                candidate->scanner, &(struct record_fields) { 0 }) != BODY_FILTER_NO_MEMORY;
         events = candidate->scanner->entries;
         builder->held_bytes += candidate->scanner->length;
     } else if (!builder->count) {
@@ -222,7 +259,8 @@ bool batch_builder_add(struct batch_builder *builder, const struct batch_candida
 }
 
 /* Passthrough: the messages do not change. */
-static struct message *unencoded_finish(struct batch_builder *builder, struct buffer *incoming)
+static enum end_reason unencoded_finish(struct batch_builder *builder, struct buffer *incoming,
+                                        struct message **message)
 {
     const struct rewrite none = { 0 };
     const struct message_source source = { .length = builder->held_bytes,
@@ -231,37 +269,41 @@ static struct message *unencoded_finish(struct batch_builder *builder, struct bu
                                            .events = builder->events,
                                            .ack = MESSAGE_NO_ACK };
 
-    return message_take(incoming, &source);
+    *message = message_take(incoming, &source);
+    return *message ? END_NONE : END_NO_MEMORY;
 }
 
-static struct message *encoded_finish(struct batch_builder *builder)
+static enum end_reason encoded_finish(struct batch_builder *builder, const struct record_fields *fields,
+                                      struct message **message)
 {
     const struct scanner_limits limits = { UINT32_MAX, UINT32_MAX, SCANNER_DEPTH_MAX };
-    const struct origin origin = { &builder->encoder.bytes, &builder->first, "", 0, builder->count };
+    const struct origin origin = { &builder->encoder.bytes, &builder->first, "", 0, fields, builder->count };
     uint8_t value[CHUNK_ID_VALUE_BYTES];
 
     chunk_ids_next(builder->shared->chunk_ids, value);
     if (!batch_encoder_end(&builder->encoder, value))
-        return NULL;
+        return END_NO_MEMORY;
     bool is_whole = message_scan(&builder->first, &limits, &builder->encoder.bytes, 0);
     assert(is_whole);
     (void)is_whole;
-    return message_make(builder, &origin);
+    return message_make(builder, &origin, message);
 }
 
-struct message *batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
-                                     const struct message_permit *permit)
+enum end_reason batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
+                                     const struct message_permit *permit, struct message **message)
 {
-    const struct origin alone = { incoming, &builder->first, permit->prefix, permit->prefix_length, 0 };
-    struct message *message;
+    const struct origin alone = { incoming,        &builder->first,
+                                  permit->prefix,  permit->prefix_length,
+                                  &permit->fields, 0 };
+    enum end_reason reason;
 
     assert(builder->count);
     if (is_passthrough(builder))
-        message = unencoded_finish(builder, incoming);
+        reason = unencoded_finish(builder, incoming, message);
     else if (builder->count == 1)
-        message = message_make(builder, &alone);
+        reason = message_make(builder, &alone, message);
     else
-        message = encoded_finish(builder);
+        reason = encoded_finish(builder, &permit->fields, message);
     batch_empty(builder);
-    return message;
+    return reason;
 }

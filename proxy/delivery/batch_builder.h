@@ -1,5 +1,6 @@
 /* Makes struct message of an agent's messages: of one, or of several that become one batch
- * (forward/batch_encoder.h). Inserts tag prefixes and chunk ids, and calls body_filter.h to rewrite bodies.
+ * (forward/batch_encoder.h). Inserts tag prefixes and chunk ids, and calls body_filter.h to rewrite bodies. A
+ * batch gets the fields of --add-identity when it is complete; the limits of a batch count them.
  *
  * A framer has a builder while it finds messages, and while a batch waits for further messages
  * (--batch-delay). Knows neither agent nor aggregator. Belongs to its worker's thread. */
@@ -58,18 +59,21 @@ size_t batch_builder_bytes(const struct batch_builder *builder);
 uint64_t batch_builder_count(const struct batch_builder *builder, const struct batch_candidate *candidate);
 /* The number of events in a message that may be in a batch with others; 0: it must go alone. */
 uint64_t batch_builder_events(const struct batch_builder *builder, const struct batch_candidate *candidate);
-/* Whether a message that may be in a batch may join the batch of the builder. An empty batch takes any. */
-bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate);
+/* Whether a message that may be in a batch, with `events` events, may join the batch of the builder. An empty
+ * batch takes any. */
+bool batch_builder_takes(const struct batch_builder *builder, const struct batch_candidate *candidate,
+                         uint64_t events);
 /* Adds the message. False when out of memory: the messages of the batch are lost. */
 MUST_CHECK bool batch_builder_add(struct batch_builder *builder, const struct batch_candidate *candidate,
                                   uint64_t events);
-/* Removes the batch from the builder, and held_bytes bytes from the bytes of the agent. NULL when out of
- * memory: the messages are lost. */
-struct message *batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
-                                     const struct message_permit *permit);
-/* Removes a message that goes alone from the bytes of the agent; the builder must be empty. NULL when out of
- * memory. */
-struct message *batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate);
+/* Removes the batch from the builder, and held_bytes bytes from the bytes of the agent. END_NONE and the
+ * message; or why the messages are lost. */
+enum end_reason batch_builder_finish(struct batch_builder *builder, struct buffer *incoming,
+                                     const struct message_permit *permit, struct message **message);
+/* Removes a message that goes alone from the bytes of the agent; the builder must be empty. END_NONE and the
+ * message; END_NO_MEMORY; or why the message must not be sent: its bytes stay then. */
+enum end_reason batch_builder_pass(struct batch_builder *builder, const struct batch_candidate *candidate,
+                                   struct message **message);
 /* Leaves out the invalid events of a message that joins no batch, see body_filter_skip_invalid. The builder
  * must be empty. False when out of memory: the bytes of the agent are incomplete then. */
 MUST_CHECK bool batch_builder_skip_invalid(struct batch_builder *builder,

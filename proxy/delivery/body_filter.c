@@ -2,15 +2,20 @@
 
 #include "delivery/message.h"
 
-void body_filter_init(struct body_filter *filter, const struct body_options *options,
+#include <assert.h>
+
+void body_filter_init(struct body_filter *filter, const struct route_options *route,
                       struct body_metrics *metrics)
 {
-    *filter = (struct body_filter) { .rewriter = { .options = *options }, .metrics = metrics };
+    *filter = (struct body_filter) { .metrics = metrics };
+    body_filter_set_options(filter, route);
 }
 
-void body_filter_set_options(struct body_filter *filter, const struct body_options *options)
+void body_filter_set_options(struct body_filter *filter, const struct route_options *route)
 {
-    filter->rewriter.options = *options;
+    filter->rewriter.options = route->body;
+    filter->fields = (struct body_fields_options) { .message_max = route->scanner.message_bytes,
+                                                    .inflated_max = route->body.inflated_max };
 }
 
 void body_filter_deinit(struct body_filter *filter)
@@ -61,11 +66,70 @@ static bool result_take(struct body_filter *filter, struct buffer *incoming, siz
     return done;
 }
 
+/* The framer has counted the invalid events of the other modes. */
+static void faults_count(struct body_metrics *metrics, const struct body_result *result,
+                         const struct scanner *scanner)
+{
+    for (unsigned fault = 0; fault < EVENT_FAULT_EVENTS && scanner->mode == SCANNER_PACKED; fault++)
+        metrics_add(&metrics->invalid_events[fault], result->faults[fault]);
+}
+
+/* The limits of the agent are for what the agent sends: a message may be longer with the fields. */
+static bool identified_take(struct buffer *incoming, size_t start, struct scanner *scanner,
+                            struct body_result *result)
+{
+    const struct scanner_limits limits = { UINT32_MAX, UINT64_MAX, SCANNER_DEPTH_MAX };
+    struct scanner rewritten;
+    struct span message = { start, start + scanner->length };
+
+    bool is_whole = message_scan(&rewritten, &limits, &result->bytes, 0);
+    assert(is_whole);
+    (void)is_whole;
+    rewritten.limits = scanner->limits;
+    *scanner = rewritten;
+    return message_replace(incoming, message, &result->bytes);
+}
+
+static enum body_filter_result fields_put(struct body_filter *filter, struct buffer *incoming, size_t start,
+                                          struct scanner *scanner, const struct record_fields *fields)
+{
+    const struct batch_message message = { incoming, start, scanner };
+    struct body_result result;
+    enum body_fields_status status =
+        body_fields_add(&filter->rewriter, &message, fields, &filter->fields, &result);
+    bool done = true;
+
+    faults_count(filter->metrics, &result, scanner);
+    if (status == BODY_FIELDS_ADDED) {
+        metrics_add(&filter->metrics->rewritten[METRICS_BODY_IDENTIFIED], 1);
+        done = identified_take(incoming, start, scanner, &result);
+    }
+    buffer_clear(&result.bytes);
+    switch (status) {
+    case BODY_FIELDS_EMPTY:
+        return BODY_FILTER_EMPTY;
+    case BODY_FIELDS_REFUSED:
+        metrics_add(&filter->metrics->unreadable, 1);
+        return BODY_FILTER_REFUSED;
+    case BODY_FIELDS_TOO_LONG:
+        return BODY_FILTER_TOO_LONG;
+    case BODY_FIELDS_NO_MEMORY:
+        return BODY_FILTER_NO_MEMORY;
+    default:
+        return done ? BODY_FILTER_DONE : BODY_FILTER_NO_MEMORY;
+    }
+}
+
 enum body_filter_result body_filter_rewrite(struct body_filter *filter, struct buffer *incoming, size_t start,
-                                            struct scanner *scanner)
+                                            struct scanner *scanner, const struct record_fields *fields)
 {
     struct body_result result;
 
+    if (fields->count) {
+        enum body_filter_result put = fields_put(filter, incoming, start, scanner, fields);
+        if (put != BODY_FILTER_DONE)
+            return put;
+    }
     if (!body_options_ask(&filter->rewriter.options))
         return BODY_FILTER_DONE; /* the usual case */
     enum body_status status = body_rewrite(&filter->rewriter, incoming, start, scanner, &result);
@@ -73,8 +137,7 @@ enum body_filter_result body_filter_rewrite(struct body_filter *filter, struct b
 
     if (status == BODY_UNREADABLE)
         metrics_add(&filter->metrics->unreadable, 1);
-    for (unsigned fault = 0; fault < EVENT_FAULT_EVENTS && scanner->mode == SCANNER_PACKED; fault++)
-        metrics_add(&filter->metrics->invalid_events[fault], result.faults[fault]);
+    faults_count(filter->metrics, &result, scanner);
     if (status == BODY_REWRITTEN)
         done = result_take(filter, incoming, start, scanner, &result);
     buffer_clear(&result.bytes);

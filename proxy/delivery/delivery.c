@@ -24,16 +24,17 @@ bool delivery_open(struct delivery *delivery, struct transport *transport, struc
         .transport = transport,
         .budget = &delivery->budget,
         .chunk_ids = &delivery->chunk_ids,
+        .hash_key = &delivery->hash_key,
         .on_pressure = on_pressure,
         .owner = delivery,
     };
 
     read_budget_init(&delivery->budget, &downstream_budget_events, transport->route->retain_bytes,
                      &transport->metrics.messages.retained_bytes);
-    body_filter_init(&delivery->bodies, &transport->route->body, &transport->metrics.bodies);
+    body_filter_init(&delivery->bodies, transport->route, &transport->metrics.bodies);
     dispatcher_init(&delivery->dispatcher, &dispatcher);
     downstreams_init(&delivery->downstreams, &delivery->dispatcher, &delivery->bodies);
-    if (chunk_ids_init(&delivery->chunk_ids))
+    if (chunk_ids_init(&delivery->chunk_ids) && hash_key_init(&delivery->hash_key))
         return true;
     fault_set(fault, "cannot set up a worker: the system gives no randomness");
     return false;
@@ -98,7 +99,7 @@ void delivery_options_changed(struct delivery *delivery, const struct route_opti
 {
     const struct route_options *route = delivery->dispatcher.transport->route;
 
-    body_filter_set_options(&delivery->bodies, &route->body);
+    body_filter_set_options(&delivery->bodies, route);
     read_budget_set_limit(&delivery->budget, route->retain_bytes);
     retry_set_limits(&delivery->dispatcher.retry, route->max_attempts, route->max_ack_timeouts);
     dispatcher_options_changed(&delivery->dispatcher, before);

@@ -10,6 +10,7 @@
 struct delivery {
     struct read_budget budget;
     struct chunk_ids chunk_ids;
+    struct hash_key hash_key; /* random, of this worker */
     struct body_filter bodies;
     struct dispatcher dispatcher;
     struct downstreams downstreams;

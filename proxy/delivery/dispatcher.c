@@ -439,9 +439,8 @@ static void on_timer(void *owner)
 void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_options *options)
 {
     struct transport *transport = options->transport;
-    const struct upstream_shared shared = { .transport = transport,
-                                            .events = &upstream_events,
-                                            .observer = dispatcher };
+    const struct upstream_shared shared = { transport, options->hash_key, &upstream_events, dispatcher,
+                                            NULL };
 
     *dispatcher = (struct dispatcher) {
         .transport = transport,

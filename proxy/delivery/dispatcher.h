@@ -32,6 +32,7 @@ struct dispatcher_options {
     struct transport *transport;
     struct read_budget *budget;
     struct chunk_ids *chunk_ids;
+    const struct hash_key *hash_key; /* random; NULL: zeros, for tests */
     void (*on_pressure)(void *owner);
     void *owner;
 };

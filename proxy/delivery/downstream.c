@@ -372,7 +372,7 @@ static struct step transfer_step(struct downstream *downstream)
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
-    timer_set(&downstream->timer, downstream->retirement.end_at_ms);
+    timer_set(&downstream->timer, retirement_deadline(&downstream->retirement, &downstream->access.inlet));
     timer_set(&downstream->timer, framer_deadline(&downstream->receiver.framer));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
     if (!downstream->outgoing.length) /* else an answer is on its way */
@@ -413,11 +413,13 @@ static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
     struct step step = step_goes_on_unless(END_NONE);
-    enum end_reason distrust = inlet_judge(&downstream->access.inlet);
+    enum end_reason judgement = inlet_judge(&downstream->access.inlet);
 
-    if (distrust != END_NONE)
-        retire(downstream, distrust);
-    if (downstream->shared->is_retiring && downstream->retirement.reason == END_NONE)
+    if (judgement != END_NONE)
+        retire(downstream, judgement);
+    bool is_old = downstream->access.state == ACCESS_GRANTED &&
+                  retirement_is_due(&downstream->retirement, &downstream->access.inlet);
+    if ((downstream->shared->is_retiring || is_old) && downstream->retirement.reason == END_NONE)
         retire(downstream, END_RETIRED);
     enum end_reason refusal =
         agent_access_update(&downstream->access, &downstream->receiver.framer, &downstream->shared->meters,
@@ -455,6 +457,7 @@ void downstream_open(struct downstreams *shared, int fd, const struct socket_add
     }
     downstream->task.run = on_task;
     downstream->shared = shared;
+    retirement_init(&downstream->retirement);
     agent_clock_start(&downstream->clock, reactor->now_ms);
     receiver_init(&downstream->receiver, &shared->receiving, downstream, &downstream->access.permit);
     agent_reading_init(&downstream->reading, downstream);

@@ -7,8 +7,9 @@
  * messages that were submitted. The connection stays open until all its messages are settled, so that a reset
  * can still tell the agent of a failure.
  *
- * A connection retires when its peer is no longer trusted. It then takes no message after the current one and
- * ends when its messages are settled. An idle connection owns no scanner and no buffer. Belongs to its
+ * A connection retires when its peer is no longer trusted, when a certificate of either side ends, or at
+ * --max-downstream-age. It then takes no message after the current one and ends when its messages are
+ * settled. An idle connection owns no scanner and no buffer. Belongs to its
  * worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H

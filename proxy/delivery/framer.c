@@ -157,7 +157,7 @@ static enum end_reason message_end(struct framer *framer, uint64_t now_ms)
     if (is_last && !builder->count)
         return framer_output_pass(framer, &whole);
     uint64_t events = batch_builder_events(builder, &whole);
-    if (!events || !batch_builder_takes(builder, &whole)) {
+    if (!events || !batch_builder_takes(builder, &whole, events)) {
         enum end_reason reason = framer_output_flush(framer);
         if (reason != END_NONE || !events)
             return reason == END_NONE ? framer_output_pass(framer, &whole) : reason;
@@ -184,13 +184,19 @@ static enum end_reason scan_refusal(struct framer *framer)
     }
 }
 
+/* The longest message that is held. A message whose records get fields is held whole. */
+static uint64_t held_bytes_max(const struct framer *framer)
+{
+    return framer->permit->fields.count ? UINT64_MAX : framer->shared->route->cut_through_bytes;
+}
+
 /* Hands up a message that is too large to hold, while it is read. */
 static enum end_reason large_advance(struct framer *framer)
 {
     const struct scanner *scanner = framer->scan;
 
     if (!framer->is_cut_through) {
-        if (!scanner->body.start || scanner->announced <= framer->shared->route->cut_through_bytes)
+        if (!scanner->body.start || scanner->announced <= held_bytes_max(framer))
             return END_NONE;
         enum end_reason reason = framer_output_flush(framer);
         if (reason != END_NONE)
@@ -238,34 +244,6 @@ static enum end_reason limits_check(struct framer *framer)
     }
     bool is_long = scanner->tag.end - scanner->tag.start > limits->tag_bytes;
     return is_long ? message_refuse(framer, END_TAG_TOO_LONG) : END_NONE;
-}
-
-/* Whether the current message is a batch. Its option is in `incoming`, but not the bytes before it. */
-static bool is_batch_of_husk(const struct framer *framer)
-{
-    struct batch_message whole = { &framer->incoming, 0, framer->scan };
-
-    whole.start -= framer->removed_bytes; /* the sum with the offset of the option is not negative */
-    return batch_is_of_husk(&whole);
-}
-
-static void refused_end(struct framer *framer, uint64_t now_ms)
-{
-    const struct scanner *whole = framer->scan;
-    uint8_t id[SCANNER_CHUNK_BYTES_MAX];
-    struct framer_refusal refusal = { .id = id,
-                                      .events = whole->entries ? whole->entries : 1,
-                                      .reason = framer->refused_for };
-
-    message_permit_charge(framer->permit, 1, whole->length, now_ms);
-    if (scanner_asks_ack(whole))
-        refusal.id_length = buffer_peek(&framer->incoming, whole->chunk.start - framer->removed_bytes, id,
-                                        whole->chunk.end - whole->chunk.start);
-    refusal.comes_in_parts = framer->refused_for == END_MESSAGE_TOO_LONG && is_batch_of_husk(framer);
-    framer_output_discard(framer, whole->length);
-    framer->removed_bytes = 0;
-    framer->has_found = true;
-    framer->shared->events->on_refused(framer->owner, &refusal);
 }
 
 /* ---- foreign values ---- */
@@ -328,7 +306,8 @@ static enum end_reason discarded_advance(struct framer *framer, enum scanner_sta
     framer->fate = FRAMER_HANDS_UP;
     if (fate == FRAMER_SKIPS)
         return foreign_end(framer, now_ms);
-    refused_end(framer, now_ms);
+    message_permit_charge(framer->permit, 1, framer->scan->length, now_ms);
+    framer_output_refuse(framer, framer->refused_for);
     return END_NONE;
 }
 
@@ -479,10 +458,9 @@ size_t framer_announced_bytes(const struct framer *framer)
 size_t framer_window(const struct framer *framer)
 {
     const struct route_options *route = framer->shared->route;
-    size_t announced = framer_announced_bytes(framer);
+    uint64_t announced = framer_announced_bytes(framer), max = held_bytes_max(framer);
 
     if (framer->is_cut_through)
         return route->buffer_bytes + MESSAGE_OPTION_BYTES_MAX; /* the option is held back */
-    return (announced < route->cut_through_bytes ? announced : route->cut_through_bytes) +
-           route->buffer_bytes + framer_waiting_bytes(framer);
+    return (size_t)(announced < max ? announced : max) + route->buffer_bytes + framer_waiting_bytes(framer);
 }

@@ -103,10 +103,13 @@ enum end_reason framer_output_flush(struct framer *framer);
 /* Adds the current message, with this number of events, to the batch. */
 enum end_reason framer_output_add(struct framer *framer, const struct batch_candidate *whole,
                                   uint64_t events);
-/* Hands up the current message alone; there is no batch before it. */
+/* Hands up the current message alone; there is no batch before it. On a link, refuses a message that must not
+ * be sent. */
 enum end_reason framer_output_pass(struct framer *framer, const struct batch_candidate *whole);
 /* Hands up the current message as an empty message, and removes its bytes. */
 enum end_reason framer_output_skip(struct framer *framer);
+/* On a link: removes the current message, whose last byte is scanned, and reports that it is refused. */
+void framer_output_refuse(struct framer *framer, enum end_reason reason);
 /* Calls a callback for the large message, and subtracts the bytes that the owner has removed. */
 enum end_reason framer_output_large(struct framer *framer, framer_on_large on_bytes);
 /* The last byte of the large message is scanned. */

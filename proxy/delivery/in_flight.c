@@ -1,6 +1,5 @@
 #include "delivery/in_flight.h"
 
-#include "base/hash.h"
 #include "forward/json_ack.h"
 #include "forward/link.h"
 #include "forward/rewriter.h"
@@ -12,9 +11,11 @@ enum {
     LINK_TIMEOUT_MIN_MS = 3 * LINK_WAITING_EVERY_MS_MIN
 };
 
-void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms)
+void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms,
+                    const struct hash_key *key)
 {
     *in_flight = (struct in_flight) { .metrics = metrics };
+    ledger_init(&in_flight->ledger, key);
     ack_timer_init(&in_flight->ack_timer, ack_timeout_ms);
 }
 
@@ -73,25 +74,25 @@ static struct ledger_entry *oldest_awaiting(const struct in_flight *in_flight)
 /* ---- messages that settled without their ack ---- */
 
 /* Of the bytes of an id value, without its header; not 0. */
-static uint64_t id_hash(const uint8_t *value, size_t length)
+static uint64_t id_hash(const struct in_flight *in_flight, const uint8_t *value, size_t length)
 {
     size_t body = ack_id_body(value, length);
 
-    return hash_bytes(value + body, length - body) | 1;
+    return hash_bytes(&in_flight->ledger.key, value + body, length - body) | 1;
 }
 
 static void forgone_note(struct in_flight *in_flight, const struct ledger_entry *entry)
 {
     if (entry->id_length)
         in_flight->forgone[in_flight->forgone_count++ % IN_FLIGHT_FORGONE_MAX] =
-            id_hash(entry->id, entry->id_length);
+            id_hash(in_flight, entry->id, entry->id_length);
 }
 
 /* Whether this is the ack of a message that has settled without its ack. husk remembers only the last ones of
  * these messages. Of earlier ones, husk recognises the ids that it has made by their form. */
 static bool is_forgone(const struct in_flight *in_flight, const uint8_t *id, size_t id_length)
 {
-    uint64_t hash = in_flight->forgone_count ? id_hash(id, id_length) : 0;
+    uint64_t hash = in_flight->forgone_count ? id_hash(in_flight, id, id_length) : 0;
 
     for (size_t i = 0; hash && i < IN_FLIGHT_FORGONE_MAX; i++) {
         if (in_flight->forgone[i] == hash)

@@ -32,7 +32,8 @@ struct in_flight {
 };
 
 /* Borrows `metrics`. */
-void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms);
+void in_flight_init(struct in_flight *in_flight, struct message_metrics *metrics, uint64_t ack_timeout_ms,
+                    const struct hash_key *key);
 /* The ack timeout is another one from now on. */
 void in_flight_set_ack_timeout(struct in_flight *in_flight, uint64_t ack_timeout_ms);
 

@@ -112,17 +112,16 @@ bool message_rule_set_tags(struct message_rule *rule, const char *list, struct f
 
 /* ---- prefixes ---- */
 
-enum { NAME_CN, NAME_URI, NAME_DNS, NAME_SPKI8, NAME_COUNT };
-static const char *const name_texts[NAME_COUNT] = {
-    [NAME_CN] = "{cn}", [NAME_URI] = "{uri}", [NAME_DNS] = "{dns}", [NAME_SPKI8] = "{spki8}"
+static const char *const name_texts[IDENTITY_NAME_COUNT] = {
+    [IDENTITY_CN] = "{cn}", [IDENTITY_URI] = "{uri}", [IDENTITY_DNS] = "{dns}", [IDENTITY_SPKI] = "{spki8}"
 };
 
-/* The name that `text` begins with; NAME_COUNT: none. */
+/* The name that `text` begins with; IDENTITY_NAME_COUNT: none. */
 static unsigned name_at(const char *text)
 {
     unsigned name = 0;
 
-    while (name < NAME_COUNT && strncmp(text, name_texts[name], strlen(name_texts[name])) != 0)
+    while (name < IDENTITY_NAME_COUNT && strncmp(text, name_texts[name], strlen(name_texts[name])) != 0)
         name++;
     return name;
 }
@@ -132,15 +131,15 @@ static bool prefix_check(const char *prefix, struct fault *fault)
     bool is_open = false; /* after a name, before the dot that must follow */
 
     for (const char *at = prefix; *at;) {
-        unsigned name = *at == '{' || *at == '}' ? name_at(at) : NAME_COUNT;
-        if (name == NAME_COUNT && (*at == '{' || *at == '}')) {
+        unsigned name = *at == '{' || *at == '}' ? name_at(at) : IDENTITY_NAME_COUNT;
+        if (name == IDENTITY_NAME_COUNT && (*at == '{' || *at == '}')) {
             fault_set(fault, "\"%s\": braces are only allowed in {cn}, {uri}, {dns} and {spki8}", prefix);
             return false;
         }
-        if (name < NAME_COUNT && is_open)
+        if (name < IDENTITY_NAME_COUNT && is_open)
             break;
-        is_open = name < NAME_COUNT || (is_open && *at != '.');
-        at += name < NAME_COUNT ? strlen(name_texts[name]) : 1;
+        is_open = name < IDENTITY_NAME_COUNT || (is_open && *at != '.');
+        at += name < IDENTITY_NAME_COUNT ? strlen(name_texts[name]) : 1;
     }
     if (is_open) {
         fault_set(
@@ -172,20 +171,6 @@ bool message_rule_needs_identity(const struct message_rule *rule)
     return rule->prefix && strchr(rule->prefix, '{');
 }
 
-static const char *name_value(unsigned name, const struct identity *identity)
-{
-    switch (name) {
-    case NAME_CN:
-        return identity->cn;
-    case NAME_URI:
-        return identity->uri.count ? identity->uri.values[0] : NULL;
-    case NAME_DNS:
-        return identity->dns.count ? identity->dns.values[0] : NULL;
-    default:
-        return identity->spki[0] ? identity->spki : NULL;
-    }
-}
-
 struct expansion {
     size_t length; /* longer than `bytes`: the prefix is too long */
     char bytes[REWRITE_PREFIX_BYTES_MAX];
@@ -198,6 +183,14 @@ static void expansion_add(struct expansion *expansion, const char *bytes, size_t
     expansion->length += length;
 }
 
+/* DNS names are the same in upper and lower case. */
+static char dns_lower(char byte)
+{
+    if (byte >= 'A' && byte <= 'Z')
+        byte += 'a' - 'A';
+    return byte;
+}
+
 static bool is_unescaped(char byte)
 {
     return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
@@ -206,13 +199,13 @@ static bool is_unescaped(char byte)
 
 static void expansion_add_name(struct expansion *expansion, unsigned name, const char *value)
 {
-    size_t length = name == NAME_SPKI8 ? 8 : strlen(value);
+    size_t length = name == IDENTITY_SPKI ? 8 : strlen(value);
     char escaped[4];
 
     for (size_t i = 0; i < length; i++) {
         char byte = value[i];
-        if (name == NAME_DNS && byte >= 'A' && byte <= 'Z')
-            byte += 'a' - 'A';
+        if (name == IDENTITY_DNS)
+            byte = dns_lower(byte);
         if (is_unescaped(byte)) {
             expansion_add(expansion, &byte, 1);
             continue;
@@ -260,7 +253,7 @@ static void meter_free(struct message_meter *meter)
 
 void message_meters_deinit(struct message_meters *meters)
 {
-    for (size_t i = 0; i < MESSAGE_METERS_HEADS; i++) {
+    for (size_t i = 0; meters->heads && i < MESSAGE_METERS_HEADS; i++) {
         while (meters->heads[i]) {
             struct message_meter *meter = meters->heads[i];
             assert(!meter->users);
@@ -268,11 +261,13 @@ void message_meters_deinit(struct message_meters *meters)
             meter_free(meter);
         }
     }
+    free(meters->heads);
+    meters->heads = NULL;
 }
 
 static unsigned head_of(const char *identity)
 {
-    return hash_bytes(identity, strlen(identity)) % MESSAGE_METERS_HEADS;
+    return hash_bytes(NULL, identity, strlen(identity)) % MESSAGE_METERS_HEADS;
 }
 
 static bool is_same_rate(const struct message_rule *a, const struct message_rule *b)
@@ -315,10 +310,12 @@ static struct message_meter *meter_get(struct message_meters *meters, const stru
                                        const char *identity, uint64_t now_ms)
 {
     const struct message_rule *rule = permit->rule;
-    struct message_meter **head = &meters->heads[head_of(identity)];
-    struct message_meter *meter = meter_find(head, rule, identity, now_ms);
     size_t size = strlen(identity) + 1;
 
+    if (!meters->heads && !(meters->heads = calloc(MESSAGE_METERS_HEADS, sizeof(struct message_meter *))))
+        return NULL;
+    struct message_meter **head = &meters->heads[head_of(identity)];
+    struct message_meter *meter = meter_find(head, rule, identity, now_ms);
     if (!meter) {
         meter = malloc(sizeof *meter + size);
         if (!meter)
@@ -345,11 +342,11 @@ static enum end_reason permit_expand(struct message_permit *permit, const struct
 
     for (const char *at = permit->rule->prefix; *at;) {
         unsigned name = name_at(at);
-        if (name == NAME_COUNT) {
+        if (name == IDENTITY_NAME_COUNT) {
             expansion_add(&expansion, at++, 1);
             continue;
         }
-        const char *value = name_value(name, identity);
+        const char *value = identity_name(identity, name);
         if (!value) {
             permit_set_detail(permit, "the certificate has no name for %s", name_texts[name]);
             return END_NOT_ALLOWED;
@@ -370,6 +367,20 @@ static enum end_reason permit_expand(struct message_permit *permit, const struct
     return END_NONE;
 }
 
+/* The first rule that matches; NULL: none. A rule that cannot be judged, because a name cannot be read, ends
+ * the search: a later rule may allow more. */
+static const struct message_rule *rule_find(const struct message_policy *policy,
+                                            const struct identity *identity)
+{
+    enum peer_rule_verdict verdict = PEER_RULE_NO;
+    size_t at = 0;
+
+    while (at < policy->count &&
+           (verdict = peer_policy_judge(&policy->rules[at].who, identity)) == PEER_RULE_NO)
+        at++;
+    return verdict == PEER_RULE_YES ? &policy->rules[at] : NULL;
+}
+
 enum end_reason message_permit_open(struct message_permit *permit, const struct message_policy *policy,
                                     struct message_meters *meters, const struct identity *identity,
                                     uint64_t now_ms)
@@ -381,14 +392,11 @@ enum end_reason message_permit_open(struct message_permit *permit, const struct 
     if (!policy || !policy->count)
         return END_NONE;
     permit->policy = policy_share(policy);
-    if (!identity)
-        identity = &nobody;
-    for (size_t i = 0; i < policy->count && !permit->rule; i++) {
-        if (peer_policy_allows(&policy->rules[i].who, identity))
-            permit->rule = &policy->rules[i];
-    }
+    permit->rule = rule_find(policy, identity);
     if (!permit->rule)
         return END_NONE;
+    if (!identity)
+        identity = &nobody;
     if (permit->rule->bytes_per_second || permit->rule->messages_per_second) {
         identity_describe(identity, name, sizeof name);
         permit->meter = meter_get(meters, permit, name, now_ms);
@@ -405,8 +413,32 @@ void message_permit_close(struct message_permit *permit)
         permit->meter->users--;
     message_policy_deinit(&permit->policy);
     free(permit->prefix);
+    record_fields_deinit(&permit->fields);
     free(permit->detail);
     *permit = (struct message_permit) { 0 };
+}
+
+enum end_reason message_permit_set_fields(struct message_permit *permit,
+                                          const struct route_identity_fields *fields,
+                                          const struct identity *identity)
+{
+    char value[RECORD_FIELD_VALUE_BYTES_MAX + 1];
+
+    for (unsigned i = 0; i < fields->count; i++) {
+        const char *field = fields->items[i].name;
+        const char *name = identity ? identity_name(identity, fields->items[i].from) : NULL;
+        if (!name || strlen(name) > RECORD_FIELD_VALUE_BYTES_MAX) {
+            permit_set_detail(permit, "the certificate has no name, or too long a name, for the field \"%s\"",
+                              field);
+            return END_NOT_ALLOWED;
+        }
+        memcpy(value, name, strlen(name) + 1);
+        for (char *at = value; fields->items[i].from == IDENTITY_DNS && *at; at++)
+            *at = dns_lower(*at);
+        if (!record_fields_add(&permit->fields, field, value))
+            return END_NO_MEMORY;
+    }
+    return END_NONE;
 }
 
 enum end_reason message_permit_judge(struct message_permit *permit, const uint8_t *tag, size_t length)

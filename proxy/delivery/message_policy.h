@@ -15,7 +15,9 @@
 #include "base/end_reason.h"
 #include "base/fault.h"
 #include "base/token_bucket.h"
+#include "forward/record_fields.h"
 #include "forward/tag_pattern.h"
+#include "runtime/route.h"
 #include "trust/identity.h"
 #include "trust/peer_policy.h"
 
@@ -79,9 +81,9 @@ struct message_meter {
     char identity[];
 };
 
-/* The meters of one worker; owns them. Zero-initialise. */
+/* The meters of one route on one worker; owns them. Zero-initialise. */
 struct message_meters {
-    struct message_meter *heads[MESSAGE_METERS_HEADS]; /* lists, by hash of the identity */
+    struct message_meter **heads; /* MESSAGE_METERS_HEADS lists, by hash of the identity; NULL: no meter */
 };
 
 /* Close every permit before. */
@@ -96,7 +98,8 @@ struct message_permit {
     struct message_meter *meter;     /* borrowed; NULL: no rate limit */
     char *prefix;                    /* owned, not terminated; NULL: none */
     size_t prefix_length;
-    char *detail; /* owned: why a message or the connection was refused */
+    struct record_fields fields; /* that the records of the connection get */
+    char *detail;                /* owned: why a message or the connection was refused */
 };
 
 /* Determines what `identity` may write on a new connection. `identity` is NULL for an agent without a
@@ -108,6 +111,13 @@ enum end_reason message_permit_open(struct message_permit *permit, const struct 
                                     struct message_meters *meters, const struct identity *identity,
                                     uint64_t now_ms);
 void message_permit_close(struct message_permit *permit);
+
+/* Sets the fields with the names of `identity`, which is NULL for an agent without a certificate. END_NONE;
+ * END_NOT_ALLOWED when the identity lacks a name, or the name is longer than RECORD_FIELD_VALUE_BYTES_MAX; or
+ * END_NO_MEMORY. */
+enum end_reason message_permit_set_fields(struct message_permit *permit,
+                                          const struct route_identity_fields *fields,
+                                          const struct identity *identity);
 
 /* Whether a message with this tag may be written: END_NONE or END_TAG_NOT_ALLOWED. */
 enum end_reason message_permit_judge(struct message_permit *permit, const uint8_t *tag, size_t length);

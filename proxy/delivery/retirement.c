@@ -1,10 +1,40 @@
 #include "delivery/retirement.h"
 
+#include "runtime/timer.h"
 #include "wire/socket.h"
+
+#include <stdlib.h>
 
 static const struct transport *transport_of(const struct receiver *receiver)
 {
     return receiver->shared->dispatcher->transport;
+}
+
+void retirement_init(struct retirement *retirement)
+{
+    *retirement = (struct retirement) { .age_draw = arc4random() };
+}
+
+/* 0: the age is not limited. */
+static uint64_t old_at(const struct retirement *retirement, const struct inlet *inlet)
+{
+    uint64_t age_ms = inlet->transport->route->max_downstream_age_ms;
+    uint64_t spread_ms = age_ms / 5 * retirement->age_draw >> 32;
+
+    return age_ms ? inlet->accepted_ms + age_ms - age_ms / 10 + spread_ms : 0;
+}
+
+bool retirement_is_due(const struct retirement *retirement, const struct inlet *inlet)
+{
+    uint64_t old_at_ms = old_at(retirement, inlet);
+
+    return old_at_ms && inlet->transport->reactor->now_ms >= old_at_ms;
+}
+
+uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet)
+{
+    return retirement->reason == END_NONE ? timer_earlier(inlet->life.due_ms, old_at(retirement, inlet))
+                                          : retirement->end_at_ms;
 }
 
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,

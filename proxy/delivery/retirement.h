@@ -2,19 +2,30 @@
  *
  * husk reads what has arrived and the rest of the current message, and takes nothing after it. The connection
  * ends when its messages are settled and their answers are written, at the latest after --drain-timeout. Owns
- * the reason. Decides by the receiver and the leg, and stops the framer. Belongs to its worker's thread. */
+ * the reason, and the age of --max-downstream-age. Decides by the receiver and the leg, and stops the framer.
+ * Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_RETIREMENT_H
 #define HUSK_DELIVERY_RETIREMENT_H
 
 #include "delivery/receiver.h"
+#include "link/inlet.h"
 #include "wire/leg.h"
 
-/* All zeros: the connection does not retire. */
+/* After retirement_init the connection does not retire. */
 struct retirement {
     enum end_reason reason; /* END_NONE: the connection does not retire */
     uint32_t left_bytes;    /* husk reads at most so many bytes before the framer stops */
     uint64_t end_at_ms;     /* the latest end, on the reactor's clock; 0: the connection does not retire */
+    uint32_t age_draw;      /* random: chooses the age of this connection */
 };
+
+void retirement_init(struct retirement *retirement);
+
+/* Whether the connection has reached --max-downstream-age, a tenth earlier or later, so that connections
+ * opened together do not retire together. */
+bool retirement_is_due(const struct retirement *retirement, const struct inlet *inlet);
+/* The next deadline: of the certificates and of the age, or of the retirement that has begun. 0: none. */
+uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet);
 
 /* The connection retires for `reason`. Harmless if the connection retires already. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,

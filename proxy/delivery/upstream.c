@@ -24,6 +24,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
 {
     struct reactor *reactor = shared->transport->reactor;
     struct upstream *upstream = calloc(1, sizeof *upstream);
+    const struct hash_key key = hash_key_derive(shared->hash_key, id);
 
     if (!upstream)
         return NULL;
@@ -37,7 +38,7 @@ struct upstream *upstream_open(const struct upstream_shared *shared, uint64_t id
                                           .outlet = &upstream->outlet,
                                           .stream = &upstream->stream };
     upstream_stream_init(&upstream->stream, &reactor->pool, &shared->transport->metrics.messages,
-                         shared->transport->route->ack_timeout_ms);
+                         shared->transport->route->ack_timeout_ms, &key);
     timer_init(&upstream->timer, reactor, shared->run, &upstream->task);
     outlet_open(&upstream->outlet, &shared->transport->dialer, &upstream->task);
     if (endpoint_at < ENDPOINTS_MAX)
@@ -63,12 +64,15 @@ static void end_report(struct upstream *upstream, enum end_reason reason)
 {
     struct transport *transport = upstream->shared->transport;
     const struct connection_end end = upstream_end_of(upstream, reason);
+    size_t at;
 
     outlet_count_end(&upstream->outlet, reason);
     connection_log_write(&transport->connection_log, &end);
     if (end_reason_is_ours(reason))
         return;
-    if (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason))
+    /* The end at an address that left the list says nothing about the upstream. */
+    if (outlet_locate(&upstream->outlet, &at) &&
+        (upstream->state < UPSTREAM_READY || !end_reason_is_benign(reason)))
         dialer_report(&transport->dialer, reason);
     /* The outlet has already counted a failed dial. */
     if (upstream->outlet.state == OUTLET_READY && retry_blames_address(upstream->fault) &&
@@ -111,10 +115,10 @@ void upstream_fail(struct upstream *upstream, enum end_reason reason)
 
 void upstream_retire(struct upstream *upstream, enum end_reason reason)
 {
-    if (upstream->retires_for == END_DISTRUSTED)
+    if (upstream->retires_for != END_NONE && upstream->retires_for != END_RETIRED)
         return;
     upstream->retires_for = reason;
-    if (reason == END_DISTRUSTED)
+    if (reason != END_RETIRED)
         upstream->end_at_ms = reactor_of(upstream)->now_ms + route_of(upstream)->drain_timeout_ms;
     upstream_wake(upstream);
 }

@@ -6,8 +6,9 @@
  *
  * ASKING: an ack is missing, husk has ended its direction, and waits for the peer's end (peer_acks.h).
  *
- * A connection retires when it is old, when its address or our certificate is no longer in use, or when its
- * server is no longer trusted. It then takes no more messages and ends when its messages are settled.
+ * A connection retires when it is old, when its address or our certificate is no longer in use, when its
+ * server is no longer trusted, or when a certificate of either side ends. It then takes no more messages and
+ * ends when its messages are settled.
  *
  * Owns its outlet, the bytes to be written and, until they are settled, the messages sent on it. Reports to
  * its observer and knows nothing above it. Belongs to its worker's thread. */
@@ -69,6 +70,7 @@ struct upstream_events {
 /* What the upstream connections of one worker share. All borrowed. */
 struct upstream_shared {
     struct transport *transport;
+    const struct hash_key *hash_key; /* random; NULL: zeros, for tests */
     const struct upstream_events *events;
     void *observer;
     void (*run)(void *upstream); /* the step of a connection (upstream_step.h) */
@@ -109,10 +111,10 @@ void upstream_end(struct upstream *upstream, enum end_reason reason);
 /* Something failed: the next step of the connection ends it for `reason`. */
 void upstream_fail(struct upstream *upstream, enum end_reason reason);
 /* The connection takes no more messages and ends for `reason` when its messages are settled: END_RETIRED;
- * or END_DISTRUSTED, after --drain-timeout at the latest. END_DISTRUSTED replaces END_RETIRED. */
+ * or END_DISTRUSTED or END_EXPIRED, after --drain-timeout at the latest. These replace END_RETIRED. */
 void upstream_retire(struct upstream *upstream, enum end_reason reason);
-/* The dialer's credentials have been replaced: the connection retires if the new credentials do not admit
- * the server, or show the server another certificate. */
+/* The connection retires if a certificate of either side ends, or if the dialer's credentials have been
+ * replaced and do not admit the server, or show the server another certificate. */
 void upstream_judge(struct upstream *upstream);
 /* The connection is ready: makes it call on_old at --max-connection-age, counted from then. */
 void upstream_limit_age(struct upstream *upstream);

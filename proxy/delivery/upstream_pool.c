@@ -57,7 +57,7 @@ static bool is_usable(const struct upstream_pool *pool, size_t at)
 /* Whether the endpoint has failed since its last success. */
 static bool has_failed(const struct upstream_pool *pool, size_t at)
 {
-    return at < ENDPOINTS_MAX && endpoint_pool_of(pool)->status[at].failures;
+    return endpoint_has_failed(endpoint_pool_of(pool), at);
 }
 
 /* The lowest tier with an endpoint that is not ejected; UINT32_MAX: all are ejected. */

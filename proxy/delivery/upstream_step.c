@@ -187,6 +187,7 @@ static struct step ready_step(struct upstream *upstream)
     bool was_isolated = upstream->use == UPSTREAM_ISOLATED;
     enum end_reason reason = bytes_move(upstream);
 
+    upstream_judge(upstream);
     if (upstream->retire_at_ms && upstream->retires_for == END_NONE &&
         reactor_of(upstream)->now_ms >= upstream->retire_at_ms)
         shared->events->on_old(shared->observer, upstream);
@@ -222,6 +223,7 @@ static void watch(struct upstream *upstream)
         timer_set(timer,
                   timer_earlier(upstream->outlet.check_ms, in_flight_deadline(&upstream->stream.in_flight)));
         timer_set(timer, upstream->retires_for == END_NONE ? upstream->retire_at_ms : upstream->end_at_ms);
+        timer_set(timer, upstream->outlet.life.due_ms);
         timer_set(timer, reservation_deadline(&upstream->reservation));
         break;
     case UPSTREAM_ASKING:

@@ -1,12 +1,13 @@
 #include "delivery/upstream_stream.h"
 
 void upstream_stream_init(struct upstream_stream *stream, struct buffer_pool *pool,
-                          struct message_metrics *metrics, uint64_t ack_timeout_ms)
+                          struct message_metrics *metrics, uint64_t ack_timeout_ms,
+                          const struct hash_key *key)
 {
     *stream = (struct upstream_stream) { 0 };
     buffer_init(&stream->outgoing, pool);
     buffer_init(&stream->incoming, pool);
-    in_flight_init(&stream->in_flight, metrics, ack_timeout_ms);
+    in_flight_init(&stream->in_flight, metrics, ack_timeout_ms, key);
 }
 
 void upstream_stream_clear(struct upstream_stream *stream)

@@ -15,9 +15,10 @@ struct upstream_stream {
     struct link_caller link;    /* our frames, if the peer is a husk that speaks the link */
 };
 
-/* Borrows `pool` and `metrics`. */
+/* Borrows `pool` and `metrics`. Copies `key`, which is for the ledger. */
 void upstream_stream_init(struct upstream_stream *stream, struct buffer_pool *pool,
-                          struct message_metrics *metrics, uint64_t ack_timeout_ms);
+                          struct message_metrics *metrics, uint64_t ack_timeout_ms,
+                          const struct hash_key *key);
 /* Drops all bytes. The messages in flight stay. */
 void upstream_stream_clear(struct upstream_stream *stream);
 

@@ -1,8 +1,8 @@
 #include "forward/body.h"
 
+#include "forward/body_bytes.h"
 #include "forward/body_option.h"
 #include "forward/entries.h"
-#include "forward/msgpack_bytes.h"
 
 #include <assert.h>
 #include <string.h>
@@ -51,16 +51,6 @@ void body_rewriter_deinit(struct body_rewriter *rewriter)
 }
 
 /* ---- reading the body ---- */
-
-/* The contiguous bytes of the message from `at`, at most to `end`. */
-static const uint8_t *piece_view(const struct job *job, uint64_t at, uint64_t end, size_t *length)
-{
-    const uint8_t *bytes = buffer_view(job->source, job->start + (size_t)at, length);
-
-    if (*length > end - at)
-        *length = (size_t)(end - at);
-    return bytes;
-}
 
 static bool content_put(const struct job *job, const uint8_t *bytes, size_t length)
 {
@@ -162,7 +152,8 @@ static enum outcome body_read(struct job *job)
     if (is_compressed && !inflater_begin(&job->rewriter->inflater, job->option.compression))
         return OUTCOME_NO_MEMORY;
     for (uint64_t at = job->contents; at < scanner->body.end && outcome == OUTCOME_GOOD; at += length) {
-        const uint8_t *bytes = piece_view(job, at, scanner->body.end, &length);
+        const uint8_t *bytes =
+            body_bytes_view(job->source, job->start, (struct span) { at, scanner->body.end }, &length);
         outcome = is_compressed ? inflated_take(job, bytes, length) : plain_take(job, bytes, length);
     }
     if (outcome == OUTCOME_GOOD && is_compressed && !inflater_is_between(&job->rewriter->inflater))
@@ -238,27 +229,10 @@ static enum outcome content_make(struct job *job, struct buffer *content)
     return outcome;
 }
 
-static bool header_put(struct buffer *to, enum msgpack_kind kind, uint64_t count, uint64_t width_min)
-{
-    uint8_t header[MSGPACK_HEADER_BYTES_MAX];
-
-    if (count > UINT32_MAX)
-        return false;
-    return buffer_append(to, header,
-                         msgpack_bytes_put_header(header, kind, (uint32_t)count, (size_t)width_min));
-}
-
 /* Copies bytes of the old message. */
 static bool old_put(const struct job *job, struct buffer *to, uint64_t start, uint64_t end)
 {
-    size_t length;
-
-    for (uint64_t at = start; at < end; at += length) {
-        const uint8_t *bytes = piece_view(job, at, end, &length);
-        if (!buffer_append(to, bytes, length))
-            return false;
-    }
-    return true;
+    return body_bytes_copy(to, job->source, job->start, (struct span) { start, end });
 }
 
 static uint64_t new_count(const struct job *job)
@@ -287,10 +261,10 @@ static bool body_header_put(const struct job *job, struct buffer *to, uint64_t l
     uint64_t width = job->contents - job->scanner->body.start;
 
     if (job->compresses)
-        return header_put(to, MSGPACK_BIN, length, 0);
+        return body_bytes_put_header(to, MSGPACK_BIN, length, 0);
     if (job->scanner->mode == SCANNER_FORWARD)
-        return header_put(to, MSGPACK_ARRAY, new_count(job), width);
-    return header_put(to, is_str ? MSGPACK_STR : MSGPACK_BIN, length, width);
+        return body_bytes_put_header(to, MSGPACK_ARRAY, new_count(job), width);
+    return body_bytes_put_header(to, is_str ? MSGPACK_STR : MSGPACK_BIN, length, width);
 }
 
 static bool message_put(const struct job *job, struct buffer *content, struct buffer *to)
@@ -300,7 +274,7 @@ static bool message_put(const struct job *job, struct buffer *content, struct bu
     bool gets_option = job->compresses && !scanner->has_option;
     bool changes_option = job->compresses || (job->leaving && job->option.has_size);
 
-    return (gets_option ? header_put(to, MSGPACK_ARRAY, 3, width)
+    return (gets_option ? body_bytes_put_header(to, MSGPACK_ARRAY, 3, width)
                         : old_put(job, to, 0, scanner->array.end)) &&
            old_put(job, to, scanner->array.end, scanner->body.start) &&
            body_header_put(job, to, content->length) && buffer_move(to, content, content->length) &&

@@ -1,6 +1,5 @@
 #include "forward/ledger.h"
 
-#include "base/hash.h"
 #include "forward/ack.h"
 
 #include <assert.h>
@@ -19,13 +18,12 @@ static uint64_t ack_bytes_of(const struct ledger_entry *entry)
 
 /* ---- the slots ---- */
 
-/* Ids with the same bytes are in the same slot, whatever their types are. A peer can choose ids of one slot
- * (base/hash.h): such a slot costs at most what the ledger costs without tables. */
+/* Ids with the same bytes are in the same slot, whatever their types are. */
 static struct ledger_slot *slot_of_id(const struct ledger *ledger, const uint8_t *id, size_t id_length)
 {
     size_t body = ack_id_body(id, id_length);
 
-    return &ledger->of_ids[hash_bytes(id + body, id_length - body) & (ledger->slot_count - 1)];
+    return &ledger->of_ids[hash_bytes(&ledger->key, id + body, id_length - body) & (ledger->slot_count - 1)];
 }
 
 /* Numbers are given in sequence. */
@@ -120,6 +118,11 @@ static void tables_grow(struct ledger *ledger)
 }
 
 /* ---- entries ---- */
+
+void ledger_init(struct ledger *ledger, const struct hash_key *key)
+{
+    *ledger = (struct ledger) { .key = *key };
+}
 
 static void entry_append(struct ledger *ledger, struct ledger_entry *entry)
 {

@@ -7,6 +7,8 @@
 #ifndef HUSK_FORWARD_LEDGER_H
 #define HUSK_FORWARD_LEDGER_H
 
+#include "base/hash.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,8 +33,9 @@ struct ledger_slot {
     struct ledger_entry *first, *last;
 };
 
-/* Zero-initialise. Owns memory only while entries are filed. */
+/* Owns memory only while entries are filed. */
 struct ledger {
+    struct hash_key key;
     struct ledger_entry *first, *last;
     struct ledger_slot without_ack; /* entries that expect no ack */
     size_t slot_count;              /* a power of two; 0: no tables, because there are few entries */
@@ -42,6 +45,9 @@ struct ledger {
     uint64_t bytes;     /* sum of sizes */
     uint64_t ack_bytes; /* sum of the acks that are expected */
 };
+
+/* `key`: of the hash of the ids; copied. Peers choose the ids, so the key must be random. */
+void ledger_init(struct ledger *ledger, const struct hash_key *key);
 
 /* Files a message after all messages that were sent before. `end` is the offset in the connection's stream
  * after the last byte of the message; `filed_us` is the time, by any monotonic clock. Without memory for

@@ -1,13 +1,7 @@
 #include "forward/shape.h"
 
-#define FIXED(kind, size)                                                                                    \
-    {                                                                                                        \
-        kind, 1, 32, size                                                                                    \
-    }
-#define SIZED(kind, bytes, size)                                                                             \
-    {                                                                                                        \
-        kind, 1 + (bytes), 32 - 8 * (bytes), size                                                            \
-    }
+#define FIXED(kind, size)        { kind, 1, 32, size }
+#define SIZED(kind, bytes, size) { kind, 1 + (bytes), 32 - 8 * (bytes), size }
 #define SIXTEEN(first, kind, size)                                                                           \
     [(first) + 0] = FIXED(kind, (size) + 0), [(first) + 1] = FIXED(kind, (size) + 1),                        \
                [(first) + 2] = FIXED(kind, (size) + 2), [(first) + 3] = FIXED(kind, (size) + 3),             \

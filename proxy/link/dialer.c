@@ -37,15 +37,17 @@ void dialer_set_credentials(struct dialer *dialer, struct credentials *credentia
 
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list)
 {
-    dialer->is_resolved = true;
-    if (list)
-        endpoint_pool_replace(&dialer->endpoints, list);
+    dialer->is_resolved = !list || list->count;
+    if (list && !endpoint_pool_replace(&dialer->endpoints, list))
+        log_say_of(dialer->log, LOG_ERROR, dialer->route->name,
+                   "out of memory: new addresses of the upstream are not used");
 }
 
 void dialer_options_changed(struct dialer *dialer)
 {
     endpoint_pool_set_ejection(&dialer->endpoints, dialer->route->eject_time_ms,
                                dialer->route->eject_time_max_ms);
+    atomic_store_explicit(&dialer->outcome, 0, memory_order_relaxed);
 }
 
 void dialer_report(struct dialer *dialer, enum end_reason outcome)

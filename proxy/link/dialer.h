@@ -23,7 +23,8 @@ struct dialer {
     unsigned generation;               /* of the credentials: counts how often they were replaced */
     struct tls_sessions sessions;
     struct endpoint_pool endpoints;
-    bool is_resolved;         /* a lookup of the upstream's names has ended, with success or not */
+    bool is_resolved; /* a lookup of the upstream's names has ended, with success or not */
+    struct log_limiter bad_staples;
     _Atomic uint64_t outcome; /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
@@ -44,10 +45,12 @@ void dialer_deinit(struct dialer *dialer);
 /* Sets the credentials of connections dialled from now on. Takes over the caller's reference. */
 void dialer_set_credentials(struct dialer *dialer, struct credentials *credentials);
 /* Sets the upstream's addresses. Takes over the caller's reference to `list`. NULL: no name resolves; the
- * last addresses stay in use. */
+ * last addresses stay in use, as they do when memory runs out. A list without an address: the upstream is
+ * another one, and its names are looked up. */
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
 
-/* The options of the route have changed. */
+/* The options of the route have changed. Forgets the last outcome: its dial was by the options before, and
+ * may have been to another upstream. */
 void dialer_options_changed(struct dialer *dialer);
 
 /* Records that a dial succeeded (END_NONE), or that a dial or a connection failed. Ignores failures of this

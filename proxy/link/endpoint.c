@@ -160,34 +160,45 @@ void endpoint_pool_set_ejection(struct endpoint_pool *pool, uint64_t eject_min_m
     pool->eject_max_ms = eject_max_ms;
 }
 
-void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
+bool endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list)
 {
-    struct endpoint_status before[ENDPOINTS_MAX];
+    struct endpoint_status *status = calloc(list->count + 1, sizeof *status); /* a list may be empty */
     struct endpoint_list *old = pool->list;
 
-    memcpy(before, pool->status, sizeof before);
-    memset(pool->status, 0, sizeof pool->status);
-    pool->list = list;
+    if (!status) {
+        endpoint_list_release(list);
+        return false;
+    }
     for (size_t i = 0; old && i < list->count; i++) {
         size_t at = endpoint_list_find(old, &list->endpoints[i]);
         if (at == old->count)
             continue;
-        pool->status[i] = before[at];
-        pool->status[i].current_weight = 0;
+        status[i] = pool->status[at];
+        status[i].current_weight = 0;
     }
+    free(pool->status);
+    pool->status = status;
+    pool->list = list;
     endpoint_list_release(old);
     weights_shuffle(pool);
+    return true;
 }
 
 void endpoint_pool_deinit(struct endpoint_pool *pool)
 {
     endpoint_list_release(pool->list);
+    free(pool->status);
     *pool = (struct endpoint_pool) { 0 };
 }
 
 bool endpoint_is_ejected(const struct endpoint_pool *pool, size_t at, uint64_t now_ms)
 {
     return now_ms < pool->status[at].ejected_until_ms;
+}
+
+bool endpoint_has_failed(const struct endpoint_pool *pool, size_t at)
+{
+    return pool->list && at < pool->list->count && pool->status[at].failures;
 }
 
 /* The time of an ejection, without jitter. */

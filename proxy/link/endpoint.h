@@ -7,6 +7,7 @@
 #ifndef HUSK_LINK_ENDPOINT_H
 #define HUSK_LINK_ENDPOINT_H
 
+#include "base/fault.h"
 #include "link/endpoint_stats.h"
 #include "wire/address.h"
 
@@ -66,7 +67,7 @@ struct endpoint_pool {
     struct endpoint_list *list;          /* shared; NULL: not resolved yet */
     uint64_t eject_min_ms, eject_max_ms; /* after one failure; doubles up to the maximum */
     uint64_t random;                     /* state of xorshift64; 0: no jitter and a fixed order */
-    struct endpoint_status status[ENDPOINTS_MAX];
+    struct endpoint_status *status;      /* owned: one for each endpoint of the list */
 };
 
 /* `seed` should differ between processes and workers: the order of endpoints and the jitter of ejections
@@ -75,8 +76,9 @@ void endpoint_pool_init(struct endpoint_pool *pool, uint64_t eject_min_ms, uint6
                         uint64_t seed);
 /* For ejections from now on. */
 void endpoint_pool_set_ejection(struct endpoint_pool *pool, uint64_t eject_min_ms, uint64_t eject_max_ms);
-/* Replaces the list. Takes over the caller's reference to `list`. Endpoints that stay keep their health. */
-void endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
+/* Replaces the list. Takes over the caller's reference to `list`, also on failure. Endpoints that stay keep
+ * their health. False when out of memory: the pool keeps the list that it has. */
+MUST_CHECK bool endpoint_pool_replace(struct endpoint_pool *pool, struct endpoint_list *list);
 void endpoint_pool_deinit(struct endpoint_pool *pool);
 
 /* A pseudo-random number; 0 if the seed was 0. */
@@ -85,6 +87,9 @@ uint64_t endpoint_pool_random(struct endpoint_pool *pool);
 /* Whether the endpoint at index `at` of the pool's list is ejected, or is tried by one dial after an
  * ejection. */
 bool endpoint_is_ejected(const struct endpoint_pool *pool, size_t at, uint64_t now_ms);
+/* Whether the endpoint at index `at` has failed since its last success. False for an index beyond the list.
+ */
+bool endpoint_has_failed(const struct endpoint_pool *pool, size_t at);
 
 /* The order in which one dial tries the endpoints of a pool, each at most once. First come the endpoints that
  * are not ejected: the lowest tier first, and within a tier by weight (smooth weighted round-robin over all

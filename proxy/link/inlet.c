@@ -75,13 +75,24 @@ enum end_reason inlet_judge(struct inlet *inlet)
 {
     const struct acceptor *acceptor = &inlet->transport->acceptor;
     struct tls_channel *tls = inlet->leg.tls;
+    const struct reactor *reactor = inlet->transport->reactor;
+    bool is_judged = inlet->generation == acceptor->generation;
 
-    if (inlet->state == INLET_SECURING || inlet->generation == acceptor->generation)
+    if (inlet->state == INLET_SECURING)
         return END_NONE;
     inlet->generation = acceptor->generation;
+    if (tls && !is_judged)
+        tls_life_limit(&inlet->life, tls, reactor); /* the wall clock may have jumped */
+    if (tls && tls_life_is_over(&inlet->life, tls, reactor))
+        return END_EXPIRED;
+    if (is_judged)
+        return END_NONE;
     if (!tls || !acceptor->credentials) /* the route has begun or ceased to use TLS */
         return tls || acceptor->credentials ? END_DISTRUSTED : END_NONE;
-    return tls_channel_judge(tls, acceptor->credentials) == END_NONE ? END_NONE : END_DISTRUSTED;
+    if (tls_channel_judge(tls, acceptor->credentials) != END_NONE)
+        return END_DISTRUSTED;
+    tls_life_limit(&inlet->life, tls, reactor);
+    return END_NONE;
 }
 
 /* Why an unfinished TLS handshake ends before husk works on it: a peer that husk has not answered in time has
@@ -90,7 +101,7 @@ static enum end_reason handshake_verdict(const struct inlet *inlet)
 {
     if (inlet->handshake.is_evicted)
         return END_HANDSHAKE_MEMORY;
-    return !inlet->handshake.flights_sent && now_ms(inlet) >= inlet->deadline_ms ? END_HANDSHAKE_TIMEOUT
+    return !inlet->handshake.flights_sent && now_ms(inlet) >= inlet->deadline_ms ? leg_lateness(&inlet->leg)
                                                                                  : END_NONE;
 }
 
@@ -105,6 +116,7 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
     if (leg_is_secured(leg)) {
         inlet->state = INLET_WAITING;
         inlet->deadline_ms = now_ms(inlet) + route_of(inlet)->dial_delay_ms;
+        tls_life_limit(&inlet->life, leg->tls, inlet->transport->reactor);
         acceptor_end_handshake(&inlet->transport->acceptor, &inlet->handshake);
     } else if (leg->broken == END_NONE) {
         struct acceptor *acceptor = &inlet->transport->acceptor;
@@ -113,7 +125,7 @@ static void inlet_secure(struct inlet *inlet, struct buffer *received)
             leg_break(leg, END_HANDSHAKE_MEMORY);
         else if (now_ms(inlet) >= inlet->deadline_ms ||
                  tls_handshake_is_overdue(&acceptor->handshakes, &inlet->handshake))
-            leg_break(leg, END_HANDSHAKE_TIMEOUT);
+            leg_break(leg, leg_lateness(leg));
     }
 }
 

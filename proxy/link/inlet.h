@@ -8,6 +8,7 @@
 #define HUSK_LINK_INLET_H
 
 #include "base/step.h"
+#include "link/tls_life.h"
 #include "link/transport.h"
 #include "wire/address.h"
 #include "wire/leg.h"
@@ -20,6 +21,7 @@ struct inlet {
     struct tls_handshake handshake; /* while SECURING */
     enum inlet_state state;
     unsigned generation;  /* of the acceptor's credentials that judged the peer last */
+    struct lifetime life; /* until a certificate ends; all zeros while SECURING, and without TLS */
     uint64_t accepted_ms; /* on the reactor's clock, as below */
     uint64_t deadline_ms; /* 0: none */
     struct socket_address peer;
@@ -43,8 +45,9 @@ MUST_CHECK bool inlet_linger(struct inlet *inlet);
 struct step inlet_advance(struct inlet *inlet, struct buffer *received);
 
 /* Once SECURING is over: judges the peer if the acceptor's credentials have been replaced since the last
- * judgement. END_NONE, or END_DISTRUSTED: the new credentials do not admit the peer, and leg_detail says
- * why. */
+ * judgement. END_NONE; END_DISTRUSTED: the new credentials do not admit the peer; or END_EXPIRED: a
+ * certificate of either side ends. leg_detail says why. Call it also at life.due_ms. A reason is returned
+ * once for each judgement. */
 enum end_reason inlet_judge(struct inlet *inlet);
 
 /* Watches for what inlet_advance waits for. */

@@ -152,7 +152,9 @@ static enum end_reason outlet_fail(struct outlet *outlet, enum end_reason reason
     leg_break(&outlet->leg, reason);
     if (outlet->leg.tls && tls_channel_drop_rejected_sessions(outlet->leg.tls) &&
         outlet_dial(outlet, &reason))
-        return END_NONE; /* the same address again, without a TLS session */
+        return END_NONE;             /* the same address again, without a TLS session */
+    if (end_reason_is_local(reason)) /* another address would fail in the same way */
+        return reason;
     outlet_blame_endpoint(outlet);
     return outlet_dial_next(outlet, reason);
 }
@@ -183,12 +185,37 @@ static enum end_reason outlet_resolve(struct outlet *outlet)
     return outlet_dial_next(outlet, END_UNRESOLVED);
 }
 
+/* --revocation-policy warn: the server is accepted, although its OCSP response does not say that it is good.
+ */
+static void bad_staple_warn(const struct outlet *outlet)
+{
+    struct dialer *dialer = outlet->dialer;
+    enum ocsp_status staple = outlet->leg.tls ? tls_channel_bad_staple(outlet->leg.tls) : OCSP_NONE;
+    char address[ADDRESS_TEXT_BYTES];
+    uint32_t suppressed;
+    struct log_line line;
+
+    if (staple == OCSP_NONE ||
+        !log_limiter_admit(&dialer->bad_staples, now_ms(outlet), route_of(outlet)->log_burst, &suppressed))
+        return;
+    socket_address_format(&outlet->endpoint->address, address, sizeof address);
+    log_begin(&line, dialer->log, LOG_WARN, "the OCSP response of the server shows nothing");
+    log_text(&line, "route", route_of(outlet)->name);
+    log_text(&line, "upstream", address);
+    log_text(&line, "detail", ocsp_status_phrase(staple));
+    log_suppressed(&line, suppressed);
+    log_end(&line);
+}
+
 static void outlet_become_ready(struct outlet *outlet)
 {
     struct dialer *dialer = outlet->dialer;
 
     outlet_enter(outlet, outlet->endpoint, OUTLET_READY);
     outlet->deadline_ms = 0;
+    if (outlet->leg.tls)
+        tls_life_limit(&outlet->life, outlet->leg.tls, dialer->reactor);
+    bad_staple_warn(outlet);
     if (outlet->leg.tls && tls_channel_stop_resuming(outlet->leg.tls))
         log_say(dialer->log, LOG_INFO,
                 "the upstream fails on resumed TLS sessions: husk makes full handshakes from now on");
@@ -206,18 +233,14 @@ static enum end_reason outlet_connect(struct outlet *outlet)
     if (reason != END_NONE)
         return outlet_fail(outlet, reason);
     if (!dialer->credentials) {
-        /* After a change of the options, the addresses without TLS come with the next list of endpoints. */
-        if (outlet->endpoint->has_tls)
-            return outlet_fail(outlet, END_UNRESOLVED);
         outlet_become_ready(outlet);
         return END_NONE;
     }
     const char *name =
         outlet->endpoint->server_name ? outlet->endpoint->server_name : route_of(outlet)->server_name;
-    /* Without a name, every certificate of the CA would be accepted. After a change of the options, the names
-     * come with the next list of endpoints. */
-    if (!name)
-        return outlet_fail(outlet, END_UNRESOLVED);
+    /* A name is compared, and an address from before a change may have none. */
+    if (!name && !credentials_ignore_name(dialer->credentials))
+        return END_RETIRED;
     struct tls_channel *tls =
         tls_channel_new(&dialer->reactor->io.tls, dialer->credentials, name, &dialer->sessions);
     if (!tls)
@@ -246,7 +269,7 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
     }
     bool is_late = now_ms(outlet) >= outlet->deadline_ms;
     if (outlet->state == OUTLET_SECURING)
-        return is_late ? outlet_fail(outlet, END_HANDSHAKE_TIMEOUT) : END_NONE;
+        return is_late ? outlet_fail(outlet, leg_lateness(leg)) : END_NONE;
     /* A server that sends neither session tickets nor data gives no evidence. After --confirm-timeout husk
      * assumes that the server accepted the certificate. */
     if (is_late && !tls_channel_is_confirmed(leg->tls))
@@ -261,12 +284,20 @@ static enum end_reason outlet_secure(struct outlet *outlet, struct buffer *recei
     return END_NONE;
 }
 
+/* The route has begun or ceased to use TLS: the address of this dial is from before. */
+static bool is_outdated(const struct outlet *outlet)
+{
+    return outlet->endpoint && outlet->endpoint->has_tls != (outlet->dialer->credentials != NULL);
+}
+
 struct step outlet_advance(struct outlet *outlet, struct buffer *received)
 {
     for (;;) {
         enum outlet_state before = outlet->state;
         const struct endpoint *endpoint = outlet->endpoint;
         enum end_reason reason = END_NONE;
+        if (before != OUTLET_READY && is_outdated(outlet))
+            return step_waits_unless(END_RETIRED);
         switch (before) {
         case OUTLET_RESOLVING:
             reason = outlet_resolve(outlet);
@@ -356,14 +387,22 @@ enum end_reason outlet_judge(struct outlet *outlet)
 {
     const struct dialer *dialer = outlet->dialer;
     struct tls_channel *tls = outlet->leg.tls;
+    bool is_judged = outlet->generation == dialer->generation;
 
-    if (outlet->state != OUTLET_READY || outlet->generation == dialer->generation)
+    if (outlet->state != OUTLET_READY)
         return END_NONE;
     outlet->generation = dialer->generation;
+    if (tls && !is_judged)
+        tls_life_limit(&outlet->life, tls, dialer->reactor); /* the wall clock may have jumped */
+    if (tls && tls_life_is_over(&outlet->life, tls, dialer->reactor))
+        return END_EXPIRED;
+    if (is_judged)
+        return END_NONE;
     if (!tls || !dialer->credentials) /* the route has begun or ceased to use TLS */
         return tls || dialer->credentials ? END_RETIRED : END_NONE;
     if (tls_channel_judge(tls, dialer->credentials) != END_NONE)
         return END_DISTRUSTED;
+    tls_life_limit(&outlet->life, tls, dialer->reactor);
     return tls_channel_shows(tls, dialer->credentials) ? END_NONE : END_RETIRED;
 }
 

@@ -13,6 +13,7 @@
 #include "base/step.h"
 #include "link/authentication.h"
 #include "link/dialer.h"
+#include "link/tls_life.h"
 #include "wire/leg.h"
 
 enum outlet_state {
@@ -29,6 +30,7 @@ struct outlet {
     struct task *task;     /* borrowed: the task of its owner */
     enum outlet_state state;
     unsigned generation;    /* of the dialer's credentials that judged the server last */
+    struct lifetime life;   /* until a certificate ends; all zeros before READY, and without TLS */
     uint64_t deadline_ms;   /* on the reactor's clock; 0: none */
     bool has_authenticated; /* shared-key authentication has begun, or is not configured */
     struct authentication authentication;
@@ -46,8 +48,9 @@ void outlet_open(struct outlet *outlet, struct dialer *dialer, struct task *task
 void outlet_aim(struct outlet *outlet, size_t at);
 
 /* Advances the state as far as possible. Goes on once READY. Ends with the reason why the last address
- * failed: its leg stays open for leg_detail. Bytes that arrive with the end of the handshake are put into
- * `received`. */
+ * failed: its leg stays open for leg_detail; END_RETIRED: the route has other upstreams since this dial
+ * began, and no address is at fault. Bytes that arrive with the end of the handshake are put into `received`.
+ */
 struct step outlet_advance(struct outlet *outlet, struct buffer *received);
 
 /* Advances the state and then, with --shared-key-*, shared-key authentication. Goes on when both are over:
@@ -65,8 +68,10 @@ const char *outlet_detail(const struct outlet *outlet);
 enum end_reason outlet_check_peer(struct outlet *outlet);
 
 /* Judges the server of a READY outlet if the dialer's credentials have been replaced since the last
- * judgement. END_NONE; END_DISTRUSTED: the new credentials do not admit the server, and outlet_detail says
- * why; END_RETIRED: the new credentials admit the server, but show the server another certificate. */
+ * judgement. END_NONE; END_DISTRUSTED: the new credentials do not admit the server; END_EXPIRED: a
+ * certificate of either side ends; outlet_detail says why. END_RETIRED: the new credentials admit the server,
+ * but show the server another certificate. Call it also at life.due_ms. A reason is returned once for each
+ * judgement. */
 enum end_reason outlet_judge(struct outlet *outlet);
 
 /* Counts a failure of the address although the connection became ready. */

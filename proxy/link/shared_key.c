@@ -100,8 +100,11 @@ static bool users_load(struct shared_key *key, const struct shared_key_options *
         const struct shared_key_user *user = &options->users[i];
         struct handshake_user *to = &key->users[i];
         key->handshake.user_count++;
-        if (!name_copy(&to->name, user->name, fault) ||
-            !(to->password = secret_load("accept-user", user->password_env, NULL, fault)))
+        if (!name_copy(&to->name, user->name, fault))
+            return false;
+        char setting[SETTING_BYTES + HANDSHAKE_NAME_BYTES_MAX];
+        snprintf(setting, sizeof setting, "accept-user: the password of %s", user->name);
+        if (!(to->password = secret_load(setting, user->password_env, NULL, fault)))
             return false;
     }
     return true;

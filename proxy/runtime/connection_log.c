@@ -2,6 +2,8 @@
 
 #include "runtime/end_hint.h"
 
+#include <stdlib.h>
+
 /* Logs how many lines of one kind were not written. `reason`: NULL if the kind has none. */
 static void count_write(const struct connection_log *connection_log, struct log_limiter *limiter,
                         const char *text, const char *reason)
@@ -27,8 +29,10 @@ static void counts_write(const struct connection_log *connection_log, struct log
 
 static void summary_write(struct connection_log *connection_log)
 {
-    counts_write(connection_log, connection_log->limiters, "more connections ended");
-    counts_write(connection_log, connection_log->given_up, "more messages given up");
+    if (connection_log->limiters) {
+        counts_write(connection_log, connection_log->limiters->ended, "more connections ended");
+        counts_write(connection_log, connection_log->limiters->given_up, "more messages given up");
+    }
     count_write(connection_log, &connection_log->unread_acks, "more agents do not read their acks", NULL);
     count_write(connection_log, &connection_log->invalid_events, "more senders send invalid events", NULL);
 }
@@ -49,6 +53,8 @@ void connection_log_close(struct connection_log *connection_log)
 {
     summary_write(connection_log);
     timer_stop(&connection_log->summary);
+    free(connection_log->limiters);
+    connection_log->limiters = NULL;
 }
 
 static void address_write(struct log_line *line, const char *key, const struct socket_address *address)
@@ -63,13 +69,16 @@ static void address_write(struct log_line *line, const char *key, const struct s
 
 static void identity_write(struct log_line *line, const struct leg *inlet)
 {
-    const struct identity *identity = inlet && inlet->tls ? tls_channel_peer(inlet->tls) : NULL;
+    const struct tls_channel *tls = inlet ? inlet->tls : NULL;
+    const struct identity *identity = tls ? tls_channel_peer(tls) : NULL;
     char text[ADDRESS_TEXT_BYTES];
 
-    if (!identity)
-        return;
-    identity_describe(identity, text, sizeof text);
-    log_text(line, "identity", text);
+    if (identity) {
+        identity_describe(identity, text, sizeof text);
+        log_text(line, "identity", text);
+    } else if (tls && tls_channel_is_established(tls)) {
+        log_text(line, "identity", "anonymous");
+    }
 }
 
 /* If an upstream has answered on another connection, it speaks Forward: its silence on this connection is no
@@ -92,26 +101,43 @@ static void hint_write(const struct connection_log *connection_log, struct log_l
         .reason = end->reason,
         .transport = end->leg->tls ? END_TLS : END_PLAINTEXT,
         .spoken = leg_spoken(end->leg),
+        .lacks_issuer = leg_lacks_issuer(end->leg),
     };
     if (facts.spoken == SPOKEN_NOTHING && silence_is_known(connection_log, end->side))
         return;
     const struct end_hint hint = end_hint_of(&facts);
     log_text(line, "speaks", hint.speaks);
-    log_text(line, "hint", hint.text);
+    log_words(line, end->side, "hint", hint.text);
 }
 
-/* True when a line may be written; otherwise the line is counted. */
+/* The limiters of the route, which most routes never need. NULL when out of memory. */
+static struct connection_log_limiters *limiters_of(struct connection_log *connection_log)
+{
+    if (!connection_log->limiters)
+        connection_log->limiters = calloc(1, sizeof *connection_log->limiters);
+    return connection_log->limiters;
+}
+
+static struct log_limiter *given_up_limiter(struct connection_log *connection_log, enum end_reason reason)
+{
+    struct connection_log_limiters *limiters = limiters_of(connection_log);
+
+    return limiters ? &limiters->given_up[reason] : NULL;
+}
+
+/* True when a line may be written; otherwise the line is counted. `limiter` NULL: no limit. */
 static bool line_admit(struct connection_log *connection_log, struct log_limiter *limiter,
                        uint32_t *suppressed)
 {
     uint64_t now_ms = connection_log->summary.reactor->now_ms;
 
-    if (log_limiter_admit(limiter, now_ms, connection_log->route->log_burst, suppressed))
+    if (!limiter || log_limiter_admit(limiter, now_ms, connection_log->route->log_burst, suppressed))
         return true;
     timer_set(&connection_log->summary, now_ms + LOG_LIMITER_WINDOW_MS);
     return false;
 }
 
+/* `limiter` is not used for a benign end. */
 static void end_write(struct connection_log *connection_log, struct log_limiter *limiter, const char *event,
                       const struct connection_end *end)
 {
@@ -128,8 +154,8 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
     log_text(&line, "side", side_name(end->side));
     log_text(&line, "phase", end->phase);
     log_text(&line, "reason", end_reason_name(end->reason));
-    log_text(&line, "what", end_reason_phrase(end->reason));
-    log_text(&line, "detail", end->detail);
+    log_words(&line, end->side, "what", end_reason_phrase(end->reason));
+    log_words(&line, end->side, "detail", end->detail);
     hint_write(connection_log, &line, end);
     address_write(&line, "peer", end->peer);
     identity_write(&line, end->inlet);
@@ -141,12 +167,15 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end)
 {
-    end_write(connection_log, &connection_log->limiters[end->reason], "connection ended", end);
+    struct connection_log_limiters *limiters =
+        end_reason_is_benign(end->reason) ? NULL : limiters_of(connection_log);
+
+    end_write(connection_log, limiters ? &limiters->ended[end->reason] : NULL, "connection ended", end);
 }
 
 void connection_log_refusal(struct connection_log *connection_log, const struct connection_end *refusal)
 {
-    end_write(connection_log, &connection_log->given_up[refusal->reason], "message refused", refusal);
+    end_write(connection_log, given_up_limiter(connection_log, refusal->reason), "message refused", refusal);
 }
 
 void connection_log_give_up(struct connection_log *connection_log, enum end_reason reason, unsigned messages)
@@ -154,12 +183,12 @@ void connection_log_give_up(struct connection_log *connection_log, enum end_reas
     struct log_line line;
     uint32_t suppressed = 0;
 
-    if (!line_admit(connection_log, &connection_log->given_up[reason], &suppressed))
+    if (!line_admit(connection_log, given_up_limiter(connection_log, reason), &suppressed))
         return;
     log_begin(&line, connection_log->log, LOG_WARN, "messages given up");
     log_text(&line, "route", connection_log->route->name);
     log_text(&line, "reason", end_reason_name(reason));
-    log_text(&line, "what", end_reason_phrase(reason));
+    log_words(&line, SIDE_DOWNSTREAM, "what", end_reason_phrase(reason));
     log_number(&line, "messages", messages);
     log_suppressed(&line, suppressed);
     log_end(&line);
@@ -172,8 +201,9 @@ void connection_log_unread_acks(struct connection_log *connection_log, const str
 
     if (!line_admit(connection_log, &connection_log->unread_acks, &suppressed))
         return;
-    log_begin(&line, connection_log->log, LOG_WARN,
-              "an agent asks for acks and does not read them: its acks beyond --unread-acks are given up");
+    log_begin_words(
+        &line, connection_log->log, LOG_WARN, SIDE_DOWNSTREAM,
+        "an agent asks for acks and does not read them: its acks beyond --unread-acks are given up");
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "peer", peer);
     log_suppressed(&line, suppressed);
@@ -208,7 +238,7 @@ void connection_log_waiting(struct connection_log *connection_log, enum end_reas
               "the husk upstream holds messages: its own upstream fails");
     log_text(&line, "route", connection_log->route->name);
     log_text(&line, "reason", end_reason_name(reason));
-    log_text(&line, "what", end_reason_phrase(reason));
+    log_words(&line, SIDE_UPSTREAM, "what", end_reason_phrase(reason));
     address_write(&line, "upstream", upstream);
     log_end(&line);
 }
@@ -227,7 +257,7 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
     if (connection_log->hinted & 1U << hint)
         return;
     connection_log->hinted |= 1U << hint;
-    log_begin(&line, connection_log->log, LOG_INFO, texts[hint]);
+    log_begin_words(&line, connection_log->log, LOG_INFO, SIDE_DOWNSTREAM, texts[hint]);
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "peer", peer);
     log_end(&line);
@@ -264,7 +294,7 @@ void connection_log_acks(struct connection_log *connection_log, enum connection_
     };
     struct log_line line;
 
-    log_begin(&line, connection_log->log, lines[acks].level, lines[acks].text);
+    log_begin_words(&line, connection_log->log, lines[acks].level, SIDE_UPSTREAM, lines[acks].text);
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "upstream", upstream);
     log_end(&line);

@@ -1,8 +1,9 @@
 /* Logs the end of each connection of a worker, and each message that is given up.
  *
  * A failure is a warning, and so is a lost message. Each reason has at most --log-burst warnings per
- * LOG_LIMITER_WINDOW_MS. Further failures are counted, and the counts are logged when the window is over. An
- * end in order is a debug line. Belongs to its worker's thread. */
+ * LOG_LIMITER_WINDOW_MS. Further failures are counted, and the counts are logged when the window is over.
+ * When memory for the limits runs out, each failure is logged. An end in order is a debug line. Belongs to
+ * its worker's thread. */
 #ifndef HUSK_RUNTIME_CONNECTION_LOG_H
 #define HUSK_RUNTIME_CONNECTION_LOG_H
 
@@ -14,12 +15,17 @@
 #include "runtime/timer.h"
 #include "wire/address.h"
 
-struct connection_log {
-    struct log *log;                               /* borrowed */
-    const struct route_options *route;             /* borrowed */
-    const struct metrics *metrics;                 /* borrowed */
-    struct log_limiter limiters[END_REASON_COUNT]; /* of connections */
+/* One for each reason. */
+struct connection_log_limiters {
+    struct log_limiter ended[END_REASON_COUNT];    /* of connections */
     struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
+};
+
+struct connection_log {
+    struct log *log;                          /* borrowed */
+    const struct route_options *route;        /* borrowed */
+    const struct metrics *metrics;            /* borrowed */
+    struct connection_log_limiters *limiters; /* owned; NULL: no failure yet, or out of memory */
     struct log_limiter unread_acks, invalid_events;
     struct timer summary; /* runs while counts wait to be logged */
     unsigned hinted;      /* bits: the hints that were logged */
@@ -27,7 +33,7 @@ struct connection_log {
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
                          const struct route_options *route, const struct metrics *metrics);
-/* Logs the remaining counts and stops the timer. */
+/* Logs the remaining counts, stops the timer and frees the memory. */
 void connection_log_close(struct connection_log *connection_log);
 
 /* All pointers are borrowed. A field that is NULL or empty does not appear in the log line. */

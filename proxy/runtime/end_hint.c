@@ -23,11 +23,11 @@ struct row {
 /* ---- texts that several rows use ---- */
 
 #define AGENT_WITHOUT_TLS                                                                                    \
-    "the peer sends plaintext, and --listen of husk server takes TLS: turn on TLS with a client "            \
-    "certificate at the peer, or let the peer send to husk client"
+    "the peer sends plaintext, and --listen takes TLS: turn on TLS with a client certificate at the peer, "  \
+    "or let the peer send to husk client"
 #define AGENT_WITH_TLS                                                                                       \
-    "the peer begins TLS, and --listen of husk client takes plaintext: turn off TLS at the peer, or let "    \
-    "the peer connect to husk server"
+    "the peer begins TLS, and --listen takes plaintext: turn off TLS at the peer, or let the peer connect "  \
+    "to husk server"
 #define HTTP_AT_LISTEN                                                                                       \
     "an HTTP client uses the address of --listen: /live, /ready and /metrics are at the address of --admin"
 #define PROXY_HEADER                                                                                         \
@@ -43,8 +43,8 @@ struct row {
     "the aggregator asks for a shared key, and husk has none: set --shared-key-env, --shared-key-file, or "  \
     "--shared-key-empty for users with an empty key"
 #define UPSTREAM_WITH_TLS                                                                                    \
-    "the port of --upstream speaks TLS, and husk server sends plaintext: set --upstream to a port without "  \
-    "TLS, or use husk client for a port with TLS"
+    "the port of --upstream speaks TLS, and husk sends plaintext: set --upstream to a port without TLS, or " \
+    "let husk use TLS on this side (husk client, or tls.upstream in a file)"
 #define UPSTREAM_IS_HTTP                                                                                     \
     "the port of --upstream speaks HTTP, perhaps an admin port: set --upstream to the Forward input"
 #define UPSTREAM_IS_OTHER                                                                                    \
@@ -54,14 +54,18 @@ struct row {
     "the aggregator does not ask for a shared key: remove --shared-key-*, or set the shared key at the "     \
     "aggregator"
 #define UPSTREAM_WITHOUT_TLS                                                                                 \
-    "the port of --upstream takes plaintext, and husk client begins TLS: set --upstream to a port with TLS " \
+    "the port of --upstream takes plaintext, and husk begins TLS: set --upstream to a port with TLS "        \
     "(husk server, or the TLS input of the aggregator)"
 #define UPSTREAM_SILENT_IN_TLS                                                                               \
     "the peer has sent nothing: if the port of --upstream takes plaintext, set --upstream to a port with "   \
     "TLS (husk server, or the TLS input of the aggregator)"
 #define UPSTREAM_SILENT                                                                                      \
     "no upstream has ever answered: if the port of --upstream speaks TLS, set --upstream to a port without " \
-    "TLS, or use husk client for a port with TLS"
+    "TLS, or let husk use TLS on this side (husk client, or tls.upstream in a file)"
+
+#define LIST_MISSING                                                                                         \
+    "--crl must have a fresh revocation list of each CA of the chain, or --revocation-policy warn accepts "  \
+    "the peer"
 
 #define DOWN SIDE_DOWNSTREAM
 #define UP   SIDE_UPSTREAM
@@ -76,8 +80,7 @@ static const struct row rows[] = {
       "the peer has sent nothing: if it is an agent without TLS that has a shared key, turn on TLS with a "
       "client certificate at the peer, or let the peer send to husk client" },
     { DOWN, OVER_TLS, END_CERTIFICATE_MISSING, ANYTHING,
-      "--listen of husk server takes only peers with a certificate of --ca: set certificate and key at the "
-      "peer" },
+      "--listen takes only peers with a certificate of --ca: set certificate and key at the peer" },
     { DOWN, OVER_TLS, END_TLS_REJECTED, ANYTHING,
       "the peer sent the alert in detail: if the alert is about a certificate, the CA file and the expected "
       "server name of the peer must fit the certificate of --cert; the log of the peer has the cause" },
@@ -129,6 +132,9 @@ static const struct row rows[] = {
       "the peer sent the alert in detail: if the alert is about a certificate, the CA file of the peer, or "
       "an --allow-* setting of husk server, must admit the certificate of --cert; the log of the peer has "
       "the cause" },
+    { UP, OVER_TLS, END_NOT_ALLOWED, ANYTHING,
+      "give the server a certificate with a name that --allow-server-* accepts, or set --allow-server-* to a "
+      "name in detail" },
     { UP, OVER_TLS, END_CERTIFICATE_NAME, ANYTHING,
       "set --server-name to a name in the certificate, or give the server a certificate for the host of "
       "--upstream" },
@@ -162,6 +168,8 @@ static const struct row rows[] = {
     /* ---- both ---- */
     { DOWN, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },
     { UP, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },
+    { DOWN, OVER_TLS, END_REVOCATION_UNKNOWN, ANYTHING, LIST_MISSING },
+    { UP, OVER_TLS, END_REVOCATION_UNKNOWN, ANYTHING, LIST_MISSING },
     { DOWN, OVER_TLS, END_CERTIFICATE_UNKNOWN_CA, ANYTHING,
       "--ca must have the CA that issued the certificate of the peer" },
     { UP, OVER_TLS, END_CERTIFICATE_UNKNOWN_CA, ANYTHING,
@@ -174,8 +182,15 @@ static bool row_fits(const struct row *row, const struct end_facts *facts)
            row->transport & 1U << facts->transport && row->spoken & UINT32_C(1) << facts->spoken;
 }
 
+/* The protocol does not matter: the peer has sent a chain. */
+static const char missing_issuer[] =
+    "--ca must have the CA that issued the certificate of the peer; if this CA is an intermediate, it is "
+    "missing: put it into the certificate file of the peer, after the certificate of the peer";
+
 struct end_hint end_hint_of(const struct end_facts *facts)
 {
+    if (facts->reason == END_CERTIFICATE_UNKNOWN_CA && facts->lacks_issuer)
+        return (struct end_hint) { missing_issuer, NULL };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         bool names_protocol = rows[i].spoken != ANYTHING && facts->spoken != SPOKEN_UNCLEAR;
         if (row_fits(&rows[i], facts))

@@ -8,6 +8,8 @@
 #include "base/end_reason.h"
 #include "wire/spoken.h"
 
+#include <stdbool.h>
+
 /* Whether the settings of husk ask for TLS on this side. */
 enum end_transport { END_PLAINTEXT, END_TLS };
 
@@ -16,6 +18,7 @@ struct end_facts {
     enum end_reason reason;
     enum end_transport transport;
     enum spoken spoken; /* the protocol of the peer of this side */
+    bool lacks_issuer;  /* an intermediate may be missing in the chain of the peer */
 };
 
 /* For the log. */

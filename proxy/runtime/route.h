@@ -8,7 +8,9 @@
 #include "base/end_reason.h"
 #include "forward/body.h"
 #include "forward/handshake.h"
+#include "forward/record_fields.h"
 #include "forward/scanner.h"
+#include "trust/identity.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +24,15 @@ enum route_on_refused { ROUTE_REFUSED_CONTINUE, ROUTE_REFUSED_RESET };
 
 enum route_link { ROUTE_LINK_AUTO, ROUTE_LINK_ON, ROUTE_LINK_OFF };
 
+/* --add-identity: fields that the records of agents get. */
+struct route_identity_fields {
+    unsigned count;
+    struct {
+        const char *name;
+        enum identity_name from;
+    } items[RECORD_FIELDS_MAX];
+};
+
 /* Each field names its setting. The name of a field ends in its unit; counts have none. */
 struct route_options {
     const char *name;             /* of the route, in logs and metrics */
@@ -34,6 +45,7 @@ struct route_options {
     struct body_options body;            /* --compress, --compress-min, --strip-metadata, --invalid-events,
                                             --max-inflated */
     const struct message_policy *policy; /* --rule: who may write what; NULL: no rules */
+    struct route_identity_fields identity_fields; /* --add-identity */
     struct shared_key_slot *key[SIDE_COUNT]; /* shared-key authentication: downstream --accept-key-*, upstream
                                                 --shared-key-*; NULL: none on that side */
     uint64_t retain_bytes;      /* --retain-bytes, divided by the workers: bytes of unsettled messages; tcp:
@@ -61,6 +73,7 @@ struct route_options {
     unsigned max_exclusive_connections; /* --max-exclusive-connections: per worker */
     uint64_t max_connection_age_ms;     /* --max-connection-age: when an upstream connection retires, a tenth
                                            earlier or later; 0: never */
+    uint64_t max_downstream_age_ms; /* --max-downstream-age: the same for a downstream connection; 0: never */
     uint64_t silence_hint_ms; /* --silence-hint: an agent that sends nothing for longer is logged; 0: never */
 
     /* ---- connections ---- */

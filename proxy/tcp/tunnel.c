@@ -70,6 +70,7 @@ static void tunnel_log(struct tunnel *tunnel, enum side side, enum end_reason re
 static void tunnel_close(struct tunnel *tunnel, enum leg_closing closing)
 {
     tunnel->state = TUNNEL_ENDED;
+    tunnel->tunnels->held_bytes -= tunnel->held_bytes;
     inlet_close(&tunnel->inlet, closing);
     outlet_close(&tunnel->outlet, closing);
     buffer_clear(&tunnel->pending[SIDE_DOWNSTREAM]);
@@ -125,24 +126,27 @@ static void tunnel_end(struct tunnel *tunnel, enum side side, enum end_reason re
 /* ---- judging ---- */
 
 /* Until the upstream is connected, no byte is delivered: the tunnel ends at once. */
-static void tunnel_distrust(struct tunnel *tunnel, enum side side)
+static void tunnel_retire(struct tunnel *tunnel, enum side side, enum end_reason reason)
 {
-    tunnel->retires_for = END_DISTRUSTED;
-    tunnel->distrusted = side;
+    tunnel->retires_for = reason;
+    tunnel->retiring_side = side;
+    tunnel->inlet.life = tunnel->outlet.life = (struct lifetime) { 0 };
     if (tunnel->state != TUNNEL_RELAYING)
-        tunnel_end(tunnel, side, END_DISTRUSTED);
+        tunnel_end(tunnel, side, reason);
 }
 
-/* Judges each peer once by each new set of credentials. husk cannot replace a tunnel: the tunnel stays
- * although our certificate has changed. */
+/* Judges each peer once by each new set of credentials, and finds certificates that end. husk cannot replace
+ * a tunnel: the tunnel stays although our certificate has changed. */
 static void tunnel_judge(struct tunnel *tunnel)
 {
+    enum end_reason reason;
+
     if (tunnel->retires_for != END_NONE)
         return;
-    if (inlet_judge(&tunnel->inlet) != END_NONE)
-        tunnel_distrust(tunnel, SIDE_DOWNSTREAM);
-    else if (outlet_judge(&tunnel->outlet) == END_DISTRUSTED)
-        tunnel_distrust(tunnel, SIDE_UPSTREAM);
+    if ((reason = inlet_judge(&tunnel->inlet)) != END_NONE)
+        tunnel_retire(tunnel, SIDE_DOWNSTREAM, reason);
+    else if ((reason = outlet_judge(&tunnel->outlet)) != END_NONE && reason != END_RETIRED)
+        tunnel_retire(tunnel, SIDE_UPSTREAM, reason);
 }
 
 /* ---- relaying ---- */
@@ -153,17 +157,26 @@ static bool relay_is_drained(struct tunnel *tunnel, enum side side)
     return !tunnel->pending[side].length && !tunnel_leg(tunnel, other(side))->unsent.length;
 }
 
-/* The tunnels of the worker hold its part of --retain-bytes. */
+/* Counts what the tunnel holds. */
+static void held_count(struct tunnel *tunnel)
+{
+    uint64_t before = tunnel->held_bytes;
+
+    tunnel->held_bytes = tunnel->pending[SIDE_DOWNSTREAM].length + tunnel->pending[SIDE_UPSTREAM].length +
+                         tunnel->inlet.leg.unsent.length + tunnel->outlet.leg.unsent.length;
+    tunnel->tunnels->held_bytes += tunnel->held_bytes - before;
+}
+
+/* The tunnels of the route hold this worker's part of --retain-bytes. */
 static bool memory_is_full(const struct tunnel *tunnel)
 {
-    return buffer_pool_bytes(&reactor_of(tunnel)->pool) >= route_of(tunnel)->retain_bytes;
+    return tunnel->tunnels->held_bytes >= route_of(tunnel)->retain_bytes;
 }
 
 /* How many bytes of `side` the tunnel may hold; 0: the tunnel does not read now. Reading waits until half of
  * the buffer is free, so that reads are large. While the memory is full, a tunnel reads little, and only when
  * the other side has taken everything: a peer that does not read costs little more, and delays no other
- * tunnel.
- */
+ * tunnel. */
 static size_t relay_window(struct tunnel *tunnel, enum side side)
 {
     size_t buffer_bytes = route_of(tunnel)->buffer_bytes;
@@ -194,10 +207,12 @@ static size_t relay_move(struct tunnel *tunnel, enum side side)
         bool was_broken = to->broken != END_NONE;
         if (leg_write(to, pending) == LEG_BROKEN) {
             buffer_clear(pending);
-            return moved + !was_broken;
+            moved += !was_broken;
+        } else {
+            moved += before - pending->length;
         }
-        moved += before - pending->length;
     }
+    held_count(tunnel);
     return moved;
 }
 
@@ -236,7 +251,7 @@ static bool relay_pass_ends(struct tunnel *tunnel)
     if (finished)
         tunnel_end(tunnel, SIDE_DOWNSTREAM, END_CLOSED);
     else if (tunnel->retires_for != END_NONE && relay_is_delivered(tunnel))
-        tunnel_end(tunnel, tunnel->distrusted, tunnel->retires_for);
+        tunnel_end(tunnel, tunnel->retiring_side, tunnel->retires_for);
     return tunnel->state == TUNNEL_ENDED;
 }
 
@@ -305,6 +320,18 @@ static void admit_step(struct tunnel *tunnel)
     }
 }
 
+/* The upstream has changed during the dial: the peer has not noticed anything. */
+static void dial_again(struct tunnel *tunnel)
+{
+    struct transport *transport = tunnel->tunnels->transport;
+
+    outlet_count_end(&tunnel->outlet, END_RETIRED);
+    outlet_close(&tunnel->outlet, LEG_CLOSE);
+    outlet_open(&tunnel->outlet, &transport->dialer, &tunnel->task);
+    buffer_clear(&tunnel->pending[SIDE_UPSTREAM]);
+    reactor_queue(transport->reactor, &tunnel->task);
+}
+
 static void dial_step(struct tunnel *tunnel)
 {
     struct leg *inlet = &tunnel->inlet.leg;
@@ -317,6 +344,10 @@ static void dial_step(struct tunnel *tunnel)
         return;
     }
     struct step step = outlet_advance(&tunnel->outlet, &tunnel->pending[SIDE_UPSTREAM]);
+    if (step.outcome == STEP_ENDS && step.reason == END_RETIRED) {
+        dial_again(tunnel);
+        return;
+    }
     if (step.outcome == STEP_ENDS) {
         dialer_report(&tunnel->tunnels->transport->dialer, step.reason);
         tunnel_end(tunnel, SIDE_UPSTREAM, step.reason);
@@ -353,7 +384,9 @@ static uint64_t tunnel_deadline(struct tunnel *tunnel)
     case TUNNEL_DIALLING:
         return timer_earlier(tunnel->outlet.deadline_ms, tunnel->check_ms);
     case TUNNEL_RELAYING:
-        return timer_earlier(timer_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel));
+        return timer_earlier(
+            timer_earlier(timer_earlier(tunnel->linger_ms, tunnel->check_ms), idle_deadline(tunnel)),
+            timer_earlier(tunnel->inlet.life.due_ms, tunnel->outlet.life.due_ms));
     case TUNNEL_ENDED:
         break;
     }
@@ -393,8 +426,7 @@ static bool relay_end_if_peer_lost(struct tunnel *tunnel)
  * themselves. */
 static void relay_end_if_late(struct tunnel *tunnel)
 {
-    uint64_t now = now_ms(tunnel);
-    uint64_t idle = idle_deadline(tunnel);
+    uint64_t now = now_ms(tunnel), idle = idle_deadline(tunnel);
 
     if (tunnel->linger_ms && now >= tunnel->linger_ms) {
         enum side side = tunnel->inlet.leg.broken != END_NONE ? SIDE_DOWNSTREAM : SIDE_UPSTREAM;
@@ -402,7 +434,7 @@ static void relay_end_if_late(struct tunnel *tunnel)
         if (broken != END_NONE)
             tunnel_end(tunnel, side, broken);
         else
-            tunnel_end(tunnel, tunnel->distrusted, tunnel->retires_for);
+            tunnel_end(tunnel, tunnel->retiring_side, tunnel->retires_for);
         return;
     }
     if (tunnel->check_ms && now >= tunnel->check_ms && relay_end_if_peer_lost(tunnel))

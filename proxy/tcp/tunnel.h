@@ -5,8 +5,8 @@
  *
  * Owns its inlet, its outlet and the bytes between them. An end of one direction is passed on: FIN ↔
  * close_notify. When one side breaks, the other side first receives the bytes that were read before, then a
- * reset. When new credentials do not admit a peer, husk reads nothing more, and the tunnel ends when the
- * bytes that were read are delivered. Belongs to its worker's thread. */
+ * reset. When new credentials do not admit a peer, or a certificate of either side ends, husk reads nothing
+ * more, and the tunnel ends when the bytes that were read are delivered. Belongs to its worker's thread. */
 #ifndef HUSK_TCP_TUNNEL_H
 #define HUSK_TCP_TUNNEL_H
 
@@ -25,22 +25,25 @@ struct tunnel {
     LIST_ENTRY(tunnel) sibling;
     struct tunnels *tunnels; /* borrowed: the tunnel is in its list */
     enum tunnel_state state;
-    enum end_reason retires_for; /* END_NONE: husk trusts both peers; else husk reads nothing more */
-    enum side distrusted;        /* the side whose peer husk does not trust; only if retires_for is set */
+    enum end_reason retires_for; /* END_NONE: the tunnel goes on; else husk reads nothing more */
+    enum side retiring_side;     /* the side that retires_for is about */
     struct inlet inlet;
     struct outlet outlet;
     struct buffer pending[SIDE_COUNT]; /* read from this side, not taken by the other side yet */
+    uint64_t held_bytes;               /* in `pending` and in unsent records; counted in `tunnels` */
     uint64_t progress_ms;              /* when bytes last moved; on the reactor's clock, as below */
     uint64_t check_ms;                 /* when both peers are checked again; 0: never */
     uint64_t linger_ms;                /* when the tunnel ends even if bytes are undelivered; 0: never */
     struct timer timer;                /* for the earliest of all deadlines */
 };
 
-/* What the tunnels of one worker share, and the list of them. Only tunnels.c and tunnel.c write to it. */
+/* What the tunnels of one route on one worker share, and the list of them. Only tunnels.c and tunnel.c write
+ * to it. */
 struct tunnels {
     struct transport *transport; /* borrowed */
     LIST_HEAD(, tunnel) list;
-    struct sweep sweep; /* of the list, after the credentials have changed */
+    uint64_t held_bytes; /* of all tunnels */
+    struct sweep sweep;  /* of the list, after the credentials have changed */
 };
 
 /* Takes `fd`. The tunnel stays in the list until it ends. Resets the connection when out of memory. */

@@ -1,7 +1,7 @@
 #include "trust/cert_path.h"
 
+#include "base/clock.h"
 #include "trust/certificate.h"
-#include "trust/revocation.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -24,8 +24,11 @@ struct search {
     const STACK_OF(X509) * chain;
     const struct cert_path_rules *rules;
     struct cert_path_failure *failure;
-    int rank; /* of the failure */
+    int rank;                       /* of the failure */
+    bool is_name_known;             /* one of the CAs has the name of the issuer of the end of the path */
+    struct cert_path_evidence leaf; /* of the last path whose certificates are valid */
     size_t issuers_tried;
+    int64_t not_after; /* of the path that was found: its first end */
     size_t length;
     X509 *path[CERT_PATH_ISSUERS_MAX + 1];
 };
@@ -151,22 +154,74 @@ static bool anchor_permits(struct search *search)
     return error == X509_V_OK;
 }
 
+static struct cert_path_evidence evidence_about(const struct search *search, size_t at, int64_t now)
+{
+    const struct cert_path_rules *rules = search->rules;
+    const struct ocsp_question question = { search->path[at], search->path[at + 1], now,
+                                            rules->allow_weak ? STRENGTH_NOT_DEMANDED : STRENGTH_DEMANDED };
+    bool is_server = at == 0 && rules->purpose == X509_PURPOSE_SSL_SERVER;
+
+    return (struct cert_path_evidence) {
+        .list = rules->revocation.lists
+                    ? revocation_judge(rules->revocation.lists, question.certificate, question.issuer, now)
+                    : REVOCATION_NO_LIST,
+        .staple = at == 0 ? ocsp_judge(&rules->staple, &question) : OCSP_NONE,
+        .demands_staple = is_server && ocsp_is_demanded(question.certificate),
+    };
+}
+
+static bool is_revoked(const struct cert_path_evidence *evidence)
+{
+    return evidence->list == REVOCATION_REVOKED || evidence->staple == OCSP_REVOKED;
+}
+
+static bool is_proven(const struct cert_path_evidence *evidence, enum revocation_policy policy)
+{
+    if (policy == REVOCATION_IGNORE || evidence->staple == OCSP_GOOD)
+        return true;
+    return !evidence->demands_staple && (policy == REVOCATION_WARN || evidence->list == REVOCATION_GOOD);
+}
+
 /* Checks all certificates below the CA (RFC 5280, 6.3). */
 static bool path_is_unrevoked(struct search *search)
 {
+    enum revocation_policy policy = search->rules->revocation.policy;
+    int64_t now = clock_wall_seconds();
+
     for (size_t i = 0; i + 1 < search->length; i++) {
-        if (!revocation_names(search->rules->revocation, search->path[i], search->path[i + 1]))
+        const struct cert_path_evidence evidence = evidence_about(search, i, now);
+        if (i == 0)
+            search->leaf = evidence;
+        if (!is_revoked(&evidence) && is_proven(&evidence, policy))
             continue;
-        note_failure(search, RANK_FAULT_AT_LEAF - (int)i, search->path[i], X509_V_ERR_CERT_REVOKED);
+        if (note_failure(search, RANK_FAULT_AT_LEAF - (int)i, search->path[i],
+                         is_revoked(&evidence) ? X509_V_ERR_CERT_REVOKED : CERT_PATH_UNPROVEN))
+            search->failure->evidence = evidence;
         return false;
     }
     return true;
 }
 
+static int64_t path_end_of_life(const struct search *search)
+{
+    int64_t first = INT64_MAX;
+
+    for (size_t i = 0; i < search->length; i++) {
+        int64_t end = certificate_not_after(search->path[i]);
+        if (end < first)
+            first = end;
+    }
+    return first;
+}
+
 static bool path_is_valid(struct search *search)
 {
-    return path_verifies(search) && anchor_permits(search) && path_is_strong(search) &&
-           path_is_unrevoked(search);
+    bool is_valid = path_verifies(search) && anchor_permits(search) && path_is_strong(search) &&
+                    path_is_unrevoked(search);
+
+    if (is_valid)
+        search->not_after = path_end_of_life(search);
+    return is_valid;
 }
 
 /* ---- the search ---- */
@@ -187,6 +242,8 @@ static bool is_issuer(struct search *search, X509 *candidate)
 
     if (error == X509_V_ERR_KEYUSAGE_NO_CERTSIGN)
         note_failure(search, RANK_WRONG_ISSUER, candidate, error);
+    if (error != X509_V_ERR_SUBJECT_ISSUER_MISMATCH)
+        search->is_name_known = true;
     return error == X509_V_OK && !path_contains(search, candidate);
 }
 
@@ -215,7 +272,8 @@ static bool try_issuers(struct search *search, const STACK_OF(X509) * candidates
     return is_found;
 }
 
-static void note_missing_issuer(struct search *search)
+/* False: an earlier failure has the same or a higher rank. */
+static bool note_missing_issuer(struct search *search)
 {
     X509 *end = path_end(search);
     bool is_self_issued = X509_check_issued(end, end) == X509_V_OK;
@@ -223,16 +281,20 @@ static void note_missing_issuer(struct search *search)
                 : search->length == 1 ? X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
                                       : X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN;
 
-    note_failure(search, (int)search->length, end, error);
+    return note_failure(search, (int)search->length, end, error);
 }
 
 /* The CAs first: the shortest path is the usual one. */
 static bool search_from_end(struct search *search)
 {
-    if (try_issuers(search, search->rules->trusted_cas, ISSUER_ANCHOR) ||
-        try_issuers(search, search->chain, ISSUER_INTERMEDIATE))
+    search->is_name_known = false;
+    if (try_issuers(search, search->rules->trusted_cas, ISSUER_ANCHOR))
         return true;
-    note_missing_issuer(search);
+    bool is_name_known = search->is_name_known; /* of this end; a longer path has another end */
+    if (try_issuers(search, search->chain, ISSUER_INTERMEDIATE))
+        return true;
+    if (note_missing_issuer(search))
+        search->failure->lacks_issuer = !is_name_known;
     return false;
 }
 
@@ -246,7 +308,7 @@ static bool is_trusted(const struct search *search, X509 *certificate)
 }
 
 bool cert_path_find(const struct stack_st_X509 *chain, const struct cert_path_rules *rules,
-                    struct cert_path_failure *failure)
+                    int64_t *not_after, struct cert_path_failure *failure)
 {
     struct search search = { .chain = chain, .rules = rules, .failure = failure, .length = 1 };
 
@@ -254,5 +316,9 @@ bool cert_path_find(const struct stack_st_X509 *chain, const struct cert_path_ru
     search.path[0] = sk_X509_value(chain, 0);
     bool is_found = is_trusted(&search, search.path[0]) ? path_is_valid(&search) : search_from_end(&search);
     ERR_clear_error();
+    if (is_found) {
+        *not_after = search.not_after;
+        *failure = (struct cert_path_failure) { .evidence = search.leaf };
+    }
     return is_found;
 }

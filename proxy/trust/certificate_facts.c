@@ -1,6 +1,7 @@
 #include "trust/certificate_facts.h"
 
 #include "trust/identity.h"
+#include "trust/ocsp.h"
 #include "trust/server_name.h"
 
 #include <openssl/err.h>
@@ -90,6 +91,7 @@ void certificate_facts_of(X509 *certificate, struct certificate_facts *facts)
         .is_self_issued = X509_check_issued(certificate, certificate) == X509_V_OK,
         .fits_client = X509_check_purpose(certificate, X509_PURPOSE_SSL_CLIENT, 0) == 1,
         .fits_server = X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == 1,
+        .demands_staple = ocsp_is_demanded(certificate),
         .may_sign = key_usage & KU_DIGITAL_SIGNATURE,
     };
     names_set(certificate, facts);

@@ -25,6 +25,7 @@ struct certificate_facts {
     bool has_alternatives;                        /* there is a subjectAltName */
     bool is_ca, is_self_issued;
     bool fits_client, fits_server; /* its usages permit a TLS client, a TLS server */
+    bool demands_staple;           /* of a server: an OCSP response (RFC 7633) */
     bool may_sign;                 /* the key usage permits digital signatures, which TLS 1.3 needs */
 };
 

@@ -51,7 +51,10 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
             return false;
     }
     if (found == PEM_FOUND_END && sk_X509_num(certificates) == 0)
-        fault_set(fault, "%s: holds no certificate in PEM form", file->path);
+        fault_set(fault, "%s: holds %s", file->path,
+                  pem_file_has(file, PEM_PRIVATE_KEY)
+                      ? "a private key and no certificate: were the files of certificate and key swapped?"
+                      : "no certificate in PEM form");
     return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 
@@ -145,6 +148,18 @@ static bool has_valid_version(const STACK_OF(X509) * chain, const X509 *certific
     return false;
 }
 
+bool certificate_file_check_chain(const struct stack_st_X509 *chain, const char *path, struct fault *fault)
+{
+    if (!check_order(chain, path, fault))
+        return false;
+    for (size_t i = 0; i < sk_X509_num(chain); i++) {
+        X509 *certificate = sk_X509_value(chain, i);
+        if (!check_validity(certificate, path, fault) && (i == 0 || !has_valid_version(chain, certificate)))
+            return false;
+    }
+    return true;
+}
+
 struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
 {
     STACK_OF(X509) *chain = NULL;
@@ -153,17 +168,8 @@ struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault
     if (certificate_file_read(&file, path, fault))
         chain = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
     pem_file_wipe(&file);
-    if (!chain)
-        return NULL;
-    if (!check_order(chain, path, fault))
-        goto fail;
-    for (size_t i = 0; i < sk_X509_num(chain); i++) {
-        X509 *certificate = sk_X509_value(chain, i);
-        if (!check_validity(certificate, path, fault) && (i == 0 || !has_valid_version(chain, certificate)))
-            goto fail;
-    }
-    return chain;
-fail:
+    if (!chain || certificate_file_check_chain(chain, path, fault))
+        return chain;
     sk_X509_pop_free(chain, X509_free);
     return NULL;
 }

@@ -13,11 +13,15 @@
 
 struct stack_st_X509;
 
-/* Our own chain; the file may also contain the private key. The leaf comes first; each further certificate
- * has issued an earlier one. The chain may contain several versions of an intermediate, which several CAs
- * signed, for peers that know only one of the CAs. All certificates are valid now, except a version of an
- * intermediate beside a valid version. */
+/* Our own chain; the file may also contain the private key. Checked as certificate_file_check_chain does. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault);
+
+/* The leaf comes first; each further certificate has issued an earlier one. The chain may contain several
+ * versions of an intermediate, which several CAs signed, for peers that know only one of the CAs. All
+ * certificates are valid now, except a version of an intermediate beside a valid version. The fault names
+ * `path`. */
+MUST_CHECK bool certificate_file_check_chain(const struct stack_st_X509 *chain, const char *path,
+                                             struct fault *fault);
 
 /* Whether certificate `at` of the chain, which is not the first one, has issued one of those before it. */
 bool certificate_file_has_place(const struct stack_st_X509 *chain, size_t at);

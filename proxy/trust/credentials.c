@@ -1,23 +1,23 @@
 #include "trust/credentials.h"
 
 #include "base/clock.h"
+#include "trust/alpn.h"
 #include "trust/certificate.h"
-#include "trust/certificate_file.h"
+#include "trust/client_certificate.h"
 #include "trust/library_error.h"
-#include "trust/passphrase.h"
-#include "trust/private_key.h"
+#include "trust/material.h"
 #include "trust/revocation.h"
 #include "trust/server_name.h"
-#include "trust/strength.h"
+#include "trust/ticket_keys.h"
+#include "trust/tls_protocol.h"
+#include "trust/token_handshake.h"
 
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/nid.h>
 #include <openssl/pool.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,143 +33,20 @@ typedef int (*new_session_callback)(struct ssl_st *, struct ssl_session_st *);
 struct credentials {
     atomic_uint references;
     SSL_CTX *tls; /* its app data points to this set */
-    STACK_OF(X509) * cas;
-    struct revocation *revocation;
+    struct material material;
     struct peer_policy policy; /* shared: what `rules` point to, if they have a policy */
     struct peer_check_rules rules;
+    struct ticket_keys *ticket_keys; /* server; NULL: BoringSSL makes its own */
     struct validity validity;
+    struct metrics_certificate certificates[CERTIFICATES_MAX]; /* of husk */
+    size_t certificate_count;
     uint8_t own_digest[CERTIFICATE_DIGEST_BYTES]; /* of our certificate and its chain */
-    bool speaks_link;
+    bool omits_sni;
+    char *sni; /* owned; NULL: the name of the server */
     _Atomic new_session_callback on_new_session;
 };
 
-/* The contents of the files, until they are in the SSL_CTX. */
-struct material {
-    STACK_OF(X509) * chain; /* leaf first */
-    EVP_PKEY *key;
-    STACK_OF(X509) * cas;
-    struct revocation *revocation;
-};
-
-static void material_free(struct material *material)
-{
-    sk_X509_pop_free(material->chain, X509_free);
-    EVP_PKEY_free(material->key);
-    sk_X509_pop_free(material->cas, X509_free);
-    revocation_free(material->revocation);
-}
-
-/* ---- loading ---- */
-
-static EVP_PKEY *load_key(const struct credentials_options *options, struct fault *fault)
-{
-    struct passphrase passphrase;
-    EVP_PKEY *key = NULL;
-
-    if (passphrase_load(&passphrase, options->passphrase_env, options->passphrase_file, fault))
-        key = private_key_load(options->key_file, &passphrase, fault);
-    else
-        fault_wrap(fault, "the key's passphrase");
-    passphrase_wipe(&passphrase);
-    return key;
-}
-
-static bool check_key_matches(const struct material *material, const struct credentials_options *options,
-                              struct fault *fault)
-{
-    X509 *leaf = sk_X509_value(material->chain, 0);
-    char name[CERTIFICATE_NAME_BYTES];
-
-    ERR_clear_error();
-    bool is_match = X509_check_private_key(leaf, material->key) == 1;
-    ERR_clear_error();
-    if (is_match)
-        return true;
-    certificate_describe(leaf, name);
-    fault_set(fault, "%s: the private key does not match certificate %s of %s", options->key_file, name,
-              options->cert_file);
-    return false;
-}
-
-/* Only a warning: the peer verifies the usage, and some peers do not. */
-static void warn_of_wrong_usage(X509 *leaf, const struct credentials_options *options, struct log *log)
-{
-    bool is_client = options->role == TLS_CLIENT;
-
-    if (!X509_check_purpose(leaf, is_client ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER, 0))
-        log_say(log, LOG_WARN, "%s: the certificate is not meant for a TLS %s: peers will refuse it",
-                options->cert_file, is_client ? "client" : "server");
-    ERR_clear_error();
-}
-
-/* A self-signed certificate is not trusted because of its signature. */
-static bool is_strong(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
-{
-    bool is_self_signed = X509_check_issued(certificate, certificate) == X509_V_OK;
-
-    return is_self_signed ? strength_check_key(certificate, flaw) : strength_check(certificate, flaw);
-}
-
-typedef bool (*weakness_check)(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES]);
-
-static void warn_of_weakness(const STACK_OF(X509) * certificates, weakness_check check, const char *path,
-                             struct log *log)
-{
-    char name[CERTIFICATE_NAME_BYTES], flaw[STRENGTH_FLAW_BYTES];
-
-    for (size_t i = 0; i < sk_X509_num(certificates); i++) {
-        X509 *certificate = sk_X509_value(certificates, i);
-        if (check(certificate, flaw))
-            continue;
-        certificate_describe(certificate, name);
-        log_say(log, LOG_WARN, "%s: certificate %s %s, which is weak", path, name, flaw);
-    }
-}
-
-static bool authorities_load(struct material *material, const char *path, struct fault *fault)
-{
-    struct pem_file file;
-    bool is_loaded = certificate_file_read(&file, path, fault) &&
-                     (material->cas = certificate_file_cas(&file, fault)) &&
-                     (material->revocation = revocation_load(&file, fault));
-
-    pem_file_wipe(&file);
-    return is_loaded;
-}
-
-static bool material_load(struct material *material, const struct credentials_options *options,
-                          struct fault *fault)
-{
-    return (material->chain = certificate_file_load_chain(options->cert_file, fault)) &&
-           (material->key = load_key(options, fault)) && check_key_matches(material, options, fault) &&
-           authorities_load(material, options->ca_file, fault);
-}
-
-/* Logs what the user should know about a set. Call it only for a loaded set: a failed reload is repeated, and
- * its lines would be repeated, too. */
-static void set_describe(const struct credentials *credentials, const STACK_OF(X509) * chain,
-                         const struct credentials_options *options, struct log *log)
-{
-    private_key_warn_if_shared(options->key_file, log);
-    warn_of_wrong_usage(sk_X509_value(chain, 0), options, log);
-    warn_of_weakness(chain, is_strong, options->cert_file, log);
-    warn_of_weakness(credentials->cas, strength_check_key, options->ca_file, log);
-    if (revocation_list_count(credentials->revocation))
-        log_say(log, LOG_INFO, "%s: revocation lists: %zu", options->ca_file,
-                revocation_list_count(credentials->revocation));
-    if (options->allow_weak)
-        log_say(log, LOG_WARN,
-                "--allow-weak-certificates: peers whose certificates can be forged are accepted");
-}
-
 /* ---- the SSL_CTX ---- */
-
-/* Our ALPN protocols, best first, each after its length (RFC 7301, 3.1). */
-static const uint8_t own_protocols[] = "\x0b"
-                                       "husk-link/1"
-                                       "\x04"
-                                       "husk";
-enum { LINK_NAME_BYTES = 12, FORWARD_NAME_BYTES = 5 };
 
 /* A ticket contains the client's chain. If the chain is too long for a message, no ticket is sent, and the
  * client cannot resume. */
@@ -184,17 +61,47 @@ static void omit_long_ticket(SSL *ssl)
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
 }
 
+/* Verifies what the peer has shown: its chain, and a server also its OCSP response. */
+static bool peer_verify(struct peer_check *check, const struct credentials *credentials, SSL *ssl,
+                        uint8_t *alert)
+{
+    SSL_get0_ocsp_response(ssl, &check->staple.bytes, &check->staple.length);
+    bool is_good = peer_check_verify(check, &credentials->rules, SSL_get_peer_full_cert_chain(ssl), alert);
+    check->staple = (struct ocsp_response) { 0 };
+    return is_good;
+}
+
 /* The check comes from the SSL, the rules from its SSL_CTX. */
 static enum ssl_verify_result_t on_verify(SSL *ssl, uint8_t *alert)
 {
     const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    STACK_OF(X509) *chain = SSL_get_peer_full_cert_chain(ssl);
 
     if (SSL_is_server(ssl))
         omit_long_ticket(ssl);
-    return peer_check_verify(credentials_check_of(ssl), &credentials->rules, chain, alert)
-               ? ssl_verify_ok
-               : ssl_verify_invalid;
+    return peer_verify(credentials_check_of(ssl), credentials, ssl, alert) ? ssl_verify_ok
+                                                                           : ssl_verify_invalid;
+}
+
+static enum ssl_select_cert_result_t on_hello(const SSL_CLIENT_HELLO *hello)
+{
+    const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(hello->ssl));
+
+    return certificate_choice_for_client(&credentials->material.choice, hello) ? ssl_select_cert_success
+                                                                               : ssl_select_cert_error;
+}
+
+static int on_certificate_asked(SSL *ssl, void *choice)
+{
+    return certificate_choice_for_server(choice, ssl);
+}
+
+/* The SSL_CTX has the first certificate. */
+static void set_choice(SSL_CTX *tls, struct credentials *credentials, enum tls_role role)
+{
+    if (credentials->material.choice.count > 1 && role == TLS_SERVER)
+        SSL_CTX_set_select_certificate_cb(tls, on_hello);
+    else if (credentials->material.choice.count > 1)
+        SSL_CTX_set_cert_cb(tls, on_certificate_asked, &credentials->material.choice);
 }
 
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
@@ -202,7 +109,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     new_session_callback callback = atomic_load(&credentials->on_new_session);
 
-    return callback ? callback(ssl, session) : 0;
+    /* A session has the OCSP response of its first handshake, which becomes stale. */
+    return callback && !credentials_check_of(ssl)->demands_staple ? callback(ssl, session) : 0;
 }
 
 static uint16_t protocol_version(enum tls_version version)
@@ -210,56 +118,19 @@ static uint16_t protocol_version(enum tls_version version)
     return version == TLS_VERSION_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION;
 }
 
-/* P-521 only because of TLS 1.2, where a certificate with such a key needs the group (RFC 8422, 5.1.1). */
-static bool set_groups(SSL_CTX *tls)
-{
-#ifdef SSL_GROUP_X25519_MLKEM768
-    static const uint16_t groups[] = { SSL_GROUP_X25519_MLKEM768, SSL_GROUP_X25519, SSL_GROUP_SECP256R1,
-                                       SSL_GROUP_SECP384R1, SSL_GROUP_SECP521R1 };
-
-    return SSL_CTX_set1_group_ids(tls, groups, sizeof groups / sizeof groups[0]);
-#else
-    static const int groups[] = { NID_X25519, NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1 };
-
-    return SSL_CTX_set1_curves(tls, groups, sizeof groups / sizeof groups[0]);
-#endif
-}
-
-/* The list of BoringSSL, without SHA-1, with Ed25519 and P-521. */
-static bool set_signature_algorithms(SSL_CTX *tls)
-{
-    static const uint16_t algorithms[] = {
-        SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,
-        SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PKCS1_SHA256,
-        SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
-        SSL_SIGN_RSA_PKCS1_SHA384,       SSL_SIGN_RSA_PSS_RSAE_SHA512,
-        SSL_SIGN_RSA_PKCS1_SHA512,       SSL_SIGN_ECDSA_SECP521R1_SHA512,
-    };
-
-    return SSL_CTX_set_verify_algorithm_prefs(tls, algorithms, sizeof algorithms / sizeof algorithms[0]);
-}
-
-/* BoringSSL chooses the TLS 1.3 ciphers. Renegotiation, compression and early data are off by default. */
 static bool set_protocol(SSL_CTX *tls, const struct credentials_options *options)
 {
-    static const char ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-                                  "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-                                  "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
-
-    SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
-    return SSL_CTX_set_min_proto_version(tls, protocol_version(options->min_version)) &&
-           SSL_CTX_set_max_proto_version(tls, protocol_version(options->max_version)) &&
-           SSL_CTX_set_strict_cipher_list(tls, ciphers) && set_groups(tls) && set_signature_algorithms(tls);
+    return tls_protocol_set(tls, &options->choices) &&
+           SSL_CTX_set_min_proto_version(tls, protocol_version(options->min_version)) &&
+           SSL_CTX_set_max_proto_version(tls, protocol_version(options->max_version));
 }
 
-static bool set_own_certificate(SSL_CTX *tls, const struct material *material)
+static bool set_own_certificate(SSL_CTX *tls, const struct own_certificate *own)
 {
-    if (!SSL_CTX_use_certificate(tls, sk_X509_value(material->chain, 0)) ||
-        !SSL_CTX_use_PrivateKey(tls, material->key))
+    if (!SSL_CTX_use_certificate(tls, sk_X509_value(own->chain, 0)) || !own_key_use(&own->key, tls))
         return false;
-    for (size_t i = 1; i < sk_X509_num(material->chain); i++) {
-        if (!SSL_CTX_add1_chain_cert(tls, sk_X509_value(material->chain, i)))
+    for (size_t i = 1; i < sk_X509_num(own->chain); i++) {
+        if (!SSL_CTX_add1_chain_cert(tls, sk_X509_value(own->chain, i)))
             return false;
     }
     return true;
@@ -280,7 +151,7 @@ static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct 
     }
     if (bytes > CA_NAMES_BYTES_MAX) {
         log_say(log, LOG_INFO, "%s: clients are not told the names of its %zu CAs: %zu bytes are too many",
-                options->ca_file, sk_X509_num(cas), bytes);
+                options->svid.socket ? options->svid.socket : options->ca_file, sk_X509_num(cas), bytes);
         return true;
     }
     for (size_t i = 0; i < sk_X509_num(cas); i++) {
@@ -290,117 +161,195 @@ static bool set_ca_names(SSL_CTX *tls, const STACK_OF(X509) * cas, const struct 
     return true;
 }
 
-/* The part of own_protocols that a set offers or accepts. */
-static const uint8_t *protocols_of(const struct credentials *credentials, unsigned *length)
+static int on_ticket(SSL *ssl, uint8_t *name, uint8_t *iv, EVP_CIPHER_CTX *cipher, HMAC_CTX *hmac,
+                     int encrypts)
 {
-    *length = FORWARD_NAME_BYTES + (credentials->speaks_link ? LINK_NAME_BYTES : 0);
-    return own_protocols + LINK_NAME_BYTES + FORWARD_NAME_BYTES - *length;
+    const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const struct ticket_cipher ticket = { name, iv, cipher, hmac };
+
+    return encrypts ? ticket_keys_encrypt(credentials->ticket_keys, &ticket)
+                    : ticket_keys_decrypt(credentials->ticket_keys, &ticket);
 }
 
-/* If the client offers none of our protocols, ALPN is not answered; the handshake goes on. */
-static int on_alpn(SSL *ssl, const uint8_t **chosen, uint8_t *chosen_length, const uint8_t *offered,
-                   unsigned offered_length, void *argument)
-{
-    unsigned length;
-    const uint8_t *own = protocols_of(argument, &length);
-    uint8_t *found;
-    int result = SSL_select_next_proto(&found, chosen_length, own, length, offered, offered_length);
-
-    (void)ssl;
-    *chosen = found;
-    return result == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
-}
-
-/* Two husks recognise each other by ALPN. */
-static bool set_alpn(SSL_CTX *tls, enum tls_role role, struct credentials *credentials)
-{
-    unsigned length;
-    const uint8_t *own = protocols_of(credentials, &length);
-
-    if (role == TLS_CLIENT)
-        return SSL_CTX_set_alpn_protos(tls, own, length) == 0;
-    SSL_CTX_set_alpn_select_cb(tls, on_alpn, credentials);
-    return true;
-}
-
-/* A server stores no sessions: they travel in tickets, encrypted with keys that BoringSSL rotates. A ticket
- * contains the client's chain, so the length of the chain is limited. A client verifies a resumed server as
- * it verifies a new one. */
-static bool set_sessions(SSL_CTX *tls, enum tls_role role)
+/* A server stores no sessions: they travel in tickets, encrypted with the keys of a file, or with keys that
+ * BoringSSL makes and replaces. A ticket contains the client's chain, so the length of the chain is limited.
+ * A client verifies a resumed server as it verifies a new one. */
+static bool set_sessions(SSL_CTX *tls, const struct credentials *credentials,
+                         const struct credentials_options *options)
 {
     static const uint8_t session_context[] = "husk";
 
-    if (role == TLS_SERVER) {
+    if (options->role == TLS_SERVER) {
         SSL_CTX_set_max_cert_list(tls, CLIENT_CHAIN_BYTES_MAX);
         SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+        if (credentials->ticket_keys)
+            SSL_CTX_set_tlsext_ticket_key_cb(tls, on_ticket);
         return SSL_CTX_set_session_id_context(tls, session_context, sizeof session_context - 1);
     }
-    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_enable_ocsp_stapling(tls);
+    /* A session has the OCSP response of its first handshake, which becomes stale. */
+    SSL_CTX_set_session_cache_mode(tls, options->revocation.policy == REVOCATION_REQUIRE
+                                            ? SSL_SESS_CACHE_OFF
+                                            : SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(tls, on_new_session);
     SSL_CTX_set_reverify_on_resume(tls, 1);
     return true;
 }
 
-static bool tls_create(struct credentials *credentials, const struct material *material,
-                       const struct credentials_options *options, struct log *log)
+/* Of all certificates that peers may see. */
+static bool digest_own(struct credentials *credentials)
+{
+    const struct certificate_choice *choice = &credentials->material.choice;
+    STACK_OF(X509) *all = sk_X509_new_null();
+    bool is_good = all != NULL;
+
+    for (size_t i = 0; i < choice->count; i++) {
+        for (size_t k = 0; is_good && k < sk_X509_num(choice->items[i].chain); k++)
+            is_good = sk_X509_push(all, sk_X509_value(choice->items[i].chain, k)) != 0;
+    }
+    is_good = is_good && certificate_digest_chain(all, credentials->own_digest);
+    sk_X509_free(all);
+    return is_good;
+}
+
+static bool tls_create(struct credentials *credentials, const struct credentials_options *options,
+                       struct log *log)
 {
     SSL_CTX *tls = SSL_CTX_new(TLS_method());
 
     credentials->tls = tls;
-    credentials->speaks_link = options->speaks_link;
     if (!tls || !SSL_CTX_set_app_data(tls, credentials) || !set_protocol(tls, options) ||
-        !set_own_certificate(tls, material) ||
-        !certificate_digest_chain(material->chain, credentials->own_digest) ||
-        (options->role == TLS_SERVER && !set_ca_names(tls, credentials->cas, options, log)) ||
-        !set_sessions(tls, options->role) || !set_alpn(tls, options->role, credentials))
+        (!options->shows_nothing && !set_own_certificate(tls, &credentials->material.choice.items[0])) ||
+        !digest_own(credentials) ||
+        (options->role == TLS_SERVER && !set_ca_names(tls, credentials->material.cas, options, log)) ||
+        !set_sessions(tls, credentials, options) || !alpn_set(tls, options))
         return false;
-    SSL_CTX_set_custom_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, on_verify);
+    set_choice(tls, credentials, options->role);
+    SSL_CTX_set_custom_verify(tls, client_certificate_verify_mode(options->client_certificate), on_verify);
     credentials->rules = (struct peer_check_rules) {
         .role = options->role,
         .allow_cn_as_name = options->allow_cn_as_name,
+        .verifies_nothing = options->verifies_nothing,
+        .ignores_name = options->ignores_name,
         .allow_weak = options->allow_weak,
+        .allows_anonymous = options->client_certificate != CLIENT_CERTIFICATE_REQUIRE,
         .policy = options->policy ? &credentials->policy : NULL,
-        .trusted_cas = credentials->cas,
-        .revocation = credentials->revocation,
+        .trusted_cas = credentials->material.cas,
+        .bundles = credentials->material.bundles,
+        .revocation = { credentials->material.revocation, options->revocation.policy },
     };
     return true;
 }
 
 /* ---- the set ---- */
 
+/* Of the certificate that expires first. */
+static struct validity validity_first(const struct material *material)
+{
+    const int64_t now = clock_wall_seconds();
+    struct validity first = validity_of(NULL, material->cas, now);
+
+    for (size_t i = 0; i < material->choice.count; i++)
+        first = validity_join(first, validity_of(material->choice.items[i].chain, material->cas, now));
+    return first;
+}
+
+static bool set_load(struct credentials *credentials, const struct credentials_files *files,
+                     const struct svid_message *message, struct log *log, struct fault *fault)
+{
+    const struct credentials_options *options = &files->options;
+
+    if (options->sni && !(credentials->sni = strdup(options->sni))) {
+        fault_set(fault, "%s: out of memory", credentials_options_origin(options));
+        return false;
+    }
+    if (!material_load(&credentials->material, options, message, fault) ||
+        (options->ticket_keys_file &&
+         !(credentials->ticket_keys = ticket_keys_load(options->ticket_keys_file, fault))))
+        return false;
+    ERR_clear_error();
+    if (!tls_create(credentials, options, log)) {
+        fault_set(fault, "%s: BoringSSL rejects it: %s", credentials_options_origin(options),
+                  library_error_take());
+        return false;
+    }
+    credentials->validity = validity_first(&credentials->material);
+    struct certificate_choice *choice = &credentials->material.choice;
+    for (size_t i = 0; i < choice->count; i++) {
+        const X509 *certificate = sk_X509_value(choice->items[i].chain, 0);
+        credentials->certificates[i] =
+            (struct metrics_certificate) { .not_before = certificate_not_before(certificate),
+                                           .not_after = certificate_not_after(certificate) };
+    }
+    credentials->certificate_count = choice->count;
+    material_describe(&credentials->material, files, log);
+    client_certificate_warn(options->client_certificate, log);
+    /* Nothing to choose: the SSL_CTX has what it shows, except a key in a token. */
+    if (choice->count == 1 && !certificate_choice_has_token(choice))
+        certificate_choice_deinit(choice);
+    return true;
+}
+
 struct credentials *credentials_load(const struct credentials_options *options, struct log *log,
                                      struct fault *fault)
 {
-    struct credentials *credentials = calloc(1, sizeof *credentials);
-    struct material material = { 0 };
+    return credentials_load_from(options, NULL, log, fault);
+}
 
-    assert(options->cert_file && options->key_file && options->ca_file);
+struct credentials *credentials_load_from(const struct credentials_options *options,
+                                          const struct svid_message *message, struct log *log,
+                                          struct fault *fault)
+{
+    struct credentials *credentials = calloc(1, sizeof *credentials);
+    struct credentials_files files;
+
+    assert(message ? options->svid.socket != NULL : credentials_options_are_set(options));
     if (!credentials) {
-        fault_set(fault, "%s: out of memory", options->cert_file);
+        fault_set(fault, "out of memory");
         return NULL;
     }
     atomic_init(&credentials->references, 1);
     if (options->policy)
         credentials->policy = peer_policy_share(options->policy);
-    if (!material_load(&material, options, fault))
-        goto fail;
-    credentials->cas = material.cas;
-    material.cas = NULL;
-    credentials->revocation = material.revocation;
-    material.revocation = NULL;
-    ERR_clear_error();
-    if (!tls_create(credentials, &material, options, log)) {
-        fault_set(fault, "%s: BoringSSL rejects it: %s", options->cert_file, library_error_take());
-        goto fail;
-    }
-    credentials->validity = validity_of(material.chain, credentials->cas, clock_wall_seconds());
-    set_describe(credentials, material.chain, options, log);
-    material_free(&material);
-    return credentials;
-fail:
-    material_free(&material);
+    credentials->omits_sni = options->omits_sni;
+    if (credentials_files_find(&files, options, fault) && set_load(credentials, &files, message, log, fault))
+        return credentials;
     credentials_release(credentials);
     return NULL;
+}
+
+/* husk refuses before it shows anything. A client has nothing to show, and refuses the server. */
+static enum ssl_select_cert_result_t on_hello_without_credentials(const SSL_CLIENT_HELLO *hello)
+{
+    const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(hello->ssl));
+    uint8_t alert;
+
+    (void)peer_check_verify(credentials_check_of(hello->ssl), &credentials->rules, NULL, &alert);
+    return ssl_select_cert_error;
+}
+
+struct credentials *credentials_withdraw(enum tls_role role, struct fault *fault)
+{
+    struct credentials *credentials = calloc(1, sizeof *credentials);
+
+    if (credentials) {
+        atomic_init(&credentials->references, 1);
+        credentials->rules = (struct peer_check_rules) { .role = role, .trusts_nobody = true };
+        credentials->tls = SSL_CTX_new(TLS_method());
+    }
+    if (!credentials || !credentials->tls || !SSL_CTX_set_app_data(credentials->tls, credentials)) {
+        credentials_release(credentials);
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    SSL_CTX_set_custom_verify(credentials->tls, SSL_VERIFY_PEER, on_verify);
+    SSL_CTX_set_select_certificate_cb(credentials->tls, on_hello_without_credentials);
+    return credentials;
+}
+
+bool credentials_are_withdrawn(const struct credentials *credentials)
+{
+    return credentials && credentials->rules.trusts_nobody;
 }
 
 struct credentials *credentials_share(struct credentials *credentials)
@@ -414,10 +363,16 @@ void credentials_release(struct credentials *credentials)
     if (!credentials || atomic_fetch_sub_explicit(&credentials->references, 1, memory_order_acq_rel) > 1)
         return;
     SSL_CTX_free(credentials->tls);
-    sk_X509_pop_free(credentials->cas, X509_free);
-    revocation_free(credentials->revocation);
+    material_deinit(&credentials->material);
     peer_policy_deinit(&credentials->policy);
+    free(credentials->sni);
+    ticket_keys_free(credentials->ticket_keys);
     free(credentials);
+}
+
+bool credentials_verify_nothing(const struct credentials *credentials)
+{
+    return credentials && credentials->rules.verifies_nothing;
 }
 
 bool credentials_have_same_certificate(const struct credentials *a, const struct credentials *b)
@@ -425,19 +380,46 @@ bool credentials_have_same_certificate(const struct credentials *a, const struct
     return memcmp(a->own_digest, b->own_digest, sizeof a->own_digest) == 0;
 }
 
+bool credentials_show_nothing(const struct credentials *credentials)
+{
+    return !credentials->certificate_count;
+}
+
+bool credentials_ignore_name(const struct credentials *credentials)
+{
+    return credentials->rules.ignores_name || credentials->rules.verifies_nothing ||
+           credentials->rules.bundles || credentials->rules.trusts_nobody;
+}
+
+struct revocation_use credentials_revocation(const struct credentials *credentials)
+{
+    return credentials ? (struct revocation_use) { credentials->material.revocation,
+                                                   credentials->rules.revocation.policy }
+                       : (struct revocation_use) { 0 };
+}
+
 struct validity credentials_validity(const struct credentials *credentials)
 {
     return credentials->validity;
 }
 
+const struct metrics_certificate *credentials_certificates(const struct credentials *credentials,
+                                                           size_t *count)
+{
+    *count = credentials ? credentials->certificate_count : 0;
+    return credentials ? credentials->certificates : NULL;
+}
+
 /* ---- sessions ---- */
 
 /* SNI contains only DNS names. */
-static bool set_sni(SSL *ssl, const char *server_name)
+static bool set_sni(SSL *ssl, const struct credentials *credentials, const char *server_name)
 {
+    const char *name = credentials->sni ? credentials->sni : server_name;
     char sni[SERVER_NAME_DNS_BYTES];
 
-    return !server_name_to_dns(server_name, sni) || SSL_set_tlsext_host_name(ssl, sni);
+    return credentials->omits_sni || !name || !server_name_to_dns(name, sni) ||
+           SSL_set_tlsext_host_name(ssl, sni);
 }
 
 struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check)
@@ -448,29 +430,21 @@ struct ssl_st *credentials_start_session(struct credentials *credentials, struct
     ssl = SSL_new(credentials->tls);
     if (!ssl || !SSL_set_app_data(ssl, check))
         goto fail;
+    if (certificate_choice_has_token(&credentials->material.choice) &&
+        !(check->signature = token_signature_new(credentials->material.choice.items[0].key.token)))
+        goto fail;
     SSL_set_shed_handshake_config(ssl, 1);
     if (credentials->rules.role == TLS_SERVER) {
         SSL_set_accept_state(ssl);
         return ssl;
     }
     SSL_set_connect_state(ssl);
-    if (!check->server_name || set_sni(ssl, check->server_name))
+    if (set_sni(ssl, credentials, check->server_name))
         return ssl;
 fail:
     SSL_free(ssl);
     ERR_clear_error();
     return NULL;
-}
-
-enum tls_peer_protocol credentials_protocol_of(const struct ssl_st *ssl)
-{
-    const uint8_t *name;
-    unsigned length;
-
-    SSL_get0_alpn_selected(ssl, &name, &length);
-    if (!length)
-        return TLS_PEER_UNKNOWN;
-    return length + 1 == LINK_NAME_BYTES ? TLS_PEER_LINK : TLS_PEER_HUSK;
 }
 
 struct peer_check *credentials_check_of(const struct ssl_st *ssl)
@@ -488,5 +462,5 @@ bool credentials_recheck_peer(struct credentials *credentials, struct ssl_st *ss
 {
     uint8_t alert;
 
-    return peer_check_verify(check, &credentials->rules, SSL_get_peer_full_cert_chain(ssl), &alert);
+    return peer_verify(check, credentials, ssl, &alert);
 }

@@ -9,8 +9,10 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/metrics.h"
+#include "trust/alpn.h"
+#include "trust/credentials_options.h"
 #include "trust/peer_check.h"
-#include "trust/peer_policy.h"
 #include "trust/validity.h"
 
 #include <stdbool.h>
@@ -19,39 +21,28 @@
 struct ssl_st;
 struct ssl_session_st;
 
-enum tls_version { TLS_VERSION_1_2, TLS_VERSION_1_3 };
-
-struct credentials_options {
-    enum tls_role role;
-    const char *cert_file;       /* PEM: leaf first, then intermediates */
-    const char *key_file;        /* PEM: PKCS#8 (plain or PBES2) or the older DEK-Info form */
-    const char *ca_file;         /* PEM: the CAs that peers are verified with */
-    const char *passphrase_env;  /* environment variable with the key's passphrase, or NULL */
-    const char *passphrase_file; /* file with the passphrase in its first line, or NULL; not both */
-    enum tls_version min_version, max_version;
-    bool allow_cn_as_name; /* client: if the certificate has no SAN, compare the server name with the CN:
-                              whole, without regard to ASCII case, without wildcards */
-    bool allow_weak;       /* accept peers whose certificates are weak (trust/strength.h) */
-    bool speaks_link;      /* offer and accept ALPN "husk-link/1" (docs/link.md) besides "husk" */
-    const struct peer_policy *policy; /* server: its rules are shared; NULL: any verified peer */
-};
-
-/* What the ALPN of a connection says about the peer. */
-enum tls_peer_protocol {
-    TLS_PEER_UNKNOWN, /* nothing: it may be any program */
-    TLS_PEER_HUSK,    /* a husk that does not speak the link with us: an older one, or another --protocol */
-    TLS_PEER_LINK,    /* a husk that speaks the link */
-};
-
 struct credentials; /* shared */
 
-/* Loads and checks everything as one unit: the files are readable, the key decrypts and matches the
- * certificate, the certificate is valid now, the chain is in order, there is at least one CA. On failure
+/* Finds the files (trust/credentials_files.h). Loads and checks everything as one unit: the files are
+ * readable, the key decrypts and matches the certificate, the certificate is valid now, the chain is in
+ * order, there is at least one CA if peers are verified, and each revocation list can be applied. On failure
  * returns NULL and a one-line fault that names the file. Logs a warning if group or world may read the key,
- * if a certificate of ours or the key of a CA is weak, and if weak peers are accepted.
- * The passphrase is wiped after use. */
+ * if a certificate of ours or the key of a CA is weak, and if weak peers, or all servers, are accepted. The
+ * passphrase is wiped after use. */
 MUST_CHECK struct credentials *credentials_load(const struct credentials_options *options, struct log *log,
                                                 struct fault *fault);
+
+/* The same, from a message of the Workload API if options->svid has a socket; else `message` is NULL. The
+ * fault names the socket. */
+MUST_CHECK struct credentials *credentials_load_from(const struct credentials_options *options,
+                                                     const struct svid_message *message, struct log *log,
+                                                     struct fault *fault);
+
+/* A set in place of one that the Workload API has withdrawn: it has no certificate, and refuses every peer,
+ * also when open connections are judged again. NULL: out of memory, and the fault says so. */
+MUST_CHECK struct credentials *credentials_withdraw(enum tls_role role, struct fault *fault);
+/* NULL is fine. */
+bool credentials_are_withdrawn(const struct credentials *credentials);
 
 struct credentials *credentials_share(struct credentials *credentials);
 /* NULL is fine. */
@@ -60,18 +51,32 @@ void credentials_release(struct credentials *credentials);
 /* Whether both sets show peers the same certificate and chain. */
 bool credentials_have_same_certificate(const struct credentials *a, const struct credentials *b);
 
-/* When the certificates of the set expire. */
+/* Whether husk has no certificate to show. */
+bool credentials_show_nothing(const struct credentials *credentials);
+
+/* Whether a client needs no name of a server. */
+bool credentials_ignore_name(const struct credentials *credentials);
+
+/* The revocation lists of the set. Borrowed from the set. NULL is fine. */
+struct revocation_use credentials_revocation(const struct credentials *credentials);
+
+/* Whether the set accepts every server. NULL is fine. */
+bool credentials_verify_nothing(const struct credentials *credentials);
+
+/* When the certificates of the set expire; of several certificates of husk, the first expiry counts. */
 struct validity credentials_validity(const struct credentials *credentials);
+
+/* When each certificate of husk is valid, in the order of the settings. Borrowed from the set. NULL is fine.
+ */
+const struct metrics_certificate *credentials_certificates(const struct credentials *credentials,
+                                                           size_t *count);
 
 /* ---- for wire/tls_channel only: the types below are BoringSSL's ---- */
 
 /* A new SSL in the role of this set. It verifies the peer's certificate with `check` (borrowed) and sends SNI
- * if check->server_name is a DNS name. The caller owns it, must share the set while it uses the SSL, and
- * leaves the SSL's app data alone. NULL when out of memory. */
+ * if it is a client. The caller owns it, must share the set while it uses the SSL, and leaves the SSL's app
+ * data alone. If our key is in a token, the caller owns check->signature, too. NULL when out of memory. */
 struct ssl_st *credentials_start_session(struct credentials *credentials, struct peer_check *check);
-
-/* Only after the handshake. */
-enum tls_peer_protocol credentials_protocol_of(const struct ssl_st *ssl);
 
 /* The check that the SSL was started with. */
 struct peer_check *credentials_check_of(const struct ssl_st *ssl);

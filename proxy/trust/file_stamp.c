@@ -18,5 +18,5 @@ uint64_t file_stamp(const char *path)
                                (uint64_t)facts.st_mtim.tv_nsec,
                                (uint64_t)facts.st_ctim.tv_sec,
                                (uint64_t)facts.st_ctim.tv_nsec };
-    return hash_bytes(words, sizeof words);
+    return hash_bytes(NULL, words, sizeof words);
 }

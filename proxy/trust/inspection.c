@@ -1,9 +1,13 @@
 #include "trust/inspection.h"
 
+#include "base/clock.h"
 #include "trust/certificate_file.h"
+#include "trust/own_key.h"
 #include "trust/passphrase.h"
+#include "trust/pkcs12_file.h"
 #include "trust/private_key.h"
 #include "trust/revocation.h"
+#include "trust/token_uri.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -11,26 +15,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The contents of the files, until they are plain data. */
-struct material {
+/* The certificates, until they are plain data. */
+struct inspected {
     STACK_OF(X509) * chain, *cas;
-    struct revocation *revocation;
 };
 
 /* ---- certificates ---- */
 
-static STACK_OF(X509) * certificates_load(const char *path, enum certificate_file_use use,
-                                          struct revocation **revocation, struct inspection *inspection)
+static STACK_OF(X509) *
+    certificates_load(const char *path, enum certificate_file_use use, struct inspection *inspection)
 {
     bool is_chain = use == CERTIFICATE_FILE_CHAIN;
     struct fault *fault = is_chain ? &inspection->chain.fault : &inspection->cas.fault;
+    struct revocation *lists = inspection->lists.lists;
     STACK_OF(X509) *certificates = NULL;
     struct pem_file file;
 
     if (certificate_file_read(&file, path, fault)) {
         certificates = certificate_file_decode(&file, use, fault);
-        if (certificates && revocation)
-            *revocation = revocation_load(&file, &inspection->lists.fault);
+        if (certificates && !is_chain && lists)
+            (void)!revocation_add_ca_file(lists, &file, &inspection->lists.ca_fault);
     }
     pem_file_wipe(&file);
     return certificates;
@@ -69,53 +73,51 @@ static void certificates_describe(struct inspected_certificates *to, const STACK
 
 /* ---- revocation lists ---- */
 
-static bool is_revoked_by_one_of(const struct material *material, X509 *certificate,
+/* Goes on after a list that cannot be applied. */
+static void lists_load(struct inspected_lists *to, const struct credentials_options *options,
+                       const STACK_OF(X509) * cas)
+{
+    for (size_t i = 0; to->lists && i < options->revocation.count; i++)
+        (void)!revocation_add(to->lists, (int)i, options->revocation.paths[i], &to->crl_faults[i]);
+    if (to->lists && cas && revocation_settle(to->lists, cas, &to->fault))
+        return;
+    revocation_free(to->lists);
+    to->lists = NULL;
+}
+
+static bool is_revoked_by_one_of(const struct revocation *lists, X509 *certificate,
                                  const STACK_OF(X509) * issuers)
 {
     for (size_t i = 0; i < sk_X509_num(issuers); i++) {
-        if (revocation_names(material->revocation, certificate, sk_X509_value(issuers, i)))
+        if (revocation_judge(lists, certificate, sk_X509_value(issuers, i), clock_wall_seconds()) ==
+            REVOCATION_REVOKED)
             return true;
     }
     return false;
 }
 
-static void revocations_note(struct inspected_certificates *chain, const struct material *material)
+static void revocations_note(struct inspection *inspection, const struct inspected *material)
 {
-    for (size_t i = 0; i < chain->count; i++) {
+    const struct revocation *lists = inspection->lists.lists;
+
+    for (size_t i = 0; lists && i < inspection->chain.count; i++) {
         X509 *certificate = sk_X509_value(material->chain, i);
-        chain->items[i].is_revoked = is_revoked_by_one_of(material, certificate, material->chain) ||
-                                     is_revoked_by_one_of(material, certificate, material->cas);
-    }
-}
-
-static void lists_describe(struct inspected_lists *to, const struct material *material)
-{
-    size_t count = material->revocation ? revocation_list_count(material->revocation) : 0;
-
-    to->items = count ? calloc(count, sizeof *to->items) : NULL;
-    if (count && !to->items)
-        fault_set(&to->fault, "out of memory");
-    to->count = to->items ? count : 0;
-    for (size_t i = 0; i < to->count; i++) {
-        struct inspected_list *item = &to->items[i];
-        item->next_update = revocation_next_update(material->revocation, i);
-        revocation_describe_issuer(material->revocation, i, item->issuer);
-        for (size_t k = 0; !item->is_ours && k < sk_X509_num(material->cas); k++)
-            item->is_ours = revocation_is_signed_by(material->revocation, i, sk_X509_value(material->cas, k));
+        inspection->chain.items[i].is_revoked = is_revoked_by_one_of(lists, certificate, material->chain) ||
+                                                is_revoked_by_one_of(lists, certificate, material->cas);
     }
 }
 
 /* ---- the path ---- */
 
 /* Our peer verifies us in the other role. */
-static void path_judge(struct inspection *inspection, const struct material *material,
+static void path_judge(struct inspection *inspection, const struct inspected *material,
                        const struct credentials_options *options)
 {
     const struct peer_check_rules rules = {
         .role = options->role == TLS_CLIENT ? TLS_SERVER : TLS_CLIENT,
         .allow_weak = options->allow_weak,
         .trusted_cas = material->cas,
-        .revocation = material->revocation,
+        .revocation = { inspection->lists.lists, REVOCATION_IGNORE },
     };
     struct peer_check check = { .reason = END_NONE };
     uint8_t alert;
@@ -126,6 +128,7 @@ static void path_judge(struct inspection *inspection, const struct material *mat
     if (peer_check_verify_chain(&check, &rules, material->chain, &alert))
         return;
     inspection->path_reason = check.reason;
+    inspection->path_lacks_issuer = check.lacks_issuer;
     memcpy(inspection->path_detail, check.detail, sizeof inspection->path_detail);
 }
 
@@ -144,7 +147,21 @@ static size_t owner_of(EVP_PKEY *key, const STACK_OF(X509) * chain)
     return owner;
 }
 
-static void key_inspect(struct inspected_key *to, const struct material *material,
+/* A token shows its key only by signatures, so the key is compared with the first certificate alone. */
+static void token_inspect(struct inspected_key *to, const struct inspected *material,
+                          const struct credentials_options *options)
+{
+    struct own_key key = { 0 };
+
+    to->is_in_token = true;
+    if (!material->chain)
+        return;
+    to->is_read = own_key_load(&key, options, sk_X509_value(material->chain, 0), &to->fault);
+    to->fits = to->is_read;
+    own_key_free(&key);
+}
+
+static void key_inspect(struct inspected_key *to, const struct inspected *material,
                         const struct credentials_options *options)
 {
     struct passphrase passphrase;
@@ -164,32 +181,55 @@ static void key_inspect(struct inspected_key *to, const struct material *materia
     EVP_PKEY_free(key);
 }
 
+/* Key and chain of a PKCS#12 file. */
+static void keystore_inspect(struct inspected_key *to, struct inspected *material,
+                             const struct credentials_options *options)
+{
+    struct pkcs12_file contents = { 0 };
+    struct passphrase passphrase;
+
+    to->is_read = passphrase_load(&passphrase, options->passphrase_env, options->passphrase_file,
+                                  &to->passphrase_fault) &&
+                  pkcs12_file_load(&contents, options->keystore, &passphrase, &to->fault);
+    passphrase_wipe(&passphrase);
+    to->fits = to->is_read;
+    to->is_encrypted = to->is_read || contents.is_locked || to->passphrase_fault.text[0];
+    material->chain = contents.chain;
+    contents.chain = NULL;
+    pkcs12_file_deinit(&contents);
+}
+
 /* ---- all ---- */
 
 void inspection_init(struct inspection *inspection, const struct credentials_options *options)
 {
-    struct material material = { 0 };
+    struct inspected material = { 0 };
 
     *inspection = (struct inspection) { 0 };
-    material.chain = certificates_load(options->cert_file, CERTIFICATE_FILE_CHAIN, NULL, inspection);
-    material.cas =
-        certificates_load(options->ca_file, CERTIFICATE_FILE_CAS, &material.revocation, inspection);
+    inspection->lists.lists = revocation_new(options->revocation.strength, &inspection->lists.fault);
+    if (options->keystore)
+        keystore_inspect(&inspection->key, &material, options);
+    else if (!options->shows_nothing)
+        material.chain = certificates_load(options->cert_file, CERTIFICATE_FILE_CHAIN, inspection);
+    if (options->ca_file)
+        material.cas = certificates_load(options->ca_file, CERTIFICATE_FILE_CAS, inspection);
     certificates_describe(&inspection->chain, material.chain);
     certificates_describe(&inspection->cas, material.cas);
-    if (material.chain)
-        revocations_note(&inspection->chain, &material);
-    lists_describe(&inspection->lists, &material);
+    lists_load(&inspection->lists, options, material.cas);
+    revocations_note(inspection, &material);
     path_judge(inspection, &material, options);
-    key_inspect(&inspection->key, &material, options);
+    if (token_uri_is(options->key_file))
+        token_inspect(&inspection->key, &material, options);
+    else if (!options->keystore && !options->shows_nothing)
+        key_inspect(&inspection->key, &material, options);
     sk_X509_pop_free(material.chain, X509_free);
     sk_X509_pop_free(material.cas, X509_free);
-    revocation_free(material.revocation);
 }
 
 void inspection_deinit(struct inspection *inspection)
 {
     free(inspection->chain.items);
     free(inspection->cas.items);
-    free(inspection->lists.items);
+    revocation_free(inspection->lists.lists);
     *inspection = (struct inspection) { 0 };
 }

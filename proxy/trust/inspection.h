@@ -17,7 +17,7 @@
 struct inspected_certificate {
     struct certificate_facts facts;
     bool has_place;   /* own chain: the certificate has issued one before it, or is the first */
-    bool is_revoked;  /* own chain: a list of the CA file names it */
+    bool is_revoked;  /* own chain: a list names it */
     bool has_version; /* a later version of it (same name, same key) is in the same file */
 };
 
@@ -27,22 +27,18 @@ struct inspected_certificates {
     struct inspected_certificate *items; /* owned; NULL: the certificates cannot be read */
 };
 
-/* A revocation list of the CA file. */
-struct inspected_list {
-    char issuer[CERTIFICATE_NAME_BYTES];
-    int64_t next_update; /* seconds since the epoch; 0: the list does not say */
-    bool is_ours;        /* a CA of the file has signed the list */
-};
-
+/* The revocation lists that can be applied, and what is wrong with the others. */
 struct inspected_lists {
-    struct fault fault; /* empty: the lists can be applied */
-    size_t count;
-    struct inspected_list *items; /* owned */
+    struct revocation *lists;                      /* owned; NULL: there are no CAs, or `fault` is set */
+    struct fault ca_fault;                         /* of a list of the CA file; empty: none */
+    struct fault crl_faults[REVOCATION_PATHS_MAX]; /* of each item of --crl */
+    struct fault fault;                            /* of all together */
 };
 
 struct inspected_key {
     struct fault passphrase_fault; /* empty: the passphrase is there, or none is asked for */
     struct fault fault;            /* empty: the key can be read */
+    bool is_in_token;
     bool is_encrypted;
     bool is_read;
     size_t fits; /* which certificate of the chain has this key, from 1; 0: none, or the key cannot be read */
@@ -55,9 +51,11 @@ struct inspection {
     bool has_path;               /* the chain and the CAs were read, and so a path was looked for */
     enum end_reason path_reason; /* END_NONE: the chain leads to a CA of the CA file */
     char path_detail[PEER_CHECK_DETAIL_BYTES];
+    bool path_lacks_issuer; /* see peer_check.lacks_issuer */
 };
 
-/* Reads the files of `options`. Free with inspection_deinit. Wipes the passphrase and the key. */
+/* Reads the files of `options`, which come from credentials_files_find. Free with inspection_deinit. Wipes
+ * the passphrase and the key. */
 void inspection_init(struct inspection *inspection, const struct credentials_options *options);
 void inspection_deinit(struct inspection *inspection);
 

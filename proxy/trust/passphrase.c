@@ -2,12 +2,17 @@
 
 #include "trust/pem_file.h"
 
+#include <limits.h>
 #include <openssl/mem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { SOURCE_BYTES = FAULT_TEXT_BYTES / 2 };
+enum {
+    SOURCE_BYTES = FAULT_TEXT_BYTES / 2,
+    STACK_BYTES = 16 * 1024 /* several times what BoringSSL uses to decrypt a key */
+};
 
 /* The fault starts with `source`, which is a noun. */
 static bool passphrase_set(struct passphrase *passphrase, const char *bytes, size_t length,
@@ -31,6 +36,26 @@ static bool passphrase_set(struct passphrase *passphrase, const char *bytes, siz
     return true;
 }
 
+const char *passphrase_variable_shown(const char *env)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+
+    return getenv(env) || (strchr(env, '_') && !env[strspn(env, letters)]) ? env : NULL;
+}
+
+const char *passphrase_path_shown(const char *path)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (access(path, F_OK) == 0 || path[0] == '/')
+        return path;
+    if (!slash || slash - path >= PATH_MAX)
+        return NULL;
+    snprintf(directory, sizeof directory, "%.*s", (int)(slash - path), path);
+    return access(directory, F_OK) == 0 ? path : NULL;
+}
+
 static bool passphrase_from_env(struct passphrase *passphrase, const char *env, struct fault *fault)
 {
     const char *value = getenv(env);
@@ -39,7 +64,11 @@ static bool passphrase_from_env(struct passphrase *passphrase, const char *env, 
     snprintf(source, sizeof source, "environment variable %s", env);
     if (value)
         return passphrase_set(passphrase, value, strlen(value), source, fault);
-    fault_set(fault, "%s is not set", source);
+    if (passphrase_variable_shown(env))
+        fault_set(fault, "%s is not set", source);
+    else
+        fault_set(fault,
+                  "no environment variable has this name: write the name of a variable, not its value");
     return false;
 }
 
@@ -48,6 +77,10 @@ static bool passphrase_from_file(struct passphrase *passphrase, const char *path
     char source[SOURCE_BYTES];
     struct pem_file file;
 
+    if (!passphrase_path_shown(path)) {
+        fault_set(fault, "no file has this name: write the path of a file with the secret, not the secret");
+        return false;
+    }
     if (!pem_file_read(&file, path, fault))
         return false;
     const char *newline = memchr(file.bytes, '\n', file.length);
@@ -73,7 +106,16 @@ bool passphrase_load(struct passphrase *passphrase, const char *env, const char 
     return !file || passphrase_from_file(passphrase, file, fault);
 }
 
+/* HMAC_Init_ex, which PBKDF2 calls, leaves a copy of the passphrase in its part of the stack. */
+__attribute__((noinline)) static void stack_wipe(void)
+{
+    char below[STACK_BYTES];
+
+    OPENSSL_cleanse(below, sizeof below);
+}
+
 void passphrase_wipe(struct passphrase *passphrase)
 {
     OPENSSL_cleanse(passphrase, sizeof *passphrase);
+    stack_wipe();
 }

@@ -1,16 +1,12 @@
 #include "trust/peer_policy.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum { SPKI_DIGITS = IDENTITY_SPKI_HEX_BYTES - 1 };
 
 void peer_policy_deinit(struct peer_policy *policy)
 {
     if (policy->references && atomic_fetch_sub_explicit(policy->references, 1, memory_order_acq_rel) == 1) {
         for (size_t i = 0; i < policy->count; i++)
-            free(policy->rules[i].value);
+            peer_rule_deinit(&policy->rules[i]);
         free(policy->rules);
         free(policy->references);
     }
@@ -24,35 +20,18 @@ struct peer_policy peer_policy_share(const struct peer_policy *policy)
     return *policy;
 }
 
-/* ASCII only, independent of the locale. */
-static char lower(char byte)
+bool peer_policy_equal(const struct peer_policy *a, const struct peer_policy *b)
 {
-    if (byte >= 'A' && byte <= 'Z')
-        byte += 'a' - 'A';
-    return byte;
+    bool is_equal = a->count == b->count;
+
+    for (size_t i = 0; is_equal && i < a->count; i++)
+        is_equal = peer_rule_equal(&a->rules[i], &b->rules[i]);
+    return is_equal;
 }
 
-static bool value_check(enum peer_rule_kind kind, const char *value, struct fault *fault)
+struct peer_rule *peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
+                                  struct fault *fault)
 {
-    if (!value || !*value) {
-        fault_set(fault, "the value is empty");
-        return false;
-    }
-    if (kind == PEER_RULE_SPKI &&
-        (strlen(value) != SPKI_DIGITS || strspn(value, "0123456789abcdefABCDEF") != SPKI_DIGITS)) {
-        fault_set(fault, "\"%s\" is not a SHA-256 hash: expected 64 hex digits", value);
-        return false;
-    }
-    return true;
-}
-
-bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
-                     struct fault *fault)
-{
-    struct peer_rule rule = { .kind = kind };
-
-    if (kind != PEER_RULE_ANY && !value_check(kind, value, fault))
-        return false;
     if (!policy->references) {
         policy->references = malloc(sizeof *policy->references);
         if (!policy->references)
@@ -63,88 +42,56 @@ bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const
     if (!rules)
         goto fail;
     policy->rules = rules;
-    if (kind != PEER_RULE_ANY && !(rule.value = strdup(value)))
-        goto fail;
-    rules[policy->count++] = rule;
-    return true;
+    if (!peer_rule_init(&rules[policy->count], kind, value, fault))
+        return NULL;
+    return &rules[policy->count++];
 fail:
     fault_set(fault, "out of memory");
-    return false;
+    return NULL;
 }
 
-struct pattern_style {
-    char boundary; /* `*` does not match it; '\0': `*` matches every character */
-    bool folds_case;
-};
-
-/* Backtracks to the last `*` only, which keeps the cost linear per `*`: the last `*` can match everything
- * that an earlier one could match in addition. A boundary does not change this, because no `*` matches it. */
-static bool pattern_matches(const char *pattern, const char *text, struct pattern_style style)
+struct peer_rule *peer_policy_deny(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
+                                   struct fault *fault)
 {
-    const char *star = NULL, *taken = NULL; /* the last `*`, and the end of the text that it matches */
+    struct peer_rule *rule = peer_policy_add(policy, kind, value, fault);
 
-    while (*text) {
-        if (*pattern == '*') {
-            star = pattern++;
-            taken = text;
-        } else if (*pattern == *text || (style.folds_case && lower(*pattern) == lower(*text))) {
-            pattern++;
-            text++;
-        } else if (star && *taken != style.boundary) {
-            text = ++taken;
-            pattern = star + 1;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == '\0';
+    if (rule)
+        rule->effect = PEER_RULE_DENIES;
+    return rule;
 }
 
-static bool any_name_matches(const char *pattern, const struct identity_names *names,
-                             struct pattern_style style)
+enum peer_rule_verdict peer_policy_judge(const struct peer_policy *policy, const struct identity *identity)
 {
-    for (size_t i = 0; i < names->count; i++) {
-        if (pattern_matches(pattern, names->values[i], style))
-            return true;
+    enum peer_rule_verdict verdict = PEER_RULE_NO;
+
+    for (size_t i = 0; i < policy->count; i++) {
+        enum peer_rule_verdict one = peer_rule_judge(&policy->rules[i], identity);
+        if (policy->rules[i].effect == PEER_RULE_DENIES && one != PEER_RULE_NO)
+            return PEER_RULE_NO;
+        if (policy->rules[i].effect == PEER_RULE_ALLOWS && one > verdict)
+            verdict = one;
     }
-    return false;
+    return verdict;
 }
 
-static bool rule_matches(const struct peer_rule *rule, const struct identity *identity)
-{
-    static const struct pattern_style dns = { .boundary = '.', .folds_case = true };
-    static const struct pattern_style uri = { .boundary = '/' };
-    static const struct pattern_style plain = { .boundary = '\0' };
-
-    switch (rule->kind) {
-    case PEER_RULE_ANY:
-        return true;
-    case PEER_RULE_CN:
-        return identity->cn && pattern_matches(rule->value, identity->cn, plain);
-    case PEER_RULE_DNS:
-        return any_name_matches(rule->value, &identity->dns, dns);
-    case PEER_RULE_URI:
-        return any_name_matches(rule->value, &identity->uri, uri);
-    case PEER_RULE_OU:
-        return any_name_matches(rule->value, &identity->ou, plain);
-    case PEER_RULE_SPKI:
-        for (size_t i = 0; i < SPKI_DIGITS; i++) {
-            if (lower(rule->value[i]) != identity->spki[i])
-                return false;
-        }
-        return true;
-    }
-    assert(!"rule kind");
-    return false;
-}
-
-bool peer_policy_allows(const struct peer_policy *policy, const struct identity *identity)
+/* The first rule with the effect whose verdict is at least `least`. */
+static const struct peer_rule *rule_find(const struct peer_policy *policy, const struct identity *identity,
+                                         enum peer_rule_effect effect, enum peer_rule_verdict least)
 {
     for (size_t i = 0; i < policy->count; i++) {
-        if (rule_matches(&policy->rules[i], identity))
-            return true;
+        if (policy->rules[i].effect == effect && peer_rule_judge(&policy->rules[i], identity) >= least)
+            return &policy->rules[i];
     }
-    return false;
+    return NULL;
+}
+
+const struct peer_rule *peer_policy_admitter(const struct peer_policy *policy,
+                                             const struct identity *identity)
+{
+    return rule_find(policy, identity, PEER_RULE_ALLOWS, PEER_RULE_YES);
+}
+
+const struct peer_rule *peer_policy_denier(const struct peer_policy *policy, const struct identity *identity)
+{
+    return rule_find(policy, identity, PEER_RULE_DENIES, PEER_RULE_UNKNOWN);
 }

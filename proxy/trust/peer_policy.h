@@ -1,29 +1,15 @@
 /* Decides which identities may connect. Pure: identity in, verdict out.
  *
- * Owns its rules. An identity is allowed when at least one rule matches. An empty policy allows nobody;
- * PEER_RULE_ANY allows everybody. */
+ * Owns its rules. An identity is allowed when at least one rule allows it, and no rule denies it. A rule that
+ * denies does so also when it cannot be judged. An empty policy allows nobody; PEER_RULE_ANY allows
+ * everybody. An identity that is NULL is a peer without certificate. */
 #ifndef HUSK_TRUST_PEER_POLICY_H
 #define HUSK_TRUST_PEER_POLICY_H
 
-#include "base/fault.h"
-#include "trust/identity.h"
+#include "trust/peer_rule.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-enum peer_rule_kind {
-    PEER_RULE_ANY,
-    PEER_RULE_CN,
-    PEER_RULE_DNS,
-    PEER_RULE_URI,
-    PEER_RULE_OU,
-    PEER_RULE_SPKI
-};
-
-struct peer_rule {
-    enum peer_rule_kind kind;
-    char *value; /* NULL for PEER_RULE_ANY */
-};
 
 /* Policies share their rules: the rules are freed with the last policy that has them. */
 struct peer_policy {
@@ -35,15 +21,27 @@ struct peer_policy {
 /* An empty policy is all zeros. */
 void peer_policy_deinit(struct peer_policy *policy);
 
-/* Adds a rule; `value` is copied. In CN and OU values `*` matches any characters, in DNS values any
- * characters but `.`, in URI values any characters but `/`. DNS values ignore ASCII case. An SPKI value is 64
- * hex digits. Fails on an empty value and on a malformed hash. */
-MUST_CHECK bool peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind, const char *value,
-                                struct fault *fault);
+/* Adds a rule, as peer_rule_init does. Returns the rule, valid until the next one is added. */
+MUST_CHECK struct peer_rule *peer_policy_add(struct peer_policy *policy, enum peer_rule_kind kind,
+                                             const char *value, struct fault *fault);
+
+/* The same for a rule that denies, whatever the order of the rules. */
+MUST_CHECK struct peer_rule *peer_policy_deny(struct peer_policy *policy, enum peer_rule_kind kind,
+                                              const char *value, struct fault *fault);
 
 /* Another policy with the same rules, to which none is added any more. From any thread. */
 struct peer_policy peer_policy_share(const struct peer_policy *policy);
 
-bool peer_policy_allows(const struct peer_policy *policy, const struct identity *identity);
+/* Whether both have the same rules in the same order. */
+bool peer_policy_equal(const struct peer_policy *a, const struct peer_policy *b);
+
+/* YES: the identity is allowed. UNKNOWN: a name that cannot be read leaves open whether a rule allows it. */
+enum peer_rule_verdict peer_policy_judge(const struct peer_policy *policy, const struct identity *identity);
+
+/* The first rule that admits the identity, whether or not another rule denies it; NULL: none. Borrowed. */
+const struct peer_rule *peer_policy_admitter(const struct peer_policy *policy,
+                                             const struct identity *identity);
+/* The first rule that denies the identity; NULL: none. Also a rule whose verdict is UNKNOWN. Borrowed. */
+const struct peer_rule *peer_policy_denier(const struct peer_policy *policy, const struct identity *identity);
 
 #endif

@@ -206,7 +206,7 @@ static void block_refuse(const struct pem_block *block, const char *path, struct
         [PEM_PRIVATE_KEY] = "",
         [PEM_PARAMETERS] = "",
         [PEM_TRUSTED_CERTIFICATE] = "; \"openssl x509\" converts it to a CERTIFICATE",
-        [PEM_CRL] = "; a revocation list belongs in the CA file",
+        [PEM_CRL] = "; a revocation list belongs in a file of --crl, or in the CA file",
         [PEM_OTHER] = "",
     };
 
@@ -226,6 +226,19 @@ enum pem_found pem_scan_next_of(struct pem_scan *scan, enum pem_kind wanted, uns
         return PEM_FOUND_FAULT;
     }
     return found;
+}
+
+bool pem_file_has(struct pem_file *file, enum pem_kind kind)
+{
+    struct pem_scan scan;
+    struct pem_block block = { 0 };
+    struct fault ignored;
+    bool has = false;
+
+    pem_scan_start(&scan, file);
+    while (!has && pem_scan_next(&scan, &block, &ignored) == PEM_FOUND_BLOCK)
+        has = block.kind == kind;
+    return has;
 }
 
 struct bio_st *pem_block_reader(const struct pem_block *block)

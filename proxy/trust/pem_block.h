@@ -54,6 +54,9 @@ MUST_CHECK enum pem_found pem_scan_next(struct pem_scan *scan, struct pem_block 
 MUST_CHECK enum pem_found pem_scan_next_of(struct pem_scan *scan, enum pem_kind wanted, unsigned beside,
                                            struct pem_block *block, struct fault *fault);
 
+/* Whether the file has a block of this kind, before the first damaged one. */
+bool pem_file_has(struct pem_file *file, enum pem_kind kind);
+
 /* A reader of the block alone; the caller frees it. NULL when out of memory. */
 struct bio_st *pem_block_reader(const struct pem_block *block);
 

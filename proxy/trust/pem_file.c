@@ -1,7 +1,8 @@
 #include "trust/pem_file.h"
 
+#include "base/regular_file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/mem.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ static bool file_grow(struct pem_file *file, size_t *capacity)
     return true;
 }
 
-static bool file_read_all(struct pem_file *file, int fd, struct fault *fault)
+static bool file_read_all(struct pem_file *file, int fd, size_t bytes_max, struct fault *fault)
 {
     size_t capacity = 0;
 
@@ -46,8 +47,8 @@ static bool file_read_all(struct pem_file *file, int fd, struct fault *fault)
             return false;
         }
         file->length += (size_t)got;
-        if (file->length > PEM_FILE_BYTES_MAX) {
-            fault_set(fault, "%s: larger than %d bytes: not a PEM file?", file->path, PEM_FILE_BYTES_MAX);
+        if (file->length > bytes_max) {
+            fault_set(fault, "%s: larger than %zu bytes: not a PEM file?", file->path, bytes_max);
             return false;
         }
     }
@@ -55,14 +56,19 @@ static bool file_read_all(struct pem_file *file, int fd, struct fault *fault)
 
 bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return pem_file_read_large(file, path, PEM_FILE_BYTES_MAX, fault);
+}
+
+bool pem_file_read_large(struct pem_file *file, const char *path, size_t bytes_max, struct fault *fault)
+{
+    int fd = regular_file_open(path, fault);
 
     *file = (struct pem_file) { .path = path };
     if (fd < 0) {
-        fault_set(fault, "%s: %s", path, strerror(errno));
+        fault_wrap(fault, "%s", path);
         goto fail;
     }
-    if (!file_read_all(file, fd, fault))
+    if (!file_read_all(file, fd, bytes_max, fault))
         goto fail;
     close(fd);
     return true;

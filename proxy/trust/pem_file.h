@@ -19,8 +19,11 @@ struct pem_file {
     char *bytes;
 };
 
-/* Reads all of `path`. The fault names the file. */
+/* Reads all of `path`, a regular file. The fault names the file. */
 MUST_CHECK bool pem_file_read(struct pem_file *file, const char *path, struct fault *fault);
+/* The same for a file that may have up to `bytes_max` bytes. */
+MUST_CHECK bool pem_file_read_large(struct pem_file *file, const char *path, size_t bytes_max,
+                                    struct fault *fault);
 
 /* May be called on all zeros, and twice. */
 void pem_file_wipe(struct pem_file *file);

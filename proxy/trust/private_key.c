@@ -15,8 +15,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { DER_SEQUENCE = 0x30 }; /* the first byte of every key in DER */
+
 /* What may stand in the file beside the key. */
 enum { BESIDE_THE_KEY = PEM_ONLY(PEM_CERTIFICATE) | PEM_ONLY(PEM_PARAMETERS) };
+
+static void absence_fault(struct pem_file *file, struct fault *fault)
+{
+    if (file->length && file->bytes[0] == DER_SEQUENCE)
+        fault_set(
+            fault,
+            "%.160s: holds no private key in PEM form, it looks like DER: convert a DER key with: openssl "
+            "pkey -inform DER -in %.160s -out NEW.key.pem; a PKCS#12 file belongs in --keystore",
+            file->path, file->path);
+    else
+        fault_set(fault, "%s: holds %s", file->path,
+                  pem_file_has(file, PEM_CERTIFICATE)
+                      ? "a certificate and no private key: were the files of certificate and key swapped?"
+                      : "no private key in PEM form");
+}
 
 /* Finds the one private key of the file, which may contain certificates, too. */
 static bool key_find(struct pem_file *file, struct pem_block *key, struct fault *fault)
@@ -37,7 +54,7 @@ static bool key_find(struct pem_file *file, struct pem_block *key, struct fault 
         *key = block;
     }
     if (found == PEM_FOUND_END && !key->text)
-        fault_set(fault, "%s: holds no private key in PEM form", file->path);
+        absence_fault(file, fault);
     return found == PEM_FOUND_END && key->text;
 }
 
@@ -46,6 +63,11 @@ static bool is_encrypted(const struct pem_block *block)
 {
     return memmem(block->label, block->label_length, "ENCRYPTED", 9) ||
            memmem(block->text, block->length, "4,ENCRYPTED", 11);
+}
+
+static bool is_openssh(const struct pem_block *block)
+{
+    return memmem(block->label, block->label_length, "OPENSSH", 7);
 }
 
 static int on_passphrase(char *to, int size, int is_writing, void *user_data)
@@ -59,7 +81,7 @@ static int on_passphrase(char *to, int size, int is_writing, void *user_data)
     return (int)passphrase->length;
 }
 
-static bool is_unsupported_encryption(uint32_t error)
+bool private_key_is_unsupported_encryption(uint32_t error)
 {
     static const int pkcs8_reasons[] = {
         PKCS8_R_UNKNOWN_ALGORITHM,  PKCS8_R_UNKNOWN_CIPHER,
@@ -86,12 +108,12 @@ static void fault_of_encrypted_key(const char *path, struct fault *fault)
     uint32_t error;
 
     while ((error = ERR_get_error()))
-        is_unsupported |= is_unsupported_encryption(error);
+        is_unsupported |= private_key_is_unsupported_encryption(error);
     if (is_unsupported)
         fault_set(fault,
-                  "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
-                  "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
-                  path);
+                  "%.160s: the key's encryption is not supported; convert it with: openssl pkcs8 -topk8 -v2 "
+                  "aes-256-cbc -v2prf hmacWithSHA256 -in %.160s -out NEW.key.pem",
+                  path, path);
     else
         fault_set(fault, "%s: the passphrase does not decrypt the private key", path);
 }
@@ -119,6 +141,12 @@ static EVP_PKEY *key_decode(struct pem_file *file, const struct passphrase *pass
     }
     if (is_encrypted(&block))
         fault_of_encrypted_key(file->path, fault);
+    else if (is_openssh(&block))
+        fault_set(
+            fault,
+            "%.160s: line %zu: the private key is in the form of OpenSSH; convert it in its place with: "
+            "ssh-keygen -p -m PKCS8 -f %.160s",
+            file->path, block.line, file->path);
     else
         fault_set(fault, "%s: line %zu: the private key cannot be read: %s", file->path, block.line,
                   library_error_take());
@@ -173,16 +201,17 @@ bool private_key_is_shared(const char *path, unsigned *mode)
     return status.st_mode & too_open;
 }
 
-void private_key_warn_if_shared(const char *path, struct log *log)
+void private_key_warn_if_shared(const char *path, const char *what, struct log *log)
 {
     struct log_line line;
     unsigned bits;
-    char mode[8];
+    char mode[8], text[80];
 
     if (!private_key_is_shared(path, &bits))
         return;
     snprintf(mode, sizeof mode, "%04o", bits);
-    log_begin(&line, log, LOG_WARN, "the private key can be read by others than its owner");
+    snprintf(text, sizeof text, "the %s can be read by others than its owner", what);
+    log_begin(&line, log, LOG_WARN, text);
     log_text(&line, "file", path);
     log_text(&line, "mode", mode);
     log_end(&line);

@@ -9,6 +9,7 @@
 #include "trust/passphrase.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct evp_pkey_st;
 
@@ -17,6 +18,9 @@ struct evp_pkey_st;
  * a one-line fault that names the file. */
 MUST_CHECK struct evp_pkey_st *private_key_load(const char *path, const struct passphrase *passphrase,
                                                 struct fault *fault);
+
+/* Whether an error of BoringSSL says that the encryption of a key is not supported. */
+bool private_key_is_unsupported_encryption(uint32_t error);
 
 /* Whether the private key in `path` is encrypted. False also if the key cannot be found. */
 bool private_key_is_encrypted(const char *path);
@@ -28,7 +32,8 @@ bool private_key_opens(const char *path, const struct passphrase *passphrase);
  * also if the file cannot be found. */
 bool private_key_is_shared(const char *path, unsigned *mode);
 
-/* Logs a warning if users other than the owner may read the file. */
-void private_key_warn_if_shared(const char *path, struct log *log);
+/* Logs a warning if users other than the owner may read the file. `what`: "private key", or what else it has.
+ */
+void private_key_warn_if_shared(const char *path, const char *what, struct log *log);
 
 #endif

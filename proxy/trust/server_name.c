@@ -26,7 +26,9 @@ static bool is_label(const char *label, size_t length)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 
-    return length > 0 && length <= LABEL_BYTES_MAX && strspn(label, letters) == length;
+    /* RFC 1123, 2.1; an underscore occurs in real host names */
+    return length > 0 && length <= LABEL_BYTES_MAX && strspn(label, letters) == length && label[0] != '-' &&
+           label[length - 1] != '-';
 }
 
 /* A name whose last label is a number would be a misspelt IPv4 address. */
@@ -56,6 +58,13 @@ static bool is_ascii(const char *text)
     return *text == '\0';
 }
 
+static bool has_outer_hyphen(const char *name)
+{
+    size_t length = strlen(name);
+
+    return *name == '-' || (length && name[length - 1] == '-') || strstr(name, ".-") || strstr(name, "-.");
+}
+
 bool server_name_check(const char *name, struct fault *fault)
 {
     unsigned char address[IP_BYTES_MAX];
@@ -64,10 +73,11 @@ bool server_name_check(const char *name, struct fault *fault)
     if (ip_parse(name, address) || server_name_to_dns(name, dns))
         return true;
     fault_set(fault, "\"%s\" is neither a DNS name nor an IP address%s", name,
-              !is_ascii(name)        ? ": write a DNS name in ASCII (\"xn--…\")"
-              : strpbrk(name, ":[]") ? ": write it without port and brackets"
-              : strchr(name, '*')    ? ": it cannot have a wildcard"
-                                     : "");
+              !is_ascii(name)          ? ": write a DNS name in ASCII (\"xn--…\")"
+              : strpbrk(name, ":[]")   ? ": write it without port and brackets"
+              : strchr(name, '*')      ? ": it cannot have a wildcard"
+              : has_outer_hyphen(name) ? ": no label begins or ends with \"-\""
+                                       : "");
     return false;
 }
 
@@ -100,6 +110,18 @@ bool server_name_matches(X509 *certificate, const char *name)
     else if (server_name_to_dns(name, dns))
         is_match =
             X509_check_host(certificate, dns, strlen(dns), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+    ERR_clear_error();
+    return is_match;
+}
+
+bool server_name_is_spelled(X509 *certificate, const char *name)
+{
+    char dns[SERVER_NAME_DNS_BYTES];
+    bool is_match =
+        server_name_to_dns(name, dns) &&
+        X509_check_host(certificate, dns, strlen(dns),
+                        X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS, NULL) == 1;
+
     ERR_clear_error();
     return is_match;
 }

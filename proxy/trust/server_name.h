@@ -29,6 +29,9 @@ bool server_name_equal(const char *a, const char *b);
  * and 6.5). At least two labels must follow the `*`. The CN is not looked at. */
 bool server_name_matches(struct x509_st *certificate, const char *name);
 
+/* Whether a dNSName of the certificate is the DNS name itself, without a wildcard. */
+bool server_name_is_spelled(struct x509_st *certificate, const char *name);
+
 /* Writes the DNS names and IP addresses of the certificate, "name, name, …", as many as fit. */
 void server_name_list(struct x509_st *certificate, char *text, size_t size);
 

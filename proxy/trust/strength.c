@@ -69,15 +69,17 @@ static bool is_sha2(int hash)
     return hash == NID_sha224 || hash == NID_sha256 || hash == NID_sha384 || hash == NID_sha512;
 }
 
-bool strength_check_signature(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
+bool strength_check_algorithm(const X509_ALGOR *algorithm, char flaw[STRENGTH_FLAW_BYTES])
 {
     static const int strong[] = {
         NID_sha224WithRSAEncryption, NID_sha256WithRSAEncryption, NID_sha384WithRSAEncryption,
         NID_sha512WithRSAEncryption, NID_ecdsa_with_SHA224,       NID_ecdsa_with_SHA256,
         NID_ecdsa_with_SHA384,       NID_ecdsa_with_SHA512,       NID_ED25519,
     };
-    const X509_ALGOR *algorithm = X509_get0_tbs_sigalg(certificate);
-    int kind = X509_get_signature_nid(certificate);
+    const ASN1_OBJECT *identifier;
+
+    X509_ALGOR_get0(&identifier, NULL, NULL, algorithm);
+    int kind = OBJ_obj2nid(identifier);
     const char *name = kind == NID_undef ? "an unknown algorithm" : OBJ_nid2sn(kind);
 
     for (size_t i = 0; i < sizeof strong / sizeof strong[0]; i++) {
@@ -92,6 +94,11 @@ bool strength_check_signature(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
     }
     snprintf(flaw, STRENGTH_FLAW_BYTES, "is signed with %s", name);
     return false;
+}
+
+bool strength_check_signature(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
+{
+    return strength_check_algorithm(X509_get0_tbs_sigalg(certificate), flaw);
 }
 
 bool strength_check(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])

@@ -26,6 +26,14 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+/* What a person may have meant by a port with other characters. */
+static const char *port_hint(const char *text)
+{
+    if (strchr(text, '/'))
+        return ", and no path: host:port";
+    return text[0] == '$' ? "; a configuration file has variables as ${NAME}" : "";
+}
+
 static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
 {
     unsigned value = 0;
@@ -34,7 +42,7 @@ static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
     for (; length < PORT_DIGITS_MAX && is_digit(text[length]); length++)
         value = value * 10 + (unsigned)(text[length] - '0');
     if (length == 0 || text[length] || value > UINT16_MAX) {
-        fault_set(fault, "bad port " QUOTED ": expected 0 to 65535", text);
+        fault_set(fault, "bad port " QUOTED ": expected 0 to 65535%s", text, port_hint(text));
         return false;
     }
     *port = (uint16_t)value;
@@ -67,32 +75,36 @@ static bool parse_unix(struct address *address, const char *text, struct fault *
     return true;
 }
 
-/* Accepts letters, digits, hyphens, and underscores, which occur in real host names. */
+/* Accepts letters, digits, hyphens, and underscores, which occur in real host names. A hyphen neither begins
+ * nor ends a label (RFC 1123, 2.1). */
+static bool check_label(const char *name, const char *label, size_t length, struct fault *fault)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+
+    if (!length)
+        fault_set(fault, "bad host name " QUOTED ": empty label", name);
+    else if (memchr(label, '$', length))
+        fault_set(fault, "bad host name " QUOTED ": a configuration file has variables as ${NAME}", name);
+    else if (strspn(label, letters) < length)
+        fault_set(fault, "bad host name " QUOTED ": expected letters, digits, \"-\", \"_\" and \".\"", name);
+    else if (length > DNS_LABEL_MAX)
+        fault_set(fault, "bad host name " QUOTED ": a label is longer than %d bytes", name, DNS_LABEL_MAX);
+    else if (label[0] == '-' || label[length - 1] == '-')
+        fault_set(fault, "bad host name " QUOTED ": the label \"%.*s\" begins or ends with \"-\"", name,
+                  (int)length, label);
+    else
+        return true;
+    return false;
+}
+
+/* A dot may stand at the end. */
 static bool check_name_labels(const char *name, struct fault *fault)
 {
-    size_t label = 0;
-
-    for (const char *at = name; *at; at++) {
-        char lower = (char)(*at | 0x20);
-
-        if (*at == '.') {
-            if (label == 0) {
-                fault_set(fault, "bad host name " QUOTED ": empty label", name);
-                return false;
-            }
-            label = 0;
-            continue;
-        }
-        if (!is_digit(*at) && !(lower >= 'a' && lower <= 'z') && *at != '-' && *at != '_') {
-            fault_set(fault, "bad host name " QUOTED ": expected letters, digits, \"-\", \"_\" and \".\"",
-                      name);
+    for (const char *label = name; *label;) {
+        size_t length = strcspn(label, ".");
+        if (!check_label(name, label, length, fault))
             return false;
-        }
-        if (++label > DNS_LABEL_MAX) {
-            fault_set(fault, "bad host name " QUOTED ": a label is longer than %d bytes", name,
-                      DNS_LABEL_MAX);
-            return false;
-        }
+        label += length + (label[length] == '.');
     }
     return true;
 }
@@ -387,6 +399,16 @@ const char *socket_address_path(const struct socket_address *address)
     const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->storage;
 
     return sun->sun_family == AF_UNIX && sun->sun_path[0] ? sun->sun_path : NULL;
+}
+
+bool socket_address_is_any(const struct socket_address *address)
+{
+    const struct sockaddr_in *sin = (const struct sockaddr_in *)&address->storage;
+    const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)&address->storage;
+
+    return address->storage.ss_family == AF_INET
+               ? sin->sin_addr.s_addr == htonl(INADDR_ANY)
+               : address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&sin6->sin6_addr);
 }
 
 bool socket_address_is_local(const struct socket_address *address)

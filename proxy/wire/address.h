@@ -58,6 +58,8 @@ void socket_address_format(const struct socket_address *address, char *text, siz
 /* The port; 0 for an address without a port, such as a Unix address. */
 uint16_t socket_address_port(const struct socket_address *address);
 
+/* Whether it stands for all addresses of the machine: 0.0.0.0, or ::, which takes IPv4, too. */
+bool socket_address_is_any(const struct socket_address *address);
 /* The path of the file of a Unix address, borrowed; NULL for an abstract name and for other address families.
  */
 const char *socket_address_path(const struct socket_address *address);

@@ -84,9 +84,24 @@ bool leg_is_secured(const struct leg *leg)
     return !leg->tls || tls_channel_is_established(leg->tls);
 }
 
+static enum tls_key_state key_state(const struct leg *leg)
+{
+    return leg->tls ? tls_channel_key_state(leg->tls) : TLS_KEY_UNUSED;
+}
+
+enum end_reason leg_lateness(const struct leg *leg)
+{
+    return key_state(leg) == TLS_KEY_UNUSED ? END_HANDSHAKE_TIMEOUT : END_TOKEN_FAILED;
+}
+
 const char *leg_detail(const struct leg *leg)
 {
     return leg->tls ? tls_channel_failure_detail(leg->tls) : "";
+}
+
+bool leg_lacks_issuer(const struct leg *leg)
+{
+    return leg->tls && tls_channel_lacks_issuer(leg->tls);
 }
 
 enum spoken leg_spoken(const struct leg *leg)
@@ -333,6 +348,31 @@ static enum leg_status channel_feed(struct leg *leg, const uint8_t *bytes, size_
     return status == TLS_CLOSED ? LEG_ENDED : LEG_MOVED;
 }
 
+/* A token has signed or failed: the handshake goes on with the input that the channel holds. */
+static enum leg_status channel_resume(struct leg *leg, struct buffer *into)
+{
+    metrics_observe(&leg->metrics->signature_duration, &metrics_handshake_bounds,
+                    tls_channel_key_us(leg->tls));
+    return channel_feed(leg, NULL, 0, into);
+}
+
+/* Looks only whether the peer is still there: a peer that waits for us, as the protocol says, sends nothing.
+ */
+static enum leg_status awaiting_read(struct leg *leg)
+{
+    struct iovec vector = { leg->io->input, tls_channel_hold_space(leg->tls) };
+    size_t got;
+
+    if (!vector.iov_len || leg->drained)
+        return LEG_WAITING;
+    enum leg_status status = socket_read(leg, &vector, 1, &got);
+    if (status == LEG_ENDED)
+        return leg_broken(leg, tls_channel_end_of_input(leg->tls));
+    if (got && !tls_channel_hold(leg->tls, leg->io->input, got))
+        return leg_broken(leg, tls_channel_failure(leg->tls));
+    return status;
+}
+
 static enum leg_status tls_read(struct leg *leg, struct buffer *into, size_t limit)
 {
     struct iovec vector = { .iov_base = leg->io->input };
@@ -370,10 +410,13 @@ enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_byt
     (void)unsent_flush(leg); /* a handshake flight may be larger than the socket buffer */
     if (leg->read_over)
         return leg->broken == END_NONE ? LEG_ENDED : LEG_BROKEN;
-    if (before >= window_bytes || leg->drained)
+    enum tls_key_state key = key_state(leg);
+    if (before >= window_bytes || (leg->drained && key == TLS_KEY_UNUSED))
         return LEG_WAITING;
-    enum leg_status status =
-        leg->tls ? tls_read(leg, into, window_bytes - before) : plain_read(leg, into, window_bytes - before);
+    enum leg_status status = key == TLS_KEY_READY     ? channel_resume(leg, into)
+                             : key == TLS_KEY_AWAITED ? awaiting_read(leg)
+                             : leg->tls               ? tls_read(leg, into, window_bytes - before)
+                                                      : plain_read(leg, into, window_bytes - before);
     leg->read_over = status == LEG_ENDED || status == LEG_BROKEN;
     metrics_add(&leg->metrics->bytes[METRICS_RECEIVED], into->length - before);
     if (leg->spoken <= SPOKEN_UNCLEAR && into->length > before)
@@ -413,6 +456,7 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls)
 
     leg->tls = tls;
     leg->tls_started_us = clock_monotonic_us();
+    tls_channel_on_ready(tls, leg->on_ready, leg->owner);
     buffer_init(&nothing, leg->io->pool);
     (void)channel_feed(leg, NULL, 0, &nothing); /* a failure is kept in leg->broken */
 }
@@ -421,7 +465,10 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls)
 
 void leg_watch(struct leg *leg, enum leg_interest interest)
 {
-    int events = (interest == LEG_READ ? EV_READ : 0) | (leg->write_blocked ? EV_WRITE : 0);
+    enum tls_key_state key = key_state(leg);
+    bool reads = interest == LEG_READ &&
+                 (key == TLS_KEY_UNUSED || (key == TLS_KEY_AWAITED && tls_channel_hold_space(leg->tls)));
+    int events = (reads ? EV_READ : 0) | (leg->write_blocked ? EV_WRITE : 0);
 
     if (leg->fd < 0 || (leg->watcher.events & (EV_READ | EV_WRITE)) == events)
         return;

@@ -81,6 +81,10 @@ void leg_start_tls(struct leg *leg, struct tls_channel *tls);
 /* True when the TLS handshake is finished, and on a plain leg. */
 bool leg_is_secured(const struct leg *leg);
 
+/* Why a handshake that takes too long ends: END_HANDSHAKE_TIMEOUT, or END_TOKEN_FAILED if a token has not
+ * signed. */
+enum end_reason leg_lateness(const struct leg *leg);
+
 /* What ALPN says about the peer. Only once the leg is secured; a plain leg knows nothing. */
 enum tls_peer_protocol leg_peer_protocol(const struct leg *leg);
 
@@ -101,7 +105,8 @@ enum leg_status {
 };
 
 /* Reads once. `into` holds at most `window_bytes` afterwards; a TLS leg waits unless more than
- * TLS_RECORD_BYTES of the window are free. Also drives the TLS handshake. */
+ * TLS_RECORD_BYTES of the window are free. Also drives the TLS handshake; on_ready runs when the handshake
+ * has waited for a token and goes on. */
 enum leg_status leg_read(struct leg *leg, struct buffer *into, size_t window_bytes);
 
 /* Writes once from the front of `from` and removes what was taken. With an empty `from`, sends unsent
@@ -129,8 +134,8 @@ void leg_shut(struct leg *leg);
  * handshake. */
 void leg_count_handshake(struct leg *leg);
 
-/* Sets what the watcher waits for: input if `interest` asks for it, output while the socket is blocked or
- * connecting. */
+/* Sets what the watcher waits for: input if `interest` asks for it and TLS can take some, output while the
+ * socket is blocked or connecting. */
 enum leg_interest { LEG_NO_READ, LEG_READ };
 void leg_watch(struct leg *leg, enum leg_interest interest);
 
@@ -144,5 +149,7 @@ enum spoken leg_spoken(const struct leg *leg);
 
 /* How the TLS channel describes its failure; empty if it has not failed. */
 const char *leg_detail(const struct leg *leg);
+/* Whether an intermediate may be missing in the chain of the peer (trust/peer_check.h). */
+bool leg_lacks_issuer(const struct leg *leg);
 
 #endif

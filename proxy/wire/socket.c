@@ -66,8 +66,7 @@ static bool port_is_free(const struct socket_address *address)
     if (probe < 0)
         return false;
     option_set(probe, SOL_SOCKET, SO_REUSEADDR, 1);
-    bool is_free = bind(probe, (const struct sockaddr *)&address->storage, address->length) == 0 &&
-                   listen(probe, LISTEN_BACKLOG) == 0;
+    bool is_free = bind(probe, (const struct sockaddr *)&address->storage, address->length) == 0;
     int error = errno;
     close(probe);
     errno = error;
@@ -110,10 +109,17 @@ static const char *listen_failure(const struct socket_address *address, const st
     return strerror(error);
 }
 
-int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
-                  const struct socket_access *access, struct fault *fault)
+static void listen_fault(struct fault *fault, const struct socket_address *address, const char *failure)
 {
     char text[ADDRESS_TEXT_BYTES];
+
+    socket_address_format(address, text, sizeof text);
+    fault_set(fault, "cannot listen on %s: %s", text, failure);
+}
+
+int socket_bind_stream(const struct socket_address *address, enum socket_sharing sharing,
+                       const struct socket_access *access, struct fault *fault)
+{
     int fd = -1;
 
     unix_path_reclaim(address);
@@ -125,15 +131,40 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
     option_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (sharing != SOCKET_EXCLUSIVE)
         option_set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (!bind_with_access(fd, address, access) || listen(fd, LISTEN_BACKLOG) != 0)
-        goto fail;
-    return fd;
+    if (bind_with_access(fd, address, access))
+        return fd;
 fail:
-    socket_address_format(address, text, sizeof text);
-    fault_set(fault, "cannot listen on %s: %s", text, listen_failure(address, access, errno));
+    listen_fault(fault, address, listen_failure(address, access, errno));
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+bool socket_listen_begin(int fd, const struct socket_address *address, struct fault *fault)
+{
+    if (listen(fd, LISTEN_BACKLOG) == 0)
+        return true;
+    listen_fault(fault, address, strerror(errno));
+    return false;
+}
+
+int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
+                  const struct socket_access *access, struct fault *fault)
+{
+    int fd = socket_bind_stream(address, sharing, access, fault);
+
+    if (fd < 0 || socket_listen_begin(fd, address, fault))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+bool socket_shares_port(int fd)
+{
+    int shares = 0;
+    socklen_t length = sizeof shares;
+
+    return getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shares, &length) == 0 && shares;
 }
 
 void socket_listen_pause(int fd)
@@ -187,12 +218,17 @@ bool socket_file_set_access(const struct socket_address *address, const struct s
     return false;
 }
 
-void socket_file_remove(const struct socket_file *file, const struct socket_address *address)
+bool socket_file_is_in_place(const struct socket_file *file, const struct socket_address *address)
 {
     struct socket_file now = socket_file_of(address);
 
-    if (file->inode && now.inode == file->inode && now.device == file->device &&
-        now.made.tv_sec == file->made.tv_sec && now.made.tv_nsec == file->made.tv_nsec)
+    return now.inode == file->inode && now.device == file->device && now.made.tv_sec == file->made.tv_sec &&
+           now.made.tv_nsec == file->made.tv_nsec;
+}
+
+void socket_file_remove(const struct socket_file *file, const struct socket_address *address)
+{
+    if (file->inode && socket_file_is_in_place(file, address))
         unlink(socket_address_path(address));
 }
 
@@ -202,6 +238,15 @@ struct socket_address socket_local_address(int fd)
 
     if (getsockname(fd, (struct sockaddr *)&address.storage, &address.length) != 0)
         address.length = 0;
+    return address;
+}
+
+struct socket_address socket_peer_address(int fd)
+{
+    struct socket_address address = { .length = sizeof address.storage };
+
+    if (getpeername(fd, (struct sockaddr *)&address.storage, &address.length) != 0)
+        address = (struct socket_address) { 0 };
     return address;
 }
 

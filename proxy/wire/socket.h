@@ -24,7 +24,7 @@ struct socket_access {
     mode_t mode; /* permission bits, such as 0660; connecting needs the write permission (unix(7)) */
     gid_t group; /* SOCKET_GROUP_KEPT: the group that the system gives the file */
 };
-#define SOCKET_GROUP_KEPT ((gid_t)-1)
+#define SOCKET_GROUP_KEPT (~(gid_t)0)
 
 /* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
  * SOCKET_SHARED has made it. A Unix address takes SOCKET_EXCLUSIVE. Takes over the Unix socket file of a dead
@@ -34,6 +34,14 @@ struct socket_access {
  */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
                              const struct socket_access *access, struct fault *fault);
+/* The same in two steps: binds, so that no other program can, and nobody can connect yet. */
+MUST_CHECK int socket_bind_stream(const struct socket_address *address, enum socket_sharing sharing,
+                                  const struct socket_access *access, struct fault *fault);
+/* Listens on a socket that is bound to `address`. Fails if another program was faster. */
+MUST_CHECK bool socket_listen_begin(int fd, const struct socket_address *address, struct fault *fault);
+
+/* Whether other sockets of this user may share the port of a TCP socket (SO_REUSEPORT). */
+bool socket_shares_port(int fd);
 
 /* Stops listening: the kernel refuses new connections and resets those not yet accepted. The port stays
  * bound. For TCP sockets with an explicit port only: with port 0, the kernel would choose another port
@@ -59,11 +67,15 @@ struct socket_file socket_file_of(const struct socket_address *address);
 /* Gives the file of a listening Unix socket other rights. False and a fault on failure. */
 MUST_CHECK bool socket_file_set_access(const struct socket_address *address,
                                        const struct socket_access *access, struct fault *fault);
+/* Whether the name of a Unix address still is of this file. True for addresses without a file. */
+bool socket_file_is_in_place(const struct socket_file *file, const struct socket_address *address);
 /* Removes the file, unless another process has put its own file in its place. */
 void socket_file_remove(const struct socket_file *file, const struct socket_address *address);
 
 /* The address that a descriptor is bound to. */
 struct socket_address socket_local_address(int fd);
+/* The address of the peer of a connected descriptor. Length 0: there is no peer any more. */
+struct socket_address socket_peer_address(int fd);
 
 /* Starts to connect; the outcome is known when the descriptor becomes writable. Returns -1 and the reason on
  * failure. */

@@ -14,15 +14,9 @@ struct pattern {
     enum spoken spoken;
 };
 
-#define TEXT(text, spoken)                                                                                   \
-    {                                                                                                        \
-        text, sizeof(text) - 1, 0xff, spoken                                                                 \
-    }
-#define BITS(bytes, mask, spoken)                                                                            \
-    {                                                                                                        \
-        bytes, sizeof(bytes) - 1, mask, spoken                                                               \
-    }
-#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+#define TEXT(text, spoken)        { text, sizeof(text) - 1, 0xff, spoken }
+#define BITS(bytes, mask, spoken) { bytes, sizeof(bytes) - 1, mask, spoken }
+#define COUNT_OF(array)           (sizeof(array) / sizeof *(array))
 
 /* The first pattern that matches counts: a HELO also looks like a message with the tag "HELO". */
 static const struct pattern patterns[] = {

@@ -1,5 +1,10 @@
 #include "wire/tls_channel.h"
 
+#include "base/clock.h"
+#include "trust/certificate.h"
+#include "trust/token_handshake.h"
+#include "wire/tls_library.h"
+
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
@@ -11,6 +16,7 @@
 enum {
     GATHER_BYTES = 4096
 }; /* a shorter piece is joined with the next ones: a copy costs less than another record */
+enum { HELD_BYTES_MAX = TLS_RECORD_SEALED_BYTES };     /* a peer that waits for us has nothing to send */
 enum { RECORD_HANDSHAKE = 0x16, RECORD_ALERT = 0x15 }; /* RFC 8446, 5.1 */
 
 struct tls_channel {
@@ -20,10 +26,14 @@ struct tls_channel {
     struct tls_io *io;               /* borrowed */
     struct credentials *credentials; /* shared */
     struct tls_sessions *sessions;   /* borrowed, may be NULL */
+    int64_t own_not_after;           /* the first end of our chain after the handshake; 0: none */
     enum end_reason failure;
     enum spoken spoken;   /* by its first bytes */
     struct flight flight; /* what came after a failure */
     struct tls_progress progress;
+    uint8_t *held; /* owned: input that is not consumed while the key is awaited; NULL: none */
+    size_t held_length;
+    bool paused;   /* the handshake waits for our key */
     bool resuming; /* a session was offered */
     bool established;
     bool confirmed;
@@ -63,7 +73,7 @@ struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *crede
     channel->server_name = server_name ? strdup(server_name) : NULL;
     channel->check.server_name = channel->server_name;
     channel->io = io;
-    channel->sessions = sessions;
+    channel->sessions = server_name ? sessions : NULL;
     channel->credentials = credentials_share(credentials);
     if (channel->server_name || !server_name)
         channel->ssl = credentials_start_session(credentials, &channel->check);
@@ -80,6 +90,8 @@ void tls_channel_free(struct tls_channel *channel)
     if (!channel)
         return;
     SSL_free(channel->ssl);
+    token_signature_free(channel->check.signature);
+    free(channel->held);
     peer_check_deinit(&channel->check);
     credentials_release(channel->credentials);
     free(channel->server_name);
@@ -96,23 +108,6 @@ static enum tls_status channel_fail(struct tls_channel *channel, enum end_reason
     return TLS_FAILED;
 }
 
-static enum end_reason reason_of_ssl_error(int reason)
-{
-    switch (reason) {
-    case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
-        return END_CERTIFICATE_MISSING;
-    case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-        return END_TLS_VERSION;
-    case SSL_R_WRONG_VERSION_NUMBER:
-    case SSL_R_HTTP_REQUEST:
-    case SSL_R_HTTPS_PROXY_REQUEST:
-        return END_NOT_TLS;
-    default:
-        return reason > SSL_AD_REASON_OFFSET ? END_TLS_REJECTED : END_TLS_PROTOCOL;
-    }
-}
-
 /* Fails with the error of the last SSL call. This is the only place that reads the error queue, and it leaves
  * the queue empty. */
 static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
@@ -125,10 +120,67 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
     if (channel->check.reason != END_NONE)
         return channel_fail(channel, channel->check.reason, words);
     if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL)
-        reason = reason_of_ssl_error(ERR_GET_REASON(packed));
+        reason = tls_library_end_reason(ERR_GET_REASON(packed));
     if (reason == END_NOT_TLS && channel->established)
         reason = END_TLS_PROTOCOL;
     return channel_fail(channel, reason, words);
+}
+
+/* ---- our key ---- */
+
+void tls_channel_on_ready(struct tls_channel *channel, void (*on_ready)(void *owner), void *owner)
+{
+    if (channel->check.signature && channel->io->results)
+        token_signature_await(channel->check.signature, channel->io->results, on_ready, owner);
+}
+
+enum tls_key_state tls_channel_key_state(const struct tls_channel *channel)
+{
+    if (!channel->paused)
+        return TLS_KEY_UNUSED;
+    return token_signature_is_awaited(channel->check.signature) ? TLS_KEY_AWAITED : TLS_KEY_READY;
+}
+
+uint64_t tls_channel_key_us(const struct tls_channel *channel)
+{
+    return token_signature_us(channel->check.signature);
+}
+
+static bool held_append(struct tls_channel *channel, const uint8_t *bytes, size_t length)
+{
+    uint8_t *held = realloc(channel->held, channel->held_length + length);
+
+    if (!held) {
+        channel_fail(channel, END_NO_MEMORY, NULL);
+        return false;
+    }
+    memcpy(held + channel->held_length, bytes, length);
+    channel->held = held;
+    channel->held_length += length;
+    return true;
+}
+
+/* Keeps what is not consumed until the handshake goes on. */
+static enum tls_status input_hold(struct tls_channel *channel)
+{
+    struct tls_io *io = channel->io;
+    size_t left = io->input_length;
+
+    channel->paused = true;
+    io->input_length = 0;
+    return !left || held_append(channel, io->input, left) ? TLS_OPEN : TLS_FAILED;
+}
+
+size_t tls_channel_hold_space(const struct tls_channel *channel)
+{
+    return channel->held_length < HELD_BYTES_MAX ? HELD_BYTES_MAX - channel->held_length : 0;
+}
+
+bool tls_channel_hold(struct tls_channel *channel, const uint8_t *bytes, size_t length)
+{
+    assert(tls_channel_key_state(channel) == TLS_KEY_AWAITED && length);
+    channel->progress.bytes_received += length;
+    return held_append(channel, bytes, length);
 }
 
 /* ---- bytes in ---- */
@@ -139,7 +191,7 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
 static bool wants_tickets_now(SSL *ssl)
 {
     return SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION &&
-           credentials_protocol_of(ssl) != TLS_PEER_UNKNOWN;
+           alpn_protocol_of(ssl) != TLS_PEER_UNKNOWN;
 }
 
 static void handshake_finish(struct tls_channel *channel)
@@ -148,14 +200,18 @@ static void handshake_finish(struct tls_channel *channel)
     bool is_client_1_3 = !SSL_is_server(ssl) && SSL_version(ssl) == TLS1_3_VERSION;
 
     /* BoringSSL does not verify the certificate of a resumed client again, but validity and policy may have
-     * changed. */
-    if (SSL_is_server(ssl) && SSL_session_reused(ssl) &&
+     * changed; and it verifies no client without certificate. */
+    if (SSL_is_server(ssl) && (SSL_session_reused(ssl) || !SSL_get_peer_full_cert_chain(ssl)) &&
         !credentials_recheck_peer(channel->credentials, ssl, &channel->check)) {
         SSL_send_fatal_alert(ssl, SSL_AD_ACCESS_DENIED);
         ERR_clear_error();
         channel_fail(channel, channel->check.reason, NULL);
         return;
     }
+    const struct validity own = credentials_validity(channel->credentials);
+    channel->own_not_after = validity_next_end(&own, clock_wall_seconds());
+    token_signature_free(channel->check.signature);
+    channel->check.signature = NULL;
     channel->established = true;
     channel->confirmed = !is_client_1_3;
     if (wants_tickets_now(ssl) && SSL_write(ssl, "", 0) < 0)
@@ -173,6 +229,8 @@ static enum tls_status handshake_advance(struct tls_channel *channel)
     switch (SSL_get_error(channel->ssl, result)) {
     case SSL_ERROR_WANT_READ:
         return TLS_OPEN;
+    case SSL_ERROR_WANT_PRIVATE_KEY_OPERATION:
+        return input_hold(channel);
     case SSL_ERROR_ZERO_RETURN: /* close_notify: the peer cancels the handshake (RFC 8446, 6.1) */
         return channel_fail(channel, tls_channel_end_of_input(channel), NULL);
     default:
@@ -221,12 +279,17 @@ enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *
         if (bytes[0] != RECORD_HANDSHAKE && bytes[0] != RECORD_ALERT)
             return channel_fail(channel, END_NOT_TLS, NULL);
     }
-    io->input = bytes;
-    io->input_length = length;
+    channel->progress.bytes_received += channel->established ? 0 : length;
+    uint8_t *held = channel->held;
+    assert(tls_channel_key_state(channel) != TLS_KEY_AWAITED && (!length || !channel->paused));
+    io->input = held ? held : bytes;
+    io->input_length = held ? channel->held_length : length;
+    channel->held = NULL;
+    channel->held_length = 0;
+    channel->paused = false;
     ERR_clear_error();
     if (!channel->established) {
         status = handshake_advance(channel);
-        channel->progress.bytes_received += length;
         channel->progress.flights_sent += io->output_length > 0;
     }
     if (status == TLS_OPEN && channel->established)
@@ -236,6 +299,7 @@ enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *
         flight_read(&channel->flight, io->input, io->input_length);
     io->input = NULL;
     io->input_length = 0;
+    free(held);
     return status;
 }
 
@@ -295,9 +359,34 @@ enum end_reason tls_channel_judge(struct tls_channel *channel, struct credential
     ERR_clear_error();
     if (!credentials_recheck_peer(credentials, channel->ssl, &verdict))
         memcpy(channel->check.detail, verdict.detail, sizeof verdict.detail);
+    else
+        channel->check.not_after = verdict.not_after;
     ERR_clear_error();
     peer_check_deinit(&verdict);
     return verdict.reason;
+}
+
+static bool ends_first_by_peer(const struct tls_channel *channel)
+{
+    int64_t peer = channel->check.not_after, own = channel->own_not_after;
+
+    return peer && (!own || peer <= own);
+}
+
+int64_t tls_channel_not_after(const struct tls_channel *channel)
+{
+    return ends_first_by_peer(channel) ? channel->check.not_after : channel->own_not_after;
+}
+
+void tls_channel_describe_end(struct tls_channel *channel)
+{
+    char time[CERTIFICATE_TIME_BYTES];
+
+    certificate_describe_time(tls_channel_not_after(channel), time);
+    snprintf(channel->check.detail, sizeof channel->check.detail,
+             ends_first_by_peer(channel) ? "the certificate of the peer, or of its CA, ends at %s"
+                                         : "the certificate that husk has shown to the peer ends at %s",
+             time);
 }
 
 bool tls_channel_shows(const struct tls_channel *channel, const struct credentials *credentials)
@@ -319,7 +408,7 @@ bool tls_channel_is_confirmed(const struct tls_channel *channel)
 
 enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel)
 {
-    return credentials_protocol_of(channel->ssl);
+    return alpn_protocol_of(channel->ssl);
 }
 
 bool tls_channel_drop_rejected_sessions(struct tls_channel *channel)
@@ -344,6 +433,16 @@ enum end_reason tls_channel_failure(const struct tls_channel *channel)
 const char *tls_channel_failure_detail(const struct tls_channel *channel)
 {
     return channel->check.detail;
+}
+
+bool tls_channel_lacks_issuer(const struct tls_channel *channel)
+{
+    return channel->check.lacks_issuer;
+}
+
+enum ocsp_status tls_channel_bad_staple(const struct tls_channel *channel)
+{
+    return channel->check.bad_staple;
 }
 
 struct tls_progress tls_channel_progress(const struct tls_channel *channel)
@@ -398,21 +497,4 @@ struct tls_facts tls_channel_facts(const struct tls_channel *channel)
         break;
     }
     return facts;
-}
-
-#define NUMBER_TEXT(number)  #number
-#define NUMBER_VALUE(number) NUMBER_TEXT(number)
-
-const char *tls_channel_library(void)
-{
-    return "BoringSSL API " NUMBER_VALUE(BORINGSSL_API_VERSION);
-}
-
-bool tls_channel_library_is_post_quantum(void)
-{
-#ifdef SSL_GROUP_X25519_MLKEM768
-    return true;
-#else
-    return false;
-#endif
 }

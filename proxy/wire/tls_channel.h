@@ -23,12 +23,34 @@
 struct tls_channel; /* owned by its leg */
 
 /* Opens a channel in the role of `credentials` (shared). `server_name` (copied) is
- * the name that the server must prove; NULL for a server. A client offers `sessions` (borrowed, may be NULL)
- * and adds new ones. Returns NULL when out of memory. */
+ * the name that the server must prove; NULL for a server, and for a client whose credentials ignore the name.
+ * A client with a name offers `sessions` (borrowed, may be NULL) and adds new ones. Returns NULL when out of
+ * memory. */
 struct tls_channel *tls_channel_new(struct tls_io *io, struct credentials *credentials,
                                     const char *server_name, struct tls_sessions *sessions);
 /* NULL is fine. */
 void tls_channel_free(struct tls_channel *channel);
+
+/* `on_ready` runs when the channel goes on after it has waited for our private key (TLS_KEY_READY). `owner`
+ * is borrowed. Call it before the first tls_channel_receive. */
+void tls_channel_on_ready(struct tls_channel *channel, void (*on_ready)(void *owner), void *owner);
+
+/* A handshake that needs a signature of a token stops until the signature is there. */
+enum tls_key_state {
+    TLS_KEY_UNUSED,  /* the channel does not wait */
+    TLS_KEY_AWAITED, /* what the peer sends is held until on_ready runs: tls_channel_hold */
+    TLS_KEY_READY,   /* the token has signed, or failed: call tls_channel_receive without bytes */
+};
+enum tls_key_state tls_channel_key_state(const struct tls_channel *channel);
+
+/* While TLS_KEY_AWAITED: how many bytes tls_channel_hold still takes. */
+size_t tls_channel_hold_space(const struct tls_channel *channel);
+/* While TLS_KEY_AWAITED: keeps bytes of the peer, at least one, until the handshake goes on. False: out of
+ * memory (tls_channel_failure). */
+MUST_CHECK bool tls_channel_hold(struct tls_channel *channel, const uint8_t *bytes, size_t length);
+
+/* While TLS_KEY_READY: how long the signature has taken, in microseconds. */
+uint64_t tls_channel_key_us(const struct tls_channel *channel);
 
 enum tls_status {
     TLS_OPEN,   /* all input is consumed; more may come */
@@ -36,9 +58,9 @@ enum tls_status {
     TLS_FAILED, /* see tls_channel_failure; io->output may hold an alert to send */
 };
 
-/* Consumes all of `bytes`: drives the handshake, then appends plaintext to `into`, at most length +
- * TLS_RECORD_BYTES. A client starts its handshake with a call without bytes. Whatever the result, the caller
- * sends io->output[0..output_length). */
+/* Consumes all of `bytes`, not while TLS_KEY_AWAITED: drives the handshake, then appends plaintext to `into`,
+ * at most length + TLS_RECORD_BYTES. A client starts its handshake with a call without bytes. Whatever the
+ * result, the caller sends io->output[0..output_length). */
 enum tls_status tls_channel_receive(struct tls_channel *channel, const uint8_t *bytes, size_t length,
                                     struct buffer *into);
 
@@ -58,6 +80,14 @@ void tls_channel_close(struct tls_channel *channel);
  * contains. END_NONE, or why a new handshake would be refused: then tls_channel_failure_detail describes the
  * reason. The channel goes on in both cases. Only after the handshake. */
 MUST_CHECK enum end_reason tls_channel_judge(struct tls_channel *channel, struct credentials *credentials);
+
+/* The first end of a certificate of the connection, in seconds since the epoch: of our own chain, as it was
+ * shown to the peer, or of the peer's chain with its CA, as it was verified last. A certificate of ours that
+ * had ended before the handshake does not count: the peer has accepted it. Of several certificates of ours
+ * the first end counts. 0: none. Only after the handshake. */
+int64_t tls_channel_not_after(const struct tls_channel *channel);
+/* Makes tls_channel_failure_detail say which side's certificate ends at tls_channel_not_after. */
+void tls_channel_describe_end(struct tls_channel *channel);
 
 /* Whether the peer was shown the certificate and the chain of `credentials`. */
 bool tls_channel_shows(const struct tls_channel *channel, const struct credentials *credentials);
@@ -84,6 +114,12 @@ bool tls_channel_stop_resuming(struct tls_channel *channel);
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
 const char *tls_channel_failure_detail(const struct tls_channel *channel);
 
+/* Whether an intermediate may be missing in the chain of the peer: see peer_check.lacks_issuer. */
+bool tls_channel_lacks_issuer(const struct tls_channel *channel);
+
+/* The OCSP response of the server that the log is to tell about: see peer_check.bad_staple. */
+enum ocsp_status tls_channel_bad_staple(const struct tls_channel *channel);
+
 /* What the peer speaks on the connection: SPOKEN_TLS, or another protocol after END_NOT_TLS. */
 enum spoken tls_channel_spoken(const struct tls_channel *channel);
 
@@ -98,7 +134,7 @@ struct tls_progress tls_channel_progress(const struct tls_channel *channel);
  * there. */
 struct flight tls_channel_flight(const struct tls_channel *channel);
 
-/* The verified peer, or NULL before the handshake. Borrowed. */
+/* The verified peer, or NULL before the handshake, and of a peer without certificate. Borrowed. */
 const struct identity *tls_channel_peer(const struct tls_channel *channel);
 
 /* How many certificates the peer has shown: its own, and those after it. Only after the handshake. */
@@ -117,9 +153,5 @@ struct tls_facts {
 
 /* Only after the handshake. */
 struct tls_facts tls_channel_facts(const struct tls_channel *channel);
-
-/* The TLS library, e.g. "BoringSSL API 17", and whether it has the post-quantum group X25519MLKEM768. */
-const char *tls_channel_library(void);
-bool tls_channel_library_is_post_quantum(void);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct bio_method_st;
+struct token_results;
 struct ssl_st;
 
 enum {
@@ -25,8 +26,10 @@ struct tls_io {
     struct bio_method_st *method;
     const uint8_t *input; /* during one call: ciphertext that is not consumed yet */
     size_t input_length;
-    size_t output_length; /* records in `output`; the caller sends them before the next call */
-    uint8_t *output;      /* TLS_IO_BYTES */
+    size_t output_length;          /* records in `output`; the caller sends them before the next call */
+    uint8_t *output;               /* TLS_IO_BYTES */
+    struct token_results *results; /* borrowed: how channels learn that a token has signed; NULL: a channel
+                                      waits for the token, and its thread with it */
     uint8_t gathered[TLS_RECORD_BYTES];
 };
 

@@ -1,5 +1,6 @@
 #include "wire/tls_sessions.h"
 
+#include <assert.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ void tls_sessions_clear(struct tls_sessions *sessions)
 {
     while (sessions->count)
         session_forget(sessions, sessions->count - 1);
+    free(sessions->slots);
     *sessions = (struct tls_sessions) { 0 };
 }
 
@@ -43,6 +45,9 @@ bool tls_sessions_take(struct tls_sessions *sessions, const struct credentials *
 {
     /* A ticket that comes late may belong to credentials that have been replaced, and to their identity. */
     if (sessions->disabled || sessions->credentials != credentials)
+        return false;
+    assert(sessions->slots || sessions->count == 0);
+    if (!sessions->slots && !(sessions->slots = calloc(TLS_SESSIONS_MAX, sizeof *sessions->slots)))
         return false;
     char *name = strdup(server_name);
     if (!name)

@@ -11,7 +11,7 @@ struct credentials;
 struct ssl_session_st;
 struct ssl_st;
 
-/* One per worker, for all its upstreams. Initialise it with zeros. */
+/* One per worker and route, for all its upstreams. Initialise it with zeros. */
 enum { TLS_SESSIONS_MAX = 64, TLS_SESSIONS_PER_NAME = 8 };
 struct tls_sessions {
     const struct credentials *credentials; /* the credentials of the sessions; only compared, never read */
@@ -21,7 +21,7 @@ struct tls_sessions {
     struct tls_session_slot {
         struct ssl_session_st *session;
         char *server_name;
-    } slots[TLS_SESSIONS_MAX]; /* owned; oldest first */
+    } *slots; /* owned: TLS_SESSIONS_MAX of them, oldest first; NULL: no session has come yet */
 };
 
 /* Forgets all sessions and that the server cannot resume. A new set of credentials has the same effect. */

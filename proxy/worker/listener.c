@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,14 +83,15 @@ static void listener_pause(struct listener *listener, int listen_fd, int error)
 static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct listener *listener = watcher->data;
+    int listen_fd = ((struct listener_socket *)watcher)->fd;
     struct socket_address peer;
 
     (void)loop, (void)events;
     for (int i = 0; i < ACCEPTS_PER_WAKE && !listener->throttled; i++) {
-        int fd = accept_one(watcher->fd, &peer);
+        int fd = accept_one(listen_fd, &peer);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                listener_pause(listener, watcher->fd, errno);
+                listener_pause(listener, listen_fd, errno);
             /* EAGAIN, or a connection that ended in the kernel's queue. */
             return;
         }
@@ -105,7 +108,7 @@ static void listener_resume(struct listener *listener)
         struct listener_socket *socket = &listener->sockets[i];
         if (socket->mode == LISTENER_LISTENING)
             continue;
-        if (socket_listen_resume(socket->watcher.fd))
+        if (socket_listen_resume(socket->fd))
             socket->mode = LISTENER_LISTENING;
         else
             failure = errno;
@@ -143,6 +146,72 @@ void listener_fds_close(struct listener_fds *fds)
         close(fds->items[--fds->count]);
 }
 
+/* The same socket goes on in another route or in another process after `fd` is closed, so the kernel would
+ * leave `fd` in the epoll set of the loop. libev would then remove whatever has this number by then, and
+ * recreates its set when this fails. A set of its own ends with `fd`. Returns -1 without a descriptor. */
+static int set_open(int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    if (set >= 0 && epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) != 0) {
+        close(set);
+        return -1;
+    }
+    return set;
+}
+
+static void socket_watch(struct listener *listener, struct listener_socket *socket)
+{
+    ev_io_init(&socket->watcher, on_acceptable, socket->set >= 0 ? socket->set : socket->fd, EV_READ);
+    socket->watcher.data = listener;
+}
+
+static void socket_close(struct listener *listener, struct listener_socket *socket)
+{
+    ev_io_stop(listener->loop, &socket->watcher);
+    if (socket->set >= 0)
+        close(socket->set);
+    close(socket->fd);
+}
+
+bool listener_make_space(struct listener *listener)
+{
+    unsigned room = listener->socket_room ? 2 * listener->socket_room : 1;
+
+    if (!listener->is_open || listener->socket_count == LISTENER_FDS_MAX)
+        return false;
+    if (listener->socket_count < listener->socket_room)
+        return true;
+    struct listener_socket *sockets = calloc(room, sizeof *sockets);
+    if (!sockets)
+        return false;
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        ev_io_stop(listener->loop, &listener->sockets[i].watcher);
+        sockets[i] = listener->sockets[i];
+        socket_watch(listener, &sockets[i]);
+    }
+    free(listener->sockets);
+    listener->sockets = sockets;
+    listener->socket_room = room;
+    listener_watch(listener);
+    return true;
+}
+
+void listener_add(struct listener *listener, int fd)
+{
+    assert(listener->socket_count < listener->socket_room);
+    struct listener_socket *socket = &listener->sockets[listener->socket_count++];
+
+    *socket = (struct listener_socket) { .fd = fd, .set = set_open(fd), .mode = LISTENER_REFUSING };
+    socket_watch(listener, socket);
+    if (listener->wanted == LISTENER_LISTENING) {
+        listener_resume(listener); /* the process that has handed the socket over may have paused it */
+        return;
+    }
+    socket_listen_pause(fd);
+    listener_watch(listener);
+}
+
 void listener_open(struct listener *listener, const struct listener_options *options)
 {
     *listener = (struct listener) {
@@ -157,31 +226,14 @@ void listener_open(struct listener *listener, const struct listener_options *opt
     ev_timer_init(&listener->pause, on_pause_over, 0, 0);
     ev_timer_init(&listener->retry, on_retry, 0, 0);
     listener->pause.data = listener->retry.data = listener;
-    for (unsigned i = 0; i < options->fds.count; i++)
-        listener_add(listener, options->fds.items[i]);
-}
-
-static void socket_init(struct listener *listener, struct listener_socket *socket, int fd)
-{
-    ev_io_init(&socket->watcher, on_acceptable, fd, EV_READ);
-    socket->watcher.data = listener;
-}
-
-bool listener_has_space(const struct listener *listener)
-{
-    return listener->is_open && listener->socket_count < LISTENER_SOCKETS_MAX;
-}
-
-void listener_add(struct listener *listener, int fd)
-{
-    assert(listener_has_space(listener));
-    struct listener_socket *socket = &listener->sockets[listener->socket_count++];
-
-    socket->mode = listener->wanted;
-    socket_init(listener, socket, fd);
-    if (socket->mode == LISTENER_REFUSING)
-        socket_listen_pause(fd);
-    listener_watch(listener);
+    for (unsigned i = 0; i < options->fd_count; i++) {
+        if (listener_make_space(listener)) {
+            listener_add(listener, options->fds[i]);
+            continue;
+        }
+        close(options->fds[i]);
+        pause_log(listener, LOG_ERROR, "cannot listen", ENOMEM);
+    }
 }
 
 /* Accepts the connections in the kernel's queue: the end of the socket would reset them. */
@@ -197,23 +249,31 @@ static void queue_take(struct listener *listener, int fd)
     }
 }
 
+/* A service manager may keep a socket, and nobody would take the connections that come. A socket that is
+ * alone at its address may have a duplicate that goes on. */
+static void socket_end(const struct listener_socket *socket)
+{
+    if (socket_shares_port(socket->fd))
+        socket_listen_pause(socket->fd);
+}
+
 /* The last socket takes the place of the removed one. */
 void listener_remove(struct listener *listener, int fd)
 {
     unsigned at = 0;
 
-    while (at < listener->socket_count && listener->sockets[at].watcher.fd != fd)
+    while (at < listener->socket_count && listener->sockets[at].fd != fd)
         at++;
     assert(at < listener->socket_count);
-    queue_take(listener, fd);
     struct listener_socket *removed = &listener->sockets[at],
                            *last = &listener->sockets[--listener->socket_count];
-    ev_io_stop(listener->loop, &removed->watcher);
-    ev_io_stop(listener->loop, &last->watcher);
-    close(fd);
+    queue_take(listener, fd);
+    socket_end(removed);
+    socket_close(listener, removed);
     if (last != removed) {
-        removed->mode = last->mode;
-        socket_init(listener, removed, last->watcher.fd);
+        ev_io_stop(listener->loop, &last->watcher);
+        *removed = *last;
+        socket_watch(listener, removed);
     }
     listener_watch(listener);
 }
@@ -222,21 +282,37 @@ void listener_close(struct listener *listener)
 {
     ev_timer_stop(listener->loop, &listener->pause);
     ev_timer_stop(listener->loop, &listener->retry);
-    for (unsigned i = 0; i < listener->socket_count; i++) {
-        ev_io_stop(listener->loop, &listener->sockets[i].watcher);
-        close(listener->sockets[i].watcher.fd);
-    }
+    for (unsigned i = 0; i < listener->socket_count; i++)
+        socket_close(listener, &listener->sockets[i]);
     if (listener->reserve >= 0)
         close(listener->reserve);
-    listener->socket_count = 0;
+    free(listener->sockets);
+    listener->sockets = NULL;
+    listener->socket_count = listener->socket_room = 0;
     listener->is_open = false;
     listener->reserve = -1;
+}
+
+void listener_finish(struct listener *listener)
+{
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        queue_take(listener, listener->sockets[i].fd);
+        socket_end(&listener->sockets[i]);
+    }
+    listener_close(listener);
+}
+
+void listener_hand_over(struct listener *listener)
+{
+    for (unsigned i = 0; i < listener->socket_count; i++)
+        queue_take(listener, listener->sockets[i].fd);
+    listener_close(listener);
 }
 
 void listener_tune(struct listener *listener, unsigned dead_peer_ms)
 {
     for (unsigned i = 0; i < listener->socket_count; i++)
-        socket_tune(listener->sockets[i].watcher.fd, dead_peer_ms);
+        socket_tune(listener->sockets[i].fd, dead_peer_ms);
 }
 
 bool listener_is_open(const struct listener *listener)
@@ -267,5 +343,5 @@ void listener_set_mode(struct listener *listener, enum listener_mode mode)
         listener->sockets[i].mode = LISTENER_REFUSING;
     listener_watch(listener);
     for (unsigned i = 0; i < listener->socket_count; i++)
-        socket_listen_pause(listener->sockets[i].watcher.fd);
+        socket_listen_pause(listener->sockets[i].fd);
 }

@@ -14,11 +14,14 @@
 #include <ev.h>
 #include <stdbool.h>
 
-enum { LISTENER_SOCKETS_MAX = 16 };
+enum {
+    LISTENER_SOCKETS_MAX = 16, /* addresses */
+    LISTENER_FDS_MAX = 1024    /* sockets at these addresses */
+};
 
 /* The sockets of a listener: non-blocking, close-on-exec, listening. */
 struct listener_fds {
-    int items[LISTENER_SOCKETS_MAX];
+    int items[LISTENER_FDS_MAX];
     unsigned count;
 };
 
@@ -33,7 +36,8 @@ typedef void listener_on_accepted(void *owner, int fd, const struct socket_addre
 
 struct listener_options {
     struct ev_loop *loop;    /* borrowed */
-    struct listener_fds fds; /* at least one; taken */
+    const int *fds;          /* borrowed; the descriptors are taken */
+    unsigned fd_count;       /* not 0 */
     struct metrics *metrics; /* borrowed */
     struct log *log;         /* borrowed */
     listener_on_accepted *on_accepted;
@@ -41,14 +45,16 @@ struct listener_options {
 };
 
 struct listener_socket {
-    ev_io watcher;
+    ev_io watcher; /* of `set`; of `fd` if there is no set */
+    int fd;
+    int set;                 /* an epoll set that has `fd` alone; -1: there is none */
     enum listener_mode mode; /* differs from `wanted` while listening again fails */
 };
 
 struct listener {
     struct ev_loop *loop;
-    struct listener_socket sockets[LISTENER_SOCKETS_MAX];
-    unsigned socket_count;
+    struct listener_socket *sockets; /* owned */
+    unsigned socket_count, socket_room;
     bool is_open;
     int reserve;          /* -1: spent until the pause is over */
     ev_timer pause;       /* descriptors or memory ran out */
@@ -66,9 +72,14 @@ struct listener {
 /* Begins to accept. The listener does not move in memory afterwards. */
 void listener_open(struct listener *listener, const struct listener_options *options);
 void listener_close(struct listener *listener);
-/* Whether another socket can be added: the listener is open, and has fewer than LISTENER_SOCKETS_MAX. */
-bool listener_has_space(const struct listener *listener);
-/* Accepts on another socket too. Takes `fd`. */
+/* Accepts the connections that wait, unless a limit is reached, and closes the listener. */
+void listener_finish(struct listener *listener);
+/* The same, while another process goes on at the sockets. */
+void listener_hand_over(struct listener *listener);
+/* Makes space for another socket. False: the listener is closed, has LISTENER_FDS_MAX, or is out of memory.
+ */
+MUST_CHECK bool listener_make_space(struct listener *listener);
+/* Accepts on another socket too, for which there is space. Takes `fd`. */
 void listener_add(struct listener *listener, int fd);
 /* Accepts the connections that wait at one of the sockets, unless a limit is reached, and closes the socket.
  */

@@ -16,14 +16,14 @@
 
 struct credentials;
 struct endpoint_list;
-struct route_options;
 struct worker_route;
+struct worker_route_change;
 
 enum mailbox_kind {
     /* For one route of the worker. */
     MAILBOX_BEGIN,       /* listen and accept */
-    MAILBOX_OPTIONS,     /* new options; `protocol` is the same */
-    MAILBOX_CREDENTIALS, /* a new set for `side`; NULL: that side is plaintext from now on */
+    MAILBOX_CHANGE,      /* new options, credentials and endpoints */
+    MAILBOX_CREDENTIALS, /* a new set for `side` */
     MAILBOX_ENDPOINTS,   /* the addresses of the upstream; NULL: no name resolves */
     MAILBOX_LISTEN,      /* accept on another socket too */
     MAILBOX_UNLISTEN,    /* close a listening socket */
@@ -32,22 +32,25 @@ enum mailbox_kind {
     MAILBOX_ADMIT,       /* accept new connections again */
     MAILBOX_DRAIN,       /* this process is going to end */
     MAILBOX_RETIRE,      /* the route is going to end: listen no more, end connections between two messages */
+    MAILBOX_HAND_OVER,   /* the same, while another process goes on at the listening sockets */
     MAILBOX_END,         /* end all connections */
     MAILBOX_FORGET,      /* free what the route owns; the last item of the route */
     /* For the worker. */
-    MAILBOX_STOP, /* end all routes and leave the loop */
+    MAILBOX_SIGNATURES, /* tokens have signed, or failed to */
+    MAILBOX_FENCE,      /* nothing: all items before have been handled */
+    MAILBOX_STOP,       /* end all routes and leave the loop */
 };
 
 struct mailbox_item {
     struct mailbox_item *next; /* of the mailbox, as is the next one */
     bool is_allocated;         /* by mailbox_post */
     enum mailbox_kind kind;
-    struct worker_route *route;          /* borrowed */
-    struct receipt *receipt;             /* borrowed: given when the item is handled or dropped; NULL: none */
-    const struct route_options *options; /* MAILBOX_OPTIONS; borrowed until the receipt is given */
-    enum side side;                      /* MAILBOX_CREDENTIALS */
-    struct credentials *credentials;     /* shared */
-    struct endpoint_list *endpoints;     /* shared */
+    struct worker_route *route; /* borrowed */
+    struct receipt *receipt;    /* borrowed: given when the item is handled or dropped; NULL: none */
+    const struct worker_route_change *change; /* MAILBOX_CHANGE; borrowed until the receipt is given */
+    enum side side;                           /* MAILBOX_CREDENTIALS */
+    struct credentials *credentials;          /* shared */
+    struct endpoint_list *endpoints;          /* shared */
     int fd; /* MAILBOX_CONNECTION and MAILBOX_LISTEN: owned; MAILBOX_UNLISTEN: the listener's */
     struct socket_address peer; /* MAILBOX_CONNECTION */
 };

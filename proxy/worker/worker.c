@@ -1,5 +1,7 @@
 #include "worker/worker.h"
 
+#include "trust/token_results.h"
+
 #include <signal.h>
 
 /* ---- the mailbox ---- */
@@ -36,10 +38,24 @@ static void on_item(void *owner, const struct mailbox_item *item)
     case MAILBOX_FORGET:
         route_forget(item->route);
         break;
+    case MAILBOX_SIGNATURES:
+        token_results_deliver(worker->results);
+        break;
+    case MAILBOX_FENCE:
+        break;
     default:
         worker_route_receive(item->route, item);
         break;
     }
+}
+
+/* In a thread of a token. No signature waits in `results`, so the item is not in the mailbox: the worker has
+ * handled it before it has emptied `results`. */
+static void on_result(void *owner)
+{
+    struct worker *worker = owner;
+
+    mailbox_put(&worker->mailbox, &worker->signatures);
 }
 
 /* ---- start and end ---- */
@@ -73,6 +89,14 @@ bool worker_start(struct worker *worker, struct fault *fault)
         return false;
     }
     mailbox_open(&worker->mailbox, worker->reactor.loop, on_item, worker);
+    worker->signatures = (struct mailbox_item) { .kind = MAILBOX_SIGNATURES };
+    worker->results = token_results_new(on_result, worker);
+    worker->reactor.io.tls.results = worker->results;
+    if (!worker->results) {
+        fault_set(fault, "out of memory");
+        worker_free(worker);
+        return false;
+    }
     if (thread_start(worker))
         return true;
     fault_set(fault, "cannot start a thread");
@@ -93,6 +117,7 @@ void worker_join(struct worker *worker)
 
 void worker_close_mailbox(struct worker *worker)
 {
+    token_results_close(worker->results);
     mailbox_close(&worker->mailbox);
 }
 
@@ -100,4 +125,5 @@ void worker_free(struct worker *worker)
 {
     mailbox_close(&worker->mailbox);
     reactor_close(&worker->reactor);
+    token_results_release(worker->results);
 }

@@ -14,7 +14,9 @@ struct worker {
     pthread_t thread;
     struct reactor reactor;
     struct mailbox mailbox;
-    struct mailbox_item stop;         /* MAILBOX_STOP: it needs no memory; of the control thread */
+    struct mailbox_item stop, fence, pulse; /* they need no memory; of the control thread */
+    struct mailbox_item signatures;   /* the same; of the threads of tokens, under the lock of `results` */
+    struct token_results *results;    /* shared with signatures of tokens */
     LIST_HEAD(, worker_route) routes; /* that have begun and are not forgotten; borrowed */
 };
 

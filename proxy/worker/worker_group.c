@@ -28,6 +28,27 @@ void worker_group_put(struct worker_group *group, unsigned at, struct mailbox_it
     mailbox_put(&group->workers[at].mailbox, item);
 }
 
+static void item_put(struct worker_group *group, unsigned at, struct mailbox_item *item,
+                     struct receipt *receipt)
+{
+    *item = (struct mailbox_item) { .kind = MAILBOX_FENCE, .receipt = receipt };
+    worker_group_put(group, at, item);
+}
+
+void worker_group_fence(struct worker_group *group, struct receipt *receipt)
+{
+    receipt_expect(receipt, group->count);
+    for (unsigned i = 0; i < group->count; i++)
+        item_put(group, i, &group->workers[i].fence, receipt);
+}
+
+void worker_group_pulse(struct worker_group *group, struct receipt *receipt)
+{
+    receipt_expect(receipt, group->count);
+    for (unsigned i = 0; i < group->count; i++)
+        item_put(group, i, &group->workers[i].pulse, receipt);
+}
+
 void worker_group_stop(struct worker_group *group)
 {
     if (group->is_stopped)

@@ -31,5 +31,9 @@ void worker_group_free(struct worker_group *group);
 void worker_group_post(struct worker_group *group, unsigned at, struct mailbox_item item);
 /* The same with mailbox_put: cannot fail. */
 void worker_group_put(struct worker_group *group, unsigned at, struct mailbox_item *item);
+/* `receipt` tells when all workers have handled what was posted to them before. One receipt at a time. */
+void worker_group_fence(struct worker_group *group, struct receipt *receipt);
+/* The same for another receipt, which may be under way at the same time. */
+void worker_group_pulse(struct worker_group *group, struct receipt *receipt);
 
 #endif

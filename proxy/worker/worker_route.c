@@ -3,6 +3,8 @@
 #include "wire/socket.h"
 
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- accepting ---- */
@@ -52,7 +54,8 @@ static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 static void connection_receive(struct worker_route *route, const struct mailbox_item *item)
 {
     acceptor_unreserve(&route->transport.acceptor);
-    if (listener_is_open(&route->listener))
+    if (route->state ==
+        WORKER_ROUTE_BEGUN) /* also when the route retires: the connection was accepted before */
         connection_open(route, item->fd, &item->peer);
     else
         socket_close_by_reset(item->fd);
@@ -60,28 +63,42 @@ static void connection_receive(struct worker_route *route, const struct mailbox_
 
 /* ---- changes ---- */
 
+/* Takes a reference to `credentials`. */
+static void credentials_set(struct worker_route *route, enum side side, struct credentials *credentials)
+{
+    if (side == SIDE_DOWNSTREAM)
+        acceptor_set_credentials(&route->transport.acceptor, credentials);
+    else
+        dialer_set_credentials(&route->transport.dialer, credentials);
+}
+
 static void credentials_change(struct worker_route *route, const struct mailbox_item *item)
 {
-    if (item->side == SIDE_DOWNSTREAM)
-        acceptor_set_credentials(&route->transport.acceptor, item->credentials);
-    else
-        dialer_set_credentials(&route->transport.dialer, item->credentials);
+    credentials_set(route, item->side, item->credentials);
     delivery_credentials_changed(&route->delivery);
     tunnels_credentials_changed(&route->tunnels);
 }
 
-static void options_change(struct worker_route *route, const struct route_options *options)
+/* Connections learn of the change when all of it is made: none runs with new options and old credentials. */
+static void change(struct worker_route *route, const struct worker_route_change *to)
 {
     const struct route_options before = route->options;
 
     delivery_prepare_options(&route->delivery);
-    route->options = *options;
-    if (before.dead_peer_ms != options->dead_peer_ms)
-        listener_tune(&route->listener, options->dead_peer_ms);
+    route->options = to->options;
+    if (before.dead_peer_ms != to->options.dead_peer_ms)
+        listener_tune(&route->listener, to->options.dead_peer_ms);
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        credentials_set(route, side, to->credentials[side] ? credentials_share(to->credentials[side]) : NULL);
+    if (to->endpoints)
+        dialer_set_endpoints(&route->transport.dialer, endpoint_list_share(to->endpoints));
     dialer_options_changed(&route->transport.dialer);
     acceptor_options_changed(&route->transport.acceptor);
+    delivery_credentials_changed(&route->delivery);
     delivery_options_changed(&route->delivery, &before);
+    delivery_endpoints_changed(&route->delivery);
     tunnels_options_changed(&route->tunnels);
+    tunnels_endpoints_changed(&route->tunnels);
 }
 
 static void endpoints_change(struct worker_route *route, const struct mailbox_item *item)
@@ -99,7 +116,7 @@ static void listen_change(struct worker_route *route, const struct mailbox_item 
 
     if (item->kind == MAILBOX_UNLISTEN && listener_is_open(listener)) {
         listener_remove(listener, item->fd);
-    } else if (item->kind == MAILBOX_LISTEN && listener_has_space(listener)) {
+    } else if (item->kind == MAILBOX_LISTEN && listener_make_space(listener)) {
         socket_tune(item->fd, route->options.dead_peer_ms);
         listener_add(listener, item->fd);
     } else if (item->kind == MAILBOX_LISTEN) {
@@ -113,19 +130,20 @@ static void mode_set(struct worker_route *route, enum listener_mode mode)
         listener_set_mode(&route->listener, mode);
 }
 
-/* A tunnel has no end between two messages: it goes on until MAILBOX_END. */
-static void retire(struct worker_route *route)
+/* Connections that wait at a socket are taken, and retire as the others: husk reads what they have sent. A
+ * tunnel has no end between two messages: it goes on until MAILBOX_END. */
+static void retire(struct worker_route *route, void (*end)(struct listener *listener))
 {
     if (listener_is_open(&route->listener))
-        listener_close(&route->listener);
+        end(&route->listener);
     delivery_retire(&route->delivery);
 }
 
 void worker_route_receive(struct worker_route *route, const struct mailbox_item *item)
 {
     switch (item->kind) {
-    case MAILBOX_OPTIONS:
-        options_change(route, item->options);
+    case MAILBOX_CHANGE:
+        change(route, item->change);
         break;
     case MAILBOX_CREDENTIALS:
         credentials_change(route, item);
@@ -150,13 +168,18 @@ void worker_route_receive(struct worker_route *route, const struct mailbox_item 
         delivery_drain(&route->delivery);
         break;
     case MAILBOX_RETIRE:
-        retire(route);
+        retire(route, listener_finish);
+        break;
+    case MAILBOX_HAND_OVER:
+        retire(route, listener_hand_over);
         break;
     case MAILBOX_END:
         worker_route_end(route);
         break;
     case MAILBOX_BEGIN:
     case MAILBOX_FORGET:
+    case MAILBOX_SIGNATURES:
+    case MAILBOX_FENCE:
     case MAILBOX_STOP:
         assert(!"an item for the worker");
         break;
@@ -166,20 +189,29 @@ void worker_route_receive(struct worker_route *route, const struct mailbox_item 
 /* ---- life ---- */
 
 bool worker_route_init(struct worker_route *route, const struct worker_route_options *options,
-                       struct listener_fds *fds, struct credentials *const credentials[SIDE_COUNT],
-                       struct fault *fault)
+                       struct credentials *const credentials[SIDE_COUNT], struct fault *fault)
 {
     *route = (struct worker_route) {
         .mailbox = options->mailbox,
         .log = options->log,
         .peers = options->peers,
-        .fds = *fds,
         .options = *options->route,
     };
-    fds->count = 0;
     transport_init(&route->transport, options->reactor, &route->options, options->log, credentials);
     tunnels_init(&route->tunnels, &route->transport);
     return delivery_open(&route->delivery, &route->transport, fault);
+}
+
+void worker_route_set_fds(struct worker_route *route, struct listener_fds *fds)
+{
+    route->fds = malloc(fds->count * sizeof route->fds[0]);
+    if (!route->fds) {
+        log_say(route->log, LOG_ERROR, "cannot listen: out of memory");
+        listener_fds_close(fds);
+        return;
+    }
+    memcpy(route->fds, fds->items, fds->count * sizeof route->fds[0]);
+    route->fd_count = fds->count;
 }
 
 void worker_route_begin(struct worker_route *route)
@@ -187,6 +219,7 @@ void worker_route_begin(struct worker_route *route)
     const struct listener_options listener = {
         .loop = route->transport.reactor->loop,
         .fds = route->fds,
+        .fd_count = route->fd_count,
         .metrics = &route->transport.metrics,
         .log = route->log,
         .on_accepted = on_accepted,
@@ -194,8 +227,9 @@ void worker_route_begin(struct worker_route *route)
     };
 
     route->state = WORKER_ROUTE_BEGUN;
-    route->fds.count = 0;
     listener_open(&route->listener, &listener);
+    free(route->fds);
+    route->fds = NULL;
     listener_tune(&route->listener, route->options.dead_peer_ms);
     admission_init(&route->admission, &route->transport.acceptor, &route->listener);
 }
@@ -219,7 +253,10 @@ void worker_route_deinit(struct worker_route *route)
         return;
     assert(route->state != WORKER_ROUTE_BEGUN);
     route->state = WORKER_ROUTE_FREED;
-    listener_fds_close(&route->fds);
+    for (unsigned i = 0; route->fds && i < route->fd_count; i++)
+        close(route->fds[i]);
+    free(route->fds);
+    route->fds = NULL;
     delivery_close(&route->delivery);
     transport_deinit(&route->transport);
 }

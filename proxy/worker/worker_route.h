@@ -30,6 +30,13 @@ struct worker_route_options {
     const struct worker_route_peers *peers;
 };
 
+/* What a route has from now on. */
+struct worker_route_change {
+    struct route_options options;                /* `protocol` is the same as before */
+    struct credentials *credentials[SIDE_COUNT]; /* shared; NULL: that side is plaintext */
+    struct endpoint_list *endpoints; /* shared; NULL: as before; without an address: not known yet */
+};
+
 enum worker_route_state {
     WORKER_ROUTE_NEW,   /* all zeros, or not begun */
     WORKER_ROUTE_BEGUN, /* accepts connections, or retires */
@@ -44,8 +51,9 @@ struct worker_route {
     const struct worker_route_peers *peers;
     enum worker_route_state state;
     struct mailbox_item
-        end; /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */
-    struct listener_fds fds; /* until the route begins */
+        end;  /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */
+    int *fds; /* owned; until the route begins; of the control thread */
+    unsigned fd_count;
     struct route_options options;
     struct transport transport;
     struct delivery delivery; /* the connections of `protocol: forward` */
@@ -55,12 +63,13 @@ struct worker_route {
     unsigned left_behind; /* connections and messages with undelivered bytes at the end */
 };
 
-/* On the control thread. Takes the descriptors `fds`, and one reference of the caller to each of
- * `credentials` (NULL: that side is plaintext), also on failure. The route must not move in memory
- * afterwards. Call worker_route_deinit also after a failure. */
+/* On the control thread. Takes one reference of the caller to each of `credentials` (NULL: that side is
+ * plaintext), also on failure. The route must not move in memory afterwards. Call worker_route_deinit also
+ * after a failure. */
 MUST_CHECK bool worker_route_init(struct worker_route *route, const struct worker_route_options *options,
-                                  struct listener_fds *fds, struct credentials *const credentials[SIDE_COUNT],
-                                  struct fault *fault);
+                                  struct credentials *const credentials[SIDE_COUNT], struct fault *fault);
+/* On the control thread, before MAILBOX_BEGIN: takes the descriptors to listen on, at least one. */
+void worker_route_set_fds(struct worker_route *route, struct listener_fds *fds);
 /* Frees what the route owns. Safe on all zeros, and harmless the second time. After worker_route_begin: on
  * the thread of the worker, at least one turn of the loop after worker_route_end; or after that thread has
  * ended. */

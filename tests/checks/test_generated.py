@@ -23,7 +23,8 @@ import documents  # noqa: E402
 import source  # noqa: E402
 
 PATHS = ["docs/husk.schema.json", "docs/configuration.md", "docs/man/husk.1", "docs/man/husk.yaml.5",
-         "completions/husk.bash", "completions/_husk", "completions/husk.fish"]
+         "completions/husk.bash", "completions/_husk", "completions/husk.fish",
+         "k8s/helm/husk/README.md", "k8s/helm/husk/values.schema.json"]
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +55,38 @@ def test_make_install_installs_them(tmp_path):
     subprocess.run("\n".join(commands), shell=True, cwd=ROOT, check=True)
     installed = {str(path.relative_to(tmp_path / "usr/share")) for path in tmp_path.rglob("*") if path.is_file()}
     assert installed == {"man/man1/husk.1", "man/man5/husk.yaml.5", "bash-completion/completions/husk",
-                         "zsh/site-functions/_husk", "fish/vendor_completions.d/husk.fish", "husk/husk.schema.json"}
+                         "zsh/site-functions/_husk", "fish/vendor_completions.d/husk.fish", "husk/husk.schema.json",
+                         "husk/check.schema.json"}
 
 
 # ---- no setting is missing ---------------------------------------------------------------------------------
 
 def settings_in_code():
-    """{(option, path)} of the rows in config/schema.c."""
-    text = (ROOT / "config/schema.c").read_text()
-    tls = re.search(r"#define TLS_ROWS.*?[^\\]\n", text, re.S)[0]
-    text = text.replace(tls, "")
+    """{(option, path)} of the rows in config/schema.c and in the headers with further rows, such as config/schema_deny.h."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "config").glob("schema*.[ch]"))
+                   if path.stem != "schema_parts")
     rows = set(re.findall(r'\{ (?:ROUTE|PROCESS|CLIENT|SERVER)\(\w+, "([^"]+)",\s+"([^"]+)"', text))
+    rows |= set(re.findall(r'DENY_ROW\("([^"]+)", "([^"]+)"', text))
+    rows |= {(f"allow-server-{name}", f"tls.upstream.allow.{name}") for name in re.findall(r'SERVER_NAME_ROW\("([^"]+)"', text)}
     for section in re.findall(r'TLS_ROWS\(\w+, \w+, "([^"]+)"\)', text):
-        rows |= {(name, section + key) for name, key in re.findall(r'USER\(\w+, "([^"]+)",\s+section "([^"]+)"', tls)}
+        rows |= {(name, section + key) for name, key in re.findall(r'USER\(\w+, "([^"]+)",[\s\\]+section "([^"]+)"', text)}
     return rows
 
 
+GROUPS = ("any_of", "all_of", "not")
+
+
+def groups_in_code():
+    """The paths of the groups of rules about names, which have no option."""
+    text = (ROOT / "config/schema_allow.h").read_text() + (ROOT / "config/schema_deny.h").read_text()
+    return {f"{path}.{group}" for path in re.findall(r'MATCH_ROWS\("[^"]+", "([^"]+)"', text) for group in GROUPS}
+
+
 def parts_in_code():
+    """{(item, key)}, without the maps of groups, whose keys the pages describe once."""
     text = (ROOT / "config/schema_parts.c").read_text()
-    return {(item, key) for item, key in re.findall(r'\{ PART\(config_(\w+), "[^"]+", "([^"]+)"', text)}
+    groups = {(item, group) for item in re.findall(r"GROUP_ROWS\(config_(\w+)", text) for group in GROUPS if item != "match"}
+    return groups | {(item, key) for item, key in re.findall(r'\{ PART\(config_(\w+), "[^"]+", "([^"]+)"', text)}
 
 
 def test_the_rows_of_the_table_are_found_in_the_code():
@@ -93,15 +107,20 @@ def test_each_setting_has_its_help(program):
 
 
 def test_the_schema_has_the_settings_of_the_code(program):
-    assert {setting.path for setting in program.settings} == {path for _, path in settings_in_code()}
-    assert {(setting.option.split()[0], setting.path) for setting in program.settings} == {
+    assert {setting.path for setting in program.settings if not setting.option} == groups_in_code()
+    assert {(setting.option.split()[0], setting.path) for setting in program.settings if setting.option} == {
         (f"--{name}", path) for name, path in settings_in_code()}
+
+
+# Where the parts of an item are.
+LISTS = {"listen": ["listen"], "upstream": ["upstreams"], "rule": ["rules"], "identity": ["add_identity"],
+         "user": ["authentication.downstream.users"],
+         "certificate": ["tls.upstream.certificates", "tls.downstream.certificates"]}
 
 
 def test_the_schema_has_the_parts_of_the_code(program):
     parts = {(setting.path, part.path) for setting in program.settings for part in setting.parts}
-    lists = {"listen": "listen", "upstream": "upstreams", "rule": "rules", "user": "authentication.downstream.users"}
-    assert parts == {(lists[item], key) for item, key in parts_in_code()}
+    assert parts == {(path, key) for item, key in parts_in_code() for path in LISTS[item]}
 
 
 def test_the_page_has_the_settings_of_the_code(texts):
@@ -112,8 +131,8 @@ def test_the_page_has_the_settings_of_the_code(texts):
 
 def test_the_manual_of_the_file_has_the_settings_of_the_code(texts):
     heads = re.findall(r"^\.It Ic (\S+)$", texts["docs/man/husk.yaml.5"], re.M)
-    parts = [key for _, key in parts_in_code()]
-    assert sorted(heads) == sorted([path for _, path in settings_in_code()] + parts)
+    parts = [key for item, key in parts_in_code() for _ in LISTS[item]]
+    assert sorted(heads) == sorted([path for _, path in settings_in_code()] + list(groups_in_code()) + parts)
 
 
 def test_the_manual_of_the_program_has_the_options_of_the_code(texts):
@@ -136,23 +155,6 @@ def test_meanings_name_settings_as_a_file_does(program):
 
 
 # ---- examples ----------------------------------------------------------------------------------------------
-
-def examples():
-    pages = ("docs/configuration.md", "README.md")
-    return [text for page in pages for text in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.S)]
-
-
-@pytest.mark.parametrize("text", examples())
-def test_the_examples_are_right(program, tmp_path, text):
-    jsonschema.Draft202012Validator(program.schema).validate(yaml_core.load(text))
-    (tmp_path / "husk.yaml").write_text(text)
-    result = run("config", "--effective", "--config", tmp_path / "husk.yaml")
-    assert result.returncode == 0 and not result.stderr, result.stderr
-
-
-def test_the_pages_have_examples():
-    assert len(examples()) == 3
-
 
 def test_the_files_of_examples_are_valid(program):
     validator = jsonschema.Draft202012Validator(program.schema)
@@ -202,7 +204,7 @@ CASES = [
     (["husk", "client", "--proto"], {"--protocol"}),
     (["husk", "client", "--protocol", ""], {"tcp", "forward"}),
     (["husk", "server", "--allow-s"], {"--allow-spki"}),
-    (["husk", "client", "--allow-s"], set()),
+    (["husk", "client", "--allow-sp"], set()),
     (["husk", "run", "--config", "some"], {"some.yaml"}),
     (["husk", "client", "--cert", "some"], {"some.yaml"}),
     (["husk", "check", "cl"], {"client"}),
@@ -210,7 +212,7 @@ CASES = [
     (["husk", "config", "--effective", "server", "--allow-s"], {"--allow-spki"}),
     (["husk", "config", "--effective", "client", "--log-format", ""], {"text", "json"}),
     (["husk", "help", "ack-t"], {"ack-timeout"}),
-    (["husk", "pki", "in"], {"init"}),
+    (["husk", "pki", "ini"], {"init"}),
     (["husk", "send", "--mo"], {"--mode"}),
     (["husk", "schema", "--"], set()),
 ]
@@ -296,6 +298,6 @@ def test_zsh_completes(zsh):
             ("husk check client --log-f", "husk check client --log-format="),
             ("husk config --effective server --allow-s", "husk config --effective server --allow-spki="),
             ("husk help ack-t", "husk help ack-timeout"),
-            ("husk pki in", "husk pki init"),
-            ("husk client --allow-s", "husk client --allow-s")]:
+            ("husk pki ini", "husk pki init"),
+            ("husk client --allow-sp", "husk client --allow-sp")]:
         assert zsh.complete(line).rstrip(" ") == expected

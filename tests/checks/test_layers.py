@@ -359,7 +359,7 @@ def test_what_is_no_function_of_six_parameters_is_accepted(functions, text):
 
 def test_a_callback_that_a_library_prescribes_may_have_more(check):
     text = "static int on_alpn(int a, int b, int c, int d, int e, int f);\n"
-    [finding] = check({"proxy/trust/credentials.c": text, "proxy/trust/other.c": text})
+    [finding] = check({"proxy/trust/alpn.c": text, "proxy/trust/other.c": text})
     assert finding.startswith("proxy/trust/other.c:1: on_alpn has 6 parameters")
 
 

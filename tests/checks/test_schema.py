@@ -1,5 +1,6 @@
 """husk schema: a validator accepts with it what husk accepts, and refuses mistakes."""
 
+import concurrent.futures
 import json
 import pathlib
 
@@ -29,6 +30,8 @@ ALLOWED = {
         "tls: {upstream: {cert: a.pem, key: b.pem, ca: c.pem, min_version: 1.2, max_version: '1.3'}}"),
     "lists of texts": ROUTE % "dns: {servers: [127.0.0.1, '[::1]:53']}, allow: {cn: a, dns: [b, c], any: false}",
     "rules": ROUTE % "rules: [{cn: a, tags: [b.*, c], burst: 2s}, {any: true, tag_prefix: x., max_message: 1MiB}]",
+    "a field for the identity": ROUTE % "add_identity: {field: peer}",
+    "fields for the identity": ROUTE % "add_identity: [{field: a, from: uri}, {field: b, from: spki}]",
     "users": ROUTE % "authentication: {downstream: {users: {name: a, password_env: B}}}",
     "anchors": "defaults: {dns: &d {min_ttl: 1s}}\n" + ROUTE % "dns: {<<: *d, max_ttl: 2s}",
 }
@@ -44,6 +47,8 @@ REFUSED = {
     "an unknown key": ROUTE % "frobnicate: 1",
     "an unknown key in a map": ROUTE % "delivery: {ack-timeout: 5s}",
     "an unknown key in an item": "routes: [{name: a, listen: {address: 127.0.0.1:1, port: 2}, upstreams: b:2}]",
+    "a field without a name": ROUTE % "add_identity: {from: cn}",
+    "a field of another name": ROUTE % "add_identity: {field: a, from: ip}",
     "an item without its address": "routes: [{name: a, listen: 127.0.0.1:1, upstreams: {weight: 2}}]",
     "a process setting in a route": ROUTE % "workers: 2",
     "a route setting at the margin": f"protocol: tcp\n{ROUTE % ''}",
@@ -62,6 +67,9 @@ REFUSED = {
     "an empty text": ROUTE % "dns: {servers: ''}",
     "an empty list of words": ROUTE % "dns: {servers: []}",
     "no value": ROUTE % "protocol:",
+    "an empty map": ROUTE % "tls: {}",
+    "an empty list of listeners": "routes: [{name: a, listen: [], upstreams: b:2}]",
+    "an empty list of upstreams": "defaults: {upstreams: []}\nroutes: [{name: a, listen: 127.0.0.1:1}]",
     "a map without a value": "defaults:\n" + ROUTE % "",
     "a rule that is a text": ROUTE % "rules: any",
     "a user without a password": ROUTE % "authentication: {downstream: {users: [{name: a}]}}",
@@ -120,6 +128,39 @@ def settings_in(schema, path=""):
             yield from settings_in(value, f"{path}{key}.")
         elif "description" in value and key not in ("defaults", "routes"):
             yield f"{path}{key}", value
+
+
+def maps_in(schema, path=()):
+    for key, value in schema["properties"].items():
+        if "properties" in value:
+            yield (*path, key)
+            yield from maps_in(value, (*path, key))
+
+
+def nothing_at(path, scope):
+    """A file with each kind of nothing at this path."""
+    for nothing in ({}, [], None, "", [{}], [[]], [""], [None]):
+        file = {"routes": [{"name": "a", "listen": "127.0.0.1:1", "upstreams": "127.0.0.1:2"}]}
+        at = {"process": file, "route": file["routes"][0], "defaults": file.setdefault("defaults", {})}[scope]
+        for key in path[:-1]:
+            at = at.setdefault(key, {})
+        at[path[-1]] = nothing
+        yield file
+
+
+@pytest.mark.parametrize("scope", ["process", "route", "defaults"])
+def test_husk_and_the_schema_agree_about_nothing(schema, validator, tmp_path, scope):
+    """At each key of the schema."""
+    of_scope = schema if scope == "process" else schema["$defs"]["route"]
+    paths = [*maps_in(of_scope), *(tuple(path.split(".")) for path, _ in settings_in(of_scope))]
+    files = [file for path in paths for file in nothing_at(path, scope)]
+    assert len(files) > 50
+    for number, file in enumerate(files):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(file))
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = pool.map(lambda number: run("config", "--effective", "--config", tmp_path / f"{number}.yaml"), range(len(files)))
+    for file, result in zip(files, results, strict=True):
+        assert (result.returncode == 0) == validator.is_valid(file), (file, result.stderr)
 
 
 def test_defaults_are_valid(schema):

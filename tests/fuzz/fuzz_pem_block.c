@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     struct pem_file file = { .path = "fuzz", .bytes = malloc(length ? length : 1) };
     struct pem_scan scan;
     struct pem_block block;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     size_t line = 0;
     enum pem_found found;
 

@@ -77,7 +77,7 @@ static void check_mode(enum config_mode mode, char *text, size_t length)
 {
     const struct settings_table table = config_settings(mode);
     struct config one = { .mode = mode }, other = { .mode = mode };
-    struct fault fault = { "" }, fault_again = { "" };
+    struct fault fault = { .text = "" }, fault_again = { .text = "" };
     char *items[WORDS_MAX], *items_again[WORDS_MAX];
     int positionals = 0;
     const struct settings_words words = { .count = words_point(items, text, length),

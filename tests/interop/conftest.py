@@ -5,15 +5,16 @@ import types
 
 import pytest
 
-from support.fluentd import Agent, Aggregator, tls_transport
+from support.fluentd import Agent, Aggregator, security, source, tls_transport
 from support.husk import Launcher
+from support.own_network import pytest_configure  # noqa: F401
 from support.pki import SeedPki
 from support.process import Programs
 from support.raw import HOST, free_address
 
 SHARED_KEY = "shared1234"
 COUNT = 100  # events per path
-ACK = "require_ack_response true\n ack_response_timeout 15s"
+ACK = "require_ack_response true\n ack_response_timeout 60s"
 
 
 @pytest.fixture(scope="session")
@@ -51,26 +52,10 @@ def start_aggregator(site, programs, directory, seed):
           private_key_passphrase "#{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}"
     """)
 
-    def source(address, more=""):
-        return f"""
-            <source>
-              @type forward
-              bind {address[0]}
-              port {address[1]}
-              {more}
-            </source>
-        """
-
-    security = f"""
-        <security>
-          self_hostname aggregator
-          shared_key {SHARED_KEY}
-        </security>
-    """
     site.aggregator = programs.add(Aggregator(
         directory,
         source(site.plain) + source(site.tls, transport % "min_version TLS1_2\nmax_version TLS1_3")
-        + source(site.tls_shared_key, security + transport % "version TLSv1_2"),
+        + source(site.tls_shared_key, security(SHARED_KEY) + transport % "version TLSv1_2"),
         {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["server"]}))
 
 
@@ -109,12 +94,7 @@ def start_agent(site, programs, directory, seed):
         """
 
     husks = site.husks
-    security = f"""
-        <security>
-          self_hostname agent
-          shared_key {SHARED_KEY}
-        </security>
-    """
+    shared_key = security(SHARED_KEY, "agent")
     tls = f"""
         transport tls
         tls_cert_path {seed.ca}
@@ -122,7 +102,7 @@ def start_agent(site, programs, directory, seed):
         tls_client_private_key_path {seed.client.key}
         tls_client_private_key_passphrase "#{{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}}"
     """
-    site.agent = programs.add(Agent(directory, {
+    outputs = {
         "plain": server(husks.client),
         "ack": server(husks.client) + ACK,
         "gzip": server(husks.client) + ACK + "\ncompress gzip",
@@ -131,11 +111,14 @@ def start_agent(site, programs, directory, seed):
         "seed-ack": server(husks.seed_client) + ACK,
         "client-half": server(husks.to_tls),
         "client-half-ack": server(husks.to_tls) + ACK,
-        "client-half-shared-key": server(husks.to_tls_shared_key) + security,
-        "client-half-shared-key-ack": server(husks.to_tls_shared_key) + security + ACK,
+        "client-half-shared-key": server(husks.to_tls_shared_key) + shared_key,
+        "client-half-shared-key-ack": server(husks.to_tls_shared_key) + shared_key + ACK,
         "server-half": server(husks.seed_server, "name server") + tls,
         "server-half-ack": server(husks.seed_server, "name server") + tls + ACK,
         "server-half-tls13": server(husks.seed_server, "name server") + tls + "tls_version TLSv1_3",
         "server-half-tls13-keepalive-ack":
             server(husks.seed_server, "name server") + tls + "tls_version TLSv1_3\nkeepalive true\n" + ACK,
-    }, COUNT, {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["client"]}))
+    }
+    site.expected.update(dict.fromkeys(outputs, COUNT))
+    site.agent = programs.add(Agent(directory, outputs, COUNT,
+                                    {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["client"]}))

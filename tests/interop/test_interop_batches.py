@@ -3,7 +3,7 @@
 import pytest
 
 from support import forward, raw
-from support.fluentd import Fluentd
+from support.fluentd import Fluentd, source
 from support.forward import event, message, pack
 from support.process import Programs, eventually
 
@@ -177,12 +177,7 @@ def test_an_invalid_event_that_is_passed_to_fluentd_costs_no_other(husk, fluentd
 def test_no_message_of_a_batch_is_lost_when_fluentd_sometimes_refuses(husk, programs, tmp_path, overflow_action):
     """Each refusal ends the connection. A full buffer refuses a chunk or makes the connection wait."""
     address, record, gate, count = raw.free_address(), tmp_path / "taken", tmp_path / "gate", 3000
-    fluentd = programs.add(Fluentd("aggregator", tmp_path, f"""
-        <source>
-          @type forward
-          bind {address[0]}
-          port {address[1]}
-        </source>
+    fluentd = programs.add(Fluentd("aggregator", tmp_path, source(address) + f"""
         <match t>
           @type recorder
           path {record}

@@ -1,13 +1,14 @@
-"""A real Fluentd reads bodies that husk has rewritten: gzip, and entries of Fluent Bit 5, which it
-cannot read unchanged."""
+"""A real Fluentd reads bodies that husk has rewritten: gzip, the identity of the agent, and entries of Fluent Bit 5,
+which it cannot read unchanged."""
 
+import gzip
 import json
 import pathlib
 
 import pytest
 
 from support import forward, raw
-from support.fluentd import Aggregator
+from support.fluentd import Aggregator, source
 from support.forward import event_time, message, pack
 from support.process import Programs
 from support.raw import free_address
@@ -19,13 +20,7 @@ COUNT = 200
 @pytest.fixture(scope="module")
 def fluentd(tmp_path_factory):
     programs, address = Programs(), free_address()
-    aggregator = programs.add(Aggregator(tmp_path_factory.mktemp("bodies"), f"""
-        <source>
-          @type forward
-          bind {address[0]}
-          port {address[1]}
-        </source>
-    """))
+    aggregator = programs.add(Aggregator(tmp_path_factory.mktemp("bodies"), source(address)))
     aggregator.address = address
     aggregator.wait_started()
     yield aggregator
@@ -63,6 +58,25 @@ def test_fluentd_reads_bodies_that_husk_has_compressed(client_with, fluentd, met
     assert sorted(fluentd.numbers(tag)) == list(range(2 * COUNT))
     assert client.metric("husk_bodies_rewritten_total", how="compressed") == 2
     assert client.metric("husk_bodies_rewritten_total", how="stripped") == (2 if metadata else 0)
+
+
+def test_fluentd_sees_who_the_agent_is_whatever_the_agent_claims(husk, fluentd):
+    server = husk.server(fluentd, max_attempts=1, add_identity=["field=peer,from=cn"])
+    client, tag = husk.client(server, max_attempts=1), "identity"
+    agent = agent_of(client)
+    records = [{"n": 0, "peer": "admin"}, {"n": 1, b"peer": "admin"}, {"n": 2, "peer": ["admin"], **dict.fromkeys("abcdefghijklmop", 0)}]
+    entries = [[event_time(1000 + n, n), record] for n, record in enumerate(records)]
+    packed = b"".join(map(pack, entries))
+    agent.send(*(message(tag, *entry, {"chunk": f"{n}"}) for n, entry in enumerate(entries)),
+               message(tag, entries, {"chunk": "3"}), message(tag, packed, {"chunk": "4"}),
+               message(tag, gzip.compress(packed), {"chunk": "5", "compressed": "gzip"}),
+               message(tag, b"".join(map(pack, [["now", {"n": 9, "peer": "admin"}], *entries])), {"chunk": "6"}),
+               message(tag, packed))
+    assert agent.read_acks(7) == [str(n) for n in range(7)]
+    fluentd.wait_for(tag, 6 * len(records))
+    events = [event for event in (json.loads(line) for line in fluentd.lines if line.startswith("{")) if event["tag"] == tag]
+    assert [event.pop("peer") for event in events] == ["client"] * 6 * len(records)
+    assert sorted(event["n"] for event in events) == sorted([0, 1, 2] * 6)
 
 
 def messages_of(fluentd):

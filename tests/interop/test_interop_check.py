@@ -17,17 +17,6 @@ SHARED_KEY = "shared1234"
 ACKED = "Forward: the upstream acknowledges a message without events"
 
 
-def source(address, more=""):
-    return f"""
-        <source>
-          @type forward
-          bind {address[0]}
-          port {address[1]}
-          {more}
-        </source>
-    """
-
-
 @pytest.fixture(scope="module", params=fluentd.VERSIONS)
 def aggregator(request, seed, tmp_path_factory):
     """Fluentd with a plaintext input, an input with TLS, and an input with TLS and a shared key."""
@@ -37,13 +26,9 @@ def aggregator(request, seed, tmp_path_factory):
         version %s
         private_key_passphrase "#{ENV["TLS_PRIVATE_KEY_PASSPHRASE"]}"
     """)
-    security = f"""
-        <security>
-          self_hostname fluentd
-          shared_key {SHARED_KEY}
-        </security>
-    """
-    sources = source(made.plain) + source(made.tls, transport % "TLSv1_3") + source(made.key, security + transport % "TLSv1_2")
+    security = fluentd.security(SHARED_KEY, "fluentd")
+    sources = (fluentd.source(made.plain) + fluentd.source(made.tls, transport % "TLSv1_3")
+               + fluentd.source(made.key, security + transport % "TLSv1_2"))
     made.program = programs.add(fluentd.Fluentd(
         "aggregator", tmp_path_factory.mktemp("aggregator"), sources + "<match **>\n@type stdout\n</match>",
         {"TLS_PRIVATE_KEY_PASSPHRASE": SeedPki.PASSPHRASES["server"]}, request.param))

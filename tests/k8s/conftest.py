@@ -1,6 +1,7 @@
 """Fixtures of the Kubernetes tests: the rendered objects, the Secrets that the commands of README.md make, and the npm
 packages that check them."""
 
+import json
 import pathlib
 import re
 import shlex
@@ -9,7 +10,10 @@ import shutil
 import pytest
 import yaml
 
-from support_k8s import README, REPOSITORY, run, succeed
+from support_helm import Helm
+from support_k8s import HUSK, README, REPOSITORY, alone, run, succeed
+
+SCHEMA = pathlib.Path(__file__).parent / "schema"
 
 
 @pytest.fixture(scope="session")
@@ -55,23 +59,85 @@ def secrets(pki):
     return made
 
 
+def install(here, inputs, *command, files=()):
+    """Runs the installer for the folder `here`, which has only the files, unless the same inputs are already installed
+    there. A registry can be busy: three attempts."""
+    stamp = here / "installed"
+    if stamp.exists() and stamp.read_text() == inputs:
+        return
+    shutil.rmtree(here, ignore_errors=True)
+    here.mkdir(parents=True)
+    for each in files:
+        shutil.copy(each, here)
+    for _ in range(3):
+        done = run(*command, timeout=600)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stdout + done.stderr
+    stamp.write_text(inputs)
+
+
 @pytest.fixture(scope="session")
 def checkers():
     """The directory with the npm packages of schema/package.json. They are installed once."""
-    wanted = pathlib.Path(__file__).parent / "schema"
-    here = REPOSITORY / "build/peers/k8s"
-    stamp = here / "installed"
-    inputs = succeed("node", "--version") + (wanted / "package-lock.json").read_text()
-    if not stamp.exists() or stamp.read_text() != inputs:
-        shutil.rmtree(here, ignore_errors=True)
-        here.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(wanted / name, here)
-        for attempt in range(3):
-            done = run("npm", "ci", "--prefix", here, "--ignore-scripts", "--no-audit", "--no-fund",
-                       "--no-update-notifier")
-            if done.returncode == 0:
-                break
-        assert done.returncode == 0, done.stdout + done.stderr
-        stamp.write_text(inputs)
+    with alone("k8s") as here:
+        install(here, succeed("node", "--version") + (SCHEMA / "package-lock.json").read_text(),
+                "npm", "ci", "--prefix", here, "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
+                files=[SCHEMA / "package.json", SCHEMA / "package-lock.json"])
     return here
+
+
+@pytest.fixture(scope="session")
+def kustomize():
+    """The objects of a directory, as `kubectl kustomize` renders it. Debian 12 has a kubectl that knows no components
+    (before 1.21): a newer one is then installed once."""
+    version = json.loads(succeed("kubectl", "version", "--client", "--output=json"))["clientVersion"]
+    kubectl = "kubectl"
+    if int(re.match(r"\d+", version["minor"])[0]) < 21:
+        gem = "kubectl-rb:0.2.1"
+        with alone("kubectl") as gems:
+            install(gems, succeed("ruby", "--version") + gem,
+                    "gem", "install", "--quiet", "--no-document", "--install-dir", gems, gem)
+        (kubectl,) = gems.glob("gems/kubectl-rb-*/vendor/kubectl")
+    return lambda directory: list(yaml.safe_load_all(succeed(kubectl, "kustomize", REPOSITORY / directory)))
+
+
+@pytest.fixture(scope="session")
+def husk_secrets(tmp_path_factory):
+    """The Secrets that the commands of k8s/drop-ins/README.md make with husk pki: name → {key: base64}."""
+    text = (REPOSITORY / "k8s/drop-ins/README.md").read_text().replace("\\\n", " ")
+    top = tmp_path_factory.mktemp("husk-pki")
+    made = {}
+    for line in re.findall(r"^husk pki .*$", text, re.MULTILINE):
+        command, *_ = line.split("|")
+        printed = succeed(HUSK, *shlex.split(command)[1:], cwd=top)
+        if " secret " in command:
+            secret = yaml.safe_load(printed)
+            made[secret["metadata"]["name"]] = secret["data"]
+    return made
+
+
+@pytest.fixture(scope="session")
+def sidecar(objects):
+    """The fields that every husk in a Pod has in common, as k8s/base has them."""
+    (husk,) = objects["DaemonSet", "fluent-bit"]["spec"]["template"]["spec"]["initContainers"]
+    return {key: husk[key] for key in ("image", "imagePullPolicy", "startupProbe", "livenessProbe", "readinessProbe",
+                                       "resources", "securityContext")}
+
+
+@pytest.fixture(scope="session")
+def parameters():
+    """The ConfigMaps of k8s/injection, by mode."""
+    return {mode: yaml.safe_load((REPOSITORY / f"k8s/injection/parameters-{mode}.yaml").read_text())
+            for mode in ("client", "server")}
+
+
+@pytest.fixture(scope="session")
+def helm(tmp_path_factory):
+    """The real Helm, from RubyGems. It is installed once."""
+    gem = "helm-rb:0.3.0"
+    with alone("helm") as here:
+        install(here, succeed("ruby", "--version") + gem,
+                "gem", "install", "--quiet", "--no-document", "--install-dir", here, gem)
+    (program,) = here.glob("gems/helm-rb-*/vendor/helm")
+    return Helm(program, tmp_path_factory.mktemp("helm"))

@@ -1,11 +1,7 @@
 """Fixtures: husk with scripted Forward peers around it."""
 
-import ctypes
-import fcntl
-import os
 import shutil
-import socket
-import struct
+import subprocess
 
 import pytest
 
@@ -13,17 +9,9 @@ from support.aggregators import CountingAggregator
 from support.chain import Chain
 from support.checks import Checker
 from support.forward import Aggregator, Half, Pair
-
-CLONE_NEWNET = 0x40000000  # sched.h
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # net/if.h, linux/sockios.h
-
-
-def pytest_configure():
-    """Each process of pytest-xdist gets a network of its own, if it may: a port that a test has closed could otherwise be
-    the next port of a test in another process, and the husk of the first would send its messages there."""
-    if "PYTEST_XDIST_WORKER" in os.environ and ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0:
-        with socket.socket() as sock:
-            fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", IFF_UP))
+from support.husk import ROOT
+from support.own_network import pytest_configure  # noqa: F401
+from support.reloading import File
 
 
 @pytest.fixture
@@ -38,6 +26,12 @@ def pair(husk):
 def check(husk):
     """Runs husk check: see Checker."""
     return Checker(husk)
+
+
+@pytest.fixture
+def file(husk, tmp_path):
+    """Starts husk with a file of these routes: see File."""
+    return lambda *routes, **process: File(husk, tmp_path / "husk.yaml", *routes, **process)
 
 
 @pytest.fixture
@@ -66,3 +60,21 @@ def mounted(tmp_path):
         return type(certificate)(*(shutil.copy(path, str(tmp_path / f"tls{i}.pem"))
                                    for i, path in enumerate(certificate)))
     return mount
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory):
+    """A library for LD_PRELOAD with which the wall clock jumps; see tests/support/clock_jump.c."""
+    library = tmp_path_factory.mktemp("clock") / "clock_jump.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, ROOT / "tests/support/clock_jump.c", "-ldl"], check=True)
+    return library
+
+
+@pytest.fixture(scope="session")
+def memory_dump(tmp_path_factory):
+    """A library for LD_PRELOAD: see tests/support/memory_dump.c."""
+    library = tmp_path_factory.mktemp("memory") / "memory_dump.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-Wl,-z,now", "-o", library,
+                    ROOT / "tests/support/memory_dump.c"],
+                   check=True)
+    return str(library)

@@ -6,6 +6,7 @@ from support import raw
 from support.forward import Agent, Aggregator, carry_acked, event, message
 from support.name_server import NameServer
 from support.process import eventually
+from support.timing import undisturbed
 
 NAME = "logs.test"
 LARGE = b"x" * 40000
@@ -93,6 +94,7 @@ def test_unacked_messages_of_a_killed_aggregator_go_to_the_other(site):
     assert site.server.metric("husk_messages_dropped_total") == 0
 
 
+@undisturbed
 def test_an_aggregator_that_hangs_is_ejected(site):
     hung, alive = Aggregator(acks=False), Aggregator()
     site = site(text(hung), text(alive), ack_timeout="300ms", eject_time="1m")

@@ -11,6 +11,7 @@ from support import raw
 from support.chain import of_length
 from support.forward import Agent, Aggregator, event, message
 from support.husk import LIGHT
+from support.timing import undisturbed
 
 LENGTHS = [of_length(length) for length in (1, 2)]
 DELAY = {"batch_delay": "1s"}
@@ -24,14 +25,14 @@ class Recorder(Aggregator):
 def send_apart(husk, agent, *messages):
     """Sends each message after husk has read the message before it."""
     for one in messages:
-        before = husk.metric("husk_bytes_total", side="downstream", direction="received")
         agent.send(one)
-        husk.wait_for_metric("husk_bytes_total", before + len(one), side="downstream", direction="received")
+        husk.settle()
 
 
 @pytest.mark.parametrize("length", LENGTHS)
+@undisturbed
 def test_messages_that_come_one_by_one_arrive_as_one_message(chain, length):
-    chain = chain(length, Recorder(), batch_delay="500ms")
+    chain = chain(length, Recorder(), **DELAY)
     agent = chain.agent()
     send_apart(chain.first, agent, *(event(number) for number in range(5)))
     batch, = chain.aggregator.wait_for(1)
@@ -41,8 +42,9 @@ def test_messages_that_come_one_by_one_arrive_as_one_message(chain, length):
         assert husk.metric("husk_messages_received_total") == 5
 
 
+@undisturbed
 def test_batches_of_two_agents_wait_independently(chain):
-    chain = chain(2, Recorder(), batch_delay="500ms")
+    chain = chain(2, Recorder(), **DELAY)
     agents = chain.agent(), chain.agent()
     for number in range(6):
         send_apart(chain.first, agents[number % 2], event(number))
@@ -65,37 +67,46 @@ ENDS = {
 
 @pytest.fixture
 def waiting(husk):
-    """A husk client, its aggregator, and an agent whose messages 0 and 1 wait later than that of the witness."""
-    aggregator = Aggregator()
-    client = husk.client(husk.server(aggregator), batch_bytes="1KiB", cut_through_bytes="64KiB",
-                         max_upstream_connections=1, **DELAY)
-    witness, agent = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
-    send_apart(client, witness, event(WITNESS))
-    send_apart(client, agent, event(0), event(1))
-    yield client, aggregator, agent
-    witness.close()
+    """Makes a husk client, its aggregator, and an agent whose messages 0 and 1 wait later than that of the witness."""
+    witnesses = []
+
+    def make():
+        aggregator = Aggregator()
+        client = husk.client(husk.server(aggregator), batch_bytes="1KiB", cut_through_bytes="64KiB",
+                             max_upstream_connections=1, **DELAY)
+        witness, agent = Agent(raw.connect(client.address)), Agent(raw.connect(client.address))
+        witnesses.append(witness)
+        send_apart(client, witness, event(WITNESS))
+        send_apart(client, agent, event(0), event(1))
+        return client, aggregator, agent
+    yield make
+    for witness in witnesses:
+        witness.close()
 
 
 @pytest.mark.parametrize("what", ENDS)
+@undisturbed
 def test_the_wait_ends(waiting, what):
-    client, aggregator, agent = waiting
+    client, aggregator, agent = waiting()
     ENDS[what](client, agent)
     arrived = aggregator.wait_for(2)
     assert [one.number for one in arrived[:2]] == [0, 1]
     client.wait_for_metric("husk_messages_settled_total", 2)
 
 
+@undisturbed
 def test_an_ack_that_an_agent_asks_for_does_not_wait(waiting):
-    _, aggregator, agent = waiting
+    _, aggregator, agent = waiting()
     agent.send(event(2, "asks"))
     agent.expect_ack("asks")
     assert WITNESS not in aggregator.numbers()
 
 
+@undisturbed
 def test_a_drain_ends_the_wait(waiting):
-    client, aggregator, _ = waiting
+    client, aggregator, _ = waiting()
     client.signal(signal.SIGTERM)
-    assert client.process.wait(10) == 0
+    assert client.wait() == 0
     assert sorted(aggregator.numbers()) == [0, 1, WITNESS]
 
 
@@ -120,6 +131,7 @@ def test_messages_around_a_large_one_keep_their_order(husk):
     client.wait_for_metric("husk_messages_settled_total", 5)
 
 
+@undisturbed
 def test_passthrough_does_not_wait(husk):
     aggregator = Recorder()
     client = husk.client(husk.server(aggregator, delivery="passthrough"), delivery="passthrough", **DELAY)

@@ -9,10 +9,12 @@ from support import raw
 from support.forward import Agent, Aggregator, carry_acked, event, message
 from support.husk import LIGHT
 from support.process import eventually
+from support.timing import undisturbed
 
 RETRIED = "husk_messages_retried_total"
 
 
+@undisturbed
 def test_the_ack_timeout_stands_still_while_bytes_move(husk):
     aggregator = Aggregator()
     link = raw.SlowLink(husk.server(aggregator).address, bytes_per_second=400_000)

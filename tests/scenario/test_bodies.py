@@ -1,8 +1,5 @@
 """--compress and --strip-metadata rewrite bodies. The tests look at what the aggregator receives."""
 
-import ctypes
-import functools
-import gzip
 import io
 import pathlib
 
@@ -10,41 +7,12 @@ import msgpack
 import pytest
 
 from support import raw
-from support.forward import Agent, Aggregator, Parser, event, event_time, message, pack
+from support.bodies import COMPRESS, DECOMPRESS, GROUP, MARKERS, packed, zstd_compress
+from support.forward import Agent, Aggregator, Parser, event, event_time, message
 
 CAPTURES = pathlib.Path(__file__).resolve().parents[1] / "support/captures"
 ENTRIES = [[event_time(1000 + n, n), {"log": f"line {n}", "stream": "stdout"}] for n in range(200)]
 WITH_METADATA = [[[time, {} if n % 2 else {"k": [n]}], record] for n, (time, record) in enumerate(ENTRIES)]
-
-
-def packed(entries):
-    return b"".join(map(pack, entries))
-
-
-@functools.cache
-def libzstd():
-    """The libzstd that husk uses, so that no Python package is needed."""
-    library = ctypes.CDLL("libzstd.so.1")
-    for name in "ZSTD_compress", "ZSTD_decompress", "ZSTD_compressBound":
-        getattr(library, name).restype = ctypes.c_size_t
-    return library
-
-
-def zstd_compress(data):
-    output = ctypes.create_string_buffer(libzstd().ZSTD_compressBound(ctypes.c_size_t(len(data))))
-    length = libzstd().ZSTD_compress(output, ctypes.c_size_t(len(output)), data, ctypes.c_size_t(len(data)), 3)
-    return output.raw[:length]
-
-
-def zstd_decompress(data):
-    output = ctypes.create_string_buffer(1 << 22)
-    length = libzstd().ZSTD_decompress(output, ctypes.c_size_t(len(output)), data, ctypes.c_size_t(len(data)))
-    assert length <= len(output), "the body is no zstd"
-    return output.raw[:length]
-
-
-COMPRESS = {"gzip": lambda data: gzip.compress(data, mtime=0), "zstd": zstd_compress}
-DECOMPRESS = {"gzip": gzip.decompress, "zstd": zstd_decompress}
 
 
 def entries_of(received):
@@ -224,14 +192,6 @@ def test_a_rewritten_message_is_sent_again_when_a_connection_ends(husk):
 def test_without_these_options_nothing_is_rewritten(site):
     sent = "t", WITH_METADATA, {"chunk": "id"}
     assert site().carry(*sent).raw == message(*sent)
-
-
-GROUP = [
-    [[event_time(0xffffffff), {"schema": "otlp", "resource_id": 0}], {"resource": {"attributes": {}}, "scope": {}}],
-    [[event_time(1700000000, 5), {"otlp": {"severity_text": "INFO"}}], {"log": "hello"}],
-    [[event_time(0xfffffffe), {}], {}],
-]
-MARKERS = [GROUP[0], GROUP[2]]
 
 
 @pytest.mark.parametrize("is_packed, method", [(False, None), *((True, method) for method in (None, *COMPRESS))])

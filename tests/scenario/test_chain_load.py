@@ -20,7 +20,7 @@ from support.process import WAIT_SECONDS, eventually
 MESSAGES = int(os.environ.get("HUSK_CHAIN_MESSAGES", 600 if LIGHT else 3000))
 KILLS = int(os.environ.get("HUSK_CHAIN_KILLS", 3))
 AGENTS = 10
-SECONDS = WAIT_SECONDS + MESSAGES / 150 + 5 * KILLS  # generous: for one test
+SECONDS = 3 * WAIT_SECONDS + MESSAGES / 150 + 5 * KILLS  # generous: for one test
 
 
 def numbers_of(agent, count):

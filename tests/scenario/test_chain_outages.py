@@ -8,6 +8,7 @@ from support import raw
 from support.aggregators import PASS_OVER, CountingAggregator
 from support.chain import LAST, LENGTHS, SLOW_LENGTHS, of_length
 from support.forward import event, message
+from support.timing import undisturbed
 
 # All timeouts that could end before the aggregator is back.
 SHORT = {"ack_timeout": "200ms", "delivery_timeout": "600ms", "max_attempts": 3, "max_ack_timeouts": 2,
@@ -42,6 +43,7 @@ def expect_no_loss(chain):
 
 @lengths
 @outages
+@undisturbed
 def test_an_outage_longer_than_all_timeouts_loses_nothing(chain, length, how, warm):
     chain = chain(length, **SHORT)
     plain, acking = chain.agent(), chain.acking_agent()
@@ -80,6 +82,7 @@ def test_after_an_outage_the_backlog_arrives_in_order(chain, length):
 
 
 @lengths
+@undisturbed
 def test_memory_full_in_an_outage_is_back_pressure(chain, length):
     chain = chain(length, retain_bytes="1MiB", **SHORT)
     agent = chain.agent()
@@ -112,6 +115,7 @@ def test_only_the_husk_before_an_aggregator_without_acks_says_so(chain, length):
 
 @pytest.mark.parametrize("length, slow", [
     of_length(*pair) for pair in ((1, LAST), (2, 0), (2, LAST), (3, 0), (3, LAST))])
+@undisturbed
 def test_a_message_that_takes_longer_than_the_ack_timeout_to_send_is_left_alone(chain, length, slow):
     """The bytes move, here or at another husk: no husk sends the message again."""
     links = {slow: lambda address: raw.SlowLink(address, bytes_per_second=400_000)}
@@ -124,6 +128,7 @@ def test_a_message_that_takes_longer_than_the_ack_timeout_to_send_is_left_alone(
 
 
 @pytest.mark.parametrize("length", LENGTHS)
+@undisturbed
 def test_an_aggregator_slower_than_the_ack_timeouts_of_the_husks_before_the_last(chain, length):
     """The last husk waits for the ack, patiently, and says so."""
     aggregator = CountingAggregator()

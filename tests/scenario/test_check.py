@@ -1,16 +1,21 @@
 """husk check without a connection: what is wrong with settings, files, secrets, addresses and names, in words.
 
-docs/certificates.md and docs/troubleshooting.md describe the command."""
+docs/certificates.md and docs/check.md describe the command."""
 
+import os
 import pathlib
+import re
 import shutil
 import socket
 
 import pytest
 
 from support import raw
-from support.husk import flags, run
+from support.checks import SCHEMA
+from support.forward import Aggregator
+from support.husk import ROOT, flags, run
 from support.pki import Certificate, RevocationLists
+from support.strangers import HTTP_RESPONSE, Peer, TlsServer
 
 HERE = f"{raw.HOST}:1"
 
@@ -75,7 +80,17 @@ def test_a_missing_file_is_a_problem(check, setting):
 
 @pytest.mark.parametrize("setting", ["cert", "key", "ca"])
 def test_a_directory_is_a_problem(check, tmp_path, setting):
-    check("client", **{setting: str(tmp_path)}).expect_only("problem", f"--{setting} {tmp_path}: Is a directory")
+    check("client", **{setting: str(tmp_path)}).expect_only(
+        "problem", f"--{setting} {tmp_path}: it is a directory, not a regular file")
+
+
+@pytest.mark.parametrize("setting", ["cert", "key", "ca", "key_passphrase_file", "shared_key_file"])
+def test_a_pipe_is_a_problem(check, tmp_path, setting):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    option = "--" + setting.replace("_", "-")
+    check("client", **{setting: str(pipe)}).expect_only(
+        "problem", f"{option} {pipe}: it is a device, socket or pipe, not a regular file")
 
 
 @pytest.mark.parametrize("setting, words", [
@@ -219,7 +234,7 @@ def test_a_leaf_in_the_ca_file_is_a_problem(check, pki):
 
 def test_a_list_that_names_our_own_certificate_is_a_problem(check, pki, lists):
     check("client", ca=lists.bundle(lists.make("revoked", pki.client))).expect_only(
-        "problem", "certificate CN=client is revoked by a list in --ca", "new key")
+        "problem", "certificate CN=client is revoked by its issuer", "new key")
 
 
 def test_a_list_is_applied(check, lists):
@@ -235,7 +250,29 @@ def test_an_old_list_is_a_warning(check, lists):
 def test_a_list_of_another_ca_is_noted(check, pki, lists):
     """An intermediate that peers show may have signed it."""
     check("client", ca=lists.bundle(lists.make("other", signer=pki.other_ca))).expect_good().expect(
-        "note", "no CA of the file has signed the revocation list of CN=CA theirs")
+        "note", "no CA of --ca has signed the revocation list of CN=CA theirs")
+
+
+def test_lists_of_crl_files_are_checked(check, lists, tmp_path):
+    (tmp_path / "fresh.pem").write_text(lists.make("fresh"))
+    (tmp_path / "delta.pem").write_text(lists.make("delta", extensions="2.5.29.27=critical,DER:020101"))
+    (tmp_path / "none.pem").write_text("no list\n")
+    found = check("client", crl=[tmp_path / "fresh.pem", tmp_path / "delta.pem", tmp_path / "none.pem"])
+    found.expect("ok", f"--crl {tmp_path}/fresh.pem", "husk applies the revocation list of CN=CA ours")
+    found.expect("problem", f"--crl {tmp_path}/delta.pem", "line 1: the revocation list cannot be used: a delta list")
+    found.expect("problem", f"--crl {tmp_path}/none.pem", "holds no revocation list in PEM or DER form")
+
+
+def test_a_missing_list_is_a_problem_if_lists_are_required(check):
+    check("client", revocation_policy="require").expect_only(
+        "problem", "there is no revocation list of CA CN=CA ours", "--crl")
+
+
+def test_an_old_list_is_a_problem_if_lists_are_required(check, lists, tmp_path):
+    (tmp_path / "old.pem").write_text(lists.make("old", options=(
+        "-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z")))
+    check("client", crl=tmp_path / "old.pem", revocation_policy="require").expect_only(
+        "problem", "a newer list was due at 2020-02-01T00:00:00Z", "refuses")
 
 
 def test_a_delta_list_is_a_problem(check, lists):
@@ -261,7 +298,16 @@ def test_the_password_of_a_user_that_is_not_set_is_a_problem(check):
     check("client", shared_key_env="KEY", username="one", password_env="NO_SUCH", env={"KEY": "k"}).expect_only(
         "problem", "--password-env", "NO_SUCH")
     check("client", accept_key_env="KEY", accept_user="one=NO_SUCH", env={"KEY": "k"}).expect_only(
-        "problem", "--accept-user", "NO_SUCH")
+        "problem", "--accept-user NO_SUCH", "environment variable NO_SUCH is not set")
+
+
+def test_a_secret_in_the_place_of_the_name_of_a_variable_is_not_shown(check, locked):
+    for given in ({"shared_key_env": "hunter2"}, {"accept_key_env": "KEY", "accept_user": "one=hunter2"},
+                  {"shared_key_env": "KEY", "username": "one", "password_env": "hunter2"},
+                  {"certificate": locked, "key_passphrase_env": "hunter2"}):
+        checked = check("client", env={"KEY": "k"}, **given)
+        checked.expect_only("problem", "no environment variable has this name")
+        assert not any("hunter2" in str(one) for one in checked.findings)
 
 
 # ---- addresses ----
@@ -280,9 +326,27 @@ def test_the_addresses_of_a_running_husk_must_accept_connections(check, husk):
     check("client", **options).expect("problem", "--listen", "in use").expect("problem", "--admin", "in use")
     checked = check("client", running=True, **options).expect_good()
     checked.expect("ok", "--listen", "a program accepts connections there").expect("ok", "--admin", "accepts")
+    checked.expect("note", "--listen", "whether the program that listens there is husk was not tested: without TLS")
     running.stop()
     check("client", running=True, **options).expect("problem", "--listen", "no program accepts connections there",
                                                     "leave --running out")
+
+
+@pytest.mark.parametrize("program", [{"answers": HTTP_RESPONSE}, {"closes": True}, {"greets": b"220 mail\r\n", "closes": True}],
+                         ids=["http", "closes", "greets"])
+def test_another_program_at_the_admin_port_is_noticed(check, husk, program):
+    running, other = husk.client(HERE), Peer(**program)
+    options = {"listen": raw.format_address(running.address), "running": True}
+    check("client", admin=raw.format_address(running.admin), **options).expect_good().expect("ok", "--admin", "a husk answers there")
+    check("client", admin=raw.format_address(other.address), **options).expect_only(
+        "problem", "--admin", "does not answer as the admin port of a husk")
+
+
+def test_the_admin_port_at_a_unix_socket_is_asked(check, husk, tmp_path):
+    admin = f"unix:{tmp_path}/admin"
+    running = husk.client(HERE, admin=admin)
+    check("client", listen=raw.format_address(running.address), admin=admin, running=True).expect_good().expect(
+        "ok", "--admin", "a husk answers there")
 
 
 def test_a_udp_port_in_use_is_a_warning(check):
@@ -306,6 +370,131 @@ def test_a_unix_address_is_checked_and_left_as_it_was(check, tmp_path):
     assert path.read_text() == "a file"
 
 
+# ---- the clients of a listener with TLS ----
+
+def client_of(certificate):
+    return {"client_cert": certificate.cert, "client_key": certificate.key}
+
+
+def test_clients_may_know_other_cas_than_the_listener(check, pki):
+    """The clients know the CA of the server, and the server knows the CA of the clients."""
+    options = {"certificate": pki.server, "ca": pki.other_ca.cert}
+    checked = check("server", **options)
+    checked.expect("note", "a client that has the CAs of --ca does not know the CA", "--client-ca")
+    checked = check("server", client_ca=pki.ca.cert, **client_of(pki.foreign_client), **options)
+    checked.expect("ok", "TLSv1.3: a client that has the CAs of --client-ca accepts").expect(
+        "ok", "--client-cert", "TLSv1.3: husk admits this client")
+    check("server", client_ca=pki.other_ca.cert).expect_only(
+        "problem", "the handshake of a client that asks for localhost fails", "unknown CA", "--client-ca must have the CA")
+
+
+def test_the_files_of_the_client_are_named_as_options_of_the_check(check, locked, tmp_path):
+    checked = check("server", **client_of(locked))
+    checked.expect_only("problem", f"--client-cert {locked.cert}", "the private key is encrypted",
+                        "with --client-key-passphrase-env or --client-key-passphrase-file")
+    good = {"client_key_passphrase_file": written(tmp_path / "phrase", "1111")}
+    check("server", **client_of(locked), **good).expect_good().expect("ok", "husk admits this client")
+    check("server", **client_of(locked), client_key_passphrase_env="PASS", env={"PASS": "1111"}).expect_good()
+
+
+def test_a_wildcard_is_tried_with_a_name(check, pki):
+    wildcard = pki.ca.issue("wildcard", "server", "serverAuth", "DNS:*.logs.example")
+    check("server", certificate=wildcard).expect_good().expect("ok", "accepts the certificate for the name husk.logs.example")
+
+
+def test_a_name_in_the_cn_is_tried_and_a_certificate_without_a_name_is_not(check, pki):
+    check("server", certificate=pki.cn_only_server).expect("ok", "accepts the certificate for the name localhost")
+    nameless = pki.ca.issue("nameless", "server", "serverAuth", "URI:spiffe://example.org/server")
+    check("server", certificate=nameless).expect("note", "no handshake was tested", "no name that a client can ask for")
+
+
+def test_only_the_versions_of_the_listener_are_tried(check):
+    checked = check("server", tls_min="1.3")
+    assert [line for line in checked.of("ok") if "TLSv1." in line] == [
+        line for line in checked.of("ok") if "TLSv1.3: a client that" in line]
+
+
+def running_options(husk, **options):
+    return {"listen": raw.format_address(husk.address), "running": True, "connect": True, **options}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_listener_of_a_running_husk_is_called(check, husk, pki, version):
+    aggregator = Aggregator()
+    server = husk.server(aggregator, tls_max=version)
+    options = running_options(server, tls_max=version, **client_of(pki.client))
+    checked = check("server", aggregator, **options).expect_good()
+    checked.expect("ok", "--listen", "the husk that listens there shows the certificate of --cert")
+    checked.expect("ok", "--listen", "admits the client of --client-cert")
+    assert not server.problems()
+
+
+def test_the_listener_of_a_running_husk_is_called_without_a_client(check, husk):
+    """With TLS 1.3 the server shows its certificate before it refuses the client."""
+    aggregator = Aggregator()
+    server = husk.server(aggregator)
+    checked = check("server", aggregator, **running_options(server)).expect_good()
+    checked.expect("ok", "--listen", "the husk that listens there shows the certificate of --cert")
+    checked.expect("note", "whether husk admits a client was not tested")
+    assert server.problem()["reason"] == "certificate_usage"
+
+
+def test_a_refused_client_of_tls_1_2_has_seen_the_server(check, husk):
+    """The handshake is not finished: the certificate of the server was accepted, and is not compared."""
+    aggregator = Aggregator()
+    server = husk.server(aggregator, tls_max="1.2")
+    check("server", aggregator, **running_options(server, tls_max="1.2")).expect_good().expect(
+        "ok", "--listen", "a client accepts the certificate of the program that listens there")
+
+
+def test_a_running_husk_with_other_settings_is_noticed(check, husk, pki):
+    aggregator = Aggregator()
+    server = husk.server(aggregator, certificate=pki.next_server, allow_cn="another")
+    checked = check("server", aggregator, **running_options(server, **client_of(pki.client)))
+    checked.expect("warning", "shows another certificate: CN=next, valid until", "SIGHUP")
+    checked.expect("problem", "refuses the client of --client-cert: peer rejected the TLS connection", "ACCESS_DENIED")
+
+
+@pytest.mark.parametrize("program, words", [
+    (lambda pki: Peer(answers=HTTP_RESPONSE), ("fails: peer does not speak TLS", "the program is no husk")),
+    (lambda pki: Peer(closes=True), ("fails: server closed during the TLS handshake",)),
+    (lambda pki: TlsServer(pki), ("the program that listens there speaks TLS, but is no husk",)),
+    (lambda pki: TlsServer(pki, certificate=pki.foreign_server), ("fails: certificate is from an unknown CA",)),
+], ids=["http", "closes", "tls", "another-ca"])
+def test_another_program_at_the_address_of_husk_is_noticed(check, pki, program, words):
+    aggregator = Aggregator()
+    checked = check("server", aggregator, **running_options(program(pki)))
+    checked.expect("ok", "--listen", "a program accepts connections there").expect_only("problem", "--listen", *words)
+
+
+def test_a_husk_that_does_not_run_is_not_called(check, husk):
+    aggregator = Aggregator()
+    server = husk.server(aggregator)
+    options = running_options(server)
+    server.stop()
+    check("server", aggregator, **options).expect_only("problem", "no program accepts connections there").expect(
+        "note", "--listen", "no TLS handshake could be tested: connection refused")
+
+
+def test_a_silent_program_at_the_address_of_husk_is_noticed(check):
+    aggregator, silent = Aggregator(), raw.Listener()
+    check("server", aggregator, **running_options(silent, handshake_timeout="300ms")).expect_only("problem", "--listen", "fails: TLS handshake timed out")
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["--client-cert", "a"], "--client-cert and --client-key: the one needs the other"),
+    (["--client-key", "a"], "--client-cert and --client-key: the one needs the other"),
+    (["--client-key-passphrase-env", "a"], "--client-key-passphrase-env: has an effect only with --client-key"),
+    (["--client-key-passphrase-file", "a"], "--client-key-passphrase-file: has an effect only with --client-key"),
+    (["--client-cert", "a", "--client-key", "a", "--client-key-passphrase-file", "a", "--client-key-passphrase-env", "b"],
+     "--client-key-passphrase-env: cannot be combined with --client-key-passphrase-file"),
+    (["--client-ca", "a"], "--client-*: there is no listener with TLS"),
+])
+def test_settings_of_a_client_without_effect_are_wrong_usage(check, words, expected):
+    result = run("check", "client", *flags(**check.options("client", HERE)), *words)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", f"husk check: {expected}\n")
+
+
 # ---- upstreams ----
 
 def test_a_name_without_an_address_is_a_warning(check):
@@ -324,6 +513,20 @@ def test_a_name_server_that_does_not_answer_is_a_warning(check):
 def test_the_port_of_the_prometheus_input_is_noted(check):
     check("client", upstream=f"{raw.HOST}:24231").expect_good().expect(
         "note", "port 24231 is the default port of Fluentd's prometheus input")
+
+
+# ---- the output for scripts ----
+
+def test_the_fields_of_the_output_are_those_of_the_schema_and_of_the_page(check):
+    """Each run of the check in any test is validated by the schema. Here all fields are there."""
+    fields, page = {}, (ROOT / "docs/check.md").read_text()
+    for part, where in ((SCHEMA, "report"), (SCHEMA["definitions"]["finding"], "finding")):
+        fields[where] = set(part["properties"])
+        named = re.findall(rf"^\| {where} \| `(\w+)` \|", page, re.M)
+        assert set(named) == fields[where] and len(named) == len(set(named))
+    checked = check("client", key="/nowhere.pem", tls_min="1.3")
+    assert set(checked.report) == fields["report"]
+    assert set().union(*checked.findings) == fields["finding"] - {"line", "column", "advice"}
 
 
 # ---- settings and usage ----
@@ -355,6 +558,18 @@ def test_a_server_that_admits_nobody_is_a_problem(check):
 def test_wrong_usage_has_a_status_of_its_own(words, expected):
     result = run("check", *words)
     assert result.returncode == 2 and not result.stdout and result.stderr.count("\n") == 1 and expected in result.stderr
+
+
+@pytest.mark.parametrize("words, expected", [
+    (["--tag", "a"], "--tag: has an effect only with --connect"),
+    (["--answer-timeout", "1s"], "--answer-timeout: has an effect only with --connect"),
+    (["--no-message"], "--no-message: has an effect only with --connect"),
+])
+def test_an_option_without_effect_is_wrong_usage(check, tmp_path, words, expected):
+    settings = flags(**check.options("client", HERE))
+    for form in (["client", *settings], ["--config", tmp_path / "none.yaml"]):
+        result = run("check", *form, *words)
+        assert (result.returncode, result.stdout, result.stderr) == (2, "", f"husk check: {expected}\n")
 
 
 def test_the_help_lists_the_options_of_the_check():

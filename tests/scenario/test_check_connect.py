@@ -1,7 +1,7 @@
 """husk check --connect: one connection to each endpoint, with a verdict in words, against husk, aggregators and
 strangers.
 
-docs/troubleshooting.md describes the command."""
+docs/check.md describes the command."""
 
 import os
 import struct

@@ -1,7 +1,8 @@
 """husk check --config: what is wrong with a file, in the words of the file, with line and column.
 
-docs/troubleshooting.md describes the command."""
+docs/check.md describes the command."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -128,9 +129,9 @@ def test_a_setting_of_the_defaults_has_its_place_there(check_file, pki):
           - {{name: two, listen: "{raw.HOST}:0", upstreams: "{HERE}"}}
         """)
     checked = check_file.run(path)
-    for index, name in enumerate(("one", "two")):
-        one = finding(checked, "problem", f"routes[{index}].tls.upstream.ca")
-        assert one["line"] == 7 and one["section"] == f"{name}, upstream"
+    one = finding(checked, "problem", "routes[0].tls.upstream.ca")
+    assert one["line"] == 7 and one["section"] == "one, upstream"
+    assert len(checked.of("problem")) == 1  # and no second time for the other route
 
 
 def test_an_item_of_a_list_has_its_index_and_its_place(check_file):
@@ -156,6 +157,16 @@ def test_an_item_of_a_list_has_its_index_and_its_place(check_file):
 
 # ---- advice ----
 
+def test_a_rule_after_one_for_any_agent_is_named(check_file):
+    last = "{cn: x, tags: a}, {any: true, tag_prefix: b.}"
+    rules = "allow: {any: true}\n    rules: [%s]"
+    check_file(side="downstream", more=rules % last).expect_good()
+    checked = check_file(side="downstream", more=rules % f"{last}, {{cn: two}}, {{cn: three}}")
+    dead = finding(checked, "warning", "routes[0].rules[2]")
+    assert dead["line"] == LINES["more"] + 1
+    assert "the rule before it matches every agent" in dead["text"] and len(checked.of("warning")) == 1
+
+
 def test_the_passphrase_beside_the_key_is_advised_as_a_key(check_file, tmp_path, pki):
     key = shutil.copy(pki.locked(pki.client, "1111", "pkcs8").key, tmp_path)
     beside = tmp_path / "client.key.passphrase"
@@ -177,6 +188,17 @@ def test_a_shared_key_that_is_not_set_has_its_key(check_file, side):
     one = finding(checked, "problem", f"routes[0].authentication.{side}.shared_key_env")
     assert one["line"] == LINES["more"] and one["text"] == "environment variable NO_SUCH is not set"
     assert one["section"] == f"agents, {side}"
+
+
+def test_the_password_of_a_user_that_is_not_set_has_its_key(check_file):
+    users = "[{name: a, password_env: KEY}, {name: b, password_env: NO_SUCH}]"
+    checked = check_file(more=f"authentication: {{downstream: {{shared_key_env: KEY, users: {users}}}}}", env={"KEY": "k"})
+    one = finding(checked, "problem", "routes[0].authentication.downstream.users[1].password_env")
+    assert one["line"] == LINES["more"] and one["text"] == "environment variable NO_SUCH is not set"
+    checked = check_file(more="authentication: {downstream: {shared_key_env: KEY, users: {name: a, password_env: hunter2}}}",
+                         env={"KEY": "k"})
+    checked.expect_only("problem", "routes[0].authentication.downstream.users[0].password_env: ",
+                        "no environment variable has this name: write the name of a variable, not its value")
 
 
 def test_a_name_without_an_address_is_advised_the_name_servers_of_the_file(check_file):
@@ -219,7 +241,27 @@ def test_the_whole_chain_of_the_server_is_judged(check_file, tmp_path, pki):
     server = TlsServer(pki, certificate=Certificate(str(both), pki.server.key), answers=b"\x80")
     checked = check_file("--connect", upstream=raw.format_address(server.address))
     checked.expect("ok", "certificate CN=server is valid until").expect("warning", "certificate CN=client expired at")
+    checked.expect("note", "certificate 2 of the server, CN=client, is no CA")
     assert not checked.of("problem")
+
+
+def test_a_listener_with_tls_is_tested_in_the_words_of_the_file(check_file, pki):
+    client = ["--client-cert", pki.client.cert, "--client-key", pki.client.key]
+    checked = check_file(*client, side="downstream").expect_good()
+    one, = [one for one in checked.findings if "TLSv1.3: a client that" in one["text"]]
+    assert one["setting"] == "routes[0].tls.downstream.cert" and one["line"] == LINES["cert"]
+    assert "has the CAs of tls.downstream.ca accepts" in one["text"]
+    checked.expect("ok", f"--client-cert {pki.client.cert}: TLSv1.3: husk admits this client")
+    checked = check_file("--client-cert", pki.foreign_client.cert, "--client-key", pki.foreign_client.key, side="downstream")
+    checked.expect_only("problem", "--client-cert", "husk refuses this client", "tls.downstream.ca must have the CA")
+    checked = check_file("--client-ca", pki.other_ca.cert, side="downstream")
+    checked.expect_only("problem", "routes[0].tls.downstream.cert", "--client-ca must have the CA",
+                        "put it into the file of tls.downstream.cert")
+
+
+def test_a_file_without_a_listener_with_tls_has_no_use_for_a_client(check_file, pki):
+    result = run("check", "--config", check_file.write(), "--client-ca", pki.ca.cert)
+    assert result.returncode == 2 and result.stderr == "husk check: --client-*: there is no listener with TLS\n"
 
 
 def upstreams(addresses):
@@ -315,7 +357,7 @@ def test_all_mistakes_are_told_with_their_places(check_file):
     checked = check_file.run(check_file.text(MISTAKES))
     assert {(one["setting"], *place(one)) for one in checked.findings} == {
         ("routes[0].frobnicate", 5, 5), ("routes[0].connections.idle_timeout", 7, 21), ("routes[1].listen", 8, 5),
-        ("routes[1].upstreams[0]", 9, 17), ("routes[1].tls.upstream.key", 8, 5), ("routes[1].tls.upstream.ca", 8, 5)}
+        ("routes[1].upstreams[0]", 9, 17), ("routes[1].tls.upstream.key", 10, 11), ("routes[1].tls.upstream.ca", 10, 11)}
     assert {one["section"] for one in checked.findings} == {"settings"} and checked.status == 1
     assert checked.findings[-1]["advice"] == "nothing else was checked"
 
@@ -347,3 +389,26 @@ def test_the_words_of_options_stay_for_options(check_file, husk, check):
     options = check.options("client", HERE, key="/nowhere.pem")
     result = run("check", "client", *flags(**options))
     assert "  problem  --key /nowhere.pem: No such file or directory" in result.stdout.splitlines()
+
+
+@pytest.mark.parametrize("setting, tls", [("key_passphrase_file", True), ("shared_key_file", False)])
+@pytest.mark.parametrize("secret", ["hunter2-secret", "abc/def+ghi=", "secret.word"])
+def test_a_secret_in_the_place_of_a_path_is_not_shown(check_file, pki, setting, tls, secret):
+    side = {"cert": pki.client.cert, "key": pki.client.key, "ca": pki.ca.cert, setting: secret} if tls else {setting: secret}
+    path = check_file.text(json.dumps({"admin": {"listen": "off"}, "routes": [{
+        "name": "a", "listen": f"{raw.HOST}:0", "upstreams": HERE, "tls" if tls else "authentication": {"upstream": side}}]}))
+    checked = check_file.run(path)
+    one = finding(checked, "problem", f"routes[0].{'tls' if tls else 'authentication'}.upstream.{setting}")
+    assert one["text"] == "no file has this name: write the path of a file with the secret, not the secret"
+    started = run("run", "--config", path)
+    assert started.returncode != 0 and one["text"] in started.stderr
+    assert secret not in str(checked.findings) + started.stderr + started.stdout
+
+
+@pytest.mark.parametrize("missing", ["/nowhere/secret", "{}/missing"])
+def test_a_path_without_a_file_is_shown(check_file, tmp_path, missing):
+    missing = missing.format(tmp_path)
+    path = check_file.text(json.dumps({"admin": {"listen": "off"}, "routes": [{
+        "name": "a", "listen": f"{raw.HOST}:0", "upstreams": HERE, "authentication": {"upstream": {"shared_key_file": missing}}}]}))
+    one = finding(check_file.run(path), "problem", "routes[0].authentication.upstream.shared_key_file")
+    assert missing in one["subject"] and one["text"] == "No such file or directory"

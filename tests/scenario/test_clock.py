@@ -1,20 +1,9 @@
 """Deadlines do not depend on the wall clock."""
 
-import subprocess
-
 import pytest
 
 from support import raw
-from support.husk import ROOT, LIGHT
-
-SHIM = ROOT / "tests/support/clock_jump.c"
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    library = tmp_path_factory.mktemp("clock") / "clock_jump.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", library, SHIM, "-ldl"], check=True)
-    return library
+from support.husk import LIGHT
 
 
 @pytest.mark.skipif(LIGHT, reason="a sanitizer must be the first library that is loaded")

@@ -1,38 +1,21 @@
-"""husk run follows its file while messages flow: what changes, what stays, and what a bad file does."""
+"""husk run follows its file while messages flow: what changes, and what stays."""
 
-import contextlib
 import json
 import os
 import re
-import signal
-import socket
 
 import pytest
 
-from support import config_file, raw
+from support import raw
 from support.aggregators import CountingAggregator
 from support.config_file import address_of, route, tls
 from support.forward import Agent, Aggregator, carry_acked, event
 from support.husk import LIGHT, run
+from support.name_server import NameServer
 from support.process import eventually
-from support.reloading import File, Silent, Streaming, free_address
+from support.reloading import WORKERS, Silent, Streaming, agent_of, listen
 
 RELOADS = int(os.environ.get("HUSK_RELOADS", "20" if LIGHT else "60"))
-WORKERS = pytest.mark.parametrize("workers", [1, 3])
-
-
-@pytest.fixture
-def file(husk, tmp_path):
-    """Starts husk with a file of these routes: see File."""
-    return lambda *routes, **process: File(husk, tmp_path / "husk.yaml", *routes, **process)
-
-
-def agent_of(husk, name):
-    return Agent(raw.connect(address_of(husk, name)))
-
-
-def listen(address):
-    return raw.format_address(address)
 
 
 # ---- under load ----
@@ -41,7 +24,7 @@ def listen(address):
 def test_a_file_that_flips_under_load_loses_nothing(file, workers):
     """`fixed` stays as it is. `moved` goes to another upstream each time; of `coming`, every second file knows nothing."""
     stays, a, b = CountingAggregator(), CountingAggregator(), CountingAggregator()
-    places = {name: listen(free_address()) for name in ("fixed", "moved", "coming")}
+    places = {name: listen(raw.free_address()) for name in ("fixed", "moved", "coming")}
 
     def routes(upstream, *more):
         return (route("fixed", stays, listen=places["fixed"]),
@@ -77,7 +60,7 @@ def test_a_file_that_flips_under_load_loses_nothing(file, workers):
 
 @WORKERS
 def test_messages_wait_for_an_upstream_that_is_down_and_go_to_the_next(file, workers):
-    down, up = free_address(), Aggregator()
+    down, up = raw.free_address(), Aggregator()
     running = file(route("r", listen(down)), workers=workers)
     agents = [agent_of(running.husk, "r") for _ in range(3)]
     for number, agent in enumerate(agents):
@@ -123,6 +106,64 @@ def test_a_standby_becomes_the_upstream(file):
     assert first.numbers() == before and 1000 in second.numbers()
 
 
+@WORKERS
+def test_messages_wait_for_a_new_name_and_do_not_go_to_the_old_address(file, workers):
+    names, old, new = NameServer(), Aggregator(), Aggregator()
+    names.answering.clear()
+    dns = {"servers": names.text, "retry_min": "10ms", "retry_max": "10ms"}
+    running = file(route("r", old, dns=dns), workers=workers)
+    agents = [agent_of(running.husk, "r") for _ in range(3)]
+    carry_acked(agents[0], 1, "one")
+    running.change(route("r", f"new.example:{new.address[1]}", dns=dns))
+    for number, agent in enumerate(agents):
+        agent.send(event(10 + number, f"{number}"))
+    running.husk.wait_for_metric("husk_messages_received_total", 4)
+    assert running.husk.get("/ready") == (503, "upstream: new.example is not resolved yet\n")
+    names.answering.set()  # there is no such name
+    eventually(lambda: "upstream: cannot resolve new.example: " in running.husk.get("/ready")[1], "the answer")
+    names.hosts["new.example"] = [raw.HOST]
+    for number, agent in enumerate(agents):
+        agent.expect_ack(f"{number}")
+    assert old.numbers() == [1] and sorted(new.numbers()) == [10, 11, 12]
+
+
+def test_a_name_that_stays_keeps_its_addresses(file):
+    """The name server says nothing more: another setting does not need it, nor does another weight."""
+    names, aggregator = NameServer({"a.example": [raw.HOST]}), Aggregator()
+    upstream = f"a.example:{aggregator.address[1]}"
+
+    def at(number):
+        return route("r", [{"address": upstream, "weight": number}], dns={"servers": names.text},
+                     delivery={"ack_timeout": f"{number}s"})
+    running = file(at(5))
+    agent = agent_of(running.husk, "r")
+    carry_acked(agent, 1, "one")
+    names.answering.clear()
+    running.change(at(6))
+    carry_acked(agent, 2, "two")
+    assert len(aggregator.connections) == 1
+
+
+@WORKERS
+@pytest.mark.parametrize("protocol", ["forward", "tcp"])
+def test_tls_that_goes_during_a_handshake_blames_nobody(file, pki, workers, protocol):
+    """The upstream does not answer the handshake of husk. It gets plaintext after the change."""
+    upstream, place = raw.Listener(), listen(raw.free_address())
+
+    def at(**settings):
+        return route("r", upstream, listen=place, protocol=protocol, **settings)
+    running = file(at(tls={"upstream": tls(pki.client, pki.ca)}), workers=workers)
+    agent = Agent(raw.connect(raw.parse_address(place)))
+    agent.send(event(1))
+    silent = upstream.accept()
+    assert silent.recv(1) == b"\x16"  # a record of a TLS handshake
+    running.change(at())
+    plain = upstream.accept()
+    assert plain.recv(1000)[:1] in (b"\x92", b"\x93", b"\x94")
+    assert not running.husk.problems()
+    assert running.husk.metric("husk_connections_ended_total", side="upstream", reason="retired") == 1
+
+
 def test_tls_to_the_upstream_comes_and_goes(file, husk, pki):
     aggregator = Aggregator()
     server = husk.server(aggregator)
@@ -137,6 +178,23 @@ def test_tls_to_the_upstream_comes_and_goes(file, husk, pki):
     assert plain.numbers() == [0, 2, 4, 6] and aggregator.numbers() == [1, 3, 5]
 
 
+@WORKERS
+def test_tls_that_flips_under_load_loses_nothing_and_blames_nobody(file, husk, pki, workers):
+    """No connection runs with new options and old credentials, nor with the addresses before."""
+    a, b, place = CountingAggregator(), CountingAggregator(), listen(raw.free_address())
+    server = husk.server(a)
+    secret = route("r", server, listen=place, tls={"upstream": tls(pki.client, pki.ca)})
+    running = file(route("r", b, listen=place), workers=workers)
+    agents = [Streaming(raw.parse_address(place), 10_000_000 * n) for n in (1, 2, 3)]
+    for number in range(6 if LIGHT else 20):
+        running.change(route("r", b, listen=place) if number % 2 else secret)
+        acked = agents[0].acked_count
+        eventually(lambda: agents[0].acked_count > acked, "messages go on")
+    numbers = [number for agent in agents for number in agent.finish()]
+    assert all(a.stored[one] or b.stored[one] for one in numbers)
+    assert [agent.ends for agent in agents] == [0] * 3 and not running.husk.problems()
+
+
 def test_another_server_name_is_asked_for(file, husk, pki):
     server = husk.server(Aggregator())
     secret = tls(pki.client, pki.ca)
@@ -148,6 +206,32 @@ def test_another_server_name_is_asked_for(file, husk, pki):
     running.husk.wait_for_metric("husk_connections_ended_total", 1, reason="certificate_name")
     running.change(route("r", server, tls={"upstream": secret}))
     agent.expect_ack("two")
+
+
+def test_the_upstream_before_says_nothing_about_the_new_one(file, husk, pki):
+    """No agent is there to prove that the new upstream works."""
+    aggregator, server = Aggregator(), husk.server(Aggregator())
+    misnamed = {**tls(pki.client, pki.ca), "server_name": "elsewhere.example"}
+    running = file(route("r", server, tls={"upstream": misnamed}, delivery={"delivery_timeout": "100ms"}))
+    agent = agent_of(running.husk, "r")
+    agent.send(event(1, "one"))
+    raw.assert_closed(agent.sock)
+    assert running.husk.get("/ready")[0] == 503
+    running.change(route("r", aggregator))
+    assert running.husk.get("/ready") == (200, "ready\n")
+
+
+def test_a_retired_connection_says_nothing_about_the_new_upstream(file):
+    old, new = Aggregator(acks=False), Aggregator()
+    running = file(route("r", old))
+    agent = agent_of(running.husk, "r")
+    agent.send(event(1, "one"))
+    old.wait_for(1)
+    running.change(route("r", new))
+    carry_acked(agent_of(running.husk, "r"), 2, "two")  # husk needs no further dial
+    old.end_connections(by_reset=True)
+    agent.expect_ack("one")
+    assert running.husk.get("/ready") == (200, "ready\n")
 
 
 # ---- agents ----
@@ -174,6 +258,22 @@ def test_an_agent_that_is_no_longer_allowed_ends_between_messages(file, pki):
     carry_acked(tls_agent(running.husk, pki), 2, "two")
 
 
+def test_an_agent_that_is_denied_ends_between_messages(file, pki):
+    aggregator = Aggregator(acks=False)
+
+    def at(**more):
+        return route("r", aggregator, tls={"downstream": tls(pki.server, pki.ca)}, allow={"any": True}, **more)
+    running = file(at())
+    agent = tls_agent(running.husk, pki)
+    agent.send(event(1, "one"))
+    aggregator.wait_for(1)
+    running.change(at(deny={"dns": ["client"]}))
+    aggregator.ack(*aggregator.messages)
+    agent.expect_ack("one")
+    assert raw.read_to_end(agent.sock) == b""
+    assert "deny.dns client denies" in running.husk.wait_for_event(reason="distrusted")["detail"]
+
+
 def test_rules_apply_from_the_next_message_on(file, pki):
     aggregator = Aggregator()
 
@@ -191,8 +291,23 @@ def test_rules_apply_from_the_next_message_on(file, pki):
     assert aggregator.numbers() == [1, 2]
 
 
+def test_the_field_for_the_identity_applies_from_the_next_message_on(file, pki):
+    aggregator = Aggregator()
+
+    def at(*fields):
+        return route("r", aggregator, tls={"downstream": tls(pki.server, pki.ca)}, allow={"any": True},
+                     add_identity=[{"field": field, "from": "cn"} for field in fields])
+    running = file(at())
+    agent = tls_agent(running.husk, pki)
+    for number, fields in enumerate([[], ["a"], ["b", "a"], []]):
+        if number:
+            running.change(at(*fields))
+        carry_acked(agent, number, f"{number}")
+        assert aggregator.messages[-1].value[2] == {"n": number, **dict.fromkeys(fields, "client")}
+
+
 def test_tls_for_agents_comes(file, pki):
-    aggregator, place = Aggregator(), listen(free_address())
+    aggregator, place = Aggregator(), listen(raw.free_address())
     running = file(route("r", aggregator, listen=place))
     agent = agent_of(running.husk, "r")
     carry_acked(agent, 1, "one")
@@ -207,7 +322,7 @@ def test_the_shared_key_changes(file, tmp_path):
         path.write_text(f"secret-{name}")
         path.chmod(0o600)
     aggregator = Aggregator()
-    places = [listen(free_address()) for _ in range(2)]
+    places = [listen(raw.free_address()) for _ in range(2)]
 
     def at(near, far):
         def side(name, hostname, which):
@@ -227,7 +342,8 @@ def test_the_shared_key_changes(file, tmp_path):
 
 OTHER_WORDS = {"delivery.batch_delay": "5ms", "delivery.max_age": "1h", "delivery.mode": "passthrough", "delivery.compress": "gzip",
                "delivery.upstream_link": "off", "delivery.on_no_acks": "hold", "delivery.on_refused": "reset",
-               "delivery.invalid_events": "pass", "connections.idle_timeout": "1h", "health.when_unhealthy": "refuse",
+               "delivery.invalid_events": "pass", "connections.idle_timeout": "1h",
+               "connections.max_downstream_age": "1h", "health.min_certificate_life": "1h", "health.when_unhealthy": "refuse",
                "authentication.self_hostname": "other"}
 TOPICS = ("tls", "delivery", "limits", "connections", "authentication", "health", "heartbeats", "dns")
 
@@ -253,7 +369,7 @@ def another(path, default):
 
 @WORKERS
 def test_each_setting_of_a_route_changes_alone(file, workers):
-    aggregator, place = CountingAggregator(), listen(free_address())
+    aggregator, place = CountingAggregator(), listen(raw.free_address())
     running = file(route("r", aggregator, listen=place), workers=workers)
     agent, number = agent_of(running.husk, "r"), 0
     settings = list(settings_of_a_route())
@@ -268,92 +384,11 @@ def test_each_setting_of_a_route_changes_alone(file, workers):
     assert not running.husk.problems()
 
 
-# ---- listening ----
-
-@WORKERS
-def test_listening_addresses_come_stay_and_go(file, workers):
-    aggregator = Aggregator()
-    a, b, c = (free_address() for _ in range(3))
-    running = file(route("r", aggregator, listen=[listen(a), listen(b)]), workers=workers, listeners=2)
-    agents = [Agent(raw.connect(one)) for one in (a, b)]
-    running.change(route("r", aggregator, listen=[listen(b), listen(c)]))
-    eventually(lambda: raw.is_refused(a), "nobody listens there any more")
-    for number, agent in enumerate([*agents, Agent(raw.connect(b)), Agent(raw.connect(c))]):
-        carry_acked(agent, number, f"{number}")
-
-
-@WORKERS
-def test_an_address_becomes_the_address_of_all_interfaces(file, workers):
-    aggregator = Aggregator()
-    host, port = free_address()
-    running = file(route("r", aggregator, listen=f"{host}:{port}", unsafe_listen=True), workers=workers)
-    agent = Agent(raw.connect((host, port)))
-    for number, place in enumerate((f"0.0.0.0:{port}", f"{host}:{port}", f"0.0.0.0:{port}")):
-        running.change(route("r", aggregator, listen=place, unsafe_listen=True))
-        carry_acked(agent, 2 * number, "old")
-        carry_acked(Agent(raw.connect((host, port))), 2 * number + 1, "new")
-
-
-@WORKERS
-def test_two_routes_exchange_their_addresses(file, workers, tmp_path):
-    first, second = Aggregator(), Aggregator()
-    places = [[listen(free_address()), f"unix:{tmp_path}/{name}"] for name in ("x", "y")]
-
-    def at(a, b):
-        return route("a", first, listen=places[a]), route("b", second, listen=places[b])
-    running = file(*at(0, 1), workers=workers, listeners=4)
-    for number in range(4):
-        running.change(*at((number + 1) % 2, number % 2))
-        for place in range(2):
-            for address in places[place]:
-                expected = (first, second)[(place + number + 1) % 2]
-                carry_to(address, expected)
-    assert not running.husk.problems()
-
-
-def carry_to(address, aggregator):
-    """An agent at this address soon reaches this aggregator."""
-    before = len(aggregator.messages)
-
-    def reaches():
-        with contextlib.suppress(OSError):
-            carry_acked(Agent(raw.connect(raw.parse_address(address))), 1, "x")
-        return len(aggregator.messages) > before
-    eventually(reaches, f"{address} is of the other route")
-
-
-@WORKERS
-@pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_a_route_gets_another_name(file, workers, kind, tmp_path):
-    aggregator = Aggregator()
-    place = listen(free_address()) if kind == "tcp" else f"unix:{tmp_path}/socket"
-    running = file(route("r0", aggregator, listen=place), workers=workers)
-    for number in range(1, 4):
-        agent = Agent(raw.connect(raw.parse_address(place)))
-        agent.send(event(number, f"{number}"))
-        agent.expect_ack(f"{number}")
-        running.change(route(f"r{number}", aggregator, listen=place))
-        assert raw.read_to_end(agent.sock) == b""
-        carry_to(place, aggregator)
-
-
-def test_a_unix_socket_gets_other_rights(file, tmp_path):
-    path, aggregator = tmp_path / "socket", Aggregator()
-
-    def at(mode):
-        return route("r", aggregator, listen={"address": f"unix:{path}", "mode": mode})
-    running = file(at("0600"))
-    agent = Agent(raw.connect(str(path)))
-    running.change(at("0660"))
-    assert path.stat().st_mode & 0o777 == 0o660
-    carry_acked(agent, 1, "one")
-
-
-# ---- tunnels, protocols, the process ----
+# ---- tunnels, the process ----
 
 @WORKERS
 def test_a_tunnel_goes_on_to_its_upstream(file, workers):
-    first, second, place = raw.Listener(), raw.Listener(), listen(free_address())
+    first, second, place = raw.Listener(), raw.Listener(), listen(raw.free_address())
     running = file(route("r", first, listen=place, protocol="tcp"), workers=workers)
     near = raw.connect(raw.parse_address(place))
     near.sendall(b"hello")
@@ -367,20 +402,8 @@ def test_a_tunnel_goes_on_to_its_upstream(file, workers):
     assert second.accept().recv(5) == b"later"
 
 
-def test_another_protocol_is_refused_for_this_route_alone(file):
-    aggregator, other = Aggregator(), Aggregator()
-    place = listen(free_address())
-    running = file(route("r", aggregator, listen=place))
-    agent = agent_of(running.husk, "r")
-    result = running.change(route("r", other, listen=place, protocol="tcp"), route("more", other))
-    assert (result["added"], result["changed"], result["removed"]) == (1, 0, 0)
-    assert "protocol" in running.husk.problem()["message"]
-    carry_acked(agent, 1, "one")
-    assert aggregator.numbers() == [1]
-
-
 def test_settings_of_the_process_say_that_they_stay(file):
-    aggregator, place = Aggregator(), listen(free_address())
+    aggregator, place = Aggregator(), listen(raw.free_address())
     running = file(route("r", aggregator, listen=place))
 
     def names():
@@ -394,7 +417,7 @@ def test_settings_of_the_process_say_that_they_stay(file):
 
 def test_limits_stay_those_of_the_workers_that_run(file):
     """The limits of a route are divided by the workers that run, not by those of the new file."""
-    aggregator, place = Aggregator(), listen(free_address())
+    aggregator, place = Aggregator(), listen(raw.free_address())
     running = file(route("r", aggregator, listen=place))
     running.change(route("r", aggregator, listen=place, limits={"max_connections": 2}), workers=2)
     agents = [Agent(raw.connect(raw.parse_address(place))) for _ in range(2)]
@@ -407,139 +430,3 @@ def test_sighup_of_routes_without_files_says_nothing_of_credentials(file):
     running.hang_up()
     running.hang_up()
     assert not running.husk.events(message="credentials reloaded")
-
-
-# ---- bad files ----
-
-BAD = {"no YAML": "routes: [", "unknown key": "routes: [{name: r, listn: x}]", "empty": "", "no routes": "routes: []",
-       "bad value": "workers: many", "bytes": "\x00\x01", "tabs": "a:\n\tb", "unset variable": "workers: ${NO_SUCH_VARIABLE_X}",
-       "no upstream": "routes: [{name: r, listen: '127.0.0.1:0'}]", "twice": None, "busy": None, "no certificate": None}
-
-
-def bad_text(kind, place, upstream, busy, path):
-    if BAD[kind] is not None:
-        return BAD[kind]
-    routes = {"twice": [route("r", upstream, listen=place), route("x", upstream, listen=place)],
-              "busy": [route("r", upstream, listen=place, delivery={"ack_timeout": "1s"}), route("x", upstream, listen=busy),
-                       route("y", upstream)],
-              "no certificate": [route("y", upstream), route("r", upstream, listen=place, tls={
-                  "upstream": {"cert": "/none", "key": "/none", "ca": "/none"}})]}
-    return config_file.write(path, *routes[kind]).read_text()
-
-
-@WORKERS
-def test_a_bad_file_changes_nothing(file, workers, tmp_path):
-    aggregator, place, busy = Aggregator(), listen(free_address()), raw.Listener()
-    running = file(route("r", aggregator, listen=place), workers=workers)
-    agent = agent_of(running.husk, "r")
-    for number, kind in enumerate(BAD):
-        running.write_text(bad_text(kind, place, aggregator, listen(busy.address), tmp_path / "other"))
-        running.hang_up("failure")
-        carry_acked(agent, number, f"{number}")
-    running.path.unlink()
-    running.hang_up("failure")
-    running.path.mkdir()
-    running.hang_up("failure")
-    running.path.rmdir()
-    carry_acked(agent, 1, "one")
-    assert running.count() == 0 and len(aggregator.connections) == 1
-    running.change(route("r", aggregator, listen=place), route("more", aggregator))
-    carry_acked(agent_of(running.husk, "more"), 1, "more")
-
-
-# ---- noticing the file ----
-
-def watched(file, aggregator, **settings):
-    return file(route("r", aggregator), reload={"interval": "50ms"}, **settings)
-
-
-def test_a_replaced_file_is_noticed(file):
-    aggregator = Aggregator()
-    running = watched(file, aggregator)
-    running.replace(route("r", aggregator), route("s", aggregator))
-    carry_acked(agent_of(running.husk, "s"), 1, "one")
-    text = running.path.read_text()
-    running.path.unlink()
-    running.write_text(text.replace("name: s", "name: u"))
-    carry_acked(agent_of(running.husk, "u"), 2, "two")
-    assert running.count("failure") == 0
-
-
-def test_a_swapped_config_map_is_noticed(husk, tmp_path):
-    aggregator = Aggregator()
-    names = iter("abcdef")
-
-    def publish(*routes):
-        """As the kubelet does: a new folder, and a symlink that is replaced."""
-        folder = tmp_path / next(names)
-        folder.mkdir()
-        config_file.write(folder / "husk.yaml", *routes, reload={"interval": "50ms"})
-        (tmp_path / "..data_tmp").symlink_to(folder.name)
-        os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
-    publish(route("a", aggregator))
-    (tmp_path / "husk.yaml").symlink_to("..data/husk.yaml")
-    program = husk.run(tmp_path / "husk.yaml")
-    for name in "bcd":
-        publish(route(name, aggregator))
-        carry_acked(agent_of(program, name), 1, name)
-
-
-# ---- storms and ends ----
-
-@WORKERS
-def test_a_storm_of_signals_ends_well(file, workers):
-    aggregator, other = CountingAggregator(), CountingAggregator()
-    place = listen(free_address())
-    running = file(route("r", aggregator, listen=place), workers=workers)
-    agent = Streaming(raw.parse_address(place), 1)
-    for number in range(200):
-        running.replace(route("r", (aggregator, other)[number % 2], listen=place), *[route(f"x{number}", other)][:number % 3])
-        running.husk.signal(signal.SIGHUP)
-    running.hang_up()
-    numbers = agent.finish()
-    assert all(aggregator.stored[one] or other.stored[one] for one in numbers) and agent.ends == 0
-    assert running.count("failure") == 0
-
-
-def test_a_file_during_the_drain_changes_nothing(file):
-    aggregator = Aggregator(acks=False)
-    running = file(route("r", aggregator))
-    agent = agent_of(running.husk, "r")
-    agent.send(event(1, "one"))
-    aggregator.wait_for(1)
-    running.husk.signal(signal.SIGTERM)
-    running.husk.wait_for_event(message="draining")
-    running.replace(route("other", aggregator))
-    running.husk.signal(signal.SIGHUP)
-    aggregator.ack(*aggregator.messages)
-    agent.expect_ack("one")
-    agent.sock.shutdown(socket.SHUT_WR)
-    assert running.husk.wait() == 0
-    assert not running.husk.events(message="configuration reloaded")
-
-
-@WORKERS
-def test_two_husks_in_series_change_in_turn(husk, tmp_path, workers):
-    """The link between them ends and begins again, and no event is lost."""
-    a, b = CountingAggregator(), CountingAggregator()
-    middle, front = (listen(free_address()) for _ in range(2))
-
-    def far_at(number):
-        return route("far", (a, b)[number % 2], listen=middle, delivery={"ack_timeout": f"{8 + number % 2}s"})
-
-    def near_at(number):
-        return route("near", middle, listen=front, delivery={"batch_bytes": f"{1 + number % 3}KiB",
-                                                             "upstream_link": ("on", "auto")[number // 2 % 2]})
-    far = File(husk, tmp_path / "far.yaml", far_at(0), workers=workers)
-    near = File(husk, tmp_path / "near.yaml", near_at(0), workers=workers)
-    agents = [Streaming(raw.parse_address(front), 10_000_000 * n) for n in (1, 2, 3)]
-    silent = Silent(raw.parse_address(front), 50_000_000)
-    for number in range(1, 13):
-        (far.change(far_at(number)) if number % 2 else near.change(near_at(number)))
-        silent.send(5)
-        acked = agents[0].acked_count
-        eventually(lambda: agents[0].acked_count > acked, "messages go on")
-    numbers = [one for agent in agents for one in agent.finish()]
-    eventually(lambda: all(a.stored[one] or b.stored[one] for one in [*numbers, *silent.numbers]), "all events arrive")
-    assert [agent.ends for agent in agents] == [0] * 3
-    assert not near.husk.metric("husk_messages_dropped_total") + far.husk.metric("husk_messages_dropped_total")

@@ -11,6 +11,7 @@ from support import raw
 from support.forward import Agent, Aggregator, ack, carry_acked, event, message
 from support.husk import LIGHT
 from support.process import eventually
+from support.timing import undisturbed
 
 KIB, MIB = 1 << 10, 1 << 20
 LIMIT = {"cut_through_bytes": "64KiB"}
@@ -204,6 +205,7 @@ def test_an_agent_that_stops_in_the_middle_is_reset_at_the_message_timeout(pair)
     carry_acked(pair.agent(), 2, "two")
 
 
+@undisturbed
 def test_a_slow_agent_that_makes_progress_is_not_reset(pair):
     pair = pair(message_timeout="600ms")
     agent, data = pair.agent(), event(1, "one" * 20)

@@ -12,9 +12,11 @@ import pytest
 from support import config_file, raw
 from support.config_file import route
 from support.forward import Agent, Aggregator, carry_acked, message
-from support.husk import BINARY, ROOT, Husk, run
+from support.husk import BINARY, LIGHT, ROOT, Husk, run
 from support.pki import Certificate
 from support.process import eventually
+from support.tokens import PIN, Store
+from support.workload_api import TrustDomain, WorkloadApi, answer
 
 EXAMPLES = ROOT / "config/examples"
 LISTENING = re.compile(r'(?<!admin )listening\b.*\baddress[":=]+([^\s"]+)')
@@ -199,6 +201,32 @@ def kubernetes(site):
                         warning="subjectAltName")
     client = site.start("kubernetes-fluent-bit", UPSTREAM=server, CERTS=secrets["client"])
     carry(site.plain(client, authentication={"self_hostname": "fluent-bit", "upstream": key}), aggregator)
+
+
+@case("spiffe-aggregator")
+def spiffe(site):
+    domain = TrustDomain(site.path("spiffe"), "example.org")
+    agents = [WorkloadApi(site.path(name), answer(domain.svid(f"ns/logs/sa/{name}"))) for name in ("fluentd", "fluent-bit")]
+    aggregator = Aggregator()
+    server = site.start("spiffe-aggregator", UPSTREAM=aggregator, SPIFFE_ENDPOINT_SOCKET=agents[0].name)
+    client = site.plain(server, tls={"upstream": {"spiffe_socket": agents[1].name}})
+    carry(client, aggregator)
+
+
+@case("token-aggregator")
+def token(site):
+    if LIGHT:
+        pytest.skip("SoftHSM would find the functions of BoringSSL before those of OpenSSL (see support/tokens.py)")
+    certificate = Certificate(f"{site.certificates}/server.crt.pem", f"{site.certificates}/server.key.pem")
+    store = Store(site.path("")).open()
+    store.add("logs", server=certificate)
+    site.path("pin").write_text(f"{PIN}\n")
+    site.path("pin").chmod(0o600)
+    aggregator = Aggregator()
+    server = site.start("token-aggregator", UPSTREAM=aggregator, CERT=certificate.cert, CA=f"{site.certificates}/ca.crt.pem",
+                        PIN=site.path("pin"), SOFTHSM2_CONF=store.settings)
+    client = site.start("sidecar-agent", UPSTREAM=server, CERTS=site.certificates)
+    carry(client.address, aggregator)
 
 
 # ---- all of them ----

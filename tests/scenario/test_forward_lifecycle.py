@@ -9,6 +9,7 @@ import pytest
 from support import raw
 from support.forward import Agent, Aggregator, carry_acked, event
 from support.process import eventually
+from support.timing import undisturbed
 
 
 def agent_of(husk):
@@ -47,6 +48,7 @@ def test_agents_beyond_the_limit_wait_until_one_ends(pair):
     third.expect_ack("third")
 
 
+@undisturbed
 def test_a_silent_peer_ends_at_the_handshake_timeout_and_delays_no_other(pair):
     pair = pair(server={"handshake_timeout": "300ms", "workers": 1})
     silent = [raw.connect(pair.server.address) for _ in range(20)]

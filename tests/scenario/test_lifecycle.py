@@ -124,9 +124,7 @@ def test_husk_starts_without_dns_and_logs_it(husk):
     client = husk.client("aggregator.invalid:24224", protocol="tcp", dns_servers=f"{raw.HOST}:1",
                          connect_timeout="500ms")
     assert client.get("/live")[0] == 200
-    agent = raw.connect(client.address)
-    agent.sendall(b"?")
-    raw.assert_reset(agent)
+    raw.assert_resets(client.address)
     client.wait_for_event(reason="unresolved", side="upstream", level="warn")
     client.wait_until(lambda _: [e for e in client.problems() if e["message"].startswith("cannot resolve")],
                       "a line about the name")
@@ -139,8 +137,6 @@ def test_an_aggregator_that_comes_back_is_used_again(husk):
     tunnel = husk.tunnel(upstream=upstream)
     raw.carry_both_ways(*tunnel.open())
     upstream.close()
-    agent = raw.connect(tunnel.client.address)
-    agent.sendall(b"?")
-    raw.assert_reset(agent)
+    raw.assert_resets(tunnel.client.address)
     tunnel.upstream = raw.Listener(upstream.address)
     raw.carry_both_ways(*tunnel.open())

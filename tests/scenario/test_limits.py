@@ -6,6 +6,7 @@ import pytest
 
 from support import raw
 from support.process import eventually
+from support.timing import undisturbed
 
 
 @pytest.mark.parametrize("mode", ["client", "server"])
@@ -13,7 +14,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk
     """Only one husk is limited, so that it is the first one without descriptors."""
     tunnel = husk.tunnel(**{mode: {"prefix": ("prlimit", "--nofile=64")}}, upstream=raw.Collector())
     limited = getattr(tunnel, mode)
-    descriptors = limited.descriptors()
+    descriptors = limited.descriptors_at_rest()
     agents = [raw.connect(tunnel.client.address) for _ in range(100)]
     limited.wait_for_event(level="warn", message="accepting paused: Too many open files")
 
@@ -88,6 +89,7 @@ def test_connections_beyond_the_limit_wait_until_one_ends(husk):
     assert tunnel.upstream.accept().recv(1) == b"3"
 
 
+@undisturbed
 def test_handshakes_beyond_the_limit_wait_until_one_ends(husk, pki):
     server = husk.server(raw.Listener(), protocol="tcp", max_handshakes=2, workers=1, handshake_timeout="500ms")
     silent = [raw.connect(server.address) for _ in range(2)]
@@ -100,12 +102,11 @@ def test_handshakes_beyond_the_limit_wait_until_one_ends(husk, pki):
 def test_a_connect_without_an_answer_ends_at_the_connect_timeout(husk):
     full = raw.FullListener()
     client = husk.client(full, protocol="tcp", connect_timeout="300ms")
-    agent = raw.connect(client.address)
-    agent.sendall(b"?")
-    raw.assert_reset(agent)
+    raw.assert_resets(client.address)
     client.wait_for_event(reason="connect_timeout", side="upstream", level="warn")
 
 
+@undisturbed
 def test_an_idle_connection_ends_at_the_idle_timeout_without_a_line(husk):
     tunnel = husk.tunnel(client={"idle_timeout": "300ms"})
     agent, aggregator = tunnel.open()
@@ -116,6 +117,7 @@ def test_an_idle_connection_ends_at_the_idle_timeout_without_a_line(husk):
     assert not tunnel.client.problems()
 
 
+@undisturbed
 def test_traffic_in_one_direction_keeps_a_connection_from_being_idle(husk):
     options = {"idle_timeout": "1500ms"}
     agent, aggregator = husk.tunnel(client=options, server=options).open()

@@ -1,11 +1,11 @@
 """docs/link.md, husk client: what it sends to a scripted link server, and what it makes of the answers."""
 
-import time
 
 import pytest
 
 from support import link, raw
 from support.forward import Agent, event
+from support.timing import undisturbed
 
 ACK_TIMEOUT_MS = 400
 
@@ -172,6 +172,7 @@ def test_with_on_refused_reset_an_agent_without_acks_is_reset(scripted):
 
 # ---- waiting ----
 
+@undisturbed
 def test_while_the_server_says_that_it_waits_no_timer_runs(scripted):
     scripted = scripted(max_ack_timeouts=1, delivery_timeout="500ms")
     asking, plain = scripted.agent(), scripted.agent()
@@ -212,7 +213,7 @@ def with_closed_window(scripted):
     reader = Reader(scripted.listener.accept_link())
     sender, _, _ = reader.message()
     reader.peer.send({"sender": sender, "window": 0})
-    time.sleep(0.2)  # the client reads the window
+    scripted.client.settle()  # it has read the window
     return agent, reader, sender
 
 

@@ -189,7 +189,7 @@ def test_ack_latency_is_measured_from_sending_to_the_ack(half):
     latency = half.husk.metric
     assert latency("husk_ack_latency_seconds_count") == 2
     assert 0.1 <= latency("husk_ack_latency_seconds_sum") <= time.monotonic() - began
-    assert latency("husk_ack_latency_seconds_bucket", le="0.1") == (quick <= 0.1)
+    assert quick > 0.1 or latency("husk_ack_latency_seconds_bucket", le="0.1") == 1
     assert latency("husk_ack_latency_seconds_bucket", le="60") == 2
 
 

@@ -11,6 +11,7 @@ from support.forward import Agent, Aggregator, event
 from support.husk import Launcher, flags, run
 from support.process import Programs
 from support.strangers import HELO, HTTP_RESPONSE, SSH, TLS_ALERT, Peer, TlsServer
+from support.timing import undisturbed
 
 PROXY_V2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12)
 HTTP_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -44,9 +45,8 @@ def listeners(pki):
     programs = Programs()
     launcher, upstream = Launcher(pki, programs), raw.Listener()
     yield {"client": launcher.client(upstream, log_burst="off"),
-           "client-key": launcher.client(upstream, log_burst="off", accept_key_env="KEY", env={"KEY": "a key"},
-                                         handshake_timeout="500ms"),
-           "server": launcher.server(upstream, log_burst="off", handshake_timeout="500ms"),
+           "client-key": launcher.client(upstream, log_burst="off", accept_key_env="KEY", env={"KEY": "a key"}),
+           "server": launcher.server(upstream, log_burst="off"),
            "server-tcp": launcher.server(upstream, log_burst="off", protocol="tcp")}
     programs.stop()
     upstream.sock.close()
@@ -58,8 +58,7 @@ def expect_refused(husk, peer, data, *words, **fields):
     with peer:
         peer.sendall(data)
         raw.assert_closed(peer)
-    husk.wait_for_event(peer=address)
-    line, = husk.events(peer=address)
+    line = husk.event(peer=address)
     assert fields.items() <= line.items(), line
     expect_words(line, words)
 
@@ -106,10 +105,10 @@ def test_plaintext_comes_to_husk_server(listeners, kind, data, speaks, word):
     expect_refused(listeners[kind], raw.connect(listeners[kind].address), data, word, reason="not_tls", speaks=speaks)
 
 
-def test_a_silent_agent_comes_to_husk_server(listeners):
+def test_a_silent_agent_comes_to_husk_server(husk):
     """An agent without TLS that has a shared key is silent: it waits for a HELO."""
-    expect_refused(listeners["server"], raw.connect(listeners["server"].address), b"", "shared key", "turn on TLS",
-                   reason="handshake_timeout", speaks="nothing")
+    server = husk.server(raw.Listener(), handshake_timeout="500ms")
+    expect_refused(server, raw.connect(server.address), b"", "shared key", "turn on TLS", reason="handshake_timeout", speaks="nothing")
 
 
 @pytest.mark.parametrize("name", ["http", "proxy-1", "syslog"])
@@ -125,9 +124,9 @@ def test_an_agent_without_a_shared_key_comes_to_a_husk_with_one(listeners):
                    "remove --accept-key-*", reason="key_malformed", speaks="forward")
 
 
-def test_a_silent_agent_comes_to_a_husk_with_a_shared_key(listeners):
-    expect_refused(listeners["client-key"], raw.connect(listeners["client-key"].address), b"",
-                   "remove --accept-key-*", reason="key_timeout", speaks="nothing")
+def test_a_silent_agent_comes_to_a_husk_with_a_shared_key(husk):
+    client = husk.client(raw.Listener(), accept_key_env="KEY", env={"KEY": "a key"}, handshake_timeout="500ms")
+    expect_refused(client, raw.connect(client.address), b"", "remove --accept-key-*", reason="key_timeout", speaks="nothing")
 
 
 def test_an_agent_without_a_certificate_comes_to_husk_server(listeners, pki):
@@ -216,7 +215,7 @@ def test_an_upstream_of_husk_client_without_tls(husk, options, speaks, word, pro
 
 @pytest.mark.parametrize("closes, reason", [(False, "handshake_timeout"), (True, "handshake_closed")])
 def test_an_upstream_of_husk_client_that_says_nothing(husk, closes, reason):
-    client = husk.client(Peer(closes=closes), handshake_timeout="200ms")
+    client = husk.client(Peer(closes=closes), handshake_timeout="60s" if closes else "200ms")
     with deliver(client).sock:
         expect_line(client, "if the port of --upstream takes plaintext", reason=reason, side="upstream",
                     speaks="nothing")
@@ -263,9 +262,9 @@ def test_a_port_on_which_nobody_listens(husk, pki, mode):
 
 # ---- shared keys ----
 
-def with_key(side, value="a key"):
+def with_key(side, value="a key", **options):
     """The options of one husk: `side` is shared (towards the upstream) or accept (towards agents)."""
-    return {f"{side}_key_env": "KEY", "env": {"KEY": value}, "handshake_timeout": "200ms", "self_hostname": side}
+    return {f"{side}_key_env": "KEY", "env": {"KEY": value}, "self_hostname": side, **options}
 
 
 def test_a_shared_key_at_the_aggregator_with_tls_and_not_at_husk(husk, pki):
@@ -274,8 +273,9 @@ def test_a_shared_key_at_the_aggregator_with_tls_and_not_at_husk(husk, pki):
         expect_line(client, "set --shared-key-env", reason="bad_ack", speaks="helo")
 
 
+@undisturbed
 def test_a_shared_key_at_husk_and_not_at_the_aggregator(husk, pki):
-    server = husk.server(Peer(), **with_key("shared"))
+    server = husk.server(Peer(), **with_key("shared", handshake_timeout="200ms"))
     agent = deliver_tls(server, pki)
     expect_line(server, "sends no HELO", "remove --shared-key-*", reason="key_timeout", speaks="nothing")
     agent.sock.sock.close()
@@ -296,15 +296,16 @@ def test_a_shared_key_at_husk_and_an_upstream_with_tls(husk, pki):
         def talk(self, sock):
             sock.settimeout(0.05)
             super().talk(sock)
-    server = husk.server(Impatient(pki), **{**with_key("shared"), "handshake_timeout": "5s"})
+    server = husk.server(Impatient(pki), **with_key("shared"))
     agent = deliver_tls(server, pki)
     expect_line(server, "if the port of --upstream speaks TLS", reason="key_rejected", speaks="nothing")
     agent.sock.sock.close()
 
 
+@undisturbed
 def test_two_husks_of_which_only_the_client_has_a_key(husk):
     server = husk.server(Aggregator(), silence_hint="100ms")
-    client = husk.client(server, **with_key("shared"))
+    client = husk.client(server, **with_key("shared", handshake_timeout="1s"))
     with deliver(client).sock:
         expect_line(client, "remove --shared-key-*", side="upstream")
 
@@ -378,9 +379,7 @@ def test_tcp_in_one_half_and_forward_in_the_other_carry_messages(husk, client, s
 def test_tcp_in_the_client_only_and_an_agent_that_speaks_json(husk):
     server = husk.server(raw.Listener())
     client = husk.client(server, protocol="tcp")
-    with raw.connect(client.address) as agent:
-        agent.sendall(b'["t",1,{"n":1}]')
-        raw.assert_reset(agent)
+    raw.assert_resets(client.address, b'["t",1,{"n":1}]')
     expect_line(server, "--protocol tcp on each husk between the agent and the aggregator", reason="json")
 
 
@@ -413,6 +412,16 @@ def test_a_server_certificate_of_another_ca(husk, pki):
     client = husk.client(server)
     with deliver(client).sock:
         expect_line(client, "not in our CA file", "--ca", reason="certificate_unknown_ca", side="upstream")
+
+
+@pytest.mark.parametrize("side", ["downstream", "upstream"])
+def test_a_revocation_list_is_required_and_missing(husk, pki, side):
+    required = {"revocation_policy": "require"}
+    server = husk.server(raw.Listener(), **(required if side == "downstream" else {}))
+    client = husk.client(server, **(required if side == "upstream" else {}))
+    with deliver(client).sock:
+        line = (server if side == "downstream" else client).wait_for_event(reason="revocation_unknown", side=side)
+        expect_words(line, ("no revocation list of its issuer CN=CA ours", "--crl", "--revocation-policy warn"))
 
 
 def test_an_aggregator_that_does_not_accept_the_certificate_of_husk(husk, pki):

@@ -1,5 +1,8 @@
-"""--rule: which identity may write which tags. husk checks the rules at the head of each message."""
+"""--deny-*: which identity may not connect. --rule: which identity may write which tags. husk checks the rules at the
+head of each message."""
 
+import hashlib
+import subprocess
 import time
 
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from support import raw
 from support.forward import Agent, Aggregator, event, message
 from support.husk import run
+from support.timing import undisturbed
 
 URI = "spiffe://td/ns/a"
 
@@ -16,6 +20,7 @@ def identities(pki):
     return {
         "a": pki.ca.issue("policy-a", "agent-a", "clientAuth", f"DNS:Web-1.Example,URI:{URI}"),
         "b": pki.ca.issue("policy-b", "agent.b", "clientAuth"),
+        "named": pki.ca.issue("policy-named", "agent-n/O=Other/O=Team One/OU=Logs", "clientAuth", "email:ops@a.example"),
     }
 
 
@@ -196,6 +201,7 @@ def expect_in_order(aggregator, count):
     assert aggregator.numbers() == list(range(count))
 
 
+@undisturbed
 def test_messages_above_the_rate_wait_and_are_not_lost(guarded):
     guarded = guarded("cn=agent-a messages-per-second=50 burst=100ms", "any")
     started = time.monotonic()
@@ -229,9 +235,9 @@ def test_bytes_above_the_rate_wait_and_a_message_larger_than_the_burst_passes(gu
 
 def test_a_rate_applies_to_all_connections_of_an_identity_together(guarded):
     guarded = guarded("any messages-per-second=50 burst=100ms")
+    agents = [guarded.agent("a") for _ in range(40)]
     started = time.monotonic()
-    for number in range(40):
-        agent = guarded.agent("a")
+    for number, agent in enumerate(agents):
         agent.send(event(number))
         agent.sock.close_write()
     received = guarded.aggregator.wait_for(40)
@@ -262,3 +268,54 @@ def test_connections_without_bytes_end_while_their_identity_is_throttled(guarded
         guarded.agent("a").sock.close_write()
     guarded.husk.wait_for_metric("husk_connections_ended_total", 5, side="downstream", reason="probe")
     assert guarded.aggregator.numbers() == [0]
+
+
+# ---- --deny-* ----
+
+def spki(certificate):
+    key = subprocess.run(["openssl", "x509", "-in", certificate.cert, "-pubkey", "-noout"], check=True, capture_output=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True, capture_output=True).stdout
+    return hashlib.sha256(der).hexdigest()
+
+
+@pytest.mark.parametrize("kind, value", [("cn", "agent-*"), ("dns", "web-1.example"), ("uri", "spiffe://td/*/a"), ("ou", "*"),
+                                         ("spki", None)])
+def test_an_identity_that_is_denied_is_refused_and_others_are_not(husk, identities, kind, value):
+    value = value or spki(identities["a"])
+    aggregator = Aggregator()
+    server = husk.server(aggregator, allow_any=True, **{f"deny_{kind}": [{"spki": "0" * 64, "uri": "urn:nobody"}.get(kind, "nobody"), value]})
+
+    def agent(name):
+        return Agent(raw.connect_tls(server.address, husk.pki.ca.cert, identities[name]))
+    good = agent("b")
+    good.send(event(2, "2"))
+    good.expect_ack("2")
+    if kind == "ou":  # no certificate has one
+        agent("a")
+        return
+    refused = agent("a")
+    refused.send(event(1))
+    line = server.wait_for_event(message="connection ended", reason="not_allowed")
+    assert f"--deny-{kind} {value} denies" in line["detail"] and "cn:agent-a" in line["detail"]
+    assert aggregator.numbers() == [2]
+
+
+@pytest.mark.parametrize("kind, value, other", [
+    ("o", "Team *", "team *"), ("o", "Other", "Oth"), ("ou", "Logs", "logs"), ("email", "*@a.example", "*"),
+    ("email", "ops@*", "*ops@b.example"), ("issuer", "CN=CA ours", "CN=CA")])
+def test_organizations_emails_and_issuers_admit_and_deny(husk, identities, kind, value, other):
+    """All parts of a name count. `other` matches nothing of the certificate."""
+    def says(**options):
+        aggregator = Aggregator()
+        server = husk.server(aggregator, **options)
+        agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, identities["named"]))
+        agent.send(event(1, "1"))
+        try:
+            agent.expect_ack("1")
+            return "admitted"
+        except (OSError, EOFError, AssertionError):
+            return server.wait_for_event(reason="not_allowed")["detail"]
+    assert says(**{f"allow_{kind}": [other, value]}) == "admitted"
+    assert "no --allow-* setting admits" in says(**{f"allow_{kind}": [other]})
+    assert says(allow_any=True, **{f"deny_{kind}": [other]}) == "admitted"
+    assert f"--deny-{kind} {value} denies" in says(allow_any=True, **{f"deny_{kind}": [other, value]})

@@ -52,9 +52,7 @@ def test_server_refuses_a_bad_client_certificate(husk, pki, version, shown, reas
 ])
 def test_an_agent_is_reset_when_husk_server_refuses_its_client(husk, pki, version, client, server, reason):
     tunnel = husk.tunnel(client={"certificate": getattr(pki, client), "tls_max": version}, server=server)
-    agent = raw.connect(tunnel.client.address)
-    agent.sendall(MESSAGE)
-    raw.assert_reset(agent)
+    raw.assert_resets(tunnel.client.address, MESSAGE)
     one_problem(tunnel.server, reason=reason, side="downstream")
     one_problem(tunnel.client, reason="tls_rejected", side="upstream")
     assert not tunnel.upstream.was_dialled()
@@ -83,6 +81,10 @@ def test_a_refused_client_retains_its_messages_and_logs_the_reason(husk, version
     ("allow_uri", "spiffe://client", False),
     ("allow_ou", "client", False),
     ("allow_spki", "00" * 32, False),
+    ("allow_o", "client", False),
+    ("allow_email", "client@example.org", False),
+    ("allow_issuer", "CN=CA *", True),
+    ("allow_issuer", "CN=client", False),
     ("allow_cn", ["other", "client"], True),
 ])
 def test_allow_options_decide_who_may_connect(husk, rule, value, allowed):

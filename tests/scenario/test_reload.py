@@ -71,8 +71,8 @@ def test_a_replaced_secret_is_noticed_and_loaded_as_a_whole(husk, pki, tmp_path)
 
 @pytest.mark.parametrize("fault", ["junk", "expired", "key of another", "missing"])
 def test_a_failed_reload_keeps_the_old_credentials_and_logs_one_line(husk, pki, mounted, fault):
-    certificate = mounted(pki.server)
-    server = husk.server(raw.Listener(), protocol="tcp", certificate=certificate)
+    certificate, upstream = mounted(pki.server), raw.Listener()
+    server = husk.server(upstream, protocol="tcp", certificate=certificate)
     if fault == "junk":
         open(certificate.cert, "w").write("junk\n")
     elif fault == "expired":

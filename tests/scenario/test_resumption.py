@@ -1,11 +1,10 @@
 """A connection resumes the TLS session of an earlier connection to the same upstream."""
 
 import socket
-import struct
 
 import pytest
 
-from support import raw
+from support import client_hello, raw
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
@@ -29,22 +28,13 @@ def test_the_second_connection_resumes_the_session(husk, version):
 
 def shows_a_session(hello):
     """Whether a ClientHello asks for a resumption: pre_shared_key (1.3) or a session_ticket with content (1.2)."""
-    at = 5 + 4 + 2 + 32  # record, handshake, version, random
-    at += 1 + hello[at]  # session id
-    at += 2 + int.from_bytes(hello[at:at + 2], "big")  # ciphers
-    at += 1 + hello[at] + 2  # compression, length of the extensions
-    while at < len(hello):
-        kind, length = struct.unpack_from(">HH", hello, at)
-        if kind == 41 or kind == 35 and length:
-            return True
-        at += 4 + length
-    return False
+    return client_hello.PRE_SHARED_KEY in hello.extensions or hello.extensions.get(client_hello.SESSION_TICKET)
 
 
 def accept_unless_resuming(listener, context):
     while True:
         sock = listener.accept()
-        if not shows_a_session(sock.recv(65536, socket.MSG_PEEK)):
+        if not shows_a_session(client_hello.parse(sock.recv(65536, socket.MSG_PEEK))):
             return raw.TlsPeer(sock, context, server_side=True).handshake()
         sock.recv(65536)
         sock.sendall(b"\x15\x03\x03\x00\x02\x02\x50")  # fatal alert internal_error

@@ -18,6 +18,7 @@ import pytest
 from support.husk import BINARY, ROOT
 from support.process import WAIT_SECONDS
 from support.raw import read_exactly, read_to_end, reset
+from support.timing import undisturbed
 
 CAPTURES = ROOT / "tests/support/captures"
 RECORDINGS = sorted(path.stem for path in CAPTURES.glob("*.c2s")
@@ -210,6 +211,7 @@ def test_send_and_receive_use_ipv6():
         assert receive.finish()[2] == 0
 
 
+@undisturbed
 def test_send_keeps_its_rate():
     with Receive("--count", "11") as receive:
         started = time.monotonic()
@@ -503,7 +505,8 @@ def send_no_forward(connection):
     (send_helo, "shared-key handshake"), (send_no_forward, "not Forward")])
 def test_send_fails_without_an_ack(serve, why):
     with Aggregator(serve) as aggregator:
-        status, output = send(aggregator.address, "--count", "3", "--ack", "--timeout", "300ms")
+        timeout = "300ms" if serve is wait_after_message else "60s"
+        status, output = send(aggregator.address, "--count", "3", "--ack", "--timeout", timeout)
     assert status == 1
     assert output.startswith("husk send: ") and output.count("\n") == 1 and re.search(why, output)
     assert output.endswith(", 0 acked)\n")

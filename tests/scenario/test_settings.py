@@ -12,6 +12,7 @@ import pytest
 from support import raw
 from support.name_server import NameServer
 from support.process import WAIT_SECONDS, eventually
+from support.timing import expect_within, in_time, undisturbed
 
 NOWHERE = f"{raw.HOST}:1"
 NAME = "aggregator.test"
@@ -31,6 +32,7 @@ def test_a_name_is_looked_up_again_after_its_ttl_within_the_limits(husk, ttl, op
     assert min(gaps) < 2, gaps  # the defaults are 5 s and more; one interval may be longer on a busy machine
 
 
+@in_time
 def test_failed_look_ups_are_repeated_at_growing_intervals_up_to_the_limit(husk):
     names = NameServer()
     client = husk.client(f"{NAME}:1", protocol="tcp", dns_servers=names.text, dns_retry_min="100ms",
@@ -38,16 +40,14 @@ def test_failed_look_ups_are_repeated_at_growing_intervals_up_to_the_limit(husk)
     gaps = names.gaps(NAME, 6)
     for gap, least in zip(gaps, [0.1, 0.2, 0.4, 0.4, 0.4, 0.4]):
         assert gap >= least - 0.01, gaps
-    assert gaps[0] < 0.9, gaps  # the default is 1 s
-    assert min(gaps[3:]) < 0.75, gaps  # the next doubling would be 0.8 s
+    expect_within(0.9, gaps[0])  # the default is 1 s
+    expect_within(0.75, min(gaps[3:]))  # the next doubling would be 0.8 s
 
     names.hosts[NAME] = [raw.HOST]
     client.wait_for_event(message=f"{NAME} resolves again")
 
     def dialled():  # the workers get the address a little after the log line
-        agent = raw.connect(client.address)
-        agent.sendall(b"?")
-        raw.assert_reset(agent)
+        raw.assert_resets(client.address)
         return client.events(reason="connect_refused", side="upstream")
     eventually(dialled, "the address is dialled")
 
@@ -86,6 +86,7 @@ def test_an_ejected_address_is_tried_last(husk, eject_time, expected):
     assert refusals(tunnel) == expected
 
 
+@undisturbed
 def test_an_ejected_address_is_tried_again_after_the_eject_time(husk):
     upstream = HalfDeadUpstream()
     tunnel = husk.tunnel(server={"dns_servers": upstream.names.text, "eject_time": "700ms"}, upstream=upstream)
@@ -97,7 +98,7 @@ def test_an_ejected_address_is_tried_again_after_the_eject_time(husk):
         carry_one(tunnel)
     waited = time.monotonic() - seen
     assert refusals(tunnel) == 2
-    assert 0.5 < waited < 5  # the default is 10 s
+    assert 0.5 < waited < 9  # the default is 10 s
 
 
 def ticketless(husk, pki, confirm_timeout):
@@ -231,7 +232,7 @@ def test_a_peer_that_vanishes_ends_at_the_dead_peer_timeout(husk, pki, namespace
     cut = time.monotonic()
     agent.sendall(last_bytes)
     raw.assert_closed(agent)  # a Unix socket has no reset
-    assert 1 < time.monotonic() - cut < 15  # the default is 2 minutes
+    assert 1 < time.monotonic() - cut < 60  # the default is 2 minutes
     client.wait_for_event(reason="dead_peer", side="upstream", level="warn")
 
 
@@ -251,7 +252,7 @@ def test_an_incomplete_admin_request_ends_at_its_timeout(husk):
     slow = raw.connect(client.admin)
     slow.sendall(b"GET /live HTTP/1.1\r\n")
     raw.assert_closed(slow)
-    assert 0.29 <= time.monotonic() - began < 5  # the default is 10 s
+    assert 0.29 <= time.monotonic() - began < 9  # the default is 10 s
 
 
 # ---- log ----
@@ -260,9 +261,7 @@ def fail_often(husk, count, **options):
     """Makes `count` connections that fail. Returns the lines about them and the number of suppressed lines."""
     client = husk.client(NOWHERE, protocol="tcp", workers=1, **options)
     for _ in range(count):
-        agent = raw.connect(client.address)
-        agent.sendall(b"?")
-        raw.assert_reset(agent)
+        raw.assert_resets(client.address)
     client.wait_for_metric("husk_connections_ended_total", count, side="upstream", reason="connect_refused")
     client.stop()
     return (client.events(message="connection ended", reason="connect_refused"),

@@ -69,7 +69,7 @@ def test_an_agent_whose_ca_is_removed_goes_and_others_stay(site, version):
     site.remove_other_ca()
     expect_end(stranger)
     carry([agent], 3)
-    line, = site.server.events(reason="distrusted")
+    line = site.server.event(reason="distrusted")
     assert line["level"] == "warn" and line["side"] == "downstream" and line["identity"] and line["peer"]
     assert "CA theirs, which is not in our CA file" in line["detail"]
     assert ended(site.server, "downstream") == 1 and site.server.problems() == [line]
@@ -120,14 +120,41 @@ def test_an_agent_whose_certificate_is_revoked_goes(site, pki, bundle, tmp_path)
     assert "revoked" in site.server.wait_for_event(reason="distrusted")["detail"]
 
 
+@pytest.mark.parametrize("policy", ["warn", "require"])
+def test_an_agent_that_a_new_list_revokes_goes_without_a_signal(site, pki, bundle, tmp_path, policy):
+    """husk looks at the directory. A message that is not acknowledged yet is settled before the connection ends."""
+    lists, folder = RevocationLists(tmp_path, pki.ca), tmp_path / "crls"
+    folder.mkdir()
+    (folder / "list").write_text(lists.make("a"))
+    bundle.write(pki.ca.cert)
+    site = site(crl=folder, revocation_policy=policy, allow_any=True, acks=False, reload_interval="50ms")
+    agents = [site.agent(), site.agent(pki.unlisted_client)]
+    for number, agent in enumerate(agents):
+        agent.send(event(number, f"{number}"))
+    sent = site.aggregator.wait_for(2)
+    (folder / ".next").write_text(lists.make("b", pki.unlisted_client, options=(
+        "-crl_lastupdate", "20990101000000Z", "-crl_nextupdate", "20990102000000Z") if policy == "warn" else ("-crldays", 30)))
+    (folder / ".next").rename(folder / "list")
+    site.server.wait_for_event(message="credentials reloaded")
+    assert ended(site.server, "downstream") == 0
+    site.aggregator.ack(*sent)
+    for number, agent in enumerate(agents):
+        assert agent.read_acks(1) == [f"{number}"]
+    expect_end(agents[1])
+    site.aggregator.acks = True
+    carry(agents[:1], 3)
+    assert "revoked" in site.server.wait_for_event(reason="distrusted")["detail"]
+
+
 @pytest.mark.parametrize("change", ["nothing", "other certificate", "another ca", "a list", "order"])
 def test_a_reload_that_concerns_no_peer_ends_no_connection(site, pki, bundle, mounted, tmp_path, change):
     site = site(certificate=mounted(pki.server), allow_any=True)
     agents = [site.agent(), site.stranger()]
     carry(agents, 1)
-    lists = RevocationLists(tmp_path, pki.ca).make("l", pki.unlisted_client)
+    lists = [RevocationLists(tmp_path, pki.ca).make("l", pki.unlisted_client),
+             RevocationLists(tmp_path, pki.other_ca).make("other")]  # a CA without a list is warned of
     parts = [pki.ca.cert, pki.other_ca.cert]
-    bundle.write(*{"another ca": [*parts, Intermediate(tmp_path / "new", pki.ca).cert], "a list": [*parts, lists],
+    bundle.write(*{"another ca": [*parts, Intermediate(tmp_path / "new", pki.ca).cert], "a list": [*parts, *lists],
                    "order": parts[::-1]}.get(change, parts))
     if change == "other certificate":
         mounted(pki.next_server)

@@ -142,4 +142,4 @@ def test_husk_stops_without_failure_if_acks_are_unread(unread):
         eventually(lambda: aggregator.count == COUNT, "all messages arrive")
     husk.wait_for_metric("husk_acks_given_up_total", 1)
     husk.signal(signal.SIGTERM)
-    assert husk.process.wait(10) == 0
+    assert husk.wait() == 0

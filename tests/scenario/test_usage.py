@@ -142,6 +142,17 @@ def test_help_of_an_unknown_command_is_a_usage_error():
     one_line(run("help", "client", "server"), 2, "takes one argument")
 
 
+@pytest.mark.parametrize("name, meant", [
+    ("ack_timeout", "delivery.ack_timeout"), ("ack-timout", "ack-timeout"), ("chek", "check"),
+    ("tls.upstream.crt", "tls.upstream.cert")])
+def test_help_of_a_name_that_is_near_names_it(name, meant):
+    one_line(run("help", name), 2, f"did you mean {meant}?")
+
+
+def test_a_check_is_of_a_file_or_of_settings():
+    one_line(run("check", "client", "--config", "husk.yaml"), 2, "--config: cannot be combined with the settings")
+
+
 def test_the_help_begins_with_the_settings_that_every_husk_needs():
     groups = run("help", "client").stdout.split(":\n\n")
     assert groups[0].endswith("What every husk needs")

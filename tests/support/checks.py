@@ -1,11 +1,28 @@
 """husk check: its findings, as the JSON output has them."""
 
+import copy
 import json
 
+import jsonschema
+
 from support import raw
-from support.husk import flags, run
+from support.husk import ROOT, flags, run
 
 LEVELS = ("ok", "note", "warning", "problem")
+
+
+SCHEMA = json.loads((ROOT / "docs/check.schema.json").read_text())
+
+
+def exact(schema):
+    """The schema of this release: there is no further field."""
+    schema = copy.deepcopy(schema)
+    for part in (schema, schema["definitions"]["finding"]):
+        part["additionalProperties"] = False
+    return schema
+
+
+VALIDATOR = jsonschema.Draft7Validator(exact(SCHEMA))
 
 
 class Checked:
@@ -15,6 +32,7 @@ class Checked:
         assert not result.stderr and result.stdout.count("\n") == 1, result
         self.status = result.returncode
         self.report = json.loads(result.stdout)
+        VALIDATOR.validate(self.report)
         self.findings = self.report["findings"]
         assert {one["level"] for one in self.findings} <= set(LEVELS)
         problems = len(self.of("problem"))

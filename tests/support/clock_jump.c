@@ -34,3 +34,13 @@ int gettimeofday(struct timeval *restrict now, void *restrict zone)
     now->tv_usec = precise.tv_nsec / 1000;
     return 0;
 }
+
+time_t time(time_t *now)
+{
+    struct timespec precise;
+
+    clock_gettime(CLOCK_REALTIME, &precise);
+    if (now)
+        *now = precise.tv_sec;
+    return precise.tv_sec;
+}

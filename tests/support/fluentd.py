@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from support.husk import ROOT
-from support.process import Program
+from support.process import WAIT_SECONDS, Program
 
 PEERS = pathlib.Path(os.environ.get("HUSK_PEERS", ROOT / "build/peers"))
 GEMS = PEERS / "gems"
@@ -23,6 +23,28 @@ def command_of(version):
     [files] = PEERS.glob(f"fluentd-{version}.*")
     command = ["ruby", "-I", files / "lib", "-r", ROOT / "tests/support/without_http_server.rb", files / "bin/fluentd"]
     return command, {"GEM_HOME": str(GEMS), "GEM_PATH": f"{PEERS / 'more'}:{GEMS}"}
+
+
+def source(address, more=""):
+    """The section of a Forward input at this address."""
+    return f"""
+        <source>
+          @type forward
+          bind {address[0]}
+          port {address[1]}
+          {more}
+        </source>
+    """
+
+
+def security(shared_key, self_hostname="aggregator"):
+    """The section of an input, or of an output, with this shared key."""
+    return f"""
+        <security>
+          self_hostname {self_hostname}
+          shared_key {shared_key}
+        </security>
+    """
 
 
 def tls_transport(ca, certificate, more=""):
@@ -59,7 +81,7 @@ class Fluentd(Program):
                          {**own_env, **(env or {})})
 
     def wait_started(self):
-        self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it is running")
+        self.wait_for_line(lambda line: "fluentd worker is now running" in line, "that it is running", 5 * WAIT_SECONDS)
 
     def problems(self):
         """The warnings and errors in the log."""

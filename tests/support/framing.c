@@ -154,7 +154,7 @@ void framing_open(struct framing *f)
     assert_true(peer_policy_add(&rule->who, PEER_RULE_ANY, NULL, &fault));
     assert_true(message_rule_set_tags(rule, "a,b", &fault));
     assert_int_equal(message_permit_open(&f->permit, &f->policy, &f->meters, NULL, FRAMING_NOW_MS), END_NONE);
-    body_filter_init(&f->bodies, &f->route.body, &f->metrics);
+    body_filter_init(&f->bodies, &f->route, &f->metrics);
     buffer_init(&f->messages, &f->pool);
     link_open(f);
 }

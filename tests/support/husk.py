@@ -42,19 +42,29 @@ def run(*arguments, env=None, timeout=WAIT_SECONDS):
 class Husk(Program):
     """A running `husk client`, `husk server` or `husk run`."""
 
-    def __init__(self, mode, options, env=None, prefix=()):
-        super().__init__([*prefix, BINARY, mode, *flags(**options)], f"husk {mode}",
-                         {**SANITIZERS, **(env or {})})
+    def __init__(self, mode, options, env=None, prefix=(), pass_fds=(), binary=BINARY):
+        super().__init__([*prefix, binary, mode, *flags(**options)], f"husk {mode}",
+                         {**SANITIZERS, **(env or {})}, pass_fds)
 
     # ---- its log ----
 
     def events(self, **fields):
-        """The parsed log lines that have these fields."""
+        """The parsed log lines that have these fields, of all that husk has done so far."""
+        self.settle()
         parsed = [json.loads(line) for line in self.lines if line.startswith("{")]
         return [event for event in parsed if fields.items() <= event.items()]
 
     def wait_for_event(self, **fields):
-        return self.wait_until(lambda _: self.events(**fields), f"{fields}")[0]
+        """Returns the first line that has these fields. What husk does along with it is done."""
+        first, *_ = self.wait_until(lambda _: self.events(**fields), f"{fields}")
+        self.settle()
+        return first
+
+    def event(self, **fields):
+        """The only log line that has these fields, which may still be on its way."""
+        self.wait_for_event(**fields)
+        one, = self.events(**fields)
+        return one
 
     def problems(self):
         """The warnings and errors in the log."""
@@ -62,7 +72,8 @@ class Husk(Program):
 
     def problem(self):
         """The only warning or error in the log, which may still be on its way."""
-        one, = self.wait_until(lambda _: self.problems(), "a warning or error")
+        self.wait_until(lambda _: self.problems(), "a warning or error")
+        one, = self.problems()
         return one
 
     @functools.cached_property
@@ -76,7 +87,8 @@ class Husk(Program):
     # ---- its admin endpoint ----
 
     def get(self, path, timeout=WAIT_SECONDS, headers=None):
-        """Returns status and body."""
+        """Returns status and body, after all that husk has done so far."""
+        self.settle()
         connection = http.client.HTTPConnection(*self.admin, timeout=timeout)
         try:
             connection.request("GET", path, headers=headers or {})
@@ -94,7 +106,9 @@ class Husk(Program):
         return total
 
     def wait_for_metric(self, name, value, **labels):
-        return eventually(lambda: self.metric(name, **labels) >= value, f"{self.name} {name}{labels} >= {value}")
+        """What husk does along with it is done."""
+        eventually(lambda: self.metric(name, **labels) >= value, f"{self.name} {name}{labels} >= {value}")
+        self.settle()
 
     # ---- its process ----
 
@@ -115,6 +129,22 @@ class Husk(Program):
 
     def descriptors(self):
         return self.metric("process_open_fds")
+
+    def descriptors_at_rest(self):
+        """The descriptors of a husk with one worker, which has its own when it accepts."""
+        self.probe()
+        return self.descriptors()
+
+    def probe(self):
+        """Connects and closes until husk has seen that. A slow husk may dial before it sees the end, which is no probe then."""
+        def probes():
+            return self.metric("husk_connections_ended_total", side="downstream", reason="probe")
+        before = probes()
+
+        def is_seen():
+            raw.connect(self.address).close()
+            return probes() > before
+        eventually(is_seen, "a probe is seen")
 
     def stop(self):
         """Sends SIGTERM twice, so that husk does not wait for open connections. A sanitizer report fails the test."""
@@ -155,9 +185,9 @@ class Launcher:
             options["allow_cn"] = "client"
         return self._start("server", upstream, self.pki.server, options)
 
-    def run(self, path, count=1, env=None):
+    def run(self, path, count=1, env=None, **process):
         """Runs the routes of a file with JSON logs, and waits until husk listens on `count` addresses."""
-        husk = self._programs.add(Husk("run", {"config": path}, env))
+        husk = self._programs.add(Husk("run", {"config": path}, env, **process))
         husk.wait_until(lambda _: len(husk.events(message="listening")) == count, f"{count} listeners")
         return husk
 
@@ -173,13 +203,13 @@ class Launcher:
             upstream = raw.format_address(upstream.address)
         return {"listen": f"{raw.HOST}:0", "upstream": upstream, "cert": certificate.cert,
                 "key": certificate.key, "ca": self.pki.ca.cert, "admin": f"{raw.HOST}:0",
-                # Health probes would connect to the test's own listeners.
-                "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off",
+                # A test may be slower than the default. Health probes would connect to the test's own listeners.
+                "handshake_timeout": "60s", "health_interval": "off", "drain_quiet": "50ms", "drain_timeout": "2s", "reload_interval": "off",
                 "log_format": "json", **options}
 
     def _start(self, mode, upstream, certificate, options):
         certificate = options.pop("certificate", certificate)
-        process = {name: options.pop(name) for name in ("env", "prefix") if name in options}
+        process = {name: options.pop(name) for name in ("env", "prefix", "pass_fds", "binary") if name in options}
         husk = self._programs.add(Husk(mode, self.options(upstream, certificate, **options), **process))
         husk.address  # waits until husk listens
         return husk

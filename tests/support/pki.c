@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <openssl/nid.h>
 #include <openssl/obj.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -146,6 +148,15 @@ static void sign(X509 *certificate, EVP_PKEY *key, const EVP_MD *digest)
         assert_true(X509_sign(certificate, key, is_plain ? NULL : digest ? digest : EVP_sha256()));
 }
 
+/* Revocation lists tell certificates apart by their serial numbers. */
+static uint64_t serial_new(void)
+{
+    uint64_t serial = 0;
+
+    RAND_bytes((uint8_t *)&serial, sizeof serial);
+    return serial | 1;
+}
+
 struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, const struct pki_pair *issuer)
 {
     struct pki_pair pair = { .certificate = X509_new(), .key = key };
@@ -153,7 +164,7 @@ struct pki_pair pki_issue_for(EVP_PKEY *key, const struct pki_profile *profile, 
     const struct pki_pair *signer = issuer ? issuer : &pair;
 
     assert_true(X509_set_version(certificate, X509_VERSION_3) &&
-                ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), 1) &&
+                ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), serial_new()) &&
                 X509_set_pubkey(certificate, key));
     subject_set(certificate, profile->subject);
     assert_true(X509_set_issuer_name(certificate, X509_get_subject_name(signer->certificate)));
@@ -264,4 +275,59 @@ const char *pki_write_key(const char *directory, const char *name, const EVP_PKE
 
     assert_true(PEM_write_bio_PKCS8PrivateKey(content, (EVP_PKEY *)key, NULL, NULL, 0, NULL, NULL));
     return write_bio(directory, name, content, path);
+}
+
+/* ---- a site ---- */
+
+static void site_pair_write(const char *directory, const char *name, const struct pki_pair *pair)
+{
+    char file[32], path[PKI_PATH_BYTES];
+
+    snprintf(file, sizeof file, "%s.crt.pem", name);
+    pki_write_certificates(directory, file, &pair->certificate, 1, path);
+    snprintf(file, sizeof file, "%s.key.pem", name);
+    pki_write_key(directory, file, pair->key, path);
+}
+
+static void site_leaf_write(const char *directory, const char *name, struct pki_profile profile,
+                            const struct pki_pair *ca)
+{
+    profile.subject[0] = (struct pki_name) { NID_organizationName, "husk", 0 };
+    profile.key_usage = "critical,digitalSignature";
+    struct pki_pair pair = pki_issue(&profile, ca);
+    site_pair_write(directory, name, &pair);
+    pki_pair_free(&pair);
+}
+
+void pki_site_make(const char *directory, const char *const *server_names, size_t count, int days)
+{
+    int64_t now = time(NULL);
+    struct pki_profile ca_profile = { .subject = { { NID_organizationName, "husk", 0 },
+                                                   { NID_commonName, "husk development CA", 0 } },
+                                      .key_usage = "critical,keyCertSign,cRLSign",
+                                      .not_before = now - 300,
+                                      .not_after = now + (days + 3650) * (int64_t)ONE_DAY,
+                                      .is_ca = 1 };
+    struct pki_profile leaf = { .not_before = now - 300, .not_after = now + days * (int64_t)ONE_DAY };
+    struct pki_pair ca = pki_issue(&ca_profile, NULL);
+    unsigned char addresses[PKI_NAMES_MAX][16];
+
+    site_pair_write(directory, "ca", &ca);
+    leaf.extended_key_usage = "clientAuth";
+    leaf.subject[1] = (struct pki_name) { NID_commonName, "client", 0 };
+    leaf.alternatives[0] = (struct pki_name) { GEN_DNS, "client", 0 };
+    site_leaf_write(directory, "client", leaf, &ca);
+    leaf.extended_key_usage = "serverAuth";
+    leaf.subject[1] = (struct pki_name) { NID_commonName, server_names[0], 0 };
+    for (size_t i = 0; i < count; i++) {
+        int family = strchr(server_names[i], ':') ? AF_INET6 : AF_INET;
+        bool is_address = inet_pton(family, server_names[i], addresses[i]) == 1;
+        leaf.alternatives[i] = (struct pki_name) { is_address ? GEN_IPADD : GEN_DNS,
+                                                   is_address ? (char *)addresses[i] : server_names[i],
+                                                   !is_address         ? 0
+                                                   : family == AF_INET ? 4
+                                                                       : 16 };
+    }
+    site_leaf_write(directory, "server", leaf, &ca);
+    pki_pair_free(&ca);
 }

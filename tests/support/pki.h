@@ -59,6 +59,11 @@ struct pki_pair pki_issue(const struct pki_profile *profile, const struct pki_pa
 struct pki_pair pki_issue_ca(const char *cn);
 void pki_pair_free(struct pki_pair *pair);
 
+/* Writes the files ca, server and client, each with .crt.pem and .key.pem, into a directory. The CA signs
+ * both certificates, which are valid for `days` from five minutes ago on. Names of the server are DNS names
+ * and IP addresses; the client has the CN and the DNS name "client". */
+void pki_site_make(const char *directory, const char *const *server_names, size_t count, int days);
+
 /* Makes a new directory and writes its path to `path`. */
 void pki_directory_make(char path[PKI_PATH_BYTES]);
 /* Removes the directory and the files in it. */

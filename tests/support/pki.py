@@ -210,23 +210,23 @@ class SeedPki:
     PASSPHRASES = {"ca": "1000", "server": "1234", "client": "1111"}  # the last two: the seed's Secrets
 
     def __init__(self, directory):
-        self._dir = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory)
         for name in ("certs", "csr", "private", "newcerts"):
-            (self._dir / name).mkdir()
-        (self._dir / "index.txt").touch()
-        (self._dir / "serial").write_text("1000\n")
-        (self._dir / "openssl.cnf").write_text(SEED_CONFIG)
+            (self.directory / name).mkdir()
+        (self.directory / "index.txt").touch()
+        (self.directory / "serial").write_text("1000\n")
+        (self.directory / "openssl.cnf").write_text(SEED_CONFIG)
 
         self._key("ca")
         self._openssl("req", "-key", "private/ca.key.pem", *self._passphrase("ca"), *self._subject("ca"),
                       "-new", "-x509", "-days", 365, "-sha256", "-extensions", "v3_ca",
                       "-out", "certs/ca.crt.pem")
-        self.ca = str(self._dir / "certs/ca.crt.pem")
+        self.ca = str(self.directory / "certs/ca.crt.pem")
         self.server = self._leaf("server", "server_cert")
         self.client = self._leaf("client", "client_cert")
 
     def _openssl(self, command, *arguments):
-        openssl(command, "-config", "openssl.cnf", *arguments, cwd=self._dir)
+        openssl(command, "-config", "openssl.cnf", *arguments, cwd=self.directory)
 
     def _passphrase(self, name):
         return "-passin", f"pass:{self.PASSPHRASES[name]}"
@@ -236,7 +236,7 @@ class SeedPki:
 
     def _key(self, name):
         openssl("genrsa", "-aes256", "-passout", f"pass:{self.PASSPHRASES[name]}",
-                "-out", f"private/{name}.key.pem", 4096, cwd=self._dir)
+                "-out", f"private/{name}.key.pem", 4096, cwd=self.directory)
 
     def _leaf(self, name, extensions):
         self._key(name)
@@ -246,5 +246,5 @@ class SeedPki:
                       "-keyfile", "private/ca.key.pem", *self._passphrase("ca"), "-extensions", extensions,
                       "-days", 365, "-notext", "-md", "sha256",
                       "-in", f"csr/{name}.csr.pem", "-out", f"certs/{name}.crt.pem")
-        return Certificate(str(self._dir / f"certs/{name}.crt.pem"),
-                           str(self._dir / f"private/{name}.key.pem"))
+        return Certificate(str(self.directory / f"certs/{name}.crt.pem"),
+                           str(self.directory / f"private/{name}.key.pem"))

@@ -235,7 +235,7 @@ def free_address():
     """An address without a listener, outside the range of ports that the kernel assigns."""
     first, last = map(int, open("/proc/sys/net/ipv4/ip_local_port_range").read().split())
     for step in range(12000):
-        port = 20000 + (97 * os.getpid() + step) % 12000  # test runs in parallel begin at other ports
+        port = 20000 + (1009 * os.getpid() + step) % 12000  # test runs in parallel begin at other ports
         if first <= port <= last or port in _taken:
             continue
         with socket.socket() as probe:
@@ -285,6 +285,13 @@ def assert_reset(sock):
     except ConnectionResetError:
         return
     raise AssertionError(f"expected a reset, got {end!r}")
+
+
+def assert_resets(address, data=b"?"):
+    """The peer must reset a connection (RST) that sends `data`, before that or after it."""
+    with contextlib.suppress(ConnectionResetError), connect(address) as sock:
+        sock.sendall(data)
+        assert_reset(sock)
 
 
 def is_reset(sock):
@@ -405,6 +412,14 @@ class TlsPeer:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return self._outgoing.read()
+
+    def answer(self):
+        """A server: reads the ClientHello, and sends its first flight."""
+        while not self._outgoing.pending:
+            self._incoming.write(self.sock.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.tls.do_handshake()
+        self._flush()
 
     def last_flight(self):
         """Does the handshake up to the client's last flight (certificate to Finished), which is not sent."""

@@ -61,7 +61,7 @@ void receiving_open(struct receiving *receiving, const struct read_budget_events
                                                                            .budget = &receiving->budget,
                                                                            .chunk_ids = &receiving->chunk_ids,
                                                                            .on_pressure = on_nothing });
-    body_filter_init(&receiving->bodies, &runtime->route.body, &runtime->transport.metrics.bodies);
+    body_filter_init(&receiving->bodies, &runtime->route, &runtime->transport.metrics.bodies);
     permit_make(receiving);
     receiver_shared_init(&receiving->shared, &receiver_events, &receiving->dispatcher, &receiving->bodies);
     receiver_init(&receiving->receiver, &receiving->shared, receiving, &receiving->permit);

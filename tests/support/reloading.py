@@ -3,30 +3,35 @@
 import os
 import signal
 import threading
-import time
+
+import pytest
 
 from support import config_file, raw
 from support.chain import AckingAgent
 from support.forward import Agent, event
-from support.husk import LIGHT
+from support.husk import BINARY
 from support.process import eventually
 
 
-def free_address():
-    """An address that nobody listens on."""
-    listener = raw.Listener()
-    address = listener.address
-    listener.close()
-    return address
+WORKERS = pytest.mark.parametrize("workers", [1, 3])
+
+
+def agent_of(husk, name):
+    return Agent(raw.connect(config_file.address_of(husk, name)))
+
+
+def listen(address):
+    return raw.format_address(address)
 
 
 class File:
-    """The file of a running husk. `process`: settings of the process."""
+    """The file of a running husk. `process`: settings of the process; `binary`: its program."""
 
-    def __init__(self, launcher, path, *routes, env=None, listeners=None, **process):
+    def __init__(self, launcher, path, *routes, env=None, binary=BINARY, listeners=None, prefix=(), pass_fds=(), **process):
         self.path, self._process = path, process
         self._write(path, routes)
-        self.husk = launcher.run(path, listeners or len(routes), env)
+        self.husk = launcher.run(path, listeners or len(routes), env, binary=binary, prefix=prefix, pass_fds=pass_fds)
+        self.husk.wait_for_event(message="admin listening")  # the last line of the start
 
     def _write(self, path, routes, **process):
         return config_file.write(path, *routes, **{**self._process, **process})
@@ -42,7 +47,7 @@ class File:
         return self.husk.metric("husk_config_reloads_total", result=result)
 
     def hang_up(self, result="success"):
-        """Sends SIGHUP, and waits until husk has read the file."""
+        """Sends SIGHUP, and waits until husk has read the file and all workers have the change."""
         before = self.count(result)
         self.husk.signal(signal.SIGHUP)
         eventually(lambda: self.count(result) > before, f"a reload with {result}")
@@ -52,10 +57,8 @@ class File:
         before = len(self.husk.events(message="configuration reloaded"))
         self.replace(*routes, **process)
         self.hang_up()
-        line = self.husk.wait_until(
+        return self.husk.wait_until(
             lambda _: self.husk.events(message="configuration reloaded")[before:], "that it reloaded")[0]
-        time.sleep(0.5 if LIGHT else 0.1)  # the workers take the change after the line is logged
-        return line
 
 
 class Streaming:

@@ -3,7 +3,6 @@
 import pathlib
 import signal
 
-from support import raw
 from support.pki import Authority, openssl
 
 
@@ -35,9 +34,9 @@ class Intermediate(Authority):
                 "-days", 30, "-extfile", extensions, "-out", self.cert)
 
 
-def renewed(authority, path):
+def renewed(authority, path, days=60):
     """Another certificate of the same CA, with the same name and key. Returns its path."""
-    openssl("req", "-x509", "-key", pathlib.Path(authority.cert).with_suffix(".key"), "-out", path, "-days", 60,
+    openssl("req", "-x509", "-key", pathlib.Path(authority.cert).with_suffix(".key"), "-out", path, "-days", days,
             "-subj", f"/CN=CA {authority.directory.name}", "-addext", "basicConstraints=critical,CA:true")
     return str(path)
 
@@ -47,15 +46,13 @@ def reload(husk, result="success"):
     before = husk.metric("husk_reloads_total", result=result)
     husk.signal(signal.SIGHUP)
     husk.wait_for_metric("husk_reloads_total", before + 1, result=result)
+    take_turns(husk)
+
+
+def take_turns(husk):
+    """The loop of the one worker has done what was to be done before."""
     for _ in range(2):
-        _turn(husk)
-
-
-def _turn(husk):
-    """The worker's loop has done what was to be done before."""
-    before = ended(husk, "downstream", "probe")
-    raw.connect(husk.address).close()
-    wait_for_end(husk, "downstream", before + 1, "probe")
+        husk.probe()
 
 
 def ended(husk, side, reason="distrusted"):

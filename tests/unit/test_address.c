@@ -18,7 +18,7 @@
 static void expect_parsed(const char *text, const char *host, unsigned port)
 {
     struct address address;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     if (!address_parse(&address, text, &fault))
         fail_msg("%s: %s", text, fault.text);
@@ -30,7 +30,7 @@ static void expect_parsed(const char *text, const char *host, unsigned port)
 static void expect_refused(const char *text, const char *why)
 {
     struct address address = { .host = "untouched", .port = 7 };
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     if (address_parse(&address, text, &fault))
         fail_msg("%s was accepted", text);
@@ -67,6 +67,7 @@ static void test_services_are_accepted_for_upstreams_only(void **state)
           "no name in \"srv+10.0.0.1\": expected srv+NAME, as in srv+_fluent._tcp.example.com" },
         { "srv+a:1", "port in \"srv+a:1\": SRV records tell the port: expected srv+NAME" },
         { "srv+a..b", "bad host name \"a..b\": empty label" },
+        { "srv+_a._tcp.-b", "bad host name \"_a._tcp.-b\": the label \"-b\" begins or ends with \"-\"" },
     };
 
     (void)state;
@@ -88,7 +89,8 @@ static void test_services_are_accepted_for_upstreams_only(void **state)
 
 static void test_names_from_dns_are_checked(void **state)
 {
-    static const char *const bad[] = { "", ".", "*", "::1", "[::1]", "10.0.0.1", "unix:/x", "a b", "a..b" };
+    static const char *const bad[] = { "",         ".",       "*",   "::1",  "[::1]",
+                                       "10.0.0.1", "unix:/x", "a b", "a..b", "-a" };
     struct address address = { .host = "untouched" };
 
     (void)state;
@@ -112,7 +114,7 @@ static void test_refuses_bad_ports(void **state)
     expect_refused("127.0.0.1: 1", "bad port \" 1\": expected 0 to 65535");
     expect_refused("127.0.0.1:80x", "bad port \"80x\": expected 0 to 65535");
     expect_refused("127.0.0.1:80 ", "bad port \"80 \": expected 0 to 65535");
-    expect_refused("[::1]:80/", "bad port \"80/\": expected 0 to 65535");
+    expect_refused("[::1]:80/", "bad port \"80/\": expected 0 to 65535, and no path: host:port");
     expect_refused("127.0.0.1:forward", "bad port \"forward\": expected 0 to 65535");
 }
 
@@ -148,6 +150,12 @@ static void test_refuses_bad_hosts(void **state)
     expect_refused("10.1:1", "bad IPv4 address \"10.1\": expected four numbers from 0 to 255");
     expect_refused("a..b:1", "bad host name \"a..b\": empty label");
     expect_refused(".:1", "bad host name \".\": empty label");
+    expect_refused("a..:1", "bad host name \"a..\": empty label");
+    expect_refused(".a:1", "bad host name \".a\": empty label");
+    expect_refused("-a:1", "bad host name \"-a\": the label \"-a\" begins or ends with \"-\"");
+    expect_refused("a-:1", "bad host name \"a-\": the label \"a-\" begins or ends with \"-\"");
+    expect_refused("x.a-.b:1", "bad host name \"x.a-.b\": the label \"a-\" begins or ends with \"-\"");
+    expect_refused("x.-.:1", "bad host name \"x.-.\": the label \"-\" begins or ends with \"-\"");
     expect_refused("a b:1", "bad host name \"a b\": expected letters, digits, \"-\", \"_\" and \".\"");
     expect_refused("\xc3\xbc:1",
                    "bad host name \"\xc3\xbc\": expected letters, digits, \"-\", \"_\" and \".\"");
@@ -219,8 +227,8 @@ static void test_other_urls_are_refused(void **state)
     expect_refused("tcp://", "no port in \"\": expected host:port");
     expect_refused("tcp://host", "no port in \"host\": expected host:port");
     expect_refused("tcp://host/", "no port in \"host\": expected host:port");
-    expect_refused("tcp://host:1/x", "bad port \"1/x\": expected 0 to 65535");
-    expect_refused("tcp://host:1//", "bad port \"1/\": expected 0 to 65535");
+    expect_refused("tcp://host:1/x", "bad port \"1/x\": expected 0 to 65535, and no path: host:port");
+    expect_refused("tcp://host:1//", "bad port \"1/\": expected 0 to 65535, and no path: host:port");
 }
 
 static void test_unix_paths(void **state)

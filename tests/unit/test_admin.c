@@ -46,7 +46,8 @@ struct fixture {
     struct admin_options options;
     struct admin *admin;
     struct fault fault;
-    bool ready;
+    bool has_started, ready;
+    unsigned quits;
     const char *notes; /* while ready; NULL: none */
     const char *reasons;
     struct metrics metrics;
@@ -81,6 +82,20 @@ static bool source_ready(void *owner, char *text, size_t size)
     return f->ready;
 }
 
+static bool source_has_started(void *owner)
+{
+    const struct fixture *f = owner;
+
+    return f->has_started;
+}
+
+static void source_quit(void *owner)
+{
+    struct fixture *f = owner;
+
+    f->quits++;
+}
+
 static void source_snapshot(void *owner, struct metrics_snapshot *snapshot)
 {
     struct fixture *f = owner;
@@ -101,9 +116,15 @@ static void listen_on(struct fixture *f, const char *text)
 
 static bool try_open(struct fixture *f)
 {
-    const struct admin_source source = { .owner = f, .ready = source_ready, .snapshot = source_snapshot };
+    const struct admin_source source = { .owner = f,
+                                         .has_started = source_has_started,
+                                         .quit = source_quit,
+                                         .ready = source_ready,
+                                         .snapshot = source_snapshot };
 
     f->admin = admin_open(f->loop, &f->options, &source, &f->log, &f->fault);
+    if (f->admin)
+        admin_begin(f->admin);
     return f->admin != NULL;
 }
 
@@ -338,10 +359,46 @@ static void test_head_has_no_body(void **state)
     client_close(&client);
 }
 
+static void test_startup(void **state)
+{
+    struct fixture *f = *state;
+
+    open_admin(f);
+    ask_once(f, GET("/startup"), 503, "starting\n");
+    f->has_started = true;
+    ask_once(f, GET("/startup"), 200, "started\n");
+}
+
+#define POST(path) "POST " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+static void test_quit(void **state)
+{
+    struct fixture *f = *state;
+
+    f->options.has_quit = true;
+    open_admin(f);
+    ask_once(f, POST("/quit"), 503, "starting\n");
+    f->has_started = true;
+    ask_once(f, GET("/quit"), 405, "only POST\n");
+    assert_int_equal(f->quits, 0);
+    ask_once(f, POST("/quit"), 200, "draining\n");
+    assert_int_equal(f->quits, 1);
+}
+
+static void test_quit_is_off_by_default(void **state)
+{
+    struct fixture *f = *state;
+
+    f->has_started = true;
+    open_admin(f);
+    ask_once(f, POST("/quit"), 403, "this page is off: set --admin-quit\n");
+    assert_int_equal(f->quits, 0);
+}
+
 static void test_paths(void **state)
 {
     struct fixture *f = *state;
-    static const char list[] = "not found; there are:\n/live\n/ready\n/metrics\n";
+    static const char list[] = "not found; there are:\n/startup\n/live\n/ready\n/metrics\n/quit\n";
     char request[2048];
 
     open_admin(f);
@@ -1068,6 +1125,9 @@ int main(void)
         CASE(test_live_and_ready),
         CASE(test_metrics),
         CASE(test_head_has_no_body),
+        CASE(test_startup),
+        CASE(test_quit),
+        CASE(test_quit_is_off_by_default),
         CASE(test_paths),
         CASE(test_other_methods),
         CASE(test_hosts),

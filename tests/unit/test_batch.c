@@ -168,19 +168,19 @@ static struct message *long_batch(struct fixture *f, enum compression method, un
 {
     struct body_filter bodies;
     struct body_metrics metrics = { 0 };
-    const struct body_options options = { .compress = method,
-                                          .compress_min = BODY_COMPRESS_MIN,
-                                          .inflated_max = 1 << 20 };
-    const struct route_options route = { .delivery = ROUTE_AT_LEAST_ONCE,
-                                         .retain_bytes = 1 << 20,
-                                         .batch_bytes = 1 << 20 };
+    const struct route_options route = {
+        .body = { .compress = method, .compress_min = BODY_COMPRESS_MIN, .inflated_max = 1 << 20 },
+        .delivery = ROUTE_AT_LEAST_ONCE,
+        .retain_bytes = 1 << 20,
+        .batch_bytes = 1 << 20
+    };
     struct batch_builder_shared building = { &route, &bodies, &f->ids, &f->pool, NULL };
     struct message_permit permit = { 0 };
     static char text[LONG_TEXT_BYTES + 1];
     struct buffer incoming;
     struct scanner scanner;
 
-    body_filter_init(&bodies, &options, &metrics);
+    body_filter_init(&bodies, &route, &metrics);
     struct batch_builder *builder = batch_builder_open(&building);
     assert_non_null(builder);
     buffer_init(&incoming, &f->pool);
@@ -192,10 +192,11 @@ static struct message *long_batch(struct fixture *f, enum compression method, un
         text[LONG_TEXT_BYTES - 1] = (char)('0' + i);
         messages_append(&incoming, "t", text, NULL);
         assert_true(message_scan(&scanner, &limits, &incoming, builder->held_bytes));
-        assert_true(batch_builder_takes(builder, &candidate));
+        assert_true(batch_builder_takes(builder, &candidate, 1));
         assert_true(batch_builder_add(builder, &candidate, 1));
     }
-    struct message *batch = batch_builder_finish(builder, &incoming, &permit);
+    struct message *batch;
+    assert_int_equal(batch_builder_finish(builder, &incoming, &permit, &batch), END_NONE);
     assert_int_equal(metrics_read(&metrics.rewritten[METRICS_BODY_COMPRESSED]), method != COMPRESSION_OFF);
     assert_int_equal(incoming.length, 0);
     assert_int_equal(batch->count, count);
@@ -272,7 +273,6 @@ static void a_batch_with_other_entries_than_it_says_is_not_split(void **state)
 static void a_batch_whose_tag_becomes_too_long_is_not_split(void **state)
 {
     struct fixture *f = *state;
-    const struct body_options options = { 0 };
     const struct route_options route = { .delivery = ROUTE_AT_LEAST_ONCE, .retain_bytes = 1 << 20 };
     char tag[BATCH_TAG_BYTES_MAX + REWRITE_PREFIX_BYTES_MAX + 1] = "", prefix[REWRITE_PREFIX_BYTES_MAX];
     struct message_permit permit = { .prefix = prefix, .prefix_length = sizeof prefix };
@@ -283,14 +283,15 @@ static void a_batch_whose_tag_becomes_too_long_is_not_split(void **state)
 
     memset(tag, 't', sizeof tag - 1);
     memset(prefix, 'p', sizeof prefix);
-    body_filter_init(&bodies, &options, NULL);
+    body_filter_init(&bodies, &route, NULL);
     buffer_init(&incoming, &f->pool);
     struct batch_builder *builder = batch_builder_open(&building);
     struct message *sent = messages_make(&f->pool, tag, MESSAGE_AGENT_ACK, 3);
     assert_true(message_write(sent, &incoming));
     assert_true(message_scan(&scanner, &limits, &incoming, 0));
-    struct message *batch =
-        batch_builder_pass(builder, &(struct batch_candidate) { &incoming, &scanner, &permit, 0 });
+    struct message *batch;
+    const struct batch_candidate candidate = { &incoming, &scanner, &permit, 0 };
+    assert_int_equal(batch_builder_pass(builder, &candidate, &batch), END_NONE);
     assert_true(batch_split(batch, 1, &f->ids, &f->parts));
     struct message *only = TAILQ_FIRST(&f->parts);
     assert_null(TAILQ_NEXT(only, of_queue));

@@ -310,10 +310,7 @@ static void a_body_that_does_not_become_shorter_stays(void **state)
 
 static void other_messages_stay_the_same(void **state)
 {
-#define CASE(text)                                                                                           \
-    {                                                                                                        \
-        text, sizeof(text) - 1                                                                               \
-    }
+#define CASE(text) { text, sizeof(text) - 1 }
     static const struct {
         const char *option;
         size_t length;

@@ -10,6 +10,7 @@
 #include <openssl/nid.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <time.h>
 
 enum { PAIRS_MAX = 130 };
 
@@ -102,8 +103,9 @@ static void assert_found(const struct site *site)
 {
     const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
+    int64_t not_after;
 
-    if (!cert_path_find(site->chain, &rules, &failure))
+    if (!cert_path_find(site->chain, &rules, &not_after, &failure))
         fail_msg("%s", X509_verify_cert_error_string(failure.error));
 }
 
@@ -111,10 +113,56 @@ static void assert_refused(const struct site *site, int error, const struct pki_
 {
     const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
+    int64_t not_after;
 
-    assert_false(cert_path_find(site->chain, &rules, &failure));
+    assert_false(cert_path_find(site->chain, &rules, &not_after, &failure));
     assert_string_equal(X509_verify_cert_error_string(failure.error), X509_verify_cert_error_string(error));
     assert_ptr_equal(failure.certificate, culprit->certificate);
+}
+
+/* ---- when the path ends ---- */
+
+/* Another certificate of the CA `owner`, which ends at `not_after`. */
+static struct pki_pair *make_until(struct site *site, const char *cn, int64_t not_after,
+                                   const struct pki_pair *owner, const struct pki_pair *issuer)
+{
+    struct pki_profile profile = ca_profile(cn);
+
+    profile.not_before = PKI_YEAR_2000;
+    profile.not_after = not_after;
+    return keep(site, pki_issue_again(owner, &profile, issuer));
+}
+
+static int64_t end_of(const struct site *site)
+{
+    const struct cert_path_rules rules = { .trusted_cas = site->cas, .purpose = X509_PURPOSE_SSL_CLIENT };
+    struct cert_path_failure failure = { 0 };
+    int64_t not_after = 0;
+
+    assert_true(cert_path_find(site->chain, &rules, &not_after, &failure));
+    return not_after;
+}
+
+/* The leaf is valid for a day. */
+static void test_the_first_end_of_the_path_counts(void **state)
+{
+    int64_t now = (int64_t)time(NULL);
+    struct site site;
+
+    (void)state;
+    site_open(&site);
+    struct pki_pair *made = make_ca(&site, "root", NULL);
+    struct pki_pair *root = make_until(&site, "root", now + 5000, made, NULL);
+    struct pki_pair *middle = make_until(&site, "middle", now + 7000, make_ca(&site, "middle", root), root);
+    put(site.chain, make_leaf(&site, middle));
+    put(site.chain, middle);
+    put(site.cas, middle);
+    assert_int_equal(end_of(&site), now + 7000); /* the CA itself counts, and nothing above it */
+    sk_X509_set(site.cas, 0, root->certificate);
+    assert_int_equal(end_of(&site), now + 5000);
+    put(site.cas, made); /* is not on the path that is found first */
+    assert_int_equal(end_of(&site), now + 5000);
+    site_close(&site);
 }
 
 /* ---- several CAs ---- */
@@ -354,12 +402,13 @@ static void test_a_weak_intermediate_is_refused_and_a_strong_one_beside_it_is_fo
     put(site.chain, weak);
     struct cert_path_rules rules = { .trusted_cas = site.cas, .purpose = X509_PURPOSE_SSL_CLIENT };
     struct cert_path_failure failure = { 0 };
-    assert_false(cert_path_find(site.chain, &rules, &failure));
+    int64_t not_after;
+    assert_false(cert_path_find(site.chain, &rules, &not_after, &failure));
     assert_int_equal(failure.error, CERT_PATH_WEAK);
     assert_ptr_equal(failure.certificate, weak->certificate);
     assert_string_equal(failure.flaw, "is signed with ecdsa-with-SHA1");
     rules.allow_weak = true;
-    assert_true(cert_path_find(site.chain, &rules, &failure));
+    assert_true(cert_path_find(site.chain, &rules, &not_after, &failure));
     put(site.chain, make_again(&site, "middle", weak, root));
     assert_found(&site);
     site_close(&site);
@@ -441,6 +490,7 @@ static void test_a_long_path_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_first_end_of_the_path_counts),
         cmocka_unit_test(test_a_renewed_ca_may_stand_on_either_side_of_its_predecessor),
         cmocka_unit_test(test_cas_of_one_name_are_all_tried),
         cmocka_unit_test(test_a_ca_need_not_be_self_signed),

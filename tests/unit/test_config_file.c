@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 /* A route of four lines. */
-#define ROUTE "routes:\n- name: a\n  listen: a:1\n  upstreams: b:2\n"
+#define NAME_SERVER "a name server: expected an address such as 10.0.0.1, 10.0.0.1:53 or [fd00::1]:53"
+#define ROUTE       "routes:\n- name: a\n  listen: a:1\n  upstreams: b:2\n"
 
 static const char *look_up(const char *name)
 {
@@ -52,7 +53,7 @@ static void expect_mistakes(const char *text, size_t length, const char *expecte
 
 #define ROUTE_KEYS                                                                                           \
     "name, tls, unsafe_listen, listen, upstreams, protocol, delivery, limits, connections, rules, "          \
-    "authentication, health, heartbeats, dns, allow"
+    "add_identity, authentication, health, heartbeats, dns, allow, deny"
 #define DELIVERY_KEYS                                                                                        \
     "mode, cut_through_bytes, batch_bytes, batch_delay, message_timeout, ack_timeout, unread_acks_timeout, " \
     "delivery_timeout, max_age, upstream_link, max_attempts, max_ack_timeouts, on_no_acks, no_acks_after, "  \
@@ -213,7 +214,7 @@ static void a_route_wins_over_defaults(void **state)
     assert_int_equal(a->max_attempts, 0);
     assert_int_equal(a->allow.count, 3);
     expect_item(&a->allow, 1, "q", 13);
-    assert_int_equal(a->allow.items[2].kind, PEER_RULE_ANY);
+    assert_int_equal(a->allow.items[2].kind, PEER_RULE_VERIFIED);
     assert_int_equal(a->rules.count, 1);
     expect_item(&a->rules, 0, "any tags=a.*,b", 14);
 

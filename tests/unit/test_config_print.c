@@ -78,7 +78,7 @@ static void a_file_is_printed_with_the_same_meaning(void **state)
     assert_round_trip("routes:\n" ROUTE "}");
     assert_round_trip(
         "workers: auto\nadmin: {listen: \"off\", hosts: [a, b]}\nlog: {burst: 0, level: debug}\n"
-        "defaults: {dns: {servers: [\"[::1]:53\", a], min_ttl: 1500ms}, protocol: tcp}\n"
+        "defaults: {dns: {servers: [\"[::1]:53\", 10.0.0.1], min_ttl: 1500ms}, protocol: tcp}\n"
         "routes:\n" ROUTE "}\n- {name: b, listen: [c:1, d:2], upstreams: '${ADDRESS}'}");
     assert_round_trip("routes:\n" ROUTE "unsafe_listen: true, delivery: {max_age: 1h, batch_bytes: 0,\n"
                       "  compress: zstd}, tls: {upstream: {cert: 'a b', min_version: 1.3}},\n"
@@ -95,6 +95,7 @@ static void lists_of_maps_are_printed_with_the_same_meaning(void **state)
         "  upstreams: [{address: a:1, weight: 7, standby: true, server_name: x}, 'b:2,weight=3', c:3]\n"
         "  rules: [{cn: [a, 'b c', '$${D}'], dns: e, tags: ['x.*', z], burst: 2s, bytes_per_second: 1MiB},\n"
         "          {any: true, tag_prefix: \"null\", max_message: 2KiB, messages_per_second: 3}]\n"
+        "  add_identity: [{field: 'a,b'}, {field: c, from: uri}]\n"
         "  authentication: {downstream: {users: [{name: 'a=b', password_env: C}]}}");
 }
 
@@ -127,6 +128,8 @@ static void options_are_printed_as_a_file(void **state)
         "--batch-bytes",
         "off",
         "--strip-metadata",
+        "--add-identity",
+        "field=a b,from=spki",
     };
     char *words[sizeof given / sizeof given[0]];
     struct config config = { .mode = CONFIG_SERVER };

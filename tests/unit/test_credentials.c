@@ -1,7 +1,6 @@
 /* proxy/trust/credentials.c: handshakes of two sets in memory, resumption, and faults in files. */
 #include "support/key_forms.h"
 #include "support/pki.h"
-#include "trust/authority.h"
 #include "trust/certificate.h"
 #include "trust/credentials.h"
 
@@ -24,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A development PKI as `husk pki init` creates it, a log file, and paths for more files. */
+/* A CA with two certificates, a log file, and paths for more files. */
 struct fixture {
     char directory[PKI_PATH_BYTES], pki[PKI_PATH_BYTES];
     char cert[2][PKI_PATH_BYTES], key[2][PKI_PATH_BYTES], ca[PKI_PATH_BYTES]; /* by enum tls_role */
@@ -52,16 +51,11 @@ static int setup(void **state)
     static const char *const server_names[] = { "localhost", "127.0.0.1", "::1" };
     static const char *const role_names[] = { [TLS_CLIENT] = "client", [TLS_SERVER] = "server" };
     struct fixture *fixture = calloc(1, sizeof *fixture);
-    struct fault fault;
 
     pki_directory_make(fixture->directory);
     snprintf(fixture->pki, sizeof fixture->pki, "%.100s/pki", fixture->directory);
-    assert_true(authority_init_pki(&(struct authority_options) { .directory = fixture->pki,
-                                                                 .server_names = server_names,
-                                                                 .server_name_count = 3,
-                                                                 .client_name = "client",
-                                                                 .leaf_days = 1 },
-                                   &fault));
+    assert_int_equal(mkdir(fixture->pki, 0700), 0);
+    pki_site_make(fixture->pki, server_names, 3, 1);
     for (int role = 0; role < 2; role++) {
         snprintf(fixture->cert[role], PKI_PATH_BYTES, "%.100s/%s.crt.pem", fixture->pki, role_names[role]);
         snprintf(fixture->key[role], PKI_PATH_BYTES, "%.100s/%s.key.pem", fixture->pki, role_names[role]);
@@ -99,7 +93,7 @@ static struct credentials_options options_for(struct fixture *fixture, enum tls_
 
 static struct credentials *load(struct fixture *fixture, const struct credentials_options *options)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     struct credentials *credentials = credentials_load(options, &fixture->log, &fault);
 
     if (!credentials)
@@ -112,7 +106,7 @@ static struct credentials *load(struct fixture *fixture, const struct credential
 static void assert_fault(struct fixture *fixture, const struct credentials_options *options,
                          const char *format, const char *path)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     char expected[FAULT_TEXT_BYTES];
 
     assert_null(credentials_load(options, &fixture->log, &fault));
@@ -359,8 +353,9 @@ static void test_the_policy_refuses_with_access_denied(void **state)
         struct credentials *client_set = load(fixture, &options[0]), *server_set = load(fixture, &options[1]);
         assert_false(talk(client_set, server_set, "localhost", &client, &server));
         assert_int_equal(server.check.reason, END_NOT_ALLOWED);
-        assert_string_equal(server.check.detail,
-                            "no --allow-* setting admits a name of the certificate: cn:client, dns:client");
+        assert_string_equal(
+            server.check.detail,
+            "no --allow-* setting admits a name of the certificate: cn:client, o:husk, dns:client");
         assert_int_equal(client.error, SSL_R_TLSV1_ALERT_ACCESS_DENIED);
         end_finish(&client);
         end_finish(&server);
@@ -760,7 +755,26 @@ static void test_faults_name_missing_files(void **state)
     assert_fault(fixture, &options, "private key: %s: No such file or directory", "/nonexistent.key");
     options.key_file = fixture->key[TLS_CLIENT];
     options.ca_file = "/";
-    assert_fault(fixture, &options, "certificates: %s: Is a directory", "/");
+    assert_fault(fixture, &options, "certificates: %s: it is a directory, not a regular file", "/");
+}
+
+/* To open or read one would wait for a writer for ever. */
+static void test_faults_name_files_that_are_pipes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct credentials_options options = options_for(fixture, TLS_CLIENT);
+    char path[PKI_PATH_BYTES];
+
+    snprintf(path, sizeof path, "%.100s/pipe", fixture->directory);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    options.cert_file = path;
+    assert_fault(fixture, &options, "certificates: %s: it is a device, socket or pipe, not a regular file",
+                 path);
+    options = options_for(fixture, TLS_CLIENT);
+    options.key_file = path;
+    assert_fault(fixture, &options, "private key: %s: it is a device, socket or pipe, not a regular file",
+                 path);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void test_faults_name_files_with_missing_contents(void **state)
@@ -779,7 +793,9 @@ static void test_faults_name_files_with_missing_contents(void **state)
     options.key_file = empty;
     assert_fault(fixture, &options, "%s: holds no private key in PEM form", empty);
     options.key_file = fixture->cert[TLS_CLIENT];
-    assert_fault(fixture, &options, "%s: holds no private key in PEM form", fixture->cert[TLS_CLIENT]);
+    assert_fault(fixture, &options,
+                 "%s: holds a certificate and no private key: were the files of certificate and key swapped?",
+                 fixture->cert[TLS_CLIENT]);
 }
 
 static void test_faults_name_damaged_files(void **state)
@@ -875,7 +891,7 @@ static void test_blocks_that_husk_does_not_use_are_refused(void **state)
 {
     struct fixture *fixture = *state;
     static const char *const labels[] = { "X509 CRL", "TRUSTED CERTIFICATE", "PKCS7" };
-    static const char *const hints[] = { "; a revocation list belongs in the CA file",
+    static const char *const hints[] = { "; a revocation list belongs in a file of --crl, or in the CA file",
                                          "; \"openssl x509\" converts it to a CERTIFICATE", "" };
     char path[PKI_PATH_BYTES], text[20 * 1024], format[FAULT_TEXT_BYTES];
 
@@ -891,7 +907,7 @@ static void test_blocks_that_husk_does_not_use_are_refused(void **state)
         snprintf(format, sizeof format, "%%s: line 1: a block \"%s\" does not belong in this file%s",
                  labels[i / 3], hints[i / 3]);
         if (i == 2) /* the CA file may contain lists */
-            strcpy(format, "%s: line 1: the revocation list cannot be used: HEADER_TOO_LONG");
+            strcpy(format, "%s: line 1: the revocation list cannot be used: it is no revocation list in DER");
         assert_fault(fixture, &options, format, path);
         free(before);
     }
@@ -1125,15 +1141,15 @@ static void test_unsupported_encryption_has_its_own_fault(void **state)
 {
     static const char *const forms[] = { KEY_FORM_PBES2_SHA512, KEY_FORM_PBES2_SCRYPT, KEY_FORM_PBES2_OFB,
                                          KEY_FORM_DEK_INFO_CAMELLIA };
-    char paths[3][PKI_PATH_BYTES];
+    char paths[3][PKI_PATH_BYTES], expected[FAULT_TEXT_BYTES];
 
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         struct credentials_options options = options_for_key(*state, forms[i], KEY_FORMS_PASSPHRASE, paths);
-        assert_fault(
-            *state, &options,
-            "%s: the key's encryption is not supported; supported are PBES2 (PBKDF2 with HMAC-SHA1 or "
-            "HMAC-SHA256, and AES-CBC or 3DES-CBC) and DEK-Info (AES-CBC, 3DES-CBC)",
-            paths[1]);
+        snprintf(expected, sizeof expected,
+                 "%s: the key's encryption is not supported; convert it with: openssl pkcs8 -topk8 -v2 "
+                 "aes-256-cbc -v2prf hmacWithSHA256 -in %s -out NEW.key.pem",
+                 paths[1], paths[1]);
+        assert_fault(*state, &options, "%s", expected);
     }
 }
 
@@ -1146,6 +1162,14 @@ static void test_passphrase_from_the_environment(void **state)
     unsetenv("HUSK_TEST_PASSPHRASE");
     assert_fault(*state, &options, "the key's passphrase: environment variable %s is not set",
                  "HUSK_TEST_PASSPHRASE");
+    options.passphrase_env = "hunter2";
+    assert_fault(*state, &options,
+                 "the key's passphrase: no environment variable has this name: write the %s",
+                 "name of a variable, not its value");
+    setenv("hunter2", "", 1);
+    assert_fault(*state, &options, "the key's passphrase: environment variable %s is empty", "hunter2");
+    unsetenv("hunter2");
+    options.passphrase_env = "HUSK_TEST_PASSPHRASE";
     setenv("HUSK_TEST_PASSPHRASE", "", 1);
     assert_fault(*state, &options, "the key's passphrase: environment variable %s is empty",
                  "HUSK_TEST_PASSPHRASE");
@@ -1294,6 +1318,7 @@ int main(void)
         EACH_WITH_ITS_OWN_FILES(test_a_set_is_shared_between_threads),
         EACH_WITH_ITS_OWN_FILES(test_the_end_of_validity_is_known),
         EACH_WITH_ITS_OWN_FILES(test_faults_name_missing_files),
+        EACH_WITH_ITS_OWN_FILES(test_faults_name_files_that_are_pipes),
         EACH_WITH_ITS_OWN_FILES(test_faults_name_files_with_missing_contents),
         EACH_WITH_ITS_OWN_FILES(test_faults_name_damaged_files),
         EACH_WITH_ITS_OWN_FILES(test_certificates_and_keys_are_read_in_spite_of_their_surroundings),

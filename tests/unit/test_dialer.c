@@ -59,6 +59,15 @@ static void failures_of_this_process_are_no_outcome(void **state)
     expect_outcome(dialer, END_CONNECT_TIMEOUT, reported_ms);
 }
 
+static void other_options_forget_the_outcome(void **state)
+{
+    struct dialer *dialer = *state;
+
+    dialer_report(dialer, END_CERTIFICATE_NAME);
+    dialer_options_changed(dialer);
+    expect_outcome(dialer, END_NONE, 0);
+}
+
 static void the_last_addresses_stay_while_no_name_resolves(void **state)
 {
     struct dialer *dialer = *state;
@@ -81,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_last_report_is_the_outcome),
         TEST(failures_of_this_process_are_no_outcome),
+        TEST(other_options_forget_the_outcome),
         TEST(the_last_addresses_stay_while_no_name_resolves),
     };
 

@@ -55,6 +55,9 @@ static void open_discovery(struct fixture *f, const struct discovery_options *op
     };
     if (!discovery_open(&f->discovery, f->loop, &setup, &fault))
         fail_msg("%s", fault.text);
+    discovery_begin(&f->discovery, NULL);
+    if (f->discovery.list)
+        on_endpoints(f, f->discovery.list);
 }
 
 static void close_discovery(struct fixture *f)
@@ -136,6 +139,64 @@ static void names_at_one_address_are_endpoints_of_their_own(void **state)
     close_discovery(&f);
 }
 
+static void discovery_follow(struct fixture *f, struct discovery *next, struct discovery *before,
+                             const struct discovery_options *options)
+{
+    const struct discovery_setup setup = {
+        .options = options, .log = &f->log, .on_endpoints = on_endpoints, .owner = f
+    };
+    struct fault fault;
+
+    assert_true(discovery_open(next, f->loop, &setup, &fault));
+    discovery_begin(next, before);
+    discovery_close(before);
+    endpoint_list_release(f->list);
+    f->list = next->list ? endpoint_list_share(next->list) : NULL;
+}
+
+static void targets_that_stay_keep_their_addresses(void **state)
+{
+    static const struct discovery_target targets[] = {
+        { .address = { .host = "127.0.0.1", .port = 1 }, .weight = 2 },
+        { .address = { .host = "127.0.0.2", .port = 2 }, .weight = 1 },
+        { .address = { .host = "127.0.0.3", .port = 3 }, .weight = 1, .server_name = "a" },
+    };
+    static const struct discovery_target others[] = {
+        { .address = { .host = "127.0.0.4", .port = 4 }, .weight = 1 },
+        { .address = { .host = "127.0.0.3", .port = 3 }, .weight = 1, .server_name = "b" },
+        { .address = { .host = "127.0.0.1", .port = 1 }, .weight = 5 },
+    };
+    const struct discovery_options before = {
+        .targets = targets,
+        .target_count = 3,
+        .resolver = { .min_ttl_ms = 1, .max_ttl_ms = 1, .retry_min_ms = 1, .retry_max_ms = 1 },
+    };
+    struct discovery_options after = before, secret;
+    struct discovery second, third;
+    struct fixture f;
+
+    (void)state;
+    after.targets = others;
+    secret = after;
+    secret.has_tls = true;
+    open_discovery(&f, &before);
+    while (!f.list || f.list->count < 3)
+        loop_turn(f.loop);
+    discovery_follow(&f, &second, &f.discovery, &after);
+    assert_int_equal(f.list->count, 1);
+    expect_endpoint(&f, 0, "127.0.0.1:1", NULL, 5, 0);
+    while (f.list->count < 3)
+        loop_turn(f.loop);
+    /* The names that TLS asks for may be others. */
+    discovery_follow(&f, &third, &second, &secret);
+    assert_null(f.list);
+    while (!f.list || f.list->count < 3)
+        loop_turn(f.loop);
+    assert_true(f.list->endpoints[0].has_tls);
+    discovery_close(&third);
+    close_discovery(&f);
+}
+
 static void a_standby_alone_is_not_in_the_first_tier(void **state)
 {
     static const struct discovery_target target = { .address = { .is_unix = true, .host = "/run/x" },
@@ -156,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(targets_are_merged_in_order_and_standbys_come_last),
         cmocka_unit_test(names_at_one_address_are_endpoints_of_their_own),
+        cmocka_unit_test(targets_that_stay_keep_their_addresses),
         cmocka_unit_test(a_standby_alone_is_not_in_the_first_tier),
     };
 

@@ -121,6 +121,7 @@ static int set_up(void **state)
                                                                    .chunk_ids = &f->chunk_ids,
                                                                    .on_pressure = on_pressure,
                                                                    .owner = f });
+    dispatcher_endpoints_changed(&f->dispatcher);
     for (unsigned i = 0; i < 2; i++) {
         f->agents[i].dispatcher = &f->dispatcher;
         sender_init(&f->agents[i].sender, &sender_events, &f->agents[i], i + 1);

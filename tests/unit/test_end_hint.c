@@ -11,8 +11,22 @@
 #define UP    SIDE_UPSTREAM
 #define PLAIN END_PLAINTEXT
 
+/* What most hints depend on. */
+struct seen {
+    enum side side;
+    enum end_reason reason;
+    enum end_transport transport;
+    enum spoken spoken;
+};
+
+static struct end_hint hint_of(const struct seen *seen)
+{
+    return end_hint_of(&(struct end_facts) {
+        .side = seen->side, .reason = seen->reason, .transport = seen->transport, .spoken = seen->spoken });
+}
+
 struct advice {
-    struct end_facts facts;
+    struct seen facts;
     const char *part; /* of the hint; NULL: there is none */
 };
 
@@ -24,6 +38,7 @@ static const struct advice cases[] = {
     { { UP, END_NOT_TLS, END_TLS, SPOKEN_HELO }, "set --upstream to a port with TLS" },
     { { DOWN, END_NOT_FORWARD, PLAIN, SPOKEN_TLS }, "turn off TLS at the peer" },
     { { DOWN, END_KEY_MALFORMED, PLAIN, SPOKEN_TLS }, "turn off TLS at the peer" },
+    { { UP, END_BAD_ACK, PLAIN, SPOKEN_TLS }, "let husk use TLS on this side" },
     { { UP, END_BAD_ACK, PLAIN, SPOKEN_TLS }, "set --upstream to a port without TLS" },
     { { UP, END_KEY_MALFORMED, PLAIN, SPOKEN_TLS }, "set --upstream to a port without TLS" },
     { { DOWN, END_NOT_TLS, END_TLS, SPOKEN_FORWARD }, "turn on TLS with a client certificate" },
@@ -86,17 +101,32 @@ static void each_failure_has_its_advice(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const struct advice *one = &cases[i];
-        const char *hint = end_hint_of(&one->facts).text;
+        const char *hint = hint_of(&one->facts).text;
         if (!hint != !one->part || (hint && !strstr(hint, one->part)))
             fail_msg("%s %s, speaks %s: %s", side_name(one->facts.side), end_reason_name(one->facts.reason),
                      spoken_name(one->facts.spoken), hint ? hint : "no hint");
     }
 }
 
+/* The issuer may be an intermediate, or a CA that husk does not have. */
+static void a_chain_that_lacks_an_issuer_has_its_advice(void **state)
+{
+    struct end_facts facts = { .reason = END_CERTIFICATE_UNKNOWN_CA, .transport = END_TLS };
+
+    (void)state;
+    for (facts.side = 0; facts.side < SIDE_COUNT; facts.side++) {
+        facts.lacks_issuer = false;
+        assert_null(strstr(end_hint_of(&facts).text, "intermediate"));
+        facts.lacks_issuer = true;
+        assert_non_null(strstr(end_hint_of(&facts).text, "--ca must have the CA"));
+        assert_non_null(strstr(end_hint_of(&facts).text, "if this CA is an intermediate, it is missing"));
+    }
+}
+
 static void the_protocol_is_named_where_the_advice_depends_on_it(void **state)
 {
     static const struct {
-        struct end_facts facts;
+        struct seen facts;
         const char *speaks;
     } answers[] = {
         { { UP, END_BAD_ACK, PLAIN, SPOKEN_HELO }, "helo" },
@@ -110,7 +140,7 @@ static void the_protocol_is_named_where_the_advice_depends_on_it(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
-        const char *speaks = end_hint_of(&answers[i].facts).speaks;
+        const char *speaks = hint_of(&answers[i].facts).speaks;
         assert_true(!speaks == !answers[i].speaks);
         if (speaks)
             assert_string_equal(speaks, answers[i].speaks);
@@ -122,7 +152,7 @@ static void an_end_in_order_has_no_advice(void **state)
     (void)state;
     for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
         for (unsigned at = 0; end_reason_is_benign(reason) && at < 4 * SPOKEN_COUNT; at++)
-            assert_null(end_hint_of(&(struct end_facts) { at & 1, reason, (at >> 1) & 1, at >> 2 }).text);
+            assert_null(hint_of(&(struct seen) { at & 1, reason, (at >> 1) & 1, at >> 2 }).text);
     }
 }
 
@@ -130,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_failure_has_its_advice),
+        cmocka_unit_test(a_chain_that_lacks_an_issuer_has_its_advice),
         cmocka_unit_test(the_protocol_is_named_where_the_advice_depends_on_it),
         cmocka_unit_test(an_end_in_order_has_no_advice),
     };

@@ -35,7 +35,7 @@ static const struct place three[] = { { 1, 1, 0, NULL }, { 2, 1, 0, NULL }, { 3,
 static void pool_of(struct endpoint_pool *pool, const struct place *places, size_t count)
 {
     endpoint_pool_init(pool, MIN_MS, MAX_MS, 0);
-    endpoint_pool_replace(pool, list_of(places, count));
+    assert_true(endpoint_pool_replace(pool, list_of(places, count)));
 }
 
 static void expect_next(struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms,
@@ -82,7 +82,7 @@ static void an_unresolved_pool_offers_no_walk(void **state)
     (void)state;
     assert_false(endpoint_walk_begin(&walk, &pool));
     assert_false(endpoint_walk_begin_at(&walk, &pool, 0));
-    endpoint_pool_replace(&pool, list_of(three, 0));
+    assert_true(endpoint_pool_replace(&pool, list_of(three, 0)));
     assert_false(endpoint_walk_begin(&walk, &pool));
     endpoint_pool_deinit(&pool);
 }
@@ -130,7 +130,7 @@ static void pools_with_different_seeds_begin_in_proportion_to_weight(void **stat
         struct endpoint_pool pool;
         struct endpoint_walk walk;
         endpoint_pool_init(&pool, 0, 0, seed * UINT64_C(0x9e3779b97f4a7c15));
-        endpoint_pool_replace(&pool, list_of(places, 2));
+        assert_true(endpoint_pool_replace(&pool, list_of(places, 2)));
         assert_true(endpoint_walk_begin(&walk, &pool));
         const struct endpoint *next = endpoint_walk_next(&walk, &pool, 0);
         begun += memcmp(&next->address, &heavy, sizeof heavy) == 0;
@@ -206,7 +206,7 @@ static void rests_are_up_to_a_quarter_longer_by_chance(void **state)
     for (uint64_t seed = 1; seed <= 100; seed++) {
         struct endpoint_pool pool;
         endpoint_pool_init(&pool, MIN_MS, MAX_MS, seed * UINT64_C(0x9e3779b97f4a7c15));
-        endpoint_pool_replace(&pool, list_of(three, 1));
+        assert_true(endpoint_pool_replace(&pool, list_of(three, 1)));
         dial(&pool, 1000, 1, ENDPOINT_FAILED);
         uint64_t rest = pool.status[0].ejected_until_ms - 1000;
         shortest = rest < shortest ? rest : shortest;
@@ -276,7 +276,7 @@ static void a_new_list_keeps_what_is_known_of_addresses_that_stay(void **state)
     assert_true(endpoint_walk_begin(&walk, &pool));
     expect_next(&walk, &pool, 0, 1);
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 0);
-    endpoint_pool_replace(&pool, list_of(changed, 3));
+    assert_true(endpoint_pool_replace(&pool, list_of(changed, 3)));
     assert_false(endpoint_is_ejected(&pool, 0, 0));
     assert_true(endpoint_is_ejected(&pool, 1, 499));
     assert_false(endpoint_is_ejected(&pool, 1, 500));
@@ -312,7 +312,7 @@ static void names_at_one_address_have_a_health_of_their_own(void **state)
     assert_false(endpoint_is_ejected(&pool, 0, 0));
     assert_true(endpoint_is_ejected(&pool, 1, 499));
 
-    endpoint_pool_replace(&pool, list_of(after, 4));
+    assert_true(endpoint_pool_replace(&pool, list_of(after, 4)));
     assert_true(endpoint_is_ejected(&pool, 0, 499));
     for (size_t at = 1; at < 4; at++)
         assert_false(endpoint_is_ejected(&pool, at, 0));

@@ -29,7 +29,7 @@ static struct endpoint_stats *tally_at(struct endpoint_stats_registry *stats_reg
 static struct endpoint_list *list_of(struct endpoint_stats_registry *stats_registry, const uint16_t *ports,
                                      size_t count)
 {
-    struct endpoint endpoints[ENDPOINTS_MAX];
+    struct endpoint endpoints[ENDPOINTS_MAX] = { 0 };
 
     for (size_t i = 0; i < count; i++)
         endpoints[i] = (struct endpoint) { .address = addresses_at_port(ports[i]),
@@ -151,7 +151,7 @@ static void rests_are_told_to_the_tally(void **state)
 
     (void)state;
     endpoint_pool_init(&pool, 500, 1500, 0);
-    endpoint_pool_replace(&pool, list);
+    assert_true(endpoint_pool_replace(&pool, list));
     assert_true(endpoint_walk_begin(&walk, &pool));
     assert_non_null(endpoint_walk_next(&walk, &pool, 1000));
     endpoint_walk_report(&walk, &pool, ENDPOINT_FAILED, 1000);

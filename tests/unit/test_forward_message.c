@@ -40,7 +40,7 @@ static int events_in(const char *bytes, size_t length, size_t limit, struct faul
 
 static void expect_events(const char *bytes, size_t length, int count)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     int found = events_in(bytes, length, LIMIT, &fault);
 
     if (found != count)
@@ -50,7 +50,7 @@ static void expect_events(const char *bytes, size_t length, int count)
 
 static void expect_refused(const char *bytes, size_t length, const char *why)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     assert_int_equal(events_in(bytes, length, LIMIT, &fault), -1);
     if (!strstr(fault.text, why))
@@ -149,7 +149,7 @@ static void test_gzip(void **state)
 static void test_gzip_is_limited(void **state)
 {
     static const char message[] = "\x93\xa1t\xc4\x34" MEMBER MEMBER GZIP_OPTION;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     (void)state;
     assert_int_equal(events_in(message, sizeof message - 1, 6, &fault), 2);

@@ -87,7 +87,7 @@ static int set_up(void **state)
                     .building = { &f->route, &f->bodies, &f->ids, &f->pool, NULL } },
         .take_limit = SIZE_MAX,
     };
-    body_filter_init(&f->bodies, &f->route.body, &f->metrics);
+    body_filter_init(&f->bodies, &f->route, &f->metrics);
     framer_init(&f->framer, &f->shared, &f->pool, f, &f->permit);
     *state = f;
     return 0;

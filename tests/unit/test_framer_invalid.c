@@ -37,10 +37,7 @@ struct invalid_case {
     const char *passed; /* the bytes that are handed up */
     size_t passed_length;
 };
-#define CASE(bytes, trace, passed)                                                                           \
-    {                                                                                                        \
-        bytes, sizeof(bytes) - 1, trace, passed, sizeof(passed) - 1                                          \
-    }
+#define CASE(bytes, trace, passed) { bytes, sizeof(bytes) - 1, trace, passed, sizeof(passed) - 1 }
 
 static void expect_case(struct framing *f, const struct invalid_case *one, enum framer_source source)
 {

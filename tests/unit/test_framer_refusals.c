@@ -235,6 +235,88 @@ static void a_refused_message_counts_for_a_rate_limit(void **state)
     framing_expect_end(f, "f1 r3:tag_not_allowed ");
 }
 
+/* ---- messages without a place for the identity ---- */
+
+#define PEER                                                                                                 \
+    "\xa4peer\xa2"                                                                                           \
+    "a1"
+
+/* The permit gives records the field peer=a1. */
+static void fields_set(struct framing *f)
+{
+    static const struct route_identity_fields fields = { 1, { { "peer", IDENTITY_CN } } };
+
+    f->route.body = (struct body_options) { .skip_invalid = true, .inflated_max = 1000 };
+    body_filter_set_options(&f->bodies, &f->route);
+    assert_int_equal(
+        message_permit_set_fields(&f->permit, &fields, &(const struct identity) { .cn = (char *)"a1" }),
+        END_NONE);
+}
+
+static void a_message_whose_records_cannot_be_read_costs_itself(void **state)
+{
+    static const char refused[] = "\x93\xa1"
+                                  "a\xc4\x04\x92\x01\x80\x92" OPTION("1");
+    struct framing *f = *state;
+
+    fields_set(f);
+    FRAMING_PUT(f, "\x94\xa1"
+                   "a\x01\x81\xa4peer\xa1x" OPTION("9"));
+    FRAMING_PUT(f, refused);
+    FRAMING_PUT(f, FRAME("\x01") PLAIN("b") PLAIN("b"));
+    FRAMING_PUT(f, "\x92\xa1"
+                   "b\xc4\x01\xc1");
+    FRAMING_EXPECT_AT_EVERY_CUT(f, "m r1:identity_not_added f1 m m r:identity_not_added ",
+                                "\x94\xa1"
+                                "a\x01\x81" PEER OPTION("9") "\x93\xa1"
+                                                             "b\x01\x81" PEER "\x93\xa1"
+                                                             "b\x01\x81" PEER);
+}
+
+static void a_message_that_becomes_too_long_costs_itself(void **state)
+{
+    struct framing *f = *state;
+
+    fields_set(f);
+    FRAMING_PUT(f, PLAIN("a") "\x93\xa1"
+                              "a\xdc\x02\x00"); /* 512 entries of 3 bytes */
+    for (unsigned i = 0; i < 512; i++)
+        FRAMING_PUT(f, "\x92\x01\x80");
+    FRAMING_PUT(f, OPTION("2") PLAIN("b"));
+    FRAMING_EXPECT_AT_EVERY_CUT(f, "m r2:message_too_long m ",
+                                "\x93\xa1"
+                                "a\x01\x81" PEER "\x93\xa1"
+                                "b\x01\x81" PEER);
+}
+
+/* Longer than what is cut through. */
+static void a_long_message_is_held_for_its_field(void **state)
+{
+    static char expected[FRAMING_STREAM_BYTES] = "\x93\xa1"
+                                                 "a\x01\x82\xa1k\xda\x05\x00";
+    struct framing *f = *state;
+
+    fields_set(f);
+    FRAMING_PUT(f, "\x93\xa1"
+                   "a\x01\x81\xa1k\xda\x05\x00");
+    framing_fill(f, 0x500, 'v');
+    memset(expected + 10, 'v', 0x500);
+    memcpy(expected + 10 + 0x500, PEER, sizeof PEER - 1);
+    framing_expect_at_every_cut(f, "m ", expected, 10 + 0x500 + sizeof PEER - 1);
+}
+
+/* An agent loses its connection. */
+static void an_agent_ends_at_a_message_whose_records_cannot_be_read(void **state)
+{
+    struct framing *f = *state;
+
+    fields_set(f);
+    framer_set_source(&f->framer, FRAMER_FROM_AGENT);
+    FRAMING_PUT(f, PLAIN("a") "\x92\xa1"
+                              "b\xc4\x01\xc1" PLAIN("a"));
+    framing_expect_failure(f, END_NO_IDENTITY, "m ");
+}
+
 /* ---- large messages ---- */
 
 /* A message that becomes too long only in the middle of its record. */
@@ -324,6 +406,10 @@ int main(void)
         TEST(a_refused_message_that_is_broken_ends_the_connection),
         TEST(a_refused_message_that_is_no_message_is_refused),
         TEST(a_refused_message_counts_for_a_rate_limit),
+        TEST(a_message_whose_records_cannot_be_read_costs_itself),
+        TEST(a_message_that_becomes_too_long_costs_itself),
+        TEST(a_long_message_is_held_for_its_field),
+        TEST(an_agent_ends_at_a_message_whose_records_cannot_be_read),
         TEST(a_large_message_is_refused_once_it_is_too_long),
         TEST(the_owner_may_refuse_a_large_message_while_it_is_read),
         TEST(a_large_message_goes_up_between_frames),

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { QUIET_MS = 100, PLENTY = 1000000, PER_SOURCE = 5, TURNS_MAX = 10000 };
@@ -322,6 +323,57 @@ static void a_port_in_use_is_a_fault(void **state)
     site_close(&first);
 }
 
+static void sockets_at_addresses_that_stay_remain(void **state)
+{
+    struct site site;
+    struct fault fault;
+    struct socket_address kept[2];
+
+    (void)state;
+    site_start(&site, PLENTY, PER_SOURCE);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(site_bind(&site, "127.0.0.1:0", &fault));
+    int first = site.heartbeat.watchers[0].fd, third = site.heartbeat.watchers[2].fd;
+    kept[0] = socket_local_address(third);
+    kept[1] = socket_local_address(first);
+    heartbeat_keep(&site.heartbeat, kept, 2);
+    assert_int_equal(site.heartbeat.count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(heartbeat_bind(&site.heartbeat, &kept[i], &fault)); /* it is bound */
+        site.address = kept[i];
+        int agent = agent_open(&site, "127.0.0.1:1");
+        ask(agent, "", 1);
+        expect_answer(&site, agent);
+        close(agent);
+    }
+    assert_int_equal(site.heartbeat.count, 2);
+    assert_int_equal(site.heartbeat.answered, 2);
+    site_close(&site);
+    assert_int_equal(site.heartbeat.answered, 2);
+}
+
+static void the_last_descriptors_are_for_connections(void **state)
+{
+    struct rlimit before, few;
+    struct site site;
+    struct fault fault;
+
+    (void)state;
+    site_start(&site, PLENTY, PER_SOURCE);
+    int next = dup(STDERR_FILENO);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)next + 17;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_true(site_bind(&site, "127.0.0.1:0", &fault));
+    assert_false(site_bind(&site, "127.0.0.1:0", &fault));
+    assert_string_equal(fault.text, "less than 16 descriptors are left for connections");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(site.heartbeat.count, 1);
+    site_close(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +386,8 @@ int main(void)
         cmocka_unit_test(a_source_beyond_its_limit_costs_no_other_source_an_answer),
         cmocka_unit_test(all_sockets_are_answered_and_share_the_limit),
         cmocka_unit_test(a_port_in_use_is_a_fault),
+        cmocka_unit_test(sockets_at_addresses_that_stay_remain),
+        cmocka_unit_test(the_last_descriptors_are_for_connections),
     };
 
     return cmocka_run_group_tests_name("heartbeat", tests, NULL, NULL);

@@ -37,7 +37,8 @@ static void test_reads_every_kind_of_name(void **state)
 {
     (void)state;
     struct identity *identity = identity_of(&(struct pki_profile) {
-        .subject = { { NID_organizationalUnitName, "logs", 0 },
+        .subject = { { NID_organizationName, "Example, Inc.", 0 },
+                     { NID_organizationalUnitName, "logs", 0 },
                      { NID_commonName, "general", 0 },
                      { NID_organizationalUnitName, "caf\xc3\xa9", 0 },
                      { NID_commonName, "agent-1", 0 } },
@@ -49,6 +50,12 @@ static void test_reads_every_kind_of_name(void **state)
     });
 
     assert_string_equal(identity->cn, "agent-1");
+    assert_int_equal(identity->o.count, 1);
+    assert_string_equal(identity->o.values[0], "Example, Inc.");
+    assert_int_equal(identity->email.count, 1);
+    assert_string_equal(identity->email.values[0], "agent@example");
+    /* The certificate is its own issuer. */
+    assert_string_equal(identity->issuer, "CN=agent-1,OU=caf\xc3\xa9,CN=general,OU=logs,O=Example\\, Inc.");
     assert_int_equal(identity->ou.count, 2);
     assert_string_equal(identity->ou.values[0], "logs");
     assert_string_equal(identity->ou.values[1], "caf\xc3\xa9");
@@ -94,7 +101,40 @@ static void test_leaves_out_names_that_are_not_text(void **state)
     assert_int_equal(identity->uri.count, 0);
     assert_int_equal(identity->dns.count, 1);
     assert_string_equal(identity->dns.values[0], "good");
+    assert_true(identity->cn_is_unreadable && identity->ou.is_incomplete && identity->uri.is_incomplete &&
+                identity->dns.is_incomplete);
+    assert_false(identity->o.is_incomplete || identity->email.is_incomplete);
     identity_free(identity);
+}
+
+/* A pattern with `*` or `**` must not match what is not a SPIFFE ID. */
+static void test_leaves_out_uris_that_are_nearly_spiffe_ids(void **state)
+{
+    static const char *const bad[] = {
+        "spiffe://TD/a",   "SPIFFE://td/a",      "spiffe://td//a",     "spiffe://td/a/",    "spiffe://td/",
+        "spiffe://td/./a", "spiffe://td/a/../b", "spiffe://td/a/..",   "spiffe://td/a%2fb", "spiffe://td/a?b",
+        "spiffe://td/a#b", "spiffe://td:443/a",  "spiffe://user@td/a", "spiffe:///a",       "spiffe:td/a",
+        "spiffe://td/a b", "spiffe://t%64/a",    "spiffe://",          "spiffe:",
+    };
+    static const char *const good[] = { "spiffe://td/ns/a/sa/b", "spiffe://td-1.example_x/A..b/...",
+                                        "spiffe://td", "https://td//a/../b?c", "spiffes://td//a" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct identity *identity = identity_of(&(struct pki_profile) {
+            .alternatives = { { GEN_URI, bad[i], 0 }, { GEN_URI, "spiffe://td/ok", 0 } } });
+        assert_int_equal(identity->uri.count, 1);
+        assert_string_equal(identity->uri.values[0], "spiffe://td/ok");
+        assert_true(identity->uri.is_incomplete);
+        identity_free(identity);
+    }
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct identity *identity =
+            identity_of(&(struct pki_profile) { .alternatives = { { GEN_URI, good[i], 0 } } });
+        assert_string_equal(identity->uri.values[0], good[i]);
+        assert_false(identity->uri.is_incomplete);
+        identity_free(identity);
+    }
 }
 
 /* Not every BoringSSL can encode such a string, but a peer can send it: the test changes bytes of a valid
@@ -204,12 +244,16 @@ static void test_all_names_are_listed(void **state)
 {
     (void)state;
     struct identity *identity = identity_of(&(struct pki_profile) {
-        .subject = { { NID_organizationalUnitName, "logs", 0 }, { NID_commonName, "agent-1", 0 } },
+        .subject = { { NID_organizationName, "Example", 0 },
+                     { NID_organizationalUnitName, "logs", 0 },
+                     { NID_commonName, "agent-1", 0 } },
         .alternatives = { { GEN_DNS, "agent", 0 },
+                          { GEN_EMAIL, "a@b", 0 },
                           { GEN_DNS, "agent.example", 0 },
                           { GEN_URI, "spiffe://a", 0 } },
     });
-    static const char all[] = "cn:agent-1, ou:logs, dns:agent, dns:agent.example, uri:spiffe://a";
+    static const char all[] =
+        "cn:agent-1, o:Example, ou:logs, dns:agent, dns:agent.example, uri:spiffe://a, email:a@b";
     char text[sizeof all];
 
     for (size_t size = 1; size <= sizeof text; size++) {
@@ -232,18 +276,43 @@ static void test_a_certificate_without_names_is_listed_by_its_key(void **state)
     identity_free(identity);
 }
 
+static void test_a_name_of_each_kind_is_the_first_one(void **state)
+{
+    (void)state;
+    struct identity *full = identity_of(&(struct pki_profile) {
+        .subject = { { NID_commonName, "agent-1", 0 } },
+        .alternatives = { { GEN_DNS, "a", 0 },
+                          { GEN_DNS, "b", 0 },
+                          { GEN_URI, "x:c", 0 },
+                          { GEN_URI, "x:d", 0 } },
+    });
+    struct identity *bare = identity_of(&(struct pki_profile) { 0 });
+
+    assert_string_equal(identity_name(full, IDENTITY_CN), "agent-1");
+    assert_string_equal(identity_name(full, IDENTITY_DNS), "a");
+    assert_string_equal(identity_name(full, IDENTITY_URI), "x:c");
+    assert_string_equal(identity_name(full, IDENTITY_SPKI), full->spki);
+    assert_string_equal(identity_name(bare, IDENTITY_SPKI), bare->spki);
+    for (enum identity_name name = IDENTITY_CN; name < IDENTITY_SPKI; name++)
+        assert_null(identity_name(bare, name));
+    identity_free(full);
+    identity_free(bare);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_every_kind_of_name),
         cmocka_unit_test(test_spki_is_the_hash_of_the_public_key),
         cmocka_unit_test(test_leaves_out_names_that_are_not_text),
+        cmocka_unit_test(test_leaves_out_uris_that_are_nearly_spiffe_ids),
         cmocka_unit_test(test_leaves_out_a_cn_that_is_not_utf8),
         cmocka_unit_test(test_reads_every_name_however_many_there_are),
         cmocka_unit_test(test_no_other_cn_takes_the_place_of_an_unreadable_one),
         cmocka_unit_test(test_description_prefers_uri_then_dns_then_cn),
         cmocka_unit_test(test_description_uses_the_key_without_names_and_is_cut),
         cmocka_unit_test(test_all_names_are_listed),
+        cmocka_unit_test(test_a_name_of_each_kind_is_the_first_one),
         cmocka_unit_test(test_a_certificate_without_names_is_listed_by_its_key),
     };
 

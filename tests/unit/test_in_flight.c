@@ -28,7 +28,7 @@ static int set_up(void **state)
     struct fixture *f = &fixture;
 
     *f = (struct fixture) { 0 };
-    in_flight_init(&f->in_flight, &f->metrics, TIMEOUT_MS);
+    in_flight_init(&f->in_flight, &f->metrics, TIMEOUT_MS, &(struct hash_key) { 0 });
     buffer_init(&f->incoming, &f->pool);
     *state = f;
     return 0;

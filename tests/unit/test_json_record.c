@@ -28,7 +28,7 @@ static void expect_record(const char *line, size_t line_length, const char *byte
 static void expect_refused(const char *line, size_t length, const char *why)
 {
     msgpack_sbuffer record;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     msgpack_sbuffer_init(&record);
     assert_int_equal(msgpack_sbuffer_write(&record, "x", 1), 0);

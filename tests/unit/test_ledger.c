@@ -65,6 +65,15 @@ static struct ledger_entry *settle(struct fixture *f, unsigned at, uint64_t send
     return ledger_settle_ack(&f->ledger, f->ids[at], length, sender);
 }
 
+static unsigned slot_length(const struct ledger_slot *slot)
+{
+    unsigned length = 0;
+
+    for (const struct ledger_entry *entry = slot->first; entry; entry = entry->next_of_id)
+        length++;
+    return length;
+}
+
 /* Between both calls, a search in the order in which messages were sent ends the test. */
 static void order_hide(struct fixture *f)
 {
@@ -80,12 +89,8 @@ static void order_show(struct fixture *f)
 static void expect_short_slots(const struct fixture *f)
 {
     assert_in_range(f->ledger.slot_count, 1, 2 * f->ledger.count);
-    for (size_t at = 0; at < f->ledger.slot_count; at++) {
-        unsigned length = 0;
-        for (const struct ledger_entry *entry = f->ledger.of_ids[at].first; entry; entry = entry->next_of_id)
-            length++;
-        assert_in_range(length, 0, SLOT_MAX);
-    }
+    for (size_t at = 0; at < f->ledger.slot_count; at++)
+        assert_in_range(slot_length(&f->ledger.of_ids[at]), 0, SLOT_MAX);
 }
 
 static void acks_come_in_any_order(void **state)
@@ -103,6 +108,29 @@ static void acks_come_in_any_order(void **state)
     }
     for (unsigned i = 0; i < ENTRIES; i++)
         assert_ptr_equal(settle(f, i, 0), i % 2 && i > 1 ? NULL : &f->entries[i]);
+}
+
+/* An agent that knew the key could choose ids of one slot. */
+static void the_key_decides_which_ids_share_a_slot(void **state)
+{
+    enum { COLLIDING = 400, SLOTS = 1024 };
+    static const struct hash_key known = { { 1, 2 } }, other = { { 3, 4 } };
+    struct fixture *f = *state;
+
+    ledger_init(&f->ledger, &known);
+    for (unsigned at = 0, id = 0; at < COLLIDING; id++) {
+        char text[16];
+        int length = snprintf(text, sizeof text, "%u", id);
+        if (hash_bytes(&known, text, (size_t)length) % SLOTS == 0)
+            file(f, at++, id);
+    }
+    assert_int_equal(slot_length(&f->ledger.of_ids[0]), COLLIDING);
+    while (f->ledger.first)
+        ledger_remove(&f->ledger, f->ledger.first);
+    ledger_init(&f->ledger, &other);
+    for (unsigned at = 0; at < COLLIDING; at++)
+        ledger_file(&f->ledger, &f->entries[at], at + 1, at);
+    expect_short_slots(f);
 }
 
 static void few_entries_need_no_memory(void **state)
@@ -196,6 +224,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(acks_come_in_any_order),
+        TEST(the_key_decides_which_ids_share_a_slot),
         TEST(few_entries_need_no_memory),
         TEST(of_equal_ids_the_oldest_settles),
         TEST(an_id_of_the_other_type_is_found),

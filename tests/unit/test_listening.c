@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,16 @@ static void place_remove(const struct place *place)
     assert_int_equal(rmdir(place->directory), 0); /* fails if a socket file is left */
 }
 
+#define NO_ADDRESSES                                                                                         \
+    {                                                                                                        \
+        .addresses = (struct listening_address[LISTENER_SOCKETS_MAX])                                        \
+        {                                                                                                    \
+            {                                                                                                \
+                .from = NULL                                                                                 \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+
 static void add(struct listening_options *options, const char *text)
 {
     options->addresses[options->count++] = (struct listening_address) {
@@ -45,6 +56,20 @@ static void add_path(struct listening_options *options, const struct place *plac
 
     snprintf(text, sizeof text, "unix:%s", place->path);
     add(options, text);
+}
+
+/* A change that no other route takes part in. */
+static bool change(struct listening *listening, const struct listening_options *options,
+                   struct listener_fds *removed, struct fault *fault)
+{
+    struct listening_change *made = listening_change_new(listening, options, fault);
+
+    if (made && listening_change_listen(made, fault)) {
+        listening_change_commit(made, removed);
+        return true;
+    }
+    listening_change_cancel(made);
+    return false;
 }
 
 static bool can_connect(const struct socket_address *address)
@@ -66,7 +91,7 @@ static void fds_close(const struct listener_fds *fds)
 
 static void each_worker_gets_a_socket_of_each_address(void **state)
 {
-    struct listening_options options = { .count = 0 };
+    struct listening_options options = NO_ADDRESSES;
     struct listening listening;
     struct place place;
     struct fault fault;
@@ -98,7 +123,7 @@ static void each_worker_gets_a_socket_of_each_address(void **state)
 
 static void closing_ends_what_no_worker_took(void **state)
 {
-    struct listening_options options = { .count = 0 };
+    struct listening_options options = NO_ADDRESSES;
     struct listening listening;
     struct place place;
     struct fault fault;
@@ -118,7 +143,7 @@ static void closing_ends_what_no_worker_took(void **state)
 
 static void one_address_that_fails_leaves_nothing_behind(void **state)
 {
-    struct listening_options first_options = { .count = 0 }, options = { .count = 0 };
+    struct listening_options first_options = NO_ADDRESSES, options = NO_ADDRESSES;
     struct listening first, listening;
     struct place place;
     struct fault fault;
@@ -143,7 +168,7 @@ static void one_address_that_fails_leaves_nothing_behind(void **state)
 
 static void an_address_that_stays_keeps_its_descriptors(void **state)
 {
-    struct listening_options options = { .count = 0 }, changed = { .count = 0 };
+    struct listening_options options = NO_ADDRESSES, changed = NO_ADDRESSES;
     struct listener_fds first[WORKERS], removed[WORKERS];
     struct listening listening;
     struct place place, other;
@@ -165,7 +190,7 @@ static void an_address_that_stays_keeps_its_descriptors(void **state)
     add_path(&changed, &other);
     add_path(&changed, &place);
     changed.addresses[2].access.mode = 0600;
-    assert_true(listening_change(&listening, &changed, removed, &fault));
+    assert_true(change(&listening, &changed, removed, &fault));
     assert_int_equal(listening.count, 3);
     assert_true(socket_address_equal(&listening.sockets[0].address, &kept));
     assert_int_equal(stat(place.path, &facts), 0);
@@ -185,7 +210,7 @@ static void an_address_that_stays_keeps_its_descriptors(void **state)
 
 static void a_change_that_fails_changes_no_address(void **state)
 {
-    struct listening_options options = { .count = 0 }, changed = { .count = 0 };
+    struct listening_options options = NO_ADDRESSES, changed = NO_ADDRESSES;
     struct listener_fds removed[1];
     struct listening listening;
     struct place place;
@@ -199,13 +224,225 @@ static void a_change_that_fails_changes_no_address(void **state)
     const struct socket_address address = listening.sockets[0].address;
     add_path(&changed, &place);
     add(&changed, "unix:/nonexistent/agents");
-    assert_false(listening_change(&listening, &changed, removed, &fault));
+    assert_false(change(&listening, &changed, removed, &fault));
     assert_string_equal(fault.text,
                         "cannot listen on unix:/nonexistent/agents: the directory does not exist");
     assert_int_equal(listening.count, 1);
     assert_true(can_connect(&address));
     assert_int_equal(stat(place.path, &facts), -1);
     listening_close(&listening);
+    place_remove(&place);
+}
+
+static struct socket_address unix_address(const struct place *place)
+{
+    char text[PATH_BYTES + 8];
+
+    snprintf(text, sizeof text, "unix:%s", place->path);
+    return addresses_parse(text);
+}
+
+static void nobody_can_connect_before_the_last_step(void **state)
+{
+    struct listening_options options = NO_ADDRESSES;
+    struct listening listening = { .workers = WORKERS };
+    struct place place;
+    struct fault fault;
+
+    (void)state;
+    place_make(&place);
+    add(&options, "127.0.0.1:0");
+    add_path(&options, &place);
+    const struct socket_address path = unix_address(&place);
+    struct listening_change *made = listening_change_new(&listening, &options, &fault);
+    assert_non_null(made);
+    assert_false(can_connect(&path));
+    listening_change_cancel(made);
+    made = listening_change_new(&listening, &options, &fault);
+    assert_non_null(made);
+    assert_true(listening_change_listen(made, &fault));
+    assert_true(can_connect(&path));
+    listening_change_commit(made, NULL);
+    assert_true(can_connect(&path));
+    assert_true(can_connect(&listening.sockets[0].address));
+    listening_close(&listening);
+    place_remove(&place);
+}
+
+static void a_unix_socket_is_taken_over_with_its_queue(void **state)
+{
+    struct listening_options options = NO_ADDRESSES, other = NO_ADDRESSES;
+    struct listener_fds removed[1];
+    struct listening first, second = { .workers = 1 };
+    struct place place;
+    struct fault fault;
+    struct stat facts;
+    enum end_reason reason;
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    add(&other, "127.0.0.1:0");
+    assert_true(listening_open(&first, &options, 1, &fault));
+    const struct socket_address path = first.sockets[0].address;
+    int agent = socket_connect(&path, 0, &reason); /* waits in the kernel's queue */
+    assert_true(agent >= 0);
+    options.addresses[0].from = listening_find_alone(&first, &path);
+    options.addresses[0].is_taken_over = true;
+    options.addresses[0].access.mode = 0600;
+    assert_non_null(options.addresses[0].from);
+
+    /* A change that fails leaves the socket where it was. */
+    struct listening_change *made = listening_change_new(&second, &options, &fault);
+    assert_non_null(made);
+    assert_true(listening_change_listen(made, &fault));
+    assert_int_equal(stat(place.path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    listening_change_cancel(made);
+    assert_int_equal(stat(place.path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+    assert_true(can_connect(&path));
+
+    /* The first goes on elsewhere, before the second has taken over. */
+    made = listening_change_new(&second, &options, &fault);
+    assert_non_null(made);
+    assert_true(listening_change_listen(made, &fault));
+    assert_true(change(&first, &other, removed, &fault));
+    listening_change_commit(made, NULL);
+    assert_true(can_connect(&path));
+    const struct listener_fds fds = listening_take(&second, 0);
+    int accepted = accept(fds.items[0], NULL, NULL);
+    assert_true(accepted >= 0);
+    close(accepted);
+    close(agent);
+    fds_close(&fds);
+    listening_close(&first);
+    listening_close(&second);
+    place_remove(&place);
+}
+
+static void a_unix_socket_whose_file_is_gone_is_bound_again(void **state)
+{
+    struct listening_options options = NO_ADDRESSES;
+    struct listener_fds removed[1];
+    struct listening listening;
+    struct place place;
+    struct fault fault;
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    assert_true(listening_open(&listening, &options, 1, &fault));
+    const struct listener_fds before = listening_take(&listening, 0);
+    const struct socket_address path = unix_address(&place);
+    for (unsigned other_rights = 0; other_rights < 2; other_rights++) {
+        unlink(place.path);
+        options.addresses[0].access.mode = other_rights ? 0600 : 0640;
+        assert_false(can_connect(&path));
+        assert_true(change(&listening, &options, removed, &fault));
+        assert_true(can_connect(&path));
+    }
+    fds_close(&before);
+    listening_close(&listening);
+    place_remove(&place);
+}
+
+static void files_go_before_the_sockets(void **state)
+{
+    struct listening_options options = NO_ADDRESSES;
+    struct listening first, second;
+    struct place place;
+    struct fault fault;
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    assert_true(listening_open(&first, &options, 1, &fault));
+    const struct listener_fds fds = listening_take(&first, 0);
+    listening_remove_files(&first);
+    assert_true(listening_open(&second, &options, 1, &fault));
+    fds_close(&fds);
+    listening_close(&first);
+    assert_true(can_connect(&second.sockets[0].address));
+    listening_close(&second);
+    place_remove(&place);
+}
+
+/* ---- inherited sockets ---- */
+
+enum { INHERITED = 5 };
+
+/* Takes over the sockets of `before`, of which no worker has taken one, under names of husk. */
+static struct inherited inherit(struct listening *before, struct inherited_socket *items)
+{
+    struct inherited inherited = { .items = items };
+    struct listening_socket *socket = &before->sockets[0];
+
+    for (; inherited.count < socket->fd_count; inherited.count++) {
+        items[inherited.count] = (struct inherited_socket) { .fd = dup(socket->fds[inherited.count].number),
+                                                             .name = "+route/x",
+                                                             .address = socket->address };
+    }
+    return inherited;
+}
+
+static void all_inherited_sockets_listen(void **state)
+{
+    static const unsigned workers[] = { 1, 2, INHERITED, INHERITED + 2 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof workers / sizeof workers[0]; i++) {
+        struct listening_options options = NO_ADDRESSES;
+        struct inherited_socket items[INHERITED];
+        struct listening before, after = { .workers = workers[i], .route = "route" };
+        struct fault fault;
+        unsigned taken = 0;
+        add(&options, "127.0.0.1:0");
+        assert_true(listening_open(&before, &options, INHERITED, &fault));
+        struct inherited inherited = inherit(&before, items);
+        options.addresses[0].address = before.sockets[0].address;
+        after.inherited = &inherited;
+        assert_true(change(&after, &options, NULL, &fault));
+        assert_null(after.inherited);
+        for (unsigned worker = 0; worker < workers[i]; worker++) {
+            const struct listener_fds fds = listening_take(&after, worker);
+            assert_in_range(fds.count, 1, INHERITED);
+            taken += fds.count;
+            fds_close(&fds);
+        }
+        assert_int_equal(taken, workers[i] > INHERITED ? workers[i] : INHERITED);
+        listening_close(&before);
+        listening_close(&after);
+    }
+}
+
+static void an_inherited_file_is_of_the_process_before_until_the_change_is_made(void **state)
+{
+    struct listening_options options = NO_ADDRESSES;
+    struct listening before, after = { .workers = 1, .route = "route" };
+    struct inherited_socket items[1];
+    struct place place;
+    struct fault fault;
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    assert_true(listening_open(&before, &options, 1, &fault));
+    for (int is_made = 0; is_made < 2; is_made++) {
+        struct inherited inherited = inherit(&before, items);
+        after.inherited = &inherited;
+        struct listening_change *made = listening_change_new(&after, &options, &fault);
+        assert_non_null(made);
+        if (!is_made)
+            listening_change_cancel(made);
+        else
+            listening_change_commit(made, NULL);
+        assert_true(can_connect(&before.sockets[0].address));
+    }
+    listening_give_up_files(&before);
+    listening_close(&before);
+    assert_true(can_connect(&after.sockets[0].address));
+    listening_close(&after);
     place_remove(&place);
 }
 
@@ -217,6 +454,12 @@ int main(void)
         cmocka_unit_test(one_address_that_fails_leaves_nothing_behind),
         cmocka_unit_test(an_address_that_stays_keeps_its_descriptors),
         cmocka_unit_test(a_change_that_fails_changes_no_address),
+        cmocka_unit_test(nobody_can_connect_before_the_last_step),
+        cmocka_unit_test(a_unix_socket_is_taken_over_with_its_queue),
+        cmocka_unit_test(a_unix_socket_whose_file_is_gone_is_bound_again),
+        cmocka_unit_test(files_go_before_the_sockets),
+        cmocka_unit_test(all_inherited_sockets_listen),
+        cmocka_unit_test(an_inherited_file_is_of_the_process_before_until_the_change_is_made),
     };
 
     return cmocka_run_group_tests_name("listening", tests, NULL, NULL);

@@ -204,6 +204,34 @@ static void any_bytes_can_be_read_back_from_a_json_line(void **state)
     }
 }
 
+static char *in_words(const char *text, enum side side)
+{
+    char *words;
+
+    return asprintf(&words, "[%s: %s]", side_name(side), text) < 0 ? NULL : words;
+}
+
+static void settings_are_written_in_the_words_of_the_user(void **state)
+{
+    struct fixture *fixture = *state;
+    struct log_line line;
+    char text[16] = "set --cert";
+
+    log_translate(&fixture->log, SIDE_UPSTREAM, text, sizeof text);
+    assert_string_equal(text, "set --cert");
+    log_use_words(&fixture->log, in_words);
+    log_begin_words(&line, &fixture->log, LOG_WARN, SIDE_UPSTREAM, "--a");
+    log_words(&line, SIDE_DOWNSTREAM, "hint", "--b");
+    log_words(&line, SIDE_DOWNSTREAM, "detail", "names no setting");
+    log_words(&line, SIDE_DOWNSTREAM, "absent", NULL);
+    log_text(&line, "peer", "--c");
+    log_end(&line);
+    assert_string_equal(written(fixture), "warn [upstream: --a] hint=\"[downstream: --b]\" "
+                                          "detail=\"names no setting\" peer=--c\n");
+    log_translate(&fixture->log, SIDE_UPSTREAM, text, sizeof text);
+    assert_string_equal(text, "[upstream: set ");
+}
+
 static void lines_below_the_level_are_not_written(void **state)
 {
     struct fixture *fixture = *state;
@@ -281,6 +309,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_message_cannot_begin_a_line, setup, teardown),
         cmocka_unit_test_setup_teardown(a_line_of_a_route_names_it, setup, teardown),
         cmocka_unit_test_setup_teardown(any_bytes_can_be_read_back_from_a_json_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(settings_are_written_in_the_words_of_the_user, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_below_the_level_are_not_written, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_value_is_cut_and_the_line_stays_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_pipe_drops_lines_and_the_next_one_says_so, setup, teardown),

@@ -246,6 +246,63 @@ static void a_prefix_that_cannot_be_made_is_a_refusal(void **state)
     message_permit_close(&permit);
 }
 
+static void a_permit_has_fields_with_the_names_of_the_identity(void **state)
+{
+    const struct route_identity_fields fields = {
+        4, { { "c", IDENTITY_CN }, { "u", IDENTITY_URI }, { "d", IDENTITY_DNS }, { "s", IDENTITY_SPKI } }
+    };
+    static const char pairs[] = "\xa1"
+                                "c\xa8"
+                                "a.b_C \xc3\xa9"
+                                "\xa1u\xb0spiffe://td/ns/a"
+                                "\xa1"
+                                "d\xadweb-1.example\xa1s\xd9\x40" SPKI;
+    struct message_permit permit = { 0 };
+
+    (void)state;
+    assert_int_equal(message_permit_set_fields(&permit, &fields, &full), END_NONE);
+    assert_int_equal(permit.fields.count, 4);
+    assert_int_equal(permit.fields.length, sizeof pairs - 1);
+    assert_memory_equal(permit.fields.pairs, pairs, sizeof pairs - 1);
+    message_permit_close(&permit);
+    assert_int_equal(permit.fields.count, 0);
+    assert_int_equal(message_permit_set_fields(&permit, &(const struct route_identity_fields) { 0 }, NULL),
+                     END_NONE);
+    assert_int_equal(permit.fields.count, 0);
+    message_permit_close(&permit);
+}
+
+static void an_identity_without_the_name_of_a_field_is_not_allowed(void **state)
+{
+    const struct identity bare = { .spki = SPKI }, *const identities[] = { &bare, NULL };
+    char cn[RECORD_FIELD_VALUE_BYTES_MAX + 2] = "";
+
+    (void)state;
+    memset(cn, 'a', sizeof cn - 1);
+    for (unsigned name = IDENTITY_CN; name < IDENTITY_NAME_COUNT; name++) {
+        const struct route_identity_fields fields = { 1, { { "peer", name } } };
+        for (unsigned i = 0; i < 2; i++) {
+            struct message_permit permit = { 0 };
+            bool has_name = name == IDENTITY_SPKI && i == 0;
+            assert_int_equal(message_permit_set_fields(&permit, &fields, identities[i]),
+                             has_name ? END_NONE : END_NOT_ALLOWED);
+            assert_string_equal(message_permit_detail(&permit),
+                                has_name ? ""
+                                         : "the certificate has no name, or too long a name, for the field "
+                                           "\"peer\"");
+            message_permit_close(&permit);
+        }
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        const struct route_identity_fields fields = { 1, { { "peer", IDENTITY_CN } } };
+        struct message_permit permit = { 0 };
+        assert_int_equal(
+            message_permit_set_fields(&permit, &fields, &(const struct identity) { .cn = cn + i }),
+            i ? END_NONE : END_NOT_ALLOWED);
+        message_permit_close(&permit);
+    }
+}
+
 static void expect_bad_prefix(struct message_rule *rule, const char *prefix, const char *expected)
 {
     struct fault fault;
@@ -325,7 +382,7 @@ static size_t meter_count(const struct message_meters *meters)
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < MESSAGE_METERS_HEADS; i++) {
+    for (size_t i = 0; meters->heads && i < MESSAGE_METERS_HEADS; i++) {
         for (const struct message_meter *meter = meters->heads[i]; meter; meter = meter->next)
             count++;
     }
@@ -390,6 +447,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_name_becomes_one_part_of_the_tag_that_no_other_name_becomes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_prefix_that_cannot_be_made_is_a_refusal, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_permit_has_fields_with_the_names_of_the_identity, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_identity_without_the_name_of_a_field_is_not_allowed, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(prefixes_that_could_be_mistaken_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_rule_makes_the_longest_message_shorter_only, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_identity_has_one_rate_however_many_connections_it_opens, set_up,

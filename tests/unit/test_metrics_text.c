@@ -213,6 +213,7 @@ static void test_zero_series_are_written(void **state)
     assert_int_equal(value_of(&f->all, "husk_connections_active{route=\"forward\",side=\"downstream\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_draining"), 0);
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 0);
+    assert_int_equal(value_of(&f->all, "husk_tls_insecure{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_limited_total{route=\"forward\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 0);
@@ -460,30 +461,68 @@ static void test_names_at_one_address_are_series_of_their_own(void **state)
 
 static void test_values_that_are_not_counters(void **state)
 {
+    static const struct metrics_certificate certificates[] = { { 4102444700, 4102444800 },
+                                                               { 4102444701, 4102444799 } };
     struct fixture *f = *state;
 
-    f->route.certificate_not_after[SIDE_DOWNSTREAM] = 4102444800;
+    f->route.certificates[SIDE_DOWNSTREAM] = certificates;
+    f->route.certificate_count[SIDE_DOWNSTREAM] = 1;
     f->route.intermediate_not_after[SIDE_DOWNSTREAM] = 4102444801;
     f->route.ca_not_after[SIDE_DOWNSTREAM] = 4102444802;
+    f->route.crls[SIDE_DOWNSTREAM] = &(struct metrics_crl) { "CN=\"a\"", 4102444803 };
+    f->route.crl_count[SIDE_DOWNSTREAM] = 1;
     f->snapshot.reloads_succeeded = 3;
     f->snapshot.reloads_failed = 1;
     f->snapshot.reload_pending = true;
+    f->snapshot.config_reload_pending = true;
+    f->snapshot.workload_apis = &(struct metrics_workload_api) {
+        .address = "unix:/agent.sock", .answers = 5, .failures = 2, .is_connected = true
+    };
+    f->snapshot.removed_undelivered = 7;
     f->snapshot.draining = true;
-    f->route.upstream_healthy = true;
+    f->route.upstream_healthy = f->route.is_insecure = true;
     f->route.heartbeats_answered = 7;
     f->route.heartbeats_limited = 3;
     render(f);
     assert_true(DOWN("certificate_not_after_seconds") == 4102444800.0);
+    assert_true(DOWN("certificate_not_before_seconds") == 4102444700.0);
     assert_true(DOWN("certificate_intermediate_not_after_seconds") == 4102444801.0);
     assert_true(DOWN("certificate_ca_not_after_seconds") == 4102444802.0);
+    assert_true(value_of(&f->all,
+                         "husk_crl_next_update_seconds{route=\"forward\",side=\"downstream\",issuer=\"CN="
+                         "\\\"a\\\"\"}") == 4102444803.0);
     assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"success\"}"), 3);
     assert_int_equal(value_of(&f->all, "husk_reloads_total{result=\"failure\"}"), 1);
     assert_int_equal(value_of(&f->all, "husk_reload_pending"), 1);
+    assert_int_equal(value_of(&f->all, "husk_config_reload_pending"), 1);
+    assert_int_equal(value_of(&f->all, "husk_spiffe_answers_total{address=\"unix:/agent.sock\"}"), 5);
+    assert_int_equal(value_of(&f->all, "husk_spiffe_failures_total{address=\"unix:/agent.sock\"}"), 2);
+    assert_int_equal(value_of(&f->all, "husk_spiffe_connected{address=\"unix:/agent.sock\"}"), 1);
+    assert_int_equal(value_of(&f->all, "husk_removed_routes_undelivered_total"), 7);
     assert_int_equal(value_of(&f->all, "husk_draining"), 1);
     assert_int_equal(value_of(&f->all, "husk_upstream_healthy{route=\"forward\"}"), 1);
+    assert_int_equal(value_of(&f->all, "husk_tls_insecure{route=\"forward\"}"), 1);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_answered_total{route=\"forward\"}"), 7);
     assert_int_equal(value_of(&f->all, "husk_udp_heartbeats_limited_total{route=\"forward\"}"), 3);
+}
+
+static void test_several_certificates_have_numbers(void **state)
+{
+    static const struct metrics_certificate certificates[] = { { 4102444700, 4102444800 },
+                                                               { 4102444701, 4102444799 } };
+    struct fixture *f = *state;
+
+    f->route.certificates[SIDE_UPSTREAM] = certificates;
+    f->route.certificate_count[SIDE_UPSTREAM] = 2;
+    render(f);
+#define NUMBERED(time, number)                                                                               \
+    "husk_certificate_" time "_seconds{route=\"forward\",side=\"upstream\",certificate=\"" number "\"}"
+    assert_true(value_of(&f->all, NUMBERED("not_after", "1")) == 4102444800.0);
+    assert_true(value_of(&f->all, NUMBERED("not_after", "2")) == 4102444799.0);
+    assert_true(value_of(&f->all, NUMBERED("not_before", "1")) == 4102444700.0);
+    assert_true(value_of(&f->all, NUMBERED("not_before", "2")) == 4102444701.0);
+    assert_null(find(&f->all, "husk_certificate_not_after_seconds{route=\"forward\",side=\"upstream\"}"));
 }
 
 static void test_label_values_are_escaped(void **state)
@@ -564,6 +603,7 @@ int main(void)
         CASE(test_endpoints_are_written_while_they_are_listed_or_used),
         CASE(test_names_at_one_address_are_series_of_their_own),
         CASE(test_values_that_are_not_counters),
+        CASE(test_several_certificates_have_numbers),
         CASE(test_label_values_are_escaped),
         CASE(test_label_values_that_are_not_utf8_do_not_look_like_others),
         CASE(test_process_metrics),

@@ -80,6 +80,23 @@ static void only_the_first_are_printed(void **state)
     expect_last_line(MISTAKES_KEPT_MAX + 500, "f: and 1450 more\n"); /* counted, but not kept */
 }
 
+static void a_mistake_is_found_by_its_place_and_end(void **state)
+{
+    struct mistakes mistakes;
+
+    (void)state;
+    mistakes_init(&mistakes, "f");
+    mistakes_add(&mistakes, (struct place) { 2, 3 }, "a: wrong");
+    assert_true(mistakes_has(&mistakes, (struct place) { 2, 3 }, ": wrong"));
+    assert_true(mistakes_has(&mistakes, (struct place) { 2, 3 }, "a: wrong"));
+    assert_false(mistakes_has(&mistakes, (struct place) { 2, 3 }, "b: wrong"));
+    assert_false(mistakes_has(&mistakes, (struct place) { 2, 3 }, "ba: wrong"));
+    assert_false(mistakes_has(&mistakes, (struct place) { 2, 3 }, "a"));
+    assert_false(mistakes_has(&mistakes, (struct place) { 2, 4 }, ": wrong"));
+    assert_false(mistakes_has(&mistakes, (struct place) { 1, 3 }, ": wrong"));
+    mistakes_deinit(&mistakes);
+}
+
 static void a_long_text_is_cut(void **state)
 {
     char text[2 * FAULT_TEXT_BYTES];
@@ -124,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_are_sorted_by_place),
         cmocka_unit_test(only_the_first_are_printed),
+        cmocka_unit_test(a_mistake_is_found_by_its_place_and_end),
         cmocka_unit_test(a_long_text_is_cut),
         cmocka_unit_test(a_quote_is_one_short_line),
     };

@@ -29,6 +29,8 @@ static void a_name_with_few_mistakes_is_recognised(void **state)
     assert_string_equal(best_of("crt"), "cert");
     assert_string_equal(best_of("kye"), "key");
     assert_string_equal(best_of("listen"), "listen");
+    assert_string_equal(best_of("CA"), "ca"); /* too short for another mistake */
+    assert_string_equal(best_of("Key"), "key");
 }
 
 static void the_nearest_of_two_wins(void **state)

@@ -16,10 +16,7 @@ static const struct sample {
     const char *bytes;
     size_t length;
 } samples[] = {
-#define SAMPLE(text)                                                                                         \
-    {                                                                                                        \
-        text, sizeof(text) - 1                                                                               \
-    }
+#define SAMPLE(text) { text, sizeof(text) - 1 }
     SAMPLE("\x00"),
     SAMPLE("\x7f"),
     SAMPLE("\xff"),
@@ -122,7 +119,7 @@ static void expect_broken(const char *bytes, size_t length, const char *why)
 {
     struct object_stream stream;
     msgpack_object object;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     object_stream_init(&stream, 10);
     assert_true(object_stream_append(&stream, bytes, length, &fault));

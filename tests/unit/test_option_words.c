@@ -56,12 +56,12 @@ static const char *no_variable(const char *name)
     return NULL;
 }
 
-static void expect_place(const struct config *config, const char *option, size_t index, const char *path,
+static void expect_place(const struct config *config, struct option_value value, const char *path,
                          unsigned line)
 {
     struct option_location location;
 
-    option_words_locate(config, SIDE_UPSTREAM, option, index, &location);
+    option_words_locate(config, SIDE_UPSTREAM, &value, &location);
     assert_string_equal(location.path, path);
     assert_int_equal(location.place.line, line);
 }
@@ -76,18 +76,26 @@ static void a_setting_has_a_path_and_a_place(void **state)
                                "    listen: [127.0.0.1:2]\n"
                                "    upstreams:\n"
                                "      - b:2\n"
-                               "      - c:3\n";
+                               "      - {address: c:3,\n"
+                               "         weight: 2}\n";
     struct config_file file;
     struct mistakes mistakes;
 
     (void)state;
     mistakes_init(&mistakes, "file");
     assert_true(config_file_read_text(&file, text, sizeof text - 1, no_variable, &mistakes));
-    expect_place(&file.routes[1], "admin", 0, "admin.listen", 1);
-    expect_place(&file.routes[1], "cert", 0, "routes[1].tls.upstream.cert", 2);
-    expect_place(&file.routes[0], "listen", 0, "routes[0].listen[0]", 4);
-    expect_place(&file.routes[1], "upstream", 1, "routes[1].upstreams[1]", 9);
-    expect_place(&file.routes[1], "key", 0, "routes[1].tls.upstream.key", 0);
+    expect_place(&file.routes[1], (struct option_value) { "admin", 0, NULL }, "admin.listen", 1);
+    expect_place(&file.routes[1], (struct option_value) { "cert", 0, NULL }, "routes[1].tls.upstream.cert",
+                 2);
+    expect_place(&file.routes[0], (struct option_value) { "listen", 0, NULL }, "routes[0].listen[0]", 4);
+    expect_place(&file.routes[1], (struct option_value) { "upstream", 1, NULL }, "routes[1].upstreams[1]", 9);
+    expect_place(&file.routes[1], (struct option_value) { "upstream", 1, "weight" },
+                 "routes[1].upstreams[1].weight", 10);
+    expect_place(&file.routes[1], (struct option_value) { "upstream", 0, "weight" }, "routes[1].upstreams[0]",
+                 8);
+    expect_place(&file.routes[1], (struct option_value) { "upstream", 1, "standby" },
+                 "routes[1].upstreams[1]", 9);
+    expect_place(&file.routes[1], (struct option_value) { "key", 0, NULL }, "routes[1].tls.upstream.key", 0);
     config_file_free(&file);
     mistakes_deinit(&mistakes);
 }

@@ -208,11 +208,12 @@ static void a_fault_of_an_upstream_names_its_text(void **state)
         { "a:1,weight=0", "--upstream: \"a:1,weight=0\": weight: 0 is out of range: expected 1 to 1000" },
         { "a:1,weight=1001",
           "--upstream: \"a:1,weight=1001\": weight: 1001 is out of range: expected 1 to 1000" },
-        { "a:1,weight=-1", "--upstream: \"a:1,weight=-1\": weight: \"-1\" is not a whole number" },
+        { "a:1,weight=-1", "--upstream: \"a:1,weight=-1\": weight: -1 is out of range: expected 1 to 1000" },
         { "a:1,weight=2x", "--upstream: \"a:1,weight=2x\": weight: \"2x\" is not a whole number" },
         { "a:1,weight=", "--upstream: \"a:1,weight=\": weight: needs a value: weight=N" },
         { "a:1,spare", "--upstream: \"a:1,spare\": \"spare\" is unknown" },
-        { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is unknown" },
+        { "a:1,b:2", "--upstream: \"a:1,b:2\": \"b:2\" is unknown; if it is a further address, give it as a "
+                     "value of its own" },
         { "a,standby", "--upstream: no port in \"a\": expected host:port" },
         { "b:1", "--upstream: \"b:1\": the same address is given twice" },
         { "srv+x:1", "--upstream: port in \"srv+x:1\": SRV records tell the port: expected srv+NAME" },
@@ -304,6 +305,56 @@ static void bodies_are_changed_only_if_a_setting_says_so(void **state)
     }
 }
 
+static void the_identity_becomes_a_field_only_if_a_setting_says_so(void **state)
+{
+    static const struct {
+        const char *const words[6];
+        const char *fault;
+    } wrong[] = {
+        { { "--protocol", "tcp" }, "--add-identity: is for --protocol forward; tcp changes nothing" },
+        { { "--delivery", "passthrough" },
+          "--add-identity: cannot be combined with --delivery passthrough, which changes nothing" },
+        { { "--invalid-events", "pass" },
+          "--add-identity: cannot be combined with --invalid-events pass: an invalid event has no field" },
+        { { "--add-identity", "from=uri" },
+          "--add-identity: \"from=uri\": field: is required: the key that the records get" },
+        { { "--add-identity", "field=a" }, "--add-identity: \"field=a\": field: is given twice" },
+        { { "--add-identity", "field=\xff" }, "--add-identity: \"field=?\": field: is not valid UTF-8" },
+        { { "--add-identity", "field=1234567890123456789012345678901234567890123456789012345678901234"
+                              "5" },
+          "--add-identity: \"field=12345678901234567890123456789012345678901234567890123456789012345\": "
+          "field: "
+          "is longer than 64 bytes" },
+    };
+    struct parsed parsed;
+
+    (void)state;
+    interpret(&parsed, CONFIG_SERVER, WORDS("--allow-any"), NULL);
+    assert_int_equal(parsed.options.route.identity_fields.count, 0);
+    release(&parsed);
+    interpret(&parsed, CONFIG_SERVER,
+              WORDS("--allow-any", "--add-identity", "field=a", "--add-identity", "from=spki,field=b c",
+                    "--add-identity", "field=c,from=uri", "--add-identity", "field=d,from=dns"),
+              NULL);
+    const struct route_identity_fields *fields = &parsed.options.route.identity_fields;
+    const enum identity_name names[] = { IDENTITY_CN, IDENTITY_SPKI, IDENTITY_URI, IDENTITY_DNS };
+    assert_int_equal(fields->count, 4);
+    assert_string_equal(fields->items[1].name, "b c");
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(fields->items[i].from, names[i]);
+    release(&parsed);
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        expect_refused(
+            CONFIG_SERVER,
+            WORDS("--allow-any", "--add-identity", "field=a", wrong[i].words[0], wrong[i].words[1]),
+            wrong[i].fault);
+    expect_refused(CONFIG_SERVER,
+                   WORDS("--allow-any", "--add-identity", "field=a", "--add-identity", "field=b",
+                         "--add-identity", "field=c", "--add-identity", "field=d", "--add-identity",
+                         "field=e"),
+                   "--add-identity: given more than 4 times");
+}
+
 static void batches_wait_only_if_a_setting_says_so_and_husk_joins_messages(void **state)
 {
     struct parsed parsed;
@@ -347,8 +398,18 @@ static void a_fault_names_the_setting(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--dns-retry-min", "2m"),
                    "--dns-retry-min: is above --dns-retry-max");
     expect_refused(CONFIG_SERVER, WORDS(NULL),
-                   "nobody is allowed to connect: set --allow-cn, --allow-dns, --allow-uri, --allow-ou or "
-                   "--allow-spki, or --allow-any to admit every certificate of the CA");
+                   "nobody is allowed to connect: set --allow-cn, --allow-dns, --allow-uri, --allow-email, "
+                   "--allow-o, --allow-ou, --allow-issuer or --allow-spki, or --allow-any to admit every "
+                   "certificate of the CA");
+    expect_refused(CONFIG_CLIENT, WORDS("--tls-groups", ","),
+                   "--tls-groups: the list is empty: leave it out for the default");
+    expect_refused(CONFIG_CLIENT, WORDS("--tls-ciphers", " : ,"),
+                   "--tls-ciphers: the list is empty: leave it out for the default");
+    expect_refused(CONFIG_CLIENT, WORDS("--tls-signature-algorithms", ", "),
+                   "--tls-signature-algorithms: the list is empty: leave it out for the default");
+    expect_refused(CONFIG_CLIENT, WORDS("--dns-servers", ","),
+                   "--dns-servers: \"\" is not a name server: expected an address such as 10.0.0.1, "
+                   "10.0.0.1:53 or [fd00::1]:53");
 }
 
 static void shared_keys_belong_to_a_side(void **state)
@@ -423,7 +484,9 @@ static void shared_key_settings_that_contradict_each_other_are_refused(void **st
     expect_refused(CONFIG_CLIENT, WORDS("--accept-user", "you=TEST_KEY"),
                    "--accept-user: requires --accept-key-env, --accept-key-file or --accept-key-empty");
     expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "you"),
-                   "--accept-user: \"you\": password-env: needs a value: password-env=VAR");
+                   "--accept-user: password-env: needs a value: password-env=VAR");
+    expect_refused(CONFIG_CLIENT, WORDS("--accept-key-env", "TEST_KEY", "--accept-user", "=hunter2"),
+                   "--accept-user: name: needs a value: name=NAME"); /* hunter2 may be the password */
 }
 
 static void an_empty_shared_key_needs_its_own_setting(void **state)
@@ -623,7 +686,8 @@ static void a_fault_of_a_rule_names_its_text_and_the_part(void **state)
         enum config_mode mode;
         const char *rule, *fault;
     } rows[] = {
-        { CONFIG_SERVER, "tags=a", "--rule: \"tags=a\": matches nobody: set any, cn, dns, uri, ou or spki" },
+        { CONFIG_SERVER, "tags=a",
+          "--rule: \"tags=a\": matches nobody: set any, cn, dns, uri, email, o, issuer, ou or spki" },
         { CONFIG_SERVER, "any tag=a", "--rule: \"any tag=a\": \"tag\" is unknown; did you mean tags?" },
         { CONFIG_SERVER, "any tags=/a/",
           "--rule: \"any tags=/a/\": tags: \"/a/\": regular expressions are not supported" },
@@ -727,6 +791,7 @@ int main(void)
         cmocka_unit_test(limits_of_the_process_are_divided_among_workers),
         cmocka_unit_test(invalid_events_are_skipped_unless_a_setting_says_otherwise),
         cmocka_unit_test(bodies_are_changed_only_if_a_setting_says_so),
+        cmocka_unit_test(the_identity_becomes_a_field_only_if_a_setting_says_so),
         cmocka_unit_test(batches_wait_only_if_a_setting_says_so_and_husk_joins_messages),
         cmocka_unit_test(a_fault_names_the_setting),
         cmocka_unit_test(shared_keys_belong_to_a_side),

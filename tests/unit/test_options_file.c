@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "config/config_file.h"
+#include "config/config_print.h"
 #include "support/mistakes_text.h"
 
 #include <setjmp.h>
@@ -15,6 +16,8 @@
 
 /* A route of four lines. */
 #define ROUTE "routes:\n- name: a\n  listen: 127.0.0.1:1\n  upstreams: b:2\n"
+/* A line that goes on with it. */
+#define TLS "  tls: {downstream: {cert: c, key: k, ca: a}}\n"
 
 enum { ROUTES_MAX = 4 };
 
@@ -28,7 +31,14 @@ struct interpreted {
 
 static const char *look_up(const char *name)
 {
-    (void)name;
+    static const char *const variables[][2] = { { "SECRET", "s3cret" },
+                                                { "ANY", "0.0.0.0" },
+                                                { "TWO", "2" } };
+
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        if (strcmp(variables[i][0], name) == 0)
+            return variables[i][1];
+    }
     return NULL;
 }
 
@@ -64,16 +74,21 @@ static void each_contradiction_has_its_place(void **state)
 #include "options_mistakes.inc"
     };
 
+    unsigned wrong = 0;
+
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct interpreted result;
         interpret(&result, rows[i].text);
         char *found = mistakes_text(&result.mistakes);
-        if (strcmp(found, rows[i].mistakes) != 0)
-            fail_msg("%s\nfound:\n%sexpected:\n%s", rows[i].text, found, rows[i].mistakes);
+        if (strcmp(found, rows[i].mistakes) != 0) {
+            print_error("%s\nfound:\n%sexpected:\n%s", rows[i].text, found, rows[i].mistakes);
+            wrong++;
+        }
         free(found);
         release(&result);
     }
+    assert_int_equal(wrong, 0);
 }
 
 static void interpret_good(struct interpreted *result, const char *text)
@@ -113,6 +128,28 @@ static void tls_is_on_both_sides_on_one_or_on_none(void **state)
     assert_string_equal(up[SIDE_UPSTREAM].ca_file, "a");
     assert_string_equal(result.routes[2].route.name, "up");
     release(&result);
+}
+
+/* The map of a side without TLS would ask for TLS. */
+static void a_printed_route_without_tls_has_none(void **state)
+{
+    struct interpreted result, again;
+    char *text = NULL;
+    size_t length;
+    struct fault fault;
+
+    (void)state;
+    interpret_good(&result, ROUTE);
+    FILE *out = open_memstream(&text, &length);
+    assert_non_null(out);
+    assert_true(config_print(result.file.routes, result.file.count, out, &fault));
+    assert_int_equal(fclose(out), 0);
+    interpret_good(&again, text);
+    for (enum side side = 0; side < SIDE_COUNT; side++)
+        assert_null(again.routes[0].credentials[side].cert_file);
+    release(&again);
+    release(&result);
+    free(text);
 }
 
 static void an_upstream_can_have_a_server_name_of_its_own(void **state)
@@ -172,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_contradiction_has_its_place),
         cmocka_unit_test(tls_is_on_both_sides_on_one_or_on_none),
+        cmocka_unit_test(a_printed_route_without_tls_has_none),
         cmocka_unit_test(an_upstream_can_have_a_server_name_of_its_own),
         cmocka_unit_test(rules_and_users_come_from_maps),
     };

@@ -57,7 +57,8 @@ static void connect_peer(struct fixture *f)
                                      .metrics = &f->runtime.transport.metrics.side[SIDE_UPSTREAM],
                                      .on_ready = on_ready });
     f->outlet.endpoint = &f->endpoint;
-    upstream_stream_init(&f->stream, &f->runtime.reactor.pool, &f->runtime.transport.metrics.messages, 1000);
+    upstream_stream_init(&f->stream, &f->runtime.reactor.pool, &f->runtime.transport.metrics.messages, 1000,
+                         &(struct hash_key) { 0 });
     f->acks =
         (struct peer_acks) { .transport = &f->runtime.transport, .outlet = &f->outlet, .stream = &f->stream };
     peer_acks_update(&f->acks);

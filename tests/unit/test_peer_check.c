@@ -47,6 +47,7 @@ struct expectation {
     enum end_reason reason;
     const char *detail;
     int alert;
+    bool lacks_issuer;
 };
 
 static void check_chain(struct fixture *fixture, X509 *const *certificates, size_t count,
@@ -63,9 +64,10 @@ static void check_chain(struct fixture *fixture, X509 *const *certificates, size
     bool is_accepted = peer_check_verify(&check, &rules, chain, &alert);
     assert_string_equal(check.detail, expected->detail ? expected->detail : "");
     assert_int_equal(check.reason, expected->reason);
+    assert_int_equal(check.lacks_issuer, expected->lacks_issuer);
     assert_int_equal(is_accepted, expected->reason == END_NONE);
     if (is_accepted)
-        assert_non_null(check.identity);
+        assert_int_equal(check.identity != NULL, count > 0);
     else
         assert_int_equal(alert, expected->alert);
     peer_check_deinit(&check);
@@ -165,9 +167,11 @@ static void test_refuses_another_ca(void **state)
         .reason = END_CERTIFICATE_UNKNOWN_CA,
         .alert = SSL_AD_UNKNOWN_CA,
         .detail = "certificate CN=client is issued by CN=another CA, which is not in our CA file",
+        .lacks_issuer = true,
     };
 
     check_chain(fixture, chain, 1, &expected);
+    expected.lacks_issuer = false;
     expected.detail = "the chain ends at CN=another CA, which is not in our CA file";
     check_chain(fixture, chain, 2, &expected);
     pki_pair_free(&leaf);
@@ -231,6 +235,7 @@ static void test_accepts_an_intermediate_that_the_peer_sends(void **state)
     expected.reason = END_CERTIFICATE_UNKNOWN_CA;
     expected.alert = SSL_AD_UNKNOWN_CA;
     expected.detail = "certificate CN=client is issued by CN=middle, which is not in our CA file";
+    expected.lacks_issuer = true;
     check_chain(fixture, chain, 1, &expected);
     pki_pair_free(&leaf);
     pki_pair_free(&middle);
@@ -349,7 +354,10 @@ static void test_ignores_the_cn_beside_a_san_of_another_kind(void **state)
                    .server_name = "aggregator",
                    .reason = END_CERTIFICATE_NAME,
                    .alert = SSL_AD_BAD_CERTIFICATE,
-                   .detail = "certificate CN=Aggregator is not for aggregator, but for: no name at all" });
+                   .detail =
+                       "certificate CN=Aggregator has no name of a server, but the URI spiffe://aggregator: "
+                       "--allow-server-uri spiffe://aggregator together with --ignore-server-name would "
+                       "accept it" });
 }
 
 static void test_ignores_a_cn_with_a_nul(void **state)
@@ -384,6 +392,58 @@ static void test_policy_decides_after_the_chain(void **state)
     expected.reason = END_NONE;
     expected.detail = NULL;
     check_leaf(*state, &client, &expected);
+    assert_true(peer_policy_deny(&policy, PEER_RULE_CN, "cli*", &fault));
+    expected.reason = END_NOT_ALLOWED;
+    expected.detail = "--deny-cn cli* denies a name of the certificate: cn:client";
+    check_leaf(*state, &client, &expected);
+    peer_policy_deinit(&policy);
+}
+
+static void test_a_client_judges_the_name_of_the_server_and_then_the_policy(void **state)
+{
+    struct peer_policy policy = { 0 };
+    struct fault fault;
+    struct expectation expected = { .rules = { .role = TLS_CLIENT, .policy = &policy },
+                                    .server_name = "elsewhere",
+                                    .reason = END_CERTIFICATE_NAME,
+                                    .detail = "certificate CN=aggregator is not for elsewhere, " FOUND,
+                                    .alert = SSL_AD_BAD_CERTIFICATE };
+
+    assert_non_null(peer_policy_add(&policy, PEER_RULE_CN, "aggregator", &fault));
+    check_leaf(*state, &server, &expected);
+    expected.rules.ignores_name = true;
+    expected.reason = END_NONE;
+    expected.detail = NULL;
+    check_leaf(*state, &server, &expected);
+    expected.server_name = NULL;
+    check_leaf(*state, &server, &expected);
+    peer_policy_deinit(&policy);
+    expected.reason = END_NOT_ALLOWED;
+    expected.detail = "no --allow-server-* setting admits a name of the certificate: cn:aggregator, "
+                      "dns:aggregator.example, dns:*.logs.example, uri:spiffe://aggregator";
+    expected.alert = SSL_AD_ACCESS_DENIED;
+    check_leaf(*state, &server, &expected);
+}
+
+static void test_the_policy_decides_about_a_peer_without_certificate(void **state)
+{
+    struct peer_policy policy = { 0 };
+    struct fault fault;
+    struct expectation expected = { .rules = { .role = TLS_SERVER, .policy = &policy },
+                                    .reason = END_CERTIFICATE_MISSING,
+                                    .alert = SSL_AD_CERTIFICATE_REQUIRED,
+                                    .detail = "the peer sent no certificate" };
+
+    assert_non_null(peer_policy_add(&policy, PEER_RULE_VERIFIED, NULL, &fault));
+    check_chain(*state, NULL, 0, &expected);
+    expected.rules.allows_anonymous = true;
+    check_chain(*state, NULL, 0, &expected);
+    assert_non_null(peer_policy_add(&policy, PEER_RULE_ANONYMOUS, NULL, &fault));
+    expected.rules.allows_anonymous = false;
+    check_chain(*state, NULL, 0, &expected);
+    expected = (struct expectation) { .rules = expected.rules };
+    expected.rules.allows_anonymous = true;
+    check_chain(*state, NULL, 0, &expected);
     peer_policy_deinit(&policy);
 }
 
@@ -436,6 +496,8 @@ int main(void)
         cmocka_unit_test(test_ignores_the_cn_beside_a_san_of_another_kind),
         cmocka_unit_test(test_ignores_a_cn_with_a_nul),
         cmocka_unit_test(test_policy_decides_after_the_chain),
+        cmocka_unit_test(test_the_policy_decides_about_a_peer_without_certificate),
+        cmocka_unit_test(test_a_client_judges_the_name_of_the_server_and_then_the_policy),
         cmocka_unit_test(test_a_second_check_replaces_the_first),
     };
 

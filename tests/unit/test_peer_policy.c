@@ -11,6 +11,11 @@
 
 #define SPKI "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+static bool is_allowed(const struct peer_policy *policy, const struct identity *identity)
+{
+    return peer_policy_judge(policy, identity) == PEER_RULE_YES;
+}
+
 /* An identity that has `name` in one place only. */
 static bool allows(enum peer_rule_kind kind, const char *pattern, enum peer_rule_kind place, const char *name)
 {
@@ -27,15 +32,65 @@ static bool allows(enum peer_rule_kind kind, const char *pattern, enum peer_rule
         identity.uri = names;
     if (place == PEER_RULE_OU)
         identity.ou = names;
+    if (place == PEER_RULE_O)
+        identity.o = names;
+    if (place == PEER_RULE_EMAIL)
+        identity.email = names;
+    identity.issuer = place == PEER_RULE_ISSUER ? (char *)name : NULL;
     assert_true(peer_policy_add(&policy, kind, pattern, &fault));
-    bool is_allowed = peer_policy_allows(&policy, &identity);
+    bool is_admitted = is_allowed(&policy, &identity);
     peer_policy_deinit(&policy);
-    return is_allowed;
+    return is_admitted;
 }
 
 static bool matches(enum peer_rule_kind kind, const char *pattern, const char *name)
 {
     return allows(kind, pattern, kind, name);
+}
+
+static void test_what_no_name_can_match_is_told(void **state)
+{
+    static const struct {
+        enum peer_rule_kind kind;
+        const char *value;
+        bool can_match;
+    } cases[] = {
+        { PEER_RULE_URI, "spiffe://td/a", true },
+        { PEER_RULE_URI, "urn:a", true },
+        { PEER_RULE_URI, "a+b-c.1:x", true },
+        { PEER_RULE_URI, "*", true },
+        { PEER_RULE_URI, "**", true },
+        { PEER_RULE_URI, "*/a", true },
+        { PEER_RULE_URI, "sp*://td", true },
+        { PEER_RULE_URI, "SPIFFE://td", true },
+        { PEER_RULE_URI, "td/a", false },
+        { PEER_RULE_URI, "//td/a", false },
+        { PEER_RULE_URI, "://td", false },
+        { PEER_RULE_URI, "a", false },
+        { PEER_RULE_URI, "1a://td", false },
+        { PEER_RULE_URI, "a b://td", false },
+        { PEER_RULE_URI, "td/x:*", false },
+        { PEER_RULE_DNS, "*.example", true },
+        { PEER_RULE_DNS, "a_b-c", true },
+        { PEER_RULE_DNS, "https://a", false },
+        { PEER_RULE_DNS, "a:24224", false },
+        { PEER_RULE_DNS, "a/b", false },
+        { PEER_RULE_DNS, "a@b", false },
+        { PEER_RULE_EMAIL, "a@b", true },
+        { PEER_RULE_EMAIL, "*", true },
+        { PEER_RULE_EMAIL, "a", false },
+        { PEER_RULE_CN, "https://any text", true },
+        { PEER_RULE_OU, "a", true },
+        { PEER_RULE_ANY, NULL, true },
+    };
+    struct fault fault;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fault_set(&fault, "no fault");
+        if (peer_rule_can_match(cases[i].kind, cases[i].value, &fault) != cases[i].can_match)
+            fail_msg("%s: %s", cases[i].value, fault.text);
+    }
 }
 
 static void test_an_empty_policy_allows_nobody(void **state)
@@ -44,7 +99,7 @@ static void test_an_empty_policy_allows_nobody(void **state)
     struct peer_policy policy = { 0 };
     struct identity identity = { .cn = (char *)"client", .spki = SPKI };
 
-    assert_false(peer_policy_allows(&policy, &identity));
+    assert_false(is_allowed(&policy, &identity));
 }
 
 static void test_any_allows_an_identity_without_a_name(void **state)
@@ -62,22 +117,93 @@ static void test_one_matching_rule_is_enough(void **state)
 
     assert_true(peer_policy_add(&policy, PEER_RULE_DNS, "client", &fault));
     assert_true(peer_policy_add(&policy, PEER_RULE_CN, "other", &fault));
-    assert_false(peer_policy_allows(&policy, &identity));
+    assert_false(is_allowed(&policy, &identity));
     assert_true(peer_policy_add(&policy, PEER_RULE_CN, "client", &fault));
-    assert_true(peer_policy_allows(&policy, &identity));
+    assert_true(is_allowed(&policy, &identity));
     peer_policy_deinit(&policy);
     assert_int_equal(policy.count, 0);
+}
+
+static void test_a_rule_that_denies_wins_whatever_its_order(void **state)
+{
+    (void)state;
+    static const char *const values[] = { [PEER_RULE_CN] = "cl*",
+                                          [PEER_RULE_DNS] = "*.Example",
+                                          [PEER_RULE_URI] = "spiffe://td/*",
+                                          [PEER_RULE_OU] = "l?gs",
+                                          [PEER_RULE_SPKI] = SPKI };
+    char *dns = (char *)"a.example", *uri = (char *)"spiffe://td/a", *ou = (char *)"logs";
+    struct identity identity = { .cn = (char *)"client",
+                                 .dns = { .count = 1, .values = &dns },
+                                 .uri = { .count = 1, .values = &uri },
+                                 .ou = { .count = 1, .values = &ou },
+                                 .spki = SPKI };
+    struct fault fault;
+
+    for (enum peer_rule_kind kind = PEER_RULE_CN; kind <= PEER_RULE_SPKI; kind++) {
+        struct peer_policy policy = { 0 };
+        bool is_denied = kind != PEER_RULE_OU; /* `?` is an ordinary character */
+        assert_true(peer_policy_deny(&policy, kind, values[kind], &fault));
+        assert_true(peer_policy_add(&policy, PEER_RULE_ANY, NULL, &fault));
+        assert_int_equal(is_allowed(&policy, &identity), !is_denied);
+        const struct peer_rule *denier = peer_policy_denier(&policy, &identity);
+        assert_ptr_equal(denier, is_denied ? &policy.rules[0] : NULL);
+        assert_true(peer_policy_deny(&policy, PEER_RULE_OU, "logs", &fault));
+        assert_false(is_allowed(&policy, &identity));
+        peer_policy_deinit(&policy);
+    }
+}
+
+static void test_a_policy_that_only_denies_allows_nobody(void **state)
+{
+    (void)state;
+    struct peer_policy policy = { 0 };
+    struct identity identity = { .cn = (char *)"client", .spki = SPKI };
+    struct fault fault;
+
+    assert_true(peer_policy_deny(&policy, PEER_RULE_CN, "other", &fault));
+    assert_false(is_allowed(&policy, &identity));
+    assert_null(peer_policy_denier(&policy, &identity));
+    assert_false(peer_policy_deny(&policy, PEER_RULE_SPKI, "12", &fault));
+    assert_false(peer_policy_deny(&policy, PEER_RULE_CN, "", &fault));
+    peer_policy_deinit(&policy);
 }
 
 static void test_a_rule_matches_only_its_own_kind_of_name(void **state)
 {
     (void)state;
-    static const enum peer_rule_kind kinds[] = { PEER_RULE_CN, PEER_RULE_DNS, PEER_RULE_URI, PEER_RULE_OU };
+    static const enum peer_rule_kind kinds[] = { PEER_RULE_CN, PEER_RULE_DNS,   PEER_RULE_URI,   PEER_RULE_OU,
+                                                 PEER_RULE_O,  PEER_RULE_EMAIL, PEER_RULE_ISSUER };
 
-    for (size_t rule = 0; rule < 4; rule++) {
-        for (size_t place = 0; place < 4; place++)
+    const size_t count = sizeof kinds / sizeof kinds[0];
+
+    for (size_t rule = 0; rule < count; rule++) {
+        for (size_t place = 0; place < count; place++)
             assert_int_equal(allows(kinds[rule], "name", kinds[place], "name"), rule == place);
     }
+}
+
+static void test_a_rule_tells_which_name_it_matches(void **state)
+{
+    (void)state;
+    char *values[] = { (char *)"first", (char *)"second" };
+    const struct identity identity = { .cn = (char *)"name",
+                                       .dns = { .count = 2, .values = values },
+                                       .spki = SPKI };
+    struct peer_policy policy = { 0 };
+    struct fault fault;
+
+    assert_true(peer_policy_add(&policy, PEER_RULE_CN, "other", &fault));
+    assert_true(peer_policy_add(&policy, PEER_RULE_DNS, "sec*", &fault));
+    assert_true(peer_policy_add(&policy, PEER_RULE_SPKI, SPKI, &fault));
+    assert_true(peer_policy_add(&policy, PEER_RULE_ANY, NULL, &fault));
+    const struct peer_rule *rules = policy.rules;
+    assert_ptr_equal(peer_policy_admitter(&policy, &identity), &rules[1]);
+    assert_null(peer_rule_match(&rules[0], &identity));
+    assert_string_equal(peer_rule_match(&rules[1], &identity), "second");
+    assert_string_equal(peer_rule_match(&rules[2], &identity), SPKI);
+    assert_string_equal(peer_rule_match(&rules[3], &identity), "any name");
+    peer_policy_deinit(&policy);
 }
 
 static void test_every_name_of_a_kind_is_compared(void **state)
@@ -89,7 +215,7 @@ static void test_every_name_of_a_kind_is_compared(void **state)
     struct fault fault;
 
     assert_true(peer_policy_add(&policy, PEER_RULE_DNS, "second", &fault));
-    assert_true(peer_policy_allows(&policy, &identity));
+    assert_true(is_allowed(&policy, &identity));
     peer_policy_deinit(&policy);
 }
 
@@ -148,6 +274,50 @@ static void test_a_star_matches_anything_in_cn_and_ou(void **state)
     assert_true(matches(PEER_RULE_CN, "a**b", "ab"));
 }
 
+static void test_two_stars_match_any_part_of_a_uri(void **state)
+{
+    (void)state;
+    assert_true(matches(PEER_RULE_URI, "spiffe://td/**", "spiffe://td/ns/web/sa/a"));
+    assert_true(matches(PEER_RULE_URI, "spiffe://td/**/sa/agent-*", "spiffe://td/ns/web/sa/agent-1"));
+    assert_true(matches(PEER_RULE_URI, "spiffe://td/**/sa/*", "spiffe://td/a/sa/b/c/sa/d"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**/sa/*", "spiffe://td/a/sa/b/c/sa/d/e"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**", "spiffe://other/ns/web"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**/a", "spiffe://td/a"));
+    assert_false(matches(PEER_RULE_DNS, "**.example", "a.b.example")); /* in a URI alone */
+    assert_false(matches(PEER_RULE_EMAIL, "**", "a@example"));
+}
+
+static void test_neighbours_of_a_spiffe_pattern_do_not_match(void **state)
+{
+    (void)state;
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**", "spiffe://td"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**", "spiffe://td.evil/a"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/**", "spiffe://TD/a"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/*", "spiffe://td/ns"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/*/sa", "spiffe://td/ns/sa"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/a", "spiffe://td/ns/a/"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/a", "spiffe://td/ns/%61"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://td/ns/a?x", "spiffe://td/ns/a"));
+    assert_false(matches(PEER_RULE_URI, "spiffe://*/a", "spiffe://td/b/a"));
+}
+
+static void test_a_star_stays_on_one_side_of_an_e_mail_address(void **state)
+{
+    (void)state;
+    assert_true(matches(PEER_RULE_EMAIL, "*@example.org", "a.b@example.org"));
+    assert_false(matches(PEER_RULE_EMAIL, "*", "a@example.org"));
+    assert_false(matches(PEER_RULE_EMAIL, "*.org", "a@example.org"));
+    assert_false(matches(PEER_RULE_EMAIL, "A@example.org", "a@example.org"));
+}
+
+static void test_a_star_matches_anything_in_o_and_issuer(void **state)
+{
+    (void)state;
+    assert_true(matches(PEER_RULE_O, "Example*", "Example, Inc."));
+    assert_true(matches(PEER_RULE_ISSUER, "CN=Agents*,O=Example", "CN=Agents 2,OU=a/b,O=Example"));
+    assert_false(matches(PEER_RULE_ISSUER, "CN=Agents", "CN=Agents,O=Example"));
+}
+
 /* Compares with the recursive definition, for every short text of a small alphabet. */
 static bool defined_to_match(const char *pattern, const char *text, char boundary)
 {
@@ -159,6 +329,19 @@ static bool defined_to_match(const char *pattern, const char *text, char boundar
     if (!*pattern || !*text)
         return *pattern == *text;
     return *pattern == *text && defined_to_match(pattern + 1, text + 1, boundary);
+}
+
+/* The same for URIs. */
+static bool uri_defined_to_match(const char *pattern, const char *text)
+{
+    if (pattern[0] == '*' && pattern[1] == '*')
+        return uri_defined_to_match(pattern + 2, text) || (*text && uri_defined_to_match(pattern, text + 1));
+    if (*pattern == '*')
+        return uri_defined_to_match(pattern + 1, text) ||
+               (*text && *text != '/' && uri_defined_to_match(pattern, text + 1));
+    if (!*pattern || !*text)
+        return *pattern == *text;
+    return *pattern == *text && uri_defined_to_match(pattern + 1, text + 1);
 }
 
 enum { WORD_LENGTH_MAX = 5 };
@@ -181,6 +364,26 @@ static bool word_make(unsigned number, const char *letters, char word[WORD_LENGT
     return length > 0;
 }
 
+static void test_stars_of_uris_match_as_the_recursive_definition(void **state)
+{
+    (void)state;
+    char pattern[WORD_LENGTH_MAX + 1], text[WORD_LENGTH_MAX + 1], *values[] = { text };
+    const struct identity identity = { .uri = { .count = 1, .values = values }, .spki = SPKI };
+    struct fault fault;
+
+    for (unsigned i = 0; i < 4 * 4 * 4 * 4 * 4; i++) {
+        struct peer_policy policy = { 0 };
+        if (!word_make(i, "a/*", pattern))
+            continue;
+        assert_true(peer_policy_add(&policy, PEER_RULE_URI, pattern, &fault));
+        for (unsigned j = 0; j < 3 * 3 * 3 * 3 * 3; j++) {
+            if (word_make(j, "a/", text))
+                assert_int_equal(is_allowed(&policy, &identity), uri_defined_to_match(pattern, text));
+        }
+        peer_policy_deinit(&policy);
+    }
+}
+
 static void test_stars_match_as_the_recursive_definition(void **state)
 {
     (void)state;
@@ -200,8 +403,8 @@ static void test_stars_match_as_the_recursive_definition(void **state)
         for (unsigned j = 0; j < 3 * 3 * 3 * 3 * 3; j++) {
             if (!word_make(j, "a.", text))
                 continue;
-            assert_int_equal(peer_policy_allows(&dns, &identity), defined_to_match(pattern, text, '.'));
-            assert_int_equal(peer_policy_allows(&cn, &identity), defined_to_match(pattern, text, '\0'));
+            assert_int_equal(is_allowed(&dns, &identity), defined_to_match(pattern, text, '.'));
+            assert_int_equal(is_allowed(&cn, &identity), defined_to_match(pattern, text, '\0'));
         }
         peer_policy_deinit(&dns);
         peer_policy_deinit(&cn);
@@ -237,13 +440,39 @@ static void test_refuses_empty_values_and_malformed_hashes(void **state)
     peer_policy_deinit(&policy);
 }
 
+static void test_policies_are_equal_if_their_rules_are(void **state)
+{
+    (void)state;
+    struct peer_policy policy = { 0 }, other = { 0 };
+    struct fault fault;
+
+    assert_true(peer_policy_equal(&policy, &other));
+    assert_true(peer_policy_add(&policy, PEER_RULE_CN, "client", &fault));
+    assert_false(peer_policy_equal(&policy, &other));
+    assert_true(peer_policy_add(&other, PEER_RULE_OU, "client", &fault));
+    assert_false(peer_policy_equal(&policy, &other));
+    peer_policy_deinit(&other);
+    assert_true(peer_policy_add(&other, PEER_RULE_CN, "Client", &fault));
+    assert_false(peer_policy_equal(&policy, &other));
+    peer_policy_deinit(&other);
+    assert_true(peer_policy_add(&other, PEER_RULE_CN, "client", &fault));
+    assert_true(peer_policy_equal(&policy, &other));
+    assert_true(peer_policy_add(&policy, PEER_RULE_ANY, NULL, &fault));
+    assert_true(peer_policy_add(&other, PEER_RULE_ANY, NULL, &fault));
+    assert_true(peer_policy_equal(&policy, &other));
+    peer_policy_deinit(&policy);
+    peer_policy_deinit(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_no_name_can_match_is_told),
         cmocka_unit_test(test_an_empty_policy_allows_nobody),
         cmocka_unit_test(test_any_allows_an_identity_without_a_name),
         cmocka_unit_test(test_one_matching_rule_is_enough),
         cmocka_unit_test(test_a_rule_matches_only_its_own_kind_of_name),
+        cmocka_unit_test(test_a_rule_tells_which_name_it_matches),
         cmocka_unit_test(test_every_name_of_a_kind_is_compared),
         cmocka_unit_test(test_the_whole_name_must_match),
         cmocka_unit_test(test_only_dns_ignores_case),
@@ -251,8 +480,16 @@ int main(void)
         cmocka_unit_test(test_a_star_stays_inside_a_uri_segment),
         cmocka_unit_test(test_a_star_matches_anything_in_cn_and_ou),
         cmocka_unit_test(test_stars_match_as_the_recursive_definition),
+        cmocka_unit_test(test_stars_of_uris_match_as_the_recursive_definition),
+        cmocka_unit_test(test_two_stars_match_any_part_of_a_uri),
+        cmocka_unit_test(test_neighbours_of_a_spiffe_pattern_do_not_match),
+        cmocka_unit_test(test_a_star_stays_on_one_side_of_an_e_mail_address),
+        cmocka_unit_test(test_a_star_matches_anything_in_o_and_issuer),
+        cmocka_unit_test(test_a_rule_that_denies_wins_whatever_its_order),
+        cmocka_unit_test(test_a_policy_that_only_denies_allows_nobody),
         cmocka_unit_test(test_spki_is_compared_without_case),
         cmocka_unit_test(test_refuses_empty_values_and_malformed_hashes),
+        cmocka_unit_test(test_policies_are_equal_if_their_rules_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

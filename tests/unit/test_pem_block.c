@@ -33,7 +33,7 @@ static void check(const char *text, const struct expected *expected, size_t coun
     struct pem_file file = file_of(text);
     struct pem_scan scan;
     struct pem_block block;
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
 
     pem_scan_start(&scan, &file);
     for (size_t i = 0; i < count; i++) {
@@ -159,7 +159,7 @@ static void test_a_refusal_names_line_and_label(void **state)
                      PEM_FOUND_FAULT);
     assert_string_equal(fault.text,
                         "x.pem: line 2: a block \"X509 CRL\" does not belong in this file; a revocation "
-                        "list belongs in the CA file");
+                        "list belongs in a file of --crl, or in the CA file");
     pem_file_wipe(&file);
 }
 

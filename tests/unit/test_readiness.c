@@ -122,17 +122,34 @@ static void each_reason_has_a_line(void **state)
     (void)state;
     expect_reasons(&facts, "");
     /* The last second of the validity; of the CAs one has ended. */
-    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 1000, 999, 1000 };
+    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 1000, 999, 1000, 0 };
     expect_reasons(&facts, "");
     facts.validity[SIDE_UPSTREAM].intermediates = 999;
     expect_reasons(&facts, "certificate: an intermediate of the own certificate has expired\n");
-    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 0, 999, 999 };
+    facts.validity[SIDE_UPSTREAM] = (struct validity) { 1000, 0, 999, 999, 0 };
     expect_reasons(&facts, "certificate: all CAs have expired\n");
     facts.validity[SIDE_UPSTREAM] = (struct validity) { .leaf = 999 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n");
     facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n"
                            "upstream: connection refused\n");
+}
+
+static void a_certificate_that_ends_soon_is_a_reason_if_a_life_is_asked_for(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100);
+    struct readiness_facts facts = { .discovery = &good, .wall_seconds = 1000, .min_certificate_life = 100 };
+
+    (void)state;
+    facts.validity[SIDE_DOWNSTREAM] = (struct validity) { 1100, 1100, 1001, 1001, 0 };
+    expect_reasons(&facts, "");
+    facts.validity[SIDE_DOWNSTREAM].leaf = 1099;
+    expect_reasons(&facts, "certificate: the own certificate ends within --min-certificate-life\n");
+    facts.validity[SIDE_DOWNSTREAM] = (struct validity) { .leaf = 1100, .intermediates = 1000 };
+    expect_reasons(&facts, "certificate: an intermediate of the own certificate ends within "
+                           "--min-certificate-life\n");
+    facts.validity[SIDE_DOWNSTREAM] = (struct validity) { .leaf = 999 };
+    expect_reasons(&facts, "certificate: the own certificate has expired\n");
 }
 
 static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void **state)
@@ -234,6 +251,23 @@ static void connections_are_not_refused_unless_asked_for(void **state)
     log_deinit(&calls.log);
 }
 
+static void options_that_refuse_nothing_accept_connections_at_once(void **state)
+{
+    struct discovery discovery = probed(END_CONNECT_REFUSED, 100);
+    struct calls calls;
+    struct readiness readiness = watching(&discovery, &calls);
+    struct readiness_options other = readiness.options;
+
+    (void)state;
+    readiness_check(&readiness, &no_dial);
+    readiness_set_options(&readiness, &other);
+    expect_calls(&calls, 1, 0);
+    other.refuses_unhealthy = false;
+    readiness_set_options(&readiness, &other);
+    expect_calls(&calls, 1, 1);
+    log_deinit(&calls.log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,9 +277,11 @@ int main(void)
         cmocka_unit_test(a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting),
         cmocka_unit_test(a_dial_counts_for_half_a_minute),
         cmocka_unit_test(each_reason_has_a_line),
+        cmocka_unit_test(a_certificate_that_ends_soon_is_a_reason_if_a_life_is_asked_for),
         cmocka_unit_test(an_address_without_acks_is_a_note_unless_its_messages_are_held),
         cmocka_unit_test(connections_are_refused_once_per_failure_and_accepted_once_after_it),
         cmocka_unit_test(connections_are_not_refused_unless_asked_for),
+        cmocka_unit_test(options_that_refuse_nothing_accept_connections_at_once),
     };
 
     return cmocka_run_group_tests_name("readiness", tests, NULL, NULL);

@@ -94,7 +94,7 @@ static int set_up(void **state)
                                                                    .budget = &f->budget,
                                                                    .chunk_ids = &f->chunk_ids,
                                                                    .on_pressure = on_pressure });
-    body_filter_init(&f->bodies, &f->runtime.route.body, &f->runtime.transport.metrics.bodies);
+    body_filter_init(&f->bodies, &f->runtime.route, &f->runtime.transport.metrics.bodies);
     rule = message_policy_add(&f->policy, "any");
     assert_non_null(rule);
     assert_true(peer_policy_add(&rule->who, PEER_RULE_ANY, NULL, &fault));

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@ struct site {
     struct credentials_options credentials[SIDE_COUNT];
     struct shared_key_options keys[SIDE_COUNT];
     struct log log;
+    struct reloads reloads;
     struct reload reload;
     unsigned loaded;          /* calls of on_loaded */
     struct credentials *seen; /* by the last call; borrowed */
@@ -46,7 +49,8 @@ static void write_pair(struct site *site, int64_t not_after)
 
 static struct reload_options options_of(struct site *site)
 {
-    return (struct reload_options) { .credentials = site->credentials,
+    return (struct reload_options) { .reloads = &site->reloads,
+                                     .credentials = site->credentials,
                                      .keys = site->keys,
                                      .retry_max_ms = 4000,
                                      .on_loaded = on_loaded,
@@ -314,6 +318,158 @@ static void another_set_is_adopted_with_its_options(void **state)
     close_site(&site);
 }
 
+/* ---- routes with equal files ---- */
+
+static struct credentials *set_of(const struct reload *reload)
+{
+    return reload->credentials[SIDE_UPSTREAM];
+}
+
+/* A second route, whose events count as those of the first. */
+static void open_other(struct site *site, struct reload *other, const struct credentials_options *credentials)
+{
+    struct reload_options options = options_of(site);
+    struct fault fault;
+
+    options.credentials = credentials;
+    if (!reload_open(other, &options, &site->log, &fault))
+        fail_msg("%s", fault.text);
+}
+
+static void equal_files_are_loaded_once(void **state)
+{
+    struct site site;
+    struct reload other, third;
+
+    (void)state;
+    open_site(&site);
+    struct credentials_options credentials[SIDE_COUNT] = { 0 };
+    credentials[SIDE_UPSTREAM] = site.credentials[SIDE_UPSTREAM];
+    open_other(&site, &other, credentials);
+    assert_ptr_equal(set_of(&other), set_of(&site.reload));
+    struct credentials_options differing[SIDE_COUNT] = { 0 };
+    differing[SIDE_UPSTREAM] = site.credentials[SIDE_UPSTREAM];
+    differing[SIDE_UPSTREAM].allow_weak = true;
+    open_other(&site, &third, differing);
+    assert_ptr_not_equal(set_of(&third), set_of(&site.reload));
+    reload_close(&third);
+    reload_close(&site.reload); /* the set lives on with the second route */
+    assert_int_equal(credentials_validity(set_of(&other)).leaf, PKI_YEAR_2099);
+    reload_close(&other);
+    close_site(&site);
+}
+
+static void changed_files_are_loaded_once_again(void **state)
+{
+    struct site site;
+    struct reload other;
+
+    (void)state;
+    open_site(&site);
+    open_other(&site, &other, site.credentials);
+    struct credentials *before = credentials_share(set_of(&other));
+    write_pair(&site, PKI_YEAR_2099 - 1);
+    look_twice(&site);
+    assert_ptr_not_equal(set_of(&site.reload), before);
+    assert_ptr_equal(set_of(&other), before);
+    reload_look(&other);
+    reload_look(&other);
+    assert_ptr_equal(set_of(&other), set_of(&site.reload));
+    assert_int_equal(other.succeeded, 1);
+    credentials_release(before);
+    reload_close(&other);
+    close_site(&site);
+}
+
+static void on_request_files_are_loaded_once_although_they_look_unchanged(void **state)
+{
+    struct site site;
+    struct reload other;
+
+    (void)state;
+    open_site(&site);
+    open_other(&site, &other, site.credentials);
+    struct credentials *before = credentials_share(set_of(&other));
+    reloads_begin(&site.reloads);
+    reload_now(&site.reload);
+    reload_now(&other);
+    assert_ptr_not_equal(set_of(&site.reload), before);
+    assert_ptr_equal(set_of(&other), set_of(&site.reload));
+    credentials_release(before);
+    reload_close(&other);
+    close_site(&site);
+}
+
+static void a_route_whose_reload_fails_keeps_the_set_that_it_shares(void **state)
+{
+    struct site site;
+    struct reload other;
+
+    (void)state;
+    open_site(&site);
+    open_other(&site, &other, site.credentials);
+    pki_write(site.directory, "key.pem", "no key", site.key);
+    reloads_begin(&site.reloads);
+    reload_now(&site.reload);
+    reload_now(&other);
+    assert_int_equal(site.reload.failed + other.failed, 2);
+    assert_ptr_equal(set_of(&other), set_of(&site.reload));
+    assert_int_equal(credentials_validity(set_of(&other)).leaf, PKI_YEAR_2099);
+    reload_close(&other);
+    close_site(&site);
+}
+
+/* ---- files that change while husk reads them ---- */
+
+struct writer {
+    char path[PKI_PATH_BYTES];
+    atomic_bool has_ended;
+};
+
+/* The first line stays; the file grows, and is short again. */
+static void *write_on(void *argument)
+{
+    struct writer *writer = argument;
+
+    while (!atomic_load(&writer->has_ended)) {
+        FILE *file = fopen(writer->path, "w");
+        for (int i = 0; i < 1000; i++) {
+            fputs("passphrase\n", file);
+            fflush(file);
+        }
+        fclose(file);
+    }
+    return NULL;
+}
+
+/* The file may stand still during a load: the test tries until it has changed. */
+static void a_set_whose_files_change_meanwhile_is_not_used(void **state)
+{
+    struct site site;
+    struct writer writer = { .path = "" };
+    pthread_t thread;
+    bool was_mixed = false;
+
+    (void)state;
+    open_site(&site);
+    pki_write(site.directory, "passphrase", "passphrase\n", writer.path);
+    site.credentials[SIDE_UPSTREAM].passphrase_file = writer.path;
+    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    while (!was_mixed) {
+        const struct credentials *before = set_of(&site.reload);
+        uint64_t succeeded = site.reload.succeeded;
+        reloads_begin(&site.reloads);
+        reload_now(&site.reload);
+        was_mixed = site.reload.state == RELOAD_RETRYING && !site.reload.fault.text[0];
+        assert_true(!was_mixed || (set_of(&site.reload) == before && site.reload.succeeded == succeeded));
+    }
+    atomic_store(&writer.has_ended, true);
+    pthread_join(thread, NULL);
+    reload_retry(&site.reload);
+    assert_int_equal(site.reload.state, RELOAD_LOADED);
+    close_site(&site);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +483,11 @@ int main(void)
         cmocka_unit_test(one_bad_side_fails_the_whole_set),
         cmocka_unit_test(nothing_is_loaded_after_a_stop),
         cmocka_unit_test(another_set_is_adopted_with_its_options),
+        cmocka_unit_test(equal_files_are_loaded_once),
+        cmocka_unit_test(changed_files_are_loaded_once_again),
+        cmocka_unit_test(on_request_files_are_loaded_once_although_they_look_unchanged),
+        cmocka_unit_test(a_route_whose_reload_fails_keeps_the_set_that_it_shares),
+        cmocka_unit_test(a_set_whose_files_change_meanwhile_is_not_used),
     };
 
     return cmocka_run_group_tests_name("reload", tests, NULL, NULL);

@@ -185,6 +185,63 @@ static void a_second_reason_changes_nothing(void **state)
     assert_int_equal(f->retirement.end_at_ms, end_at_ms);
 }
 
+/* The age of the connection at which it retires. */
+static uint64_t age_of(struct fixture *f, uint32_t draw)
+{
+    const struct inlet inlet = { .transport = &f->receiving.runtime.transport, .accepted_ms = 500 };
+
+    f->retirement.age_draw = draw;
+    return retirement_deadline(&f->retirement, &inlet) - 500;
+}
+
+static void the_age_differs_by_a_tenth_for_each_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    f->receiving.runtime.route.max_downstream_age_ms = 1000;
+    assert_int_equal(age_of(f, 0), 900);
+    assert_int_equal(age_of(f, UINT32_MAX / 2 + 1), 1000);
+    assert_int_equal(age_of(f, UINT32_MAX), 1099);
+    retirement_init(&f->retirement);
+    uint32_t draw = f->retirement.age_draw;
+    retirement_init(&f->retirement);
+    uint32_t other = f->retirement.age_draw;
+    retirement_init(&f->retirement);
+    assert_true(draw != other || draw != f->retirement.age_draw);
+}
+
+static void a_connection_is_due_at_its_age_unless_that_is_not_limited(void **state)
+{
+    struct fixture *f = *state;
+    struct inlet inlet = { .transport = &f->receiving.runtime.transport,
+                           .accepted_ms = f->receiving.runtime.reactor.now_ms };
+
+    f->retirement.age_draw = 0;
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 0);
+    f->receiving.runtime.route.max_downstream_age_ms = 1000;
+    runtime_pass(&f->receiving.runtime, 899);
+    assert_false(retirement_is_due(&f->retirement, &inlet));
+    runtime_pass(&f->receiving.runtime, 1);
+    assert_true(retirement_is_due(&f->retirement, &inlet));
+    f->receiving.runtime.route.max_downstream_age_ms = 0;
+    assert_false(retirement_is_due(&f->retirement, &inlet));
+}
+
+static void the_deadline_is_the_first_one(void **state)
+{
+    struct fixture *f = *state;
+    const struct inlet inlet = { .transport = &f->receiving.runtime.transport,
+                                 .accepted_ms = 0,
+                                 .life = { .not_after = 1, .end_ms = 300, .due_ms = 300 } };
+
+    f->retirement.age_draw = 0;
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 300);
+    f->receiving.runtime.route.max_downstream_age_ms = 100;
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 90);
+    begin(f);
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet), f->retirement.end_at_ms);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -198,6 +255,9 @@ int main(void)
         TEST(unsettled_messages_and_answers_are_waited_for),
         TEST(it_is_late_after_the_drain_timeout),
         TEST(a_second_reason_changes_nothing),
+        TEST(the_age_differs_by_a_tenth_for_each_connection),
+        TEST(a_connection_is_due_at_its_age_unless_that_is_not_limited),
+        TEST(the_deadline_is_the_first_one),
     };
 
     return cmocka_run_group_tests_name("retirement", tests, NULL, NULL);

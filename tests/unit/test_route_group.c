@@ -22,6 +22,8 @@ struct fixture {
     struct worker_group workers;
     struct test_route {
         struct route_options options;
+        struct listening_address addresses[LISTENER_SOCKETS_MAX];
+        struct listening_options listen;
         struct route_group group;
         unsigned ended;
         int upstream; /* a listening socket */
@@ -39,7 +41,6 @@ static void on_ended(void *owner)
 
 static void route_start(struct fixture *f, struct test_route *route)
 {
-    struct listening_options listen = { .count = 1 };
     static struct credentials *const plaintext[SIDE_COUNT];
     const struct route_group_options options = {
         .workers = &f->workers,
@@ -52,10 +53,13 @@ static void route_start(struct fixture *f, struct test_route *route)
     struct endpoint endpoint = { .weight = ENDPOINT_WEIGHT_UNIT };
     struct fault fault;
 
-    listen.addresses[0].address = addresses_at_port(0);
+    route->listen = (struct listening_options) { .addresses = route->addresses, .count = 1 };
+    route->listen.addresses[0].address = addresses_at_port(0);
     route->upstream = peers_listen(&endpoint.address);
-    assert_true(route_group_bind(&route->group, &options, &listen, &fault));
+    assert_true(route_group_bind(&route->group, &options, &route->listen, &fault));
     assert_true(route_group_open(&route->group, &route->options, plaintext, &fault));
+    assert_true(route_group_listen(&route->group, &fault));
+    route_group_begin(&route->group);
     struct endpoint_list *list = endpoint_list_new(&endpoint, 1);
     route_group_replace_endpoints(&route->group, list);
     endpoint_list_release(list);
@@ -239,10 +243,13 @@ static void on_changed(void *owner)
 
 static void change_begin(struct test_route *route, unsigned *changes)
 {
-    struct route_group_change *change = route_group_change_new(&route->group, on_changed, changes);
+    const struct worker_route_change to = { .options = route->options };
+    struct fault fault;
+    struct route_group_change *change = route_group_change_new(&route->group, &route->listen, &fault);
 
     assert_non_null(change);
-    route_group_change_begin(change, &route->options);
+    assert_true(route_group_change_listen(change, &fault));
+    route_group_change_begin(change, &to, on_changed, changes);
 }
 
 /* Changes the options, and waits until no worker uses the old ones. */
@@ -375,21 +382,20 @@ static void an_address_that_stays_refuses_no_connection(void **state)
     struct test_route *tcp = &f->routes[1];
     const struct socket_address kept = *address_of(tcp);
     struct peers_pair pair = pair_open(tcp);
-    struct listening_options listen = { .count = 3 };
-    struct fault fault;
+    struct listening_options *listen = &tcp->listen;
 
     for (unsigned i = 0; i < 3; i++)
-        listen.addresses[i].address = addresses_at_port(0);
+        listen->addresses[i].address = addresses_at_port(0);
     for (unsigned round = 0; round < 20; round++) {
-        listen.count = round % 2 ? 1 : 3;
-        assert_true(route_group_listen(&tcp->group, &listen, &fault));
+        listen->count = round % 2 ? 1 : 3;
+        change(f, tcp);
         struct peers_pair other = pair_open(tcp); /* at the address that stays */
         peers_pair_close(&other);
         peers_pair_exchange(&pair);
     }
     assert_true(socket_address_equal(address_of(tcp), &kept));
-    listen.count = 3;
-    assert_true(route_group_listen(&tcp->group, &listen, &fault));
+    listen->count = 3;
+    change(f, tcp);
     const struct socket_address added = tcp->group.listening.sockets[2].address;
     struct peers_pair other = peers_pair_open(&added, tcp->upstream);
     peers_pair_exchange(&other);
@@ -411,19 +417,70 @@ static void a_change_that_is_not_made_yet_ends_with_its_route(void **state)
 static void a_route_that_no_worker_has_is_closed_without_a_trace(void **state)
 {
     struct fixture *f = *state;
-    struct listening_options listen = { .count = 1 };
+    struct listening_options listen = { .addresses = (struct listening_address[1]) { { .from = NULL } },
+                                        .count = 1 };
     const struct route_group_options options = {
         .workers = &f->workers, .loop = f->loop, .worker_count = WORKERS, .log = &f->runtime.log
     };
     struct route_group group;
     struct fault fault;
 
-    listen.addresses[0].address = addresses_at_port(0);
+    const int probe = peers_listen(&listen.addresses[0].address); /* finds a free port */
+    close(probe);
     assert_true(route_group_bind(&group, &options, &listen, &fault));
-    const struct socket_address address = group.listening.sockets[0].address;
+    assert_int_equal(peers_connect(&listen.addresses[0].address), -1);
+    assert_true(route_group_listen(&group, &fault));
+    int agent = peers_connect(&listen.addresses[0].address);
+    assert_true(agent >= 0);
     assert_int_equal(route_group_close(&group), 0);
-    assert_int_equal(peers_connect(&address), -1);
+    assert_int_equal(peers_connect(&listen.addresses[0].address), -1);
+    close(agent);
     assert_int_equal(route_group_close(&group), 0); /* does nothing */
+}
+
+/* The process before refuses connections until it hands over. */
+static void an_inherited_socket_that_is_paused_listens_again(void **state)
+{
+    static struct credentials *const plaintext[SIDE_COUNT];
+    struct fixture *f = *state;
+    struct test_route third = { .ended = 0 };
+    struct listening_options listen = { .addresses = third.addresses, .count = 1 };
+    struct inherited_socket item = { .name = "" };
+    struct inherited inherited = { .items = &item, .count = 1 };
+    const struct route_group_options options = {
+        .route = "third",
+        .inherited = &inherited,
+        .workers = &f->workers,
+        .loop = f->loop,
+        .worker_count = WORKERS,
+        .log = &f->runtime.log,
+        .on_ended = on_ended,
+        .owner = &third,
+    };
+    struct fault fault;
+    int agent = -1, probe = peers_listen(&item.address); /* finds a free port */
+
+    close(probe);
+    const int before = socket_listen(&item.address, SOCKET_EXCLUSIVE, NULL, &fault);
+    assert_true(before >= 0);
+    item.fd = dup(before);
+    listen.addresses[0].address = item.address;
+    assert_true(route_group_bind(&third.group, &options, &listen, &fault));
+    assert_true(route_group_open(&third.group, &f->routes[0].options, plaintext, &fault));
+    assert_true(route_group_listen(&third.group, &fault));
+    socket_listen_pause(before);
+    assert_int_equal(peers_connect(&listen.addresses[0].address), -1);
+    route_group_begin(&third.group);
+    for (unsigned ms = 0; agent < 0 && ms < TIMEOUT_SECONDS * 1000; ms++) {
+        agent = peers_connect(&listen.addresses[0].address);
+        usleep(1000);
+    }
+    assert_true(agent >= 0);
+    route_group_end(&third.group);
+    run_until_ended(f, &third);
+    assert_int_equal(route_group_close(&third.group), 0);
+    close(agent);
+    close(before);
 }
 
 int main(void)
@@ -440,6 +497,7 @@ int main(void)
         CASE(an_address_that_stays_refuses_no_connection),
         CASE(a_change_that_is_not_made_yet_ends_with_its_route),
         CASE(a_route_that_no_worker_has_is_closed_without_a_trace),
+        CASE(an_inherited_socket_that_is_paused_listens_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,6 +19,7 @@ enum { WORKERS = 2, ROUTES = 4, TEXT_BYTES = 1000 };
 
 struct site {
     struct options options;
+    struct listening_address addresses[LISTENER_SOCKETS_MAX];
     struct discovery_target target;
     int upstream; /* a listening socket */
 };
@@ -58,7 +59,7 @@ static void site_make(struct fixture *f, unsigned at, const char *name)
     site->options.route = f->runtime.route;
     site->options.route.name = name;
     site->options.route.protocol = at == 0 ? ROUTE_FORWARD : ROUTE_TCP;
-    site->options.listen.count = 1;
+    site->options.listen = (struct listening_options) { .addresses = site->addresses, .count = 1 };
     site->options.listen.addresses[0].address = addresses_at_port(0);
     site->options.discovery = (struct discovery_options) {
         .targets = &site->target,
@@ -109,11 +110,12 @@ static int tear_down(void **state)
 static struct route *add(struct fixture *f, unsigned at)
 {
     struct fault fault;
+    struct route *route = routes_prepare(&f->routes, &f->sites[at].options, &fault);
 
-    if (!routes_add(&f->routes, &f->sites[at].options, &fault))
+    if (!route || !route_listen(route, &fault) || !routes_open(&f->routes, &fault))
         fail_msg("%s", fault.text);
-    struct route *route = routes_find(&f->routes, f->sites[at].options.route.name);
-    while (!route->has_endpoints)
+    routes_start(&f->routes);
+    while (!route->discovery->list)
         loop_turn(f->loop);
     return route;
 }
@@ -202,7 +204,7 @@ static void a_route_that_cannot_begin_leaves_nothing_behind(void **state)
 
     listen->addresses[1].address = taken;
     listen->count = 2;
-    assert_false(routes_add(&f->routes, &f->sites[0].options, &fault));
+    assert_null(routes_prepare(&f->routes, &f->sites[0].options, &fault));
     assert_non_null(strstr(fault.text, "--listen: cannot listen on "));
     assert_null(routes_find(&f->routes, "first"));
     assert_string_equal(description(f, &is_ready), "");
@@ -296,15 +298,26 @@ static void on_caught_up(void *owner)
 }
 
 /* Waits until the workers have handled everything that was posted to them. */
-static void workers_catch_up(struct fixture *f, struct route *route)
+static void workers_catch_up(struct fixture *f)
 {
     bool done = false;
-    struct route_group_change *change = route_group_change_new(&route->group, on_caught_up, &done);
+    struct receipt receipt;
 
-    assert_non_null(change);
-    route_group_change_begin(change, &route->options->route);
+    receipt_open(&receipt, f->loop, on_caught_up, &done);
+    worker_group_fence(&f->workers, &receipt);
     while (!done)
         loop_turn(f->loop);
+    receipt_close(&receipt);
+}
+
+static void change(struct route *route, struct options *options)
+{
+    struct fault fault;
+    struct route_change *made = route_change_new(route, options, &fault);
+
+    if (!made || !route_change_listen(made, &fault))
+        fail_msg("%s", fault.text);
+    route_change_begin(made);
 }
 
 static void a_changed_route_keeps_its_connections_and_its_address(void **state)
@@ -313,18 +326,16 @@ static void a_changed_route_keeps_its_connections_and_its_address(void **state)
     struct route *second = add(f, 1);
     const struct socket_address address = address_of(second);
     struct peers_pair pair = peers_pair_open(&address, f->sites[1].upstream);
-    struct fault fault;
 
     other_options(f)->listen.count = 2;
     other_options(f)->listen.addresses[1].address = addresses_at_port(0);
-    if (!route_change(second, other_options(f), &fault))
-        fail_msg("%s", fault.text);
+    change(second, other_options(f));
     run_until_unused(f, 1);
     memset(&f->sites[1].options, 0xa5, sizeof f->sites[1].options); /* nobody reads them */
     memset(&f->sites[1].target, 0xa5, sizeof f->sites[1].target);
     while (!second->discovery->list)
         loop_turn(f->loop);
-    workers_catch_up(f, second);
+    workers_catch_up(f);
     peers_pair_exchange(&pair);
     assert_ptr_equal(routes_find(&f->routes, "second"), second);
     const struct socket_address kept = address_of(second);
@@ -349,15 +360,14 @@ static void a_change_that_fails_changes_nothing(void **state)
     struct fault fault;
 
     other_options(f)->listen.addresses[0].address = taken;
-    assert_false(route_change(second, other_options(f), &fault));
+    assert_null(route_change_new(second, other_options(f), &fault));
     assert_non_null(strstr(fault.text, "--listen: cannot listen on "));
     credentials->cert_file = credentials->key_file = credentials->ca_file = "/nonexistent/file";
-    assert_false(route_change(second, other_options(f), &fault));
+    assert_null(route_change_new(second, other_options(f), &fault));
     assert_non_null(strstr(fault.text, "/nonexistent/file"));
     *credentials = (struct credentials_options) { 0 };
-    other_options(f)->route.protocol = ROUTE_FORWARD;
-    assert_false(route_change(second, other_options(f), &fault));
-    assert_string_equal(fault.text, "--protocol: cannot change while the route runs");
+    other_options(f)->listen.addresses[0].address = addresses_at_port(0);
+    route_change_cancel(route_change_new(second, other_options(f), &fault));
     assert_null(f->unused);
     struct peers_pair pair = peers_pair_open(&address, f->sites[1].upstream);
     peers_pair_exchange(&pair);
@@ -368,9 +378,8 @@ static void a_route_ends_with_the_changes_that_are_not_made_yet(void **state)
 {
     struct fixture *f = *state;
     struct route *second = add(f, 1);
-    struct fault fault;
 
-    assert_true(route_change(second, other_options(f), &fault));
+    change(second, other_options(f));
     assert_null(f->unused);
     worker_group_stop(&f->workers);
     (void)routes_close(&f->routes);

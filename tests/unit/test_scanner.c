@@ -21,10 +21,7 @@ struct bytes {
     const uint8_t *at;
     size_t length;
 };
-#define BYTES(literal)                                                                                       \
-    {                                                                                                        \
-        (const uint8_t *)(literal), sizeof(literal) - 1                                                      \
-    }
+#define BYTES(literal) { (const uint8_t *)(literal), sizeof(literal) - 1 }
 
 static bool is_light(void)
 {

@@ -62,7 +62,7 @@ static const struct setting rows_of_table[] = {
 static const struct settings_table table = { .rows = rows_of_table,
                                              .count = sizeof rows_of_table / sizeof rows_of_table[0] };
 
-enum { WORDS_MAX = 16, TEXT_BYTES = 32768 };
+enum { WORDS_MAX = 16, TEXT_BYTES = 32768, LONG_LIST = 1000000 };
 
 struct parsed {
     struct target target;
@@ -164,16 +164,27 @@ static void a_fault_names_the_option_and_what_it_expects(void **state)
     expect_fault(PARSE("--colour", "blue"), "--colour: \"blue\" is not one of: red, green");
     expect_fault(PARSE("--count", "10"), "--count: 10 is out of range: expected 1 to 9");
     expect_fault(PARSE("--count", "x"), "--count: \"x\" is not a whole number, nor the word auto");
-    expect_fault(PARSE("--count", "-1"), "--count: \"-1\" is not a whole number, nor the word auto");
+    expect_fault(PARSE("--count", "1e3"), "--count: \"1e3\" is not a whole number, nor the word auto");
+    expect_fault(PARSE("--count", "-1"), "--count: -1 is out of range: expected 1 to 9");
+    expect_fault(PARSE("--count", "--1"), "--count: \"--1\" is not a whole number, nor the word auto");
     expect_fault(PARSE("--count", "99999999999999999999"),
-                 "--count: \"99999999999999999999\" is not a whole number, nor the word auto");
+                 "--count: 99999999999999999999 is out of range: expected 1 to 9");
+    expect_fault(PARSE("--wait", "-5s"), "--wait: -5s is out of range: expected 10ms to 1h");
+    expect_fault(PARSE("--wait", "0"), "--wait: 0 is out of range: expected 10ms to 1h");
+    expect_fault(PARSE("--wait", "99999999999999999999h"),
+                 "--wait: 99999999999999999999h is out of range: expected 10ms to 1h");
+    expect_fault(PARSE("--wait", "9999999999999999h"),
+                 "--wait: 9999999999999999h is out of range: expected 10ms to 1h");
+    expect_fault(PARSE("--wait", "99999999999999999999x"),
+                 "--wait: \"99999999999999999999x\" is not a duration such as 250ms, 5s or 2m");
     expect_fault(PARSE("--wait", "5"), "--wait: \"5\" is not a duration such as 250ms, 5s or 2m");
     expect_fault(PARSE("--wait", "5 s"), "--wait: \"5 s\" is not a duration such as 250ms, 5s or 2m");
     expect_fault(PARSE("--wait", "2h"), "--wait: 2h is out of range: expected 10ms to 1h");
     expect_fault(PARSE("--size", "1KB"), "--size: \"1KB\" is not a size such as 65536, 64KiB or 4MiB");
     expect_fault(PARSE("--size", "100"), "--size: 100 is out of range: expected at least 1KiB");
     expect_fault(PARSE("--size", "18014398509481984KiB"),
-                 "--size: \"18014398509481984KiB\" is not a size such as 65536, 64KiB or 4MiB");
+                 "--size: 18014398509481984KiB is out of range: expected 1KiB to 18446744073709551615");
+    expect_fault(PARSE("--size", "-1"), "--size: -1 is out of range: expected 1KiB to 18446744073709551615");
     expect_fault(PARSE("--allow", "a", "--allow"), "--allow: needs a value (V)");
 }
 
@@ -187,6 +198,51 @@ static void without_positionals_another_word_is_a_fault(void **state)
     (void)state;
     assert_false(settings_parse(&table, &target, &given, &fault));
     assert_string_equal(fault.text, "stray: unexpected argument");
+}
+
+/* A long value leaves space for what is expected. */
+static void a_long_value_is_cut_in_the_fault(void **state)
+{
+    char digits[1000], expected[FAULT_TEXT_BYTES];
+
+    (void)state;
+    memset(digits, '7', sizeof digits);
+    digits[sizeof digits - 1] = '\0';
+    snprintf(expected, sizeof expected, "--count: %.160s is out of range: expected 1 to 9", digits);
+    expect_fault(PARSE("--count", digits), expected);
+    digits[sizeof digits - 2] = 'x';
+    snprintf(expected, sizeof expected, "--count: \"%.160s\" is not a whole number, nor the word auto",
+             digits);
+    expect_fault(PARSE("--count", digits), expected);
+}
+
+static void zero_is_the_word_that_means_zero(void **state)
+{
+    static const char *const zeros[] = { "auto", "0", "00" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof zeros / sizeof zeros[0]; i++) {
+        struct target target = { .count = 7 };
+        struct fault fault;
+        assert_true(setting_value_set(setting_find(&table, "count", 5), &target, zeros[i], &fault));
+        assert_int_equal(target.count, 0);
+    }
+}
+
+/* A time that grows with the square of the number of items would not end within the time of a test. */
+static void a_list_can_be_long(void **state)
+{
+    const struct setting *allow = setting_find(&table, "allow", 5), *any = setting_find(&table, "any", 3);
+    struct target target = { 0 };
+
+    (void)state;
+    for (unsigned i = 0; i < LONG_LIST; i++) {
+        const struct setting_item *item = setting_list_append(i % 3 ? allow : any, &target);
+        assert_non_null(item);
+        assert_int_equal(item->index, i % 3 ? i - i / 3 - 1 : i / 3);
+    }
+    assert_int_equal(target.list.count, LONG_LIST);
+    settings_free(&table, &target);
 }
 
 /* A list whose items have the settings of the table as parts. */
@@ -308,7 +364,8 @@ static void one_setting_is_printed_in_full(void **state)
         const char *name, *text;
     } rows[] = {
         { "count",
-          "--count N\n\na count\n\nValue:    a whole number, from 1 to 9; or the word auto\nDefault:  2\n" },
+          "--count N\n\na count\n\nValue:    a whole number, from 1 to 9; or the word auto, which is "
+          "0\nDefault:  2\n" },
         { "wait", "--wait D\n\na duration\n\nValue:    a duration such as 250ms, 5s or 2m, from 10ms to "
                   "1h\nDefault:  250ms\n" },
         { "size", "--size SIZE\n\na size\n\nValue:    a size such as 65536, 64KiB or 4MiB, at least "
@@ -326,6 +383,18 @@ static void one_setting_is_printed_in_full(void **state)
     }
 }
 
+/* The help of a quantity that may be 0 says what 0 means; a word that means 0 says it, too. */
+static void assert_help_is_complete(const struct setting *setting)
+{
+    assert_non_null(setting->help);
+    if (setting->min || setting->zero_word ||
+        (setting->type != SETTING_COUNT && setting->type != SETTING_DURATION &&
+         setting->type != SETTING_BYTES))
+        return;
+    if (!strstr(setting->help, "; 0"))
+        fail_msg("%s: %s", setting->name, setting->help);
+}
+
 /* Each row of the table of the proxy accepts its own default, and has a help text. */
 static void defaults_of_the_proxy_are_in_their_ranges(void **state)
 {
@@ -334,11 +403,11 @@ static void defaults_of_the_proxy_are_in_their_ranges(void **state)
         const struct settings_table settings = config_settings(mode);
         const struct settings_words none = { 0 };
         struct config config = { 0 };
-        struct fault fault = { "" };
+        struct fault fault = { .text = "" };
         assert_false(settings_parse(&settings, &config, &none, &fault));
         assert_memory_equal(fault.text, "--listen: is required", 21);
         for (size_t i = 0; i < settings.count; i++)
-            assert_non_null(settings.rows[i].help);
+            assert_help_is_complete(&settings.rows[i]);
         assert_print_help_has_all(&settings);
     }
 }
@@ -369,6 +438,9 @@ int main(void)
         cmocka_unit_test(other_words_move_to_the_front_and_two_dashes_end_the_options),
         cmocka_unit_test(a_fault_names_the_option_and_what_it_expects),
         cmocka_unit_test(without_positionals_another_word_is_a_fault),
+        cmocka_unit_test(a_long_value_is_cut_in_the_fault),
+        cmocka_unit_test(zero_is_the_word_that_means_zero),
+        cmocka_unit_test(a_list_can_be_long),
         cmocka_unit_test(an_item_is_parsed_into_its_parts),
         cmocka_unit_test(a_fault_in_an_item_quotes_it_and_names_the_part),
         cmocka_unit_test(defaults_of_the_proxy_are_in_their_ranges),

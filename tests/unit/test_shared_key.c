@@ -79,7 +79,15 @@ static void a_fault_names_the_setting(void **state)
         { { .setting = "shared-key", .env = "TEST_KEY", .file = "/nowhere" }, "--shared-key-env: " },
         { { .setting = "shared-key", .env = "TEST_KEY", .username = "me", .password_env = "TEST_NONE" },
           "--password-env: " },
-        { { .setting = "accept-key", .env = "TEST_KEY", .users = bad, .user_count = 2 }, "--accept-user: " },
+        { { .setting = "accept-key", .env = "TEST_KEY", .users = bad, .user_count = 2 },
+          "--accept-user: the password of they: environment variable TEST_NONE is not set" },
+        /* perhaps the secret itself */
+        { { .setting = "shared-key", .env = "hunter2" },
+          "--shared-key-env: no environment variable has this name: write the name of a variable, not its "
+          "value" },
+        { { .setting = "shared-key", .env = "HUNTER2" },
+          "--shared-key-env: no environment variable has this name: write the name of a variable, not its "
+          "value" },
     };
 
     (void)state;

@@ -14,10 +14,7 @@ struct opening {
     size_t length;
 };
 
-#define OPENING(spoken, needed, bytes)                                                                       \
-    {                                                                                                        \
-        spoken, needed, bytes, sizeof(bytes) - 1                                                             \
-    }
+#define OPENING(spoken, needed, bytes) { spoken, needed, bytes, sizeof(bytes) - 1 }
 
 static const struct opening openings[] = {
     OPENING(SPOKEN_TLS, 2, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),

@@ -1,7 +1,6 @@
 /* proxy/wire/tls_channel.c: both roles in memory, the byte stream cut at every place, and every way to
  * end. */
 #include "support/pki.h"
-#include "trust/authority.h"
 #include "wire/tls_channel.h"
 
 #include <setjmp.h>
@@ -70,15 +69,10 @@ static int setup(void **state)
 {
     static const char *const names[] = { "localhost", "other.example" };
     struct fixture *fixture = calloc(1, sizeof *fixture);
-    struct authority_options options = {
-        .server_names = names, .server_name_count = 2, .client_name = "client", .leaf_days = 10
-    };
     struct fault fault;
 
     pki_directory_make(fixture->directory);
-    options.directory = fixture->directory;
-    if (!authority_init_pki(&options, &fault))
-        fail_msg("%s", fault.text);
+    pki_site_make(fixture->directory, names, 2, 10);
     log_init(&fixture->log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
     assert_true(peer_policy_add(&fixture->anyone, PEER_RULE_ANY, NULL, &fault));
     assert_true(peer_policy_add(&fixture->nobody, PEER_RULE_CN, "somebody else", &fault));

@@ -26,7 +26,7 @@ struct fixture {
     struct pki_pair authority;
     struct credentials_options options;
     struct report report;
-    int64_t now;
+    int64_t now, least_life;
 };
 
 static const struct pki_profile client_profile = {
@@ -86,8 +86,13 @@ static void write_leaf(struct fixture *fixture, const struct pki_profile *profil
 
 static void check(struct fixture *fixture)
 {
+    struct certificate_facts leaf = { .name = "" };
+
     report_deinit(&fixture->report);
-    tls_files_check(&fixture->report, &fixture->options, fixture->now);
+    bool is_good =
+        tls_files_check(&fixture->report, &fixture->options, fixture->now, fixture->least_life, &leaf);
+    assert_int_equal(is_good, report_count(&fixture->report, FINDING_PROBLEM) == 0);
+    assert_int_equal(is_good, leaf.name[0] != '\0');
 }
 
 static const struct finding *find(const struct fixture *fixture, enum finding_level level, const char *text)
@@ -163,8 +168,10 @@ static void files_that_were_exchanged_are_reported(void **state)
     fixture->options.ca_file = fixture->key;
     check(fixture);
     expect_counts(fixture, 3, 0);
-    expect(fixture, FINDING_PROBLEM, "holds no certificate in PEM form", NULL);
-    expect(fixture, FINDING_PROBLEM, "holds no private key in PEM form", NULL);
+    expect(fixture, FINDING_PROBLEM,
+           "a private key and no certificate: were the files of certificate and key swapped?", NULL);
+    expect(fixture, FINDING_PROBLEM,
+           "a certificate and no private key: were the files of certificate and key swapped?", NULL);
     expect(fixture, FINDING_PROBLEM, "a block \"PRIVATE KEY\" does not belong in this file", NULL);
 }
 
@@ -317,7 +324,8 @@ static void a_missing_intermediate_is_a_warning(void **state)
     check(fixture);
     expect(fixture, FINDING_WARNING,
            "certificate CN=client is issued by CN=middle, which is not in our CA file",
-           "append its certificate");
+           "if CN=middle is an intermediate, it is missing: put its certificate into this file, after the "
+           "certificate that it has issued");
 }
 
 static void a_complete_chain_is_good_and_a_root_in_it_is_noted(void **state)
@@ -526,15 +534,15 @@ static void a_list_of_a_ca_or_of_an_intermediate_revokes_our_certificates(void *
     list_append(fixture, &middle, pairs[0].certificate);
     write_chain(fixture, pairs, 2);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by a list in --ca", "new key");
-    expect(fixture, FINDING_NOTE, "no CA of the file has signed the revocation list of CN=middle", NULL);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by its issuer", "new key");
+    expect(fixture, FINDING_NOTE, "no CA of --ca has signed the revocation list of CN=middle", NULL);
     expect_counts(fixture, 1, report_count(&fixture->report, FINDING_WARNING));
     struct pki_pair leaf = pki_issue(&client_profile, &fixture->authority);
     pki_write_certificates(fixture->directory, "ca.pem", &fixture->authority.certificate, 1, fixture->ca);
     list_append(fixture, &fixture->authority, leaf.certificate);
     write_chain(fixture, &leaf, 1);
     check(fixture);
-    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by a list in --ca", NULL);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client is revoked by its issuer", NULL);
     expect(fixture, FINDING_OK, "husk applies the revocation list of CN=our CA", NULL);
 }
 
@@ -556,6 +564,38 @@ static void an_expired_version_of_an_intermediate_beside_a_valid_one_is_good(voi
     write_chain(fixture, pairs, 2);
     check(fixture);
     expect(fixture, FINDING_PROBLEM, "certificate CN=middle expired at", "renew");
+}
+
+static void a_chain_that_ends_too_early_is_a_problem(void **state)
+{
+    struct fixture *fixture = *state;
+    struct pki_profile middle = { .subject = { { NID_commonName, "middle", 0 } }, .is_ca = 1 };
+    struct pki_profile profile = client_profile;
+    struct pki_pair pairs[2];
+
+    profile.not_before = middle.not_before = fixture->now - DAY;
+    profile.not_after = fixture->now + 10 * DAY;
+    middle.not_after = fixture->now + 9 * DAY;
+    pairs[1] = pki_issue(&middle, &fixture->authority);
+    pairs[0] = pki_issue(&profile, &pairs[1]);
+    write_chain(fixture, pairs, 2);
+    fixture->least_life = 9 * DAY;
+    check(fixture);
+    assert_int_equal(report_count(&fixture->report, FINDING_PROBLEM), 0);
+    fixture->least_life = 9 * DAY + 1;
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=middle ends at", "renew");
+    assert_int_equal(report_count(&fixture->report, FINDING_PROBLEM), 1);
+    fixture->least_life = 10 * DAY + 1;
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client ends at", "renew");
+    fixture->now += 11 * DAY; /* has a finding already */
+    check(fixture);
+    expect(fixture, FINDING_PROBLEM, "certificate CN=client expired at", "renew");
+    size_t problems = report_count(&fixture->report, FINDING_PROBLEM);
+    fixture->least_life = 0;
+    check(fixture);
+    assert_int_equal(report_count(&fixture->report, FINDING_PROBLEM), problems);
 }
 
 static void a_weak_ca_is_a_warning(void **state)
@@ -610,6 +650,7 @@ int main(void)
         TEST(an_expired_ca_is_a_problem_only_without_a_valid_one),
         TEST(a_list_of_a_ca_or_of_an_intermediate_revokes_our_certificates),
         TEST(an_expired_version_of_an_intermediate_beside_a_valid_one_is_good),
+        TEST(a_chain_that_ends_too_early_is_a_problem),
         TEST(a_weak_ca_is_a_warning),
         TEST(weak_peers_are_a_warning),
     };

@@ -24,7 +24,7 @@ static int set_up(void **state)
     struct fixture *f = &fixture;
 
     *f = (struct fixture) { 0 };
-    upstream_stream_init(&f->stream, &f->pool, &f->metrics, TIMEOUT_MS);
+    upstream_stream_init(&f->stream, &f->pool, &f->metrics, TIMEOUT_MS, &(struct hash_key) { 0 });
     *state = f;
     return 0;
 }

@@ -33,6 +33,7 @@ static void check(const int64_t *ends, size_t count, int64_t first, int64_t last
     }
     struct validity validity = validity_of(chain, cas, NOW);
     assert_int_equal(validity.leaf, NOW + 5);
+    assert_int_equal(validity.leaf_begin, 1);
     assert_int_equal(validity.first_ca, first);
     assert_int_equal(validity.intermediates, first);
     assert_int_equal(validity.last_ca, last);
@@ -71,11 +72,49 @@ static void test_a_later_version_takes_the_place_of_an_earlier_one(void **state)
     sk_X509_free(cas);
 }
 
+static void test_the_certificate_that_ends_first_counts(void **state)
+{
+    const struct validity a = { .leaf = NOW + 5,
+                                .leaf_begin = 1,
+                                .intermediates = 0,
+                                .first_ca = NOW + 9,
+                                .last_ca = NOW + 9 },
+                          b = { .leaf = NOW + 4,
+                                .leaf_begin = 2,
+                                .intermediates = NOW + 7,
+                                .first_ca = NOW + 9,
+                                .last_ca = NOW + 9 };
+    const struct validity joined[] = { validity_join(a, b), validity_join(b, a) };
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(joined[i].leaf, NOW + 4);
+        assert_int_equal(joined[i].leaf_begin, 2);
+        assert_int_equal(joined[i].intermediates, NOW + 7);
+        assert_int_equal(joined[i].first_ca, NOW + 9);
+        assert_int_equal(joined[i].last_ca, NOW + 9);
+    }
+}
+
+static void test_the_next_end_is_of_our_own_chain_and_not_past(void **state)
+{
+    const struct validity both = { .leaf = 50, .intermediates = 40, .first_ca = 10, .last_ca = 10 };
+    const struct validity leaf = { .leaf = 50 };
+
+    (void)state;
+    assert_int_equal(validity_next_end(&both, 39), 40);
+    assert_int_equal(validity_next_end(&both, 40), 50);
+    assert_int_equal(validity_next_end(&both, 50), 0);
+    assert_int_equal(validity_next_end(&leaf, 0), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_end_counts_unless_it_is_past),
         cmocka_unit_test(test_a_later_version_takes_the_place_of_an_earlier_one),
+        cmocka_unit_test(test_the_certificate_that_ends_first_counts),
+        cmocka_unit_test(test_the_next_end_is_of_our_own_chain_and_not_past),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@ static const char *look_up(const char *name)
 
 static void expect_replaced(const char *text, const char *expected, bool expected_found)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     bool found = !expected_found;
     char *result;
 
@@ -42,7 +42,7 @@ static void expect_replaced(const char *text, const char *expected, bool expecte
 
 static void expect_refused(const char *text, const char *expected)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     char *result;
     bool found;
 

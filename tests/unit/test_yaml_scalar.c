@@ -42,8 +42,8 @@ static void traps_are_recognised(void **state)
     EXPECT_TRAP(YAML_TRAP_UNDERSCORE, "1_000", "-1_", "1__0");
     EXPECT_TRAP(YAML_TRAP_SEXAGESIMAL, "1:30", "190:20:30", "-1:0", "22:22", "1:30.5", "1:30.", "1_0:5",
                 "0:0");
-    EXPECT_TRAP(YAML_TRAP_FLOAT, "1e3", "1E+3", "1.0", "-.5", "1.", "1_0.5", "6.02e-23", ".inf", "-.INF",
-                ".nan", "0.5");
+    EXPECT_TRAP(YAML_TRAP_EXPONENT, "1e3", "1E+3", "6.02e-23");
+    EXPECT_TRAP(YAML_TRAP_FLOAT, "1.0", "-.5", "1.", "1_0.5", ".inf", "-.INF", ".nan", "0.5");
     EXPECT_TRAP(YAML_TRAP_DATE, "2024-01-31", "2024-1-2T10:00:00Z", "2024-01-31 1:00:00.5 +2",
                 "2024-01-31t10:00:00");
 }
@@ -100,7 +100,7 @@ static void true_and_false_are_flags(void **state)
 
 static void expect_no_flag(const struct yaml_node *node, const char *expected)
 {
-    struct fault fault = { "" };
+    struct fault fault = { .text = "" };
     bool flag;
 
     assert_false(yaml_scalar_flag(node, &flag, &fault));

@@ -141,6 +141,9 @@ static void columns_count_characters(void **state)
     expect_tree("\303\244\342\202\254: [\360\237\230\200, a]\n", "{\303\244\342\202\254@1:1: "
                                                                  "[\360\237\230\200@1:6, a@1:9]@1:5}@1:1");
     expect_tree("\357\273\277a: 1", "{a@1:1: 1@1:4}@1:1"); /* a BOM has no width */
+    /* in quotes, in a block and in a comment, a no-break space is a character as others */
+    expect_tree("a: \"\302\240\" # \302\240\n'\302\240': |\n  \302\240b\n",
+                "{a@1:1: '\302\240'@1:4, '\302\240'@2:1: '\302\240b\n'@2:6}@1:1");
     expect_tree("a: 1\r\nb:\r\n  - c\r\n", "{a@1:1: 1@1:4, b@2:1: [c@3:5]@3:3}@1:1");
     expect_tree("a: 1\rb: 2", "{a@1:1: 1@1:4, b@2:1: 2@2:4}@1:1");
 }

@@ -1,0 +1,146 @@
+#include "handover.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char handover_admin[] = "/admin";
+
+/* ---- to a new process ---- */
+
+static bool socket_collect(const char *route, const struct listening_socket *socket,
+                           struct spawn_sockets *sockets)
+{
+    char name[INHERITED_NAME_BYTES];
+    bool is_own_file = !socket->is_others_file && socket_address_path(&socket->address);
+
+    inherited_name(name, route, &socket->asked.address, is_own_file);
+    for (unsigned i = 0; i < socket->fd_count; i++) {
+        if (!spawn_sockets_add(sockets, socket->fds[i].number, name))
+            return false;
+    }
+    return true;
+}
+
+static bool admin_collect(const struct admin *admin, struct spawn_sockets *sockets)
+{
+    char name[INHERITED_NAME_BYTES];
+    bool is_own_file;
+    int fd = admin_socket_of(admin, &is_own_file);
+
+    inherited_name(name, handover_admin, admin_asked_address(admin), is_own_file);
+    return spawn_sockets_add(sockets, fd, name);
+}
+
+bool handover_collect(const struct routes *routes, const struct admin *admin, struct spawn_sockets *sockets)
+{
+    const struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        const struct listening *listening = &route->group.listening;
+        for (unsigned i = 0; route->state == ROUTE_RUNNING && i < listening->count; i++) {
+            if (!socket_collect(route->options->route.name, &listening->sockets[i], sockets))
+                return false;
+        }
+    }
+    return !admin || admin_collect(admin, sockets);
+}
+
+/* ---- to the service manager ---- */
+
+static ino_t inode_of(const struct listening_socket *socket)
+{
+    struct stat facts;
+
+    return fstat(socket->fds[0].number, &facts) == 0 ? facts.st_ino : 0;
+}
+
+static struct handover_kept *kept_find(struct handover_store *store, const char *name)
+{
+    for (unsigned i = 0; i < store->count; i++) {
+        if (strcmp(store->items[i].name, name) == 0)
+            return &store->items[i];
+    }
+    return NULL;
+}
+
+static struct handover_kept *kept_add(struct handover_store *store, const char *name)
+{
+    struct handover_kept *items = realloc(store->items, (store->count + 1) * sizeof *items);
+
+    if (!items)
+        return NULL;
+    store->items = items;
+    struct handover_kept *added = &items[store->count++];
+    *added = (struct handover_kept) { .inode = 0 };
+    memcpy(added->name, name, strlen(name) + 1);
+    return added;
+}
+
+static void socket_send(struct service_manager *manager, const char *name,
+                        const struct listening_socket *socket)
+{
+    int fds[SERVICE_MANAGER_FDS_MAX];
+    unsigned count = 0;
+
+    for (; count < socket->fd_count && count < SERVICE_MANAGER_FDS_MAX; count++)
+        fds[count] = socket->fds[count].number;
+    service_manager_store(manager, name, fds, count);
+}
+
+/* A service manager that keeps a socket already does not keep it once more. */
+static void socket_keep(struct handover_store *store, struct service_manager *manager, const char *route,
+                        const struct listening_socket *socket)
+{
+    char name[INHERITED_NAME_BYTES];
+    ino_t inode = inode_of(socket);
+
+    if (socket->origin == LISTENING_FROM_MANAGER)
+        return;
+    inherited_name(name, route, &socket->asked.address, false);
+    struct handover_kept *kept = kept_find(store, name);
+    if (kept && kept->inode != inode)
+        service_manager_discard(manager, name);
+    if (!kept && !(kept = kept_add(store, name)))
+        return;
+    if (kept->inode != inode)
+        socket_send(manager, name, socket);
+    kept->inode = inode;
+    kept->is_current = true;
+}
+
+static void others_discard(struct handover_store *store, struct service_manager *manager)
+{
+    unsigned left = 0;
+
+    for (unsigned i = 0; i < store->count; i++) {
+        if (store->items[i].is_current)
+            store->items[left++] = store->items[i];
+        else
+            service_manager_discard(manager, store->items[i].name);
+    }
+    store->count = left;
+}
+
+void handover_store_update(struct handover_store *store, struct service_manager *manager,
+                           const struct routes *routes)
+{
+    const struct route *route;
+
+    if (!manager->is_open)
+        return;
+    for (unsigned i = 0; i < store->count; i++)
+        store->items[i].is_current = false;
+    TAILQ_FOREACH (route, &routes->list, sibling) {
+        const struct listening *listening = &route->group.listening;
+        for (unsigned i = 0; route->state == ROUTE_RUNNING && i < listening->count; i++)
+            socket_keep(store, manager, route->options->route.name, &listening->sockets[i]);
+    }
+    others_discard(store, manager);
+}
+
+void handover_store_free(struct handover_store *store)
+{
+    free(store->items);
+    *store = (struct handover_store) { 0 };
+}

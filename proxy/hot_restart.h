@@ -1,0 +1,48 @@
+/* SIGUSR2: another process of the same program takes the place of this one, and no connection is refused.
+ *
+ * The new process gets all listening sockets, and loads everything that the arguments and files say now. When
+ * it is ready, this process stops accepting, the new one begins to accept, and this process drains. When the
+ * new process fails to start, this one goes on as if nothing had happened. Owns the watcher of SIGUSR2 and
+ * the new process until it is ready, on the loop of the control thread. */
+#ifndef HUSK_HOT_RESTART_H
+#define HUSK_HOT_RESTART_H
+
+#include "base/log.h"
+#include "control/successor.h"
+
+#include <ev.h>
+#include <stdbool.h>
+
+struct hot_restart_options {
+    struct ev_loop *loop; /* borrowed, as is the next one */
+    struct log *log;
+    uint64_t timeout_ms; /* until the new process is ready */
+    /* Whether this process is going to end. */
+    bool (*is_ending)(void *owner);
+    /* A number that changes with each reload. */
+    uint64_t (*count_reloads)(void *owner);
+    /* Adds the listening sockets of the process. False: out of memory. */
+    bool (*collect)(void *owner, struct spawn_sockets *sockets);
+    /* The process `pid` is ready: stop accepting. */
+    void (*hand_over)(void *owner, long pid);
+    /* Whether nothing is accepted any more. */
+    bool (*has_handed_over)(void *owner);
+    void *owner;
+};
+
+struct hot_restart {
+    struct hot_restart_options options;
+    ev_signal signal;
+    struct successor successor;
+    uint64_t reloads;  /* when the new process was started */
+    ev_timer handover; /* runs until nothing is accepted any more */
+};
+
+/* The watcher lives as long as the loop: another SIGUSR2 must not end the process. */
+void hot_restart_open(struct hot_restart *restart, const struct hot_restart_options *options);
+/* Whether a new process is there that is not released yet. */
+bool hot_restart_is_under_way(const struct hot_restart *restart);
+/* Ends a new process that starts. Safe on all zeros. */
+void hot_restart_cancel(struct hot_restart *restart);
+
+#endif

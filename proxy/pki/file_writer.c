@@ -1,0 +1,130 @@
+#include "pki/file_writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/bio.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char temporary_prefix[] = ".husk-", temporary_suffix[] = ".tmp";
+
+static bool bytes_write(int fd, const uint8_t *bytes, size_t length)
+{
+    while (length) {
+        ssize_t written = write(fd, bytes, length);
+        if (written < 0 && errno != EINTR)
+            return false;
+        if (written > 0) {
+            bytes += written;
+            length -= (size_t)written;
+        }
+    }
+    return true;
+}
+
+/* The length of the part of the path before the name, with its slash. */
+static int folder_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? (int)(slash - path) + 1 : 0;
+}
+
+/* Writes the names in the folder of `path` to the disk. */
+static bool folder_sync(const char *path)
+{
+    char folder[PATH_MAX];
+
+    snprintf(folder, sizeof folder, "%.*s.", folder_length(path), path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_synced = fd >= 0 && fsync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_synced;
+}
+
+static bool temporary_write(char temporary[PATH_MAX], const char *path, BIO *content)
+{
+    const uint8_t *bytes;
+    size_t length;
+    int folder = folder_length(path);
+
+    if (snprintf(temporary, PATH_MAX, "%.*s%s%sXXXXXX%s", folder, path, temporary_prefix, path + folder,
+                 temporary_suffix) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    int fd = mkostemps(temporary, sizeof temporary_suffix - 1, O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool is_written = fchmod(fd, 0600) == 0 && BIO_mem_contents(content, &bytes, &length) &&
+                      bytes_write(fd, bytes, length) && fsync(fd) == 0;
+    is_written = close(fd) == 0 && is_written;
+    if (is_written)
+        return true;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return false;
+}
+
+static bool fault_of_errno(const char *path, struct fault *fault)
+{
+    const char *advice = errno == EACCES || errno == EPERM || errno == EROFS
+                             ? ": run husk pki as the owner of the directory"
+                             : "";
+
+    fault_set(fault, "%s: %s%s", path, strerror(errno), advice);
+    return false;
+}
+
+bool file_writer_create(const char *path, BIO *content, struct fault *fault)
+{
+    char temporary[PATH_MAX];
+
+    if (!temporary_write(temporary, path, content))
+        return fault_of_errno(path, fault);
+    bool is_made = link(temporary, path) == 0;
+    int error = errno;
+    unlink(temporary);
+    errno = error;
+    return (is_made && folder_sync(path)) || fault_of_errno(path, fault);
+}
+
+bool file_writer_rename(const char *from, const char *to, struct fault *fault)
+{
+    return (rename(from, to) == 0 && folder_sync(to)) || fault_of_errno(to, fault);
+}
+
+bool file_writer_replace(const char *path, BIO *content, struct fault *fault)
+{
+    char temporary[PATH_MAX];
+
+    if (!temporary_write(temporary, path, content))
+        return fault_of_errno(path, fault);
+    if (file_writer_rename(temporary, path, fault))
+        return true;
+    unlink(temporary);
+    return false;
+}
+
+void file_writer_sweep(const char *directory)
+{
+    DIR *entries = opendir(directory);
+    const struct dirent *entry;
+
+    while (entries && (entry = readdir(entries))) {
+        size_t length = strlen(entry->d_name), suffix = sizeof temporary_suffix - 1;
+        if (strncmp(entry->d_name, temporary_prefix, sizeof temporary_prefix - 1) == 0 && length > suffix &&
+            strcmp(entry->d_name + length - suffix, temporary_suffix) == 0)
+            unlinkat(dirfd(entries), entry->d_name, 0);
+    }
+    if (entries)
+        closedir(entries);
+}

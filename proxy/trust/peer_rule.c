@@ -1,0 +1,356 @@
+#include "trust/peer_rule.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SPKI_DIGITS = IDENTITY_SPKI_HEX_BYTES - 1 };
+
+void peer_rule_deinit(struct peer_rule *rule)
+{
+    for (size_t i = 0; i < rule->part_count; i++)
+        peer_rule_deinit(&rule->parts[i]);
+    free(rule->parts);
+    free(rule->value);
+}
+
+bool peer_rule_equal(const struct peer_rule *a, const struct peer_rule *b)
+{
+    bool is_equal = a->kind == b->kind && a->effect == b->effect && a->part_count == b->part_count &&
+                    (!a->value || strcmp(a->value, b->value) == 0);
+
+    for (size_t i = 0; is_equal && i < a->part_count; i++)
+        is_equal = peer_rule_equal(&a->parts[i], &b->parts[i]);
+    return is_equal;
+}
+
+bool peer_rule_is_group(enum peer_rule_kind kind)
+{
+    return kind == PEER_RULE_ANY_OF || kind == PEER_RULE_ALL_OF || kind == PEER_RULE_NOT;
+}
+
+static bool is_name(enum peer_rule_kind kind)
+{
+    return kind >= PEER_RULE_CN && !peer_rule_is_group(kind);
+}
+
+/* ASCII only, independent of the locale. */
+static char lower(char byte)
+{
+    if (byte >= 'A' && byte <= 'Z')
+        byte += 'a' - 'A';
+    return byte;
+}
+
+/* A `*` in the scheme may match one. */
+static bool may_have_scheme(const char *value)
+{
+    size_t length = strcspn(value, ":");
+    bool has_star = memchr(value, '*', length);
+
+    for (size_t i = 0; !has_star && i < length; i++) {
+        char byte = lower(value[i]);
+        if ((byte < 'a' || byte > 'z') && (!i || !strchr("0123456789+-.", byte)))
+            return false;
+    }
+    return has_star || (length && value[length]);
+}
+
+bool peer_rule_can_match(enum peer_rule_kind kind, const char *value, struct fault *fault)
+{
+    if (!value || !*value)
+        return true; /* peer_rule_init has words for it */
+    if (kind == PEER_RULE_URI && !may_have_scheme(value))
+        fault_set(fault, "\"%s\" matches no URI: a URI begins with a scheme, such as spiffe://", value);
+    else if (kind == PEER_RULE_DNS && strpbrk(value, ":/@ "))
+        fault_set(fault, "\"%s\" matches no DNS name, which has no scheme, port or path", value);
+    else if (kind == PEER_RULE_EMAIL && !strpbrk(value, "@*"))
+        fault_set(fault, "\"%s\" matches no email address: it has no @", value);
+    else
+        return true;
+    return false;
+}
+
+static bool value_check(enum peer_rule_kind kind, const char *value, struct fault *fault)
+{
+    if (!is_name(kind))
+        return true;
+    if (!value || !*value) {
+        fault_set(fault, "the value is empty");
+        return false;
+    }
+    if (kind == PEER_RULE_SPKI &&
+        (strlen(value) != SPKI_DIGITS || strspn(value, "0123456789abcdefABCDEF") != SPKI_DIGITS)) {
+        fault_set(fault, "\"%s\" is not a SHA-256 hash: expected 64 hex digits", value);
+        return false;
+    }
+    return true;
+}
+
+bool peer_rule_init(struct peer_rule *rule, enum peer_rule_kind kind, const char *value, struct fault *fault)
+{
+    *rule = (struct peer_rule) { .kind = kind };
+    if (!value_check(kind, value, fault))
+        return false;
+    if (value && !(rule->value = strdup(value))) {
+        fault_set(fault, "out of memory");
+        return false;
+    }
+    return true;
+}
+
+struct peer_rule *peer_rule_add(struct peer_rule *group, enum peer_rule_kind kind, const char *value,
+                                struct fault *fault)
+{
+    struct peer_rule *parts = realloc(group->parts, (group->part_count + 1) * sizeof *parts);
+
+    assert(peer_rule_is_group(group->kind));
+    if (!parts) {
+        fault_set(fault, "out of memory");
+        return NULL;
+    }
+    group->parts = parts;
+    if (!peer_rule_init(&parts[group->part_count], kind, value, fault))
+        return NULL;
+    return &parts[group->part_count++];
+}
+
+/* ---- names and patterns ---- */
+
+struct pattern_style {
+    char boundary; /* `*` does not match it; '\0': `*` matches every character */
+    bool folds_case;
+    bool has_wide; /* `**` matches every character */
+};
+
+/* Backtracks to the last `*` only, which keeps the cost linear per `*`: the last `*` can match everything
+ * that an earlier one could match in addition. A boundary does not change this, because no `*` matches it.
+ * When the last `*` is at a boundary, backtracks to the last `**` in front of it. */
+static bool pattern_matches(const char *pattern, const char *text, struct pattern_style style)
+{
+    const char *star = NULL, *taken = NULL;      /* the last `*`, and the end of the text that it matches */
+    const char *wide = NULL, *wide_taken = NULL; /* the same for the last `**` */
+
+    while (*text) {
+        if (style.has_wide && pattern[0] == '*' && pattern[1] == '*') {
+            wide = pattern++;
+            pattern++;
+            wide_taken = text;
+            star = NULL;
+        } else if (*pattern == '*') {
+            star = pattern++;
+            taken = text;
+        } else if (*pattern == *text || (style.folds_case && lower(*pattern) == lower(*text))) {
+            pattern++;
+            text++;
+        } else if (star && *taken != style.boundary) {
+            text = ++taken;
+            pattern = star + 1;
+        } else if (wide) {
+            text = ++wide_taken;
+            pattern = wide + 2;
+            star = NULL;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return *pattern == '\0';
+}
+
+/* The first name that the pattern matches; NULL: none. */
+static const char *match_in(const char *pattern, const struct identity_names *names,
+                            struct pattern_style style)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (pattern_matches(pattern, names->values[i], style))
+            return names->values[i];
+    }
+    return NULL;
+}
+
+/* The same for the only name of a kind, which may be NULL. */
+static const char *match_of(const char *pattern, const char *name, struct pattern_style style)
+{
+    return name && pattern_matches(pattern, name, style) ? name : NULL;
+}
+
+static const char *match_of_key(const char *digits, const char *spki)
+{
+    for (size_t i = 0; i < SPKI_DIGITS; i++) {
+        if (lower(digits[i]) != spki[i])
+            return NULL;
+    }
+    return spki;
+}
+
+static const char *name_match(const struct peer_rule *rule, const struct identity *identity)
+{
+    static const struct pattern_style dns = { .boundary = '.', .folds_case = true };
+    static const struct pattern_style uri = { .boundary = '/', .has_wide = true };
+    static const struct pattern_style email = { .boundary = '@' };
+    static const struct pattern_style plain = { .boundary = '\0' };
+
+    switch (rule->kind) {
+    case PEER_RULE_CN:
+        return match_of(rule->value, identity->cn, plain);
+    case PEER_RULE_DNS:
+        return match_in(rule->value, &identity->dns, dns);
+    case PEER_RULE_URI:
+        return match_in(rule->value, &identity->uri, uri);
+    case PEER_RULE_OU:
+        return match_in(rule->value, &identity->ou, plain);
+    case PEER_RULE_O:
+        return match_in(rule->value, &identity->o, plain);
+    case PEER_RULE_EMAIL:
+        return match_in(rule->value, &identity->email, email);
+    case PEER_RULE_ISSUER:
+        return match_of(rule->value, identity->issuer, plain);
+    case PEER_RULE_SPKI:
+        return match_of_key(rule->value, identity->spki);
+    default:
+        assert(!"a kind of name");
+        return NULL;
+    }
+}
+
+const char *peer_rule_match(const struct peer_rule *rule, const struct identity *identity)
+{
+    assert(!peer_rule_is_group(rule->kind));
+    if (is_name(rule->kind))
+        return identity ? name_match(rule, identity) : NULL;
+    if (rule->kind == PEER_RULE_ANONYMOUS)
+        return identity ? NULL : "no certificate";
+    return identity || rule->kind == PEER_RULE_ANY ? "any name" : NULL;
+}
+
+/* ---- verdicts ---- */
+
+/* Whether the certificate has a name of the kind that cannot be read: the name may be the one of the rule. */
+static bool has_unreadable(enum peer_rule_kind kind, const struct identity *identity)
+{
+    if (!identity)
+        return false;
+    switch (kind) {
+    case PEER_RULE_CN:
+        return identity->cn_is_unreadable;
+    case PEER_RULE_DNS:
+        return identity->dns.is_incomplete;
+    case PEER_RULE_URI:
+        return identity->uri.is_incomplete;
+    case PEER_RULE_OU:
+        return identity->ou.is_incomplete;
+    case PEER_RULE_O:
+        return identity->o.is_incomplete;
+    case PEER_RULE_EMAIL:
+        return identity->email.is_incomplete;
+    case PEER_RULE_ISSUER:
+        return !identity->issuer;
+    default:
+        return false;
+    }
+}
+
+/* The verdict of the parts of a group together. The verdicts are ordered: NO, UNKNOWN, YES. */
+static enum peer_rule_verdict parts_judge(const struct peer_rule *group, const struct identity *identity)
+{
+    bool is_all = group->kind == PEER_RULE_ALL_OF;
+    enum peer_rule_verdict verdict = is_all && group->part_count ? PEER_RULE_YES : PEER_RULE_NO;
+
+    for (size_t i = 0; i < group->part_count; i++) {
+        enum peer_rule_verdict part = peer_rule_judge(&group->parts[i], identity);
+        if (is_all ? part < verdict : part > verdict)
+            verdict = part;
+    }
+    return verdict;
+}
+
+enum peer_rule_verdict peer_rule_judge(const struct peer_rule *rule, const struct identity *identity)
+{
+    if (rule->kind == PEER_RULE_NOT)
+        return !rule->part_count ? PEER_RULE_NO
+               : !identity       ? PEER_RULE_UNKNOWN
+                                 : PEER_RULE_YES - parts_judge(rule, identity);
+    if (peer_rule_is_group(rule->kind))
+        return parts_judge(rule, identity);
+    if (peer_rule_match(rule, identity))
+        return PEER_RULE_YES;
+    return has_unreadable(rule->kind, identity) ? PEER_RULE_UNKNOWN : PEER_RULE_NO;
+}
+
+/* ---- words ---- */
+
+/* A text that is being written, cut to its size. */
+struct words {
+    char *text;
+    size_t size, used;
+};
+
+__attribute__((format(printf, 2, 3))) static void words_add(struct words *words, const char *format, ...)
+{
+    size_t space = words->used < words->size ? words->size - words->used : 0;
+    va_list arguments;
+
+    va_start(arguments, format);
+    words->used += (size_t)vsnprintf(space ? words->text + words->used : NULL, space, format, arguments);
+    va_end(arguments);
+}
+
+static void name_explain(const struct peer_rule *rule, const struct identity *identity, struct words *words)
+{
+    const char *kind = peer_rule_kind_name(rule->kind), *match = peer_rule_match(rule, identity);
+    const char *and = words->used ? " and " : "";
+
+    if (match && !is_name(rule->kind))
+        words_add(words, "%s%s", and, match);
+    else if (match)
+        words_add(words, "%s%s:%s", and, kind, match);
+    else if (!is_name(rule->kind))
+        words_add(words, "%sthe peer has %s certificate", and, identity ? "a" : "no");
+    else if (has_unreadable(rule->kind, identity))
+        words_add(words, "%sthe certificate has a name of the kind %s that cannot be read", and, kind);
+    else
+        words_add(words, "%sno %s matches \"%s\"", and, kind, rule->value);
+}
+
+/* Explains the parts that decide: all of them, or the first one with the verdict of the group. */
+static void rule_explain(const struct peer_rule *rule, const struct identity *identity, struct words *words)
+{
+    if (!peer_rule_is_group(rule->kind)) {
+        name_explain(rule, identity, words);
+        return;
+    }
+    enum peer_rule_verdict verdict = parts_judge(rule, identity);
+    bool needs_all = verdict == (rule->kind == PEER_RULE_ALL_OF ? PEER_RULE_YES : PEER_RULE_NO);
+    for (size_t i = 0; i < rule->part_count; i++) {
+        bool decides = peer_rule_judge(&rule->parts[i], identity) == verdict;
+        if (decides)
+            rule_explain(&rule->parts[i], identity, words);
+        if (decides && !needs_all)
+            return;
+    }
+}
+
+void peer_rule_explain(const struct peer_rule *rule, const struct identity *identity, char *text, size_t size)
+{
+    struct words words = { text, size, 0 };
+
+    *text = '\0';
+    rule_explain(rule, identity, &words);
+}
+
+const char *peer_rule_kind_name(enum peer_rule_kind kind)
+{
+    static const char *const names[] = {
+        [PEER_RULE_ANY] = "any",       [PEER_RULE_VERIFIED] = "any",  [PEER_RULE_ANONYMOUS] = "anonymous",
+        [PEER_RULE_CN] = "cn",         [PEER_RULE_DNS] = "dns",       [PEER_RULE_URI] = "uri",
+        [PEER_RULE_OU] = "ou",         [PEER_RULE_SPKI] = "spki",     [PEER_RULE_O] = "o",
+        [PEER_RULE_EMAIL] = "email",   [PEER_RULE_ISSUER] = "issuer", [PEER_RULE_ANY_OF] = "any_of",
+        [PEER_RULE_ALL_OF] = "all_of", [PEER_RULE_NOT] = "not",
+    };
+
+    return names[kind];
+}

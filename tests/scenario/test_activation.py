@@ -1,0 +1,223 @@
+"""Sockets that husk gets when it starts: from a service manager by the protocol of sd_listen_fds(3), and those that the
+service manager keeps while husk is restarted."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import pytest
+
+from support import raw
+from support.aggregators import CountingAggregator
+from support.config_file import route
+from support.forward import Agent, carry_acked
+from support.launching import Launch
+from support.launching import listen as listen_at
+from support.process import eventually
+from support.reloading import listen
+from support.service_manager import ServiceManager
+
+NOWHERE = f"{raw.HOST}:1"
+UNUSED = "husk does not use a socket that it got when it started"
+
+
+@pytest.fixture
+def launch():
+    """The options of a husk that gets these sockets: see Launch."""
+    made = []
+
+    def make(*sockets, **options):
+        made.append(Launch(*sockets, **options))
+        return made[-1].options
+    yield make
+    for one in made:
+        one.close()
+
+
+def visit(address, number):
+    with contextlib.closing(Agent(raw.connect(address))) as agent:
+        carry_acked(agent, number, f"{number}")
+
+
+# ---- activation ----
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("kind", ["tcp", "tcp6", "shared", "unix", "abstract"])
+def test_husk_listens_on_the_socket_of_its_address(file, launch, tmp_path, kind, workers):
+    path = tmp_path / "agents"
+    place = {"tcp": (raw.HOST, 0), "shared": (raw.HOST, 0), "tcp6": ("::1", 0), "unix": path,
+             "abstract": f"\0husk-{os.getpid()}-{workers}"}[kind]
+    aggregator = CountingAggregator()
+    sock = listen_at(place, reuse=kind == "shared")
+    address = sock.getsockname()
+    if kind == "abstract":
+        address = address.decode()
+    waiting = Agent(raw.connect(address))  # before husk starts
+    text = {"unix": f"unix:{path}", "abstract": f"unix:@{address[1:]}"}.get(kind) or raw.format_address(address)
+    running = file(route("one", aggregator, listen=text), workers=workers, **launch(sock))
+    carry_acked(waiting, 1, "1")
+    for number in range(2, 12):
+        visit(address, number)
+    sock.close()
+    running.husk.signal(signal.SIGTERM)
+    assert running.husk.wait() == 0 and not running.husk.problems()
+    assert kind != "unix" or path.is_socket()  # the file belongs to the service manager
+    waiting.close()
+
+
+def test_several_sockets_go_to_the_routes_with_their_addresses(file, launch, tmp_path):
+    first, second = CountingAggregator(), CountingAggregator()
+    paths = [tmp_path / "one", tmp_path / "two"]
+    socks = [listen_at(path) for path in paths]
+    admin = listen_at((raw.HOST, 0))
+    running = file(route("one", first, listen=f"unix:{paths[0]}"), route("two", second, listen=[f"unix:{paths[1]}", f"{raw.HOST}:0"]),
+                   admin={"listen": raw.format_address(admin.getsockname())}, listeners=3, **launch(*reversed(socks), admin))
+    visit(str(paths[0]), 1)
+    visit(str(paths[1]), 2)
+    assert first.stored[1] and second.stored[2]
+    assert running.husk.admin == admin.getsockname() and running.husk.get("/live")[0] == 200
+    assert not running.husk.problems()
+
+
+def test_a_name_finds_a_socket_for_port_0(husk, launch):
+    sock = listen_at((raw.HOST, 0))
+    client = husk.client(NOWHERE, protocol="tcp", **launch(sock, names=[f"client/{raw.HOST},0"]))
+    assert client.address == sock.getsockname()
+
+
+def test_a_reload_removes_and_keeps_activated_sockets(file, launch, tmp_path):
+    aggregator, path = CountingAggregator(), tmp_path / "agents"
+    socks = [listen_at((raw.HOST, 0)), listen_at(path)]
+    addresses = [listen(socks[0].getsockname()), f"unix:{path}"]
+    running = file(route("one", aggregator, listen=addresses), listeners=2, **launch(*socks))
+    for sock in socks:
+        sock.close()
+    running.change(route("one", aggregator, listen=addresses, delivery={"ack_timeout": "9s"}))
+    visit(str(path), 1)
+    running.change(route("two", aggregator, listen=addresses))
+    visit(str(path), 2)
+    visit(raw.parse_address(addresses[0]), 3)
+    running.change(route("two", aggregator, listen=addresses[1:]))
+    visit(str(path), 4)
+
+
+# ---- sockets that do not fit ----
+
+def test_sockets_for_another_process_are_ignored(husk):
+    client = husk.client(NOWHERE, protocol="tcp", env={"LISTEN_PID": "1", "LISTEN_FDS": "3"})
+    raw.connect(client.address).close()
+    assert not client.problems()
+
+
+def unfit_sockets(tmp_path):
+    datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    pair = socket.socketpair()
+    file = open(tmp_path / "file", "w")
+    return {"datagram": (datagram, "it is no stream socket"), "connection": (pair[0], "it is a connection, and no listening socket"),
+            "file": (file, "it is no socket"), "packets": (socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET), "it is no stream socket"),
+            "address": (listen_at((raw.HOST, 0)), "nothing in husk listens at this address")}
+
+
+@pytest.mark.parametrize("kind", ["datagram", "connection", "file", "packets", "address"])
+def test_a_socket_that_does_not_fit_is_told(husk, launch, tmp_path, kind):
+    sock, why = unfit_sockets(tmp_path)[kind]
+    client = husk.client(NOWHERE, protocol="tcp", **launch(sock, names=["some.socket"]))
+    problem = client.problem()
+    assert (problem["message"], problem["name"], problem["detail"]) == (UNUSED, "some.socket", why)
+    assert kind != "address" or problem["address"] == raw.format_address(sock.getsockname())
+    raw.connect(client.address).close()
+    sock.close()
+
+
+@pytest.mark.parametrize("pid, fds, why", [("x", "1", 'LISTEN_PID: "x" is no process'),
+                                           (None, "many", 'LISTEN_FDS: "many" is not from 0 to 65536'),
+                                           (None, "-1", 'LISTEN_FDS: "-1" is not from 0 to 65536')])
+def test_variables_that_make_no_sense_are_told(husk, pid, fds, why):
+    script = ('import os, sys; os.environ.update(LISTEN_PID=sys.argv[1] or str(os.getpid()), LISTEN_FDS=sys.argv[2]); '
+              'os.execv(sys.argv[3], sys.argv[3:])')
+    client = husk.client(NOWHERE, protocol="tcp", prefix=(sys.executable, "-c", script, pid or "", fds))
+    assert client.problem()["message"] == f"husk uses no socket of its starter: {why}"
+    raw.connect(client.address).close()
+
+
+def test_descriptors_that_are_not_open_are_told(husk):
+    script = ('import os, sys; os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="3"); '
+              'os.execv(sys.argv[1], sys.argv[1:])')
+    client = husk.client(NOWHERE, protocol="tcp", prefix=(sys.executable, "-c", script))
+    client.wait_until(lambda _: len(client.problems()) == 3, "three problems")
+    assert {problem["detail"] for problem in client.problems()} == {"the descriptor is not open"}
+    assert client.get("/live")[0] == 200
+    raw.connect(client.address).close()
+
+
+# ---- sockets that the service manager keeps ----
+
+@pytest.fixture
+def manager(tmp_path):
+    made = ServiceManager(str(tmp_path / "notify"))
+    yield made
+    made.close()
+
+
+def kept(manager, count):
+    """The sockets that the service manager was asked to keep: name → sockets."""
+    manager.wait_for("FDSTORE", count=count)
+    return {message.fields["FDNAME"]: [socket.socket(fileno=fd) for fd in message.descriptors]
+            for message in manager.messages("FDSTORE")}
+
+
+@pytest.mark.parametrize("before, after", [(1, 1), (3, 1), (1, 3)])
+def test_kept_sockets_survive_a_restart(file, launch, manager, tmp_path, before, after):
+    aggregator, path = CountingAggregator(), tmp_path / "agents"
+    routes = (route("one", aggregator), route("two", aggregator, listen=f"unix:{path}"))
+    first = file(*routes, workers=before, env=manager.env)
+    names = [f"one/{raw.HOST},0", f"two/unix,{path}"]
+    store = kept(manager, 2)
+    assert sorted(store) == names and [len(store[name]) for name in names] == [before, before]
+    assert all(message.fields["FDPOLL"] == "0" for message in manager.messages("FDSTORE"))
+    address = store[names[0]][0].getsockname()
+    visit(address, 1)
+    first.husk.signal(signal.SIGTERM)
+    assert first.husk.wait() == 0 and path.is_socket()
+    waiting = [Agent(raw.connect(to)) for to in (address, str(path)) for _ in range(8)]
+    second = file(*routes, workers=after, env=manager.env,
+                  **launch(*(sock for name in names for sock in store[name]),
+                           names=[name for name in names for _ in store[name]]))
+    for number, agent in enumerate(waiting, 100):
+        carry_acked(agent, number, f"{number}")
+        agent.close()
+    for number in range(200, 220):
+        visit(address, number)
+    assert not first.husk.problems() and not second.husk.problems()
+    for sock in sum(store.values(), []):
+        sock.close()
+
+
+def test_the_service_manager_keeps_what_routes_listen_on(file, manager):
+    upstream = CountingAggregator()
+    places = [raw.free_address() for _ in range(3)]
+    running = file(route("one", upstream, listen=[listen(places[0]), listen(places[1])]), listeners=2, env=manager.env)
+    names = [f"one/{listen(place).replace(':', ',')}" for place in places]
+    assert set(kept(manager, 2)) == set(names[:2])
+    running.change(route("one", upstream, listen=[listen(places[1]), listen(places[2])]))
+    assert manager.wait_for("FDSTOREREMOVE").fields["FDNAME"] == names[0]
+    assert manager.wait_for("FDSTORE", count=3).fields["FDNAME"] == names[2]
+    with pytest.raises(ConnectionRefusedError):
+        raw.connect(places[0])
+    visit(places[1], 1)
+    visit(places[2], 2)
+    assert len(manager.messages("FDSTOREREMOVE")) == 1
+
+
+def test_a_socket_of_the_service_manager_is_not_kept_twice(file, launch, manager, tmp_path):
+    path = tmp_path / "agents"
+    own = raw.free_address()
+    sock = listen_at(path)
+    running = file(route("one", NOWHERE, listen=[f"unix:{path}", listen(own)]), listeners=2, env=manager.env, **launch(sock))
+    assert list(kept(manager, 1)) == [f"one/{listen(own).replace(':', ',')}"]
+    running.hang_up()
+    eventually(lambda: len(manager.messages("READY")) == 2, "ready again")
+    assert len(manager.messages("FDSTORE")) == 1
+    sock.close()
