@@ -63,14 +63,6 @@ def agent_of(server, pki):
     return Agent(raw.connect_tls(server.address, pki.ca.cert, pki.client))
 
 
-def is_refused(husk):
-    try:
-        raw.connect(husk.address).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 # ---- UDP ----
 
 def test_udp_heartbeats_are_answered_while_the_upstream_is_healthy(husk):
@@ -265,7 +257,7 @@ def test_connections_are_accepted_by_default_while_the_upstream_is_down(husk):
     aggregator.kill()
     eventually(lambda: server.metric("husk_upstream_healthy") == 0, "the upstream is known to be down")
     time.sleep(1.2)  # longer than the interval between two checks of the health
-    assert not is_refused(server)
+    assert not raw.is_refused(server.address)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -277,10 +269,10 @@ def test_when_unhealthy_refuse_refuses_connections_while_the_upstream_is_down(hu
     agents = [agent_of(server, husk.pki)]
     aggregator.kill()
     server.wait_for_event(level="warn", message="upstream: connection refused; new connections are refused")
-    eventually(lambda: all(is_refused(server) for _ in range(10)), "refused")
+    eventually(lambda: all(raw.is_refused(server.address) for _ in range(10)), "refused")
     aggregator.revive()
     server.wait_for_event(message="upstream may be back; connections are accepted again")
-    eventually(lambda: not any(is_refused(server) for _ in range(10)), "accepted again")
+    eventually(lambda: not any(raw.is_refused(server.address) for _ in range(10)), "accepted again")
     agents += [agent_of(server, husk.pki) for _ in range(10)]
     for number, agent in enumerate(agents):  # the first agent's connection stayed open all the time
         agent.send(event(number))
@@ -298,7 +290,7 @@ def test_a_later_probe_overrules_the_failed_dial_of_a_message(husk):
     aggregator.wait_for(1)
     server.kill()
     agent.send(event(1))
-    eventually(lambda: is_refused(client), "refused")
+    eventually(lambda: raw.is_refused(client.address), "refused")
     husk.server(aggregator, listen=address)
-    eventually(lambda: not is_refused(client), "accepted again")
+    eventually(lambda: not raw.is_refused(client.address), "accepted again")
     aggregator.wait_until(lambda messages: messages[-1].number == 1, "the retained message arrives")

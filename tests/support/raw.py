@@ -302,11 +302,13 @@ def is_reset(sock):
 
 
 def is_refused(address):
-    """Whether nobody listens there."""
+    """Whether nobody listens there. A reset says no: the connection waited when the socket ended."""
     try:
         connect(address).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:
+        return False
     return False
 
 
