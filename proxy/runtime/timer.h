@@ -1,7 +1,10 @@
 /* The timer of a connection, for all of its deadlines: an ev_timer that moves only to fire earlier.
  *
  * The timer can fire before the deadline of the last timer_set. Its owner then checks its deadlines and sets
- * the timer again. */
+ * the timer again.
+ *
+ * When the time has come, the sockets are served once more before the timer fires. If this process was
+ * stopped for a moment, what the peers sent in time is read before a deadline counts against them. */
 #ifndef HUSK_RUNTIME_TIMER_H
 #define HUSK_RUNTIME_TIMER_H
 
@@ -13,6 +16,7 @@ struct timer {
     struct reactor *reactor; /* borrowed */
     ev_timer watcher;
     uint64_t fires_at_ms; /* on the reactor's clock; 0: stopped */
+    bool is_due;          /* the time has come: fires after the sockets are served */
     timer_on_fire *on_fire;
     void *owner;
 };

@@ -1,7 +1,11 @@
 """Whose failure it is: a message's, an address's, or nobody's. One message's failure costs no other agent."""
 
+import os
 import random
+import signal
 import socket
+import threading
+import time
 
 import pytest
 
@@ -117,6 +121,36 @@ def test_a_load_balancer_without_aggregators_costs_no_message(husk):
         assert agent.read_acks(1) == [f"{number}"]
     server.wait_for_metric("husk_messages_settled_total", 8)
     assert set(aggregator.numbers()) == {*range(4), *range(10, 14)}
+    assert server.metric("husk_messages_dropped_total") == 0
+
+
+class StoppingBalancer(raw.ClosingListener):
+    """The machine of husk stops while the balancer closes a connection, as if it swapped: longer than the retry delay."""
+
+    pid = None
+
+    def serve(self, sock):
+        threading.Thread(target=self._close, args=[sock], daemon=True).start()
+
+    def _close(self, sock):
+        time.sleep(0.03)  # husk holds the connection for a message
+        os.kill(self.pid, signal.SIGSTOP)
+        super().serve(sock)
+        time.sleep(0.2)
+        os.kill(self.pid, signal.SIGCONT)
+
+
+def test_a_machine_that_stops_costs_no_message(husk):
+    balancer = StoppingBalancer()
+    server = husk.server(balancer, max_attempts=2, delivery_timeout="1h")
+    balancer.pid = server.pid
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    agent.send(event(0, "0"))
+    eventually(lambda: balancer.accepted >= 5, "more connections end than a message has attempts")
+    balancer.stop()
+    aggregator = Aggregator(address=balancer.address)
+    assert agent.read_acks(1) == ["0"]
+    assert aggregator.numbers() == [0]
     assert server.metric("husk_messages_dropped_total") == 0
 
 

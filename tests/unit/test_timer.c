@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <unistd.h>
 
 enum { FAR_MS = 3600 * 1000 };
 
@@ -110,6 +111,33 @@ static void a_stopped_timer_does_not_fire(void **state)
     assert_int_equal(f->timer.fires_at_ms, f->reactor.now_ms + FAR_MS);
 }
 
+static void on_input(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct fixture *f = watcher->data;
+
+    (void)events;
+    assert_int_equal(f->fired, 0);
+    ev_io_stop(loop, watcher);
+}
+
+static void input_that_waits_is_served_before_a_deadline(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2];
+    ev_io input;
+
+    assert_int_equal(pipe(ends), 0);
+    ev_io_init(&input, on_input, ends[0], EV_READ);
+    input.data = f;
+    ev_io_start(f->reactor.loop, &input);
+    timer_set(&f->timer, 1);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    turn_until_fired(f);
+    assert_false(ev_is_active(&input));
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void the_earlier_of_two_deadlines_ignores_zeros(void **state)
 {
     (void)state;
@@ -130,6 +158,7 @@ int main(void)
         TEST(a_deadline_that_has_passed_fires_at_once),
         TEST(zero_is_no_deadline),
         TEST(a_stopped_timer_does_not_fire),
+        TEST(input_that_waits_is_served_before_a_deadline),
         TEST(the_earlier_of_two_deadlines_ignores_zeros),
     };
 
