@@ -151,10 +151,13 @@ static bool socket_open(struct listening_socket *socket, const struct listening_
     return false;
 }
 
-/* A duplicate listens already. */
+/* A duplicate listens already. So does an inherited socket, unless the husk before refuses connections: the
+ * listener listens on it when this husk has taken over. */
 static bool socket_listen_all(const struct listening_socket *socket, struct fault *fault)
 {
-    for (unsigned i = 0; !socket->asked.from && i < socket->fd_count; i++) {
+    bool is_new = !socket->asked.from && socket->origin == LISTENING_BOUND;
+
+    for (unsigned i = 0; is_new && i < socket->fd_count; i++) {
         if (!socket_listen_begin(socket->fds[i].number, &socket->address, fault))
             return false;
     }

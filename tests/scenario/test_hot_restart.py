@@ -395,6 +395,23 @@ def test_a_start_that_fails_late_keeps_the_files_of_the_old_process(file, restar
     raw.connect(str(path)).close()
 
 
+def test_a_start_that_fails_late_ends_no_refusal(file, restarting):
+    refusing = {"health": {"interval": "50ms", "when_unhealthy": "refuse"}}
+    address, upstream = raw.free_address(), raw.format_address(raw.free_address())
+    running = file(route("one", upstream, listen=listen(address), **refusing), workers=2)
+    eventually(lambda: raw.is_refused(address), "a refusal")
+    husks = restarting(running.husk)
+    taken = raw.Listener()
+    running.replace(route("one", upstream, listen=listen(address), **refusing),
+                    route("two", upstream, listen=listen(taken.address)), workers=3)
+    husks.start()
+    running.husk.wait_until(lambda _: [e for e in running.husk.problems() if e["message"].startswith(FAILED)], "a failure")
+    assert raw.is_refused(address)
+    aggregator = raw.Listener(raw.parse_address(upstream))
+    eventually(lambda: not raw.is_refused(address), "connections are accepted again")
+    aggregator.close()
+
+
 def test_a_second_sigusr2_is_ignored_while_a_process_starts(husk, restarting, program):
     client = husk.client(NOWHERE, protocol="tcp", binary=program.path)
     husks = restarting(client)
