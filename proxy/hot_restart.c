@@ -48,14 +48,16 @@ static void on_ready(void *owner)
     ev_timer_start(restart->options.loop, &restart->handover);
 }
 
-static void on_ended(void *owner, const char *how)
+/* One that has taken over and ends in order was stopped, or was replaced by another one. */
+static void on_ended(void *owner, int status, const char *how)
 {
     struct hot_restart *restart = owner;
     char why[FAULT_TEXT_BYTES];
 
     ev_timer_stop(restart->options.loop, &restart->handover);
     if (restart->options.is_ending(restart->options.owner)) {
-        log_say(restart->options.log, LOG_WARN, "the process that has taken over %s", how);
+        if (status != 0)
+            log_say(restart->options.log, LOG_WARN, "the process that has taken over %s", how);
         return;
     }
     snprintf(why, sizeof why, "the new process %s", how);

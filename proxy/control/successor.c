@@ -77,7 +77,7 @@ static void on_child(struct ev_loop *loop, ev_child *child, int events)
     if (successor->state != SUCCESSOR_RELEASED)
         channel_close(successor);
     successor->state = SUCCESSOR_NONE;
-    successor->options.on_ended(successor->options.owner, how);
+    successor->options.on_ended(successor->options.owner, child->rstatus, how);
 }
 
 /* ---- start and end ---- */

@@ -25,8 +25,8 @@ struct successor_options {
     struct ev_loop *loop; /* borrowed */
     uint64_t timeout_ms;  /* from the start until it is ready */
     void (*on_ready)(void *owner);
-    /* It is gone. `how` says how, in words: "has ended with status 2". */
-    void (*on_ended)(void *owner, const char *how);
+    /* It is gone. `status` is as of waitpid(2); `how` says the same in words: "has ended with status 2". */
+    void (*on_ended)(void *owner, int status, const char *how);
     void *owner;
 };
 
