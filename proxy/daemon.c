@@ -338,24 +338,29 @@ static void inherited_finish(struct daemon *daemon)
 /* Everything that a user can get wrong. Connections wait in the kernel's queue. */
 static bool parts_open(struct daemon *daemon, struct fault *fault)
 {
-    daemon->channel = inherited_take_named(&daemon->inherited, successor_channel);
     return credentials_await(daemon, fault) && plan_prepare(daemon, fault) &&
            (daemon->admin || admin_start(daemon, fault)) &&
            worker_group_start(&daemon->workers, daemon->plan->process.workers, &daemon->log, fault) &&
            routes_open(&daemon->routes, fault);
 }
 
-/* Nothing fails any more: the process that this one replaces stops accepting. */
+/* Nothing fails any more: the process that this one replaces stops accepting, and leaves the service manager
+ * to this one. */
 static void replace(struct daemon *daemon)
 {
     inherited_finish(daemon);
-    if (daemon->channel >= 0)
-        successor_wait(daemon->channel);
+    if (daemon->channel < 0)
+        return;
+    successor_wait(daemon->channel);
     daemon->channel = -1;
+    supervision_open(&daemon->supervision, &daemon->log);
 }
 
 static bool daemon_start(struct daemon *daemon, struct fault *fault)
 {
+    daemon->channel = inherited_take_named(&daemon->inherited, successor_channel);
+    if (daemon->channel < 0)
+        supervision_open(&daemon->supervision, &daemon->log);
     signals_start(daemon);
     if (!parts_open(daemon, fault))
         return false;
@@ -442,7 +447,6 @@ int daemon_run(struct plan *plan, const char *version)
     if (!has_inherited)
         log_say(&daemon.log, LOG_WARN, "husk uses no socket of its starter: %s", fault.text);
     routes_init(&daemon.routes, &routes);
-    supervision_open(&daemon.supervision, &daemon.log);
     bool started = daemon_start(&daemon, &fault);
     bool is_asked_to_stop = started || daemon.drain.is_draining;
     if (started)

@@ -29,7 +29,7 @@ struct supervision {
     enum supervision_reload reload;
 };
 
-/* Finds the service manager. */
+/* Finds the service manager. All zeros: there is none. */
 void supervision_open(struct supervision *supervision, struct log *log);
 /* All workers run, and husk accepts connections. The struct does not move in memory afterwards. */
 void supervision_begin(struct supervision *supervision, struct ev_loop *loop, struct worker_group *workers,

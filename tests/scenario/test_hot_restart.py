@@ -469,3 +469,19 @@ def test_the_watchdog_of_one_process_is_that_of_the_next(husk, restarting, tmp_p
     manager.wait_for("WATCHDOG", lambda message: message.pid == husks.pid, count=2)
     husks.stop()
     manager.close()
+
+
+def test_a_new_process_tells_the_service_manager_nothing_before_it_has_taken_over(file, restarting, tmp_path):
+    manager = ServiceManager(str(tmp_path / "notify"))
+    running = file(route("one", NOWHERE), env=manager.env)
+    husks = restarting(running.husk)
+    running.replace(route("one", NOWHERE, tls={"upstream": {"spiffe_socket": f"unix:{tmp_path}/none"}}))
+    child = husks.start()
+    running.husk.wait_until(lambda _: [e for e in running.husk.problems() if "SPIFFE Workload API" in e["message"]],
+                            "that the new process waits for credentials")
+    os.kill(child, signal.SIGTERM)
+    running.husk.wait_until(lambda _: [e for e in running.husk.problems() if e["message"].startswith(FAILED)], "a failure")
+    husks.signal(signal.SIGHUP)
+    manager.wait_for("RELOADING")  # comes after all messages of the new process
+    assert {message.pid for message in manager.all()} == {husks.pid}
+    manager.close()
