@@ -386,6 +386,7 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
 /* Ends the workers and frees everything. Returns the number of connections and messages left undelivered. */
 static unsigned daemon_stop(struct daemon *daemon)
 {
+    hot_restart_close(&daemon->restart);
     worker_group_stop(&daemon->workers);
     config_reload_close(&daemon->config_reload);
     supervision_close(&daemon->supervision);

@@ -1,10 +1,15 @@
 #include "hot_restart.h"
 
+#include "base/clock.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
-enum { HANDOVER_TICK_MS = 2 };
+enum {
+    HANDOVER_TICK_MS = 2,
+    HANDOVER_MAX_MS = 5000 /* docs/supervision.md */
+};
 
 static void pid_log(struct hot_restart *restart, const char *message)
 {
@@ -26,18 +31,29 @@ static void failure_log(struct hot_restart *restart, const char *why)
 
 /* ---- the new process ---- */
 
-static void on_handover(struct ev_loop *loop, ev_timer *timer, int events)
+static void release(struct hot_restart *restart)
 {
-    struct hot_restart *restart = timer->data;
-
-    (void)events;
-    if (!restart->options.has_handed_over(restart->options.owner))
-        return;
-    ev_timer_stop(loop, timer);
+    ev_timer_stop(restart->options.loop, &restart->handover);
     successor_release(&restart->successor);
     if (restart->options.count_reloads(restart->options.owner) != restart->reloads)
         kill(restart->successor.pid, SIGHUP); /* it may have read files as they were before */
     pid_log(restart, "hot restart: the new process has taken over");
+}
+
+/* A worker that hangs must not keep connections waiting. If it runs again, both processes accept for a
+ * moment, which costs no connection. */
+static void on_handover(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct hot_restart *restart = timer->data;
+    bool is_complete = restart->options.has_handed_over(restart->options.owner);
+
+    (void)loop, (void)events;
+    if (!is_complete && clock_monotonic_ms() < restart->handover_deadline_ms)
+        return;
+    if (!is_complete)
+        log_say(restart->options.log, LOG_WARN,
+                "hot restart: a worker of this process hangs, and the new process does not wait for it");
+    release(restart);
 }
 
 static void on_ready(void *owner)
@@ -45,6 +61,7 @@ static void on_ready(void *owner)
     struct hot_restart *restart = owner;
 
     restart->options.hand_over(restart->options.owner, restart->successor.pid);
+    restart->handover_deadline_ms = clock_monotonic_ms() + HANDOVER_MAX_MS;
     ev_timer_start(restart->options.loop, &restart->handover);
 }
 
@@ -129,4 +146,10 @@ bool hot_restart_is_under_way(const struct hot_restart *restart)
 void hot_restart_cancel(struct hot_restart *restart)
 {
     successor_cancel(&restart->successor);
+}
+
+void hot_restart_close(struct hot_restart *restart)
+{
+    if (restart->successor.state == SUCCESSOR_READY)
+        release(restart);
 }

@@ -21,6 +21,7 @@ from support.husk import LIGHT
 from support.process import eventually
 from support.reloading import WORKERS, Streaming, listen
 from support.service_manager import ServiceManager
+from support.threads import stopped_worker
 
 NOWHERE = f"{raw.HOST}:1"
 SWAPS = int(os.environ.get("HUSK_SWAPS", "10" if LIGHT else "50"))
@@ -321,6 +322,22 @@ def test_sigusr2_during_a_drain_is_ignored(husk, restarting):
     husks.signal()
     assert tunnel.client.problem()["message"] == "SIGUSR2 is ignored: this process is stopping"
     raw.carry_both_ways(agent, aggregator)
+
+
+@pytest.mark.parametrize("limit", ["handover", "drain"])  # the limit that ends first
+def test_the_new_process_does_not_wait_for_a_worker_that_hangs(file, restarting, limit):
+    aggregator, drain = CountingAggregator(), {"handover": "1m", "drain": "300ms"}[limit]
+    running = file(route("one", aggregator), workers=2, drain={"timeout": drain, "quiet": drain})
+    address = address_of(running.husk, "one")
+    husks = restarting(running.husk)
+    with stopped_worker(running.husk):
+        husks.swap()
+        for number in range(8):
+            with contextlib.closing(Agent(raw.connect(address))) as agent:
+                carry_acked(agent, number, f"{number}")
+    hangs = "hot restart: a worker of this process hangs, and the new process does not wait for it"
+    assert [e["message"] for e in running.husk.problems()] == ([hangs] if limit == "handover" else [])
+    husks.wait_until_alone()
 
 
 # ---- failures ----

@@ -1,9 +1,6 @@
 """What husk tells the service manager of the system: the protocol of sd_notify(3)."""
 
-import contextlib
-import ctypes
 import os
-import pathlib
 import signal
 import time
 
@@ -14,10 +11,9 @@ from support.config_file import route
 from support.husk import flags, run
 from support.process import eventually
 from support.service_manager import ServiceManager
+from support.threads import stopped_worker
 
 NOWHERE = f"{raw.HOST}:1"
-PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17  # sys/ptrace.h
-WALL = 0x40000000  # __WALL of sys/wait.h
 
 
 @pytest.fixture
@@ -25,21 +21,6 @@ def manager(tmp_path):
     made = ServiceManager(str(tmp_path / "notify"))
     yield made
     made.close()
-
-
-@contextlib.contextmanager
-def stopped_worker(husk):
-    """Stops one worker of `husk`, and no other thread."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    worker = max(int(path.name) for path in pathlib.Path(f"/proc/{husk.pid}/task").iterdir())
-    if libc.ptrace(PTRACE_SEIZE, worker, None, None) != 0:
-        pytest.skip("this system lets nobody stop a thread")
-    assert libc.ptrace(PTRACE_INTERRUPT, worker, None, None) == 0
-    os.waitpid(worker, WALL)
-    try:
-        yield
-    finally:
-        assert libc.ptrace(PTRACE_DETACH, worker, None, None) == 0
 
 
 # ---- start and end ----

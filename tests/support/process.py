@@ -96,14 +96,14 @@ class Program:
                 busy &= self._awake()
 
     def _awake(self):
-        """The threads that run, or would run if they had a CPU."""
+        """The threads that run, or would run if they had a CPU. A thread that the test has stopped does not."""
         awake = set()
         for task in pathlib.Path(f"/proc/{self.pid}/task").glob("*"):
             try:
                 state = (task / "stat").read_text().rsplit(")", 1)[1].split()[0]
             except OSError:
                 continue  # the thread has ended
-            if state not in "SZX":
+            if state not in "SZXTt":
                 awake.add(task.name)
         return awake
 
