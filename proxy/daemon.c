@@ -226,7 +226,7 @@ static bool admin_start(struct daemon *daemon, struct fault *fault)
     if (!process->has_admin)
         return true;
     int fd = inherited_take(&daemon->inherited, handover_admin, &options.listen, &origin);
-    const struct admin_socket socket = { .fd = fd, .is_own_file = origin.is_own_file };
+    const struct admin_socket socket = { .fd = fd, .origin = origin };
     options.socket = fd >= 0 ? &socket : NULL;
     daemon->admin = admin_open(daemon->loop, &options, &source, &daemon->log, fault);
     if (!daemon->admin)
@@ -331,7 +331,10 @@ static void inherited_finish(struct daemon *daemon)
         const struct inherited_socket *socket = &daemon->inherited.items[i];
         if (socket->fd >= 0 || socket->unfit)
             unused_log(daemon, socket);
+        if (daemon->channel >= 0 && socket->fd >= 0)
+            handover_end(socket);
     }
+    handover_store_expect(&daemon->store, &daemon->supervision.manager, &daemon->inherited);
     inherited_close(&daemon->inherited);
 }
 
@@ -348,12 +351,12 @@ static bool parts_open(struct daemon *daemon, struct fault *fault)
  * to this one. */
 static void replace(struct daemon *daemon)
 {
+    if (daemon->channel >= 0) {
+        successor_wait(daemon->channel);
+        supervision_open(&daemon->supervision, &daemon->log);
+    }
     inherited_finish(daemon);
-    if (daemon->channel < 0)
-        return;
-    successor_wait(daemon->channel);
     daemon->channel = -1;
-    supervision_open(&daemon->supervision, &daemon->log);
 }
 
 static bool daemon_start(struct daemon *daemon, struct fault *fault)

@@ -1,5 +1,7 @@
 #include "handover.h"
 
+#include "wire/socket.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,9 +14,12 @@ static bool socket_collect(const char *route, const struct listening_socket *soc
                            struct spawn_sockets *sockets)
 {
     char name[INHERITED_NAME_BYTES];
-    bool is_own_file = !socket->is_others_file && socket_address_path(&socket->address);
+    const struct inherited_origin origin = {
+        .is_from_husk = socket->origin != LISTENING_FROM_MANAGER,
+        .is_own_file = !socket->is_others_file && socket_address_path(&socket->address),
+    };
 
-    inherited_name(name, route, &socket->asked.address, is_own_file);
+    inherited_name(name, route, &socket->asked.address, &origin);
     for (unsigned i = 0; i < socket->fd_count; i++) {
         if (!spawn_sockets_add(sockets, socket->fds[i].number, name))
             return false;
@@ -25,11 +30,10 @@ static bool socket_collect(const char *route, const struct listening_socket *soc
 static bool admin_collect(const struct admin *admin, struct spawn_sockets *sockets)
 {
     char name[INHERITED_NAME_BYTES];
-    bool is_own_file;
-    int fd = admin_socket_of(admin, &is_own_file);
+    const struct admin_socket socket = admin_socket_of(admin);
 
-    inherited_name(name, handover_admin, admin_asked_address(admin), is_own_file);
-    return spawn_sockets_add(sockets, fd, name);
+    inherited_name(name, handover_admin, admin_asked_address(admin), &socket.origin);
+    return spawn_sockets_add(sockets, socket.fd, name);
 }
 
 bool handover_collect(const struct routes *routes, const struct admin *admin, struct spawn_sockets *sockets)
@@ -44,6 +48,19 @@ bool handover_collect(const struct routes *routes, const struct admin *admin, st
         }
     }
     return !admin || admin_collect(admin, sockets);
+}
+
+/* ---- from the process before ---- */
+
+void handover_end(const struct inherited_socket *socket)
+{
+    const struct inherited_origin origin = inherited_origin_of(socket);
+
+    if (!origin.is_from_husk)
+        return;
+    socket_listen_pause(socket->fd);
+    if (origin.is_own_file)
+        socket_file_reclaim(&socket->address);
 }
 
 /* ---- to the service manager ---- */
@@ -77,6 +94,18 @@ static struct handover_kept *kept_add(struct handover_store *store, const char *
     return added;
 }
 
+/* The sockets of husk that are of no route have a name that begins with a slash. */
+void handover_store_expect(struct handover_store *store, const struct service_manager *manager,
+                           const struct inherited *inherited)
+{
+    for (unsigned i = 0; manager->is_open && i < inherited->count; i++) {
+        const struct inherited_socket *socket = &inherited->items[i];
+        const char *name = inherited_plain_name(socket);
+        if (inherited_origin_of(socket).is_from_husk && name[0] != '/' && !kept_find(store, name))
+            (void)kept_add(store, name); /* best effort: without memory, the service manager keeps too much */
+    }
+}
+
 static void socket_send(struct service_manager *manager, const char *name,
                         const struct listening_socket *socket)
 {
@@ -92,12 +121,13 @@ static void socket_send(struct service_manager *manager, const char *name,
 static void socket_keep(struct handover_store *store, struct service_manager *manager, const char *route,
                         const struct listening_socket *socket)
 {
+    const struct inherited_origin origin = { .is_from_husk = true };
     char name[INHERITED_NAME_BYTES];
     ino_t inode = inode_of(socket);
 
     if (socket->origin == LISTENING_FROM_MANAGER)
         return;
-    inherited_name(name, route, &socket->asked.address, false);
+    inherited_name(name, route, &socket->asked.address, &origin);
     struct handover_kept *kept = kept_find(store, name);
     if (kept && kept->inode != inode)
         service_manager_discard(manager, name);

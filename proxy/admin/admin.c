@@ -34,7 +34,7 @@ struct admin {
 
     struct socket_address bound;
     struct socket_file file;
-    bool is_others_file; /* another process removes it */
+    struct inherited_origin origin; /* of the socket; another process removes a file that is not own */
     struct ev_io acceptor;
     int reserves[RESERVES]; /* descriptors to give up when none is left to accept with; -1: given up */
     struct ev_timer resume; /* resumes accepting after it failed */
@@ -393,7 +393,6 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
     }
     admin->loop = loop;
     admin->options = *options;
-    admin->is_others_file = options->socket && !options->socket->is_own_file;
     admin->source = *source;
     admin->log = log;
     admin->service = (struct http_service) { .owner = admin,
@@ -403,6 +402,9 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);
     admin->file = socket_file_of(&options->listen);
+    admin->origin = options->socket
+                        ? options->socket->origin
+                        : (struct inherited_origin) { .is_from_husk = true, .is_own_file = admin->file.inode };
     ev_io_init(&admin->acceptor, on_acceptable, fd, EV_READ);
     admin->acceptor.data = admin;
     ev_init(&admin->resume, on_resume);
@@ -423,13 +425,12 @@ void admin_hand_over(struct admin *admin)
 {
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_stop(admin->loop, &admin->resume);
-    admin->is_others_file = true;
+    admin->origin.is_own_file = false;
 }
 
-int admin_socket_of(const struct admin *admin, bool *is_own_file)
+struct admin_socket admin_socket_of(const struct admin *admin)
 {
-    *is_own_file = admin->file.inode && !admin->is_others_file;
-    return admin->acceptor.fd;
+    return (struct admin_socket) { .fd = admin->acceptor.fd, .origin = admin->origin };
 }
 
 void admin_close(struct admin *admin)
@@ -439,7 +440,7 @@ void admin_close(struct admin *admin)
     http_slots_close(admin->slots);
     ev_io_stop(admin->loop, &admin->acceptor);
     ev_timer_stop(admin->loop, &admin->resume);
-    if (!admin->is_others_file)
+    if (admin->origin.is_own_file)
         socket_file_remove(&admin->file, &admin->options.listen);
     close(admin->acceptor.fd);
     while (reserves_give(admin))

@@ -12,7 +12,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/metrics.h"
-#include "wire/address.h"
+#include "wire/inherited.h"
 
 #include <ev.h>
 #include <stdbool.h>
@@ -35,8 +35,8 @@ struct admin_source {
 
 /* A socket that listens at the address already. */
 struct admin_socket {
-    int fd;           /* taken */
-    bool is_own_file; /* husk has made the file of the Unix socket */
+    int fd; /* taken */
+    struct inherited_origin origin;
 };
 
 struct admin_options {
@@ -60,8 +60,8 @@ MUST_CHECK struct admin *admin_open(struct ev_loop *loop, const struct admin_opt
 void admin_begin(struct admin *admin);
 /* Another process goes on at the address: accepts no more, and the file of the Unix socket stays. */
 void admin_hand_over(struct admin *admin);
-/* The listening socket; borrowed. `is_own_file`: as in admin_socket. */
-int admin_socket_of(const struct admin *admin, bool *is_own_file);
+/* The listening socket; borrowed. */
+struct admin_socket admin_socket_of(const struct admin *admin);
 /* Stops: closes open connections and removes the file of a Unix socket. Must not be called from inside a call
  * of `source`. NULL is fine. */
 void admin_close(struct admin *admin);

@@ -12,7 +12,7 @@
 
 enum { FIRST_FD = 3 /* SD_LISTEN_FDS_START */, FDS_MAX = 65536 };
 
-static const char own_file = '+';
+static const char own_file = '+', of_manager = '=';
 
 /* ---- variables ---- */
 
@@ -121,6 +121,35 @@ void inherited_close(struct inherited *inherited)
     *inherited = (struct inherited) { 0 };
 }
 
+/* ---- names ---- */
+
+struct inherited_origin inherited_origin_of(const struct inherited_socket *socket)
+{
+    char mark = socket->name[0];
+
+    return (struct inherited_origin) { .is_from_husk = mark != of_manager && strchr(socket->name, '/'),
+                                       .is_own_file = mark == own_file };
+}
+
+const char *inherited_plain_name(const struct inherited_socket *socket)
+{
+    char mark = socket->name[0];
+
+    return socket->name + (mark == own_file || mark == of_manager);
+}
+
+void inherited_name(char name[INHERITED_NAME_BYTES], const char *route, const struct socket_address *asked,
+                    const struct inherited_origin *origin)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    char mark[] = { origin->is_own_file ? own_file : origin->is_from_husk ? '\0' : of_manager, '\0' };
+
+    socket_address_format(asked, text, sizeof text);
+    snprintf(name, INHERITED_NAME_BYTES, "%s%s/%s", mark, route, text);
+    for (char *colon = strchr(name, ':'); colon; colon = strchr(colon, ':'))
+        *colon = ',';
+}
+
 /* ---- taking ---- */
 
 static int socket_take(struct inherited_socket *socket)
@@ -146,23 +175,18 @@ static bool is_at(const struct inherited_socket *socket, const struct socket_add
     return strcmp(bound, wanted) == 0;
 }
 
-static const char *plain_name(const struct inherited_socket *socket)
-{
-    return socket->name + (socket->name[0] == own_file);
-}
-
 int inherited_take(struct inherited *inherited, const char *route, const struct socket_address *asked,
                    struct inherited_origin *origin)
 {
+    const struct inherited_origin plain = { .is_from_husk = true };
     char name[INHERITED_NAME_BYTES];
 
-    inherited_name(name, route, asked, false);
+    inherited_name(name, route, asked, &plain);
     for (unsigned i = 0; i < inherited->count; i++) {
         struct inherited_socket *socket = &inherited->items[i];
-        if (!is_free(socket) || (!is_at(socket, asked) && strcmp(plain_name(socket), name) != 0))
+        if (!is_free(socket) || (!is_at(socket, asked) && strcmp(inherited_plain_name(socket), name) != 0))
             continue;
-        *origin = (struct inherited_origin) { .is_from_husk = strchr(socket->name, '/'),
-                                              .is_own_file = socket->name[0] == own_file };
+        *origin = inherited_origin_of(socket);
         return socket_take(socket);
     }
     return -1;
@@ -187,15 +211,4 @@ int inherited_take_named(struct inherited *inherited, const char *name)
         return socket_take(socket);
     }
     return -1;
-}
-
-void inherited_name(char name[INHERITED_NAME_BYTES], const char *route, const struct socket_address *asked,
-                    bool is_own_file)
-{
-    char text[ADDRESS_TEXT_BYTES];
-
-    socket_address_format(asked, text, sizeof text);
-    snprintf(name, INHERITED_NAME_BYTES, "%s%s/%s", is_own_file ? "+" : "", route, text);
-    for (char *colon = strchr(name, ':'); colon; colon = strchr(colon, ':'))
-        *colon = ',';
 }

@@ -3,8 +3,9 @@
  *
  * Owns the sockets that nobody has taken. A socket is for the address that it is bound to. husk gives sockets
  * that it hands over, or that a service manager keeps, a name of its own: ROUTE/ADDRESS, with a comma for
- * each colon, as in client/127.0.0.1,24224. This name finds a socket whose address has port 0. A plus sign
- * before the name tells that husk has made the file of the Unix socket. */
+ * each colon, as in client/127.0.0.1,24224. This name finds a socket whose address has port 0. A mark before
+ * the name tells the process that takes over where the socket comes from: + if husk has made the file of the
+ * Unix socket, = if the service manager has made the socket. */
 #ifndef HUSK_WIRE_INHERITED_H
 #define HUSK_WIRE_INHERITED_H
 
@@ -24,7 +25,7 @@ struct inherited_socket {
 
 /* Whose socket it is. */
 struct inherited_origin {
-    bool is_from_husk; /* it has a name of husk: from the husk before, or kept for it */
+    bool is_from_husk; /* husk has bound it: it is from the husk before, or was kept for it */
     bool is_own_file;  /* husk has made the file of the Unix socket */
 };
 
@@ -59,8 +60,13 @@ int inherited_take_next(struct inherited *inherited, const struct socket_address
 /* A descriptor by its name alone; -1: there is none. */
 int inherited_take_named(struct inherited *inherited, const char *name);
 
-/* The name of a socket that listens at `asked` for a route. */
+/* The origin by the name. */
+struct inherited_origin inherited_origin_of(const struct inherited_socket *socket);
+/* The name without its mark. */
+const char *inherited_plain_name(const struct inherited_socket *socket);
+
+/* The name, with its mark, of a socket that listens at `asked` for a route. */
 void inherited_name(char name[INHERITED_NAME_BYTES], const char *route, const struct socket_address *asked,
-                    bool is_own_file);
+                    const struct inherited_origin *origin);
 
 #endif

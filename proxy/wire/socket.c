@@ -41,8 +41,7 @@ static int socket_new(const struct socket_address *address, int type)
     return fd;
 }
 
-/* If nobody answers on a socket file, its process is dead. */
-static void unix_path_reclaim(const struct socket_address *address)
+void socket_file_reclaim(const struct socket_address *address)
 {
     const char *path = socket_address_path(address);
     struct stat facts;
@@ -122,7 +121,7 @@ int socket_bind_stream(const struct socket_address *address, enum socket_sharing
 {
     int fd = -1;
 
-    unix_path_reclaim(address);
+    socket_file_reclaim(address);
     if (sharing == SOCKET_SHARED && !port_is_free(address))
         goto fail;
     fd = socket_new(address, SOCK_STREAM);

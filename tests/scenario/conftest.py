@@ -9,6 +9,7 @@ from support.aggregators import CountingAggregator
 from support.chain import Chain
 from support.checks import Checker
 from support.forward import Aggregator, Half, Pair
+from support.hot_restart import Restarting
 from support.husk import ROOT
 from support.own_network import pytest_configure  # noqa: F401
 from support.reloading import File
@@ -32,6 +33,19 @@ def check(husk):
 def file(husk, tmp_path):
     """Starts husk with a file of these routes: see File."""
     return lambda *routes, **process: File(husk, tmp_path / "husk.yaml", *routes, **process)
+
+
+@pytest.fixture
+def restarting():
+    """Follows the processes of a husk: see Restarting."""
+    made = []
+
+    def follow(husk):
+        made.append(Restarting(husk))
+        return made[-1]
+    yield follow
+    for one in made:
+        one.stop()
 
 
 @pytest.fixture

@@ -210,13 +210,68 @@ def test_the_service_manager_keeps_what_routes_listen_on(file, manager):
     assert len(manager.messages("FDSTOREREMOVE")) == 1
 
 
-def test_a_socket_of_the_service_manager_is_not_kept_twice(file, launch, manager, tmp_path):
+def test_a_socket_of_the_service_manager_is_not_kept_twice(file, launch, manager, restarting, tmp_path):
     path = tmp_path / "agents"
     own = raw.free_address()
+    name = f"one/{listen(own).replace(':', ',')}"
     sock = listen_at(path)
     running = file(route("one", NOWHERE, listen=[f"unix:{path}", listen(own)]), listeners=2, env=manager.env, **launch(sock))
-    assert list(kept(manager, 1)) == [f"one/{listen(own).replace(':', ',')}"]
+    assert list(kept(manager, 1)) == [name]
     running.hang_up()
     eventually(lambda: len(manager.messages("READY")) == 2, "ready again")
     assert len(manager.messages("FDSTORE")) == 1
+    husks = restarting(running.husk)
+    for _ in range(2):  # the second process gets the socket from husk, and so does the third one
+        husks.swap()
+        manager.wait_for("FDSTORE", lambda message: message.pid == husks.pid)
+    husks.wait_until_alone()
+    assert {message.fields["FDNAME"] for message in manager.messages("FDSTORE")} == {name}
+    husks.stop()
+    assert path.is_socket()  # the file belongs to the service manager
     sock.close()
+
+
+def store_of(manager):
+    """What the service manager keeps now, by all messages: name → number of sockets."""
+    store = {}
+    for message in manager.all():
+        if "FDSTORE" in message.fields:
+            store[message.fields["FDNAME"]] = len(message.descriptors)
+        elif "FDSTOREREMOVE" in message.fields:
+            store.pop(message.fields["FDNAME"], None)
+    return store
+
+
+GONE = {"address": lambda gone, stays: [route("one", NOWHERE, listen=stays)],
+        "route": lambda gone, stays: [route("two", NOWHERE, listen=[gone, stays])]}
+
+
+@pytest.mark.parametrize("kind", GONE)
+def test_a_name_that_is_gone_when_a_process_takes_over_is_not_kept(file, manager, restarting, kind):
+    gone, stays = (listen(raw.free_address()) for _ in range(2))
+    running = file(route("one", NOWHERE, listen=[gone, stays]), listeners=2, workers=2, env=manager.env)
+    kept(manager, 2)
+    husks = restarting(running.husk)
+    routes = GONE[kind](gone, stays)
+    running.replace(*routes, workers=2)
+    husks.swap()
+    names = {f"{routes[0]['name']}/{place.replace(':', ',')}": 2 for place in (gone, stays) if place in routes[0]["listen"]}
+    eventually(lambda: store_of(manager) == names, "the service manager keeps what is listened on")
+    husks.wait_until_alone()
+    assert raw.is_refused(raw.parse_address(gone)) == (kind == "address")
+
+
+@pytest.mark.parametrize("kind", GONE)
+def test_a_kept_socket_whose_name_is_gone_at_a_restart_is_not_kept(file, launch, manager, kind):
+    gone, stays = (listen(raw.free_address()) for _ in range(2))
+    first = file(route("one", NOWHERE, listen=[gone, stays]), listeners=2, env=manager.env)
+    store = kept(manager, 2)
+    first.husk.signal(signal.SIGTERM)
+    assert first.husk.wait() == 0
+    routes = GONE[kind](gone, stays)
+    file(*routes, listeners=2 if kind == "route" else 1, env=manager.env,
+         **launch(*(sock for socks in store.values() for sock in socks), names=list(store)))
+    names = {f"{routes[0]['name']}/{place.replace(':', ',')}": 1 for place in (gone, stays) if place in routes[0]["listen"]}
+    eventually(lambda: store_of(manager) == names, "the service manager keeps what is listened on")
+    for sock in sum(store.values(), []):
+        sock.close()

@@ -16,7 +16,7 @@ from support import raw
 from support.aggregators import CountingAggregator
 from support.config_file import address_of, route
 from support.forward import Agent, carry_acked, event
-from support.hot_restart import STARTS, Replaceable, Restarting, has_ended
+from support.hot_restart import STARTS, Replaceable, has_ended
 from support.husk import LIGHT
 from support.process import eventually
 from support.reloading import WORKERS, Streaming, listen
@@ -26,19 +26,6 @@ from support.threads import stopped_worker
 NOWHERE = f"{raw.HOST}:1"
 SWAPS = int(os.environ.get("HUSK_SWAPS", "10" if LIGHT else "50"))
 FAILED = "hot restart failed, and this process goes on: "
-
-
-@pytest.fixture
-def restarting():
-    """Follows the processes of a husk: see Restarting."""
-    made = []
-
-    def follow(husk):
-        made.append(Restarting(husk))
-        return made[-1]
-    yield follow
-    for one in made:
-        one.stop()
 
 
 @pytest.fixture
@@ -222,6 +209,18 @@ def test_the_new_process_removes_the_file_of_a_unix_socket(husk, restarting, tmp
         raw.connect(str(paths[0])).close()
     husks.stop()
     assert not any(path.exists() for path in paths)
+
+
+def test_the_new_process_removes_the_file_of_an_address_that_is_gone(file, restarting, tmp_path):
+    gone, admin, stays = (tmp_path / name for name in ("gone", "admin", "stays"))
+    running = file(route("one", NOWHERE, listen=[f"unix:{gone}", f"unix:{stays}"]), listeners=2, workers=2,
+                   admin={"listen": f"unix:{admin}"})
+    husks = restarting(running.husk)
+    running.replace(route("one", NOWHERE, listen=f"unix:{stays}"), workers=2, admin={"listen": f"{raw.HOST}:0"})
+    husks.swap()
+    eventually(lambda: not gone.exists() and not admin.exists(), "the files are removed")
+    husks.wait_until_alone()
+    raw.connect(str(stays)).close()
 
 
 def test_sighup_is_for_the_new_process(file, restarting):

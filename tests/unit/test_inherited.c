@@ -56,10 +56,14 @@ static void a_name_has_the_route_and_the_address(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct socket_address address = addresses_parse(cases[i][0]);
-        inherited_name(name, "logs", &address, false);
+        inherited_name(name, "logs", &address, &(struct inherited_origin) { .is_from_husk = true });
         assert_string_equal(name, cases[i][1]);
-        inherited_name(name, "logs", &address, true);
+        inherited_name(name, "logs", &address,
+                       &(struct inherited_origin) { .is_from_husk = true, .is_own_file = true });
         assert_int_equal(name[0], '+');
+        assert_string_equal(name + 1, cases[i][1]);
+        inherited_name(name, "logs", &address, &(struct inherited_origin) { .is_from_husk = false });
+        assert_int_equal(name[0], '=');
         assert_string_equal(name + 1, cases[i][1]);
     }
 }
@@ -113,6 +117,19 @@ static void a_socket_is_for_its_address(void **state)
     assert_true(origin.is_from_husk && origin.is_own_file);
 }
 
+static void the_origin_survives_another_takeover(void **state)
+{
+    struct inherited_socket item = socket_at("127.0.0.1:1001", "=logs/127.0.0.1,0");
+    struct inherited inherited = { .items = &item, .count = 1 };
+    struct inherited_origin origin;
+    int fd = item.fd;
+
+    (void)state;
+    assert_string_equal(inherited_plain_name(&item), "logs/127.0.0.1,0");
+    assert_int_equal(take(&inherited, "127.0.0.1:0", &origin), fd);
+    assert_false(origin.is_from_husk || origin.is_own_file);
+}
+
 static void an_unfit_socket_is_for_no_address(void **state)
 {
     struct inherited_socket item = socket_at("127.0.0.1:1000", "/channel");
@@ -135,6 +152,7 @@ int main(void)
         cmocka_unit_test(the_variables_are_for_one_process),
         cmocka_unit_test(a_name_has_the_route_and_the_address),
         cmocka_unit_test(a_socket_is_for_its_address),
+        cmocka_unit_test(the_origin_survives_another_takeover),
         cmocka_unit_test(an_unfit_socket_is_for_no_address),
     };
 
