@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 const char handover_admin[] = "/admin";
 
@@ -21,6 +20,8 @@ static bool socket_collect(const char *route, const struct listening_socket *soc
 
     inherited_name(name, route, &socket->asked.address, &origin);
     for (unsigned i = 0; i < socket->fd_count; i++) {
+        if (!listening_fd_is_open(&socket->fds[i]))
+            continue;
         if (!spawn_sockets_add(sockets, socket->fds[i].number, name))
             return false;
     }
@@ -65,13 +66,6 @@ void handover_end(const struct inherited_socket *socket)
 
 /* ---- to the service manager ---- */
 
-static ino_t inode_of(const struct listening_socket *socket)
-{
-    struct stat facts;
-
-    return fstat(socket->fds[0].number, &facts) == 0 ? facts.st_ino : 0;
-}
-
 static struct handover_kept *kept_find(struct handover_store *store, const char *name)
 {
     for (unsigned i = 0; i < store->count; i++) {
@@ -112,9 +106,12 @@ static void socket_send(struct service_manager *manager, const char *name,
     int fds[SERVICE_MANAGER_FDS_MAX];
     unsigned count = 0;
 
-    for (; count < socket->fd_count && count < SERVICE_MANAGER_FDS_MAX; count++)
-        fds[count] = socket->fds[count].number;
-    service_manager_store(manager, name, fds, count);
+    for (unsigned i = 0; i < socket->fd_count && count < SERVICE_MANAGER_FDS_MAX; i++) {
+        if (listening_fd_is_open(&socket->fds[i]))
+            fds[count++] = socket->fds[i].number;
+    }
+    if (count)
+        service_manager_store(manager, name, fds, count);
 }
 
 /* A service manager that keeps a socket already does not keep it once more. */
@@ -123,7 +120,7 @@ static void socket_keep(struct handover_store *store, struct service_manager *ma
 {
     const struct inherited_origin origin = { .is_from_husk = true };
     char name[INHERITED_NAME_BYTES];
-    ino_t inode = inode_of(socket);
+    ino_t inode = socket->fds[0].inode;
 
     if (socket->origin == LISTENING_FROM_MANAGER)
         return;

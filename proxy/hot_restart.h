@@ -34,8 +34,8 @@ struct hot_restart {
     struct hot_restart_options options;
     ev_signal signal;
     struct successor successor;
-    uint64_t reloads;  /* when the new process was started */
-    ev_timer handover; /* runs until nothing is accepted any more, or until the deadline */
+    uint64_t reloads;              /* when the new process was started */
+    ev_timer handover;             /* runs until nothing is accepted any more, or until the deadline */
     uint64_t handover_deadline_ms; /* clock_monotonic_ms */
 };
 
@@ -45,7 +45,8 @@ void hot_restart_open(struct hot_restart *restart, const struct hot_restart_opti
 bool hot_restart_is_under_way(const struct hot_restart *restart);
 /* Ends a new process that starts. Safe on all zeros. */
 void hot_restart_cancel(struct hot_restart *restart);
-/* A new process that is ready does not wait any longer. Call it before the workers stop. Safe on all zeros. */
+/* A new process that is ready does not wait any longer. Call it before the workers stop. Safe on all zeros.
+ */
 void hot_restart_close(struct hot_restart *restart);
 
 #endif

@@ -402,9 +402,9 @@ struct admin *admin_open(struct ev_loop *loop, const struct admin_options *optio
                                              .timeout_ms = options->request_timeout_ms };
     admin->bound = socket_local_address(fd);
     admin->file = socket_file_of(&options->listen);
-    admin->origin = options->socket
-                        ? options->socket->origin
-                        : (struct inherited_origin) { .is_from_husk = true, .is_own_file = admin->file.inode };
+    admin->origin = options->socket ? options->socket->origin
+                                    : (struct inherited_origin) { .is_from_husk = true,
+                                                                  .is_own_file = admin->file.inode };
     ev_io_init(&admin->acceptor, on_acceptable, fd, EV_READ);
     admin->acceptor.data = admin;
     ev_init(&admin->resume, on_resume);

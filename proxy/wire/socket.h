@@ -69,7 +69,8 @@ MUST_CHECK bool socket_file_set_access(const struct socket_address *address,
                                        const struct socket_access *access, struct fault *fault);
 /* Whether the name of a Unix address still is of this file. True for addresses without a file. */
 bool socket_file_is_in_place(const struct socket_file *file, const struct socket_address *address);
-/* Removes the file of a Unix socket on which nobody answers: its process is dead, or does not listen any more.
+/* Removes the file of a Unix socket on which nobody answers: its process is dead, or does not listen any
+ * more.
  */
 void socket_file_reclaim(const struct socket_address *address);
 /* Removes the file, unless another process has put its own file in its place. */

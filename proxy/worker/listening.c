@@ -3,11 +3,25 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FDS_PER_ADDRESS_MAX = LISTENER_FDS_MAX / LISTENER_SOCKETS_MAX };
 
 /* ---- one socket ---- */
+
+/* 0: there is no socket with this number. */
+static ino_t inode_of(int number)
+{
+    struct stat facts;
+
+    return fstat(number, &facts) == 0 && S_ISSOCK(facts.st_mode) ? facts.st_ino : 0;
+}
+
+bool listening_fd_is_open(const struct listening_fd *fd)
+{
+    return inode_of(fd->number) == fd->inode;
+}
 
 static bool is_unix(const struct listening_socket *socket)
 {
@@ -77,7 +91,7 @@ static bool fd_add(struct listening_socket *socket, int fd, struct fault *fault)
         fault_set(fault, "out of memory");
         return false;
     }
-    fds[socket->fd_count++] = (struct listening_fd) { .number = fd };
+    fds[socket->fd_count++] = (struct listening_fd) { .number = fd, .inode = inode_of(fd) };
     socket->fds = fds;
     return true;
 }
@@ -188,7 +202,8 @@ struct listening_socket *listening_find_alone(struct listening *listening,
 {
     for (unsigned i = 0; i < listening->count; i++) {
         struct listening_socket *socket = &listening->sockets[i];
-        if (is_alone(socket) && socket_address_equal(&socket->asked.address, address) &&
+        if (listening_fd_is_open(&socket->fds[0]) && is_alone(socket) &&
+            socket_address_equal(&socket->asked.address, address) &&
             socket_file_is_in_place(&socket->file, address))
             return socket;
     }
@@ -338,7 +353,7 @@ static void taken_remove(const struct listening_socket *socket, unsigned workers
 {
     for (unsigned i = 0; i < socket->fd_count; i++) {
         struct listener_fds *of_worker = &removed[i % workers];
-        if (socket->fds[i].is_taken)
+        if (socket->fds[i].is_taken && listening_fd_is_open(&socket->fds[i]))
             of_worker->items[of_worker->count++] = socket->fds[i].number;
     }
 }

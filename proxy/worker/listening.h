@@ -30,9 +30,10 @@ struct listening_options {
 };
 
 /* A descriptor, of the worker whose number is the index modulo the number of workers. Its number stays known
- * after the worker has taken it. */
+ * after the worker has taken it: see listening_fd_is_open. */
 struct listening_fd {
-    int number; /* -1: none */
+    int number;
+    ino_t inode; /* of the socket */
     bool is_taken;
 };
 
@@ -70,6 +71,9 @@ MUST_CHECK bool listening_open(struct listening *listening, const struct listeni
                                unsigned workers, struct fault *fault);
 /* The descriptors of a worker that it has not taken. The caller owns them from now on. */
 struct listener_fds listening_take(struct listening *listening, unsigned worker);
+/* Whether the number still is of this socket. A worker without memory closes a socket that it has taken, and
+ * another descriptor gets the number. */
+bool listening_fd_is_open(const struct listening_fd *fd);
 /* The socket at an address that it shares with no other socket: a Unix socket whose name still is of this
  * socket, or a TCP socket that was inherited without SO_REUSEPORT. NULL: there is none. */
 struct listening_socket *listening_find_alone(struct listening *listening,

@@ -234,6 +234,41 @@ static void a_change_that_fails_changes_no_address(void **state)
     place_remove(&place);
 }
 
+/* As a worker without memory does. */
+static void a_number_that_is_of_another_socket_is_left_alone(void **state)
+{
+    struct listening_options options = NO_ADDRESSES, none = NO_ADDRESSES;
+    struct listener_fds removed[1];
+    struct listening listening;
+    struct place place;
+    struct fault fault;
+    int other[2];
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    add(&options, "127.0.0.1:0");
+    add(&none, "[::1]:0");
+    assert_true(listening_open(&listening, &options, 1, &fault));
+    const struct listener_fds taken = listening_take(&listening, 0);
+    const struct socket_address *address = &listening.sockets[0].asked.address;
+    assert_int_equal(taken.count, 2);
+    assert_true(listening_fd_is_open(&listening.sockets[0].fds[0]));
+    assert_ptr_equal(listening_find_alone(&listening, address), &listening.sockets[0]);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
+    assert_int_equal(dup2(other[0], taken.items[0]), taken.items[0]);
+    assert_false(listening_fd_is_open(&listening.sockets[0].fds[0]));
+    assert_null(listening_find_alone(&listening, address));
+    assert_true(change(&listening, &none, removed, &fault));
+    assert_int_equal(removed[0].count, 1);
+    assert_int_equal(removed[0].items[0], taken.items[1]);
+    fds_close(&taken);
+    close(other[0]);
+    close(other[1]);
+    listening_close(&listening);
+    place_remove(&place);
+}
+
 static struct socket_address unix_address(const struct place *place)
 {
     char text[PATH_BYTES + 8];
@@ -454,6 +489,7 @@ int main(void)
         cmocka_unit_test(one_address_that_fails_leaves_nothing_behind),
         cmocka_unit_test(an_address_that_stays_keeps_its_descriptors),
         cmocka_unit_test(a_change_that_fails_changes_no_address),
+        cmocka_unit_test(a_number_that_is_of_another_socket_is_left_alone),
         cmocka_unit_test(nobody_can_connect_before_the_last_step),
         cmocka_unit_test(a_unix_socket_is_taken_over_with_its_queue),
         cmocka_unit_test(a_unix_socket_whose_file_is_gone_is_bound_again),
