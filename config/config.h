@@ -144,7 +144,7 @@ struct config {
     uint64_t udp_heartbeats_per_source; /* per second; 0: no limit */
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t hot_restart_timeout_ms;
-    uint64_t reload_interval_ms, reload_retry_max_ms;
+    uint64_t reload_interval_ms, reload_settle_timeout_ms, reload_retry_max_ms;
     uint64_t spiffe_timeout_ms, spiffe_answer_timeout_ms, spiffe_max_answer_bytes;
     uint64_t token_timeout_ms;
 

@@ -401,15 +401,16 @@ static const struct setting settings[] = {
       .help = "forward: UDP heartbeats answered per second to one address and port; further heartbeats get no "
               "answer, so that two programs that answer each other stop; off: no limit" },
     { PROCESS(OPERATIONS, "reload-interval", "reload.interval", SETTING_DURATION, reload_interval_ms),
-      .fallback = "10s", .min = 50, .max = HOUR,
-      .zero_word = "off", .value_name = "D",
+      .fallback = "10s", .min = 50, .max = HOUR, .zero_word = "off", .value_name = "D",
       .help = "how often to look for changes of the certificate, key, CA, passphrase and shared-key files, and of the "
               "file of husk run, where no folder tells of them (inotify); changed files are loaded, as on SIGHUP" },
+    { PROCESS(OPERATIONS, "reload-settle-timeout", "reload.settle_timeout", SETTING_DURATION, reload_settle_timeout_ms),
+      .fallback = "2s", .min = 50, .max = HOUR, .value_name = "D",
+      .help = "files that change are loaded when they stand still, or as they are this long after their first change" },
     SPIFFE_PROCESS_ROWS,
     TOKEN_PROCESS_ROW,
     { PROCESS(OPERATIONS, "reload-retry-max", "reload.retry_max", SETTING_DURATION, reload_retry_max_ms),
-      .fallback = "2s", .min = 50, .max = HOUR,
-      .value_name = "D",
+      .fallback = "2s", .min = 50, .max = HOUR, .value_name = "D",
       .help = "when changed files cannot be loaded, or the file of husk run cannot be used for a cause that can "
               "pass, husk tries again after 1s, then after twice the pause each time, up to this pause" },
     { PROCESS(OPERATIONS, "drain-timeout", "drain.timeout", SETTING_DURATION, drain_timeout_ms),

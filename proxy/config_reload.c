@@ -213,6 +213,7 @@ void config_reload_open(struct config_reload *reload, struct plan *plan, struct 
         .path = plan->path,
         .interval_ms = plan->process.reload_interval_ms,
         .settle_ms = SETTLE_MS,
+        .settle_timeout_ms = plan->process.reload_settle_timeout_ms,
         .on_changed = on_file_changed,
         .owner = reload,
     };

@@ -388,6 +388,7 @@ bool process_options_from_config(struct process_options *options, const struct c
         .drain_quiet_ms = config->drain_quiet_ms,
         .hot_restart_timeout_ms = config->hot_restart_timeout_ms,
         .reload_interval_ms = config->reload_interval_ms,
+        .reload_settle_timeout_ms = config->reload_settle_timeout_ms,
         .reload_retry_max_ms = config->reload_retry_max_ms,
         .workload_api = { .answer_ms = config->spiffe_answer_timeout_ms,
                           .message_bytes = config->spiffe_max_answer_bytes,

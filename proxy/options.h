@@ -29,7 +29,7 @@ struct process_options {
     uint64_t drain_timeout_ms, drain_quiet_ms;
     uint64_t hot_restart_timeout_ms;
     uint64_t reload_interval_ms; /* 0: only on SIGHUP */
-    uint64_t reload_retry_max_ms;
+    uint64_t reload_settle_timeout_ms, reload_retry_max_ms;
     struct workload_api_limits workload_api;
     uint64_t spiffe_timeout_ms; /* for the first answers of the Workload APIs; 0: no limit */
     uint64_t token_timeout_ms;  /* for a PKCS#11 token that opens a key */

@@ -141,7 +141,7 @@ static bool credentials_open(struct route *route, struct options *options, struc
         .route = options->route.name,
         .credentials = options->credentials,
         .keys = options->keys.side,
-        .interval_ms = process->reload_interval_ms,
+        .settle_timeout_ms = process->reload_settle_timeout_ms,
         .retry_max_ms = process->reload_retry_max_ms,
         .on_loaded = on_credentials,
         .owner = route,

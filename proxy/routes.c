@@ -162,7 +162,7 @@ void routes_init(struct routes *routes, const struct routes_options *options)
                      .on_retired = on_retired,
                      .on_unused = on_unused,
                      .owner = routes },
-        .reloads = { .tokens = options->tokens },
+        .reloads = { .interval_ms = options->process->reload_interval_ms, .tokens = options->tokens },
         .on_unused = options->on_unused,
         .owner = options->owner,
     };

@@ -8,15 +8,17 @@
 #define HUSK_CONTROL_FILE_WATCH_H
 
 #include "control/folder_watch.h"
+#include "control/settling.h"
 
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct file_watch_options {
-    const char *path;     /* borrowed */
-    uint64_t interval_ms; /* between two looks at the file */
-    uint64_t settle_ms;   /* how long the file must not change before on_changed */
+    const char *path;           /* borrowed */
+    uint64_t interval_ms;       /* between two looks at the file */
+    uint64_t settle_ms;         /* how long the file must not change before on_changed */
+    uint64_t settle_timeout_ms; /* after the first change: a file that never rests is told nevertheless */
     void (*on_changed)(void *owner);
     void *owner;
 };
@@ -27,7 +29,7 @@ struct file_watch {
     struct ev_loop *loop;       /* NULL: not open */
     struct folder_watch folder; /* of the file */
     ev_timer tick, settle;
-    uint64_t known, seen; /* stamps of the file: when it was last told, and at the last look */
+    struct settling settling; /* "loaded": told, or read by the caller */
 };
 
 /* Begins to watch; the present state of the file is not reported. The watch must not move in memory

@@ -1,5 +1,6 @@
 #include "control/reload.h"
 
+#include "base/clock.h"
 #include "trust/credentials_files.h"
 #include "trust/file_stamp.h"
 
@@ -8,7 +9,7 @@
 
 enum {
     RETRY_MIN_MS = 1000,
-    SETTLE_MS = 100,    /* how long files must not change before they are loaded */
+    SETTLE_MS = 100,    /* between two looks at files that change */
     FIRST_LOADS_MAX = 5 /* while the files change */
 };
 
@@ -165,15 +166,19 @@ static void set_use(struct reload *reload, const struct loaded *set)
 
 enum load_result { LOAD_DONE, LOAD_FAILED, LOAD_MIXED };
 
-/* MIXED: a file has changed meanwhile, and so nothing is loaded: the set could have parts of two sets. */
+/* MIXED: a file has changed meanwhile, and so nothing is loaded: the set could have parts of two sets. Files
+ * that never rest are loaded nevertheless. */
 static enum load_result set_load_once(struct reload *reload, struct loaded *set, struct fault *fault)
 {
     uint64_t stamp = files_stamp(reload);
-
-    reload->stamps.loaded = reload->stamps.seen = stamp;
     bool is_loaded = set_load(reload, set, fault);
-    if (files_stamp(reload) == stamp)
+    uint64_t after = files_stamp(reload), now_ms = clock_monotonic_ms();
+
+    if (after == stamp || settling_is_overdue(&reload->settling, now_ms)) {
+        settling_note(&reload->settling, stamp);
         return is_loaded ? LOAD_DONE : LOAD_FAILED;
+    }
+    (void)settling_look(&reload->settling, after, now_ms);
     if (is_loaded)
         set_release(set);
     return LOAD_MIXED;
@@ -183,7 +188,7 @@ static enum load_result set_load_once(struct reload *reload, struct loaded *set,
 
 static bool is_watching(const struct reload *reload)
 {
-    return reload->loop && reload->options.interval_ms && reload->state != RELOAD_STOPPED;
+    return reload->loop && reload->options.reloads->interval_ms && reload->state != RELOAD_STOPPED;
 }
 
 static void on_path(void *owner, const char *path)
@@ -211,30 +216,32 @@ static void folders_add(const struct reload *reload)
     }
 }
 
-static void on_settled(struct ev_loop *loop, ev_timer *timer, int events);
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events);
 
-static void settle_begin(struct reloads *reloads, struct ev_loop *loop)
+static void look_in(struct reloads *reloads, struct ev_loop *loop, uint64_t delay_ms)
 {
-    if (ev_is_active(&reloads->settle))
-        return;
-    ev_timer_init(&reloads->settle, on_settled, (double)SETTLE_MS / 1000, 0);
-    reloads->settle.data = reloads;
-    ev_timer_start(loop, &reloads->settle);
+    ev_timer_stop(loop, &reloads->look);
+    ev_timer_init(&reloads->look, on_look, (double)delay_ms / 1000, 0);
+    reloads->look.data = reloads;
+    ev_timer_start(loop, &reloads->look);
 }
 
+/* More events do not put the look off. */
 static void on_folder_event(void *owner)
 {
     struct reloads *reloads = owner;
+    struct ev_loop *loop = reloads->folders.loop;
 
-    settle_begin(reloads, reloads->folders.loop);
+    if (ev_timer_remaining(loop, &reloads->look) * 1000 > SETTLE_MS)
+        look_in(reloads, loop, SETTLE_MS);
 }
 
 /* Files that have changed since the last look may be half written: they are looked at again. */
-static void on_settled(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct reloads *reloads = timer->data;
     struct reload *reload;
-    bool is_moving = false, is_new = !reloads->folders.loop;
+    bool is_changing = false, is_new = !reloads->folders.loop;
 
     (void)events;
     if (is_new)
@@ -245,10 +252,9 @@ static void on_settled(struct ev_loop *loop, ev_timer *timer, int events)
         if (is_new)
             folders_add(reload);
         reload_look(reload);
-        is_moving = is_moving || reload->stamps.seen != reload->stamps.loaded;
+        is_changing = is_changing || settling_is_changing(&reload->settling);
     }
-    if (is_moving)
-        settle_begin(reloads, loop);
+    look_in(reloads, loop, is_changing ? SETTLE_MS : reloads->interval_ms);
 }
 
 /* The files of all routes are others: no folder of a file that is gone stays watched. */
@@ -256,11 +262,11 @@ static void folders_renew(struct reloads *reloads, struct ev_loop *loop)
 {
     const struct reload *reload;
 
-    ev_timer_stop(loop, &reloads->settle);
+    ev_timer_stop(loop, &reloads->look);
     folder_watch_close(&reloads->folders);
     LIST_FOREACH (reload, &reloads->watching, watching) {
         if (is_watching(reload)) {
-            settle_begin(reloads, loop);
+            look_in(reloads, loop, SETTLE_MS);
             return;
         }
     }
@@ -390,27 +396,10 @@ void reload_retry(struct reload *reload)
         reload_attempt(reload);
 }
 
-bool reload_is_due(const struct reload_stamps *stamps, uint64_t stamp)
-{
-    return stamp != stamps->loaded && stamp == stamps->seen;
-}
-
 void reload_look(struct reload *reload)
 {
-    uint64_t stamp = files_stamp(reload);
-
-    if (reload_is_due(&reload->stamps, stamp))
+    if (settling_look(&reload->settling, files_stamp(reload), clock_monotonic_ms()))
         reload_now(reload);
-    reload->stamps.seen = stamp;
-}
-
-static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
-{
-    struct reload *reload = timer->data;
-
-    (void)loop, (void)events;
-    if (!ev_is_active(&reload->options.reloads->settle))
-        reload_look(reload);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
@@ -427,7 +416,9 @@ bool reload_open(struct reload *reload, const struct reload_options *options, st
     enum load_result result = LOAD_MIXED;
     struct loaded set;
 
-    *reload = (struct reload) { .options = *options, .log = log };
+    *reload = (struct reload) { .options = *options,
+                                .log = log,
+                                .settling.timeout_ms = options->settle_timeout_ms };
     for (enum side side = 0; side < SIDE_COUNT; side++)
         shared_key_slot_init(&reload->keys[side]);
     fault_set(fault, "the files change while husk reads them");
@@ -444,7 +435,6 @@ void reload_close(struct reload *reload)
     if (!reload->options.reloads)
         return;
     if (reload->loop) {
-        ev_timer_stop(reload->loop, &reload->tick);
         ev_timer_stop(reload->loop, &reload->retry);
         LIST_REMOVE(reload, watching);
         folders_renew(reload->options.reloads, reload->loop);
@@ -469,7 +459,7 @@ void reload_adopt(struct reload *reload, struct reload *other)
             shared_key_slot_replace(&reload->keys[side], key);
     }
     reload->options = other->options;
-    reload->stamps = other->stamps;
+    reload->settling = other->settling;
     reload->round = other->round;
     reload->state = RELOAD_LOADED;
     reload_close(other);
@@ -481,14 +471,9 @@ void reload_adopt(struct reload *reload, struct reload *other)
 
 void reload_watch(struct reload *reload, struct ev_loop *loop)
 {
-    double seconds = (double)reload->options.interval_ms / 1000;
-
     reload->loop = loop;
-    ev_timer_init(&reload->tick, on_tick, seconds, seconds);
     ev_timer_init(&reload->retry, on_retry, 0, 0);
-    reload->tick.data = reload->retry.data = reload;
-    if (seconds > 0)
-        ev_timer_start(loop, &reload->tick);
+    reload->retry.data = reload;
     LIST_INSERT_HEAD(&reload->options.reloads->watching, reload, watching);
     folders_renew(reload->options.reloads, loop);
 }

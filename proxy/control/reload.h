@@ -1,20 +1,22 @@
 /* The credentials and shared keys of a route, loaded as one set from their files, and again when the files
  * change.
  *
- * Owns the set in use, the timer that looks at the files and the timer of retries, on the loop of the control
- * thread; all reloads share one watch of folders, which notices a change at once. Files are loaded when they
- * have stood still, and a set is used only if no file has changed while husk read the files: so no set has
- * parts of two sets. A set that fails to load changes nothing: the last one stays in use, and
- * husk tries again until a set is loaded. Routes with equal files share their credentials. Knows nothing of
- * who uses the credentials: `on_loaded` announces a new set. Credentials from a SPIFFE Workload API are
- * loaded in the same way; a new answer is a change of the files. Credentials in use that a Workload API has
- * withdrawn are replaced by a set that refuses every peer. */
+ * Owns the set in use and the timer of retries, on the loop of the control thread. All reloads share one
+ * watch of folders, which notices a change at once, and the timer that looks at the files. Files are loaded
+ * when they have rested, and a set is used only if no file has changed while husk read the files: so no set
+ * has parts of two sets. Files that never rest are loaded as they are, after settle_timeout_ms. A set that
+ * fails to load changes nothing: the last one stays in use, and husk tries again until a set is loaded.
+ * Routes with equal files share their credentials. Knows nothing of who uses the credentials: `on_loaded`
+ * announces a new set. Credentials from a SPIFFE Workload API are loaded in the same way; a new answer is a
+ * change of the files. Credentials in use that a Workload API has withdrawn are replaced by a set that
+ * refuses every peer. */
 #ifndef HUSK_CONTROL_RELOAD_H
 #define HUSK_CONTROL_RELOAD_H
 
 #include "base/fault.h"
 #include "base/log.h"
 #include "control/folder_watch.h"
+#include "control/settling.h"
 #include "control/workload_apis.h"
 #include "link/shared_key.h"
 #include "trust/credentials.h"
@@ -36,8 +38,10 @@ struct reload_entry {
 enum { RELOADS_SLOTS = 1024 };
 
 /* The open reloads of all routes: each set of equal files is loaded once, and shared. Zero-initialise, but
- * for `tokens`. */
+ * for `interval_ms` and `tokens`. */
 struct reloads {
+    uint64_t interval_ms; /* between two looks at the files, if no folder tells of a change; 0: only when
+                             reload_now is called */
     LIST_HEAD(, reload_entry) of_stamps[RELOADS_SLOTS]; /* by the stamp of the files */
     struct tokens *tokens;                              /* borrowed: for keys in tokens */
     struct workload_apis workload_apis;                 /* where credentials come from that are no files */
@@ -47,7 +51,7 @@ struct reloads {
     uint64_t noted[RELOADS_SLOTS];
     LIST_HEAD(, reload) watching;
     struct folder_watch folders; /* of the files of those that watch */
-    ev_timer settle;             /* runs while files change, or the folders are to be added */
+    ev_timer look;               /* the next look at the files; runs while a reload watches */
 };
 
 struct reload_options {
@@ -56,17 +60,10 @@ struct reload_options {
     const struct credentials_options *credentials; /* borrowed: SIDE_COUNT of them; not set: that side is
                                                       plain */
     const struct shared_key_options *keys;         /* borrowed: SIDE_COUNT of them; setting NULL: no key */
-    uint64_t interval_ms;           /* between two looks at the files, if no folder tells of a change; 0: only
-                                       when reload_now is called */
+    uint64_t settle_timeout_ms;     /* after the first change: files that never rest are loaded as they are */
     uint64_t retry_max_ms;          /* longest pause between two attempts after a failure */
     void (*on_loaded)(void *owner); /* `credentials` of struct reload are new */
     void *owner;
-};
-
-/* Stamps of all files together. */
-struct reload_stamps {
-    uint64_t loaded; /* of the last attempt to load, good or bad */
-    uint64_t seen;   /* at the last look */
 };
 
 enum reload_state {
@@ -84,12 +81,12 @@ struct reload {
     struct reload_entry entries[SIDE_COUNT];     /* in `reloads` */
     unsigned round;                              /* in which they were loaded */
     struct shared_key_slot keys[SIDE_COUNT];     /* an empty slot: that side has no key */
-    struct reload_stamps stamps;
+    struct settling settling;                    /* of all files together */
     enum reload_state state;
     struct fault fault;   /* of the last attempt that failed, as it was logged */
     uint64_t retry_ms;    /* the next pause between two attempts */
     struct ev_loop *loop; /* NULL: not watching */
-    ev_timer tick, retry;
+    ev_timer retry;
     uint64_t succeeded; /* reloads; the first load is not counted */
     uint64_t failed;    /* failures of a new kind; a retry that fails in the same way is not counted */
 };
@@ -124,9 +121,5 @@ void reload_look(struct reload *reload);
 /* Loads the files again after a failure: what the timer of retries does. Each failure doubles the pause up to
  * retry_max_ms. */
 void reload_retry(struct reload *reload);
-
-/* Whether files with this stamp are to be loaded: they have changed since the last load, but not since the
- * last look. Several files are seldom replaced in one moment. */
-bool reload_is_due(const struct reload_stamps *stamps, uint64_t stamp);
 
 #endif

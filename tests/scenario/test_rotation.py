@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import ssl
+import threading
 import time
 
 import pytest
@@ -56,10 +57,15 @@ def plain(path, files):
         shutil.copy(source, path / name)
 
 
+def by_rename_one(path, source):
+    new = path.with_name(f".{path.name}.{threading.get_ident()}")
+    shutil.copy(source, new)
+    new.rename(path)
+
+
 def by_rename(path, files):
     for name, source in zip(NAMES, files):
-        shutil.copy(source, path / f".{name}.new")
-        (path / f".{name}.new").rename(path / name)
+        by_rename_one(path / name, source)
 
 
 def in_place(path, files):
@@ -135,6 +141,28 @@ def test_files_behind_links_that_are_written_in_place_are_noticed_at_once(husk, 
     server = husk.server(upstream, **NO_FILES, **ONLY_INOTIFY, protocol="tcp", credentials=tmp_path / "tls")
     in_place(tmp_path / "store", certificates[1])
     expect_next(server, pki)
+
+
+def test_files_that_never_rest_are_loaded_after_the_timeout(husk, pki, upstream, tmp_path, certificates):
+    """The file of the CA is replaced again and again, by one that differs in nothing but its time."""
+    plain(tmp_path / "tls", certificates[0])
+    has_ended = threading.Event()
+
+    def replace_again_and_again():
+        while not has_ended.wait(0.01):
+            by_rename_one(tmp_path / "tls" / "ca.crt", certificates[1][2])
+
+    writer = threading.Thread(target=replace_again_and_again)
+    server = husk.server(upstream, **NO_FILES, **ONLY_INOTIFY, protocol="tcp", credentials=tmp_path / "tls",
+                         reload_settle_timeout="500ms")
+    writer.start()
+    try:
+        by_rename(tmp_path / "tls", certificates[1])
+        eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
+    finally:
+        has_ended.set()
+        writer.join()
+    assert not server.problems()
 
 
 def test_single_files_are_noticed_at_once(husk, pki, upstream, mounted):

@@ -56,6 +56,7 @@ static void watch_begin(struct site *site, uint64_t interval_ms)
     const struct file_watch_options options = { .path = site->file,
                                                 .interval_ms = interval_ms,
                                                 .settle_ms = 10,
+                                                .settle_timeout_ms = SLOW_MS,
                                                 .on_changed = on_changed,
                                                 .owner = site };
 
@@ -124,37 +125,54 @@ static void other_files_and_a_missing_file_are_not_told(void **state)
     site_close(&site);
 }
 
-struct neighbour {
+struct writer {
     ev_timer timer;
     const char *path;
 };
 
-static void on_neighbour(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_writer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop, (void)events;
-    write_text(((struct neighbour *)timer->data)->path, "x");
+    write_text(((struct writer *)timer->data)->path, "x");
 }
 
-/* Another file in the folder changes more often than a file settles. */
+/* Writes the file `path` more often than a file settles, until on_changed is called. */
+static void write_until_told(struct site *site, const char *path)
+{
+    struct writer writer = { .path = path };
+
+    site->watch.options.settle_ms = 100;
+    ev_timer_init(&writer.timer, on_writer, 0.005, 0.005);
+    writer.timer.data = &writer;
+    ev_timer_start(site->loop, &writer.timer);
+    for (int turns = 0; turns < 400 && !site->told; turns++)
+        loop_turn(site->loop);
+    assert_int_equal(site->told, 1);
+    ev_timer_stop(site->loop, &writer.timer);
+}
+
 static void a_busy_folder_does_not_put_the_file_off(void **state)
 {
     struct site site;
-    struct neighbour neighbour;
     char path[PATH_BYTES];
 
     (void)state;
     site_open(&site);
     watch_begin(&site, SLOW_MS);
-    site.watch.options.settle_ms = 100;
-    neighbour.path = path_in(&site, "other", path);
-    ev_timer_init(&neighbour.timer, on_neighbour, 0.005, 0.005);
-    neighbour.timer.data = &neighbour;
-    ev_timer_start(site.loop, &neighbour.timer);
     replace(&site, "two");
-    for (int turns = 0; turns < 400 && !site.told; turns++)
-        loop_turn(site.loop);
-    assert_int_equal(site.told, 1);
-    ev_timer_stop(site.loop, &neighbour.timer);
+    write_until_told(&site, path_in(&site, "other", path));
+    site_close(&site);
+}
+
+static void a_file_that_never_rests_is_told_after_the_timeout(void **state)
+{
+    struct site site;
+
+    (void)state;
+    site_open(&site);
+    watch_begin(&site, SLOW_MS);
+    site.watch.settling.timeout_ms = 300;
+    write_until_told(&site, site.file);
     site_close(&site);
 }
 
@@ -246,6 +264,7 @@ int main(void)
         cmocka_unit_test(a_file_that_is_replaced_or_written_is_told_once),
         cmocka_unit_test(other_files_and_a_missing_file_are_not_told),
         cmocka_unit_test(a_busy_folder_does_not_put_the_file_off),
+        cmocka_unit_test(a_file_that_never_rests_is_told_after_the_timeout),
         cmocka_unit_test(what_somebody_has_read_is_not_told),
         cmocka_unit_test(a_config_map_is_swapped),
         cmocka_unit_test(a_file_elsewhere_is_looked_at_in_intervals),

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { HOUR_MS = 60 * 60 * 1000, MIXED_LOADS = 20 };
+
 struct site {
     char directory[PKI_PATH_BYTES], cert[PKI_PATH_BYTES], key[PKI_PATH_BYTES], ca[PKI_PATH_BYTES];
     struct pki_pair authority;
@@ -52,6 +54,7 @@ static struct reload_options options_of(struct site *site)
     return (struct reload_options) { .reloads = &site->reloads,
                                      .credentials = site->credentials,
                                      .keys = site->keys,
+                                     .settle_timeout_ms = HOUR_MS,
                                      .retry_max_ms = 4000,
                                      .on_loaded = on_loaded,
                                      .owner = site };
@@ -93,16 +96,6 @@ static void close_site(struct site *site)
     log_deinit(&site->log);
     pki_pair_free(&site->authority);
     pki_directory_remove(site->directory);
-}
-
-static void a_change_is_due_once_it_has_stood_still_between_two_looks(void **state)
-{
-    (void)state;
-    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 1 }, 1)); /* no change */
-    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 1 }, 2)); /* new */
-    assert_true(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 2));
-    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 3)); /* changed again */
-    assert_false(reload_is_due(&(struct reload_stamps) { .loaded = 1, .seen = 2 }, 1)); /* changed back */
 }
 
 static void the_first_set_is_loaded_without_a_call(void **state)
@@ -442,19 +435,32 @@ static void *write_on(void *argument)
     return NULL;
 }
 
+/* A passphrase file that nobody needs changes all the time; `thread` writes it. */
+static void change_begin(struct site *site, struct writer *writer, pthread_t *thread)
+{
+    *writer = (struct writer) { .path = "" };
+    pki_write(site->directory, "passphrase", "passphrase\n", writer->path);
+    site->credentials[SIDE_UPSTREAM].passphrase_file = writer->path;
+    assert_int_equal(pthread_create(thread, NULL, write_on, writer), 0);
+}
+
+static void change_end(struct writer *writer, pthread_t thread)
+{
+    atomic_store(&writer->has_ended, true);
+    pthread_join(thread, NULL);
+}
+
 /* The file may stand still during a load: the test tries until it has changed. */
 static void a_set_whose_files_change_meanwhile_is_not_used(void **state)
 {
     struct site site;
-    struct writer writer = { .path = "" };
+    struct writer writer;
     pthread_t thread;
     bool was_mixed = false;
 
     (void)state;
     open_site(&site);
-    pki_write(site.directory, "passphrase", "passphrase\n", writer.path);
-    site.credentials[SIDE_UPSTREAM].passphrase_file = writer.path;
-    assert_int_equal(pthread_create(&thread, NULL, write_on, &writer), 0);
+    change_begin(&site, &writer, &thread);
     while (!was_mixed) {
         const struct credentials *before = set_of(&site.reload);
         uint64_t succeeded = site.reload.succeeded;
@@ -463,17 +469,59 @@ static void a_set_whose_files_change_meanwhile_is_not_used(void **state)
         was_mixed = site.reload.state == RELOAD_RETRYING && !site.reload.fault.text[0];
         assert_true(!was_mixed || (set_of(&site.reload) == before && site.reload.succeeded == succeeded));
     }
-    atomic_store(&writer.has_ended, true);
-    pthread_join(thread, NULL);
+    change_end(&writer, thread);
     reload_retry(&site.reload);
     assert_int_equal(site.reload.state, RELOAD_LOADED);
+    close_site(&site);
+}
+
+static void a_set_whose_files_change_at_each_look_is_loaded_after_the_timeout(void **state)
+{
+    struct site site;
+
+    (void)state;
+    open_site(&site);
+    for (int i = 1; i <= 3; i++) {
+        write_pair(&site, PKI_YEAR_2099 - i);
+        reload_look(&site.reload);
+        assert_int_equal(site.loaded, 0);
+    }
+    site.reload.settling.timeout_ms = 0;
+    write_pair(&site, PKI_YEAR_2099 - 4);
+    reload_look(&site.reload);
+    assert_int_equal(site.loaded, 1);
+    assert_int_equal(credentials_validity(site.seen).leaf, PKI_YEAR_2099 - 4);
+    close_site(&site);
+}
+
+/* The timeout is over at the attempt after one whose files have changed meanwhile. */
+static void a_set_whose_files_change_at_each_load_is_used_after_the_timeout(void **state)
+{
+    struct site site;
+    struct writer writer;
+    pthread_t thread;
+    unsigned mixed = 0;
+
+    (void)state;
+    open_site(&site);
+    site.reload.settling.timeout_ms = 0;
+    change_begin(&site, &writer, &thread);
+    while (mixed < MIXED_LOADS) {
+        reload_now(&site.reload);
+        if (!settling_is_changing(&site.reload.settling))
+            continue;
+        mixed++;
+        reload_now(&site.reload);
+        assert_false(settling_is_changing(&site.reload.settling));
+    }
+    change_end(&writer, thread);
+    assert_true(site.loaded > 0);
     close_site(&site);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_change_is_due_once_it_has_stood_still_between_two_looks),
         cmocka_unit_test(the_first_set_is_loaded_without_a_call),
         cmocka_unit_test(the_second_look_at_a_change_publishes_a_new_set),
         cmocka_unit_test(a_set_that_fails_to_load_changes_nothing_and_is_counted_once),
@@ -488,6 +536,8 @@ int main(void)
         cmocka_unit_test(on_request_files_are_loaded_once_although_they_look_unchanged),
         cmocka_unit_test(a_route_whose_reload_fails_keeps_the_set_that_it_shares),
         cmocka_unit_test(a_set_whose_files_change_meanwhile_is_not_used),
+        cmocka_unit_test(a_set_whose_files_change_at_each_look_is_loaded_after_the_timeout),
+        cmocka_unit_test(a_set_whose_files_change_at_each_load_is_used_after_the_timeout),
     };
 
     return cmocka_run_group_tests_name("reload", tests, NULL, NULL);
