@@ -22,6 +22,11 @@ const char *metrics_label_cipher(unsigned index)
     return metrics_cipher_name((enum metrics_cipher)index);
 }
 
+const char *metrics_label_group(unsigned index)
+{
+    return metrics_group_name((enum metrics_group)index);
+}
+
 const char *metrics_label_body_change(unsigned index)
 {
     return metrics_body_change_name((enum metrics_body_change)index);

@@ -7,6 +7,7 @@ const char *metrics_label_reason(unsigned index);
 const char *metrics_label_direction(unsigned index);
 const char *metrics_label_tls_version(unsigned index);
 const char *metrics_label_cipher(unsigned index);
+const char *metrics_label_group(unsigned index);
 const char *metrics_label_body_change(unsigned index);
 const char *metrics_label_event_fault(unsigned index);
 const char *metrics_label_handshake(unsigned index);

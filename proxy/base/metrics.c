@@ -51,6 +51,20 @@ const char *metrics_cipher_name(enum metrics_cipher cipher)
     return names[cipher];
 }
 
+const char *metrics_group_name(enum metrics_group group)
+{
+    static const char *const names[METRICS_GROUP_COUNT] = {
+        [METRICS_X25519_MLKEM768] = "X25519MLKEM768",
+        [METRICS_X25519] = "X25519",
+        [METRICS_P_256] = "P-256",
+        [METRICS_P_384] = "P-384",
+        [METRICS_P_521] = "P-521",
+        [METRICS_GROUP_OTHER] = "other",
+    };
+
+    return names[group];
+}
+
 const char *metrics_direction_name(enum metrics_direction direction)
 {
     return direction == METRICS_RECEIVED ? "received" : "sent";

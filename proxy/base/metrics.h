@@ -25,6 +25,16 @@ enum metrics_cipher {
     METRICS_CIPHER_OTHER,
     METRICS_CIPHER_COUNT
 };
+/* Groups of the key exchange. */
+enum metrics_group {
+    METRICS_X25519_MLKEM768,
+    METRICS_X25519,
+    METRICS_P_256,
+    METRICS_P_384,
+    METRICS_P_521,
+    METRICS_GROUP_OTHER,
+    METRICS_GROUP_COUNT
+};
 enum metrics_direction { METRICS_RECEIVED, METRICS_SENT, METRICS_DIRECTION_COUNT };
 
 /* Upper bounds of the buckets of a histogram, in microseconds, ascending. The bucket after the last is +Inf.
@@ -52,6 +62,7 @@ struct side_metrics {
     struct metrics_histogram signature_duration; /* metrics_handshake_bounds; by a token */
     metrics_counter tls_versions[METRICS_TLS_VERSION_COUNT];
     metrics_counter ciphers[METRICS_CIPHER_COUNT];
+    metrics_counter groups[METRICS_GROUP_COUNT];
 };
 
 /* Forward messages, under `protocol: forward`. */
@@ -209,6 +220,7 @@ void metrics_observe(struct metrics_histogram *histogram, const struct metrics_b
 
 const char *metrics_tls_version_name(enum metrics_tls_version version);
 const char *metrics_cipher_name(enum metrics_cipher cipher);
+const char *metrics_group_name(enum metrics_group group);
 const char *metrics_direction_name(enum metrics_direction direction);
 const char *metrics_body_change_name(enum metrics_body_change change);
 const char *metrics_outlet_state_name(enum metrics_outlet_state state);

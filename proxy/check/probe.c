@@ -145,10 +145,12 @@ static void peer_report(struct probe *probe)
     struct certificate_facts peer;
 
     tls_channel_describe_peer(tls, 0, &peer);
-    report_add(
-        report, FINDING_OK, &probe->subject, "TLS handshake: %s with %s; husk trusts the server %s, %s",
-        metrics_tls_version_name(facts.version), metrics_cipher_name(facts.cipher), peer.name,
-        leg_peer_protocol(&probe->outlet.leg) == TLS_PEER_UNKNOWN ? "which is no husk" : "which is a husk");
+    report_add(report, FINDING_OK, &probe->subject,
+               "TLS handshake: %s with %s and %s; husk trusts the server %s, %s",
+               metrics_tls_version_name(facts.version), metrics_group_name(facts.group),
+               metrics_cipher_name(facts.cipher), peer.name,
+               leg_peer_protocol(&probe->outlet.leg) == TLS_PEER_UNKNOWN ? "which is no husk"
+                                                                         : "which is a husk");
     chain_report(probe);
     if (peer.has_alternatives)
         return;

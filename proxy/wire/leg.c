@@ -331,6 +331,7 @@ void leg_count_handshake(struct leg *leg)
     metrics_add(facts.resumed ? &metrics->handshakes_resumed : &metrics->handshakes_full, 1);
     metrics_add(&metrics->tls_versions[facts.version], 1);
     metrics_add(&metrics->ciphers[facts.cipher], 1);
+    metrics_add(&metrics->groups[facts.group], 1);
     metrics_observe(&metrics->handshake_duration, &metrics_handshake_bounds,
                     clock_monotonic_us() - leg->tls_started_us);
 }

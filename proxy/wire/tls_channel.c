@@ -478,23 +478,5 @@ const struct identity *tls_channel_peer(const struct tls_channel *channel)
 
 struct tls_facts tls_channel_facts(const struct tls_channel *channel)
 {
-    const SSL_CIPHER *cipher = SSL_get_current_cipher(channel->ssl);
-    struct tls_facts facts = {
-        .version = SSL_version(channel->ssl) == TLS1_3_VERSION ? METRICS_TLS_1_3 : METRICS_TLS_1_2,
-        .cipher = METRICS_CIPHER_OTHER,
-        .resumed = SSL_session_reused(channel->ssl),
-    };
-
-    switch (SSL_CIPHER_get_cipher_nid(cipher)) {
-    case NID_aes_128_gcm:
-        facts.cipher = METRICS_AES_128_GCM;
-        break;
-    case NID_aes_256_gcm:
-        facts.cipher = METRICS_AES_256_GCM;
-        break;
-    case NID_chacha20_poly1305:
-        facts.cipher = METRICS_CHACHA20_POLY1305;
-        break;
-    }
-    return facts;
+    return tls_facts_of(channel->ssl);
 }

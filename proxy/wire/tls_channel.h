@@ -8,11 +8,11 @@
 
 #include "base/buffer.h"
 #include "base/end_reason.h"
-#include "base/metrics.h"
 #include "trust/certificate_facts.h"
 #include "trust/credentials.h"
 #include "wire/flight.h"
 #include "wire/spoken.h"
+#include "wire/tls_facts.h"
 #include "wire/tls_io.h"
 #include "wire/tls_sessions.h"
 
@@ -144,12 +144,6 @@ void tls_channel_describe_peer(const struct tls_channel *channel, size_t at, str
 
 /* Only after the handshake. */
 enum tls_peer_protocol tls_channel_peer_protocol(const struct tls_channel *channel);
-
-struct tls_facts {
-    enum metrics_tls_version version;
-    enum metrics_cipher cipher;
-    bool resumed;
-};
 
 /* Only after the handshake. */
 struct tls_facts tls_channel_facts(const struct tls_channel *channel);

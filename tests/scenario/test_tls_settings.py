@@ -69,6 +69,16 @@ def test_the_cipher_that_both_sides_have_is_used(husk):
     assert tunnel.server.metric("husk_tls_ciphers_total", side="downstream", cipher="AES_256_GCM") == 1
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("group", ["X25519", "P-256", "P-384", "P-521"])
+def test_both_sides_count_the_group_of_the_key_exchange(husk, group, version):
+    tunnel = husk.tunnel(client={"tls_min": version, "tls_max": version}, server={"tls_groups": group})
+    raw.carry_both_ways(*tunnel.open())
+    for one, side in (tunnel.client, "upstream"), (tunnel.server, "downstream"):
+        one.wait_for_metric("husk_tls_groups_total", 1, side=side, group=group)
+        assert one.metric("husk_tls_groups_total", side=side) == 1
+
+
 @pytest.mark.parametrize("client, server", [
     ({"tls_ciphers": AES128, "tls_max": "1.2"}, {"tls_ciphers": AES256}),
     ({"tls_groups": "X25519"}, {"tls_groups": "P-256,P-384"}),

@@ -237,6 +237,8 @@ static void test_workers_are_summed(void **state)
     metrics_add(&up1->handshakes_resumed, 4);
     metrics_add(&up0->tls_versions[METRICS_TLS_1_3], 5);
     metrics_add(&up0->ciphers[METRICS_CHACHA20_POLY1305], 6);
+    metrics_add(&up0->groups[METRICS_X25519_MLKEM768], 2);
+    metrics_add(&up1->groups[METRICS_P_256], 3);
     metrics_add(&f->workers[0].accept_errors, 1);
     metrics_add(&f->workers[1].accept_errors, 1);
     metrics_add(&f->workers[1].accept_limited, 3);
@@ -262,6 +264,8 @@ static void test_workers_are_summed(void **state)
     assert_int_equal(UP("handshakes_total", ",result=\"resumed\""), 4);
     assert_int_equal(UP("tls_connections_total", ",version=\"TLSv1.3\""), 5);
     assert_int_equal(UP("tls_ciphers_total", ",cipher=\"CHACHA20_POLY1305\""), 6);
+    assert_int_equal(UP("tls_groups_total", ",group=\"X25519MLKEM768\""), 2);
+    assert_int_equal(UP("tls_groups_total", ",group=\"P-256\""), 3);
     assert_int_equal(
         value_of(&f->all, "husk_connections_opened_total{route=\"forward\",side=\"downstream\"}"), 0);
     assert_int_equal(value_of(&f->all, "husk_accept_errors_total{route=\"forward\"}"), 2);

@@ -228,6 +228,7 @@ static void both_versions_finish_a_handshake_and_report_facts(void **state)
         struct tls_facts facts = tls_channel_facts(pair.channel[SERVER]);
         assert_int_equal(facts.version, version == TLS_VERSION_1_3 ? METRICS_TLS_1_3 : METRICS_TLS_1_2);
         assert_in_range(facts.cipher, METRICS_AES_128_GCM, METRICS_CHACHA20_POLY1305);
+        assert_in_range(facts.group, METRICS_X25519_MLKEM768, METRICS_X25519);
         assert_false(facts.resumed);
         assert_string_equal(tls_channel_peer(pair.channel[SERVER])->cn, "client");
         assert_string_equal(tls_channel_peer(pair.channel[CLIENT])->dns.values[0], "localhost");
