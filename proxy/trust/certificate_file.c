@@ -37,6 +37,22 @@ static bool certificate_decode(STACK_OF(X509) * certificates, const struct pem_b
     return false;
 }
 
+static void absence_fault(struct pem_file *file, struct fault *fault)
+{
+    if (pem_file_looks_like_der(file))
+        fault_set(
+            fault,
+            "%.100s: holds no certificate in PEM form, it looks like DER: convert a certificate with: "
+            "openssl x509 -inform DER -in %.100s -out NEW.pem; the certificates of a PKCS#12 file with: "
+            "openssl pkcs12 -in %.100s -nokeys -out NEW.pem",
+            file->path, file->path, file->path);
+    else
+        fault_set(fault, "%s: holds %s", file->path,
+                  pem_file_has(file, PEM_PRIVATE_KEY)
+                      ? "a private key and no certificate: were the files of certificate and key swapped?"
+                      : "no certificate in PEM form");
+}
+
 static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *file,
                                 enum certificate_file_use use, struct fault *fault)
 {
@@ -51,10 +67,7 @@ static bool certificates_decode(STACK_OF(X509) * certificates, struct pem_file *
             return false;
     }
     if (found == PEM_FOUND_END && sk_X509_num(certificates) == 0)
-        fault_set(fault, "%s: holds %s", file->path,
-                  pem_file_has(file, PEM_PRIVATE_KEY)
-                      ? "a private key and no certificate: were the files of certificate and key swapped?"
-                      : "no certificate in PEM form");
+        absence_fault(file, fault);
     return found == PEM_FOUND_END && sk_X509_num(certificates) > 0;
 }
 

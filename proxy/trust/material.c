@@ -42,7 +42,9 @@ static bool check_key_signs(const struct own_certificate *own, const struct cred
     if (tls_protocol_fits_key(&options->choices, own->key.key))
         return true;
     fault_set(fault, "%s: no signature algorithm of --tls-signature-algorithms is for a key of this type",
-              options->svid.socket ? options->svid.socket : options->key_file);
+              options->svid.socket ? options->svid.socket
+              : options->keystore  ? options->keystore
+                                   : options->key_file);
     return false;
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { DER_SEQUENCE = 0x30 };
+
 /* ---- lines ---- */
 
 static bool is_blank(char byte)
@@ -244,4 +246,9 @@ bool pem_file_has(struct pem_file *file, enum pem_kind kind)
 struct bio_st *pem_block_reader(const struct pem_block *block)
 {
     return BIO_new_mem_buf(block->text, (int)block->length);
+}
+
+bool pem_file_looks_like_der(const struct pem_file *file)
+{
+    return file->length && file->bytes[0] == DER_SEQUENCE;
 }

@@ -56,6 +56,8 @@ MUST_CHECK enum pem_found pem_scan_next_of(struct pem_scan *scan, enum pem_kind 
 
 /* Whether the file has a block of this kind, before the first damaged one. */
 bool pem_file_has(struct pem_file *file, enum pem_kind kind);
+/* Whether the file begins as every key, certificate and PKCS#12 file in DER does. */
+bool pem_file_looks_like_der(const struct pem_file *file);
 
 /* A reader of the block alone; the caller frees it. NULL when out of memory. */
 struct bio_st *pem_block_reader(const struct pem_block *block);

@@ -6,6 +6,7 @@
 #include "trust/private_key.h"
 
 #include <openssl/bytestring.h>
+#include <openssl/cipher.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
@@ -16,12 +17,27 @@
 
 /* ---- faults ---- */
 
-enum verdict { VERDICT_DAMAGED, VERDICT_PASSWORD, VERDICT_SEVERAL_KEYS, VERDICT_UNSUPPORTED };
+enum verdict {
+    VERDICT_DAMAGED,
+    VERDICT_KEY_TYPE,      /* BoringSSL does not know this type of key */
+    VERDICT_TWO_PASSWORDS, /* the password is right, and does not decrypt what is inside */
+    VERDICT_PASSWORD,
+    VERDICT_SEVERAL_KEYS,
+    VERDICT_UNSUPPORTED,
+};
+
+/* How a file begins that Java wrote in a form of its own: JKS and JCEKS. */
+static const char java_magic[][5] = { "\xfe\xed\xfe\xed", "\xce\xce\xce\xce" };
+enum { JAVA_MAGIC_BYTES = 4 };
 
 static enum verdict verdict_of(uint32_t error)
 {
     if (private_key_is_unsupported_encryption(error))
         return VERDICT_UNSUPPORTED;
+    if (ERR_GET_LIB(error) == ERR_LIB_CIPHER && ERR_GET_REASON(error) == CIPHER_R_BAD_DECRYPT)
+        return VERDICT_TWO_PASSWORDS;
+    if (ERR_GET_LIB(error) == ERR_LIB_EVP && ERR_GET_REASON(error) == EVP_R_UNSUPPORTED_ALGORITHM)
+        return VERDICT_KEY_TYPE;
     if (ERR_GET_LIB(error) != ERR_LIB_PKCS8)
         return VERDICT_DAMAGED;
     switch (ERR_GET_REASON(error)) {
@@ -54,30 +70,93 @@ static enum verdict verdict_take(const char **reason)
     return verdict;
 }
 
-static void read_fault(const struct pem_file *file, const struct passphrase *passphrase, enum verdict verdict,
-                       const char *reason, struct fault *fault)
+static bool is_of_java(const struct pem_file *file)
+{
+    return file->length >= JAVA_MAGIC_BYTES && (memcmp(file->bytes, java_magic[0], JAVA_MAGIC_BYTES) == 0 ||
+                                                memcmp(file->bytes, java_magic[1], JAVA_MAGIC_BYTES) == 0);
+}
+
+/* The file is no PKCS#12 file, or a damaged one. */
+static void kind_fault(const struct pem_file *file, const char *reason, struct fault *fault)
 {
     if (memmem(file->bytes, file->length, "-----BEGIN ", 11))
         fault_set(fault, "%s: is PEM, not PKCS#12: give it with --cert and --key", file->path);
-    else if (verdict == VERDICT_UNSUPPORTED)
+    else if (is_of_java(file))
+        fault_set(
+            fault,
+            "%.160s: is a keystore of Java (JKS), not PKCS#12; convert it with: keytool -importkeystore "
+            "-srckeystore %.160s -destkeystore NEW.p12 -deststoretype PKCS12",
+            file->path, file->path);
+    else
+        fault_set(fault, "%s: is no PKCS#12 file, or a damaged one%s%s", file->path, reason ? ": " : "",
+                  reason ? reason : "");
+}
+
+static void read_fault(const struct pem_file *file, const struct passphrase *passphrase, enum verdict verdict,
+                       const char *reason, struct fault *fault)
+{
+    switch (verdict) {
+    case VERDICT_DAMAGED:
+        kind_fault(file, reason, fault);
+        break;
+    case VERDICT_KEY_TYPE:
+        fault_set(fault, "%s: the private key cannot be read: %s", file->path, reason);
+        break;
+    case VERDICT_TWO_PASSWORDS:
+        fault_set(fault,
+                  "%.160s: the password of the PKCS#12 file does not decrypt what is inside, which has "
+                  "another password; convert it to PEM with: openssl pkcs12 -in %.160s -twopass -aes256 -out "
+                  "NEW.pem, and give NEW.pem with --cert and --key",
+                  file->path, file->path);
+        break;
+    case VERDICT_PASSWORD:
+        if (passphrase->given)
+            fault_set(fault, "%s: the passphrase does not open the PKCS#12 file", file->path);
+        else
+            fault_set(fault,
+                      "%s: the PKCS#12 file has a password: give it with --key-passphrase-env or "
+                      "--key-passphrase-file",
+                      file->path);
+        break;
+    case VERDICT_SEVERAL_KEYS:
+        fault_set(fault,
+                  "%.160s: holds several private keys; export one of them with: keytool -importkeystore "
+                  "-srckeystore %.160s -srcalias ALIAS -destkeystore NEW.p12 -deststoretype PKCS12",
+                  file->path, file->path);
+        break;
+    case VERDICT_UNSUPPORTED:
         fault_set(
             fault,
             "%.160s: the encryption or the protection of the PKCS#12 file is not supported; convert it to "
             "PEM with: openssl pkcs12 -in %.160s -aes256 -out NEW.pem, and give NEW.pem with --cert and "
             "--key",
             file->path, file->path);
-    else if (verdict == VERDICT_SEVERAL_KEYS)
-        fault_set(fault, "%s: holds several private keys: husk needs a PKCS#12 file with one", file->path);
-    else if (verdict == VERDICT_PASSWORD && passphrase->given)
-        fault_set(fault, "%s: the passphrase does not open the PKCS#12 file", file->path);
-    else if (verdict == VERDICT_PASSWORD)
+        break;
+    }
+}
+
+/* The file can be read, and lacks the private key, or its certificate. */
+static void absence_fault(const struct pkcs12_file *contents, const char *path, struct fault *fault)
+{
+    size_t count = sk_X509_num(contents->chain);
+
+    if (!contents->key && !count)
+        fault_set(fault, "%s: holds no private key and no certificate", path);
+    else if (!contents->key)
         fault_set(fault,
-                  "%s: the PKCS#12 file has a password: give it with --key-passphrase-env or "
-                  "--key-passphrase-file",
-                  file->path);
+                  "%.160s: holds certificates and no private key, as a truststore does; certificates of CAs "
+                  "belong in --ca, in PEM form: openssl pkcs12 -in %.160s -nokeys -out NEW.pem",
+                  path, path);
+    else if (!count)
+        fault_set(fault,
+                  "%s: holds a private key and no certificate; make the file again with: openssl pkcs12 "
+                  "-export -inkey KEY.pem -in CERT.pem -out NEW.p12",
+                  path);
     else
-        fault_set(fault, "%s: is no PKCS#12 file, or a damaged one%s%s", file->path, reason ? ": " : "",
-                  reason ? reason : "");
+        fault_set(fault,
+                  "%s: none of its certificates (%zu) belongs to its private key; make the file again with: "
+                  "openssl pkcs12 -export -inkey KEY.pem -in CERT.pem -out NEW.p12",
+                  path, count);
 }
 
 /* ---- contents ---- */
@@ -137,8 +216,10 @@ static bool chain_order(struct pkcs12_file *contents, const char *path, struct f
 
     ERR_clear_error();
     if (!is_ordered) {
-        fault_set(fault, chain && !leaf ? "%s: holds no certificate of its private key" : "%s: out of memory",
-                  path);
+        if (chain && !leaf)
+            absence_fault(contents, path, fault);
+        else
+            fault_set(fault, "%s: out of memory", path);
         X509_free(leaf);
         sk_X509_free(chain);
         return false;
@@ -172,7 +253,7 @@ bool pkcs12_file_load(struct pkcs12_file *contents, const char *path, const stru
         read_fault(&file, passphrase, verdict, reason, fault);
         is_loaded = false;
     } else if (!contents->key) {
-        fault_set(fault, "%s: holds no private key", path);
+        absence_fault(contents, path, fault);
         is_loaded = false;
     } else {
         is_loaded = chain_order(contents, path, fault);

@@ -15,14 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DER_SEQUENCE = 0x30 }; /* the first byte of every key in DER */
-
 /* What may stand in the file beside the key. */
 enum { BESIDE_THE_KEY = PEM_ONLY(PEM_CERTIFICATE) | PEM_ONLY(PEM_PARAMETERS) };
 
 static void absence_fault(struct pem_file *file, struct fault *fault)
 {
-    if (file->length && file->bytes[0] == DER_SEQUENCE)
+    if (pem_file_looks_like_der(file))
         fault_set(
             fault,
             "%.160s: holds no private key in PEM form, it looks like DER: convert a DER key with: openssl "

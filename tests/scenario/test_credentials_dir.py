@@ -211,15 +211,18 @@ def command_of(line, program):
     return words[:next(i for i, word in enumerate(words) if word.startswith("NEW")) + 1 if "NEW" in line else len(words)]
 
 
-def answer(words, directory):
+def answer(words, directory, prompts=()):
     """Runs the command as a user does, who types the passphrase at each prompt."""
     given = []
     if words[1] == "pkcs8":
         given = ["-passin", f"pass:{PASSPHRASE}", "-passout", f"pass:{PASSPHRASE}"]
-    elif words[1] == "pkcs12":
+    elif words[1] == "pkcs12" and "-nokeys" in words:
+        given = ["-passin", f"pass:{PASSPHRASE}"]
+    elif words[1] == "pkcs12" and "-twopass" not in words:
         given = ["-passin", f"pass:{PASSPHRASE}", "-passout", f"pass:{PASSPHRASE}"]
-    words = [word.rstrip(",;") for word in words]
-    subprocess.run([*words, *given], cwd=directory, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    words = [str(word).rstrip(",;") for word in words]
+    subprocess.run([*words, *given], cwd=directory, check=True, capture_output=True, text=True, start_new_session=True,
+                   input="".join(f"{each}\n" for each in prompts))
 
 
 @pytest.mark.parametrize("form", [("-scrypt",), ("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512"),
@@ -239,11 +242,61 @@ def test_the_command_in_the_line_converts_a_key_in_der(husk, pki, tmp_path):
     husk.client("localhost:1", **{**options, "key": tmp_path / "NEW.key.pem"})
 
 
-def test_the_command_in_the_line_converts_a_pkcs12_file(husk, store, pki, tmp_path, secret):
-    path = store("client", "-keypbe", "CAMELLIA-256-CBC", "-certpbe", "CAMELLIA-256-CBC")
+@pytest.mark.parametrize("form", [("-keypbe", "CAMELLIA-256-CBC", "-certpbe", "CAMELLIA-256-CBC"), ("-nomac",),
+                                  ("-keypbe", "CAMELLIA-128-CBC", "-certpbe", "NONE")], ids=["camellia", "no MAC", "key"])
+def test_the_command_in_the_line_converts_a_pkcs12_file(husk, store, pki, tmp_path, secret, form):
+    path = store("client", *form)
     options = {"ca": pki.ca.cert, "key_passphrase_file": secret}
     answer(command_of(start_fault(husk, "client", keystore=path, **options), "openssl"), tmp_path)
     husk.client("localhost:1", **{**NO_FILES, **options, "cert": tmp_path / "NEW.pem", "key": tmp_path / "NEW.pem"})
+
+
+def test_the_command_in_the_line_converts_a_pkcs12_file_with_two_passwords(husk, pki, tmp_path, secret):
+    """Java may encrypt the key with a password that is not the one of the file."""
+    path, options = tmp_path / "client.p12", {"ca": pki.ca.cert, "key_passphrase_file": secret}
+
+    def written():
+        answer(["openssl", "pkcs12", "-export", "-twopass", "-in", pki.client.cert, "-inkey", pki.client.key, "-out", path],
+               tmp_path, [PASSPHRASE, PASSPHRASE, "other", "other"])
+        return start_fault(husk, "client", keystore=path, **options)
+    # To one wrong password in 256 what is inside looks damaged: its padding is right by chance.
+    line = next(line for line in (written() for _ in range(5)) if "a damaged one" not in line)
+    assert "the password of the PKCS#12 file does not decrypt what is inside, which has another password" in line
+    answer(command_of(line, "openssl"), tmp_path, [PASSPHRASE, "other", PASSPHRASE, PASSPHRASE])
+    husk.client("localhost:1", **{**NO_FILES, **options, "cert": tmp_path / "NEW.pem", "key": tmp_path / "NEW.pem"})
+
+
+@pytest.mark.parametrize("setting", ["keystore", "ca"])
+def test_the_command_in_the_line_takes_the_cas_of_a_truststore(husk, store, pki, tmp_path, secret, setting):
+    path = tmp_path / "trust.p12"
+    openssl("pkcs12", "-export", "-nokeys", "-in", pki.ca.cert, "-out", path, "-passout", f"pass:{PASSPHRASE}")
+    options = {"keystore": store("client"), "ca": pki.ca.cert, "key_passphrase_file": secret}
+    line = start_fault(husk, "client", **{**options, setting: path})
+    assert (["as a truststore does", "it looks like DER"][setting == "ca"]) in line
+    answer(command_of(line[line.index("openssl pkcs12"):], "openssl"), tmp_path)
+    husk.client("localhost:1", **{**NO_FILES, **options, "ca": tmp_path / "NEW.pem"})
+
+
+def test_the_command_in_the_line_converts_a_certificate_in_der(husk, pki, tmp_path):
+    openssl("x509", "-in", pki.client.cert, "-outform", "DER", "-out", tmp_path / "cert.der")
+    options = {"key": pki.client.key, "ca": pki.ca.cert}
+    answer(command_of(start_fault(husk, "client", cert=tmp_path / "cert.der", **options), "openssl"), tmp_path)
+    husk.client("localhost:1", **{**options, "cert": tmp_path / "NEW.pem"})
+
+
+def test_a_pkcs12_file_with_a_key_of_an_unknown_type_is_told(husk, pki, tmp_path, secret):
+    key, cert, path = tmp_path / "ed448.key", tmp_path / "ed448.pem", tmp_path / "ed448.p12"
+    openssl("genpkey", "-algorithm", "ed448", "-out", key)
+    openssl("req", "-x509", "-new", "-key", key, "-subj", "/CN=client", "-out", cert)
+    openssl("pkcs12", "-export", "-in", cert, "-inkey", key, "-out", path, "-passout", f"pass:{PASSPHRASE}")
+    assert "ed448.p12: the private key cannot be read: UNSUPPORTED_ALGORITHM" in start_fault(
+        husk, "client", keystore=path, ca=pki.ca.cert, key_passphrase_file=secret)
+
+
+def test_a_pkcs12_file_whose_key_fits_no_signature_algorithm_is_named(husk, store, pki, secret):
+    line = start_fault(husk, "client", keystore=store("client"), ca=pki.ca.cert, key_passphrase_file=secret,
+                       tls_signature_algorithms="ed25519")
+    assert "client.p12: no signature algorithm of --tls-signature-algorithms is for a key of this type" in line
 
 
 def test_a_key_of_openssh_has_the_command_that_converts_it(husk, pki, tmp_path):

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <openssl/base64.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/nid.h>
@@ -171,13 +172,63 @@ static void what_is_missing_in_the_file_is_told(void **state)
 {
     struct fixture *fixture = *state;
     struct pki_pair other = pki_issue_ca("other");
+    char text[FAULT_TEXT_BYTES];
 
     write_store(fixture, "secret", NULL, fixture->leaf.certificate, OTHERS(NULL));
-    expect_refused(fixture, "secret", "holds no private key");
+    snprintf(
+        text, sizeof text,
+        "holds certificates and no private key, as a truststore does; certificates of CAs belong in --ca, "
+        "in PEM form: openssl pkcs12 -in %.100s -nokeys -out NEW.pem",
+        fixture->path);
+    expect_refused(fixture, "secret", text);
     assert_false(fixture->contents.is_locked);
-    write_store(fixture, "secret", fixture->leaf.key, NULL, OTHERS(other.certificate));
-    expect_refused(fixture, "secret", "holds no certificate of its private key");
+    write_store(fixture, "secret", fixture->leaf.key, NULL,
+                OTHERS(other.certificate, fixture->root.certificate));
+    expect_refused(
+        fixture, "secret",
+        "none of its certificates (2) belongs to its private key; make the file again with: openssl "
+        "pkcs12 -export -inkey KEY.pem -in CERT.pem -out NEW.p12");
+    write_store(fixture, "secret", fixture->leaf.key, NULL, OTHERS(NULL));
+    expect_refused(fixture, "secret",
+                   "holds a private key and no certificate; make the file again with: openssl pkcs12 -export "
+                   "-inkey KEY.pem -in CERT.pem -out NEW.p12");
     pki_pair_free(&other);
+}
+
+/* What OpenSSL does not write. The password is "secret". */
+static const char two_keys[] = "MIHyAgEDMIGtBgkqhkiG9w0BBwGggZ8EgZwwgZkwgZYGCSqGSIb3DQEHAaCBiASBhTCBgjA/Bgsq"
+                               "hkiG9w0BDAoBAaAwMC4CAQAwBQYDK2VwBCIEIG0LNuV1MaOLbTsnizi+g3B3JoiIcYOPDscJAg6+"
+                               "25o6MD8GCyqGSIb3DQEMCgEBoDAwLgIBADAFBgMrZXAEIgQgD6lwkI2YVjt2Mu9/xT5xsBsf4uRB"
+                               "fHYFU23YSzpi2f0wPTAxMA0GCWCGSAFlAwQCAQUABCAWf3wJ7fXWeneZKVnmqXEkGDssW+3Gwn+4"
+                               "s0UYq10G9wQIc2FsdHNhbHQ=";
+static const char nothing[] = "MGgCAQMwJAYJKoZIhvcNAQcBoBcEFTATMBEGCSqGSIb3DQEHAaAEBAIwADA9MDEwDQYJYIZIAWUD"
+                              "BAIBBQAEICvNubqeVUB4SPoShKF8EUebyIz0pRGLnMF6dWG9/7ReBAhzYWx0c2FsdA==";
+
+static void write_base64(const struct fixture *fixture, const char *text)
+{
+    uint8_t bytes[1024];
+    size_t length;
+
+    assert_true(EVP_DecodeBase64(bytes, &length, sizeof bytes, (const uint8_t *)text, strlen(text)));
+    FILE *file = fopen(fixture->path, "w");
+    assert_int_equal(fwrite(bytes, 1, length, file), length);
+    fclose(file);
+}
+
+static void two_keys_and_no_contents_are_told(void **state)
+{
+    struct fixture *fixture = *state;
+    char text[FAULT_TEXT_BYTES];
+
+    write_base64(fixture, two_keys);
+    snprintf(
+        text, sizeof text,
+        "holds several private keys; export one of them with: keytool -importkeystore -srckeystore %.100s "
+        "-srcalias ALIAS -destkeystore NEW.p12 -deststoretype PKCS12",
+        fixture->path);
+    expect_refused(fixture, "secret", text);
+    write_base64(fixture, nothing);
+    expect_refused(fixture, "secret", "holds no private key and no certificate");
 }
 
 static void a_file_of_another_kind_is_told(void **state)
@@ -193,6 +244,13 @@ static void a_file_of_another_kind_is_told(void **state)
     expect_refused(fixture, "secret", "is PEM, not PKCS#12: give it with --cert and --key");
     pki_write(fixture->directory, "store.p12", "", path);
     assert_false(load(fixture, NULL, &fault));
+    for (size_t i = 0; i < 2; i++) {
+        pki_write(fixture->directory, "store.p12", i ? "\xce\xce\xce\xce" : "\xfe\xed\xfe\xed", path);
+        assert_false(load(fixture, "secret", &fault));
+        assert_non_null(strstr(fault.text,
+                               "store.p12: is a keystore of Java (JKS), not PKCS#12; convert it with: "
+                               "keytool -importkeystore -srckeystore "));
+    }
 }
 
 static void each_cut_and_each_changed_byte_is_refused(void **state)
@@ -227,6 +285,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_password_and_the_empty_one_are_tried, setup, teardown),
         cmocka_unit_test_setup_teardown(a_password_that_does_not_fit_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_in_the_file_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_keys_and_no_contents_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_of_another_kind_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(each_cut_and_each_changed_byte_is_refused, setup, teardown),
     };
