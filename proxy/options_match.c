@@ -2,6 +2,7 @@
 
 #include "config/key_path.h"
 #include "config/schema_parts.h"
+#include "trust/peer_rule_value.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static void rule_fill(struct peer_rule *map, const struct setting_list *who, siz
 {
     const struct setting_item *item = &who->items[at];
     struct fault fault;
-    struct peer_rule *rule = peer_rule_can_match(item->kind, item->value, &fault)
+    struct peer_rule *rule = peer_rule_value_can_match(item->kind, item->value, &fault)
                                  ? peer_rule_add(map, item->kind, item->parts ? NULL : item->value, &fault)
                                  : NULL;
 

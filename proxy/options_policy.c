@@ -5,6 +5,7 @@
 #include "options_match.h"
 #include "runtime/route.h"
 #include "trust/credentials_options.h"
+#include "trust/peer_rule_value.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -84,7 +85,7 @@ static void names_set(struct peer_policy *policy, const struct names_setting *se
         if (options_match_is_begun(list, i))
             continue;
         struct peer_rule *rule =
-            peer_rule_can_match(item->kind, item->value, &fault)
+            peer_rule_value_can_match(item->kind, item->value, &fault)
                 ? setting->add(policy, item->kind, item->parts ? NULL : item->value, &fault)
                 : NULL;
         if (!rule) {
@@ -162,7 +163,7 @@ static void rule_set_who(struct message_rule *rule, const struct setting_list *w
         if (options_match_is_begun(who, i))
             continue;
         struct peer_rule *name =
-            peer_rule_can_match(item->kind, item->value, &fault)
+            peer_rule_value_can_match(item->kind, item->value, &fault)
                 ? peer_policy_add(&rule->who, item->kind, item->parts ? NULL : item->value, &fault)
                 : NULL;
         if (!name)

@@ -2,6 +2,7 @@
 
 #include "trust/spiffe_id.h"
 
+#include <limits.h>
 #include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/digest.h>
@@ -80,7 +81,9 @@ static bool alternative_add(struct identity_names *names, const GENERAL_NAME *na
         names->is_incomplete = true;
         return true;
     }
-    if (!names_add(names, (const char *)bytes, (size_t)length))
+    if (!names_add(names, (const char *)bytes,
+                   name->type == GEN_DNS ? identity_dns_length((const char *)bytes, (size_t)length)
+                                         : (size_t)length))
         return false;
     if (name->type == GEN_URI && !is_uri_name(names->values[names->count - 1])) {
         free(names->values[--names->count]);
@@ -116,12 +119,12 @@ static unsigned char *subject_text(const X509_NAME *subject, int at)
     return NULL;
 }
 
-/* Reads all parts of the subject of one type. */
-static bool read_parts(struct identity_names *names, const X509_NAME *subject, int type)
+/* Reads the parts of the subject of one type, up to the part at `end`. False when out of memory. */
+static bool read_parts(struct identity_names *names, const X509_NAME *subject, int type, int end)
 {
     bool is_read = true;
 
-    for (int at = -1; is_read && (at = X509_NAME_get_index_by_NID(subject, type, at)) >= 0;) {
+    for (int at = -1; is_read && (at = X509_NAME_get_index_by_NID(subject, type, at)) >= 0 && at < end;) {
         unsigned char *text = subject_text(subject, at);
         names->is_incomplete = names->is_incomplete || !text;
         is_read = !text || names_add(names, (char *)text, strlen((char *)text));
@@ -140,11 +143,11 @@ static bool read_cn(struct identity *identity, const X509_NAME *subject)
         last = at;
     unsigned char *text = last >= 0 ? subject_text(subject, last) : NULL;
     identity->cn_is_unreadable = last >= 0 && !text;
-    if (!text)
-        return true;
-    identity->cn = strdup((char *)text);
+    if (text)
+        identity->cn = strdup((char *)text);
+    bool is_read = !text || identity->cn;
     OPENSSL_free(text);
-    return identity->cn != NULL;
+    return is_read && read_parts(&identity->other_cns, subject, NID_commonName, last);
 }
 
 /* As certificate_describe_issuer writes the name, but whole. */
@@ -194,8 +197,9 @@ struct identity *identity_from_certificate(X509 *certificate)
     identity->dns.is_incomplete = identity->uri.is_incomplete = identity->email.is_incomplete =
         !alternatives && critical != NO_EXTENSION;
     bool is_read = (!alternatives || read_alternative_names(identity, alternatives)) &&
-                   read_cn(identity, subject) && read_parts(&identity->o, subject, NID_organizationName) &&
-                   read_parts(&identity->ou, subject, NID_organizationalUnitName) &&
+                   read_cn(identity, subject) &&
+                   read_parts(&identity->o, subject, NID_organizationName, INT_MAX) &&
+                   read_parts(&identity->ou, subject, NID_organizationalUnitName, INT_MAX) &&
                    read_issuer(identity, certificate) && read_spki(identity, certificate);
     GENERAL_NAMES_free(alternatives);
     ERR_clear_error();
@@ -205,12 +209,18 @@ struct identity *identity_from_certificate(X509 *certificate)
     return NULL;
 }
 
+size_t identity_dns_length(const char *name, size_t length)
+{
+    return length > 1 && name[length - 1] == '.' ? length - 1 : length;
+}
+
 void identity_free(struct identity *identity)
 {
     if (!identity)
         return;
     free(identity->cn);
     free(identity->issuer);
+    names_free(&identity->other_cns);
     names_free(&identity->o);
     names_free(&identity->ou);
     names_free(&identity->dns);

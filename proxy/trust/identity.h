@@ -19,10 +19,11 @@ struct identity_names {
 };
 
 struct identity {
-    char *cn;              /* the most specific CN, or NULL: none, or not valid text */
-    bool cn_is_unreadable; /* there is one that is not valid text */
+    char *cn;                        /* the most specific CN, or NULL: none, or not valid text */
+    bool cn_is_unreadable;           /* there is one that is not valid text */
+    struct identity_names other_cns; /* the CNs in front of it: they admit nobody, but can be denied */
     struct identity_names o, ou;
-    struct identity_names dns;   /* dNSName SANs */
+    struct identity_names dns;   /* dNSName SANs, without a final dot */
     struct identity_names uri;   /* uniformResourceIdentifier SANs */
     struct identity_names email; /* rfc822Name SANs */
     char *issuer;                /* name of the CA that has issued the certificate, as in RFC 2253, or NULL */
@@ -33,6 +34,9 @@ struct identity {
  * byte, and URIs that begin as a SPIFFE ID and are none: they must never match a rule, nor the `not` of a
  * rule. The caller frees it with identity_free. NULL when out of memory. */
 struct identity *identity_from_certificate(struct x509_st *certificate);
+
+/* The length of a DNS name without its final dot. */
+size_t identity_dns_length(const char *name, size_t length);
 
 void identity_free(struct identity *identity);
 

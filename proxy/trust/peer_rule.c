@@ -1,10 +1,13 @@
 #include "trust/peer_rule.h"
 
+#include "trust/name_pattern.h"
+
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { SPKI_DIGITS = IDENTITY_SPKI_HEX_BYTES - 1 };
 
@@ -36,43 +39,6 @@ static bool is_name(enum peer_rule_kind kind)
     return kind >= PEER_RULE_CN && !peer_rule_is_group(kind);
 }
 
-/* ASCII only, independent of the locale. */
-static char lower(char byte)
-{
-    if (byte >= 'A' && byte <= 'Z')
-        byte += 'a' - 'A';
-    return byte;
-}
-
-/* A `*` in the scheme may match one. */
-static bool may_have_scheme(const char *value)
-{
-    size_t length = strcspn(value, ":");
-    bool has_star = memchr(value, '*', length);
-
-    for (size_t i = 0; !has_star && i < length; i++) {
-        char byte = lower(value[i]);
-        if ((byte < 'a' || byte > 'z') && (!i || !strchr("0123456789+-.", byte)))
-            return false;
-    }
-    return has_star || (length && value[length]);
-}
-
-bool peer_rule_can_match(enum peer_rule_kind kind, const char *value, struct fault *fault)
-{
-    if (!value || !*value)
-        return true; /* peer_rule_init has words for it */
-    if (kind == PEER_RULE_URI && !may_have_scheme(value))
-        fault_set(fault, "\"%s\" matches no URI: a URI begins with a scheme, such as spiffe://", value);
-    else if (kind == PEER_RULE_DNS && strpbrk(value, ":/@ "))
-        fault_set(fault, "\"%s\" matches no DNS name, which has no scheme, port or path", value);
-    else if (kind == PEER_RULE_EMAIL && !strpbrk(value, "@*"))
-        fault_set(fault, "\"%s\" matches no email address: it has no @", value);
-    else
-        return true;
-    return false;
-}
-
 static bool value_check(enum peer_rule_kind kind, const char *value, struct fault *fault)
 {
     if (!is_name(kind))
@@ -98,6 +64,8 @@ bool peer_rule_init(struct peer_rule *rule, enum peer_rule_kind kind, const char
         fault_set(fault, "out of memory");
         return false;
     }
+    if (kind == PEER_RULE_DNS)
+        rule->value[identity_dns_length(value, strlen(value))] = '\0';
     return true;
 }
 
@@ -117,100 +85,44 @@ struct peer_rule *peer_rule_add(struct peer_rule *group, enum peer_rule_kind kin
     return &parts[group->part_count++];
 }
 
-/* ---- names and patterns ---- */
-
-struct pattern_style {
-    char boundary; /* `*` does not match it; '\0': `*` matches every character */
-    bool folds_case;
-    bool has_wide; /* `**` matches every character */
-};
-
-/* Backtracks to the last `*` only, which keeps the cost linear per `*`: the last `*` can match everything
- * that an earlier one could match in addition. A boundary does not change this, because no `*` matches it.
- * When the last `*` is at a boundary, backtracks to the last `**` in front of it. */
-static bool pattern_matches(const char *pattern, const char *text, struct pattern_style style)
-{
-    const char *star = NULL, *taken = NULL;      /* the last `*`, and the end of the text that it matches */
-    const char *wide = NULL, *wide_taken = NULL; /* the same for the last `**` */
-
-    while (*text) {
-        if (style.has_wide && pattern[0] == '*' && pattern[1] == '*') {
-            wide = pattern++;
-            pattern++;
-            wide_taken = text;
-            star = NULL;
-        } else if (*pattern == '*') {
-            star = pattern++;
-            taken = text;
-        } else if (*pattern == *text || (style.folds_case && lower(*pattern) == lower(*text))) {
-            pattern++;
-            text++;
-        } else if (star && *taken != style.boundary) {
-            text = ++taken;
-            pattern = star + 1;
-        } else if (wide) {
-            text = ++wide_taken;
-            pattern = wide + 2;
-            star = NULL;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return *pattern == '\0';
-}
+/* ---- names ---- */
 
 /* The first name that the pattern matches; NULL: none. */
 static const char *match_in(const char *pattern, const struct identity_names *names,
-                            struct pattern_style style)
+                            enum name_pattern_style style)
 {
     for (size_t i = 0; i < names->count; i++) {
-        if (pattern_matches(pattern, names->values[i], style))
+        if (name_pattern_matches(pattern, names->values[i], style))
             return names->values[i];
     }
     return NULL;
 }
 
 /* The same for the only name of a kind, which may be NULL. */
-static const char *match_of(const char *pattern, const char *name, struct pattern_style style)
+static const char *match_of(const char *pattern, const char *name, enum name_pattern_style style)
 {
-    return name && pattern_matches(pattern, name, style) ? name : NULL;
-}
-
-static const char *match_of_key(const char *digits, const char *spki)
-{
-    for (size_t i = 0; i < SPKI_DIGITS; i++) {
-        if (lower(digits[i]) != spki[i])
-            return NULL;
-    }
-    return spki;
+    return name && name_pattern_matches(pattern, name, style) ? name : NULL;
 }
 
 static const char *name_match(const struct peer_rule *rule, const struct identity *identity)
 {
-    static const struct pattern_style dns = { .boundary = '.', .folds_case = true };
-    static const struct pattern_style uri = { .boundary = '/', .has_wide = true };
-    static const struct pattern_style email = { .boundary = '@' };
-    static const struct pattern_style plain = { .boundary = '\0' };
-
     switch (rule->kind) {
     case PEER_RULE_CN:
-        return match_of(rule->value, identity->cn, plain);
+        return match_of(rule->value, identity->cn, NAME_PATTERN_TEXT);
     case PEER_RULE_DNS:
-        return match_in(rule->value, &identity->dns, dns);
+        return match_in(rule->value, &identity->dns, NAME_PATTERN_DNS);
     case PEER_RULE_URI:
-        return match_in(rule->value, &identity->uri, uri);
+        return match_in(rule->value, &identity->uri, NAME_PATTERN_URI);
     case PEER_RULE_OU:
-        return match_in(rule->value, &identity->ou, plain);
+        return match_in(rule->value, &identity->ou, NAME_PATTERN_TEXT);
     case PEER_RULE_O:
-        return match_in(rule->value, &identity->o, plain);
+        return match_in(rule->value, &identity->o, NAME_PATTERN_TEXT);
     case PEER_RULE_EMAIL:
-        return match_in(rule->value, &identity->email, email);
+        return match_in(rule->value, &identity->email, NAME_PATTERN_EMAIL);
     case PEER_RULE_ISSUER:
-        return match_of(rule->value, identity->issuer, plain);
+        return match_of(rule->value, identity->issuer, NAME_PATTERN_TEXT);
     case PEER_RULE_SPKI:
-        return match_of_key(rule->value, identity->spki);
+        return strcasecmp(rule->value, identity->spki) == 0 ? identity->spki : NULL;
     default:
         assert(!"a kind of name");
         return NULL;
@@ -229,6 +141,14 @@ const char *peer_rule_match(const struct peer_rule *rule, const struct identity 
 
 /* ---- verdicts ---- */
 
+/* A CN that the rule matches, and that is not the last one. */
+static const char *other_cn(const struct peer_rule *rule, const struct identity *identity)
+{
+    return identity && rule->kind == PEER_RULE_CN
+               ? match_in(rule->value, &identity->other_cns, NAME_PATTERN_TEXT)
+               : NULL;
+}
+
 /* Whether the certificate has a name of the kind that cannot be read: the name may be the one of the rule. */
 static bool has_unreadable(enum peer_rule_kind kind, const struct identity *identity)
 {
@@ -236,7 +156,7 @@ static bool has_unreadable(enum peer_rule_kind kind, const struct identity *iden
         return false;
     switch (kind) {
     case PEER_RULE_CN:
-        return identity->cn_is_unreadable;
+        return identity->cn_is_unreadable || identity->other_cns.is_incomplete;
     case PEER_RULE_DNS:
         return identity->dns.is_incomplete;
     case PEER_RULE_URI:
@@ -278,7 +198,8 @@ enum peer_rule_verdict peer_rule_judge(const struct peer_rule *rule, const struc
         return parts_judge(rule, identity);
     if (peer_rule_match(rule, identity))
         return PEER_RULE_YES;
-    return has_unreadable(rule->kind, identity) ? PEER_RULE_UNKNOWN : PEER_RULE_NO;
+    return other_cn(rule, identity) || has_unreadable(rule->kind, identity) ? PEER_RULE_UNKNOWN
+                                                                            : PEER_RULE_NO;
 }
 
 /* ---- words ---- */
@@ -310,6 +231,8 @@ static void name_explain(const struct peer_rule *rule, const struct identity *id
         words_add(words, "%s%s:%s", and, kind, match);
     else if (!is_name(rule->kind))
         words_add(words, "%sthe peer has %s certificate", and, identity ? "a" : "no");
+    else if (other_cn(rule, identity))
+        words_add(words, "%scn:%s is not the last CN of the certificate", and, other_cn(rule, identity));
     else if (has_unreadable(rule->kind, identity))
         words_add(words, "%sthe certificate has a name of the kind %s that cannot be read", and, kind);
     else

@@ -30,8 +30,8 @@ enum { PEER_RULE_DEPTH_MAX = 8 }; /* groups in groups that the configuration all
 
 enum peer_rule_effect { PEER_RULE_ALLOWS, PEER_RULE_DENIES };
 
-/* UNKNOWN: the certificate has a name of the kind that cannot be read. Neither a rule nor its `not` matches
- * then. The order matters. */
+/* UNKNOWN: the certificate has a name of the kind that cannot be read, or a CN in front of the last one
+ * matches. Neither a rule nor its `not` matches then. The order matters. */
 enum peer_rule_verdict { PEER_RULE_NO, PEER_RULE_UNKNOWN, PEER_RULE_YES };
 
 struct peer_rule {
@@ -43,17 +43,11 @@ struct peer_rule {
     size_t origin; /* of a rule of a policy: for the caller, which setting the rule is from */
 };
 
-/* A new rule; `value` is copied. In CN, O, OU and issuer values `*` matches any characters, in DNS values
- * any characters but `.`, in URI values any characters but `/`, in e-mail values any characters but `@`. In
- * URI values `**` matches any characters. DNS values ignore ASCII case. An SPKI value is 64 hex digits. Fails
- * on an empty value and on a malformed hash. */
+/* A new rule; `value` is copied. It is a pattern (trust/name_pattern.h), or 64 hex digits of an SPKI. A final
+ * dot of a DNS name is left out. Fails on an empty value and on a malformed hash. */
 MUST_CHECK bool peer_rule_init(struct peer_rule *rule, enum peer_rule_kind kind, const char *value,
                                struct fault *fault);
 void peer_rule_deinit(struct peer_rule *rule);
-
-/* Whether a name of this kind can match `value`: a URI begins with a scheme (RFC 3986, 3.1), an email address
- * has a domain (RFC 5280, 4.2.1.6). The fault quotes the value. */
-MUST_CHECK bool peer_rule_can_match(enum peer_rule_kind kind, const char *value, struct fault *fault);
 
 /* Adds a part to a group. Returns the part, valid until the next one of the same group is added; NULL: as
  * peer_rule_init. A group without parts matches nothing. */

@@ -4,7 +4,6 @@
 #include <string.h>
 
 static const char scheme[] = "spiffe://";
-static const char domain_letters[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
 static const char path_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
 
 /* Returns what follows the trust domain; NULL: there is no trust domain. */
@@ -15,7 +14,7 @@ static const char *domain_read(const char *text, char domain[SPIFFE_DOMAIN_BYTES
     if (strnlen(text, SPIFFE_ID_BYTES) == SPIFFE_ID_BYTES || strncmp(text, scheme, sizeof scheme - 1) != 0)
         return NULL;
     text += sizeof scheme - 1;
-    length = strspn(text, domain_letters);
+    length = strspn(text, SPIFFE_DOMAIN_LETTERS);
     if (length == 0 || length >= SPIFFE_DOMAIN_BYTES)
         return NULL;
     memcpy(domain, text, length);

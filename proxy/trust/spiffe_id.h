@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#define SPIFFE_DOMAIN_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789.-_"
+
 enum {
     SPIFFE_ID_BYTES = 2049,    /* SPIFFE-ID, 2.3, and the NUL */
     SPIFFE_DOMAIN_BYTES = 256, /* the same */

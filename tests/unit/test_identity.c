@@ -46,10 +46,14 @@ static void test_reads_every_kind_of_name(void **state)
                           { GEN_URI, "spiffe://example/agent-1", 0 },
                           { GEN_IPADD, "\x7f\0\0\1", 4 },
                           { GEN_EMAIL, "agent@example", 0 },
-                          { GEN_DNS, "*.example", 0 } },
+                          { GEN_DNS, "*.example", 0 },
+                          { GEN_DNS, "agent-1.example.", 0 },
+                          { GEN_DNS, ".", 0 } },
     });
 
     assert_string_equal(identity->cn, "agent-1");
+    assert_int_equal(identity->other_cns.count, 1);
+    assert_string_equal(identity->other_cns.values[0], "general");
     assert_int_equal(identity->o.count, 1);
     assert_string_equal(identity->o.values[0], "Example, Inc.");
     assert_int_equal(identity->email.count, 1);
@@ -59,9 +63,11 @@ static void test_reads_every_kind_of_name(void **state)
     assert_int_equal(identity->ou.count, 2);
     assert_string_equal(identity->ou.values[0], "logs");
     assert_string_equal(identity->ou.values[1], "caf\xc3\xa9");
-    assert_int_equal(identity->dns.count, 2);
+    assert_int_equal(identity->dns.count, 4);
     assert_string_equal(identity->dns.values[0], "agent-1.example");
     assert_string_equal(identity->dns.values[1], "*.example");
+    assert_string_equal(identity->dns.values[2], "agent-1.example");
+    assert_string_equal(identity->dns.values[3], ".");
     assert_int_equal(identity->uri.count, 1);
     assert_string_equal(identity->uri.values[0], "spiffe://example/agent-1");
     identity_free(identity);

@@ -192,6 +192,34 @@ static void the_names_that_decide_are_explained(void **state)
     peer_rule_deinit(&all);
 }
 
+/* A subject can have several CNs. Only the last one is the CN of the peer, but none of them is ignored. */
+static void another_cn_admits_nobody_and_can_be_denied(void **state)
+{
+    char *others[] = { (char *)"evil", (char *)"users" };
+    const struct identity identity = { .cn = (char *)"agent", .other_cns = { .count = 2, .values = others } },
+                          unread = { .cn = (char *)"agent", .other_cns = { .is_incomplete = true } };
+    struct peer_rule not = group_of(PEER_RULE_NOT);
+    struct peer_policy policy = { 0 };
+    struct fault fault;
+    char text[64];
+
+    (void)state;
+    const struct peer_rule *name = part_add(&not, PEER_RULE_CN, "ev*");
+    assert_int_equal(peer_rule_judge(name, &identity), PEER_RULE_UNKNOWN);
+    assert_int_equal(peer_rule_judge(&not, &identity), PEER_RULE_UNKNOWN);
+    assert_int_equal(peer_rule_judge(name, &unread), PEER_RULE_UNKNOWN);
+    peer_rule_explain(&not, &identity, text, sizeof text);
+    assert_string_equal(text, "cn:evil is not the last CN of the certificate");
+    peer_rule_deinit(&not);
+    assert_non_null(peer_policy_add(&policy, PEER_RULE_CN, "evil", &fault));
+    assert_int_equal(peer_policy_judge(&policy, &identity), PEER_RULE_UNKNOWN);
+    assert_non_null(peer_policy_add(&policy, PEER_RULE_CN, "agent", &fault));
+    assert_int_equal(peer_policy_judge(&policy, &identity), PEER_RULE_YES);
+    assert_non_null(peer_policy_deny(&policy, PEER_RULE_CN, "users", &fault));
+    assert_int_equal(peer_policy_judge(&policy, &identity), PEER_RULE_NO);
+    peer_policy_deinit(&policy);
+}
+
 static void expressions_are_equal_if_all_parts_are(void **state)
 {
     struct peer_rule a = group_of(PEER_RULE_NOT), b = group_of(PEER_RULE_NOT), c = group_of(PEER_RULE_ALL_OF);
@@ -263,6 +291,7 @@ int main(void)
         cmocka_unit_test(an_unreadable_name_leaves_open_only_its_own_kind),
         cmocka_unit_test(an_unreadable_name_admits_nobody_and_is_denied),
         cmocka_unit_test(the_names_that_decide_are_explained),
+        cmocka_unit_test(another_cn_admits_nobody_and_can_be_denied),
         cmocka_unit_test(expressions_are_equal_if_all_parts_are),
         cmocka_unit_test(a_peer_without_certificate_matches_only_what_is_said_of_it),
         cmocka_unit_test(a_wrong_part_is_refused),
