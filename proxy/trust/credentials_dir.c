@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { ALTERNATIVES = 2, NAMES_SHOWN_MAX = 8, NAMES_BYTES = 256, NAME_BYTES = 64 };
 
@@ -53,12 +54,12 @@ static struct name name_for(const char *pattern, enum tls_role role)
     return name;
 }
 
-/* What cannot be looked at counts as there: to read the file tells why. */
+/* What cannot be looked at, and a symbolic link to nothing, count as there: to read the file tells why. */
 static bool is_there(const char *path)
 {
     struct stat facts;
 
-    return stat(path, &facts) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    return lstat(path, &facts) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 /* Sets the path of the file; an empty path: there is none. */
@@ -87,7 +88,7 @@ static void names_list(const char *path, char text[NAMES_BYTES])
     int count = scandir(path, &entries, is_shown, alphasort);
     size_t used = 0;
 
-    snprintf(text, NAMES_BYTES, "nothing");
+    snprintf(text, NAMES_BYTES, "%s", count < 0 ? strerror(errno) : "nothing");
     for (int i = 0; i < count; i++) {
         if (i < NAMES_SHOWN_MAX && used < NAMES_BYTES)
             used +=
@@ -162,9 +163,13 @@ static bool directory_check(const char *path, struct fault *fault)
     struct stat facts;
     bool is_read = stat(path, &facts) == 0;
 
-    if (is_read && S_ISDIR(facts.st_mode))
+    if (is_read && !S_ISDIR(facts.st_mode)) {
+        fault_set(fault, "%s: is no directory", path);
+        return false;
+    }
+    if (is_read && access(path, X_OK) == 0)
         return true;
-    fault_set(fault, "%s: %s", path, is_read ? "is no directory" : strerror(errno));
+    fault_set(fault, "%s: %s", path, strerror(errno));
     return false;
 }
 

@@ -1,6 +1,8 @@
 #include "trust/system_cas.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char *const places[] = {
@@ -15,8 +17,13 @@ const char *system_cas_find(struct fault *fault)
 {
     const char *given = getenv("SSL_CERT_FILE");
 
-    if (given && given[0])
+    if (given && given[0] && access(given, F_OK) == 0)
         return given;
+    if (given && given[0]) {
+        fault_set(fault, "--ca system: the environment variable SSL_CERT_FILE names %s: %s", given,
+                  strerror(errno));
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         if (access(places[i], F_OK) == 0)
             return places[i];

@@ -1,6 +1,7 @@
 """Where certificate, key and CAs come from: a directory (--credentials), a PKCS#12 file (--keystore), the system."""
 
 import base64
+import os
 import shutil
 import subprocess
 
@@ -9,7 +10,7 @@ import yaml
 
 from support import config_file, raw
 from support.forward import Agent, Aggregator, carry_acked, event
-from support.husk import flags, run
+from support.husk import BINARY, flags, run
 from support.husk_pki import succeed
 from support.pki import openssl
 
@@ -123,6 +124,35 @@ def test_each_side_of_a_file_has_its_directory(husk, fill, tmp_path, pki):
     both = husk.run(tmp_path / "husk.yaml")
     agent = Agent(raw.connect_tls(config_file.address_of(both, "both"), pki.ca.cert, pki.client))
     carry_acked(agent, 1, "chunk")
+
+
+def test_a_symbolic_link_to_nothing_is_named(husk, fill):
+    directory = fill("kubernetes.io/tls", "client")
+    (directory / "tls.key").unlink()
+    (directory / "tls.key").symlink_to("..data/tls.key")
+    line = start_fault(husk, "client", credentials=directory)
+    assert f"{directory}/tls.key: a symbolic link to a file that does not exist" in line
+
+
+@pytest.mark.parametrize("mode, lacks, words", [
+    (0o000, None, "Permission denied"),
+    (0o100, "ca.crt", "lacks ca.crt of the layout kubernetes.io/tls (--ca can name another file); the directory has: Permission denied")])
+def test_a_directory_without_rights_is_told(husk, fill, mode, lacks, words):
+    directory = fill("kubernetes.io/tls", "client")
+    setpriv = shutil.which("setpriv")
+    if os.getuid() == 0 and not setpriv:
+        pytest.skip("root may read everything")
+    rights = "-dac_override,-dac_read_search"
+    without = [setpriv, f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.getuid() == 0 else []
+    if lacks:
+        (directory / lacks).unlink()
+    directory.chmod(mode)
+    try:
+        result = subprocess.run([*without, BINARY, "client", *flags(listen="127.0.0.1:0", upstream="localhost:1", credentials=directory)],
+                                capture_output=True, text=True, timeout=60)
+    finally:
+        directory.chmod(0o700)
+    assert result.returncode == 1 and f"{directory}: {words}" in result.stderr, result
 
 
 @pytest.mark.parametrize("files, words", [

@@ -278,10 +278,14 @@ static void the_word_system_becomes_a_file(void **state)
     struct fault fault;
 
     (void)state;
-    setenv("SSL_CERT_FILE", "/some/where.pem", 1);
+    setenv("SSL_CERT_FILE", "/dev/null", 1);
     assert_true(credentials_files_find(&files, &options, &fault));
-    assert_string_equal(files.options.ca_file, "/some/where.pem");
+    assert_string_equal(files.options.ca_file, "/dev/null");
     assert_true(files.uses_system_cas);
+    setenv("SSL_CERT_FILE", "/some/where.pem", 1);
+    assert_false(credentials_files_find(&files, &options, &fault));
+    assert_string_equal(fault.text, "--ca system: the environment variable SSL_CERT_FILE names "
+                                    "/some/where.pem: No such file or directory");
     setenv("SSL_CERT_FILE", "", 1);
     const char *found = system_cas_find(&fault);
     assert_true(found ? access(found, F_OK) == 0 : strstr(fault.text, "SSL_CERT_FILE") != NULL);
