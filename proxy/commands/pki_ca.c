@@ -1,6 +1,5 @@
 #include "commands/pki_ca.h"
 
-#include "pki/renewal.h"
 #include "trust/private_key.h"
 
 #include <stdio.h>
@@ -12,11 +11,10 @@ void pki_ca_print_file(const char *path)
 
 bool pki_ca_find(const struct pki_settings *settings, struct store *store, struct fault *fault)
 {
-    bool is_whole = store_open(store, settings->directory, pki_settings_profile(settings), fault) &&
-                    renewal_resume(store, fault);
+    bool is_open = store_open(store, settings->directory, pki_settings_profile(settings), fault);
 
     store->on_file = pki_ca_print_file;
-    return is_whole;
+    return is_open;
 }
 
 bool pki_ca_load(const struct pki_settings *settings, const struct store *store, enum profile_use use,

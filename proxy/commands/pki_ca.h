@@ -5,8 +5,8 @@
 #include "commands/pki_settings.h"
 #include "pki/signer.h"
 
-/* Opens the PKI of the settings, and finishes renewals that were interrupted. Each file that is written
- * afterwards is printed. Close with store_close, also after a failure. */
+/* Opens the PKI of the settings. Each file that is written afterwards is printed. Close with store_close,
+ * also after a failure. */
 MUST_CHECK bool pki_ca_find(const struct pki_settings *settings, struct store *store, struct fault *fault);
 
 /* Loads the CA `use`, which signs. Prints a warning if others than the owner can read its key. Free with

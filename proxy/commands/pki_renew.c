@@ -33,14 +33,12 @@ static bool name_renew(const struct pki_settings *settings, struct store *store,
            renewal_run(store, signer, &order, fault);
 }
 
-/* renewal_run itself finishes an interrupted renewal of a name, and does not renew it twice. */
 int pki_renew_run(const struct pki_settings *settings, int count, char **words, struct fault *fault)
 {
     struct store store;
     struct signer signer = { .key = NULL };
-    bool is_renewed = store_open(&store, settings->directory, pki_settings_profile(settings), fault);
+    bool is_renewed = pki_ca_find(settings, &store, fault);
 
-    store.on_file = pki_ca_print_file;
     for (int i = 0; is_renewed && i < count; i++)
         is_renewed = name_renew(settings, &store, words[i], &signer, fault);
     signer_deinit(&signer);
@@ -50,15 +48,14 @@ int pki_renew_run(const struct pki_settings *settings, int count, char **words, 
 
 /* ---- needs-renewal ---- */
 
-/* The path of a certificate: `which` is a name of the PKI, or a file. An interrupted renewal of the name is
- * finished, where the directory can be written. */
+/* The path of a certificate: `which` is a name of the PKI, or a file. */
 static const char *path_find(const struct pki_settings *settings, const char *which,
                              char path[STORE_PATH_BYTES])
 {
     struct store store;
     struct fault ignored;
     enum profile_use ca;
-    bool is_open = pki_ca_find(settings, &store, &ignored) || store.profile, has_file = false;
+    bool is_open = pki_ca_find(settings, &store, &ignored), has_file = false;
 
     if (is_open && store_names_ca(&store, which, &ca)) {
         store_path(&store, profile_ca_cert(ca), NULL, path);

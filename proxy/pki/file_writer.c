@@ -97,9 +97,14 @@ bool file_writer_create(const char *path, BIO *content, struct fault *fault)
     return (is_made && folder_sync(path)) || fault_of_errno(path, fault);
 }
 
-bool file_writer_rename(const char *from, const char *to, struct fault *fault)
+/* Gives a temporary file its name. */
+static bool commit(const char *temporary, const char *path, struct fault *fault)
 {
-    return (rename(from, to) == 0 && folder_sync(to)) || fault_of_errno(to, fault);
+    if (rename(temporary, path) == 0)
+        return folder_sync(path) || fault_of_errno(path, fault);
+    (void)fault_of_errno(path, fault);
+    unlink(temporary);
+    return false;
 }
 
 bool file_writer_replace(const char *path, BIO *content, struct fault *fault)
@@ -108,10 +113,27 @@ bool file_writer_replace(const char *path, BIO *content, struct fault *fault)
 
     if (!temporary_write(temporary, path, content))
         return fault_of_errno(path, fault);
-    if (file_writer_rename(temporary, path, fault))
-        return true;
+    return commit(temporary, path, fault);
+}
+
+bool file_writer_link(const char *path, const char *target, struct fault *fault)
+{
+    char temporary[PATH_MAX];
+    int length = folder_length(path);
+
+    snprintf(temporary, sizeof temporary, "%.*s%s%s%s", length, path, temporary_prefix, path + length,
+             temporary_suffix);
     unlink(temporary);
-    return false;
+    if (symlink(target, temporary) != 0)
+        return fault_of_errno(path, fault);
+    return commit(temporary, path, fault);
+}
+
+bool file_writer_folder(const char *path, struct fault *fault)
+{
+    if (mkdir(path, 0700) == 0)
+        return folder_sync(path) || fault_of_errno(path, fault);
+    return errno == EEXIST || fault_of_errno(path, fault);
 }
 
 void file_writer_sweep(const char *directory)

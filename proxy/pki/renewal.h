@@ -16,15 +16,10 @@ struct renewal_order {
 };
 
 /* Replaces the certificate and, unless the key is kept, the key and the request of a name. Locks the store.
- * Fails for a certificate that was revoked, if its key is to be kept. An interruption leaves the old files,
- * the new ones, or the new key with the old certificate; then renewal_resume, or the next renewal of the
- * name, finishes the first one. */
+ * Fails for a certificate that was revoked, if its key is to be kept. An interruption leaves the old files or
+ * the new ones (pki/pair.h). */
 MUST_CHECK bool renewal_run(struct store *store, const struct signer *signer,
                             const struct renewal_order *order, struct fault *fault);
-
-/* Finishes the renewals that were interrupted between two files, so that each key fits its certificate. Locks
- * the store, but only if there is something to finish. */
-MUST_CHECK bool renewal_resume(struct store *store, struct fault *fault);
 
 /* Whether it is time to renew: fewer than `left_days` are left, or with 0 less than a third of the life. All
  * times in seconds since the epoch. */

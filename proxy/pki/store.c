@@ -118,28 +118,20 @@ bool store_open(struct store *store, const char *directory, const struct profile
     return false;
 }
 
-static bool folder_make(const char *path, struct fault *fault)
-{
-    if (mkdir(path, 0700) == 0 || errno == EEXIST)
-        return true;
-    fault_set(fault, "%s: %s", path, strerror(errno));
-    return false;
-}
-
 bool store_create(struct store *store, const char *directory, const struct profile *profile,
                   struct fault *fault)
 {
     char path[STORE_PATH_BYTES];
 
     if (!begin(store, directory, fault) || !profile_check(store, profile_detect(store), profile, fault) ||
-        !folder_make(directory, fault))
+        !file_writer_folder(directory, fault))
         return false;
     store->profile = profile;
     if (!store_lock(store, fault))
         return false;
     for (const char *const *folder = profile->folders; *folder; folder++) {
         snprintf(path, sizeof path, "%s/%s", directory, *folder);
-        if (!folder_make(path, fault))
+        if (!file_writer_folder(path, fault))
             return false;
     }
     return true;

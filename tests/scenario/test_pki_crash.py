@@ -6,13 +6,16 @@ import re
 import resource
 import shutil
 import signal
+import ssl
 import subprocess
 
 import pytest
 
+from support import raw
 from support.husk import BINARY, LIGHT, ROOT
 from support.husk_pki import husk_pki, openssl_says, succeed
-from support.pki import SEED_CONFIG, openssl
+from support.pki import Certificate, SEED_CONFIG, openssl
+from support.process import eventually
 
 SECRETS = {"CA": "1000", "KEY": "1234"}
 
@@ -57,7 +60,7 @@ def assert_whole(directory):
             continue
         # Those of openssl have the modes that openssl gives.
         assert path.stat().st_mode & 0o777 == 0o600 or path.name in ("openssl.cnf", "more.key.pem", "more.csr.pem"), path
-        if path.name.endswith((".pem", ".pem.next")):
+        if path.name.endswith(".pem"):
             assert_whole_blocks(path)
         elif path.name.endswith("index.txt"):
             assert not path.read_text() or path.read_text().endswith("\n")
@@ -117,7 +120,7 @@ def test_a_killed_run_leaves_whole_files_and_is_finished_by_the_next(shim, templ
         is_done = re.search("has a PKI already|exists already|is revoked already", again.stderr)
         assert again.returncode == 0 or is_done, (at, again)
         assert_whole(directory)
-        assert not list(directory.rglob("*.next")) and not list(directory.rglob(".husk-*")), at
+        assert not list(directory.rglob(".husk-*")), at
         if case != "crl":
             succeed("crl", "--dir", directory)  # enters what the killed run has not entered
         assert_journal_is_complete(directory)
@@ -128,20 +131,113 @@ def test_a_killed_run_leaves_whole_files_and_is_finished_by_the_next(shim, templ
         shutil.rmtree(directory)
 
 
+def fits(directory):
+    """Whether key, certificate and request of the server belong together."""
+    seed = (directory / "certs").exists()
+    cert, key = ("certs/server.crt.pem", "private/server.key.pem") if seed else ("server.crt.pem", "server.key.pem")
+    keys = {openssl_says("x509", "-noout", "-pubkey", "-in", directory / cert), openssl_says("pkey", "-pubout", "-in", directory / key)}
+    if seed:
+        keys.add(openssl_says("req", "-noout", "-pubkey", "-in", directory / "csr/server.csr.pem"))
+    return len(keys) == 1
+
+
+def assert_one_pair(directory):
+    """Nothing but the pair in use is left."""
+    assert not list(directory.rglob(".husk-*"))
+    assert len(list((directory / "pairs").iterdir())) == 2
+    for name in ("certs/server.crt.pem", "private/server.key.pem", "server.crt.pem", "server.key.pem"):
+        assert (directory / name).is_symlink() or not (directory / name).exists()
+
+
+def plain(directory):
+    pass
+
+
+def renewed(directory):
+    succeed("renew", "server", "--dir", directory)
+
+
+def half_replaced(directory):
+    """A program has put a file in the place of a link."""
+    renewed(directory)
+    content = (directory / "server.crt.pem").read_bytes()
+    (directory / "server.crt.pem").unlink()
+    (directory / "server.crt.pem").write_bytes(content)
+
+
+def issued_anew(directory):
+    renewed(directory)
+    for kind in ("key", "crt"):
+        (directory / f"server.{kind}.pem").unlink()
+    succeed("issue", "server", "server", "--dir", directory)
+
+
+def copied_without_links(directory):
+    renewed(directory)
+    copy = shutil.copytree(directory, directory.with_name("copy"))
+    shutil.rmtree(directory)
+    copy.rename(directory)
+
+
+def guide(directory):
+    """The profile seed, whose keys take their time: its calls are sampled."""
+    shutil.rmtree(directory)
+    succeed("init", directory, "--profile", "seed", "--no-passphrase")
+
+
+STATES = {plain: 1, renewed: 1, half_replaced: 1, issued_anew: 1, copied_without_links: 1, guide: 20}
+
+
 @pytest.mark.skipif(LIGHT, reason="a sanitizer must be the first library that is loaded")
-def test_after_a_killed_renewal_a_key_fits_its_certificate(shim, templates, tmp_path):
-    """The next command is none that renews: a Secret never has a key and a certificate that do not belong together."""
-    directory = shutil.copytree(templates / "modern", tmp_path / "counted")
-    words = ("renew", "client", "--dir")
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+def test_after_a_killed_renewal_a_key_fits_its_certificate(shim, templates, tmp_path, state):
+    """Also for programs that read the files before the next run: openssl, and a husk that starts."""
+    template = shutil.copytree(templates / "modern", tmp_path / "template")
+    state(template)
+    words = ("renew", "server", "--no-passphrase", "--dir")
+    directory = shutil.copytree(template, tmp_path / "counted", symlinks=True)
     assert husk_pki(*words, directory, env={"LD_PRELOAD": shim, "KILL_COUNT": str(tmp_path / "count")}).returncode == 0
-    for at in range(1, int((tmp_path / "count").read_text()) + 1):
-        directory = shutil.copytree(templates / "modern", tmp_path / str(at))
-        husk_pki(*words, directory, env={"LD_PRELOAD": shim, "KILL_AT": str(at)})
-        secret = dict(re.findall(r"^  (\S+\.\S+): (\S+)$", succeed("secret", "client", "--layout", "tls", "--dir", directory), re.M))
-        for name, content in secret.items():
-            (tmp_path / name).write_bytes(base64.b64decode(content))
-        assert openssl_says("x509", "-noout", "-pubkey", "-in", tmp_path / "tls.crt") == openssl_says(
-            "pkey", "-pubout", "-in", tmp_path / "tls.key"), at
+    assert fits(directory)
+    assert_one_pair(directory)
+    for at in range(1, int((tmp_path / "count").read_text()) + 1, STATES[state]):
+        directory = shutil.copytree(template, tmp_path / str(at), symlinks=True)
+        killed = husk_pki(*words, directory, env={"LD_PRELOAD": shim, "KILL_AT": str(at)})
+        assert killed.returncode == -signal.SIGKILL, (at, killed)
+        assert fits(directory), at
+        # husk loads the pair, and has nothing else to say.
+        checked = subprocess.run([BINARY, "check", "server", "--credentials", directory, "--allow-any", "--upstream",
+                                  "127.0.0.1:1", "--listen", "127.0.0.1:0"], capture_output=True, text=True)
+        assert checked.returncode == 0, (at, checked)
+        succeed(*words, directory)
+        assert_one_pair(directory)
+        shutil.rmtree(directory)
+
+
+@pytest.mark.skipif(LIGHT, reason="a sanitizer must be the first library that is loaded")
+def test_a_running_husk_takes_what_killed_renewals_leave(husk, shim, templates, tmp_path):
+    """In one directory, one renewal after the other is killed, each one call later."""
+    directory = shutil.copytree(templates / "modern", tmp_path / "made")
+    server = husk.server(raw.Listener(), cert=None, key=None, ca=None, protocol="tcp", allow_any=True, credentials=directory,
+                         reload_interval="50ms")
+
+    def shown():
+        peer = raw.connect_tls(server.address, str(directory / "ca.crt.pem"),
+                               Certificate(directory / "client.crt.pem", directory / "client.key.pem"))
+        return peer.tls.getpeercert(binary_form=True)
+
+    def in_directory():
+        first = (directory / "server.crt.pem").read_text().partition("-----END CERTIFICATE-----")
+        return ssl.PEM_cert_to_DER_cert(first[0] + first[1] + "\n")
+    at, killed = 0, True
+    while killed:
+        at += 1
+        killed = husk_pki("renew", "server", "--dir", directory, env={"LD_PRELOAD": shim, "KILL_AT": str(at)}).returncode
+        loaded = server.metric("husk_reloads_total", result="success")
+        server.signal(signal.SIGHUP)
+        eventually(lambda: server.metric("husk_reloads_total", result="success") > loaded, f"husk loads what is left at {at}")
+        eventually(lambda: shown() == in_directory(), "husk shows the certificate of the directory")
+    assert at > 30 and not server.problems()
+    assert_one_pair(directory)
 
 
 @pytest.mark.parametrize("case", ["init", "issue", "renew", "revoke", "renew intermediate"])

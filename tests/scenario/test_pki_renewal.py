@@ -1,7 +1,9 @@
 """husk pki renew, needs-renewal, revoke and crl."""
 
+import pathlib
 import re
 import shutil
+import ssl
 import subprocess
 import time
 
@@ -10,6 +12,7 @@ import pytest
 from support import raw
 from support.husk_pki import husk_pki, openssl_says, refuse, succeed
 from support.pki import Certificate, SeedPki, openssl
+from support.process import eventually
 
 
 @pytest.fixture
@@ -63,7 +66,6 @@ def test_renew_makes_the_same_certificate_anew(made, keeps_key):
     assert verify(made, cert, "-purpose", "sslserver").returncode == 0
     assert "will expire" in subprocess.run(["openssl", "x509", "-noout", "-checkend", str(8 * 86400), "-in", cert],
                                            capture_output=True, text=True).stdout
-    assert not list(made.glob("*.next"))
 
 
 def test_a_key_that_was_encrypted_stays_so(made):
@@ -99,35 +101,64 @@ def test_what_cannot_be_renewed_is_named(made, tmp_path):
         "renew", "foreign", "--dir", made)
 
 
-@pytest.mark.parametrize("staged", [("key",), ("key", "crt")])
-def test_an_interrupted_renewal_is_finished_or_repeated(made, tmp_path, staged):
-    """Interrupted before or after the new certificate was written."""
-    other = shutil.copytree(made, tmp_path / "other")
-    succeed("renew", "client", "--dir", other)
-    for kind in staged:
-        shutil.copy(other / f"client.{kind}.pem", made / f"client.{kind}.pem.next")
+def fits(cert, key):
+    return facts(cert)[1] == openssl_says("pkey", "-pubout", "-in", key)
+
+
+def pair_files(directory):
+    return sorted(str(path.relative_to(directory)) for path in (directory / "pairs").rglob("*"))
+
+
+def test_renewed_files_are_links_through_one_link_and_one_pair_is_kept(made):
+    for slot in ("b", "a", "b"):
+        succeed("renew", "client", "--dir", made)
+        assert (made / "client.key.pem").readlink() == pathlib.Path("pairs/client/key.pem")
+        assert (made / "client.crt.pem").readlink() == pathlib.Path("pairs/client/crt.pem")
+        assert pair_files(made) == ["pairs/client", *(f"pairs/client@{slot}{name}" for name in ("", "/crt.pem", "/key.pem"))]
+        assert all(path.stat().st_mode & 0o77 == 0 for path in (made / "pairs").rglob("*"))
+    before = facts(made / "client.crt.pem")
+    succeed("renew", "client", "--keep-key", "--dir", made)
+    after = facts(made / "client.crt.pem")
+    assert after[1] == before[1] and after[2] != before[2] and (made / "client.crt.pem").is_symlink()
+    assert len(pair_files(made)) == 4
+    # The directory can be moved, and copied with its links or without them.
+    moved = made.rename(made.with_name("moved"))
+    for links in (True, False):
+        copy = shutil.copytree(moved, made.with_name(f"copy-{links}"), symlinks=links)
+        assert fits(copy / "client.crt.pem", copy / "client.key.pem")
+        succeed("renew", "client", "--dir", copy)
+        assert fits(copy / "client.crt.pem", copy / "client.key.pem") and len(pair_files(copy)) == 4
+
+
+def test_files_that_somebody_puts_in_the_place_of_links_are_renewed_too(made):
+    cert, key = made / "client.crt.pem", made / "client.key.pem"
     succeed("renew", "client", "--dir", made)
-    assert not list(made.glob("*.next"))
-    assert openssl_says("pkey", "-pubout", "-in", made / "client.key.pem") == facts(made / "client.crt.pem")[1]
-    is_finished = (made / "client.crt.pem").read_text() == (other / "client.crt.pem").read_text()
-    assert is_finished == ("crt" in staged)
+    content = cert.read_text()
+    cert.unlink()
+    cert.write_text(content)
+    succeed("renew", "client", "--dir", made)
+    assert cert.is_symlink() and fits(cert, key) and cert.read_text() != content
+    key.unlink()
+    cert.unlink()
+    succeed("issue", "client", "client", "--dir", made)
+    assert not cert.is_symlink()
+    succeed("renew", "client", "--dir", made)
+    assert cert.is_symlink() and key.is_symlink() and fits(cert, key)
 
 
-def test_each_command_finishes_an_interrupted_renewal(made, tmp_path):
-    """The key is in its place, and the certificate is not."""
-    other = shutil.copytree(made, tmp_path / "other")
-    succeed("renew", "client", "--dir", other)
-    template = shutil.copytree(made, tmp_path / "template")
-    shutil.copy(other / "client.key.pem", template)
-    shutil.copy(other / "client.crt.pem", template / "client.crt.pem.next")
-    for words in (("secret", "client"), ("issue", "client", "more"), ("revoke", "server"), ("crl",),
-                  ("export-p12", "client", "--p12-passphrase-env", "KEY")):
-        directory = shutil.copytree(template, tmp_path / words[0])
-        succeed(*words, "--dir", directory, env=CA)
-        assert (directory / "client.crt.pem").read_text() == (other / "client.crt.pem").read_text(), words
-        assert not list(directory.glob("*.next")), words
-    needs("client", "--dir", template)
-    assert not list(template.glob("*.next"))
+def test_a_running_husk_notices_a_renewal_at_once(made, husk):
+    server = husk.server(raw.Listener(), cert=None, key=None, ca=None, protocol="tcp", allow_any=True, credentials=made,
+                         reload_interval="1h")
+    for words in ((), (), ("--keep-key",), ()):
+        succeed("renew", "server", *words, "--dir", made)
+        own = ssl.PEM_cert_to_DER_cert((made / "server.crt.pem").read_text().split("-----END")[0] + "-----END CERTIFICATE-----\n")
+
+        def is_shown(own=own):
+            peer = raw.connect_tls(server.address, str(made / "ca.crt.pem"),
+                                   Certificate(made / "client.crt.pem", made / "client.key.pem"))
+            return peer.tls.getpeercert(binary_form=True) == own
+        eventually(is_shown, "the new certificate is shown")
+    assert not server.problems()
 
 
 def test_a_revoked_certificate_is_renewed_only_with_a_new_key(made):

@@ -14,6 +14,8 @@ typedef int pair_function(const char *, const char *);
 typedef int one_function(const char *);
 typedef int number_function(int);
 typedef int mode_function(int, mode_t);
+typedef int path_mode_function(const char *, mode_t);
+typedef int at_function(int, const char *, int);
 typedef int temporary_function(char *, int, int);
 
 static long calls;
@@ -84,6 +86,30 @@ int unlink(const char *path)
 {
     maybe_die();
     return ((one_function *)dlsym(RTLD_NEXT, "unlink"))(path);
+}
+
+int unlinkat(int folder, const char *path, int flags)
+{
+    maybe_die();
+    return ((at_function *)dlsym(RTLD_NEXT, "unlinkat"))(folder, path, flags);
+}
+
+int symlink(const char *target, const char *path)
+{
+    maybe_die();
+    return ((pair_function *)dlsym(RTLD_NEXT, "symlink"))(target, path);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    maybe_die();
+    return ((path_mode_function *)dlsym(RTLD_NEXT, "mkdir"))(path, mode);
+}
+
+int rmdir(const char *path)
+{
+    maybe_die();
+    return ((one_function *)dlsym(RTLD_NEXT, "rmdir"))(path);
 }
 
 __attribute__((destructor)) static void calls_write(void)
