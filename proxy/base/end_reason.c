@@ -34,6 +34,7 @@ static const struct reason_facts reasons[END_REASON_COUNT] = {
     [END_CONNECT_TIMEOUT] = { "connect_timeout", "connecting timed out", FAILURE },
     [END_HANDSHAKE_TIMEOUT] = { "handshake_timeout", "TLS handshake timed out", FAILURE },
     [END_TOKEN_FAILED] = { "token_failed", "the token with the private key of husk did not sign", FAILURE },
+    [END_WITHDRAWN] = { "credentials_withdrawn", "the credentials of husk are withdrawn", ALERTED },
     [END_HANDSHAKE_MEMORY] = { "handshake_memory", "no memory for the TLS handshake: see --handshake-memory",
                                FAILURE },
     [END_HANDSHAKE_CLOSED] = { "handshake_closed", "server closed during the TLS handshake", FAILURE },
@@ -124,7 +125,8 @@ bool end_reason_is_ours(enum end_reason reason)
 
 bool end_reason_is_local(enum end_reason reason)
 {
-    return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR || reason == END_TOKEN_FAILED;
+    return reason == END_NO_MEMORY || reason == END_NO_DESCRIPTOR || reason == END_TOKEN_FAILED ||
+           reason == END_WITHDRAWN;
 }
 
 bool end_reason_sends_alert(enum end_reason reason)

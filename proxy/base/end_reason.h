@@ -62,6 +62,7 @@ enum end_reason {
     END_KEY_TIMEOUT,
     END_HANDSHAKE_TIMEOUT,
     END_TOKEN_FAILED,        /* the token that holds our private key did not sign, or not in time */
+    END_WITHDRAWN,           /* the Workload API has withdrawn our credentials */
     END_HANDSHAKE_MEMORY,    /* it waited longest when another TLS handshake needed its --handshake-memory */
     END_HANDSHAKE_CLOSED,    /* the upstream server closed during the TLS handshake */
     END_NOT_TLS,             /* the first bytes are not a TLS record */
@@ -99,7 +100,7 @@ bool end_reason_is_orderly(enum end_reason reason);
 /* husk ended the connection, and the peer has no failure. */
 bool end_reason_is_ours(enum end_reason reason);
 
-/* This process ran out of a resource, or cannot use its private key. */
+/* This process ran out of a resource, cannot use its private key, or has no credentials. */
 bool end_reason_is_local(enum end_reason reason);
 
 /* Our TLS found the failure and sent the peer an alert (RFC 8446, 6.2). */

@@ -298,6 +298,8 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received)
         enum end_reason reason = END_NONE;
         if (before != OUTLET_READY && is_outdated(outlet))
             return step_waits_unless(END_RETIRED);
+        if (before != OUTLET_READY && credentials_are_withdrawn(outlet->dialer->credentials))
+            return step_waits_unless(END_WITHDRAWN);
         switch (before) {
         case OUTLET_RESOLVING:
             reason = outlet_resolve(outlet);

@@ -318,7 +318,7 @@ struct credentials *credentials_load_from(const struct credentials_options *opti
     return NULL;
 }
 
-/* husk refuses before it shows anything. A client has nothing to show, and refuses the server. */
+/* A server refuses before it shows anything. A client dials no server (link/outlet.c). */
 static enum ssl_select_cert_result_t on_hello_without_credentials(const SSL_CLIENT_HELLO *hello)
 {
     const struct credentials *credentials = SSL_CTX_get_app_data(SSL_get_SSL_CTX(hello->ssl));

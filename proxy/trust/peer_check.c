@@ -296,8 +296,7 @@ bool peer_check_verify(struct peer_check *check, const struct peer_check_rules *
     check->detail[0] = '\0';
     if (rules->trusts_nobody) {
         *alert = SSL_AD_UNKNOWN_CA;
-        return refuse(check, END_CERTIFICATE_UNKNOWN_CA,
-                      "the SPIFFE Workload API has withdrawn the credentials of husk");
+        return refuse(check, END_WITHDRAWN, "the SPIFFE Workload API has withdrawn the credentials of husk");
     }
     if (!chain || sk_X509_num(chain) == 0) {
         if (rules->allows_anonymous && peer_policy_judge(rules->policy, NULL) == PEER_RULE_YES)

@@ -399,6 +399,8 @@ def test_a_withdrawn_answer_is_used_no_more_until_the_next_one(husk, svids, work
                           detail="the SPIFFE Workload API has withdrawn the credentials of husk")
     assert server.get("/ready") == (503, f"{far.name}: SPIFFE Workload API: PERMISSION_DENIED: no identity issued\n")
     assert handshake(server, svids("client")) != "accepted"
+    server.wait_for_event(message="connection ended", reason="credentials_withdrawn", side="downstream",
+                          detail="the SPIFFE Workload API has withdrawn the credentials of husk")
     agent.send(2)
     client.wait_for_event(message="connection ended", side="upstream", reason="tls_rejected")
     assert told(server) == [line] and aggregator.numbers() == [1]
@@ -408,10 +410,25 @@ def test_a_withdrawn_answer_is_used_no_more_until_the_next_one(husk, svids, work
     agent.close()
 
 
+@pytest.mark.parametrize("protocol", ["forward", "tcp"])
+def test_a_client_whose_answer_is_withdrawn_dials_no_server(husk, svids, workload_api, protocol):
+    """It would show no certificate."""
+    listener = raw.Listener()
+    near = workload_api(answer(svids("client")))
+    client = client_of(husk, near, listener, protocol=protocol)
+    call, near.answer = near.call(), denied
+    denied(call)
+    client.wait_for_event(message="credentials withdrawn: no peer is accepted")
+    Agent(raw.connect(client.address)).send(event(1))
+    line = client.wait_for_event(message="connection ended", side="upstream", reason="credentials_withdrawn", level="warn")
+    assert line["what"] == "the credentials of husk are withdrawn"
+    assert not listener.was_dialled()
+
+
 def test_a_client_whose_answer_is_withdrawn_trusts_no_server(husk, svids, workload_api):
     aggregator = Aggregator()
     near, far = workload_api(answer(svids("client"))), workload_api(answer(svids("server")))
-    client = client_of(husk, near, server_of(husk, far, aggregator), eject_time="50ms", eject_time_max="50ms")
+    client = client_of(husk, near, server_of(husk, far, aggregator), eject_time="1h", eject_time_max="1h")
     agent = AckingAgent(lambda: raw.connect(client.address), "t")
     agent.send(1)
     eventually(lambda: agent.acked, "the first message is acknowledged")
@@ -419,8 +436,7 @@ def test_a_client_whose_answer_is_withdrawn_trusts_no_server(husk, svids, worklo
     denied(call)
     client.wait_for_event(message="connection ended", reason="distrusted", side="upstream")
     agent.send(2)
-    client.wait_for_event(message="connection ended", side="upstream", reason="certificate_unknown_ca",
-                          detail="the SPIFFE Workload API has withdrawn the credentials of husk")
+    client.wait_for_event(message="connection ended", side="upstream", reason="credentials_withdrawn")
     assert aggregator.numbers() == [1] and not agent.ends
     near.answer = answer(svids("client"))
     eventually(lambda: len(agent.acked) == 2, "the second message is acknowledged")
