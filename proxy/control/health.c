@@ -5,6 +5,9 @@
 
 #include <unistd.h>
 
+/* An upstream that starts together with husk must not count as away for a whole interval. */
+enum { RETRY_FIRST_MS = 500 };
+
 static void attempt_close(struct health *health)
 {
     if (health->fd < 0)
@@ -27,8 +30,21 @@ static bool probes_again(const struct health *health)
     return health->failure != END_NONE || health->options.persistence == HEALTH_ALWAYS;
 }
 
+/* Until the next round: after a failed round RETRY_FIRST_MS, and twice as long after each further one. */
+static uint64_t pause_after_round(struct health *health)
+{
+    uint64_t pause_ms = health->options.interval_ms;
+
+    if (health->failure != END_NONE && health->retry_ms < pause_ms)
+        pause_ms = health->retry_ms;
+    health->retry_ms = health->failure == END_NONE ? RETRY_FIRST_MS : 2 * pause_ms;
+    return pause_ms;
+}
+
 static void round_end(struct health *health, enum end_reason failure)
 {
+    uint64_t pause_ms;
+
     attempt_close(health);
     ev_timer_stop(health->loop, &health->timer); /* the deadline of the attempt */
     health->is_known = true;
@@ -36,8 +52,9 @@ static void round_end(struct health *health, enum end_reason failure)
     if (failure == END_NONE)
         health->answered = health->list->endpoints[health->at].address;
     health->ended_ms = clock_monotonic_ms();
+    pause_ms = pause_after_round(health);
     if (probes_again(health))
-        timer_restart(health, (double)health->options.interval_ms / 1000);
+        timer_restart(health, (double)pause_ms / 1000);
 }
 
 /* Whether an endpoint before the current one has the same address. */
@@ -102,7 +119,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options)
 {
-    *health = (struct health) { .loop = loop, .options = *options, .fd = -1 };
+    *health = (struct health) { .loop = loop, .options = *options, .fd = -1, .retry_ms = RETRY_FIRST_MS };
     ev_io_init(&health->watcher, on_connected, -1, 0);
     ev_timer_init(&health->timer, on_timer, 0, 0);
     health->watcher.data = health->timer.data = health;
@@ -169,6 +186,7 @@ void health_follow(struct health *health, struct endpoint_list *list, struct hea
         health->failure = before->failure;
         health->answered = before->answered;
         health->ended_ms = before->ended_ms;
+        health->retry_ms = before->retry_ms;
     }
     if (!health->is_known || !is_waiting) {
         health_replace(health, list);

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 struct health_options {
-    uint64_t interval_ms; /* 0: never probes */
+    uint64_t interval_ms; /* 0: never probes; after a failed round the next one comes sooner */
     uint64_t timeout_ms;  /* for one address */
     /* HEALTH_UNTIL_GOOD probes no more after a good round, until health_refresh. A TLS server takes a bare
      * connect for a failed handshake, and may log it; dials of the traffic report as much. */
@@ -31,6 +31,7 @@ struct health {
     enum end_reason failure;        /* of the last round; END_NONE: an address answered */
     struct socket_address answered; /* the address that answered, if one did */
     uint64_t ended_ms;              /* of the last round, clock_monotonic_ms */
+    uint64_t retry_ms;              /* until the next round, if this one fails; not more than the interval */
 };
 
 /* Idle until the first health_replace. Without an interval it never probes, and `is_known` stays false. */

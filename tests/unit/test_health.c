@@ -173,6 +173,36 @@ static void a_round_that_is_due_sooner_stays_due(void **state)
     close_places(&places);
 }
 
+/* The pause doubles after each failed round, up to the interval. A good round begins anew. */
+static void after_a_failed_round_the_next_one_comes_soon(void **state)
+{
+    static const double pauses[] = { 0.5, 1, 1.5, 1.5 };
+    static const struct health_options options = { .interval_ms = 1500, .timeout_ms = MINUTE_MS };
+    struct places places;
+    struct health health;
+
+    (void)state;
+    open_places(&places);
+    health_open(&health, places.loop, &options);
+    for (size_t good = 0; good < 2; good++) {
+        for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++) {
+            health.is_known = false;
+            health_replace(&health, endpoint_list_new(&places.endpoints[2], 1));
+            while (!health.is_known)
+                loop_turn(places.loop);
+            /* The loop's clock stands still since then. */
+            assert_float_equal(ev_timer_remaining(places.loop, &health.timer), pauses[i], 0.001);
+        }
+        health.is_known = false;
+        health_replace(&health, endpoint_list_new(&places.endpoints[0], 1));
+        while (!health.is_known)
+            loop_turn(places.loop);
+        assert_int_equal(health.failure, END_NONE);
+    }
+    health_close(&health);
+    close_places(&places);
+}
+
 static void who_probes_until_good_probes_no_more_after_a_change(void **state)
 {
     static const struct health_options options = { HOUR_MS, MINUTE_MS, HEALTH_UNTIL_GOOD };
@@ -237,6 +267,7 @@ int main(void)
         cmocka_unit_test(a_round_tries_an_address_once),
         cmocka_unit_test(a_result_stands_where_it_is_true),
         cmocka_unit_test(a_round_that_is_due_sooner_stays_due),
+        cmocka_unit_test(after_a_failed_round_the_next_one_comes_soon),
         cmocka_unit_test(who_probes_until_good_probes_no_more_after_a_change),
         cmocka_unit_test(a_round_under_way_begins_again),
         cmocka_unit_test(who_does_not_probe_knows_nothing),
