@@ -73,14 +73,14 @@ class CountingAggregator(Aggregator):
     EMPTY_ANSWER = b"\x80"
     OUTAGES = ("refused", "closes", "silent")
 
-    def __init__(self, judge=lambda numbers: TAKE):
+    def __init__(self, judge=lambda numbers: TAKE, address=(raw.HOST, 0)):
         self.offered, self.stored = collections.Counter(), collections.Counter()
         self.calls = 0  # messages judged
         self.order = []  # the numbers of stored events as they arrived, with repetitions
         self._judge, self._lock = judge, threading.Lock()
         self._awake, self._closing = threading.Event(), None
         self._awake.set()
-        super().__init__(self._receive)
+        super().__init__(self._receive, address)
 
     def judge(self, received, numbers):
         return self._judge(numbers)

@@ -15,14 +15,14 @@ NO_SUCH_NAME = 3
 class NameServer:
     """`hosts`: name → IPv4 addresses. `services`: name → list of (priority, weight, port, target)."""
 
-    def __init__(self, hosts=None, services=None, ttl=3600):
+    def __init__(self, hosts=None, services=None, ttl=3600, address=(raw.HOST, 0)):
         self.hosts, self.services, self._ttl = dict(hosts or {}), dict(services or {}), ttl
         self.answering = threading.Event()  # while it is cleared, no answer is sent
         self.answering.set()
         self._asked = []  # (name, time) of each question
         self._changed = threading.Condition()
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._sock.bind((raw.HOST, 0))
+        self._sock.bind(address)
         self.text = raw.format_address(self._sock.getsockname())
         threading.Thread(target=self._serve, daemon=True).start()
 

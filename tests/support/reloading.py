@@ -85,6 +85,11 @@ class Streaming:
         return self._agent.ends
 
     @property
+    def acked(self):
+        """The numbers of the events that are acknowledged so far."""
+        return set(self._agent.acked)
+
+    @property
     def acked_count(self):
         return len(self._agent.acked)
 
