@@ -147,7 +147,8 @@ def test_files_that_somebody_puts_in_the_place_of_links_are_renewed_too(made):
 
 
 def test_a_running_husk_notices_a_renewal_at_once(made, husk):
-    server = husk.server(raw.Listener(), cert=None, key=None, ca=None, protocol="tcp", allow_any=True, credentials=made,
+    aggregator = raw.Listener()
+    server = husk.server(aggregator, cert=None, key=None, ca=None, protocol="tcp", allow_any=True, credentials=made,
                          reload_interval="1h")
     for words in ((), (), ("--keep-key",), ()):
         succeed("renew", "server", *words, "--dir", made)
