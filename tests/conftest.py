@@ -39,7 +39,7 @@ def listeners_are_closed():
     """Closes the listeners that a test has opened."""
     before = set(raw.open_listeners)
     yield
-    for listener in set(raw.open_listeners) - before:
+    for listener in raw.open_listeners - before:
         listener.close()
 
 

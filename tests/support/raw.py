@@ -9,7 +9,6 @@ import ssl
 import struct
 import threading
 import time
-import weakref
 
 from support.process import WAIT_SECONDS
 
@@ -46,7 +45,7 @@ def connect(address):
     return sock
 
 
-open_listeners = weakref.WeakSet()
+open_listeners = set()  # a fixture closes them after the test, also those that the test holds no longer
 
 
 class Listener:
