@@ -149,11 +149,26 @@ void config_reload_now(struct config_reload *reload)
         break;
     case CONFIG_RELOAD_IDLE:
     case CONFIG_RELOAD_RETRYING:
+        reload->is_due = reload->is_held;
+        if (reload->is_held)
+            break;
         reload->state = CONFIG_RELOAD_IDLE;
         reload->retry_ms = RETRY_MIN_MS;
         file_read(reload);
         break;
     }
+}
+
+void config_reload_hold(struct config_reload *reload)
+{
+    reload->is_held = true;
+}
+
+void config_reload_resume(struct config_reload *reload)
+{
+    reload->is_held = false;
+    if (reload->is_due)
+        config_reload_now(reload);
 }
 
 bool config_reload_is_pending(const struct config_reload *reload)
@@ -177,7 +192,9 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
     struct config_reload *reload = timer->data;
 
     (void)loop, (void)events;
-    if (reload->watch.loop && file_watch_has_changed(&reload->watch))
+    if (reload->is_held)
+        reload->is_due = true;
+    else if (reload->watch.loop && file_watch_has_changed(&reload->watch))
         retry_schedule(reload);
     else
         file_read(reload);
@@ -198,10 +215,8 @@ static void on_spread(void *owner)
     if (reload->state != CONFIG_RELOAD_SPREADING)
         return;
     reload->state = CONFIG_RELOAD_IDLE;
-    if (reload->is_due) {
-        reload->is_due = false;
+    if (reload->is_due)
         config_reload_now(reload);
-    }
 }
 
 /* ---- life ---- */

@@ -8,7 +8,8 @@
  *
  * A file with a mistake changes nothing, nor does a file whose routes cannot begin or change. The cause of
  * the second kind can pass, such as a certificate that is not there yet, or a port in use: husk tries again
- * until the file can be used or changes. Settings of the process are read when husk starts; the log names the
+ * until the file can be used or changes. While a new process starts, the file is not read: both processes
+ * would bind the new addresses. Settings of the process are read when husk starts; the log names the
  * settings that differ. */
 #ifndef HUSK_CONFIG_RELOAD_H
 #define HUSK_CONFIG_RELOAD_H
@@ -35,7 +36,8 @@ struct config_reload {
     struct plan *plan;     /* shared: the newest that is in use */
     struct plan *started;  /* shared: the process runs with its settings of the process */
     enum config_reload_state state;
-    bool is_due;                      /* SPREADING: read the file again afterwards */
+    bool is_held;                     /* the file is not read */
+    bool is_due;                      /* SPREADING, or held: read the file again afterwards */
     struct file_watch watch;          /* open unless --reload-interval is off */
     struct receipt spread;            /* of the workers */
     struct plan_follow_counts counts; /* SPREADING: what the change is */
@@ -55,6 +57,9 @@ void config_reload_now(struct config_reload *reload);
 bool config_reload_is_pending(const struct config_reload *reload);
 /* Whether the workers have not made the last change yet. */
 bool config_reload_is_spreading(const struct config_reload *reload);
+/* The file is not read before config_reload_resume. Both are harmless if it is not open. */
+void config_reload_hold(struct config_reload *reload);
+void config_reload_resume(struct config_reload *reload);
 /* From now on nothing is read. */
 void config_reload_stop(struct config_reload *reload);
 /* Call it after the workers have stopped. Safe on all zeros. */

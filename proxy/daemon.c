@@ -128,7 +128,8 @@ static void on_hangup(struct ev_loop *loop, ev_signal *watcher, int events)
     reloads_begin(&daemon->routes.reloads);
     config_reload_now(&daemon->config_reload);
     routes_reload(&daemon->routes);
-    supervision_reload_told(&daemon->supervision);
+    if (!daemon->config_reload.is_held)
+        supervision_reload_told(&daemon->supervision);
 }
 
 static void on_watch(struct ev_loop *loop, ev_timer *timer, int events)
@@ -155,14 +156,26 @@ static uint64_t on_reloads_counted(void *owner)
 {
     const struct daemon *daemon = owner;
 
-    return daemon->hangups + daemon->config_reload.succeeded + daemon->config_reload.failed;
+    return daemon->hangups + daemon->config_reload.succeeded + daemon->config_reload.failed +
+           daemon->config_reload.is_due;
 }
 
 static bool on_collect(void *owner, struct spawn_sockets *sockets)
 {
     struct daemon *daemon = owner;
 
+    /* The new process knows the names of these sockets, and of no others that the service manager keeps. */
+    handover_store_update(&daemon->store, &daemon->supervision.manager, &daemon->routes);
+    config_reload_hold(&daemon->config_reload);
     return handover_collect(&daemon->routes, daemon->admin, sockets);
+}
+
+static void on_hot_restart_failed(void *owner)
+{
+    struct daemon *daemon = owner;
+
+    config_reload_resume(&daemon->config_reload);
+    supervision_reload_told(&daemon->supervision);
 }
 
 static void on_hand_over(void *owner, long pid)
@@ -286,6 +299,7 @@ static void watch_start(struct daemon *daemon)
         .collect = on_collect,
         .hand_over = on_hand_over,
         .has_handed_over = has_handed_over,
+        .on_failed = on_hot_restart_failed,
         .owner = daemon,
     };
 

@@ -20,13 +20,14 @@ static void pid_log(struct hot_restart *restart, const char *message)
     log_end(&line);
 }
 
-static void failure_log(struct hot_restart *restart, const char *why)
+static void fail(struct hot_restart *restart, const char *why)
 {
     char text[FAULT_TEXT_BYTES];
 
     snprintf(text, sizeof text, "%s", why);
     log_translate(restart->options.log, SIDE_DOWNSTREAM, text, sizeof text);
     log_say(restart->options.log, LOG_ERROR, "hot restart failed, and this process goes on: %s", text);
+    restart->options.on_failed(restart->options.owner);
 }
 
 /* ---- the new process ---- */
@@ -78,7 +79,7 @@ static void on_ended(void *owner, int status, const char *how)
         return;
     }
     snprintf(why, sizeof why, "the new process %s", how);
-    failure_log(restart, why);
+    fail(restart, why);
 }
 
 static void start(struct hot_restart *restart)
@@ -99,7 +100,7 @@ static void start(struct hot_restart *restart)
         successor_start(&restart->successor, &options, &sockets, &fault))
         pid_log(restart, "hot restart: a new process starts");
     else
-        failure_log(restart, fault.text);
+        fail(restart, fault.text);
     spawn_sockets_free(&sockets);
 }
 

@@ -21,12 +21,14 @@ struct hot_restart_options {
     bool (*is_ending)(void *owner);
     /* A number that changes with each reload. */
     uint64_t (*count_reloads)(void *owner);
-    /* Adds the listening sockets of the process. False: out of memory. */
+    /* A new process starts: adds the listening sockets of the process. False: out of memory. */
     bool (*collect)(void *owner, struct spawn_sockets *sockets);
     /* The process `pid` is ready: stop accepting. */
     void (*hand_over)(void *owner, long pid);
     /* Whether nothing is accepted any more. */
     bool (*has_handed_over)(void *owner);
+    /* There is no new process, and this one goes on. */
+    void (*on_failed)(void *owner);
     void *owner;
 };
 

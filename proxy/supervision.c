@@ -23,7 +23,7 @@ static void on_answered(void *owner)
     supervision->is_asked = false;
     if (supervision->manager.watchdog_ms)
         service_manager_alive(&supervision->manager);
-    if (supervision->reload == SUPERVISION_RELOAD_NONE)
+    if (supervision->reload < SUPERVISION_RELOAD_DUE)
         return;
     if (supervision->reload == SUPERVISION_RELOAD_DUE ||
         config_reload_is_spreading(supervision->config_reload)) {
@@ -82,13 +82,15 @@ void supervision_close(struct supervision *supervision)
 
 void supervision_reload_begin(struct supervision *supervision)
 {
-    if (supervision->loop)
-        service_manager_reloading(&supervision->manager);
+    if (!supervision->loop)
+        return;
+    supervision->reload = SUPERVISION_RELOAD_BEGUN;
+    service_manager_reloading(&supervision->manager);
 }
 
 void supervision_reload_told(struct supervision *supervision)
 {
-    if (!supervision->loop)
+    if (supervision->reload == SUPERVISION_RELOAD_NONE)
         return;
     if (supervision->is_asked)
         supervision->reload = SUPERVISION_RELOAD_DUE;

@@ -14,6 +14,7 @@
 
 enum supervision_reload {
     SUPERVISION_RELOAD_NONE,
+    SUPERVISION_RELOAD_BEGUN, /* the workers have not got it yet */
     SUPERVISION_RELOAD_DUE,   /* the workers are asked about something earlier */
     SUPERVISION_RELOAD_ASKED, /* the answer of the workers is the end of the reload */
 };
@@ -39,7 +40,7 @@ void supervision_close(struct supervision *supervision);
 
 /* husk begins to load its files again. */
 void supervision_reload_begin(struct supervision *supervision);
-/* What the workers get from the reload was posted to them. */
+/* What the workers get from the reload was posted to them. Harmless without a reload. */
 void supervision_reload_told(struct supervision *supervision);
 /* husk begins to end. */
 void supervision_drain(struct supervision *supervision);

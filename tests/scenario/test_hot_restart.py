@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
 import socket
 import subprocess
@@ -144,27 +143,51 @@ def test_the_new_process_has_the_new_file_of_the_configuration(file, restarting,
     assert unused["address"] == raw.format_address(gone) and unused["level"] == "info"
 
 
-def test_the_new_process_reads_a_change_that_came_while_it_started(file, restarting, program):
-    first, second = CountingAggregator(), CountingAggregator()
-    address = raw.free_address()
-    running = file(route("one", first, listen=listen(address)), binary=program.path)
-    husks = restarting(running.husk)
-    program.replace('config=$3; cp "$config" "$config.before"; echo copied >&2\n'
-                    'while [ ! -e "$config.go" ]; do sleep 0.01; done\n'
-                    f'exec {program.path}.real run --config "$config.before"\n')
-    shutil.copy2(os.environ.get("HUSK", "build/husk"), f"{program.path}.real")
+def change_while_one_starts(running, husks, program, *routes):
+    """A reload while a new process starts. Returns when the old process has got it."""
+    program.hold()
     husks.start()
     running.husk.wait_for_line(lambda line: line == "copied", "copied")
-    running.change(route("one", second, listen=listen(address)))
-    shutil.copy2(running.path, f"{running.path}.before.new")
-    os.replace(f"{running.path}.before.new", f"{running.path}.before")
-    pathlib.Path(f"{running.path}.go").touch()
+    running.replace(*routes)
+    husks.signal(signal.SIGHUP)
+    assert running.husk.get("/live")[0] == 200  # after SIGHUP
+
+
+def test_the_new_process_has_a_change_that_came_while_it_started(file, restarting, program):
+    """Only the new process binds the new address."""
+    first, second = CountingAggregator(), CountingAggregator()
+    places = [raw.free_address() for _ in range(2)]
+    running = file(route("one", first, listen=listen(places[0])), binary=program.path)
+    husks = restarting(running.husk)
+    change_while_one_starts(running, husks, program, route("one", second, listen=[listen(place) for place in places]))
+    assert raw.is_refused(places[1])
+    program.go_on(running.path)
     husks.pid = running.husk.wait_for_event(message="hot restart: the new process has taken over")["pid"]
+    running.husk.wait_for_event(message="configuration reloaded")  # the new process, on SIGHUP from the old one
     husks.wait_until_alone()
-    running.husk.wait_until(lambda _: len(running.husk.events(message="configuration reloaded")) == 2, "a reload")
-    with contextlib.closing(Agent(raw.connect(address))) as agent:
-        carry_acked(agent, 1, "1")
-    assert second.stored[1]
+    for number, place in enumerate(places, 1):
+        with contextlib.closing(Agent(raw.connect(place))) as agent:
+            carry_acked(agent, number, f"{number}")
+    assert len(second.stored) == 2 and not running.husk.problems()
+
+
+def test_the_old_process_has_a_change_that_came_while_a_process_started_that_failed(file, restarting, program, tmp_path):
+    first, second = CountingAggregator(), CountingAggregator()
+    places = [raw.free_address() for _ in range(2)]
+    manager = ServiceManager(str(tmp_path / "notify"))
+    running = file(route("one", first, listen=listen(places[0])), binary=program.path, env=manager.env)
+    husks = restarting(running.husk)
+    change_while_one_starts(running, husks, program, route("one", second, listen=[listen(place) for place in places]))
+    manager.wait_for("RELOADING")
+    assert len(manager.messages("READY")) == 1
+    os.kill(husks.pids[-1], signal.SIGKILL)
+    running.husk.wait_for_event(message="configuration reloaded")
+    manager.wait_for("READY", count=2)
+    for number, place in enumerate(places, 1):
+        with contextlib.closing(Agent(raw.connect(place))) as agent:
+            carry_acked(agent, number, f"{number}")
+    assert len(second.stored) == 2
+    manager.close()
 
 
 def test_the_new_process_gets_the_sockets_and_no_other_descriptor(husk, restarting, program):
