@@ -41,6 +41,7 @@ bool route_describe(const struct route *route, char *text, size_t size)
         .on_no_acks = route->options->route.on_no_acks,
         .dial = last_dial(route),
         .is_insecure = credentials_verify_nothing(route->reload.credentials[SIDE_UPSTREAM]),
+        .is_withdrawn = reload_is_withdrawn(&route->reload),
         .wall_seconds = clock_wall_seconds(),
         .min_certificate_life = route->options->min_certificate_life,
     };
@@ -49,7 +50,7 @@ bool route_describe(const struct route *route, char *text, size_t size)
         facts.validity[side] = validity_on(route, side);
         facts.revocation[side] = credentials_revocation(route->reload.credentials[side]);
     }
-    return readiness_describe(&facts, text, size) && !reload_is_withdrawn(&route->reload);
+    return readiness_describe(&facts, text, size);
 }
 
 struct metrics_route *route_metrics(struct route *route)

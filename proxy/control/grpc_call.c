@@ -13,6 +13,7 @@ enum {
     PREFIX_BYTES = 5, /* of a message: a flag, and the length in 4 bytes */
     CODES_COUNT = 17,
     TEXT_BYTES_MAX = 200, /* of the server's own words */
+    HTTP_OK = 200,
 };
 
 static const char not_http[] = "the server does not speak HTTP/2 as the standard says";
@@ -77,7 +78,7 @@ static void call_close(struct grpc_call *call, uint32_t error)
     }
     if (error != NGHTTP2_NO_ERROR)
         snprintf(text, sizeof text, "the stream is reset: %s", nghttp2_http2_strerror(error));
-    else if (call->http_status && call->http_status != 200)
+    else if (call->http_status && call->http_status != HTTP_OK)
         snprintf(text, sizeof text, "HTTP status %d: this is no gRPC server", call->http_status);
     else
         snprintf(text, sizeof text, "the stream ended without a gRPC status");
@@ -222,7 +223,8 @@ static int on_data(nghttp2_session *http, uint8_t flags, int32_t stream, const u
     struct grpc_call *call = owner;
 
     (void)http, (void)flags;
-    while (stream == call->stream && length && !call->has_ended) {
+    /* The body of another status says why a proxy or another server refuses. */
+    while (stream == call->stream && call->http_status == HTTP_OK && length && !call->has_ended) {
         size_t taken = message_take(call, bytes, length);
         bytes += taken;
         length -= taken;

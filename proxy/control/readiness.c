@@ -169,6 +169,8 @@ bool readiness_describe(const struct readiness_facts *facts, char *text, size_t 
     text[0] = '\0';
     for (enum side side = 0; side < SIDE_COUNT; side++)
         life_describe(&facts->validity[side], facts, text, size);
+    if (facts->is_withdrawn)
+        reason_add(text, size, "credentials", "withdrawn by the SPIFFE Workload API");
     upstream_describe(facts, text, size);
     bool is_ready = text[0] == '\0';
     if (facts->is_insecure)

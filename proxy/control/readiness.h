@@ -22,6 +22,7 @@ struct readiness_facts {
     enum route_on_no_acks on_no_acks;
     struct dialer_outcome dial;
     bool is_insecure;                             /* husk verifies no certificate of an upstream */
+    bool is_withdrawn;                            /* a Workload API has withdrawn the credentials of a side */
     struct validity validity[SIDE_COUNT];         /* all zeros: that side has no certificate */
     struct revocation_use revocation[SIDE_COUNT]; /* borrowed */
     int64_t wall_seconds;                         /* the time now, since the epoch */

@@ -119,7 +119,7 @@ static bool side_load(const struct reload *reload, enum side side, struct loaded
     set->credentials_stamps[side] = stamp;
     /* A side that has no credentials yet waits for the next answer. */
     if (credentials->svid.socket && reload->credentials[side] &&
-        workload_apis_is_withdrawn(&reload->options.reloads->workload_apis, credentials->svid.socket))
+        workload_apis_has_withdrawn(&reload->options.reloads->workload_apis, &credentials->svid))
         return (set->credentials[side] = credentials_withdraw(credentials->role, fault)) != NULL;
     set->credentials[side] = credentials_find(reload->options.reloads, credentials, stamp);
     return set->credentials[side] ||
@@ -352,9 +352,11 @@ static void reload_attempt(struct reload *reload)
         ev_timer_stop(reload->loop, &reload->retry);
     reload->options.on_loaded(reload->options.owner);
     reload->succeeded++;
-    log_say_of(reload->log, LOG_INFO, reload->options.route,
-               reload_is_withdrawn(reload) ? "credentials withdrawn: no peer is accepted"
-                                           : "credentials reloaded");
+    if (reload_is_withdrawn(reload))
+        log_say_of(reload->log, LOG_WARN, reload->options.route,
+                   "credentials withdrawn: no peer is accepted");
+    else
+        log_say_of(reload->log, LOG_INFO, reload->options.route, "credentials reloaded");
 }
 
 void reloads_begin(struct reloads *reloads)
@@ -381,13 +383,12 @@ bool reload_is_withdrawn(const struct reload *reload)
 
 bool reload_needs_workload_api(const struct reload *reload, const char *socket)
 {
-    bool is_needed = false;
-
     for (enum side side = 0; side < SIDE_COUNT; side++) {
         const char *own = reload->options.credentials[side].svid.socket;
-        is_needed = is_needed || (own && (!socket || strcmp(own, socket) == 0));
+        if (own && (!socket || strcmp(own, socket) == 0))
+            return true;
     }
-    return is_needed;
+    return false;
 }
 
 void reload_retry(struct reload *reload)

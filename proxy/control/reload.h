@@ -8,8 +8,8 @@
  * fails to load changes nothing: the last one stays in use, and husk tries again until a set is loaded.
  * Routes with equal files share their credentials. Knows nothing of who uses the credentials: `on_loaded`
  * announces a new set. Credentials from a SPIFFE Workload API are loaded in the same way; a new answer is a
- * change of the files. Credentials in use that a Workload API has withdrawn are replaced by a set that
- * refuses every peer. */
+ * change of the files. Credentials in use that a Workload API has withdrawn, or leaves out of its newest
+ * answer, are replaced by a set that refuses every peer. */
 #ifndef HUSK_CONTROL_RELOAD_H
 #define HUSK_CONTROL_RELOAD_H
 

@@ -92,11 +92,14 @@ bool workload_apis_answer(struct workload_apis *apis, const char *socket, struct
     return false;
 }
 
-bool workload_apis_is_withdrawn(const struct workload_apis *apis, const char *socket)
+bool workload_apis_has_withdrawn(const struct workload_apis *apis, const struct svid_source *source)
 {
-    const struct workload_apis_entry *entry = entry_find(apis, socket);
+    const struct workload_apis_entry *entry = entry_find(apis, source->socket);
+    struct svid_message answer;
 
-    return entry && entry->api.is_withdrawn;
+    if (!entry || entry->api.is_withdrawn)
+        return entry;
+    return workload_api_answer(&entry->api, &answer) && svid_is_redacted(&answer, source);
 }
 
 uint64_t workload_apis_answers(const struct workload_apis *apis, const char *socket)

@@ -41,8 +41,8 @@ struct workload_api *workload_apis_find(struct workload_apis *apis, const char *
 /* The newest answer of this socket, see workload_api_answer. False: the fault says what husk waits for. */
 MUST_CHECK bool workload_apis_answer(struct workload_apis *apis, const char *socket,
                                      struct svid_message *answer, struct fault *fault);
-/* Whether the socket has given an answer and withdrawn it. */
-bool workload_apis_is_withdrawn(const struct workload_apis *apis, const char *socket);
+/* Whether the socket has given an answer and withdrawn it, or its newest answer no longer has this SVID. */
+bool workload_apis_has_withdrawn(const struct workload_apis *apis, const struct svid_source *source);
 /* How many answers the socket has given and withdrawn; 0: none, or there is no stream. */
 uint64_t workload_apis_answers(const struct workload_apis *apis, const char *socket);
 

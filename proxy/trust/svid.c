@@ -68,13 +68,23 @@ static bool fits(const Husk__Svid *entry, const struct svid_source *source)
            (!source->hint || strcmp(source->hint, entry->hint) == 0);
 }
 
-static const Husk__Svid *svid_choose(const Husk__SvidResponse *response, const struct svid_source *source,
-                                     struct fault *fault)
+/* The first SVID that fits; NULL: none. */
+static const Husk__Svid *svid_find(const Husk__SvidResponse *response, const struct svid_source *source)
 {
     for (size_t i = 0; i < response->n_svids; i++) {
         if (fits(response->svids[i], source))
             return response->svids[i];
     }
+    return NULL;
+}
+
+static const Husk__Svid *svid_choose(const Husk__SvidResponse *response, const struct svid_source *source,
+                                     struct fault *fault)
+{
+    const Husk__Svid *found = svid_find(response, source);
+
+    if (found)
+        return found;
     if (!response->n_svids)
         fault_set(fault, "the answer has no X.509-SVID");
     else
@@ -205,6 +215,29 @@ static bool response_read(struct svid *svid, const Husk__SvidResponse *response,
     return own && own_read(svid, own, domain, fault) && bundles_read(svid, response, own, domain, fault);
 }
 
+/* A message without SVIDs, or with one that has no SPIFFE ID, is a mistake of the server, which takes nothing
+ * back. */
+static bool names_svids(const Husk__SvidResponse *response)
+{
+    char domain[SPIFFE_DOMAIN_BYTES];
+    bool has_names = response->n_svids;
+
+    for (size_t i = 0; i < response->n_svids && has_names; i++)
+        has_names = spiffe_id_read(response->svids[i]->spiffe_id, domain);
+    return has_names;
+}
+
+bool svid_is_redacted(const struct svid_message *message, const struct svid_source *source)
+{
+    size_t left = PARTS_FACTOR * message->length + PART_BYTES;
+    ProtobufCAllocator memory = { .alloc = on_allocate, .free = on_free, .allocator_data = &left };
+    Husk__SvidResponse *response = husk__svid_response__unpack(&memory, message->length, message->bytes);
+    bool is_redacted = response && names_svids(response) && !svid_find(response, source);
+
+    husk__svid_response__free_unpacked(response, &memory);
+    return is_redacted;
+}
+
 bool svid_read(struct svid *svid, const struct svid_message *message, const struct svid_source *source,
                const struct revocation_options *lists, struct fault *fault)
 {
@@ -231,6 +264,12 @@ bool svid_read(struct svid *svid, const struct svid_message *message, const stru
 
 bool svid_is_built_in(void)
 {
+    return false;
+}
+
+bool svid_is_redacted(const struct svid_message *message, const struct svid_source *source)
+{
+    (void)message, (void)source;
     return false;
 }
 

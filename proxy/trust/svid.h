@@ -44,6 +44,10 @@ bool svid_is_built_in(void);
 
 bool svid_source_equal(const struct svid_source *a, const struct svid_source *b);
 
+/* Whether the message has SVIDs, and none that fits `source`: each message has all SVIDs, so the server has
+ * taken back the one that was in use (SPIFFE Workload API, 5.2.1). */
+bool svid_is_redacted(const struct svid_message *message, const struct svid_source *source);
+
 /* Reads the first SVID of the message that fits `source` (SPIFFE Workload API, 5.3: the first is the
  * default), all bundles, and the lists of the message and of `lists`. Checks that everything that the
  * standard requires is there, that the SVID is a leaf, that its chain is in order and valid now, and that its

@@ -355,6 +355,12 @@ def test_a_server_of_http_1_is_named_as_none_of_http_2(husk):
     assert ended.returncode == 1 and "SPIFFE Workload API: the server does not speak HTTP/2" in one_line(ended.stderr)
 
 
+def test_a_status_of_http_is_named_whatever_the_body_is(husk, workload_api):
+    api = workload_api(lambda call: call.refuse(503, b"<html>"))
+    ended = run(*start_words(husk, "server", api, allow_any=True, spiffe_timeout="300ms"))
+    assert ended.returncode == 1 and "SPIFFE Workload API: HTTP status 503: this is no gRPC server" in one_line(ended.stderr)
+
+
 def test_a_half_answer_of_an_ended_stream_is_no_answer(husk, svids, workload_api):
     whole = frame(answer(svids("server")))
     api = workload_api(whole[5:])
@@ -397,13 +403,16 @@ def test_a_withdrawn_answer_is_used_no_more_until_the_next_one(husk, svids, work
     server.wait_for_event(message="credentials withdrawn: no peer is accepted")
     server.wait_for_event(message="connection ended", reason="distrusted", side="downstream",
                           detail="the SPIFFE Workload API has withdrawn the credentials of husk")
-    assert server.get("/ready") == (503, f"{far.name}: SPIFFE Workload API: PERMISSION_DENIED: no identity issued\n")
+    status, text = server.get("/ready")
+    assert status == 503 and f"{far.name}: SPIFFE Workload API: PERMISSION_DENIED: no identity issued\n" in text
+    assert "credentials: withdrawn by the SPIFFE Workload API\n" in text
     assert handshake(server, svids("client")) != "accepted"
     server.wait_for_event(message="connection ended", reason="credentials_withdrawn", side="downstream",
                           detail="the SPIFFE Workload API has withdrawn the credentials of husk")
     agent.send(2)
     client.wait_for_event(message="connection ended", side="upstream", reason="tls_rejected")
-    assert told(server) == [line] and aggregator.numbers() == [1]
+    assert [one["message"] for one in told(server)] == [line["message"], "credentials withdrawn: no peer is accepted"]
+    assert aggregator.numbers() == [1]
     far.answer = answer(svids("server"))
     eventually(lambda: len(agent.acked) == 2, "the second message is acknowledged")
     assert set(aggregator.numbers()) == {1, 2} and server.get("/ready")[0] == 200
@@ -442,6 +451,23 @@ def test_a_client_whose_answer_is_withdrawn_trusts_no_server(husk, svids, worklo
     eventually(lambda: len(agent.acked) == 2, "the second message is acknowledged")
     assert set(aggregator.numbers()) == {1, 2}
     agent.close()
+
+
+def test_a_certificate_that_an_answer_leaves_out_is_used_no_more(husk, svids, workload_api):
+    """Each answer has all X.509-SVIDs (SPIFFE Workload API, 5.2.1)."""
+    chosen, other = svids("server"), svids("next-server")
+    api = workload_api(answer(chosen, other))
+    server = server_of(husk, api, raw.Listener(), spiffe_id=chosen.spiffe_id)
+    is_shown(server, chosen)
+    api.push(answer(other))
+    server.wait_for_event(message="credentials withdrawn: no peer is accepted", level="warn")
+    assert handshake(server, svids("client")) != "accepted"
+    assert server.wait_for_event(reason="credentials_withdrawn", side="downstream")
+    status, text = server.get("/ready")
+    assert status == 503 and "credentials: withdrawn by the SPIFFE Workload API\n" in text
+    api.push(answer(other, chosen))
+    server.wait_for_event(message="credentials reloaded")
+    is_shown(server, chosen)
 
 
 # ---- broken answers ----

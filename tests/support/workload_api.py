@@ -142,6 +142,11 @@ class Call:
             trailers = [(":status", "200"), ("content-type", "application/grpc"), *trailers]
         self._do(self._http.send_headers, self.stream, trailers, end_stream=True)
 
+    def refuse(self, status, body):
+        """Ends the stream as a server of another protocol does."""
+        self._do(self._http.send_headers, self.stream, [(":status", str(status)), ("content-type", "text/html")])
+        self._do(self._http.send_data, self.stream, body, end_stream=True)
+
     def go_away(self):
         self._do(self._http.close_connection)
 
