@@ -125,7 +125,7 @@ static void words_set(struct grpc_call *call, const uint8_t *value, size_t lengt
         int encoded = encoded_byte(value + i, length - i);
         int byte = encoded >= 0 ? encoded : value[i];
         i += encoded >= 0 ? 2 : 0;
-        call->words[used++] = (char)(byte ? byte : ' ');
+        call->words[used++] = (char)(byte < 0x20 || byte == 0x7f ? ' ' : byte);
     }
     call->words[used] = '\0';
 }

@@ -490,6 +490,7 @@ void dispatcher_endpoints_changed(struct dispatcher *dispatcher)
 void dispatcher_credentials_changed(struct dispatcher *dispatcher)
 {
     upstream_pool_credentials_changed(&dispatcher->pool);
+    dispatch(dispatcher);
 }
 
 void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before)

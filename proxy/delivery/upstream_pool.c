@@ -156,6 +156,7 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
 static void redial_at_once(struct upstream_pool *pool)
 {
     pool->redial_at_ms = pool->redial_delay_ms = 0;
+    pool->has_local_failure = false;
 }
 
 /* The connections of which `is_counted` is true. */
@@ -348,8 +349,9 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
                            route->max_upstream_connections + route->max_exclusive_connections - taken);
     if (at == ENDPOINTS_MAX)
         return 0;
-    /* If only failed endpoints are left, there is a back-off. */
-    if (now_ms(pool) < pool->redial_at_ms && (has_failed(pool, at) || endpoints(pool)->count == 1))
+    /* If only failed endpoints are left, or none would work, there is a back-off. */
+    bool is_hopeless = pool->has_local_failure || has_failed(pool, at) || endpoints(pool)->count == 1;
+    if (now_ms(pool) < pool->redial_at_ms && is_hopeless)
         return pool->redial_at_ms;
     return dial(pool, at);
 }
@@ -444,10 +446,12 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
     if (is_refusal)
         send_window_on_failed(&record_of(pool, upstream)->window, upstream->acked_count);
     /* RETRY_FAULT_EITHER: the message has a back-off of its own, and others must not wait for it. */
-    if (upstream->fault == RETRY_FAULT_ADDRESS)
-        redial_later(pool);
-    else
+    if (upstream->fault != RETRY_FAULT_ADDRESS && !end_reason_is_local(reason)) {
         redial_at_once(pool);
+        return;
+    }
+    pool->has_local_failure = end_reason_is_local(reason);
+    redial_later(pool);
 }
 
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
@@ -479,6 +483,7 @@ void upstream_pool_credentials_changed(struct upstream_pool *pool)
 {
     struct upstream *upstream;
 
+    redial_at_once(pool); /* what has failed with the old ones may work */
     LIST_FOREACH (upstream, &pool->list, sibling)
         upstream_judge(upstream);
 }

@@ -17,7 +17,8 @@ struct upstream_pool {
     uint64_t last_id;         /* the last id given to a connection */
     uint64_t redial_at_ms;    /* back-off while endpoints fail: no dial before this time; 0: none */
     uint64_t redial_delay_ms; /* length of the last back-off; doubles */
-    size_t next_endpoint;     /* index of the endpoint that is preferred when all others are equal */
+    bool has_local_failure; /* the back-off is for all endpoints: the last dial failed for a reason of ours */
+    size_t next_endpoint;   /* index of the endpoint that is preferred when all others are equal */
     struct address_records addresses;
 };
 

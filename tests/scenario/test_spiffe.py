@@ -308,7 +308,7 @@ def oversized(call):
 
 
 ENDS = {
-    "unavailable": (lambda call: call.end(UNAVAILABLE, "shutting%20down"), "UNAVAILABLE: shutting down"),
+    "unavailable": (lambda call: call.end(UNAVAILABLE, "shutting%20down%0Aready"), "UNAVAILABLE: shutting down ready"),
     "OK": (lambda call: call.end(0), "OK"),
     "an unknown status": (lambda call: call.end(99), "an unknown gRPC status"),
     "goaway": (lambda call: call.go_away(), "the server goes away (GOAWAY)"),

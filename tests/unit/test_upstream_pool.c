@@ -598,14 +598,23 @@ static void a_connection_without_acks_is_of_use_if_it_lasts(void **state)
     assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 1);
 }
 
-static void a_failure_of_this_process_backs_off_from_the_only_endpoint(void **state)
+static void a_failure_of_this_process_backs_off_from_all_endpoints(void **state)
 {
+    static const enum end_reason reasons[] = { END_NO_DESCRIPTOR, END_WITHDRAWN };
     struct fixture *f = *state;
 
-    set_one(f);
-    upstream_end(dial(f, UPSTREAM_FOR_MESSAGE), END_NO_DESCRIPTOR);
-    assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
-    expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
+    for (size_t i = 0; i < 2; i++) {
+        if (i)
+            set_two(f);
+        else
+            set_one(f);
+        upstream_end(dial(f, UPSTREAM_FOR_MESSAGE), reasons[i]);
+        assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+        expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + 100);
+        expect_no_dial(f, UPSTREAM_FOR_EXCLUSIVE, now_ms(f) + 100);
+        upstream_pool_credentials_changed(&f->pool);
+        upstream_end(dial(f, UPSTREAM_FOR_MESSAGE), END_RETIRED);
+    }
 }
 
 static void a_connection_that_husk_ends_causes_no_back_off(void **state)
@@ -880,7 +889,7 @@ int main(void)
         TEST(only_acks_are_evidence_that_messages_get_through),
         TEST(messages_are_held_if_no_address_acknowledges),
         TEST(a_connection_without_acks_is_of_use_if_it_lasts),
-        TEST(a_failure_of_this_process_backs_off_from_the_only_endpoint),
+        TEST(a_failure_of_this_process_backs_off_from_all_endpoints),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),
         TEST(without_a_usable_endpoint_one_dial_takes_any),
