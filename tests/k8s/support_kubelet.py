@@ -88,6 +88,7 @@ class Container:
         self.statuses = []  # exit statuses, of the first start first
         self.last_answer = None  # of the readiness probe
         self.log_path = pod.directory / f"{self.name}.log"
+        self._log_read, self._log_lines = 0, []  # bytes; parsed
         self._image = pod.node.images[spec["image"]]
         self._lock = threading.Lock()
         self._ended = threading.Event()  # and its end is noted
@@ -194,9 +195,14 @@ class Container:
         return self.log_path.read_text() if self.log_path.exists() else ""
 
     def lines(self, **fields):
-        """The lines of JSON that have these fields."""
-        parsed = [json.loads(line) for line in self.log().splitlines() if line.startswith("{") and line.endswith("}")]
-        return [line for line in parsed if fields.items() <= line.items()]
+        """The lines of JSON that have these fields. For the thread of the test alone."""
+        if self.log_path.exists():
+            with open(self.log_path, "rb") as log:
+                log.seek(self._log_read)
+                whole, newline, _ = log.read().rpartition(b"\n")
+            self._log_read += len(whole + newline)
+            self._log_lines += [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        return [line for line in self._log_lines if fields.items() <= line.items()]
 
     def wait_for_line(self, **fields):
         return self.pod.wait_until(lambda: self.lines(**fields), f"{self.name} writes {fields}")[0]

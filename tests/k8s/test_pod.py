@@ -5,6 +5,7 @@ docs/kubernetes.md says what is emulated. Agents and aggregators are programs of
 import base64
 import contextlib
 import copy
+import functools
 import json
 import pathlib
 import re
@@ -52,7 +53,7 @@ def images(tmp_path_factory):
         "husk:0.1.0": husk,
         "registry.example/team/husk:0.1.0": husk,
         "registry.example/team/checkout:1.0.0": Image(
-            programs={"/app": f"#!/bin/sh\n[ \"$1\" = migrate ] && exit\n{AGENT}\n"}, command=["/app"], user=1000),
+            programs={"/app": f"#!/bin/sh\n[ \"$1\" = migrate ] && exit\n{AGENT} \"$@\"\n"}, command=["/app"], user=1000),
         "registry.example/team/report:1.0.0": Image(programs=report),
         "docker.io/library/fluentd:v1.19.3-debian-1.0": Image(
             programs={"/bin/entrypoint.sh": f"{AGGREGATOR}\n", "/bin/tini": "#!/bin/sh\nshift\nexec \"$@\"\n"},
@@ -92,12 +93,18 @@ def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory.mktemp("certificates") / "ca")
 
 
+@pytest.fixture(name="rendered", scope="module")
+def _rendered(kustomize):
+    """The objects of a directory, rendered once."""
+    return functools.cache(kustomize)
+
+
 # ---- the cluster ------------------------------------------------------------------------------------------
 
 
-def template_of(rendered, kind, name):
+def template_of(objects, kind, name):
     """The Pod template of a workload; a StatefulSet gives its Pod a claim for each template."""
-    (workload,) = [each for each in rendered if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    (workload,) = [each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name)]
     template = copy.deepcopy(workload["spec"]["template"])
     for claim in workload["spec"].get("volumeClaimTemplates", []):
         claimed = claim["metadata"]["name"]
@@ -108,11 +115,9 @@ def template_of(rendered, kind, name):
 class Cluster:
     """Pods of the examples of k8s/components: an application beside husk client, and Fluentd beside husk server."""
 
-    def __init__(self, node, kustomize, certificates):
-        self.node, self.kustomize, self.certificates = node, kustomize, certificates
-        self.client = kustomize("k8s/components/example-client")
-        self.server = kustomize("k8s/components/example-server")
-        self.pods = []
+    def __init__(self, node, rendered, certificates):
+        self.node, self.certificates = node, certificates
+        self.client, self.server = (rendered(f"k8s/components/example-{mode}") for mode in ("client", "server"))
         node.apply(*(each for each in [*self.client, *self.server] if each["kind"] == "ConfigMap"),
                    manifest("ConfigMap", "logging", "fluentd", {"fluent.conf": ""}),
                    certificates.secret("logging", "fluentd-tls", certificates.server),
@@ -120,8 +125,7 @@ class Cluster:
                    certificates.secret("logging", "fluentbit-tls", certificates.client))
 
     def pod(self, name, template, namespace="logging"):
-        self.pods.append(Pod(self.node, name, template, namespace))
-        return self.pods[-1]
+        return Pod(self.node, name, template, namespace)
 
     def start_server(self, name="fluentd-0"):
         pod = self.pod(name, template_of(self.server, "StatefulSet", "fluentd"))
@@ -158,8 +162,8 @@ def node(tmp_path, images):
 
 
 @pytest.fixture
-def cluster(node, kustomize, certificates):
-    return Cluster(node, kustomize, certificates)
+def cluster(node, rendered, certificates):
+    return Cluster(node, rendered, certificates)
 
 
 def stored_by(*pods):
@@ -258,33 +262,42 @@ def test_ready_says_the_reason(cluster):
 # ---- end --------------------------------------------------------------------------------------------------
 
 
+def stand_still_until_drain(server, husk):
+    """The aggregator takes nothing until husk drains, and what the agent has sent is still in husk then."""
+    husk.wait_for_line(message="draining")
+    server.container("fluentd").signal(signal.SIGCONT)
+
+
 def test_a_native_sidecar_delivers_the_last_events_of_the_agent(cluster):
     """SIGTERM reaches husk after the agent has ended. The events that the agent sends at its end, without waiting for
-    acks, are delivered, although the aggregator stands still for a moment."""
+    acks, are delivered."""
     server = cluster.start_server()
-    server.wait_until_ready()
-    client = cluster.start_client()
-    client.wait_until_ready()
-    client.wait_until(lambda: acked_by(client), "events are acknowledged")
-    client.delete()
+    template = cluster.client_template()
+    template["spec"]["containers"][0]["args"] = ["--quiet"]
+    client = cluster.start_client(template)
+    client.container("checkout").wait_for_line(message="connected")
+    for pod in (server, client):
+        pod.wait_until_ready()
+    server.container("fluentd").signal(signal.SIGSTOP)
+    deleting = threading.Thread(target=client.delete)
+    deleting.start()
+    stand_still_until_drain(server, client.container("husk"))
+    deleting.join()
     assert in_order(client, "checkout SIGTERM", "checkout ended", "husk SIGTERM", "husk ended")
     assert client.container("checkout").statuses == [0] and client.container("husk").statuses == [0]
     assert "husk SIGKILL" not in client.notes
-    wait_until_stored([*LAST, *acked_by(client)], server)
-    (ended,) = client.container("checkout").lines(message="ended")
-    assert sorted(set(stored_by(server))) == [*range(1, ended["events"] + 1), *LAST]
-    assert ended["ends"] == 0
+    assert sorted(stored_by(server)) == [*LAST]
 
 
-def test_the_aggregator_ends_before_its_husk(cluster, secrets):
+def test_the_aggregator_ends_before_its_husk(cluster, rendered, secrets):
     """k8s/base, with the Secrets of the article. While preStop runs, messages still reach the aggregator."""
-    rendered = cluster.kustomize("k8s/base")
-    cluster.node.apply(*(each for each in rendered if each["kind"] == "ConfigMap"),
+    base = rendered("k8s/base")
+    cluster.node.apply(*(each for each in base if each["kind"] == "ConfigMap"),
                        *({"kind": "Secret", "metadata": {"namespace": "logging", "name": name}, "data": data}
                          for name, data in secrets.items()))
-    server = cluster.pod("fluentd-0", template_of(rendered, "StatefulSet", "fluentd"))
+    server = cluster.pod("fluentd-0", template_of(base, "StatefulSet", "fluentd"))
     cluster.node.service("fluentd.logging.svc", server)
-    client = cluster.pod("fluent-bit", template_of(rendered, "DaemonSet", "fluent-bit"))
+    client = cluster.pod("fluent-bit", template_of(base, "DaemonSet", "fluent-bit"))
     for pod in (server, client):
         pod.wait_until_ready()
 
@@ -379,12 +392,12 @@ def shown_certificate(cluster, server):
 
 
 @in_time
-def test_swapped_secrets_and_settings_cut_nothing(tmp_path_factory, images, kustomize, certificates):
+def test_swapped_secrets_and_settings_cut_nothing(tmp_path_factory, images, rendered, certificates):
     """The kubelet replaces the Secrets of both Pods and the ConfigMap of the client under load. New connections use the new
     certificate within a second."""
     node = make_node(tmp_path_factory.mktemp("node"), images)
     try:
-        cluster = Cluster(node, kustomize, certificates)
+        cluster = Cluster(node, rendered, certificates)
         server, client = cluster.start_server(), cluster.start_client()
         husk = client.container("husk")
         client.wait_until(lambda: acked_by(client), "events are acknowledged")
@@ -443,7 +456,9 @@ def test_a_job_completes_and_its_events_are_delivered(cluster, name, change):
     """The program sends its events without waiting for acks, and ends. It may start before an ordinary sidecar listens."""
     server = cluster.start_server()
     server.wait_until_ready()
+    server.container("fluentd").signal(signal.SIGSTOP)
     job = cluster.start_job(name, change)
+    stand_still_until_drain(server, job.container("husk"))
     job.wait_until(lambda: job.phase != "Running", "the Job ends")
     assert job.phase == "Succeeded", job.logs()
     assert job.container("husk").statuses == [0]

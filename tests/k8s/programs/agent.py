@@ -1,6 +1,7 @@
-"""The program of an agent's container: sends numbered events until SIGTERM, and more in its last moments.
+"""The program of an agent's container: sends numbered events until SIGTERM, and more in its last moments. Writes lines of
+JSON.
 
-Writes lines of JSON. Options: --job: sends its last events at once, and ends."""
+--quiet: sends only the last events, at SIGTERM. --job: sends only the last events, at once. Both wait for no ack."""
 
 import json
 import os
@@ -31,7 +32,9 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: told.set())
     agent = Agent(raw.connect(address))  # fails if husk does not listen yet
     say(message="connected")
-    if "--job" in sys.argv:
+    if {"--job", "--quiet"} & set(sys.argv):
+        if "--quiet" in sys.argv:
+            told.wait()
         send_last(agent)
         return
     streaming, acked = Streaming(address, 1), set()
@@ -43,7 +46,6 @@ def main():
             say(acked=sorted(new))
         if is_told:
             break
-    say(message="told")
     send_last(agent)
     numbers = streaming.finish()
     say(message="ended", events=len(numbers), ends=streaming.ends)
