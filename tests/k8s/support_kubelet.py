@@ -457,7 +457,8 @@ class Pod:
     def _make_volumes(self):
         while not self.is_deleted:
             try:
-                self.volumes = {each["name"]: make_volume(self.node, self.namespace, self.directory / "volumes", self.group, each)
+                where = self.directory / "volumes"
+                self.volumes = {each["name"]: make_volume(self.node, self.namespace, where, self.group, each)
                                 for each in self.spec.get("volumes", [])}
                 return
             except Missing as missing:

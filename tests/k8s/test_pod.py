@@ -345,7 +345,8 @@ def test_the_end_of_the_grace_period_loses_nothing_that_is_acked(cluster):
     client.wait_until(lambda: acked_by(client), "events are acknowledged")
     server.container("fluentd").signal(signal.SIGSTOP)
     client.delete(grace_seconds=1)
-    assert in_order(client, "checkout SIGTERM", "checkout SIGKILL", "checkout ended", "husk SIGTERM", "husk SIGKILL", "husk ended")
+    assert in_order(client, "checkout SIGTERM", "checkout SIGKILL", "checkout ended",
+                    "husk SIGTERM", "husk SIGKILL", "husk ended")
     assert client.container("checkout").statuses == [137] and client.container("husk").statuses == [137]
     acked = acked_by(client)
     server.container("fluentd").signal(signal.SIGCONT)
