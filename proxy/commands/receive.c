@@ -177,9 +177,9 @@ static bool lines_write(struct receiver *receiver)
         return false;
     }
     /* The position, not the size of the buffer: lines of a broken message may be behind it. */
-    size_t bytes = (size_t)ftello(receiver->lines);
-    rewind(receiver->lines);
-    if (fwrite(receiver->lines_text, 1, bytes, stdout) == bytes && fflush(stdout) == 0)
+    off_t bytes = ftello(receiver->lines);
+    if (bytes >= 0 && fseeko(receiver->lines, 0, SEEK_SET) == 0 &&
+        fwrite(receiver->lines_text, 1, (size_t)bytes, stdout) == (size_t)bytes && fflush(stdout) == 0)
         return true;
     fprintf(stderr, "husk receive: cannot write to stdout: %s\n", strerror(errno));
     return false;

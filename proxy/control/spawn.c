@@ -136,7 +136,7 @@ static bool is_replaced(const char *variable)
 
 static bool names_prepare(struct spawn *spawn, const struct spawn_sockets *sockets)
 {
-    size_t size = sizeof listen_names + sockets->count * INHERITED_NAME_BYTES;
+    size_t size = sizeof listen_names + (size_t)sockets->count * INHERITED_NAME_BYTES;
 
     if (!(spawn->listen_names = calloc(1, size)))
         return false;

@@ -43,10 +43,12 @@ static bool folder_sync(const char *path)
 
     snprintf(folder, sizeof folder, "%.*s.", folder_length(path), path);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_synced = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
-        close(fd);
-    return is_synced;
+    if (fd < 0)
+        return false;
+    int error = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    errno = error;
+    return !error;
 }
 
 static bool temporary_write(char temporary[PATH_MAX], const char *path, BIO *content)
@@ -65,10 +67,10 @@ static bool temporary_write(char temporary[PATH_MAX], const char *path, BIO *con
         return false;
     bool is_written = fchmod(fd, 0600) == 0 && BIO_mem_contents(content, &bytes, &length) &&
                       bytes_write(fd, bytes, length) && fsync(fd) == 0;
-    is_written = close(fd) == 0 && is_written;
-    if (is_written)
+    int error = is_written ? 0 : errno;
+    if (close(fd) == 0 && is_written)
         return true;
-    int error = errno;
+    error = error ? error : errno;
     unlink(temporary);
     errno = error;
     return false;
@@ -139,13 +141,14 @@ bool file_writer_folder(const char *path, struct fault *fault)
 void file_writer_sweep(const char *directory)
 {
     DIR *entries = opendir(directory);
+    int folder = entries ? dirfd(entries) : -1;
     const struct dirent *entry;
 
-    while (entries && (entry = readdir(entries))) {
+    while (folder >= 0 && (entry = readdir(entries))) {
         size_t length = strlen(entry->d_name), suffix = sizeof temporary_suffix - 1;
         if (strncmp(entry->d_name, temporary_prefix, sizeof temporary_prefix - 1) == 0 && length > suffix &&
             strcmp(entry->d_name + length - suffix, temporary_suffix) == 0)
-            unlinkat(dirfd(entries), entry->d_name, 0);
+            unlinkat(folder, entry->d_name, 0);
     }
     if (entries)
         closedir(entries);
