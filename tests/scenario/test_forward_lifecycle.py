@@ -25,7 +25,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(pair
     talking = pair.agent()
     carry_acked(talking, 0, "before")
     descriptors = limited.descriptors()
-    idle = [raw.connect(limited.address) for _ in range(100)]
+    idle = raw.connect_many([limited.address] * 100)
     limited.wait_for_event(level="warn", message="accepting paused: Too many open files")
     carry_acked(talking, 1, "meanwhile")
     for one in idle:

@@ -15,7 +15,7 @@ def test_running_out_of_descriptors_pauses_accepting_and_recovers_by_itself(husk
     tunnel = husk.tunnel(**{mode: {"prefix": ("prlimit", "--nofile=64")}}, upstream=raw.Collector())
     limited = getattr(tunnel, mode)
     descriptors = limited.descriptors_at_rest()
-    agents = [raw.connect(tunnel.client.address) for _ in range(100)]
+    agents = raw.connect_many([tunnel.client.address] * 100)
     limited.wait_for_event(level="warn", message="accepting paused: Too many open files")
 
     spent = limited.cpu_seconds()

@@ -90,10 +90,12 @@ def test_without_descriptors_all_listeners_pause_and_recover(husk, tmp_path):
     tunnel = husk.tunnel(client={"prefix": ("prlimit", "--nofile=64"),
                                  "listen": ["127.0.0.1:0", f"unix:{tmp_path}/agents"]}, upstream=raw.Collector())
     addresses = addresses_of(tunnel.client, 2)
-    agents = [raw.connect(address) for address in addresses * 40]
+    descriptors = tunnel.client.descriptors()
+    agents = raw.connect_many(addresses * 40)
     tunnel.client.wait_for_event(level="warn", message="accepting paused: Too many open files")
     for agent in agents:
         agent.close()
+    eventually(lambda: tunnel.client.descriptors() <= descriptors, "the descriptors are closed")
     for number, address in enumerate(addresses):
         with raw.connect(address) as agent:
             agent.sendall(b"served again %d" % number)

@@ -143,13 +143,16 @@ def test_each_kind_of_failure_is_logged_and_counted_once(husk, pki, mounted):
 
 def test_without_free_descriptors_a_reload_is_tried_again(husk, pki, mounted):
     server = husk.server(raw.Listener(), certificate=mounted(pki.server), prefix=("prlimit", "--nofile=40"), **RETRIES)
-    held = [raw.connect(server.address) for _ in range(40)]
+    descriptors = server.descriptors()
+    held = raw.connect_many([server.address] * 40)
     server.wait_for_event(level="warn", message="accepting paused: Too many open files")
     mounted(pki.next_server)
     server.signal(signal.SIGHUP)
     eventually(lambda: any("reload failed" in problem["message"] for problem in server.problems()), "the reload fails")
     for peer in held:
         peer.close()
+    server.wait_for_event(message="credentials reloaded")
+    eventually(lambda: server.descriptors() <= descriptors, "the descriptors are closed")
     eventually(lambda: shown_certificate(server, pki) == der(pki.next_server), "the new certificate is shown")
 
 

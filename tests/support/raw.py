@@ -45,6 +45,15 @@ def connect(address):
     return sock
 
 
+def connect_many(addresses):
+    """A connection to each address. One that husk resets at once, because it has no descriptor, is left out."""
+    peers = []
+    for address in addresses:
+        with contextlib.suppress(ConnectionResetError):
+            peers.append(connect(address))
+    return peers
+
+
 open_listeners = set()  # a fixture closes them after the test, also those that the test holds no longer
 
 
