@@ -403,8 +403,8 @@ static void retire(struct downstream *downstream, enum end_reason reason)
 
     if (access->state == ACCESS_CLOSED)
         return;
-    if (access->state != ACCESS_GRANTED)
-        framer_stop(&downstream->receiver.framer);
+    if (!leg_is_secured(&access->inlet.leg) || access->state == ACCESS_AUTHENTICATING)
+        framer_stop(&downstream->receiver.framer); /* nothing that it has sent is a message yet */
     retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
     downstream_wake(downstream);
 }

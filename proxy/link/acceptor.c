@@ -39,7 +39,10 @@ void acceptor_options_changed(struct acceptor *acceptor)
 
 void acceptor_count(struct acceptor *acceptor, int connections)
 {
-    atomic_fetch_add_explicit(&acceptor->connections, (unsigned)connections, memory_order_relaxed);
+    if (connections == 1 && acceptor->has_claim)
+        acceptor->has_claim = false;
+    else
+        atomic_fetch_add_explicit(&acceptor->connections, (unsigned)connections, memory_order_relaxed);
     changed(acceptor);
 }
 
@@ -70,6 +73,18 @@ void acceptor_reserve(struct acceptor *acceptor)
 void acceptor_unreserve(struct acceptor *acceptor)
 {
     atomic_fetch_sub_explicit(&acceptor->connections, 1, memory_order_relaxed);
+}
+
+void acceptor_claim(struct acceptor *acceptor)
+{
+    acceptor->has_claim = true;
+}
+
+void acceptor_unclaim(struct acceptor *acceptor)
+{
+    if (acceptor->has_claim)
+        acceptor_unreserve(acceptor);
+    acceptor->has_claim = false;
 }
 
 unsigned acceptor_connections(const struct acceptor *acceptor)

@@ -20,6 +20,7 @@ struct acceptor {
     struct credentials *credentials;   /* shared; NULL: agents connect in plaintext */
     unsigned generation;               /* of the credentials: counts how often they were replaced */
     _Atomic unsigned connections;      /* accepted here, or on their way here from another worker */
+    bool has_claim;                    /* between acceptor_claim and acceptor_unclaim, until it is counted */
     struct tls_handshakes handshakes;  /* of these connections */
     acceptor_on_change *on_change;     /* NULL: no observer */
     void *owner;
@@ -53,6 +54,10 @@ void acceptor_end_handshake(struct acceptor *acceptor, struct tls_handshake *han
  * From any thread. */
 void acceptor_reserve(struct acceptor *acceptor);
 void acceptor_unreserve(struct acceptor *acceptor);
+/* The reserved connection has arrived: the next acceptor_count of 1 counts it no second time, so that the
+ * number never falls in between. acceptor_unclaim: if nothing was counted, the connection is lost. */
+void acceptor_claim(struct acceptor *acceptor);
+void acceptor_unclaim(struct acceptor *acceptor);
 /* From any thread. */
 unsigned acceptor_connections(const struct acceptor *acceptor);
 

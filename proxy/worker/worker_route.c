@@ -53,12 +53,13 @@ static void on_accepted(void *owner, int fd, const struct socket_address *peer)
 
 static void connection_receive(struct worker_route *route, const struct mailbox_item *item)
 {
-    acceptor_unreserve(&route->transport.acceptor);
+    acceptor_claim(&route->transport.acceptor);
     if (route->state ==
         WORKER_ROUTE_BEGUN) /* also when the route retires: the connection was accepted before */
         connection_open(route, item->fd, &item->peer);
     else
         socket_close_by_reset(item->fd);
+    acceptor_unclaim(&route->transport.acceptor);
 }
 
 /* ---- changes ---- */

@@ -86,6 +86,36 @@ static void a_reserved_connection_counts_until_it_arrives(void **state)
     assert_int_equal(f->changes, 1); /* another thread must not call on_change */
 }
 
+static void a_reserved_connection_that_arrives_is_counted_once(void **state)
+{
+    struct fixture *f = *state;
+
+    acceptor_reserve(&f->acceptor);
+    acceptor_claim(&f->acceptor);
+    assert_int_equal(acceptor_connections(&f->acceptor), 1);
+    acceptor_count(&f->acceptor, 1);
+    assert_int_equal(acceptor_connections(&f->acceptor), 1);
+    acceptor_unclaim(&f->acceptor);
+    assert_int_equal(acceptor_connections(&f->acceptor), 1);
+    acceptor_count(&f->acceptor, 1);
+    assert_int_equal(acceptor_connections(&f->acceptor), 2);
+    acceptor_count(&f->acceptor, -1);
+    acceptor_count(&f->acceptor, -1);
+}
+
+static void a_reserved_connection_that_is_lost_is_counted_no_more(void **state)
+{
+    struct fixture *f = *state;
+
+    acceptor_reserve(&f->acceptor);
+    acceptor_claim(&f->acceptor);
+    acceptor_unclaim(&f->acceptor);
+    assert_int_equal(acceptor_connections(&f->acceptor), 0);
+    acceptor_count(&f->acceptor, 1);
+    assert_int_equal(acceptor_connections(&f->acceptor), 1);
+    acceptor_count(&f->acceptor, -1);
+}
+
 static void handshakes_alone_can_fill_it(void **state)
 {
     struct fixture *f = *state;
@@ -108,6 +138,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(connections_and_handshakes_are_counted),
         TEST(a_reserved_connection_counts_until_it_arrives),
+        TEST(a_reserved_connection_that_arrives_is_counted_once),
+        TEST(a_reserved_connection_that_is_lost_is_counted_no_more),
         TEST(handshakes_alone_can_fill_it),
     };
 

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -230,6 +231,35 @@ static void the_connections_of_a_retiring_route_end_between_two_messages(void **
     assert_int_equal(route_group_close(&forward->group), 0);
     close(message.upstream);
     close(slow.upstream);
+}
+
+/* Another worker has accepted the connection, and was slower to retire. */
+static void a_worker_that_has_retired_takes_a_connection_that_is_passed_on(void **state)
+{
+    struct fixture *f = *state;
+    struct test_route *forward = &f->routes[0];
+    struct worker_route *worker = &forward->group.routes[1];
+    struct peers_pair message;
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    route_group_retire(&forward->group);
+    while (!route_group_has_retired(&forward->group))
+        loop_turn(f->loop);
+    message.agent = ends[0];
+    peers_send(message.agent, peers_message, PEERS_MESSAGE_BYTES);
+    acceptor_reserve(&worker->transport.acceptor);
+    const struct mailbox_item item = { .kind = MAILBOX_CONNECTION, .route = worker, .fd = ends[1] };
+    assert_true(mailbox_post(worker->mailbox, item));
+    message.upstream = peers_accept(forward->upstream);
+    peers_message_ack(&message);
+    peers_expect_ack(message.agent);
+    peers_expect_end(message.agent);
+    route_group_end(&forward->group);
+    run_until_ended(f, forward);
+    assert_int_equal(route_group_close(&forward->group), 0);
+    close(message.upstream);
 }
 
 /* ---- new options ---- */
@@ -491,6 +521,7 @@ int main(void)
         CASE(a_route_ends_while_another_one_carries_traffic),
         CASE(a_route_begins_again_while_another_one_carries_traffic),
         CASE(the_connections_of_a_retiring_route_end_between_two_messages),
+        CASE(a_worker_that_has_retired_takes_a_connection_that_is_passed_on),
         CASE(new_rules_hold_after_the_current_message),
         CASE(connections_that_stay_have_the_new_timeouts),
         CASE(upstream_connections_that_differ_from_new_ones_are_replaced),
