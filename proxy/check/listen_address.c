@@ -4,6 +4,7 @@
 #include "check/connection.h"
 #include "check/subject.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -90,8 +91,9 @@ void listen_address_check_free(struct report *report, const struct listen_addres
     listen_address_subject(&subject, report, listen);
     int fd = socket_listen(listen->address, SOCKET_EXCLUSIVE, listen->access, &fault);
     if (fd < 0) {
+        bool is_taken = errno == EADDRINUSE; /* with another error, who answers is on another machine */
         report_add(report, FINDING_PROBLEM, &subject, "%s", fault.text);
-        if (try_to_connect(listen->address) == END_NONE)
+        if (is_taken && try_to_connect(listen->address) == END_NONE)
             report_advise(report,
                           "a program listens there: if it is a husk with these settings, add --running");
         return;

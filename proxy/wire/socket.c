@@ -105,6 +105,8 @@ static const char *listen_failure(const struct socket_address *address, const st
         return "this user may not give files to that group";
     if (!path && error == EACCES && socket_address_port(address))
         return "Permission denied: a port below 1024 needs root or the capability CAP_NET_BIND_SERVICE";
+    if (!path && error == EADDRNOTAVAIL)
+        return "no interface of this machine has this address";
     return strerror(error);
 }
 
@@ -119,7 +121,7 @@ static void listen_fault(struct fault *fault, const struct socket_address *addre
 int socket_bind_stream(const struct socket_address *address, enum socket_sharing sharing,
                        const struct socket_access *access, struct fault *fault)
 {
-    int fd = -1;
+    int fd = -1, error;
 
     socket_file_reclaim(address);
     if (sharing == SOCKET_SHARED && !port_is_free(address))
@@ -133,9 +135,11 @@ int socket_bind_stream(const struct socket_address *address, enum socket_sharing
     if (bind_with_access(fd, address, access))
         return fd;
 fail:
-    listen_fault(fault, address, listen_failure(address, access, errno));
+    error = errno;
+    listen_fault(fault, address, listen_failure(address, access, error));
     if (fd >= 0)
         close(fd);
+    errno = error;
     return -1;
 }
 
@@ -143,7 +147,9 @@ bool socket_listen_begin(int fd, const struct socket_address *address, struct fa
 {
     if (listen(fd, LISTEN_BACKLOG) == 0)
         return true;
-    listen_fault(fault, address, strerror(errno));
+    int error = errno;
+    listen_fault(fault, address, strerror(error));
+    errno = error;
     return false;
 }
 
@@ -154,7 +160,9 @@ int socket_listen(const struct socket_address *address, enum socket_sharing shar
 
     if (fd < 0 || socket_listen_begin(fd, address, fault))
         return fd;
+    int error = errno;
     close(fd);
+    errno = error;
     return -1;
 }
 

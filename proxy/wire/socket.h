@@ -29,9 +29,8 @@ struct socket_access {
 /* Binds and listens. Fails if another program listens on the address; SOCKET_JOINED skips that check, because
  * SOCKET_SHARED has made it. A Unix address takes SOCKET_EXCLUSIVE. Takes over the Unix socket file of a dead
  * process. Nobody can connect before the file has the rights `access`; NULL: the rights of the umask.
- * Changes the umask for a moment, so no other thread may make files meanwhile. Returns -1 and a fault on
- * failure.
- */
+ * Changes the umask for a moment, so no other thread may make files meanwhile. Returns -1, a fault and
+ * errno on failure. */
 MUST_CHECK int socket_listen(const struct socket_address *address, enum socket_sharing sharing,
                              const struct socket_access *access, struct fault *fault);
 /* The same in two steps: binds, so that no other program can, and nobody can connect yet. */

@@ -320,6 +320,14 @@ def test_an_address_in_use_is_a_problem(check, setting):
                                                       "--running")
 
 
+@pytest.mark.parametrize("setting", ["listen", "admin"])
+def test_an_address_of_another_machine_is_a_problem(check, setting):
+    address = "203.0.113.5:24224"  # TEST-NET-3 (RFC 5737), where another machine may answer
+    checked = check("server", **{setting: address})
+    checked.expect_only("problem", f"--{setting} {address}", "no interface of this machine has this address")
+    assert "--running" not in checked.of("problem")[0]
+
+
 def test_the_addresses_of_a_running_husk_must_accept_connections(check, husk):
     running = husk.client(HERE)
     options = {"listen": raw.format_address(running.address), "admin": raw.format_address(running.admin)}
