@@ -20,7 +20,7 @@ struct job {
     struct buffer content;              /* the new entries, plain; in Message mode the new message */
     struct entries entries;
     uint64_t left_out; /* entries */
-    bool has_array;    /* a value of the body is an array */
+    bool has_array;    /* an entry is an array */
 
     /* The current event, if the end of a slice cuts it. */
     uint8_t *event;
@@ -278,7 +278,7 @@ static enum body_fields_status entries_add(struct job *job, struct buffer *to)
     enum outcome outcome = entries_read(job, scanner->body.start + shapes[first].header);
     if (outcome != OUTCOME_GOOD)
         return status_of(outcome);
-    if (!job->has_array)
+    if (!job->has_array && (is_packed || !job->entries.count))
         return BODY_FIELDS_NO_EVENTS;
     if (job->left_out == job->entries.count)
         return BODY_FIELDS_EMPTY;

@@ -6,8 +6,9 @@
  *     it is compressed, is refused;
  *   - invalid entries (entries.h) are left out, and the number of entries and "size" are corrected;
  *   - the records of markers get the fields too.
- * A body in which no value is an array has no events, for any aggregator: metrics and traces of Fluent Bit
- * are maps. Such a body stays as it is.
+ * A packed body in which no value is an array has no events, for any aggregator: metrics and traces of Fluent
+ * Bit are maps. Such a body stays as it is. In Forward mode a map is an invalid entry like others:
+ * Fluentd 1.18 takes a map with the keys 0 and 1 for an event.
  *
  * All other bytes of events stay. A compressed body is compressed again by the same method. If the option has
  * "compressed" twice, the new option has it once, because aggregators do not agree which of the two counts.
