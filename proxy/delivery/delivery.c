@@ -47,6 +47,11 @@ void delivery_drain(struct delivery *delivery)
     holding_wake(delivery);
 }
 
+void delivery_shed(struct delivery *delivery)
+{
+    downstreams_shed(&delivery->downstreams);
+}
+
 void delivery_retire(struct delivery *delivery)
 {
     delivery_drain(delivery);

@@ -21,7 +21,10 @@ struct delivery {
 MUST_CHECK bool delivery_open(struct delivery *delivery, struct transport *transport, struct fault *fault);
 /* This process is going to end: messages that wait for a retry do not wait for long any more. */
 void delivery_drain(struct delivery *delivery);
-/* The route is going to end: the same, and downstream connections end between two messages. */
+/* The upstream fails meanwhile: connections of peers that send unsettled messages again end between two
+ * messages, and these messages are dropped. */
+void delivery_shed(struct delivery *delivery);
+/* The route is going to end: as delivery_drain, and downstream connections end between two messages. */
 void delivery_retire(struct delivery *delivery);
 /* Ends every connection. Returns the number of unsettled messages, plus the number of agents with other
  * undelivered bytes. */

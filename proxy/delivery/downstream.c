@@ -476,6 +476,14 @@ void downstream_flush(struct downstream *downstream)
     downstream_wake(downstream);
 }
 
+void downstream_shed(struct downstream *downstream)
+{
+    if (!senders_send_again(&downstream->receiver.senders))
+        return;
+    retirement_shed(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg);
+    downstream_wake(downstream);
+}
+
 bool downstream_stop(struct downstream *downstream)
 {
     const struct receiver *receiver = &downstream->receiver;

@@ -59,6 +59,8 @@ void downstream_open(struct downstreams *shared, int fd, const struct socket_add
 /* Ends the connection because husk stops. False if bytes are lost that are not part of an unsettled
  * message. */
 bool downstream_stop(struct downstream *downstream);
+/* The upstream fails while husk stops: the connection retires if its peer sends unsettled messages again. */
+void downstream_shed(struct downstream *downstream);
 /* Hands up the batch that waits. */
 void downstream_flush(struct downstream *downstream);
 /* Runs the connection in the next turn of the loop: it may be able to go on, or its deadlines may be earlier

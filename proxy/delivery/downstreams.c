@@ -50,6 +50,14 @@ void downstreams_drain(struct downstreams *downstreams)
     downstreams->is_draining = true;
 }
 
+void downstreams_shed(struct downstreams *downstreams)
+{
+    struct downstream *downstream;
+
+    LIST_FOREACH (downstream, &downstreams->list, sibling)
+        downstream_shed(downstream);
+}
+
 void downstreams_retire(struct downstreams *downstreams)
 {
     downstreams->is_retiring = true;

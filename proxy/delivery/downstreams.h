@@ -18,6 +18,8 @@ void downstreams_flush(struct downstreams *downstreams);
 void downstreams_options_changed(struct downstreams *downstreams);
 /* The process is going to end: from now on a step hands up batches without delay. */
 void downstreams_drain(struct downstreams *downstreams);
+/* The upstream fails while husk stops: connections of peers that send unsettled messages again retire. */
+void downstreams_shed(struct downstreams *downstreams);
 /* The route is going to end: each connection retires in one of the next turns. */
 void downstreams_retire(struct downstreams *downstreams);
 /* Call it after every connection has ended. */

@@ -275,10 +275,22 @@ void receiver_end(struct receiver *receiver)
 
 /* ---- state ---- */
 
+/* Whether each message that was found is handed up, and no answer waits. */
+static bool is_quiet(const struct receiver *receiver)
+{
+    return !receiver->cut_through && !framer_has_batch(&receiver->framer) &&
+           !senders_have_answers(&receiver->senders);
+}
+
 bool receiver_is_settled(const struct receiver *receiver)
 {
-    return !senders_have_unsettled(&receiver->senders) && !receiver->cut_through &&
-           !framer_has_batch(&receiver->framer) && !senders_have_answers(&receiver->senders);
+    return !senders_have_unsettled(&receiver->senders) && is_quiet(receiver);
+}
+
+bool receiver_can_be_left(const struct receiver *receiver)
+{
+    return (!senders_have_unsettled(&receiver->senders) || senders_send_again(&receiver->senders)) &&
+           is_quiet(receiver);
 }
 
 bool receiver_is_drained(const struct receiver *receiver)

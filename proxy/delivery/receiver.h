@@ -59,7 +59,9 @@ void receiver_end(struct receiver *receiver);
 
 /* Whether no message is unsettled, and no answer waits. */
 bool receiver_is_settled(const struct receiver *receiver);
-/* The same, and no byte of the agent is left. */
+/* The same, but messages may be unsettled if the peer sends them again when the connection ends. */
+bool receiver_can_be_left(const struct receiver *receiver);
+/* Whether it is settled, and no byte of the agent is left. */
 bool receiver_is_drained(const struct receiver *receiver);
 /* Whether further messages of the agent would wait behind an earlier one, so that reading more would only
  * spend budget. Never on a link: windows stop single senders there. */

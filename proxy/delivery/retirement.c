@@ -50,6 +50,13 @@ void retirement_begin(struct retirement *retirement, enum end_reason reason, str
     retirement_note_read(retirement, receiver, leg, 0);
 }
 
+void retirement_shed(struct retirement *retirement, struct receiver *receiver, const struct leg *leg)
+{
+    framer_stop(&receiver->framer);
+    retirement_begin(retirement, END_RETIRED, receiver, leg);
+    retirement->is_shed = true;
+}
+
 void retirement_note_read(struct retirement *retirement, struct receiver *receiver, const struct leg *leg,
                           size_t bytes)
 {
@@ -68,8 +75,10 @@ void retirement_note_read(struct retirement *retirement, struct receiver *receiv
 bool retirement_is_over(const struct retirement *retirement, const struct receiver *receiver,
                         const struct leg *leg, const struct buffer *outgoing)
 {
-    return retirement->reason != END_NONE && framer_has_stopped(&receiver->framer) &&
-           receiver_is_settled(receiver) && !outgoing->length && !leg->unsent.length;
+    bool is_left = retirement->is_shed ? receiver_can_be_left(receiver) : receiver_is_settled(receiver);
+
+    return retirement->reason != END_NONE && framer_has_stopped(&receiver->framer) && is_left &&
+           !outgoing->length && !leg->unsent.length;
 }
 
 bool retirement_is_late(const struct retirement *retirement, uint64_t now_ms)

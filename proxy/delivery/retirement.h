@@ -16,6 +16,7 @@ struct retirement {
     enum end_reason reason; /* END_NONE: the connection does not retire */
     uint32_t left_bytes;    /* husk reads at most so many bytes before the framer stops */
     uint64_t end_at_ms;     /* the latest end, on the reactor's clock; 0: the connection does not retire */
+    bool is_shed;           /* unsettled messages are left if the peer sends them again */
     uint32_t age_draw;      /* random: chooses the age of this connection */
 };
 
@@ -30,12 +31,16 @@ uint64_t retirement_deadline(const struct retirement *retirement, const struct i
 /* The connection retires for `reason`. Harmless if the connection retires already. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
+/* The connection retires: husk cannot deliver its messages, and the peer sends them again elsewhere. husk
+ * reads only the rest of the current message. */
+void retirement_shed(struct retirement *retirement, struct receiver *receiver, const struct leg *leg);
 /* Call it after each read of so many bytes, when the framer has advanced: stops the framer when husk has read
  * everything that had arrived before the retirement. */
 void retirement_note_read(struct retirement *retirement, struct receiver *receiver, const struct leg *leg,
                           size_t bytes);
 
-/* Whether husk takes nothing more, and the answers to all messages have left `outgoing` and the leg. */
+/* Whether husk takes nothing more, and the answers to all messages have left `outgoing` and the leg. After
+ * retirement_shed, messages that the peer sends again may have no answer. */
 bool retirement_is_over(const struct retirement *retirement, const struct receiver *receiver,
                         const struct leg *leg, const struct buffer *outgoing);
 /* Whether --drain-timeout is over. */

@@ -245,6 +245,17 @@ bool sender_is_full(const struct sender *sender)
     return sender->empties >= SENDER_EMPTIES_MAX;
 }
 
+bool sender_sends_again(const struct sender *sender)
+{
+    const struct message *message;
+
+    TAILQ_FOREACH (message, &sender->unsettled, of_sender) {
+        if (!message_comes_again(message))
+            return false;
+    }
+    return !TAILQ_EMPTY(&sender->unsettled);
+}
+
 void sender_note_end(struct sender *sender)
 {
     sender->has_ended = true;

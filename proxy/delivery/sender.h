@@ -112,6 +112,8 @@ bool sender_is_closed(const struct sender *sender);
 bool sender_holds(const struct message *message);
 /* Whether so many empty messages wait for earlier messages that husk should not read the agent. */
 bool sender_is_full(const struct sender *sender);
+/* Whether messages are unsettled, and the agent sends each of them again (message_comes_again). */
+bool sender_sends_again(const struct sender *sender);
 /* The agent sends nothing more and reads no ack. */
 void sender_note_end(struct sender *sender);
 

@@ -154,6 +154,11 @@ bool senders_have_unsettled(const struct senders *senders)
     return !TAILQ_EMPTY(&senders->agent.unsettled) || (senders->peer && senders->peer->unsettled);
 }
 
+bool senders_send_again(const struct senders *senders)
+{
+    return senders->peer || sender_sends_again(&senders->agent);
+}
+
 /* ---- answers ---- */
 
 bool senders_have_answers(const struct senders *senders)

@@ -52,6 +52,9 @@ void senders_note_reading(struct senders *senders, enum link_reading reading, ui
 void senders_note_end(struct senders *senders);
 
 bool senders_have_unsettled(const struct senders *senders);
+/* Whether the peer sends unsettled messages again when the connection ends: it is a husk on a link, or an
+ * agent that asked for an ack of each unsettled message, and has some. */
+bool senders_send_again(const struct senders *senders);
 /* Whether answers wait to be written. */
 bool senders_have_answers(const struct senders *senders);
 size_t senders_answer_bytes(const struct senders *senders);

@@ -197,6 +197,16 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
     return taken;
 }
 
+bool listening_can_pause(const struct listening *listening)
+{
+    for (unsigned i = 0; i < listening->count; i++) {
+        const struct listening_socket *socket = &listening->sockets[i];
+        if (!socket_address_port(&socket->asked.address) || socket->origin == LISTENING_FROM_MANAGER)
+            return false;
+    }
+    return true;
+}
+
 struct listening_socket *listening_find_alone(struct listening *listening,
                                               const struct socket_address *address)
 {

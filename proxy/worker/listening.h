@@ -74,6 +74,9 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
 /* Whether the number still is of this socket. A worker without memory closes a socket that it has taken, and
  * another descriptor gets the number. */
 bool listening_fd_is_open(const struct listening_fd *fd);
+/* Whether the sockets can stop listening and begin again: a Unix path cannot be bound again, the kernel
+ * chooses another port for port 0, and a service manager does not begin again. */
+bool listening_can_pause(const struct listening *listening);
 /* The socket at an address that it shares with no other socket: a Unix socket whose name still is of this
  * socket, or a TCP socket that was inherited without SO_REUSEPORT. NULL: there is none. */
 struct listening_socket *listening_find_alone(struct listening *listening,

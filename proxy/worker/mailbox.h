@@ -31,6 +31,7 @@ enum mailbox_kind {
     MAILBOX_REFUSE,      /* refuse new connections */
     MAILBOX_ADMIT,       /* accept new connections again */
     MAILBOX_DRAIN,       /* this process is going to end */
+    MAILBOX_SHED,        /* the upstream fails meanwhile: end connections of peers that send again */
     MAILBOX_RETIRE,      /* the route is going to end: listen no more, end connections between two messages */
     MAILBOX_HAND_OVER,   /* the same, while another process goes on at the listening sockets */
     MAILBOX_END,         /* end all connections */

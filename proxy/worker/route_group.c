@@ -354,6 +354,16 @@ void route_group_drain(struct route_group *group)
     change_post(group, MAILBOX_DRAIN);
 }
 
+void route_group_shed(struct route_group *group)
+{
+    change_post(group, MAILBOX_SHED);
+}
+
+bool route_group_can_refuse(const struct route_group *group)
+{
+    return group->state == ROUTE_GROUP_RUNNING && listening_can_pause(&group->listening);
+}
+
 void route_group_refuse(struct route_group *group)
 {
     change_post(group, MAILBOX_REFUSE);

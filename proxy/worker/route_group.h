@@ -110,6 +110,10 @@ void route_group_replace_credentials(struct route_group *group,
 void route_group_replace_endpoints(struct route_group *group, struct endpoint_list *list);
 /* This process is going to end: messages that wait for a retry do not wait for long any more. */
 void route_group_drain(struct route_group *group);
+/* The upstream fails meanwhile: connections of peers that send unsettled messages again end. */
+void route_group_shed(struct route_group *group);
+/* Whether the route listens at sockets that can refuse connections and accept them again. */
+bool route_group_can_refuse(const struct route_group *group);
 /* Refuses new connections, or accepts them again. */
 void route_group_refuse(struct route_group *group);
 void route_group_admit(struct route_group *group);

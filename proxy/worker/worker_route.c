@@ -168,6 +168,9 @@ void worker_route_receive(struct worker_route *route, const struct mailbox_item 
     case MAILBOX_DRAIN:
         delivery_drain(&route->delivery);
         break;
+    case MAILBOX_SHED:
+        delivery_shed(&route->delivery);
+        break;
     case MAILBOX_RETIRE:
         retire(route, listener_finish);
         break;

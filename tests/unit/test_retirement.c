@@ -160,6 +160,67 @@ static void unsettled_messages_and_answers_are_waited_for(void **state)
     assert_true(is_over(f));
 }
 
+/* ---- shedding ---- */
+
+static void shed(struct fixture *f)
+{
+    retirement_shed(&f->retirement, &f->receiving.receiver, &f->receiving.leg);
+}
+
+static void what_the_agent_sends_again_is_neither_read_nor_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    SAY(&f->receiving, ASKED("a", "1") ASKED("a", "2"));
+    take(f, SPACE);
+    SAY(&f->receiving, ASKED("a", "3"));
+    assert_true(senders_send_again(&f->receiving.receiver.senders));
+    assert_false(is_over(f));
+    shed(f);
+    assert_true(is_over(f));
+    assert_int_equal(f->retirement.reason, END_RETIRED);
+    assert_int_equal(f->receiving.receiver.senders.agent.filed, 2);
+}
+
+static void the_current_message_is_read_to_its_end(void **state)
+{
+    struct fixture *f = *state;
+
+    SAY(&f->receiving, ASKED("a", "1") "\x94\xa1");
+    take(f, SPACE);
+    shed(f);
+    assert_false(is_over(f));
+    SAY(&f->receiving, "a\x01\x80" OPTION("2") ASKED("a", "3"));
+    take(f, SPACE);
+    assert_true(is_over(f));
+    assert_int_equal(f->receiving.receiver.senders.agent.filed, 2);
+}
+
+static void a_message_without_an_ack_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_false(senders_send_again(&f->receiving.receiver.senders)); /* the agent may never ask for acks */
+    SAY(&f->receiving, ASKED("a", "1") "\x93\xa1");
+    take(f, SPACE);
+    shed(f);
+    SAY(&f->receiving, "a\x01\x80");
+    take(f, SPACE);
+    expect_stopped(f, true);
+    assert_false(is_over(f));
+    assert_false(senders_send_again(&f->receiving.receiver.senders));
+}
+
+static void a_husk_on_a_link_sends_again(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    assert_true(senders_send_again(&f->receiving.receiver.senders));
+}
+
+/* ---- deadlines ---- */
+
 static void it_is_late_after_the_drain_timeout(void **state)
 {
     struct fixture *f = *state;
@@ -253,6 +314,10 @@ int main(void)
         TEST(an_agent_without_pause_is_stopped),
         TEST(an_agent_that_has_ended_is_stopped),
         TEST(unsettled_messages_and_answers_are_waited_for),
+        TEST(what_the_agent_sends_again_is_neither_read_nor_waited_for),
+        TEST(the_current_message_is_read_to_its_end),
+        TEST(a_message_without_an_ack_is_waited_for),
+        TEST(a_husk_on_a_link_sends_again),
         TEST(it_is_late_after_the_drain_timeout),
         TEST(a_second_reason_changes_nothing),
         TEST(the_age_differs_by_a_tenth_for_each_connection),
