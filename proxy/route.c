@@ -110,18 +110,16 @@ static void on_credentials(void *owner)
     discovery_refresh(route->discovery);
 }
 
-static void on_refuse(void *owner)
+static void on_verdict(void *owner, enum readiness_verdict verdict)
 {
+    static void (*const acts[])(struct route_group *group) = {
+        [READINESS_ADMIT] = route_group_admit,
+        [READINESS_REFUSE] = route_group_refuse,
+        [READINESS_SHED] = route_group_shed,
+    };
     struct route *route = owner;
 
-    route_group_refuse(&route->group);
-}
-
-static void on_admit(void *owner)
-{
-    struct route *route = owner;
-
-    route_group_admit(&route->group);
+    acts[verdict](&route->group);
 }
 
 static void on_ended(void *owner)
@@ -230,8 +228,8 @@ static void readiness_start(struct route *route)
         .discovery = route->discovery,
         .log = route->process->log,
         .refuses_unhealthy = route->options->refuses_unhealthy,
-        .on_refuse = on_refuse,
-        .on_admit = on_admit,
+        .shed_after_ms = route->process->options->drain_quiet_ms,
+        .on_verdict = on_verdict,
         .owner = route,
     };
 
@@ -412,6 +410,8 @@ void route_reload(struct route *route)
 void route_drain(struct route *route)
 {
     route->is_draining = true;
+    readiness_drain(&route->readiness,
+                    route_group_can_refuse(&route->group) ? READINESS_DRAINING : READINESS_DRAINING_FIXED);
     reload_stop(&route->reload);
     route_group_drain(&route->group);
 }
@@ -425,7 +425,7 @@ void route_watch(struct route *route)
         return;
     if (is_judged_again)
         route_group_replace_credentials(&route->group, route->reload.credentials);
-    readiness_check(&route->readiness, &dial);
+    readiness_check(&route->readiness, &dial, clock_monotonic_ms());
     if (route->heartbeat.fails)
         route_answer_heartbeats(route);
 }

@@ -181,23 +181,29 @@ bool readiness_describe(const struct readiness_facts *facts, char *text, size_t 
 
 /* ---- reactions ---- */
 
+static bool refuses_unhealthy(const struct readiness *readiness)
+{
+    return readiness->options.refuses_unhealthy ||
+           (readiness->is_shedding && readiness->state == READINESS_DRAINING);
+}
+
 static void refusal_update(struct readiness *readiness, enum end_reason failure)
 {
     const struct readiness_options *options = &readiness->options;
-    bool refuse = options->refuses_unhealthy && failure != END_NONE;
+    bool refuse = refuses_unhealthy(readiness) && failure != END_NONE;
 
     if (refuse == readiness->is_refusing)
         return;
     readiness->is_refusing = refuse;
     if (refuse) {
-        options->on_refuse(options->owner);
+        options->on_verdict(options->owner, READINESS_REFUSE);
         log_say_of(options->log, LOG_WARN, options->route, "upstream: %s; new connections are refused",
                    end_reason_phrase(failure));
     } else {
-        options->on_admit(options->owner);
+        options->on_verdict(options->owner, READINESS_ADMIT);
         log_say_of(options->log, LOG_INFO, options->route,
-                   options->refuses_unhealthy ? "upstream may be back; connections are accepted again"
-                                              : "connections are accepted again");
+                   refuses_unhealthy(readiness) ? "upstream may be back; connections are accepted again"
+                                                : "connections are accepted again");
     }
 }
 
@@ -208,12 +214,51 @@ void readiness_set_options(struct readiness *readiness, const struct readiness_o
         refusal_update(readiness, END_NONE);
 }
 
-void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial)
+/* Whether no address has a connection, and each has failed since its last success. */
+static bool fails_everywhere(const struct discovery *discovery)
+{
+    const struct endpoint_metrics *endpoint = discovery->stats_registry.first;
+    bool is_any_listed = false;
+
+    for (; endpoint; endpoint = endpoint->next) {
+        if (!endpoint->is_listed)
+            continue;
+        if (!metrics_read(&endpoint->ejected_until_ms) || metrics_read(&endpoint->connections[METRICS_READY]))
+            return false;
+        is_any_listed = true;
+    }
+    return is_any_listed;
+}
+
+static void shedding_update(struct readiness *readiness, enum end_reason failure, uint64_t now_ms)
+{
+    const struct readiness_options *options = &readiness->options;
+
+    if (failure == END_NONE || !fails_everywhere(options->discovery)) {
+        readiness->failing_since_ms = 0;
+        return;
+    }
+    if (!readiness->failing_since_ms)
+        readiness->failing_since_ms = now_ms;
+    if (readiness->state == READINESS_SERVING ||
+        now_ms - readiness->failing_since_ms < options->shed_after_ms)
+        return;
+    readiness->is_shedding = true;
+    options->on_verdict(options->owner, READINESS_SHED);
+}
+
+void readiness_drain(struct readiness *readiness, enum readiness_state state)
+{
+    readiness->state = state;
+}
+
+void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial, uint64_t now_ms)
 {
     struct discovery *discovery = readiness->options.discovery;
     enum end_reason failure = readiness_upstream_failure(discovery, dial);
 
     if (failure != END_NONE && dial->reason != END_NONE)
         discovery_refresh(discovery);
+    shedding_update(readiness, failure, now_ms);
     refusal_update(readiness, failure);
 }

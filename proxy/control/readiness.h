@@ -45,19 +45,34 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
  * note. */
 bool readiness_describe(const struct readiness_facts *facts, char *text, size_t size);
 
+enum readiness_verdict {
+    READINESS_ADMIT,  /* accept new connections again */
+    READINESS_REFUSE, /* refuse new connections */
+    READINESS_SHED,   /* end connections of peers that send unsettled messages again */
+};
+
 struct readiness_options {
     const char *route;           /* borrowed: its name, for the log; NULL: none */
     struct discovery *discovery; /* borrowed */
     struct log *log;             /* borrowed */
     bool refuses_unhealthy;      /* refuse new connections while the upstream fails */
-    void (*on_refuse)(void *owner);
-    void (*on_admit)(void *owner);
+    uint64_t shed_after_ms;      /* while husk drains: how long all addresses fail before READINESS_SHED */
+    void (*on_verdict)(void *owner, enum readiness_verdict verdict);
     void *owner;
+};
+
+enum readiness_state {
+    READINESS_SERVING,
+    READINESS_DRAINING,       /* the process is going to end */
+    READINESS_DRAINING_FIXED, /* the same, and the listening sockets cannot refuse connections */
 };
 
 struct readiness {
     struct readiness_options options;
+    enum readiness_state state;
+    bool is_shedding; /* READINESS_SHED was the verdict */
     bool is_refusing;
+    uint64_t failing_since_ms; /* all addresses of the upstream fail; 0: no */
 };
 
 /* Sets the options at the begin of a route, and when they change. A route that refuses connections, and whose
@@ -65,8 +80,11 @@ struct readiness {
  * does not listen again after a refusal. */
 void readiness_set_options(struct readiness *readiness, const struct readiness_options *options);
 
+/* From now on READINESS_SHED is possible. Afterwards connections are refused if `state` allows it. */
+void readiness_drain(struct readiness *readiness, enum readiness_state state);
+
 /* Call it about once a second. Refreshes discovery after a failed dial: the upstream may have moved, or may
- * be back. Calls on_refuse or on_admit when that has to change. */
-void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial);
+ * be back. Calls on_verdict: READINESS_SHED each time while it applies, the others when they change. */
+void readiness_check(struct readiness *readiness, const struct dialer_outcome *dial, uint64_t now_ms);
 
 #endif

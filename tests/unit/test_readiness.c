@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SHED_MS = 500 };
+
 static const struct dialer_outcome no_dial;
 
 static struct discovery_target target = { .address = { .host = "logs.example" }, .weight = 1 };
@@ -187,17 +189,12 @@ static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void 
 
 struct calls {
     struct log log;
-    unsigned refuse, admit;
+    unsigned verdicts[READINESS_SHED + 1];
 };
 
-static void on_refuse(void *owner)
+static void on_verdict(void *owner, enum readiness_verdict verdict)
 {
-    ((struct calls *)owner)->refuse++;
-}
-
-static void on_admit(void *owner)
-{
-    ((struct calls *)owner)->admit++;
+    ((struct calls *)owner)->verdicts[verdict]++;
 }
 
 static struct readiness watching(struct discovery *discovery, struct calls *calls)
@@ -207,15 +204,15 @@ static struct readiness watching(struct discovery *discovery, struct calls *call
     return (struct readiness) { .options = { .discovery = discovery,
                                              .log = &calls->log,
                                              .refuses_unhealthy = true,
-                                             .on_refuse = on_refuse,
-                                             .on_admit = on_admit,
+                                             .shed_after_ms = SHED_MS,
+                                             .on_verdict = on_verdict,
                                              .owner = calls } };
 }
 
 static void expect_calls(const struct calls *calls, unsigned refuse, unsigned admit)
 {
-    assert_int_equal(calls->refuse, refuse);
-    assert_int_equal(calls->admit, admit);
+    assert_int_equal(calls->verdicts[READINESS_REFUSE], refuse);
+    assert_int_equal(calls->verdicts[READINESS_ADMIT], admit);
 }
 
 static void connections_are_refused_once_per_failure_and_accepted_once_after_it(void **state)
@@ -225,15 +222,15 @@ static void connections_are_refused_once_per_failure_and_accepted_once_after_it(
     struct readiness readiness = watching(&discovery, &calls);
 
     (void)state;
-    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial, 100);
     expect_calls(&calls, 0, 0);
     discovery.health.failure = END_CONNECT_REFUSED;
-    readiness_check(&readiness, &no_dial);
-    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial, 100);
+    readiness_check(&readiness, &no_dial, 100);
     expect_calls(&calls, 1, 0);
     discovery.health.failure = END_NONE;
-    readiness_check(&readiness, &no_dial);
-    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial, 100);
+    readiness_check(&readiness, &no_dial, 100);
     expect_calls(&calls, 1, 1);
     log_deinit(&calls.log);
 }
@@ -246,7 +243,7 @@ static void connections_are_not_refused_unless_asked_for(void **state)
 
     (void)state;
     readiness.options.refuses_unhealthy = false;
-    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial, 100);
     expect_calls(&calls, 0, 0);
     log_deinit(&calls.log);
 }
@@ -259,13 +256,118 @@ static void options_that_refuse_nothing_accept_connections_at_once(void **state)
     struct readiness_options other = readiness.options;
 
     (void)state;
-    readiness_check(&readiness, &no_dial);
+    readiness_check(&readiness, &no_dial, 100);
     readiness_set_options(&readiness, &other);
     expect_calls(&calls, 1, 0);
     other.refuses_unhealthy = false;
     readiness_set_options(&readiness, &other);
     expect_calls(&calls, 1, 1);
     log_deinit(&calls.log);
+}
+
+/* ---- shedding ---- */
+
+struct shedding {
+    struct endpoint_metrics endpoints[2];
+    struct discovery discovery;
+    struct calls calls;
+    struct readiness readiness;
+};
+
+/* Two addresses, which have failed, and a third one that is not listed any more. */
+static void shedding_init(struct shedding *s, enum readiness_state state)
+{
+    static struct endpoint_metrics unlisted;
+
+    *s = (struct shedding) { .discovery = probed(END_CONNECT_REFUSED, 100) };
+    for (unsigned i = 0; i < 2; i++) {
+        s->endpoints[i] = (struct endpoint_metrics) { .next = i ? &unlisted : &s->endpoints[1],
+                                                      .ejected_until_ms = 50,
+                                                      .is_listed = true };
+    }
+    s->discovery.stats_registry.first = s->endpoints;
+    s->readiness = watching(&s->discovery, &s->calls);
+    s->readiness.options.refuses_unhealthy = false;
+    readiness_drain(&s->readiness, state);
+}
+
+static void check(struct shedding *s, uint64_t at_ms, unsigned sheds)
+{
+    readiness_check(&s->readiness, &no_dial, at_ms);
+    assert_int_equal(s->calls.verdicts[READINESS_SHED], sheds);
+}
+
+static void after_a_while_without_an_address_a_route_that_drains_sheds_and_refuses(void **state)
+{
+    struct shedding s;
+
+    (void)state;
+    shedding_init(&s, READINESS_DRAINING);
+    check(&s, 1000, 0);
+    check(&s, 1000 + SHED_MS - 1, 0);
+    expect_calls(&s.calls, 0, 0);
+    check(&s, 1000 + SHED_MS, 1);
+    check(&s, 2000 + SHED_MS, 2);
+    expect_calls(&s.calls, 1, 0);
+    s.discovery.health.failure = END_NONE;
+    check(&s, 3000 + SHED_MS, 2);
+    expect_calls(&s.calls, 1, 1);
+    log_deinit(&s.calls.log);
+}
+
+static void sockets_that_cannot_pause_do_not_refuse(void **state)
+{
+    struct shedding s;
+
+    (void)state;
+    shedding_init(&s, READINESS_DRAINING_FIXED);
+    check(&s, 1000, 0);
+    check(&s, 1000 + SHED_MS, 1);
+    expect_calls(&s.calls, 0, 0);
+    log_deinit(&s.calls.log);
+}
+
+static void a_route_sheds_at_once_if_its_upstream_has_failed_for_long(void **state)
+{
+    struct shedding s;
+
+    (void)state;
+    shedding_init(&s, READINESS_SERVING);
+    check(&s, 1000, 0);
+    check(&s, 1000 + SHED_MS, 0);
+    readiness_drain(&s.readiness, READINESS_DRAINING);
+    check(&s, 1001 + SHED_MS, 1);
+    log_deinit(&s.calls.log);
+}
+
+static void one_address_that_has_not_failed_is_enough(void **state)
+{
+    struct shedding s;
+
+    (void)state;
+    shedding_init(&s, READINESS_DRAINING);
+    check(&s, 1000, 0);
+    s.endpoints[1].ejected_until_ms = 0;
+    check(&s, 1000 + SHED_MS, 0);
+    s.endpoints[1].ejected_until_ms = 60;
+    s.endpoints[1].connections[METRICS_READY] = 1;
+    check(&s, 1000 + 2 * SHED_MS, 0);
+    s.endpoints[1].connections[METRICS_READY] = 0;
+    check(&s, 2000 + 2 * SHED_MS, 0); /* the time begins again */
+    check(&s, 2000 + 3 * SHED_MS, 1);
+    log_deinit(&s.calls.log);
+}
+
+static void an_upstream_without_addresses_is_not_known_to_fail(void **state)
+{
+    struct shedding s;
+
+    (void)state;
+    shedding_init(&s, READINESS_DRAINING);
+    s.endpoints[0].is_listed = s.endpoints[1].is_listed = false;
+    check(&s, 1000, 0);
+    check(&s, 1000 + SHED_MS, 0);
+    log_deinit(&s.calls.log);
 }
 
 int main(void)
@@ -282,6 +384,11 @@ int main(void)
         cmocka_unit_test(connections_are_refused_once_per_failure_and_accepted_once_after_it),
         cmocka_unit_test(connections_are_not_refused_unless_asked_for),
         cmocka_unit_test(options_that_refuse_nothing_accept_connections_at_once),
+        cmocka_unit_test(after_a_while_without_an_address_a_route_that_drains_sheds_and_refuses),
+        cmocka_unit_test(sockets_that_cannot_pause_do_not_refuse),
+        cmocka_unit_test(a_route_sheds_at_once_if_its_upstream_has_failed_for_long),
+        cmocka_unit_test(one_address_that_has_not_failed_is_enough),
+        cmocka_unit_test(an_upstream_without_addresses_is_not_known_to_fail),
     };
 
     return cmocka_run_group_tests_name("readiness", tests, NULL, NULL);
