@@ -34,6 +34,7 @@ PYTHON = "#!/bin/sh\nexport PYTHONPATH=/tests:/tests/k8s PYTHONDONTWRITEBYTECODE
 AGENT, AGGREGATOR = (f"{PYTHON}exec /usr/bin/python3 /tests/k8s/programs/{name}.py" for name in ("agent", "aggregator"))
 LAST = range(1_000_001, 1_000_301)  # what the agent of programs/agent.py sends in its last moments
 MIB = 1 << 20
+ENDS_SOON_SECONDS = 20  # about 5 are usual, and --drain-timeout is 30
 
 
 # ---- images and certificates ------------------------------------------------------------------------------
@@ -313,6 +314,30 @@ def test_the_aggregator_ends_before_its_husk(cluster, rendered, secrets):
     deleting.join()
     assert in_order(server, "fluentd runs preStop", "fluentd SIGTERM", "fluentd ended", "husk SIGTERM", "husk ended")
     assert server.container("husk").statuses == [0] and stored_by(server) == [1, 2]
+
+
+def test_under_traffic_an_aggregator_pod_ends_soon(cluster):
+    """Fluentd has ended, and husk client still sends. It goes on with the other Pod."""
+    servers = [cluster.start_server(f"fluentd-{number}") for number in range(2)]
+    for name in ("fluentd-headless.logging.svc", "fluentd.logging.svc"):
+        cluster.node.service(name, *servers)
+    for server in servers:
+        server.wait_until_ready()
+    client = cluster.start_client()
+    client.wait_until(lambda: acked_by(client) and stored_by(*servers), "events are acknowledged")
+    servers.sort(key=lambda server: not stored_by(server))
+    (ending, other) = servers
+    deleting = threading.Thread(target=ending.delete)
+    deleting.start()
+    ending.wait_for("husk SIGTERM")
+    started = time.monotonic()
+    ending.wait_for("husk ended")
+    assert time.monotonic() - started < ENDS_SOON_SECONDS
+    deleting.join()
+    assert ending.container("husk").statuses == [0]
+    count = len(acked_by(client))
+    client.wait_until(lambda: len(acked_by(client)) > count and stored_by(other), "the other Pod stores events")
+    assert acked_by(client) <= set(stored_by(*servers))
 
 
 def test_an_ordinary_sidecar_delivers_the_last_events_of_the_agent(cluster, helm):
