@@ -214,7 +214,7 @@ clean:
 # ---- packages ----------------------------------------------------------------------------------------------
 
 RELEASE      := husk-$(VERSION)
-PACKAGE_DEPS := debhelper dpkg-dev lintian systemd
+PACKAGE_DEPS := build-essential debhelper dpkg-dev lintian systemd
 # The time in all that is packed: that of the commit, or of the last change where there is no git.
 PACKAGE_TIME  = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md))
 

@@ -196,7 +196,8 @@ def fish(line, directory):
     result = subprocess.run(["fish", "--no-config", "-c", script], text=True, capture_output=True, cwd=directory,
                             env={**os.environ, "HOME": str(directory)})
     assert result.returncode == 0 and not result.stderr, result
-    return [found.split("\t")[0] for found in result.stdout.splitlines()]
+    found = [line.split("\t")[0] for line in result.stdout.splitlines()]
+    return [word for word in found if word.startswith(line[-1])]  # fish 4 also lists words with these letters inside
 
 
 CASES = [
