@@ -83,7 +83,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 # Short lines; V=1 shows the commands.
 run = $(if $(V),,@echo '  $(1)';)
 
-.PHONY: all help deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
+.PHONY: all help deps tool-deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
 .PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
 .PHONY: dist deb sbom image static static-refused
 .PHONY: bench bench-micro bench-programs lint format layers
@@ -140,6 +140,7 @@ BUILD_DEPS := gcc libc6-dev pkg-config libev-dev libc-ares-dev libhttp-parser-de
 TEST_DEPS  := git g++ libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-msgpack python3-fluent-logger python3-jsonschema python3-yaml python3-h2 yamllint mandoc zsh fish openssl ruby ruby-dev \
               golang-go golang-github-fluent-fluent-logger-golang-dev clang lld llvm procps iproute2 softhsm2 p11-kit p11-kit-modules
 FUZZ_DEPS  := libclang-rt-dev
+TOOL_DEPS  := python3 python3-yaml
 # The version that Debian 12 and 13 both have: other versions format and judge otherwise.
 LINT_DEPS  := clang-format-19 clang-tidy-19 cppcheck
 BENCH_DEPS := stunnel4 haproxy nginx-light libnginx-mod-stream hitch python3-matplotlib
@@ -167,6 +168,10 @@ endef
 #: make deps                install what the build needs (apt)
 deps:
 	$(call install_packages,$(BUILD_DEPS),)
+
+# What the project's own tools need.
+tool-deps:
+	$(call install_packages,$(TOOL_DEPS),)
 
 test-deps: deps
 	$(call install_packages,$(TEST_DEPS) $(PACKAGE_DEPS),$(TEST_TOOLS))
@@ -197,12 +202,12 @@ install-program: $(BUILD)/husk
 	install -D -m 0755 $(BUILD)/husk "$(DESTDIR)$(PREFIX)/bin/husk"
 
 #: make documents           write what comes from the settings: tables, manual pages, completions, JSON Schema
-documents: $(BUILD)/husk
+documents: tool-deps $(BUILD)/husk
 	$(PYTHON) docs/generate $(BUILD)/husk
 
 # The dry run prints the commands that would build everything.
 #: make compile_commands    write compile_commands.json, for clangd and other tools
-compile_commands:
+compile_commands: tool-deps
 	@$(MAKE) --no-print-directory -nB V=1 all unit-programs replay-programs bench-programs | \
 	    $(PYTHON) tests/support/compile-commands '$(firstword $(CC))' >$@.json
 	@echo "  WROTE $@.json"
@@ -228,7 +233,7 @@ deb: deps dist
 	@packages/debian-package build/$(RELEASE).tar.gz build/deb
 
 #: make sbom                list what the program consists of, in build/husk.spdx.json (SPDX 2.3)
-sbom: $(BUILD)/husk
+sbom: tool-deps $(BUILD)/husk
 	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $< $<.spdx.json
 
 # A library as its archive, where there is one. yajl's archive has another name.
@@ -236,7 +241,7 @@ archive    = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
 ARCHIVES   = $(foreach word,$(PLAIN_LIBS:-lyajl=-lyajl_s),$(if $(filter -l%,$(word)),$(call archive,$(word:-l%=%)),$(word)))
 
 #: make static              link the archives of libraries into build/husk-static; with BORINGSSL=<prefix> PKCS11=: all of them
-static: $(if $(and $(BORINGSSL),$(PKCS11)),static-refused,$(BUILD)/husk-static)
+static: tool-deps $(if $(and $(BORINGSSL),$(PKCS11)),static-refused,$(BUILD)/husk-static)
 	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $(patsubst %,--archive %,$(filter %.a,$(TLS_LIBS) $(ARCHIVES))) \
 	    $< $<.spdx.json
 
@@ -249,7 +254,7 @@ $(BUILD)/husk-static: $(MAIN) $(LIBRARY)
 	    $(TLS_LIBS) $(ARCHIVES) -lpthread -lm
 
 #: make image               write the container image to build/husk-VERSION-image.tar (OCI layout); needs no engine
-image: $(BUILD)/husk
+image: tool-deps $(BUILD)/husk
 	@rm -rf $(BUILD)/image
 	@k8s/image/rootfs.sh $< $(BUILD)/image
 	@packages/oci-image --root $(BUILD)/image --dockerfile k8s/image/Dockerfile --name husk:$(VERSION) \
@@ -408,5 +413,5 @@ format: lint-deps
 	@clang-format-19 -i $(C_FILES)
 
 #: make layers              check layers, circles of includes, restricted headers, sizes (CONTRIBUTING.md)
-layers:
+layers: tool-deps
 	@tests/support/check-layers
