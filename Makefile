@@ -233,7 +233,7 @@ deb: deps dist
 	@packages/debian-package build/$(RELEASE).tar.gz build/deb
 
 #: make sbom                list what the program consists of, in build/husk.spdx.json (SPDX 2.3)
-sbom: tool-deps $(BUILD)/husk
+sbom: $(BUILD)/husk tool-deps
 	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $< $<.spdx.json
 
 # A library as its archive, where there is one. yajl's archive has another name.
@@ -241,7 +241,7 @@ archive    = $(or $(filter /%,$(shell $(CC) -print-file-name=lib$(1).a)),-l$(1))
 ARCHIVES   = $(foreach word,$(PLAIN_LIBS:-lyajl=-lyajl_s),$(if $(filter -l%,$(word)),$(call archive,$(word:-l%=%)),$(word)))
 
 #: make static              link the archives of libraries into build/husk-static; with BORINGSSL=<prefix> PKCS11=: all of them
-static: tool-deps $(if $(and $(BORINGSSL),$(PKCS11)),static-refused,$(BUILD)/husk-static)
+static: $(if $(and $(BORINGSSL),$(PKCS11)),static-refused,$(BUILD)/husk-static) tool-deps
 	@packages/sbom --version $(VERSION) --time $(PACKAGE_TIME) $(patsubst %,--archive %,$(filter %.a,$(TLS_LIBS) $(ARCHIVES))) \
 	    $< $<.spdx.json
 
@@ -254,7 +254,7 @@ $(BUILD)/husk-static: $(MAIN) $(LIBRARY)
 	    $(TLS_LIBS) $(ARCHIVES) -lpthread -lm
 
 #: make image               write the container image to build/husk-VERSION-image.tar (OCI layout); needs no engine
-image: tool-deps $(BUILD)/husk
+image: $(BUILD)/husk tool-deps
 	@rm -rf $(BUILD)/image
 	@k8s/image/rootfs.sh $< $(BUILD)/image
 	@packages/oci-image --root $(BUILD)/image --dockerfile k8s/image/Dockerfile --name husk:$(VERSION) \
