@@ -295,8 +295,8 @@ static struct metrics_crl *update_find(const struct revocation *revocation, cons
 /* Whether list `at` is the first one, without those of a wrong signature, of its issuer and scope. */
 static bool is_newest(const struct revocation *revocation, size_t at)
 {
-    for (size_t i = at; i-- > 0 && are_of_same_group(revocation->lists[i], revocation->lists[at]);) {
-        if (revocation->lists[i]->facts.signer != REVOCATION_SIGNER_WRONG)
+    for (size_t i = at; i > 0 && are_of_same_group(revocation->lists[i - 1], revocation->lists[at]); i--) {
+        if (revocation->lists[i - 1]->facts.signer != REVOCATION_SIGNER_WRONG)
             return false;
     }
     return revocation->lists[at]->facts.signer != REVOCATION_SIGNER_WRONG;

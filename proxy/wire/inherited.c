@@ -12,7 +12,7 @@
 
 enum { FIRST_FD = 3 /* SD_LISTEN_FDS_START */, FDS_MAX = 65536 };
 
-static const char own_file = '+', of_manager = '=';
+static const char own_file[] = "+", of_manager[] = "=";
 
 /* ---- variables ---- */
 
@@ -127,22 +127,22 @@ struct inherited_origin inherited_origin_of(const struct inherited_socket *socke
 {
     char mark = socket->name[0];
 
-    return (struct inherited_origin) { .is_from_husk = mark != of_manager && strchr(socket->name, '/'),
-                                       .is_own_file = mark == own_file };
+    return (struct inherited_origin) { .is_from_husk = mark != *of_manager && strchr(socket->name, '/'),
+                                       .is_own_file = mark == *own_file };
 }
 
 const char *inherited_plain_name(const struct inherited_socket *socket)
 {
     char mark = socket->name[0];
 
-    return socket->name + (mark == own_file || mark == of_manager);
+    return socket->name + (mark == *own_file || mark == *of_manager);
 }
 
 void inherited_name(char name[INHERITED_NAME_BYTES], const char *route, const struct socket_address *asked,
                     const struct inherited_origin *origin)
 {
     char text[ADDRESS_TEXT_BYTES];
-    char mark[] = { origin->is_own_file ? own_file : origin->is_from_husk ? '\0' : of_manager, '\0' };
+    const char *mark = origin->is_own_file ? own_file : origin->is_from_husk ? "" : of_manager;
 
     socket_address_format(asked, text, sizeof text);
     snprintf(name, INHERITED_NAME_BYTES, "%s%s/%s", mark, route, text);
