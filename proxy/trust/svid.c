@@ -68,23 +68,23 @@ static bool fits(const Husk__Svid *entry, const struct svid_source *source)
            (!source->hint || strcmp(source->hint, entry->hint) == 0);
 }
 
-/* The first SVID that fits; NULL: none. */
-static const Husk__Svid *svid_find(const Husk__SvidResponse *response, const struct svid_source *source)
+/* The index of the first SVID that fits; n_svids: none. */
+static size_t svid_find(const Husk__SvidResponse *response, const struct svid_source *source)
 {
-    for (size_t i = 0; i < response->n_svids; i++) {
-        if (fits(response->svids[i], source))
-            return response->svids[i];
-    }
-    return NULL;
+    size_t i = 0;
+
+    while (i < response->n_svids && !fits(response->svids[i], source))
+        i++;
+    return i;
 }
 
 static const Husk__Svid *svid_choose(const Husk__SvidResponse *response, const struct svid_source *source,
                                      struct fault *fault)
 {
-    const Husk__Svid *found = svid_find(response, source);
+    size_t found = svid_find(response, source);
 
-    if (found)
-        return found;
+    if (found < response->n_svids)
+        return response->svids[found];
     if (!response->n_svids)
         fault_set(fault, "the answer has no X.509-SVID");
     else

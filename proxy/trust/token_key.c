@@ -142,7 +142,8 @@ static bool thread_start(struct token_key *key, void *(*thread_main)(void *signe
     }
     fault_set(fault, "cannot start a thread for the token");
     pthread_mutex_lock(&key->lock);
-    key_leave(key); /* the owner stays */
+    key->users--; /* the owner stays */
+    pthread_mutex_unlock(&key->lock);
     return false;
 }
 
