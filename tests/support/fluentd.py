@@ -20,7 +20,7 @@ def command_of(version):
     """The start of a command line for this release line, and its environment."""
     if version == OLDEST:
         return [GEMS / "bin/fluentd"], {"GEM_HOME": str(GEMS), "GEM_PATH": str(GEMS)}
-    [files] = PEERS.glob(f"fluentd-{version}.*")
+    [files] = PEERS.glob(f"newer/gems/fluentd-{version}.*")
     command = ["ruby", "-I", files / "lib", "-r", ROOT / "tests/support/without_http_server.rb", files / "bin/fluentd"]
     return command, {"GEM_HOME": str(GEMS), "GEM_PATH": f"{PEERS / 'more'}:{GEMS}"}
 
