@@ -61,6 +61,11 @@ class Pair:
         """Starts a load generator, which waits for "go"."""
         return self.start([self._bench.build / "bench/load" / name, *arguments], name)
 
+    def handshakes(self, count, mode):
+        """Starts TLS clients of the server half. They are ready once the first of them have been served."""
+        keys = [self._bench.pki / f"{name}.pem" for name in ("client.crt", "client.key", "ca.crt")]
+        return self.load("handshakes", self.server_port, count, mode, *keys)
+
     def _start_half(self, role, listen, upstream, workers, connections):
         directory = self._bench.directory / role
         directory.mkdir(exist_ok=True)
@@ -99,7 +104,8 @@ def _figures(prefix, values, unit):
     return {f"{role}_{prefix}": value / unit for role, value in values.items()}
 
 
-def _ready(load):
+def ready(load):
+    """Waits until a load generator is ready. Returns the number of messages that it will send."""
     word, number = load.read_line().split()
     assert word == "ready"
     return int(number)
@@ -110,7 +116,7 @@ def _run(pair, load):
 
     Returns the meter, the number of events and the sink's report.
     """
-    events = _ready(load)
+    events = ready(load)
     pair.sink.say(events)
     pair.sink.read_line()
     meter = Meter(pair)
@@ -199,7 +205,7 @@ class Idle:
 
     @staticmethod
     def _open(pair, connections):
-        _ready(pair.load("stream", pair.port, connections, "single", 512, 1, 1, 1))
+        ready(pair.load("stream", pair.port, connections, "single", 512, 1, 1, 1))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,9 +234,8 @@ class Handshakes:
 
     def measure(self, bench, candidate):
         with Pair(bench, candidate, 1, 1000) as pair:
-            keys = [bench.pki / f"{name}.pem" for name in ("client.crt", "client.key", "ca.crt")]
-            load = pair.load("handshakes", pair.server_port, self.count, self.mode, *keys)
-            handshakes = _ready(load)
+            load = pair.handshakes(self.count, self.mode)
+            handshakes = ready(load)
             meter = Meter(pair)
             load.say("go")
             result = load.read_json()
@@ -254,19 +259,21 @@ class RoundTrip:
     CAPACITY_MESSAGES = 40000
 
     def measure(self, bench, candidate):
-        messages = self.CAPACITY_MESSAGES if self.rate is None else max(100, round(self.rate * self.seconds))
         with Pair(bench, candidate, 1, self.connections) as pair:
-            load = pair.load("roundtrip", pair.port, self.connections, self.message_bytes, messages,
-                             round(self.rate or 0))
-            _ready(load)
-            meter = Meter(pair)
-            load.say("go")
-            result = load.read_json(self.seconds + WAIT_LIMIT_S)
-            figures = {"messages_per_s": messages / result["seconds"],
-                       **_figures("cpu_us_per_message", meter.cpu(), messages / 1e6)}
-            if self.rate is not None:
-                figures.update({name: result[name] for name in ("p50_us", "p90_us", "p99_us", "max_us")})
-            return figures
+            return self.measure_in(pair)
+
+    def measure_in(self, pair):
+        messages = self.CAPACITY_MESSAGES if self.rate is None else max(100, round(self.rate * self.seconds))
+        load = pair.load("roundtrip", pair.port, self.connections, self.message_bytes, messages, round(self.rate or 0))
+        ready(load)
+        meter = Meter(pair)
+        load.say("go")
+        result = load.read_json(self.seconds + WAIT_LIMIT_S)
+        figures = {"messages_per_s": messages / result["seconds"],
+                   **_figures("cpu_us_per_message", meter.cpu(), messages / 1e6)}
+        if self.rate is not None:
+            figures.update({name: result[name] for name in ("p50_us", "p90_us", "p99_us", "max_us")})
+        return figures
 
 
 # ---- plans of a run ---------------------------------------------------------------------------------------------
