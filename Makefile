@@ -86,7 +86,7 @@ run = $(if $(V),,@echo '  $(1)';)
 .PHONY: all help deps tool-deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
 .PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
 .PHONY: dist deb sbom image static static-refused
-.PHONY: bench bench-micro bench-programs lint format layers
+.PHONY: bench bench-micro bench-strangers bench-programs lint format layers
 all: $(BUILD)/husk
 
 help:
@@ -375,6 +375,11 @@ bench: bench-deps
 #: make bench-micro         time what is worth timing on its own
 bench-micro: $(MICROS)
 	@for m in $^; do $$m || exit 1; done
+
+#: make bench-strangers     time the messages of agents while strangers flood husk server (SECONDS=60 for each case, ROUNDS=1)
+bench-strangers: deps tool-deps
+	@$(MAKE) $(QUIET) all bench-programs
+	$(PYTHON) bench/strangers.py --build $(BUILD) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-programs: $(LOADS) $(MICROS)
 

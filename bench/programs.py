@@ -105,6 +105,10 @@ class Program:
     def resident_kib(self):
         return sum(_kib(f"/proc/{pid}/status", "VmRSS:") for pid in self.tree())
 
+    def peak_resident_kib(self):
+        """The sum of the peaks of the processes, each since its start."""
+        return sum(_kib(f"/proc/{pid}/status", "VmHWM:") for pid in self.tree())
+
     def proportional_kib(self):
         """Like resident_kib, but each shared page is divided among its users; None if the kernel does not report it."""
         try:
