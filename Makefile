@@ -317,9 +317,11 @@ coverage: test-deps
 
 SUITES ?= bookworm trixie
 
-#: make release-check       run and test in a bare Debian 12 and a bare Debian 13 (root, debootstrap; SUITES=trixie: one)
-release-check:
+#: make release-check       run and test in a bare Debian 12 and a bare Debian 13 (root, debootstrap; SUITES=trixie: one), and
+#:                          the package's services under a real systemd of this Debian (systemd-nspawn)
+release-check: deb
 	@for suite in $(SUITES); do tests/release/bare-debian $$suite "run SECONDS=5" test || exit 1; done
+	@tests/release/service $$(. /etc/os-release && echo $$VERSION_CODENAME)
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps
