@@ -232,7 +232,7 @@ bool svid_is_redacted(const struct svid_message *message, const struct svid_sour
     size_t left = PARTS_FACTOR * message->length + PART_BYTES;
     ProtobufCAllocator memory = { .alloc = on_allocate, .free = on_free, .allocator_data = &left };
     Husk__SvidResponse *response = husk__svid_response__unpack(&memory, message->length, message->bytes);
-    bool is_redacted = response && names_svids(response) && !svid_find(response, source);
+    bool is_redacted = response && names_svids(response) && svid_find(response, source) == response->n_svids;
 
     husk__svid_response__free_unpacked(response, &memory);
     return is_redacted;
