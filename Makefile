@@ -84,7 +84,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 run = $(if $(V),,@echo '  $(1)';)
 
 .PHONY: all help deps tool-deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
-.PHONY: test unit unit-programs scenario coverage release-check replay replay-programs fuzz peers
+.PHONY: test unit unit-programs scenario scenario-plain tests-around tests-k8s coverage release-check replay replay-programs fuzz peers
 .PHONY: dist deb sbom image static static-refused
 .PHONY: bench bench-micro bench-strangers bench-programs lint format layers
 all: $(BUILD)/husk
@@ -262,7 +262,8 @@ image: $(BUILD)/husk tool-deps
 
 # ---- tests -------------------------------------------------------------------------------------------------
 
-export PYTHONDONTWRITEBYTECODE := 1
+# Each process of pytest reads the compiled tests, and the tree stays clean.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 QUIET  := --no-print-directory -j$(shell nproc)
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
@@ -274,16 +275,26 @@ test: test-deps
 	@$(MAKE) $(QUIET) all unit-programs SANITIZE=address,undefined && $(MAKE) $(QUIET) unit replay SANITIZE=address,undefined
 	@$(MAKE) $(QUIET) all unit-programs SANITIZE=thread && $(MAKE) $(QUIET) unit SANITIZE=thread
 	@$(MAKE) --no-print-directory -j2 --output-sync=target scenario-address-undefined scenario-thread
-	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
-	HUSK=build/husk $(PYTEST) tests/interop tests/k8s tests/packages tests/bench tests/checks
+	@$(MAKE) --no-print-directory -j3 --output-sync=target scenario-plain tests-around tests-k8s
 
 # These are about commands of one thread, which ThreadSanitizer has nothing to say about.
 ONE_THREAD := $(wildcard $(addprefix tests/scenario/test_,pki*.py check*.py config.py send_receive.py usage.py))
 scenario-thread: private EXCEPT := $(ONE_THREAD:%=--ignore=%)
 
-# The tests wait more than they compute: two suites run at a time, and two tests of each.
+# The tests wait more than they compute: two suites run at a time, and three tests of each.
 scenario-%:
-	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 2 $(EXCEPT) tests/scenario
+	HUSK_LIGHT=1 HUSK=build/$*/husk $(PYTEST) -n 3 $(EXCEPT) tests/scenario
+
+scenario-plain:
+	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
+
+# A file stays in one process: its tests share Fluentds, and the packages. Packages come first: building one takes longest.
+tests-around:
+	HUSK=build/husk $(PYTEST) -n 2 --dist loadfile tests/packages tests/interop tests/bench tests/checks
+
+# In the network of the machine: what these tests check with is fetched once.
+tests-k8s:
+	HUSK=build/husk $(PYTEST) -n 2 --dist loadfile tests/k8s
 
 unit-programs: $(UNITS)
 
