@@ -39,7 +39,8 @@ endif
 supported  = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo "$(1)")
 links      = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo "$(1)")
 
-CFLAGS    ?= $(if $(SANITIZE),-O1,-O2) -g
+# A report of a sanitizer needs lines and functions: -g1.
+CFLAGS    ?= $(if $(SANITIZE),-O1 -g1,-O2 -g)
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 ifeq ($(SANITIZE),)
 CFI_FLAGS := -flto=thin -fvisibility=hidden -fsanitize=cfi
