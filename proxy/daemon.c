@@ -174,6 +174,7 @@ static void on_hot_restart_failed(void *owner)
 {
     struct daemon *daemon = owner;
 
+    routes_refuse_again(&daemon->routes);
     config_reload_resume(&daemon->config_reload);
     supervision_reload_told(&daemon->supervision);
 }
@@ -361,8 +362,8 @@ static bool parts_open(struct daemon *daemon, struct fault *fault)
            routes_open(&daemon->routes, fault);
 }
 
-/* Nothing fails any more: the process that this one replaces stops accepting, and leaves the service manager
- * to this one. */
+/* Nothing fails any more, and this process accepts connections: the process that it replaces stops accepting,
+ * and leaves the service manager to this one. */
 static void replace(struct daemon *daemon)
 {
     if (daemon->channel >= 0) {
@@ -382,8 +383,8 @@ static bool daemon_start(struct daemon *daemon, struct fault *fault)
     if (!parts_open(daemon, fault))
         return false;
     watch_start(daemon);
-    replace(daemon);
     routes_start(&daemon->routes);
+    replace(daemon);
     if (daemon->admin)
         admin_begin(daemon->admin);
     routes_answer_heartbeats(&daemon->routes);

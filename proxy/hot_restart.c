@@ -41,8 +41,8 @@ static void release(struct hot_restart *restart)
     pid_log(restart, "hot restart: the new process has taken over");
 }
 
-/* A worker that hangs must not keep connections waiting. If it runs again, both processes accept for a
- * moment, which costs no connection. */
+/* Both processes accept for a moment, which costs no connection. A worker that hangs must not keep the new
+ * process from its other tasks. */
 static void on_handover(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct hot_restart *restart = timer->data;

@@ -1,9 +1,9 @@
 /* SIGUSR2: another process of the same program takes the place of this one, and no connection is refused.
  *
  * The new process gets all listening sockets, and loads everything that the arguments and files say now. When
- * it is ready, this process stops accepting, the new one begins to accept, and this process drains. When the
- * new process fails to start, this one goes on as if nothing had happened. Owns the watcher of SIGUSR2 and
- * the new process until it is ready, on the loop of the control thread. */
+ * it accepts connections, it is ready: this process stops accepting, and drains. At each moment one of them
+ * accepts. When the new process ends before it is ready, this one goes on as if nothing had happened. Owns
+ * the watcher of SIGUSR2 and the new process until it is ready, on the loop of the control thread. */
 #ifndef HUSK_HOT_RESTART_H
 #define HUSK_HOT_RESTART_H
 
@@ -23,7 +23,7 @@ struct hot_restart_options {
     uint64_t (*count_reloads)(void *owner);
     /* A new process starts: adds the listening sockets of the process. False: out of memory. */
     bool (*collect)(void *owner, struct spawn_sockets *sockets);
-    /* The process `pid` is ready: stop accepting. */
+    /* The process `pid` accepts connections: stop accepting. */
     void (*hand_over)(void *owner, long pid);
     /* Whether nothing is accepted any more. */
     bool (*has_handed_over)(void *owner);

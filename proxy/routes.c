@@ -218,6 +218,14 @@ void routes_hand_over(struct routes *routes)
         route_hand_over(route);
 }
 
+void routes_refuse_again(struct routes *routes)
+{
+    struct route *route;
+
+    TAILQ_FOREACH (route, &routes->list, sibling)
+        readiness_refuse_again(&route->readiness);
+}
+
 bool routes_have_retired(const struct routes *routes)
 {
     const struct route *route;

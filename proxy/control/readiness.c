@@ -247,6 +247,12 @@ static void shedding_update(struct readiness *readiness, enum end_reason failure
     options->on_verdict(options->owner, READINESS_SHED);
 }
 
+void readiness_refuse_again(const struct readiness *readiness)
+{
+    if (readiness->is_refusing)
+        readiness->options.on_verdict(readiness->options.owner, READINESS_REFUSE);
+}
+
 void readiness_drain(struct readiness *readiness, enum readiness_state state)
 {
     readiness->state = state;

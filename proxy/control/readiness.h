@@ -80,6 +80,10 @@ struct readiness {
  * does not listen again after a refusal. */
 void readiness_set_options(struct readiness *readiness, const struct readiness_options *options);
 
+/* Another process has made the listening sockets listen, and is gone: repeats READINESS_REFUSE if that is the
+ * verdict. Safe on all zeros. */
+void readiness_refuse_again(const struct readiness *readiness);
+
 /* From now on READINESS_SHED is possible. Afterwards connections are refused if `state` allows it. */
 void readiness_drain(struct readiness *readiness, enum readiness_state state);
 

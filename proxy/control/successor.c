@@ -24,7 +24,8 @@ static void channel_close(struct successor *successor)
     close(successor->channel);
 }
 
-/* One that has closed the channel without a word is no husk that knows how to take over. */
+/* One that has closed the channel without a word is no husk that knows how to take over. libev tells the end
+ * of a child before a word that it has left. */
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct successor *successor = watcher->data;

@@ -80,24 +80,11 @@ static void listener_pause(struct listener *listener, int listen_fd, int error)
     listener_watch(listener);
 }
 
-static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+static void retry_start(struct listener *listener)
 {
-    struct listener *listener = watcher->data;
-    int listen_fd = ((struct listener_socket *)watcher)->fd;
-    struct socket_address peer;
-
-    (void)loop, (void)events;
-    for (int i = 0; i < ACCEPTS_PER_WAKE && !listener->throttled; i++) {
-        int fd = accept_one(listen_fd, &peer);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                listener_pause(listener, listen_fd, errno);
-            /* EAGAIN, or a connection that ended in the kernel's queue. */
-            return;
-        }
-        listener->pause_seconds = 0;
-        listener->on_accepted(listener->owner, fd, &peer);
-    }
+    ev_timer_stop(listener->loop, &listener->retry);
+    ev_timer_set(&listener->retry, retry_seconds, 0);
+    ev_timer_start(listener->loop, &listener->retry);
 }
 
 static void listener_resume(struct listener *listener)
@@ -115,10 +102,40 @@ static void listener_resume(struct listener *listener)
     }
     if (failure) {
         pause_log(listener, LOG_ERROR, "cannot listen again yet", failure);
-        ev_timer_set(&listener->retry, retry_seconds, 0);
-        ev_timer_start(listener->loop, &listener->retry);
+        retry_start(listener);
     }
     listener_watch(listener);
+}
+
+/* Another process that has the same socket has stopped it, such as the husk that this one replaces. It
+ * listens again after a while: a Unix socket stays stopped, and its watcher would report it without end. */
+static void socket_repair(struct listener *listener, struct listener_socket *socket)
+{
+    socket->mode = LISTENER_REFUSING;
+    listener_watch(listener);
+    retry_start(listener);
+}
+
+static void on_acceptable(struct ev_loop *loop, ev_io *watcher, int events)
+{
+    struct listener *listener = watcher->data;
+    int listen_fd = ((struct listener_socket *)watcher)->fd;
+    struct socket_address peer;
+
+    (void)loop, (void)events;
+    for (int i = 0; i < ACCEPTS_PER_WAKE && !listener->throttled; i++) {
+        int fd = accept_one(listen_fd, &peer);
+        if (fd < 0) {
+            if (errno == EINVAL)
+                socket_repair(listener, (struct listener_socket *)watcher);
+            else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                listener_pause(listener, listen_fd, errno);
+            /* EAGAIN, or a connection that ended in the kernel's queue. */
+            return;
+        }
+        listener->pause_seconds = 0;
+        listener->on_accepted(listener->owner, fd, &peer);
+    }
 }
 
 static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)

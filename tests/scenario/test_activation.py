@@ -87,6 +87,15 @@ def test_a_name_finds_a_socket_for_port_0(husk, launch):
     assert client.address == sock.getsockname()
 
 
+def test_a_socket_that_another_process_has_stopped_listens_again(husk, launch):
+    sock = listen_at(raw.free_address())  # with port 0, the kernel would choose another port now
+    client = husk.client(NOWHERE, protocol="tcp", **launch(sock), listen=raw.format_address(sock.getsockname()))
+    sock.shutdown(socket.SHUT_RD)
+    eventually(lambda: not raw.is_refused(client.address), "husk listens again")
+    assert client.get("/live")[0] == 200
+    sock.close()
+
+
 def test_a_reload_removes_and_keeps_activated_sockets(file, launch, tmp_path):
     aggregator, path = CountingAggregator(), tmp_path / "agents"
     socks = [listen_at((raw.HOST, 0)), listen_at(path)]

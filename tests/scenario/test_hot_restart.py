@@ -15,7 +15,7 @@ from support import raw
 from support.aggregators import CountingAggregator
 from support.config_file import address_of, route
 from support.forward import Agent, carry_acked, event
-from support.hot_restart import STARTS, Replaceable, has_ended
+from support.hot_restart import FAILED, STARTS, Replaceable, has_ended
 from support.husk import LIGHT
 from support.process import eventually
 from support.reloading import WORKERS, Streaming, listen
@@ -24,7 +24,6 @@ from support.threads import stopped_worker
 
 NOWHERE = f"{raw.HOST}:1"
 SWAPS = int(os.environ.get("HUSK_SWAPS", "10" if LIGHT else "50"))
-FAILED = "hot restart failed, and this process goes on: "
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from support.husk import BINARY, SANITIZER_REPORT
 from support.process import eventually
 
 STARTS = "hot restart: a new process starts"
+FAILED = "hot restart failed, and this process goes on: "
 TAKES_OVER = "hot restart: the new process has taken over"
 
 

@@ -265,6 +265,22 @@ static void options_that_refuse_nothing_accept_connections_at_once(void **state)
     log_deinit(&calls.log);
 }
 
+static void a_refusal_is_repeated_and_nothing_else(void **state)
+{
+    struct discovery discovery = probed(END_NONE, 100);
+    struct calls calls;
+    struct readiness readiness = watching(&discovery, &calls);
+
+    (void)state;
+    readiness_refuse_again(&readiness);
+    expect_calls(&calls, 0, 0);
+    discovery.health.failure = END_CONNECT_REFUSED;
+    readiness_check(&readiness, &no_dial, 100);
+    readiness_refuse_again(&readiness);
+    expect_calls(&calls, 2, 0);
+    log_deinit(&calls.log);
+}
+
 /* ---- shedding ---- */
 
 struct shedding {
@@ -384,6 +400,7 @@ int main(void)
         cmocka_unit_test(connections_are_refused_once_per_failure_and_accepted_once_after_it),
         cmocka_unit_test(connections_are_not_refused_unless_asked_for),
         cmocka_unit_test(options_that_refuse_nothing_accept_connections_at_once),
+        cmocka_unit_test(a_refusal_is_repeated_and_nothing_else),
         cmocka_unit_test(after_a_while_without_an_address_a_route_that_drains_sheds_and_refuses),
         cmocka_unit_test(sockets_that_cannot_pause_do_not_refuse),
         cmocka_unit_test(a_route_sheds_at_once_if_its_upstream_has_failed_for_long),
