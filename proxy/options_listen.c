@@ -92,6 +92,15 @@ bool options_listen_clash(const struct socket_address *a, const struct socket_ad
            (socket_address_equal(a, b) || is_any_for(a, b) || is_any_for(b, a));
 }
 
+bool options_listen_has(const struct listening_options *options, const struct socket_address *address)
+{
+    for (unsigned i = 0; i < options->count; i++) {
+        if (options_listen_clash(&options->addresses[i].address, address))
+            return true;
+    }
+    return false;
+}
+
 void options_listen_set(struct listening_options *options, const struct config_check *check)
 {
     const struct setting_list *list = &check->config->listen;

@@ -17,6 +17,9 @@ MUST_CHECK bool options_listen_parse(struct socket_address *to, const char *text
  * one listens on every address. */
 bool options_listen_clash(const struct socket_address *a, const struct socket_address *b);
 
+/* Whether one of the addresses clashes with `address`. */
+bool options_listen_has(const struct listening_options *options, const struct socket_address *address);
+
 /* Sets `options` from the setting `listen`. Free with options_listen_deinit, also after a mistake. */
 void options_listen_set(struct listening_options *options, const struct config_check *check);
 void options_listen_deinit(struct listening_options *options);

@@ -227,7 +227,7 @@ static void readiness_start(struct route *route)
         .route = name_of(route),
         .discovery = route->discovery,
         .log = route->process->log,
-        .refuses_unhealthy = route->options->refuses_unhealthy,
+        .refuses_unhealthy = route->options->refuses_unhealthy && route_group_can_refuse(&route->group),
         .shed_after_ms = route->process->options->drain_quiet_ms,
         .on_verdict = on_verdict,
         .owner = route,
@@ -370,18 +370,10 @@ void route_change_begin(struct route_change *change)
         to.credentials[side] = route->reload.credentials[side];
     readiness_start(route); /* may admit connections, before the workers get new addresses */
     route_group_change_begin(change->of_workers, &to, on_changed, change);
+    readiness_start(route); /* the new addresses may be able to refuse */
     endpoint_list_release(change->unknown);
     const struct heartbeat_options heartbeat = heartbeat_options_of(route);
     route_heartbeat_change(&route->heartbeat, &heartbeat, &route->group.listening);
-}
-
-static bool listens_at(const struct options *options, const struct socket_address *address)
-{
-    for (unsigned i = 0; i < options->listen.count; i++) {
-        if (options_listen_clash(&options->listen.addresses[i].address, address))
-            return true;
-    }
-    return false;
 }
 
 bool route_may_listen(const struct route *route, const struct socket_address *address)
@@ -389,15 +381,17 @@ bool route_may_listen(const struct route *route, const struct socket_address *ad
     const struct route_change *change;
 
     LIST_FOREACH (change, &route->changes, sibling) {
-        if (listens_at(change->before, address))
+        if (options_listen_has(&change->before->listen, address))
             return true;
     }
-    return listens_at(route->options, address);
+    return options_listen_has(&route->options->listen, address);
 }
 
 void route_log_addresses(const struct route *route)
 {
     listening_log(&route->group.listening, route->process->log, name_of(route));
+    if (route->options->refuses_unhealthy)
+        listening_log_fixed(&route->group.listening, route->process->log, name_of(route));
 }
 
 /* ---- events of the process ---- */

@@ -87,13 +87,18 @@ static void retry_start(struct listener *listener)
     ev_timer_start(listener->loop, &listener->retry);
 }
 
+static bool is_to_refuse(const struct listener *listener, const struct listener_socket *socket)
+{
+    return listener->wanted == LISTENER_REFUSING && !socket->is_of_manager;
+}
+
 static void listener_resume(struct listener *listener)
 {
     int failure = 0;
 
     for (unsigned i = 0; i < listener->socket_count; i++) {
         struct listener_socket *socket = &listener->sockets[i];
-        if (socket->mode == LISTENER_LISTENING)
+        if (socket->mode == LISTENER_LISTENING || is_to_refuse(listener, socket))
             continue;
         if (socket_listen_resume(socket->fd))
             socket->mode = LISTENER_LISTENING;
@@ -153,14 +158,13 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int events)
     struct listener *listener = timer->data;
 
     (void)loop, (void)events;
-    if (listener->wanted == LISTENER_LISTENING)
-        listener_resume(listener);
+    listener_resume(listener);
 }
 
 void listener_fds_close(struct listener_fds *fds)
 {
     while (fds->count)
-        close(fds->items[--fds->count]);
+        close(fds->items[--fds->count].number);
 }
 
 /* The same socket goes on in another route or in another process after `fd` is closed, so the kernel would
@@ -214,19 +218,19 @@ bool listener_make_space(struct listener *listener)
     return true;
 }
 
-void listener_add(struct listener *listener, int fd)
+void listener_add(struct listener *listener, const struct listener_fd *fd)
 {
     assert(listener->socket_count < listener->socket_room);
     struct listener_socket *socket = &listener->sockets[listener->socket_count++];
 
-    *socket = (struct listener_socket) { .fd = fd, .set = set_open(fd), .mode = LISTENER_REFUSING };
+    *socket = (struct listener_socket) { .fd = fd->number,
+                                         .is_of_manager = fd->is_of_manager,
+                                         .set = set_open(fd->number),
+                                         .mode = LISTENER_REFUSING };
     socket_watch(listener, socket);
-    if (listener->wanted == LISTENER_LISTENING) {
-        listener_resume(listener); /* the process that has handed the socket over may have paused it */
-        return;
-    }
-    socket_listen_pause(fd);
-    listener_watch(listener);
+    if (is_to_refuse(listener, socket))
+        socket_listen_pause(socket->fd);
+    listener_resume(listener); /* the process that has handed the socket over may have paused it */
 }
 
 void listener_open(struct listener *listener, const struct listener_options *options)
@@ -245,10 +249,10 @@ void listener_open(struct listener *listener, const struct listener_options *opt
     listener->pause.data = listener->retry.data = listener;
     for (unsigned i = 0; i < options->fd_count; i++) {
         if (listener_make_space(listener)) {
-            listener_add(listener, options->fds[i]);
+            listener_add(listener, &options->fds[i]);
             continue;
         }
-        close(options->fds[i]);
+        close(options->fds[i].number);
         pause_log(listener, LOG_ERROR, "cannot listen", ENOMEM);
     }
 }
@@ -266,11 +270,11 @@ static void queue_take(struct listener *listener, int fd)
     }
 }
 
-/* A service manager may keep a socket, and nobody would take the connections that come. A socket that is
- * alone at its address may have a duplicate that goes on. */
+/* A service manager may keep a socket that husk has made, and nobody would take the connections that come. A
+ * socket that is alone at its address may have a duplicate that goes on. */
 static void socket_end(const struct listener_socket *socket)
 {
-    if (socket_shares_port(socket->fd))
+    if (!socket->is_of_manager && socket_shares_port(socket->fd))
         socket_listen_pause(socket->fd);
 }
 
@@ -352,13 +356,13 @@ void listener_admit(struct listener *listener, enum listener_admission admission
 void listener_set_mode(struct listener *listener, enum listener_mode mode)
 {
     listener->wanted = mode;
-    if (mode == LISTENER_LISTENING) {
-        listener_resume(listener);
-        return;
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        if (is_to_refuse(listener, &listener->sockets[i]))
+            listener->sockets[i].mode = LISTENER_REFUSING;
     }
-    for (unsigned i = 0; i < listener->socket_count; i++)
-        listener->sockets[i].mode = LISTENER_REFUSING;
-    listener_watch(listener);
-    for (unsigned i = 0; i < listener->socket_count; i++)
-        socket_listen_pause(listener->sockets[i].fd);
+    listener_resume(listener);
+    for (unsigned i = 0; i < listener->socket_count; i++) {
+        if (is_to_refuse(listener, &listener->sockets[i]))
+            socket_listen_pause(listener->sockets[i].fd);
+    }
 }

@@ -19,27 +19,33 @@ enum {
     LISTENER_FDS_MAX = 1024    /* sockets at these addresses */
 };
 
-/* The sockets of a listener: non-blocking, close-on-exec, listening. */
+/* A socket of a listener: non-blocking, close-on-exec, listening. */
+struct listener_fd {
+    int number;
+    bool is_of_manager; /* a service manager has made it and keeps it: it never stops listening */
+};
+
 struct listener_fds {
-    int items[LISTENER_FDS_MAX];
+    struct listener_fd items[LISTENER_FDS_MAX];
     unsigned count;
 };
 
 /* Closes descriptors that no listener has taken. None is left. */
 void listener_fds_close(struct listener_fds *fds);
 
-/* In LISTENER_REFUSING a socket is bound but does not listen: the kernel refuses connections. */
+/* In LISTENER_REFUSING a socket is bound but does not listen: the kernel refuses connections. A socket of a
+ * service manager goes on listening. */
 enum listener_mode { LISTENER_LISTENING, LISTENER_REFUSING };
 
 /* Takes `fd`, which is non-blocking and close-on-exec. */
 typedef void listener_on_accepted(void *owner, int fd, const struct socket_address *peer);
 
 struct listener_options {
-    struct ev_loop *loop;    /* borrowed */
-    const int *fds;          /* borrowed; the descriptors are taken */
-    unsigned fd_count;       /* not 0 */
-    struct metrics *metrics; /* borrowed */
-    struct log *log;         /* borrowed */
+    struct ev_loop *loop;          /* borrowed */
+    const struct listener_fd *fds; /* borrowed; the descriptors are taken */
+    unsigned fd_count;             /* not 0 */
+    struct metrics *metrics;       /* borrowed */
+    struct log *log;               /* borrowed */
     listener_on_accepted *on_accepted;
     void *owner;
 };
@@ -47,6 +53,7 @@ struct listener_options {
 struct listener_socket {
     ev_io watcher; /* of `set`; of `fd` if there is no set */
     int fd;
+    bool is_of_manager;
     int set;                 /* an epoll set that has `fd` alone; -1: there is none */
     enum listener_mode mode; /* differs from `wanted` while listening again fails */
 };
@@ -79,8 +86,8 @@ void listener_hand_over(struct listener *listener);
 /* Makes space for another socket. False: the listener is closed, has LISTENER_FDS_MAX, or is out of memory.
  */
 MUST_CHECK bool listener_make_space(struct listener *listener);
-/* Accepts on another socket too, for which there is space. Takes `fd`. */
-void listener_add(struct listener *listener, int fd);
+/* Accepts on another socket too, for which there is space. Takes its descriptor. */
+void listener_add(struct listener *listener, const struct listener_fd *fd);
 /* Accepts the connections that wait at one of the sockets, unless a limit is reached, and closes the socket.
  */
 void listener_remove(struct listener *listener, int fd);
@@ -94,7 +101,8 @@ void listener_tune(struct listener *listener, unsigned dead_peer_ms);
 enum listener_admission { LISTENER_ADMIT, LISTENER_THROTTLE };
 void listener_admit(struct listener *listener, enum listener_admission admission);
 
-/* Only if each socket has a TCP port that was asked for by number (see socket_listen_pause). When listening
+/* Only if each socket that husk has made has a TCP port that was asked for by number (see
+ * socket_listen_pause). When listening
  * again fails, the listener tries again each second. */
 void listener_set_mode(struct listener *listener, enum listener_mode mode);
 

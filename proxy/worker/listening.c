@@ -121,6 +121,7 @@ static bool first_fd_add(struct listening_socket *socket, const struct listening
 
     if (to->from) {
         fd = fd_duplicate(to->from, fault);
+        socket->origin = to->from->origin;
         socket->is_others_file = to->from->is_others_file;
     } else if (fd < 0) {
         fd = new_fd(to, fault);
@@ -139,7 +140,8 @@ static bool fds_open(struct listening_socket *socket, const struct listening *li
     socket->file = socket_file_of(&to->address);
     if (to->from)
         to->from->is_given_up = true;
-    while (socket->origin != LISTENING_BOUND && socket->fd_count < FDS_PER_ADDRESS_MAX) {
+    while (listening->inherited && socket->origin != LISTENING_BOUND &&
+           socket->fd_count < FDS_PER_ADDRESS_MAX) {
         int fd = inherited_take_next(listening->inherited, &socket->address);
         if (fd < 0)
             break;
@@ -191,7 +193,9 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
             if (fd->is_taken)
                 continue;
             fd->is_taken = true;
-            taken.items[taken.count++] = fd->number;
+            taken.items[taken.count++] =
+                (struct listener_fd) { .number = fd->number,
+                                       .is_of_manager = socket->origin == LISTENING_FROM_MANAGER };
         }
     }
     return taken;
@@ -199,12 +203,35 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
 
 bool listening_can_pause(const struct listening *listening)
 {
+    bool can_any = false;
+
     for (unsigned i = 0; i < listening->count; i++) {
         const struct listening_socket *socket = &listening->sockets[i];
-        if (!socket_address_port(&socket->asked.address) || socket->origin == LISTENING_FROM_MANAGER)
+        if (socket->origin == LISTENING_FROM_MANAGER)
+            continue;
+        if (!socket_address_port(&socket->asked.address))
             return false;
+        can_any = true;
     }
-    return true;
+    return can_any;
+}
+
+void listening_log_fixed(const struct listening *listening, struct log *log, const char *route)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct log_line line;
+
+    for (unsigned i = 0; i < listening->count; i++) {
+        if (listening->sockets[i].origin != LISTENING_FROM_MANAGER)
+            continue;
+        socket_address_format(&listening->sockets[i].address, text, sizeof text);
+        log_begin(&line, log, LOG_WARN,
+                  "connections at this address are not refused while the upstream fails");
+        log_text(&line, "route", route);
+        log_text(&line, "address", text);
+        log_text(&line, "detail", "the service manager keeps the socket, so husk does not stop it");
+        log_end(&line);
+    }
 }
 
 struct listening_socket *listening_find_alone(struct listening *listening,
@@ -364,7 +391,7 @@ static void taken_remove(const struct listening_socket *socket, unsigned workers
     for (unsigned i = 0; i < socket->fd_count; i++) {
         struct listener_fds *of_worker = &removed[i % workers];
         if (socket->fds[i].is_taken && listening_fd_is_open(&socket->fds[i]))
-            of_worker->items[of_worker->count++] = socket->fds[i].number;
+            of_worker->items[of_worker->count++] = (struct listener_fd) { .number = socket->fds[i].number };
     }
 }
 

@@ -74,8 +74,9 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
 /* Whether the number still is of this socket. A worker without memory closes a socket that it has taken, and
  * another descriptor gets the number. */
 bool listening_fd_is_open(const struct listening_fd *fd);
-/* Whether the sockets can stop listening and begin again: a Unix path cannot be bound again, the kernel
- * chooses another port for port 0, and a service manager does not begin again. */
+/* Whether there are sockets that husk has made, and all of them can stop listening and begin again: a Unix
+ * path cannot be bound again, and the kernel chooses another port for port 0. The sockets of a service
+ * manager do not stop: its copies would stop, too, and systemd gives such a socket up. */
 bool listening_can_pause(const struct listening *listening);
 /* The socket at an address that it shares with no other socket: a Unix socket whose name still is of this
  * socket, or a TCP socket that was inherited without SO_REUSEPORT. NULL: there is none. */
@@ -85,6 +86,8 @@ struct listening_socket *listening_find_alone(struct listening *listening,
 void listening_remove_files(struct listening *listening);
 /* Logs each address for the route. */
 void listening_log(const struct listening *listening, struct log *log, const char *route);
+/* Logs each address of the route that goes on listening while other sockets refuse connections. */
+void listening_log_fixed(const struct listening *listening, struct log *log, const char *route);
 /* Another process goes on at the addresses: the files of the Unix sockets stay. */
 void listening_give_up_files(struct listening *listening);
 /* Closes the descriptors that no worker has taken, and removes the files. Safe on all zeros. */

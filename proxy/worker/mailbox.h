@@ -52,7 +52,8 @@ struct mailbox_item {
     enum side side;                           /* MAILBOX_CREDENTIALS */
     struct credentials *credentials;          /* shared */
     struct endpoint_list *endpoints;          /* shared */
-    int fd; /* MAILBOX_CONNECTION and MAILBOX_LISTEN: owned; MAILBOX_UNLISTEN: the listener's */
+    int fd;             /* MAILBOX_CONNECTION and MAILBOX_LISTEN: owned; MAILBOX_UNLISTEN: the listener's */
+    bool is_of_manager; /* MAILBOX_LISTEN: as in struct listener_fd */
     struct socket_address peer; /* MAILBOX_CONNECTION */
 };
 

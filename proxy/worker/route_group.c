@@ -175,9 +175,11 @@ static void fds_post(struct route_group *group, unsigned at, enum mailbox_kind k
                      const struct listener_fds *fds)
 {
     for (unsigned i = 0; i < fds->count; i++)
-        worker_group_post(
-            group->options.workers, at,
-            (struct mailbox_item) { .kind = kind, .route = &group->routes[at], .fd = fds->items[i] });
+        worker_group_post(group->options.workers, at,
+                          (struct mailbox_item) { .kind = kind,
+                                                  .route = &group->routes[at],
+                                                  .fd = fds->items[i].number,
+                                                  .is_of_manager = fds->items[i].is_of_manager });
 }
 
 static void change_fill(struct route_group_change *change, const struct worker_route_change *to)

@@ -119,7 +119,8 @@ static void listen_change(struct worker_route *route, const struct mailbox_item 
         listener_remove(listener, item->fd);
     } else if (item->kind == MAILBOX_LISTEN && listener_make_space(listener)) {
         socket_tune(item->fd, route->options.dead_peer_ms);
-        listener_add(listener, item->fd);
+        const struct listener_fd fd = { .number = item->fd, .is_of_manager = item->is_of_manager };
+        listener_add(listener, &fd);
     } else if (item->kind == MAILBOX_LISTEN) {
         close(item->fd);
     }
@@ -258,7 +259,7 @@ void worker_route_deinit(struct worker_route *route)
     assert(route->state != WORKER_ROUTE_BEGUN);
     route->state = WORKER_ROUTE_FREED;
     for (unsigned i = 0; route->fds && i < route->fd_count; i++)
-        close(route->fds[i]);
+        close(route->fds[i].number);
     free(route->fds);
     route->fds = NULL;
     delivery_close(&route->delivery);

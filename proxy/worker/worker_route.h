@@ -51,8 +51,8 @@ struct worker_route {
     const struct worker_route_peers *peers;
     enum worker_route_state state;
     struct mailbox_item
-        end;  /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */
-    int *fds; /* owned; until the route begins; of the control thread */
+        end; /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */
+    struct listener_fd *fds; /* owned; until the route begins; of the control thread */
     unsigned fd_count;
     struct route_options options;
     struct transport transport;

@@ -112,6 +112,50 @@ def test_a_reload_removes_and_keeps_activated_sockets(file, launch, tmp_path):
     visit(str(path), 4)
 
 
+# ---- sockets that belong to others ----
+
+def listens(sock):
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+
+
+@pytest.mark.parametrize("own", [0, 1])  # addresses that husk binds
+@pytest.mark.parametrize("reuse", [False, True])
+def test_husk_refuses_connections_at_its_own_sockets_alone(file, launch, reuse, own):
+    upstream, sock = raw.free_address(), listen_at(raw.free_address(), reuse=reuse)
+    places = [raw.free_address() for _ in range(own)]
+    running = file(route("one", raw.format_address(upstream), listen=[listen(at) for at in [sock.getsockname(), *places]],
+                         health={"interval": "50ms", "when_unhealthy": "refuse"}), listeners=1 + own, workers=3, **launch(sock))
+    warning = running.husk.wait_for_event(message="connections at this address are not refused while the upstream fails")
+    assert warning["address"] == raw.format_address(sock.getsockname())
+    running.husk.wait_until(lambda _: running.husk.metric("husk_upstream_healthy") == 0, "the upstream is known to fail")
+    for place in places:
+        eventually(lambda: raw.is_refused(place), "a refusal")
+    waiting = Agent(raw.connect(sock.getsockname()))
+    assert listens(sock)
+    aggregator = CountingAggregator(address=upstream)
+    carry_acked(waiting, 1, "1")
+    for number, place in enumerate(places, 2):
+        eventually(lambda: not raw.is_refused(place), "connections are accepted again")
+        visit(place, number)
+    refusals = [event for event in running.husk.problems() if "new connections are refused" in event["message"]]
+    assert len(refusals) == own and aggregator.stored[1] == 1
+    waiting.close()
+    sock.close()
+
+
+def test_a_reload_stops_no_socket_of_the_service_manager(file, launch):
+    aggregator, place = CountingAggregator(), raw.free_address()
+    socks = [listen_at(raw.free_address(), reuse=True) for _ in range(2)]
+    one, two = (route(name, aggregator, listen=[listen(sock.getsockname())]) for name, sock in zip(("one", "two"), socks))
+    running = file(one, two, listeners=2, workers=2, **launch(*socks))
+    running.change(route("one", aggregator, listen=listen(place)))  # an address of a route, and a route
+    running.husk.wait_for_event(message="route removed")
+    assert all(listens(sock) for sock in socks)
+    visit(place, 1)
+    for sock in socks:
+        sock.close()
+
+
 # ---- sockets that do not fit ----
 
 def test_sockets_for_another_process_are_ignored(husk):

@@ -86,7 +86,7 @@ static bool can_connect(const struct socket_address *address)
 static void fds_close(const struct listener_fds *fds)
 {
     for (unsigned i = 0; i < fds->count; i++)
-        close(fds->items[i]);
+        close(fds->items[i].number);
 }
 
 static void each_worker_gets_a_socket_of_each_address(void **state)
@@ -110,7 +110,7 @@ static void each_worker_gets_a_socket_of_each_address(void **state)
         const struct listener_fds fds = listening_take(&listening, worker);
         assert_int_equal(fds.count, 3);
         for (unsigned i = 0; i < fds.count; i++) {
-            const struct socket_address bound = socket_local_address(fds.items[i]);
+            const struct socket_address bound = socket_local_address(fds.items[i].number);
             assert_true(socket_address_equal(&bound, &listening.sockets[i].address));
             assert_true(socket_address_path(&bound) || socket_address_port(&bound));
         }
@@ -198,7 +198,7 @@ static void an_address_that_stays_keeps_its_descriptors(void **state)
     for (unsigned worker = 0; worker < WORKERS; worker++) {
         const struct listener_fds added = listening_take(&listening, worker);
         assert_int_equal(removed[worker].count, 1); /* that of 127.0.0.1 */
-        assert_int_equal(removed[worker].items[0], first[worker].items[0]);
+        assert_int_equal(removed[worker].items[0].number, first[worker].items[0].number);
         assert_int_equal(added.count, 1);
         fds_close(&added);
         fds_close(&first[worker]);
@@ -256,12 +256,12 @@ static void a_number_that_is_of_another_socket_is_left_alone(void **state)
     assert_true(listening_fd_is_open(&listening.sockets[0].fds[0]));
     assert_ptr_equal(listening_find_alone(&listening, address), &listening.sockets[0]);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, other), 0);
-    assert_int_equal(dup2(other[0], taken.items[0]), taken.items[0]);
+    assert_int_equal(dup2(other[0], taken.items[0].number), taken.items[0].number);
     assert_false(listening_fd_is_open(&listening.sockets[0].fds[0]));
     assert_null(listening_find_alone(&listening, address));
     assert_true(change(&listening, &none, removed, &fault));
     assert_int_equal(removed[0].count, 1);
-    assert_int_equal(removed[0].items[0], taken.items[1]);
+    assert_int_equal(removed[0].items[0].number, taken.items[1].number);
     fds_close(&taken);
     close(other[0]);
     close(other[1]);
@@ -346,7 +346,7 @@ static void a_unix_socket_is_taken_over_with_its_queue(void **state)
     listening_change_commit(made, NULL);
     assert_true(can_connect(&path));
     const struct listener_fds fds = listening_take(&second, 0);
-    int accepted = accept(fds.items[0], NULL, NULL);
+    int accepted = accept(fds.items[0].number, NULL, NULL);
     assert_true(accepted >= 0);
     close(accepted);
     close(agent);
