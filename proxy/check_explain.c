@@ -23,19 +23,9 @@ struct explanation {
     const struct identity *identity;
 };
 
-/* The subject of a finding about the item at `at` of the list at `field`. A value from the environment is not
- * shown. */
 static struct subject subject_of(const struct explanation *explanation, size_t field, size_t at)
 {
-    const struct setting_list *list = (const void *)((const char *)explanation->config + field);
-    const struct settings_table table = config_settings(explanation->config->mode);
-    const struct setting_item *item = &list->items[at];
-    const struct setting *setting = setting_at(&table, field, item->kind);
-    bool is_hidden = config_item_is_hidden(setting->parts, item);
-    struct subject subject;
-
-    subject_of_item(&subject, explanation->report->words, setting->name, at, is_hidden ? NULL : item->value);
-    return subject;
+    return check_words_subject(explanation->report, explanation->config, field, at);
 }
 
 static struct subject subject_of_certificate(const struct explanation *explanation)
@@ -304,7 +294,7 @@ static bool agent_explain(const struct explanation *explanation)
     names_report(explanation);
     bool is_admitted = path_report(explanation);
     is_admitted = admission_report(explanation) && is_admitted;
-    return messages_report(explanation) && is_admitted;
+    return is_admitted && messages_report(explanation); /* no rule decides about an agent that is refused */
 }
 
 static bool server_explain(const struct explanation *explanation)

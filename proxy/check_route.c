@@ -96,6 +96,34 @@ static void rules_check(struct report *report, const struct message_policy *poli
     }
 }
 
+/* A rule that denies the same as `rule`; NULL: there is none. */
+static const struct peer_rule *denier_of(const struct peer_policy *policy, const struct peer_rule *rule)
+{
+    for (size_t i = 0; i < policy->count; i++) {
+        const struct peer_rule *other = &policy->rules[i];
+        if (other->effect == PEER_RULE_DENIES && peer_rule_matches_same(other, rule))
+            return other;
+    }
+    return NULL;
+}
+
+/* A setting that denies wins, whatever the order. */
+static void denied_check(struct report *report, const struct peer_policy *policy, const struct config *config)
+{
+    for (size_t i = 0; i < policy->count; i++) {
+        const struct peer_rule *rule = &policy->rules[i];
+        const struct peer_rule *denier = rule->effect == PEER_RULE_ALLOWS ? denier_of(policy, rule) : NULL;
+        if (!denier)
+            continue;
+        const struct subject subject = check_words_subject(report, config, CONFIG_FIELD(allow), rule->origin);
+        const struct subject winner = check_words_subject(report, config, CONFIG_FIELD(deny), denier->origin);
+        report_add(report, FINDING_WARNING, &subject,
+                   "this setting has no effect: another one denies the same, and denying wins (%s)",
+                   winner.setting);
+        report_advise(report, "remove one of them");
+    }
+}
+
 /* The certificate and the shared key of a side. `workload`: all zeros before; the caller closes it. */
 static void secrets_check(struct report *report, const struct options *options, enum side side,
                           const struct check_settings *settings, struct workload_source *workload)
@@ -169,6 +197,7 @@ void check_route(struct report *report, const struct options *options, const str
         listen_check(report, options, &listen, settings);
     }
     secrets_check(report, options, SIDE_DOWNSTREAM, settings, &downstream_source);
+    denied_check(report, &options->policy, config);
     rules_check(report, &options->rules);
     report_begin(report, "%s, %s", options->route.name, side_name(SIDE_UPSTREAM));
     check_words_use(report, &words, config, SIDE_UPSTREAM);

@@ -1,5 +1,6 @@
 #include "check_words.h"
 
+#include "config/config_check.h"
 #include "config/option_words.h"
 
 #include <stdio.h>
@@ -27,4 +28,18 @@ void check_words_use(struct report *report, struct check_words *words, const str
     *words =
         (struct check_words) { .words = { words, on_locate, on_translate }, .config = config, .side = side };
     report_use_words(report, config->mode == CONFIG_FILE ? &words->words : NULL);
+}
+
+struct subject check_words_subject(const struct report *report, const struct config *config, size_t field,
+                                   size_t at)
+{
+    const struct setting_list *list = (const void *)((const char *)config + field);
+    const struct settings_table table = config_settings(config->mode);
+    const struct setting_item *item = &list->items[at];
+    const struct setting *setting = setting_at(&table, field, item->kind);
+    bool is_hidden = config_item_is_hidden(setting->parts, item);
+    struct subject subject;
+
+    subject_of_item(&subject, report->words, setting->name, at, is_hidden ? NULL : item->value);
+    return subject;
 }

@@ -46,7 +46,10 @@ static void freshness_report(struct report *report, const struct subject *subjec
                              const struct revocation_facts *list, enum revocation_policy policy, int64_t now)
 {
     enum revocation_status status = revocation_freshness(list, now);
-    enum finding_level level = policy == REVOCATION_REQUIRE ? FINDING_PROBLEM : FINDING_WARNING;
+    static const enum finding_level levels[] = { [REVOCATION_WARN] = FINDING_WARNING,
+                                                 [REVOCATION_REQUIRE] = FINDING_PROBLEM,
+                                                 [REVOCATION_IGNORE] = FINDING_NOTE };
+    enum finding_level level = levels[policy];
     char time[CERTIFICATE_TIME_BYTES];
 
     certificate_describe_time(status == REVOCATION_EARLY ? list->this_update : list->next_update, time);

@@ -19,14 +19,19 @@ void peer_rule_deinit(struct peer_rule *rule)
     free(rule->value);
 }
 
+bool peer_rule_matches_same(const struct peer_rule *a, const struct peer_rule *b)
+{
+    bool is_same = a->kind == b->kind && a->part_count == b->part_count &&
+                   (!a->value || strcmp(a->value, b->value) == 0);
+
+    for (size_t i = 0; is_same && i < a->part_count; i++)
+        is_same = peer_rule_matches_same(&a->parts[i], &b->parts[i]);
+    return is_same;
+}
+
 bool peer_rule_equal(const struct peer_rule *a, const struct peer_rule *b)
 {
-    bool is_equal = a->kind == b->kind && a->effect == b->effect && a->part_count == b->part_count &&
-                    (!a->value || strcmp(a->value, b->value) == 0);
-
-    for (size_t i = 0; is_equal && i < a->part_count; i++)
-        is_equal = peer_rule_equal(&a->parts[i], &b->parts[i]);
-    return is_equal;
+    return a->effect == b->effect && peer_rule_matches_same(a, b);
 }
 
 bool peer_rule_is_group(enum peer_rule_kind kind)

@@ -247,6 +247,23 @@ def test_an_old_list_is_a_warning(check, lists):
     check("client", ca=lists.bundle(old)).expect_only("warning", "a newer list was due at 2020-02-01T00:00:00Z")
 
 
+def test_an_old_list_is_noted_if_its_age_is_ignored(check, lists):
+    old = lists.make("old", options=("-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"))
+    check("client", ca=lists.bundle(old), revocation_policy="ignore").expect_good().expect(
+        "note", "a newer list was due at 2020-02-01T00:00:00Z", "husk still applies this list")
+
+
+@pytest.mark.parametrize("kind, value", [("cn", "a*"), ("dns", "*.x"), ("uri", "spiffe://x"), ("email", "a@b"), ("o", "x"),
+                                         ("ou", "x"), ("issuer", "CN=x"), ("spki", "0" * 64)])
+def test_a_name_that_is_allowed_and_denied_is_a_warning(check, kind, value):
+    check("server", **{f"allow_{kind}": value, f"deny_{kind}": value}).expect_only(
+        "warning", f"--allow-{kind} {value}", f"denying wins (--deny-{kind})", "remove one of them")
+
+
+def test_other_names_that_are_denied_are_no_warning(check):
+    check("server", allow_cn="x", deny_cn="x*", deny_ou="x").expect_good()
+
+
 def test_a_list_of_another_ca_is_noted(check, pki, lists):
     """An intermediate that peers show may have signed it."""
     check("client", ca=lists.bundle(lists.make("other", signer=pki.other_ca))).expect_good().expect(

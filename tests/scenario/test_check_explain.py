@@ -84,7 +84,7 @@ def test_what_keeps_an_agent_out_is_named(explain, certificate, route, text):
 def test_one_route_that_admits_the_agent_is_enough(explain, certificate):
     checked = explain(certificate, {"allow": {"cn": "x"}}, {"allow": {"cn": "agent-a"}})
     assert checked.status == 0
-    assert [one["level"] for one in about(checked, "r0")] == ["note", "ok", "warning", "ok"]
+    assert [one["level"] for one in about(checked, "r0")] == ["note", "ok", "warning"]
     assert [one["level"] for one in about(checked, "r1")] == ["note", "ok", "ok", "ok"]
 
 
@@ -94,6 +94,14 @@ def test_a_certificate_that_the_cas_of_the_route_do_not_vouch_for_is_refused(exp
     checked = explain(getattr(pki, name).cert, {"allow": {"any": True}})
     refusal, = [one["text"] for one in about(checked) if one["level"] == "warning"]
     assert refusal.startswith("husk refuses the certificate: ") and words in refusal
+    assert checked.status == 1
+
+
+@pytest.mark.parametrize("allow, name", [({"cn": "x"}, "explained"), ({"any": True}, "foreign_client")])
+def test_no_rule_decides_about_an_agent_that_is_refused(explain, pki, certificate, allow, name):
+    path = certificate if name == "explained" else pki.foreign_client.cert
+    checked = explain(path, {"allow": allow, "rules": [{"any": True}], "add_identity": [{"field": "peer"}]})
+    assert not [one for one in about(checked) if one["level"] == "ok" and one.get("setting", "").startswith(("routes[0].rules", "routes[0].add"))]
     assert checked.status == 1
 
 
