@@ -213,6 +213,17 @@ struct socket_file socket_file_of(const struct socket_address *address)
     return (struct socket_file) { facts.st_dev, facts.st_ino, facts.st_mtim };
 }
 
+bool socket_file_access(const struct socket_address *address, struct socket_access *access)
+{
+    const char *path = socket_address_path(address);
+    struct stat facts;
+
+    if (!path || lstat(path, &facts) != 0 || !S_ISSOCK(facts.st_mode))
+        return false;
+    *access = (struct socket_access) { .mode = facts.st_mode & ALL_ACCESS, .group = facts.st_gid };
+    return true;
+}
+
 bool socket_file_set_access(const struct socket_address *address, const struct socket_access *access,
                             struct fault *fault)
 {

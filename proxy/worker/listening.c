@@ -362,16 +362,30 @@ static const struct listening_socket *file_before(const struct listening_change 
     return before && before->file.inode ? before : NULL;
 }
 
+/* The rights of a file that another husk has made. A group that is not asked for stays. */
+static bool inherited_access(const struct listening_socket *socket, struct socket_access *access)
+{
+    if (socket->origin != LISTENING_FROM_HUSK || !socket_file_access(&socket->asked.address, access))
+        return false;
+    if (socket->asked.access.group == SOCKET_GROUP_KEPT)
+        access->group = SOCKET_GROUP_KEPT;
+    return true;
+}
+
 static bool rights_set(struct listening_change *change, unsigned at, struct fault *fault)
 {
-    const struct listening_socket *before = file_before(change, at);
-    const struct listening_address *asked = &change->next.sockets[at].asked;
+    const struct listening_socket *before = file_before(change, at), *next = &change->next.sockets[at];
+    const struct listening_address *asked = &next->asked;
     struct listening_rights *rights = &change->rights[at];
+    struct socket_access access;
 
-    if (!before || (before->asked.access.mode == asked->access.mode &&
-                    before->asked.access.group == asked->access.group))
+    if (before)
+        access = before->asked.access;
+    else if (!inherited_access(next, &access))
         return true;
-    *rights = (struct listening_rights) { .before = before->asked.access, .are_new = true };
+    if (access.mode == asked->access.mode && access.group == asked->access.group)
+        return true;
+    *rights = (struct listening_rights) { .before = access, .are_new = true };
     return socket_file_set_access(&asked->address, &asked->access, fault);
 }
 

@@ -235,7 +235,7 @@ def test_kept_sockets_survive_a_restart(file, launch, manager, tmp_path, before,
     first.husk.signal(signal.SIGTERM)
     assert first.husk.wait() == 0 and path.is_socket()
     waiting = [Agent(raw.connect(to)) for to in (address, str(path)) for _ in range(8)]
-    second = file(*routes, workers=after, env=manager.env,
+    second = file(routes[0], route("two", aggregator, listen={"address": f"unix:{path}", "mode": "0640"}), workers=after, env=manager.env,
                   **launch(*(sock for name in names for sock in store[name]),
                            names=[name for name in names for _ in store[name]]))
     for number, agent in enumerate(waiting, 100):
@@ -243,6 +243,7 @@ def test_kept_sockets_survive_a_restart(file, launch, manager, tmp_path, before,
         agent.close()
     for number in range(200, 220):
         visit(address, number)
+    assert path.stat().st_mode & 0o777 == 0o640
     assert not first.husk.problems() and not second.husk.problems()
     for sock in sum(store.values(), []):
         sock.close()

@@ -2,6 +2,7 @@
 them accepts, also when the new one is killed."""
 
 import contextlib
+import grp
 import os
 import pathlib
 import signal
@@ -86,3 +87,33 @@ def test_a_new_process_that_is_killed_ends_no_refusal(file, restarting, program)
     aggregator = raw.Listener(upstream)
     eventually(lambda: not raw.is_refused(address), "connections are accepted again")
     aggregator.close()
+
+
+# ---- the rights of Unix sockets ----
+
+def test_the_file_of_a_unix_socket_gets_the_rights_of_the_new_process(file, restarting, tmp_path):
+    path, taken = tmp_path / "agents", raw.Listener()
+
+    def at(**access):
+        return route("one", raw.format_address(taken.address), listen={"address": f"unix:{path}", **access})
+
+    def rights():
+        return path.stat().st_mode & 0o777, path.stat().st_gid
+    group = path.parent.stat().st_gid
+    running = file(at(mode="0600"))
+    husks = restarting(running.husk)
+    before = rights()
+    running.replace(at(mode="0660"), route("two", raw.format_address(taken.address), listen=listen(taken.address)))
+    husks.start()
+    running.husk.wait_until(lambda _: [e for e in running.husk.problems() if e["message"].startswith(FAILED)], "a failure")
+    assert rights() == before == (0o600, group)
+    running.replace(at(mode="0660"))
+    husks.swap()
+    assert rights() == (0o660, group)
+    if os.geteuid() == 0:
+        running.replace(at(mode="0660", group="daemon"))
+        husks.swap()
+        assert rights() == (0o660, grp.getgrnam("daemon").gr_gid)
+    raw.connect(str(path)).close()
+    husks.wait_until_alone()
+    taken.close()
