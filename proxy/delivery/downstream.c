@@ -197,6 +197,13 @@ static void answers_write(struct downstream *downstream)
     downstream->was_answered |= outgoing->length > 0;
 }
 
+/* Before an end: as far as the socket takes them. */
+static void last_answers_write(struct downstream *downstream)
+{
+    answers_write(downstream);
+    (void)leg_write(&downstream->access.inlet.leg, &downstream->outgoing);
+}
+
 /* Gives up acks that are not yet in `outgoing` or sealed. Those bytes stay, because the agent may read again,
  * and a part of an ack may be written. */
 static void acks_limit(struct downstream *downstream)
@@ -254,6 +261,7 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
             &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
         if (step.outcome != STEP_GOES_ON)
             return step.reason;
+        downstream_wake(downstream); /* it may retire from now on */
     }
     enum end_reason reason = messages_take(downstream);
     retirement_note_read(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg,
@@ -298,10 +306,10 @@ static enum end_reason verdict(const struct downstream *downstream, const struct
         return reason;
     if (leg->read_over && facts->is_mid_message)
         return END_MESSAGE_CUT;
-    if (leg->read_over && is_drained(downstream))
-        return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
     if (has_retired(downstream) || retirement_is_late(&downstream->retirement, facts->now_ms))
         return downstream->retirement.reason;
+    if (leg->read_over && is_drained(downstream))
+        return framer_is_untouched(framer) ? END_PROBE : END_CLOSED;
     if (agent_clock_is_stalled(&downstream->clock, facts))
         return END_MESSAGE_STALLED;
     if (agent_clock_is_idle(&downstream->clock, facts))
@@ -394,33 +402,18 @@ static enum end_reason link_begin(struct downstream *downstream)
     return receiver_begin_link(&downstream->receiver) ? END_NONE : END_NO_MEMORY;
 }
 
-/* The connection takes what has arrived and the rest of the current message, and nothing more. The connection
- * ends for `reason` when its messages are settled: in order, so that the agent reads its acks; at the latest
- * after --drain-timeout. Harmless if the connection retires already. */
-static void retire(struct downstream *downstream, enum end_reason reason)
+static void retire_if_due(struct downstream *downstream)
 {
-    const struct agent_access *access = &downstream->access;
-
-    if (access->state == ACCESS_CLOSED)
-        return;
-    if (!leg_is_secured(&access->inlet.leg) || access->state == ACCESS_AUTHENTICATING)
-        framer_stop(&downstream->receiver.framer); /* nothing that it has sent is a message yet */
-    retirement_begin(&downstream->retirement, reason, &downstream->receiver, &access->inlet.leg);
-    downstream_wake(downstream);
+    retirement_update(&downstream->retirement, &downstream->access, &downstream->receiver,
+                      downstream->shared->is_retiring ? END_RETIRED : END_NONE);
 }
 
 static void downstream_step(struct downstream *downstream)
 {
     bool is_securing = downstream->access.state == ACCESS_SECURING;
     struct step step = step_goes_on_unless(END_NONE);
-    enum end_reason judgement = inlet_judge(&downstream->access.inlet);
 
-    if (judgement != END_NONE)
-        retire(downstream, judgement);
-    bool is_old = downstream->access.state == ACCESS_GRANTED &&
-                  retirement_is_due(&downstream->retirement, &downstream->access.inlet);
-    if ((downstream->shared->is_retiring || is_old) && downstream->retirement.reason == END_NONE)
-        retire(downstream, END_RETIRED);
+    retire_if_due(downstream);
     enum end_reason refusal =
         agent_access_update(&downstream->access, &downstream->receiver.framer, &downstream->shared->meters,
                             downstream->shared->generation);
@@ -434,8 +427,10 @@ static void downstream_step(struct downstream *downstream)
         timer_set(&downstream->timer, downstream->access.inlet.deadline_ms);
         return;
     }
-    if (is_securing && step.outcome == STEP_GOES_ON)
+    if (is_securing && step.outcome == STEP_GOES_ON) {
         step = step_goes_on_unless(link_begin(downstream));
+        retire_if_due(downstream);
+    }
     if (step.outcome == STEP_GOES_ON)
         step = transfer_step(downstream);
     if (step.outcome != STEP_ENDS)
@@ -476,10 +471,17 @@ void downstream_flush(struct downstream *downstream)
     downstream_wake(downstream);
 }
 
+void downstream_say_goaway(struct downstream *downstream)
+{
+    if (downstream->access.state == ACCESS_GRANTED)
+        (void)senders_say_goaway(&downstream->receiver.senders, END_SHUTDOWN);
+}
+
 void downstream_shed(struct downstream *downstream)
 {
     if (!senders_send_again(&downstream->receiver.senders))
         return;
+    downstream_say_goaway(downstream);
     retirement_shed(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg);
     downstream_wake(downstream);
 }
@@ -490,6 +492,9 @@ bool downstream_stop(struct downstream *downstream)
     bool reads_no_acks = receiver->senders.gives_up_acks && !framer_held_bytes(&receiver->framer);
     bool nothing_lost = senders_have_unsettled(&receiver->senders) || is_drained(downstream) || reads_no_acks;
 
+    downstream_say_goaway(downstream);
+    if (downstream->access.state == ACCESS_GRANTED)
+        last_answers_write(downstream);
     downstream_end(downstream, END_SHUTDOWN);
     return nothing_lost;
 }

@@ -47,7 +47,11 @@ void downstreams_options_changed(struct downstreams *downstreams)
 
 void downstreams_drain(struct downstreams *downstreams)
 {
+    struct downstream *downstream;
+
     downstreams->is_draining = true;
+    LIST_FOREACH (downstream, &downstreams->list, sibling)
+        downstream_say_goaway(downstream);
 }
 
 void downstreams_shed(struct downstreams *downstreams)

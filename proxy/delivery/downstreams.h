@@ -16,7 +16,8 @@ void downstreams_flush(struct downstreams *downstreams);
 /* The options have changed: each connection goes on with the new rules after its current message, and sets
  * its deadlines anew in one of the next turns. */
 void downstreams_options_changed(struct downstreams *downstreams);
-/* The process is going to end: from now on a step hands up batches without delay. */
+/* The process is going to end: from now on a step hands up batches without delay. Calling husks are told to
+ * send their next messages elsewhere. */
 void downstreams_drain(struct downstreams *downstreams);
 /* The upstream fails while husk stops: connections of peers that send unsettled messages again retire. */
 void downstreams_shed(struct downstreams *downstreams);

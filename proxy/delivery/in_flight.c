@@ -252,6 +252,8 @@ static enum end_reason frame_take(struct in_flight *in_flight, struct buffer *in
     ack_timer_restart(&in_flight->ack_timer, now_us / 1000); /* any answer shows that the peer works */
     answer->is_waiting = frame.is_waiting;
     answer->waiting = reason_of(bytes, &frame.waiting, END_NONE);
+    answer->is_goaway = frame.is_goaway;
+    answer->goaway = reason_of(bytes, &frame.goaway, END_NONE);
     if (frame.names_window) {
         answer->sender = sender_find(in_flight, frame.sender);
         answer->is_closed = !frame.window;

@@ -64,6 +64,8 @@ struct in_flight_answer {
     enum end_reason reason;  /* why they were refused */
     bool is_waiting;         /* messages wait at the peer */
     enum end_reason waiting; /* the last failure of the peer's own upstream; END_NONE: it is busy */
+    bool is_goaway;          /* the peer takes no more messages on this connection */
+    enum end_reason goaway;  /* why; END_NONE: husk does not know the peer's reason */
     struct sender *sender;   /* its window has changed; NULL: no window has, or the agent has ended */
     bool is_closed;          /* the peer takes no message of the sender now */
     bool offers_link;        /* the peer is a husk that can speak the link from now on */

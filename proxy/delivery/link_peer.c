@@ -350,9 +350,23 @@ void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_lengt
 
 /* ---- what the calling husk is told ---- */
 
+void link_peer_say_goaway(struct link_peer *peer, enum end_reason reason)
+{
+    if (peer->goaway != END_NONE)
+        return;
+    peer->goaway = reason;
+    peer->events->on_answer(peer->owner);
+}
+
+/* Whether the calling husk does not know yet that it is to leave. */
+static bool goaway_is_due(const struct link_peer *peer)
+{
+    return peer->goaway != END_NONE && !peer->has_said_goaway;
+}
+
 bool link_peer_has_answers(const struct link_peer *peer)
 {
-    return !STAILQ_EMPTY(&peer->answering);
+    return !STAILQ_EMPTY(&peer->answering) || goaway_is_due(peer);
 }
 
 /* The window comes before an ack: the calling husk finds the sender by an unsettled message, and the ack may
@@ -369,6 +383,16 @@ static bool window_write(struct link_sender *sender, struct buffer *out)
                          link_write_window(bytes, sender->acks.sender, is_closed ? 0 : UINT64_MAX));
 }
 
+static bool goaway_write(struct link_peer *peer, struct buffer *out)
+{
+    uint8_t bytes[LINK_SHORT_BYTES_MAX];
+
+    if (!goaway_is_due(peer))
+        return true;
+    peer->has_said_goaway = true;
+    return buffer_append(out, bytes, link_write_goaway(bytes, end_reason_name(peer->goaway)));
+}
+
 static bool has_space(const struct buffer *out, size_t limit_bytes)
 {
     return out->length + LINK_SHORT_BYTES_MAX + LINK_ACK_BYTES_MAX <= limit_bytes;
@@ -378,6 +402,8 @@ bool link_peer_gather(struct link_peer *peer, struct buffer *out, size_t limit_b
 {
     size_t begin = out->length;
 
+    if (has_space(out, limit_bytes) && !goaway_write(peer, out))
+        return false;
     for (struct link_sender *sender = STAILQ_FIRST(&peer->answering), *next; sender; sender = next) {
         next = STAILQ_NEXT(sender, by_answer);
         if (!has_space(out, limit_bytes))

@@ -33,8 +33,33 @@ bool retirement_is_due(const struct retirement *retirement, const struct inlet *
 
 uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet)
 {
-    return retirement->reason == END_NONE ? timer_earlier(inlet->life.due_ms, old_at(retirement, inlet))
-                                          : retirement->end_at_ms;
+    if (retirement->reason == END_NONE)
+        return timer_earlier(inlet->life.due_ms, old_at(retirement, inlet));
+    return inlet->transport->reactor->now_ms < retirement->reads_until_ms
+               ? timer_earlier(retirement->reads_until_ms, retirement->end_at_ms)
+               : retirement->end_at_ms;
+}
+
+void retirement_update(struct retirement *retirement, struct agent_access *access, struct receiver *receiver,
+                       enum end_reason wanted)
+{
+    const struct transport *transport = transport_of(receiver);
+    const struct inlet *inlet = &access->inlet;
+    enum end_reason reason = inlet_judge(&access->inlet);
+    bool is_old = access->state == ACCESS_GRANTED && retirement_is_due(retirement, inlet);
+
+    if (reason == END_NONE)
+        reason = is_old ? END_RETIRED : wanted;
+    if (reason == END_NONE || !leg_is_secured(&inlet->leg))
+        return;
+    if (access->state == ACCESS_AUTHENTICATING && receiver->senders.peer && reason == END_RETIRED)
+        return; /* the calling husk would take an end in the handshake for a failure of this address */
+    if (access->state == ACCESS_AUTHENTICATING)
+        framer_stop(&receiver->framer); /* nothing that it has sent is a message yet */
+    else if (senders_say_goaway(&receiver->senders, reason) && reason == END_RETIRED &&
+             retirement->reason == END_NONE)
+        retirement->reads_until_ms = transport->reactor->now_ms + transport->route->linger_timeout_ms;
+    retirement_begin(retirement, reason, receiver, &inlet->leg);
 }
 
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
@@ -42,6 +67,8 @@ void retirement_begin(struct retirement *retirement, enum end_reason reason, str
 {
     const struct transport *transport = transport_of(receiver);
 
+    if (reason != END_RETIRED)
+        retirement->reads_until_ms = 0; /* also if the peer loses trust later */
     if (retirement->reason != END_NONE)
         return;
     retirement->reason = reason;
@@ -60,7 +87,9 @@ void retirement_shed(struct retirement *retirement, struct receiver *receiver, c
 void retirement_note_read(struct retirement *retirement, struct receiver *receiver, const struct leg *leg,
                           size_t bytes)
 {
-    if (retirement->reason == END_NONE)
+    bool reads_on = transport_of(receiver)->reactor->now_ms < retirement->reads_until_ms && !leg->read_over;
+
+    if (retirement->reason == END_NONE || reads_on)
         return;
     /* TLS records are longer than what is in them: the kernel knows when all of them are read. */
     size_t unread = leg->read_over ? 0 : socket_unread(leg->fd);

@@ -1,23 +1,29 @@
 /* How a downstream connection retires: it ends between two messages.
  *
  * husk reads what has arrived and the rest of the current message, and takes nothing after it. The connection
- * ends when its messages are settled and their answers are written, at the latest after --drain-timeout. Owns
- * the reason, and the age of --max-downstream-age. Decides by the receiver and the leg, and stops the framer.
- * Belongs to its worker's thread. */
+ * ends when its messages are settled and their answers are written, at the latest after --drain-timeout.
+ *
+ * A calling husk is told so that its next messages take another connection (`goaway` in docs/link.md). If the
+ * peer is still trusted, husk reads on for --linger-timeout: the calling husk settles what it has sent, and
+ * ends the connection itself.
+ *
+ * Owns the reason, and the age of --max-downstream-age. Decides by the access, the receiver and the leg, and
+ * stops the framer. Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_RETIREMENT_H
 #define HUSK_DELIVERY_RETIREMENT_H
 
+#include "delivery/agent_access.h"
 #include "delivery/receiver.h"
-#include "link/inlet.h"
 #include "wire/leg.h"
 
 /* After retirement_init the connection does not retire. */
 struct retirement {
-    enum end_reason reason; /* END_NONE: the connection does not retire */
-    uint32_t left_bytes;    /* husk reads at most so many bytes before the framer stops */
-    uint64_t end_at_ms;     /* the latest end, on the reactor's clock; 0: the connection does not retire */
-    bool is_shed;           /* unsettled messages are left if the peer sends them again */
-    uint32_t age_draw;      /* random: chooses the age of this connection */
+    enum end_reason reason;  /* END_NONE: the connection does not retire */
+    uint32_t left_bytes;     /* husk reads at most so many bytes before the framer stops */
+    uint64_t reads_until_ms; /* a calling husk is read until then, or until it ends the connection; 0: not */
+    uint64_t end_at_ms;      /* the latest end, on the reactor's clock; 0: the connection does not retire */
+    bool is_shed;            /* unsettled messages are left if the peer sends them again */
+    uint32_t age_draw;       /* random: chooses the age of this connection */
 };
 
 void retirement_init(struct retirement *retirement);
@@ -28,7 +34,12 @@ bool retirement_is_due(const struct retirement *retirement, const struct inlet *
 /* The next deadline: of the certificates and of the age, or of the retirement that has begun. 0: none. */
 uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet);
 
-/* The connection retires for `reason`. Harmless if the connection retires already. */
+/* The connection retires if its peer is no longer trusted, if a certificate of either side ends, if it is
+ * old, or if `wanted` is END_RETIRED. Call it before each step, and when the connection is secured: it does
+ * not retire before. */
+void retirement_update(struct retirement *retirement, struct agent_access *access, struct receiver *receiver,
+                       enum end_reason wanted);
+/* The connection retires for `reason`. If it retires already, husk only does not read on. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
 /* The connection retires: husk cannot deliver its messages, and the peer sends them again elsewhere. husk

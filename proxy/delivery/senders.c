@@ -161,6 +161,13 @@ bool senders_send_again(const struct senders *senders)
 
 /* ---- answers ---- */
 
+bool senders_say_goaway(struct senders *senders, enum end_reason reason)
+{
+    if (senders->peer)
+        link_peer_say_goaway(senders->peer, reason);
+    return senders->peer;
+}
+
 bool senders_have_answers(const struct senders *senders)
 {
     return !agent_acks_is_empty(&senders->acks) || (senders->peer && link_peer_has_answers(senders->peer));

@@ -7,8 +7,8 @@
  * ASKING: an ack is missing, husk has ended its direction, and waits for the peer's end (peer_acks.h).
  *
  * A connection retires when it is old, when its address or our certificate is no longer in use, when its
- * server is no longer trusted, or when a certificate of either side ends. It then takes no more messages and
- * ends when its messages are settled.
+ * server is no longer trusted, when a certificate of either side ends, or when the husk at its other end asks
+ * for it (`goaway` in docs/link.md). It then takes no more messages and ends when its messages are settled.
  *
  * Owns its outlet, the bytes to be written and, until they are settled, the messages sent on it. Reports to
  * its observer and knows nothing above it. Belongs to its worker's thread. */
@@ -84,13 +84,14 @@ struct upstream {
     size_t endpoint_at; /* index of its endpoint in the dialer's list; beyond the list: unknown, or removed */
     enum upstream_state state;
     enum upstream_use use;
-    enum end_reason retires_for;      /* END_NONE: the connection does not retire */
-    enum end_reason peer_waits;       /* on a link: why messages wait at the peer; END_NONE: no failure */
-    unsigned acked_count;             /* messages that were acknowledged */
-    enum retry_fault fault;           /* whose failure its end is; set at its end */
-    uint64_t ready_ms;                /* when it became ready; 0: not yet */
-    struct reservation reservation;   /* for an isolated message, or one that is cut through */
-    bool was_quiet;                   /* its exclusive message was put on it when the reservation was due */
+    enum end_reason retires_for;    /* END_NONE: the connection does not retire */
+    enum end_reason peer_waits;     /* on a link: why messages wait at the peer; END_NONE: no failure */
+    bool got_goaway;                /* on a link: the peer takes no more messages, and may end at any time */
+    unsigned acked_count;           /* messages that were acknowledged */
+    enum retry_fault fault;         /* whose failure its end is; set at its end */
+    uint64_t ready_ms;              /* when it became ready; 0: not yet */
+    struct reservation reservation; /* for an isolated message, or one that is cut through */
+    bool was_quiet;                 /* its exclusive message was put on it when the reservation was due */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */
     uint64_t held_us;                 /* when it was held, by the reactor's now_us */
     uint64_t retire_at_ms;            /* on the reactor's clock, as below; 0: its age is not limited */

@@ -439,6 +439,8 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
     const struct message *failed = upstream_failed_message(upstream, reason);
 
     LIST_REMOVE(upstream, sibling);
+    if (upstream->got_goaway && !upstream->acked_count)
+        redial_later(pool); /* a husk that sends each connection away must not be dialled without pause */
     if (end_reason_is_ours(reason))
         return;
     if (failed && upstream->was_quiet && retry_blames_address(upstream->fault))

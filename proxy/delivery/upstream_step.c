@@ -65,6 +65,17 @@ static void waiting_note(struct upstream *upstream, const struct in_flight_answe
     upstream->peer_waits = answer->waiting;
 }
 
+/* The connection retires, as an old one does. */
+static void goaway_note(struct upstream *upstream, const struct in_flight_answer *answer)
+{
+    if (!answer->is_goaway || upstream->got_goaway)
+        return;
+    upstream->got_goaway = true;
+    connection_log_goaway(&upstream->shared->transport->connection_log, answer->goaway,
+                          outlet_address(&upstream->outlet));
+    upstream_retire(upstream, END_RETIRED);
+}
+
 /* Takes the complete answers. END_NONE, or why an answer is refused. */
 static enum end_reason answers_take(struct upstream *upstream)
 {
@@ -77,6 +88,7 @@ static enum end_reason answers_take(struct upstream *upstream)
         if (reason != END_NONE || !answer.is_complete)
             return reason;
         waiting_note(upstream, &answer);
+        goaway_note(upstream, &answer);
         /* A frame may stand only between two messages. The next ack offers the link again. */
         if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH &&
             route_of(upstream)->upstream_link == ROUTE_LINK_AUTO)
@@ -127,16 +139,25 @@ static bool is_drained(const struct upstream *upstream)
            !upstream->stream.outgoing.length && !upstream->outlet.leg.unsent.length;
 }
 
+/* The peer has ended the connection. A husk that has said so before has no failure, and its messages neither.
+ */
+static enum end_reason peer_end(const struct upstream *upstream, enum end_reason reason)
+{
+    return upstream->got_goaway ? upstream->retires_for : reason;
+}
+
 /* Why a ready connection must end; END_NONE: it goes on. */
 static enum end_reason verdict(const struct upstream *upstream)
 {
     const struct leg *leg = &upstream->outlet.leg;
     bool is_in_use = upstream->stream.in_flight.ledger.count || upstream->use == UPSTREAM_CUT_THROUGH;
 
+    if (leg->broken == END_RESET || leg->broken == END_TRUNCATED)
+        return peer_end(upstream, leg->broken);
     if (leg->broken != END_NONE)
         return leg->broken;
     if (leg->read_over)
-        return is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED;
+        return peer_end(upstream, is_in_use ? END_UPSTREAM_CLOSED : END_CLOSED);
     bool is_late = upstream->end_at_ms && reactor_of(upstream)->now_ms >= upstream->end_at_ms;
     return is_late || is_drained(upstream) ? upstream->retires_for : END_NONE;
 }

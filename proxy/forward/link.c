@@ -43,6 +43,7 @@ enum {
     ANSWER_SENDER,
     ANSWER_WINDOW,
     ANSWER_LINK,
+    ANSWER_GOAWAY,
     ANSWER_KEYS
 };
 
@@ -54,6 +55,7 @@ static const struct key answer_keys[] = {
     [ANSWER_SENDER] = { "sender", VALUE_INTEGER, 0, UINT64_MAX },
     [ANSWER_WINDOW] = { "window", VALUE_WINDOW, 0, UINT64_MAX },
     [ANSWER_LINK] = { "link", VALUE_INTEGER, 1, UINT64_MAX },
+    [ANSWER_GOAWAY] = { "goaway", VALUE_TEXT, 0, LINK_TEXT_BYTES_MAX },
     [ANSWER_KEYS] = { 0 },
 };
 
@@ -192,7 +194,9 @@ enum link_status link_answer_parse(const uint8_t *bytes, size_t length, size_t *
         .refused = values[ANSWER_REFUSED].integer,
         .reason = values[ANSWER_REASON].span,
         .waiting = values[ANSWER_WAITING].span,
+        .goaway = values[ANSWER_GOAWAY].span,
         .is_waiting = values[ANSWER_WAITING].present,
+        .is_goaway = values[ANSWER_GOAWAY].present,
         .names_sender = values[ANSWER_SENDER].present,
         .names_window = values[ANSWER_WINDOW].present,
         .sender = values[ANSWER_SENDER].integer,
@@ -240,6 +244,12 @@ size_t link_write_waiting(uint8_t to[LINK_SHORT_BYTES_MAX], const char *text)
 {
     to[0] = 0x81;
     return 1 + put_text(to + 1, answer_keys[ANSWER_WAITING].name, text);
+}
+
+size_t link_write_goaway(uint8_t to[LINK_SHORT_BYTES_MAX], const char *text)
+{
+    to[0] = 0x81;
+    return 1 + put_text(to + 1, answer_keys[ANSWER_GOAWAY].name, text);
 }
 
 size_t link_write_window(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender, uint64_t window)

@@ -47,7 +47,8 @@ struct link_answer {
     struct span
         reason; /* text in the bytes of the frame, without header, any bytes; empty: the frame has none */
     struct span waiting; /* text in the bytes of the frame, without header, any bytes; may be empty */
-    bool is_waiting;
+    struct span goaway;  /* text as `waiting` */
+    bool is_waiting, is_goaway;
     bool names_sender, names_window; /* a frame that names a window names a sender */
     uint64_t sender;                 /* whose message is acknowledged, and whose window it is */
     uint64_t version; /* of the link that is offered on a connection without TLS; 0: none is offered */
@@ -89,6 +90,8 @@ size_t link_write_sender(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender);
 size_t link_write_gone(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender);
 /* {"waiting": text}; at most LINK_TEXT_BYTES_MAX bytes. */
 size_t link_write_waiting(uint8_t to[LINK_SHORT_BYTES_MAX], const char *text);
+/* {"goaway": text}; at most LINK_TEXT_BYTES_MAX bytes. */
+size_t link_write_goaway(uint8_t to[LINK_SHORT_BYTES_MAX], const char *text);
 /* {"sender": sender, "window": window}; UINT64_MAX, no limit, is written as nil. */
 size_t link_write_window(uint8_t to[LINK_SHORT_BYTES_MAX], uint64_t sender, uint64_t window);
 /* An ack. Only the id is required. */

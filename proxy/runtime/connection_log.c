@@ -243,6 +243,20 @@ void connection_log_waiting(struct connection_log *connection_log, enum end_reas
     log_end(&line);
 }
 
+void connection_log_goaway(struct connection_log *connection_log, enum end_reason reason,
+                           const struct socket_address *upstream)
+{
+    struct log_line line;
+
+    log_begin(&line, connection_log->log, LOG_DEBUG,
+              "the husk upstream takes no more messages on a connection: another one takes its place");
+    log_text(&line, "route", connection_log->route->name);
+    if (reason != END_NONE)
+        log_text(&line, "reason", end_reason_name(reason));
+    address_write(&line, "upstream", upstream);
+    log_end(&line);
+}
+
 void connection_log_hint(struct connection_log *connection_log, enum connection_hint hint,
                          const struct socket_address *peer)
 {

@@ -76,6 +76,11 @@ void connection_log_invalid(struct connection_log *connection_log, const struct 
 void connection_log_waiting(struct connection_log *connection_log, enum end_reason reason,
                             const struct socket_address *upstream);
 
+/* Logs at debug level that the husk at the address `upstream` takes no more messages on a connection.
+ * END_NONE: its reason is unknown. */
+void connection_log_goaway(struct connection_log *connection_log, enum end_reason reason,
+                           const struct socket_address *upstream);
+
 enum connection_hint {
     HINT_SILENT_AGENT, /* an agent sends nothing */
     HINT_OLD_HUSK,     /* a husk that does not speak the link */
