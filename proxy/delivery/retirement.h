@@ -35,8 +35,8 @@ bool retirement_is_due(const struct retirement *retirement, const struct inlet *
 uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet);
 
 /* The connection retires if its peer is no longer trusted, if a certificate of either side ends, if it is
- * old, or if `wanted` is END_RETIRED. Call it before each step, and when the connection is secured: it does
- * not retire before. */
+ * old, or for `wanted`; END_NONE: no other cause. Call it before each step, and when the connection is
+ * secured: it does not retire before. */
 void retirement_update(struct retirement *retirement, struct agent_access *access, struct receiver *receiver,
                        enum end_reason wanted);
 /* The connection retires for `reason`. If it retires already, husk only does not read on. */

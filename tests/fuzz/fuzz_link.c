@@ -120,7 +120,8 @@ static bool answer_is_legal(const msgpack_object_map *map)
     struct field sender = field_find(map, "sender");
 
     return id_is_legal(ack) && integer_is_legal(refused, 1, UINT64_MAX) && text_is_legal(reason, 1) &&
-           text_is_legal(field_find(map, "waiting"), 0) && integer_is_legal(sender, 0, UINT64_MAX) &&
+           text_is_legal(field_find(map, "waiting"), 0) && text_is_legal(field_find(map, "goaway"), 0) &&
+           integer_is_legal(sender, 0, UINT64_MAX) &&
            integer_is_legal(field_find(map, "link"), 1, UINT64_MAX) && window_is_legal(window) &&
            (!refused.value || (ack.value && reason.value)) && (!window.value || sender.value) &&
            (!field_find(map, "link").value || ack.value);
@@ -166,6 +167,8 @@ static void check_values(const struct result *result, const uint8_t *bytes, cons
     expect_text(field_find(map, "reason"), bytes, answer->reason, 0);
     expect_text(field_find(map, "waiting"), bytes, answer->waiting, 0);
     expect(answer->is_waiting == (field_find(map, "waiting").value != NULL));
+    expect_text(field_find(map, "goaway"), bytes, answer->goaway, 0);
+    expect(answer->is_goaway == (field_find(map, "goaway").value != NULL));
     expect_integer(field_find(map, "link"), answer->version);
     expect_integer(field_find(map, "window"), answer->window);
     expect(answer->names_window == (field_find(map, "window").value != NULL));
@@ -254,6 +257,11 @@ static void check_written_answer(const uint8_t *bytes, const struct link_answer 
     again = parse_written(false, written, length, LINK_SHORT_BYTES_MAX).answer;
     expect(again.is_waiting);
     expect_bytes(written, again.waiting, text, strlen(text));
+
+    length = link_write_goaway(written, text_of(bytes, answer->goaway, text));
+    again = parse_written(false, written, length, LINK_SHORT_BYTES_MAX).answer;
+    expect(again.is_goaway && !again.is_waiting);
+    expect_bytes(written, again.goaway, text, strlen(text));
 
     text_of(bytes, answer->reason, text);
     if (answer->refused == 0 || !*text)

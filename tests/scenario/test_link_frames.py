@@ -54,7 +54,7 @@ BAD_FROM_CLIENT = {
 HARMLESS_FROM_CLIENT = {
     **HARMLESS,
     "nil": b"\xc0",
-    "of_the_other_direction": packed(("ack", 1), ("window", "x"), ("waiting", None), ("ack", 2)),
+    "of_the_other_direction": packed(("ack", 1), ("window", "x"), ("waiting", None), ("goaway", 1), ("ack", 2)),
     "wide_key": packed((Encoded(b"\xda\x00\x06sender"), Encoded(b"\xd3\x00\x00\x00\x00\x00\x00\x00\x07"))),
     "most": packed(("gone", 2**64 - 1), ("sender", 2**64 - 1), ("waiting_every_ms", 2**32 - 1)),
 }
@@ -74,6 +74,10 @@ BAD_FROM_SERVER = {
     "reason_long": packed(("ack", "1"), ("refused", 1), ("reason", "x" * 65)),
     "waiting_long": packed(("waiting", "x" * 65)),
     "waiting_number": packed(("waiting", 1)),
+    "goaway_nil": packed(("goaway", None)),
+    "goaway_true": packed(("goaway", Encoded(b"\xc3"))),
+    "goaway_long": packed(("goaway", "x" * 65)),
+    "goaway_twice": packed(("goaway", ""), ("goaway", "")),
     "window_without_sender": packed(("window", 0)),
     "window_text": packed(("sender", 1), ("window", "0")),
 }

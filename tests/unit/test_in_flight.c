@@ -438,6 +438,24 @@ static void a_husk_that_says_that_messages_wait_is_not_silent(void **state)
     assert_int_equal(in_flight_deadline(&f->in_flight), before + 1000);
 }
 
+static void goaway_settles_nothing(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t frame[LINK_SHORT_BYTES_MAX];
+
+    in_flight_begin_link(&f->in_flight);
+    file(f, "a", MESSAGE_OUR_ACK);
+    assert_int_equal(receive_frame(f, frame, link_write_goaway(frame, "retired")), END_NONE);
+    assert_true(f->answer.is_goaway && !f->answer.is_waiting && !f->answer.message);
+    assert_int_equal(f->answer.goaway, END_RETIRED);
+    assert_int_equal(receive_frame(f, frame, link_write_goaway(frame, "for some new cause")), END_NONE);
+    assert_true(f->answer.is_goaway);
+    assert_int_equal(f->answer.goaway, END_NONE);
+    assert_int_equal(receive_frame(f, frame, link_write_waiting(frame, "busy")), END_NONE);
+    assert_false(f->answer.is_goaway);
+    assert_true(in_flight_expects_ack(&f->in_flight));
+}
+
 static void a_window_names_a_sender_with_messages(void **state)
 {
     struct fixture *f = *state;
@@ -490,6 +508,7 @@ int main(void)
         TEST(an_ack_names_the_sender_of_its_message),
         TEST(an_ack_in_plain_forward_can_offer_the_link),
         TEST(a_husk_that_says_that_messages_wait_is_not_silent),
+        TEST(goaway_settles_nothing),
         TEST(a_window_names_a_sender_with_messages),
         TEST(what_the_link_forbids_is_refused),
     };

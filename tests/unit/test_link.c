@@ -121,6 +121,14 @@ static void written_answers_are_read(void **state)
     answer_read(bytes, link_write_waiting(bytes, text), &answer);
     assert_span(bytes, answer.waiting, text, LINK_TEXT_BYTES_MAX);
 
+    assert_false(answer.is_goaway);
+    answer_read(bytes, link_write_goaway(bytes, text), &answer);
+    assert_true(answer.is_goaway && !answer.is_waiting && !answer.names_sender && !answer.names_window);
+    assert_span(bytes, answer.goaway, text, LINK_TEXT_BYTES_MAX);
+    answer_read(bytes, link_write_goaway(bytes, ""), &answer);
+    assert_true(answer.is_goaway);
+    assert_span(bytes, answer.goaway, text, 0);
+
     answer_read(bytes, link_write_window(bytes, 7, UINT64_MAX), &answer);
     assert_true(answer.names_sender && answer.names_window && !answer.is_waiting);
     assert_true(answer.sender == 7 && answer.window == UINT64_MAX);
@@ -167,6 +175,7 @@ static void frames_are_written_as_specified(void **state)
     assert_written(bytes, link_write_waiting(bytes, "busy"),
                    BYTES("\x81\xa7waiting\xa4"
                          "busy"));
+    assert_written(bytes, link_write_goaway(bytes, "retired"), BYTES("\x81\xa6goaway\xa7retired"));
     assert_written(bytes, link_write_window(bytes, 7, 0), BYTES("\x82\xa6sender\x07\xa6window\x00"));
     assert_written(bytes, link_write_window(bytes, 1ULL << 32, UINT64_MAX),
                    BYTES("\x82\xa6sender\xcf\0\0\0\1\0\0\0\0\xa6window\xc0"));
@@ -191,7 +200,7 @@ static void keys_may_be_combined(void **state)
 {
     static const char request_bytes[] =
         "\x84\xa4gone\x03\xa6sender\x04\xa1x\xc0\xb0waiting_every_ms\xcd\x13\x88";
-    static const char answer_bytes[] = "\x86\xa6window\x00\xa6reason\xa4"
+    static const char answer_bytes[] = "\x87\xa6window\x00\xa6goaway\xa7retired\xa6reason\xa4"
                                        "cafe\xa7waiting\xa4"
                                        "busy\xa7refused\x02\xa6sender\x09\xa3"
                                        "ack\xc4\x02\x00\xff";
@@ -204,11 +213,12 @@ static void keys_may_be_combined(void **state)
     assert_true(request.sender == 4 && request.gone == 3 && request.waiting_every_ms == 5000);
 
     answer_read(BYTES(answer_bytes), &answer);
-    assert_true(answer.names_sender && answer.names_window && answer.is_waiting);
+    assert_true(answer.names_sender && answer.names_window && answer.is_waiting && answer.is_goaway);
     assert_true(answer.sender == 9 && answer.window == 0 && answer.refused == 2);
     assert_span(answer_bytes, answer.ack, "\xc4\x02\x00\xff", 4);
     assert_span(answer_bytes, answer.reason, "cafe", 4);
     assert_span(answer_bytes, answer.waiting, "busy", 4);
+    assert_span(answer_bytes, answer.goaway, "retired", 7);
 }
 
 static void assert_says_nothing(const void *bytes, size_t length)
@@ -220,7 +230,7 @@ static void assert_says_nothing(const void *bytes, size_t length)
     assert_true(!request.names_sender && !request.names_gone && !request.waiting_every_ms);
     answer_read(bytes, length, &answer);
     assert_true(!answer.names_sender && !answer.names_window && !answer.is_waiting && !answer.refused);
-    assert_true(!answer.ack.end && !answer.reason.end && !answer.waiting.end);
+    assert_true(!answer.ack.end && !answer.reason.end && !answer.waiting.end && !answer.is_goaway);
 }
 
 static void unknown_keys_are_skipped(void **state)
@@ -256,8 +266,8 @@ static void keys_of_the_other_direction_are_skipped(void **state)
     struct link_answer answer;
 
     (void)state;
-    request_read(BYTES("\x85\xa3"
-                       "ack\xc0\xa7refused\xc0\xa6reason\xc0\xa7waiting\xc0\xa6window\xa1x"),
+    request_read(BYTES("\x86\xa3"
+                       "ack\xc0\xa7refused\xc0\xa6reason\xc0\xa7waiting\xc0\xa6goaway\xc0\xa6window\xa1x"),
                  &request);
     assert_false(request.names_sender);
     answer_read(BYTES("\x82\xa4gone\xc0\xb0waiting_every_ms\xc0"), &answer);
@@ -318,6 +328,7 @@ static const struct {
       2 },
     { ANSWER, "reason", TAKES_STR, BYTES(""), 0 },
     { ANSWER, "waiting", TAKES_STR, BYTES(""), 0 },
+    { ANSWER, "goaway", TAKES_STR, BYTES(""), 0 },
     { ANSWER, "sender", TAKES_INTEGER, BYTES(""), 0 },
     { ANSWER, "window", TAKES_INTEGER | TAKES_NIL, BYTES("\xa6sender\x00"), 1 },
 };
@@ -418,8 +429,9 @@ static void values_out_of_range_are_refused(void **state)
     length = pair_write(bytes, "reason", BYTES("\xa0"));
     assert_verdict(ANSWER, bytes, length, length, LINK_REFUSED);
 
-    for (size_t i = 0; i < 2; i++) {
-        const char *key = i ? "reason" : "waiting";
+    static const char *const texts[] = { "reason", "waiting", "goaway" };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *key = texts[i];
 
         add(value, 0, "\xd9\x40", 2);
         length = pair_write(bytes, key, value, 2 + LINK_TEXT_BYTES_MAX);

@@ -409,6 +409,43 @@ static void waiting_is_said_while_the_connection_is_not_read(void **state)
     assert_int_equal(link_peer_waiting_deadline(f->peer, 0), 0);
 }
 
+#define GOAWAY "\x81\xa6goaway\xa7retired"
+
+static void goaway_is_said_once_and_before_the_next_answer(void **state)
+{
+    struct fixture *f = *state;
+    const struct link_request request = { .waiting_every_ms = 500 };
+
+    assert_int_equal(link_peer_request(f->peer, &request, NOW_MS - 100), END_NONE);
+    struct message *message = file(f, "a", MESSAGE_AGENT_ACK, 1);
+    settle(message);
+    file(f, "b", MESSAGE_AGENT_ACK, 1);
+    f->answers = 0;
+    link_peer_say_goaway(f->peer, END_RETIRED);
+    link_peer_say_goaway(f->peer, END_SHUTDOWN);
+    assert_int_equal(f->answers, 1);
+    assert_true(link_peer_has_answers(f->peer));
+    EXPECT(f, GOAWAY ACK("a"));
+    assert_false(link_peer_has_answers(f->peer));
+    assert_int_equal(link_peer_waiting_deadline(f->peer, 0), NOW_MS + 500); /* any frame is a sign of life */
+    link_peer_say_goaway(f->peer, END_RETIRED);
+    assert_false(link_peer_has_answers(f->peer));
+    EXPECT(f, "");
+}
+
+static void goaway_waits_for_space_as_an_answer_does(void **state)
+{
+    struct fixture *f = *state;
+    enum { LIMIT = LINK_ACK_BYTES_MAX + LINK_SHORT_BYTES_MAX };
+
+    link_peer_say_goaway(f->peer, END_RETIRED);
+    assert_true(buffer_append(&f->out, "x", 1));
+    assert_true(link_peer_gather(f->peer, &f->out, LIMIT, NOW_MS));
+    messages_expect_buffer(&f->out, "x", 1);
+    buffer_clear(&f->out);
+    EXPECT(f, GOAWAY);
+}
+
 static void answers_that_do_not_fit_come_later(void **state)
 {
     struct fixture *f = *state;
@@ -489,6 +526,8 @@ int main(void)
         TEST(too_many_busy_senders_share_one_place),
         TEST(waiting_is_said_while_there_is_no_answer),
         TEST(waiting_is_said_while_the_connection_is_not_read),
+        TEST(goaway_is_said_once_and_before_the_next_answer),
+        TEST(goaway_waits_for_space_as_an_answer_does),
         TEST(answers_that_do_not_fit_come_later),
         TEST(a_lost_message_that_is_not_kept_ends_the_connection),
         TEST(a_large_message_that_is_lost_is_told_to_the_owner),

@@ -3,6 +3,7 @@
 
 #include "support/budget.h"
 #include "support/framing.h"
+#include "support/messages.h"
 #include "support/receiving.h"
 #include "support/upstreams.h"
 
@@ -12,7 +13,7 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 
-enum { DRAIN_MS = 1000, SPACE = 65536 };
+enum { DRAIN_MS = 1000, LINGER_MS = 300, SPACE = 65536 };
 
 struct fixture {
     struct receiving receiving;
@@ -29,6 +30,7 @@ static int set_up(void **state)
     *f = (struct fixture) { 0 };
     receiving_open(&f->receiving, &budget_without_agents);
     f->receiving.runtime.route.drain_timeout_ms = DRAIN_MS;
+    f->receiving.runtime.route.linger_timeout_ms = LINGER_MS;
     buffer_init(&f->outgoing, &f->receiving.runtime.reactor.pool);
     *state = f;
     return 0;
@@ -219,6 +221,133 @@ static void a_husk_on_a_link_sends_again(void **state)
     assert_true(senders_send_again(&f->receiving.receiver.senders));
 }
 
+/* ---- a calling husk is told ---- */
+
+#define GOAWAY "\x81\xa6goaway\xa7retired"
+
+/* The step of a connection in this state, on a route that retires. */
+static void update(struct fixture *f, enum agent_access_state state, enum end_reason wanted)
+{
+    struct agent_access access = { .state = state,
+                                   .inlet = { .transport = &f->receiving.runtime.transport,
+                                              .state = INLET_READY,
+                                              .leg = { .fd = f->receiving.leg.fd } } };
+
+    retirement_update(&f->retirement, &access, &f->receiving.receiver, wanted);
+}
+
+static void expect_answers(struct fixture *f, const char *bytes, size_t length)
+{
+    assert_true(senders_write(&f->receiving.receiver.senders, &f->outgoing, SPACE,
+                              f->receiving.runtime.reactor.now_ms));
+    messages_expect_buffer(&f->outgoing, bytes, length);
+    buffer_clear(&f->outgoing);
+}
+
+static void a_husk_is_told_and_read_on(void **state)
+{
+    struct fixture *f = *state;
+    const struct inlet inlet = { .transport = &f->receiving.runtime.transport };
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    update(f, ACCESS_GRANTED, END_NONE);
+    assert_int_equal(f->retirement.reason, END_NONE);
+    update(f, ACCESS_GRANTED, END_RETIRED);
+    assert_int_equal(f->retirement.reason, END_RETIRED);
+    assert_false(is_over(f)); /* the husk is not told yet */
+    expect_answers(f, GOAWAY, sizeof GOAWAY - 1);
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet),
+                     f->receiving.runtime.reactor.now_ms + LINGER_MS);
+    runtime_pass(&f->receiving.runtime, LINGER_MS - 1);
+    update(f, ACCESS_GRANTED, END_RETIRED); /* the next step: the time does not begin again */
+    SAY(&f->receiving, PLAIN("a"));
+    take(f, SPACE);
+    take(f, SPACE);
+    expect_stopped(f, false);
+    runtime_pass(&f->receiving.runtime, 1);
+    SAY(&f->receiving, PLAIN("b") PLAIN("b"));
+    take(f, sizeof PLAIN("b") - 1);
+    expect_stopped(f, false); /* the other one has arrived */
+    take(f, SPACE);
+    expect_stopped(f, true);
+    assert_int_equal(retirement_deadline(&f->retirement, &inlet), f->retirement.end_at_ms);
+    expect_answers(f, "", 0);
+}
+
+static void a_husk_that_has_ended_the_connection_is_not_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    update(f, ACCESS_GRANTED, END_RETIRED);
+    expect_answers(f, GOAWAY, sizeof GOAWAY - 1);
+    assert_int_equal(shutdown(f->receiving.peer, SHUT_WR), 0);
+    take(f, SPACE);
+    expect_stopped(f, true);
+    assert_true(is_over(f));
+}
+
+/* It is told, and husk reads nothing that it sends from now on. */
+static void a_husk_that_is_not_trusted_is_not_read_on(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    update(f, ACCESS_GRANTED, END_DISTRUSTED);
+    expect_stopped(f, true);
+    expect_answers(f,
+                   "\x81\xa6goaway\xaa"
+                   "distrusted",
+                   19);
+    assert_true(is_over(f));
+}
+
+static void a_husk_that_loses_trust_later_is_not_read_on(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    update(f, ACCESS_GRANTED, END_RETIRED);
+    expect_stopped(f, false);
+    update(f, ACCESS_GRANTED, END_DISTRUSTED);
+    take(f, SPACE);
+    expect_stopped(f, true);
+    assert_int_equal(f->retirement.reason, END_RETIRED);
+}
+
+static void an_agent_is_not_told(void **state)
+{
+    struct fixture *f = *state;
+
+    update(f, ACCESS_GRANTED, END_RETIRED);
+    expect_stopped(f, true);
+    assert_true(is_over(f));
+}
+
+/* A husk would take the end for a failure of the address. */
+static void a_husk_authenticates_before_its_connection_retires(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(receiver_begin_link(&f->receiving.receiver));
+    update(f, ACCESS_AUTHENTICATING, END_RETIRED);
+    assert_int_equal(f->retirement.reason, END_NONE);
+    expect_answers(f, "", 0);
+    update(f, ACCESS_AUTHENTICATING, END_DISTRUSTED);
+    expect_stopped(f, true);
+    assert_true(is_over(f)); /* no frame stands in the handshake */
+}
+
+static void an_agent_does_not_authenticate_when_its_connection_retires(void **state)
+{
+    struct fixture *f = *state;
+
+    SAY(&f->receiving, "x");
+    update(f, ACCESS_AUTHENTICATING, END_RETIRED);
+    expect_stopped(f, true);
+    assert_true(is_over(f));
+}
+
 /* ---- deadlines ---- */
 
 static void it_is_late_after_the_drain_timeout(void **state)
@@ -318,6 +447,13 @@ int main(void)
         TEST(the_current_message_is_read_to_its_end),
         TEST(a_message_without_an_ack_is_waited_for),
         TEST(a_husk_on_a_link_sends_again),
+        TEST(a_husk_is_told_and_read_on),
+        TEST(a_husk_that_has_ended_the_connection_is_not_waited_for),
+        TEST(a_husk_that_is_not_trusted_is_not_read_on),
+        TEST(a_husk_that_loses_trust_later_is_not_read_on),
+        TEST(an_agent_is_not_told),
+        TEST(a_husk_authenticates_before_its_connection_retires),
+        TEST(an_agent_does_not_authenticate_when_its_connection_retires),
         TEST(it_is_late_after_the_drain_timeout),
         TEST(a_second_reason_changes_nothing),
         TEST(the_age_differs_by_a_tenth_for_each_connection),
