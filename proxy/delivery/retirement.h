@@ -39,7 +39,8 @@ uint64_t retirement_deadline(const struct retirement *retirement, const struct i
  * secured: it does not retire before. */
 void retirement_update(struct retirement *retirement, struct agent_access *access, struct receiver *receiver,
                        enum end_reason wanted);
-/* The connection retires for `reason`. If it retires already, husk only does not read on. */
+/* The connection retires for `reason`. If it retires already, only a loss of trust has an effect: husk does
+ * not read on. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
 /* The connection retires: husk cannot deliver its messages, and the peer sends them again elsewhere. husk

@@ -91,7 +91,8 @@ struct route_options {
                                        never */
     uint64_t linger_timeout_ms;     /* --linger-timeout: how long a refused peer may read its alert; how long
                                        a connection that ends delivers its last bytes (tcp); how long husk waits
-                                       for the end of a peer without acks */
+                                       for the end of a peer without acks; how long a calling husk that was told
+                                       to leave is read */
     uint64_t drain_timeout_ms;  /* --drain-timeout: how long a connection that retires because husk no longer
                                    trusts its peer may go on */
     uint64_t eject_time_ms;     /* --eject-time: an address is ejected after its first failure; doubles */

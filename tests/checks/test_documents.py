@@ -91,6 +91,6 @@ def test_the_page_about_aggregators_names_every_one_of_its_test():
 def test_the_examples_of_the_link_are_what_they_say():
     page = (ROOT / "docs/link.md").read_text()
     examples = re.findall(r"^    (\{.*\})\n((?:        [0-9a-f ]+\n)+)", page, re.M)
-    assert len(examples) == 11
+    assert len(examples) == 12
     for text, octets in examples:
         assert msgpack.unpackb(bytes.fromhex(octets)) == json.loads(text)

@@ -66,18 +66,19 @@ def front(husk, tmp_path):
         "front", raw.format_address(address), delivery={"upstream_link": "on", **ONE_ATTEMPT})).husk
 
 
-def test_a_hot_restart_of_the_server_costs_no_attempt(file, front, restarting):
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_hot_restart_of_the_server_costs_no_attempt(husk, file, front, restarting, tls):
     aggregator = CountingAggregator()
-    running = file(route("one", aggregator))
-    client = front(address_of(running.husk, "one"))
-    husks = restarting(running.husk)
+    server = husk.server(aggregator) if tls else file(route("one", aggregator)).husk
+    client = husk.client(server, **ONE_ATTEMPT) if tls else front(address_of(server, "one"))
+    husks = restarting(server)
 
     def swap(agents):
         for _ in range(3 if LIGHT else 10):
             acked = agents[0].acked_count
             husks.swap()
             eventually(lambda before=acked: agents[0].acked_count > before, "messages go on")
-    carry(aggregator, address_of(client, "front"), swap)
+    carry(aggregator, client.address, swap)
     husks.wait_until_alone()
     expect_no_failure(client)
 
