@@ -384,6 +384,7 @@ def test_a_link_ends_between_two_messages_of_its_senders(site):
     site.remove_other_ca()
     peer.send({"sender": 3}, event(3, "3"))
     site.aggregator.ack(*sent)
+    assert peer.read() == {"goaway": "distrusted"}
     answers = [peer.read(), peer.read()]
     assert sorted((one["ack"], one["sender"]) for one in answers) == [("1", 1), ("2", 2)]
     peer.expect_end()
