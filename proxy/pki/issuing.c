@@ -231,17 +231,9 @@ static X509 *adopt(const struct store *store, const struct journal_row *row,
                    const struct certificate_order *order)
 {
     char path[STORE_PATH_BYTES];
-    struct pem_file file;
     struct fault ignored;
-    STACK_OF(X509) *certificates = NULL;
-    X509 *certificate = NULL;
-
-    if (certificate_file_read(&file, store_path(store, PROFILE_ISSUED, row->serial, path), &ignored))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, &ignored);
-    pem_file_wipe(&file);
-    if (certificates)
-        certificate = sk_X509_shift(certificates);
-    sk_X509_pop_free(certificates, X509_free);
+    X509 *certificate =
+        certificate_file_load_first(store_path(store, PROFILE_ISSUED, row->serial, path), &ignored);
     int purpose = order->use == PROFILE_SERVER ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
     EVP_PKEY *key = certificate ? X509_get_pubkey(certificate) : NULL;
     bool is_same =

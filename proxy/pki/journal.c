@@ -221,21 +221,16 @@ static bool issued_recover(struct journal *journal, const struct store *store, c
                            struct fault *fault)
 {
     char path[STORE_PATH_BYTES], own[JOURNAL_SERIAL_BYTES];
-    struct pem_file file;
-    STACK_OF(X509) *certificates = NULL;
+    X509 *certificate = certificate_file_load_first(store_path(store, PROFILE_ISSUED, serial, path), fault);
 
-    if (certificate_file_read(&file, store_path(store, PROFILE_ISSUED, serial, path), fault))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
-    pem_file_wipe(&file);
-    if (!certificates)
+    if (!certificate)
         return false;
-    X509 *certificate = sk_X509_value(certificates, 0);
     /* A file that only looks like one of ours, such as CA.pem, is not entered. */
     bool is_added =
         !journal_serial_of(certificate, own) || strcmp(own, serial) != 0 || journal_add(journal, certificate);
     if (!is_added)
         fault_set(fault, "%s: the certificate does not fit into the journal", path);
-    sk_X509_pop_free(certificates, X509_free);
+    X509_free(certificate);
     return is_added;
 }
 

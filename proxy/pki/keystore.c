@@ -27,25 +27,14 @@ static EVP_PKEY *key_load(const struct keystore_order *order, const char *path, 
     return key;
 }
 
-static STACK_OF(X509) * certificates_load(const char *path, struct fault *fault)
-{
-    struct pem_file file;
-    STACK_OF(X509) *certificates = NULL;
-
-    if (certificate_file_read(&file, path, fault))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
-    pem_file_wipe(&file);
-    return certificates;
-}
-
 /* The chain of the name, and after it the root. */
 static STACK_OF(X509) *
     chain_load(const struct keystore_order *order, const struct store *store, struct fault *fault)
 {
     char path[STORE_PATH_BYTES];
-    STACK_OF(X509) *chain = certificates_load(store_path(store, PROFILE_CERT, order->name, path), fault);
+    STACK_OF(X509) *chain = certificate_file_load(store_path(store, PROFILE_CERT, order->name, path), fault);
     STACK_OF(X509) *cas =
-        chain ? certificates_load(store_path(store, PROFILE_ROOT_CERT, NULL, path), fault) : NULL;
+        chain ? certificate_file_load(store_path(store, PROFILE_ROOT_CERT, NULL, path), fault) : NULL;
     bool is_whole = cas != NULL;
 
     while (is_whole && sk_X509_num(cas)) {

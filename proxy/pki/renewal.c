@@ -31,16 +31,10 @@ static X509 *old_load(const struct store *store, const struct signer *signer, co
                       struct fault *fault)
 {
     char path[STORE_PATH_BYTES], text[CERTIFICATE_NAME_BYTES];
-    struct pem_file file;
-    STACK_OF(X509) *certificates = NULL;
+    X509 *old = certificate_file_load_first(store_path(store, PROFILE_CERT, name, path), fault);
 
-    if (certificate_file_read(&file, store_path(store, PROFILE_CERT, name, path), fault))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
-    pem_file_wipe(&file);
-    if (!certificates)
+    if (!old)
         return NULL;
-    X509 *old = sk_X509_shift(certificates);
-    sk_X509_pop_free(certificates, X509_free);
     if (X509_NAME_cmp(X509_get_issuer_name(old), X509_get_subject_name(signer->certificate)) == 0)
         return old;
     certificate_describe_issuer(old, text);

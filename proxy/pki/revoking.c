@@ -43,21 +43,6 @@ static bool serial_normalize(const char *which, char serial[JOURNAL_SERIAL_BYTES
     return true;
 }
 
-static X509 *certificate_load(const char *path, struct fault *fault)
-{
-    struct pem_file file;
-    STACK_OF(X509) *certificates = NULL;
-    X509 *certificate = NULL;
-
-    if (certificate_file_read(&file, path, fault))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
-    pem_file_wipe(&file);
-    if (certificates)
-        certificate = sk_X509_shift(certificates);
-    sk_X509_pop_free(certificates, X509_free);
-    return certificate;
-}
-
 /* What is to be revoked: a certificate, or only its serial number. */
 struct target {
     const char *which; /* as it was given */
@@ -81,7 +66,7 @@ static const char *file_of_name(const struct store *store, const char *which, ch
 
 static bool target_load(struct target *target, const char *path, struct fault *fault)
 {
-    target->certificate = certificate_load(path, fault);
+    target->certificate = certificate_file_load_first(path, fault);
     if (!target->certificate)
         return false;
     if (journal_serial_of(target->certificate, target->serial))

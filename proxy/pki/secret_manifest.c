@@ -138,17 +138,12 @@ static bool shared_key_put(BIO *to, const struct secret_order *order, struct fau
 /* "server" or "client"; NULL: the certificate cannot be read. */
 static const char *role_of(const char *path, struct fault *fault)
 {
-    struct pem_file file;
-    STACK_OF(X509) *certificates = NULL;
+    X509 *certificate = certificate_file_load_first(path, fault);
     const char *role = NULL;
 
-    if (certificate_file_read(&file, path, fault))
-        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
-    pem_file_wipe(&file);
-    if (certificates)
-        role = X509_check_purpose(sk_X509_value(certificates, 0), X509_PURPOSE_SSL_SERVER, 0) == 1 ? "server"
-                                                                                                   : "client";
-    sk_X509_pop_free(certificates, X509_free);
+    if (certificate)
+        role = X509_check_purpose(certificate, X509_PURPOSE_SSL_SERVER, 0) == 1 ? "server" : "client";
+    X509_free(certificate);
     ERR_clear_error();
     return role;
 }

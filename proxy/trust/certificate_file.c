@@ -173,14 +173,30 @@ bool certificate_file_check_chain(const struct stack_st_X509 *chain, const char 
     return true;
 }
 
-struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
+struct stack_st_X509 *certificate_file_load(const char *path, struct fault *fault)
 {
-    STACK_OF(X509) *chain = NULL;
+    STACK_OF(X509) *certificates = NULL;
     struct pem_file file;
 
     if (certificate_file_read(&file, path, fault))
-        chain = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
+        certificates = certificate_file_decode(&file, CERTIFICATE_FILE_CHAIN, fault);
     pem_file_wipe(&file);
+    return certificates;
+}
+
+struct x509_st *certificate_file_load_first(const char *path, struct fault *fault)
+{
+    STACK_OF(X509) *certificates = certificate_file_load(path, fault);
+    X509 *first = certificates ? sk_X509_shift(certificates) : NULL;
+
+    sk_X509_pop_free(certificates, X509_free);
+    return first;
+}
+
+struct stack_st_X509 *certificate_file_load_chain(const char *path, struct fault *fault)
+{
+    STACK_OF(X509) *chain = certificate_file_load(path, fault);
+
     if (!chain || certificate_file_check_chain(chain, path, fault))
         return chain;
     sk_X509_pop_free(chain, X509_free);
