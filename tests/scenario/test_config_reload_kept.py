@@ -99,9 +99,10 @@ def test_connections_that_wait_at_a_route_that_ends_are_taken(file, workers, end
     running.husk.wait_for_event(message="configuration reloaded")
 
 
-# ---- the exit status ----
+# ---- what a removed route leaves undelivered ----
 
-def test_what_a_removed_route_left_does_not_decide_the_exit_status(file):
+def test_what_a_removed_route_left_is_counted_and_does_not_decide_the_exit_status(file):
+    """A message without an ack, which its agent does not send again."""
     upstream = Aggregator()
     running = file(route("r", listen(raw.free_address())), route("stays", upstream), drain={"quiet": "50ms", "timeout": "100ms"})
     agent = agent_of(running.husk, "r")
@@ -109,6 +110,9 @@ def test_what_a_removed_route_left_does_not_decide_the_exit_status(file):
     running.husk.wait_for_metric("husk_messages_received_total", 1)
     running.change(route("stays", upstream))
     assert running.husk.wait_for_event(message="route removed", route="r")["undelivered"] == 1
+    assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
+    running.change(route("stays", upstream), route("r", upstream))
+    assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
     carry_acked(agent_of(running.husk, "stays"), 2, "two")
     running.husk.signal(signal.SIGTERM)
     assert running.husk.wait() == 0

@@ -261,20 +261,6 @@ def test_the_address_of_a_route_with_another_protocol_goes_to_another_route(file
     assert not running.husk.problems() and not first.numbers()
 
 
-def test_what_a_removed_route_leaves_undelivered_is_counted(file):
-    """A message without an ack, which its agent does not send again."""
-    aggregator = Aggregator()
-    running = file(route("r", listen(raw.free_address())), route("stays", aggregator), drain={"quiet": "50ms", "timeout": "100ms"})
-    agent = agent_of(running.husk, "r")
-    agent.send(event(1))
-    running.husk.wait_for_metric("husk_messages_received_total", 1)
-    running.change(route("stays", aggregator))
-    assert running.husk.wait_for_event(message="route removed", route="r")["undelivered"] == 1
-    assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
-    running.change(route("stays", aggregator), route("r", aggregator))
-    assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
-
-
 # ---- any file after any other ----
 
 class RandomFiles:
