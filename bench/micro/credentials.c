@@ -13,7 +13,6 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <string.h>
 #include <unistd.h>
 
 enum { CAS = 500, DAY = 86400 };
@@ -88,7 +87,6 @@ static void prepare(struct subject *subject)
     };
     struct fault fault;
 
-    strcpy(subject->directory, "/tmp/husk-bench.XXXXXX");
     must(mkdtemp(subject->directory));
     options.directory = subject->directory;
     must(setup_make(&options, &fault));
@@ -124,7 +122,7 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
 
 int main(int count, char **arguments)
 {
-    struct subject subject = { 0 };
+    struct subject subject = { .directory = "/tmp/husk-bench.XXXXXX" };
 
     log_init(&subject.log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
     prepare(&subject);

@@ -6,7 +6,6 @@
 
 #include <ftw.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 enum end { CLIENT, SERVER, END_COUNT };
@@ -130,7 +129,6 @@ static void prepare(struct subject *subject, struct log *log)
     };
     struct fault fault;
 
-    strcpy(subject->directory, "/tmp/husk-bench.XXXXXX");
     must(mkdtemp(subject->directory));
     options.directory = subject->directory;
     must(setup_make(&options, &fault));
@@ -166,7 +164,7 @@ static void clear_away(struct subject *subject)
 int main(int count, char **arguments)
 {
     double seconds = measure_seconds(count, arguments);
-    static struct subject subject;
+    static struct subject subject = { .directory = "/tmp/husk-bench.XXXXXX" };
     struct log log;
 
     log_init(&log, STDERR_FILENO, LOG_ERROR, LOG_TEXT);
