@@ -12,6 +12,7 @@ import yaml
 
 from support_helm import Helm
 from support_k8s import HUSK, README, REPOSITORY, alone, run, succeed
+from support_pods import common_of
 
 SCHEMA = pathlib.Path(__file__).parent / "schema"
 
@@ -103,14 +104,19 @@ def kustomize():
 
 
 @pytest.fixture(scope="session")
-def husk_secrets(tmp_path_factory):
+def husk_top(tmp_path_factory):
+    """Where the commands of k8s/drop-ins/README.md make `pki`."""
+    return tmp_path_factory.mktemp("husk-pki")
+
+
+@pytest.fixture(scope="session")
+def husk_secrets(husk_top):
     """The Secrets that the commands of k8s/drop-ins/README.md make with husk pki: name → {key: base64}."""
     text = (REPOSITORY / "k8s/drop-ins/README.md").read_text().replace("\\\n", " ")
-    top = tmp_path_factory.mktemp("husk-pki")
     made = {}
     for line in re.findall(r"^husk pki .*$", text, re.MULTILINE):
         command, *_ = line.split("|")
-        printed = succeed(HUSK, *shlex.split(command)[1:], cwd=top)
+        printed = succeed(HUSK, *shlex.split(command)[1:], cwd=husk_top)
         if " secret " in command:
             secret = yaml.safe_load(printed)
             made[secret["metadata"]["name"]] = secret["data"]
@@ -121,8 +127,7 @@ def husk_secrets(tmp_path_factory):
 def sidecar(objects):
     """The fields that every husk in a Pod has in common, as k8s/base has them."""
     (husk,) = objects["DaemonSet", "fluent-bit"]["spec"]["template"]["spec"]["initContainers"]
-    return {key: husk[key] for key in ("image", "imagePullPolicy", "startupProbe", "livenessProbe", "readinessProbe",
-                                       "resources", "securityContext")}
+    return common_of(husk)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,14 @@ README = REPOSITORY / "k8s/README.md"
 HUSK = REPOSITORY / os.environ.get("HUSK", "build/husk")
 
 
+RESERVE_SECONDS = 5  # between the end of husk's drain and SIGKILL
+
+
+def drain_seconds():
+    """The default of drain.timeout."""
+    return int(re.search(r"\| `drain.timeout` \|[^|]*\| `(\d+)s` \|", (REPOSITORY / "docs/configuration.md").read_text())[1])
+
+
 def run(*command, **options):
     options = {"capture_output": True, "text": True, "timeout": 300, **options}
     return subprocess.run([str(word) for word in command], **options)

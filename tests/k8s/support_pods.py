@@ -43,6 +43,19 @@ def husks_in(node):
             yield from husks_in(each)
 
 
+COMMON = ("image", "imagePullPolicy", "startupProbe", "livenessProbe", "readinessProbe", "resources", "securityContext")
+
+
+def common_of(husk):
+    """The fields that every husk in a Pod has in common."""
+    return {key: husk[key] for key in COMMON if key in husk}
+
+
+def unready(common):
+    """The same without a readiness probe: for a client beside an application."""
+    return {key: value for key, value in common.items() if key != "readinessProbe"}
+
+
 # ---- running the command lines -----------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from support_k8s import REPOSITORY, schema_errors
-from support_pods import STRIPPED, Running, carry, husks_in, place_file, write_secret
+from support_pods import STRIPPED, Running, carry, common_of, husks_in, place_file, unready, write_secret
 
 COMPONENTS = REPOSITORY / "k8s/components"
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -39,8 +39,8 @@ def test_only_labelled_workloads_get_the_sidecar(kustomize, sidecar, mode):
     assert found["metadata"]["labels"]["husk/sidecar"] == mode
     pod = found["spec"]["template"]["spec"]
     assert pod["initContainers"][0] is husk and husk["restartPolicy"] == "Always", "it starts first"
-    expected = {**sidecar, "image": "registry.example/team/husk:0.1.0"}
-    assert {key: husk[key] for key in sidecar} == expected
+    expected = {**(sidecar if mode == "server" else unready(sidecar)), "image": "registry.example/team/husk:0.1.0"}
+    assert common_of(husk) == expected
     assert pod["securityContext"]["fsGroup"] == 65532
     volumes = {each["name"]: each for each in pod["volumes"]}
     assert {each["name"] for each in husk["volumeMounts"]} <= set(volumes)
@@ -68,7 +68,7 @@ def test_the_examples_carry_a_message(kustomize, husk_secrets, tmp_path):
     def start(mode, **addresses):
         objects = kustomize(f"k8s/components/example-{mode}")
         (config,) = [each for each in objects if each["kind"] == "ConfigMap"]
-        files = write_secret(husk_secrets[{"client": "fluentbit-tls", "server": "fluentd-tls"}[mode]], tmp_path / mode)
+        files = write_secret(husk_secrets[f"husk-{mode}"], tmp_path / mode)
         path, admin_port = place_file(config["data"]["husk.yaml"], files, tmp_path / mode, **addresses)
         arguments = [word if not word.startswith("--config=") else f"--config={path}" for word in workload(objects)[1]["args"]]
         return Running(arguments, admin_port, tmp_path / mode)

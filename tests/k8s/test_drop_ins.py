@@ -4,6 +4,7 @@ The charts and operators are not part of the tests. HOOKS and FIELDS say where t
 refused, because a chart would ignore it in silence."""
 
 import copy
+import fnmatch
 import re
 import shlex
 
@@ -11,8 +12,9 @@ import pytest
 import yaml
 
 from support import raw
-from support_k8s import HUSK, REPOSITORY, fluentd_accepts, schema_errors, succeed
-from support_pods import STRIPPED, Running, carry, husks_in, place, write_secret
+from support_k8s import (HUSK, REPOSITORY, RESERVE_SECONDS, drain_seconds, fluentd_accepts, schema_errors,
+                         succeed)
+from support_pods import STRIPPED, Running, carry, common_of, husks_in, place, unready, write_secret
 
 DROP_INS = REPOSITORY / "k8s/drop-ins"
 README = DROP_INS / "README.md"
@@ -20,7 +22,7 @@ MAIN = {"name": "main", "image": "registry.example/main:1.0.0"}
 
 # Values of charts: where each key goes in the Pod. None: elsewhere. Every other key is a mistake.
 SIDECAR = {"initContainers": "initContainers", "podSecurityContext": "securityContext",
-           "terminationGracePeriodSeconds": "terminationGracePeriodSeconds"}
+           "podAnnotations": "annotations", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds"}
 INJECTED = {"podLabels": "labels", "terminationGracePeriodSeconds": "terminationGracePeriodSeconds", "config": None}
 HOOKS = {
     "fluent-bit": {**SIDECAR, "extraVolumes": "volumes", "env": "env", "extraPorts": None, "serviceMonitor": None,
@@ -35,6 +37,9 @@ HOOKS = {
     "vector": {**SIDECAR, "extraVolumes": "volumes", "containerPorts": "ports", "role": None, "persistence": None,
                "service": None, "customConfig": None},
 }
+# The Secrets of the article: encrypted keys, a shared key, names only in the CN.
+ARTICLE = ("article-fluent-bit", "article-fluentd")
+HOOKS |= {name: HOOKS[name.removeprefix("article-")] for name in ARTICLE}
 # Custom resources: where each field of the spec goes, in the same way.
 FIELDS = {
     "Logging": {"controlNamespace": None, "fluentd": {
@@ -48,10 +53,11 @@ FIELDS = {
     "Fluentd": {"globalInputs": None, "disableService": None, "replicas": None, "fluentdCfgSelector": None},
 }
 OBJECTS = ("logging-operator", "fluent-operator", "job-native", "job-ordinary")
-SERVERS = ("fluentd", "opentelemetry-collector", "vector", "logging-operator")
-CLIENTS = ("fluent-bit", "fluent-operator", "job-native", "job-ordinary", "docker-compose", "ecs-firelens")
-# The Secrets of the article: encrypted keys, a shared key, names only in the CN.
-ARTICLE = ("fluent-bit", "fluentd")
+SERVERS = ("fluentd", "article-fluentd", "opentelemetry-collector", "vector", "logging-operator")
+CLIENTS = ("fluent-bit", "article-fluent-bit", "fluent-operator", "job-native", "job-ordinary", "docker-compose",
+           "ecs-firelens")
+# An application, which a logging outage must not take out of its Services, and not an agent.
+APPLICATIONS = ("job-native", "job-ordinary")
 
 
 def documents(name):
@@ -67,8 +73,8 @@ def merge(pod, values, hooks):
         where = hooks[key]
         if isinstance(where, dict):
             merge(pod, value, where)
-        elif where == "labels":
-            pod["metadata"]["labels"] = value
+        elif where in ("labels", "annotations"):
+            pod["metadata"][where] = value
         elif where in ("env", "ports"):
             pod["spec"]["containers"][0][where] = value
         elif where == "containers":
@@ -108,6 +114,10 @@ def husk_pod(name):
     return pod, husk
 
 
+def secret_of(name, mode):
+    return {"client": "fluentbit-tls", "server": "fluentd-tls"}[mode] if name in ARTICLE else f"husk-{mode}"
+
+
 POD_FILES = sorted({*SERVERS, *CLIENTS} - {"docker-compose", "ecs-firelens"})
 
 
@@ -130,7 +140,7 @@ def test_pods_and_objects_match_the_schema(checkers):
 @pytest.mark.parametrize("name", POD_FILES)
 def test_husk_is_the_sidecar_of_the_base(name, sidecar):
     pod, husk = husk_pod(name)
-    assert {key: husk[key] for key in sidecar} == sidecar
+    assert common_of(husk) == (unready(sidecar) if name in APPLICATIONS else sidecar)
     is_native = husk in pod["spec"].get("initContainers", [])
     assert husk.get("restartPolicy") == ("Always" if is_native else None)
     assert is_native == (name not in ("logging-operator", "job-ordinary"))
@@ -144,12 +154,11 @@ def test_husk_finds_the_secret(name, secrets):
     mode = husk["args"][0]
     (mount,) = husk["volumeMounts"]
     (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == mount["name"]]
-    assert volume["secret"] == {"secretName": {"client": "fluentbit-tls", "server": "fluentd-tls"}[mode],
-                                "defaultMode": 0o440}
+    assert volume["secret"] == {"secretName": secret_of(name, mode), "defaultMode": 0o440}
     assert "subPath" not in mount
     assert f"--credentials={mount['mountPath']}" in husk["args"]
-    if name in ARTICLE:
-        assert mount["mountPath"] == {"client": "/fluent-bit/ssl", "server": "/fluentd/etc/ssl"}[mode]
+    article = {"client": "/fluent-bit/ssl", "server": "/fluentd/etc/ssl"}
+    assert mount["mountPath"] == (article[mode] if name in ARTICLE else "/etc/husk/tls")
     # The operator's Fluentd has an fsGroup of its own.
     assert name == "logging-operator" or pod["spec"]["securityContext"]["fsGroup"] == 65532
     for variable in pod["spec"]["containers"][0].get("env", []):
@@ -163,6 +172,13 @@ def test_husk_finds_the_secret(name, secrets):
 def test_targets_without_hooks_ask_for_the_injection(name, mode):
     (pod,) = [each for each in pods_of(name) if not list(husks_in(each))]
     assert pod["metadata"]["labels"] == {"husk/sidecar": mode}
+
+
+@pytest.mark.parametrize("name", ARTICLE)
+def test_the_article_changes_certificates_and_shared_key_alone(name):
+    ((article,), (ours,)) = documents(name), documents(name.removeprefix("article-"))
+    different = {key for key in {*article, *ours} if article.get(key) != ours.get(key)}
+    assert different <= {"initContainers", "volumes", "extraVolumes", "env", "config", "fileConfigs"}
 
 
 # ---- the configuration of agents and aggregators -----------------------------------------------------------
@@ -187,6 +203,7 @@ def plain_address(name):
     if name == "fluent-operator":
         return "{host}:{port}".format(**spec_of(name, "ClusterOutput")["forward"])
     (values,) = documents(name)
+    name = name.removeprefix("article-")
     return {
         "fluent-bit": lambda: ":".join(classic(values["config"]["outputs"], "Host", "Port")),
         "fluentd": lambda: ":".join(classic(values["fileConfigs"]["01_sources.conf"], "bind", "port")),
@@ -232,7 +249,7 @@ def test_services_lead_to_husk(name):
     (values,) = documents(name)
     port = {"fluentd": lambda: values["service"]["ports"][0]["containerPort"],
             "opentelemetry-collector": lambda: values["ports"]["forward-tls"]["servicePort"],
-            "vector": lambda: values["service"]["ports"][0]["targetPort"]}[name]()
+            "vector": lambda: values["service"]["ports"][0]["targetPort"]}[name.removeprefix("article-")]()
     assert port == listens
 
 
@@ -243,12 +260,48 @@ def test_no_agent_and_no_aggregator_has_tls_of_its_own():
             assert "tls" not in each.get("spec", {}) and "tls" not in each.get("spec", {}).get("fluentd", {})
 
 
-def test_fluentd_accepts_the_configuration(tmp_path):
+@pytest.mark.parametrize("name", ["fluentd", "article-fluentd"])
+def test_fluentd_accepts_the_configuration(name, tmp_path):
     """The real Fluentd reads it. Its plugin for Prometheus is not installed here."""
-    text = "\n".join(documents("fluentd")[0]["fileConfigs"].values())
+    fluentd_reads(documents(name)[0]["fileConfigs"], tmp_path)
+
+
+def fluentd_reads(file_configs, tmp_path):
+    text = "\n".join(file_configs.values())
     text, removed = re.subn(r"<source>\s*@type prometheus.*?</source>", "", text, flags=re.DOTALL)
     assert removed == 1
     fluentd_accepts(text.replace("/var/log/fluent", str(tmp_path)), tmp_path, SHARED_KEY="shared1234")
+
+
+def graces():
+    """{file: (seconds that Fluent Bit flushes at its end, terminationGracePeriodSeconds)}."""
+    found = {name: (int(classic(documents(name)[0]["config"]["service"], "Grace")[0]),
+                    documents(name)[0]["terminationGracePeriodSeconds"]) for name in ("fluent-bit", "article-fluent-bit")}
+    (values,), agent = documents("fluent-bit-collector"), spec_of("logging-operator", "FluentbitAgent")
+    return {**found, "fluent-bit-collector": (values["config"]["service"]["grace"], values["terminationGracePeriodSeconds"]),
+            "logging-operator": (agent["grace"], agent["terminationGracePeriodSeconds"]),
+            "fluent-operator": (spec_of("fluent-operator", "ClusterFluentBitConfig")["service"]["graceSeconds"],
+                                spec_of("fluent-operator", "FluentBit")["terminationGracePeriodSeconds"])}
+
+
+def test_husk_has_drained_before_the_pod_is_killed():
+    late = {name: both for name, both in graces().items() if both[0] + drain_seconds() + RESERVE_SECONDS > both[1]}
+    assert not late
+
+
+@pytest.mark.parametrize("name", ["fluent-bit", "article-fluent-bit", "fluentd", "article-fluentd", "vector",
+                                  "opentelemetry-collector"])
+def test_fluent_bit_does_not_read_what_prints_its_events(name):
+    """The chart "fluent-bit" sets K8S-Logging.Exclude in its filter, as long as the values have no filters of their own."""
+    pod, _ = husk_pod(name)
+    assert pod["metadata"]["annotations"] == {"fluentbit.io/exclude": "true"}
+    assert "filters" not in documents("fluent-bit")[0]["config"]
+
+
+def test_the_operator_s_fluent_bit_does_not_read_the_logs_of_fluentd():
+    excluded = spec_of("fluent-operator", "ClusterInput")["tail"]["excludePath"]
+    for pod in ("fluentd-0", "fluent-bit-x7k2p"):
+        assert fnmatch.fnmatch(f"/var/log/containers/{pod}_logging_{pod.rsplit('-', 1)[0]}-0123.log", excluded)
 
 
 # ---- the command lines of husk -----------------------------------------------------------------------------
@@ -270,8 +323,9 @@ def credentials_of(arguments):
 
 
 @pytest.mark.parametrize("client, server", [
-    *[(name, "fluentd" if name in ARTICLE else "vector") for name in CLIENTS],
-    *[("fluent-operator", name) for name in SERVERS if name not in ("fluentd", "vector")],
+    ARTICLE,
+    *[(name, "fluentd" if name == "fluent-bit" else "vector") for name in CLIENTS if name not in ARTICLE],
+    *[("fluent-operator", name) for name in SERVERS if name not in ("fluentd", "vector", *ARTICLE)],
 ])
 def test_husk_carries_a_message(client, server, secrets, husk_secrets, tmp_path):
     """The two command lines become live and ready with the Secrets of the README; a message and its ack go through."""
@@ -280,7 +334,7 @@ def test_husk_carries_a_message(client, server, secrets, husk_secrets, tmp_path)
 
     def start(mode, **addresses):
         arguments = arguments_of(names[mode])
-        files = write_secret(made[{"client": "fluentbit-tls", "server": "fluentd-tls"}[mode]], tmp_path / mode)
+        files = write_secret(made[secret_of(names[mode], mode)], tmp_path / mode)
         if mode == "client" and client not in ARTICLE:
             # The certificate has the name of the Service.
             addresses["upstream"] += ",server-name=fluentd.logging.svc"
@@ -322,7 +376,8 @@ def test_docker_s_driver_sends_to_husk():
     assert husk["read_only"] is True and husk["cap_drop"] == ["ALL"]
 
 
-def test_the_ecs_task_writes_its_credentials(tmp_path, husk_secrets):
+@pytest.mark.usefixtures("husk_secrets")
+def test_the_ecs_task_writes_its_credentials(tmp_path, husk_top):
     """The command of the first container, with the values of the Secret, makes the files that husk reads."""
     containers = {each["name"]: each for each in documents("ecs-firelens")[0]["containerDefinitions"]}
     writer, router, program = containers["tls-files"], containers["log_router"], containers["checkout"]
@@ -332,13 +387,12 @@ def test_the_ecs_task_writes_its_credentials(tmp_path, husk_secrets):
     assert router["dependsOn"] == [{"containerName": "tls-files", "condition": "SUCCESS"}]
 
     files = {name: (tmp_path / "made" / name) for name in ("ca.crt.pem", "client.crt.pem", "client.key.pem")}
-    secret = write_secret(husk_secrets["fluentbit-tls"], tmp_path)
     (tmp_path / "made").mkdir()
     variables = {"CA": "ca.crt.pem", "CERT": "client.crt.pem", "KEY": "client.key.pem"}
     assert {each["name"] for each in writer["secrets"]} == set(variables)
     (script,) = writer["command"]
     succeed(*writer["entryPoint"], script.replace("cd /tls", f"cd {tmp_path / 'made'}"),
-            env={"PATH": "/usr/bin:/bin", **{name: (secret / file).read_text() for name, file in variables.items()}})
+            env={"PATH": "/usr/bin:/bin", **{name: (husk_top / "pki" / file).read_text() for name, file in variables.items()}})
     assert {path.stat().st_mode & 0o777 for path in files.values()} == {0o600}
     checked = place(arguments_of("ecs-firelens"), {"/tls": tmp_path / "made"},
                     {"--listen": f"127.0.0.1:{raw.free_address()[1]}", "--admin": f"127.0.0.1:{raw.free_address()[1]}",
@@ -350,7 +404,7 @@ def test_the_job_s_program_ends_an_ordinary_husk(tmp_path, husk_secrets):
     """The command of the Job, in a PID namespace of its own, where husk is the only process of its name."""
     _, husk = husk_pod("job-ordinary")
     (program,) = [each for each in husk_pod("job-ordinary")[0]["spec"]["containers"] if each["name"] != "husk"]
-    files, port = write_secret(husk_secrets["fluentbit-tls"], tmp_path), raw.free_address()[1]
+    files, port = write_secret(husk_secrets["husk-client"], tmp_path), raw.free_address()[1]
     started = shlex.join([str(HUSK), *place(husk["args"], {"/etc/husk/tls": files}, {
         "--listen": f"127.0.0.1:{port}", "--admin": f"127.0.0.1:{raw.free_address()[1]}", "--upstream": "127.0.0.1:1"})])
     # The program connects to husk, again and again as husk starts, and then ends with status 7.

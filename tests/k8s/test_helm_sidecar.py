@@ -8,8 +8,9 @@ import yaml
 
 from support_helm import readme_blocks
 from support_k8s import HUSK, run, schema_errors, succeed
+from support_pods import common_of, unready
 
-SERVER = {"mode": "server", "credentials": {"secretName": "fluentd-tls"}, "options": {"allow-cn": ["client", "other"]}}
+SERVER = {"mode": "server", "credentials": {"secretName": "husk-server"}, "options": {"allow-cn": ["client", "other"]}}
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +66,22 @@ def test_a_native_sidecar_is_as_in_the_base(pod_with, client, objects):
     """The example in k8s/base has the same container and volume, apart from names, arguments and ports."""
     pod = pod_with(client)
     base = objects["DaemonSet", "fluent-bit"]["spec"]["template"]["spec"]
-    for part in ("restartPolicy", "startupProbe", "livenessProbe", "readinessProbe", "resources", "securityContext",
-                 "imagePullPolicy"):
-        assert husk_of(pod)[part] == husk_of(base)[part], part
+    image = {"image": husk_of(pod)["image"]}
+    assert common_of(husk_of(pod)) == {**unready(common_of(husk_of(base))), **image}
+    assert husk_of(pod)["restartPolicy"] == husk_of(base)["restartPolicy"]
     assert husk_of(pod)["volumeMounts"] == [{"name": "husk-tls", "mountPath": "/etc/husk/tls", "readOnly": True}]
     assert pod["volumes"] == [
         {"name": "husk-tls", "secret": {"secretName": "fluent-bit-tls", "defaultMode": 0o440}}]
     assert pod["securityContext"] == {"runAsNonRoot": True, **base["securityContext"]}
     assert pod["terminationGracePeriodSeconds"] == base["terminationGracePeriodSeconds"]
+
+
+def test_only_a_server_decides_whether_its_pod_is_ready(pod_with, client, objects):
+    """By default: a logging outage must not take an application out of its Services."""
+    probe = husk_of(objects["DaemonSet", "fluent-bit"]["spec"]["template"]["spec"])["readinessProbe"]
+    assert husk_of(pod_with(SERVER))["readinessProbe"] == probe
+    assert husk_of(pod_with({**client, "readiness": True}))["readinessProbe"] == probe
+    assert "readinessProbe" not in husk_of(pod_with({**SERVER, "readiness": False}))
 
 
 def test_an_ordinary_sidecar(pod_with, client):
@@ -84,7 +93,7 @@ def test_an_ordinary_sidecar(pod_with, client):
 
 def test_what_can_be_set(pod_with, client):
     pod = pod_with({
-        **client, "name": "tls", "image": {"repository": "r/husk", "digest": "sha256:" + "0" * 64},
+        **client, "name": "tls", "readiness": True, "image": {"repository": "r/husk", "digest": "sha256:" + "0" * 64},
         "resources": {"limits": {"memory": "128Mi"}}, "securityContext": {"runAsUser": 1000, "fsGroup": None},
         "env": [{"name": "KEY", "value": "x"}], "volumeMounts": [{"name": "socket", "mountPath": "/run/husk"}],
         "credentials": {"secretName": "s", "ca": {"configMap": "cas"}},
@@ -126,6 +135,7 @@ def test_husk_accepts_the_arguments(pod_with, client, mode, tmp_path):
 @pytest.mark.parametrize("change, line", [
     ({"mode": "both"}, 'husk sidecar: mode is "both": it must be client or server'),
     ({"mode": None}, "it must be client or server"),
+    ({"readiness": "no"}, 'husk sidecar: readiness is "no": it must be true or false'),
     ({"option": {}}, 'husk sidecar: "option" is no key: the keys are mode, options, credentials, image'),
     ({"image": {"name": "x"}}, 'husk sidecar: "name" is no key of image: the keys are repository, tag, digest, pullPolicy'),
     ({"credentials": {"ca": {"configMap": "x"}}}, "husk sidecar: credentials.secretName: name the Secret"),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support_k8s import REPOSITORY, run, schema_errors, succeed
-from support_pods import STRIPPED, Running, carry, husks_in, place_file, write_secret
+from support_pods import STRIPPED, Running, carry, common_of, husks_in, place_file, unready, write_secret
 
 INJECTION = REPOSITORY / "k8s/injection"
 ADMIT = pathlib.Path(__file__).parent / "admit.js"
@@ -76,7 +76,7 @@ def test_a_pod_gets_husk(admit, parameters, sidecar, name, mode):
     after = admit(before, parameters[mode])
     husk, *others = after["spec"]["initContainers"]
     assert husk["name"] == "husk" and husk["restartPolicy"] == "Always"
-    assert {key: husk[key] for key in sidecar} == sidecar
+    assert common_of(husk) == (sidecar if mode == "server" else unready(sidecar))
     assert others == PODS[name].get("initContainers", [])
     mounted = {each["name"]: each["mountPath"] for each in husk["volumeMounts"]}
     assert mounted == {"husk-tls": "/etc/husk/tls", "husk-config": "/etc/husk/config"}
@@ -137,9 +137,16 @@ def test_the_evaluator_finds_a_damaged_policy(admit, parameters, policy, old, ne
 # ---- Kyverno -----------------------------------------------------------------------------------------------
 
 
-def kyverno_patch(kyverno, before, params):
-    """The patch of the rule for this Pod: its variables replaced, and fields with the anchor +() added if absent."""
-    (rule,) = kyverno["spec"]["rules"]
+def is_selected(rule, labels):
+    ((matched,),) = [each.values() for each in rule["match"]["any"]]
+    selector = matched["selector"]
+    return (selector.get("matchLabels", {}).items() <= labels.items()
+            and all(labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])))
+
+
+def kyverno_patch(rule, before, params):
+    """The patch of the rule for this Pod: its variables replaced, fields with the anchor +() added if absent, and items with
+    the anchor () changed if they are there."""
     variables = {'request.object.metadata.labels."husk/sidecar"': before["metadata"]["labels"]["husk/sidecar"],
                  "request.namespace": before["metadata"]["namespace"],
                  **{f"parameters.data.{key}": params["data"][key] for key in ("image", "secret")}}
@@ -148,16 +155,22 @@ def kyverno_patch(kyverno, before, params):
         if isinstance(node, dict):
             replaced = {}
             for key, value in node.items():
-                anchor = re.fullmatch(r"\+\((\w+)\)", key)
-                if not anchor or anchor[1] not in existing:
-                    replaced[anchor[1] if anchor else key] = replace(value, existing.get(key, {}))
+                anchor = re.fullmatch(r"(\+?)\((\w+)\)", key)
+                if not anchor or not anchor[1] or anchor[2] not in existing:
+                    replaced[anchor[2] if anchor else key] = replace(value, existing.get(key, {}))
             return replaced
         if isinstance(node, list):
-            return [replace(each, {}) for each in node]
+            return [replace(each, one) for each in node for one in items_for(each, existing)]
         return re.sub(r"\{\{ (.*?) \}\}", lambda found: variables[found[1]], node) if isinstance(node, str) else node
 
-    (context,) = replace(rule["context"], {})
-    assert context == {"name": "parameters", "configMap": {"name": params["metadata"]["name"], "namespace": "logging"}}
+    def items_for(each, existing):
+        """What the item of a patch changes: the items of a name with an anchor, otherwise a new item."""
+        if isinstance(each, dict) and "(name)" in each:
+            return [one for one in existing if one["name"] == each["(name)"]]
+        return [{}]
+
+    for context in replace(rule.get("context", []), {}):
+        assert context == {"name": "parameters", "configMap": {"name": params["metadata"]["name"], "namespace": "logging"}}
     return replace(rule["mutate"]["patchStrategicMerge"], before)
 
 
@@ -170,20 +183,24 @@ def by_name(admitted):
 
 @ALL_PODS
 def test_kyverno_makes_the_same_pod(admit, kyverno, parameters, tmp_path, name, mode):
-    before = pod(mode, **PODS[name])
-    (tmp_path / "pod.json").write_text(json.dumps(before))
-    patch = kyverno_patch(kyverno, before, parameters[mode])
-    after = json.loads(succeed("kubectl", "patch", "--local", "--type=strategic", "--filename", tmp_path / "pod.json",
-                               "--patch", json.dumps(patch), "--output=json"))
+    before = after = pod(mode, **PODS[name])
+    for rule in kyverno["spec"]["rules"]:
+        if is_selected(rule, before["metadata"]["labels"]):
+            (tmp_path / "pod.json").write_text(json.dumps(after))
+            patch = kyverno_patch(rule, after, parameters[mode])
+            after = json.loads(succeed("kubectl", "patch", "--local", "--type=strategic", "--filename",
+                                       tmp_path / "pod.json", "--patch", json.dumps(patch), "--output=json"))
     expected = admit(before, parameters[mode])
     assert by_name(after) == by_name(expected)
 
 
 def test_kyverno_matches_the_same_pods(kyverno, policy):
-    (rule,) = kyverno["spec"]["rules"]
-    ((matched,),) = [each.values() for each in rule["match"]["any"]]
-    assert matched["kinds"] == ["Pod"] and matched["operations"] == ["CREATE"]
-    assert matched["selector"] == policy["spec"]["matchConstraints"]["objectSelector"]
+    rule, readiness = kyverno["spec"]["rules"]
+    for each in (rule, readiness):
+        ((matched,),) = [one.values() for one in each["match"]["any"]]
+        assert matched["kinds"] == ["Pod"] and matched["operations"] == ["CREATE"]
+    assert [is_selected(readiness, {"husk/sidecar": mode}) for mode in MODES] == [False, True]
+    assert rule["match"]["any"][0]["resources"]["selector"] == policy["spec"]["matchConstraints"]["objectSelector"]
     assert kyverno["spec"]["failurePolicy"] == "Fail"
     assert kyverno["metadata"]["annotations"] == {"pod-policies.kyverno.io/autogen-controllers": "none"}
     (condition,) = rule["preconditions"]["all"]

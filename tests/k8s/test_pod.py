@@ -121,9 +121,9 @@ class Cluster:
         self.client, self.server = (rendered(f"k8s/components/example-{mode}") for mode in ("client", "server"))
         node.apply(*(each for each in [*self.client, *self.server] if each["kind"] == "ConfigMap"),
                    manifest("ConfigMap", "logging", "fluentd", {"fluent.conf": ""}),
-                   certificates.secret("logging", "fluentd-tls", certificates.server),
-                   certificates.secret("shop", "fluentbit-tls", certificates.client),
-                   certificates.secret("logging", "fluentbit-tls", certificates.client))
+                   certificates.secret("logging", "husk-server", certificates.server),
+                   certificates.secret("shop", "husk-client", certificates.client),
+                   certificates.secret("logging", "husk-client", certificates.client))
 
     def pod(self, name, template, namespace="logging"):
         return Pod(self.node, name, template, namespace)
@@ -180,6 +180,15 @@ def wait_until_stored(numbers, *pods):
     pods[-1].wait_until(lambda: set(numbers) <= set(stored_by(*pods)), f"{len(set(numbers))} events are stored")
 
 
+def ready_answer(pod):
+    """The status and the text of /ready of husk, which no probe of an application asks."""
+    return pod.get(9901, "/ready")
+
+
+def wait_until_upstream_works(client):
+    client.wait_until(lambda: ready_answer(client)[0] == 200, "the upstream works")
+
+
 def in_order(pod, *notes):
     """The Pod has these notes in this order."""
     places = [pod.notes.index(note) for note in notes]
@@ -190,17 +199,18 @@ def in_order(pod, *notes):
 
 
 def test_the_agent_starts_after_the_startup_of_husk(cluster):
-    """Without an upstream: husk starts, and so does the agent; the Pod is not ready and says why."""
+    """Without an upstream: husk starts, and so does the application. The Pod is ready, because a logging outage must not take
+    the application out of its Services."""
     client = cluster.start_client()
     client.wait_for("checkout started")
     assert in_order(client, "husk started", "husk passed startup", "migrate started", "migrate ended", "checkout started")
     client.container("checkout").wait_for_line(message="connected")  # at the first attempt
     husk = client.container("husk")
-    client.wait_until(lambda: "cannot resolve fluentd-headless.logging.svc" in (husk.last_answer or ""), "the reason")
-    assert not client.is_ready
+    client.wait_until(lambda: "cannot resolve fluentd-headless.logging.svc" in ready_answer(client)[1], "the reason")
+    client.wait_until_ready()
     server = cluster.start_server()
     server.wait_until_ready()
-    client.wait_until_ready()
+    wait_until_upstream_works(client)
     client.wait_until(lambda: acked_by(client), "events are acknowledged")
     assert not husk.statuses and not client.container("checkout").statuses
 
@@ -232,29 +242,31 @@ def test_a_missing_certificate_keeps_the_agent_from_starting(cluster):
 
 
 def test_ready_says_the_reason(cluster):
-    """An expired certificate, an upstream that refuses the certificate, and an upstream that is away."""
+    """An expired certificate, an upstream that refuses the certificate, and an upstream that is away. The Pod of the
+    application stays ready."""
     server = cluster.start_server()
     server.wait_until_ready()
     made = cluster.certificates
     client = cluster.start_client()
-    client.wait_until_ready()
+    client.wait_for("checkout started")
+    wait_until_upstream_works(client)
     husk = client.container("husk")
 
     def use(certificate):
-        cluster.node.apply(made.secret("shop", "fluentbit-tls", certificate))
+        cluster.node.apply(made.secret("shop", "husk-client", certificate))
 
     def expect(reason):
-        client.wait_until(lambda: reason in (husk.last_answer or "") and not client.is_ready, reason)
-        assert client.get(9901, "/ready")[0] == 503 and client.get(9901, "/live")[0] == 200
+        client.wait_until(lambda: ready_answer(client)[0] == 503 and reason in ready_answer(client)[1], reason)
+        assert client.is_ready and client.get(9901, "/live")[0] == 200
 
     use(made.expired_client)  # refused: the one in use is better
     client.wait_until(lambda: "reload failed, the credentials in use are kept" in husk.log(), "the reload fails")
-    assert client.is_ready
+    assert ready_answer(client)[0] == 200
     certificate, _ = short_lived(made.authority, "short", "clientAuth", 3)
     use(certificate)
     expect("certificate: the own certificate has expired")
     use(made.client)
-    client.wait_until_ready()
+    wait_until_upstream_works(client)
     server.delete(grace_seconds=0)
     expect("upstream: ")
     assert not husk.statuses
@@ -277,8 +289,8 @@ def test_a_native_sidecar_delivers_the_last_events_of_the_agent(cluster):
     template["spec"]["containers"][0]["args"] = ["--quiet"]
     client = cluster.start_client(template)
     client.container("checkout").wait_for_line(message="connected")
-    for pod in (server, client):
-        pod.wait_until_ready()
+    server.wait_until_ready()
+    wait_until_upstream_works(client)
     server.container("fluentd").signal(signal.SIGSTOP)
     deleting = threading.Thread(target=client.delete)
     deleting.start()
@@ -314,6 +326,7 @@ def test_the_aggregator_ends_before_its_husk(cluster, rendered, secrets):
     deleting.join()
     assert in_order(server, "fluentd runs preStop", "fluentd SIGTERM", "fluentd ended", "husk SIGTERM", "husk ended")
     assert server.container("husk").statuses == [0] and stored_by(server) == [1, 2]
+    client.wait_until(lambda: not client.is_ready, "the agent's Pod is not ready: a rollout waits")
 
 
 def test_under_traffic_an_aggregator_pod_ends_soon(cluster):
@@ -397,11 +410,12 @@ def test_draining_husk_says_so(cluster):
     server = cluster.start_server()
     server.wait_until_ready()
     client = cluster.start_client()
-    client.wait_until_ready()
+    client.wait_for("checkout started")
+    wait_until_upstream_works(client)
     husk = client.container("husk")
     husk.end_supervision()
     husk.signal(signal.SIGTERM)
-    client.wait_until(lambda: husk.last_answer and "draining: husk is stopping" in husk.last_answer, "the reason")
+    client.wait_until(lambda: "draining: husk is stopping" in ready_answer(client)[1], "the reason")
     assert client.container("checkout").is_running()
 
 
@@ -434,8 +448,8 @@ def test_swapped_secrets_and_settings_cut_nothing(tmp_path_factory, images, rend
             certificate = getattr(certificates, pair[0])
             expected = ssl.PEM_cert_to_DER_cert(pathlib.Path(certificate.cert).read_text())
             started = time.monotonic()
-            node.apply(certificates.secret("logging", "fluentd-tls", certificate),
-                       certificates.secret("shop", "fluentbit-tls", getattr(certificates, pair[1])))
+            node.apply(certificates.secret("logging", "husk-server", certificate),
+                       certificates.secret("shop", "husk-client", getattr(certificates, pair[1])))
             server.wait_until(lambda: shown_certificate(cluster, server) == expected, "the new certificate is shown")
             took.append(time.monotonic() - started)
             changed = copy.deepcopy(settings)
@@ -498,6 +512,7 @@ def test_probes_can_run_husk_healthcheck(cluster):
     """For an admin port on loopback, which the kubelet does not reach."""
     template = cluster.client_template()
     (husk, _) = template["spec"]["initContainers"]
+    husk["readinessProbe"] = copy.deepcopy(husk["livenessProbe"])
     for name, asked in (("startupProbe", "startup"), ("livenessProbe", "live"), ("readinessProbe", "ready")):
         del husk[name]["httpGet"]
         husk[name]["exec"] = {"command": ["husk", "healthcheck", f"--probe={asked}"]}

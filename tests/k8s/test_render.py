@@ -8,7 +8,8 @@ import re
 import pytest
 import yaml
 
-from support_k8s import HUSK, README, REPOSITORY, fluentd_accepts, schema_errors, succeed
+from support_k8s import (HUSK, README, REPOSITORY, RESERVE_SECONDS, drain_seconds, fluentd_accepts, schema_errors,
+                         succeed)
 from support_pods import STRIPPED, Running, carry, values_of, write_secret
 
 TLS_PORT = 24224
@@ -299,7 +300,8 @@ def test_fluent_bit_sends_to_husk_client(objects):
     state = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "state"]
     assert [tail["db"].rsplit("/", 1)[0]] == state
     assert container["livenessProbe"]["httpGet"]["port"] == configuration["service"]["http_port"]
-    assert configuration["service"]["grace"] < pod_of(objects, "client")["terminationGracePeriodSeconds"]
+    needed = configuration["service"]["grace"] + drain_seconds() + RESERVE_SECONDS
+    assert needed <= pod_of(objects, "client")["terminationGracePeriodSeconds"]
 
 
 def test_fluentd_listens_for_husk_server(objects, tmp_path):

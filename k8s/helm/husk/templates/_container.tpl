@@ -9,8 +9,8 @@
 {{- end }}
 {{- end }}
 
-{{- /* /startup: husk listens and has loaded its credentials. Neither it nor /live depends on the upstream; /ready does.
-Takes the admin port. */}}
+{{- /* /startup: husk listens and has loaded its credentials. Neither it nor /live depends on the upstream; /ready of the
+readiness probe does. Takes the admin port. */}}
 {{- define "husk.probes" -}}
 startupProbe:
   httpGet:
@@ -25,6 +25,10 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 2
   failureThreshold: 3
+{{- end }}
+
+{{- /* Takes the admin port. */}}
+{{- define "husk.readinessProbe" -}}
 readinessProbe:
   httpGet:
     path: /ready

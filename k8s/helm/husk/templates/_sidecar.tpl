@@ -8,6 +8,8 @@ husk as a sidecar in a Pod of another chart. Each template takes a map:
   image         repository, tag, digest, pullPolicy
   native        true (default): a container of initContainers, which starts before the others and stops after them;
                 false: a container of containers
+  readiness     whether the Pod is ready only while the upstream works; the default is true for a server, false for a client:
+                a logging outage must not take an application out of its Services
   name          of the container (husk); also the beginning of the name of the volume
   resources     of the container
   securityContext   runAsUser, runAsGroup, fsGroup (65532)
@@ -21,6 +23,7 @@ husk.sidecar.podSecurityContext   the securityContext of the Pod
 {{- define "husk.sidecar.defaults" -}}
 name: husk
 native: true
+readiness: {{ eq .mode "server" }}
 image:
   repository: husk
   pullPolicy: IfNotPresent
@@ -53,7 +56,7 @@ options:
 
 {{- /* The map with its defaults, as JSON. A mistake in it ends with one line. */}}
 {{- define "husk.sidecar.settings" -}}
-{{- $known := list "mode" "options" "credentials" "image" "native" "name" "resources" "securityContext" "env" "volumeMounts" }}
+{{- $known := list "mode" "options" "credentials" "image" "native" "readiness" "name" "resources" "securityContext" "env" "volumeMounts" }}
 {{- $parts := dict "credentials" (list "secretName" "items" "ca") "image" (list "repository" "tag" "digest" "pullPolicy") "securityContext" (list "runAsUser" "runAsGroup" "fsGroup") }}
 {{- range $key, $value := . }}
 {{- if not (has $key $known) }}
@@ -67,6 +70,9 @@ options:
 {{- end }}
 {{- if not (has .mode (list "client" "server")) }}
 {{- fail (printf "husk sidecar: mode is %q: it must be client or server" (toString .mode)) }}
+{{- end }}
+{{- if not (kindIs "bool" (.readiness | default false)) }}
+{{- fail (printf "husk sidecar: readiness is %q: it must be true or false" (toString .readiness)) }}
 {{- end }}
 {{- if and .credentials (not .credentials.secretName) }}
 {{- fail "husk sidecar: credentials.secretName: name the Secret with the certificate, the key and the CA" }}
@@ -126,6 +132,9 @@ options:
       containerPort: {{ $admin }}
       protocol: TCP
   {{- include "husk.probes" $admin | nindent 2 }}
+  {{- if $settings.readiness }}
+  {{- include "husk.readinessProbe" $admin | nindent 2 }}
+  {{- end }}
   resources:
     {{- toYaml $settings.resources | nindent 4 }}
   securityContext:
