@@ -56,6 +56,14 @@ def fluentd_accepts(configuration, directory, **environment):
             env={**os.environ, **gems, **environment})
 
 
+def chart_fluentd_accepts(file_configs, directory):
+    """The same for `fileConfigs` of the chart. The plugin for Prometheus is not installed here."""
+    text = "\n".join(file_configs.values())
+    text, removed = re.subn(r"<source>\s*@type prometheus.*?</source>", "", text, flags=re.DOTALL)
+    assert removed == 1
+    fluentd_accepts(text.replace("/var/log/fluent", str(directory)), directory, SHARED_KEY="shared1234")
+
+
 @contextlib.contextmanager
 def running_husk(log, *words, deadline_s=30):
     """Runs husk until the end of the block, and gives its admin address."""

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from support import raw
-from support_k8s import (HUSK, REPOSITORY, RESERVE_SECONDS, drain_seconds, fluentd_accepts, schema_errors,
+from support_k8s import (HUSK, REPOSITORY, RESERVE_SECONDS, chart_fluentd_accepts, drain_seconds, schema_errors,
                          succeed)
 from support_pods import STRIPPED, Running, carry, common_of, husks_in, place, unready, write_secret
 
@@ -262,15 +262,8 @@ def test_no_agent_and_no_aggregator_has_tls_of_its_own():
 
 @pytest.mark.parametrize("name", ["fluentd", "article-fluentd"])
 def test_fluentd_accepts_the_configuration(name, tmp_path):
-    """The real Fluentd reads it. Its plugin for Prometheus is not installed here."""
-    fluentd_reads(documents(name)[0]["fileConfigs"], tmp_path)
-
-
-def fluentd_reads(file_configs, tmp_path):
-    text = "\n".join(file_configs.values())
-    text, removed = re.subn(r"<source>\s*@type prometheus.*?</source>", "", text, flags=re.DOTALL)
-    assert removed == 1
-    fluentd_accepts(text.replace("/var/log/fluent", str(tmp_path)), tmp_path, SHARED_KEY="shared1234")
+    """The real Fluentd reads it."""
+    chart_fluentd_accepts(documents(name)[0]["fileConfigs"], tmp_path)
 
 
 def graces():
