@@ -34,9 +34,8 @@ static const struct setting rows[] = {
       .value_name = "DIR", .group = GROUP_PKI, .help = "directory of the PKI" },
     { "profile", SETTING_CHOICE, AT(profile), .users = PKI_INIT | PKI_REQUEST | ALL_BUT_INIT_AND_FILES,
       .fallback = "auto", .choices = profile_choices, .value_name = "PROFILE", .group = GROUP_PKI,
-      .help =
-          "modern: ECDSA, subjectAltNames, an intermediate CA; seed: what the openssl commands of the guide "
-          "make; auto: what the directory has, and modern for a new one" },
+      .help = "modern: ECDSA, subjectAltNames, an intermediate CA; seed: what the openssl commands of Banzai "
+              "Cloud's article of 2018 make; auto: what the directory has, and modern for a new one" },
     { "subject", SETTING_TEXT, AT(subject), .users = PKI_INIT | PKI_REQUEST, .value_name = "/O=NAME",
       .group = GROUP_PKI,
       .help = "subject of the CA, or of a request; its C, ST and O stand in each certificate of the CA" },

@@ -216,8 +216,8 @@ def test_the_agent_starts_after_the_startup_of_husk(cluster):
 
 
 def test_a_missing_certificate_keeps_the_agent_from_starting(cluster):
-    """No Secret: no container starts. A Secret without a certificate: husk says why it cannot start, and the Pod stays in
-    Init. The right Secret mends this without a change of the Pod."""
+    """No Secret: no container starts. A Secret without a certificate, or with one that has ended: husk says why it cannot
+    start, and the Pod stays in Init. The right Secret mends this without a change of the Pod."""
     right = cluster.certificates.secret("shop", "husk-tls", cluster.certificates.client)
     wrong = copy.deepcopy(right)
     del wrong["data"]["tls.crt"]
@@ -232,6 +232,8 @@ def test_a_missing_certificate_keeps_the_agent_from_starting(cluster):
     client.wait_until(lambda: len(husk.statuses) >= 2, "husk ends, and starts again")
     assert set(husk.statuses) == {1} or set(husk.statuses) == {2}
     assert "cannot start" in husk.log() and "/etc/husk/tls" in husk.log()
+    cluster.node.apply(cluster.certificates.secret("shop", "husk-tls", cluster.certificates.expired_client))
+    client.wait_until(lambda: "expired" in husk.log(), "husk ends for the certificate that has ended")
     assert "checkout started" not in client.notes and "migrate started" not in client.notes
     cluster.node.apply(right)
     client.wait_for("checkout started")
@@ -303,14 +305,18 @@ def test_a_native_sidecar_delivers_the_last_events_of_the_agent(cluster):
 
 
 def test_the_aggregator_ends_before_its_husk(cluster, rendered, secrets):
-    """k8s/base, with the Secrets of the article. While preStop runs, messages still reach the aggregator."""
+    """k8s/base, with the Secrets of the article. The Pod of the agent is not ready without an upstream, so a rollout waits.
+    While preStop runs, messages still reach the aggregator."""
     base = rendered("k8s/base")
     cluster.node.apply(*(each for each in base if each["kind"] == "ConfigMap"),
                        *({"kind": "Secret", "metadata": {"namespace": "logging", "name": name}, "data": data}
                          for name, data in secrets.items()))
+    client = cluster.pod("fluent-bit", template_of(base, "DaemonSet", "fluent-bit"))
+    husk = client.container("husk")
+    client.wait_until(lambda: "cannot resolve fluentd.logging.svc" in (husk.last_answer or ""), "the reason")
+    assert not client.is_ready
     server = cluster.pod("fluentd-0", template_of(base, "StatefulSet", "fluentd"))
     cluster.node.service("fluentd.logging.svc", server)
-    client = cluster.pod("fluent-bit", template_of(base, "DaemonSet", "fluent-bit"))
     for pod in (server, client):
         pod.wait_until_ready()
 
@@ -326,7 +332,6 @@ def test_the_aggregator_ends_before_its_husk(cluster, rendered, secrets):
     deleting.join()
     assert in_order(server, "fluentd runs preStop", "fluentd SIGTERM", "fluentd ended", "husk SIGTERM", "husk ended")
     assert server.container("husk").statuses == [0] and stored_by(server) == [1, 2]
-    client.wait_until(lambda: not client.is_ready, "the agent's Pod is not ready: a rollout waits")
 
 
 def test_under_traffic_an_aggregator_pod_ends_soon(cluster):

@@ -77,7 +77,8 @@ def test_it_has_the_files_that_users_look_for(package):
         "/usr/share/bash-completion/completions/husk", "/usr/share/zsh/vendor-completions/_husk",
         "/usr/share/fish/vendor_completions.d/husk.fish", "/usr/share/husk/husk.schema.json",
         "/usr/share/doc/husk/copyright", "/usr/share/doc/husk/examples/node-gateway.yaml",
-        "/usr/share/doc/husk/examples/credentials.conf", "/usr/lib/sysusers.d/husk.conf"}
+        "/usr/share/doc/husk/examples/credentials-client.conf", "/usr/share/doc/husk/examples/credentials-server.conf",
+        "/usr/lib/sysusers.d/husk.conf"}
     # Debian 12 has units in /lib, Debian 13 in /usr/lib.
     assert {file.removeprefix("/usr") for file in files} >= {
         "/lib/systemd/system/husk@.service", "/lib/systemd/system/husk@.socket"}
@@ -99,19 +100,31 @@ def test_another_user_makes_the_same_bytes_of_it(package, tmp_path):
     assert (tmp_path / package.name).read_bytes() == package.read_bytes()
 
 
+def commands_of_the_page():
+    """The blocks of docs/packages.md, "Two machines", for one machine: a copy, and no service manager and no other machine."""
+    section = (REPOSITORY / "docs/packages.md").read_text().split("### Two machines\n")[1].split("\n### ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 3
+    text = "".join(blocks)
+    assert text.count("--connect") == 1 and len(re.findall(r"^systemctl enable --now husk@\w+$", text, re.M)) == 2
+    return """
+        scp() { for to; do :; done; cp "$1" "$2" "$3" "${to#*:}"; }
+        systemctl() { :; }
+    """ + text.replace("--connect", "").replace("husk check", "husk check >/dev/null")
+
+
 @needs_root
 def test_it_installs_works_and_purges(package, tmp_path):
-    said = overlay(tmp_path, """
+    said = overlay(tmp_path, f"""
         dpkg --install /husk.deb >/dev/null
         id -un husk
         husk version | head -n 1
         man -w husk husk.yaml >/dev/null
         systemd-analyze verify husk@agent.service husk@agent.socket 2>&1 | grep husk || true
-        husk pki init /etc/husk --server-name localhost >/dev/null
-        for name in agent aggregator; do
-            husk check --config "/etc/husk/$name.yaml" >/dev/null
-        done
-        find /etc/husk -mindepth 1 ! -name '*.yaml' -delete
+        cd /tmp
+        {commands_of_the_page()}
+        systemd-analyze verify husk@agent.service husk@aggregator.service 2>&1 | grep husk || true
+        rm /etc/husk/*.pem
         dpkg --purge husk >/dev/null 2>&1
         ls -d /etc/husk /usr/bin/husk /usr/share/doc/husk 2>/dev/null | cat
     """, package)
@@ -119,6 +132,21 @@ def test_it_installs_works_and_purges(package, tmp_path):
 
 
 # ---- the unit ----
+
+@pytest.mark.parametrize("role, name", [("client", "agent"), ("server", "aggregator")])
+def test_the_drop_in_gives_the_service_all_that_its_file_names(role, name, tmp_path):
+    """The files of LoadCredential=, under the names that it gives them, and the variable of the directory."""
+    text = (REPOSITORY / f"debian/examples/credentials-{role}.conf").read_text()
+    assert re.search(r"^Environment=CERTS=%d$", text, re.M)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "credentials").mkdir()
+    succeed(REPOSITORY / "build/husk", "pki", "init", tmp_path / "etc/husk", "--server-name", "localhost")
+    for seen_as, path in re.findall(r"^LoadCredential=([^:]+):(.+)$", text, re.M):
+        shutil.copy(f"{tmp_path}{path}", tmp_path / "credentials" / seen_as)
+    succeed(REPOSITORY / "build/husk", "check", "--config", REPOSITORY / f"config/examples/sidecar-{name}.yaml",
+            env={**os.environ, "CERTS": str(tmp_path / "credentials"), "LISTEN": "127.0.0.1:0", "ADMIN": "127.0.0.1:0"})
+
+
 
 def test_the_service_is_confined():
     report = run("systemd-analyze", "security", "--offline=true", f"--threshold={int(EXPOSURE_LIMIT * 10)}", UNIT)

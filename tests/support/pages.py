@@ -14,6 +14,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/be
                 *ROOT.glob("packages/**/*.md")])
 MARK = re.compile(r"<!-- (run|run by|not run|file|route)(?:: (.*?))? -->$")
 
+# The files of pages have these variables, as those of config/examples: no page needs a certain port.
+FREE_ADDRESSES = {"ADMIN": "127.0.0.1:0", "LISTEN": "127.0.0.1:0"}
+
 
 class Block(NamedTuple):
     page: str      # relative to the top of the repository
@@ -92,7 +95,7 @@ def execute(page, directory, husk):
     script = "".join(f"# {block.place}\n{block.text}" for block in of_page if block.mark == "run")
     process = subprocess.Popen(["sh", "-e", "-u", "-c", script], cwd=work, text=True, stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-                               env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"})
+                               env={**os.environ, **FREE_ADDRESSES, "PATH": f"{programs}:{os.environ['PATH']}"})
     try:
         process.wait(timeout=120)
     finally:
