@@ -81,7 +81,8 @@ def test_only_a_server_decides_whether_its_pod_is_ready(pod_with, client, object
     probe = husk_of(objects["DaemonSet", "fluent-bit"]["spec"]["template"]["spec"])["readinessProbe"]
     assert husk_of(pod_with(SERVER))["readinessProbe"] == probe
     assert husk_of(pod_with({**client, "readiness": True}))["readinessProbe"] == probe
-    assert "readinessProbe" not in husk_of(pod_with({**SERVER, "readiness": False}))
+    for sidecar in (client, {**SERVER, "readiness": False}):
+        assert "readinessProbe" not in husk_of(pod_with(sidecar))
 
 
 def test_an_ordinary_sidecar(pod_with, client):
