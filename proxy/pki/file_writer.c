@@ -51,7 +51,24 @@ static bool folder_sync(const char *path)
     return !error;
 }
 
-static bool temporary_write(char temporary[PATH_MAX], const char *path, BIO *content)
+/* The mode, the group and the owner of the file `like`; without such a file the mode is 0600. */
+static bool rights_set(int fd, const char *like)
+{
+    struct stat made, wanted;
+
+    if (fstat(fd, &made) != 0)
+        return false;
+    wanted = made;
+    wanted.st_mode = 0600;
+    if (like && stat(like, &wanted) != 0 && errno != ENOENT)
+        return false;
+    bool has_owner = wanted.st_uid == made.st_uid && wanted.st_gid == made.st_gid;
+    return (has_owner || fchown(fd, wanted.st_uid, wanted.st_gid) == 0) &&
+           fchmod(fd, wanted.st_mode & ACCESSPERMS) == 0;
+}
+
+/* `like`: a file with the wanted rights; NULL: none. */
+static bool temporary_write(char temporary[PATH_MAX], const char *path, const char *like, BIO *content)
 {
     const uint8_t *bytes;
     size_t length;
@@ -65,7 +82,7 @@ static bool temporary_write(char temporary[PATH_MAX], const char *path, BIO *con
     int fd = mkostemps(temporary, sizeof temporary_suffix - 1, O_CLOEXEC);
     if (fd < 0)
         return false;
-    bool is_written = fchmod(fd, 0600) == 0 && BIO_mem_contents(content, &bytes, &length) &&
+    bool is_written = rights_set(fd, like) && BIO_mem_contents(content, &bytes, &length) &&
                       bytes_write(fd, bytes, length) && fsync(fd) == 0;
     int error = is_written ? 0 : errno;
     if (close(fd) == 0 && is_written)
@@ -90,7 +107,7 @@ bool file_writer_create(const char *path, BIO *content, struct fault *fault)
 {
     char temporary[PATH_MAX];
 
-    if (!temporary_write(temporary, path, content))
+    if (!temporary_write(temporary, path, NULL, content))
         return fault_of_errno(path, fault);
     bool is_made = link(temporary, path) == 0;
     int error = errno;
@@ -109,11 +126,11 @@ static bool commit(const char *temporary, const char *path, struct fault *fault)
     return false;
 }
 
-bool file_writer_replace(const char *path, BIO *content, struct fault *fault)
+bool file_writer_replace(const char *path, const char *like, BIO *content, struct fault *fault)
 {
     char temporary[PATH_MAX];
 
-    if (!temporary_write(temporary, path, content))
+    if (!temporary_write(temporary, path, like, content))
         return fault_of_errno(path, fault);
     return commit(temporary, path, fault);
 }
@@ -131,10 +148,10 @@ bool file_writer_link(const char *path, const char *target, struct fault *fault)
     return commit(temporary, path, fault);
 }
 
-bool file_writer_folder(const char *path, struct fault *fault)
+bool file_writer_folder(const char *path, mode_t mode, struct fault *fault)
 {
-    if (mkdir(path, 0700) == 0)
-        return folder_sync(path) || fault_of_errno(path, fault);
+    if (mkdir(path, mode) == 0)
+        return (chmod(path, mode) == 0 && folder_sync(path)) || fault_of_errno(path, fault);
     return errno == EEXIST || fault_of_errno(path, fault);
 }
 

@@ -293,7 +293,8 @@ static bool content_replace(const struct store *store, enum profile_file file, B
 {
     char path[STORE_PATH_BYTES];
 
-    return file_writer_replace(store_path(store, file, NULL, path), content, fault);
+    store_path(store, file, NULL, path);
+    return file_writer_replace(path, path, content, fault);
 }
 
 bool journal_save(const struct journal *journal, const struct store *store, struct fault *fault)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum slot { SLOT_IN_USE, SLOT_A, SLOT_B };
+enum { FOLDER_MODE = 0711 }; /* whoever may read a file of the name goes through the folders to it */
 
 static const enum profile_file kinds[PAIR_FILES] = { PROFILE_KEY, PROFILE_REQUEST, PROFILE_CERT };
 static const char *const slot_suffixes[] = { "", "@a", "@b" };
@@ -138,7 +139,7 @@ static bool slot_make(const struct pair *pair, enum slot slot, struct fault *fau
     char path[STORE_PATH_BYTES];
 
     slot_remove(pair, slot);
-    return file_writer_folder(slot_path(pair, slot, path), fault);
+    return file_writer_folder(slot_path(pair, slot, path), FOLDER_MODE, fault);
 }
 
 static bool slot_use(const struct pair *pair, enum slot slot, struct fault *fault)
@@ -157,7 +158,7 @@ static bool file_copy(const char *from, const char *to, struct fault *fault)
 
     if (is_read && !content)
         fault_set(fault, "out of memory");
-    bool is_copied = content && file_writer_replace(to, content, fault);
+    bool is_copied = content && file_writer_replace(to, from, content, fault);
     BIO_free(content);
     pem_file_wipe(&file);
     return is_copied;
@@ -193,14 +194,15 @@ static bool files_convert(const struct pair *pair, struct fault *fault)
 
 static bool contents_use(const struct pair *pair, struct fault *fault)
 {
-    char path[STORE_PATH_BYTES];
+    char path[STORE_PATH_BYTES], before[STORE_PATH_BYTES];
     enum slot slot = slot_free(pair);
 
     if (!slot_make(pair, slot, fault))
         return false;
     for (int at = 0; at < PAIR_FILES; at++) {
         if (pair->contents[at] &&
-            !file_writer_replace(slot_file(pair, slot, at, path), pair->contents[at], fault))
+            !file_writer_replace(slot_file(pair, slot, at, path), final_path(pair, at, before),
+                                 pair->contents[at], fault))
             return false;
     }
     return slot_use(pair, slot, fault);
@@ -221,7 +223,7 @@ bool pair_replace(const struct store *store, const char *name, BIO *const conten
 {
     const struct pair pair = { .store = store, .name = name, .contents = contents };
     char path[STORE_PATH_BYTES];
-    bool is_replaced = file_writer_folder(folder_path(&pair, path), fault);
+    bool is_replaced = file_writer_folder(folder_path(&pair, path), FOLDER_MODE, fault);
 
     file_writer_sweep(path);
     is_replaced = is_replaced && (!(files_kinds(&pair) & PLAIN) || files_convert(&pair, fault)) &&
@@ -244,7 +246,7 @@ bool pair_replace_certificate(const struct store *store, const char *name, BIO *
         slot_file(&pair, SLOT_IN_USE, PAIR_CERT, path);
     else
         final_path(&pair, PAIR_CERT, path);
-    bool is_replaced = file_writer_replace(path, content, fault);
+    bool is_replaced = file_writer_replace(path, path, content, fault);
     if (is_replaced)
         tell(&pair, PAIR_CERT);
     return is_replaced;

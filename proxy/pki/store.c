@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { DIRECTORY_BYTES_MAX = STORE_PATH_BYTES - STORE_NAME_BYTES_MAX - 32 };
+enum { DIRECTORY_BYTES_MAX = STORE_PATH_BYTES - STORE_NAME_BYTES_MAX - 32, FOLDER_MODE = 0700 };
 
 const char *store_path(const struct store *store, enum profile_file file, const char *name,
                        char path[STORE_PATH_BYTES])
@@ -124,14 +124,14 @@ bool store_create(struct store *store, const char *directory, const struct profi
     char path[STORE_PATH_BYTES];
 
     if (!begin(store, directory, fault) || !profile_check(store, profile_detect(store), profile, fault) ||
-        !file_writer_folder(directory, fault))
+        !file_writer_folder(directory, FOLDER_MODE, fault))
         return false;
     store->profile = profile;
     if (!store_lock(store, fault))
         return false;
     for (const char *const *folder = profile->folders; *folder; folder++) {
         snprintf(path, sizeof path, "%s/%s", directory, *folder);
-        if (!file_writer_folder(path, fault))
+        if (!file_writer_folder(path, FOLDER_MODE, fault))
             return false;
     }
     return true;
@@ -196,7 +196,8 @@ bool store_replace_file(const struct store *store, enum profile_file file, const
 {
     char path[STORE_PATH_BYTES];
 
-    if (!file_writer_replace(store_path(store, file, name, path), content, fault))
+    store_path(store, file, name, path);
+    if (!file_writer_replace(path, path, content, fault))
         return false;
     tell(store, path);
     return true;

@@ -1,9 +1,11 @@
 """husk pki renew, needs-renewal, revoke and crl."""
 
+import os
 import pathlib
 import re
 import shutil
 import ssl
+import stat
 import subprocess
 import time
 
@@ -115,7 +117,8 @@ def test_renewed_files_are_links_through_one_link_and_one_pair_is_kept(made):
         assert (made / "client.key.pem").readlink() == pathlib.Path("pairs/client/key.pem")
         assert (made / "client.crt.pem").readlink() == pathlib.Path("pairs/client/crt.pem")
         assert pair_files(made) == ["pairs/client", *(f"pairs/client@{slot}{name}" for name in ("", "/crt.pem", "/key.pem"))]
-        assert all(path.stat().st_mode & 0o77 == 0 for path in (made / "pairs").rglob("*"))
+        assert all(stat.S_IMODE(path.stat().st_mode) == (0o711 if path.is_dir() else 0o600)
+                   for path in (made / "pairs").rglob("*"))
     before = facts(made / "client.crt.pem")
     succeed("renew", "client", "--keep-key", "--dir", made)
     after = facts(made / "client.crt.pem")
@@ -128,6 +131,29 @@ def test_renewed_files_are_links_through_one_link_and_one_pair_is_kept(made):
         assert fits(copy / "client.crt.pem", copy / "client.key.pem")
         succeed("renew", "client", "--dir", copy)
         assert fits(copy / "client.crt.pem", copy / "client.key.pem") and len(pair_files(copy)) == 4
+
+
+@pytest.mark.parametrize("options", [(), ("--keep-key",)], ids=["new key", "same key"])
+def test_renewed_files_keep_their_rights(made, options):
+    """A key that the group of the service may read. The folders in between let the group through."""
+    group = 65532 if os.geteuid() == 0 else os.getegid()
+    files = [made / "client.crt.pem", made / "client.key.pem"]
+    for path, mode in zip(files, (0o644, 0o640)):
+        path.chmod(mode)
+        os.chown(path, -1, group)
+    for _ in range(3):
+        succeed("renew", "client", "--dir", made, *options)
+        assert [(stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) for path in files] == [(0o644, group), (0o640, group)]
+        for path in files:
+            parents = list(path.resolve().parents)
+            assert all(one.stat().st_mode & 0o011 == 0o011 for one in parents[:parents.index(made.resolve())])
+
+
+def test_a_renewed_list_keeps_its_rights(made):
+    succeed("crl", "--dir", made)
+    (made / "crl.pem").chmod(0o644)
+    succeed("crl", "--dir", made)
+    assert stat.S_IMODE((made / "crl.pem").stat().st_mode) == 0o644
 
 
 def test_files_that_somebody_puts_in_the_place_of_links_are_renewed_too(made):
