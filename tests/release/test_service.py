@@ -17,7 +17,7 @@ import pytest
 AGENT, AGGREGATOR, RECEIVER = "husk@agent", "husk@aggregator", "receiver"
 ADDRESS = ("127.0.0.1", 24224)
 UNITS = pathlib.Path("/etc/systemd/system")
-EXAMPLE = pathlib.Path("/usr/share/doc/husk/examples/credentials.conf")
+EXAMPLES = pathlib.Path("/usr/share/doc/husk/examples")
 WATCHDOG_SECONDS = 3
 
 
@@ -64,8 +64,8 @@ def machine():
         shutil.copyfile(f"/root/pki/{name}", f"/etc/husk/{name}")
         pathlib.Path(f"/etc/husk/{name}").chmod(0o600)
     (UNITS / f"{RECEIVER}.service").write_text("[Service]\nExecStart=/usr/bin/husk receive --listen 127.0.0.1:24225\n")
-    drop_in(AGENT, "credentials", EXAMPLE.read_text())
-    drop_in(AGGREGATOR, "credentials", EXAMPLE.read_text().replace("client.", "server."))
+    drop_in(AGENT, "credentials", (EXAMPLES / "credentials-client.conf").read_text())
+    drop_in(AGGREGATOR, "credentials", (EXAMPLES / "credentials-server.conf").read_text())
     drop_in(AGENT, "watchdog", f"[Service]\nWatchdogSec={WATCHDOG_SECONDS}s\n")
     pathlib.Path("/etc/default/husk-agent").write_text("UPSTREAM=localhost:24284\n")
     pathlib.Path("/etc/default/husk-aggregator").write_text("LISTEN=127.0.0.1:24284\nADMIN=127.0.0.1:9902\n")
