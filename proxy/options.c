@@ -327,6 +327,8 @@ static void options_set_limits(struct options *options, const struct config *con
     options_set_messages(route, config, workers);
     options_set_connections(route, config, workers);
     options_set_control(options, config);
+    route->opens_first = config->protocol == ROUTE_FORWARD && options->discovery.has_tls &&
+                         options->discovery.health.interval_ms;
     options->min_certificate_life = (int64_t)(config->min_certificate_life_ms / 1000);
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
 }

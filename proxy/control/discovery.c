@@ -301,11 +301,16 @@ void discovery_close(struct discovery *discovery)
     *discovery = (struct discovery) { 0 };
 }
 
-void discovery_refresh(struct discovery *discovery)
+void discovery_resolve(struct discovery *discovery)
 {
     for (size_t i = 0; i < discovery->options->target_count; i++) {
         if (discovery->lookups[i].resolver)
             resolver_refresh(discovery->lookups[i].resolver);
     }
+}
+
+void discovery_refresh(struct discovery *discovery)
+{
+    discovery_resolve(discovery);
     health_refresh(&discovery->health);
 }

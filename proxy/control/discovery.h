@@ -81,7 +81,9 @@ void discovery_begin(struct discovery *discovery, struct discovery *before);
 /* Safe on all zeros. */
 void discovery_close(struct discovery *discovery);
 
-/* Looks the names up again and probes again, soon: after a failed dial, or on a reload. */
+/* Looks the names up again, soon. */
+void discovery_resolve(struct discovery *discovery);
+/* The same, and probes again: after a failed dial, or on a reload. */
 void discovery_refresh(struct discovery *discovery);
 
 #endif

@@ -12,7 +12,7 @@ enum { DIAL_MEMORY_MS = 30000 };
 
 struct dialer_outcome readiness_recent_dial(struct dialer_outcome dial, uint64_t now_ms)
 {
-    return now_ms - dial.at_ms < DIAL_MEMORY_MS ? dial : (struct dialer_outcome) { 0 };
+    return dial.awaits_first || now_ms - dial.at_ms < DIAL_MEMORY_MS ? dial : (struct dialer_outcome) { 0 };
 }
 
 /* Whether a dial failed because no program answered at that moment. A good connect disproves that. */
@@ -50,6 +50,8 @@ enum end_reason readiness_upstream_failure(const struct discovery *discovery,
 
     if (!discovery->list)
         return is_unresolved(discovery) ? END_UNRESOLVED : END_NONE;
+    if (dial->awaits_first && dial->reason != END_NONE)
+        return dial->reason;
     if (is_probe_newer && (health->failure != END_NONE || is_absence(dial->reason)))
         return health->failure;
     return dial->reason;
@@ -86,6 +88,8 @@ static void upstream_describe(const struct readiness_facts *facts, char *text, s
         names_describe(discovery, text, size);
     else if (failure != END_NONE)
         reason_add(text, size, "upstream", end_reason_phrase(failure));
+    else if (facts->dial.awaits_first && !facts->dial.at_ms)
+        reason_add(text, size, "upstream", "not connected yet");
     else if (!discovery->health.is_known && discovery->health.options.interval_ms)
         reason_add(text, size, "upstream", "not probed yet");
 }
@@ -263,7 +267,9 @@ void readiness_check(struct readiness *readiness, const struct dialer_outcome *d
     struct discovery *discovery = readiness->options.discovery;
     enum end_reason failure = readiness_upstream_failure(discovery, dial);
 
-    if (failure != END_NONE && dial->reason != END_NONE)
+    if (failure != END_NONE && dial->reason != END_NONE && dial->awaits_first)
+        discovery_resolve(discovery); /* husk dials by itself: a probe would tell nothing more */
+    else if (failure != END_NONE && dial->reason != END_NONE)
         discovery_refresh(discovery);
     shedding_update(readiness, failure, now_ms);
     refusal_update(readiness, failure);

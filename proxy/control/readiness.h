@@ -29,12 +29,14 @@ struct readiness_facts {
     int64_t min_certificate_life; /* seconds: an own certificate that ends earlier is a reason */
 };
 
-/* `dial` while it counts, for half a minute; else all zeros. */
+/* `dial` while it counts: for half a minute, and without limit while the first connection is awaited. Else
+ * all zeros. */
 struct dialer_outcome readiness_recent_dial(struct dialer_outcome dial, uint64_t now_ms);
 
 /* What speaks against the upstream; END_NONE: nothing, also while nothing is known yet. The newer of probe
  * and dial decides, with one exception: a good probe proves only that the upstream accepts connections, so it
- * does not cancel a dial that connected and then failed, at a refused certificate for example. */
+ * does not cancel a dial that connected and then failed, at a refused certificate for example. While the
+ * first connection is awaited, a good probe cancels no failed dial: husk dials again soon. */
 enum end_reason readiness_upstream_failure(const struct discovery *discovery,
                                            const struct dialer_outcome *dial);
 

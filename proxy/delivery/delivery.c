@@ -94,6 +94,11 @@ void delivery_credentials_changed(struct delivery *delivery)
     dispatcher_credentials_changed(&delivery->dispatcher);
 }
 
+void delivery_open_first(struct delivery *delivery)
+{
+    dispatcher_open_first(&delivery->dispatcher);
+}
+
 /* A batch that waits was made under the old options. */
 void delivery_prepare_options(struct delivery *delivery)
 {

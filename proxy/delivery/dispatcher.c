@@ -1,5 +1,6 @@
 #include "delivery/dispatcher.h"
 
+#include "delivery/first_connection.h"
 #include "delivery/link_upstreams.h"
 #include "delivery/returning.h"
 
@@ -254,6 +255,7 @@ static void dispatch(struct dispatcher *dispatcher)
     messages_send(dispatcher); /* an isolated message is fast: before requests */
     requests_grant(dispatcher);
     dial(dispatcher, UPSTREAM_FOR_BALANCE);
+    timer_set(&dispatcher->timer, first_connection_dial(&dispatcher->pool));
     if (dispatcher->transport->route->max_age_ms && !message_queue_is_empty(&dispatcher->waiting))
         tick_set(dispatcher);
     read_budget_set_congestion(dispatcher->budget, congestion_of(dispatcher));
@@ -297,13 +299,6 @@ bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct send
 {
     return (sender_has_isolated(sender) && upstream_pool_is_ready(&dispatcher->pool)) ||
            sender_is_closed(sender) || sender_is_full(sender);
-}
-
-const char *dispatcher_why_waiting(const struct dispatcher *dispatcher)
-{
-    enum end_reason reason = link_upstreams_why_waiting(&dispatcher->pool);
-
-    return reason == END_NONE ? "busy" : end_reason_name(reason);
 }
 
 /* ---- messages that are cut through ---- */
@@ -358,8 +353,6 @@ static void on_ready(void *observer, struct upstream *upstream)
 {
     struct dispatcher *dispatcher = observer;
 
-    connection_log_secured(&dispatcher->transport->connection_log, SIDE_UPSTREAM, &upstream->outlet.leg,
-                           outlet_address(&upstream->outlet));
     upstream_pool_on_ready(&dispatcher->pool, upstream);
     dispatch(dispatcher);
 }
@@ -496,5 +489,11 @@ void dispatcher_credentials_changed(struct dispatcher *dispatcher)
 void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before)
 {
     upstream_pool_options_changed(&dispatcher->pool, before);
+    dispatch(dispatcher);
+}
+
+void dispatcher_open_first(struct dispatcher *dispatcher)
+{
+    first_connection_await(&dispatcher->pool);
     dispatch(dispatcher);
 }

@@ -60,6 +60,9 @@ void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 /* The options of the route have changed; `before`: what they were. */
 void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before);
 
+/* See delivery_open_first. */
+void dispatcher_open_first(struct dispatcher *dispatcher);
+
 /* An agent has begun to wait for read budget: on_pressure is called from time to time. */
 void dispatcher_watch_pressure(struct dispatcher *dispatcher);
 /* An agent waits for read budget, or a request for a connection. */
@@ -67,9 +70,6 @@ bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
 /* The sender's messages wait for an isolated one although a connection is ready, or the husk upstream takes
  * none of them now. Reading more from its agent would only spend budget. */
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender);
-
-/* Why messages are unsettled, for another husk: the name of the last failure, or "busy". */
-const char *dispatcher_why_waiting(const struct dispatcher *dispatcher);
 
 /* ---- for messages that are cut through ---- */
 

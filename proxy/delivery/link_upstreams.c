@@ -21,7 +21,7 @@ bool link_upstreams_exist(const struct upstream_pool *pool)
     return false;
 }
 
-enum end_reason link_upstreams_why_waiting(const struct upstream_pool *pool)
+static enum end_reason failure_of(const struct upstream_pool *pool)
 {
     const struct upstream *upstream;
 
@@ -32,4 +32,11 @@ enum end_reason link_upstreams_why_waiting(const struct upstream_pool *pool)
             return upstream->peer_waits;
     }
     return END_NONE;
+}
+
+const char *link_upstreams_why_waiting(const struct upstream_pool *pool)
+{
+    enum end_reason reason = failure_of(pool);
+
+    return reason == END_NONE ? "busy" : end_reason_name(reason);
 }

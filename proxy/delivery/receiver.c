@@ -1,5 +1,7 @@
 #include "delivery/receiver.h"
 
+#include "delivery/link_upstreams.h"
+
 static struct reactor *reactor_of(const struct receiver *receiver)
 {
     return receiver->shared->dispatcher->transport->reactor;
@@ -78,7 +80,7 @@ static const char *why_waiting(void *owner)
 {
     const struct receiver *receiver = owner;
 
-    return dispatcher_why_waiting(receiver->shared->dispatcher);
+    return link_upstreams_why_waiting(&receiver->shared->dispatcher->pool);
 }
 
 static const struct senders_events senders_events = {

@@ -216,6 +216,7 @@ void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms)
 {
     struct upstream *upstream;
 
+    dialer_forgo_first(&pool->shared.transport->dialer);
     redial_at_once(pool);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (is_reserved(upstream))

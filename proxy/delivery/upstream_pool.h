@@ -41,7 +41,8 @@ bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, 
 /* Ends a reservation that is due and returns its connection, for exclusive use. NULL when the
  * reservation is not due, when its connection retires, or when --max-exclusive-connections are in use. */
 struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation);
-/* This process is going to end: the next dial does not wait, and reservations are due within `delay_ms`. */
+/* This process is going to end: husk dials no more without a message, the next dial does not wait, and
+ * reservations are due within `delay_ms`. */
 void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
 /* Whether a connection can carry messages. */

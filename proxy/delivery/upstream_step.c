@@ -117,6 +117,7 @@ static bool speaks_link(const struct upstream *upstream)
 
 static struct step open_step(struct upstream *upstream)
 {
+    struct connection_log *connection_log = &upstream->shared->transport->connection_log;
     struct step step =
         outlet_establish(&upstream->outlet, &upstream->stream.incoming, &upstream->stream.outgoing);
 
@@ -128,7 +129,9 @@ static struct step open_step(struct upstream *upstream)
     if (speaks_link(upstream))
         upstream_begin_link(upstream);
     upstream->ready_ms = reactor_of(upstream)->now_ms;
-    dialer_report(&upstream->shared->transport->dialer, END_NONE);
+    outlet_report_success(&upstream->outlet, connection_log);
+    connection_log_secured(connection_log, SIDE_UPSTREAM, &upstream->outlet.leg,
+                           outlet_address(&upstream->outlet));
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
     return step;
 }

@@ -52,9 +52,33 @@ void dialer_options_changed(struct dialer *dialer)
 
 void dialer_report(struct dialer *dialer, enum end_reason outcome)
 {
+    if (outcome == END_TLS_REJECTED && dialer->opens_first)
+        dialer_await_first(dialer);
     if (!end_reason_is_local(outcome))
         atomic_store_explicit(&dialer->outcome, dialer->reactor->now_ms * END_REASON_COUNT + outcome,
                               memory_order_relaxed);
+}
+
+void dialer_await_first(struct dialer *dialer)
+{
+    dialer->opens_first = true;
+    atomic_store_explicit(&dialer->awaits_first, true, memory_order_relaxed);
+}
+
+void dialer_stop_awaiting(struct dialer *dialer)
+{
+    atomic_store_explicit(&dialer->awaits_first, false, memory_order_relaxed);
+}
+
+void dialer_forgo_first(struct dialer *dialer)
+{
+    dialer->opens_first = false;
+    dialer_stop_awaiting(dialer);
+}
+
+bool dialer_awaits_first(const struct dialer *dialer)
+{
+    return atomic_load_explicit(&dialer->awaits_first, memory_order_relaxed);
 }
 
 struct dialer_outcome dialer_last_outcome(const struct dialer *dialer)
@@ -62,5 +86,6 @@ struct dialer_outcome dialer_last_outcome(const struct dialer *dialer)
     uint64_t outcome = atomic_load_explicit(&dialer->outcome, memory_order_relaxed);
 
     return (struct dialer_outcome) { .reason = outcome % END_REASON_COUNT,
-                                     .at_ms = outcome / END_REASON_COUNT };
+                                     .at_ms = outcome / END_REASON_COUNT,
+                                     .awaits_first = dialer_awaits_first(dialer) };
 }

@@ -1,5 +1,6 @@
 /* What the dialled connections of one worker share: credentials, TLS sessions to resume, the upstream's
- * addresses with their health, and the outcome of the last dial.
+ * addresses with their health, the outcome of the last dial, and whether the first connection is still
+ * awaited.
  *
  * Owns references to the credentials and the address list. Belongs to its worker's thread; the control thread
  * reads the last outcome. */
@@ -25,7 +26,9 @@ struct dialer {
     struct endpoint_pool endpoints;
     bool is_resolved; /* a lookup of the upstream's names has ended, with success or not */
     struct log_limiter bad_staples;
-    _Atomic uint64_t outcome; /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
+    bool opens_first;          /* dialer_await_first was called, and not dialer_forgo_first since */
+    _Atomic bool awaits_first; /* see dialer_await_first */
+    _Atomic uint64_t outcome;  /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
 /* All borrowed. */
@@ -57,10 +60,20 @@ void dialer_options_changed(struct dialer *dialer);
  * process (out of memory, out of descriptors). */
 void dialer_report(struct dialer *dialer, enum end_reason outcome);
 
+/* The first connection is awaited: a connection that husk opens without a message, to prove that the upstream
+ * works. The owner dials, and calls dialer_stop_awaiting when a connection is ready. A server that rejects
+ * the TLS connection later, also for our certificate, makes the dialer await again. */
+void dialer_await_first(struct dialer *dialer);
+void dialer_stop_awaiting(struct dialer *dialer);
+/* The same, and nothing is awaited again. */
+void dialer_forgo_first(struct dialer *dialer);
+bool dialer_awaits_first(const struct dialer *dialer);
+
 /* The last outcome that was recorded. */
 struct dialer_outcome {
     enum end_reason reason;
-    uint64_t at_ms; /* clock_monotonic_ms; 0: no dial yet */
+    uint64_t at_ms;    /* clock_monotonic_ms; 0: no dial yet */
+    bool awaits_first; /* the first connection is awaited */
 };
 
 /* From any thread. */

@@ -15,6 +15,7 @@
 struct endpoint_stats {
     struct endpoint_metrics metrics; /* first */
     _Atomic unsigned references;
+    _Atomic bool works; /* the last dial of any worker succeeded, and nothing has failed since */
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
     char server_name[]; /* a copy; metrics.server_name is NULL if there is none */
@@ -31,6 +32,12 @@ void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_stat
 /* The endpoint is ejected until `until_ms` (clock_monotonic_ms); 0: it is not. The last call of any worker
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
+
+/* A connection to the endpoint can carry traffic. True when that is new: it is the first one, or the first
+ * one after a failure. */
+bool endpoint_stats_note_success(struct endpoint_stats *stats);
+/* A dial or a connection has failed for a reason of the endpoint. */
+void endpoint_stats_note_failure(struct endpoint_stats *stats);
 
 /* The endpoint has acknowledged or refused a message. Returns the state before the call. */
 enum metrics_acks endpoint_stats_note_ack(struct endpoint_stats *stats);

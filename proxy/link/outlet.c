@@ -75,6 +75,7 @@ void outlet_watch(struct outlet *outlet)
 void outlet_blame_endpoint(struct outlet *outlet)
 {
     endpoint_walk_report(&outlet->walk, &outlet->dialer->endpoints, ENDPOINT_FAILED, now_ms(outlet));
+    endpoint_stats_note_failure(outlet_stats(outlet));
 }
 
 const struct socket_address *outlet_address(const struct outlet *outlet)
@@ -363,6 +364,15 @@ struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct bu
     if (step.outcome == STEP_GOES_ON && !outlet->has_authenticated)
         step = step_goes_on_unless(authenticate_begin(outlet, out));
     return step.outcome == STEP_GOES_ON ? authenticate(outlet, in, out) : step;
+}
+
+void outlet_report_success(struct outlet *outlet, struct connection_log *connection_log)
+{
+    bool is_new = endpoint_stats_note_success(outlet_stats(outlet));
+
+    dialer_report(outlet->dialer, END_NONE);
+    if (is_new && outlet->leg.tls)
+        connection_log_works(connection_log, &outlet->leg, outlet_address(outlet));
 }
 
 uint64_t outlet_deadline(const struct outlet *outlet)

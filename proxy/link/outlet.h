@@ -14,6 +14,7 @@
 #include "link/authentication.h"
 #include "link/dialer.h"
 #include "link/tls_life.h"
+#include "runtime/connection_log.h"
 #include "wire/leg.h"
 
 enum outlet_state {
@@ -56,6 +57,10 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received);
 /* Advances the state and then, with --shared-key-*, shared-key authentication. Goes on when both are over:
  * messages may be sent. Bytes that arrive with the end stay in `in`, bytes to be sent may stay in `out`. */
 struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct buffer *out);
+
+/* The outlet has become ready or, with --shared-key-*, established: tells the dialer, and the log if that is
+ * new for the address and the connection has TLS. */
+void outlet_report_success(struct outlet *outlet, struct connection_log *connection_log);
 
 /* When to call one of these again, on the reactor's clock; 0: after an event. */
 uint64_t outlet_deadline(const struct outlet *outlet);

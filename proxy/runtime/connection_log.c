@@ -286,6 +286,24 @@ void connection_log_secured(struct connection_log *connection_log, enum side sid
         connection_log_hint(connection_log, HINT_OLD_HUSK, peer);
 }
 
+void connection_log_works(struct connection_log *connection_log, const struct leg *leg,
+                          const struct socket_address *upstream)
+{
+    uint64_t now_ms = connection_log->summary.reactor->now_ms;
+    uint32_t suppressed, burst = connection_log->route->log_burst;
+    struct log_line line;
+
+    if (!log_limiter_admit(&connection_log->works, now_ms, burst, &suppressed))
+        return;
+    log_begin(&line, connection_log->log, LOG_INFO, "upstream works");
+    log_text(&line, "route", connection_log->route->name);
+    address_write(&line, "upstream", upstream);
+    log_text(&line, "tls", metrics_tls_version_name(tls_channel_facts(leg->tls).version));
+    identity_write(&line, leg);
+    log_suppressed(&line, suppressed);
+    log_end(&line);
+}
+
 void connection_log_acks(struct connection_log *connection_log, enum connection_acks acks,
                          const struct socket_address *upstream)
 {

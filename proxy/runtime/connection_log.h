@@ -26,7 +26,7 @@ struct connection_log {
     const struct route_options *route;        /* borrowed */
     const struct metrics *metrics;            /* borrowed */
     struct connection_log_limiters *limiters; /* owned; NULL: no failure yet, or out of memory */
-    struct log_limiter unread_acks, invalid_events;
+    struct log_limiter unread_acks, invalid_events, works;
     struct timer summary; /* runs while counts wait to be logged */
     unsigned hinted;      /* bits: the hints that were logged */
 };
@@ -94,6 +94,11 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
  * not speak the link there, although this husk does. */
 void connection_log_secured(struct connection_log *connection_log, enum side side, const struct leg *leg,
                             const struct socket_address *peer);
+
+/* The leg to the address `upstream` has passed its TLS handshake, for the first time or after a failure. Logs
+ * what this shows: the server that husk has verified, and the TLS version. */
+void connection_log_works(struct connection_log *connection_log, const struct leg *leg,
+                          const struct socket_address *upstream);
 
 /* What husk concludes about the acks of an aggregator. */
 enum connection_acks {

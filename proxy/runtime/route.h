@@ -66,7 +66,9 @@ struct route_options {
     unsigned no_acks_after;           /* --no-acks-after: connections that must prove that an address never
                                          acknowledges; 0: husk never concludes this */
     enum route_link upstream_link; /* --upstream-link: whether the upstream is a husk that speaks the link */
-    unsigned max_senders;          /* --max-senders: that a husk may name on one connection (docs/link.md) */
+    bool opens_first; /* husk opens a connection to a TLS upstream without a message, to prove that it works:
+                         unless --health-interval is off */
+    unsigned max_senders; /* --max-senders: that a husk may name on one connection (docs/link.md) */
     enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
                                            given up */
     unsigned max_upstream_connections;  /* --max-upstream-connections: shared, per worker and endpoint */

@@ -355,7 +355,7 @@ static void dial_step(struct tunnel *tunnel)
     }
     tunnel->check_ms = now_ms(tunnel) + UNREAD_CHECK_MS;
     if (step.outcome == STEP_GOES_ON) {
-        dialer_report(&tunnel->tunnels->transport->dialer, END_NONE);
+        outlet_report_success(&tunnel->outlet, &tunnel->tunnels->transport->connection_log);
         tunnel->state = TUNNEL_RELAYING;
         return;
     }

@@ -49,6 +49,7 @@ static bool route_make(struct route_group *group, unsigned at, const struct rout
         .mailbox = &worker->mailbox,
         .log = group->options.log,
         .peers = &group->peers,
+        .is_first = at == 0,
     };
     struct credentials *shared[SIDE_COUNT] = { NULL };
 
@@ -418,8 +419,10 @@ struct dialer_outcome route_group_last_dial(const struct route_group *group)
 
     for (unsigned i = 0; i < route_group_size(group); i++) {
         struct dialer_outcome dial = dialer_last_outcome(&group->routes[i].transport.dialer);
+        dial.awaits_first = dial.awaits_first || newest.awaits_first;
         if (dial.at_ms >= newest.at_ms)
             newest = dial;
+        newest.awaits_first = dial.awaits_first;
     }
     return newest;
 }

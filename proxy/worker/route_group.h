@@ -126,7 +126,7 @@ uint64_t route_group_connections(const struct route_group *group);
 uint64_t route_group_activity(const struct route_group *group);
 /* Whether a worker has unsettled messages. */
 bool route_group_has_unsettled(const struct route_group *group);
-/* The outcome of the newest dial of all workers. */
+/* The outcome of the newest dial of all workers, and whether one of them awaits the first connection. */
 struct dialer_outcome route_group_last_dial(const struct route_group *group);
 /* The number of workers that have counters, in `metrics`. */
 unsigned route_group_size(const struct route_group *group);

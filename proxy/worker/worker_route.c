@@ -64,6 +64,13 @@ static void connection_receive(struct worker_route *route, const struct mailbox_
 
 /* ---- changes ---- */
 
+/* The connection that proves that the upstream works with what the route has now. */
+static void first_open(struct worker_route *route)
+{
+    if (route->is_first)
+        delivery_open_first(&route->delivery);
+}
+
 /* Takes a reference to `credentials`. */
 static void credentials_set(struct worker_route *route, enum side side, struct credentials *credentials)
 {
@@ -78,6 +85,8 @@ static void credentials_change(struct worker_route *route, const struct mailbox_
     credentials_set(route, item->side, item->credentials);
     delivery_credentials_changed(&route->delivery);
     tunnels_credentials_changed(&route->tunnels);
+    if (item->side == SIDE_UPSTREAM)
+        first_open(route);
 }
 
 /* Connections learn of the change when all of it is made: none runs with new options and old credentials. */
@@ -100,6 +109,7 @@ static void change(struct worker_route *route, const struct worker_route_change 
     delivery_endpoints_changed(&route->delivery);
     tunnels_options_changed(&route->tunnels);
     tunnels_endpoints_changed(&route->tunnels);
+    first_open(route);
 }
 
 static void endpoints_change(struct worker_route *route, const struct mailbox_item *item)
@@ -200,11 +210,15 @@ bool worker_route_init(struct worker_route *route, const struct worker_route_opt
         .mailbox = options->mailbox,
         .log = options->log,
         .peers = options->peers,
+        .is_first = options->is_first,
         .options = *options->route,
     };
     transport_init(&route->transport, options->reactor, &route->options, options->log, credentials);
     tunnels_init(&route->tunnels, &route->transport);
-    return delivery_open(&route->delivery, &route->transport, fault);
+    if (!delivery_open(&route->delivery, &route->transport, fault))
+        return false;
+    first_open(route); /* no address is known yet: the dial begins on the thread of the worker */
+    return true;
 }
 
 void worker_route_set_fds(struct worker_route *route, struct listener_fds *fds)

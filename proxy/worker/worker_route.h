@@ -28,6 +28,7 @@ struct worker_route_options {
     struct mailbox *mailbox;           /* of its worker */
     struct log *log;
     const struct worker_route_peers *peers;
+    bool is_first; /* the worker that opens the first connection of the route */
 };
 
 /* What a route has from now on. */
@@ -49,6 +50,7 @@ struct worker_route {
     struct mailbox *mailbox;          /* borrowed, as are the next two */
     struct log *log;
     const struct worker_route_peers *peers;
+    bool is_first; /* see the options */
     enum worker_route_state state;
     struct mailbox_item
         end; /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */

@@ -79,14 +79,15 @@ static void a_name_that_does_not_resolve_fails_until_it_has_resolved_once(void *
 static void the_newer_of_probe_and_dial_decides(void **state)
 {
     const struct discovery good = probed(END_NONE, 100), bad = probed(END_CONNECT_REFUSED, 100);
-    const struct dialer_outcome refused_before = { END_CONNECT_REFUSED, 99 };
-    const struct dialer_outcome refused_after = { END_CONNECT_TIMEOUT, 101 };
-    const struct dialer_outcome good_before = { END_NONE, 99 }, good_after = { END_NONE, 101 };
+    const struct dialer_outcome refused_before = { .reason = END_CONNECT_REFUSED, .at_ms = 99 };
+    const struct dialer_outcome refused_after = { .reason = END_CONNECT_TIMEOUT, .at_ms = 101 };
+    const struct dialer_outcome good_before = { .reason = END_NONE, .at_ms = 99 },
+                                good_after = { .reason = END_NONE, .at_ms = 101 };
 
     (void)state;
     expect(&good, no_dial, END_NONE, "");
     expect(&good, refused_before, END_NONE, "");
-    expect(&good, (struct dialer_outcome) { END_RESET, 99 }, END_NONE, "");
+    expect(&good, (struct dialer_outcome) { .reason = END_RESET, .at_ms = 99 }, END_NONE, "");
     expect(&good, refused_after, END_CONNECT_TIMEOUT, "upstream: connecting timed out\n");
     expect(&bad, no_dial, END_CONNECT_REFUSED, "upstream: connection refused\n");
     expect(&bad, good_before, END_CONNECT_REFUSED, "upstream: connection refused\n");
@@ -96,7 +97,7 @@ static void the_newer_of_probe_and_dial_decides(void **state)
 static void a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting(void **state)
 {
     const struct discovery good = probed(END_NONE, 100);
-    const struct dialer_outcome rejected = { END_TLS_REJECTED, 99 };
+    const struct dialer_outcome rejected = { .reason = END_TLS_REJECTED, .at_ms = 99 };
 
     (void)state;
     expect(&good, rejected, END_TLS_REJECTED, "upstream: peer rejected the TLS connection\n");
@@ -112,6 +113,37 @@ static void a_dial_counts_for_half_a_minute(void **state)
     dial = readiness_recent_dial(failed, 31000);
     assert_int_equal(dial.reason, END_NONE);
     assert_int_equal(dial.at_ms, 0);
+}
+
+/* ---- the first connection ---- */
+
+static void without_the_first_connection_husk_is_not_ready(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100), bad = probed(END_CONNECT_REFUSED, 100);
+    struct dialer_outcome awaited = { .awaits_first = true };
+
+    (void)state;
+    expect(&good, awaited, END_NONE, "upstream: not connected yet\n");
+    expect(&bad, awaited, END_CONNECT_REFUSED, "upstream: connection refused\n");
+    awaited.at_ms = 99; /* a dial of before a reload succeeded */
+    expect(&good, awaited, END_NONE, "");
+}
+
+static void a_good_probe_cancels_no_dial_while_the_first_connection_is_awaited(void **state)
+{
+    const struct discovery good = probed(END_NONE, 100);
+    const struct dialer_outcome reset = { .reason = END_RESET, .at_ms = 99, .awaits_first = true };
+
+    (void)state;
+    expect(&good, reset, END_RESET, "upstream: connection reset by peer\n");
+}
+
+static void a_dial_counts_as_long_as_the_first_connection_is_awaited(void **state)
+{
+    const struct dialer_outcome failed = { .reason = END_TLS_REJECTED, .at_ms = 1000, .awaits_first = true };
+
+    (void)state;
+    assert_int_equal(readiness_recent_dial(failed, 1000000).reason, END_TLS_REJECTED);
 }
 
 /* ---- the other reasons ---- */
@@ -132,7 +164,7 @@ static void each_reason_has_a_line(void **state)
     expect_reasons(&facts, "certificate: all CAs have expired\n");
     facts.validity[SIDE_UPSTREAM] = (struct validity) { .leaf = 999 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n");
-    facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
+    facts.dial = (struct dialer_outcome) { .reason = END_CONNECT_REFUSED, .at_ms = 101 };
     expect_reasons(&facts, "certificate: the own certificate has expired\n"
                            "upstream: connection refused\n");
 }
@@ -181,7 +213,7 @@ static void an_address_without_acks_is_a_note_unless_its_messages_are_held(void 
     other.is_listed = false;
     assert_false(readiness_describe(&facts, text, sizeof text));
     facts.on_no_acks = ROUTE_NO_ACKS_CONTINUE;
-    facts.dial = (struct dialer_outcome) { END_CONNECT_REFUSED, 101 };
+    facts.dial = (struct dialer_outcome) { .reason = END_CONNECT_REFUSED, .at_ms = 101 };
     assert_false(readiness_describe(&facts, text, sizeof text));
 }
 
@@ -394,6 +426,9 @@ int main(void)
         cmocka_unit_test(the_newer_of_probe_and_dial_decides),
         cmocka_unit_test(a_good_probe_does_not_cancel_a_dial_that_failed_after_connecting),
         cmocka_unit_test(a_dial_counts_for_half_a_minute),
+        cmocka_unit_test(without_the_first_connection_husk_is_not_ready),
+        cmocka_unit_test(a_good_probe_cancels_no_dial_while_the_first_connection_is_awaited),
+        cmocka_unit_test(a_dial_counts_as_long_as_the_first_connection_is_awaited),
         cmocka_unit_test(each_reason_has_a_line),
         cmocka_unit_test(a_certificate_that_ends_soon_is_a_reason_if_a_life_is_asked_for),
         cmocka_unit_test(an_address_without_acks_is_a_note_unless_its_messages_are_held),

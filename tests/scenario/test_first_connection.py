@@ -1,0 +1,178 @@
+"""The first connection of a route: husk proves without a message that the upstream works, or says why it does not."""
+
+import signal
+
+import pytest
+
+from support import raw
+from support.config_file import route, tls
+from support.forward import Agent, Aggregator, carry_acked, event
+from support.process import eventually
+
+PROBED = {"health_interval": "50ms"}
+VERSIONS = pytest.mark.parametrize("version", ["1.2", "1.3"])
+REJECTED = (503, "upstream: peer rejected the TLS connection\n")
+
+
+class OpenSslServer(raw.Server):
+    """A TLS server of OpenSSL that keeps each connection, and never sends data."""
+
+    def __init__(self, context):
+        self.context, self.kept = context, []
+        super().__init__()
+
+    def serve(self, sock):
+        try:
+            self.kept.append(self.context.wrap_socket(sock, server_side=True))
+        except OSError:  # a probe, or a refused client
+            sock.close()
+
+
+@pytest.fixture
+def refusing(husk, pki):
+    """Makes an upstream that does not admit the certificate of `husk client`."""
+    def make(kind, version):
+        if kind == "husk":
+            return husk.server(raw.Listener(), allow_cn="another", tls_max=version)
+        return OpenSslServer(raw.tls_context(True, pki.other_ca.cert, pki.server, version))
+    return make
+
+
+def opened(client):
+    return client.metric("husk_connections_opened_total", side="upstream")
+
+
+def becomes_ready(client):
+    eventually(lambda: client.get("/ready") == (200, "ready\n"), f"{client.name} is ready")
+
+
+def fails(client, reason, count=3):
+    """Waits until `count` dials have failed. Returns all answers of /ready meanwhile."""
+    answers = set()
+
+    def has_failed():
+        answers.add(client.get("/ready"))
+        return client.metric("husk_connections_ended_total", side="upstream", reason=reason) >= count
+    eventually(has_failed, f"{count} times {reason}")
+    return answers | {client.get("/ready")}
+
+
+@VERSIONS
+@pytest.mark.parametrize("kind", ["husk", "openssl"])
+def test_a_certificate_that_the_upstream_refuses_is_known_without_a_message(husk, refusing, kind, version):
+    client = husk.client(refusing(kind, version), log_burst=0, **PROBED)
+    answers = fails(client, "tls_rejected")
+    assert REJECTED in answers and all(status == 503 for status, _ in answers), answers
+    line = client.wait_for_event(reason="tls_rejected", level="warn")
+    assert line["hint"].startswith("the peer ") and line["phase"] == ("handshake" if version == "1.2" else "confirm")
+    assert not client.events(message="upstream works")
+
+
+def test_a_server_that_refuses_the_certificate_late_is_dialled_again(husk, refusing):
+    """Without --confirm-timeout the connection counts as ready until the alert comes."""
+    client = husk.client(refusing("husk", "1.3"), confirm_timeout=0, **PROBED)
+    assert REJECTED in fails(client, "tls_rejected")
+
+
+def test_a_wrong_server_name_is_known_without_a_message(husk):
+    client = husk.client(husk.server(raw.Listener()), server_name="another.example", **PROBED)
+    answers = fails(client, "certificate_name")
+    assert (503, "upstream: certificate does not have the expected name\n") in answers
+    assert all(status == 503 for status, _ in answers), answers
+    client.wait_for_event(reason="certificate_name", level="warn")
+
+
+def test_an_upstream_that_comes_later_makes_husk_ready(husk):
+    address = raw.format_address(raw.free_address())
+    client = husk.client(address, **PROBED)
+    assert all(status == 503 for status, _ in fails(client, "connect_refused"))
+    husk.server(raw.Listener(), listen=address)
+    becomes_ready(client)
+    line = client.event(message="upstream works")
+    assert line["upstream"] == address and line["tls"] == "TLSv1.3" and line["identity"] == "dns:localhost"
+    assert line["level"] == "info"
+
+
+def test_the_first_message_uses_the_open_connection(husk):
+    client = husk.client(husk.server(Aggregator()), workers=1, **PROBED)
+    becomes_ready(client)
+    carry_acked(Agent(raw.connect(client.address)), 1, "one")
+    assert opened(client) == 1
+
+
+def test_one_of_several_workers_opens_the_first_connection(husk):
+    server = husk.server(raw.Listener())
+    client = husk.client(server, workers=4, **PROBED)
+    becomes_ready(client)
+    assert opened(client) == 1 and len(client.events(message="upstream works")) == 1
+
+
+def test_without_probes_the_first_connection_is_the_one_of_the_first_message(husk):
+    listener = raw.Listener()
+    client = husk.client(listener)
+    assert client.get("/ready") == (200, "ready\n")
+    client.probe()
+    assert not listener.was_dialled() and opened(client) == 0
+
+
+@pytest.mark.parametrize("made", [
+    lambda husk: husk.client(husk.server(raw.Listener(), protocol="tcp"), protocol="tcp", **PROBED),
+    lambda husk: husk.server(raw.Listener(), **PROBED)], ids=["a tunnel", "a plaintext upstream"])
+def test_a_tunnel_and_a_plaintext_upstream_have_no_first_connection(husk, made):
+    one = made(husk)
+    becomes_ready(one)
+    one.probe()
+    assert opened(one) == 0
+
+
+def test_a_reload_with_a_good_certificate_makes_husk_ready_and_a_bad_one_does_not(husk, pki, mounted):
+    server = husk.server(raw.Listener())
+    client = husk.client(server, certificate=mounted(pki.unlisted_client), **PROBED)
+    assert REJECTED in fails(client, "tls_rejected")
+    mounted(pki.client)
+    client.signal(signal.SIGHUP)
+    becomes_ready(client)
+    rejected = client.metric("husk_connections_ended_total", side="upstream", reason="tls_rejected")
+    mounted(pki.unlisted_client)
+    client.signal(signal.SIGHUP)
+    fails(client, "tls_rejected", rejected + 2)
+    assert client.get("/ready") == REJECTED
+
+
+def test_a_reload_that_keeps_the_certificate_opens_no_connection(husk):
+    client = husk.client(husk.server(raw.Listener()), workers=1, **PROBED)
+    becomes_ready(client)
+    client.signal(signal.SIGHUP)
+    client.wait_for_metric("husk_reloads_total", 1, result="success")
+    client.probe()
+    assert opened(client) == 1 and client.get("/ready") == (200, "ready\n")
+
+
+def test_another_upstream_gets_a_connection_without_a_message(husk, file, pki):
+    one, two = (husk.server(raw.Listener()) for _ in range(2))
+
+    def routes(upstream, **settings):
+        return route("moved", upstream, tls={"upstream": tls(pki.client, pki.ca)}, health={"interval": "50ms"}, **settings)
+    running = file(routes(one))
+    client = running.husk
+    becomes_ready(client)
+    running.change(routes(two))
+    line = client.wait_for_event(message="upstream works", upstream=raw.format_address(two.address))
+    assert line["route"] == "moved"
+    becomes_ready(client)
+    running.change(routes(two, delivery={"max_attempts": 7}))
+    becomes_ready(client)
+    assert opened(client) == 2
+
+
+def test_a_failed_connection_makes_the_next_one_news(husk):
+    address = raw.format_address(raw.free_address())
+    client = husk.client(address, **PROBED)
+    server = husk.server(raw.Listener(), listen=address)
+    becomes_ready(client)
+    server.signal(signal.SIGKILL)
+    server.process.wait()
+    Agent(raw.connect(client.address)).send(event(1))
+    client.wait_for_event(reason="connect_refused")
+    husk.server(raw.Listener(), listen=address)
+    client.wait_until(lambda _: len(client.events(message="upstream works")) == 2, "the upstream works again")
