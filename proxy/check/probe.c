@@ -91,6 +91,7 @@ static void failure_report(struct probe *probe, enum end_reason reason)
         .reason = reason,
         .transport = probe->options.dialer->credentials ? END_TLS : END_PLAINTEXT,
         .spoken = leg_spoken(&probe->outlet.leg),
+        .is_denied = leg_is_denied(&probe->outlet.leg),
         .lacks_issuer = leg_lacks_issuer(&probe->outlet.leg),
     };
     const char *detail =

@@ -101,6 +101,7 @@ static void hint_write(const struct connection_log *connection_log, struct log_l
         .reason = end->reason,
         .transport = end->leg->tls ? END_TLS : END_PLAINTEXT,
         .spoken = leg_spoken(end->leg),
+        .is_denied = leg_is_denied(end->leg),
         .lacks_issuer = leg_lacks_issuer(end->leg),
     };
     if (facts.spoken == SPOKEN_NOTHING && silence_is_known(connection_log, end->side))

@@ -67,6 +67,10 @@ struct row {
     "--crl must have a fresh revocation list of each CA of the chain, or --revocation-policy warn accepts "  \
     "the peer"
 
+#define CERTIFICATE_ENDED                                                                                    \
+    "renew the certificate of the peer; if it has not ended, or not begun, compare the clocks of both "      \
+    "machines"
+
 #define DOWN SIDE_DOWNSTREAM
 #define UP   SIDE_UPSTREAM
 
@@ -170,6 +174,8 @@ static const struct row rows[] = {
     { UP, OVER_TLS, END_TLS_VERSION, ANYTHING, "--tls-min and --tls-max limit the TLS versions of husk" },
     { DOWN, OVER_TLS, END_REVOCATION_UNKNOWN, ANYTHING, LIST_MISSING },
     { UP, OVER_TLS, END_REVOCATION_UNKNOWN, ANYTHING, LIST_MISSING },
+    { DOWN, OVER_TLS, END_CERTIFICATE_EXPIRED, ANYTHING, CERTIFICATE_ENDED },
+    { UP, OVER_TLS, END_CERTIFICATE_EXPIRED, ANYTHING, CERTIFICATE_ENDED },
     { DOWN, OVER_TLS, END_CERTIFICATE_UNKNOWN_CA, ANYTHING,
       "--ca must have the CA that issued the certificate of the peer" },
     { UP, OVER_TLS, END_CERTIFICATE_UNKNOWN_CA, ANYTHING,
@@ -187,8 +193,14 @@ static const char missing_issuer[] =
     "--ca must have the CA that issued the certificate of the peer; if this CA is an intermediate, it is "
     "missing: put it into the certificate file of the peer, after the certificate of the peer";
 
+static const char access_denied[] =
+    "the server does not admit the certificate of --cert: see the line with reason=not_allowed in the log of "
+    "the server, and let an --allow-* setting of husk server name the certificate";
+
 struct end_hint end_hint_of(const struct end_facts *facts)
 {
+    if (facts->side == SIDE_UPSTREAM && facts->reason == END_TLS_REJECTED && facts->is_denied)
+        return (struct end_hint) { access_denied, NULL };
     if (facts->reason == END_CERTIFICATE_UNKNOWN_CA && facts->lacks_issuer)
         return (struct end_hint) { missing_issuer, NULL };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -18,6 +18,7 @@ struct end_facts {
     enum end_reason reason;
     enum end_transport transport;
     enum spoken spoken; /* the protocol of the peer of this side */
+    bool is_denied;     /* the peer has sent the alert access_denied */
     bool lacks_issuer;  /* an intermediate may be missing in the chain of the peer */
 };
 

@@ -99,6 +99,11 @@ const char *leg_detail(const struct leg *leg)
     return leg->tls ? tls_channel_failure_detail(leg->tls) : "";
 }
 
+bool leg_is_denied(const struct leg *leg)
+{
+    return leg->tls && tls_channel_is_denied(leg->tls);
+}
+
 bool leg_lacks_issuer(const struct leg *leg)
 {
     return leg->tls && tls_channel_lacks_issuer(leg->tls);

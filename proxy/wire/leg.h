@@ -149,6 +149,8 @@ enum spoken leg_spoken(const struct leg *leg);
 
 /* How the TLS channel describes its failure; empty if it has not failed. */
 const char *leg_detail(const struct leg *leg);
+/* Whether the peer has denied access by an alert: see tls_channel_is_denied. */
+bool leg_is_denied(const struct leg *leg);
 /* Whether an intermediate may be missing in the chain of the peer (trust/peer_check.h). */
 bool leg_lacks_issuer(const struct leg *leg);
 

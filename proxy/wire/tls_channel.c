@@ -37,6 +37,7 @@ struct tls_channel {
     bool resuming; /* a session was offered */
     bool established;
     bool confirmed;
+    bool denied; /* it has failed at the alert access_denied */
     bool closed; /* the close_notify of the peer was read */
 };
 
@@ -121,6 +122,7 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
         return channel_fail(channel, channel->check.reason, words);
     if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL)
         reason = tls_library_end_reason(ERR_GET_REASON(packed));
+    channel->denied = packed && ERR_GET_REASON(packed) == SSL_R_TLSV1_ALERT_ACCESS_DENIED;
     if (reason == END_NOT_TLS && channel->established)
         reason = END_TLS_PROTOCOL;
     return channel_fail(channel, reason, words);
@@ -433,6 +435,11 @@ enum end_reason tls_channel_failure(const struct tls_channel *channel)
 const char *tls_channel_failure_detail(const struct tls_channel *channel)
 {
     return channel->check.detail;
+}
+
+bool tls_channel_is_denied(const struct tls_channel *channel)
+{
+    return channel->denied;
 }
 
 bool tls_channel_lacks_issuer(const struct tls_channel *channel)

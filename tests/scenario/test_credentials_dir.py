@@ -134,25 +134,54 @@ def test_a_symbolic_link_to_nothing_is_named(husk, fill):
     assert f"{directory}/tls.key: a symbolic link to a file that does not exist" in line
 
 
-@pytest.mark.parametrize("mode, lacks, words", [
-    (0o000, None, "Permission denied"),
-    (0o100, "ca.crt", "lacks ca.crt of the layout kubernetes.io/tls (--ca can name another file); the directory has: Permission denied")])
-def test_a_directory_without_rights_is_told(husk, fill, mode, lacks, words):
-    directory = fill("kubernetes.io/tls", "client")
+def run_with_rights_of_files(*command, **options):
+    """Runs husk so that the mode of a file counts, also for root."""
     setpriv = shutil.which("setpriv")
     if os.getuid() == 0 and not setpriv:
         pytest.skip("root may read everything")
     rights = "-dac_override,-dac_read_search"
     without = [setpriv, f"--bounding-set={rights}", f"--inh-caps={rights}"] if os.getuid() == 0 else []
+    return subprocess.run([*without, BINARY, *command, *flags(listen="127.0.0.1:0", upstream="localhost:1", **options)],
+                          capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("mode, lacks, words", [
+    (0o000, None, "Permission denied"),
+    (0o100, "ca.crt", "lacks ca.crt of the layout kubernetes.io/tls (--ca can name another file); the directory has: Permission denied")])
+def test_a_directory_without_rights_is_told(husk, fill, mode, lacks, words):
+    directory = fill("kubernetes.io/tls", "client")
     if lacks:
         (directory / lacks).unlink()
     directory.chmod(mode)
     try:
-        result = subprocess.run([*without, BINARY, "client", *flags(listen="127.0.0.1:0", upstream="localhost:1", credentials=directory)],
-                                capture_output=True, text=True, timeout=60)
+        result = run_with_rights_of_files("client", credentials=directory)
     finally:
         directory.chmod(0o700)
     assert result.returncode == 1 and f"{directory}: {words}" in result.stderr, result
+
+
+@pytest.mark.parametrize("command", [("client",), ("check", "client")])
+@pytest.mark.parametrize("file", ["tls.crt", "tls.key", "ca.crt"])
+def test_a_file_without_rights_is_told_with_the_rights_and_the_user_of_husk(fill, command, file):
+    directory = fill("kubernetes.io/tls", "client")
+    (directory / file).chmod(0o040)
+    result = run_with_rights_of_files(*command, credentials=directory)
+    user, group = os.getuid(), os.getgid()
+    assert result.returncode == 1 and (
+        f"{directory}/{file}: Permission denied: husk runs as user {user} and group {group}, the file is of user {user} and "
+        f"group {group} with mode 0040: let a group of husk read the file") in " ".join((result.stdout + result.stderr).split()), result
+
+
+def test_a_directory_that_husk_may_not_enter_is_told_with_the_user_of_husk(fill):
+    directory = fill("kubernetes.io/tls", "client")
+    directory.chmod(0o600)
+    try:
+        result = run_with_rights_of_files("client", cert=directory / "tls.crt", key=directory / "tls.key", ca=directory / "ca.crt")
+    finally:
+        directory.chmod(0o700)
+    assert result.returncode == 1 and (
+        f"Permission denied: husk runs as user {os.getuid()} and group {os.getgid()}: let a group of husk enter each directory of "
+        "the path") in result.stderr, result
 
 
 @pytest.mark.parametrize("files, words", [

@@ -261,8 +261,7 @@ def test_sighup_is_for_the_new_process(file, restarting):
 
 
 def test_heartbeats_over_udp_go_on(husk, restarting):
-    aggregator = CountingAggregator()
-    client = husk.client(aggregator, health_interval="50ms")
+    client = husk.client(husk.server(CountingAggregator()), health_interval="50ms")
     husks = restarting(client)
 
     def answers():

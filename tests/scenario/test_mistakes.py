@@ -389,7 +389,8 @@ def test_a_typo_in_allow_cn_shows_all_names_of_the_peer(husk, pki):
     server = husk.server(raw.Listener(), allow_cn="cleint")
     client = husk.client(server)
     with deliver(client).sock:
-        expect_line(client, "--cert", reason="tls_rejected", side="upstream")
+        expect_line(client, "the server does not admit the certificate of --cert", "not_allowed", "--allow-*",
+                    reason="tls_rejected", side="upstream")
         expect_line(server, "cn:client, dns:client", "--allow-*", reason="not_allowed", side="downstream")
 
 
@@ -422,6 +423,21 @@ def test_a_revocation_list_is_required_and_missing(husk, pki, side):
     with deliver(client).sock:
         line = (server if side == "downstream" else client).wait_for_event(reason="revocation_unknown", side=side)
         expect_words(line, ("no revocation list of its issuer CN=CA ours", "--crl", "--revocation-policy warn"))
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_an_agent_with_an_expired_certificate_comes_to_husk_server(husk, pki, version):
+    server = husk.server(raw.Listener())
+    with pytest.raises(ssl.SSLError, match="(?i)certificate.expired"):
+        raw.connect_tls(server.address, pki.ca.cert, pki.expired_client, version).recv(1)
+    expect_line(server, "expired at", "renew the certificate of the peer", "clocks", reason="certificate_expired",
+                side="downstream")
+
+
+def test_an_aggregator_with_an_expired_certificate(husk, pki):
+    client = husk.client(TlsServer(pki, certificate=pki.expired_server))
+    with deliver(client).sock:
+        expect_line(client, "expired at", "renew the certificate of the peer", reason="certificate_expired", side="upstream")
 
 
 def test_an_aggregator_that_does_not_accept_the_certificate_of_husk(husk, pki):

@@ -147,8 +147,9 @@ def hints():
             if reason and is_prose(text):
                 found.setdefault(readable(text), set()).add(reason)
         row = []
-    missing = re.search(r'missing_issuer\[\] =\s+((?:"[^"]*"\s*)+);', (ROOT / "proxy/runtime/end_hint.c").read_text())[1]
-    found["".join(re.findall(r'"([^"]*)"', missing))] = {"certificate_unknown_ca"}
+    for name, reason in (("missing_issuer", "certificate_unknown_ca"), ("access_denied", "tls_rejected")):
+        text = re.search(name + r'\[\] =\s+((?:"[^"]*"\s*)+);', (ROOT / "proxy/runtime/end_hint.c").read_text())[1]
+        found["".join(re.findall(r'"([^"]*)"', text))] = {reason}
     return found
 
 

@@ -74,6 +74,9 @@ static const struct advice cases[] = {
     { { UP, END_TLS_REJECTED, END_TLS, SPOKEN_TLS }, "if the alert is about a certificate" },
     { { DOWN, END_TLS_REJECTED, END_TLS, SPOKEN_TLS }, "if the alert is about a certificate" },
 
+    { { DOWN, END_CERTIFICATE_EXPIRED, END_TLS, SPOKEN_TLS }, "renew the certificate of the peer" },
+    { { UP, END_CERTIFICATE_EXPIRED, END_TLS, SPOKEN_TLS }, "renew the certificate of the peer" },
+
     /* each kind of key is named */
     { { DOWN, END_KEY_WRONG, PLAIN, SPOKEN_PING }, "empty as --accept-key-empty says" },
     { { UP, END_KEY_WRONG, PLAIN, SPOKEN_HELO }, "not empty as --shared-key-empty says" },
@@ -123,6 +126,18 @@ static void a_chain_that_lacks_an_issuer_has_its_advice(void **state)
     }
 }
 
+static void a_server_that_denies_access_has_its_advice(void **state)
+{
+    struct end_facts facts = { .reason = END_TLS_REJECTED, .transport = END_TLS, .is_denied = true };
+
+    (void)state;
+    facts.side = SIDE_UPSTREAM;
+    assert_ptr_equal(strstr(end_hint_of(&facts).text, "the server does not admit the certificate"),
+                     end_hint_of(&facts).text);
+    facts.side = SIDE_DOWNSTREAM;
+    assert_non_null(strstr(end_hint_of(&facts).text, "if the alert is about a certificate"));
+}
+
 static void the_protocol_is_named_where_the_advice_depends_on_it(void **state)
 {
     static const struct {
@@ -161,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_failure_has_its_advice),
         cmocka_unit_test(a_chain_that_lacks_an_issuer_has_its_advice),
+        cmocka_unit_test(a_server_that_denies_access_has_its_advice),
         cmocka_unit_test(the_protocol_is_named_where_the_advice_depends_on_it),
         cmocka_unit_test(an_end_in_order_has_no_advice),
     };
