@@ -383,8 +383,8 @@ static const struct setting settings[] = {
     { ROUTE(OPERATIONS, "health-interval", "health.interval", SETTING_DURATION, health_interval_ms),
       .fallback = "10s", .min = 50, .max = HOUR,
       .zero_word = "off", .value_name = "D",
-      .help = "how often to probe the upstream by a bare connect, for readiness; after a failed probe at "
-              "first sooner: 0.5 s, 1 s, 2 s …" },
+      .help = "how often to probe the upstream by a bare connect, for readiness; sooner after a failed "
+              "probe; off: husk neither probes nor connects before the first message" },
     { ROUTE(OPERATIONS, "when-unhealthy", "health.when_unhealthy", SETTING_CHOICE, when_unhealthy),
       .fallback = "accept",
       .choices = unhealthy_answers,
