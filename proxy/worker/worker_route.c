@@ -148,6 +148,7 @@ static void retire(struct worker_route *route, void (*end)(struct listener *list
 {
     if (listener_is_open(&route->listener))
         end(&route->listener);
+    route->is_first = false;
     delivery_retire(&route->delivery);
 }
 
@@ -177,6 +178,7 @@ void worker_route_receive(struct worker_route *route, const struct mailbox_item 
         connection_receive(route, item);
         break;
     case MAILBOX_DRAIN:
+        route->is_first = false;
         delivery_drain(&route->delivery);
         break;
     case MAILBOX_SHED:

@@ -50,7 +50,7 @@ struct worker_route {
     struct mailbox *mailbox;          /* borrowed, as are the next two */
     struct log *log;
     const struct worker_route_peers *peers;
-    bool is_first; /* see the options */
+    bool is_first; /* see the options; false when the route drains */
     enum worker_route_state state;
     struct mailbox_item
         end; /* MAILBOX_END, then MAILBOX_FORGET: they need no memory; of the control thread */

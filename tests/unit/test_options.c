@@ -105,6 +105,28 @@ static void the_mode_becomes_credentials_on_one_side_and_nothing_else(void **sta
     release(&server);
 }
 
+static void the_first_connection_is_for_messages_over_tls_and_goes_with_the_probes(void **state)
+{
+    static const struct {
+        const char *words[3];
+        enum config_mode mode;
+        bool opens_first;
+    } cases[] = {
+        { { NULL }, CONFIG_CLIENT, true },
+        { { "--protocol", "tcp", NULL }, CONFIG_CLIENT, false },
+        { { "--health-interval", "off", NULL }, CONFIG_CLIENT, false },
+        { { "--allow-cn", "client", NULL }, CONFIG_SERVER, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct parsed parsed;
+        interpret(&parsed, cases[i].mode, cases[i].words, NULL);
+        assert_int_equal(parsed.options.route.opens_first, cases[i].opens_first);
+        release(&parsed);
+    }
+}
+
 static void the_defaults_are_forward_and_at_least_once(void **state)
 {
     static const enum config_mode modes[] = { CONFIG_CLIENT, CONFIG_SERVER };
@@ -782,6 +804,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mode_becomes_credentials_on_one_side_and_nothing_else),
+        cmocka_unit_test(the_first_connection_is_for_messages_over_tls_and_goes_with_the_probes),
         cmocka_unit_test(the_defaults_are_forward_and_at_least_once),
         cmocka_unit_test(three_connections_prove_that_no_acks_come_unless_a_setting_says_otherwise),
         cmocka_unit_test(the_server_name_is_the_host_of_the_upstream_by_default),
