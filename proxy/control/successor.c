@@ -24,8 +24,15 @@ static void channel_close(struct successor *successor)
     close(successor->channel);
 }
 
-/* One that has closed the channel without a word is no husk that knows how to take over. libev tells the end
- * of a child before a word that it has left. */
+/* It has left a word and has ended: on_child follows. The kernel closes its channel before it tells its end. */
+static bool has_hung_up(const struct successor *successor)
+{
+    char byte;
+
+    return recv(successor->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* One that has closed the channel without a word is no husk that knows how to take over. */
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct successor *successor = watcher->data;
@@ -40,6 +47,8 @@ static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
         kill(successor->pid, SIGKILL);
         return;
     }
+    if (has_hung_up(successor))
+        return;
     ev_timer_stop(loop, &successor->deadline);
     successor->state = SUCCESSOR_READY;
     successor->options.on_ready(successor->options.owner);

@@ -15,9 +15,11 @@ TAKES_OVER = "hot restart: the new process has taken over"
 
 
 def has_ended(pid):
-    """Whether the process is gone, or only its status is left."""
+    """Whether the process is gone, or only its status is left. Its files are closed when its last thread has ended."""
+    process = pathlib.Path(f"/proc/{pid}")
     try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        is_zombie = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        return is_zombie and len(list((process / "task").iterdir())) == 1
     except (FileNotFoundError, ProcessLookupError):
         return True
 

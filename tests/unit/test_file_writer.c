@@ -38,11 +38,19 @@ static int teardown(void **state)
     return 0;
 }
 
-static bool put(bool (*writer)(const char *, BIO *, struct fault *), const char *path, const char *text,
-                struct fault *fault)
+static bool create(const char *path, const char *text, struct fault *fault)
 {
     BIO *content = BIO_new_mem_buf(text, -1);
-    bool is_written = writer(path, content, fault);
+    bool is_written = file_writer_create(path, content, fault);
+
+    BIO_free(content);
+    return is_written;
+}
+
+static bool replace(const char *path, const char *like, const char *text, struct fault *fault)
+{
+    BIO *content = BIO_new_mem_buf(text, -1);
+    bool is_written = file_writer_replace(path, like, content, fault);
 
     BIO_free(content);
     return is_written;
@@ -74,9 +82,9 @@ static void test_a_file_is_created_once(void **state)
     struct fault fault;
 
     umask(0);
-    assert_true(put(file_writer_create, fixture->path, "first", &fault));
+    assert_true(create(fixture->path, "first", &fault));
     assert_alone(fixture, "first");
-    assert_false(put(file_writer_create, fixture->path, "second", &fault));
+    assert_false(create(fixture->path, "second", &fault));
     assert_non_null(strstr(fault.text, "/file: File exists"));
     assert_alone(fixture, "first");
 }
@@ -86,9 +94,22 @@ static void test_a_file_is_replaced(void **state)
     struct fixture *fixture = *state;
     struct fault fault;
 
-    assert_true(put(file_writer_replace, fixture->path, "first", &fault));
-    assert_true(put(file_writer_replace, fixture->path, "second", &fault));
+    assert_true(replace(fixture->path, fixture->path, "first", &fault));
+    assert_true(replace(fixture->path, fixture->path, "second", &fault));
     assert_alone(fixture, "second");
+}
+
+static void test_a_file_keeps_the_rights_of_the_file_it_replaces(void **state)
+{
+    struct fixture *fixture = *state;
+    struct stat status;
+    struct fault fault;
+
+    assert_true(create(fixture->path, "first", &fault));
+    assert_int_equal(chmod(fixture->path, 0640), 0);
+    assert_true(replace(fixture->path, fixture->path, "second", &fault));
+    assert_int_equal(stat(fixture->path, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0640);
 }
 
 static void test_a_folder_that_is_missing_is_named(void **state)
@@ -98,7 +119,7 @@ static void test_a_folder_that_is_missing_is_named(void **state)
     char path[2 * PKI_PATH_BYTES];
 
     snprintf(path, sizeof path, "%s/none/file", fixture->directory);
-    assert_false(put(file_writer_create, path, "text", &fault));
+    assert_false(create(path, "text", &fault));
     assert_non_null(strstr(fault.text, "/none/file: No such file or directory"));
 }
 
@@ -108,7 +129,7 @@ static void test_remains_are_swept(void **state)
     struct fault fault;
     char path[PKI_PATH_BYTES];
 
-    assert_true(put(file_writer_create, fixture->path, "text", &fault));
+    assert_true(create(fixture->path, "text", &fault));
     pki_write(fixture->directory, ".husk-fileAbCdEf.tmp", "half", path);
     file_writer_sweep(fixture->directory);
     assert_alone(fixture, "text");
@@ -121,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_DIRECTORY(test_a_file_is_created_once),
         WITH_DIRECTORY(test_a_file_is_replaced),
+        WITH_DIRECTORY(test_a_file_keeps_the_rights_of_the_file_it_replaces),
         WITH_DIRECTORY(test_a_folder_that_is_missing_is_named),
         WITH_DIRECTORY(test_remains_are_swept),
     };
