@@ -293,7 +293,7 @@ scenario-plain:
 tests-around:
 	HUSK=build/husk $(PYTEST) -n 2 --dist loadfile tests/packages tests/interop tests/bench tests/checks
 
-# In the network of the machine: what these tests check with is fetched once.
+# Not in a network of their own: the types of Kubernetes and a Helm are fetched once, from npm and RubyGems.
 tests-k8s:
 	HUSK=build/husk $(PYTEST) -n 2 --dist loadfile tests/k8s
 

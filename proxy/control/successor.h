@@ -8,10 +8,8 @@
  * does not accept any more. Both talk over a pair of sockets, of which the successor has one under the name
  * `successor_channel`: it writes a byte when it is ready, and reads a byte when it is released. The end of
  * this process releases it, too. A successor that ends before this process has read its byte has never been
- * ready: this process accepts until another process does. Owns a timer
- * and the watchers of the channel and of the child, on the loop of the control thread, which is the default
- * loop.
- */
+ * ready: this process accepts until another process does. Owns a timer and the watchers of the channel and of
+ * the child, on the loop of the control thread, which is the default loop. */
 #ifndef HUSK_CONTROL_SUCCESSOR_H
 #define HUSK_CONTROL_SUCCESSOR_H
 

@@ -94,9 +94,9 @@ void delivery_credentials_changed(struct delivery *delivery)
     dispatcher_credentials_changed(&delivery->dispatcher);
 }
 
-void delivery_open_first(struct delivery *delivery)
+void delivery_await_first(struct delivery *delivery)
 {
-    dispatcher_open_first(&delivery->dispatcher);
+    dispatcher_await_first(&delivery->dispatcher);
 }
 
 /* A batch that waits was made under the old options. */

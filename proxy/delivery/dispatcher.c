@@ -453,6 +453,7 @@ void dispatcher_init(struct dispatcher *dispatcher, const struct dispatcher_opti
 void dispatcher_drain(struct dispatcher *dispatcher)
 {
     retry_note_drain(&dispatcher->retry);
+    first_connection_forgo(&dispatcher->pool);
     upstream_pool_hasten(&dispatcher->pool, RETRY_DELAY_MIN_MS);
     dispatch(dispatcher);
 }
@@ -492,8 +493,7 @@ void dispatcher_options_changed(struct dispatcher *dispatcher, const struct rout
     dispatch(dispatcher);
 }
 
-void dispatcher_open_first(struct dispatcher *dispatcher)
+void dispatcher_await_first(struct dispatcher *dispatcher)
 {
     first_connection_await(&dispatcher->pool);
-    dispatch(dispatcher);
 }

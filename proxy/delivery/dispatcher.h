@@ -60,8 +60,8 @@ void dispatcher_credentials_changed(struct dispatcher *dispatcher);
 /* The options of the route have changed; `before`: what they were. */
 void dispatcher_options_changed(struct dispatcher *dispatcher, const struct route_options *before);
 
-/* See delivery_open_first. */
-void dispatcher_open_first(struct dispatcher *dispatcher);
+/* See delivery_await_first. */
+void dispatcher_await_first(struct dispatcher *dispatcher);
 
 /* An agent has begun to wait for read budget: on_pressure is called from time to time. */
 void dispatcher_watch_pressure(struct dispatcher *dispatcher);

@@ -380,7 +380,7 @@ static struct step transfer_step(struct downstream *downstream)
         downstream_wake(downstream);
     leg_watch(&downstream->access.inlet.leg, goes_on ? LEG_READ : LEG_NO_READ);
     timer_set(&downstream->timer, agent_clock_deadline(&downstream->clock, &facts));
-    timer_set(&downstream->timer, retirement_deadline(&downstream->retirement, &downstream->access.inlet));
+    timer_set(&downstream->timer, retirement_deadline(&downstream->retirement, &downstream->access));
     timer_set(&downstream->timer, framer_deadline(&downstream->receiver.framer));
     timer_set(&downstream->timer, authentication_deadline_ms(&downstream->access.authentication));
     if (!downstream->outgoing.length) /* else an answer is on its way */

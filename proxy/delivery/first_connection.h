@@ -8,11 +8,13 @@
 
 #include "delivery/upstream_pool.h"
 
-/* The route begins, or has new options or credentials: its first connection is awaited, unless a connection
- * is ready, or the options ask for none. */
+/* The route begins, or has new options or credentials: its first connection is awaited, if the options ask
+ * for it. */
 void first_connection_await(struct upstream_pool *pool);
+/* The route drains: its first connection is not awaited. */
+void first_connection_forgo(struct upstream_pool *pool);
 
-/* Dials while the first connection is awaited, and nothing else dials. Returns when to try again, as
+/* Dials while the first connection is awaited, and there is no connection. Returns when to try again, as
  * upstream_pool_dial does. */
 uint64_t first_connection_dial(struct upstream_pool *pool);
 

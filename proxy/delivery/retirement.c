@@ -31,10 +31,13 @@ bool retirement_is_due(const struct retirement *retirement, const struct inlet *
     return old_at_ms && inlet->transport->reactor->now_ms >= old_at_ms;
 }
 
-uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet)
+uint64_t retirement_deadline(const struct retirement *retirement, const struct agent_access *access)
 {
+    const struct inlet *inlet = &access->inlet;
+
     if (retirement->reason == END_NONE)
-        return timer_earlier(inlet->life.due_ms, old_at(retirement, inlet));
+        return timer_earlier(inlet->life.due_ms,
+                             access->state == ACCESS_GRANTED ? old_at(retirement, inlet) : 0);
     return inlet->transport->reactor->now_ms < retirement->reads_until_ms
                ? timer_earlier(retirement->reads_until_ms, retirement->end_at_ms)
                : retirement->end_at_ms;

@@ -32,7 +32,7 @@ void retirement_init(struct retirement *retirement);
  * opened together do not retire together. */
 bool retirement_is_due(const struct retirement *retirement, const struct inlet *inlet);
 /* The next deadline: of the certificates and of the age, or of the retirement that has begun. 0: none. */
-uint64_t retirement_deadline(const struct retirement *retirement, const struct inlet *inlet);
+uint64_t retirement_deadline(const struct retirement *retirement, const struct agent_access *access);
 
 /* The connection retires if its peer is no longer trusted, if a certificate of either side ends, if it is
  * old, or for `wanted`; END_NONE: no other cause. Call it before each step, and when the connection is

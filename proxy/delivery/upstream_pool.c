@@ -5,9 +5,8 @@
 #include <string.h>
 
 enum {
-    REDIAL_MIN_MS = 100,
-    REDIAL_MAX_MS = 5000,
     RETIRE_AGAIN_MS = 1000,
+    BRIEF_MS = 500,            /* a connection that is sent away so soon is of no use */
     LASTING_MS = 5000,         /* a connection that expects no ack and stays open for so long is of use */
     BUSY_BYTES = 64 * 1024,    /* outstanding bytes of a busy connection: another endpoint may help */
     UNEVEN_BYTES = 256 * 1024, /* a connection loses its senders to one that has so much less */
@@ -153,12 +152,6 @@ struct upstream *upstream_pool_pick(struct upstream_pool *pool, uint64_t last_id
     return best;
 }
 
-static void redial_at_once(struct upstream_pool *pool)
-{
-    pool->redial_at_ms = pool->redial_delay_ms = 0;
-    pool->has_local_failure = false;
-}
-
 /* The connections of which `is_counted` is true. */
 static unsigned count(const struct upstream_pool *pool, bool (*is_counted)(const struct upstream *upstream))
 {
@@ -216,8 +209,7 @@ void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms)
 {
     struct upstream *upstream;
 
-    dialer_forgo_first(&pool->shared.transport->dialer);
-    redial_at_once(pool);
+    redial_at_once(&pool->redial);
     LIST_FOREACH (upstream, &pool->list, sibling) {
         if (is_reserved(upstream))
             upstream_hasten(upstream, delay_ms);
@@ -312,7 +304,7 @@ static uint64_t dial(struct upstream_pool *pool, size_t at)
     if (at < ENDPOINTS_MAX)
         pool->next_endpoint = at + 1;
     if (!upstream)
-        return pool->redial_at_ms = now_ms(pool) + REDIAL_MAX_MS;
+        return redial_last(&pool->redial, now_ms(pool));
     LIST_INSERT_HEAD(&pool->list, upstream, sibling);
     return 0;
 }
@@ -322,7 +314,7 @@ static uint64_t dial_any(struct upstream_pool *pool, const struct survey *survey
 {
     if (survey->count)
         return 0;
-    return now_ms(pool) < pool->redial_at_ms ? pool->redial_at_ms : dial(pool, ENDPOINTS_MAX);
+    return redial_must_wait(&pool->redial, now_ms(pool)) ? pool->redial.at_ms : dial(pool, ENDPOINTS_MAX);
 }
 
 uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
@@ -351,9 +343,9 @@ uint64_t upstream_pool_dial(struct upstream_pool *pool, enum upstream_need need)
     if (at == ENDPOINTS_MAX)
         return 0;
     /* If only failed endpoints are left, or none would work, there is a back-off. */
-    bool is_hopeless = pool->has_local_failure || has_failed(pool, at) || endpoints(pool)->count == 1;
-    if (now_ms(pool) < pool->redial_at_ms && is_hopeless)
-        return pool->redial_at_ms;
+    bool is_hopeless = pool->redial.holds_all || has_failed(pool, at) || endpoints(pool)->count == 1;
+    if (is_hopeless && redial_must_wait(&pool->redial, now_ms(pool)))
+        return pool->redial.at_ms;
     return dial(pool, at);
 }
 
@@ -424,24 +416,21 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
     return retry_judge(&evidence);
 }
 
-static void redial_later(struct upstream_pool *pool)
+/* A husk that sends each connection away must not be dialled without a pause. */
+static bool is_sent_away(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    uint64_t delay_ms = pool->redial_delay_ms ? pool->redial_delay_ms * 2 : REDIAL_MIN_MS;
-
-    pool->redial_delay_ms = delay_ms < REDIAL_MAX_MS ? delay_ms : REDIAL_MAX_MS;
-    pool->redial_at_ms = now_ms(pool) + pool->redial_delay_ms;
+    return upstream->got_goaway && !upstream->acked_count && now_ms(pool) < upstream->ready_ms + BRIEF_MS;
 }
 
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)
 {
     bool is_refusal = !is_exclusive(upstream) && reason != END_ACK_TIMEOUT &&
                       in_flight_expects_ack(&upstream->stream.in_flight);
-
     const struct message *failed = upstream_failed_message(upstream, reason);
 
     LIST_REMOVE(upstream, sibling);
-    if (upstream->got_goaway && !upstream->acked_count)
-        redial_later(pool); /* a husk that sends each connection away must not be dialled without pause */
+    if (is_sent_away(pool, upstream))
+        redial_later(&pool->redial, now_ms(pool), true);
     if (end_reason_is_ours(reason))
         return;
     if (failed && upstream->was_quiet && retry_blames_address(upstream->fault))
@@ -450,11 +439,10 @@ void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstrea
         send_window_on_failed(&record_of(pool, upstream)->window, upstream->acked_count);
     /* RETRY_FAULT_EITHER: the message has a back-off of its own, and others must not wait for it. */
     if (upstream->fault != RETRY_FAULT_ADDRESS && !end_reason_is_local(reason)) {
-        redial_at_once(pool);
+        redial_at_once(&pool->redial);
         return;
     }
-    pool->has_local_failure = end_reason_is_local(reason);
-    redial_later(pool);
+    redial_later(&pool->redial, now_ms(pool), end_reason_is_local(reason));
 }
 
 void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream *upstream,
@@ -466,7 +454,7 @@ void upstream_pool_on_settled(struct upstream_pool *pool, const struct upstream 
     if (how == UPSTREAM_TAKEN)
         return;
     address_record_note_ack(record, pool->shared.transport->reactor->now_us);
-    redial_at_once(pool);
+    redial_at_once(&pool->redial);
 }
 
 void upstream_pool_endpoints_changed(struct upstream_pool *pool)
@@ -486,7 +474,7 @@ void upstream_pool_credentials_changed(struct upstream_pool *pool)
 {
     struct upstream *upstream;
 
-    redial_at_once(pool); /* what has failed with the old ones may work */
+    redial_at_once(&pool->redial); /* what has failed with the old ones may work */
     LIST_FOREACH (upstream, &pool->list, sibling)
         upstream_judge(upstream);
 }

@@ -9,16 +9,15 @@
 #define HUSK_DELIVERY_UPSTREAM_POOL_H
 
 #include "delivery/address_records.h"
+#include "delivery/redial.h"
 #include "delivery/upstream.h"
 
 struct upstream_pool {
     struct upstream_shared shared;
     LIST_HEAD(, upstream) list;
-    uint64_t last_id;         /* the last id given to a connection */
-    uint64_t redial_at_ms;    /* back-off while endpoints fail: no dial before this time; 0: none */
-    uint64_t redial_delay_ms; /* length of the last back-off; doubles */
-    bool has_local_failure; /* the back-off is for all endpoints: the last dial failed for a reason of ours */
-    size_t next_endpoint;   /* index of the endpoint that is preferred when all others are equal */
+    uint64_t last_id;     /* the last id given to a connection */
+    struct redial redial; /* for all endpoints: the last dial failed for a reason of ours, or was sent away */
+    size_t next_endpoint; /* index of the endpoint that is preferred when all others are equal */
     struct address_records addresses;
 };
 
@@ -41,8 +40,7 @@ bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, 
 /* Ends a reservation that is due and returns its connection, for exclusive use. NULL when the
  * reservation is not due, when its connection retires, or when --max-exclusive-connections are in use. */
 struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation);
-/* This process is going to end: husk dials no more without a message, the next dial does not wait, and
- * reservations are due within `delay_ms`. */
+/* This process is going to end: the next dial does not wait, and reservations are due within `delay_ms`. */
 void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);
 
 /* Whether a connection can carry messages. */

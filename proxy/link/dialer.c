@@ -52,7 +52,7 @@ void dialer_options_changed(struct dialer *dialer)
 
 void dialer_report(struct dialer *dialer, enum end_reason outcome)
 {
-    if (outcome == END_TLS_REJECTED && dialer->opens_first)
+    if (outcome == END_TLS_REJECTED && dialer->wants_first)
         dialer_await_first(dialer);
     if (!end_reason_is_local(outcome))
         atomic_store_explicit(&dialer->outcome, dialer->reactor->now_ms * END_REASON_COUNT + outcome,
@@ -61,7 +61,7 @@ void dialer_report(struct dialer *dialer, enum end_reason outcome)
 
 void dialer_await_first(struct dialer *dialer)
 {
-    dialer->opens_first = true;
+    dialer->wants_first = true;
     atomic_store_explicit(&dialer->awaits_first, true, memory_order_relaxed);
 }
 
@@ -72,7 +72,7 @@ void dialer_stop_awaiting(struct dialer *dialer)
 
 void dialer_forgo_first(struct dialer *dialer)
 {
-    dialer->opens_first = false;
+    dialer->wants_first = false;
     dialer_stop_awaiting(dialer);
 }
 

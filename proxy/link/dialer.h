@@ -26,7 +26,7 @@ struct dialer {
     struct endpoint_pool endpoints;
     bool is_resolved; /* a lookup of the upstream's names has ended, with success or not */
     struct log_limiter bad_staples;
-    bool opens_first;          /* dialer_await_first was called, and not dialer_forgo_first since */
+    bool wants_first;          /* dialer_await_first was called, and not dialer_forgo_first since */
     _Atomic bool awaits_first; /* see dialer_await_first */
     _Atomic uint64_t outcome;  /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };

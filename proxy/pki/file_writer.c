@@ -62,8 +62,8 @@ static bool rights_set(int fd, const char *like)
     wanted.st_mode = 0600;
     if (like && stat(like, &wanted) != 0 && errno != ENOENT)
         return false;
-    bool has_owner = wanted.st_uid == made.st_uid && wanted.st_gid == made.st_gid;
-    return (has_owner || fchown(fd, wanted.st_uid, wanted.st_gid) == 0) &&
+    bool is_same = wanted.st_uid == made.st_uid && wanted.st_gid == made.st_gid;
+    return (is_same || fchown(fd, wanted.st_uid, wanted.st_gid) == 0) &&
            fchmod(fd, wanted.st_mode & ACCESSPERMS) == 0;
 }
 
@@ -95,9 +95,11 @@ static bool temporary_write(char temporary[PATH_MAX], const char *path, const ch
 
 static bool fault_of_errno(const char *path, struct fault *fault)
 {
-    const char *advice = errno == EACCES || errno == EPERM || errno == EROFS
-                             ? ": run husk pki as the owner of the directory"
-                             : "";
+    const char *advice =
+        errno == EACCES || errno == EPERM || errno == EROFS
+            ? ": run husk pki as the owner of the directory, or as root if the file has another owner or "
+              "group, which renew keeps"
+            : "";
 
     fault_set(fault, "%s: %s%s", path, strerror(errno), advice);
     return false;

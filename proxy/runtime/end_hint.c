@@ -194,8 +194,8 @@ static const char missing_issuer[] =
     "missing: put it into the certificate file of the peer, after the certificate of the peer";
 
 static const char access_denied[] =
-    "the server does not admit the certificate of --cert: see the line with reason=not_allowed in the log of "
-    "the server, and let an --allow-* setting of husk server name the certificate";
+    "the server does not admit the certificate of --cert: see the log of the server; a husk server writes a "
+    "line with reason=not_allowed, and an --allow-* setting must name the certificate";
 
 struct end_hint end_hint_of(const struct end_facts *facts)
 {

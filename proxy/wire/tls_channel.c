@@ -120,9 +120,10 @@ static enum tls_status channel_fail_by_queue(struct tls_channel *channel)
     ERR_clear_error();
     if (channel->check.reason != END_NONE)
         return channel_fail(channel, channel->check.reason, words);
-    if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL)
+    if (packed && ERR_GET_LIB(packed) == ERR_LIB_SSL) {
         reason = tls_library_end_reason(ERR_GET_REASON(packed));
-    channel->denied = packed && ERR_GET_REASON(packed) == SSL_R_TLSV1_ALERT_ACCESS_DENIED;
+        channel->denied = ERR_GET_REASON(packed) == SSL_R_TLSV1_ALERT_ACCESS_DENIED;
+    }
     if (reason == END_NOT_TLS && channel->established)
         reason = END_TLS_PROTOCOL;
     return channel_fail(channel, reason, words);

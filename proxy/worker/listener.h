@@ -102,8 +102,7 @@ enum listener_admission { LISTENER_ADMIT, LISTENER_THROTTLE };
 void listener_admit(struct listener *listener, enum listener_admission admission);
 
 /* Only if each socket that husk has made has a TCP port that was asked for by number (see
- * socket_listen_pause). When listening
- * again fails, the listener tries again each second. */
+ * socket_listen_pause). When listening again fails, the listener tries again each second. */
 void listener_set_mode(struct listener *listener, enum listener_mode mode);
 
 #endif

@@ -65,10 +65,10 @@ static void connection_receive(struct worker_route *route, const struct mailbox_
 /* ---- changes ---- */
 
 /* The connection that proves that the upstream works with what the route has now. */
-static void first_open(struct worker_route *route)
+static void first_await(struct worker_route *route)
 {
     if (route->is_first)
-        delivery_open_first(&route->delivery);
+        delivery_await_first(&route->delivery);
 }
 
 /* Takes a reference to `credentials`. */
@@ -83,10 +83,10 @@ static void credentials_set(struct worker_route *route, enum side side, struct c
 static void credentials_change(struct worker_route *route, const struct mailbox_item *item)
 {
     credentials_set(route, item->side, item->credentials);
+    if (item->side == SIDE_UPSTREAM)
+        first_await(route);
     delivery_credentials_changed(&route->delivery);
     tunnels_credentials_changed(&route->tunnels);
-    if (item->side == SIDE_UPSTREAM)
-        first_open(route);
 }
 
 /* Connections learn of the change when all of it is made: none runs with new options and old credentials. */
@@ -106,10 +106,10 @@ static void change(struct worker_route *route, const struct worker_route_change 
     acceptor_options_changed(&route->transport.acceptor);
     delivery_credentials_changed(&route->delivery);
     delivery_options_changed(&route->delivery, &before);
+    first_await(route);
     delivery_endpoints_changed(&route->delivery);
     tunnels_options_changed(&route->tunnels);
     tunnels_endpoints_changed(&route->tunnels);
-    first_open(route);
 }
 
 static void endpoints_change(struct worker_route *route, const struct mailbox_item *item)
@@ -219,7 +219,7 @@ bool worker_route_init(struct worker_route *route, const struct worker_route_opt
     tunnels_init(&route->tunnels, &route->transport);
     if (!delivery_open(&route->delivery, &route->transport, fault))
         return false;
-    first_open(route); /* no address is known yet: the dial begins on the thread of the worker */
+    first_await(route); /* the worker dials when it is told of an address */
     return true;
 }
 

@@ -60,7 +60,7 @@ def fails(client, reason, count=3):
 @VERSIONS
 @pytest.mark.parametrize("kind", ["husk", "openssl"])
 def test_a_certificate_that_the_upstream_refuses_is_known_without_a_message(husk, refusing, kind, version):
-    client = husk.client(refusing(kind, version), log_burst=0, **PROBED)
+    client = husk.client(refusing(kind, version), log_burst=0, confirm_timeout="1m", **PROBED)
     answers = fails(client, "tls_rejected")
     assert REJECTED in answers and all(status == 503 for status, _ in answers), answers
     line = client.wait_for_event(reason="tls_rejected", level="warn")

@@ -146,7 +146,7 @@ def test_what_the_client_has_sent_before_it_knows_is_settled(husk):
 
 def test_a_client_that_does_not_know_the_key_is_settled_and_left(husk):
     aggregator = Aggregator(acks=False)
-    server = husk.server(aggregator, max_downstream_age="100ms", linger_timeout="100ms", drain_timeout="1m")
+    server = husk.server(aggregator, max_downstream_age="100ms", linger_timeout="2s", drain_timeout="1m")
     peer = link.connect(server, husk.pki)
     peer.send({"sender": 1}, event(1, "a"))
     assert peer.read() == {"goaway": "retired"}

@@ -494,7 +494,7 @@ static void a_drain_hurries_a_message_that_waits_for_its_retry(void **state)
     make_reserved(f, &isolated);
     isolated->attempts = 9;
     upstream_end(reserved(f), END_RESET);
-    assert_int_not_equal(f->dispatcher.pool.redial_at_ms, 0);
+    assert_int_not_equal(f->dispatcher.pool.redial.at_ms, 0);
     dispatcher_drain(&f->dispatcher);
     struct upstream *upstream = make_ready(f); /* dialled at once */
     assert_int_equal(upstream->reservation.due_ms, f->runtime.reactor.now_ms + RETRY_DELAY_MIN_MS);

@@ -53,7 +53,13 @@ static struct dialer *dialer_of(struct fixture *f)
 
 static void resolve(struct fixture *f)
 {
-    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, NULL, 2);
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1 }, NULL, 1);
+    dispatcher_endpoints_changed(&f->dispatcher);
+}
+
+static void open_first(struct fixture *f)
+{
+    dispatcher_await_first(&f->dispatcher);
     dispatcher_endpoints_changed(&f->dispatcher);
 }
 
@@ -67,16 +73,23 @@ static unsigned connections(const struct fixture *f)
     return count;
 }
 
+static void back_off_passes(struct fixture *f)
+{
+    assert_int_not_equal(f->dispatcher.timer.fires_at_ms, 0);
+    runtime_pass(&f->runtime, 5000);
+    f->dispatcher.timer.on_fire(f->dispatcher.timer.owner);
+}
+
 static void it_is_dialled_when_an_address_is_known(void **state)
 {
     struct fixture *f = *state;
 
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     assert_int_equal(connections(f), 0);
     assert_true(dialer_last_outcome(dialer_of(f)).awaits_first);
     resolve(f);
     assert_int_equal(connections(f), 1);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     assert_int_equal(connections(f), 1);
     upstreams_make_last_ready(&f->dispatcher.pool);
     assert_false(dialer_last_outcome(dialer_of(f)).awaits_first);
@@ -87,7 +100,7 @@ static void it_is_not_dialled_unless_the_options_ask_for_it(void **state)
     struct fixture *f = *state;
 
     f->runtime.route.opens_first = false;
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     resolve(f);
     assert_int_equal(connections(f), 0);
     assert_false(dialer_awaits_first(dialer_of(f)));
@@ -98,15 +111,12 @@ static void it_is_dialled_again_until_a_dial_succeeds(void **state)
     struct fixture *f = *state;
 
     resolve(f);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     for (unsigned failed = 0; failed < 4; failed++) {
         upstream_end(LIST_FIRST(&f->dispatcher.pool.list), END_CONNECT_REFUSED);
         assert_true(dialer_awaits_first(dialer_of(f)));
-        if (!connections(f)) { /* the back-off passes */
-            assert_int_not_equal(f->dispatcher.timer.fires_at_ms, 0);
-            runtime_pass(&f->runtime, 5000);
-            f->dispatcher.timer.on_fire(f->dispatcher.timer.owner);
-        }
+        assert_int_equal(connections(f), 0);
+        back_off_passes(f);
         assert_int_equal(connections(f), 1);
     }
     upstream_end(upstreams_make_last_ready(&f->dispatcher.pool), END_CLOSED);
@@ -118,13 +128,13 @@ static void a_connection_that_stays_in_use_is_enough(void **state)
     struct fixture *f = *state;
 
     resolve(f);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     struct upstream *upstream = upstreams_make_last_ready(&f->dispatcher.pool);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     assert_int_equal(connections(f), 1);
     assert_false(dialer_awaits_first(dialer_of(f)));
     upstream_retire(upstream, END_RETIRED);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     assert_int_equal(connections(f), 2);
     assert_true(dialer_awaits_first(dialer_of(f)));
 }
@@ -134,11 +144,11 @@ static void a_late_refusal_makes_husk_dial_again(void **state)
     struct fixture *f = *state;
 
     resolve(f);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     upstream_end(upstreams_make_last_ready(&f->dispatcher.pool), END_TLS_REJECTED);
     assert_true(dialer_awaits_first(dialer_of(f)));
-    runtime_pass(&f->runtime, 5000);
-    f->dispatcher.timer.on_fire(f->dispatcher.timer.owner);
+    assert_int_equal(connections(f), 0);
+    back_off_passes(f);
     assert_int_equal(connections(f), 1);
 }
 
@@ -147,7 +157,7 @@ static void nothing_is_dialled_while_the_route_drains(void **state)
     struct fixture *f = *state;
 
     resolve(f);
-    dispatcher_open_first(&f->dispatcher);
+    open_first(f);
     dispatcher_drain(&f->dispatcher);
     upstream_end(LIST_FIRST(&f->dispatcher.pool.list), END_TLS_REJECTED);
     assert_int_equal(connections(f), 0);

@@ -247,7 +247,7 @@ static void expect_answers(struct fixture *f, const char *bytes, size_t length)
 static void a_husk_is_told_and_read_on(void **state)
 {
     struct fixture *f = *state;
-    const struct inlet inlet = { .transport = &f->receiving.runtime.transport };
+    const struct agent_access access = { .inlet = { .transport = &f->receiving.runtime.transport } };
 
     assert_true(receiver_begin_link(&f->receiving.receiver));
     update(f, ACCESS_GRANTED, END_NONE);
@@ -256,7 +256,7 @@ static void a_husk_is_told_and_read_on(void **state)
     assert_int_equal(f->retirement.reason, END_RETIRED);
     assert_false(is_over(f)); /* the husk is not told yet */
     expect_answers(f, GOAWAY, sizeof GOAWAY - 1);
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet),
+    assert_int_equal(retirement_deadline(&f->retirement, &access),
                      f->receiving.runtime.reactor.now_ms + LINGER_MS);
     runtime_pass(&f->receiving.runtime, LINGER_MS - 1);
     update(f, ACCESS_GRANTED, END_RETIRED); /* the next step: the time does not begin again */
@@ -270,7 +270,7 @@ static void a_husk_is_told_and_read_on(void **state)
     expect_stopped(f, false); /* the other one has arrived */
     take(f, SPACE);
     expect_stopped(f, true);
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet), f->retirement.end_at_ms);
+    assert_int_equal(retirement_deadline(&f->retirement, &access), f->retirement.end_at_ms);
     expect_answers(f, "", 0);
 }
 
@@ -378,10 +378,12 @@ static void a_second_reason_changes_nothing(void **state)
 /* The age of the connection at which it retires. */
 static uint64_t age_of(struct fixture *f, uint32_t draw)
 {
-    const struct inlet inlet = { .transport = &f->receiving.runtime.transport, .accepted_ms = 500 };
+    const struct agent_access access = {
+        .state = ACCESS_GRANTED, .inlet = { .transport = &f->receiving.runtime.transport, .accepted_ms = 500 }
+    };
 
     f->retirement.age_draw = draw;
-    return retirement_deadline(&f->retirement, &inlet) - 500;
+    return retirement_deadline(&f->retirement, &access) - 500;
 }
 
 static void the_age_differs_by_a_tenth_for_each_connection(void **state)
@@ -403,33 +405,38 @@ static void the_age_differs_by_a_tenth_for_each_connection(void **state)
 static void a_connection_is_due_at_its_age_unless_that_is_not_limited(void **state)
 {
     struct fixture *f = *state;
-    struct inlet inlet = { .transport = &f->receiving.runtime.transport,
-                           .accepted_ms = f->receiving.runtime.reactor.now_ms };
+    const struct agent_access access = { .state = ACCESS_GRANTED,
+                                         .inlet = { .transport = &f->receiving.runtime.transport,
+                                                    .accepted_ms = f->receiving.runtime.reactor.now_ms } };
 
     f->retirement.age_draw = 0;
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 0);
+    assert_int_equal(retirement_deadline(&f->retirement, &access), 0);
     f->receiving.runtime.route.max_downstream_age_ms = 1000;
     runtime_pass(&f->receiving.runtime, 899);
-    assert_false(retirement_is_due(&f->retirement, &inlet));
+    assert_false(retirement_is_due(&f->retirement, &access.inlet));
     runtime_pass(&f->receiving.runtime, 1);
-    assert_true(retirement_is_due(&f->retirement, &inlet));
+    assert_true(retirement_is_due(&f->retirement, &access.inlet));
     f->receiving.runtime.route.max_downstream_age_ms = 0;
-    assert_false(retirement_is_due(&f->retirement, &inlet));
+    assert_false(retirement_is_due(&f->retirement, &access.inlet));
 }
 
 static void the_deadline_is_the_first_one(void **state)
 {
     struct fixture *f = *state;
-    const struct inlet inlet = { .transport = &f->receiving.runtime.transport,
-                                 .accepted_ms = 0,
-                                 .life = { .not_after = 1, .end_ms = 300, .due_ms = 300 } };
+    struct agent_access access = { .state = ACCESS_GRANTED,
+                                   .inlet = { .transport = &f->receiving.runtime.transport,
+                                              .accepted_ms = 0,
+                                              .life = { .not_after = 1, .end_ms = 300, .due_ms = 300 } } };
 
     f->retirement.age_draw = 0;
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 300);
+    assert_int_equal(retirement_deadline(&f->retirement, &access), 300);
     f->receiving.runtime.route.max_downstream_age_ms = 100;
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet), 90);
+    assert_int_equal(retirement_deadline(&f->retirement, &access), 90);
+    access.state = ACCESS_AUTHENTICATING; /* the age does not count yet: it would be due all the time */
+    assert_int_equal(retirement_deadline(&f->retirement, &access), 300);
+    access.state = ACCESS_GRANTED;
     begin(f);
-    assert_int_equal(retirement_deadline(&f->retirement, &inlet), f->retirement.end_at_ms);
+    assert_int_equal(retirement_deadline(&f->retirement, &access), f->retirement.end_at_ms);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -626,25 +626,48 @@ static void a_connection_that_husk_ends_causes_no_back_off(void **state)
     dial(f, UPSTREAM_FOR_MESSAGE);
 }
 
-/* A husk upstream that sends each connection away at once. */
-static void connections_that_are_sent_away_without_an_ack_cause_a_back_off(void **state)
+static void is_sent_away(struct fixture *f, uint64_t after_ms)
+{
+    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+
+    runtime_pass(&f->runtime, after_ms);
+    upstream->got_goaway = true;
+    upstream_end(upstream, END_RETIRED);
+}
+
+/* A husk upstream that sends each connection away at once, or its addresses do. */
+static void connections_that_are_sent_away_at_once_cause_a_back_off(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t addresses = 1; addresses <= 2; addresses++) {
+        if (addresses == 1)
+            set_one(f);
+        else
+            set_two(f);
+        for (uint64_t delay_ms = 100; delay_ms <= 400; delay_ms *= 2) {
+            is_sent_away(f, 0);
+            assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
+            expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + delay_ms);
+            runtime_pass(&f->runtime, delay_ms);
+        }
+        struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+        upstreams_load(upstream, 1);
+        upstreams_settle(upstream);
+        upstream->got_goaway = true;
+        upstream_end(upstream, END_RETIRED);
+        upstream_end(dial(f, UPSTREAM_FOR_MESSAGE), END_RETIRED);
+    }
+}
+
+/* Also one that is idle, or that carries messages without acks. */
+static void a_connection_that_is_sent_away_later_causes_no_back_off(void **state)
 {
     struct fixture *f = *state;
 
     set_one(f);
-    for (uint64_t delay_ms = 100; delay_ms <= 400; delay_ms *= 2) {
-        struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
-        upstream->got_goaway = true;
-        upstream_end(upstream, END_RETIRED);
-        assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, 0);
-        expect_no_dial(f, UPSTREAM_FOR_MESSAGE, now_ms(f) + delay_ms);
-        runtime_pass(&f->runtime, delay_ms);
-    }
-    struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
-    upstreams_load(upstream, 1);
-    upstreams_settle(upstream);
-    upstream->got_goaway = true;
-    upstream_end(upstream, END_RETIRED);
+    for (unsigned times = 0; times < 3; times++)
+        is_sent_away(f, 1000);
     dial(f, UPSTREAM_FOR_MESSAGE);
 }
 
@@ -913,7 +936,8 @@ int main(void)
         TEST(a_connection_without_acks_is_of_use_if_it_lasts),
         TEST(a_failure_of_this_process_backs_off_from_all_endpoints),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
-        TEST(connections_that_are_sent_away_without_an_ack_cause_a_back_off),
+        TEST(connections_that_are_sent_away_at_once_cause_a_back_off),
+        TEST(a_connection_that_is_sent_away_later_causes_no_back_off),
         TEST(an_endpoint_that_works_needs_no_back_off_of_another),
         TEST(without_a_usable_endpoint_one_dial_takes_any),
         TEST(without_a_usable_endpoint_one_connection_is_enough),
