@@ -366,7 +366,7 @@ static const struct setting settings[] = {
       .value_name = "D", .help = "how long a peer that husk refuses may take to read the TLS alert; "
                                  "tcp: how long a connection that ends may take to deliver its last bytes; "
                                  "forward: how long husk waits until the peer ends an upstream connection "
-                                 "without acks (--no-acks-after), and reads a husk that was told to leave" },
+                                 "without acks (--no-acks-after), and reads another husk after goaway" },
     { ROUTE(CONNECTIONS, "dead-peer-timeout", "connections.dead_peer_timeout", SETTING_DURATION, dead_peer_timeout_ms),
       .fallback = "2m", .min = 1000,
       .max = HOUR, .zero_word = "off", .value_name = "D",
