@@ -39,7 +39,7 @@ endif
 supported  = $(shell $(CC) -Werror $(1) -x c -c /dev/null -o /dev/null 2>/dev/null && echo "$(1)")
 links      = $(shell echo 'int main(void){return 0;}' | $(CC) $(1) -x c - -o /dev/null 2>/dev/null && echo "$(1)")
 
-# A report of a sanitizer needs lines and functions: -g1.
+# Reports of sanitizers need only lines and functions: -g1.
 CFLAGS    ?= $(if $(SANITIZE),-O1 -g1,-O2 -g)
 WARNINGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla
 ifeq ($(SANITIZE),)
@@ -263,7 +263,7 @@ image: $(BUILD)/husk tool-deps
 
 # ---- tests -------------------------------------------------------------------------------------------------
 
-# Each process of pytest reads the compiled tests, and the tree stays clean.
+# Python keeps compiled modules outside of the source tree. All processes of pytest use them.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 QUIET  := --no-print-directory -j$(shell nproc)
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
@@ -289,7 +289,8 @@ scenario-%:
 scenario-plain:
 	HUSK=build/husk $(PYTEST) -n 3 tests/scenario
 
-# A file stays in one process: its tests share Fluentds, and the packages. Packages come first: building one takes longest.
+# All tests of a file run in one process, because they share Fluentds and packages. The tests of packages begin first, because they
+# take longest.
 tests-around:
 	HUSK=build/husk $(PYTEST) -n 2 --dist loadfile tests/packages tests/interop tests/bench tests/checks
 
@@ -415,7 +416,7 @@ $(BUILD)/bench/micro/%: bench/micro/%.c $(LIBRARY) $(BUILD)/flags
 
 # ---- lint --------------------------------------------------------------------------------------------------
 
-# EnumCastOutOfRange: p11-kit combines values of an enum. TaintedAlloc: does not understand a bound on a count of items.
+# EnumCastOutOfRange: p11-kit combines values of an enum. TaintedAlloc: the check does not understand a limit for a count.
 TIDY_CHECKS := -*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-assignment-in-if-condition,-bugprone-macro-parentheses,-bugprone-multi-level-implicit-pointer-conversion,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-optin.core.EnumCastOutOfRange,-clang-analyzer-optin.taint.TaintedAlloc
 TIDY_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iproxy -I. $(TLS_CFLAGS) $(PKCS11_CFLAGS) $(SPIFFE_CFLAGS) -DHUSK_VERSION=\"\" -DHUSK_BUILD_FLAGS=\"\"
 

@@ -62,7 +62,7 @@ class Pair:
         return self.start([self._bench.build / "bench/load" / name, *arguments], name)
 
     def handshakes(self, count, mode):
-        """Starts TLS clients of the server half. They are ready once the first of them have been served."""
+        """Starts TLS clients of the server half. They are ready when husk has served the first of them."""
         keys = [self._bench.pki / f"{name}.pem" for name in ("client.crt", "client.key", "ca.crt")]
         return self.load("handshakes", self.server_port, count, mode, *keys)
 

@@ -4,9 +4,9 @@
 usage: strangers.py --build DIR [--seconds N] [--rate N] [--messages N] [--workers N] [--rounds N]
        see docs/performance.md
 
-Agents send messages to husk client ═ husk server, and wait for each ack. Meanwhile bench/load/strangers connects to
-a husk server without a certificate: to the one that serves the agents, or to another one that serves nobody. The
-second is the control: it shows what the processor time of the same flood costs on this machine.
+Agents send messages to husk client ═ husk server, and wait for each ack. Meanwhile bench/load/strangers connects,
+without a certificate, to the husk server of the agents, or to another husk server that serves no agents. The second case
+is the control: it shows the cost of the processor time that the same flood takes on this machine.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from medians import summarize
 from programs import WAIT_LIMIT_S, Failed, Program
 from scenarios import Bench, Pair, RoundTrip, ready
 
-LEAD_S = 1  # strangers come for so much longer than messages: also while the agents connect
+LEAD_S = 1  # the flood lasts longer than the messages by this time, because it begins before the agents connect
 OPEN_MAX = 8192  # connections of strangers at a time; husk takes 1,024 handshakes
 CONNECTIONS = 16  # agents
 
@@ -40,8 +40,8 @@ CASES = (Case("quiet"), Case("strangers at another husk server", "other"),
 
 @contextlib.contextmanager
 def strangers(options, pair, directory):
-    """Strangers at the server half of a pair. At the end of the block they have left, and husk has accepted all that
-    they have put into the queue of the kernel: a peer that comes after them has been served."""
+    """Strangers at the server half of a pair. At the end of the block the strangers have left, and husk has accepted all
+    their connections in the queue of the kernel: husk has served a peer that connected after them."""
     program = Program([options.build / "bench/load/strangers", pair.server_port, options.rate,
                        options.seconds + LEAD_S, OPEN_MAX], directory / "strangers.log")
     try:
@@ -109,7 +109,7 @@ def main():
     options = parser.parse_args()
     options.build = options.build.resolve()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends in order: started programs are stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an ordinary end stops the started programs
     samples = {case: [] for case in CASES}
     with tempfile.TemporaryDirectory(prefix="husk-bench.") as scratch:
         scratch = pathlib.Path(scratch)

@@ -1,13 +1,14 @@
 /* Strangers: programs without a certificate that connect to the TLS port of husk at a fixed rate.
  *
- * usage: strangers PORT RATE SECONDS OPEN. Opens RATE connections per second, each of the next kind: silent;
- * a ClientHello and then silence; a ClientHello and leave; garbage. A connection stays open until the proxy
- * closes it, but at most OPEN connections are open: the next connection ends the oldest. The connections come
- * from SOURCES addresses, because the ports of one address do not last for a minute (TIME_WAIT).
+ * usage: strangers PORT RATE SECONDS OPEN. Opens RATE connections per second, of four kinds in turn: nothing
+ * is sent; a ClientHello is sent, and then nothing; a ClientHello is sent, and the connection is closed;
+ * garbage is sent. A connection stays open until the proxy closes it, but at most OPEN connections are open:
+ * the next connection ends the oldest. The connections come from SOURCES addresses, because one address has
+ * too few ports for a minute (TIME_WAIT).
  *
- * Attempts are due at fixed times. If this program is late, it catches up; "seconds" says how long it took.
- * "connected": the TCP handshake is complete. "refused": the TCP handshake failed. "closed": by the proxy.
- * "left": by the stranger. The other attempts are open when the last one is made. */
+ * Attempts are due at fixed times. If this program is late, it makes up for the delay; "seconds" says how
+ * long the run took. "connected": the TCP handshake is complete. "refused": the TCP handshake failed.
+ * "closed": by the proxy. "left": by the stranger. The other attempts are open when the last one is made. */
 #include "load/load.h"
 
 #include <errno.h>
@@ -60,7 +61,7 @@ static void count_end(struct stranger *stranger, uint64_t *count)
 /* ---- ClientHello -----------------------------------------------------------------------------------------
  */
 
-/* All strangers send the same bytes: the work of the proxy does not depend on them. */
+/* All strangers send the same bytes, because the work of the proxy does not depend on the bytes. */
 static void make_hello(struct flood *flood)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_method());
@@ -114,7 +115,7 @@ static void open_stranger(struct flood *flood)
     }
 }
 
-/* The proxy may have closed the connection already: the next read reports this. */
+/* If the proxy has closed the connection already, the next read reports this. */
 static void say(struct flood *flood, const struct stranger *stranger)
 {
     const uint8_t *bytes = stranger->kind == KIND_GARBAGE ? flood->garbage : flood->hello;

@@ -1,4 +1,4 @@
-"""bench/strangers.py: agents are timed beside strangers, and strangers make the attempts that they report."""
+"""bench/strangers.py: it times agents during a flood, and strangers make as many attempts as they report."""
 
 import argparse
 import resource
@@ -54,7 +54,7 @@ def first_byte(peer):
 
 
 def test_each_kind_of_stranger_comes_in_turn(flood):
-    """40 strangers, and places for 4: each ends the stranger before it of the same kind."""
+    """40 strangers, of which 4 may be open: each stranger ends the previous one of the same kind."""
     with socket.create_server((programs.HOST, 0), backlog=64) as server:
         report = report_of(flood(server.getsockname()[1], 40, 1, 4))
         assert (report["attempts"], report["connected"], report["refused"], report["closed"]) == (40, 40, 0, 0)

@@ -57,7 +57,7 @@ def fluentd_accepts(configuration, directory, **environment):
 
 
 def chart_fluentd_accepts(file_configs, directory):
-    """The same for `fileConfigs` of the chart. The plugin for Prometheus is not installed here."""
+    """As above, for `fileConfigs` of the chart. The plugin for Prometheus is not installed here."""
     text = "\n".join(file_configs.values())
     text, removed = re.subn(r"<source>\s*@type prometheus.*?</source>", "", text, flags=re.DOTALL)
     assert removed == 1

@@ -52,7 +52,7 @@ def common_of(husk):
 
 
 def unready(common):
-    """The same without a readiness probe: for a client beside an application."""
+    """These fields without a readiness probe: for a client beside an application."""
     return {key: value for key, value in common.items() if key != "readinessProbe"}
 
 

@@ -56,7 +56,7 @@ OBJECTS = ("logging-operator", "fluent-operator", "job-native", "job-ordinary")
 SERVERS = ("fluentd", "article-fluentd", "opentelemetry-collector", "vector", "logging-operator")
 CLIENTS = ("fluent-bit", "article-fluent-bit", "fluent-operator", "job-native", "job-ordinary", "docker-compose",
            "ecs-firelens")
-# An application, which a logging outage must not take out of its Services, and not an agent.
+# Files for applications: a logging outage must not take an application out of its Services.
 APPLICATIONS = ("job-native", "job-ordinary")
 
 

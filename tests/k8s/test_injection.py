@@ -145,8 +145,8 @@ def is_selected(rule, labels):
 
 
 def kyverno_patch(rule, before, params):
-    """The patch of the rule for this Pod: its variables replaced, fields with the anchor +() added if absent, and items with
-    the anchor () changed if they are there."""
+    """The patch of the rule for this Pod. Variables are replaced. A field with the anchor +() is added if it is absent. An
+    item with the anchor () is changed if it is there."""
     variables = {'request.object.metadata.labels."husk/sidecar"': before["metadata"]["labels"]["husk/sidecar"],
                  "request.namespace": before["metadata"]["namespace"],
                  **{f"parameters.data.{key}": params["data"][key] for key in ("image", "secret")}}
@@ -164,7 +164,7 @@ def kyverno_patch(rule, before, params):
         return re.sub(r"\{\{ (.*?) \}\}", lambda found: variables[found[1]], node) if isinstance(node, str) else node
 
     def items_for(each, existing):
-        """What the item of a patch changes: the items of a name with an anchor, otherwise a new item."""
+        """What the item of a patch changes: with an anchor, the items with this name; otherwise a new item."""
         if isinstance(each, dict) and "(name)" in each:
             return [one for one in existing if one["name"] == each["(name)"]]
         return [{}]

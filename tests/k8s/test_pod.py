@@ -181,7 +181,7 @@ def wait_until_stored(numbers, *pods):
 
 
 def ready_answer(pod):
-    """The status and the text of /ready of husk, which no probe of an application asks."""
+    """The status and the text of husk's /ready. In the Pod of an application, no probe asks for it."""
     return pod.get(9901, "/ready")
 
 

@@ -101,7 +101,7 @@ def test_another_user_makes_the_same_bytes_of_it(package, tmp_path):
 
 
 def commands_of_the_page():
-    """The blocks of docs/packages.md, "Two machines", for one machine: a copy, and no service manager and no other machine."""
+    """The blocks of docs/packages.md, "Two machines", for one machine: scp copies files, and no service manager runs."""
     section = (REPOSITORY / "docs/packages.md").read_text().split("### Two machines\n")[1].split("\n### ")[0]
     blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 3

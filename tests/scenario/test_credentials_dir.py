@@ -135,7 +135,7 @@ def test_a_symbolic_link_to_nothing_is_named(husk, fill):
 
 
 def run_with_rights_of_files(*command, **options):
-    """Runs husk so that the mode of a file counts, also for root."""
+    """Runs husk so that it obeys the mode of a file, even if root runs the test."""
     setpriv = shutil.which("setpriv")
     if os.getuid() == 0 and not setpriv:
         pytest.skip("root may read everything")

@@ -51,7 +51,7 @@ def test_the_age_of_connections_costs_no_attempt(husk, workers):
 
 
 def test_in_a_chain_each_connection_ends_on_its_own(chain):
-    """Also on the plaintext in the middle."""
+    """Also on the plaintext connection in the middle."""
     site = chain(3, max_downstream_age="150ms", at={0: {"max_downstream_age": "off"}}, **ONE_ATTEMPT)
     carry(site.aggregator, site.first.address,
           lambda _: [wait_for_end(one, "upstream", ENDS, "retired") for one in site.husks[:-1]])

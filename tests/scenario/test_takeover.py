@@ -1,5 +1,5 @@
-"""SIGUSR2: the moment when the new process accepts connections and the old one has not heard of it. At each moment one of
-them accepts, also when the new one is killed."""
+"""SIGUSR2: the new process accepts connections, and the old process does not know this yet. At each moment one of them
+accepts, even if the new process is killed."""
 
 import contextlib
 import grp

@@ -13,7 +13,7 @@ GEMS = PEERS / "gems"
 PLUGINS = ROOT / "tests/interop/plugins"
 OLDEST, NEWEST = "1.18", "1.20"
 VERSIONS = (OLDEST, "1.19", NEWEST)
-NO_OTHER_CA = {"SSL_CERT_FILE": os.devnull}  # an output reads the CAs of the system, which takes 40 ms, at each connection
+NO_OTHER_CA = {"SSL_CERT_FILE": os.devnull}  # otherwise an output reads the CAs of the system at each connection, which takes 40 ms
 CHUNK = 25  # events in one message of an agent
 
 

@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/be
                 *ROOT.glob("packages/**/*.md")])
 MARK = re.compile(r"<!-- (run|run by|not run|file|route)(?:: (.*?))? -->$")
 
-# The files of pages have these variables, as those of config/examples: no page needs a certain port.
+# The files in pages use these variables, like the files of config/examples, so no test needs a certain port.
 FREE_ADDRESSES = {"ADMIN": "127.0.0.1:0", "LISTEN": "127.0.0.1:0"}
 
 

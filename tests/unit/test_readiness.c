@@ -125,7 +125,7 @@ static void without_the_first_connection_husk_is_not_ready(void **state)
     (void)state;
     expect(&good, awaited, END_NONE, "upstream: not connected yet\n");
     expect(&bad, awaited, END_CONNECT_REFUSED, "upstream: connection refused\n");
-    awaited.at_ms = 99; /* a dial of before a reload succeeded */
+    awaited.at_ms = 99; /* a dial before the reload succeeded */
     expect(&good, awaited, END_NONE, "");
 }
 

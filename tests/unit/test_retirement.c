@@ -254,12 +254,12 @@ static void a_husk_is_told_and_read_on(void **state)
     assert_int_equal(f->retirement.reason, END_NONE);
     update(f, ACCESS_GRANTED, END_RETIRED);
     assert_int_equal(f->retirement.reason, END_RETIRED);
-    assert_false(is_over(f)); /* the husk is not told yet */
+    assert_false(is_over(f)); /* the calling husk is not told yet */
     expect_answers(f, GOAWAY, sizeof GOAWAY - 1);
     assert_int_equal(retirement_deadline(&f->retirement, &access),
                      f->receiving.runtime.reactor.now_ms + LINGER_MS);
     runtime_pass(&f->receiving.runtime, LINGER_MS - 1);
-    update(f, ACCESS_GRANTED, END_RETIRED); /* the next step: the time does not begin again */
+    update(f, ACCESS_GRANTED, END_RETIRED); /* the next step does not restart the time */
     SAY(&f->receiving, PLAIN("a"));
     take(f, SPACE);
     take(f, SPACE);
@@ -267,7 +267,7 @@ static void a_husk_is_told_and_read_on(void **state)
     runtime_pass(&f->receiving.runtime, 1);
     SAY(&f->receiving, PLAIN("b") PLAIN("b"));
     take(f, sizeof PLAIN("b") - 1);
-    expect_stopped(f, false); /* the other one has arrived */
+    expect_stopped(f, false); /* the other message has arrived */
     take(f, SPACE);
     expect_stopped(f, true);
     assert_int_equal(retirement_deadline(&f->retirement, &access), f->retirement.end_at_ms);
@@ -287,7 +287,7 @@ static void a_husk_that_has_ended_the_connection_is_not_waited_for(void **state)
     assert_true(is_over(f));
 }
 
-/* It is told, and husk reads nothing that it sends from now on. */
+/* The calling husk is told, and husk reads nothing that it sends afterwards. */
 static void a_husk_that_is_not_trusted_is_not_read_on(void **state)
 {
     struct fixture *f = *state;
@@ -324,7 +324,7 @@ static void an_agent_is_not_told(void **state)
     assert_true(is_over(f));
 }
 
-/* A husk would take the end for a failure of the address. */
+/* For a calling husk, an end during authentication is a failure of the address. */
 static void a_husk_authenticates_before_its_connection_retires(void **state)
 {
     struct fixture *f = *state;
@@ -335,7 +335,7 @@ static void a_husk_authenticates_before_its_connection_retires(void **state)
     expect_answers(f, "", 0);
     update(f, ACCESS_AUTHENTICATING, END_DISTRUSTED);
     expect_stopped(f, true);
-    assert_true(is_over(f)); /* no frame stands in the handshake */
+    assert_true(is_over(f)); /* goaway is not sent during the handshake */
 }
 
 static void an_agent_does_not_authenticate_when_its_connection_retires(void **state)

@@ -9,8 +9,8 @@
 {{- end }}
 {{- end }}
 
-{{- /* /startup: husk listens and has loaded its credentials. Neither it nor /live depends on the upstream; /ready of the
-readiness probe does. Takes the admin port. */}}
+{{- /* /startup: husk listens and has loaded its credentials. /startup and /live do not depend on the upstream; /ready of
+the readiness probe does. Takes the admin port. */}}
 {{- define "husk.probes" -}}
 startupProbe:
   httpGet:

@@ -8,8 +8,8 @@ husk as a sidecar in a Pod of another chart. Each template takes a map:
   image         repository, tag, digest, pullPolicy
   native        true (default): a container of initContainers, which starts before the others and stops after them;
                 false: a container of containers
-  readiness     whether the Pod is ready only while the upstream works; the default is true for a server, false for a client:
-                a logging outage must not take an application out of its Services
+  readiness     whether the Pod is ready only while the upstream works; the default is true for a server, and false for a
+                client, because a logging outage must not take an application out of its Services
   name          of the container (husk); also the beginning of the name of the volume
   resources     of the container
   securityContext   runAsUser, runAsGroup, fsGroup (65532)
