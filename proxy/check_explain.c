@@ -294,7 +294,7 @@ static bool agent_explain(const struct explanation *explanation)
     names_report(explanation);
     bool is_admitted = path_report(explanation);
     is_admitted = admission_report(explanation) && is_admitted;
-    return is_admitted && messages_report(explanation); /* no rule decides about an agent that is refused */
+    return is_admitted && messages_report(explanation); /* no rule applies to a refused agent */
 }
 
 static bool server_explain(const struct explanation *explanation)

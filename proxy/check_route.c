@@ -96,7 +96,7 @@ static void rules_check(struct report *report, const struct message_policy *poli
     }
 }
 
-/* A rule that denies the same as `rule`; NULL: there is none. */
+/* A rule that denies what `rule` allows; NULL: there is none. */
 static const struct peer_rule *denier_of(const struct peer_policy *policy, const struct peer_rule *rule)
 {
     for (size_t i = 0; i < policy->count; i++) {
@@ -107,7 +107,7 @@ static const struct peer_rule *denier_of(const struct peer_policy *policy, const
     return NULL;
 }
 
-/* A setting that denies wins, whatever the order. */
+/* Warns about settings that allow in vain: a setting that denies wins, in any order. */
 static void denied_check(struct report *report, const struct peer_policy *policy, const struct config *config)
 {
     for (size_t i = 0; i < policy->count; i++) {

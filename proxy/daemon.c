@@ -362,8 +362,8 @@ static bool parts_open(struct daemon *daemon, struct fault *fault)
            routes_open(&daemon->routes, fault);
 }
 
-/* Nothing fails any more, and this process accepts connections: the process that it replaces stops accepting,
- * and leaves the service manager to this one. */
+/* All steps that can fail are done, and this process accepts connections. The process that this one replaces
+ * stops accepting, and leaves the service manager to this process. */
 static void replace(struct daemon *daemon)
 {
     if (daemon->channel >= 0) {

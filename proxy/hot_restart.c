@@ -41,8 +41,8 @@ static void release(struct hot_restart *restart)
     pid_log(restart, "hot restart: the new process has taken over");
 }
 
-/* Both processes accept for a moment, which costs no connection. A worker that hangs must not keep the new
- * process from its other tasks. */
+/* Does not wait for a worker that hangs: the new process must go on with its other tasks. If both processes
+ * accept for a moment, no connection is lost. */
 static void on_handover(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct hot_restart *restart = timer->data;

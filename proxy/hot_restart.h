@@ -1,9 +1,10 @@
 /* SIGUSR2: another process of the same program takes the place of this one, and no connection is refused.
  *
  * The new process gets all listening sockets, and loads everything that the arguments and files say now. When
- * it accepts connections, it is ready: this process stops accepting, and drains. At each moment one of them
- * accepts. When the new process ends before it is ready, this one goes on as if nothing had happened. Owns
- * the watcher of SIGUSR2 and the new process until it is ready, on the loop of the control thread. */
+ * the new process accepts connections, it is ready: this process stops accepting, and drains. At each moment
+ * at least one of the two processes accepts. If the new process ends before it is ready, this process
+ * continues as before. Owns the watcher of SIGUSR2 and the new process until it is ready, on the loop of the
+ * control thread. */
 #ifndef HUSK_HOT_RESTART_H
 #define HUSK_HOT_RESTART_H
 

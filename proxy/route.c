@@ -370,7 +370,7 @@ void route_change_begin(struct route_change *change)
         to.credentials[side] = route->reload.credentials[side];
     readiness_start(route); /* may admit connections, before the workers get new addresses */
     route_group_change_begin(change->of_workers, &to, on_changed, change);
-    readiness_start(route); /* the new addresses may be able to refuse */
+    readiness_start(route); /* connections at the new addresses can perhaps be refused */
     endpoint_list_release(change->unknown);
     const struct heartbeat_options heartbeat = heartbeat_options_of(route);
     route_heartbeat_change(&route->heartbeat, &heartbeat, &route->group.listening);

@@ -69,7 +69,7 @@ void routes_reload(struct routes *routes);
 void routes_drain(struct routes *routes);
 /* Another process has the listening sockets of all routes, too, and goes on. */
 void routes_hand_over(struct routes *routes);
-/* That process is gone before it has taken over: routes that refuse connections refuse them again. */
+/* The other process has ended before it has taken over: routes that refused connections refuse them again. */
 void routes_refuse_again(struct routes *routes);
 /* Whether no route takes connections any more. */
 bool routes_have_retired(const struct routes *routes);

@@ -14,8 +14,8 @@ static const char *failure_phrase(const char *path, int error)
                                                         : strerror(error);
 }
 
-/* The process has not the right to read the file, or to enter a directory of its path. Names both sides: in a
- * container or a service, nobody sees them otherwise. */
+/* The process has no right to read the file, or to enter a directory of the path. The fault names the user of
+ * husk and the owner of the file, because an operator cannot easily see them in a container or a service. */
 static void denied_set(struct fault *fault, const char *path)
 {
     struct stat status;

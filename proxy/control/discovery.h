@@ -83,7 +83,7 @@ void discovery_close(struct discovery *discovery);
 
 /* Looks the names up again, soon. */
 void discovery_resolve(struct discovery *discovery);
-/* The same, and probes again: after a failed dial, or on a reload. */
+/* As discovery_resolve, and also probes again. For use after a failed dial, or on a reload. */
 void discovery_refresh(struct discovery *discovery);
 
 #endif

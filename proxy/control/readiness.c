@@ -268,7 +268,7 @@ void readiness_check(struct readiness *readiness, const struct dialer_outcome *d
     enum end_reason failure = readiness_upstream_failure(discovery, dial);
 
     if (failure != END_NONE && dial->reason != END_NONE && dial->awaits_first)
-        discovery_resolve(discovery); /* husk dials by itself: a probe would tell nothing more */
+        discovery_resolve(discovery); /* husk dials again by itself, so a probe is not needed */
     else if (failure != END_NONE && dial->reason != END_NONE)
         discovery_refresh(discovery);
     shedding_update(readiness, failure, now_ms);

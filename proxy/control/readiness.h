@@ -29,14 +29,14 @@ struct readiness_facts {
     int64_t min_certificate_life; /* seconds: an own certificate that ends earlier is a reason */
 };
 
-/* `dial` while it counts: for half a minute, and without limit while the first connection is awaited. Else
- * all zeros. */
+/* `dial` while it counts, otherwise all zeros. A dial counts for half a minute; while the first connection is
+ * awaited, it counts without a limit. */
 struct dialer_outcome readiness_recent_dial(struct dialer_outcome dial, uint64_t now_ms);
 
 /* What speaks against the upstream; END_NONE: nothing, also while nothing is known yet. The newer of probe
  * and dial decides, with one exception: a good probe proves only that the upstream accepts connections, so it
  * does not cancel a dial that connected and then failed, at a refused certificate for example. While the
- * first connection is awaited, a good probe cancels no failed dial: husk dials again soon. */
+ * first connection is awaited, a good probe cancels no failed dial, because husk dials again soon. */
 enum end_reason readiness_upstream_failure(const struct discovery *discovery,
                                            const struct dialer_outcome *dial);
 
@@ -82,8 +82,8 @@ struct readiness {
  * does not listen again after a refusal. */
 void readiness_set_options(struct readiness *readiness, const struct readiness_options *options);
 
-/* Another process has made the listening sockets listen, and is gone: repeats READINESS_REFUSE if that is the
- * verdict. Safe on all zeros. */
+/* To be called after another process has made the listening sockets listen and has ended. Repeats
+ * READINESS_REFUSE if this is the verdict. Safe on all zeros. */
 void readiness_refuse_again(const struct readiness *readiness);
 
 /* From now on READINESS_SHED is possible. Afterwards connections are refused if `state` allows it. */

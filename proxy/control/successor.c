@@ -24,7 +24,8 @@ static void channel_close(struct successor *successor)
     close(successor->channel);
 }
 
-/* It has left a word and has ended: on_child follows. The kernel closes its channel before it tells its end. */
+/* The successor has written its byte and has ended: on_child follows. The kernel closes the channel before it
+ * reports the end. */
 static bool has_hung_up(const struct successor *successor)
 {
     char byte;
@@ -32,7 +33,7 @@ static bool has_hung_up(const struct successor *successor)
     return recv(successor->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
-/* One that has closed the channel without a word is no husk that knows how to take over. */
+/* A successor that closes the channel without writing a byte is not a husk that knows how to take over. */
 static void on_channel(struct ev_loop *loop, ev_io *watcher, int events)
 {
     struct successor *successor = watcher->data;

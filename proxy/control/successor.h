@@ -4,12 +4,15 @@
  *    ▲                 │
  *    └──on_ended───────┘  it has ended, or was late and was ended
  *
- * The successor loads everything and accepts connections. Then it is ready. It is released when this process
- * does not accept any more. Both talk over a pair of sockets, of which the successor has one under the name
- * `successor_channel`: it writes a byte when it is ready, and reads a byte when it is released. The end of
- * this process releases it, too. A successor that ends before this process has read its byte has never been
- * ready: this process accepts until another process does. Owns a timer and the watchers of the channel and of
- * the child, on the loop of the control thread, which is the default loop. */
+ * The successor loads everything and begins to accept connections. Then it is ready. The successor is
+ * released when this process has stopped accepting. Both processes talk over a pair of sockets; the successor
+ * has one of them under the name `successor_channel`. The successor writes a byte when it is ready, and reads
+ * a byte when it is released. The end of this process also releases the successor. If the successor ends
+ * before this process has read the byte, the successor was never ready, and this process continues to accept.
+ *
+ * Owns a timer and the watchers of the channel and of the child, on the loop of the control thread, which is
+ * the default loop.
+ */
 #ifndef HUSK_CONTROL_SUCCESSOR_H
 #define HUSK_CONTROL_SUCCESSOR_H
 
@@ -48,13 +51,13 @@ struct successor {
  * a fault: there is no successor. The struct does not move in memory afterwards. */
 MUST_CHECK bool successor_start(struct successor *successor, const struct successor_options *options,
                                 struct spawn_sockets *sockets, struct fault *fault);
-/* The successor is the only one that accepts connections. The state is SUCCESSOR_READY. */
+/* This process has stopped accepting: tells the successor so. The state is SUCCESSOR_READY. */
 void successor_release(struct successor *successor);
 /* Ends a successor that starts; on_ended does not follow. Harmless in the other states. */
 void successor_cancel(struct successor *successor);
 
-/* In the successor, which accepts connections: says that it is ready, and waits until it is released. Takes
- * `channel`. */
+/* To be called in the successor when it accepts connections. Says that the successor is ready, and waits
+ * until it is released. Takes `channel`. */
 void successor_wait(int channel);
 
 #endif

@@ -40,9 +40,8 @@ void delivery_accept(struct delivery *delivery, int fd, const struct socket_addr
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
 
-/* With the next change that is told, husk opens a connection to the upstream without a message, if the
- * options ask for that and none is open; again until a dial has succeeded. It stays open for the first
- * message. */
+/* The first connection (first_connection.h) is awaited from now on, if the options ask for it. The next change
+ * that delivery is told of begins the dial. The connection stays open for the first message. */
 void delivery_await_first(struct delivery *delivery);
 
 /* The options of the route are going to change, between the two calls. `before`: what they were. */

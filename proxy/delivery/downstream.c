@@ -197,7 +197,7 @@ static void answers_write(struct downstream *downstream)
     downstream->was_answered |= outgoing->length > 0;
 }
 
-/* Before an end: as far as the socket takes them. */
+/* Writes the answers that the socket takes at once. For use before the end of the connection. */
 static void last_answers_write(struct downstream *downstream)
 {
     answers_write(downstream);
@@ -261,7 +261,7 @@ static enum end_reason bytes_move(struct downstream *downstream, size_t *moved)
             &downstream->access, framer_bytes(&downstream->receiver.framer), &downstream->outgoing);
         if (step.outcome != STEP_GOES_ON)
             return step.reason;
-        downstream_wake(downstream); /* it may retire from now on */
+        downstream_wake(downstream); /* the connection may retire from now on */
     }
     enum end_reason reason = messages_take(downstream);
     retirement_note_read(&downstream->retirement, &downstream->receiver, &downstream->access.inlet.leg,

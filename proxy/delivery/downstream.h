@@ -9,8 +9,8 @@
  *
  * A connection retires when its peer is no longer trusted, when a certificate of either side ends, or at
  * --max-downstream-age. It then takes no message after the current one and ends when its messages are
- * settled; a calling husk is told (retirement.h). An idle connection owns no scanner and no buffer. Belongs
- * to its worker's thread. */
+ * settled. A calling husk is told so (retirement.h). An idle connection owns no scanner and no buffer.
+ * Belongs to its worker's thread. */
 #ifndef HUSK_DELIVERY_DOWNSTREAM_H
 #define HUSK_DELIVERY_DOWNSTREAM_H
 
@@ -61,8 +61,8 @@ void downstream_open(struct downstreams *shared, int fd, const struct socket_add
 bool downstream_stop(struct downstream *downstream);
 /* The upstream fails while husk stops: the connection retires if its peer sends unsettled messages again. */
 void downstream_shed(struct downstream *downstream);
-/* A calling husk is to send its next messages on another connection, because husk or the route stops. The
- * connection goes on. */
+/* Tells a calling husk to send its next messages on another connection, because husk or the route stops. This
+ * connection continues. */
 void downstream_say_goaway(struct downstream *downstream);
 /* Hands up the batch that waits. */
 void downstream_flush(struct downstream *downstream);

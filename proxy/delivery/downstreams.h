@@ -17,7 +17,7 @@ void downstreams_flush(struct downstreams *downstreams);
  * its deadlines anew in one of the next turns. */
 void downstreams_options_changed(struct downstreams *downstreams);
 /* The process is going to end: from now on a step hands up batches without delay. Calling husks are told to
- * send their next messages elsewhere. */
+ * send their next messages on other connections. */
 void downstreams_drain(struct downstreams *downstreams);
 /* The upstream fails while husk stops: connections of peers that send unsettled messages again retire. */
 void downstreams_shed(struct downstreams *downstreams);

@@ -5,8 +5,8 @@ static struct dialer *dialer_of(const struct upstream_pool *pool)
     return &pool->shared.transport->dialer;
 }
 
-/* Whether there is a connection, or one that is ready. A connection that retires does not count: it was
- * opened with what is no longer in use. */
+/* Whether there is a connection, or one that is ready. A connection that retires does not count: its address
+ * or credentials may be no longer in use. */
 static bool has_connection(const struct upstream_pool *pool, bool is_ready)
 {
     const struct upstream *upstream;
@@ -31,7 +31,7 @@ void first_connection_forgo(struct upstream_pool *pool)
     dialer_forgo_first(dialer_of(pool));
 }
 
-/* Without an address, or with credentials that are withdrawn, the dial would only repeat in the log what is
+/* Without an address, or with withdrawn credentials, a dial fails, and only repeats in the log what is
  * known. */
 static bool may_succeed(const struct dialer *dialer)
 {

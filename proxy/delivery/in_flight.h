@@ -65,7 +65,7 @@ struct in_flight_answer {
     bool is_waiting;         /* messages wait at the peer */
     enum end_reason waiting; /* the last failure of the peer's own upstream; END_NONE: it is busy */
     bool is_goaway;          /* the peer takes no more messages on this connection */
-    enum end_reason goaway;  /* why; END_NONE: husk does not know the peer's reason */
+    enum end_reason goaway;  /* why; END_NONE: this husk does not know the reason */
     struct sender *sender;   /* its window has changed; NULL: no window has, or the agent has ended */
     bool is_closed;          /* the peer takes no message of the sender now */
     bool offers_link;        /* the peer is a husk that can speak the link from now on */

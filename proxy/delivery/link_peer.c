@@ -358,7 +358,7 @@ void link_peer_say_goaway(struct link_peer *peer, enum end_reason reason)
     peer->events->on_answer(peer->owner);
 }
 
-/* Whether the calling husk does not know yet that it is to leave. */
+/* Whether goaway must still be sent. */
 static bool goaway_is_due(const struct link_peer *peer)
 {
     return peer->goaway != END_NONE && !peer->has_said_goaway;

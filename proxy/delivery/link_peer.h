@@ -45,8 +45,8 @@ struct link_peer {
     uint64_t unsettled;                    /* ordinals of the messages of all senders */
     uint64_t waiting_every_ms;             /* longest silence while messages wait; 0: not asked */
     uint64_t answered_ms;                  /* when the calling husk was last told something */
-    enum end_reason goaway;                /* why the calling husk must leave; END_NONE: it need not */
-    bool has_said_goaway;                  /* the calling husk was told to leave */
+    enum end_reason goaway;                /* why goaway is sent; END_NONE: it is not sent */
+    bool has_said_goaway;                  /* goaway was written */
     bool is_read;                          /* false: messages may wait in the socket */
     bool is_out_of_memory;                 /* an answer is lost: the connection must end */
 };
@@ -81,8 +81,8 @@ void link_peer_refuse(struct link_peer *peer, const uint8_t *id, size_t id_lengt
 
 /* ---- what the calling husk is told ---- */
 
-/* The calling husk is to send no more messages on this connection, and is told so before its next answer.
- * Harmless the second time. */
+/* Asks the calling husk to send no more messages on this connection (`goaway`), before its next answer. Later
+ * calls have no effect. */
 void link_peer_say_goaway(struct link_peer *peer, enum end_reason reason);
 bool link_peer_has_answers(const struct link_peer *peer);
 /* Moves whole answers to `out`, as long as `out` holds at most `limit_bytes`. False when out of memory. */

@@ -12,8 +12,8 @@ void link_upstreams_say_gone(struct upstream_pool *pool, const struct sender *se
 /* Whether one of the connections is a link: the husk upstream then says that messages wait, or the
  * connection ends. */
 bool link_upstreams_exist(const struct upstream_pool *pool);
-/* Why messages are unsettled, for another husk: the name of the last failure of a dial while no connection is
- * ready, otherwise of what a husk upstream has said; "busy": neither is a failure. */
+/* Why messages are unsettled, as text for another husk. While no connection is ready, this is the name of the
+ * last failure of a dial; otherwise it is the reason that a husk upstream has sent. "busy": no failure. */
 const char *link_upstreams_why_waiting(const struct upstream_pool *pool);
 
 #endif

@@ -56,9 +56,9 @@ void retirement_update(struct retirement *retirement, struct agent_access *acces
     if (reason == END_NONE || !leg_is_secured(&inlet->leg))
         return;
     if (access->state == ACCESS_AUTHENTICATING && receiver->senders.peer && reason == END_RETIRED)
-        return; /* the calling husk would take an end in the handshake for a failure of this address */
+        return; /* for the calling husk, an end in the handshake is a failure of this address */
     if (access->state == ACCESS_AUTHENTICATING)
-        framer_stop(&receiver->framer); /* nothing that it has sent is a message yet */
+        framer_stop(&receiver->framer); /* the peer has sent no message yet */
     else if (senders_say_goaway(&receiver->senders, reason) && reason == END_RETIRED &&
              retirement->reason == END_NONE)
         retirement->reads_until_ms = transport->reactor->now_ms + transport->route->linger_timeout_ms;

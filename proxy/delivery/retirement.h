@@ -3,9 +3,9 @@
  * husk reads what has arrived and the rest of the current message, and takes nothing after it. The connection
  * ends when its messages are settled and their answers are written, at the latest after --drain-timeout.
  *
- * A calling husk is told so that its next messages take another connection (`goaway` in docs/link.md). If the
- * peer is still trusted, husk reads on for --linger-timeout: the calling husk settles what it has sent, and
- * ends the connection itself.
+ * A calling husk is told first (`goaway` in docs/link.md), so that it sends its next messages on another
+ * connection. If the calling husk is still trusted, husk continues to read for --linger-timeout. In this time
+ * the calling husk waits until its messages are settled, and ends the connection itself.
  *
  * Owns the reason, and the age of --max-downstream-age. Decides by the access, the receiver and the leg, and
  * stops the framer. Belongs to its worker's thread. */
@@ -20,7 +20,7 @@
 struct retirement {
     enum end_reason reason;  /* END_NONE: the connection does not retire */
     uint32_t left_bytes;     /* husk reads at most so many bytes before the framer stops */
-    uint64_t reads_until_ms; /* a calling husk is read until then, or until it ends the connection; 0: not */
+    uint64_t reads_until_ms; /* when husk stops reading a calling husk; 0: as with other peers */
     uint64_t end_at_ms;      /* the latest end, on the reactor's clock; 0: the connection does not retire */
     bool is_shed;            /* unsettled messages are left if the peer sends them again */
     uint32_t age_draw;       /* random: chooses the age of this connection */
@@ -35,12 +35,12 @@ bool retirement_is_due(const struct retirement *retirement, const struct inlet *
 uint64_t retirement_deadline(const struct retirement *retirement, const struct agent_access *access);
 
 /* The connection retires if its peer is no longer trusted, if a certificate of either side ends, if it is
- * old, or for `wanted`; END_NONE: no other cause. Call it before each step, and when the connection is
- * secured: it does not retire before. */
+ * old, or for `wanted`; END_NONE: no other cause. To be called before each step, and when the connection is
+ * secured. The connection does not retire earlier. */
 void retirement_update(struct retirement *retirement, struct agent_access *access, struct receiver *receiver,
                        enum end_reason wanted);
-/* The connection retires for `reason`. If it retires already, only a loss of trust has an effect: husk does
- * not read on. */
+/* The connection retires for `reason`. If the connection retires already, only a loss of trust has an effect:
+ * husk does not continue to read. */
 void retirement_begin(struct retirement *retirement, enum end_reason reason, struct receiver *receiver,
                       const struct leg *leg);
 /* The connection retires: husk cannot deliver its messages, and the peer sends them again elsewhere. husk

@@ -55,8 +55,8 @@ bool senders_have_unsettled(const struct senders *senders);
 /* Whether the peer sends unsettled messages again when the connection ends: it is a husk on a link, or an
  * agent that asked for an ack of each unsettled message, and has some. */
 bool senders_send_again(const struct senders *senders);
-/* On a link: tells the calling husk to send no more messages on this connection, and why. False: the
- * connection is no link. */
+/* On a link: tells the calling husk to send no more messages on this connection, and why. False: the peer
+ * does not speak the link. */
 bool senders_say_goaway(struct senders *senders, enum end_reason reason);
 /* Whether answers wait to be written. */
 bool senders_have_answers(const struct senders *senders);

@@ -7,8 +7,9 @@
  * ASKING: an ack is missing, husk has ended its direction, and waits for the peer's end (peer_acks.h).
  *
  * A connection retires when it is old, when its address or our certificate is no longer in use, when its
- * server is no longer trusted, when a certificate of either side ends, or when the husk at its other end asks
- * for it (`goaway` in docs/link.md). It then takes no more messages and ends when its messages are settled.
+ * server is no longer trusted, when a certificate of either side ends, or when the husk at the other end asks
+ * for it (`goaway` in docs/link.md). The connection then takes no more messages and ends when its messages
+ * are settled.
  *
  * Owns its outlet, the bytes to be written and, until they are settled, the messages sent on it. Reports to
  * its observer and knows nothing above it. Belongs to its worker's thread. */

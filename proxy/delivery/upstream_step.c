@@ -65,7 +65,7 @@ static void waiting_note(struct upstream *upstream, const struct in_flight_answe
     upstream->peer_waits = answer->waiting;
 }
 
-/* The connection retires, as an old one does. */
+/* After goaway the connection retires like an old connection. */
 static void goaway_note(struct upstream *upstream, const struct in_flight_answer *answer)
 {
     if (!answer->is_goaway || upstream->got_goaway)
@@ -142,8 +142,8 @@ static bool is_drained(const struct upstream *upstream)
            !upstream->stream.outgoing.length && !upstream->outlet.leg.unsent.length;
 }
 
-/* The peer has ended the connection. A husk that has said so before has no failure, and its messages neither.
- */
+/* Why the connection ends when the peer has ended it. After goaway the end is a failure neither of the peer
+ * nor of a message. */
 static enum end_reason peer_end(const struct upstream *upstream, enum end_reason reason)
 {
     return upstream->got_goaway ? upstream->retires_for : reason;

@@ -47,7 +47,7 @@ struct link_answer {
     struct span
         reason; /* text in the bytes of the frame, without header, any bytes; empty: the frame has none */
     struct span waiting; /* text in the bytes of the frame, without header, any bytes; may be empty */
-    struct span goaway;  /* text as `waiting` */
+    struct span goaway;  /* as `waiting` */
     bool is_waiting, is_goaway;
     bool names_sender, names_window; /* a frame that names a window names a sender */
     uint64_t sender;                 /* whose message is acknowledged, and whose window it is */

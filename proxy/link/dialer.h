@@ -61,11 +61,12 @@ void dialer_options_changed(struct dialer *dialer);
 void dialer_report(struct dialer *dialer, enum end_reason outcome);
 
 /* The first connection is awaited: a connection that husk opens without a message, to prove that the upstream
- * works. The owner dials, and calls dialer_stop_awaiting when a connection is ready. A server that rejects
- * the TLS connection later, also for our certificate, makes the dialer await again. */
+ * works. The owner dials, and calls dialer_stop_awaiting when a connection is ready. If the server later
+ * rejects the TLS connection, for example because of our certificate, the dialer awaits the first connection
+ * again. */
 void dialer_await_first(struct dialer *dialer);
 void dialer_stop_awaiting(struct dialer *dialer);
-/* The same, and nothing is awaited again. */
+/* As dialer_stop_awaiting, and a rejected TLS connection no longer makes the dialer await again. */
 void dialer_forgo_first(struct dialer *dialer);
 bool dialer_awaits_first(const struct dialer *dialer);
 

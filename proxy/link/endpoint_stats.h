@@ -33,8 +33,8 @@ void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_stat
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
-/* A connection to the endpoint can carry traffic. True when that is new: it is the first one, or the first
- * one after a failure. */
+/* A connection to the endpoint can carry traffic. True if it is the first connection, or the first connection
+ * after a failure. */
 bool endpoint_stats_note_success(struct endpoint_stats *stats);
 /* A dial or a connection has failed for a reason of the endpoint. */
 void endpoint_stats_note_failure(struct endpoint_stats *stats);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 enum slot { SLOT_IN_USE, SLOT_A, SLOT_B };
-enum { FOLDER_MODE = 0711 }; /* whoever may read a file of the name goes through the folders to it */
+enum { FOLDER_MODE = 0711 }; /* a user who may read a file of the name must reach it through the folders */
 
 static const enum profile_file kinds[PAIR_FILES] = { PROFILE_KEY, PROFILE_REQUEST, PROFILE_CERT };
 static const char *const slot_suffixes[] = { "", "@a", "@b" };

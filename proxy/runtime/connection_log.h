@@ -95,8 +95,8 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
 void connection_log_secured(struct connection_log *connection_log, enum side side, const struct leg *leg,
                             const struct socket_address *peer);
 
-/* The leg to the address `upstream` has passed its TLS handshake, for the first time or after a failure. Logs
- * what this shows: the server that husk has verified, and the TLS version. */
+/* To be called when a TLS connection to the address `upstream` works for the first time, or for the first
+ * time after a failure. Logs the verified name of the server and the TLS version. */
 void connection_log_works(struct connection_log *connection_log, const struct leg *leg,
                           const struct socket_address *upstream);
 

@@ -66,8 +66,8 @@ struct route_options {
     unsigned no_acks_after;           /* --no-acks-after: connections that must prove that an address never
                                          acknowledges; 0: husk never concludes this */
     enum route_link upstream_link; /* --upstream-link: whether the upstream is a husk that speaks the link */
-    bool opens_first; /* husk opens a connection to a TLS upstream without a message, to prove that it works:
-                         unless --health-interval is off */
+    bool opens_first; /* husk opens a connection without a message, to prove that a TLS upstream works; false
+                         if --health-interval is off */
     unsigned max_senders; /* --max-senders: that a husk may name on one connection (docs/link.md) */
     enum route_on_refused on_refused;   /* --on-refused: an agent that asked for no ack, when its message is
                                            given up */
@@ -93,8 +93,8 @@ struct route_options {
                                        never */
     uint64_t linger_timeout_ms;     /* --linger-timeout: how long a refused peer may read its alert; how long
                                        a connection that ends delivers its last bytes (tcp); how long husk waits
-                                       for the end of a peer without acks; how long a calling husk that was told
-                                       to leave is read */
+                                       for the end of a peer without acks; how long husk continues to read from
+                                       a calling husk after goaway */
     uint64_t drain_timeout_ms;  /* --drain-timeout: how long a connection that retires because husk no longer
                                    trusts its peer may go on */
     uint64_t eject_time_ms;     /* --eject-time: an address is ejected after its first failure; doubles */

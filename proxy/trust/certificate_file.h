@@ -35,9 +35,9 @@ enum certificate_file_use { CERTIFICATE_FILE_CHAIN, CERTIFICATE_FILE_CAS };
 MUST_CHECK struct stack_st_X509 *certificate_file_decode(struct pem_file *file, enum certificate_file_use use,
                                                          struct fault *fault);
 
-/* Reads and decodes the file of a chain; checks no certificate. */
+/* Reads and decodes a file with a chain. Does not verify the certificates. */
 MUST_CHECK struct stack_st_X509 *certificate_file_load(const char *path, struct fault *fault);
-/* The first certificate of it. The caller owns the certificate. */
+/* The first certificate of the file. The caller owns the certificate. */
 MUST_CHECK struct x509_st *certificate_file_load_first(const char *path, struct fault *fault);
 
 /* The CAs that peers are verified with. The file contains nothing else but revocation lists

@@ -56,9 +56,9 @@ MUST_CHECK struct peer_rule *peer_rule_add(struct peer_rule *group, enum peer_ru
 
 bool peer_rule_is_group(enum peer_rule_kind kind);
 
-/* Whether both are the same, with their parts in the same order, apart from their effects. */
+/* Whether both match the same peers: all is equal but the effects, and the parts are in the same order. */
 bool peer_rule_matches_same(const struct peer_rule *a, const struct peer_rule *b);
-/* The same, and the effects are equal. */
+/* As peer_rule_matches_same, and the effects are also equal. */
 bool peer_rule_equal(const struct peer_rule *a, const struct peer_rule *b);
 
 /* Whether the rule matches the identity. NULL: the peer is anonymous, it has shown no certificate; then a

@@ -37,7 +37,7 @@ struct tls_channel {
     bool resuming; /* a session was offered */
     bool established;
     bool confirmed;
-    bool denied; /* it has failed at the alert access_denied */
+    bool denied; /* the channel has failed because of the alert access_denied */
     bool closed; /* the close_notify of the peer was read */
 };
 

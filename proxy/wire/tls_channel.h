@@ -114,8 +114,8 @@ bool tls_channel_stop_resuming(struct tls_channel *channel);
 enum end_reason tls_channel_failure(const struct tls_channel *channel);
 const char *tls_channel_failure_detail(const struct tls_channel *channel);
 
-/* Whether the peer has ended the channel by the alert access_denied: it knows our certificate, and its policy
- * does not admit us (RFC 8446, 6.2). */
+/* Whether the peer has ended the channel by the alert access_denied: our certificate is valid for the peer,
+ * but its policy does not admit us (RFC 8446, 6.2). */
 bool tls_channel_is_denied(const struct tls_channel *channel);
 
 /* Whether an intermediate may be missing in the chain of the peer: see peer_check.lacks_issuer. */

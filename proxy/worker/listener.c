@@ -112,8 +112,9 @@ static void listener_resume(struct listener *listener)
     listener_watch(listener);
 }
 
-/* Another process that has the same socket has stopped it, such as the husk that this one replaces. It
- * listens again after a while: a Unix socket stays stopped, and its watcher would report it without end. */
+/* Another process that shares the socket has stopped it, for example the husk that this process replaces.
+ * Makes the socket listen again after a while, and does not watch it until then: a stopped Unix socket stays
+ * readable, so its watcher would fire without end. */
 static void socket_repair(struct listener *listener, struct listener_socket *socket)
 {
     socket->mode = LISTENER_REFUSING;
@@ -270,8 +271,9 @@ static void queue_take(struct listener *listener, int fd)
     }
 }
 
-/* A service manager may keep a socket that husk has made, and nobody would take the connections that come. A
- * socket that is alone at its address may have a duplicate that goes on. */
+/* A service manager may keep a socket that husk has made. If such a socket went on listening, nobody would
+ * accept its connections. A socket that is alone at its address is not stopped: a duplicate of it may be in
+ * use. */
 static void socket_end(const struct listener_socket *socket)
 {
     if (!socket->is_of_manager && socket_shares_port(socket->fd))

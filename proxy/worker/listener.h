@@ -22,7 +22,7 @@ enum {
 /* A socket of a listener: non-blocking, close-on-exec, listening. */
 struct listener_fd {
     int number;
-    bool is_of_manager; /* a service manager has made it and keeps it: it never stops listening */
+    bool is_of_manager; /* a service manager has made the socket: it never stops listening */
 };
 
 struct listener_fds {
@@ -34,7 +34,7 @@ struct listener_fds {
 void listener_fds_close(struct listener_fds *fds);
 
 /* In LISTENER_REFUSING a socket is bound but does not listen: the kernel refuses connections. A socket of a
- * service manager goes on listening. */
+ * service manager continues to listen. */
 enum listener_mode { LISTENER_LISTENING, LISTENER_REFUSING };
 
 /* Takes `fd`, which is non-blocking and close-on-exec. */
@@ -101,8 +101,8 @@ void listener_tune(struct listener *listener, unsigned dead_peer_ms);
 enum listener_admission { LISTENER_ADMIT, LISTENER_THROTTLE };
 void listener_admit(struct listener *listener, enum listener_admission admission);
 
-/* Only if each socket that husk has made has a TCP port that was asked for by number (see
- * socket_listen_pause). When listening again fails, the listener tries again each second. */
+/* Only if each socket that husk has made has a TCP port that the settings give by number (see
+ * socket_listen_pause). If listening again fails, the listener tries again each second. */
 void listener_set_mode(struct listener *listener, enum listener_mode mode);
 
 #endif

@@ -362,7 +362,7 @@ static const struct listening_socket *file_before(const struct listening_change 
     return before && before->file.inode ? before : NULL;
 }
 
-/* The rights of a file that another husk has made. A group that is not asked for stays. */
+/* The rights of a file that another husk has made. Without a setting for the group, the group stays. */
 static bool inherited_access(const struct listening_socket *socket, struct socket_access *access)
 {
     if (socket->origin != LISTENING_FROM_HUSK || !socket_file_access(&socket->asked.address, access))

@@ -74,9 +74,9 @@ struct listener_fds listening_take(struct listening *listening, unsigned worker)
 /* Whether the number still is of this socket. A worker without memory closes a socket that it has taken, and
  * another descriptor gets the number. */
 bool listening_fd_is_open(const struct listening_fd *fd);
-/* Whether there are sockets that husk has made, and all of them can stop listening and begin again: a Unix
- * path cannot be bound again, and the kernel chooses another port for port 0. The sockets of a service
- * manager do not stop: its copies would stop, too, and systemd gives such a socket up. */
+/* Whether husk has made sockets, and all of these can stop listening and begin again: a Unix path cannot be
+ * bound again, and the kernel chooses another port for port 0. The sockets of a service manager do not stop:
+ * the copies of the service manager would stop, too, and systemd gives up such a socket. */
 bool listening_can_pause(const struct listening *listening);
 /* The socket at an address that it shares with no other socket: a Unix socket whose name still is of this
  * socket, or a TCP socket that was inherited without SO_REUSEPORT. NULL: there is none. */
@@ -86,7 +86,7 @@ struct listening_socket *listening_find_alone(struct listening *listening,
 void listening_remove_files(struct listening *listening);
 /* Logs each address for the route. */
 void listening_log(const struct listening *listening, struct log *log, const char *route);
-/* Logs each address of the route that goes on listening while other sockets refuse connections. */
+/* Logs each address of the route that continues to listen while other addresses refuse connections. */
 void listening_log_fixed(const struct listening *listening, struct log *log, const char *route);
 /* Another process goes on at the addresses: the files of the Unix sockets stay. */
 void listening_give_up_files(struct listening *listening);

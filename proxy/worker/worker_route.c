@@ -64,7 +64,7 @@ static void connection_receive(struct worker_route *route, const struct mailbox_
 
 /* ---- changes ---- */
 
-/* The connection that proves that the upstream works with what the route has now. */
+/* The first connection uses the current addresses, credentials and options of the route. */
 static void first_await(struct worker_route *route)
 {
     if (route->is_first)
