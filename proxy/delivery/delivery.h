@@ -40,8 +40,8 @@ void delivery_accept(struct delivery *delivery, int fd, const struct socket_addr
 void delivery_endpoints_changed(struct delivery *delivery);
 void delivery_credentials_changed(struct delivery *delivery);
 
-/* The first connection (first_connection.h) is awaited from now on, if the options ask for it. The next change
- * that delivery is told of begins the dial. The connection stays open for the first message. */
+/* The first connection (first_connection.h) is awaited from now on, if the options ask for it. The next
+ * change that delivery is told of begins the dial. The connection stays open for the first message. */
 void delivery_await_first(struct delivery *delivery);
 
 /* The options of the route are going to change, between the two calls. `before`: what they were. */
