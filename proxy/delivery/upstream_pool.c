@@ -6,7 +6,7 @@
 
 enum {
     RETIRE_AGAIN_MS = 1000,
-    BRIEF_MS = 500,            /* a connection that is sent away so soon is of no use */
+    BRIEF_MS = 500,            /* a connection that the peer ends in order so soon is of no use */
     LASTING_MS = 5000,         /* a connection that expects no ack and stays open for so long is of use */
     BUSY_BYTES = 64 * 1024,    /* outstanding bytes of a busy connection: another endpoint may help */
     UNEVEN_BYTES = 256 * 1024, /* a connection loses its senders to one that has so much less */
@@ -390,10 +390,14 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
         upstream_set_retirement(upstream, now_ms(pool) + RETIRE_AGAIN_MS);
 }
 
-/* Where no ack is expected, the evidence that messages get through is that the connection lasted. */
-static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream)
+/* Where no ack is expected, the evidence that messages get through is that the connection lasted. A peer may
+ * end an idle connection in order, which is no failure. */
+static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream,
+                       enum end_reason reason)
 {
-    return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + LASTING_MS &&
+    uint64_t least_ms = reason == END_CLOSED ? BRIEF_MS : LASTING_MS;
+
+    return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + least_ms &&
            !in_flight_expects_ack(&upstream->stream.in_flight);
 }
 
@@ -404,7 +408,7 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
     const struct retry_evidence evidence = {
         .reason = reason,
         .now_us = pool->shared.transport->reactor->now_us,
-        .is_of_use = upstream->acked_count || has_lasted(pool, upstream),
+        .is_of_use = upstream->acked_count || has_lasted(pool, upstream, reason),
         .says_waiting = upstream->stream.in_flight.is_link,
         .message = message,
         .sent_us = message ? upstream_sent_us(upstream, message) : 0,

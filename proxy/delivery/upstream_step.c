@@ -73,6 +73,8 @@ static void goaway_note(struct upstream *upstream, const struct in_flight_answer
     upstream->got_goaway = true;
     connection_log_goaway(&upstream->shared->transport->connection_log, answer->goaway,
                           outlet_address(&upstream->outlet));
+    if (answer->goaway == END_DISTRUSTED || answer->goaway == END_EXPIRED)
+        dialer_await_again(&upstream->shared->transport->dialer);
     upstream_retire(upstream, END_RETIRED);
 }
 

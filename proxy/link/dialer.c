@@ -52,8 +52,8 @@ void dialer_options_changed(struct dialer *dialer)
 
 void dialer_report(struct dialer *dialer, enum end_reason outcome)
 {
-    if (outcome == END_TLS_REJECTED && dialer->wants_first)
-        dialer_await_first(dialer);
+    if (outcome == END_TLS_REJECTED)
+        dialer_await_again(dialer);
     if (!end_reason_is_local(outcome))
         atomic_store_explicit(&dialer->outcome, dialer->reactor->now_ms * END_REASON_COUNT + outcome,
                               memory_order_relaxed);
@@ -63,6 +63,12 @@ void dialer_await_first(struct dialer *dialer)
 {
     dialer->wants_first = true;
     atomic_store_explicit(&dialer->awaits_first, true, memory_order_relaxed);
+}
+
+void dialer_await_again(struct dialer *dialer)
+{
+    if (dialer->wants_first)
+        dialer_await_first(dialer);
 }
 
 void dialer_stop_awaiting(struct dialer *dialer)

@@ -66,7 +66,10 @@ void dialer_report(struct dialer *dialer, enum end_reason outcome);
  * again. */
 void dialer_await_first(struct dialer *dialer);
 void dialer_stop_awaiting(struct dialer *dialer);
-/* As dialer_stop_awaiting, and a rejected TLS connection no longer makes the dialer await again. */
+/* The server no longer trusts our certificate: the first connection is awaited again, unless it is forgone.
+ */
+void dialer_await_again(struct dialer *dialer);
+/* As dialer_stop_awaiting, and the dialer does not await again. */
 void dialer_forgo_first(struct dialer *dialer);
 bool dialer_awaits_first(const struct dialer *dialer);
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from support import raw
+from support import link, raw
 from support.config_file import route, tls
 from support.forward import Agent, Aggregator, carry_acked, event
 from support.process import eventually
@@ -99,6 +99,34 @@ def test_the_first_message_uses_the_open_connection(husk):
     becomes_ready(client)
     carry_acked(Agent(raw.connect(client.address)), 1, "one")
     assert opened(client) == 1
+
+
+def test_a_server_that_closes_idle_connections_is_not_left_for_its_standby(husk):
+    first, second = Aggregator(), Aggregator()
+    servers = husk.server(first, idle_timeout="1s"), husk.server(second)
+    addresses = [raw.format_address(one.address) for one in servers]
+    client = husk.client([addresses[0], addresses[1] + ",standby"], **PROBED)
+    becomes_ready(client)
+    client.wait_for_metric("husk_connections_ended_total", 1, side="upstream", reason="closed")
+    carry_acked(Agent(raw.connect(client.address)), 1, "one")
+    assert first.numbers() == [1] and not client.problems()
+
+
+@pytest.mark.parametrize("reason", ["distrusted", "expired"])
+def test_a_server_that_no_longer_trusts_husk_is_dialled_again(husk, reason):
+    """An idle client learns that its certificate is refused now."""
+    listener = link.LinkServer(husk.pki)
+    client = husk.client(listener, health_interval="1h")
+
+    def accept():
+        try:
+            return listener.accept_link()
+        except OSError:  # a probe
+            return None
+    first = eventually(accept, "the first connection")
+    becomes_ready(client)
+    first.send({"goaway": reason})
+    assert eventually(accept, "the first connection again") and not client.problems()
 
 
 def test_one_of_several_workers_opens_the_first_connection(husk):

@@ -581,6 +581,26 @@ static void messages_are_held_if_no_address_acknowledges(void **state)
     set_one(f); /* releases the list while the stats exist */
 }
 
+/* A first connection, for example, at a server that closes idle connections. */
+static void an_idle_connection_that_the_peer_ends_later_is_no_failure(void **state)
+{
+    static const struct {
+        enum end_reason reason;
+        uint64_t after_ms;
+        unsigned failures;
+    } cases[] = { { END_CLOSED, 500, 0 }, { END_CLOSED, 499, 1 }, { END_RESET, 500, 1 } };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        set_one(f);
+        struct upstream *upstream = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+        runtime_pass(&f->runtime, cases[i].after_ms);
+        upstream_end(upstream, cases[i].reason);
+        assert_int_equal(f->runtime.transport.dialer.endpoints.status[0].failures, cases[i].failures);
+        runtime_pass(&f->runtime, 5000);
+    }
+}
+
 static void a_connection_without_acks_is_of_use_if_it_lasts(void **state)
 {
     struct fixture *f = *state;
@@ -933,6 +953,7 @@ int main(void)
         TEST(a_late_ack_is_no_failure_of_an_address_that_acknowledges_others),
         TEST(only_acks_are_evidence_that_messages_get_through),
         TEST(messages_are_held_if_no_address_acknowledges),
+        TEST(an_idle_connection_that_the_peer_ends_later_is_no_failure),
         TEST(a_connection_without_acks_is_of_use_if_it_lasts),
         TEST(a_failure_of_this_process_backs_off_from_all_endpoints),
         TEST(a_connection_that_husk_ends_causes_no_back_off),
