@@ -23,7 +23,7 @@
 #include <sys/queue.h>
 
 enum {
-    TLS_HANDSHAKES_US = 1000,
+    TLS_HANDSHAKES_US = 100,
     /* What an unfinished handshake holds besides the bytes of its peer: up to 11 KiB, measured with both
      * versions of TLS. */
     TLS_HANDSHAKE_FIXED_BYTES = 12 * 1024,
