@@ -190,7 +190,7 @@ def test_a_server_that_does_not_trust_husk(connect, pki, version):
 def test_a_client_that_husk_server_does_not_admit(connect, husk):
     server = husk.server(Aggregator(), allow_cn="another")
     connect("client", server).expect_only("problem", "peer rejected the TLS connection", "ACCESS_DENIED",
-                                          "an --allow-* setting of husk server")
+                                          "an --allow-* setting must name the certificate")
 
 
 def test_no_common_version_of_tls(connect, pki):
