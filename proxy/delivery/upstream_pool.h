@@ -16,7 +16,7 @@ struct upstream_pool {
     struct upstream_shared shared;
     LIST_HEAD(, upstream) list;
     uint64_t last_id;     /* the last id given to a connection */
-    struct redial redial; /* for all endpoints: the last dial failed for a reason of ours, or was sent away */
+    struct redial redial; /* holds all endpoints after a failure of our own, and after an early goaway */
     size_t next_endpoint; /* index of the endpoint that is preferred when all others are equal */
     struct address_records addresses;
 };
