@@ -131,21 +131,11 @@ static enum compression compression_of(const struct batch_message *batch)
     return COMPRESSION_OFF;
 }
 
-/* Appends what the bytes inflate to. */
-static bool piece_inflate(struct inflater *inflater, const uint8_t *bytes, size_t length, struct buffer *to)
+static int on_inflated(void *taker, const uint8_t *plain, size_t length)
 {
-    enum inflater_status status;
+    struct buffer *to = taker;
 
-    inflater_give(inflater, bytes, length);
-    do {
-        const uint8_t *plain;
-        size_t plain_length;
-        status = inflater_next(inflater, &plain, &plain_length);
-        if (status == INFLATER_PIECE &&
-            (to->length + plain_length > BATCH_BYTES_MAX || !buffer_append(to, plain, plain_length)))
-            return false;
-    } while (status == INFLATER_PIECE);
-    return status == INFLATER_DRAINED;
+    return to->length + length > BATCH_BYTES_MAX || !buffer_append(to, plain, length);
 }
 
 bool batch_entries_copy(const struct batch_message *batch, uint64_t events, struct buffer *to)
@@ -159,7 +149,7 @@ bool batch_entries_copy(const struct batch_message *batch, uint64_t events, stru
     for (uint64_t at = contents.start; at < contents.end && done; at += length) {
         const uint8_t *bytes = piece_view(batch, at, contents.end, &length);
         done = method == COMPRESSION_OFF ? buffer_append(to, bytes, length)
-                                         : piece_inflate(&inflater, bytes, length, to);
+                                         : inflater_feed(&inflater, bytes, length, on_inflated, to) == 0;
     }
     done = done && (method == COMPRESSION_OFF || inflater_is_between(&inflater));
     inflater_deinit(&inflater);

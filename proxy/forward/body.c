@@ -121,23 +121,16 @@ static enum outcome plain_take(struct job *job, const uint8_t *bytes, size_t len
     return OUTCOME_GOOD;
 }
 
-static enum outcome inflated_take(struct job *job, const uint8_t *bytes, size_t length)
+static int on_inflated(void *job, const uint8_t *plain, size_t length)
 {
-    struct inflater *inflater = &job->rewriter->inflater;
-    enum inflater_status status;
-    enum outcome outcome = OUTCOME_GOOD;
+    return (int)plain_take(job, plain, length);
+}
 
-    inflater_give(inflater, bytes, length);
-    do {
-        const uint8_t *plain;
-        size_t plain_length;
-        status = inflater_next(inflater, &plain, &plain_length);
-        if (status == INFLATER_BROKEN)
-            return OUTCOME_UNREADABLE;
-        if (status == INFLATER_PIECE)
-            outcome = plain_take(job, plain, plain_length);
-    } while (status == INFLATER_PIECE && outcome == OUTCOME_GOOD);
-    return outcome;
+static enum outcome compressed_take(struct job *job, const uint8_t *bytes, size_t length)
+{
+    int status = inflater_feed(&job->rewriter->inflater, bytes, length, on_inflated, job);
+
+    return status == INFLATER_BROKEN ? OUTCOME_UNREADABLE : (enum outcome)status;
 }
 
 /* Reads all entries of the body. With `content` it also writes the new contents. */
@@ -154,7 +147,7 @@ static enum outcome body_read(struct job *job)
     for (uint64_t at = job->contents; at < scanner->body.end && outcome == OUTCOME_GOOD; at += length) {
         const uint8_t *bytes =
             body_bytes_view(job->source, job->start, (struct span) { at, scanner->body.end }, &length);
-        outcome = is_compressed ? inflated_take(job, bytes, length) : plain_take(job, bytes, length);
+        outcome = is_compressed ? compressed_take(job, bytes, length) : plain_take(job, bytes, length);
     }
     if (outcome == OUTCOME_GOOD && is_compressed && !inflater_is_between(&job->rewriter->inflater))
         return OUTCOME_UNREADABLE;

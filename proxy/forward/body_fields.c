@@ -108,23 +108,16 @@ static enum outcome plain_take(struct job *job, const uint8_t *bytes, size_t len
     return begin == end || event_gather(job, begin, (size_t)(end - begin)) ? OUTCOME_GOOD : OUTCOME_NO_MEMORY;
 }
 
-static enum outcome inflated_take(struct job *job, const uint8_t *bytes, size_t length)
+static int on_inflated(void *job, const uint8_t *plain, size_t length)
 {
-    struct inflater *inflater = &job->rewriter->inflater;
-    enum inflater_status status;
-    enum outcome outcome = OUTCOME_GOOD;
+    return (int)plain_take(job, plain, length);
+}
 
-    inflater_give(inflater, bytes, length);
-    do {
-        const uint8_t *plain;
-        size_t plain_length;
-        status = inflater_next(inflater, &plain, &plain_length);
-        if (status == INFLATER_BROKEN)
-            return OUTCOME_REFUSED;
-        if (status == INFLATER_PIECE)
-            outcome = plain_take(job, plain, plain_length);
-    } while (status == INFLATER_PIECE && outcome == OUTCOME_GOOD);
-    return outcome;
+static enum outcome compressed_take(struct job *job, const uint8_t *bytes, size_t length)
+{
+    int status = inflater_feed(&job->rewriter->inflater, bytes, length, on_inflated, job);
+
+    return status == INFLATER_BROKEN ? OUTCOME_REFUSED : (enum outcome)status;
 }
 
 /* Reads the entries, from the offset `start` of the message. */
@@ -141,7 +134,7 @@ static enum outcome entries_read(struct job *job, uint64_t start)
         return OUTCOME_NO_MEMORY;
     for (; rest.start < rest.end && outcome == OUTCOME_GOOD; rest.start += length) {
         const uint8_t *bytes = body_bytes_view(message->bytes, message->start, rest, &length);
-        outcome = is_compressed ? inflated_take(job, bytes, length) : plain_take(job, bytes, length);
+        outcome = is_compressed ? compressed_take(job, bytes, length) : plain_take(job, bytes, length);
     }
     if (outcome != OUTCOME_GOOD)
         return outcome;

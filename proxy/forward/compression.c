@@ -167,13 +167,6 @@ bool inflater_begin(struct inflater *inflater, enum compression method)
            (method == COMPRESSION_GZIP ? inflater_begin_gzip(inflater) : inflater_begin_zstd(inflater));
 }
 
-void inflater_give(struct inflater *inflater, const uint8_t *bytes, size_t length)
-{
-    assert(!inflater->left && length <= UINT_MAX);
-    inflater->from = bytes;
-    inflater->left = length;
-}
-
 /* One call of the library; false when the bytes are broken. */
 static bool gzip_step(struct inflater *inflater, size_t *length)
 {
@@ -209,22 +202,26 @@ static bool zstd_step(struct inflater *inflater, size_t *length)
     return true;
 }
 
-enum inflater_status inflater_next(struct inflater *inflater, const uint8_t **plain, size_t *length)
+int inflater_feed(struct inflater *inflater, const uint8_t *bytes, size_t length, inflater_sink *sink,
+                  void *taker)
 {
+    size_t plain_length = 0;
     bool had_any;
+    int status = 0;
 
+    inflater->from = bytes;
+    inflater->left = length;
     do {
         had_any = inflater->left > 0;
         if (!had_any && inflater->is_between)
-            return INFLATER_DRAINED;
-        if (!(inflater->method == COMPRESSION_GZIP ? gzip_step(inflater, length)
-                                                   : zstd_step(inflater, length)))
+            return 0;
+        if (!(inflater->method == COMPRESSION_GZIP ? gzip_step(inflater, &plain_length)
+                                                   : zstd_step(inflater, &plain_length)))
             return INFLATER_BROKEN;
-        *plain = inflater->piece;
-        if (*length)
-            return INFLATER_PIECE;
-    } while (had_any);
-    return INFLATER_DRAINED;
+        if (plain_length)
+            status = sink(taker, inflater->piece, plain_length);
+    } while (!status && (had_any || plain_length));
+    return status;
 }
 
 bool inflater_is_between(const struct inflater *inflater)

@@ -45,25 +45,25 @@ struct inflater {
     struct z_stream_s *gzip;
     struct ZSTD_DCtx_s *zstd;
     uint8_t *piece;      /* INFLATER_PIECE_BYTES */
-    const uint8_t *from; /* borrowed: compressed bytes that are not read yet */
+    const uint8_t *from; /* in inflater_feed: compressed bytes that are not read yet */
     size_t left;         /* bytes at `from` */
     bool is_between;     /* the last member or frame is complete */
 };
 
-enum inflater_status {
-    INFLATER_PIECE,   /* plain bytes; call again */
-    INFLATER_DRAINED, /* all given bytes are read, and their plain bytes returned */
-    INFLATER_BROKEN,  /* not compressed by `method`, or the window is too large */
-};
+/* Takes plain bytes, which are borrowed for the call; `length` is not 0. Returns 0, or a number above 0 of
+ * its own that ends inflater_feed. */
+typedef int inflater_sink(void *taker, const uint8_t *plain, size_t length);
+
+enum { INFLATER_BROKEN = -1 }; /* not compressed by `method`, or the window is too large */
 
 void inflater_deinit(struct inflater *inflater);
 
 /* False when out of memory. `method` is not COMPRESSION_OFF. */
 bool inflater_begin(struct inflater *inflater, enum compression method);
-/* Gives inflater_next compressed bytes; borrowed until it returns INFLATER_DRAINED. */
-void inflater_give(struct inflater *inflater, const uint8_t *bytes, size_t length);
-/* Returns the next plain bytes, borrowed until the next call. With INFLATER_PIECE *length is not 0. */
-enum inflater_status inflater_next(struct inflater *inflater, const uint8_t **plain, size_t *length);
+/* Inflates the next compressed bytes, at least one, and gives what they inflate to `sink`, piece by piece.
+ * Returns 0, INFLATER_BROKEN, or the number with which the sink has ended. */
+int inflater_feed(struct inflater *inflater, const uint8_t *bytes, size_t length, inflater_sink *sink,
+                  void *taker);
 /* Whether the compressed bytes may end here, with no member or frame incomplete. */
 bool inflater_is_between(const struct inflater *inflater);
 
