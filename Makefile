@@ -307,13 +307,13 @@ UNIT_PROGRAMS := $(if $(T),$(BUILD)/unit/$(TEST_FILE),$(UNITS))
 SCENARIOS     := tests/scenario$(if $(T),/$(TEST_FILE).py$(if $(findstring ::,$(T)),::$(lastword $(subst ::, ,$(T)))))
 
 #: make unit [T=name]       build and run the unit tests, or one (T=test_ack; SANITIZE=… as above)
-unit: $(UNIT_PROGRAMS)
-	@printf '%s\n' $^ | $(if $(SANITIZE),HUSK_LIGHT=1) xargs -P $(shell nproc) -I TEST sh -c \
+unit: test-deps $(UNIT_PROGRAMS)
+	@printf '%s\n' $(UNIT_PROGRAMS) | $(if $(SANITIZE),HUSK_LIGHT=1) xargs -P $(shell nproc) -I TEST sh -c \
 	    'TEST >TEST.log 2>&1 || { cat TEST.log; exit 255; }; echo "  UNIT TEST: $$(grep PASSED TEST.log)"'
 
 #: make scenario [T=name]   build husk and run the scenario tests, or one (T=test_tcp or T=test_tcp.py::test_x; SANITIZE=…)
-scenario: $(BUILD)/husk
-	$(if $(SANITIZE),HUSK_LIGHT=1) HUSK=$< $(PYTEST) '$(SCENARIOS)'
+scenario: test-deps $(BUILD)/husk
+	$(if $(SANITIZE),HUSK_LIGHT=1) HUSK=$(BUILD)/husk $(PYTEST) '$(SCENARIOS)'
 
 # The programs of a build of its own count lines; -O1 keeps lines apart and satisfies _FORTIFY_SOURCE.
 COVERAGE := BUILD=build/coverage CC=gcc CFLAGS='-O1 -g --coverage -fprofile-update=atomic'
@@ -388,8 +388,8 @@ bench: bench-deps
 	$(PYTHON) bench/run.py --build $(BUILD) --out $(OUT) $(if $(QUICK),--quick)
 
 #: make bench-micro         time what is worth timing on its own
-bench-micro: $(MICROS)
-	@for m in $^; do $$m || exit 1; done
+bench-micro: deps $(MICROS)
+	@for m in $(MICROS); do $$m || exit 1; done
 
 #: make bench-strangers     time the messages of agents while strangers flood husk server (SECONDS=60 for each case, ROUNDS=1)
 bench-strangers: deps tool-deps
