@@ -330,11 +330,12 @@ coverage: test-deps
 
 SUITES ?= bookworm trixie
 
-#: make release-check       run and test in a bare Debian 12 and a bare Debian 13 (root, debootstrap; SUITES=trixie: one), and
-#:                          the package's services under a real systemd of this Debian (systemd-nspawn)
-release-check: deb
-	@for suite in $(SUITES); do tests/release/bare-debian $$suite "run SECONDS=5" test || exit 1; done
-	@tests/release/service $$(. /etc/os-release && echo $$VERSION_CODENAME)
+#: make release-check       run, test and deb in a bare Debian 12 and a bare Debian 13 (root, debootstrap; SUITES=trixie: one), and
+#:                          the services of the package under the systemd of each (systemd-nspawn)
+release-check:
+	@for suite in $(SUITES); do \
+	    tests/release/bare-debian $$suite "run SECONDS=5" test deb && tests/release/service $$suite || exit 1; \
+	done
 
 # Real agents and aggregators, for tests/interop and tests/k8s.
 peers: test-deps

@@ -162,7 +162,7 @@ def test_sigusr2_replaces_the_process():
             eventually(lambda: not pathlib.Path(f"/proc/{before}").exists(), "the old process has ended")
             send()
     assert property_of(AGENT, "ActiveState") == "active" and property_of(AGENT, "NRestarts") == "0"
-    systemctl("restart", AGENT)  # in a container with cgroup v1, systemd waits only for its own children to end
+    systemctl("restart", AGENT)
     send()
 
 
