@@ -4,6 +4,7 @@
 #include "wire/socket.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -162,12 +163,18 @@ void heartbeat_set_options(struct heartbeat *heartbeat, const struct heartbeat_o
     heartbeat->options = *options;
 }
 
-/* The kernel gives the lowest free descriptor. */
-static bool leaves_descriptors(int fd)
+/* A low number may be free while all higher ones are in use. So it looks for free numbers, from the highest
+ * one on, which is free unless descriptors run out. */
+static bool descriptors_are_left(void)
 {
     struct rlimit limit;
+    unsigned left = 0;
 
-    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || (rlim_t)fd + DESCRIPTORS_LEFT_MIN < limit.rlim_cur;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return true;
+    for (rlim_t number = limit.rlim_cur; number && left < DESCRIPTORS_LEFT_MIN; number--)
+        left += fcntl((int)(number - 1), F_GETFD) < 0;
+    return left == DESCRIPTORS_LEFT_MIN;
 }
 
 static void socket_watch(struct heartbeat *heartbeat, unsigned at, int fd)
@@ -195,7 +202,7 @@ bool heartbeat_bind(struct heartbeat *heartbeat, const struct socket_address *ad
     }
     assert(heartbeat->count < HEARTBEAT_SOCKETS_MAX);
     int fd = socket_bind_datagram(address, fault);
-    if (fd >= 0 && !leaves_descriptors(fd)) {
+    if (fd >= 0 && !descriptors_are_left()) {
         fault_set(fault, "less than %d descriptors are left for connections", DESCRIPTORS_LEFT_MIN);
         close(fd);
         fd = -1;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,25 +353,55 @@ static void sockets_at_addresses_that_stay_remain(void **state)
     assert_int_equal(site.heartbeat.answered, 2);
 }
 
+/* So many descriptors are left, however many the starter of the test has open. */
+static void limit_to(const struct rlimit *before, unsigned left)
+{
+    struct rlimit few = *before;
+
+    for (few.rlim_cur = 0; left; few.rlim_cur++)
+        left -= fcntl((int)few.rlim_cur, F_GETFD) < 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
 static void the_last_descriptors_are_for_connections(void **state)
 {
-    struct rlimit before, few;
+    struct rlimit before;
     struct site site;
     struct fault fault;
 
     (void)state;
     site_start(&site, PLENTY, PER_SOURCE);
-    int next = dup(STDERR_FILENO);
-    close(next);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    few = before;
-    few.rlim_cur = (rlim_t)next + 17;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    limit_to(&before, 17);
     assert_true(site_bind(&site, "127.0.0.1:0", &fault));
     assert_false(site_bind(&site, "127.0.0.1:0", &fault));
     assert_string_equal(fault.text, "less than 16 descriptors are left for connections");
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(site.heartbeat.count, 1);
+    site_close(&site);
+}
+
+static void the_last_descriptor_may_have_a_low_number(void **state)
+{
+    struct rlimit before;
+    struct site site;
+    struct fault fault;
+    int taken[40];
+
+    (void)state;
+    site_start(&site, PLENTY, PER_SOURCE);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    limit_to(&before, 40);
+    for (int i = 0; i < 40; i++)
+        assert_true((taken[i] = dup(STDERR_FILENO)) >= 0);
+    close(taken[0]);
+    assert_false(site_bind(&site, "127.0.0.1:0", &fault));
+    for (int i = 1; i < 17; i++)
+        close(taken[i]);
+    assert_true(site_bind(&site, "127.0.0.1:0", &fault));
+    for (int i = 17; i < 40; i++)
+        close(taken[i]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     site_close(&site);
 }
 
@@ -388,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_port_in_use_is_a_fault),
         cmocka_unit_test(sockets_at_addresses_that_stay_remain),
         cmocka_unit_test(the_last_descriptors_are_for_connections),
+        cmocka_unit_test(the_last_descriptor_may_have_a_low_number),
     };
 
     return cmocka_run_group_tests_name("heartbeat", tests, NULL, NULL);
