@@ -186,8 +186,11 @@ int inherited_take(struct inherited *inherited, const char *route, const struct 
         struct inherited_socket *socket = &inherited->items[i];
         if (!is_free(socket) || (!is_at(socket, asked) && strcmp(inherited_plain_name(socket), name) != 0))
             continue;
+        int fd = socket_take(socket);
         *origin = inherited_origin_of(socket);
-        return socket_take(socket);
+        if (!socket_file_is_missing(asked))
+            return fd;
+        close(fd);
     }
     return -1;
 }

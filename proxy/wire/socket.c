@@ -213,6 +213,14 @@ struct socket_file socket_file_of(const struct socket_address *address)
     return (struct socket_file) { facts.st_dev, facts.st_ino, facts.st_mtim };
 }
 
+bool socket_file_is_missing(const struct socket_address *address)
+{
+    const char *path = socket_address_path(address);
+    struct stat facts;
+
+    return path && lstat(path, &facts) != 0 && errno == ENOENT;
+}
+
 bool socket_file_access(const struct socket_address *address, struct socket_access *access)
 {
     const char *path = socket_address_path(address);

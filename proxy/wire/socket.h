@@ -63,6 +63,8 @@ struct socket_file {
 
 /* The file that listening on `address` made; none for other address families and for abstract names. */
 struct socket_file socket_file_of(const struct socket_address *address);
+/* Whether the address is that of a Unix socket whose file is missing. */
+bool socket_file_is_missing(const struct socket_address *address);
 /* The rights of the file of a Unix socket. False: the address has no such file. */
 bool socket_file_access(const struct socket_address *address, struct socket_access *access);
 /* Gives the file of a listening Unix socket other rights. False and a fault on failure. */

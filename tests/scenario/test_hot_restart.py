@@ -245,6 +245,26 @@ def test_the_new_process_removes_the_file_of_an_address_that_is_gone(file, resta
     raw.connect(str(stays)).close()
 
 
+@WORKERS
+def test_a_unix_socket_whose_file_is_gone_is_bound_again(file, restarting, tmp_path, workers):
+    """Also that of the admin port."""
+    path, admin = tmp_path / "agents", tmp_path / "admin"
+    aggregator = CountingAggregator()
+    running = file(route("one", aggregator, listen=f"unix:{path}"), workers=workers, admin={"listen": f"unix:{admin}"})
+    husks = restarting(running.husk)
+    path.unlink()
+    admin.unlink()
+    husks.swap()
+    carry_acked(Agent(raw.connect(str(path))), 1, "one")
+    raw.connect(str(admin)).close()
+    husks.wait_until_alone()
+    carry_acked(Agent(raw.connect(str(path))), 2, "two")
+    assert not running.husk.problems()
+    assert not running.husk.events(message="husk does not use a socket that it got when it started")
+    husks.stop()
+    assert not path.exists() and not admin.exists()
+
+
 def test_sighup_is_for_the_new_process(file, restarting):
     first, second = CountingAggregator(), CountingAggregator()
     address = raw.free_address()

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static void a_socket_is_for_its_address(void **state)
     struct inherited_socket items[] = {
         socket_at("127.0.0.1:1000", "unknown"),
         socket_at("127.0.0.1:1001", "logs/127.0.0.1,0"),
-        socket_at("unix:/run/a", "+logs/unix,/run/a"),
+        socket_at("unix:/", "+logs/unix,/"), /* the file is there */
         socket_at("127.0.0.1:1001", "logs/127.0.0.1,0"),
     };
     struct inherited inherited = { .items = items, .count = 4 };
@@ -113,8 +114,26 @@ static void a_socket_is_for_its_address(void **state)
     assert_int_equal(next, fds[3]);
     close(next);
     assert_int_equal(inherited_take_next(&inherited, &items[1].address), -1);
-    assert_int_equal(take(&inherited, "unix:/run/a", &origin), fds[2]);
+    assert_int_equal(take(&inherited, "unix:/", &origin), fds[2]);
     assert_true(origin.is_from_husk && origin.is_own_file);
+}
+
+static void a_unix_socket_whose_file_is_missing_is_closed(void **state)
+{
+    struct inherited_socket items[] = {
+        socket_at("unix:/no/such/file", "+logs/unix,/no/such/file"),
+        socket_at("unix:/no/such/file", "+logs/unix,/no/such/file"),
+        socket_at("unix:@no-file", "logs/unix,@no-file"),
+    };
+    struct inherited inherited = { .items = items, .count = 3 };
+    struct inherited_origin origin;
+    int fds[] = { items[0].fd, items[1].fd, items[2].fd };
+
+    (void)state;
+    assert_int_equal(take(&inherited, "unix:/no/such/file", &origin), -1);
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(items[i].fd == -1 && fcntl(fds[i], F_GETFD) == -1);
+    assert_int_equal(take(&inherited, "unix:@no-file", &origin), fds[2]);
 }
 
 static void the_origin_survives_another_takeover(void **state)
@@ -152,6 +171,7 @@ int main(void)
         cmocka_unit_test(the_variables_are_for_one_process),
         cmocka_unit_test(a_name_has_the_route_and_the_address),
         cmocka_unit_test(a_socket_is_for_its_address),
+        cmocka_unit_test(a_unix_socket_whose_file_is_missing_is_closed),
         cmocka_unit_test(the_origin_survives_another_takeover),
         cmocka_unit_test(an_unfit_socket_is_for_no_address),
     };
