@@ -31,7 +31,8 @@ static enum follow_step step_of(const struct follow *follow)
 {
     if (!follow->running)
         return FOLLOW_ADD;
-    if (plan_routes_equal(follow->running->options, follow->after))
+    if (plan_routes_equal(follow->running->options, follow->after) &&
+        !listening_has_lost_file(&follow->running->group.listening))
         return FOLLOW_NOTHING;
     return follow->running->options->route.protocol == follow->after->route.protocol ? FOLLOW_CHANGE
                                                                                      : FOLLOW_REPLACE;

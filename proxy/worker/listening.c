@@ -247,6 +247,15 @@ struct listening_socket *listening_find_alone(struct listening *listening,
     return NULL;
 }
 
+bool listening_has_lost_file(const struct listening *listening)
+{
+    for (unsigned i = 0; i < listening->count; i++) {
+        if (socket_file_is_missing(&listening->sockets[i].asked.address))
+            return true;
+    }
+    return false;
+}
+
 void listening_remove_files(struct listening *listening)
 {
     for (unsigned i = 0; i < listening->count; i++) {

@@ -123,6 +123,18 @@ def test_a_unix_socket_whose_file_is_gone_is_bound_again(file, workers, tmp_path
     eventually(lambda: not path.exists(), "husk removes its file")
 
 
+def test_a_unix_socket_whose_file_is_gone_is_bound_again_though_no_setting_differs(file, tmp_path):
+    path, stays, aggregator = tmp_path / "socket", tmp_path / "stays", Aggregator()
+    routes = route("r", aggregator, listen=f"unix:{path}"), route("s", aggregator, listen=f"unix:{stays}")
+    running = file(*routes)
+    unlinked(path)
+    agent = Agent(raw.connect(str(stays)))
+    assert running.change(*routes)["changed"] == 1
+    carry_acked(Agent(raw.connect(str(path))), 1, "one")
+    carry_acked(agent, 2, "two")
+    assert running.change(*routes)["changed"] == 0
+
+
 def test_a_unix_socket_of_another_program_is_left_alone(file, tmp_path):
     path, aggregator = tmp_path / "socket", Aggregator()
 
