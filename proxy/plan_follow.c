@@ -86,12 +86,34 @@ static bool follow_prepare(struct follows *follows, struct follow *follow, struc
     return follow->added && route_open(follow->added, fault);
 }
 
+/* What `follow` is to listen on; NULL: nothing changes. */
+static struct listening_change *binding_of(const struct follow *follow)
+{
+    if (follow->change)
+        return route_change_binding(follow->change);
+    return follow->added ? follow->added->group.binding : NULL;
+}
+
+static bool binding_advance(struct listening_change *binding,
+                            bool (*step)(struct listening_change *binding, struct fault *fault),
+                            struct fault *fault)
+{
+    if (!binding || step(binding, fault))
+        return true;
+    fault_wrap(fault, "--listen");
+    return false;
+}
+
+static bool follow_set_rights(struct follows *follows, struct follow *follow, struct fault *fault)
+{
+    (void)follows;
+    return binding_advance(binding_of(follow), listening_change_set_rights, fault);
+}
+
 static bool follow_listen(struct follows *follows, struct follow *follow, struct fault *fault)
 {
     (void)follows;
-    if (follow->change)
-        return route_change_listen(follow->change, fault);
-    return !follow->added || route_listen(follow->added, fault);
+    return binding_advance(binding_of(follow), listening_change_listen, fault);
 }
 
 static void follows_cancel(struct follows *follows)
@@ -192,8 +214,9 @@ bool plan_follow(struct plan *plan, struct routes *routes, struct plan_follow_co
         fault_set(fault, "out of memory");
         return false;
     }
-    bool is_ready =
-        follows_try(&follows, follow_prepare, fault) && follows_try(&follows, follow_listen, fault);
+    bool is_ready = follows_try(&follows, follow_prepare, fault) &&
+                    follows_try(&follows, follow_set_rights, fault) &&
+                    follows_try(&follows, follow_listen, fault);
     if (is_ready)
         follows_begin(&follows, plan, counts);
     else

@@ -333,12 +333,9 @@ struct route_change *route_change_new(struct route *route, struct options *optio
     return NULL;
 }
 
-bool route_change_listen(struct route_change *change, struct fault *fault)
+struct listening_change *route_change_binding(const struct route_change *change)
 {
-    if (route_group_change_listen(change->of_workers, fault))
-        return true;
-    fault_wrap(fault, "--listen");
-    return false;
+    return route_group_change_binding(change->of_workers);
 }
 
 void route_change_cancel(struct route_change *change)

@@ -76,8 +76,8 @@ void route_start(struct route *route);
 /* Opens what `options` need; name and protocol must be the same. Borrows `options`. The route runs. NULL: a
  * failure, which changes nothing. */
 struct route_change *route_change_new(struct route *route, struct options *options, struct fault *fault);
-/* Listens at the new addresses. */
-MUST_CHECK bool route_change_listen(struct route_change *change, struct fault *fault);
+/* What to listen on: route_group_change_binding. */
+struct listening_change *route_change_binding(const struct route_change *change);
 /* Takes `change`. Connections go on where the new options allow it. on_unused follows for the old options. */
 void route_change_begin(struct route_change *change);
 /* Nothing has changed. NULL is fine. */

@@ -388,6 +388,8 @@ static bool rights_set(struct listening_change *change, unsigned at, struct faul
     struct listening_rights *rights = &change->rights[at];
     struct socket_access access;
 
+    if (rights->are_new)
+        return true;
     if (before)
         access = before->asked.access;
     else if (!inherited_access(next, &access))
@@ -398,10 +400,21 @@ static bool rights_set(struct listening_change *change, unsigned at, struct faul
     return socket_file_set_access(&asked->address, &asked->access, fault);
 }
 
-bool listening_change_listen(struct listening_change *change, struct fault *fault)
+bool listening_change_set_rights(struct listening_change *change, struct fault *fault)
 {
     for (unsigned at = 0; at < change->next.count; at++) {
-        if (!socket_listen_all(&change->next.sockets[at], fault) || !rights_set(change, at, fault))
+        if (!rights_set(change, at, fault))
+            return false;
+    }
+    return true;
+}
+
+bool listening_change_listen(struct listening_change *change, struct fault *fault)
+{
+    if (!listening_change_set_rights(change, fault))
+        return false;
+    for (unsigned at = 0; at < change->next.count; at++) {
+        if (!socket_listen_all(&change->next.sockets[at], fault))
             return false;
     }
     return true;

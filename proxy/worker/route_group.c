@@ -137,9 +137,9 @@ struct route_group_change *route_group_change_new(struct route_group *group,
     return NULL;
 }
 
-bool route_group_change_listen(struct route_group_change *change, struct fault *fault)
+struct listening_change *route_group_change_binding(const struct route_group_change *change)
 {
-    return listening_change_listen(change->binding, fault);
+    return change->binding;
 }
 
 void route_group_change_cancel(struct route_group_change *change)

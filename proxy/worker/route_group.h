@@ -94,8 +94,9 @@ void route_group_end(struct route_group *group);
 struct route_group_change *route_group_change_new(struct route_group *group,
                                                   const struct listening_options *listen,
                                                   struct fault *fault);
-/* Listens at the new addresses. */
-MUST_CHECK bool route_group_change_listen(struct route_group_change *change, struct fault *fault);
+/* What to listen on, for listening_change_set_rights and listening_change_listen. Borrowed until the change
+ * begins. */
+struct listening_change *route_group_change_binding(const struct route_group_change *change);
 /* Takes `change`. Each worker goes on with what `to` has, which is copied and shared, and its connections
  * with the new rules after their current messages. on_changed is called when no worker reads the old options
  * any more; never if the route ends before. */

@@ -304,6 +304,69 @@ static void nobody_can_connect_before_the_last_step(void **state)
     place_remove(&place);
 }
 
+static struct socket_address free_address(void)
+{
+    const struct socket_address any = addresses_parse("127.0.0.1:0");
+    struct fault fault;
+    int fd = socket_bind_stream(&any, SOCKET_EXCLUSIVE, NULL, &fault);
+    const struct socket_address address = socket_local_address(fd);
+
+    assert_true(fd >= 0);
+    close(fd);
+    return address;
+}
+
+/* Over TCP, the outcome of a connect to this machine is known at once. */
+static bool is_refused(const struct socket_address *address)
+{
+    enum end_reason reason = END_NONE;
+    int fd = socket_connect(address, 0, &reason);
+
+    if (fd >= 0) {
+        reason = socket_connect_outcome(fd);
+        close(fd);
+    }
+    return reason == END_CONNECT_REFUSED;
+}
+
+static void nothing_listens_before_all_rights_are_set(void **state)
+{
+    struct listening_options options = NO_ADDRESSES;
+    struct listening listening;
+    struct place place;
+    struct fault fault;
+    struct stat facts;
+
+    (void)state;
+    place_make(&place);
+    add_path(&options, &place);
+    assert_true(listening_open(&listening, &options, WORKERS, &fault));
+    options.addresses[0].access.mode = 0600;
+    const struct listening_address path = options.addresses[0];
+    const struct socket_address address = free_address();
+    options.addresses[0] = (struct listening_address) { .address = address };
+    options.addresses[options.count++] = path;
+    struct listening_change *made = listening_change_new(&listening, &options, &fault);
+    assert_non_null(made);
+    assert_true(listening_change_set_rights(made, &fault));
+    assert_int_equal(stat(place.path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0600);
+    assert_true(is_refused(&address));
+    listening_change_cancel(made);
+    assert_int_equal(stat(place.path, &facts), 0);
+    assert_int_equal(facts.st_mode & 0777, 0640);
+
+    made = listening_change_new(&listening, &options, &fault);
+    assert_non_null(made);
+    assert_int_equal(unlink(place.path), 0);
+    assert_false(listening_change_listen(made, &fault));
+    assert_non_null(strstr(fault.text, "cannot change the rights of unix:"));
+    assert_true(is_refused(&address));
+    listening_change_cancel(made);
+    listening_close(&listening);
+    place_remove(&place);
+}
+
 static void a_unix_socket_is_taken_over_with_its_queue(void **state)
 {
     struct listening_options options = NO_ADDRESSES, other = NO_ADDRESSES;
@@ -491,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_change_that_fails_changes_no_address),
         cmocka_unit_test(a_number_that_is_of_another_socket_is_left_alone),
         cmocka_unit_test(nobody_can_connect_before_the_last_step),
+        cmocka_unit_test(nothing_listens_before_all_rights_are_set),
         cmocka_unit_test(a_unix_socket_is_taken_over_with_its_queue),
         cmocka_unit_test(a_unix_socket_whose_file_is_gone_is_bound_again),
         cmocka_unit_test(files_go_before_the_sockets),

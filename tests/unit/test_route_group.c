@@ -278,7 +278,7 @@ static void change_begin(struct test_route *route, unsigned *changes)
     struct route_group_change *change = route_group_change_new(&route->group, &route->listen, &fault);
 
     assert_non_null(change);
-    assert_true(route_group_change_listen(change, &fault));
+    assert_true(listening_change_listen(route_group_change_binding(change), &fault));
     route_group_change_begin(change, &to, on_changed, changes);
 }
 

@@ -315,7 +315,7 @@ static void change(struct route *route, struct options *options)
     struct fault fault;
     struct route_change *made = route_change_new(route, options, &fault);
 
-    if (!made || !route_change_listen(made, &fault))
+    if (!made || !listening_change_listen(route_change_binding(made), &fault))
         fail_msg("%s", fault.text);
     route_change_begin(made);
 }
