@@ -36,14 +36,15 @@ static void on_retired(void *owner, struct route *route)
 {
     struct routes *routes = owner;
     struct options *options = route->options;
-    unsigned left_behind = route_free(routes, route);
+    uint64_t undelivered = route_group_given_up(&route->group);
     struct log_line line;
 
-    routes->removed_undelivered += left_behind;
-    log_begin(&line, routes->process.log, left_behind ? LOG_WARN : LOG_INFO, "route removed");
+    undelivered += route_free(routes, route);
+    routes->removed_undelivered += undelivered;
+    log_begin(&line, routes->process.log, undelivered ? LOG_WARN : LOG_INFO, "route removed");
     log_text(&line, "route", options->route.name);
-    if (left_behind)
-        log_number(&line, "undelivered", left_behind);
+    if (undelivered)
+        log_number(&line, "undelivered", (int64_t)undelivered);
     log_end(&line);
     on_unused(routes, options);
 }

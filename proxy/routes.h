@@ -25,7 +25,7 @@ struct routes {
     void (*on_unused)(void *owner, struct options *options);
     void *owner;
     TAILQ_HEAD(, route) list;     /* in the order of their begin */
-    uint64_t removed_undelivered; /* connections and messages that removed routes left undelivered */
+    uint64_t removed_undelivered; /* connections and messages of removed routes, since these were removed */
     uint64_t reloads_succeeded, reloads_failed; /* of ended routes */
 };
 

@@ -186,7 +186,7 @@ struct metrics_snapshot {
     uint64_t reloads_succeeded, reloads_failed; /* of all routes */
     uint64_t config_reloads_succeeded, config_reloads_failed;
     const struct metrics_workload_api *workload_apis; /* NULL: none */
-    uint64_t removed_undelivered; /* connections and messages that removed routes left undelivered */
+    uint64_t removed_undelivered; /* connections and messages of removed routes, since these were removed */
     bool reload_pending;          /* new files of a route could not be loaded, and husk tries again */
     bool config_reload_pending;   /* the file of husk run cannot be used, and husk tries again */
     bool draining;

@@ -379,6 +379,15 @@ void route_group_admit(struct route_group *group)
 
 /* ---- sums over the workers ---- */
 
+uint64_t route_group_given_up(const struct route_group *group)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < route_group_size(group); i++)
+        sum += group->routes[i].given_up;
+    return sum;
+}
+
 uint64_t route_group_connections(const struct route_group *group)
 {
     uint64_t sum = 0;

@@ -121,6 +121,8 @@ void route_group_admit(struct route_group *group);
 
 /* ---- sums over the workers ---- */
 
+/* After on_ended: messages that the route gave up while it retired. */
+uint64_t route_group_given_up(const struct route_group *group);
 /* Accepted connections that have not ended, also those on their way from one worker to another. */
 uint64_t route_group_connections(const struct route_group *group);
 /* A number that changes with each new connection and each byte that moves. */

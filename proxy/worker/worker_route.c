@@ -142,6 +142,18 @@ static void mode_set(struct worker_route *route, enum listener_mode mode)
         listener_set_mode(&route->listener, mode);
 }
 
+/* Without those that their agents send again. */
+static uint64_t given_up(const struct worker_route *route)
+{
+    uint64_t sum = 0;
+
+    for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++) {
+        if (reason != END_LEFT)
+            sum += metrics_read(&route->transport.metrics.messages.dropped[reason]);
+    }
+    return sum;
+}
+
 /* Connections that wait at a socket are taken, and retire as the others: husk reads what they have sent. A
  * tunnel has no end between two messages: it goes on until MAILBOX_END. */
 static void retire(struct worker_route *route, void (*end)(struct listener *listener))
@@ -149,6 +161,7 @@ static void retire(struct worker_route *route, void (*end)(struct listener *list
     if (listener_is_open(&route->listener))
         end(&route->listener);
     route->is_first = false;
+    route->given_up_before = given_up(route);
     delivery_retire(&route->delivery);
 }
 
@@ -262,6 +275,7 @@ void worker_route_end(struct worker_route *route)
     route->state = WORKER_ROUTE_ENDED;
     if (listener_is_open(&route->listener))
         listener_close(&route->listener);
+    route->given_up = given_up(route) - route->given_up_before;
     route->left_behind = tunnels_close(&route->tunnels) + delivery_end(&route->delivery);
     refusals_close(&route->transport.refusals);
     admission_close(&route->admission);

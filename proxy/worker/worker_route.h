@@ -62,7 +62,9 @@ struct worker_route {
     struct tunnels tunnels;   /* the connections of `protocol: tcp` */
     struct listener listener;
     struct admission admission;
-    unsigned left_behind; /* connections and messages with undelivered bytes at the end */
+    uint64_t given_up_before; /* messages, until the route retired */
+    uint64_t given_up;        /* messages, from then on until the end */
+    unsigned left_behind;     /* connections and messages with undelivered bytes at the end */
 };
 
 /* On the control thread. Takes one reference of the caller to each of `credentials` (NULL: that side is
@@ -81,7 +83,7 @@ void worker_route_deinit(struct worker_route *route);
 
 /* Begins to accept connections. */
 void worker_route_begin(struct worker_route *route);
-/* Ends all connections and sets `left_behind`. Harmless the second time. */
+/* Ends all connections and sets `left_behind` and `given_up`. Harmless the second time. */
 void worker_route_end(struct worker_route *route);
 /* Does what the item says: any kind but those that worker/worker.c handles. */
 void worker_route_receive(struct worker_route *route, const struct mailbox_item *item);

@@ -118,6 +118,24 @@ def test_what_a_removed_route_left_is_counted_and_does_not_decide_the_exit_statu
     assert running.husk.wait() == 0
 
 
+def test_what_a_removed_route_gives_up_is_counted(file):
+    """The message is given up while the route retires: nothing is left at its end."""
+    upstream = Aggregator()
+    running = file(route("r", listen(raw.free_address()), delivery={"delivery_timeout": "100ms"}), route("stays", upstream),
+                   drain={"quiet": "20s", "timeout": "20s"})
+    agent = agent_of(running.husk, "r")
+    agent.send(event(1, "before"))
+    running.husk.wait_for_metric("husk_messages_dropped_total", 1, route="r")
+    raw.assert_closed(agent.sock)
+    running.change(route("r", listen(raw.free_address()), delivery={"delivery_timeout": "1s"}), route("stays", upstream))
+    agent = agent_of(running.husk, "r")
+    agent.send(event(2, "two"))
+    running.husk.wait_for_metric("husk_messages_received_total", 2)
+    running.change(route("stays", upstream))
+    assert running.husk.wait_for_event(message="route removed", route="r")["undelivered"] == 1
+    assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
+
+
 # ---- files ----
 
 def bytes_read(husk):
