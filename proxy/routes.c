@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DESCRIPTION_BYTES = 2048 }; /* of one route */
+enum {
+    DESCRIPTION_BYTES = 2048, /* of one route */
+    UNUSED_MS = 60 * 1000     /* of a Workload API, longer than the pause between two attempts of a reload */
+};
 
 /* ---- begin and end of a route ---- */
 
@@ -172,6 +175,7 @@ void routes_init(struct routes *routes, const struct routes_options *options)
         .loop = options->loop,
         .log = options->log,
         .limits = options->process->workload_api,
+        .unused_ms = options->process->reload_retry_max_ms + UNUSED_MS,
         .on_answer = on_answer,
         .owner = routes,
     };

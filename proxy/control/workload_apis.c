@@ -161,7 +161,7 @@ void workload_apis_prune(struct workload_apis *apis, bool (*is_needed)(const voi
         next = LIST_NEXT(entry, sibling);
         if (is_needed(owner, entry->api.socket))
             entry->needed_ms = now_ms;
-        else if (now_ms - entry->needed_ms > WORKLOAD_APIS_UNUSED_MS)
+        else if (now_ms - entry->needed_ms > apis->options.unused_ms)
             entry_free(entry);
     }
 }

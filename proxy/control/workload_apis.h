@@ -11,14 +11,13 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
-/* A stream that nobody needs ends after this time: a reload of the configuration that waits for the first
- * answer of a new stream tries again meanwhile. */
-enum { WORKLOAD_APIS_UNUSED_MS = 60 * 1000 };
-
 struct workload_apis_options {
     struct ev_loop *loop; /* borrowed */
     struct log *log;      /* borrowed */
     struct workload_api_limits limits;
+    /* A stream that nobody needs ends after this time: a reload of the configuration that waits for the first
+     * answer of a new stream tries again meanwhile. */
+    uint64_t unused_ms;
     void (*on_answer)(void *owner); /* one of the streams has a new answer, or its answer is withdrawn */
     void *owner;
 };
@@ -51,8 +50,7 @@ uint64_t workload_apis_answers(const struct workload_apis *apis, const char *soc
 MUST_CHECK bool workload_apis_await(struct workload_apis *apis, uint64_t timeout_ms, const bool *is_cancelled,
                                     struct fault *fault);
 
-/* Ends the streams that `is_needed` has not called needed for WORKLOAD_APIS_UNUSED_MS. Call it about once a
- * second. */
+/* Ends the streams that `is_needed` has not called needed for unused_ms. Call it about once a second. */
 void workload_apis_prune(struct workload_apis *apis, bool (*is_needed)(const void *owner, const char *socket),
                          const void *owner);
 

@@ -387,6 +387,17 @@ static void a_route_ends_with_the_changes_that_are_not_made_yet(void **state)
     assert_int_equal(f->unused_count, 2); /* the options before, and those of the end */
 }
 
+static void a_stream_of_credentials_outlives_each_pause_of_a_reload(void **state)
+{
+    const struct process_options process = { .reload_retry_max_ms = 3600 * 1000 };
+    struct fixture *f = *state;
+    struct routes other;
+
+    routes_init(&other, &(struct routes_options) { .process = &process, .loop = f->loop });
+    assert_true(other.reloads.workload_apis.options.unused_ms > process.reload_retry_max_ms);
+    (void)routes_close(&other);
+}
+
 int main(void)
 {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -400,6 +411,7 @@ int main(void)
         CASE(a_changed_route_keeps_its_connections_and_its_address),
         CASE(a_change_that_fails_changes_nothing),
         CASE(a_route_ends_with_the_changes_that_are_not_made_yet),
+        CASE(a_stream_of_credentials_outlives_each_pause_of_a_reload),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
