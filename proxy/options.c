@@ -9,6 +9,7 @@
 #include "trust/server_name.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { NAME_BYTES_MAX = 63 };
@@ -74,9 +75,17 @@ static void listen_check(const struct listening_options *listen, const struct co
     }
 }
 
-/* Certificate and key come from --cert and --key, from --credentials from --keystore, or from
- * --spiffe-socket. A directory may have
- * the CAs, too. */
+/* Whether a mistake hides if this file is needed: a setting that replaces the file is wrong. */
+static bool is_need_hidden(const struct config *config, enum side side, size_t file)
+{
+    if (file == TLS_FIELD(side, ca_file))
+        return config_is_wrong(config, TLS_FIELD(side, insecure));
+    return config_is_wrong(config, TLS_FIELD(side, certificates)) ||
+           (side == SIDE_UPSTREAM && config_is_wrong(config, TLS_FIELD(side, cert_file))); /* perhaps none */
+}
+
+/* Certificate and key come from --cert and --key, from --credentials, from --keystore, or from
+ * --spiffe-socket. A directory may have the CAs, too. */
 static void tls_files_check(enum side side, const struct config_check *check)
 {
     const struct config *config = check->config;
@@ -96,7 +105,7 @@ static void tls_files_check(enum side side, const struct config_check *check)
                 ? tls->insecure
                 : options_tls_lists_all(config, side) ||
                       (files[i] == TLS_FIELD(side, key_file) && options_tls_shows_nothing(config, side));
-        if (!is_replaced && !config_is_given(config, files[i]))
+        if (!is_replaced && !config_is_given(config, files[i]) && !is_need_hidden(config, side, files[i]))
             config_wrong(check, files[i], "is required: TLS needs a certificate, its key and a CA file");
     }
     for (unsigned i = 0; instead != CONFIG_NONE && i < 2; i++) {
@@ -148,11 +157,14 @@ static void server_name_set(struct options *options, const struct config_check *
         !config_is_wrong(config, CONFIG_FIELD(allow_cn_as_name)) &&
         !server_name_check(config->server_name, &fault))
         config_wrong_value(check, CONFIG_FIELD(server_name), fault.text);
-    for (size_t i = 0; !config->server_name && !config->ignore_server_name &&
-                       !config->tls[SIDE_UPSTREAM].insecure && i < options->discovery.target_count;
-         i++) {
+    if (config->server_name || config->ignore_server_name || config->tls[SIDE_UPSTREAM].insecure ||
+        config_is_wrong(config, CONFIG_FIELD(ignore_server_name)) ||
+        config_is_wrong(config, TLS_FIELD(SIDE_UPSTREAM, insecure)) ||
+        config_is_given(config, TLS_FIELD(SIDE_UPSTREAM, spiffe_socket)))
+        return;
+    for (size_t i = 0; i < options->discovery.target_count; i++) {
         const struct discovery_target *target = &options->discovery.targets[i];
-        if (target->address.is_unix && !target->server_name && !config->tls[SIDE_UPSTREAM].spiffe_socket) {
+        if (target->address.is_unix && !target->server_name) {
             config_wrong(check, CONFIG_FIELD(server_name), "is required when the upstream is a Unix socket");
             return;
         }
@@ -333,23 +345,29 @@ static void options_set_limits(struct options *options, const struct config *con
     options->refuses_unhealthy = config->when_unhealthy == CONFIG_UNHEALTHY_REFUSE;
 }
 
-/* Checks whether the other settings allow changing bodies. */
-static void bodies_check(const struct config_check *check)
+/* A setting that changes bodies: checks whether the other settings allow this. */
+static void body_check(const struct config_check *check, size_t field)
 {
     const struct config *config = check->config;
-    size_t field = config->compress         ? CONFIG_FIELD(compress)
-                   : config->strip_metadata ? CONFIG_FIELD(strip_metadata)
-                                            : CONFIG_NONE;
 
-    if (field == CONFIG_NONE || config_is_wrong(config, CONFIG_FIELD(protocol)) ||
-        config_is_wrong(config, CONFIG_FIELD(delivery)))
-        return;
     if (config->protocol != ROUTE_FORWARD)
         config_wrong(check, field, "is for %s forward; tcp changes nothing",
                      config_name(config, CONFIG_FIELD(protocol), 0).text);
     else if (config->delivery == ROUTE_PASSTHROUGH)
         config_wrong(check, field, "cannot be combined with %s passthrough, which changes nothing",
                      config_name(config, CONFIG_FIELD(delivery), 0).text);
+}
+
+static void bodies_check(const struct config_check *check)
+{
+    const struct config *config = check->config;
+
+    if (config_is_wrong(config, CONFIG_FIELD(protocol)) || config_is_wrong(config, CONFIG_FIELD(delivery)))
+        return;
+    if (config->compress)
+        body_check(check, CONFIG_FIELD(compress));
+    if (config->strip_metadata)
+        body_check(check, CONFIG_FIELD(strip_metadata));
 }
 
 static void not_above_check(const struct config_check *check, size_t low, size_t high)
@@ -378,6 +396,7 @@ bool process_options_from_config(struct process_options *options, const struct c
 {
     const struct config_check check = { config, mistakes };
     size_t before = mistakes->count;
+    char text[FAULT_TEXT_BYTES + sizeof ", or the word off"];
     struct fault fault;
 
     *options = (struct process_options) {
@@ -401,8 +420,11 @@ bool process_options_from_config(struct process_options *options, const struct c
         .log_level = config->log_level,
     };
     admin_hosts_set(&options->admin.hosts, &check);
-    if (options->has_admin && !options_listen_parse(&options->admin.listen, config->admin, &fault))
-        config_wrong_value(&check, CONFIG_FIELD(admin), fault.text);
+    if (options->has_admin && !options_listen_parse(&options->admin.listen, config->admin, &fault)) {
+        bool is_word = !strchr(config->admin, ':'); /* perhaps another word for off */
+        snprintf(text, sizeof text, "%s%s", fault.text, is_word ? ", or the word off" : "");
+        config_wrong_value(&check, CONFIG_FIELD(admin), text);
+    }
     return mistakes->count == before;
 }
 

@@ -162,19 +162,20 @@ static struct certificate_files files_of(const struct setting_item *item)
                                         .passphrase_file = certificate->passphrase_file };
 }
 
-/* The setting at `field` names the key, which may be in a token. */
-static void token_check(const struct certificate_files *files, size_t field, const struct config_check *check)
+/* Whether the key, which may be in a token, is named well. False: the fault says what is wrong. */
+static bool token_check(const struct certificate_files *files, struct fault *fault)
 {
     char pin_path[TOKEN_PIN_PATH_BYTES];
-    struct fault fault;
 
     if (!token_uri_is(files->key_file))
-        return;
-    if (!token_uri_check(files->key_file, &fault))
-        config_wrong(check, field, "%s", fault.text);
-    else if ((files->passphrase_env || files->passphrase_file) &&
-             token_uri_pin_file(files->key_file, pin_path))
-        config_wrong(check, field, "the PIN is given twice: by pin-source, and as a passphrase");
+        return true;
+    if (!token_uri_check(files->key_file, fault))
+        return false;
+    if ((files->passphrase_env || files->passphrase_file) && token_uri_pin_file(files->key_file, pin_path)) {
+        fault_set(fault, "the PIN is given twice: by pin-source, and as a passphrase");
+        return false;
+    }
+    return true;
 }
 
 static void first_set(struct credentials_options *options, const struct certificate_files *files)
@@ -193,6 +194,7 @@ static void certificates_set(struct credentials_options *options, enum side side
     const size_t field = TLS_FIELD(side, certificates);
     bool lists_all = options_tls_lists_all(check->config, side);
     size_t max = CERTIFICATES_MAX - (lists_all ? 0 : 1);
+    struct fault fault;
 
     if (list->count > max) {
         config_wrong(check, field, "given more than %zu times", max);
@@ -207,7 +209,9 @@ static void certificates_set(struct credentials_options *options, enum side side
             config_wrong_item(check, field, &list->items[i],
                               offsetof(struct config_certificate, passphrase_env),
                               "cannot be combined with a passphrase file");
-        token_check(&files, field, check);
+        if (!token_check(&files, &fault))
+            config_wrong_item(check, field, &list->items[i], offsetof(struct config_certificate, key_file),
+                              "%s", fault.text);
         if (lists_all && i == 0)
             first_set(options, &files);
         else
@@ -242,12 +246,15 @@ static void insecure_check(enum side side, const struct config_check *check)
 
 void options_tls_set(struct credentials_options *options, enum side side, const struct config_check *check)
 {
+    struct fault fault;
+
     for (enum tls_name_kind kind = 0; kind < TLS_NAME_KINDS; kind++)
         choice_set(&options->choices.of[kind], kind, side, check);
-    token_check(&(struct certificate_files) { .key_file = options->key_file,
-                                              .passphrase_env = options->passphrase_env,
-                                              .passphrase_file = options->passphrase_file },
-                TLS_FIELD(side, key_file), check);
+    if (!token_check(&(struct certificate_files) { .key_file = options->key_file,
+                                                   .passphrase_env = options->passphrase_env,
+                                                   .passphrase_file = options->passphrase_file },
+                     &fault))
+        config_wrong(check, TLS_FIELD(side, key_file), "%s", fault.text);
     certificates_set(options, side, check);
     if (side == SIDE_UPSTREAM)
         sni_set(options, check);
