@@ -190,7 +190,7 @@ bool private_key_is_shared(const char *path, unsigned *mode)
 {
     struct stat status;
 
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0 || !S_ISREG(status.st_mode)) /* a device holds no secret */
         return false;
     /* husk can read a file of another owner only through its group, as in a Kubernetes Secret with fsGroup:
      * then group permission is no reason to warn. */
