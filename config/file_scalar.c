@@ -35,11 +35,6 @@ static void variable_append(struct fault *fault, const struct yaml_node *node)
         snprintf(fault->text + used, sizeof fault->text - used, "; a variable is written ${NAME}");
 }
 
-static bool is_variable(const struct setting *setting)
-{
-    return setting->value_name && strcmp(setting->value_name, "VAR") == 0;
-}
-
 const char *file_text_shown(const struct yaml_node *node)
 {
     return node->has_reference ? "the value from the environment" : NULL;
@@ -62,16 +57,18 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
         fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
     else if (!*node->text)
         fault_set_empty(node, fault);
-    else if (strpbrk(node->text, "\r\n") || strstr(node->text, "-----BEGIN")) /* not shown: it may be a key */
-        fault_set(fault,
-                  "the value has several lines, or is PEM; write one line: the path of a file, or the name "
-                  "of a variable, not what is in it");
-    else if (is_variable(setting) && looks_like_variable(node))
+    else if (setting_is_variable(setting) && looks_like_variable(node))
         fault_set(fault, "expected the name of an environment variable, without the $");
-    else if (is_variable(setting) &&
-             node->text[strspn(node->text, VARIABLE_LETTERS)]) /* perhaps the secret */
-        fault_set(fault, "expected the name of an environment variable, not its value");
-    else if (is_trap && !(setting->zero_word && strcmp(node->text, setting->zero_word) == 0))
+    else if (!setting_text_check(setting, node->text, fault))
+        return false;
+    else if (strpbrk(node->text, "\r\n")) /* not shown: it may be a key */
+        fault_set(fault, "the value has several lines; write one line");
+    else if (is_trap && setting->zero_word && strcmp(node->text, setting->zero_word) == 0)
+        return true;
+    else if (is_trap && setting->zero_word)
+        fault_set(fault, "%s is not %s; %.*s", yaml_scalar_show(node, shown), setting->value_name,
+                  (int)strcspn(yaml_scalar_trap_text(trap), ";"), yaml_scalar_trap_text(trap));
+    else if (is_trap)
         fault_set(fault, "%s: %s", yaml_scalar_show(node, shown), yaml_scalar_trap_text(trap));
     else
         return true;
@@ -97,7 +94,9 @@ static bool word_set(const struct setting *setting, void *target, const struct y
     }
     if (setting_scalar_set_shown(setting, target, node->text, shown, fault))
         return true;
-    trap_append(fault, node);
+    if (setting->type != SETTING_CHOICE ||
+        yaml_scalar_trap(node) != YAML_TRAP_FLOAT) /* a choice may be one */
+        trap_append(fault, node);
     variable_append(fault, node);
     return false;
 }

@@ -86,6 +86,13 @@ static int compare(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
+void mistakes_sort(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX])
+{
+    for (size_t i = 0; i < mistakes->kept; i++)
+        sorted[i] = &mistakes->items[i];
+    qsort(sorted, mistakes->kept, sizeof(struct mistake *), compare);
+}
+
 static void print_one(const struct mistakes *mistakes, const struct mistake *mistake, FILE *out)
 {
     if (mistake->place.line)
@@ -97,12 +104,10 @@ static void print_one(const struct mistakes *mistakes, const struct mistake *mis
 
 void mistakes_print(const struct mistakes *mistakes, FILE *out)
 {
-    const struct mistake *sorted[MISTAKES_KEPT_MAX] = { NULL };
+    const struct mistake *sorted[MISTAKES_KEPT_MAX];
     size_t printed = mistakes->kept < MISTAKES_PRINTED_MAX ? mistakes->kept : MISTAKES_PRINTED_MAX;
 
-    for (size_t i = 0; i < mistakes->kept; i++)
-        sorted[i] = &mistakes->items[i];
-    qsort(sorted, mistakes->kept, sizeof(struct mistake *), compare);
+    mistakes_sort(mistakes, sorted);
     for (size_t i = 0; i < printed; i++)
         print_one(mistakes, sorted[i], out);
     if (mistakes->count > printed)

@@ -43,8 +43,12 @@ void mistakes_add(struct mistakes *mistakes, struct place place, const char *for
 /* Whether a mistake at this place has a text that ends so. Asks the mistakes that were kept. */
 bool mistakes_has(const struct mistakes *mistakes, struct place place, const char *end);
 
-/* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, sorted by place;
- * mistakes of one place in the order of mistakes_add. Prints at most MISTAKES_PRINTED_MAX, then
+/* Borrows the mistakes that were kept, sorted by place; mistakes of one place in the order of mistakes_add.
+ */
+void mistakes_sort(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX]);
+
+/* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, as mistakes_sort
+ * sorts them. Prints at most MISTAKES_PRINTED_MAX, then
  * `FILE: and N more`. */
 void mistakes_print(const struct mistakes *mistakes, FILE *out);
 

@@ -178,6 +178,34 @@ bool setting_words_check(const struct setting *setting, const char *text, const 
     return true;
 }
 
+static bool has_value_name(const struct setting *setting, const char *name)
+{
+    return setting->value_name && strcmp(setting->value_name, name) == 0;
+}
+
+bool setting_is_variable(const struct setting *setting)
+{
+    return has_value_name(setting, "VAR");
+}
+
+bool setting_text_check(const struct setting *setting, const char *text, struct fault *fault)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    bool is_variable = setting_is_variable(setting), is_path = has_value_name(setting, "FILE") ||
+                                                               has_value_name(setting, "PATH") ||
+                                                               has_value_name(setting, "DIR");
+
+    if ((is_variable || is_path) && (strpbrk(text, "\r\n") || strstr(text, "-----BEGIN")))
+        fault_set(fault,
+                  "the value has several lines, or is PEM; write one line: the path of a file, or the name "
+                  "of a variable, not what is in it");
+    else if (is_variable && text[strspn(text, letters)])
+        fault_set(fault, "expected the name of an environment variable, not its value");
+    else
+        return true;
+    return false;
+}
+
 bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
                               const char *shown, struct fault *fault)
 {
@@ -191,6 +219,8 @@ bool setting_scalar_set_shown(const struct setting *setting, void *target, const
         *(const char **)field = text;
         return true;
     case SETTING_TEXT:
+        if (!setting_text_check(setting, text, fault))
+            return false;
         *(const char **)field = text;
         return true;
     case SETTING_COUNT:

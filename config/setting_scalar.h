@@ -14,6 +14,9 @@ MUST_CHECK bool setting_scalar_set(const struct setting *setting, void *target, 
 /* The same; the fault calls the text `shown` instead of quoting it. */
 MUST_CHECK bool setting_scalar_set_shown(const struct setting *setting, void *target, const char *text,
                                          const char *shown, struct fault *fault);
+/* Refuses a text that is perhaps the secret itself, where the setting wants the path of a file or the name of
+ * a variable. The fault does not show the text. setting_scalar_set does this, too. */
+MUST_CHECK bool setting_text_check(const struct setting *setting, const char *text, struct fault *fault);
 /* Checks each word of `text`, which is WORDS. The fault is that of setting_scalar_set_shown. */
 MUST_CHECK bool setting_words_check(const struct setting *setting, const char *text, const char *shown,
                                     struct fault *fault);
@@ -25,6 +28,8 @@ bool setting_scalar_equal(const struct setting *setting, const void *a, const vo
 bool setting_scalar_format(const struct setting *setting, const void *target, char *text, size_t size);
 
 bool setting_is_quantity(const struct setting *setting);
+/* Whether the value names a variable of the environment. */
+bool setting_is_variable(const struct setting *setting);
 /* What a quantity must look like, such as "a size such as 65536, 64KiB or 4MiB". */
 const char *setting_expectation(enum setting_type type);
 /* Writes a quantity in the largest unit that needs no fraction. */

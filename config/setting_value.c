@@ -308,15 +308,15 @@ static bool may_have_secret(const struct setting_parts *parts)
     bool is_found = false;
 
     for (size_t i = 0; i < parts->table.count; i++)
-        is_found = is_found ||
-                   (parts->table.rows[i].value_name && strcmp(parts->table.rows[i].value_name, "VAR") == 0);
+        is_found = is_found || setting_is_variable(&parts->table.rows[i]);
     return is_found;
 }
 
 static bool list_add(const struct setting *setting, void *target, const char *text, struct fault *fault)
 {
+    if (text && !setting_text_check(setting, text, fault))
+        return false;
     struct setting_item *item = setting_list_append(setting, target);
-
     if (item) {
         item->value = text;
         if (!setting->parts)

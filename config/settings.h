@@ -20,6 +20,8 @@ struct settings_words {
     int *positionals; /* set to the number of words that are no options; NULL: such a word is an error */
     struct settings_target also; /* a second struct, zeroed, whose options may stand among the words; table
                                     NULL: none. The first table is asked first */
+    const struct settings_table *of_file; /* settings of the file that an option names: a fault says where
+                                             they stand; NULL: there is no such file */
 };
 
 /* Fills `target` (zeroed by the caller) with the defaults, then from `words`. Reads `--name value` and

@@ -51,7 +51,7 @@ static const struct setting own_rows[] = {
       .help = "for a listener with TLS: the certificate of a client; check whether husk admits this client" },
     { "client-key", SETTING_TEXT, AT(client_key), .value_name = "FILE",
       .help = "the private key of --client-cert" },
-    { "client-key-passphrase-env", SETTING_TEXT, AT(client_passphrase_env), .value_name = "NAME",
+    { "client-key-passphrase-env", SETTING_TEXT, AT(client_passphrase_env), .value_name = "VAR",
       .help = "environment variable with the passphrase of --client-key" },
     { "client-key-passphrase-file", SETTING_TEXT, AT(client_passphrase_file), .value_name = "FILE",
       .help = "file with the passphrase of --client-key in its first line" },
@@ -85,9 +85,12 @@ void check_print_help(FILE *out)
  * there is no file. */
 static void mistakes_report(struct report *report, const struct mistakes *mistakes, const char *file)
 {
+    const struct mistake *sorted[MISTAKES_KEPT_MAX];
+
     report_begin(report, "settings");
+    mistakes_sort(mistakes, sorted);
     for (size_t i = 0; i < mistakes->kept; i++) {
-        const struct mistake *mistake = &mistakes->items[i];
+        const struct mistake *mistake = sorted[i];
         const char *text = mistake->text, *colon = strstr(text, ": ");
         size_t length = strcspn(text, " ");
         struct subject subject;
@@ -258,7 +261,10 @@ static int check_finish(struct plan *plan, const struct mistakes *mistakes, cons
 static int file_check(int argc, char **argv)
 {
     int unexpected = 0;
-    const struct settings_words given = { .count = argc, .items = argv, .positionals = &unexpected };
+    const struct settings_table of_file = config_settings(CONFIG_FILE);
+    const struct settings_words given = {
+        .count = argc, .items = argv, .positionals = &unexpected, .of_file = &of_file
+    };
     struct words words = { .tag = NULL };
     struct mistakes mistakes;
     struct fault fault;

@@ -104,7 +104,8 @@ void run_print_help(FILE *out)
 
 int run_command(int argc, char **argv)
 {
-    const struct settings_words words = { .count = argc, .items = argv };
+    const struct settings_table of_file = config_settings(CONFIG_FILE);
+    const struct settings_words words = { .count = argc, .items = argv, .of_file = &of_file };
     struct run_words run = { NULL };
     struct mistakes mistakes;
     struct fault fault;

@@ -108,7 +108,8 @@ int config_command(int argc, char **argv)
     struct config_command_settings settings = { .file = NULL };
     struct fault fault;
     int own = mode_find(argc, argv);
-    const struct settings_words words = { .count = own, .items = argv };
+    const struct settings_table of_file = config_settings(CONFIG_FILE);
+    const struct settings_words words = { .count = own, .items = argv, .of_file = &of_file };
 
     if (!settings_parse(&config_settings_table, &settings, &words, &fault))
         ;

@@ -342,7 +342,7 @@ def run_with(prefix, path):
 MISTAKES = """\
 routes:
   - name: agents
-    listen: [127.0.0.1:24224]
+    listen: [127.0.0.1]
     upstreams: [127.0.0.1:1]
     frobnicate: 1
     connections:
@@ -355,9 +355,10 @@ routes:
 
 def test_all_mistakes_are_told_with_their_places(check_file):
     checked = check_file.run(check_file.text(MISTAKES))
-    assert {(one["setting"], *place(one)) for one in checked.findings} == {
-        ("routes[0].frobnicate", 5, 5), ("routes[0].connections.idle_timeout", 7, 21), ("routes[1].listen", 8, 5),
-        ("routes[1].upstreams[0]", 9, 17), ("routes[1].tls.upstream.key", 10, 11), ("routes[1].tls.upstream.ca", 10, 11)}
+    assert [(one["setting"], *place(one)) for one in checked.findings] == [
+        ("routes[0].listen[0]", 3, 14), ("routes[0].frobnicate", 5, 5), ("routes[0].connections.idle_timeout", 7, 21),
+        ("routes[1].listen", 8, 5), ("routes[1].upstreams[0]", 9, 17), ("routes[1].tls.upstream.key", 10, 11),
+        ("routes[1].tls.upstream.ca", 10, 11)]
     assert {one["section"] for one in checked.findings} == {"settings"} and checked.status == 1
     assert checked.findings[-1]["advice"] == "nothing else was checked"
 
@@ -365,7 +366,7 @@ def test_all_mistakes_are_told_with_their_places(check_file):
 def test_people_read_all_mistakes(check_file):
     result = run("check", "--config", check_file.text(MISTAKES))
     assert result.returncode == 1 and not result.stderr
-    assert result.stdout.count("  problem  ") == 6 and result.stdout.endswith("verdict: 6 problems, 0 warnings\n")
+    assert result.stdout.count("  problem  ") == 7 and result.stdout.endswith("verdict: 7 problems, 0 warnings\n")
     assert "  problem  routes[1].upstreams[0] (line 9, column 17): no port in \"127.0.0.1\"" in result.stdout
 
 

@@ -64,6 +64,7 @@ def test_values_from_the_environment_are_printed(file):
     (("--effective", "client", "--listen", "127.0.0.1:1"), ["--upstream"]),
     (("--effective", "client", *OPTIONS, "--frobnicate"), ["--frobnicate"]),
     (("--effective", "frobnicate"), ["frobnicate"]),
+    (("--effective", "--config", "x", "--workers", "2"), ["--workers: unknown option; in the file it is workers"]),
 ])
 def test_wrong_usage_is_named(arguments, words):
     result = run("config", *arguments)

@@ -412,7 +412,7 @@ static void defaults_of_the_proxy_are_in_their_ranges(void **state)
     }
 }
 
-static void expect_unknown(enum config_mode mode, char *word, const char *text)
+static void expect_refused(enum config_mode mode, char *word, const char *text)
 {
     const struct settings_table settings = config_settings(mode);
     const struct settings_words given = { .count = 1, .items = &word };
@@ -421,13 +421,92 @@ static void expect_unknown(enum config_mode mode, char *word, const char *text)
 
     assert_false(settings_parse(&settings, &config, &given, &fault));
     assert_string_equal(fault.text, text);
+    settings_free(&settings, &config);
 }
 
 static void each_mode_has_only_its_own_settings(void **state)
 {
     (void)state;
-    expect_unknown(CONFIG_CLIENT, (char[]) { "--allow-any" }, "--allow-any: unknown option");
-    expect_unknown(CONFIG_SERVER, (char[]) { "--unsafe-listen" }, "--unsafe-listen: unknown option");
+    expect_refused(CONFIG_CLIENT, (char[]) { "--allow-any" }, "--allow-any: unknown option");
+    expect_refused(CONFIG_SERVER, (char[]) { "--unsafe-listen" }, "--unsafe-listen: unknown option");
+}
+
+static void an_option_with_a_secret_names_the_options_for_it(void **state)
+{
+    static const char key[] =
+        "--shared-key: a secret does not stand on the command line: name its environment "
+        "variable in --shared-key-env, or its file in --shared-key-file";
+
+    (void)state;
+    expect_refused(CONFIG_CLIENT, (char[]) { "--shared-key" }, key);
+    expect_refused(CONFIG_CLIENT, (char[]) { "--shared-key=hunter2" }, key);
+    expect_refused(CONFIG_CLIENT, (char[]) { "-password" },
+                   "-password: a secret does not stand on the command line: name its environment variable in "
+                   "--password-env");
+}
+
+static void a_key_of_a_file_names_its_option(void **state)
+{
+    (void)state;
+    expect_refused(CONFIG_CLIENT, (char[]) { "--delivery.ack_timeout=5s" },
+                   "--delivery.ack_timeout: unknown option; did you mean --ack-timeout?");
+    expect_refused(CONFIG_CLIENT, (char[]) { "--min-version=1.3" },
+                   "--min-version: unknown option; did you mean --tls-min?");
+    expect_refused(CONFIG_CLIENT, (char[]) { "--spiffe.timeout" },
+                   "--spiffe.timeout: unknown option; did you mean --spiffe-timeout?");
+    expect_refused(CONFIG_CLIENT, (char[]) { "--timeout" },
+                   "--timeout: unknown option"); /* several have it */
+    expect_refused(CONFIG_CLIENT, (char[]) { "-ack-timeout" },
+                   "-ack-timeout: unknown option; did you mean --ack-timeout?");
+}
+
+static void expect_in_file(char *word, const char *text)
+{
+    static const struct settings_table own = { .rows = rows_of_table, .count = 1 };
+    const struct settings_table of_file = config_settings(CONFIG_FILE);
+    const struct settings_words given = { .count = 1, .items = &word, .of_file = &of_file };
+    struct target target = { 0 };
+    struct fault fault;
+
+    assert_false(settings_parse(&own, &target, &given, &fault));
+    assert_string_equal(fault.text, text);
+}
+
+static void an_option_beside_a_file_names_its_keys(void **state)
+{
+    (void)state;
+    expect_in_file((char[]) { "--log-level=debug" },
+                   "--log-level: unknown option; in the file it is log.level");
+    expect_in_file((char[]) { "--cert" },
+                   "--cert: unknown option; in the file it is tls.upstream.cert or tls.downstream.cert");
+    expect_in_file((char[]) { "--txt" }, "--txt: unknown option; did you mean --text?");
+}
+
+static void a_secret_in_the_place_of_its_name_is_not_shown(void **state)
+{
+    static const char several[] =
+        "the value has several lines, or is PEM; write one line: the path of a file, or the "
+        "name of a variable, not what is in it",
+                      variable[] = "expected the name of an environment variable, not its value";
+    static const struct {
+        const char *option, *value, *fault;
+    } rows[] = {
+        { "--key", "-----BEGIN PRIVATE KEY-----hunter2", several },
+        { "--key", "hunter2\n", several },
+        { "--crl", "-----BEGIN X509 CRL-----\n", several },
+        { "--shared-key-env", "hunter2!", variable },
+        { "--key-passphrase-env", "my hunter2", variable },
+    };
+    char word[80], text[200];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(word, sizeof word, "%s=%s", rows[i].option, rows[i].value);
+        snprintf(text, sizeof text, "%s: %s", rows[i].option, rows[i].fault);
+        expect_refused(CONFIG_CLIENT, word, text);
+    }
+    snprintf(text, sizeof text, "--accept-user: password-env: %s", variable);
+    expect_refused(CONFIG_SERVER, (char[]) { "--accept-user=bob=hunter2!" }, text);
 }
 
 int main(void)
@@ -447,6 +526,10 @@ int main(void)
         cmocka_unit_test(settings_are_grouped_in_the_help),
         cmocka_unit_test(one_setting_is_printed_in_full),
         cmocka_unit_test(each_mode_has_only_its_own_settings),
+        cmocka_unit_test(an_option_with_a_secret_names_the_options_for_it),
+        cmocka_unit_test(a_key_of_a_file_names_its_option),
+        cmocka_unit_test(an_option_beside_a_file_names_its_keys),
+        cmocka_unit_test(a_secret_in_the_place_of_its_name_is_not_shown),
     };
 
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);
