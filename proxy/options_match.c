@@ -46,6 +46,7 @@ static void rule_fill(struct peer_rule *map, const struct setting_list *who, siz
         group_fill(rule, who, reader);
     } else if (!rule) {
         size_t length = key_path_add_key(&reader->path, peer_rule_kind_name(item->kind));
+        (void)key_path_add_index(&reader->path, item->index);
         wrong(reader, item, fault.text);
         key_path_cut(&reader->path, length);
     }

@@ -121,7 +121,7 @@ void options_policy_set_servers(struct peer_policy *policy, const struct config_
         config_wrong_item(check, CONFIG_FIELD(allow_server), &config->allow_server.items[0], CONFIG_NONE,
                           "cannot be combined with %s, which verifies no server",
                           config_name(config, CONFIG_FIELD(tls[SIDE_UPSTREAM].insecure), 0).text);
-    if (!config->ignore_server_name)
+    if (!config->ignore_server_name || config->tls[SIDE_UPSTREAM].insecure) /* options_tls refuses both */
         return;
     if (!config->allow_server.count && !config_is_wrong(config, CONFIG_FIELD(allow_server)))
         config_wrong(check, ignore,
@@ -148,6 +148,22 @@ struct rule_check {
 #define rule_wrong(check, part, ...)                                                                         \
     config_wrong_item((check)->check, CONFIG_FIELD(rules), (check)->item, part, __VA_ARGS__)
 
+/* A file names the key of the name. */
+static void rule_name_wrong(const struct rule_check *check, const struct setting_item *name,
+                            const char *fault)
+{
+    const char *text = name->is_hidden ? "a value from the environment is wrong" : fault;
+    char path[64];
+
+    if (check->check->config->mode != CONFIG_FILE) {
+        rule_wrong(check, CONFIG_NONE, "%s", text);
+        return;
+    }
+    snprintf(path, sizeof path, "rules[%u].%s[%u]", check->item->index, peer_rule_kind_name(name->kind),
+             name->index);
+    config_wrong_path(check->check, name->place, path, text);
+}
+
 static void rule_set_who(struct message_rule *rule, const struct setting_list *who,
                          const struct rule_check *check)
 {
@@ -167,8 +183,7 @@ static void rule_set_who(struct message_rule *rule, const struct setting_list *w
                 ? peer_policy_add(&rule->who, item->kind, item->parts ? NULL : item->value, &fault)
                 : NULL;
         if (!name)
-            rule_wrong(check, CONFIG_NONE, "%s",
-                       item->is_hidden ? "a value from the environment is wrong" : fault.text);
+            rule_name_wrong(check, item, fault.text);
         else if (item->parts)
             options_match_fill(name, who, check->check, path);
     }

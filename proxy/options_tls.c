@@ -235,6 +235,7 @@ static void insecure_check(enum side side, const struct config_check *check)
         { tls->revocation_policy != REVOCATION_WARN, TLS_FIELD(side, revocation_policy) },
         { tls->allow_weak_certificates, TLS_FIELD(side, allow_weak_certificates) },
         { check->config->allow_cn_as_name, CONFIG_FIELD(allow_cn_as_name) },
+        { check->config->ignore_server_name, CONFIG_FIELD(ignore_server_name) },
     };
 
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
