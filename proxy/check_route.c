@@ -124,6 +124,31 @@ static void denied_check(struct report *report, const struct peer_policy *policy
     }
 }
 
+/* Whether every peer with a certificate of the CA is admitted. */
+static bool admits_all(const struct peer_policy *policy)
+{
+    for (size_t i = 0; i < policy->count; i++) {
+        if (policy->rules[i].kind == PEER_RULE_VERIFIED && policy->rules[i].effect == PEER_RULE_ALLOWS)
+            return true;
+    }
+    return false;
+}
+
+/* Warns about names beside --allow-any: they look as if they narrowed who is admitted. */
+static void any_check(struct report *report, const struct peer_policy *policy, const struct config *config)
+{
+    for (size_t i = 0; admits_all(policy) && i < policy->count; i++) {
+        const struct peer_rule *rule = &policy->rules[i];
+        if (rule->effect != PEER_RULE_ALLOWS || rule->kind == PEER_RULE_VERIFIED ||
+            rule->kind == PEER_RULE_ANONYMOUS)
+            continue;
+        const struct subject subject = check_words_subject(report, config, CONFIG_FIELD(allow), rule->origin);
+        report_add(report, FINDING_WARNING, &subject,
+                   "this setting has no effect: --allow-any admits every certificate of the CA");
+        report_advise(report, "remove one of them");
+    }
+}
+
 /* The certificate and the shared key of a side. `workload`: all zeros before; the caller closes it. */
 static void secrets_check(struct report *report, const struct options *options, enum side side,
                           const struct check_settings *settings, struct workload_source *workload)
@@ -198,6 +223,7 @@ void check_route(struct report *report, const struct options *options, const str
     }
     secrets_check(report, options, SIDE_DOWNSTREAM, settings, &downstream_source);
     denied_check(report, &options->policy, config);
+    any_check(report, &options->policy, config);
     rules_check(report, &options->rules);
     report_begin(report, "%s, %s", options->route.name, side_name(SIDE_UPSTREAM));
     check_words_use(report, &words, config, SIDE_UPSTREAM);

@@ -266,6 +266,16 @@ def test_other_names_that_are_denied_are_no_warning(check):
     check("server", allow_cn="x", deny_cn="x*", deny_ou="x").expect_good()
 
 
+def test_a_name_beside_any_is_a_warning(check):
+    check("server", allow_cn=["x", "y"], allow_any=True).expect("warning", "--allow-cn x", "--allow-any admits every") \
+        .expect("warning", "--allow-cn y", "remove one of them")
+
+
+def test_clients_without_a_certificate_beside_any_are_no_second_warning(check):
+    check("server", allow_cn=None, allow_any=True, allow_anonymous=True, client_certificate="optional", deny_cn="x") \
+        .expect_only("warning", "clients without a certificate are admitted")
+
+
 def test_a_list_of_another_ca_is_noted(check, pki, lists):
     """An intermediate that peers show may have signed it."""
     check("client", ca=lists.bundle(lists.make("other", signer=pki.other_ca))).expect_good().expect(
