@@ -1,5 +1,6 @@
 #include "config/file_help.h"
 
+#include "config/key_path.h"
 #include "config/setting_scalar.h"
 
 #include <string.h>
@@ -89,4 +90,89 @@ void file_help_print_value(const struct setting *setting, FILE *out)
         fputs("true or false", out);
     else
         fputs(setting->type == SETTING_WORDS ? "text, or a list of texts" : setting->value_name, out);
+}
+
+/* ---- a path ---- */
+
+/* Copies a path without the keys of routes and defaults, and without the indices of lists. */
+static void path_clean(const char *path, char clean[KEY_PATH_BYTES])
+{
+    static const char *const tops[] = { "routes.", "defaults." };
+    size_t used = 0;
+
+    for (; *path && used + 1 < KEY_PATH_BYTES; path++) {
+        if (*path != '[')
+            clean[used++] = *path;
+        else if (!*(path += strcspn(path, "]")))
+            break;
+    }
+    clean[used] = '\0';
+    for (unsigned i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+        size_t length = strlen(tops[i]);
+        if (strncmp(clean, tops[i], length) == 0)
+            memmove(clean, clean + length, strlen(clean + length) + 1);
+    }
+}
+
+/* The rest of a path below this key; NULL: the path is elsewhere. */
+static const char *path_below(const char *path, const char *key)
+{
+    size_t length = strlen(key);
+
+    return strncmp(path, key, length) == 0 && path[length] == '.' ? path + length + 1 : NULL;
+}
+
+static void key_print(const struct settings_table *table, const struct setting *setting, const char *path,
+                      FILE *out)
+{
+    fprintf(out, "%s\n\n", path);
+    file_help_print_meaning(table, setting, out);
+    fputs("\n\nValue:    ", out);
+    file_help_print_value(setting, out);
+    if (setting_is_required(table, setting))
+        fputs("\nDefault:  none, the key is required\n", out);
+    else
+        fprintf(out, "\nDefault:  %s\n",
+                setting->fallback               ? setting->fallback
+                : setting->type == SETTING_FLAG ? "false"
+                                                : "not set");
+}
+
+/* Prints the settings below a key. False: there are none. */
+static bool keys_print(const struct settings_table *table, const char *path, FILE *out)
+{
+    bool is_found = false;
+
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *setting = &table->rows[i];
+        if (!setting->path || !setting_is_in(table, setting) || !path_below(setting->path, path))
+            continue;
+        fprintf(out, "%s%s\n        ", is_found ? "" : "Settings of this map:\n\n", setting->path);
+        file_help_print_meaning(table, setting, out);
+        fputc('\n', out);
+        is_found = true;
+    }
+    return is_found;
+}
+
+bool file_help_print_path(const struct settings_table *table, const char *path, FILE *out)
+{
+    char clean[KEY_PATH_BYTES];
+
+    path_clean(path, clean);
+    const struct setting *setting = setting_find_path(table, clean);
+    if (setting) {
+        key_print(table, setting, clean, out);
+        return true;
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        const struct setting *list = &table->rows[i];
+        const char *rest = list->parts && list->path ? path_below(clean, list->path) : NULL;
+        const struct setting *part = rest ? setting_find_path(&list->parts->table, rest) : NULL;
+        if (part) {
+            key_print(&list->parts->table, part, clean, out);
+            return true;
+        }
+    }
+    return *clean && keys_print(table, clean, out);
 }

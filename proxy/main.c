@@ -2,6 +2,7 @@
 #include "check_command.h"
 #include "commands/commands.h"
 #include "config/config.h"
+#include "config/file_help.h"
 #include "config/nearest.h"
 #include "config/settings_help.h"
 #include "run_command.h"
@@ -54,9 +55,11 @@ static int help_command(int argc, char **argv);
 
 static void help_print_help(FILE *out)
 {
-    fputs("husk help [COMMAND|SETTING]\n\n"
-          "Lists the commands, or prints the help of one command, or of one setting of client and server.\n",
-          out);
+    fputs(
+        "husk help [COMMAND|SETTING]\n\n"
+        "Lists the commands, or prints the help of one command, of one setting of client and server, or of a "
+        "key of\nconfiguration files, such as rules.tags or tls.upstream.\n",
+        out);
 }
 
 static const struct command commands[] = {
@@ -153,6 +156,8 @@ static void help_fail(const char *name)
 
 static int help_command(int argc, char **argv)
 {
+    const struct settings_table of_file = config_settings(CONFIG_FILE);
+
     if (argc == 0) {
         commands_print(stdout);
         return EXIT_STATUS_OK;
@@ -162,7 +167,7 @@ static int help_command(int argc, char **argv)
         command->print_help(stdout);
         return EXIT_STATUS_OK;
     }
-    if (argc == 1 && setting_print_help(argv[0], stdout))
+    if (argc == 1 && (setting_print_help(argv[0], stdout) || file_help_print_path(&of_file, argv[0], stdout)))
         return EXIT_STATUS_OK;
     if (argc == 1)
         help_fail(argv[0]);

@@ -149,6 +149,28 @@ def test_help_of_a_name_that_is_near_names_it(name, meant):
     one_line(run("help", name), 2, f"did you mean {meant}?")
 
 
+@pytest.mark.parametrize("name, words", [
+    ("allow.any_of", ["admit clients whose certificate matches at least one", "Value:    map, or a list of maps"]),
+    ("rules.tags", ["tags that the agent may write", "Default:  not set"]),
+    ("upstreams.weight", ["Value:    number, 1 to 1000", "Default:  1"]),
+    ("upstreams.standby", ["Value:    true or false", "Default:  false"]),
+    ("listen.address", ["Default:  none, the key is required"]),
+    ("routes[0].rules[12].tags", ["rules.tags\n"]), ("routes[0].dns.min_ttl", ["dns.min_ttl\n", "Default:  5s\n"]),
+    ("defaults.limits", ["Settings of this map:\n\nlimits.retain_bytes\n", "limits.max_depth\n"]),
+    ("tls.upstream", ["tls.upstream.cert\n", "tls.upstream.allow.cn\n"]),
+])
+def test_a_key_of_files_has_a_help_of_its_own(name, words):
+    result = run("help", name)
+    assert result.returncode == 0 and not result.stderr
+    assert all(word in result.stdout for word in words), result.stdout
+    assert "--" not in result.stdout
+
+
+@pytest.mark.parametrize("name", ["", ".", "[", "a[", "routes[0", "rules.", "dns.min_ttl.x"])
+def test_a_key_that_no_file_has_is_a_usage_error(name):
+    one_line(run("help", name), 2, "no command or setting has this name")
+
+
 def test_a_check_is_of_a_file_or_of_settings():
     one_line(run("check", "client", "--config", "husk.yaml"), 2, "--config: cannot be combined with the settings")
 
