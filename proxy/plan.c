@@ -20,7 +20,7 @@ static void listener_check(const struct plan *plan, size_t route, unsigned at, s
             if (!options_listen_clash(address, &other->addresses[k].address))
                 continue;
             config_wrong_item(&check, CONFIG_FIELD(listen), &config->listen.items[at], CONFIG_NONE,
-                              "the route \"%s\" listens there, too", plan->routes[i].options.route.name);
+                              "routes[%zu] listens there, too", i);
             return;
         }
     }
@@ -35,8 +35,10 @@ static void admin_check(const struct plan *plan, struct mistakes *mistakes)
         for (unsigned at = 0; at < listen->count; at++) {
             if (!options_listen_clash(&plan->process.admin.listen, &listen->addresses[at].address))
                 continue;
-            config_wrong(&check, CONFIG_FIELD(admin), "the route \"%s\" listens there, too",
-                         plan->routes[i].options.route.name);
+            if (check.config->mode == CONFIG_FILE)
+                config_wrong(&check, CONFIG_FIELD(admin), "routes[%zu] listens there, too", i);
+            else
+                config_wrong(&check, CONFIG_FIELD(admin), "is an address of --listen, too");
             return;
         }
     }

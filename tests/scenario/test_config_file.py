@@ -295,12 +295,13 @@ def test_a_file_with_mistakes_is_refused_and_each_is_told_with_its_place(bad, na
 def test_two_routes_cannot_listen_on_one_address(bad):
     second = GOOD.split("routes:\n")[1].replace("name: one", "name: two")
     assert bad.refuse(GOOD + second) == [
-        '8:13: routes[1].listen[0]: the route "one" listens there, too']
+        '8:13: routes[1].listen[0]: routes[0] listens there, too']
 
 
 def test_the_admin_port_is_not_that_of_a_route(bad):
+    """A message has no name of a route: the name may come from the environment."""
     line, = bad.refuse(GOOD.replace('"off"', "127.0.0.1:24299").replace("unix:{place}/agents", "127.0.0.1:24299"))
-    assert line == '2:3: admin.listen: the route "one" listens there, too'
+    assert line == '2:3: admin.listen: routes[0] listens there, too'
 
 
 def test_a_variable_that_is_not_set_is_a_mistake(bad):

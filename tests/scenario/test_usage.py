@@ -72,6 +72,10 @@ def test_tls_min_above_tls_max_is_refused(refused):
     refused("client", 2, "--tls-m", tls_min="1.3", tls_max="1.2")
 
 
+def test_the_admin_port_is_not_the_listener(refused):
+    refused("client", 2, "--admin: is an address of --listen, too", listen=f"{raw.HOST}:2", admin=f"{raw.HOST}:2")
+
+
 def test_an_option_given_twice_is_refused(refused):
     refused("client", 2, "--listen", listen=[f"{raw.HOST}:2", f"{raw.HOST}:2"])
 
