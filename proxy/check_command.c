@@ -119,6 +119,7 @@ static void plan_check(struct report *report, struct plan *plan, const struct wo
         .sends_nothing = words->sends_nothing,
         .tag = words->tag,
         .answer_ms = words->answer_ms,
+        .defaults = &plan->file.defaults,
         .workload_api = plan->process.workload_api,
         .client = { .cert_file = words->client_cert,
                     .key_file = words->client_key,

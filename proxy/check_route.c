@@ -10,6 +10,10 @@
 #include "check/upstream.h"
 #include "check/workload_source.h"
 #include "check_words.h"
+#include "config/setting_value.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 static bool has_fixed_port(const struct socket_address *address)
 {
@@ -149,6 +153,42 @@ static void any_check(struct report *report, const struct peer_policy *policy, c
     }
 }
 
+/* Whether the setting is about messages alone: its help says so. */
+static bool is_for_messages(const struct setting *setting)
+{
+    return strncmp(setting->help, "forward: ", 9) == 0 && !strstr(setting->help, "tcp: ");
+}
+
+/* Whether the route itself gives the setting. The defaults of a file are for all routes. */
+static bool is_own(const struct setting_source *own, const struct setting_source *shared)
+{
+    return own->is_given && !(shared->is_given && shared->place.line == own->place.line &&
+                              shared->place.column == own->place.column);
+}
+
+/* Warns about settings for messages in a route that carries none. A value that is the default contradicts
+ * nothing: an effective configuration has all values. */
+static void effect_check(struct report *report, const struct config *config, const struct config *defaults)
+{
+    const struct settings_table table = config_settings(config->mode);
+    struct config *plain = config->protocol == ROUTE_FORWARD ? NULL : calloc(1, sizeof *plain);
+    struct subject subject;
+
+    if (plain)
+        settings_set_defaults(&table, plain);
+    for (size_t i = 0; plain && i < table.count; i++) {
+        const struct setting *setting = &table.rows[i];
+        if (!is_own(&config->sources[i], &defaults->sources[i]) || !is_for_messages(setting) ||
+            setting_value_equal(setting, config, plain))
+            continue;
+        subject_of_setting(&subject, report->words, setting->name, NULL);
+        report_add(report, FINDING_WARNING, &subject,
+                   "this setting has no effect: with --protocol tcp husk knows no messages");
+        report_advise(report, "remove one of them");
+    }
+    free(plain);
+}
+
 /* The certificate and the shared key of a side. `workload`: all zeros before; the caller closes it. */
 static void secrets_check(struct report *report, const struct options *options, enum side side,
                           const struct check_settings *settings, struct workload_source *workload)
@@ -225,6 +265,7 @@ void check_route(struct report *report, const struct options *options, const str
     denied_check(report, &options->policy, config);
     any_check(report, &options->policy, config);
     rules_check(report, &options->rules);
+    effect_check(report, config, settings->defaults);
     report_begin(report, "%s, %s", options->route.name, side_name(SIDE_UPSTREAM));
     check_words_use(report, &words, config, SIDE_UPSTREAM);
     secrets_check(report, options, SIDE_UPSTREAM, settings, &upstream_source);

@@ -266,6 +266,11 @@ def test_other_names_that_are_denied_are_no_warning(check):
     check("server", allow_cn="x", deny_cn="x*", deny_ou="x").expect_good()
 
 
+def test_an_option_for_messages_in_a_tunnel_is_a_warning(check):
+    check("client", protocol="tcp", ack_timeout="5s", buffer_bytes="64KiB").expect_only(
+        "warning", "--ack-timeout: this setting has no effect: with --protocol tcp")
+
+
 def test_a_name_beside_any_is_a_warning(check):
     check("server", allow_cn=["x", "y"], allow_any=True).expect("warning", "--allow-cn x", "--allow-any admits every") \
         .expect("warning", "--allow-cn y", "remove one of them")

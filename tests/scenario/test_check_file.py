@@ -337,6 +337,33 @@ def run_with(prefix, path):
     return subprocess.run([*prefix, BINARY, "check", "--config", path], text=True, capture_output=True, check=False)
 
 
+def test_a_setting_for_messages_in_a_tunnel_is_a_warning(check_file):
+    checked = check_file.run(check_file.text("""\
+        defaults: {delivery: {ack_timeout: 5s, max_age: 1h}, limits: {retain_bytes: 1MiB}}
+        routes:
+          - {name: a, listen: "127.0.0.1:0", upstreams: "127.0.0.1:1", delivery: {ack_timeout: 6s}}
+          - name: b
+            protocol: tcp
+            listen: 127.0.0.1:0
+            upstreams: 127.0.0.1:1
+            delivery: {max_age: 2h}
+            limits: {retain_bytes: 2MiB, max_connections: 7}
+        """))
+    one = finding(checked, "warning", "routes[1].delivery.max_age")
+    assert place(one) == (8, 16) and one["text"].endswith("with protocol tcp husk knows no messages")
+    assert len(checked.of("warning")) == 1
+
+
+def test_the_effective_configuration_of_a_tunnel_is_good(check_file):
+    """It has all settings for messages, with their defaults."""
+    text = run("config", "--effective", "--config", check_file.text("""\
+        routes: [{name: a, protocol: tcp, listen: "127.0.0.1:0", upstreams: "127.0.0.1:1"}]
+        admin: {listen: off}
+        """)).stdout
+    assert "ack_timeout" in text
+    check_file.run(check_file.text(text)).expect_good()
+
+
 # ---- mistakes of the file ----
 
 MISTAKES = """\
