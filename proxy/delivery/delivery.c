@@ -54,8 +54,8 @@ void delivery_shed(struct delivery *delivery)
 
 void delivery_retire(struct delivery *delivery)
 {
-    delivery_drain(delivery);
     downstreams_retire(&delivery->downstreams);
+    delivery_drain(delivery);
 }
 
 unsigned delivery_end(struct delivery *delivery)

@@ -474,7 +474,7 @@ void downstream_flush(struct downstream *downstream)
 void downstream_say_goaway(struct downstream *downstream)
 {
     if (downstream->access.state == ACCESS_GRANTED)
-        (void)senders_say_goaway(&downstream->receiver.senders, END_SHUTDOWN);
+        (void)senders_say_goaway(&downstream->receiver.senders, downstream->shared->goaway);
 }
 
 void downstream_shed(struct downstream *downstream)

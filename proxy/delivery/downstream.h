@@ -43,10 +43,11 @@ struct downstreams {
     struct read_budget *budget;
     struct receiver_shared receiving;
     struct message_meters meters;
-    unsigned generation; /* of the rules: counts how often the options of the route have changed */
-    bool is_draining;    /* husk or the route ends soon: no batch waits */
-    bool is_retiring;    /* the route ends soon: every connection retires in its next step */
-    struct sweep sweep;  /* of the list, after a change for all connections */
+    unsigned generation;    /* of the rules: counts how often the options of the route have changed */
+    bool is_draining;       /* husk or the route ends soon: no batch waits */
+    bool is_retiring;       /* the route ends soon: every connection retires in its next step */
+    enum end_reason goaway; /* what downstream_say_goaway says */
+    struct sweep sweep;     /* of the list, after a change for all connections */
     LIST_HEAD(, downstream) list;
 };
 
@@ -61,8 +62,8 @@ void downstream_open(struct downstreams *shared, int fd, const struct socket_add
 bool downstream_stop(struct downstream *downstream);
 /* The upstream fails while husk stops: the connection retires if its peer sends unsettled messages again. */
 void downstream_shed(struct downstream *downstream);
-/* Tells a calling husk to send its next messages on another connection, because husk or the route stops. This
- * connection continues. */
+/* Tells a calling husk to send its next messages on another connection, because husk stops or, for
+ * END_RETIRED, because the route ends or a new process has taken over. This connection continues. */
 void downstream_say_goaway(struct downstream *downstream);
 /* Hands up the batch that waits. */
 void downstream_flush(struct downstream *downstream);

@@ -14,6 +14,7 @@ void downstreams_init(struct downstreams *downstreams, struct dispatcher *dispat
         .transport = dispatcher->transport,
         .dispatcher = dispatcher,
         .budget = dispatcher->budget,
+        .goaway = END_SHUTDOWN,
     };
     receiver_shared_init(&downstreams->receiving, &downstream_receiver_events, dispatcher, bodies);
     sweep_init(&downstreams->sweep, dispatcher->transport->reactor, next_of);
@@ -65,6 +66,7 @@ void downstreams_shed(struct downstreams *downstreams)
 void downstreams_retire(struct downstreams *downstreams)
 {
     downstreams->is_retiring = true;
+    downstreams->goaway = END_RETIRED; /* the address lives on */
     all_wake(downstreams);
 }
 

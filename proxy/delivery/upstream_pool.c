@@ -59,6 +59,11 @@ static bool has_failed(const struct upstream_pool *pool, size_t at)
     return endpoint_has_failed(endpoint_pool_of(pool), at);
 }
 
+static unsigned tier_at(const struct upstream_pool *pool, size_t at)
+{
+    return endpoint_tier(endpoint_pool_of(pool), at, now_ms(pool));
+}
+
 /* The lowest tier with an endpoint that is not ejected; UINT32_MAX: all are ejected. */
 static unsigned usable_tier(const struct upstream_pool *pool)
 {
@@ -66,8 +71,8 @@ static unsigned usable_tier(const struct upstream_pool *pool)
     unsigned tier = UINT32_MAX;
 
     for (size_t at = 0; list && at < list->count; at++) {
-        if (list->endpoints[at].tier < tier && is_usable(pool, at))
-            tier = list->endpoints[at].tier;
+        if (tier_at(pool, at) < tier && is_usable(pool, at))
+            tier = tier_at(pool, at);
     }
     return tier;
 }
@@ -89,9 +94,7 @@ static uint64_t load_of(const struct upstream_pool *pool, const struct upstream 
 
 static unsigned tier_of(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    const struct endpoint *endpoint = endpoint_of(pool, upstream);
-
-    return endpoint ? endpoint->tier : 0;
+    return endpoint_of(pool, upstream) ? tier_at(pool, upstream->endpoint_at) : 0;
 }
 
 /* ---- picking ---- */
@@ -284,7 +287,7 @@ static size_t endpoint_pick(struct upstream_pool *pool, const struct survey *sur
         size_t at = (pool->next_endpoint + i) % list->count;
         const struct endpoint *endpoint = &list->endpoints[at];
         bool is_full = survey->needs_window && !window_admits(pool, address_records_at(&pool->addresses, at));
-        if (endpoint->tier != tier || survey->shared[at] >= max || is_full || !is_usable(pool, at))
+        if (tier_at(pool, at) != tier || survey->shared[at] >= max || is_full || !is_usable(pool, at))
             continue;
         uint64_t share = (uint64_t)survey->shared[at] * ENDPOINT_WEIGHT_UNIT * 1000 / endpoint->weight;
         if (has_failed(pool, at))

@@ -1,10 +1,11 @@
 /* The upstream connections of one worker: which one takes a message, when another one is dialled, and when
  * one retires.
  *
- * The tier in use is the lowest tier with an endpoint that is not ejected. Among the connections of this
- * tier, the one with the fewest outstanding bytes, by weight, comes first. The pool has one connection until
- * that is busy, then one per endpoint, then up to --max-upstream-connections per endpoint. Owns the
- * connections; decides about no message. Belongs to its worker's thread. */
+ * The tier in use is the lowest tier with an endpoint that is not ejected; an endpoint that leaves is in a
+ * tier after all others. Among the connections of this tier, the one with the fewest outstanding bytes, by
+ * weight, comes first. The pool has one connection until that is busy, then one per endpoint, then up to
+ * --max-upstream-connections per endpoint. Owns the connections; decides about no message. Belongs to its
+ * worker's thread. */
 #ifndef HUSK_DELIVERY_UPSTREAM_POOL_H
 #define HUSK_DELIVERY_UPSTREAM_POOL_H
 

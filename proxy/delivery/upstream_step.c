@@ -65,7 +65,8 @@ static void waiting_note(struct upstream *upstream, const struct in_flight_answe
     upstream->peer_waits = answer->waiting;
 }
 
-/* After goaway the connection retires like an old connection. */
+/* After goaway the connection retires like an old connection. A husk that stops is left for other endpoints.
+ */
 static void goaway_note(struct upstream *upstream, const struct in_flight_answer *answer)
 {
     if (!answer->is_goaway || upstream->got_goaway)
@@ -75,6 +76,8 @@ static void goaway_note(struct upstream *upstream, const struct in_flight_answer
                           outlet_address(&upstream->outlet));
     if (answer->goaway == END_DISTRUSTED || answer->goaway == END_EXPIRED)
         dialer_await_again(&upstream->shared->transport->dialer);
+    if (answer->goaway == END_SHUTDOWN)
+        outlet_note_leaving(&upstream->outlet);
     upstream_retire(upstream, END_RETIRED);
 }
 

@@ -8,6 +8,8 @@
 
 enum { SHUFFLE_STEPS_MAX = 256 };
 
+static const unsigned TIER_LEAVING = 1U << 31; /* added to the tier of an endpoint that leaves */
+
 bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 {
     return socket_address_equal(&a->address, &b->address) &&
@@ -201,6 +203,14 @@ bool endpoint_has_failed(const struct endpoint_pool *pool, size_t at)
     return pool->list && at < pool->list->count && pool->status[at].failures;
 }
 
+unsigned endpoint_tier(const struct endpoint_pool *pool, size_t at, uint64_t now_ms)
+{
+    const struct endpoint_status *status = &pool->status[at];
+    bool leaves = status->leaving || now_ms < status->leaves_until_ms;
+
+    return pool->list->endpoints[at].tier + (leaves ? TIER_LEAVING : 0);
+}
+
 /* The time of an ejection, without jitter. */
 static uint64_t eject_ms(const struct endpoint_pool *pool, unsigned failures)
 {
@@ -292,18 +302,28 @@ void endpoint_walk_end(struct endpoint_walk *walk)
     walk->list = NULL;
 }
 
-void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
-                          enum endpoint_outcome outcome, uint64_t now_ms)
+/* What the pool knows of the walk's current endpoint; NULL when it is no longer in the pool's list. */
+static struct endpoint_status *walk_status(const struct endpoint_walk *walk, const struct endpoint_pool *pool)
 {
     size_t at = walk->list == pool->list
                     ? walk->current
                     : endpoint_list_find(pool->list, &walk->list->endpoints[walk->current]);
 
-    if (at == pool->list->count)
+    return at < pool->list->count ? &pool->status[at] : NULL;
+}
+
+void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
+                          enum endpoint_outcome outcome, uint64_t now_ms)
+{
+    struct endpoint_status *status = walk_status(walk, pool);
+
+    if (!status)
         return;
-    struct endpoint_status *status = &pool->status[at];
+    size_t at = (size_t)(status - pool->status);
     if (outcome == ENDPOINT_WORKED) {
-        *status = (struct endpoint_status) { .current_weight = status->current_weight };
+        status->failures = 0;
+        status->is_probed = false;
+        status->ejected_until_ms = 0;
         ejection_publish(pool, at);
         return;
     }
@@ -315,4 +335,23 @@ void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool
     /* Up to a quarter longer: workers that saw the same failure must not all dial again at the same time. */
     status->ejected_until_ms = now_ms + duration_ms + endpoint_pool_random(pool) % (duration_ms / 4 + 1);
     ejection_publish(pool, at);
+}
+
+void endpoint_walk_note_leaving(const struct endpoint_walk *walk, struct endpoint_pool *pool)
+{
+    struct endpoint_status *status = walk_status(walk, pool);
+
+    if (status)
+        status->leaving++;
+}
+
+void endpoint_walk_note_left(const struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms)
+{
+    struct endpoint_status *status = walk_status(walk, pool);
+
+    /* The list may have lost the endpoint and got it again meanwhile. */
+    if (!status || !status->leaving)
+        return;
+    status->leaving--;
+    status->leaves_until_ms = now_ms + eject_ms(pool, 1);
 }

@@ -61,6 +61,11 @@ struct endpoint_status {
     bool is_probed; /* one dial tries it after an ejection; for other dials it stays ejected until the result
                        is known */
     int64_t current_weight; /* for the round-robin: the highest is next */
+
+    /* The endpoint leaves, because the husk there stops, while it has a connection that has said so, and then
+     * until leaves_until_ms. */
+    unsigned leaving;         /* such connections */
+    uint64_t leaves_until_ms; /* clock_monotonic_ms */
 };
 
 struct endpoint_pool {
@@ -90,6 +95,9 @@ bool endpoint_is_ejected(const struct endpoint_pool *pool, size_t at, uint64_t n
 /* Whether the endpoint at index `at` has failed since its last success. False for an index beyond the list.
  */
 bool endpoint_has_failed(const struct endpoint_pool *pool, size_t at);
+/* The tier of the endpoint at index `at` of the pool's list. While the endpoint leaves, its tier is after the
+ * tiers of all others: other endpoints, also standbys, are used while one of them works. */
+unsigned endpoint_tier(const struct endpoint_pool *pool, size_t at, uint64_t now_ms);
 
 /* The order in which one dial tries the endpoints of a pool, each at most once. First come the endpoints that
  * are not ejected: the lowest tier first, and within a tier by weight (smooth weighted round-robin over all
@@ -119,5 +127,10 @@ void endpoint_walk_end(struct endpoint_walk *walk);
 enum endpoint_outcome { ENDPOINT_WORKED, ENDPOINT_FAILED };
 void endpoint_walk_report(const struct endpoint_walk *walk, struct endpoint_pool *pool,
                           enum endpoint_outcome outcome, uint64_t now_ms);
+/* A connection to the current endpoint has said that the husk there stops. Call endpoint_walk_note_left at
+ * the end of this connection: the endpoint leaves until then and for as long as an ejection after one
+ * failure. */
+void endpoint_walk_note_leaving(const struct endpoint_walk *walk, struct endpoint_pool *pool);
+void endpoint_walk_note_left(const struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms);
 
 #endif

@@ -53,6 +53,8 @@ void outlet_close(struct outlet *outlet, enum leg_closing closing)
 
     leg_close(&outlet->leg, has_refused ? LEG_CLOSE : closing);
     authentication_end(&outlet->authentication);
+    if (outlet->is_leaving)
+        endpoint_walk_note_left(&outlet->walk, &outlet->dialer->endpoints, now_ms(outlet));
     outlet_enter(outlet, NULL, outlet->state);
     endpoint_walk_end(&outlet->walk);
 }
@@ -76,6 +78,12 @@ void outlet_blame_endpoint(struct outlet *outlet)
 {
     endpoint_walk_report(&outlet->walk, &outlet->dialer->endpoints, ENDPOINT_FAILED, now_ms(outlet));
     endpoint_stats_note_failure(outlet_stats(outlet));
+}
+
+void outlet_note_leaving(struct outlet *outlet)
+{
+    outlet->is_leaving = true;
+    endpoint_walk_note_leaving(&outlet->walk, &outlet->dialer->endpoints);
 }
 
 const struct socket_address *outlet_address(const struct outlet *outlet)

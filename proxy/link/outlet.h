@@ -37,6 +37,7 @@ struct outlet {
     struct authentication authentication;
     uint64_t check_ms; /* when outlet_check_peer checks again; 0: at the next call */
     struct endpoint_walk walk;
+    bool is_leaving;                 /* see outlet_note_leaving */
     const struct endpoint *endpoint; /* of the current attempt, borrowed from the walk; NULL before the first
                                         attempt. Its stats count the outlet in its state */
 };
@@ -81,6 +82,9 @@ enum end_reason outlet_judge(struct outlet *outlet);
 
 /* Counts a failure of the address although the connection became ready. */
 void outlet_blame_endpoint(struct outlet *outlet);
+
+/* The husk at the other end has said that it stops: its endpoint leaves (link/endpoint.h). Call it once. */
+void outlet_note_leaving(struct outlet *outlet);
 
 /* Sets *at to the index of the outlet's address in the dialer's list. False when the list no longer has the
  * address. True, with *at unchanged, when the list or the address is not known. */

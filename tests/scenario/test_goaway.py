@@ -117,6 +117,25 @@ def test_a_server_that_drains_is_left_for_another_one(husk):
     assert not client.problems()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_that_drains_is_left_for_its_standby(husk, workers):
+    """The standby gets all messages although the address of the server still takes connections."""
+    aggregator = CountingAggregator()
+    first, standby = (husk.server(aggregator, drain_timeout="1h", drain_quiet="500ms", when_unhealthy="accept") for _ in range(2))
+    client = husk.client([listen(first.address), listen(standby.address) + ",standby"], workers=workers, **ONE_ATTEMPT)
+
+    def drain(agents):
+        eventually(lambda: all(one.acked_count for one in agents), "messages are acknowledged")
+        first.signal(signal.SIGTERM)
+        assert first.wait() == 0
+        acked = agents[0].acked_count
+        eventually(lambda: agents[0].acked_count > acked, "messages go on")
+    carry(aggregator, client.address, drain)
+    assert set(aggregator.stored.values()) == {1}, "no message came twice"
+    expect_no_failure(client)
+    assert not standby.problems()
+
+
 # ---- husk server, and a scripted client ----
 
 def with_acks(peer, *chunks):
@@ -176,6 +195,25 @@ def test_a_server_that_drains_says_so_at_once_and_serves_those_that_stay(husk, t
     assert with_acks(peer, "a", "b") == []
     assert server.wait() == 0
     peer.expect_end()
+
+
+def test_after_a_hot_restart_the_address_lives_on(husk, restarting):
+    server = husk.server(Aggregator())
+    peer = link.connect(server, husk.pki)
+    peer.send({"sender": 1}, event(1, "a"))
+    assert peer.read()["ack"] == "a"
+    restarting(server).swap()
+    assert peer.read() == {"goaway": "retired"}
+
+
+def test_after_a_reload_that_replaces_the_route_the_address_lives_on(file):
+    aggregator, place = Aggregator(), listen(raw.free_address())
+    running = file(route("old", aggregator, listen=place))
+    peer = link.LinkPeer(raw.connect(raw.parse_address(place)))
+    peer.send({"sender": 1}, event(1, "a"))
+    assert peer.read()["ack"] == "a"
+    running.change(route("new", aggregator, listen=place))
+    assert peer.read() == {"goaway": "retired"}
 
 
 def test_a_client_that_came_during_the_drain_is_told_at_its_end(husk):

@@ -398,6 +398,56 @@ static void a_list_owns_its_names_and_has_a_limit(void **state)
     endpoint_list_release(list);
 }
 
+/* A connection that has said that the husk at the endpoint of this port stops. */
+static struct endpoint_walk say_leaving(struct endpoint_pool *pool, uint16_t port)
+{
+    struct endpoint_walk walk;
+
+    assert_true(endpoint_walk_begin_at(&walk, pool, port - 1));
+    expect_next(&walk, pool, 0, port);
+    endpoint_walk_report(&walk, pool, ENDPOINT_WORKED, 0);
+    endpoint_walk_note_leaving(&walk, pool);
+    return walk;
+}
+
+static void an_endpoint_leaves_until_its_connections_have_ended_and_a_while_longer(void **state)
+{
+    struct endpoint_pool pool;
+    (void)state;
+
+    pool_of(&pool, (const struct place[]) { { 1, 1, 0, NULL }, { 2, 1, 1, NULL } }, 2);
+    struct endpoint_walk a = say_leaving(&pool, 1), b = say_leaving(&pool, 1);
+    assert_true(endpoint_tier(&pool, 0, 0) > endpoint_tier(&pool, 1, 0));
+    assert_int_equal(endpoint_tier(&pool, 1, 0), 1);
+    endpoint_walk_note_left(&a, &pool, 1000);
+    assert_true(endpoint_tier(&pool, 0, 1000 + MIN_MS) > 1); /* one is left */
+    endpoint_walk_note_left(&b, &pool, 5000);
+    assert_true(endpoint_tier(&pool, 0, 5000 + MIN_MS - 1) > 1);
+    assert_int_equal(endpoint_tier(&pool, 0, 5000 + MIN_MS), 0);
+    assert_false(endpoint_has_failed(&pool, 0) || endpoint_is_ejected(&pool, 0, 5000));
+    endpoint_walk_end(&a);
+    endpoint_walk_end(&b);
+    endpoint_pool_deinit(&pool);
+}
+
+static void an_endpoint_leaves_also_in_a_new_list_that_has_it(void **state)
+{
+    struct endpoint_pool pool;
+    (void)state;
+
+    pool_of(&pool, three, 3);
+    struct endpoint_walk walk = say_leaving(&pool, 3);
+    assert_true(endpoint_pool_replace(&pool, list_of(&three[2], 1)));
+    assert_true(endpoint_tier(&pool, 0, 0) > 0);
+    assert_true(endpoint_pool_replace(&pool, list_of(three, 2)));
+    endpoint_walk_note_left(&walk, &pool, 0); /* the list does not have it */
+    assert_true(endpoint_pool_replace(&pool, list_of(three, 3)));
+    endpoint_walk_note_left(&walk, &pool, 0); /* the list has it again */
+    assert_int_equal(endpoint_tier(&pool, 2, 0), 0);
+    endpoint_walk_end(&walk);
+    endpoint_pool_deinit(&pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +466,8 @@ int main(void)
         cmocka_unit_test(a_walk_visits_each_name_at_one_address),
         cmocka_unit_test(lists_are_equal_whatever_their_order),
         cmocka_unit_test(a_list_owns_its_names_and_has_a_limit),
+        cmocka_unit_test(an_endpoint_leaves_until_its_connections_have_ended_and_a_while_longer),
+        cmocka_unit_test(an_endpoint_leaves_also_in_a_new_list_that_has_it),
     };
 
     return cmocka_run_group_tests_name("endpoint", tests, NULL, NULL);

@@ -745,6 +745,56 @@ static void a_higher_tier_is_used_while_lower_ones_are_ejected(void **state)
     assert_ptr_equal(upstream_pool_pick(&f->pool, standby->id), primary);
 }
 
+/* The husk upstream has said that it stops. */
+static void say_shutdown(struct upstream *upstream)
+{
+    upstream->got_goaway = true;
+    outlet_note_leaving(&upstream->outlet);
+    upstream_retire(upstream, END_RETIRED);
+}
+
+static void a_husk_that_stops_is_left_for_a_standby(void **state)
+{
+    struct fixture *f = *state;
+
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, (const unsigned[]) { 0, 1 }, 2);
+    f->runtime.route.max_upstream_connections = 2;
+    struct upstream *told = dial_ready(f, UPSTREAM_FOR_MESSAGE), *other = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(told->endpoint_at + other->endpoint_at, 0);
+    upstreams_load(told, 1);
+    say_shutdown(told);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, told->id), other); /* until another endpoint works */
+    struct upstream *standby = dial_ready(f, UPSTREAM_FOR_BALANCE);
+    assert_int_equal(standby->endpoint_at, 1);
+    assert_true(other->retires_for);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, other->id), standby);
+    upstream_end(other, END_RETIRED);
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0);
+    upstreams_settle(told);
+    upstream_end(told, END_RETIRED);
+    expect_no_dial(f, UPSTREAM_FOR_BALANCE, 0);
+    runtime_pass(&f->runtime, f->runtime.transport.dialer.endpoints.eject_min_ms);
+    assert_int_equal(dial_ready(f, UPSTREAM_FOR_BALANCE)->endpoint_at, 0);
+    assert_true(standby->retires_for);
+}
+
+static void a_husk_that_stops_is_dialled_while_nothing_else_works(void **state)
+{
+    struct fixture *f = *state;
+
+    runtime_set_endpoints(&f->runtime, (const uint16_t[]) { 1, 2 }, (const unsigned[]) { 0, 1 }, 2);
+    struct upstream *told = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    runtime_pass(&f->runtime, 500); /* else all dials wait */
+    say_shutdown(told);
+    upstream_end(told, END_RETIRED);
+    struct upstream *standby = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(standby->endpoint_at, 1);
+    upstream_end(standby, END_RESET);
+    struct upstream *primary = dial_ready(f, UPSTREAM_FOR_MESSAGE);
+    assert_int_equal(primary->endpoint_at, 0);
+    assert_ptr_equal(upstream_pool_pick(&f->pool, 0), primary);
+}
+
 /* ---- retirement ---- */
 
 static void the_age_of_a_connection_counts_from_when_it_is_ready(void **state)
@@ -963,6 +1013,8 @@ int main(void)
         TEST(without_a_usable_endpoint_one_dial_takes_any),
         TEST(without_a_usable_endpoint_one_connection_is_enough),
         TEST(a_higher_tier_is_used_while_lower_ones_are_ejected),
+        TEST(a_husk_that_stops_is_left_for_a_standby),
+        TEST(a_husk_that_stops_is_dialled_while_nothing_else_works),
         TEST(the_age_of_a_connection_counts_from_when_it_is_ready),
         TEST(retirements_differ_by_chance),
         TEST(a_few_old_connections_retire_at_a_time),
