@@ -25,6 +25,9 @@
 #include "link/transport.h"
 #include "runtime/timer.h"
 
+/* A connection that the peer ends so soon after it became ready is of no use, unless it got an ack. */
+enum { UPSTREAM_BRIEF_MS = 500 };
+
 enum upstream_state { UPSTREAM_OPENING, UPSTREAM_READY, UPSTREAM_ASKING, UPSTREAM_ENDED };
 
 /* Which messages may use the connection. */
@@ -91,6 +94,7 @@ struct upstream {
     unsigned acked_count;           /* messages that were acknowledged */
     enum retry_fault fault;         /* whose failure its end is; set at its end */
     uint64_t ready_ms;              /* when it became ready; 0: not yet */
+    bool is_proven;                 /* it has proved that the upstream works: by an answer, or by its age */
     struct reservation reservation; /* for an isolated message, or one that is cut through */
     bool was_quiet;                 /* its exclusive message was put on it when the reservation was due */
     struct exclusive_request *holder; /* borrowed: set by upstream_hold; NULL: not held */

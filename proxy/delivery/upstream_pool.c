@@ -6,7 +6,6 @@
 
 enum {
     RETIRE_AGAIN_MS = 1000,
-    BRIEF_MS = 500,            /* a connection that the peer ends in order so soon is of no use */
     LASTING_MS = 5000,         /* a connection that expects no ack and stays open for so long is of use */
     BUSY_BYTES = 64 * 1024,    /* outstanding bytes of a busy connection: another endpoint may help */
     UNEVEN_BYTES = 256 * 1024, /* a connection loses its senders to one that has so much less */
@@ -398,7 +397,7 @@ void upstream_pool_on_old(struct upstream_pool *pool, struct upstream *upstream)
 static bool has_lasted(const struct upstream_pool *pool, const struct upstream *upstream,
                        enum end_reason reason)
 {
-    uint64_t least_ms = reason == END_CLOSED ? BRIEF_MS : LASTING_MS;
+    uint64_t least_ms = reason == END_CLOSED ? UPSTREAM_BRIEF_MS : LASTING_MS;
 
     return upstream->ready_ms && now_ms(pool) >= upstream->ready_ms + least_ms &&
            !in_flight_expects_ack(&upstream->stream.in_flight);
@@ -426,7 +425,8 @@ enum retry_fault upstream_pool_judge(struct upstream_pool *pool, const struct up
 /* A husk that sends each connection away must not be dialled without a pause. */
 static bool is_sent_away(const struct upstream_pool *pool, const struct upstream *upstream)
 {
-    return upstream->got_goaway && !upstream->acked_count && now_ms(pool) < upstream->ready_ms + BRIEF_MS;
+    return upstream->got_goaway && !upstream->acked_count &&
+           now_ms(pool) < upstream->ready_ms + UPSTREAM_BRIEF_MS;
 }
 
 void upstream_pool_on_ended(struct upstream_pool *pool, struct upstream *upstream, enum end_reason reason)

@@ -55,10 +55,18 @@ static void refused_settle(struct upstream *upstream, const struct in_flight_ans
                                          answer->refused, answer->reason);
 }
 
-static void waiting_note(struct upstream *upstream, const struct in_flight_answer *answer)
+static void works_note(struct upstream *upstream)
+{
+    if (!upstream->is_proven)
+        outlet_report_works(&upstream->outlet, &upstream->shared->transport->connection_log);
+    upstream->is_proven = true;
+}
+
+static void answer_note(struct upstream *upstream, const struct in_flight_answer *answer)
 {
     if (!answer->is_waiting && !answer->message)
         return;
+    works_note(upstream);
     if (answer->waiting != upstream->peer_waits && answer->waiting != END_NONE)
         connection_log_waiting(&upstream->shared->transport->connection_log, answer->waiting,
                                outlet_address(&upstream->outlet));
@@ -92,7 +100,7 @@ static enum end_reason answers_take(struct upstream *upstream)
             peer_acks_note(&upstream->acks);
         if (reason != END_NONE || !answer.is_complete)
             return reason;
-        waiting_note(upstream, &answer);
+        answer_note(upstream, &answer);
         goaway_note(upstream, &answer);
         /* A frame may stand only between two messages. The next ack offers the link again. */
         if (answer.offers_link && !upstream->outlet.leg.tls && upstream->use != UPSTREAM_CUT_THROUGH &&
@@ -134,7 +142,7 @@ static struct step open_step(struct upstream *upstream)
     if (speaks_link(upstream))
         upstream_begin_link(upstream);
     upstream->ready_ms = reactor_of(upstream)->now_ms;
-    outlet_report_success(&upstream->outlet, connection_log);
+    dialer_report(&upstream->shared->transport->dialer, END_NONE);
     connection_log_secured(connection_log, SIDE_UPSTREAM, &upstream->outlet.leg,
                            outlet_address(&upstream->outlet));
     upstream->shared->events->on_ready(upstream->shared->observer, upstream);
@@ -210,6 +218,12 @@ static struct step asking_step(struct upstream *upstream)
     return step_waits_unless(reason);
 }
 
+/* When a connection proves by its age that the upstream works. */
+static uint64_t proof_ms(const struct upstream *upstream)
+{
+    return upstream->ready_ms + UPSTREAM_BRIEF_MS;
+}
+
 static struct step ready_step(struct upstream *upstream)
 {
     const struct upstream_shared *shared = upstream->shared;
@@ -231,6 +245,9 @@ static struct step ready_step(struct upstream *upstream)
     }
     if (reason != END_NONE)
         return step_waits_unless(reason);
+    if (reactor_of(upstream)->now_ms >= proof_ms(upstream) &&
+        !in_flight_expects_ack(&upstream->stream.in_flight))
+        works_note(upstream);
     bool is_given_up = reservation_check(&upstream->reservation, reactor_of(upstream)->now_ms);
     shared->events->on_progress(shared->observer, upstream);
     if ((was_isolated || is_given_up) && upstream->use == UPSTREAM_SHARED)
@@ -254,6 +271,8 @@ static void watch(struct upstream *upstream)
         timer_set(timer, upstream->retires_for == END_NONE ? upstream->retire_at_ms : upstream->end_at_ms);
         timer_set(timer, upstream->outlet.life.due_ms);
         timer_set(timer, reservation_deadline(&upstream->reservation));
+        if (reactor_of(upstream)->now_ms < proof_ms(upstream))
+            timer_set(timer, proof_ms(upstream));
         break;
     case UPSTREAM_ASKING:
         leg_watch(&upstream->outlet.leg, LEG_READ);

@@ -15,7 +15,7 @@
 struct endpoint_stats {
     struct endpoint_metrics metrics; /* first */
     _Atomic unsigned references;
-    _Atomic bool works; /* the last dial of any worker succeeded, and nothing has failed since */
+    _Atomic bool works; /* a connection of any worker has proved it, and nothing has failed since */
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
     char server_name[]; /* a copy; metrics.server_name is NULL if there is none */
@@ -33,8 +33,8 @@ void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_stat
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
-/* A connection to the endpoint can carry traffic. True if it is the first connection, or the first connection
- * after a failure. */
+/* A connection has proved that the endpoint works. True if it is the first connection, or the first
+ * connection after a failure. */
 bool endpoint_stats_note_success(struct endpoint_stats *stats);
 /* A dial or a connection has failed for a reason of the endpoint. */
 void endpoint_stats_note_failure(struct endpoint_stats *stats);

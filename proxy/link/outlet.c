@@ -374,11 +374,10 @@ struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct bu
     return step.outcome == STEP_GOES_ON ? authenticate(outlet, in, out) : step;
 }
 
-void outlet_report_success(struct outlet *outlet, struct connection_log *connection_log)
+void outlet_report_works(struct outlet *outlet, struct connection_log *connection_log)
 {
     bool is_new = endpoint_stats_note_success(outlet_stats(outlet));
 
-    dialer_report(outlet->dialer, END_NONE);
     if (is_new && outlet->leg.tls)
         connection_log_works(connection_log, &outlet->leg, outlet_address(outlet));
 }

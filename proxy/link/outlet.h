@@ -59,9 +59,9 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received);
  * messages may be sent. Bytes that arrive with the end stay in `in`, bytes to be sent may stay in `out`. */
 struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct buffer *out);
 
-/* The outlet has become ready or, with --shared-key-*, established. Tells the dialer. Logs this if the
- * connection has TLS and is the first one to the address, or the first one after a failure. */
-void outlet_report_success(struct outlet *outlet, struct connection_log *connection_log);
+/* The connection has proved that the upstream works. Logs this if the connection has TLS and is the first one
+ * to the address, or the first one after a failure. */
+void outlet_report_works(struct outlet *outlet, struct connection_log *connection_log);
 
 /* When to call one of these again, on the reactor's clock; 0: after an event. */
 uint64_t outlet_deadline(const struct outlet *outlet);

@@ -337,8 +337,7 @@ static void dial_step(struct tunnel *tunnel)
     struct leg *inlet = &tunnel->inlet.leg;
     enum inlet_activity activity = inlet_poll(&tunnel->inlet, &tunnel->pending[SIDE_DOWNSTREAM]);
 
-    /* A peer that has sent bytes stays unread until the upstream is ready, even if its connection breaks
-     * before. */
+    /* A peer that has sent bytes stays unread until the upstream is ready, also if its connection breaks. */
     if (activity == INLET_GONE) {
         tunnel_end(tunnel, SIDE_DOWNSTREAM, inlet_departure(&tunnel->inlet));
         return;
@@ -348,14 +347,15 @@ static void dial_step(struct tunnel *tunnel)
         dial_again(tunnel);
         return;
     }
-    if (step.outcome == STEP_ENDS) {
+    if (step.outcome != STEP_WAITS)
         dialer_report(&tunnel->tunnels->transport->dialer, step.reason);
+    if (step.outcome == STEP_ENDS) {
         tunnel_end(tunnel, SIDE_UPSTREAM, step.reason);
         return;
     }
     tunnel->check_ms = now_ms(tunnel) + UNREAD_CHECK_MS;
     if (step.outcome == STEP_GOES_ON) {
-        outlet_report_success(&tunnel->outlet, &tunnel->tunnels->transport->connection_log);
+        outlet_report_works(&tunnel->outlet, &tunnel->tunnels->transport->connection_log);
         tunnel->state = TUNNEL_RELAYING;
         return;
     }

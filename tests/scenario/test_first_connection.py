@@ -1,12 +1,13 @@
 """The first connection of a route: husk proves without a message that the upstream works, or says why it does not."""
 
+import contextlib
 import signal
 
 import pytest
 
 from support import link, raw
 from support.config_file import route, tls
-from support.forward import Agent, Aggregator, carry_acked, event
+from support.forward import Agent, Aggregator, Parser, ack, carry_acked, event
 from support.process import eventually
 
 PROBED = {"health_interval": "50ms"}
@@ -26,6 +27,23 @@ class OpenSslServer(raw.Server):
             self.kept.append(self.context.wrap_socket(sock, server_side=True))
         except OSError:  # a probe, or a refused client
             sock.close()
+
+
+class EndingServer(raw.Server):
+    """A TLS server that ends each connection when the handshake is over. Once it `works`, it acknowledges each message."""
+
+    def __init__(self, context):
+        self.context, self.ends, self.works = context, 0, False
+        super().__init__()
+
+    def serve(self, sock):
+        with contextlib.suppress(OSError), self.context.wrap_socket(sock, server_side=True) as peer:
+            parser = Parser()
+            while self.works and (data := peer.recv(1 << 16)):
+                for _, value in parser.feed(data):
+                    peer.sendall(ack(value[-1]["chunk"]))
+            self.ends += 1
+            peer.unwrap()
 
 
 @pytest.fixture
@@ -133,7 +151,8 @@ def test_one_of_several_workers_opens_the_first_connection(husk):
     server = husk.server(raw.Listener())
     client = husk.client(server, workers=4, **PROBED)
     becomes_ready(client)
-    assert opened(client) == 1 and len(client.events(message="upstream works")) == 1
+    client.event(message="upstream works")
+    assert opened(client) == 1
 
 
 def test_without_probes_the_first_connection_is_the_one_of_the_first_message(husk):
@@ -198,10 +217,28 @@ def test_a_failed_connection_makes_the_next_one_news(husk):
     address = raw.format_address(raw.free_address())
     client = husk.client(address, **PROBED)
     server = husk.server(raw.Listener(), listen=address)
-    becomes_ready(client)
+    client.event(message="upstream works")
     server.signal(signal.SIGKILL)
     server.process.wait()
     Agent(raw.connect(client.address)).send(event(1))
     client.wait_for_event(reason="connect_refused")
-    husk.server(raw.Listener(), listen=address)
+    husk.server(Aggregator(), listen=address)
     client.wait_until(lambda _: len(client.events(message="upstream works")) == 2, "the upstream works again")
+
+
+def test_a_server_that_ends_each_connection_after_the_handshake_does_not_work(husk, pki):
+    server = EndingServer(raw.tls_context(True, pki.ca.cert, pki.server))
+    client = husk.client(server, log_burst=0, **PROBED)
+    agent = Agent(raw.connect(client.address))
+    agent.send(event(1, "1"))
+    eventually(lambda: server.ends > 4, "connections end")
+    assert not client.events(message="upstream works")
+    server.works = True
+    agent.expect_ack("1")
+    client.event(message="upstream works")
+
+
+def test_a_connection_that_lasts_proves_that_the_upstream_works(husk, pki):
+    """Without a message no ack can prove it."""
+    client = husk.client(OpenSslServer(raw.tls_context(True, pki.ca.cert, pki.server)), **PROBED)
+    client.event(message="upstream works")
