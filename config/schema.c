@@ -473,8 +473,8 @@ static const struct setting settings[] = {
     { PROCESS(OPERATIONS, "log-burst", "log.burst", SETTING_COUNT, log_burst),
       .fallback = "20", .min = 1, .max = 1000000,
       .zero_word = "off", .value_name = "N",
-      .help = "log lines per reason, worker and ten seconds; further lines are only counted; off: no "
-              "limit" },
+      .help = "log lines per reason, worker and ten seconds; further lines are only counted, and so are "
+              "failures that repeat at an upstream address; off: no limit" },
 
     ALLOW_ROWS,
     DENY_ROWS,

@@ -59,8 +59,8 @@ struct step outlet_advance(struct outlet *outlet, struct buffer *received);
  * messages may be sent. Bytes that arrive with the end stay in `in`, bytes to be sent may stay in `out`. */
 struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct buffer *out);
 
-/* The connection has proved that the upstream works. Logs this if the connection has TLS and is the first one
- * to the address, or the first one after a failure. */
+/* The connection has proved that the upstream works. Logs this for the first connection to the address if it
+ * has TLS, and for the first connection after a failure. */
 void outlet_report_works(struct outlet *outlet, struct connection_log *connection_log);
 
 /* When to call one of these again, on the reactor's clock; 0: after an event. */

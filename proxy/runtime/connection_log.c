@@ -4,27 +4,49 @@
 
 #include <stdlib.h>
 
-/* Logs how many lines of one kind were not written. `reason`: NULL if the kind has none. */
-static void count_write(const struct connection_log *connection_log, struct log_limiter *limiter,
-                        const char *text, const char *reason)
+enum {
+    REPEAT_MIN_MS = LOG_LIMITER_WINDOW_MS,
+    REPEAT_MAX_MS = 5 * 60 * 1000, /* also how long a failure that does not repeat is known */
+};
+
+static uint64_t now_ms(const struct connection_log *connection_log)
+{
+    return connection_log->summary.reactor->now_ms;
+}
+
+static void address_write(struct log_line *line, const char *key, const struct socket_address *address)
+{
+    char text[ADDRESS_TEXT_BYTES];
+
+    if (!address)
+        return;
+    socket_address_format(address, text, sizeof text);
+    log_text(line, key, text);
+}
+
+/* Logs how many lines of one kind were not written. `reason`: NULL if the kind has none; `upstream`: NULL, or
+ * the address that the lines are about. */
+static void count_write(const struct connection_log *connection_log, uint32_t *suppressed, const char *text,
+                        const char *reason, const struct socket_address *upstream)
 {
     struct log_line line;
 
-    if (!limiter->suppressed)
+    if (!*suppressed)
         return;
     log_begin(&line, connection_log->log, LOG_WARN, text);
     log_text(&line, "route", connection_log->route->name);
     log_text(&line, "reason", reason);
-    log_suppressed(&line, limiter->suppressed);
+    address_write(&line, "upstream", upstream);
+    log_suppressed(&line, *suppressed);
     log_end(&line);
-    limiter->suppressed = 0;
+    *suppressed = 0;
 }
 
 static void counts_write(const struct connection_log *connection_log, struct log_limiter *limiters,
                          const char *text)
 {
     for (enum end_reason reason = 0; reason < END_REASON_COUNT; reason++)
-        count_write(connection_log, &limiters[reason], text, end_reason_name(reason));
+        count_write(connection_log, &limiters[reason].suppressed, text, end_reason_name(reason), NULL);
 }
 
 static void summary_write(struct connection_log *connection_log)
@@ -33,13 +55,124 @@ static void summary_write(struct connection_log *connection_log)
         counts_write(connection_log, connection_log->limiters->ended, "more connections ended");
         counts_write(connection_log, connection_log->limiters->given_up, "more messages given up");
     }
-    count_write(connection_log, &connection_log->unread_acks, "more agents do not read their acks", NULL);
-    count_write(connection_log, &connection_log->invalid_events, "more senders send invalid events", NULL);
+    count_write(connection_log, &connection_log->unread_acks.suppressed, "more agents do not read their acks",
+                NULL, NULL);
+    count_write(connection_log, &connection_log->invalid_events.suppressed,
+                "more senders send invalid events", NULL, NULL);
 }
+
+/* ---- failures of upstream addresses that repeat ---- */
+
+static void repeat_write(const struct connection_log *connection_log, struct connection_repeat *repeat)
+{
+    count_write(connection_log, &repeat->suppressed, "more connections ended",
+                end_reason_name(repeat->reason), &repeat->upstream);
+}
+
+static void repeat_drop(struct connection_repeat *repeat)
+{
+    LIST_REMOVE(repeat, sibling);
+    free(repeat);
+}
+
+/* A line is written now: the next one waits twice as long. */
+static void repeat_postpone(struct connection_log *connection_log, struct connection_repeat *repeat)
+{
+    uint64_t interval_ms = repeat->interval_ms ? repeat->interval_ms * 2 : REPEAT_MIN_MS;
+
+    repeat->interval_ms = interval_ms < REPEAT_MAX_MS ? interval_ms : REPEAT_MAX_MS;
+    repeat->due_ms = now_ms(connection_log) + repeat->interval_ms;
+    timer_set(&connection_log->summary, repeat->due_ms);
+}
+
+static struct connection_repeat *repeat_find(const struct connection_log *connection_log,
+                                             const struct connection_end *end)
+{
+    struct connection_repeat *repeat;
+
+    LIST_FOREACH (repeat, &connection_log->repeats, sibling) {
+        if (repeat->reason == end->reason && socket_address_equal(&repeat->upstream, end->upstream))
+            return repeat;
+    }
+    return NULL;
+}
+
+/* NULL when out of memory. */
+static struct connection_repeat *repeat_add(struct connection_log *connection_log,
+                                            const struct connection_end *end)
+{
+    struct connection_repeat *repeat = calloc(1, sizeof *repeat);
+
+    if (!repeat)
+        return NULL;
+    repeat->upstream = *end->upstream;
+    repeat->reason = end->reason;
+    LIST_INSERT_HEAD(&connection_log->repeats, repeat, sibling);
+    return repeat;
+}
+
+/* Whether the failure may be logged now; otherwise it is counted. */
+static bool repeat_admit(struct connection_log *connection_log, const struct connection_end *end)
+{
+    bool is_of_upstream = end->side == SIDE_UPSTREAM && end->upstream && !end->peer;
+
+    if (!is_of_upstream || end_reason_is_benign(end->reason) || !connection_log->route->log_burst)
+        return true;
+    struct connection_repeat *repeat = repeat_find(connection_log, end);
+    if (repeat && now_ms(connection_log) < repeat->due_ms) {
+        repeat->suppressed++;
+        return false;
+    }
+    if (repeat)
+        repeat_write(connection_log, repeat);
+    else
+        repeat = repeat_add(connection_log, end);
+    if (repeat)
+        repeat_postpone(connection_log, repeat);
+    return true;
+}
+
+/* Logs the counts that are due. Forgets failures that have not repeated for long. */
+static void repeats_check(struct connection_log *connection_log)
+{
+    struct connection_repeat *repeat, *next;
+
+    for (repeat = LIST_FIRST(&connection_log->repeats); repeat; repeat = next) {
+        next = LIST_NEXT(repeat, sibling);
+        bool is_due = now_ms(connection_log) >= repeat->due_ms;
+        if (is_due && repeat->suppressed) {
+            repeat_write(connection_log, repeat);
+            repeat_postpone(connection_log, repeat);
+        } else if (now_ms(connection_log) >= repeat->due_ms + REPEAT_MAX_MS) {
+            repeat_drop(repeat);
+        } else {
+            timer_set(&connection_log->summary, repeat->due_ms + (is_due ? REPEAT_MAX_MS : 0));
+        }
+    }
+}
+
+bool connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream)
+{
+    struct connection_repeat *repeat, *next;
+    bool is_known = false;
+
+    for (repeat = LIST_FIRST(&connection_log->repeats); repeat; repeat = next) {
+        next = LIST_NEXT(repeat, sibling);
+        if (upstream && !socket_address_equal(&repeat->upstream, upstream))
+            continue;
+        repeat_write(connection_log, repeat);
+        repeat_drop(repeat);
+        is_known = true;
+    }
+    return is_known;
+}
+
+/* ---- begin and end ---- */
 
 static void on_summary(void *owner)
 {
     summary_write(owner);
+    repeats_check(owner);
 }
 
 void connection_log_init(struct connection_log *connection_log, struct reactor *reactor, struct log *log,
@@ -52,20 +185,13 @@ void connection_log_init(struct connection_log *connection_log, struct reactor *
 void connection_log_close(struct connection_log *connection_log)
 {
     summary_write(connection_log);
+    (void)connection_log_forget(connection_log, NULL);
     timer_stop(&connection_log->summary);
     free(connection_log->limiters);
     connection_log->limiters = NULL;
 }
 
-static void address_write(struct log_line *line, const char *key, const struct socket_address *address)
-{
-    char text[ADDRESS_TEXT_BYTES];
-
-    if (!address)
-        return;
-    socket_address_format(address, text, sizeof text);
-    log_text(line, key, text);
-}
+/* ---- lines ---- */
 
 static void identity_write(struct log_line *line, const struct leg *inlet)
 {
@@ -130,11 +256,11 @@ static struct log_limiter *given_up_limiter(struct connection_log *connection_lo
 static bool line_admit(struct connection_log *connection_log, struct log_limiter *limiter,
                        uint32_t *suppressed)
 {
-    uint64_t now_ms = connection_log->summary.reactor->now_ms;
+    uint32_t burst = connection_log->route->log_burst;
 
-    if (!limiter || log_limiter_admit(limiter, now_ms, connection_log->route->log_burst, suppressed))
+    if (!limiter || log_limiter_admit(limiter, now_ms(connection_log), burst, suppressed))
         return true;
-    timer_set(&connection_log->summary, now_ms + LOG_LIMITER_WINDOW_MS);
+    timer_set(&connection_log->summary, now_ms(connection_log) + LOG_LIMITER_WINDOW_MS);
     return false;
 }
 
@@ -143,7 +269,6 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
                       const struct connection_end *end)
 {
     const struct route_options *route = connection_log->route;
-    const struct reactor *reactor = connection_log->summary.reactor;
     bool is_benign = end_reason_is_benign(end->reason);
     struct log_line line;
     uint32_t suppressed = 0;
@@ -161,7 +286,7 @@ static void end_write(struct connection_log *connection_log, struct log_limiter 
     address_write(&line, "peer", end->peer);
     identity_write(&line, end->inlet);
     address_write(&line, "upstream", end->upstream);
-    log_number(&line, "duration_ms", (int64_t)(reactor->now_ms - end->opened_ms));
+    log_number(&line, "duration_ms", (int64_t)(now_ms(connection_log) - end->opened_ms));
     log_suppressed(&line, suppressed);
     log_end(&line);
 }
@@ -171,6 +296,8 @@ void connection_log_write(struct connection_log *connection_log, const struct co
     struct connection_log_limiters *limiters =
         end_reason_is_benign(end->reason) ? NULL : limiters_of(connection_log);
 
+    if (!repeat_admit(connection_log, end))
+        return;
     end_write(connection_log, limiters ? &limiters->ended[end->reason] : NULL, "connection ended", end);
 }
 
@@ -290,16 +417,16 @@ void connection_log_secured(struct connection_log *connection_log, enum side sid
 void connection_log_works(struct connection_log *connection_log, const struct leg *leg,
                           const struct socket_address *upstream)
 {
-    uint64_t now_ms = connection_log->summary.reactor->now_ms;
     uint32_t suppressed, burst = connection_log->route->log_burst;
     struct log_line line;
 
-    if (!log_limiter_admit(&connection_log->works, now_ms, burst, &suppressed))
+    if (!log_limiter_admit(&connection_log->works, now_ms(connection_log), burst, &suppressed))
         return;
     log_begin(&line, connection_log->log, LOG_INFO, "upstream works");
     log_text(&line, "route", connection_log->route->name);
     address_write(&line, "upstream", upstream);
-    log_text(&line, "tls", metrics_tls_version_name(tls_channel_facts(leg->tls).version));
+    if (leg->tls)
+        log_text(&line, "tls", metrics_tls_version_name(tls_channel_facts(leg->tls).version));
     identity_write(&line, leg);
     log_suppressed(&line, suppressed);
     log_end(&line);

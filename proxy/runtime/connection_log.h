@@ -2,8 +2,12 @@
  *
  * A failure is a warning, and so is a lost message. Each reason has at most --log-burst warnings per
  * LOG_LIMITER_WINDOW_MS. Further failures are counted, and the counts are logged when the window is over.
- * When memory for the limits runs out, each failure is logged. An end in order is a debug line. Belongs to
- * its worker's thread. */
+ * When memory for the limits runs out, each failure is logged. An end in order is a debug line.
+ *
+ * The failure of an upstream address that repeats for the same reason is logged less and less often: after
+ * the first line the failures are only counted, for 10 s, 20 s, 40 s … 5 min. After each of these times the
+ * count is logged, or the next failure. Failures that end the connection of an agent too (--protocol tcp) are
+ * not left out in this way. Without --log-burst no failure is. Belongs to its worker's thread. */
 #ifndef HUSK_RUNTIME_CONNECTION_LOG_H
 #define HUSK_RUNTIME_CONNECTION_LOG_H
 
@@ -21,11 +25,22 @@ struct connection_log_limiters {
     struct log_limiter given_up[END_REASON_COUNT]; /* of messages */
 };
 
+/* A failure of an upstream address that was logged, and may repeat. */
+struct connection_repeat {
+    LIST_ENTRY(connection_repeat) sibling;
+    struct socket_address upstream;
+    enum end_reason reason;
+    uint64_t due_ms;      /* failures are only counted until then, on the reactor's clock */
+    uint64_t interval_ms; /* the time before due_ms without a line */
+    uint32_t suppressed;  /* failures since the last line */
+};
+
 struct connection_log {
     struct log *log;                          /* borrowed */
     const struct route_options *route;        /* borrowed */
     const struct metrics *metrics;            /* borrowed */
     struct connection_log_limiters *limiters; /* owned; NULL: no failure yet, or out of memory */
+    LIST_HEAD(, connection_repeat) repeats;   /* owned */
     struct log_limiter unread_acks, invalid_events, works;
     struct timer summary; /* runs while counts wait to be logged */
     unsigned hinted;      /* bits: the hints that were logged */
@@ -50,6 +65,10 @@ struct connection_end {
 };
 
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);
+
+/* The address `upstream` works: its next failure is news. Logs what was counted. NULL: the next failures of
+ * all addresses are news, because the settings have changed. Returns whether a failure was known. */
+bool connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream);
 
 /* `messages` Forward messages were given up for `reason`. */
 void connection_log_give_up(struct connection_log *connection_log, enum end_reason reason, unsigned messages);
@@ -95,8 +114,8 @@ void connection_log_hint(struct connection_log *connection_log, enum connection_
 void connection_log_secured(struct connection_log *connection_log, enum side side, const struct leg *leg,
                             const struct socket_address *peer);
 
-/* To be called when a TLS connection to the address `upstream` works for the first time, or for the first
- * time after a failure. Logs the verified name of the server and the TLS version. */
+/* To be called when a connection to the address `upstream` works for the first time, or for the first time
+ * after a failure. Logs the verified name of the server and the TLS version. */
 void connection_log_works(struct connection_log *connection_log, const struct leg *leg,
                           const struct socket_address *upstream);
 

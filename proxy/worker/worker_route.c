@@ -71,6 +71,12 @@ static void first_await(struct worker_route *route)
         delivery_await_first(&route->delivery);
 }
 
+/* The settings have changed: a failure that the log has left out lately is news. */
+static void failures_forget(struct worker_route *route)
+{
+    (void)connection_log_forget(&route->transport.connection_log, NULL);
+}
+
 /* Takes a reference to `credentials`. */
 static void credentials_set(struct worker_route *route, enum side side, struct credentials *credentials)
 {
@@ -85,6 +91,7 @@ static void credentials_change(struct worker_route *route, const struct mailbox_
     credentials_set(route, item->side, item->credentials);
     if (item->side == SIDE_UPSTREAM)
         first_await(route);
+    failures_forget(route);
     delivery_credentials_changed(&route->delivery);
     tunnels_credentials_changed(&route->tunnels);
 }
@@ -103,6 +110,7 @@ static void change(struct worker_route *route, const struct worker_route_change 
     if (to->endpoints)
         dialer_set_endpoints(&route->transport.dialer, endpoint_list_share(to->endpoints));
     dialer_options_changed(&route->transport.dialer);
+    failures_forget(route);
     acceptor_options_changed(&route->transport.acceptor);
     delivery_credentials_changed(&route->delivery);
     delivery_options_changed(&route->delivery, &before);

@@ -242,3 +242,35 @@ def test_a_connection_that_lasts_proves_that_the_upstream_works(husk, pki):
     """Without a message no ack can prove it."""
     client = husk.client(OpenSslServer(raw.tls_context(True, pki.ca.cert, pki.server)), **PROBED)
     client.event(message="upstream works")
+
+
+def test_a_dead_upstream_is_logged_once_and_then_counted(husk):
+    address = raw.format_address(raw.free_address())
+    client = husk.client(address, **PROBED)
+    fails(client, "connect_refused", 5)
+    client.problem()
+    husk.server(raw.Listener(), listen=address)
+    client.event(message="upstream works")
+    first, *counts = client.problems()
+    assert first["message"] == "connection ended"
+    assert {(one["message"], one["reason"], one["upstream"]) for one in counts} == {("more connections ended", "connect_refused", address)}
+    assert client.metric("husk_connections_ended_total", side="upstream", reason="connect_refused") == 1 + sum(
+        one["suppressed"] for one in counts)
+
+
+def test_after_a_reload_a_failure_is_logged_again(husk):
+    client = husk.client(raw.format_address(raw.free_address()), **PROBED)
+    fails(client, "connect_refused", 2)
+    client.signal(signal.SIGHUP)
+    client.wait_until(lambda _: len(client.events(message="connection ended", level="warn")) == 2, "the failure again")
+
+
+def test_a_plaintext_upstream_that_works_again_is_logged(husk):
+    address = raw.free_address()
+    server = husk.server(raw.format_address(address), upstream_link="off")
+    agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
+    agent.send(event(1, "1"))
+    server.wait_for_event(reason="connect_refused")
+    aggregator = Aggregator(address=address)
+    agent.expect_ack("1")
+    assert server.event(message="upstream works")["upstream"] == raw.format_address(aggregator.address)

@@ -418,7 +418,7 @@ def test_an_agent_with_an_unsettled_message_is_not_idle_and_costs_no_cpu(half):
 
 
 def test_husk_uses_no_cpu_while_it_waits_for_an_upstream(husk):
-    client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="50ms")
+    client = husk.client(raw.format_address(raw.free_address()), delivery_timeout="50ms", log_burst=0)
     Agent(raw.connect(client.address)).send(event(1))
     client.wait_for_metric("husk_connections_ended_total", 2, side="upstream", reason="connect_refused")
     before = client.cpu_seconds()

@@ -272,6 +272,115 @@ static void messages_that_are_given_up_are_counted_beyond_the_burst(void **state
     expect_log(f, 1, "warn more messages given up route=test reason=reset suppressed=3");
 }
 
+/* ---- failures of upstream addresses that repeat ---- */
+
+enum { FIRST_MS = 10 * 1000, LONGEST_MS = 5 * 60 * 1000 };
+
+static void fail_at(struct fixture *f, uint16_t port, enum end_reason reason)
+{
+    struct socket_address upstream = addresses_at_port(port);
+
+    connection_log_write(&f->connection_log,
+                         &(struct connection_end) { .side = SIDE_UPSTREAM,
+                                                    .reason = reason,
+                                                    .phase = "connect",
+                                                    .upstream = &upstream,
+                                                    .opened_ms = f->runtime.reactor.now_ms });
+}
+
+static void pass(struct fixture *f, uint64_t duration_ms)
+{
+    runtime_pass(&f->runtime, duration_ms);
+    f->connection_log.summary.on_fire(f->connection_log.summary.owner);
+}
+
+static bool is_forgotten(struct fixture *f, uint16_t port)
+{
+    struct socket_address upstream = addresses_at_port(port);
+
+    return !connection_log_forget(&f->connection_log, &upstream);
+}
+
+static void a_failure_that_repeats_is_logged_less_and_less_often(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t interval_ms = FIRST_MS;
+
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    expect_log(f, 1, "warn connection ended route=test side=upstream phase=connect reason=connect_refused");
+    for (unsigned lines = 0; lines < 8; lines++) {
+        fail_at(f, 1, END_CONNECT_REFUSED);
+        pass(f, interval_ms - 1);
+        fail_at(f, 1, END_CONNECT_REFUSED);
+        expect_log(f, 0, "");
+        pass(f, 1);
+        expect_log(f, 1,
+                   "warn more connections ended route=test reason=connect_refused upstream=127.0.0.1:1 "
+                   "suppressed=2");
+        interval_ms = interval_ms * 2 < LONGEST_MS ? interval_ms * 2 : LONGEST_MS;
+    }
+}
+
+static void another_reason_and_another_address_are_news(void **state)
+{
+    struct fixture *f = *state;
+
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    fail_at(f, 2, END_CONNECT_REFUSED);
+    fail_at(f, 1, END_CONNECT_TIMEOUT);
+    expect_log(f, 3, "warn connection ended");
+    fail_at(f, 2, END_CONNECT_REFUSED);
+    expect_log(f, 0, "");
+}
+
+static void a_failure_after_a_pause_is_logged_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t interval_ms = FIRST_MS; interval_ms <= 4 * FIRST_MS; interval_ms *= 2) {
+        fail_at(f, 1, END_CONNECT_REFUSED);
+        expect_log(f, 1, "warn connection ended");
+        pass(f, interval_ms);
+    }
+    assert_false(LIST_EMPTY(&f->connection_log.repeats));
+    pass(f, LONGEST_MS);
+    assert_true(LIST_EMPTY(&f->connection_log.repeats)); /* it is not known for ever */
+    expect_log(f, 0, "");
+}
+
+static void a_failure_is_news_when_the_address_has_worked(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.log_burst = 10;
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    fail_at(f, 2, END_CONNECT_REFUSED);
+    expect_log(f, 2, "warn connection ended");
+    assert_false(is_forgotten(f, 1));
+    expect_log(f, 1,
+               "warn more connections ended route=test reason=connect_refused upstream=127.0.0.1:1 "
+               "suppressed=1");
+    assert_true(is_forgotten(f, 1));
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    expect_log(f, 1, "warn connection ended");
+    fail_at(f, 2, END_CONNECT_REFUSED);
+    expect_log(f, 0, "");
+    assert_true(connection_log_forget(&f->connection_log, NULL));
+    expect_log(f, 1, "upstream=127.0.0.1:2 suppressed=1");
+    assert_true(LIST_EMPTY(&f->connection_log.repeats));
+}
+
+static void without_a_burst_each_failure_is_logged(void **state)
+{
+    struct fixture *f = *state;
+
+    f->runtime.route.log_burst = 0;
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    fail_at(f, 1, END_CONNECT_REFUSED);
+    expect_log(f, 2, "warn connection ended");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -292,6 +401,11 @@ int main(void)
         TEST(a_hint_is_given_once),
         TEST(missing_acks_are_an_error_that_says_what_to_set),
         TEST(messages_that_are_given_up_are_counted_beyond_the_burst),
+        TEST(a_failure_that_repeats_is_logged_less_and_less_often),
+        TEST(another_reason_and_another_address_are_news),
+        TEST(a_failure_after_a_pause_is_logged_at_once),
+        TEST(a_failure_is_news_when_the_address_has_worked),
+        TEST(without_a_burst_each_failure_is_logged),
     };
 
     return cmocka_run_group_tests_name("connection_log", tests, NULL, NULL);
