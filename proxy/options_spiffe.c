@@ -16,10 +16,10 @@ static bool socket_check(const char *text, struct fault *fault)
     struct socket_address unused;
     struct address address;
 
-    bool is_parsed = address_parse(&address, text, fault);
+    bool is_parsed = address_parse_dialled(&address, text, fault);
     if (!is_parsed && strncmp(text, "unix:", 5) == 0)
         return false;
-    if (!is_parsed || (!address.is_unix && (!address.port || !address_to_socket(&address, &unused)))) {
+    if (!is_parsed || (!address.is_unix && !address_to_socket(&address, &unused))) {
         fault_set(fault, "\"%s\": expected unix:PATH, or tcp:// with an IP address and a port", text);
         return false;
     }

@@ -11,13 +11,7 @@
 
 static bool target_check(const struct discovery_target *target, const char *text, struct fault *fault)
 {
-    const struct address *address = &target->address;
-
-    if (!address->is_unix && !address->is_srv && address->port == 0) {
-        fault_set(fault, "\"%s\": port 0 cannot be dialled", text);
-        return false;
-    }
-    if (strcmp(address->host, "::") == 0) {
+    if (strcmp(target->address.host, "::") == 0) {
         fault_set(fault, "\"%s\" names no host", text);
         return false;
     }

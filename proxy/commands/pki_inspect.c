@@ -49,7 +49,7 @@ static bool chain_read(struct contents *contents, const char *target, uint64_t t
     struct plain_connection connection;
     struct address address;
 
-    if (!address_parse(&address, target, fault) ||
+    if (!address_parse_dialled(&address, target, fault) ||
         !plain_connection_open(&connection, target, timeout_ms, fault))
         return false;
     struct stack_st_X509 *chain = live_peer_chain(connection.fd, address.host, timeout_ms, fault);

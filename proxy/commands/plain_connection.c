@@ -91,7 +91,7 @@ bool plain_connection_open(struct plain_connection *connection, const char *to, 
     struct socket_address address;
 
     *connection = (struct plain_connection) { .fd = -1, .peer = to, .timeout_ms = timeout_ms };
-    if (!address_parse(&name, to, fault))
+    if (!address_parse_dialled(&name, to, fault))
         return false;
     if (address_to_socket(&name, &address))
         return address_dial(connection, &address, deadline_us(connection), fault);

@@ -337,7 +337,7 @@ int send_command(int argc, char **argv)
 
     const struct settings_words words = { .count = argc, .items = argv };
     bool usable = settings_parse(&table, &options, &words, &fault);
-    if (usable && !address_parse(&address, options.to, &fault)) {
+    if (usable && !address_parse_dialled(&address, options.to, &fault)) {
         fault_wrap(&fault, "--to");
         usable = false;
     }

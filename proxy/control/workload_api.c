@@ -262,7 +262,8 @@ void workload_api_open(struct workload_api *api, const struct workload_api_optio
     ev_timer_init(&api->timer, on_timer, 0, 0);
     api->timer.data = api;
     retry_reset(api);
-    if (address_parse(&address, options->socket, &unused) && address_to_socket(&address, &api->address))
+    if (address_parse_dialled(&address, options->socket, &unused) &&
+        address_to_socket(&address, &api->address))
         dial(api);
 }
 

@@ -34,15 +34,15 @@ static const char *port_hint(const char *text)
     return text[0] == '$' ? "; a configuration file has variables as ${NAME}" : "";
 }
 
-static bool parse_port(uint16_t *port, const char *text, struct fault *fault)
+static bool parse_port(uint16_t *port, const char *text, unsigned port_min, struct fault *fault)
 {
     unsigned value = 0;
     size_t length = 0;
 
     for (; length < PORT_DIGITS_MAX && is_digit(text[length]); length++)
         value = value * 10 + (unsigned)(text[length] - '0');
-    if (length == 0 || text[length] || value > UINT16_MAX) {
-        fault_set(fault, "bad port " QUOTED ": expected 0 to 65535%s", text, port_hint(text));
+    if (length == 0 || text[length] || value < port_min || value > UINT16_MAX) {
+        fault_set(fault, "bad port " QUOTED ": expected %u to 65535%s", text, port_min, port_hint(text));
         return false;
     }
     *port = (uint16_t)value;
@@ -140,7 +140,7 @@ static bool check_host(const char *host, struct fault *fault)
     return check_name_labels(host, fault);
 }
 
-static bool parse_bracketed(struct address *address, const char *text, struct fault *fault)
+static bool parse_bracketed(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
     const char *end = strchr(text, ']');
     size_t length = end ? (size_t)(end - text) - 1 : 0;
@@ -167,10 +167,10 @@ static bool parse_bracketed(struct address *address, const char *text, struct fa
         fault_set(fault, QUOTED " after \"]\": expected \":port\"", end + 1);
         return false;
     }
-    return parse_port(&address->port, end + 2, fault);
+    return parse_port(&address->port, end + 2, port_min, fault);
 }
 
-static bool parse_host_port(struct address *address, const char *text, struct fault *fault)
+static bool parse_host_port(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
     const char *colon = strrchr(text, ':');
 
@@ -196,28 +196,29 @@ static bool parse_host_port(struct address *address, const char *text, struct fa
         snprintf(address->host, sizeof address->host, "::");
     else if (!check_host(address->host, fault))
         return false;
-    return parse_port(&address->port, colon + 1, fault);
+    return parse_port(&address->port, colon + 1, port_min, fault);
 }
 
-static bool parse_tcp(struct address *address, const char *text, struct fault *fault)
+static bool parse_tcp(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
-    return *text == '[' ? parse_bracketed(address, text, fault) : parse_host_port(address, text, fault);
+    return *text == '[' ? parse_bracketed(address, text, port_min, fault)
+                        : parse_host_port(address, text, port_min, fault);
 }
 
 /* What follows `tcp://`; a URL may end in a slash. */
-static bool parse_tcp_url(struct address *address, const char *text, struct fault *fault)
+static bool parse_tcp_url(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
     size_t length = strlen(text);
     char without_slash[ADDRESS_TEXT_BYTES];
 
     if (length < 2 || length > sizeof without_slash || text[length - 1] != '/')
-        return parse_tcp(address, text, fault);
+        return parse_tcp(address, text, port_min, fault);
     memcpy(without_slash, text, length - 1);
     without_slash[length - 1] = '\0';
-    return parse_tcp(address, without_slash, fault);
+    return parse_tcp(address, without_slash, port_min, fault);
 }
 
-bool address_parse(struct address *address, const char *text, struct fault *fault)
+static bool parse(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
     struct address parsed = { 0 };
     const char *scheme_end = strstr(text, "://");
@@ -230,15 +231,25 @@ bool address_parse(struct address *address, const char *text, struct fault *faul
     if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0)
         ok = parse_unix(&parsed, text + sizeof unix_scheme - 1, fault);
     else if (strncmp(text, tcp_scheme, sizeof tcp_scheme - 1) == 0)
-        ok = parse_tcp_url(&parsed, text + sizeof tcp_scheme - 1, fault);
+        ok = parse_tcp_url(&parsed, text + sizeof tcp_scheme - 1, port_min, fault);
     else if (scheme_end)
         fault_set(fault, "\"%.*s\" in " QUOTED ": expected tcp://host:port, host:port or unix:PATH",
                   (int)(scheme_end - text + 3), text, text);
     else
-        ok = parse_tcp(&parsed, text, fault);
+        ok = parse_tcp(&parsed, text, port_min, fault);
     if (ok)
         *address = parsed;
     return ok;
+}
+
+bool address_parse(struct address *address, const char *text, struct fault *fault)
+{
+    return parse(address, text, 0, fault);
+}
+
+bool address_parse_dialled(struct address *address, const char *text, struct fault *fault)
+{
+    return parse(address, text, 1, fault);
 }
 
 bool address_parse_upstream(struct address *address, const char *text, struct fault *fault)
@@ -246,7 +257,7 @@ bool address_parse_upstream(struct address *address, const char *text, struct fa
     const char *name = text + sizeof srv_scheme - 1;
 
     if (strncmp(text, srv_scheme, sizeof srv_scheme - 1) != 0)
-        return address_parse(address, text, fault);
+        return address_parse_dialled(address, text, fault);
     if (strchr(name, ':')) {
         fault_set(fault, "port in " QUOTED ": SRV records tell the port: expected srv+NAME", text);
         return false;

@@ -33,7 +33,10 @@ struct socket_address {
  * says what was expected, and *address is unchanged. */
 MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
 
-/* Like address_parse, and accepts `srv+NAME` too. NAME is the whole owner name, as in
+/* Like address_parse, for an address that husk dials: refuses port 0. */
+MUST_CHECK bool address_parse_dialled(struct address *address, const char *text, struct fault *fault);
+
+/* Like address_parse_dialled, and accepts `srv+NAME` too. NAME is the whole owner name, as in
  * `srv+_fluent._tcp.logs.example.com`. */
 MUST_CHECK bool address_parse_upstream(struct address *address, const char *text, struct fault *fault);
 

@@ -118,6 +118,29 @@ static void test_refuses_bad_ports(void **state)
     expect_refused("127.0.0.1:forward", "bad port \"forward\": expected 0 to 65535");
 }
 
+static void test_port_0_is_for_listeners(void **state)
+{
+    static const char *const bad[][2] = {
+        { "127.0.0.1:0", "bad port \"0\": expected 1 to 65535" },
+        { "[::1]:00", "bad port \"00\": expected 1 to 65535" },
+        { "tcp://host:0/", "bad port \"0\": expected 1 to 65535" },
+        { "host:99999", "bad port \"99999\": expected 1 to 65535" },
+    };
+    struct address address;
+    struct fault fault;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(address_parse_dialled(&address, bad[i][0], &fault));
+        assert_string_equal(fault.text, bad[i][1]);
+        assert_false(address_parse_upstream(&address, bad[i][0], &fault));
+        assert_string_equal(fault.text, bad[i][1]);
+    }
+    expect_parsed("127.0.0.1:0", "127.0.0.1", 0);
+    assert_true(address_parse_dialled(&address, "127.0.0.1:1", &fault));
+    assert_true(address_parse_dialled(&address, "unix:/run/husk.sock", &fault));
+}
+
 static void test_refuses_missing_parts(void **state)
 {
     (void)state;
@@ -394,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_services_are_accepted_for_upstreams_only),
         cmocka_unit_test(test_names_from_dns_are_checked),
         cmocka_unit_test(test_refuses_bad_ports),
+        cmocka_unit_test(test_port_0_is_for_listeners),
         cmocka_unit_test(test_refuses_missing_parts),
         cmocka_unit_test(test_refuses_bad_hosts),
         cmocka_unit_test(test_refuses_long_hosts),

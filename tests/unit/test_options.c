@@ -402,7 +402,7 @@ static void a_fault_names_the_setting(void **state)
     expect_refused(CONFIG_CLIENT, WORDS("--listen", "logs.example:1"),
                    "--listen: \"logs.example\" is not an IP address, localhost or unix:PATH");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "logs.example:0"),
-                   "--upstream: \"logs.example:0\": port 0 cannot be dialled");
+                   "--upstream: bad port \"0\": expected 1 to 65535");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", ":24224"), "--upstream: \":24224\" names no host");
     expect_refused(CONFIG_CLIENT, WORDS("--upstream", "unix:/x"),
                    "--server-name: is required when the upstream is a Unix socket");
