@@ -17,8 +17,8 @@ static bool socket_check(const char *text, struct fault *fault)
     struct address address;
 
     bool is_parsed = address_parse_dialled(&address, text, fault);
-    if (!is_parsed && strncmp(text, "unix:", 5) == 0)
-        return false;
+    if (!is_parsed && (strncmp(text, "unix:", 5) == 0 || strchr(text, '@')))
+        return false; /* this fault says more, and shows no password */
     if (!is_parsed || (!address.is_unix && !address_to_socket(&address, &unused))) {
         fault_set(fault, "\"%s\": expected unix:PATH, or tcp:// with an IP address and a port", text);
         return false;

@@ -218,6 +218,19 @@ static bool parse_tcp_url(struct address *address, const char *text, unsigned po
     return parse_tcp(address, without_slash, port_min, fault);
 }
 
+static bool is_unix(const char *text)
+{
+    return strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0;
+}
+
+/* As URLs of other programs have it: user:password@host. */
+static bool has_user(const char *text)
+{
+    const char *at = strrchr(text, '@');
+
+    return at && at != text && !is_unix(text);
+}
+
 static bool parse(struct address *address, const char *text, unsigned port_min, struct fault *fault)
 {
     struct address parsed = { 0 };
@@ -228,7 +241,9 @@ static bool parse(struct address *address, const char *text, unsigned port_min, 
         fault_set(fault, "empty address: expected host:port, [IPv6]:port or unix:PATH");
         return false;
     }
-    if (strncmp(text, unix_scheme, sizeof unix_scheme - 1) == 0)
+    if (has_user(text)) /* not shown: it may have a password */
+        fault_set(fault, "an address has no user and no password: expected host:port");
+    else if (is_unix(text))
         ok = parse_unix(&parsed, text + sizeof unix_scheme - 1, fault);
     else if (strncmp(text, tcp_scheme, sizeof tcp_scheme - 1) == 0)
         ok = parse_tcp_url(&parsed, text + sizeof tcp_scheme - 1, port_min, fault);
@@ -256,7 +271,7 @@ bool address_parse_upstream(struct address *address, const char *text, struct fa
 {
     const char *name = text + sizeof srv_scheme - 1;
 
-    if (strncmp(text, srv_scheme, sizeof srv_scheme - 1) != 0)
+    if (has_user(text) || strncmp(text, srv_scheme, sizeof srv_scheme - 1) != 0)
         return address_parse_dialled(address, text, fault);
     if (strchr(name, ':')) {
         fault_set(fault, "port in " QUOTED ": SRV records tell the port: expected srv+NAME", text);

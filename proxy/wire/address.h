@@ -30,7 +30,7 @@ struct socket_address {
 };
 
 /* Parses `text`. Accepts port 0 (for a listener: any free port), rejects IPv6 zones. On failure the fault
- * says what was expected, and *address is unchanged. */
+ * says what was expected, and shows no password (user:password@host); *address is unchanged. */
 MUST_CHECK bool address_parse(struct address *address, const char *text, struct fault *fault);
 
 /* Like address_parse, for an address that husk dials: refuses port 0. */

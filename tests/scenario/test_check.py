@@ -346,6 +346,13 @@ def test_a_secret_in_the_place_of_the_name_of_a_variable_is_not_shown(check, loc
 
 # ---- addresses ----
 
+@pytest.mark.parametrize("setting", ["listen", "upstream", "admin"])
+def test_a_password_in_an_address_is_not_shown(check, setting):
+    checked = check("client", **{setting: f"bob:hunter2@{HERE}"})
+    checked.expect("problem", "--" + setting, "an address has no user and no password")
+    assert not any("hunter2" in str(one) for one in checked.findings)
+
+
 @pytest.mark.parametrize("setting", ["listen", "admin"])
 def test_an_address_in_use_is_a_problem(check, setting):
     taken = raw.Listener()

@@ -141,6 +141,27 @@ static void test_port_0_is_for_listeners(void **state)
     assert_true(address_parse_dialled(&address, "unix:/run/husk.sock", &fault));
 }
 
+static void test_a_password_is_not_shown(void **state)
+{
+    static const char *const addresses[] = {
+        "bob:pw@host:24284", "bob@host:1",     "tcp://bob:pw@host:1", "https://bob:pw@host/",
+        "bob:pw@[::1]:1",    "[bob:pw@::1]:1", "bob:p@w@host",        "srv+bob:pw@_fluent._tcp.example",
+    };
+    static const char why[] = "an address has no user and no password: expected host:port";
+    struct address address;
+    struct fault fault;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        expect_refused(addresses[i], why);
+        assert_false(address_parse_upstream(&address, addresses[i], &fault));
+        assert_string_equal(fault.text, why);
+    }
+    expect_refused("@name", "no port in \"@name\": expected host:port");
+    assert_true(address_parse(&address, "unix:/run/a@b", &fault));
+    assert_true(address_parse(&address, "unix:@a@b", &fault));
+}
+
 static void test_refuses_missing_parts(void **state)
 {
     (void)state;
@@ -418,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_names_from_dns_are_checked),
         cmocka_unit_test(test_refuses_bad_ports),
         cmocka_unit_test(test_port_0_is_for_listeners),
+        cmocka_unit_test(test_a_password_is_not_shown),
         cmocka_unit_test(test_refuses_missing_parts),
         cmocka_unit_test(test_refuses_bad_hosts),
         cmocka_unit_test(test_refuses_long_hosts),
