@@ -186,6 +186,25 @@ bool private_key_opens(const char *path, const struct passphrase *passphrase)
     return key;
 }
 
+/* Such a file has no secret. */
+static bool has_only_certificates(const char *path)
+{
+    struct pem_file file;
+    struct pem_scan scan;
+    struct pem_block block;
+    struct fault ignored;
+    enum pem_found found = PEM_FOUND_FAULT;
+    unsigned count = 0;
+
+    if (pem_file_read(&file, path, &ignored)) {
+        pem_scan_start(&scan, &file);
+        while ((found = pem_scan_next_of(&scan, PEM_CERTIFICATE, 0, &block, &ignored)) == PEM_FOUND_BLOCK)
+            count++;
+    }
+    pem_file_wipe(&file);
+    return found == PEM_FOUND_END && count;
+}
+
 bool private_key_is_shared(const char *path, unsigned *mode)
 {
     struct stat status;
@@ -196,7 +215,7 @@ bool private_key_is_shared(const char *path, unsigned *mode)
      * then group permission is no reason to warn. */
     mode_t too_open = status.st_uid == geteuid() ? S_IRGRP | S_IROTH : S_IROTH;
     *mode = status.st_mode & 07777;
-    return status.st_mode & too_open;
+    return (status.st_mode & too_open) && !has_only_certificates(path);
 }
 
 void private_key_warn_if_shared(const char *path, const char *what, struct log *log)

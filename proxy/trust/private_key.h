@@ -29,7 +29,7 @@ bool private_key_is_encrypted(const char *path);
 bool private_key_opens(const char *path, const struct passphrase *passphrase);
 
 /* Whether users other than the owner may read the file, which has a secret. *mode: its permission bits. False
- * also if there is no such file, or it is no regular file. */
+ * also if there is no such file, it is no regular file, or it has only certificates. */
 bool private_key_is_shared(const char *path, unsigned *mode);
 
 /* Logs a warning if users other than the owner may read the file. `what`: "private key", or what else it has.
