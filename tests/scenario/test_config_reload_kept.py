@@ -3,11 +3,12 @@
 import os
 import pathlib
 import signal
+import threading
 
 import pytest
 
 from support import raw
-from support.config_file import route, tls
+from support.config_file import address_of, route, tls
 from support.forward import Agent, Aggregator, carry_acked, event
 from support.process import eventually
 from support.reloading import WORKERS, agent_of, listen
@@ -119,19 +120,22 @@ def test_what_a_removed_route_left_is_counted_and_does_not_decide_the_exit_statu
 
 
 def test_what_a_removed_route_gives_up_is_counted(file):
-    """The message is given up while the route retires: nothing is left at its end."""
-    upstream = Aggregator()
-    running = file(route("r", listen(raw.free_address()), delivery={"delivery_timeout": "100ms"}), route("stays", upstream),
-                   drain={"quiet": "20s", "timeout": "20s"})
-    agent = agent_of(running.husk, "r")
-    agent.send(event(1, "before"))
+    """The second message is given up while the route retires: nothing is left at its end."""
+    refuses = threading.Event()
+    upstream, stays = Aggregator(acks=lambda _: refuses.is_set() and Aggregator.REFUSE), Aggregator()
+    running = file(route("r", upstream, delivery={"max_attempts": 1}), route("stays", stays), drain={"quiet": "1h", "timeout": "1h"})
+    address = address_of(running.husk, "r")
+    refuses.set()
+    Agent(raw.connect(address)).send(event(1, "one"))
     running.husk.wait_for_metric("husk_messages_dropped_total", 1, route="r")
-    raw.assert_closed(agent.sock)
-    running.change(route("r", listen(raw.free_address()), delivery={"delivery_timeout": "1s"}), route("stays", upstream))
-    agent = agent_of(running.husk, "r")
+    refuses.clear()
+    agent = Agent(raw.connect(address))
     agent.send(event(2, "two"))
-    running.husk.wait_for_metric("husk_messages_received_total", 2)
-    running.change(route("stays", upstream))
+    upstream.wait_until(lambda messages: any(one.number == 2 for one in messages), "the second message arrives")
+    running.change(route("stays", stays))
+    eventually(lambda: raw.is_refused(address), "the route retires")
+    refuses.set()
+    upstream.end_connections()
     assert running.husk.wait_for_event(message="route removed", route="r")["undelivered"] == 1
     assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
 
