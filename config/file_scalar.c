@@ -95,7 +95,7 @@ static bool word_set(const struct setting *setting, void *target, const struct y
     if (setting_scalar_set_shown(setting, target, node->text, shown, fault))
         return true;
     if (setting->type != SETTING_CHOICE ||
-        yaml_scalar_trap(node) != YAML_TRAP_FLOAT) /* a choice may be one */
+        yaml_scalar_trap(node) != YAML_TRAP_FLOAT) /* a version is a good choice: 1.2 */
         trap_append(fault, node);
     variable_append(fault, node);
     return false;

@@ -184,7 +184,7 @@ static void effect_check(struct report *report, const struct config *config, con
         subject_of_setting(&subject, report->words, setting->name, NULL);
         report_add(report, FINDING_WARNING, &subject,
                    "this setting has no effect: with --protocol tcp husk knows no messages");
-        report_advise(report, "remove one of them");
+        report_advise(report, "remove this setting");
     }
     free(plain);
 }

@@ -75,7 +75,7 @@ static void listen_check(const struct listening_options *listen, const struct co
     }
 }
 
-/* Whether a mistake hides if this file is needed: a setting that replaces the file is wrong. */
+/* Whether a setting is wrong that could replace this file: then nobody knows whether the file is needed. */
 static bool is_need_hidden(const struct config *config, enum side side, size_t file)
 {
     if (file == TLS_FIELD(side, ca_file))

@@ -6,7 +6,7 @@
 
 enum {
     DESCRIPTION_BYTES = 2048, /* of one route */
-    UNUSED_MS = 60 * 1000     /* of a Workload API, longer than the pause between two attempts of a reload */
+    UNUSED_MS = 60 * 1000     /* of a stream of a Workload API, beyond the longest pause of a reload */
 };
 
 /* ---- begin and end of a route ---- */

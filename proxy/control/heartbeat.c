@@ -163,8 +163,8 @@ void heartbeat_set_options(struct heartbeat *heartbeat, const struct heartbeat_o
     heartbeat->options = *options;
 }
 
-/* A low number may be free while all higher ones are in use. So it looks for free numbers, from the highest
- * one on, which is free unless descriptors run out. */
+/* Counts free numbers from the highest one down: a low number may be free while all higher ones are in use.
+ * The search is short, because the highest numbers are free unless descriptors run out. */
 static bool descriptors_are_left(void)
 {
     struct rlimit limit;

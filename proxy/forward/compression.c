@@ -209,6 +209,7 @@ int inflater_feed(struct inflater *inflater, const uint8_t *bytes, size_t length
     bool had_any;
     int status = 0;
 
+    assert(length && length <= UINT_MAX); /* zlib counts in unsigned int */
     inflater->from = bytes;
     inflater->left = length;
     do {

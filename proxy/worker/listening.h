@@ -108,8 +108,8 @@ struct listening_change *listening_change_new(struct listening *listening,
                                               const struct listening_options *options, struct fault *fault);
 /* Gives the files of Unix sockets their new rights. Harmless the second time. */
 MUST_CHECK bool listening_change_set_rights(struct listening_change *change, struct fault *fault);
-/* Sets the rights, unless this is done, and listens at the new addresses. If it is cancelled afterwards, the
- * connections that have come meanwhile are reset: several routes that change together set all rights first.
+/* Sets the rights, unless they are set, and listens at the new addresses. A change that is cancelled
+ * afterwards resets the connections that have come: routes that change together set all their rights first.
  */
 MUST_CHECK bool listening_change_listen(struct listening_change *change, struct fault *fault);
 /* The change is made. Moves the descriptors that workers have taken and that are to be closed to `removed`,

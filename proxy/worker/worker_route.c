@@ -150,7 +150,7 @@ static void mode_set(struct worker_route *route, enum listener_mode mode)
         listener_set_mode(&route->listener, mode);
 }
 
-/* Without those that their agents send again. */
+/* Messages that the route has given up, without those that their agents send again. */
 static uint64_t given_up(const struct worker_route *route)
 {
     uint64_t sum = 0;
