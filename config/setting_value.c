@@ -259,14 +259,15 @@ static bool is_of_path(const struct setting_parts *parts, const char *word)
     return *word && !strchr(word, '=') && !part_find(parts, word) && !part_guess(parts, word).best;
 }
 
-/* Cuts the words off the end of an address that name a part. A Unix path may contain the separator. */
+/* Cuts the words off the end of an address that name a part. A Unix path may contain the separator, and so
+ * may a password in an address, which no message shows: user:password@host. */
 static char *tail_cut(const struct setting_parts *parts, char *text)
 {
     bool is_path = strncmp(text, "unix:", 5) == 0;
     char *tail = NULL, *end = text + strlen(text), *separator;
 
     while ((separator = memrchr(text, parts->separator, (size_t)(end - text)))) {
-        if (is_path && is_of_path(parts, separator + 1))
+        if (is_path ? is_of_path(parts, separator + 1) : strchr(separator + 1, '@') != NULL)
             break;
         if (tail)
             tail[-1] = parts->separator;
@@ -302,10 +303,11 @@ static bool parts_parse(const struct setting_parts *parts, void *target, char *t
     return true;
 }
 
-/* Whether the name of a variable is a part: in its place a person may have written the secret. */
-static bool may_have_secret(const struct setting_parts *parts)
+/* Whether a person may have written a secret: in the place of the name of a variable, or in an address, as
+ * user:password@host. */
+static bool may_have_secret(const struct setting_parts *parts, const char *text)
 {
-    bool is_found = false;
+    bool is_found = parts->positionals == 1 && strncmp(text, "unix:", 5) != 0 && strchr(text, '@');
 
     for (size_t i = 0; i < parts->table.count; i++)
         is_found = is_found || setting_is_variable(&parts->table.rows[i]);
@@ -325,7 +327,7 @@ static bool list_add(const struct setting *setting, void *target, const char *te
         item->text = strdup(text);
         if (item->text) {
             bool is_good = parts_parse(setting->parts, item->parts, item->text, fault);
-            if (!is_good && !may_have_secret(setting->parts))
+            if (!is_good && !may_have_secret(setting->parts, text))
                 fault_wrap(fault, "\"%.160s\"", text);
             return is_good;
         }
