@@ -8,7 +8,7 @@
 
 enum { SHUFFLE_STEPS_MAX = 256 };
 
-static const unsigned TIER_LEAVING = 1U << 31; /* added to the tier of an endpoint that leaves */
+static const unsigned TIER_LEAVING = 1U << 31; /* the tiers of endpoints that leave are from here on */
 
 bool endpoint_is_same(const struct endpoint *a, const struct endpoint *b)
 {
@@ -208,7 +208,7 @@ unsigned endpoint_tier(const struct endpoint_pool *pool, size_t at, uint64_t now
     const struct endpoint_status *status = &pool->status[at];
     bool leaves = status->leaving || now_ms < status->leaves_until_ms;
 
-    return pool->list->endpoints[at].tier + (leaves ? TIER_LEAVING : 0);
+    return leaves ? TIER_LEAVING + status->left_as : pool->list->endpoints[at].tier;
 }
 
 /* The time of an ejection, without jitter. */
@@ -341,8 +341,10 @@ void endpoint_walk_note_leaving(const struct endpoint_walk *walk, struct endpoin
 {
     struct endpoint_status *status = walk_status(walk, pool);
 
-    if (status)
-        status->leaving++;
+    if (!status)
+        return;
+    status->leaving++;
+    status->left_as = ++pool->left_count;
 }
 
 void endpoint_walk_note_left(const struct endpoint_walk *walk, struct endpoint_pool *pool, uint64_t now_ms)

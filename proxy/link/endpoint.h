@@ -65,6 +65,7 @@ struct endpoint_status {
     /* The endpoint leaves, because the husk there stops, while it has a connection that has said so, and then
      * until leaves_until_ms. */
     unsigned leaving;         /* such connections */
+    unsigned left_as;         /* the number of the last one, counted over all endpoints */
     uint64_t leaves_until_ms; /* clock_monotonic_ms */
 };
 
@@ -72,6 +73,7 @@ struct endpoint_pool {
     struct endpoint_list *list;          /* shared; NULL: not resolved yet */
     uint64_t eject_min_ms, eject_max_ms; /* after one failure; doubles up to the maximum */
     uint64_t random;                     /* state of xorshift64; 0: no jitter and a fixed order */
+    unsigned left_count;                 /* connections so far that have said that their endpoint leaves */
     struct endpoint_status *status;      /* owned: one for each endpoint of the list */
 };
 
@@ -96,7 +98,8 @@ bool endpoint_is_ejected(const struct endpoint_pool *pool, size_t at, uint64_t n
  */
 bool endpoint_has_failed(const struct endpoint_pool *pool, size_t at);
 /* The tier of the endpoint at index `at` of the pool's list. While the endpoint leaves, its tier is after the
- * tiers of all others: other endpoints, also standbys, are used while one of them works. */
+ * tiers of all others: other endpoints, also standbys, are used while one of them works. Of several endpoints
+ * that leave, the one that has said so last comes last, standby or not: the others may be back. */
 unsigned endpoint_tier(const struct endpoint_pool *pool, size_t at, uint64_t now_ms);
 
 /* The order in which one dial tries the endpoints of a pool, each at most once. First come the endpoints that

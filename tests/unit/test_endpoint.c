@@ -430,6 +430,23 @@ static void an_endpoint_leaves_until_its_connections_have_ended_and_a_while_long
     endpoint_pool_deinit(&pool);
 }
 
+static void of_endpoints_that_leave_the_first_one_is_used(void **state)
+{
+    struct endpoint_pool pool;
+    (void)state;
+
+    pool_of(&pool, (const struct place[]) { { 1, 1, 0, NULL }, { 2, 1, 1, NULL } }, 2);
+    struct endpoint_walk standby = say_leaving(&pool, 2), first = say_leaving(&pool, 1);
+    assert_true(endpoint_tier(&pool, 0, 0) > endpoint_tier(&pool, 1, 0));
+    assert_true(endpoint_tier(&pool, 1, 0) > 1);
+    struct endpoint_walk again = say_leaving(&pool, 2);
+    assert_true(endpoint_tier(&pool, 1, 0) > endpoint_tier(&pool, 0, 0));
+    endpoint_walk_end(&standby);
+    endpoint_walk_end(&first);
+    endpoint_walk_end(&again);
+    endpoint_pool_deinit(&pool);
+}
+
 static void an_endpoint_leaves_also_in_a_new_list_that_has_it(void **state)
 {
     struct endpoint_pool pool;
@@ -467,6 +484,7 @@ int main(void)
         cmocka_unit_test(lists_are_equal_whatever_their_order),
         cmocka_unit_test(a_list_owns_its_names_and_has_a_limit),
         cmocka_unit_test(an_endpoint_leaves_until_its_connections_have_ended_and_a_while_longer),
+        cmocka_unit_test(of_endpoints_that_leave_the_first_one_is_used),
         cmocka_unit_test(an_endpoint_leaves_also_in_a_new_list_that_has_it),
     };
 
