@@ -35,15 +35,18 @@ void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms)
         atomic_store_explicit(&stats->metrics.ejected_until_ms, until_ms, memory_order_relaxed);
 }
 
-bool endpoint_stats_note_success(struct endpoint_stats *stats)
+enum endpoint_proof endpoint_stats_note_success(struct endpoint_stats *stats)
 {
-    return stats && !atomic_exchange_explicit(&stats->works, true, memory_order_relaxed);
+    if (!stats)
+        return ENDPOINT_PROVEN;
+    return (enum endpoint_proof)atomic_exchange_explicit(&stats->proof, ENDPOINT_PROVEN,
+                                                         memory_order_relaxed);
 }
 
 void endpoint_stats_note_failure(struct endpoint_stats *stats)
 {
     if (stats)
-        atomic_store_explicit(&stats->works, false, memory_order_relaxed);
+        atomic_store_explicit(&stats->proof, ENDPOINT_FAILING, memory_order_relaxed);
 }
 
 enum metrics_acks endpoint_stats_acks(const struct endpoint_stats *stats)

@@ -12,10 +12,16 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+enum endpoint_proof {
+    ENDPOINT_UNPROVEN, /* no connection has succeeded or failed yet */
+    ENDPOINT_PROVEN,
+    ENDPOINT_FAILING,
+};
+
 struct endpoint_stats {
     struct endpoint_metrics metrics; /* first */
     _Atomic unsigned references;
-    _Atomic bool works; /* a connection of any worker has proved it, and nothing has failed since */
+    _Atomic int proof; /* enum endpoint_proof: what connections of all workers have shown last */
     struct socket_address address;
     char text[ADDRESS_TEXT_BYTES];
     char server_name[]; /* a copy; metrics.server_name is NULL if there is none */
@@ -33,9 +39,9 @@ void endpoint_stats_leave(struct endpoint_stats *stats, enum metrics_outlet_stat
  * counts. */
 void endpoint_stats_eject(struct endpoint_stats *stats, uint64_t until_ms);
 
-/* A connection has proved that the endpoint works. True if it is the first connection, or the first
- * connection after a failure. */
-bool endpoint_stats_note_success(struct endpoint_stats *stats);
+/* A connection has proved that the endpoint works. Returns what was known before; ENDPOINT_PROVEN without
+ * stats. */
+enum endpoint_proof endpoint_stats_note_success(struct endpoint_stats *stats);
 /* A dial or a connection has failed for a reason of the endpoint. */
 void endpoint_stats_note_failure(struct endpoint_stats *stats);
 

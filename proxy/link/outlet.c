@@ -376,10 +376,10 @@ struct step outlet_establish(struct outlet *outlet, struct buffer *in, struct bu
 
 void outlet_report_works(struct outlet *outlet, struct connection_log *connection_log)
 {
-    bool is_new = endpoint_stats_note_success(outlet_stats(outlet));
-    bool has_failed = connection_log_forget(connection_log, outlet_address(outlet));
+    enum endpoint_proof before = endpoint_stats_note_success(outlet_stats(outlet));
 
-    if (is_new && (outlet->leg.tls || has_failed))
+    connection_log_forget(connection_log, outlet_address(outlet));
+    if (before == ENDPOINT_FAILING || (before == ENDPOINT_UNPROVEN && outlet->leg.tls))
         connection_log_works(connection_log, &outlet->leg, outlet_address(outlet));
 }
 

@@ -151,10 +151,9 @@ static void repeats_check(struct connection_log *connection_log)
     }
 }
 
-bool connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream)
+void connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream)
 {
     struct connection_repeat *repeat, *next;
-    bool is_known = false;
 
     for (repeat = LIST_FIRST(&connection_log->repeats); repeat; repeat = next) {
         next = LIST_NEXT(repeat, sibling);
@@ -162,9 +161,7 @@ bool connection_log_forget(struct connection_log *connection_log, const struct s
             continue;
         repeat_write(connection_log, repeat);
         repeat_drop(repeat);
-        is_known = true;
     }
-    return is_known;
 }
 
 /* ---- begin and end ---- */
@@ -185,7 +182,7 @@ void connection_log_init(struct connection_log *connection_log, struct reactor *
 void connection_log_close(struct connection_log *connection_log)
 {
     summary_write(connection_log);
-    (void)connection_log_forget(connection_log, NULL);
+    connection_log_forget(connection_log, NULL);
     timer_stop(&connection_log->summary);
     free(connection_log->limiters);
     connection_log->limiters = NULL;

@@ -67,8 +67,8 @@ struct connection_end {
 void connection_log_write(struct connection_log *connection_log, const struct connection_end *end);
 
 /* The address `upstream` works: its next failure is news. Logs what was counted. NULL: the next failures of
- * all addresses are news, because the settings have changed. Returns whether a failure was known. */
-bool connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream);
+ * all addresses are news, because the settings have changed. */
+void connection_log_forget(struct connection_log *connection_log, const struct socket_address *upstream);
 
 /* `messages` Forward messages were given up for `reason`. */
 void connection_log_give_up(struct connection_log *connection_log, enum end_reason reason, unsigned messages);

@@ -74,7 +74,7 @@ static void first_await(struct worker_route *route)
 /* The settings have changed: a failure that the log has left out lately is news. */
 static void failures_forget(struct worker_route *route)
 {
-    (void)connection_log_forget(&route->transport.connection_log, NULL);
+    connection_log_forget(&route->transport.connection_log, NULL);
 }
 
 /* Takes a reference to `credentials`. */

@@ -265,9 +265,10 @@ def test_after_a_reload_a_failure_is_logged_again(husk):
     client.wait_until(lambda _: len(client.events(message="connection ended", level="warn")) == 2, "the failure again")
 
 
-def test_a_plaintext_upstream_that_works_again_is_logged(husk):
+@pytest.mark.parametrize("log_burst", [20, "off"])
+def test_a_plaintext_upstream_that_works_again_is_logged(husk, log_burst):
     address = raw.free_address()
-    server = husk.server(raw.format_address(address), upstream_link="off")
+    server = husk.server(raw.format_address(address), upstream_link="off", log_burst=log_burst)
     agent = Agent(raw.connect_tls(server.address, husk.pki.ca.cert, husk.pki.client))
     agent.send(event(1, "1"))
     server.wait_for_event(reason="connect_refused")

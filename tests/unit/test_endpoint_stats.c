@@ -196,9 +196,24 @@ static void after_an_ack_the_address_never_counts_as_without_acks(void **state)
     assert_int_equal(endpoint_stats_note_ack(NULL), METRICS_ACKS_SENT); /* nothing to tell */
 }
 
+static void a_success_tells_what_was_known_before(void **state)
+{
+    struct endpoint_stats stats = { 0 };
+    (void)state;
+
+    assert_int_equal(endpoint_stats_note_success(&stats), ENDPOINT_UNPROVEN);
+    assert_int_equal(endpoint_stats_note_success(&stats), ENDPOINT_PROVEN);
+    endpoint_stats_note_failure(&stats);
+    assert_int_equal(endpoint_stats_note_success(&stats), ENDPOINT_FAILING); /* one caller is told */
+    assert_int_equal(endpoint_stats_note_success(&stats), ENDPOINT_PROVEN);
+    endpoint_stats_note_failure(NULL);
+    assert_int_equal(endpoint_stats_note_success(NULL), ENDPOINT_PROVEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_success_tells_what_was_known_before),
         cmocka_unit_test(an_address_has_one_tally),
         cmocka_unit_test(each_name_at_an_address_has_a_tally_of_its_own),
         cmocka_unit_test(states_are_counted),
