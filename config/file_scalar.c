@@ -51,7 +51,9 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
 {
     enum yaml_trap trap = yaml_scalar_trap(node);
     char shown[MISTAKES_QUOTE_BYTES];
-    bool is_trap = trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL;
+    bool is_off =
+        setting->zero_word && node->kind == YAML_KIND_SCALAR && strcmp(node->text, setting->zero_word) == 0;
+    bool is_trap = (trap == YAML_TRAP_BOOLEAN || trap == YAML_TRAP_NULL) && !is_off;
 
     if (node->kind != YAML_KIND_SCALAR)
         fault_set(fault, "expected a text, but here is %s", yaml_node_kind_name(node));
@@ -63,8 +65,6 @@ bool file_text_is_good(const struct setting *setting, const struct yaml_node *no
         return false;
     else if (strpbrk(node->text, "\r\n")) /* not shown: it may be a key */
         fault_set(fault, "the value has several lines; write one line");
-    else if (is_trap && setting->zero_word && strcmp(node->text, setting->zero_word) == 0)
-        return true;
     else if (is_trap && setting->zero_word)
         fault_set(fault, "%s is not %s; %.*s", yaml_scalar_show(node, shown), setting->value_name,
                   (int)strcspn(yaml_scalar_trap_text(trap), ";"), yaml_scalar_trap_text(trap));
