@@ -3,7 +3,6 @@
 import os
 import pathlib
 import signal
-import threading
 
 import pytest
 
@@ -120,21 +119,22 @@ def test_what_a_removed_route_left_is_counted_and_does_not_decide_the_exit_statu
 
 
 def test_what_a_removed_route_gives_up_is_counted(file):
-    """The second message is given up while the route retires: nothing is left at its end."""
-    refuses = threading.Event()
-    upstream, stays = Aggregator(acks=lambda _: refuses.is_set() and Aggregator.REFUSE), Aggregator()
+    """The last message is given up while the route retires: nothing is left at its end."""
+    answers = {"of": Aggregator.REFUSE}
+    upstream, stays = Aggregator(acks=lambda _: answers["of"]), Aggregator()
     running = file(route("r", upstream, delivery={"max_attempts": 1}), route("stays", stays), drain={"quiet": "1h", "timeout": "1h"})
     address = address_of(running.husk, "r")
-    refuses.set()
     Agent(raw.connect(address)).send(event(1, "one"))
     running.husk.wait_for_metric("husk_messages_dropped_total", 1, route="r")
-    refuses.clear()
+    answers["of"] = True  # otherwise the address would be at fault, not the next message
     agent = Agent(raw.connect(address))
-    agent.send(event(2, "two"))
-    upstream.wait_until(lambda messages: any(one.number == 2 for one in messages), "the second message arrives")
+    carry_acked(agent, 2, "two")
+    answers["of"] = False
+    agent.send(event(3, "three"))
+    upstream.wait_until(lambda messages: any(one.number == 3 for one in messages), "the last message arrives")
     running.change(route("stays", stays))
     eventually(lambda: raw.is_refused(address), "the route retires")
-    refuses.set()
+    answers["of"] = Aggregator.REFUSE
     upstream.end_connections()
     assert running.husk.wait_for_event(message="route removed", route="r")["undelivered"] == 1
     assert running.husk.metric("husk_removed_routes_undelivered_total") == 1
