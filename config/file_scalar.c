@@ -18,13 +18,10 @@ static void trap_append(struct fault *fault, const struct yaml_node *node)
         snprintf(fault->text + used, sizeof fault->text - used, "; %.*s", (int)strcspn(text, ";"), text);
 }
 
-static const char VARIABLE_LETTERS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-
 /* As a shell writes a variable. */
 static bool looks_like_variable(const struct yaml_node *node)
 {
-    return !node->has_reference && node->text[0] == '$' && node->text[1] &&
-           strchr(VARIABLE_LETTERS, node->text[1]);
+    return !node->has_reference && node->text[0] == '$' && setting_variable_span(node->text + 1);
 }
 
 static void variable_append(struct fault *fault, const struct yaml_node *node)

@@ -86,7 +86,7 @@ static int compare(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
-void mistakes_sort(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX])
+void mistakes_sorted(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX])
 {
     for (size_t i = 0; i < mistakes->kept; i++)
         sorted[i] = &mistakes->items[i];
@@ -107,7 +107,7 @@ void mistakes_print(const struct mistakes *mistakes, FILE *out)
     const struct mistake *sorted[MISTAKES_KEPT_MAX];
     size_t printed = mistakes->kept < MISTAKES_PRINTED_MAX ? mistakes->kept : MISTAKES_PRINTED_MAX;
 
-    mistakes_sort(mistakes, sorted);
+    mistakes_sorted(mistakes, sorted);
     for (size_t i = 0; i < printed; i++)
         print_one(mistakes, sorted[i], out);
     if (mistakes->count > printed)

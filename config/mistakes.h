@@ -45,10 +45,10 @@ bool mistakes_has(const struct mistakes *mistakes, struct place place, const cha
 
 /* Borrows the mistakes that were kept, sorted by place; mistakes of one place in the order of mistakes_add.
  */
-void mistakes_sort(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX]);
+void mistakes_sorted(const struct mistakes *mistakes, const struct mistake *sorted[MISTAKES_KEPT_MAX]);
 
-/* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, as mistakes_sort
- * sorts them. Prints at most MISTAKES_PRINTED_MAX, then
+/* Prints `FILE:LINE:COLUMN: text`, or `FILE: text` for line 0, a line for each mistake, in the order
+ * of mistakes_sorted. Prints at most MISTAKES_PRINTED_MAX, then
  * `FILE: and N more`. */
 void mistakes_print(const struct mistakes *mistakes, FILE *out);
 

@@ -188,9 +188,13 @@ bool setting_is_variable(const struct setting *setting)
     return has_value_name(setting, "VAR");
 }
 
+size_t setting_variable_span(const char *text)
+{
+    return strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+}
+
 bool setting_text_check(const struct setting *setting, const char *text, struct fault *fault)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
     bool is_variable = setting_is_variable(setting), is_path = has_value_name(setting, "FILE") ||
                                                                has_value_name(setting, "PATH") ||
                                                                has_value_name(setting, "DIR");
@@ -199,7 +203,7 @@ bool setting_text_check(const struct setting *setting, const char *text, struct 
         fault_set(fault,
                   "the value has several lines, or is PEM; write one line: the path of a file, or the name "
                   "of a variable, not what is in it");
-    else if (is_variable && text[strspn(text, letters)])
+    else if (is_variable && text[setting_variable_span(text)])
         fault_set(fault, "expected the name of an environment variable, not its value");
     else
         return true;

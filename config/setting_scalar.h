@@ -30,6 +30,8 @@ bool setting_scalar_format(const struct setting *setting, const void *target, ch
 bool setting_is_quantity(const struct setting *setting);
 /* Whether the value names a variable of the environment. */
 bool setting_is_variable(const struct setting *setting);
+/* How many characters at the beginning of the text may be in the name of a variable. */
+size_t setting_variable_span(const char *text);
 /* What a quantity must look like, such as "a size such as 65536, 64KiB or 4MiB". */
 const char *setting_expectation(enum setting_type type);
 /* Writes a quantity in the largest unit that needs no fraction. */

@@ -88,7 +88,7 @@ static void mistakes_report(struct report *report, const struct mistakes *mistak
     const struct mistake *sorted[MISTAKES_KEPT_MAX];
 
     report_begin(report, "settings");
-    mistakes_sort(mistakes, sorted);
+    mistakes_sorted(mistakes, sorted);
     for (size_t i = 0; i < mistakes->kept; i++) {
         const struct mistake *mistake = sorted[i];
         const char *text = mistake->text, *colon = strstr(text, ": ");
