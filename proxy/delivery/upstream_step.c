@@ -67,6 +67,9 @@ static void answer_note(struct upstream *upstream, const struct in_flight_answer
     if (!answer->is_waiting && !answer->message)
         return;
     works_note(upstream);
+    /* New connections may have another upstream, or other credentials, than one that retires. */
+    if (answer->message && upstream->retires_for == END_NONE)
+        dialer_note_ack(&upstream->shared->transport->dialer);
     if (answer->waiting != upstream->peer_waits && answer->waiting != END_NONE)
         connection_log_waiting(&upstream->shared->transport->connection_log, answer->waiting,
                                outlet_address(&upstream->outlet));

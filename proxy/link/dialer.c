@@ -59,6 +59,12 @@ void dialer_report(struct dialer *dialer, enum end_reason outcome)
                               memory_order_relaxed);
 }
 
+void dialer_note_ack(struct dialer *dialer)
+{
+    if (dialer_last_outcome(dialer).reason != END_NONE && !dialer_awaits_first(dialer))
+        dialer_report(dialer, END_NONE);
+}
+
 void dialer_await_first(struct dialer *dialer)
 {
     dialer->wants_first = true;

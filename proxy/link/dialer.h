@@ -28,7 +28,7 @@ struct dialer {
     struct log_limiter bad_staples;
     bool wants_first;          /* dialer_await_first was called, and not dialer_forgo_first since */
     _Atomic bool awaits_first; /* see dialer_await_first */
-    _Atomic uint64_t outcome;  /* of the last dial: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
+    _Atomic uint64_t outcome;  /* the last one: now_ms × END_REASON_COUNT + reason; 0: no dial yet */
 };
 
 /* All borrowed. */
@@ -59,6 +59,8 @@ void dialer_options_changed(struct dialer *dialer);
 /* Records that a dial succeeded (END_NONE), or that a dial or a connection failed. Ignores failures of this
  * process (out of memory, out of descriptors). */
 void dialer_report(struct dialer *dialer, enum end_reason outcome);
+/* An upstream has acknowledged a message. Ends a failure, unless the first connection is awaited. */
+void dialer_note_ack(struct dialer *dialer);
 
 /* The first connection is awaited: a connection that husk opens without a message, to prove that the upstream
  * works. The owner dials, and calls dialer_stop_awaiting when a connection is ready. If the server later

@@ -109,6 +109,37 @@ def test_an_aggregator_that_hangs_is_ejected(site):
     assert len(hung.messages) == before and site.server.metric("husk_messages_dropped_total") == 0
 
 
+@pytest.mark.parametrize("fails", ["hangs", "is gone"])
+def test_husk_is_ready_while_another_address_acknowledges(site, fails):
+    failing, alive = Aggregator(acks=False), Aggregator(acks=False)
+    site = site(text(failing), text(alive), ack_timeout="1s", eject_time="1m")
+    sent = send_until_all_have(site.agent(), [failing, alive])
+    settle(alive)
+    if fails == "is gone":
+        failing.kill()
+    site.server.wait_for_metric("husk_messages_settled_total", sent)
+    assert site.server.metric("husk_connections_ended_total", side="upstream") >= 1
+    assert site.server.get("/ready") == (200, "ready\n")
+
+
+def test_an_ack_of_a_connection_that_retires_hides_no_failure(site):
+    aggregator = Aggregator(acks=False)
+    site = site(text(aggregator), max_connection_age="150ms", connect_timeout="1s")
+    agent = site.agent()
+    agent.send(event(1, "one"), event(2, "two"))
+    first, _ = aggregator.wait_for(2)
+    aggregator.stop_listening()
+    raw.FullListener(aggregator.address)
+
+    def is_dialled_anew():
+        agent.send(event(3))
+        return site.server.events(reason="connect_timeout")
+    eventually(is_dialled_anew, "another connection is dialled")
+    aggregator.ack(first)
+    agent.expect_ack("one")
+    assert site.server.get("/ready") == (503, "upstream: connecting timed out\n")
+
+
 def test_an_address_added_in_dns_is_used_and_a_removed_one_retires_between_messages(site):
     first = Aggregator(acks=False, address=("127.0.0.2", raw.free_address()[1]))
     second = Aggregator(acks=False, address=("127.0.0.3", first.address[1]))

@@ -279,9 +279,12 @@ class Aggregator:
 
     def kill(self, by_reset=True):
         """Closes the listener and ends all connections."""
+        self.stop_listening()
+        self.end_connections(by_reset)
+
+    def stop_listening(self):
         self._listener.close()
         self._acceptor.join(WAIT_SECONDS)
-        self.end_connections(by_reset)
 
     def revive(self):
         self._listener = raw.Listener(self.address)

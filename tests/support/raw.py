@@ -120,8 +120,8 @@ class ClosingListener(Server):
 class FullListener(Listener):
     """The queue of the listening socket is full: the kernel drops each further SYN until make_room is called."""
 
-    def __init__(self):
-        super().__init__(backlog=0)
+    def __init__(self, address=(HOST, 0)):
+        super().__init__(address, backlog=0)
         self._fillers = []
         while self._fill():
             pass

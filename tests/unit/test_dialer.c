@@ -59,6 +59,29 @@ static void failures_of_this_process_are_no_outcome(void **state)
     expect_outcome(dialer, END_CONNECT_TIMEOUT, reported_ms);
 }
 
+static void an_ack_ends_a_failure(void **state)
+{
+    struct dialer *dialer = *state;
+
+    dialer_note_ack(dialer);
+    expect_outcome(dialer, END_NONE, 0); /* there was none: the time of the last dial stays */
+    dialer_report(dialer, END_ACK_TIMEOUT);
+    uint64_t failed_ms = runtime.reactor.now_ms;
+    runtime_pass(&runtime, 10);
+    dialer_note_ack(dialer);
+    expect_outcome(dialer, END_NONE, failed_ms + 10);
+}
+
+static void an_ack_is_not_the_first_connection_that_is_awaited(void **state)
+{
+    struct dialer *dialer = *state;
+
+    dialer_await_first(dialer);
+    dialer_report(dialer, END_TLS_REJECTED);
+    dialer_note_ack(dialer);
+    expect_outcome(dialer, END_TLS_REJECTED, runtime.reactor.now_ms);
+}
+
 static void other_options_forget_the_outcome(void **state)
 {
     struct dialer *dialer = *state;
@@ -90,6 +113,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_last_report_is_the_outcome),
         TEST(failures_of_this_process_are_no_outcome),
+        TEST(an_ack_ends_a_failure),
+        TEST(an_ack_is_not_the_first_connection_that_is_awaited),
         TEST(other_options_forget_the_outcome),
         TEST(the_last_addresses_stay_while_no_name_resolves),
     };
