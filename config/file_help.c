@@ -94,32 +94,46 @@ void file_help_print_value(const struct setting *setting, FILE *out)
 
 /* ---- a path ---- */
 
-/* Copies a path without the keys of routes and defaults, and without the indices of lists. */
-static void path_clean(const char *path, char clean[KEY_PATH_BYTES])
-{
-    static const char *const tops[] = { "routes.", "defaults." };
-    size_t used = 0;
-
-    for (; *path && used + 1 < KEY_PATH_BYTES; path++) {
-        if (*path != '[')
-            clean[used++] = *path;
-        else if (!*(path += strcspn(path, "]")))
-            break;
-    }
-    clean[used] = '\0';
-    for (unsigned i = 0; i < sizeof tops / sizeof tops[0]; i++) {
-        size_t length = strlen(tops[i]);
-        if (strncmp(clean, tops[i], length) == 0)
-            memmove(clean, clean + length, strlen(clean + length) + 1);
-    }
-}
-
 /* The rest of a path below this key; NULL: the path is elsewhere. */
 static const char *path_below(const char *path, const char *key)
 {
     size_t length = strlen(key);
 
     return strncmp(path, key, length) == 0 && path[length] == '.' ? path + length + 1 : NULL;
+}
+
+static const char *const tops[] = { "routes", "defaults" };
+
+/* Copies a path without the keys above the settings of a route, and without the indices of lists. Empty: an
+ * index has no end. */
+static void path_clean(const char *path, char clean[KEY_PATH_BYTES])
+{
+    size_t used = 0;
+
+    for (; *path && used + 1 < KEY_PATH_BYTES; path++) {
+        if (*path != '[')
+            clean[used++] = *path;
+        else if (!*(path += strcspn(path, "]"))) {
+            used = 0;
+            break;
+        }
+    }
+    clean[used] = '\0';
+    for (unsigned i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+        const char *rest = path_below(clean, tops[i]);
+        if (rest)
+            memmove(clean, rest, strlen(rest) + 1);
+    }
+}
+
+/* Whether a file has the setting below this path. */
+static bool is_below(const struct setting *setting, const char *path)
+{
+    for (unsigned i = 0; i < sizeof tops / sizeof tops[0]; i++) {
+        if (strcmp(path, tops[i]) == 0)
+            return !setting->is_for_process;
+    }
+    return path_below(setting->path, path) != NULL;
 }
 
 static void key_print(const struct settings_table *table, const struct setting *setting, const char *path,
@@ -145,7 +159,7 @@ static bool keys_print(const struct settings_table *table, const char *path, FIL
 
     for (size_t i = 0; i < table->count; i++) {
         const struct setting *setting = &table->rows[i];
-        if (!setting->path || !setting_is_in(table, setting) || !path_below(setting->path, path))
+        if (!setting->path || !setting_is_in(table, setting) || !is_below(setting, path))
             continue;
         fprintf(out, "%s%s\n        ", is_found ? "" : "Settings of this map:\n\n", setting->path);
         file_help_print_meaning(table, setting, out);

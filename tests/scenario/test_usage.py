@@ -170,7 +170,16 @@ def test_a_key_of_files_has_a_help_of_its_own(name, words):
     assert "--" not in result.stdout
 
 
-@pytest.mark.parametrize("name", ["", ".", "[", "a[", "routes[0", "rules.", "dns.min_ttl.x"])
+@pytest.mark.parametrize("name", ["routes", "routes[0]", "defaults"])
+def test_the_help_of_routes_has_the_settings_of_a_route(name):
+    text = run("help", name).stdout
+    assert text.startswith("Settings of this map:\n\n") and "--" not in text
+    keys = re.findall(r"^\S+$", text, re.M)
+    assert {"listen", "upstreams", "delivery.ack_timeout", "tls.upstream.cert"} <= set(keys)
+    assert not {"workers", "log.level", "admin.listen"} & set(keys)
+
+
+@pytest.mark.parametrize("name", ["", ".", "[", "a[", "routes[0", "rules[0", "rules.", "dns.min_ttl.x"])
 def test_a_key_that_no_file_has_is_a_usage_error(name):
     one_line(run("help", name), 2, "no command or setting has this name")
 
