@@ -5,6 +5,7 @@
 #include "config/file_help.h"
 #include "config/nearest.h"
 #include "config/settings_help.h"
+#include "config_command.h"
 #include "run_command.h"
 #include "wire/tls_library.h"
 

@@ -138,6 +138,20 @@ struct plan *plan_from_words(enum config_mode mode, const struct settings_words 
     return NULL;
 }
 
+struct plan *plan_from_options(enum config_mode mode, const struct settings_words *words,
+                               struct mistakes *mistakes)
+{
+    struct fault fault;
+    struct plan *plan = plan_from_words(mode, words, &fault);
+
+    if (!plan)
+        mistakes_add(mistakes, (struct place) { 0 }, "%s", fault.text);
+    if (!plan || plan_interpret(plan, mistakes))
+        return plan;
+    plan_release(plan);
+    return NULL;
+}
+
 struct plan *plan_share(struct plan *plan)
 {
     plan->references++;

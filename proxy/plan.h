@@ -39,6 +39,11 @@ struct plan *plan_from_words(enum config_mode mode, const struct settings_words 
  * whether there was none. */
 MUST_CHECK bool plan_interpret(struct plan *plan, struct mistakes *mistakes);
 
+/* Reads and interprets the options of client or server. Adds every mistake to `mistakes`. Returns one
+ * reference; NULL: there was a mistake. */
+struct plan *plan_from_options(enum config_mode mode, const struct settings_words *words,
+                               struct mistakes *mistakes);
+
 struct plan *plan_share(struct plan *plan);
 /* The plan that has these options. */
 struct plan *plan_of(const struct options *options);

@@ -25,18 +25,10 @@ static int mode_command(enum config_mode mode, int argc, char **argv)
 {
     const struct settings_words words = { .count = argc, .items = argv };
     struct mistakes mistakes;
-    struct fault fault;
-    struct plan *plan = plan_from_words(mode, &words, &fault);
 
     process_prepare();
     mistakes_init(&mistakes, mode == CONFIG_CLIENT ? "husk client" : "husk server");
-    if (!plan)
-        mistakes_add(&mistakes, (struct place) { 0 }, "%s", fault.text);
-    if (plan && !plan_interpret(plan, &mistakes)) {
-        plan_release(plan);
-        plan = NULL;
-    }
-    return plan_run(plan, &mistakes);
+    return plan_run(plan_from_options(mode, &words, &mistakes), &mistakes);
 }
 
 int client_command(int argc, char **argv)

@@ -109,8 +109,8 @@ def test_a_mistake_is_found(validator, text):
 def test_husk_has_the_same_verdict(tmp_path, is_right, text):
     (tmp_path / "husk.yaml").write_text(text)
     result = run("config", "--effective", "--config", tmp_path / "husk.yaml")
-    assert result.returncode == (0 if is_right else 2), result.stderr
-    assert bool(result.stdout) == is_right and bool(result.stderr) != is_right
+    assert (result.returncode in (0, 1)) == is_right, result.stderr  # 1: its settings contradict each other
+    assert bool(result.stdout) == is_right and bool(result.stderr) == (result.returncode != 0)
 
 
 @pytest.mark.parametrize("text", ALLOWED.values(), ids=ALLOWED)
@@ -160,7 +160,7 @@ def test_husk_and_the_schema_agree_about_nothing(schema, validator, tmp_path, sc
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = pool.map(lambda number: run("config", "--effective", "--config", tmp_path / f"{number}.yaml"), range(len(files)))
     for file, result in zip(files, results, strict=True):
-        assert (result.returncode == 0) == validator.is_valid(file), (file, result.stderr)
+        assert (result.returncode in (0, 1)) == validator.is_valid(file), (file, result.stderr)
 
 
 def test_defaults_are_valid(schema):

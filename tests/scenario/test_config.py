@@ -79,6 +79,27 @@ def test_the_mistakes_of_a_file_are_reported(file):
     assert [line.split(" ")[0] for line in result.stderr.splitlines()] == [f"{path}:1:10:", f"{path}:2:57:"]
 
 
+@pytest.mark.parametrize("settings, line", [
+    ("name: a b, listen: '127.0.0.1:1', upstreams: 'b:2'", "routes[0].name: "),
+    ("name: a, listen: '127.0.0.1:99999', upstreams: 'b:2'", 'routes[0].listen[0]: bad port "99999"'),
+    ("name: a, listen: '127.0.0.1:1', upstreams: 'b:0'", 'routes[0].upstreams[0]: bad port "0"'),
+    ("name: a, listen: '127.0.0.1:9901', upstreams: 'b:2'", "admin.listen: routes[0] listens there, too"),
+])
+def test_what_cannot_run_is_printed_with_its_mistakes(file, settings, line):
+    path = file(f"admin: {{listen: '127.0.0.1:9901'}}\nroutes: [{{{settings}}}]")
+    printed, ran = (run(*command, "--config", path) for command in (("config", "--effective"), ("run",)))
+    assert printed.returncode == 1 and "routes:\n" in printed.stdout and line in printed.stderr
+    assert printed.stderr == ran.stderr
+
+
+@pytest.mark.parametrize("more, line", [
+    (["--name", "a b"], "--name: "), (["--listen", "127.0.0.1:0", "--upstream", "b:0"], '--upstream: bad port "0"'),
+    (["--admin", "127.0.0.1:1"], "--admin: is an address of --listen, too")])
+def test_options_that_cannot_run_are_printed_with_their_mistakes(more, line):
+    result = run("config", "--effective", "client", *OPTIONS, *more)
+    assert result.returncode == 1 and "routes:\n" in result.stdout and result.stderr.startswith(f"husk config: {line}")
+
+
 def test_a_file_may_have_the_name_of_a_command(file, tmp_path):
     (tmp_path / "client").write_text("routes: [{name: a, listen: 127.0.0.1:1, upstreams: b:2}]")
     assert run("config", "--effective", f"--config={tmp_path}/client").returncode == 0

@@ -161,7 +161,7 @@ def details():
 # ---- faults ------------------------------------------------------------------------------------------------
 
 # What is printed to the one who runs a command, or answered over HTTP, is no line of the log.
-COMMANDS = re.compile(r"proxy/(commands|pki|check|admin)/|proxy/(check_\w+|main|run_command)\.c|config/(config_print|json_schema"
+COMMANDS = re.compile(r"proxy/(commands|pki|check|admin)/|proxy/(\w+_command|check_\w+|main)\.c|config/(config_print|json_schema"
                       r"|schema|settings_help|file_help)\.c")
 # The functions that are given a text of a fault.
 FAULT_CALLS = {"add", "add_wrong_kind", "answer_soon", "call_end", "config_wrong", "config_wrong_item", "config_wrong_path",

@@ -1,11 +1,11 @@
-#include "commands/commands.h"
+#include "config_command.h"
 
+#include "commands/commands.h"
 #include "config/config.h"
-#include "config/config_file.h"
 #include "config/config_print.h"
 #include "config/setting_value.h"
-#include "config/settings.h"
 #include "config/settings_help.h"
+#include "plan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +34,16 @@ static const struct settings_table config_settings_table = {
 
 void config_print_help(FILE *out)
 {
-    fputs("husk config --effective --config FILE\n"
-          "husk config --effective client|server OPTIONS\n\n"
-          "Prints the configuration of a file, or of the options of husk client or husk server, as a "
-          "configuration\n"
-          "file with every setting. References to the environment are replaced by their values.\n\n",
-          out);
+    fputs(
+        "husk config --effective --config FILE\n"
+        "husk config --effective client|server OPTIONS\n\n"
+        "Prints the configuration of a file, or of the options of husk client or husk server, as a "
+        "configuration\n"
+        "file with every setting. References to the environment are replaced by their values.\n"
+        "Exit status: 0: printed; 1: printed, but husk run refuses it, and stderr says why; 2: wrong usage, "
+        "or a file\n"
+        "that is not understood.\n\n",
+        out);
     settings_print_help(&config_settings_table, out);
 }
 
@@ -48,7 +52,7 @@ static const char *look_up(const char *name)
     return getenv(name);
 }
 
-static int print(const struct config *configs, size_t count)
+static bool print(const struct config *configs, size_t count)
 {
     struct fault fault;
 
@@ -57,8 +61,17 @@ static int print(const struct config *configs, size_t count)
     else if (fflush(stdout) != 0)
         perror("husk config: stdout");
     else
-        return EXIT_STATUS_OK;
-    return EXIT_STATUS_FAILED;
+        return true;
+    return false;
+}
+
+/* `plan`: what was printed, interpreted; NULL: it cannot run. */
+static int verdict(struct plan *plan)
+{
+    int status = plan ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
+
+    plan_release(plan);
+    return status;
 }
 
 static int file_print(const char *path)
@@ -69,7 +82,8 @@ static int file_print(const char *path)
 
     mistakes_init(&mistakes, path);
     if (config_file_read(&file, path, look_up, &mistakes))
-        status = print(file.routes, file.count);
+        status =
+            print(file.routes, file.count) ? verdict(plan_from_file(path, 0, &mistakes)) : EXIT_STATUS_FAILED;
     mistakes_print(&mistakes, stderr);
     mistakes_deinit(&mistakes);
     config_file_free(&file);
@@ -80,14 +94,18 @@ static int options_print(enum config_mode mode, int argc, char **argv)
 {
     struct config config = { .mode = mode };
     struct fault fault;
+    struct mistakes mistakes;
     const struct settings_table table = config_settings(mode);
     const struct settings_words words = { .count = argc, .items = argv };
     int status = EXIT_STATUS_USAGE;
 
-    if (settings_parse(&table, &config, &words, &fault))
-        status = print(&config, 1);
+    mistakes_init(&mistakes, "husk config");
+    if (!settings_parse(&table, &config, &words, &fault))
+        mistakes_add(&mistakes, (struct place) { 0 }, "%s", fault.text);
     else
-        fprintf(stderr, "husk config: %s\n", fault.text);
+        status = print(&config, 1) ? verdict(plan_from_options(mode, &words, &mistakes)) : EXIT_STATUS_FAILED;
+    mistakes_print(&mistakes, stderr);
+    mistakes_deinit(&mistakes);
     settings_free(&table, &config);
     return status;
 }
