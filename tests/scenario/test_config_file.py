@@ -334,7 +334,7 @@ def test_a_route_that_cannot_start_is_named_and_no_other_one_starts(husk, tmp_pa
 # ---- many routes ----
 
 MANY, WORKERS = 100, 4
-START_MS, RESIDENT_KIB = 100, 64  # of a release build on an idle machine
+START_CPU_MS, RESIDENT_KIB = 300, 64  # of a release build; on an idle machine the routes listen after less than 100 ms
 
 
 def resident_kib(husk):
@@ -367,16 +367,17 @@ def test_many_routes_start_quickly_and_need_little_memory(husk, tmp_path, pki, c
         path = config_file.write(tmp_path / f"{count}.yaml", *routes, workers=WORKERS)
         began = time.monotonic()
         started = husk.run(path, count)
-        return started, (time.monotonic() - began) * 1000
+        return started, (time.monotonic() - began) * 1000, started.cpu_seconds() * 1000
 
-    one, _ = start(1)
-    many, milliseconds = start(1 + MANY)
+    one, _, _ = start(1)
+    many, milliseconds, cpu_milliseconds = start(1 + MANY)
     each = (resident_kib(many) - resident_kib(one)) / MANY
     with capsys.disabled():
-        print(f" [listening after {milliseconds:.0f} ms, {each:.1f} KiB resident for each route]", end="")
+        print(f" [listening after {milliseconds:.0f} ms, CPU time {cpu_milliseconds:.0f} ms, {each:.1f} KiB resident for "
+              "each route]", end="")
     agent = Agent(raw.connect_tls(address_of(many, f"route{MANY}"), pki.ca.cert, pki.client)) if sides \
         else agent_of(many, f"route{MANY}")
     carry_acked(agent, 1, "chunk")
     assert aggregator.numbers() == [1]
-    assert milliseconds < START_MS * (200 if LIGHT else 100)  # a busy machine
+    assert cpu_milliseconds < START_CPU_MS * (50 if LIGHT else 1)
     assert each < RESIDENT_KIB * (50 if LIGHT else 1)
