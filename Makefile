@@ -85,7 +85,7 @@ AR_TOOL   := $(if $(CFI),$(firstword $(shell command -v llvm-ar llvm-ar-14 llvm-
 run = $(if $(V),,@echo '  $(1)';)
 
 .PHONY: all help deps tool-deps test-deps lint-deps bench-deps run install install-program documents clean compile_commands
-.PHONY: test unit unit-programs scenario scenario-plain tests-around tests-k8s coverage release-check replay replay-programs fuzz peers
+.PHONY: test unit unit-programs scenario scenario-plain tests-around tests-k8s coverage endurance release-check replay replay-programs fuzz peers
 .PHONY: dist deb sbom image static static-refused
 .PHONY: bench bench-micro bench-strangers bench-programs lint format layers
 all: $(BUILD)/husk
@@ -327,6 +327,17 @@ coverage: test-deps
 	@find build/coverage -name '*.gcda' -delete
 	@for suite in $(COVERED); do HUSK_LIGHT=1 $(MAKE) --no-print-directory $(COVERAGE) $$suite || exit 1; done
 	@find build/coverage/obj/proxy build/coverage/obj/config -name '*.gcno' | $(PYTHON) tests/support/coverage-summary | tee build/coverage/summary.txt
+
+LONG := test_lifetime.py::test_rotation_under_traffic_loses_nothing \
+        test_rotation.py::test_rotation_under_traffic_loses_nothing_and_mixes_nothing \
+        test_config_reload.py::test_a_file_that_flips_under_load_loses_nothing \
+        test_hot_restart.py::test_swaps_under_load_refuse_no_connection_and_lose_nothing
+
+#: make endurance           under load: a minute of rotations, 1,000 reloads, 200 restarts; nothing is lost, memory stays flat
+endurance: test-deps
+	@$(MAKE) $(QUIET) all
+	HUSK_ROTATIONS=60 HUSK_ROTATION_SECONDS=1 HUSK_RELOADS=1000 HUSK_SWAPS=200 HUSK=$(BUILD)/husk \
+	    $(PYTEST) -s $(LONG:%=tests/scenario/%)
 
 SUITES ?= bookworm trixie
 
