@@ -35,16 +35,26 @@ static bool keystore_load(struct own_certificate *own, const struct credentials_
     return is_loaded && certificate_file_check_chain(own->chain, options->keystore, fault);
 }
 
-/* With such a key every handshake would fail. */
+/* Otherwise every handshake would fail. A curve that is weak has no signature algorithm in TLS. */
 static bool check_key_signs(const struct own_certificate *own, const struct credentials_options *options,
                             struct fault *fault)
 {
-    if (tls_protocol_fits_key(&options->choices, own->key.key))
+    const char *origin = options->svid.socket ? options->svid.socket
+                         : options->keystore  ? options->keystore
+                                              : options->key_file;
+    char flaw[STRENGTH_FLAW_BYTES];
+
+    if (!tls_protocol_fits_key(&options->choices, own->key.key))
+        fault_set(fault, "%s: no signature algorithm of --tls-signature-algorithms is for a key of this type",
+                  origin);
+    else if (EVP_PKEY_id(own->key.key) == EVP_PKEY_EC &&
+             !strength_check_key(sk_X509_value(own->chain, 0), flaw))
+        fault_set(
+            fault,
+            "%s: the certificate %s, for which TLS has no signature algorithm: make a key on the curve P-256",
+            origin, flaw);
+    else
         return true;
-    fault_set(fault, "%s: no signature algorithm of --tls-signature-algorithms is for a key of this type",
-              options->svid.socket ? options->svid.socket
-              : options->keystore  ? options->keystore
-                                   : options->key_file);
     return false;
 }
 

@@ -114,6 +114,15 @@ def test_a_key_that_fits_no_signature_algorithm_is_refused_at_start(husk, pki):
     assert status == 1 and f"{pki.client.key}: no signature algorithm of --tls-signature-algorithms is for" in line
 
 
+def test_a_key_on_a_curve_without_signature_algorithm_is_refused_at_start(husk, pki):
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-224", "-nodes")
+    for role, usage in (("client", "clientAuth"), ("server", "serverAuth")):
+        own = pki.ca.issue(f"p224-{role}", role, usage, "IP:127.0.0.1", new_key=key)
+        ended = run(role, *flags(**husk.options("127.0.0.1:1", own, log_format=None)), *["--allow-any"] * (role == "server"))
+        assert ended.returncode == 1
+        assert f"{own.key}: the certificate has a key on the curve secp224r1, for which TLS has no signature" in ended.stderr
+
+
 @pytest.mark.parametrize("option, value", [
     ("tls_ciphers", "AES128-SHA"), ("tls_ciphers", "TLS_AES_256_GCM_SHA384"), ("tls_ciphers", "!aNULL"),
     ("tls_groups", "P-224"), ("tls_groups", "X25519:X25519"), ("tls_signature_algorithms", "RSA+SHA1"),
