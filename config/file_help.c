@@ -171,7 +171,7 @@ static bool keys_print(const struct settings_table *table, const char *path, FIL
 
 bool file_help_print_path(const struct settings_table *table, const char *path, FILE *out)
 {
-    char clean[KEY_PATH_BYTES];
+    char clean[KEY_PATH_BYTES] = "";
 
     path_clean(path, clean);
     const struct setting *setting = setting_find_path(table, clean);
