@@ -45,6 +45,7 @@ struct setting {
     const struct setting_parts *parts;                /* LIST: what an item consists of; NULL: a text */
     unsigned users;                                   /* bits of the users that have the setting; 0: all */
     unsigned required_by;   /* bits of the users that must give it; SETTING_REQUIRED: all */
+    bool zero_is_word_only; /* COUNT, DURATION, BYTES with a zero_word: the digit 0 is out of range */
     bool is_for_process;    /* in a file: given once, not for each route */
     bool map_is_switch;     /* in a file: the map with the setting, also if it does not give the
                                setting, switches something on */

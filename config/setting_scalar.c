@@ -113,7 +113,8 @@ static bool quantity_set(const struct setting *setting, uint64_t *field, const s
         is_word ? QUANTITY_GOOD : quantity_parse(input->text, units_of(setting->type), &value);
     bool is_in_range = value >= setting->min && (!setting->max || value <= setting->max);
 
-    if (found == QUANTITY_GOOD && (is_in_range || (word && !value))) {
+    if (found == QUANTITY_GOOD &&
+        (is_in_range || (word && !value && (is_word || !setting->zero_is_word_only)))) {
         *field = value;
         return true;
     }

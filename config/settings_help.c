@@ -61,7 +61,8 @@ static void range_print(const struct setting *setting, FILE *out)
     else
         fprintf(out, "at least %s", min);
     if (setting->zero_word)
-        fprintf(out, "; or the word %s, which is 0", setting->zero_word);
+        fprintf(out, "; or the word %s%s", setting->zero_word,
+                setting->zero_is_word_only ? "" : ", which is 0");
     fputc('\n', out);
 }
 

@@ -54,7 +54,8 @@ static const struct setting rows[] = {
       .group = GROUP_CERTIFICATE,
       .help = "sign this request and make no key; without NAME the names are those of the request" },
     { "days", SETTING_COUNT, AT(days), .users = PKI_INIT | PKI_ISSUE | PKI_RENEW, .zero_word = "auto",
-      .fallback = "auto", .min = 1, .max = 3650, .value_name = "N", .group = GROUP_CERTIFICATE,
+      .zero_is_word_only = true, .fallback = "auto", .min = 1, .max = 3650, .value_name = "N",
+      .group = GROUP_CERTIFICATE,
       .help = "validity of the certificates in days; auto: servers and clients 90, or 365 with the profile "
               "seed" },
     { "left", SETTING_COUNT, AT(left_days), .users = PKI_NEEDS_RENEWAL, .zero_word = "auto",
