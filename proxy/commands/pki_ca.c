@@ -1,5 +1,6 @@
 #include "commands/pki_ca.h"
 
+#include "base/utf8.h"
 #include "trust/private_key.h"
 
 #include <stdio.h>
@@ -7,6 +8,13 @@
 void pki_ca_print_file(const char *path)
 {
     puts(path);
+}
+
+void pki_ca_print_fault(struct fault *fault)
+{
+    utf8_clean(fault->text);
+    fprintf(stderr, "husk pki: %s\n", fault->text);
+    fault->text[0] = '\0';
 }
 
 bool pki_ca_find(const struct pki_settings *settings, struct store *store, struct fault *fault)

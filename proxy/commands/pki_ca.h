@@ -14,6 +14,9 @@ MUST_CHECK bool pki_ca_find(const struct pki_settings *settings, struct store *s
 MUST_CHECK bool pki_ca_load(const struct pki_settings *settings, const struct store *store,
                             enum profile_use use, struct signer *signer, struct fault *fault);
 
+/* Prints the failure of one of several words, and empties the fault. */
+void pki_ca_print_fault(struct fault *fault);
+
 /* Prints the path of a file. */
 void pki_ca_print_file(const char *path);
 

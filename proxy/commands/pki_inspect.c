@@ -1,7 +1,7 @@
 /* husk pki inspect. */
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "commands/commands.h"
+#include "commands/pki_ca.h"
 #include "commands/pki_commands.h"
 #include "commands/pki_contents_json.h"
 #include "commands/pki_contents_text.h"
@@ -36,8 +36,7 @@ static void print(struct inspection *inspection, const char *source, const struc
 
 static void fail(struct inspection *inspection, struct fault *fault)
 {
-    utf8_clean(fault->text);
-    fprintf(stderr, "husk pki: %s\n", fault->text);
+    pki_ca_print_fault(fault);
     inspection->status = EXIT_STATUS_FAILED;
 }
 
@@ -131,9 +130,12 @@ static void target_print(struct inspection *inspection, const char *target)
         directory_print(inspection, target);
         return;
     }
-    bool is_server = !is_file && errno == ENOENT && colon && !strchr(target, '/');
+    bool is_absent = !is_file && errno == ENOENT;
+    bool is_server = is_absent && colon && !strchr(target, '/');
     bool is_read = is_server ? chain_read(&contents, target, inspection->settings->timeout_ms, &fault)
                              : contents_read(&contents, target, &fault);
+    if (is_absent && !is_server && (!strchr(target, '/') || strstr(target, "://")))
+        fault_set(&fault, "%.160s: no file has this name; a server is written host:port", target);
     if (is_read)
         print(inspection, target, &contents);
     else

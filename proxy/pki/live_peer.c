@@ -31,6 +31,18 @@ static bool await(int fd, int error, uint64_t due_ms)
     return now_ms < due_ms && poll(&wanted, 1, (int)(due_ms - now_ms)) > 0;
 }
 
+/* A server without TLS answers with bytes that are no TLS record. */
+static const char *failure_of(int error)
+{
+    uint32_t first = ERR_peek_error();
+
+    if (error != SSL_ERROR_SSL)
+        return "the server ended the connection";
+    if (ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_WRONG_VERSION_NUMBER)
+        return "the port does not speak TLS";
+    return library_error_take();
+}
+
 static void handshake(SSL *ssl, int fd, STACK_OF(X509) * *chain, uint64_t timeout_ms, struct fault *fault)
 {
     uint64_t due_ms = clock_monotonic_ms() + timeout_ms;
@@ -43,8 +55,7 @@ static void handshake(SSL *ssl, int fd, STACK_OF(X509) * *chain, uint64_t timeou
         if (result == 1)
             break;
         if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
-            fault_set(fault, "the TLS handshake failed: %s",
-                      error == SSL_ERROR_SSL ? library_error_take() : "the server ended the connection");
+            fault_set(fault, "the TLS handshake failed: %s", failure_of(error));
             break;
         }
         if (!await(fd, error, due_ms))

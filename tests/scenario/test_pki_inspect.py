@@ -105,6 +105,21 @@ def test_a_server_that_does_not_answer_is_named():
     assert refuse("inspect", address).startswith(address)
 
 
+@pytest.mark.parametrize("target", ["localhost", "https://localhost:443"])
+def test_a_server_without_a_port_or_with_a_scheme_is_told_the_form(target, tmp_path):
+    assert refuse("inspect", target, cwd=tmp_path) == f"{target}: no file has this name; a server is written host:port"
+
+
+def test_a_port_without_tls_is_named():
+    listener = raw.Listener()
+    address = raw.format_address(listener.address)
+    with subprocess.Popen([BINARY, "pki", "inspect", address], stderr=subprocess.PIPE, text=True) as process:
+        peer = listener.accept()
+        assert peer.recv(65536)
+        peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert process.communicate()[1] == f"husk pki: {address}: the TLS handshake failed: the port does not speak TLS\n"
+
+
 def test_names_of_others_do_not_write_to_the_terminal(tmp_path):
     """Escape sequences, a line end, a NUL byte and a character that turns the direction of the text."""
     name = b"a\x1b[31m\nb\0c"
