@@ -29,18 +29,24 @@ static bool name_renew(const struct pki_settings *settings, struct store *store,
         signer_deinit(signer);
         return ca_renewal_run(store, ca, order.days, &ca_protection.source, fault);
     }
-    return (signer->key || pki_ca_load(settings, store, profile_issuing_ca(store->profile), signer, fault)) &&
-           renewal_run(store, signer, &order, fault);
+    if (signer->key || pki_ca_load(settings, store, profile_issuing_ca(store->profile), signer, fault))
+        return renewal_run(store, signer, &order, fault);
+    signer_deinit(signer);
+    return false;
 }
 
 int pki_renew_run(const struct pki_settings *settings, int count, char **words, struct fault *fault)
 {
     struct store store;
     struct signer signer = { .key = NULL };
-    bool is_renewed = pki_ca_find(settings, &store, fault);
+    bool is_open = pki_ca_find(settings, &store, fault), is_renewed = is_open;
 
-    for (int i = 0; is_renewed && i < count; i++)
-        is_renewed = name_renew(settings, &store, words[i], &signer, fault);
+    for (int i = 0; is_open && i < count; i++) {
+        if (name_renew(settings, &store, words[i], &signer, fault))
+            continue;
+        pki_ca_print_fault(fault);
+        is_renewed = false;
+    }
     signer_deinit(&signer);
     store_close(&store);
     return is_renewed ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
@@ -125,10 +131,17 @@ int pki_needs_renewal_run(const struct pki_settings *settings, int count, char *
 int pki_revoke_run(const struct pki_settings *settings, int count, char **words, struct fault *fault)
 {
     struct store store;
-    bool is_revoked = pki_ca_find(settings, &store, fault);
+    bool is_open = pki_ca_find(settings, &store, fault), is_revoked = is_open;
 
-    for (int i = 0; is_revoked && i < count; i++)
-        is_revoked = revoking_run(&store, words[i], settings->reason, fault);
+    for (int i = 0; is_open && i < count; i++) {
+        bool was_revoked = false;
+        if (!revoking_run(&store, words[i], settings->reason, &was_revoked, fault)) {
+            pki_ca_print_fault(fault);
+            is_revoked = false;
+        } else if (was_revoked) {
+            printf("%s: is revoked already\n", words[i]);
+        }
+    }
     store_close(&store);
     return is_revoked ? EXIT_STATUS_OK : EXIT_STATUS_FAILED;
 }

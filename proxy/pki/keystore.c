@@ -87,7 +87,8 @@ bool keystore_write(const struct keystore_order *order, const struct store *stor
     PKCS12 *made = NULL;
     BIO *content = BIO_new(BIO_s_mem());
 
-    if (store_check_name(order->name, fault) && (chain = chain_load(order, store, fault)) &&
+    if (store_check_name(order->name, fault) && store_check_certificate(store, order->name, fault) &&
+        (chain = chain_load(order, store, fault)) &&
         (key = key_load(order, store_path(store, PROFILE_KEY, order->name, path), fault)))
         made = make(order, key, chain, fault);
     bool is_written =

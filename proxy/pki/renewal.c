@@ -31,7 +31,9 @@ static X509 *old_load(const struct store *store, const struct signer *signer, co
                       struct fault *fault)
 {
     char path[STORE_PATH_BYTES], text[CERTIFICATE_NAME_BYTES];
-    X509 *old = certificate_file_load_first(store_path(store, PROFILE_CERT, name, path), fault);
+    X509 *old = store_check_certificate(store, name, fault)
+                    ? certificate_file_load_first(store_path(store, PROFILE_CERT, name, path), fault)
+                    : NULL;
 
     if (!old)
         return NULL;
@@ -104,6 +106,8 @@ static bool contents_make(const struct store *store, const struct signer *signer
     if (certificate_maker_check_end(&made, signer->certificate, fault) &&
         (!order->keeps_key || journal_check_unrevoked(store, PROFILE_INDEX, old, fault)))
         key = order->keeps_key ? X509_get_pubkey(old) : key_make(store, renewal, fault);
+    else
+        fault_wrap(fault, "%s", order->name);
     made.public_key = key;
     /* The old certificate stays valid for those who have it. */
     if (key && (!journal_demands_unique_subjects(store) || journal_allow_equal_subjects(store, fault)))

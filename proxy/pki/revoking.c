@@ -48,6 +48,7 @@ struct target {
     const char *which; /* as it was given */
     X509 *certificate; /* owned; NULL: only the serial number is known */
     bool is_ca;        /* a CA by its name: with its earlier certificates, of the same subject */
+    bool *was_revoked;
     char serial[JOURNAL_SERIAL_BYTES];
 };
 
@@ -114,12 +115,8 @@ static bool row_revoke(struct journal *journal, const struct target *target, str
 {
     const char *why = reason ? revoking_reasons[reason] : NULL;
 
-    if (row->status == JOURNAL_REVOKED) {
-        fault_set(fault, "the certificate of %.64s with serial number %s is revoked already", row->subject,
-                  row->serial);
-        return false;
-    }
-    if (journal_revoke(row, why, clock_wall_seconds()) &&
+    *target->was_revoked = row->status == JOURNAL_REVOKED;
+    if ((*target->was_revoked || journal_revoke(row, why, clock_wall_seconds())) &&
         (!target->is_ca || versions_revoke(journal, row, why)))
         return true;
     fault_set(fault, "out of memory");
@@ -164,9 +161,10 @@ static bool target_revoke(const struct store *store, const struct target *target
     return false;
 }
 
-bool revoking_run(struct store *store, const char *which, unsigned reason, struct fault *fault)
+bool revoking_run(struct store *store, const char *which, unsigned reason, bool *was_revoked,
+                  struct fault *fault)
 {
-    struct target target = { .which = which };
+    struct target target = { .which = which, .was_revoked = was_revoked };
     char path[STORE_PATH_BYTES];
     enum profile_use ca;
     bool is_ready = store_lock(store, fault);

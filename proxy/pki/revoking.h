@@ -9,8 +9,9 @@ extern const char *const revoking_reasons[];
 
 /* Enters into the journal that a certificate is revoked. `which`: a name of the PKI, the serial number in
  * hexadecimal, or a file. A certificate is entered into the journal of the CA that has signed it. `reason`:
- * an index of revoking_reasons. Locks the store. */
-MUST_CHECK bool revoking_run(struct store *store, const char *which, unsigned reason, struct fault *fault);
+ * an index of revoking_reasons. *was_revoked: the journal had it as revoked before. Locks the store. */
+MUST_CHECK bool revoking_run(struct store *store, const char *which, unsigned reason, bool *was_revoked,
+                             struct fault *fault);
 
 /* Writes the revocation list of the CA. `days`: until the next list is due. Locks the store. */
 MUST_CHECK bool revoking_make_list(struct store *store, const struct signer *signer, unsigned days,

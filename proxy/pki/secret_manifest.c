@@ -168,7 +168,7 @@ static bool manifest_write(BIO *to, const struct store *store, const struct secr
 {
     char ca[STORE_PATH_BYTES], cert[STORE_PATH_BYTES], key[STORE_PATH_BYTES], name[32];
 
-    if (!store_check_name(order->name, fault))
+    if (!store_check_name(order->name, fault) || !store_check_certificate(store, order->name, fault))
         return false;
     store_path(store, PROFILE_ROOT_CERT, NULL, ca);
     store_path(store, PROFILE_KEY, order->name, key);

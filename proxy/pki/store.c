@@ -34,6 +34,19 @@ bool store_has(const struct store *store, enum profile_file file, const char *na
     return store->profile->files[file] && lstat(store_path(store, file, name, path), &status) == 0;
 }
 
+bool store_check_certificate(const struct store *store, const char *name, struct fault *fault)
+{
+    char path[STORE_PATH_BYTES];
+
+    if (store_has(store, PROFILE_CERT, name) || errno != ENOENT)
+        return true;
+    fault_set(fault,
+              "%.300s: there is no certificate \"%.64s\": give the name of a file NAME.crt.pem, or make the "
+              "certificate with husk pki issue",
+              store_path(store, PROFILE_CERT, name, path), name);
+    return false;
+}
+
 bool store_check_name(const char *name, struct fault *fault)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";

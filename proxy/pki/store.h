@@ -46,6 +46,9 @@ bool store_names_ca(const struct store *store, const char *name, enum profile_us
 const char *store_path(const struct store *store, enum profile_file file, const char *name,
                        char path[STORE_PATH_BYTES]);
 
+/* Checks that there is a certificate of this name. */
+MUST_CHECK bool store_check_certificate(const struct store *store, const char *name, struct fault *fault);
+
 /* Whether the file exists. */
 bool store_has(const struct store *store, enum profile_file file, const char *name);
 

@@ -69,7 +69,7 @@ def test_a_secret_of_type_tls_has_the_key_in_the_clear(made, tmp_path):
 
 
 @pytest.mark.parametrize("words, expected", [
-    (("none",), "none.crt.pem: No such file"),
+    (("none",), "none.crt.pem: there is no certificate \"none\": give"),
     (("locked", "--key-passphrase-env", "WRONG"), "locked.key.pem: the passphrase does not decrypt the private key"),
     (("locked", "--layout", "tls", "--key-passphrase-env", "WRONG"), "does not decrypt the private key"),
     (("server", "--secret-name", "A b"), '--secret-name "A b": expected small letters'),
@@ -109,7 +109,7 @@ def test_a_p12_of_the_seed_has_its_ca(seed):
 
 
 @pytest.mark.parametrize("words, expected", [
-    (("none",), "none.crt.pem: No such file"),
+    (("none",), "none.crt.pem: there is no certificate \"none\": give"),
     (("server",), "server.p12: needs a passphrase: give it with --p12-passphrase-env or --p12-passphrase-file"),
     (("locked", "--p12-passphrase-env", "P12"), "locked.key.pem: needs a passphrase: give it with --key-passphrase-env"),
     (("server", "--p12-passphrase-env", "P12", "--out", "/none/a.p12"), "/none/a.p12: No such file or directory"),

@@ -96,11 +96,30 @@ def test_a_certificate_of_openssl_is_renewed_and_openssl_goes_on(seed):
 
 
 def test_what_cannot_be_renewed_is_named(made, tmp_path):
-    assert f"{made}/none.crt.pem: No such file" in refuse("renew", "none", "--dir", made)
+    assert refuse("renew", "none", "--dir", made) == (
+        f'{made}/none.crt.pem: there is no certificate "none": give the name of a file NAME.crt.pem, or make the '
+        "certificate with husk pki issue")
+    assert refuse("renew", "client", "--days", 3000, "--dir", made).startswith("client: the certificate would be valid longer")
     succeed("init", tmp_path / "other", "--subject", "/O=other")
     shutil.copy(tmp_path / "other/client.crt.pem", made / "foreign.crt.pem")
     assert "was issued by CN=husk intermediate CA,O=other, not by the CA of this directory" in refuse(
         "renew", "foreign", "--dir", made)
+
+
+@pytest.mark.parametrize("names", [("none", "client", "server"), ("client", "none", "server"), ("client", "server", "none")])
+def test_a_name_that_cannot_be_renewed_does_not_stop_the_others(made, names):
+    before = [(made / f"{name}.crt.pem").read_text() for name in ("client", "server")]
+    result = husk_pki("renew", *names, "none", "--dir", made)
+    assert result.returncode == 1 and result.stderr.count('there is no certificate "none"') == result.stderr.count("\n") == 2
+    assert all((made / f"{name}.crt.pem").read_text() != old for name, old in zip(("client", "server"), before))
+
+
+def test_a_wrong_key_of_the_ca_renews_no_name(made):
+    shutil.copy(made / "client.key.pem", made / "intermediate.key.pem")
+    before = (made / "server.crt.pem").read_text()
+    result = husk_pki("renew", "client", "server", "--dir", made)
+    assert result.returncode == 1 and result.stderr.count("is not the key of the certificate") == 2
+    assert (made / "server.crt.pem").read_text() == before
 
 
 def fits(cert, key):
@@ -348,7 +367,24 @@ def test_serial_numbers_and_files_are_revoked(made, tmp_path):
     succeed("revoke", tmp_path / "copy.pem", serial, "--dir", made)
     rows = [row.split("\t") for row in (made / "index.txt").read_text().splitlines()]
     assert [row[0] for row in rows] == ["R", "V", "R"] and "," not in rows[0][2]
-    assert "is revoked already" in refuse("revoke", "a", "--dir", made)
+    assert succeed("revoke", "a", "--dir", made) == "a: is revoked already\n"
+
+
+@pytest.mark.parametrize("words", [("none", "client", "server"), ("client", "server", "none")])
+def test_a_word_that_cannot_be_revoked_does_not_stop_the_others(made, words):
+    for said in ("", "client: is revoked already\nserver: is revoked already\n"):
+        result = husk_pki("revoke", *words, "1234", "--dir", made)
+        assert result.returncode == 1 and result.stdout == said
+        assert [line.split(" ")[2:4] for line in result.stderr.splitlines()] == [['"none":', "is"], ['"1234":', "is"]]
+        assert [row[0] for row in (made / "index.txt").read_text().splitlines()] == ["R", "R"]
+
+
+def test_a_revoked_intermediate_takes_its_earlier_certificates_along(made):
+    succeed("renew", "intermediate", "--dir", made)
+    succeed("revoke", made / "intermediate.crt.pem", "--dir", made)
+    assert sorted(row[0] for row in (made / "ca.index.txt").read_text().splitlines()) == ["R", "V"]
+    assert succeed("revoke", "intermediate", "--dir", made) == "intermediate: is revoked already\n"
+    assert [row[0] for row in (made / "ca.index.txt").read_text().splitlines()] == ["R", "R"]
 
 
 def test_what_cannot_be_revoked_is_named(made, tmp_path, pki):
