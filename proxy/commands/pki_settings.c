@@ -59,7 +59,8 @@ static const struct setting rows[] = {
       .help = "validity of the certificates in days; auto: servers and clients 90, or 365 with the profile "
               "seed" },
     { "left", SETTING_COUNT, AT(left_days), .users = PKI_NEEDS_RENEWAL, .zero_word = "auto",
-      .fallback = "auto", .min = 1, .max = 3650, .value_name = "DAYS", .group = GROUP_REVOCATION,
+      .zero_is_word_only = true, .fallback = "auto", .min = 1, .max = 3650, .value_name = "DAYS",
+      .group = GROUP_REVOCATION,
       .help = "a certificate needs renewal when fewer days are left; auto: a third of its life" },
     { "keep-key", SETTING_FLAG, AT(keeps_key), .users = PKI_RENEW, .group = GROUP_REVOCATION,
       .help = "keep the key of the certificate" },

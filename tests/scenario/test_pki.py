@@ -150,6 +150,7 @@ def test_names_of_the_command_replace_those_of_a_request(made, tmp_path):
     (("init", "a", "--days", "0"), "expected 1 to 3650"),
     (("init", "a", "--days", "-1"), "expected 1 to 3650"),
     (("issue", "server", "a", "--days", "0"), "expected 1 to 3650"),
+    (("needs-renewal", "a", "--left", "0"), "expected 1 to 3650"),
     (("init", "a", "--profile", "old"), "--profile: "),
     (("init", "a", "--reason", "superseded"), "--reason: unknown option"),
     (("init", "a", "--server-name", "a b"), 'name "a b": is neither a DNS name nor an IP address'),
