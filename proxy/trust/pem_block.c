@@ -1,11 +1,13 @@
 #include "trust/pem_block.h"
 
+#include <ctype.h>
 #include <openssl/bio.h>
 #include <openssl/mem.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 enum { DER_SEQUENCE = 0x30 };
 
@@ -94,6 +96,44 @@ static bool contains(const struct line *line, const char *word)
     return memmem(line->text, line->length, word, strlen(word)) != NULL;
 }
 
+static bool is_letter(char byte)
+{
+    return isalnum((unsigned char)byte);
+}
+
+static bool begins_with_word(const struct line *text, const char *word)
+{
+    size_t length = strlen(word);
+
+    return text->length > length && strncasecmp(text->text, word, length) == 0 &&
+           !is_letter(text->text[length]);
+}
+
+static bool ends_with_word(const struct line *text, const char *word)
+{
+    size_t length = strlen(word);
+    const char *end = text->text + text->length - length;
+
+    return text->length > length && strncasecmp(end, word, length) == 0 && !is_letter(end[-1]);
+}
+
+/* Whether the line is a BEGIN or END in other letters or between other marks than dashes, as text programs
+ * make them. A comment that speaks of the end of a certificate has no marks on both sides. */
+static bool is_like_delimiter(const struct line *line)
+{
+    size_t from = 0, to = line->length;
+
+    while (from < to && !is_letter(line->text[from]))
+        from++;
+    while (to > from && !is_letter(line->text[to - 1]))
+        to--;
+    struct line words = { line->text + from, to - from };
+    return from && to < line->length &&
+           (begins_with_word(&words, "BEGIN") || begins_with_word(&words, "END")) &&
+           (ends_with_word(&words, "CERTIFICATE") || ends_with_word(&words, "KEY") ||
+            ends_with_word(&words, "CRL"));
+}
+
 /* Sets the label of BEGIN and END. */
 static enum delimiter delimiter_of(const struct line *line, struct line *label)
 {
@@ -105,7 +145,7 @@ static enum delimiter delimiter_of(const struct line *line, struct line *label)
 
     if (line->length && line->text[0] == '#')
         return DELIMITER_NONE;
-    if (!contains(line, "--BEGIN") && !contains(line, "--END"))
+    if (!contains(line, "--BEGIN") && !contains(line, "--END") && !is_like_delimiter(line))
         return DELIMITER_NONE;
     if ((!is_begin && !is_end) || line->length <= skipped + DASHES ||
         memcmp(line->text + line->length - DASHES, dashes, DASHES) != 0)
@@ -176,13 +216,48 @@ static enum pem_found finish_block(struct pem_scan *scan, struct pem_block *bloc
     return scan_fault(scan, fault, block->line, "the block that begins here has no END");
 }
 
+static bool is_base64(const struct line *line)
+{
+    enum { BASE64_LINE_MIN = 60 };
+    size_t count = 0;
+
+    while (count < line->length &&
+           (is_letter(line->text[count]) || line->text[count] == '+' || line->text[count] == '/'))
+        count++;
+    return count == line->length && count >= BASE64_LINE_MIN;
+}
+
+/* Whether this line and the next one are the contents of a block that has no BEGIN. */
+static bool is_bare_contents(const struct pem_scan *scan, const struct line *line)
+{
+    struct pem_scan ahead = *scan;
+    struct line next;
+
+    return is_base64(line) && next_line(&ahead, &next) && is_base64(&next);
+}
+
+static bool is_utf16(const struct pem_file *file)
+{
+    return file->length >= 2 &&
+           (memcmp(file->bytes, "\xff\xfe", 2) == 0 || memcmp(file->bytes, "\xfe\xff", 2) == 0);
+}
+
 enum pem_found pem_scan_next(struct pem_scan *scan, struct pem_block *block, struct fault *fault)
 {
     struct line line, label;
 
+    if (is_utf16(scan->file)) {
+        fault_set(fault,
+                  "%.160s: is UTF-16, not ASCII; convert it with: iconv -f UTF-16 -t UTF-8 %.160s > NEW.pem",
+                  scan->file->path, scan->file->path);
+        return PEM_FOUND_FAULT;
+    }
     while (next_line(scan, &line)) {
         switch (delimiter_of(&line, &label)) {
         case DELIMITER_NONE:
+            if (is_bare_contents(scan, &line))
+                return scan_fault(scan, fault, scan->line,
+                                  "a damaged block: base64 outside of BEGIN and END");
             continue;
         case DELIMITER_END:
             return scan_fault(scan, fault, scan->line, "END without BEGIN");

@@ -14,7 +14,7 @@ from support import raw
 from support.checks import SCHEMA
 from support.forward import Aggregator
 from support.husk import ROOT, flags, run
-from support.pki import Certificate, RevocationLists
+from support.pki import Certificate, RevocationLists, openssl
 from support.strangers import HTTP_RESPONSE, Peer, TlsServer
 
 HERE = f"{raw.HOST}:1"
@@ -109,6 +109,33 @@ def test_a_damaged_file_is_a_problem(check, tmp_path, pki, setting):
     lines = pathlib.Path(good).read_text().splitlines()
     path = written(tmp_path / "cut", "\n".join(lines[:-1]) + "\n")
     check("client", **{setting: path}).expect_only("problem", f"--{setting} {path}: line 1: the block", "no END")
+
+
+@pytest.mark.parametrize("begin, end, line, words", [
+    ("\u2014BEGIN CERTIFICATE\u2014", "\u2014END CERTIFICATE\u2014", 1, "a damaged BEGIN"),
+    ("-----begin certificate-----", "-----end certificate-----", 1, "a damaged BEGIN"),
+    ("===== BEGIN CERTIFICATE =====", "===== END CERTIFICATE =====", 1, "a damaged BEGIN"),
+    ("BEGIN CERTIFICATE", "END CERTIFICATE", 2, "a damaged block"), ("", "", 2, "a damaged block")])
+def test_a_second_ca_without_delimiters_is_a_problem(check, tmp_path, pki, begin, end, line, words):
+    good = pathlib.Path(pki.ca.cert).read_text()
+    second = [begin, *good.splitlines()[1:-1], end]
+    path = written(tmp_path / "bundle", good + "\n".join(second) + "\n")
+    check("client", ca=path).expect_only("problem", f"--ca {path}: line {len(good.splitlines()) + line}: {words}")
+
+
+@pytest.mark.parametrize("setting", ["cert", "key", "ca"])
+def test_a_file_in_utf16_is_a_problem(check, tmp_path, pki, setting):
+    good = {"cert": pki.client.cert, "key": pki.client.key, "ca": pki.ca.cert}[setting]
+    path = tmp_path / "utf16"
+    path.write_bytes(pathlib.Path(good).read_text().encode("utf-16"))
+    check("client", **{setting: path}).expect_only("problem", f"--{setting} {path}: is UTF-16, not ASCII; convert it with: iconv")
+
+
+def test_a_ca_on_a_curve_that_husk_does_not_know_is_told(check, tmp_path):
+    ca = tmp_path / "ca.pem"
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-nodes", "-keyout", tmp_path / "ca.key",
+            "-subj", "/CN=odd", "-out", ca)
+    check("client", ca=ca).expect("warning", "has a key of a kind or curve that husk does not support")
 
 
 def test_a_key_in_the_ca_file_is_a_problem(check, pki):

@@ -139,11 +139,63 @@ static void test_a_damaged_delimiter_is_no_comment(void **state)
         "-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\n",
         "-----BEGIN \n",
         "-----END CERTIFICATE\n",
+        "\xe2\x80\x94"
+        "BEGIN CERTIFICATE\xe2\x80\x94\n",
+        "-----begin certificate-----\n",
+        "===== BEGIN CERTIFICATE =====\n",
+        "= End RSA Private Key =\n",
+        "** BEGIN X509 CRL **\n",
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++)
         check(damaged[i], NULL, 0, "x.pem: line 1: a damaged BEGIN or END");
+}
+
+#define BASE64_60 "ABCDEFGHIJKLMNOPQRSTUVWXYZ/abcdefghijklmnopqrstuvwxyz+012345"
+
+static void test_base64_outside_of_a_block_is_no_comment(void **state)
+{
+    static const char fault[] = "x.pem: line 4: a damaged block: base64 outside of BEGIN and END";
+    static const struct expected good = { PEM_CERTIFICATE, 1, TIDY };
+
+    (void)state;
+    check(BLOCK("CERTIFICATE") BASE64_60 "\n" BASE64_60 "6789\nAAAA==\n", &good, 1, fault);
+    check(BLOCK("CERTIFICATE") BASE64_60 "\r\n  " BASE64_60, &good, 1, fault);
+}
+
+static void test_explanations_are_comments(void **state)
+{
+    static const char *const comments[] = {
+        BASE64_60 "\n",
+        BASE64_60 "\n\n" BASE64_60 "\n",
+        BASE64_60 "\nCertificate:\n" BASE64_60 "\n",
+        "# " BASE64_60 "\n# " BASE64_60 "\n",
+        "============================================================\n"
+        "============================================================\n",
+        "00:c4:6e:5c:29:ac:3b:e6:89:5a:0f:a1:5f:4e:b7:d5:7c:02:9e:63:1a\n"
+        "12:c4:6e:5c:29:ac:3b:e6:89:5a:0f:a1:5f:4e:b7:d5:7c:02:9e:63:1a\n",
+        "subject=CN = West End Key CA\n",
+        "End entity certificate\n",
+        "// The end of the certificate.\n",
+        "// End of the certificate\n",
+        "--- Backend certificate ---\n",
+        "# ===== BEGIN CERTIFICATE =====\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof comments / sizeof comments[0]; i++)
+        check(comments[i], NULL, 0, NULL);
+}
+
+static void test_utf16_is_named(void **state)
+{
+    static const char *const marks[] = { "\xff\xfe-", "\xfe\xff-" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        check(marks[i], NULL, 0,
+              "x.pem: is UTF-16, not ASCII; convert it with: iconv -f UTF-16 -t UTF-8 x.pem > NEW.pem");
 }
 
 static void test_a_refusal_names_line_and_label(void **state)
@@ -191,6 +243,9 @@ int main(void)
         cmocka_unit_test(test_the_label_says_the_kind),
         cmocka_unit_test(test_a_damaged_block_is_a_fault_that_names_the_line),
         cmocka_unit_test(test_a_damaged_delimiter_is_no_comment),
+        cmocka_unit_test(test_base64_outside_of_a_block_is_no_comment),
+        cmocka_unit_test(test_explanations_are_comments),
+        cmocka_unit_test(test_utf16_is_named),
         cmocka_unit_test(test_a_refusal_names_line_and_label),
         cmocka_unit_test(test_blocks_beside_the_wanted_ones_are_skipped),
     };
