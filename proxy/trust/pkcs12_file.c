@@ -7,6 +7,7 @@
 
 #include <openssl/bytestring.h>
 #include <openssl/cipher.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
@@ -19,7 +20,7 @@
 
 enum verdict {
     VERDICT_DAMAGED,
-    VERDICT_KEY_TYPE,      /* BoringSSL does not know this type of key */
+    VERDICT_KEY_TYPE,      /* BoringSSL does not know this type of key, or its curve */
     VERDICT_TWO_PASSWORDS, /* the password is right, and does not decrypt what is inside */
     VERDICT_PASSWORD,
     VERDICT_SEVERAL_KEYS,
@@ -37,6 +38,8 @@ static enum verdict verdict_of(uint32_t error)
     if (ERR_GET_LIB(error) == ERR_LIB_CIPHER && ERR_GET_REASON(error) == CIPHER_R_BAD_DECRYPT)
         return VERDICT_TWO_PASSWORDS;
     if (ERR_GET_LIB(error) == ERR_LIB_EVP && ERR_GET_REASON(error) == EVP_R_UNSUPPORTED_ALGORITHM)
+        return VERDICT_KEY_TYPE;
+    if (ERR_GET_LIB(error) == ERR_LIB_EC && ERR_GET_REASON(error) == EC_R_UNKNOWN_GROUP)
         return VERDICT_KEY_TYPE;
     if (ERR_GET_LIB(error) != ERR_LIB_PKCS8)
         return VERDICT_DAMAGED;
@@ -100,7 +103,11 @@ static void read_fault(const struct pem_file *file, const struct passphrase *pas
         kind_fault(file, reason, fault);
         break;
     case VERDICT_KEY_TYPE:
-        fault_set(fault, "%s: the private key cannot be read: %s", file->path, reason);
+        fault_set(fault,
+                  "%.160s: the private key cannot be read: %s: it is of a kind or curve that husk does not "
+                  "support; make a new key with: openssl ecparam -name prime256v1 -genkey -noout -out "
+                  "NEW.key.pem",
+                  file->path, reason);
         break;
     case VERDICT_TWO_PASSWORDS:
         fault_set(fault,

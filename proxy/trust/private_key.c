@@ -146,8 +146,12 @@ static EVP_PKEY *key_decode(struct pem_file *file, const struct passphrase *pass
             "ssh-keygen -p -m PKCS8 -f %.160s",
             file->path, block.line, file->path);
     else
-        fault_set(fault, "%s: line %zu: the private key cannot be read: %s", file->path, block.line,
-                  library_error_take());
+        fault_set(
+            fault,
+            "%.160s: line %zu: the private key cannot be read: %s: it is damaged, or of a kind or curve "
+            "that husk does not support; make a new key with: openssl ecparam -name prime256v1 -genkey "
+            "-noout -out NEW.key.pem",
+            file->path, block.line, library_error_take());
     return NULL;
 }
 

@@ -35,7 +35,7 @@ bool strength_check_key(X509 *certificate, char flaw[STRENGTH_FLAW_BYTES])
     } else if (kind == EVP_PKEY_EC) {
         is_strong = check_curve(key, flaw);
     } else {
-        snprintf(flaw, STRENGTH_FLAW_BYTES, "has a key that is neither RSA, ECDSA nor Ed25519");
+        snprintf(flaw, STRENGTH_FLAW_BYTES, "has a key of a kind or curve that husk does not support");
     }
     EVP_PKEY_free(key);
     ERR_clear_error();

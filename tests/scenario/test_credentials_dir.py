@@ -343,13 +343,23 @@ def test_the_command_in_the_line_converts_a_certificate_in_der(husk, pki, tmp_pa
     husk.client("localhost:1", **{**options, "cert": tmp_path / "NEW.pem"})
 
 
-def test_a_pkcs12_file_with_a_key_of_an_unknown_type_is_told(husk, pki, tmp_path, secret):
-    key, cert, path = tmp_path / "ed448.key", tmp_path / "ed448.pem", tmp_path / "ed448.p12"
-    openssl("genpkey", "-algorithm", "ed448", "-out", key)
+@pytest.mark.parametrize("kind, reason", [
+    (["-algorithm", "ed448"], "UNSUPPORTED_ALGORITHM"),
+    (["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"], "UNKNOWN_GROUP"),
+])
+def test_a_key_of_an_unknown_type_or_curve_is_told(husk, pki, tmp_path, secret, kind, reason):
+    key, cert, path = tmp_path / "odd.key", tmp_path / "odd.pem", tmp_path / "odd.p12"
+    openssl("genpkey", *kind, "-out", key)
     openssl("req", "-x509", "-new", "-key", key, "-subj", "/CN=client", "-out", cert)
     openssl("pkcs12", "-export", "-in", cert, "-inkey", key, "-out", path, "-passout", f"pass:{PASSPHRASE}")
-    assert "ed448.p12: the private key cannot be read: UNSUPPORTED_ALGORITHM" in start_fault(
-        husk, "client", keystore=path, ca=pki.ca.cert, key_passphrase_file=secret)
+    store_fault = start_fault(husk, "client", keystore=path, ca=pki.ca.cert, key_passphrase_file=secret)
+    key_fault = start_fault(husk, "client", cert=cert, key=key, ca=pki.ca.cert)
+    assert f"odd.p12: the private key cannot be read: {reason}: it is of a kind or curve that husk" in store_fault
+    assert f"odd.key: line 1: the private key cannot be read: {reason}: it is damaged, or of a kind or curve that" in key_fault
+    for line in (store_fault, key_fault):
+        answer(command_of(line, "openssl"), tmp_path)
+    openssl("req", "-x509", "-new", "-key", tmp_path / "NEW.key.pem", "-subj", "/CN=client", "-out", cert)
+    husk.client("localhost:1", cert=cert, key=tmp_path / "NEW.key.pem", ca=pki.ca.cert)
 
 
 def test_a_pkcs12_file_whose_key_fits_no_signature_algorithm_is_named(husk, store, pki, secret):
