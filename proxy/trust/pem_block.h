@@ -1,8 +1,8 @@
 /* Finds the blocks of a PEM file (RFC 7468) and says in which line each begins.
  *
  * Byte-order marks, indentation, blanks at line ends and every kind of line end are accepted. Text outside of
- * blocks is a comment, except a line that looks like a damaged BEGIN or END, and lines of base64. Anything that looks like a block
- * is reported. Knows nothing of the contents of a block. */
+ * blocks is a comment, except a line that looks like a damaged BEGIN or END, and lines of base64. Anything
+ * that looks like a block is reported. Knows nothing of the contents of a block. */
 #ifndef HUSK_TRUST_PEM_BLOCK_H
 #define HUSK_TRUST_PEM_BLOCK_H
 
