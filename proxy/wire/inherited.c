@@ -175,6 +175,13 @@ static bool is_at(const struct inherited_socket *socket, const struct socket_add
     return strcmp(bound, wanted) == 0;
 }
 
+/* A service manager that starts husk has just bound the socket: husk may have no view of the file, for
+ * example in a container. A socket that comes from a husk may be old. */
+static bool is_lost(const struct inherited_socket *socket, const struct socket_address *asked)
+{
+    return strchr(socket->name, '/') && socket_file_is_missing(asked);
+}
+
 int inherited_take(struct inherited *inherited, const char *route, const struct socket_address *asked,
                    struct inherited_origin *origin)
 {
@@ -188,7 +195,7 @@ int inherited_take(struct inherited *inherited, const char *route, const struct 
             continue;
         int fd = socket_take(socket);
         *origin = inherited_origin_of(socket);
-        if (!socket_file_is_missing(asked))
+        if (!is_lost(socket, asked))
             return fd;
         close(fd);
     }

@@ -53,7 +53,7 @@ MUST_CHECK bool inherited_open(struct inherited *inherited, struct fault *fault)
 void inherited_close(struct inherited *inherited);
 
 /* The socket for the address `asked` of a route: the caller owns the descriptor. -1: there is none. Closes a
- * Unix socket whose file is missing: nobody can connect to it any more. */
+ * Unix socket that a husk has passed on and whose file is missing: nobody can connect to it any more. */
 int inherited_take(struct inherited *inherited, const char *route, const struct socket_address *asked,
                    struct inherited_origin *origin);
 /* The next socket at the address of a socket that was taken before; -1: there is none. */

@@ -250,7 +250,8 @@ struct listening_socket *listening_find_alone(struct listening *listening,
 bool listening_has_lost_file(const struct listening *listening)
 {
     for (unsigned i = 0; i < listening->count; i++) {
-        if (socket_file_is_missing(&listening->sockets[i].asked.address))
+        const struct listening_socket *socket = &listening->sockets[i];
+        if (socket->file.inode && socket_file_is_missing(&socket->asked.address))
             return true;
     }
     return false;

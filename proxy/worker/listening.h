@@ -82,7 +82,7 @@ bool listening_can_pause(const struct listening *listening);
  * socket, or a TCP socket that was inherited without SO_REUSEPORT. NULL: there is none. */
 struct listening_socket *listening_find_alone(struct listening *listening,
                                               const struct socket_address *address);
-/* Whether the file of a Unix socket is missing, so that nobody can connect. */
+/* Whether the file of a Unix socket has gone, so that nobody can connect. */
 bool listening_has_lost_file(const struct listening *listening);
 /* Removes the files of the Unix sockets: nobody can connect there any more. */
 void listening_remove_files(struct listening *listening);

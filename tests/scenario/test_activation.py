@@ -67,6 +67,23 @@ def test_husk_listens_on_the_socket_of_its_address(file, launch, tmp_path, kind,
     waiting.close()
 
 
+def test_a_unix_socket_whose_file_husk_does_not_see_is_used(file, launch, tmp_path):
+    """As in a container, or with PrivateTmp=yes: the file is in a directory of the service manager alone."""
+    path, outside, aggregator = tmp_path / "agents", tmp_path / "outside", CountingAggregator()
+    sock = listen_at(path)
+    path.rename(outside)
+    routes = [route("one", aggregator, listen=f"unix:{path}")]
+    running = file(*routes, **launch(sock))
+    visit(str(outside), 1)
+    assert running.change(*routes)["changed"] == 0
+    running.change(route("one", aggregator, listen=f"unix:{path}", delivery={"ack_timeout": "9s"}))
+    visit(str(outside), 2)
+    sock.close()
+    running.husk.signal(signal.SIGTERM)
+    assert running.husk.wait() == 0 and not running.husk.problems()
+    assert outside.is_socket() and not path.exists()
+
+
 def test_several_sockets_go_to_the_routes_with_their_addresses(file, launch, tmp_path):
     first, second = CountingAggregator(), CountingAggregator()
     paths = [tmp_path / "one", tmp_path / "two"]

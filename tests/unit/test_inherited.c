@@ -136,6 +136,22 @@ static void a_unix_socket_whose_file_is_missing_is_closed(void **state)
     assert_int_equal(take(&inherited, "unix:@no-file", &origin), fds[2]);
 }
 
+static void a_unix_socket_of_a_service_manager_needs_no_file(void **state)
+{
+    struct inherited_socket items[] = {
+        socket_at("unix:/no/such/file", "husk.socket"),
+        socket_at("unix:/no/such/file", "=logs/unix,/no/such/file"), /* a husk before has had it */
+    };
+    struct inherited inherited = { .items = items, .count = 2 };
+    struct inherited_origin origin;
+    int fd = items[0].fd;
+
+    (void)state;
+    assert_int_equal(take(&inherited, "unix:/no/such/file", &origin), fd);
+    assert_false(origin.is_from_husk || origin.is_own_file);
+    assert_int_equal(take(&inherited, "unix:/no/such/file", &origin), -1);
+}
+
 static void the_origin_survives_another_takeover(void **state)
 {
     struct inherited_socket item = socket_at("127.0.0.1:1001", "=logs/127.0.0.1,0");
@@ -172,6 +188,7 @@ int main(void)
         cmocka_unit_test(a_name_has_the_route_and_the_address),
         cmocka_unit_test(a_socket_is_for_its_address),
         cmocka_unit_test(a_unix_socket_whose_file_is_missing_is_closed),
+        cmocka_unit_test(a_unix_socket_of_a_service_manager_needs_no_file),
         cmocka_unit_test(the_origin_survives_another_takeover),
         cmocka_unit_test(an_unfit_socket_is_for_no_address),
     };
