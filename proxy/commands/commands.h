@@ -16,7 +16,6 @@ void send_print_help(FILE *out);
 int schema_command(int argc, char **argv);
 void schema_print_help(FILE *out);
 
-
 int healthcheck_command(int argc, char **argv);
 void healthcheck_print_help(FILE *out);
 
