@@ -1,6 +1,6 @@
 /* Explains what the settings of a route mean for an agent with a certificate: whether the CAs of the route
  * have issued it, which setting admits it, which rule applies to it and why, and what its records get. If the
- * route accepts only some servers, the same for a server with the certificate.
+ * route accepts only some servers, explains the same for a server with the certificate.
  *
  * Makes no connection, and needs no key. */
 #ifndef HUSK_CHECK_EXPLAIN_H

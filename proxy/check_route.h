@@ -15,10 +15,11 @@
 struct check_settings {
     bool connects;                 /* make a connection to each upstream address */
     bool is_running;               /* a husk runs with these settings: its addresses are in use */
-    bool sends_nothing;            /* send no message without events */
-    const char *tag;               /* of this message: at most EMPTY_MESSAGE_TAG_BYTES_MAX bytes */
+    bool sends_nothing;            /* do not send the message without events */
+    const char *tag;               /* of that message: at most EMPTY_MESSAGE_TAG_BYTES_MAX bytes */
     uint64_t answer_ms;            /* longest wait for its ack */
-    const struct config *defaults; /* borrowed; what the routes of a file share: no mistake of one of them */
+    const struct config *defaults; /* borrowed; settings that a route has from the defaults of its file cause
+                                      no warning about the route */
     struct workload_api_limits workload_api;
     struct credentials_options
         client; /* the files of a client of listeners with TLS (check/tls_listener.h) */

@@ -6,9 +6,9 @@
  *          passing cause└──the file has changed──┐        │
  *                    └──────▶ RETRYING ──────────┴────────┘
  *
- * A file with a mistake changes nothing, nor does a file whose routes cannot begin or change. The cause of
- * the second kind can pass, such as a certificate that is not there yet, or a port in use: husk tries again
- * until the file can be used or changes. While a new process starts, the file is not read: both processes
+ * A file with a mistake, or a file whose routes cannot begin or change, changes nothing. The cause of the
+ * second case can pass, such as a certificate that is not there yet, or a port in use: husk tries again until
+ * the file can be used or changes. While a new process starts, the file is not read: both processes
  * would bind the new addresses. Settings of the process are read when husk starts; the log names the
  * settings that differ. */
 #ifndef HUSK_CONFIG_RELOAD_H

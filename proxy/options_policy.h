@@ -11,7 +11,7 @@
 /* Adds the settings `allow` and `deny` to `policy`, which the caller frees also after a mistake. */
 void options_policy_set_peers(struct peer_policy *policy, const struct config_check *check);
 /* Adds the setting `allow_server` to `policy`, which the caller frees also after a mistake, and checks
- * whether the other settings allow to ignore the server name. */
+ * whether the other settings allow that the server name is ignored. */
 void options_policy_set_servers(struct peer_policy *policy, const struct config_check *check);
 /* Adds the setting `rules` to `policy`, which the caller frees also after a mistake. */
 void options_policy_set_rules(struct message_policy *policy, const struct config_check *check);

@@ -15,8 +15,8 @@ struct plan_follow_counts {
     size_t added, changed, removed; /* routes */
 };
 
-/* The workers take the changes later. Each route shares the plan that has its options, as its on_unused
- * releases it. False and a fault: nothing has changed. */
+/* The workers take the changes later. Each route takes a reference to the plan that has its options;
+ * on_unused of the routes releases the reference. False and a fault: nothing has changed. */
 MUST_CHECK bool plan_follow(struct plan *plan, struct routes *routes, struct plan_follow_counts *counts,
                             struct fault *fault);
 

@@ -32,7 +32,7 @@ struct route_process {
     struct log *log;
     /* After route_retire: no worker has the route any more. Frees the route with route_close. */
     void (*on_retired)(void *owner, struct route *route);
-    /* After route_change_begin: nothing uses the options before any more. */
+    /* After route_change_begin: nothing uses the former options any more. */
     void (*on_unused)(void *owner, struct options *options);
     void *owner;
 };
@@ -60,8 +60,9 @@ struct route {
 /* ---- begin: the steps in this order. Nobody outside sees the route before route_listen ---- */
 
 /* Loads the credentials and binds the listening sockets: everything that a user can get wrong. `route` is all
- * zeros, but for `sibling`. Borrows both until route_close; `options` is changed only here and in
- * route_change_new. The route must not move in memory afterwards. Call route_close also after a failure. */
+ * zeros, but for `sibling`. Borrows `process` and `options` until route_close; `options` is changed only here
+ * and in route_change_new. The route must not move in memory afterwards. Call route_close also after a
+ * failure. */
 MUST_CHECK bool route_prepare(struct route *route, const struct route_process *process,
                               struct options *options, struct fault *fault);
 /* Listens: connections wait in the kernel's queue. */

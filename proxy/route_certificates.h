@@ -1,5 +1,5 @@
-/* What the control thread looks after for the certificates of a route: it tells their end ahead, tells which
- * revocation lists are stale, and notices a jump of the wall clock, by which certificates end. */
+/* What the control thread does for the certificates of a route: logs in advance when they end, logs which
+ * revocation lists are stale, and notices a jump of the wall clock, which decides when certificates end. */
 #ifndef HUSK_ROUTE_CERTIFICATES_H
 #define HUSK_ROUTE_CERTIFICATES_H
 
@@ -21,9 +21,9 @@ void route_certificates_begin(struct route_certificates *certificates);
 /* Safe on all zeros. */
 void route_certificates_deinit(struct route_certificates *certificates);
 
-/* Call it about once a second. Logs what is to be told of the credentials in use. True: the wall clock has
- * jumped forward, or has gone faster than the monotonic clock for long, since the last call, or a revocation
- * list has become stale that REVOCATION_REQUIRE demands; each connection is to be judged again. */
+/* Call it about once a second. Logs what is to be told of the credentials in use. True: each connection is to
+ * be judged again. Since the last call the wall clock has jumped forward, or has run faster than the
+ * monotonic clock for long, or a revocation list that REVOCATION_REQUIRE demands has become stale. */
 bool route_certificates_watch(struct route_certificates *certificates, const struct reload *reload);
 
 #endif

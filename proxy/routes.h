@@ -58,8 +58,8 @@ void routes_log_addresses(const struct routes *routes);
 
 /* The route with this name that runs; NULL: there is none. Borrowed. */
 struct route *routes_find(struct routes *routes, const char *name);
-/* A route is changed by route_change_begin, and removed by route_retire. on_unused follows, for the options
- * before. */
+/* A route is changed by route_change_begin, and removed by route_retire. on_unused follows for the former
+ * options. */
 
 /* ---- events of the process ---- */
 

@@ -1,4 +1,4 @@
-/* Tells in the log, ahead, when our own chain of a side ends.
+/* Tells in advance, for the log, when our own certificate chain of a side ends.
  *
  * Pure: the caller looks about once a second, and logs the line. The life of a chain is from notBefore of the
  * leaf to the first end of a certificate in the chain. */
@@ -33,7 +33,7 @@ struct expiry_watch {
 enum expiry_stage expiry_stage_of(int64_t begin, int64_t end, int64_t now);
 
 /* Writes the line that is to be logged now. False: there is nothing to tell. A stage is told once for each
- * chain; a chain that has taken the place of one whose end was told is told, too. `validity` all zeros: the
+ * chain. A chain that replaces a chain whose end was told is told, too. `validity` all zeros: the
  * side has no certificate. */
 bool expiry_watch_look(struct expiry_watch *watch, const struct validity *validity, int64_t now,
                        char line[EXPIRY_LINE_BYTES]);

@@ -15,7 +15,7 @@ struct health_options {
     uint64_t interval_ms; /* 0: never probes; after a failed round the next one comes sooner */
     uint64_t timeout_ms;  /* for one address */
     /* HEALTH_UNTIL_GOOD probes no more after a good round, until health_refresh. A TLS server takes a bare
-     * connect for a failed handshake, and may log it; dials of the traffic report as much. */
+     * connect for a failed handshake, and may log it; the dials for messages report as much. */
     enum health_persistence { HEALTH_ALWAYS, HEALTH_UNTIL_GOOD } persistence;
 };
 
@@ -38,14 +38,13 @@ struct health {
 void health_open(struct health *health, struct ev_loop *loop, const struct health_options *options);
 void health_close(struct health *health);
 
-/* Takes over the caller's reference to `list` and begins a round at once. The result of the last round stands
- * until it ends.
- */
+/* Takes over the caller's reference to `list` and begins a round at once. Until the new round ends, the
+ * result of the last round stays. */
 void health_replace(struct health *health, struct endpoint_list *list);
-/* The same for the first list, after the probes of `before`, which stop. The result of the last round stands
- * if it is true for `list`: the address that answered is in it; or none answered, and `list` has no other
- * address. If both lists have the same addresses and no round is under way, the next round begins when the
- * next round of `before` would begin, and at the latest after the own interval. */
+/* The same for the first list, after the probes of `before`, which stop. The result of the last round stays
+ * if `list` has the address that answered; or if none answered, and `list` has no other address. If both
+ * lists have the same addresses and no round is under way, the next round begins when the next round of
+ * `before` would begin, and at the latest after the own interval. */
 void health_follow(struct health *health, struct endpoint_list *list, struct health *before);
 
 /* Begins a round if probing has ended with a good one: something failed since. */

@@ -37,7 +37,7 @@ struct heartbeat {
     struct ev_loop *loop;                  /* NULL: not open */
     ev_io watchers[HEARTBEAT_SOCKETS_MAX]; /* one per socket */
     unsigned count;
-    ev_timer pause;           /* runs until the second is over in which the limit was reached */
+    ev_timer pause;           /* runs to the end of the second in which the limit was reached */
     uint64_t second_start_ms; /* clock_monotonic_ms */
     uint32_t taken;           /* datagrams since then */
     struct source_limit sources;

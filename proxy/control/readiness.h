@@ -1,4 +1,4 @@
-/* Decides what speaks against being ready, and words it for /ready.
+/* Decides whether a route is ready, and writes the reasons against it for /ready.
  *
  * Pure but for readiness_check, which reacts to a failing upstream. Reads discovery; knows nothing of
  * workers or HTTP: its owner passes the facts. */
@@ -77,9 +77,9 @@ struct readiness {
     uint64_t failing_since_ms; /* all addresses of the upstream fail; 0: no */
 };
 
-/* Sets the options at the begin of a route, and when they change. A route that refuses connections, and whose
- * new options do not ask for that, accepts them at once: a Unix socket may be among its new addresses, and
- * does not listen again after a refusal. */
+/* Sets the options when the route begins, and when they change. If the route refuses connections, and the new
+ * options do not ask for this, the route accepts connections at once: one of its new addresses may be a Unix
+ * socket, which does not listen again after a refusal. */
 void readiness_set_options(struct readiness *readiness, const struct readiness_options *options);
 
 /* To be called after another process has made the listening sockets listen and has ended. Repeats

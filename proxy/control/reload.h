@@ -46,8 +46,8 @@ struct reloads {
     struct tokens *tokens;                              /* borrowed: for keys in tokens */
     struct workload_apis workload_apis;                 /* where credentials come from that are no files */
     unsigned round;                                     /* sets are shared within one round */
-    /* Stamps of sets whose notes are in the log since the begin of the round: such as a weak certificate. A
-     * retry that loads the files again does not repeat the notes. */
+    /* Stamps of sets whose notes, such as a weak certificate, were logged in this round. A retry that loads
+     * the files again does not repeat the notes. */
     uint64_t noted[RELOADS_SLOTS];
     LIST_HEAD(, reload) watching;
     struct folder_watch folders; /* of the files of those that watch */

@@ -27,8 +27,8 @@ struct source_limit {
 void source_limit_init(struct source_limit *limit, uint32_t per_second);
 void source_limit_deinit(struct source_limit *limit);
 
-/* Counts a datagram of `source`, an IP address. True if the limit allows an answer; false
- * also without memory for sources. `now_ms`: clock_monotonic_ms. */
+/* Counts a datagram of `source`, an IP address. True if the limit allows an answer. False also if
+ * there is no memory for sources. `now_ms`: clock_monotonic_ms. */
 bool source_limit_admit(struct source_limit *limit, const struct socket_address *source, uint64_t now_ms);
 
 #endif

@@ -11,8 +11,7 @@
  * before this process has read the byte, the successor was never ready, and this process continues to accept.
  *
  * Owns a timer and the watchers of the channel and of the child, on the loop of the control thread, which is
- * the default loop.
- */
+ * the default loop. */
 #ifndef HUSK_CONTROL_SUCCESSOR_H
 #define HUSK_CONTROL_SUCCESSOR_H
 

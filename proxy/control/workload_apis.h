@@ -42,7 +42,8 @@ MUST_CHECK bool workload_apis_answer(struct workload_apis *apis, const char *soc
                                      struct svid_message *answer, struct fault *fault);
 /* Whether the socket has given an answer and withdrawn it, or its newest answer no longer has this SVID. */
 bool workload_apis_has_withdrawn(const struct workload_apis *apis, const struct svid_source *source);
-/* How many answers the socket has given and withdrawn; 0: none, or there is no stream. */
+/* How many answers the socket has given, plus how many it has withdrawn; an answer that repeats the one
+ * before does not count. 0: none, or there is no stream. */
 uint64_t workload_apis_answers(const struct workload_apis *apis, const char *socket);
 
 /* Runs the loop until all streams have an answer. False after `timeout_ms` (0: no limit), or when something
@@ -50,7 +51,7 @@ uint64_t workload_apis_answers(const struct workload_apis *apis, const char *soc
 MUST_CHECK bool workload_apis_await(struct workload_apis *apis, uint64_t timeout_ms, const bool *is_cancelled,
                                     struct fault *fault);
 
-/* Ends the streams that `is_needed` has not called needed for unused_ms. Call it about once a second. */
+/* Ends each stream for which `is_needed` was false for longer than unused_ms. Call it about once a second. */
 void workload_apis_prune(struct workload_apis *apis, bool (*is_needed)(const void *owner, const char *socket),
                          const void *owner);
 

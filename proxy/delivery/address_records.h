@@ -1,6 +1,5 @@
 /* What a worker knows of each endpoint: its send window, and when its last ack came. A record outlives the
- * connections to its endpoint. It is kept while DNS changes, as long as DNS has the endpoint.
- * Pure. */
+ * connections to its endpoint. The record is kept as long as DNS has the endpoint. Pure. */
 #ifndef HUSK_DELIVERY_ADDRESS_RECORDS_H
 #define HUSK_DELIVERY_ADDRESS_RECORDS_H
 
@@ -26,8 +25,8 @@ struct address_records {
 
 void address_records_deinit(struct address_records *records);
 
-/* The record of the endpoint at index `at` of the list; the record for unknown endpoints if it has
- * no record. Borrowed until the list changes. */
+/* The record of the endpoint at index `at` of the list; the record for unknown endpoints if it has no
+ * record. Borrowed until the list changes. */
 struct address_record *address_records_at(struct address_records *records, size_t at);
 
 /* An ack has come from the endpoint. */

@@ -1,7 +1,6 @@
 /* Rewrites the body of a message, if --compress, --strip-metadata or --add-identity is set, and leaves out
- * invalid events.
- * Runs after the framer has found the message and before the head and option of the message change. One per
- * worker.
+ * invalid events. Runs after the framer has found the message and before the head and option of the message
+ * change. One per worker.
  *
  * Owns the rewriter, and counts the rewritten messages and the invalid entries that the rewriter finds. Knows
  * neither agent nor aggregator. Belongs to its worker's thread. */

@@ -45,7 +45,7 @@ enum end_reason cut_through_finish(struct cut_through *cut_through, struct buffe
  * the cut-through. */
 void cut_through_abort(struct cut_through *cut_through);
 
-/* It has a connection with space. While it cannot flow, the agent is not read. */
+/* Whether the cut-through has a connection with space. While it has none, the agent is not read. */
 bool cut_through_can_flow(const struct cut_through *cut_through);
 
 #endif

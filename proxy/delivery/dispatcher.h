@@ -65,10 +65,10 @@ void dispatcher_await_first(struct dispatcher *dispatcher);
 
 /* An agent has begun to wait for read budget: on_pressure is called from time to time. */
 void dispatcher_watch_pressure(struct dispatcher *dispatcher);
-/* An agent waits for read budget, or a request for a connection. */
+/* Whether an agent waits for read budget, or a request waits for a connection. */
 bool dispatcher_is_under_pressure(const struct dispatcher *dispatcher);
-/* The sender's messages wait for an isolated one although a connection is ready, or the husk upstream takes
- * none of them now. Reading more from its agent would only spend budget. */
+/* Whether the sender's messages wait for an isolated one although a connection is ready, or the husk upstream
+ * takes none of them now. Reading more from its agent would only spend budget. */
 bool dispatcher_must_wait(const struct dispatcher *dispatcher, const struct sender *sender);
 
 /* ---- for messages that are cut through ---- */

@@ -1,10 +1,11 @@
-/* A husk that calls over the link (docs/link.md): its senders, which of them the next message is of, and what
- * the calling husk has not been told yet.
+/* A husk that calls over the link (docs/link.md): its senders, the sender of the next message, and what the
+ * calling husk has not been told yet.
  *
- * A sender exists from the first time that the calling husk names it, until the calling husk says that it is
- * gone and its messages are settled. The calling husk has at most --max-senders senders. When it names more,
- * the sender that has been idle for longest is forgotten: it has no message and no answer. If none is idle,
- * further senders share sender 0, and wait for each other. Pure: knows no connection and no loop. */
+ * A sender exists from the first time that the calling husk names it, until the calling husk says that the
+ * sender is gone, and the messages of the sender are settled. The calling husk has at most --max-senders
+ * senders. When it names more, the sender that has been idle for longest is forgotten: it has no message and
+ * no answer. If none is idle, further senders share sender 0, and wait for each other. Pure: knows no
+ * connection and no loop. */
 #ifndef HUSK_DELIVERY_LINK_PEER_H
 #define HUSK_DELIVERY_LINK_PEER_H
 

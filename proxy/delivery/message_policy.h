@@ -7,8 +7,8 @@
  *
  * Each worker counts a rate per rule and identity, for all connections of the identity together: a limit per
  * connection would not limit an agent that opens a connection for each message. A rule with the same text
- * and rates in another policy goes on with the same meters. Two identities are the same
- * if the log gives them the same name (first URI, else first DNS name, else CN, else key). */
+ * and rates in another policy goes on with the same meters. Two identities are the same if the log gives them
+ * the same name (first URI, else first DNS name, else CN, else key). */
 #ifndef HUSK_DELIVERY_MESSAGE_POLICY_H
 #define HUSK_DELIVERY_MESSAGE_POLICY_H
 

@@ -37,8 +37,8 @@ void message_queue_prepend(struct message_queue *queue, struct message_list *mes
 /* The message gives up its reservation, if it has one. */
 void message_queue_remove(struct message_queue *queue, struct message *message);
 
-/* The message whose turn is next, in the order of arrival; NULL: none. The message does not have to
- * wait for its own sender; each earlier message that must wait becomes held. The caller removes the message,
+/* The message whose turn is next, in the order of arrival; NULL: none. The message does not have to wait
+ * for its own sender; each earlier message that must wait becomes held. The caller removes the message,
  * or calls message_queue_isolate for an isolated message; otherwise the message stays the next one. */
 struct message *message_queue_next(struct message_queue *queue);
 /* An isolated message waits for a connection of its own from now on. */

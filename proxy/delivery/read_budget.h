@@ -3,8 +3,8 @@
  *
  * The budget is spent when
  *   - the retained bytes (messages that are not settled) reach the worker's part of --retain-bytes, or
- *   - the retained bytes and the excess together reach it (the excess: batches that wait for
- *     further messages, and what agents have sent of incomplete messages, beyond their own buffers), or
+ *   - the retained bytes and the excess together reach this part (the excess: batches that wait for further
+ *     messages, and what agents have sent of incomplete messages, beyond their own buffers), or
  *   - the dispatcher is congested: whole messages wait although upstream connections are ready.
  *
  * Agents then wait in a queue and are read in its order. One agent at a time may overdraw the budget up to

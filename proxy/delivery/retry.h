@@ -58,14 +58,14 @@ struct retry_evidence {
  *
  * The message is at fault if others have got through at the address since it was sent, or since its last
  * attempt ended. This is also the rule for an ack timeout: the aggregator works and has passed this message
- * over. If the aggregator has acknowledged nothing, its silence is the address's. So is the silence of a husk
- * on a link: while it works, it says that it holds the message.
+ * over. If the aggregator has acknowledged nothing, its silence is a failure of the address. The silence of a
+ * husk on a link is one, too: a husk that works says that it holds the message.
  *
  * If nothing has got through, but the connection was open and quiet until the message was put on it, the end
  * counts for both: another address may take the message. But if other messages fail there in the same way,
  * the aggregator takes none, for example because its buffers are full: the address is at fault. The first
- * retry is at once and leaves others no time to get through: for it, the address is not at fault if it has
- * worked lately. */
+ * retry is at once and leaves others no time to get through: when it fails, the address is not at fault if
+ * the address has worked lately. */
 enum retry_fault retry_judge(const struct retry_evidence *evidence);
 
 /* Counts a failure of the message at which a connection ended: the oldest unsettled message of the

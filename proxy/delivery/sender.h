@@ -87,7 +87,7 @@ void sender_settle(struct sender *sender, struct message *message);
 /* Removes the message and calls on_refused, or on_undelivered if that says so. */
 void sender_refuse(struct sender *sender, struct message *message, uint64_t events, enum end_reason reason);
 
-/* Call on_undelivered, and on_wake. */
+/* The first calls on_undelivered, the second calls on_wake. */
 void sender_fail(struct sender *sender, enum end_reason reason);
 void sender_wake(struct sender *sender);
 

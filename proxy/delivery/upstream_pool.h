@@ -38,8 +38,8 @@ struct upstream *upstream_pool_pick_exclusive(struct upstream_pool *pool);
 /* Reserves an idle connection for a message that must wait for `delay_ms` on it. False when there is none, or
  * --max-exclusive-connections are reserved: as many more may be in use. */
 bool upstream_pool_reserve(struct upstream_pool *pool, struct message *message, uint64_t delay_ms);
-/* Ends a reservation that is due and returns its connection, for exclusive use. NULL when the
- * reservation is not due, when its connection retires, or when --max-exclusive-connections are in use. */
+/* Ends a reservation that is due and returns its connection, for exclusive use. NULL when the reservation
+ * is not due, when its connection retires, or when --max-exclusive-connections are in use. */
 struct upstream *upstream_pool_redeem(struct upstream_pool *pool, struct reservation *reservation);
 /* This process is going to end: the next dial does not wait, and reservations are due within `delay_ms`. */
 void upstream_pool_hasten(struct upstream_pool *pool, uint64_t delay_ms);

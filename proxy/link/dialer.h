@@ -52,7 +52,7 @@ void dialer_set_credentials(struct dialer *dialer, struct credentials *credentia
  * another one, and its names are looked up. */
 void dialer_set_endpoints(struct dialer *dialer, struct endpoint_list *list);
 
-/* The options of the route have changed. Forgets the last outcome: its dial was by the options before, and
+/* The options of the route have changed. Forgets the last outcome: its dial used the former options, and
  * may have been to another upstream. */
 void dialer_options_changed(struct dialer *dialer);
 

@@ -39,9 +39,9 @@ void inlet_close(struct inlet *inlet, enum leg_closing closing);
  * in the inlet. inlet_close must follow in both cases. */
 MUST_CHECK bool inlet_linger(struct inlet *inlet);
 
-/* Advances the state as far as possible. Goes on once READY. Bytes of
- * a plaintext peer stay in the socket: husk does not accept them before the upstream is connected. The first
- * bytes of a TLS peer are put into `received`, because only reading distinguishes data from an end. */
+/* Advances the state as far as possible. Goes on once READY. Bytes of a plaintext peer stay in the socket:
+ * husk does not accept them before the upstream is connected. The first bytes of a TLS peer are put into
+ * `received`, because only reading distinguishes data from an end. */
 struct step inlet_advance(struct inlet *inlet, struct buffer *received);
 
 /* Once SECURING is over: judges the peer if the acceptor's credentials have been replaced since the last

@@ -34,8 +34,8 @@ struct shared_key_options {
 /* One immutable set. */
 struct shared_key;
 
-/* Reads the environment and the file, and copies the names of `options`. NULL on failure; the fault
- * names the setting and what is wrong. The caller owns one reference. */
+/* Reads the environment and the file, and copies the names of `options`. NULL on failure; the fault names the
+ * setting and what is wrong. The caller owns one reference. */
 MUST_CHECK struct shared_key *shared_key_load(const struct shared_key_options *options, struct fault *fault);
 void shared_key_release(struct shared_key *key); /* NULL is fine. From any thread. */
 /* Lives as long as `key`. */
